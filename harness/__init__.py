@@ -1,0 +1,107 @@
+"""Declare a deep-learning experiment; run it once or ten thousand times; know whether the difference is real.
+
+A plugin imports this module for the decorators and base classes; importing it does not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.component import Decorator, marked
+from harness.errors import HarnessError
+from harness.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.dataset import Dataset, Samples
+    from harness.noise import Noise
+    from harness.record import Record, Records
+    from harness.regularization import Regularizer
+    from harness.tasks import Task
+
+__version__ = version("harness")
+
+activation = Decorator("activation")
+augmentation = Decorator("augmentation")
+corruption = Decorator("corruption")
+data = Decorator("data")
+executor = Decorator("executor")
+initializer = Decorator("initializer")
+logger = Decorator("logger")
+loss = Decorator("loss")
+metric = Decorator("metric")
+model = Decorator("model")
+normalization = Decorator("normalization")
+optimizer = Decorator("optimizer")
+regularizer = Decorator("regularizer")
+scheduler = Decorator("scheduler")
+task = Decorator("task")
+transform = Decorator("transform")
+
+# What needs torch is imported when it is first used.
+_LATER = {
+    "Dataset": "harness.dataset",
+    "Samples": "harness.dataset",
+    "from_arrays": "harness.dataset",
+    "Noise": "harness.noise",
+    "Regularizer": "harness.regularization",
+    "Task": "harness.tasks",
+    "Record": "harness.record",
+    "Records": "harness.record",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module 'harness' has no attribute {name!r}")
+
+
+def run(overrides: Sequence[str] = (), *, config_dir: str | None = None) -> Record:
+    """Trains one run, as `harness OVERRIDES` does, and returns its record (at once where it is already complete).
+
+    Raises HarnessError for what the command line refuses. A run that fails in training is a failed record.
+    """
+    from harness.app import compose
+    from harness.errors import plain_errors
+    from harness.runner import train
+
+    with plain_errors():
+        return train(compose(list(overrides), config_dir))
+
+
+def sweep(overrides: Sequence[str], *, config_dir: str | None = None) -> Records:
+    """Trains a sweep, as `harness -m OVERRIDES` does, and returns the records in the order of the jobs."""
+    from harness.app import multirun
+    from harness.errors import plain_errors
+    from harness.record import Records
+
+    with plain_errors():
+        return Records([done.record for done in multirun(list(overrides), config_dir)])
+
+
+def load(folder: str | Path) -> Records:
+    """The records below a folder, or of a study by its name under outputs/."""
+    from harness.record import load as load_records
+
+    return load_records(folder)
+
+
+def load_model(run: str | Path | Record) -> torch.nn.Module:
+    """The trained model of a run, in evaluation mode on the CPU."""
+    from harness.runner import load_model as load_weights
+
+    return load_weights(run)
+
+
+__all__ = [
+    "Dataset", "HarnessError", "Noise", "Record", "Records", "Regularizer", "Samples", "Task",
+    "activation", "augmentation", "corruption", "data", "executor", "from_arrays", "hookimpl", "initializer",
+    "load", "load_model", "logger", "loss", "marked", "metric", "model", "normalization", "optimizer",
+    "regularizer", "run", "scheduler", "sweep", "task", "transform",
+]  # fmt: skip

@@ -1,0 +1,111 @@
+"""The harness as a Hydra application: from overrides to a job whose config has passed its checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from harness import catalogue
+from harness.check import check
+from harness.errors import HarnessError
+from harness.overrides import parse
+from harness.settings import Settings
+from harness.settings import parse as parse_settings
+
+CONFIG = "config"
+VERSION_BASE = "1.3"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to do: checked, plain, and not yet resolved (`auto` stands where data must be seen first)."""
+
+    values: dict[str, Any]
+    overrides: list[str]
+    config: DictConfig = field(repr=False)  # as composed, with the hydra node
+    objective: str | None = None
+
+    @property
+    def settings(self) -> Settings:
+        return parse_settings(self.values)
+
+
+def conf_dir() -> Path:
+    """harness's own config folder: inside the package when installed, beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    inside = here / "conf"
+    return inside if inside.is_dir() else here.parent / "conf"
+
+
+@contextmanager
+def hydra_session() -> Iterator[Any]:
+    """Hydra set up on harness's config folder; yields Hydra's own object, for what only it can do."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    with initialize_config_dir(str(conf_dir()), job_name="harness", version_base=VERSION_BASE):
+        yield GlobalHydra.instance().hydra
+
+
+def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[str]:
+    """The overrides that also search a user's folder. Refuses a folder whose names are taken."""
+    if config_dir is None:
+        return list(overrides)
+    folder = Path(config_dir).expanduser().resolve()
+    if not folder.is_dir():
+        raise HarnessError(f"--config-dir: no folder {config_dir}")
+    known = catalogue.current()
+    for path in folder.rglob("*.yaml"):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        kind, _, component = name.partition("/")
+        taken = known.entries.get(kind, {}).get(component)
+        if taken:
+            raise HarnessError(f"{path}: the name {name} is taken by {taken['origin']}; rename the file")
+        if (conf_dir() / f"{name}.yaml").exists():
+            raise HarnessError(f"{path}: the name {name} is taken by harness; rename the file")
+    return [*overrides, f"hydra.searchpath=[file://{folder}]"]
+
+
+def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
+    """Overrides to a checked job. Raises HarnessError, or Hydra's own errors, for anything wrong in them."""
+    from hydra import compose as hydra_compose
+
+    parse(overrides)
+    with hydra_session():
+        full = hydra_compose(CONFIG, with_config_dir(overrides, config_dir), return_hydra_config=True)
+        return job_from_hydra(full, list(overrides))
+
+
+def job_from_hydra(full: DictConfig, overrides: list[str]) -> Job:
+    """A job from a config that Hydra composed."""
+    config = OmegaConf.masked_copy(full, [str(k) for k in full if k != "hydra"])
+    return Job(check(config, catalogue.current()), overrides, full)
+
+
+def multirun(overrides: Sequence[str], config_dir: str | None = None) -> Any:
+    """A sweep, by whichever sweeper and launcher the config names; returns what the sweeper returns."""
+    parse(overrides)
+    with hydra_session() as hydra:
+        return hydra.multirun(
+            config_name=CONFIG,
+            task_function=task,
+            overrides=with_config_dir(overrides, config_dir),
+            with_log_configuration=False,
+        )
+
+
+def task(config: DictConfig) -> float:
+    """One job under a launcher that is not ours: the run's objective."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from harness.runner import train
+
+    overrides = list(HydraConfig.get().overrides.task)
+    full = OmegaConf.merge(config, {"hydra": HydraConfig.get()})
+    assert isinstance(full, DictConfig)
+    return train(job_from_hydra(full, overrides)).objective

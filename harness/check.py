@@ -1,0 +1,126 @@
+"""The one place that refuses a bad config: after composing, before anything is loaded or written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from harness import trainer_keys
+from harness.catalogue import Catalogue
+from harness.component import Parameter
+from harness.errors import HarnessError, suggest
+from harness.kinds import AUTO, KINDS
+from harness.schema import KEY, of_entry
+from harness.settings import groups, rows
+from harness.types import convert
+
+# Hydra's own groups beside the kinds: `experiment` only chooses an overlay and leaves no node.
+OTHER = ("trainer",)
+
+
+def check(config: DictConfig, catalogue: Catalogue) -> dict[str, Any]:
+    """The config as plain, canonical data. Raises HarnessError at the first thing that is wrong.
+
+    Canonical means: every value has the type that its parameter declares (0.5 and not "0.5", lists for tuples),
+    so that equal settings are equal data.
+    """
+    try:
+        raw = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+    except OmegaConfBaseException as error:
+        raise HarnessError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    assert isinstance(raw, dict)
+    values: dict[str, Any] = {str(k): v for k, v in raw.items() if k != "hydra"}
+    for path, key in _keys(values):
+        if key == "_target_":
+            raise HarnessError(f"{path}: a config names components, it never names Python to import")
+    known = [p.name for p in rows()] + list(groups()) + list(KINDS) + list(OTHER)
+    for key in values:
+        if key not in known:
+            raise HarnessError(f"unknown key {key!r}.{suggest(key, known)}")
+    checked = _checked(rows(), values, "", known)
+    for name, inner in groups().items():
+        checked[name] = _checked(inner, values.get(name) or {}, f"{name}.", [p.name for p in inner], strict=True)
+    _check_study(checked["study"])
+    shares = checked["split"]["val"] + checked["split"]["test"]
+    if shares >= 1:
+        raise HarnessError(f"split.val + split.test must leave something to train on, got {shares:g}")
+    checked["trainer"] = values.get("trainer") or {}
+    trainer_keys.check(checked["trainer"], catalogue.trainer)
+    for kind in KINDS.values():
+        checked[kind.name] = _kind(values, kind.name, kind.many, catalogue)
+    return checked
+
+
+def _kind(values: dict[str, Any], kind: str, many: bool, catalogue: Catalogue) -> dict[str, Any]:
+    node = values.get(kind)
+    if many:
+        return {
+            name: _component(kind, inner, f"{kind}.{name}", catalogue, name) for name, inner in (node or {}).items()
+        }
+    if not node:
+        raise HarnessError(f"no {kind} is chosen.{suggest(kind, catalogue.names(kind))}")
+    return _component(kind, node, kind, catalogue, None)
+
+
+def _component(kind: str, node: Any, path: str, catalogue: Catalogue, key: str | None) -> dict[str, Any]:
+    if not isinstance(node, dict) or KEY not in node:
+        wanted = f"'{kind}=[{key}]'" if key else f"{kind}=NAME"
+        raise HarnessError(f"{path} is set but not chosen: choose it with {wanted}, or take its settings out")
+    name = node[KEY]
+    settings = {k: v for k, v in node.items() if k != KEY}
+    if name == AUTO and KINDS[kind].auto is not None:
+        if settings:
+            raise HarnessError(f"{path}.{next(iter(settings))}: {kind}={name} has no settings; choose a {kind} first")
+        return {KEY: name}
+    parameters = of_entry(catalogue.get(kind, name))
+    checked = _checked(parameters, settings, f"{path}.", [p.name for p in parameters], strict=True)
+    return {KEY: name} | checked
+
+
+def _checked(
+    parameters: list[Parameter], values: dict[str, Any], prefix: str, known: list[str], strict: bool = False
+) -> dict[str, Any]:
+    if strict:
+        for key in values:
+            if key not in known:
+                raise HarnessError(f"unknown key {prefix + key!r}.{suggest(key, known)}")
+    found = {}
+    for p in parameters:
+        value = values.get(p.name, p.default)
+        if isinstance(value, str) and value == "???":
+            raise HarnessError(f"{prefix}{p.name} must be given: {prefix}{p.name}=...")
+        try:
+            found[p.name] = _plain(convert(p.hint, value))
+        except ValueError as error:
+            raise HarnessError(f"{prefix}{p.name} {error}") from error
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, members of an Enum as their names."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value.name if hasattr(value, "name") and not isinstance(value, str) else value
+
+
+def _keys(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield f"{path}{key}", str(key)
+            yield from _keys(value, f"{path}{key}.")
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _keys(value, f"{path}{index}.")
+
+
+def _check_study(study: str) -> None:
+    parts = PurePath(study).parts
+    if not parts or os.path.isabs(study) or any(part in ("..", "~") or part.startswith(".") for part in parts):
+        raise HarnessError(f"study must name a folder under outputs/, got {study!r}")
+    if any(ord(c) < 32 for c in study) or len(study) > 200:
+        raise HarnessError(f"study must be a short, printable name, got {study!r}")

@@ -1,0 +1,67 @@
+"""Which of the command line's doors a line goes through, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from harness.errors import HarnessError, plain_errors, suggest
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The `harness` command. Exits with 0 done, 1 a run failed, 2 bad input, 130 interrupted."""
+    line = list(sys.argv[1:] if argv is None else argv)
+    os.environ["HYDRA_FULL_ERROR"] = os.environ.get("HYDRA_FULL_ERROR", "")  # seen before Hydra is told to re-raise
+    traces = os.environ["HYDRA_FULL_ERROR"] == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    warnings.showwarning = _warning
+    try:
+        with plain_errors():
+            sys.exit(dispatch(line))
+    except HarnessError as error:
+        if traces:
+            raise
+        print(f"harness: error: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except KeyboardInterrupt:
+        if traces:
+            raise
+        print("harness: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of a pipe (`| head`) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(DONE)
+    finally:
+        if not traces:
+            del os.environ["HYDRA_FULL_ERROR"]
+
+
+def dispatch(line: list[str]) -> int:
+    """A verb if the first word holds no `=` and starts with none of `-+~`; otherwise the line is Hydra's."""
+    if line and line[0] and "=" not in line[0] and line[0][0] not in "-+~":
+        from harness.cli.verbs import VERBS
+
+        verb = VERBS.get(line[0])
+        if verb is None:
+            raise HarnessError(f"no command {line[0]!r}.{suggest(line[0], VERBS)} An override is KEY=VALUE.")
+        return _call(verb, line[1:])
+    from harness.cli.train import hydra_line
+
+    return hydra_line(line)
+
+
+def _call(verb: Callable[[list[str]], int], words: list[str]) -> int:
+    try:
+        return verb(words)
+    except SystemExit as stop:  # argparse has printed its help (0) or its error (2)
+        return int(stop.code or 0)
+
+
+def _warning(message: Warning | str, *where: Any, **more: Any) -> None:
+    text = " ".join(str(message).split())
+    print(f"harness: warning: {text}", file=sys.stderr)

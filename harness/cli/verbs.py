@@ -1,0 +1,136 @@
+"""The verbs. Each takes the words behind it and returns the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from harness.errors import HarnessError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise HarnessError(f"{self.prog}: {message}")
+
+
+def _parser(verb: str, about: str) -> _Parser:
+    return _Parser(prog=f"harness {verb}", description=about)
+
+
+def list_(words: list[str]) -> int:
+    """Components and their origin."""
+    from harness import catalogue
+    from harness.errors import suggest
+    from harness.kinds import KINDS
+    from harness.report.table import render
+
+    parser = _parser("list", "Components and their origin.")
+    parser.add_argument("kind", nargs="?", help="one kind only")
+    parser.add_argument("--json", action="store_true", help="everything, for programs")
+    args = parser.parse_args(words)
+    if args.kind is not None and args.kind not in KINDS:
+        raise HarnessError(f"no kind {args.kind!r}.{suggest(args.kind, KINDS)}")
+    found = [entry for entry in catalogue.current() if args.kind in (None, entry["kind"])]
+    if args.json:
+        keys = ("kind", "name", "origin", "parameters", "reference", "doc")
+        print(json.dumps([{key: entry[key] for key in keys} for entry in found], indent=1))
+        return 0
+    rows = [[e["kind"], e["name"], _first_line(e["doc"]), e["origin"]] for e in found]
+    render(["kind", "name", "", "origin"], rows)
+    return 0
+
+
+def _first_line(doc: str) -> str:
+    return doc.splitlines()[0] if doc else ""
+
+
+def show(words: list[str]) -> int:
+    """A component's parameters, their space, its reference, its documentation."""
+    from harness import catalogue
+    from harness.report.component import describe
+
+    parser = _parser("show", "One component: what it does, its parameters, where they are searched, its source.")
+    parser.add_argument("component", metavar="KIND/NAME")
+    args = parser.parse_args(words)
+    kind, slash, name = args.component.partition("/")
+    if not slash:
+        raise HarnessError(f"harness show wants KIND/NAME, for example optimizer/adam; got {args.component!r}")
+    print(describe(catalogue.current().get(kind, name)))
+    return 0
+
+
+def plugins(words: list[str]) -> int:
+    """Installed, blocked and broken plugins."""
+    from harness import catalogue
+    from harness.report.table import render
+
+    parser = _parser("plugins", "Installed, blocked and broken plugins.")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args(words)
+    known = catalogue.current()
+    if args.json:
+        rows = [dataclasses.asdict(plugin) for plugin in known.plugins]
+        print(json.dumps({"plugins": rows, "problems": [dataclasses.asdict(p) for p in known.problems]}, indent=1))
+        return 0
+    render(
+        ["plugin", "distribution", "version", "status", "components"],
+        [[p.name, p.distribution, p.version, p.status, str(len(p.components))] for p in known.plugins],
+        numeric=["components"],
+    )
+    for problem in known.problems:
+        print(f"{problem.plugin} ({problem.distribution}), {problem.stage}: {problem.message}")
+    return 0
+
+
+def board(words: list[str]) -> int:
+    """TensorBoard on a study."""
+    from harness.record import OUTPUTS, study_folder
+
+    parser = _parser("board", "TensorBoard on a study or a run; further options go to TensorBoard (--port 6007).")
+    parser.add_argument("study", nargs="?", default=OUTPUTS)
+    args, more = parser.parse_known_args(words)
+    folder = study_folder(args.study)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), *more])
+
+
+def report(words: list[str]) -> int:
+    """One row a run."""
+    from harness.record import load
+    from harness.report.table import columns, render, rows
+
+    parser = _parser("report", "The runs of a study, one row each.")
+    parser.add_argument("study")
+    parser.add_argument("--metric", help="one metric only, for example test/accuracy")
+    parser.add_argument("--json", action="store_true", help="the records, for programs")
+    args = parser.parse_args(words)
+    records = load(args.study)
+    if not len(records):
+        raise HarnessError(f"no runs in {args.study}")
+    if args.metric is not None:
+        from harness.errors import suggest
+
+        known = sorted({name for record in records for name in record.metrics})
+        if args.metric not in known:
+            raise HarnessError(f"no run has the metric {args.metric!r}.{suggest(args.metric, known)}")
+    if args.json:
+        print("[" + ",\n".join(record.to_json().strip() for record in records) + "]")
+        return 0
+    shown = columns(records, args.metric)
+    header = ["run", "status", *shown, "fit_s", "id"]
+    render(header, rows(records, shown), numeric=[*shown, "fit_s"])
+    return 0
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "list": list_,
+    "show": show,
+    "plugins": plugins,
+    "board": board,
+    "report": report,
+}

@@ -1,0 +1,173 @@
+"""What a data component returns, and what the harness wants to know of it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.utils.data
+from torch import Tensor
+
+from harness.errors import HarnessError
+from harness.settings import Split
+
+Target = Literal["class", "real"]
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples in memory: inputs [N, ...] and targets [N] (classes, int64) or [N, D] (real)."""
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+Part = Samples | torch.utils.data.Dataset  # the second for data that does not fit in memory: yields (x, y)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The three splits of a data set.
+
+    `target` is what is predicted: a class (y: int64 [N], indices into `classes`) or real numbers (y: float [N, D]).
+    A split is `Samples` in memory, or a map-style torch Dataset of (x, y) for what does not fit; then `digest` must
+    be given (a hash of the files, say), `outputs` too for real targets, and `workers` processes read ahead.
+    """
+
+    train: Part
+    val: Part
+    test: Part
+    target: Target
+    classes: tuple[str, ...] = ()
+    digest: str = ""
+    outputs: int = 0
+    workers: int = 0
+    transforms: tuple[Callable[[Tensor], Tensor], ...] = field(default=(), repr=False)  # of splits not in memory
+
+    def part(self, split: str) -> Part:
+        """A split by its name."""
+        found: Part = getattr(self, split)
+        return found
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether every split is `Samples`."""
+        return all(isinstance(self.part(split), Samples) for split in SPLITS)
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """The shape of one sample's input."""
+        if isinstance(self.train, Samples):
+            return tuple(self.train.x.shape[1:])
+        x = torch.as_tensor(self.train[0][0])
+        for transform in self.transforms:
+            x = transform(x[None])[0]
+        return tuple(x.shape)
+
+    @property
+    def width(self) -> int:
+        """How many numbers a prediction has: one a class, or one a real target."""
+        if self.target == "class":
+            return len(self.classes)
+        return int(self.train.y.shape[1]) if isinstance(self.train, Samples) else self.outputs
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> Dataset:
+        """The data set with a function on its inputs."""
+        if not self.in_memory:
+            return replace(self, transforms=(*self.transforms, function))
+        parts: dict[str, Any] = {}
+        for split in SPLITS:
+            part = self.part(split)
+            assert isinstance(part, Samples)
+            parts[split] = Samples(function(part.x), part.y)
+        return replace(self, **parts)
+
+
+def size(part: Part) -> int:
+    """How many samples a split has."""
+    return len(part)  # type: ignore[arg-type]  # map-style by contract
+
+
+def divide(n: int, split: Split, generator: torch.Generator) -> dict[str, Tensor]:
+    """Indices of n samples for each split, drawn by `generator`: the same n and seed give the same division.
+
+    Validation and test get the shares `split.val` and `split.test`, rounded up; training gets what is left.
+    """
+    test, val = math.ceil(n * split.test), math.ceil(n * split.val)
+    if n - test - val < 1:
+        raise HarnessError(f"{n} samples cannot be divided into {n - test - val} + {val} + {test}")
+    order = torch.randperm(n, generator=generator)
+    return {"train": order[test + val :], "val": order[test : test + val], "test": order[:test]}
+
+
+def from_arrays(
+    x: Any, y: Any, split: Split, generator: torch.Generator, *, target: Target, classes: Sequence[Any] = ()
+) -> Dataset:
+    """A Dataset from whole arrays: inputs [N, ...] and targets [N] or [N, D], divided by `split`."""
+    inputs = torch.as_tensor(np.ascontiguousarray(x)).to(torch.float32)
+    if target == "class":
+        targets = torch.as_tensor(np.ascontiguousarray(y)).to(torch.int64)
+    else:
+        targets = torch.as_tensor(np.ascontiguousarray(y)).to(torch.float32).reshape(len(inputs), -1)
+    parts = {name: Samples(inputs[i], targets[i]) for name, i in divide(len(inputs), split, generator).items()}
+    return Dataset(parts["train"], parts["val"], parts["test"], target=target, classes=tuple(str(c) for c in classes))
+
+
+def digest(dataset: Dataset) -> str:
+    """16 hex digits of everything that the splits hold."""
+    if not dataset.in_memory:
+        return dataset.digest
+    h = hashlib.sha256(repr((dataset.target, dataset.classes)).encode())
+    for split in SPLITS:
+        part = dataset.part(split)
+        assert isinstance(part, Samples)
+        for tensor in (part.x, part.y):
+            h.update(repr((split, tuple(tensor.shape), str(tensor.dtype))).encode())
+            h.update(tensor.contiguous().numpy().data.cast("B") if tensor.numel() else b"")
+    return h.hexdigest()[:16]
+
+
+def overlap(dataset: Dataset) -> int | None:
+    """How many distinct inputs stand in more than one split; None where the splits are not in memory."""
+    if not dataset.in_memory:
+        return None
+    seen: list[set[bytes]] = []
+    for split in SPLITS:
+        part = dataset.part(split)
+        assert isinstance(part, Samples)
+        rows = part.x.flatten(1).contiguous().numpy() if len(part) else np.empty((0, 1))
+        seen.append({hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows})
+    train, val, test = seen
+    return len((train & val) | (train & test) | (val & test))
+
+
+def validate(dataset: Dataset, name: str) -> None:
+    """Raises HarnessError, naming the data, for what no run could be made of."""
+    for split in SPLITS:
+        part = dataset.part(split)
+        if size(part) == 0:
+            raise HarnessError(f"data {name}: the {split} split is empty")
+        if not isinstance(part, Samples):
+            continue
+        if len(part.x) != len(part.y):
+            raise HarnessError(f"data {name}: {split} has {len(part.x)} inputs and {len(part.y)} targets")
+        for what, tensor in (("inputs", part.x), ("targets", part.y)):
+            bad = ~torch.isfinite(tensor) if tensor.is_floating_point() else None
+            if bad is not None and bool(bad.any()):
+                at = bad.nonzero()[0].tolist()
+                raise HarnessError(f"data {name}: the {what} of the {split} split hold {tensor[tuple(at)]} at {at}")
+    if dataset.target == "class" and len(dataset.classes) < 2:
+        raise HarnessError(f"data {name}: there is one class only ({dataset.classes}), nothing to tell apart")
+    if dataset.target == "class" and isinstance(dataset.train, Samples) and len(dataset.train.y.unique()) < 2:
+        raise HarnessError(f"data {name}: the training split holds one class only, nothing to learn")
+    if not dataset.in_memory and not dataset.digest:
+        raise HarnessError(f"data {name}: splits that are not in memory need a digest")

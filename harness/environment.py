@@ -1,0 +1,86 @@
+"""Where a run ran: versions, device, processor, the commit of the folder it was started in."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness import catalogue
+
+
+def device_type(trainer: dict[str, Any]) -> str:
+    """cpu, cuda or mps: where Lightning will train with these settings."""
+    wanted = trainer.get("accelerator") or "auto"
+    if wanted in ("cpu", "cuda", "mps"):
+        return str(wanted)
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu" if wanted == "auto" else str(wanted)
+
+
+def describe(device: str) -> dict[str, Any]:
+    """The record's `environment`."""
+    return {
+        **_versions(),
+        "plugins": catalogue.versions(),
+        "device": _device(device),
+        "cpu": _cpu(),
+        "git": _git(str(Path.cwd())),
+    }
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    names = {
+        "harness": "harness",
+        "torch": "torch",
+        "pytorch_lightning": "pytorch-lightning",
+        "hydra": "hydra-core",
+    }
+    return {"python": platform.python_version()} | {k: importlib.metadata.version(v) for k, v in names.items()}
+
+
+def _device(device: str) -> str:
+    return torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else device
+
+
+@functools.cache
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+@functools.cache
+def _git(folder: str) -> str:
+    """The commit, with "+changes" where files differ from it; empty outside of a checkout."""
+
+    def ask(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=5, check=True)
+        return done.stdout.strip()
+
+    try:
+        commit = ask("rev-parse", "HEAD")
+        return commit + ("+changes" if ask("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def peak_memory(device: str) -> int:
+    """Bytes: the device's peak of allocated memory, or the process's largest resident size."""
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,25 @@
+"""What a plugin can offer. A plugin implements any of these with `@harness.hookimpl`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pluggy
+
+PROJECT = "harness"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def harness_components() -> list[Callable[..., Any]]:
+    """The plugin's components: functions marked by `@harness.<kind>`."""
+    raise NotImplementedError
+
+
+@hookspec
+def harness_config_dirs() -> list[str]:
+    """Folders of presets and experiments, as `pkg://package.folder` (the folder holds an `__init__.py`)."""
+    raise NotImplementedError

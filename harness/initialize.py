@@ -1,0 +1,46 @@
+"""Hands every layer of a model to the initializer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def layers(model: nn.Module) -> Iterator[tuple[Tensor, Tensor | None, int, int]]:
+    """(weight, bias, fan_in, fan_out) of every matrix or kernel, in the order of the model.
+
+    Embeddings keep torch's own start: they are tables, and have no fan.
+    """
+    for module in model.modules():
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+            continue
+        own = dict(module.named_parameters(recurse=False))
+        for name, weight in own.items():
+            if "weight" not in name or weight.ndim < 2:
+                continue
+            bias = own.get(name.replace("weight", "bias"))
+            field = math.prod(weight.shape[2:])
+            rows, columns = weight.shape[0] * field, weight.shape[1] * field
+            yield ((weight, bias, rows, columns) if isinstance(module, _TRANSPOSED) else (weight, bias, columns, rows))
+
+
+def initialize(model: nn.Module, fill: Callable[..., None], gain: float, generator: torch.Generator) -> None:
+    """Fills every layer: biases start at zero unless the initializer asks for them."""
+    with torch.no_grad():
+        for index, (weight, bias, fan_in, fan_out) in enumerate(layers(model)):
+            if bias is not None:
+                bias.zero_()
+            fill(
+                weight=weight,
+                bias=bias,
+                fan_in=fan_in,
+                fan_out=fan_out,
+                gain=gain,
+                index=index,
+                generator=generator,
+            )

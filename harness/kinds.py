@@ -1,0 +1,62 @@
+"""The kinds of components: what each is handed by the harness, and what it may declare about itself.
+
+This table is the contract with every plugin. What a component asks for by the names of its positional
+parameters must stand here under `offers`; what it declares beside its kind (`traits`) too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+AUTO = "auto"  # the choice that means: decide for me
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One config group."""
+
+    name: str
+    many: bool  # a list (`'regularizer=[l2,dropout]'`) or one choice (`optimizer=adam`)
+    offers: tuple[str, ...]  # what a component may ask for, by the name of a positional parameter
+    returns: str
+    traits: tuple[str, ...] = ()
+    auto: str | None = None  # what the choice `auto` stands for; "" where the other choices decide; None: no `auto`
+
+
+_ALL = (
+    Kind("task", False, ("loss", "dataset"), "a harness.Task", ("targets", "loss", "metrics"), ""),
+    Kind("data", False, ("split", "cache_dir", "generator"), "a harness.Dataset"),
+    Kind(
+        "model",
+        False,
+        ("inputs", "outputs", "block", "generator"),
+        "a torch.nn.Module",
+        ("tasks", "input_ndim"),
+        "mlp",
+    ),
+    Kind("activation", False, ("x",), "a tensor of the shape of x", ("gain",)),
+    Kind("normalization", False, ("features", "ndim"), "a torch.nn.Module, or None", ("cancels_bias",)),
+    Kind(
+        "initializer",
+        False,
+        ("weight", "bias", "fan_in", "fan_out", "gain", "index", "generator"),
+        "None: it fills the weight (and the bias) in place",
+    ),
+    Kind("loss", False, ("prediction", "target"), "a scalar, a mean over the batch", ("tasks",), ""),
+    Kind("optimizer", False, ("params", "named_params", "total_steps", "generator"), "a torch.optim.Optimizer"),
+    Kind(
+        "scheduler",
+        False,
+        ("optimizer", "total_steps"),
+        "a torch learning-rate scheduler, stepped once a step",
+    ),
+    Kind("regularizer", True, ("classes", "total_steps"), "a harness.Regularizer"),
+    Kind("augmentation", True, ("classes",), "a callable (x, y, noise) -> (x, y)", ("input_ndim",)),
+    Kind("corruption", True, ("dataset", "generator"), "a harness.Dataset", ("targets",)),
+    Kind("transform", True, ("train",), "a callable on inputs", (), "standardize"),
+    Kind("metric", True, ("num_classes",), "a torchmetrics.Metric", ("tasks",)),
+    Kind("logger", True, ("run_dir", "name"), "a Lightning logger"),
+    Kind("executor", False, ("jobs",), "a concurrent.futures.Executor", (), "in_process"),
+)
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}

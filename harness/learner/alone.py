@@ -1,0 +1,248 @@
+"""One member, as the plain module: its steps and its evaluation. The learner sees it as a cohort of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.build import Parts
+from harness.dataset import Part, Samples, size
+from harness.learner.distributed import sum_
+from harness.learner.plan import Plan, rows
+from harness.learner.schedule import Schedule
+from harness.noise import Noise, Redirect, Rows, keys
+from harness.regularization import having
+from harness.seeds import generator
+
+EVALUATION = 1 << 40  # the noise of evaluation never meets that of a step
+
+
+class Group:
+    """The parameters that one loss trains, with their optimizer and schedule."""
+
+    def __init__(self, name: str, params: dict[str, nn.Parameter], parts: Parts, plan: Plan) -> None:
+        self.name, self.params = name, params
+        self.leaves = list(params.values())
+        self.optimizer = parts.optimizer(
+            params=self.leaves,
+            named_params=list(params.items()),
+            total_steps=plan.total_steps,
+            generator=generator(plan.seed, "optimizer", name),
+        )
+        self.schedule = Schedule(self.optimizer, parts.scheduler, plan.total_steps, plan.warmup_steps)
+        self.after = [(r, r.init(dict(params))) for r in having(parts.regularizers, "after_step")]
+        self.sums: list[Tensor | None] | None = None
+
+    def add(self, grads: tuple[Tensor | None, ...]) -> None:
+        """Adds a batch's gradients to those of the step."""
+        if self.sums is None:
+            self.sums = list(grads)
+        else:
+            pairs = zip(self.sums, grads, strict=True)
+            self.sums = [b if a is None else a if b is None else a + b for a, b in pairs]
+
+    def take(self) -> dict[str, Tensor]:
+        """The step's gradients by name; parameters that the loss does not reach are left out."""
+        assert self.sums is not None
+        grads = {n: g for n, g in zip(self.params, self.sums, strict=True) if g is not None}
+        self.sums = None
+        return grads
+
+    def step(self, grads: dict[str, Tensor]) -> None:
+        """One optimizer step with these gradients."""
+        for name, p in self.params.items():
+            g = grads.get(name)
+            # a fused optimizer reads memory, not strides
+            p.grad = g if g is None or g.stride() == p.stride() else torch.empty_like(p).copy_(g)
+        before = {n: p.detach().clone() for n, p in self.params.items()} if self.after else {}
+        lr = self.schedule.lr
+        self.optimizer.step()
+        with torch.no_grad():
+            for regularizer, state in self.after:
+                regularizer.after_step(dict(self.params), before, lr, state)
+        self.schedule.step()
+
+
+class Alone:
+    """A cohort of one."""
+
+    def __init__(self, parts: Parts, plan: Plan, data: dict[str, Part], device: torch.device, world: tuple[int, int]):
+        self.parts, self.plan, self.device = parts, plan, device
+        self.rank, self.world = world
+        self.model = parts.model
+        self.dtype = next((p.dtype for p in self.model.parameters()), torch.float32)
+        self.data = {split: self._placed(part) for split, part in data.items()}
+        named = dict(self.model.named_parameters())
+        self.groups = [
+            Group(group, {name: named[name] for name in names}, parts, plan)
+            for group, names in parts.task.groups(self.model).items()
+        ]
+        self.penalties = having(parts.regularizers, "penalty")
+        self.targets = having(parts.regularizers, "target")
+        self.gradients = having(parts.regularizers, "gradient")
+        self.averages = having(parts.regularizers, "evaluate")
+        self.metrics = {
+            split: {name: make().to(device) for name, make in parts.metrics.items()} for split in ("val", "test")
+        }
+        self._order = torch.empty(0, dtype=torch.int64)
+
+    def _placed(self, part: Part) -> Part:
+        if not isinstance(part, Samples):
+            return part
+        return Samples(*(self._cast(t).to(self.device) for t in (part.x, part.y)))
+
+    def _cast(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+
+    def start_epoch(self, epoch: int) -> None:
+        """Draws the epoch's order and sets modules and optimizers to training."""
+        self.epoch = epoch
+        self._order = self.plan.order(epoch).to(self.device)
+        self._train_mode(True)
+
+    def train(self, batches: range) -> Tensor:
+        """Trains on in-memory batches of this epoch; returns their losses [batches, 1] on the global batch."""
+        part = self.data["train"]
+        assert isinstance(part, Samples)
+        losses = []
+        for batch in batches:
+            index = self._order[batch * self.plan.batch_size :][: self.plan.batch_size]
+            losses.append(self._batch(batch, part.x[index], part.y[index], whole=True))
+        return self._global(torch.stack(losses))
+
+    def train_on(self, batch: int, x: Tensor, y: Tensor) -> Tensor:
+        """Trains on this process's samples of a batch that a loader made; returns the loss [1, 1]."""
+        loss = self._batch(batch, self._cast(x).to(self.device), y.to(self.device), whole=False)
+        return self._global(loss[None])
+
+    def _global(self, losses: Tensor) -> Tensor:
+        if self.world > 1:
+            sum_([losses])
+        return losses[:, None]
+
+    def _batch(self, batch: int, x: Tensor, y: Tensor, whole: bool) -> Tensor:
+        number = self.epoch * self.plan.batches + batch
+        mine = rows(self.plan.size(batch), self.rank, self.world)
+        noise = Noise(self._key(number), None if whole or self.world == 1 else mine)
+        for augment in self.parts.augmentations:
+            x, y = augment(x, y, noise)
+        for regularizer in self.targets:
+            y = regularizer.target(y)
+        if whole and self.world > 1:
+            x, y = (t[mine.start : mine.start + mine.count] for t in (x, y))
+            noise.rows = mine
+        with Redirect(noise) if self.parts.noisy else nullcontext():
+            losses = self.parts.task.losses(self._call, (x, y), noise)
+        share = self.plan.share(batch) * mine.count / mine.total
+        for group in self.groups:
+            self._differentiate(group, losses[group.name], share, last=group is self.groups[-1])
+        if self.plan.ends_step(batch):
+            self._step(number)
+        return sum(loss.detach() for loss in losses.values()) * (mine.count / mine.total)  # type: ignore[return-value]
+
+    def _differentiate(self, group: Group, loss: Tensor, share: float, last: bool) -> None:
+        for regularizer in self.penalties:
+            loss = loss + regularizer.penalty(dict(group.params))
+        if share != 1.0:
+            loss = loss * share
+        group.add(torch.autograd.grad(loss, group.leaves, allow_unused=True, retain_graph=not last))
+
+    def _step(self, number: int) -> None:
+        for group in self.groups:
+            grads = group.take()
+            if self.world > 1:
+                sum_(list(grads.values()))
+            for regularizer in self.gradients:
+                noise = Noise(self._key(number))
+                noise.place = 1 << 20  # never a place of the forward pass
+                grads = regularizer.gradient(grads, dict(group.params), noise)
+            group.step(grads)
+
+    def _key(self, number: int) -> Callable[[], Tensor]:
+        return lambda: keys(torch.tensor(self.plan.seed, device=self.device), number)
+
+    def _call(self, *x: Any, method: str = "forward") -> Any:
+        return self.model(*x) if method == "forward" else getattr(self.model, method)(*x)
+
+    def _train_mode(self, on: bool) -> None:
+        self.model.train(on)
+        for group in self.groups:
+            switch = getattr(group.optimizer, "train" if on else "eval", None)
+            if callable(switch):
+                switch()
+
+    def evaluate(self, split: str) -> list[dict[str, float]]:
+        """Loss and metrics on a split, for each member, as {"val/loss": ...}; every process takes its share."""
+        self._train_mode(False)
+        part, metrics = self.data[split], self.metrics[split]
+        total = torch.zeros((), device=self.device, dtype=torch.float64)
+        step = max(self.plan.batch_size, 512)
+        with torch.no_grad(), self._averaged():
+            for first in range(0, size(part), step):
+                count = min(step, size(part) - first)
+                mine = rows(count, self.rank, self.world)
+                if not mine.count:
+                    continue
+                x, y = self._slice(part, first + mine.start, mine.count)
+                noise = Noise(self._key(EVALUATION + first), mine if self.world > 1 else None)
+                losses, found = self.parts.task.evaluate(self._call, (x, y), noise)
+                total += sum(losses.values()) * mine.count
+                for metric in metrics.values():
+                    metric.update(*found)
+        if self.world > 1:
+            sum_([total])
+        values = {f"{split}/loss": float(total) / size(part)}
+        for name, metric in metrics.items():
+            values[f"{split}/{name}"] = float(metric.compute())
+            metric.reset()
+        return [values]
+
+    def _slice(self, part: Part, first: int, count: int) -> tuple[Tensor, Tensor]:
+        if isinstance(part, Samples):
+            return part.x[first : first + count], part.y[first : first + count]
+        pairs = [part[i] for i in range(first, first + count)]
+        x, y = (torch.stack([torch.as_tensor(p[i]) for p in pairs]) for i in (0, 1))
+        return self._cast(x).to(self.device), y.to(self.device)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The parameters that regularizers want evaluated, put in place and taken out again."""
+        if not self.averages:
+            yield
+            return
+        kept = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+        for group in self.groups:
+            params: dict[str, Tensor] = {n: p.detach() for n, p in group.params.items()}
+            for regularizer, state in group.after:
+                if regularizer in self.averages:
+                    params = regularizer.evaluate(params, state)
+            for name, p in group.params.items():
+                p.copy_(params[name])
+        try:
+            yield
+        finally:
+            for name, p in self.model.named_parameters():
+                p.copy_(kept[name])
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the weights that evaluation uses."""
+        self._train_mode(False)
+        with torch.no_grad(), self._averaged():
+            return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+
+    def load(self, weights: dict[str, Tensor]) -> None:
+        """Puts weights in place."""
+        self.model.load_state_dict(weights)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return self.groups[0].schedule.lr
+
+    def rows(self, batch: int) -> Rows:
+        """This process's samples of a batch."""
+        return rows(self.plan.size(batch), self.rank, self.world)

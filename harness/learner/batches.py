@@ -1,0 +1,84 @@
+"""What Lightning's loop iterates over: chunks of batches of tensors in memory, or an ordinary loader's batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from harness.dataset import Dataset as Data
+from harness.dataset import Samples
+from harness.learner.plan import Plan, rows
+
+CHUNK = 64  # steps between two looks at the losses, at signals and at Lightning's callbacks
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Batches first .. last - 1 of an epoch."""
+
+    first: int
+    last: int
+
+
+class _Chunks(Dataset[Chunk]):
+    def __init__(self, plan: Plan) -> None:
+        step = max(1, CHUNK // plan.accumulate) * plan.accumulate
+        self.bounds = [(b, min(b + step, plan.batches)) for b in range(0, plan.batches, step)]
+
+    def __len__(self) -> int:
+        return len(self.bounds)
+
+    def __getitem__(self, index: int) -> Chunk:
+        return Chunk(*self.bounds[index])
+
+
+class OrderedBatches(Sampler[list[int]]):
+    """This process's indices of each global batch, in the plan's order; each pass is the next epoch."""
+
+    def __init__(self, plan: Plan, rank: int, world: int) -> None:
+        self.plan, self.rank, self.world, self.epoch = plan, rank, world, 0
+
+    def __len__(self) -> int:
+        return self.plan.batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self.plan.order(self.epoch)
+        self.epoch += 1
+        for batch in range(self.plan.batches):
+            mine = rows(self.plan.size(batch), self.rank, self.world)
+            first = batch * self.plan.batch_size + mine.start
+            yield order[first : first + mine.count].tolist()
+
+
+class Transformed(Dataset[Any]):
+    """A data set that is not in memory, with the transforms on each input."""
+
+    def __init__(self, source: Any, transforms: tuple[Callable[..., Any], ...]) -> None:
+        self.source, self.transforms = source, transforms
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        x, y = self.source[index]
+        x = torch.as_tensor(x)
+        for transform in self.transforms:
+            x = transform(x[None])[0]
+        return x, torch.as_tensor(y)
+
+
+def loader(data: Data, plan: Plan, rank: int, world: int) -> DataLoader[Any]:
+    """The loader of a fit."""
+    if isinstance(data.train, Samples):
+        return DataLoader(_Chunks(plan), batch_size=None)
+    return DataLoader(
+        Transformed(data.train, data.transforms),
+        batch_sampler=OrderedBatches(plan, rank, world),
+        num_workers=data.workers,
+        persistent_workers=data.workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )

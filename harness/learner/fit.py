@@ -1,0 +1,151 @@
+"""One fit: a Trainer from the config, the learner, and what came of it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from harness.build import Parts
+from harness.dataset import SPLITS, Dataset, Part, Samples
+from harness.errors import HarnessError
+from harness.learner.alone import Alone
+from harness.learner.batches import Transformed, loader
+from harness.learner.distributed import Ranks, child_command, rank_environment, synchronise
+from harness.learner.member import Member
+from harness.learner.module import Learner
+from harness.learner.plan import Plan
+
+
+@dataclass
+class Outcome:
+    """What a fit leaves: its wall time, and the weights of each member as evaluated."""
+
+    fit_s: float
+    weights: list[dict[str, torch.Tensor]]
+    world: int
+
+
+class Catch(pl.Callback):
+    """Keeps the exception that Lightning turns into an exit."""
+
+    error: BaseException | None = None
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self.error = exception
+
+
+def fit(trainer: pl.Trainer, parts: Parts, dataset: Dataset, plan: Plan, member: Member) -> Outcome:
+    """Trains one member. Raises KeyboardInterrupt when interrupted, and whatever goes wrong in training."""
+    catch = next(c for c in trainer.callbacks if isinstance(c, Catch))  # type: ignore[attr-defined]
+    rank, world = trainer.global_rank, trainer.world_size
+    data: dict[str, Part] = {
+        split: part if isinstance(part := dataset.part(split), Samples) else Transformed(part, dataset.transforms)
+        for split in SPLITS
+    }
+
+    def make(trainer: pl.Trainer) -> Alone:
+        return Alone(parts, plan, data, trainer.strategy.root_device, (trainer.global_rank, world))
+
+    if world > 1:
+        parts.model = synchronise(parts.model)
+    learner = Learner(parts.model, [member], plan, make)
+    with quiet(), rank_environment(), signals(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)  # for draws that no one redirects
+        start = time.perf_counter()
+        try:
+            trainer.fit(learner, loader(dataset, plan, rank, world))
+        except SystemExit:
+            if catch.error is None:
+                raise
+        seconds = time.perf_counter() - start
+        if isinstance(catch.error, (KeyboardInterrupt, SystemExit)):
+            raise KeyboardInterrupt
+        weights = {n: t.cpu() for n, t in learner.path.weights().items()}
+    return Outcome(seconds, [weights], world)
+
+
+def make_trainer(given: dict[str, Any], plan: Plan, payload: Callable[[], str]) -> pl.Trainer:
+    """Lightning's Trainer, with everything that the learner does itself switched off.
+
+    `payload` names the file that other processes of the run read, where there are any. Raises HarnessError for what
+    Lightning refuses, and for batches that cannot be divided.
+    """
+    settings = {k: v for k, v in given.items() if v is not None}
+    settings |= {
+        "max_epochs": plan.epochs,
+        "logger": False,
+        "callbacks": [Catch()],
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
+        "num_sanity_val_steps": 0,
+    }
+    try:
+        with quiet():
+            trainer = pl.Trainer(**settings)
+            if trainer.world_size > 1 or settings.get("strategy") == "ddp":
+                settings["strategy"] = Ranks(child_command(payload()), process_group_backend=_backend(trainer))
+                trainer = pl.Trainer(**settings)
+    except Exception as error:  # Lightning's own words on what this machine or its version cannot do
+        raise HarnessError(f"trainer: {' '.join(str(error).split())}") from error
+    smallest = plan.size(plan.batches - 1)
+    if trainer.world_size > smallest:
+        raise HarnessError(
+            f"the last batch has {smallest} samples, too few for {trainer.world_size} processes; change batch_size"
+        )
+    return trainer
+
+
+def _backend(trainer: pl.Trainer) -> str:
+    return "nccl" if trainer.strategy.root_device.type == "cuda" else "gloo"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Lightning's greetings, and without its advice on what the learner decides otherwise."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric", "lightning")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        for message in (
+            ".*configure_optimizers.*",
+            ".*does not have many workers.*",
+            ".*number of training batches.*",
+            ".*GPU available but not used.*",
+            ".*No training batches.*",
+            ".*isinstance.treespec, LeafSpec.*",  # torch's deprecation, in Lightning's code
+            ".*Starting from v1.9.0.*",
+            ".*You defined a `validation_step`.*",
+        ):
+            warnings.filterwarnings("ignore", message=message)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextmanager
+def signals() -> Iterator[None]:
+    """Gives Ctrl-C and SIGTERM back as they were: Lightning leaves Ctrl-C ignored after one."""
+    try:
+        kept = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread
+        kept = {}
+    try:
+        yield
+    finally:
+        for which, handler in kept.items():
+            if handler is not None and signal.getsignal(which) is not handler:
+                signal.signal(which, handler)

@@ -1,0 +1,79 @@
+"""What a run of a cohort leaves behind while it trains: its curves, its best values, why it ended."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from harness.regularization import Regularizer, having
+
+Directions = dict[str, bool]  # metric: whether higher is better
+
+
+@dataclass
+class Member:
+    """One run of a cohort. `watchers` are called with (metrics, step, epoch) after each epoch."""
+
+    regularizers: list[Regularizer]
+    directions: Directions
+    keep_best: str | None = None  # the metric whose best weights are to be kept, if any are
+    watchers: list[Callable[[dict[str, float], int, int], None]] = field(default_factory=list)
+    history: list[dict[str, float]] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    best: dict[str, dict[str, Any]] = field(default_factory=dict)
+    best_weights: dict[str, Tensor] | None = None
+    diverged: dict[str, Any] | None = None
+    epochs: int = 0
+    steps: int = 0
+    stopped: bool = False
+    last_finite_loss: float | None = None
+
+    def __post_init__(self) -> None:
+        self.stoppers = having(self.regularizers, "should_stop")
+        keepers = [r for r in self.regularizers if r.keep == "best"]
+        self.restore = keepers[0].watch if keepers else None
+        self.keep_best = self.restore or self.keep_best
+
+    def see(self, losses: list[float], first_step: int) -> bool:
+        """Notes the losses of some batches; returns False at the first that is not finite."""
+        for index, loss in enumerate(losses):
+            if not math.isfinite(loss):
+                step = first_step + index
+                self.diverged = {
+                    "type": "Diverged",
+                    "message": f"the training loss became {loss} at batch {step}",
+                    "traceback": None,
+                    "step": step,
+                    "last_finite_loss": self.last_finite_loss,
+                }
+                return False
+            self.last_finite_loss = loss
+        return True
+
+    def end_epoch(self, metrics: dict[str, float], step: int, weights: Callable[[], dict[str, Tensor]]) -> None:
+        """Notes an epoch's metrics, keeps the best weights if asked, and decides whether to stop."""
+        epoch = self.epochs
+        self.epochs, self.steps = epoch + 1, step
+        self.history.append(metrics)
+        self.metrics = dict(metrics)
+        for name, value in metrics.items():
+            if name.startswith("val/") and self.better(name, value):
+                self.best[name] = {"value": value, "epoch": epoch}
+                if name == self.keep_best:
+                    self.best_weights = weights()
+        for watch in self.watchers:
+            watch(metrics, step, epoch)
+        self.stopped = any(r.should_stop(self.history) for r in self.stoppers)
+
+    def better(self, name: str, value: float) -> bool:
+        """Whether a value is the best so far of its metric."""
+        if not math.isfinite(value):
+            return False
+        if name not in self.best:
+            return True
+        old = self.best[name]["value"]
+        return value > old if self.directions.get(name.partition("/")[2], False) else value < old

@@ -1,0 +1,44 @@
+"""The learning rate over the steps: a linear warmup, then the scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+class Schedule:
+    """Steps once an optimizer step. During warmup, step i of n uses the share (i + 1) / n of the learning rate."""
+
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, make: Callable[..., Any], total_steps: int, warmup_steps: int
+    ) -> None:
+        self.optimizer, self.warmup = optimizer, warmup_steps
+        self.scheduler = make(optimizer=optimizer, total_steps=max(1, total_steps - warmup_steps))
+        self.start = [group["lr"] for group in optimizer.param_groups]
+        self.done = 0
+        self._warm()
+
+    def step(self) -> None:
+        """After an optimizer step: sets the learning rate of the next."""
+        self.done += 1
+        if self.done < self.warmup:
+            self._warm()
+        elif self.done == self.warmup:
+            self._set(1.0)
+        elif self.scheduler is not None:
+            self.scheduler.step()
+
+    def _warm(self) -> None:
+        if self.done < self.warmup:
+            self._set((self.done + 1) / self.warmup)
+
+    def _set(self, share: float) -> None:
+        for group, lr in zip(self.optimizer.param_groups, self.start, strict=True):
+            group["lr"] = lr * share
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the first parameter group."""
+        return float(self.optimizer.param_groups[0]["lr"])

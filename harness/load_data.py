@@ -1,0 +1,91 @@
+"""From the config to a data set that is ready to train on: loaded, corrupted, checked, transformed."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import catalogue, seeds
+from harness.build import component
+from harness.dataset import Dataset, Samples, digest, overlap, validate
+from harness.errors import HarnessError, one_line
+from harness.resolve import transforms
+from harness.schema import KEY
+from harness.settings import Split
+
+
+class OverlapWarning(UserWarning):
+    """Samples stand in more than one split."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A data set after corruptions and transforms; `digest` and `overlap` are of what the transforms were fitted on."""
+
+    dataset: Dataset
+    digest: str
+    overlap: int | None
+
+
+class Loader:
+    """Loads data sets; keeps the last one, which the next run of a sweep nearly always wants again."""
+
+    def __init__(self) -> None:
+        self._key, self._kept = "", None
+
+    _kept: Loaded | None
+
+    def load(self, values: dict[str, Any]) -> Loaded:
+        """The data set of a config. Raises HarnessError for data that cannot be had or used."""
+        key = json.dumps([values[k] for k in ("data", "corruption", "transform", "split", "cache_dir")], default=str)
+        if self._kept is None or key != self._key:
+            self._kept = None  # two data sets need not fit in memory
+            self._key, self._kept = key, load(values)
+        return self._kept
+
+
+def load(values: dict[str, Any]) -> Loaded:
+    """Loads the data set of a config, fresh."""
+    split = Split(**values["split"])
+    name = values["data"][KEY]
+    try:
+        dataset = component(
+            "data",
+            values["data"],
+            split=split,
+            cache_dir=Path(values["cache_dir"]).expanduser(),
+            generator=seeds.generator(split.seed, "split"),
+        )
+    except HarnessError as error:
+        raise HarnessError(f"data {name}: {error}") from error
+    except OSError as error:
+        raise HarnessError(f"data {name}: {one_line(error)}") from error
+    if not isinstance(dataset, Dataset):
+        raise HarnessError(f"data {name} returned {type(dataset).__name__}, not a harness.Dataset")
+    validate(dataset, name)
+    for corruption, node in values["corruption"].items():
+        dataset = component(
+            "corruption",
+            node,
+            dataset=dataset,
+            generator=seeds.generator(split.seed, "corruption", corruption),
+        )
+    found, shared = digest(dataset), overlap(dataset)
+    if shared and split.on_overlap != "ignore":
+        text = f"data {name}: {shared} samples stand in more than one split"
+        if split.on_overlap == "error":
+            raise HarnessError(f"{text} (split.on_overlap=error)")
+        warnings.warn(text, OverlapWarning, stacklevel=2)
+    return Loaded(_transformed(dataset, transforms(values["transform"], catalogue.current())), found, shared)
+
+
+def _transformed(dataset: Dataset, nodes: dict[str, Any]) -> Dataset:
+    for node in nodes.values():
+        train = dataset.train.x if isinstance(dataset.train, Samples) else None
+        if train is None:
+            raise HarnessError("transforms are fitted on data in memory; choose 'transform=[]' for data that is not")
+        dataset = dataset.mapped(component("transform", node, train=train))
+    return dataset

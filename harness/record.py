@@ -1,0 +1,207 @@
+"""The record of a run: the one file that comparing reads, typed, written and read here alone."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    import pandas
+
+SCHEMA = 1
+FILE = "record.json"
+STATUSES = ("completed", "diverged", "failed", "interrupted", "running")
+_NUMBERS = ("metrics", "best", "error", "time")  # where "nan" stands for a number
+_BESIDE = ("folder", "cached")  # fields that are not written
+
+
+@dataclass
+class Record:
+    """One run. `folder` is where it lies; `cached` tells that this call found it complete and did not train it."""
+
+    id: str
+    name: str
+    study: str
+    status: str = "running"
+    error: dict[str, Any] | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, str | list[str]] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    best: dict[str, dict[str, Any]] = field(default_factory=dict)
+    model: dict[str, int] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    time: dict[str, Any] = field(default_factory=dict)
+    cohort: dict[str, Any] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+    folder: Path = field(default=Path(), compare=False)
+    cached: bool = field(default=False, compare=False)
+
+    @property
+    def objective(self) -> float:
+        """The value that a sweep optimises; nan where the run has none."""
+        return float(self.metrics.get(str(self.config.get("objective")), math.nan))
+
+    def to_json(self) -> str:
+        """The record's text."""
+        row = {k: v for k, v in asdict(self).items() if k not in _BESIDE}
+        row = {"schema": row.pop("schema"), **row}
+        return json.dumps(_written(row), indent=1, allow_nan=False, default=str) + "\n"
+
+
+def from_json(text: str, folder: Path) -> Record:
+    """A record from its text. Raises ValueError for one that is torn or of an unknown schema."""
+    row = json.loads(text)
+    if not isinstance(row, dict) or row.get("schema") != SCHEMA:
+        raise ValueError(f"unknown schema {row.get('schema') if isinstance(row, dict) else row!r}")
+    known = {f.name for f in fields(Record)} - set(_BESIDE)
+    kept = {k: _numbers(v) if k in _NUMBERS else v for k, v in row.items() if k in known}
+    return Record(**kept, folder=folder)
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _written(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_written(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    return value
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _numbers(v) for k, v in value.items()}
+    return float(value) if value in ("nan", "inf", "-inf") else value
+
+
+def write(record: Record) -> None:
+    """Writes the record atomically and durably: whoever reads sees the old one or the new one, also after a crash."""
+    write_file(record.folder / FILE, record.to_json().encode())
+
+
+def write_file(path: Path, content: bytes | Callable[[Any], None]) -> None:
+    """Writes a file beside, fsyncs it, renames it into place, fsyncs the folder."""
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                content(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(beside, 0o644)
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read(folder: Path) -> Record | None:
+    """The record in a run's folder; None where there is none that can be read."""
+    try:
+        return from_json((folder / FILE).read_text(), folder)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+class Records(Sequence[Record]):
+    """The runs of a study, in the order of their names."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = list(records)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> Records: ...
+    def __getitem__(self, index: int | slice) -> Record | Records:
+        return Records(self._records[index]) if isinstance(index, slice) else self._records[index]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._records)
+
+    def __repr__(self) -> str:
+        done = sum(r.status == "completed" for r in self)
+        return f"Records({len(self)} runs, {done} completed)"
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row a run: id, name, status, choices, the settings that differ, metrics, times."""
+        import pandas
+
+        varied = varying(self)
+        return pandas.DataFrame(
+            [
+                {"id": r.id, "name": r.name, "study": r.study, "status": r.status}
+                | {key: flat(r.config).get(key) for key in varied}
+                | r.metrics
+                | {"fit_s": r.time.get("fit_s"), "share_s": r.time.get("share_s"), "folder": str(r.folder)}
+                for r in self
+            ]
+        )
+
+
+def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested config as {"optimizer.lr": 0.1, "optimizer": "sgd", ...}.
+
+    >>> flat({"seed": 0, "optimizer": {"_component_": "sgd", "lr": 0.1}})
+    {'seed': 0, 'optimizer': 'sgd', 'optimizer.lr': 0.1}
+    """
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if key == "_component_":
+            continue
+        if isinstance(value, dict):
+            if "_component_" in value:
+                found[prefix + key] = value["_component_"]
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = tuple(value) if isinstance(value, list) else value
+    return found
+
+
+def varying(records: Sequence[Record]) -> list[str]:
+    """The config's keys that are not the same in all records."""
+    configs = [flat(r.config) for r in records]
+    keys = dict.fromkeys(key for config in configs for key in config)
+    return [k for k in keys if len({repr(c.get(k)) for c in configs}) > 1]
+
+
+OUTPUTS = "outputs"
+
+
+def study_folder(study: str | Path) -> Path:
+    """A study or a run by its path, or by its name under outputs/. Raises HarnessError if there is none."""
+    for folder in (Path(study), Path(OUTPUTS) / study):
+        if folder.is_dir():
+            return folder
+    from harness.errors import suggest
+
+    known = [p.name for p in Path(OUTPUTS).iterdir() if p.is_dir()] if Path(OUTPUTS).is_dir() else []
+    raise HarnessError(f"no study {str(study)!r}, neither as a folder nor under {OUTPUTS}/.{suggest(study, known)}")
+
+
+def load(folder: str | Path) -> Records:
+    """Every record of a study (or the one of a run), below a folder or a name under outputs/."""
+    root = study_folder(folder)
+    found = (read(path.parent) for path in sorted(root.rglob(FILE)))
+    return Records([record for record in found if record is not None])

@@ -1,0 +1,149 @@
+"""Live discovery: one plugin's entry point to its components. Anything that it does wrong is told, not raised."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pluggy
+
+from harness import hookspecs
+from harness.component import ComponentError, describe, validate
+from harness.errors import HarnessError, one_line
+
+GROUP = "harness"
+Component = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a plugin: who, where in its loading, what."""
+
+    plugin: str
+    distribution: str
+    stage: str  # import | register | <the hook's name> | component | duplicate | scan
+    message: str
+    traceback: str = ""
+
+
+@dataclass
+class Offer:
+    """What one plugin brings, live."""
+
+    plugin: str
+    distribution: str
+    components: dict[tuple[str, str], Component] = field(default_factory=dict)
+    config_dirs: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def describe(self) -> dict[str, Any]:
+        """As plain data for the catalogue."""
+        return {
+            "components": [describe(component) for component in self.components.values()],
+            "config_dirs": self.config_dirs,
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+
+
+def entry_points() -> Iterator[tuple[importlib.metadata.EntryPoint, str, str]]:
+    """(entry point, distribution, version) of every installed plugin, each distribution once, in a stable order."""
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for point in importlib.metadata.entry_points(group=GROUP):
+        distribution = point.dist.name if point.dist else "?"
+        if (
+            point.name,
+            distribution,
+        ) not in seen:  # a folder that stands twice in sys.path shows its entries twice
+            seen.add((point.name, distribution))
+            found.append((point, distribution, point.dist.version if point.dist else ""))
+    yield from sorted(found, key=lambda row: (row[1] != "harness", row[1], row[0].name))
+
+
+def blocked() -> set[str]:
+    """The plugins that HARNESS_BLOCK=a,b leaves out, by the name of their entry point or distribution."""
+    return {name.strip() for name in os.environ.get("HARNESS_BLOCK", "").split(",") if name.strip()}
+
+
+def load(point: importlib.metadata.EntryPoint, distribution: str) -> Offer:
+    """Imports one plugin and calls its hooks. Never raises but for Ctrl-C."""
+    offer = Offer(point.name, distribution)
+
+    def wrong(stage: str, error: BaseException | str) -> None:
+        text = error if isinstance(error, str) else one_line(error)
+        trace = "" if isinstance(error, str) else "".join(traceback.format_exception(error))
+        offer.problems.append(Problem(point.name, distribution, stage, text, trace))
+
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    try:
+        module = point.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit and SyntaxError too: a plugin never ends the harness
+        wrong("import", error)
+        return offer
+    try:
+        manager.register(module, point.name)
+        manager.check_pending()
+    except Exception as error:
+        wrong("register", error)
+        return offer
+    if not manager.get_hookcallers(module):
+        wrong("register", "it implements no hook: mark harness_components with @harness.hookimpl")
+    offer.config_dirs = [str(folder) for folder in _call(manager, "harness_config_dirs", wrong)]
+    for component in _call(manager, "harness_components", wrong):
+        try:
+            mark = validate(component)
+        except ComponentError as error:
+            wrong("component", str(error))
+            continue
+        key = (mark.kind, mark.name)
+        if key in offer.components:
+            wrong("duplicate", f"{mark.kind}/{mark.name} is offered twice by this plugin")
+        else:
+            offer.components[key] = component
+    return offer
+
+
+def _call(manager: pluggy.PluginManager, hook: str, wrong: Callable[[str, Any], None]) -> list[Any]:
+    results: list[Any] = []
+    for implementation in getattr(manager.hook, hook).get_hookimpls():
+        try:
+            results.extend(implementation.function())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # as above
+            wrong(hook, error)
+    return results
+
+
+class Registry:
+    """The live components, each plugin imported when one of its components is first asked for."""
+
+    def __init__(self) -> None:
+        self._offers: dict[tuple[str, str], Offer] = {}
+
+    def get(self, kind: str, name: str) -> Component:
+        """The component. Raises HarnessError if it cannot be had, saying why."""
+        from harness import catalogue
+
+        entry = catalogue.current().get(kind, name)
+        key = (entry["plugin"], entry["origin"])
+        if key not in self._offers:
+            for point, distribution, _ in entry_points():
+                if (point.name, distribution) == key:
+                    self._offers[key] = load(point, distribution)
+        offer = self._offers.get(key)
+        component = offer.components.get((kind, name)) if offer else None
+        if component is None:
+            reasons = "; ".join(p.message for p in offer.problems) if offer else "its plugin is gone"
+            raise HarnessError(f"{kind} {name!r} of {entry['origin']} cannot be loaded: {reasons or 'it is gone'}")
+        return component
+
+
+REGISTRY = Registry()

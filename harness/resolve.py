@@ -1,0 +1,108 @@
+"""What `auto` stands for, once the data is known; and which choices cannot meet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.catalogue import Catalogue
+from harness.dataset import Dataset
+from harness.errors import HarnessError, suggest
+from harness.kinds import AUTO, KINDS
+from harness.schema import KEY, of_entry
+
+
+def default_node(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
+    """A component with its defaults. Raises HarnessError if it cannot be chosen without settings."""
+    node: dict[str, Any] = {KEY: name}
+    for p in of_entry(catalogue.get(kind, name)):
+        if p.required:
+            raise HarnessError(f"{kind}={name} cannot be chosen for you: it wants {p.name}")
+        node[p.name] = list(p.default) if isinstance(p.default, tuple) else p.default
+    return node
+
+
+def transforms(chosen: dict[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+    """The chosen transforms, with the one that `auto` stands for in its place."""
+    standard = KINDS["transform"].auto or ""
+    return {
+        standard if name == AUTO else name: default_node(catalogue, "transform", standard) if name == AUTO else node
+        for name, node in chosen.items()
+    }
+
+
+def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> dict[str, Any]:
+    """The config without `auto`. Raises HarnessError for components that do not fit each other or the data."""
+    out = dict(values)
+
+    def chosen(kind: str) -> str:
+        return str(out[kind][KEY])
+
+    def traits(kind: str, name: str) -> dict[str, Any]:
+        return dict(catalogue.get(kind, name)["traits"])
+
+    def decide(kind: str, name: str | None) -> None:
+        if chosen(kind) == AUTO and name is not None:
+            out[kind] = default_node(catalogue, kind, name)
+
+    decide("executor", KINDS["executor"].auto)
+    decide("model", KINDS["model"].auto)
+    model = traits("model", chosen("model"))
+    fitting = [n for n in catalogue.names("task") if dataset.target in traits("task", n).get("targets", ())]
+    wanted = [t for t in model.get("tasks", fitting) if t in fitting]
+    if chosen("task") == AUTO and not wanted:
+        raise HarnessError(f"model {chosen('model')} has no task for {dataset.target} targets")
+    decide("task", wanted[0] if wanted else None)
+    task = chosen("task")
+    targets = traits("task", task).get("targets", ())
+    if dataset.target not in targets:
+        raise HarnessError(
+            f"task {task} wants {' or '.join(targets)} targets, and data {chosen('data')} has {dataset.target} ones."
+            + (" Say what they are with data.kind=real or data.kind=class." if "kind" in out["data"] else "")
+        )
+    decide("loss", traits("task", task).get("loss", ""))
+    own = [m for m in traits("task", task).get("metrics", ())]
+    out["metric"] = {n: default_node(catalogue, "metric", n) for n in own if n not in out["metric"]} | out["metric"]
+    out["transform"] = transforms(out["transform"], catalogue)
+    _check_pairs(out, task, dataset, catalogue)
+    out["objective"] = _objective(out, own)
+    return out
+
+
+def _check_pairs(values: dict[str, Any], task: str, dataset: Dataset, catalogue: Catalogue) -> None:
+    for kind in KINDS.values():
+        nodes = values[kind.name].values() if kind.many else [values[kind.name]]
+        for node in nodes:
+            name = node[KEY]
+            traits = catalogue.get(kind.name, name)["traits"]
+            tasks, dimensions = traits.get("tasks"), traits.get("input_ndim")
+            if tasks and task not in tasks:
+                fit = [
+                    n
+                    for n in catalogue.names(kind.name)
+                    if task in (catalogue.get(kind.name, n)["traits"].get("tasks") or [task])
+                ]
+                raise HarnessError(f"{kind.name} {name} does not fit task {task}.{suggest('', fit)}")
+            if dimensions and len(dataset.inputs) not in dimensions:
+                wants = " or ".join(str(d) for d in dimensions)
+                raise HarnessError(
+                    f"{kind.name} {name} wants samples of {wants} dimensions, and data {values['data'][KEY]} "
+                    f"has samples of shape {tuple(dataset.inputs)}"
+                )
+            if kind.name == "corruption" and dataset.target not in traits.get("targets", [dataset.target]):
+                raise HarnessError(f"corruption {name} does not fit {dataset.target} targets")
+
+
+def _objective(values: dict[str, Any], own: list[str]) -> str:
+    known = [f"val/{name}" for name in ("loss", *values["metric"])]
+    asked = values["objective"]
+    if asked is None:
+        return f"val/{own[0]}" if own else "val/loss"
+    if asked not in known:
+        more = " The test split decides nothing." if str(asked).startswith("test/") else ""
+        raise HarnessError(f"objective {asked!r} is not measured.{suggest(asked, known)}{more}")
+    return str(asked)
+
+
+def choices(values: dict[str, Any]) -> dict[str, str | list[str]]:
+    """{kind: name, or names of a list kind}."""
+    return {kind.name: list(values[kind.name]) if kind.many else values[kind.name][KEY] for kind in KINDS.values()}

@@ -1,0 +1,34 @@
+"""What the catalogue's child process runs: load one plugin, write down what it offers."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+from harness import registry
+
+
+def main(plugin: str, distribution: str, answer: str) -> None:
+    """Scans one plugin (or, with no distribution, Lightning's Trainer) into the file `answer`."""
+    found = trainer() if not distribution else scan(plugin, distribution)
+    Path(answer).write_text(json.dumps(found))
+
+
+def scan(plugin: str, distribution: str) -> dict[str, Any]:
+    """The plugin's offer as plain data."""
+    for point, owner, _ in registry.entry_points():
+        if (point.name, owner) == (plugin, distribution):
+            return registry.load(point, owner).describe()
+    raise LookupError(f"no plugin {plugin!r} of {distribution}")
+
+
+def trainer() -> dict[str, Any]:
+    """The parameters of Lightning's Trainer, with the defaults that are plain data."""
+    from pytorch_lightning import Trainer
+
+    rows = inspect.signature(Trainer.__init__).parameters.values()
+    plain = (str, int, float, bool, type(None))
+    defaults = {p.name: p.default if isinstance(p.default, plain) else None for p in rows if p.name != "self"}
+    return {"trainer": defaults, "components": [], "config_dirs": [], "problems": []}

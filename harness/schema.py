@@ -1,0 +1,79 @@
+"""Typed OmegaConf nodes from the catalogue's rows, so that a value of a wrong type is refused at composition."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterable
+from typing import Annotated, Any, Union
+
+from omegaconf import (
+    AnyNode,
+    BooleanNode,
+    DictConfig,
+    FloatNode,
+    IntegerNode,
+    ListConfig,
+    OmegaConf,
+    StringNode,
+)
+
+from harness.component import Parameter
+from harness.kinds import AUTO
+from harness.settings import groups, rows
+from harness.trainer_keys import allowed
+from harness.types import decode
+
+KEY = "_component_"
+_NODES: dict[Any, Any] = {float: FloatNode, int: IntegerNode, str: StringNode, bool: BooleanNode}
+
+
+def of_entry(entry: dict[str, Any]) -> list[Parameter]:
+    """The parameters of a catalogue's row, with their hints."""
+    return [
+        Parameter(row["name"], decode(row["type"]), "???" if row["required"] else row["default"])
+        for row in entry["parameters"]
+    ]
+
+
+def typed(hint: Any, value: Any) -> Any:
+    """A node that takes what the hint allows; what OmegaConf cannot hold in a type is left to `check`."""
+    optional = False
+    while True:
+        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+        if origin is Annotated:
+            hint = arguments[0]
+        elif origin in (Union, types.UnionType) and type(None) in arguments and len(arguments) == 2:
+            optional, hint = True, next(a for a in arguments if a is not type(None))
+        else:
+            break
+    if hint in _NODES:
+        return _NODES[hint](value=value, is_optional=optional)
+    if origin in (list, tuple):
+        content = list(value) if isinstance(value, (list, tuple)) else value
+        return ListConfig(content=content, is_optional=optional)
+    return AnyNode(value=value)
+
+
+def component_node(entry: dict[str, Any]) -> DictConfig:
+    """The config node of a component: its name and its parameters."""
+    return _node(of_entry(entry), {KEY: StringNode(value=entry["name"], is_optional=False)})
+
+
+def settings_node() -> DictConfig:
+    """The top level's own values."""
+    return _node(rows(), {name: _node(inner, {}) for name, inner in groups().items()})
+
+
+def trainer_node(defaults: dict[str, Any]) -> DictConfig:
+    """Everything of Lightning's Trainer that the learner leaves to it."""
+    return OmegaConf.create({name: defaults[name] for name in allowed(defaults)})
+
+
+def auto_node() -> DictConfig:
+    """The choice that means: decide for me."""
+    return OmegaConf.create({KEY: AUTO})
+
+
+def _node(parameters: Iterable[Parameter], first: dict[str, Any]) -> DictConfig:
+    return OmegaConf.create(first | {p.name: typed(p.hint, p.default) for p in parameters})

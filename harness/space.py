@@ -1,0 +1,103 @@
+"""Where to search a parameter: annotations that stand beside a component's type.
+
+A space says where good values are looked for; a bound of `annotated_types` says which values are valid:
+
+>>> from typing import Annotated
+>>> from annotated_types import Interval
+>>> LearningRate = Annotated[float, Log(1e-5, 1e-1), Interval(gt=0)]
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Space:
+    """What every space can do."""
+
+    def sample(self, rng: Random) -> Any:
+        """Draws one value with `rng`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Uniform(Space):
+    """Real numbers, evenly over [low, high]."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise ValueError(f"{type(self).__name__} wants finite low < high, got {self.low}, {self.high}")
+
+    def sample(self, rng: Random) -> float:
+        return rng.uniform(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Log(Uniform):
+    """Real numbers, evenly in their logarithm over [low, high], low > 0.
+
+    >>> 1e-5 <= Log(1e-5, 1e-1).sample(Random(0)) <= 1e-1
+    True
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low <= 0:
+            raise ValueError(f"Log wants low > 0, got {self.low}")
+
+    def sample(self, rng: Random) -> float:
+        drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        return min(max(drawn, self.low), self.high)  # exp(log(x)) may miss x by a rounding
+
+
+@dataclass(frozen=True)
+class Integers(Space):
+    """Whole numbers, evenly over low .. high, both included; `log=True` evenly in their logarithm."""
+
+    low: int
+    high: int
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        if self.low >= self.high or (self.log and self.low < 1):
+            raise ValueError(f"Integers wants low < high (and low >= 1 with log), got {self.low}, {self.high}")
+
+    def sample(self, rng: Random) -> int:
+        if not self.log:
+            return rng.randint(self.low, self.high)
+        drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high + 1)))
+        return min(max(int(drawn), self.low), self.high)
+
+
+@dataclass(frozen=True, init=False)
+class Choice(Space):
+    """One of the given values.
+
+    >>> Choice("a", "b").options
+    ('a', 'b')
+    """
+
+    options: tuple[Any, ...]
+
+    def __init__(self, *options: Any) -> None:
+        if not options:
+            raise ValueError("Choice wants at least one option")
+        object.__setattr__(self, "options", options)
+
+    def sample(self, rng: Random) -> Any:
+        return rng.choice(self.options)
+
+
+@dataclass(frozen=True)
+class NonFinite:
+    """Beside a float's type: nan and the infinities are valid too."""
+
+
+SPACES: dict[str, type[Space]] = {space.__name__: space for space in (Uniform, Log, Integers, Choice)}

@@ -1,0 +1,63 @@
+"""Many runs: every job is checked before the first is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+
+from harness import catalogue
+from harness.app import Job
+from harness.kinds import AUTO, KINDS
+from harness.load_data import Loader
+from harness.record import Record
+from harness.resolve import default_node
+from harness.runner import prepare, train
+from harness.schema import KEY
+
+Done = Callable[[int, int, Record], None]  # (place, jobs, record)
+_watchers: list[Done] = []
+
+
+def train_all(jobs: Sequence[Job]) -> list[Record]:
+    """Trains jobs in their order, and returns their records. Nothing is written before all have passed their checks.
+
+    Jobs of one identity are trained once. With fail_fast the sweep ends at the first failed run, and the records
+    are those so far.
+    """
+    loader = Loader()
+    for job in jobs:
+        prepare(job, loader)
+    records: list[Record] = []
+    if not jobs:
+        return records
+    with _executor(jobs[0]) as executor:
+        for place, job in enumerate(jobs):
+            record = executor.submit(train, job, None, loader).result()
+            records.append(record)
+            for watch in _watchers:
+                watch(place, len(jobs), record)
+            if record.status == "failed" and job.settings.fail_fast:
+                break
+    return records
+
+
+def _executor(job: Job) -> Executor:
+    from harness.build import component
+
+    node = job.values["executor"]
+    if node[KEY] == AUTO:
+        node = default_node(catalogue.current(), "executor", KINDS["executor"].auto or "")
+    workers = job.settings.jobs
+    found: Executor = component("executor", node, jobs=1 if workers == "auto" else workers)
+    return found
+
+
+@contextmanager
+def watching(done: Done) -> Iterator[None]:
+    """Inside, `done` is called after each run of a sweep: Hydra stands between who starts a sweep and the sweep."""
+    _watchers.append(done)
+    try:
+        yield
+    finally:
+        _watchers.remove(done)

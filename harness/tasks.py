@@ -1,0 +1,40 @@
+"""What a run is asked to learn: how a batch becomes a loss, and a prediction something to measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from harness.noise import Noise
+
+Call = Callable[..., Any]  # call(*x, method="forward"): the model with its parameters and buffers bound
+Batch = tuple[Any, Any]  # (x, y)
+Loss = Callable[[Any, Any], Tensor]
+
+
+class Task:
+    """One output, one loss. Override what differs; every method is a pure function of its arguments."""
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+
+    def groups(self, model: nn.Module) -> dict[str, list[str]]:
+        """Which parameters each loss trains, by name; one optimizer and one scheduler is built for each group."""
+        return {"model": [name for name, p in model.named_parameters() if p.requires_grad]}
+
+    def losses(self, call: Call, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+        """{group: scalar}, a mean over the batch; each is differentiated on its own group alone."""
+        x, y = batch
+        return {"model": self.loss(call(x), y)}
+
+    def predict(self, call: Call, batch: Batch) -> tuple[Any, Any]:
+        """(predictions, targets) as the task's metrics take them."""
+        x, y = batch
+        return call(x), y
+
+    def evaluate(self, call: Call, batch: Batch, noise: Noise) -> tuple[dict[str, Tensor], tuple[Any, Any]]:
+        """Losses and predictions together, with one pass through the model where that is enough."""
+        prediction, target = self.predict(call, batch)
+        return {"model": self.loss(prediction, target)}, (prediction, target)

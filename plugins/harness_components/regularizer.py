@@ -1,0 +1,142 @@
+"""Regularizers: penalties, noise in the layers, changed gradients, an early end."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+import torch
+from annotated_types import Ge, Gt, Interval
+from torch import Tensor, nn
+
+import harness
+from harness.errors import HarnessError, suggest
+from harness.regularization import Regularizer, Tensors
+from harness.space import Integers, Log, Uniform
+
+Strength = Annotated[float, Log(1e-6, 1e-1), Ge(0)]
+
+
+def _weights(params: Tensors) -> list[Tensor]:
+    """Matrices and kernels: biases and the scales of normalizations are left out."""
+    return [p for p in params.values() if p.ndim > 1]
+
+
+class Penalty(Regularizer):
+    """strength · sum of a function over all weights."""
+
+    def __init__(self, strength: float, function: Any) -> None:
+        self.strength, self.function = strength, function
+
+    def penalty(self, params: Tensors) -> Tensor:
+        """A scalar; zero for a model without weights."""
+        return self.strength * sum((self.function(p).sum() for p in _weights(params)), torch.zeros(()))
+
+
+@harness.regularizer(reference="Tibshirani, Regression shrinkage and selection via the lasso, JRSS B 1996")
+def l1(*, strength: Strength = 1e-4) -> Regularizer:
+    """Penalty on the absolute values of the weights (not of biases).
+
+    L ← L + strength · Σ |w|. By its subgradient, weights come near zero and rarely to it.
+    """
+    return Penalty(strength, torch.abs)
+
+
+@harness.regularizer(reference="Hoerl, Kennard, Ridge regression, Technometrics 1970")
+def l2(*, strength: Strength = 1e-4) -> Regularizer:
+    """Penalty on the squares of the weights (not of biases).
+
+    L ← L + strength · Σ w² / 2, which adds strength · w to the gradient.
+    """
+    return Penalty(strength, lambda p: p.square() / 2)
+
+
+class Dropout(Regularizer):
+    """nn.Dropout at the end of each hidden block; whole channels of images."""
+
+    def __init__(self, p: float) -> None:
+        self.p = p
+
+    def layer(self, features: int, ndim: int) -> nn.Module:
+        """Drops units of vectors and channels of images."""
+        return {0: nn.Dropout, 1: nn.Dropout1d, 2: nn.Dropout2d, 3: nn.Dropout3d}[ndim](self.p)
+
+
+@harness.regularizer(reference="Srivastava et al., Dropout, JMLR 2014")
+def dropout(
+    *, p: Annotated[float, Uniform(0.05, 0.7), Interval(ge=0, lt=1), "share of units dropped"] = 0.5
+) -> Regularizer:
+    """Zeroes units at random in training, in each hidden block, and scales the others.
+
+    h ← h · m / (1 - p), m ~ Bernoulli(1 - p); whole channels at once where the block has space.
+    """
+    return Dropout(p)
+
+
+class GradientClipping(Regularizer):
+    """Limits the norm, or each value, of the gradients."""
+
+    def __init__(self, limit: float, by: str) -> None:
+        self.limit, self.by = limit, by
+
+    def gradient(self, grads: Tensors, params: Tensors, noise: Any) -> Tensors:
+        """The gradients, scaled together (norm) or clamped (value)."""
+        if self.by == "value":
+            return {name: g.clamp(-self.limit, self.limit) for name, g in grads.items()}
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads.values()]))
+        scale = (self.limit / (norm + 1e-6)).clamp(max=1.0)
+        return {name: g * scale for name, g in grads.items()}
+
+
+@harness.regularizer(
+    reference="Pascanu, Mikolov, Bengio, On the difficulty of training recurrent neural networks, 2013"
+)
+def gradient_clipping(
+    *, limit: Annotated[float, Log(0.01, 100), Gt(0)] = 1.0, by: Literal["norm", "value"] = "norm"
+) -> Regularizer:
+    """Limits the gradient of each step.
+
+    g ← g · min(1, limit / ‖g‖) with the norm over all parameters, or g ← clamp(g, -limit, limit) by value.
+    """
+    return GradientClipping(limit, by)
+
+
+class EarlyStopping(Regularizer):
+    """Stops when the watched metric has not improved for `patience` epochs."""
+
+    def __init__(
+        self, patience: int, watch: str, min_delta: float, keep: Literal["last", "best"], higher: bool
+    ) -> None:
+        self.patience, self.watch, self.min_delta, self.keep = patience, watch, min_delta, keep
+        self.sign = 1 if higher else -1
+
+    def should_stop(self, history: list[dict[str, float]]) -> bool:
+        """After an epoch; raises HarnessError if the metric is not measured."""
+        rows = [row for row in history if any(name.startswith("val/") for name in row)]
+        best, age = -math.inf, 0
+        for row in rows:
+            if self.watch not in row:
+                raise HarnessError(f"early_stopping watches {self.watch!r}.{suggest(self.watch, row)}")
+            value = self.sign * row[self.watch]
+            if value > best + self.min_delta:
+                best, age = value, 0
+            else:
+                age += 1
+        return age >= self.patience
+
+
+@harness.regularizer(reference="Prechelt, Early stopping - but when?, 1998")
+def early_stopping(
+    *,
+    patience: Annotated[int, Integers(1, 50), Ge(1), "epochs without improvement before the end"] = 5,
+    watch: Annotated[str, "the metric that must improve"] = "val/loss",
+    mode: Annotated[Literal["min", "max"], "which way is better"] = "min",
+    min_delta: Annotated[float, Ge(0), "what counts as an improvement"] = 0.0,
+    keep: Annotated[Literal["last", "best"], "the weights that the run ends with"] = "best",
+) -> Regularizer:
+    """Ends the run when validation no longer improves.
+
+    Stops after the epoch at which `watch` has not been better than its best by more than min_delta for `patience`
+    epochs in a row.
+    """
+    return EarlyStopping(patience, watch, min_delta, keep, mode == "max")

@@ -1,0 +1,73 @@
+"""Hydra's doors to the harness's own sweep: both only translate. No `from __future__ import annotations` here:
+Hydra 1.3 executes plugin modules before they stand in sys.modules, and a dataclass then fails for every Hydra app.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class HarnessSweeper(Sweeper):
+    """The grid of all comma-separated values; nothing is written before every job has passed its checks."""
+
+    def __init__(self) -> None:
+        self.launcher: Launcher | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from hydra.core.plugins import Plugins
+
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from harness.overrides import expand
+
+        assert self.launcher is not None
+        return self.launcher.launch(expand(arguments), initial_job_idx=0)
+
+
+class HarnessLauncher(Launcher):
+    """Composes every job, then hands them over together."""
+
+    def __init__(self) -> None:
+        self.hydra_context: HydraContext | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.config = hydra_context, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from harness.app import job_from_hydra
+        from harness.sweeper import train_all
+
+        assert self.hydra_context is not None
+        loader = self.hydra_context.config_loader
+        jobs = [job_from_hydra(loader.load_sweep_config(self.config, list(o)), list(o)) for o in job_overrides]
+        returns = []
+        for job, record in zip(jobs, train_all(jobs), strict=False):  # fail_fast may have ended it early
+            done = JobReturn(overrides=job.overrides, cfg=job.config, status=JobStatus.COMPLETED)
+            done.return_value = record.objective
+            done.record = record  # type: ignore[attr-defined]  # for the harness's own command line
+            returns.append(done)
+        return returns
+
+
+@dataclass
+class SweeperConf:
+    _target_: str = "hydra_plugins.harness_hydra.sweep.HarnessSweeper"
+
+
+@dataclass
+class LauncherConf:
+    _target_: str = "hydra_plugins.harness_hydra.sweep.HarnessLauncher"
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="harness", node=SweeperConf, provider="harness")
+ConfigStore.instance().store(group="hydra/launcher", name="harness", node=LauncherConf, provider="harness")
