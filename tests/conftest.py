@@ -1,0 +1,22 @@
+"""What every test shares: an empty working folder, one thread, and a catalogue cache of the tests' own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Before torch is imported by anyone: tests run side by side, and a thread pool each would fight for the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HARNESS_CACHE"] = str(ROOT / ".pytest_cache" / "harness")
+os.environ.pop("HARNESS_BLOCK", None)
+
+
+@pytest.fixture
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is the working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
