@@ -61,8 +61,8 @@ def load(values: dict[str, Any]) -> Loaded:
         )
     except HarnessError as error:
         raise HarnessError(f"data {name}: {error}") from error
-    except OSError as error:
-        raise HarnessError(f"data {name}: {one_line(error)}") from error
+    except Exception as error:  # whatever a stranger's loader meets: there is no run yet that could fail
+        raise HarnessError(f"data {name}: {one_line(error)} (HYDRA_FULL_ERROR=1 shows where)") from error
     if not isinstance(dataset, Dataset):
         raise HarnessError(f"data {name} returned {type(dataset).__name__}, not a harness.Dataset")
     validate(dataset, name)

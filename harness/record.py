@@ -23,7 +23,7 @@ _NUMBERS = ("metrics", "best", "error", "time")  # where "nan" stands for a numb
 _BESIDE = ("folder", "cached")  # fields that are not written
 
 
-@dataclass
+@dataclass(repr=False)
 class Record:
     """One run. `folder` is where it lies; `cached` tells that this call found it complete and did not train it."""
 
@@ -46,6 +46,11 @@ class Record:
     schema: int = SCHEMA
     folder: Path = field(default=Path(), compare=False)
     cached: bool = field(default=False, compare=False)
+
+    def __repr__(self) -> str:
+        metrics = ", ".join(f"{name}={value:.4g}" for name, value in self.metrics.items())
+        status = f"{self.status}, cached" if self.cached else self.status
+        return f"Record({self.name!r}, {status}, {metrics}, folder={str(self.folder)!r})"
 
     @property
     def objective(self) -> float:

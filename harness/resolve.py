@@ -60,7 +60,7 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
             + (" Say what they are with data.kind=real or data.kind=class." if "kind" in out["data"] else "")
         )
     decide("loss", traits("task", task).get("loss", ""))
-    own = [m for m in traits("task", task).get("metrics", ())]
+    own = list(traits("task", task).get("metrics", ()))
     out["metric"] = {n: default_node(catalogue, "metric", n) for n in own if n not in out["metric"]} | out["metric"]
     out["transform"] = transforms(out["transform"], catalogue)
     _check_pairs(out, task, dataset, catalogue)

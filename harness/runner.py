@@ -113,18 +113,16 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
     if done is not None:
         return done
     record = prepared.record
-    parts = build(prepared.values, prepared.loaded.dataset, prepared.plan.total_steps)
-    record.model = {
-        "parameters": sum(p.numel() for p in parts.model.parameters()),
-        "trainable": sum(p.numel() for p in parts.model.parameters() if p.requires_grad),
-    }
+    parts = _build(prepared)
+    trainer = make_trainer(prepared.values["trainer"], prepared.plan, lambda: _payload(prepared))
     record.time = {"started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
     record.cohort = {"size": 1, "path": "alone", "executor": "in_process", "why": "one run at a time"}
     record.environment = environment.describe(prepared.device)
-    trainer = make_trainer(prepared.values["trainer"], prepared.plan, lambda: _payload(prepared))
     _open_folder(prepared)
     try:
         with _log_file(record.folder):
+            if isinstance(parts, Exception):
+                raise parts
             _train(prepared, parts, trainer, watch)
     except KeyboardInterrupt:
         record.status = "interrupted"
@@ -142,6 +140,22 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
         record.memory = {"estimate": None, "peak": environment.peak_memory(prepared.device)}
         write(record)
     return record
+
+
+def _build(prepared: Prepared) -> Parts | Exception:
+    """The run's parts. A setting that a component refuses is bad input, and raised; other exceptions are a result."""
+    try:
+        parts = build(prepared.values, prepared.loaded.dataset, prepared.plan.total_steps)
+    except HarnessError:
+        raise
+    except Exception as error:
+        return error
+    parameters = list(parts.model.parameters())
+    prepared.record.model = {
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable": sum(p.numel() for p in parameters if p.requires_grad),
+    }
+    return parts
 
 
 def _open_folder(prepared: Prepared) -> None:

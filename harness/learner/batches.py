@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,12 +15,11 @@ from harness.learner.plan import Plan, rows
 CHUNK = 64  # steps between two looks at the losses, at signals and at Lightning's callbacks
 
 
-@dataclass(frozen=True)
 class Chunk:
-    """Batches first .. last - 1 of an epoch."""
+    """Batches first .. last - 1 of an epoch. No dataclass: Lightning looks into those, and refuses frozen ones."""
 
-    first: int
-    last: int
+    def __init__(self, first: int, last: int) -> None:
+        self.first, self.last = first, last
 
 
 class _Chunks(Dataset[Chunk]):

@@ -38,18 +38,22 @@ class Member:
         self.restore = keepers[0].watch if keepers else None
         self.keep_best = self.restore or self.keep_best
 
-    def see(self, losses: list[float], first_step: int) -> bool:
-        """Notes the losses of some batches; returns False at the first that is not finite."""
+    def see(self, losses: list[float], step_of: Callable[[int], int]) -> bool:
+        """Notes the losses of some batches; returns False at the first that is not finite.
+
+        `step_of` tells the optimizer step to which one of these batches belongs.
+        """
         for index, loss in enumerate(losses):
             if not math.isfinite(loss):
-                step = first_step + index
+                self.steps = step_of(index)
                 self.diverged = {
                     "type": "Diverged",
-                    "message": f"the training loss became {loss} at batch {step}",
+                    "message": f"the training loss became {loss} at step {self.steps}",
                     "traceback": None,
-                    "step": step,
+                    "step": self.steps,
                     "last_finite_loss": self.last_finite_loss,
                 }
+                self.metrics = (self.history[-1] if self.history else {}) | {"train/loss": loss}
                 return False
             self.last_finite_loss = loss
         return True

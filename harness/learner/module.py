@@ -47,19 +47,15 @@ class Learner(pl.LightningModule):
             first, last = batch_index, batch_index + 1
             losses = self.path.train_on(batch_index, *batch)
         self._losses.append(losses)
-        start = self.current_epoch * self.plan.batches + first
-        alive = [m.see(column, start) for m, column in zip(self.members, losses.T.tolist(), strict=True)]
+
+        def step_of(index: int) -> int:
+            return self.current_epoch * self.plan.steps + (first + index) // self.plan.accumulate
+
+        alive = [member.see(column, step_of) for member, column in zip(self.members, losses.T.tolist(), strict=True)]
         if not all(alive):
-            self._note_divergence()
+            self.trainer.should_stop = True
         elif last == self.plan.batches:
             self._end_epoch()
-
-    def _note_divergence(self) -> None:
-        member = self.members[0]
-        losses = torch.cat(self._losses)[:, 0]
-        member.metrics = (member.history[-1] if member.history else {}) | {"train/loss": float(losses[-1])}
-        member.steps = self._steps(len(losses))
-        self.trainer.should_stop = True
 
     def _end_epoch(self) -> None:
         losses = torch.cat(self._losses)  # [batches, K]
@@ -71,12 +67,9 @@ class Learner(pl.LightningModule):
             found = self.evaluate("val")
         for member, mean, values in zip(self.members, means.tolist(), found, strict=True):
             metrics = {"train/loss": mean, "train/lr": self.path.lr, **values}
-            member.end_epoch(metrics, self._steps(self.plan.batches), self.path.weights)
+            member.end_epoch(metrics, (self.current_epoch + 1) * self.plan.steps, self.path.weights)
         if all(member.stopped for member in self.members):
             self.trainer.should_stop = True
-
-    def _steps(self, batches: int) -> int:
-        return self.current_epoch * self.plan.steps + -(-batches // self.plan.accumulate)
 
     def evaluate(self, split: str) -> list[dict[str, float]]:
         """Every member's metrics on a split, in the run's precision."""

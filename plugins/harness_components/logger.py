@@ -7,10 +7,17 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 import harness
 
 
+class _Events(TensorBoardLogger):
+    """Without the file of hyper-parameters: the record holds the config."""
+
+    def save(self) -> None:
+        self.experiment.flush()
+
+
 @harness.logger
 def tensorboard(run_dir: str, name: str) -> TensorBoardLogger:
     """Scalars in a TensorBoard event file in the run's folder."""
-    return TensorBoardLogger(run_dir, name="", version="")
+    return _Events(run_dir, name="", version="")
 
 
 @harness.logger

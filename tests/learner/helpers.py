@@ -1,0 +1,60 @@
+"""Short ways to a trained run for the learner's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset as TorchDataset
+
+from harness import catalogue
+from harness.app import compose
+from harness.build import Parts, build
+from harness.dataset import SPLITS, Dataset, Samples
+from harness.learner.fit import Outcome, fit, make_trainer
+from harness.learner.member import Member
+from harness.learner.plan import Plan
+from harness.load_data import load
+from harness.resolve import resolve
+
+FLOAT64 = ["trainer=cpu", "trainer.precision=64-true"]
+
+
+class OnDisk(TorchDataset[Any]):
+    """Samples behind the face of a data set that does not fit in memory."""
+
+    def __init__(self, part: Samples) -> None:
+        self.part = part
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.part.x[index], self.part.y[index]
+
+
+def on_disk(dataset: Dataset, workers: int = 0) -> Dataset:
+    """The same data set, not in memory."""
+    parts: dict[str, Any] = {split: OnDisk(dataset.part(split)) for split in SPLITS}  # type: ignore[arg-type]
+    return replace(dataset, **parts, digest="0" * 16, outputs=dataset.width, workers=workers)
+
+
+def train(
+    overrides: list[str],
+    data: Callable[[Dataset], Dataset] = lambda dataset: dataset,
+    change: Callable[[Parts], None] = lambda parts: None,
+) -> tuple[Member, Outcome, Parts]:
+    """Trains as a run does, without a folder; `data` and `change` may put other parts in."""
+    job = compose(["trainer=cpu", *overrides] if "trainer=cpu" not in overrides else overrides)
+    dataset = data(load(job.values).dataset)
+    values = resolve(job.values, dataset, catalogue.current())
+    s = job.settings
+    n = len(dataset.train)  # type: ignore[arg-type]
+    plan = Plan(s.seed, s.epochs, s.batch_size, s.accumulate, s.warmup, n)
+    parts = build(values, dataset, plan.total_steps)
+    change(parts)
+    member = Member(parts.regularizers, {name: bool(make().higher_is_better) for name, make in parts.metrics.items()})
+    trainer = make_trainer(values["trainer"], plan, lambda: "")
+    return member, fit(trainer, parts, dataset, plan, member), parts
