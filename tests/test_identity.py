@@ -1,0 +1,110 @@
+"""What makes two runs the same run, and what does not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import catalogue
+from harness.app import compose
+from harness.identity import identity, sources
+from harness.runner import prepare
+
+
+def id_of(*overrides: str) -> str:
+    return prepare(compose(list(overrides))).record.id
+
+
+@pytest.fixture(scope="module")
+def base() -> str:
+    return id_of()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "study=other", "objective=val/loss", "rerun=true", "fail_fast=true", "save=none", "jobs=2", "cache_dir=x",
+        "metric=[f1]", "logger=[csv]", "logger=[]", "executor=in_process", "split.on_overlap=error",
+        "trainer=cpu", "trainer.devices=1", "trainer.num_nodes=1", "trainer.detect_anomaly=false",
+        "model=mlp", "task=classification", "transform=[standardize]", "optimizer.lr=0.001", "seed=0",
+    ],
+)  # fmt: skip
+def test_who_watches_and_who_launches_is_no_part(override: str, base: str) -> None:
+    assert id_of(override) == base
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1", "epochs=21", "batch_size=32", "accumulate=2", "warmup=0.1", "split.seed=1", "split.val=0.2",
+        "optimizer.lr=0.002", "optimizer=adamw", "activation=tanh", "regularizer=[l2]", "model.width=129",
+        "trainer.precision=64-true", "trainer.max_time=00:00:01:00", "corruption=[label_noise]", "transform=[]",
+        "data=iris", "transform.standardize.per=feature",
+    ],
+)  # fmt: skip
+def test_what_changes_the_result_changes_the_identity(override: str, base: str) -> None:
+    more = {"model.width=129": ["model=mlp"], "transform.standardize.per=feature": ["transform=[standardize]"]}
+    assert id_of(*more.get(override, []), override) != base
+
+
+def test_the_device_and_the_data_count() -> None:
+    prepared = prepare(compose([]))
+    defaults = catalogue.current().trainer
+    ids = {identity(prepared.values, device, data, defaults) for device in ("cpu", "cuda") for data in ("a", "b")}
+    assert len(ids) == 4
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A plugin of one package, which imports another that is worked on here, which imports a third."""
+    for name, text in {
+        "plug_main": "import numpy\nfrom plug_helper.deep import g\n",
+        "plug_helper": "",
+        "plug_third": "x = 1\n",
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(text)
+    (tmp_path / "plug_helper" / "deep.py").write_text("import plug_third\ndef g(): return plug_third.x\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def digests(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The digests of sources as a run that uses a component of plug_main sees them."""
+    import harness
+
+    @harness.activation
+    def fake(x: object) -> object:
+        return x
+
+    fake.__module__ = "plug_main"
+    monkeypatch.setattr("harness.identity.REGISTRY.get", lambda kind, name: fake)
+    for name in list(sys.modules):
+        if name.startswith("plug_"):
+            del sys.modules[name]
+    return sources([("activation", "fake")])
+
+
+def test_helpers_that_a_plugin_imports_are_followed(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = digests(monkeypatch)
+    assert set(before) == {"plug_main", "plug_helper", "plug_third"}  # numpy is installed: its version counts elsewhere
+    (package / "plug_third" / "__init__.py").write_text("x = 2\n")
+    after = digests(monkeypatch)
+    assert after["plug_third"] != before["plug_third"]
+    assert after["plug_main"] == before["plug_main"]
+    (package / "plug_third" / "__init__.py").write_text("x = 1\n")
+    assert digests(monkeypatch) == before
+
+
+def test_a_data_file_of_a_plugin_counts(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = digests(monkeypatch)
+    (package / "plug_main" / "table.json").write_text("[1]")
+    assert digests(monkeypatch)["plug_main"] != before["plug_main"]
+
+
+def test_a_helper_that_cannot_be_parsed_is_still_counted(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = digests(monkeypatch)
+    (package / "plug_helper" / "broken.py").write_text("def (:\n")
+    assert digests(monkeypatch)["plug_helper"] != before["plug_helper"]
