@@ -6,6 +6,7 @@ come from the config and are plain data. The mark changes nothing: the function 
 
 from __future__ import annotations
 
+import enum
 import inspect
 import re
 import typing
@@ -155,12 +156,11 @@ def describe(function: Callable[..., Any]) -> dict[str, Any]:
     mark = validate(function)
     rows = []
     for p in parameters(function):
-        default = p.default.name if hasattr(p.default, "name") else p.default
         rows.append(
             {
                 "name": p.name,
                 "type": encode(p.hint),
-                "default": list(default) if isinstance(default, tuple) else default,
+                "default": _json(p.default),
                 "required": p.required,
             }
         )
@@ -173,6 +173,13 @@ def describe(function: Callable[..., Any]) -> dict[str, Any]:
         "doc": inspect.getdoc(function) or "",
         "traits": {name: _plain(value) for name, value in mark.traits.items()},
     }
+
+
+def _json(default: Any) -> Any:
+    """A default as JSON: tuples as lists, members of an Enum as their names."""
+    if isinstance(default, (list, tuple)):
+        return [_json(item) for item in default]
+    return default.name if isinstance(default, enum.Enum) else default
 
 
 def _plain(value: Any) -> Any:

@@ -89,7 +89,8 @@ class Choice(Space):
     def __init__(self, *options: Any) -> None:
         if not options:
             raise ValueError("Choice wants at least one option")
-        object.__setattr__(self, "options", options)
+        # lists are tuples here, so that a space read from JSON equals, and hashes as, the one that was written
+        object.__setattr__(self, "options", tuple(tuple(o) if isinstance(o, list) else o for o in options))
 
     def sample(self, rng: Random) -> Any:
         return rng.choice(self.options)

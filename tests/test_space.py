@@ -1,0 +1,97 @@
+"""Search spaces: what they draw, and what they refuse."""
+
+import math
+from random import Random
+
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.space import SPACES, Choice, Integers, Log, Space, Uniform
+
+quick = settings(max_examples=100, deadline=None, derandomize=True)
+N = 2000
+
+
+def drawn(space, n=N):
+    rng = Random(0)
+    return [space.sample(rng) for _ in range(n)]
+
+
+@quick
+@given(seed=st.integers(), ends=st.tuples(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9)).filter(lambda e: e[0] < e[1]))
+def test_uniform_stays_in_its_range(seed, ends):
+    assert ends[0] <= Uniform(*ends).sample(Random(seed)) <= ends[1]
+
+
+@quick
+@given(
+    seed=st.integers(), ends=st.tuples(st.floats(1e-300, 1e300), st.floats(1e-300, 1e300)).filter(lambda e: e[0] < e[1])
+)
+def test_log_stays_in_its_range(seed, ends):
+    assert ends[0] <= Log(*ends).sample(Random(seed)) <= ends[1]
+
+
+@quick
+@given(seed=st.integers(), low=st.integers(1, 10**9), more=st.integers(1, 10**9), log=st.booleans())
+def test_integers_stay_in_their_range(seed, low, more, log):
+    value = Integers(low, low + more, log).sample(Random(seed))
+    assert type(value) is int
+    assert low <= value <= low + more
+
+
+def test_uniform_is_even_and_log_is_even_in_its_logarithm():
+    assert scipy.stats.kstest(drawn(Uniform(-2, 3)), scipy.stats.uniform(-2, 5).cdf).pvalue > 0.01
+    exact = scipy.stats.loguniform(1e-5, 10)
+    assert scipy.stats.kstest(drawn(Log(1e-5, 10)), exact.cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_integers_have_their_shares(log):
+    values = drawn(Integers(1, 6, log))
+    shares = [math.log((k + 1) / k) / math.log(7) if log else 1 / 6 for k in range(1, 7)]
+    counts = [values.count(k) for k in range(1, 7)]
+    assert sum(counts) == N
+    assert scipy.stats.chisquare(counts, [N * share for share in shares]).pvalue > 0.01
+
+
+def test_a_choice_gives_each_of_its_options():
+    values = drawn(Choice("a", None, (0.9, 0.99)))
+    assert scipy.stats.chisquare([values.count(o) for o in ("a", None, (0.9, 0.99))]).pvalue > 0.01
+
+
+def test_a_choice_takes_lists_for_tuples():
+    assert Choice([0.9, 0.99]) == Choice((0.9, 0.99))
+    assert hash(Choice([0.9, 0.99])) == hash(Choice((0.9, 0.99)))
+
+
+@pytest.mark.parametrize("space", [Uniform(0, 1), Log(1, 2), Integers(0, 9), Choice(1, 2)])
+def test_a_sample_is_a_function_of_the_generator_alone(space):
+    assert space.sample(Random(5)) == space.sample(Random(5))
+    assert len(set(drawn(space, 50))) > 1
+    assert SPACES[type(space).__name__] is type(space)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Uniform(1, 1), "low < high"),
+        (lambda: Uniform(0, math.inf), "finite"),
+        (lambda: Uniform(math.nan, 1), "finite"),
+        (lambda: Log(0, 1), "low > 0"),
+        (lambda: Log(-1, 1), "low > 0"),
+        (lambda: Log(2, 1), "low < high"),
+        (lambda: Integers(3, 3), "low < high"),
+        (lambda: Integers(0, 3, log=True), "low >= 1"),
+        (Choice, "at least one"),
+    ],
+)
+def test_an_empty_or_endless_space_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_space_of_a_strangers_must_say_how_to_sample():
+    with pytest.raises(NotImplementedError):
+        Space().sample(Random(0))
