@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+_OTHER = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def layers(model: nn.Module) -> Iterator[tuple[Tensor, Tensor | None, int, int]]:
     """(weight, bias, fan_in, fan_out) of every matrix or kernel, in the order of the model.
 
-    Embeddings keep torch's own start: they are tables, and have no fan.
+    Embeddings keep torch's own start: they are tables, and have no fan. So do scales, whatever their shape.
     """
     for module in model.modules():
-        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+        if isinstance(module, _OTHER):
             continue
         own = dict(module.named_parameters(recurse=False))
         for name, weight in own.items():
