@@ -18,6 +18,7 @@ from harness.noise import Noise, Redirect, Rows, keys
 from harness.regularization import having
 from harness.seeds import generator
 
+GATHER_BYTES = 1 << 20  # of inputs, gathered at a time: as much as stays in a processor's cache
 EVALUATION = 1 << 40  # the noise of evaluation never meets that of a step
 
 
@@ -27,6 +28,7 @@ class Group:
     def __init__(self, name: str, params: dict[str, nn.Parameter], parts: Parts, plan: Plan) -> None:
         self.name, self.params = name, params
         self.leaves = list(params.values())
+        self.layout = [(name, p, p.stride()) for name, p in params.items()]
         self.optimizer = parts.optimizer(
             params=self.leaves,
             named_params=list(params.items()),
@@ -54,16 +56,19 @@ class Group:
 
     def step(self, grads: dict[str, Tensor]) -> None:
         """One optimizer step with these gradients."""
-        for name, p in self.params.items():
+        for name, p, stride in self.layout:
             g = grads.get(name)
             # a fused optimizer reads memory, not strides
-            p.grad = g if g is None or g.stride() == p.stride() else torch.empty_like(p).copy_(g)
-        before = {n: p.detach().clone() for n, p in self.params.items()} if self.after else {}
-        lr = self.schedule.lr
-        self.optimizer.step()
-        with torch.no_grad():
-            for regularizer, state in self.after:
-                regularizer.after_step(dict(self.params), before, lr, state)
+            p.grad = g if g is None or g.stride() == stride else torch.empty_like(p).copy_(g)
+        if not self.after:
+            self.optimizer.step()
+        else:
+            before = {n: p.detach().clone() for n, p in self.params.items()}
+            lr = self.schedule.lr
+            self.optimizer.step()
+            with torch.no_grad():
+                for regularizer, state in self.after:
+                    regularizer.after_step(dict(self.params), before, lr, state)
         self.schedule.step()
 
 
@@ -106,13 +111,19 @@ class Alone:
 
     def train(self, batches: range) -> Tensor:
         """Trains on in-memory batches of this epoch; returns their losses [batches, 1] on the global batch."""
-        part = self.data["train"]
-        assert isinstance(part, Samples)
-        losses = []
-        for batch in batches:
-            index = self._order[batch * self.plan.batch_size :][: self.plan.batch_size]
-            losses.append(self._batch(batch, part.x[index], part.y[index], whole=True))
+        losses = [self._batch(batch, x, y, whole=True) for batch, x, y in self._gathered(batches)]
         return self._global(torch.stack(losses))
+
+    def _gathered(self, batches: range) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Each batch's samples: those of small batches are gathered together, one call for many."""
+        part, size = self.data["train"], self.plan.batch_size
+        assert isinstance(part, Samples)
+        together = max(1, GATHER_BYTES // max(1, part.x[:1].nbytes * size))
+        for first in range(batches.start, batches.stop, together):
+            last = min(first + together, batches.stop)
+            index = self._order[first * size : last * size]
+            xs, ys = part.x.index_select(0, index).split(size), part.y.index_select(0, index).split(size)
+            yield from zip(range(first, last), xs, ys, strict=True)
 
     def train_on(self, batch: int, x: Tensor, y: Tensor) -> Tensor:
         """Trains on this process's samples of a batch that a loader made; returns the loss [1, 1]."""
@@ -142,7 +153,9 @@ class Alone:
             self._differentiate(group, losses[group.name], share, last=group is self.groups[-1])
         if self.plan.ends_step(batch):
             self._step(number)
-        return sum(loss.detach() for loss in losses.values()) * (mine.count / mine.total)  # type: ignore[return-value]
+        first, *more = (loss.detach() for loss in losses.values())
+        total = sum(more, first)
+        return total if mine.count == mine.total else total * (mine.count / mine.total)
 
     def _differentiate(self, group: Group, loss: Tensor, share: float, last: bool) -> None:
         for regularizer in self.penalties:

@@ -22,7 +22,9 @@ class Chunk:
         self.first, self.last = first, last
 
 
-class _Chunks(Dataset[Chunk]):
+class Chunks:
+    """The chunks of an epoch. No DataLoader: it would cost more than it hands over."""
+
     def __init__(self, plan: Plan) -> None:
         step = max(1, CHUNK // plan.accumulate) * plan.accumulate
         self.bounds = [(b, min(b + step, plan.batches)) for b in range(0, plan.batches, step)]
@@ -30,8 +32,8 @@ class _Chunks(Dataset[Chunk]):
     def __len__(self) -> int:
         return len(self.bounds)
 
-    def __getitem__(self, index: int) -> Chunk:
-        return Chunk(*self.bounds[index])
+    def __iter__(self) -> Iterator[Chunk]:
+        return (Chunk(*bounds) for bounds in self.bounds)
 
 
 class OrderedBatches(Sampler[list[int]]):
@@ -69,10 +71,10 @@ class Transformed(Dataset[Any]):
         return x, torch.as_tensor(y)
 
 
-def loader(data: Data, plan: Plan, rank: int, world: int) -> DataLoader[Any]:
-    """The loader of a fit."""
+def loader(data: Data, plan: Plan, rank: int, world: int) -> Chunks | DataLoader[Any]:
+    """What a fit iterates over."""
     if isinstance(data.train, Samples):
-        return DataLoader(_Chunks(plan), batch_size=None)
+        return Chunks(plan)
     return DataLoader(
         Transformed(data.train, data.transforms),
         batch_sampler=OrderedBatches(plan, rank, world),

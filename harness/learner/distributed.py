@@ -146,6 +146,6 @@ def synchronise(module: nn.Module) -> nn.Module:
     synced = SyncedBatchNorm(
         module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats
     )
-    synced.load_state_dict(module.state_dict())
-    synced.train(module.training)
-    return synced.to(next(iter(module.state_dict().values()), torch.empty(0)).device)
+    like = next((t for t in module.state_dict().values() if t.is_floating_point()), torch.empty(0))
+    synced.to(like.device, like.dtype).load_state_dict(module.state_dict())
+    return synced.train(module.training)
