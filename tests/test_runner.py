@@ -211,3 +211,16 @@ def test_the_environment_names_the_folder_of_the_user(workdir: Path) -> None:
     head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     assert harness.run(["epochs=1"]).environment["git"] == head
     assert os.getcwd() == str(workdir)
+
+
+def test_an_exit_in_a_component_is_a_failed_run(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(*args: object) -> None:
+        sys.exit(3)
+
+    for place in ("harness.learner.alone.Alone.train", "harness.build.make_model"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, leave)
+            record = harness.run(["epochs=1"])
+        assert record.status == "failed", place
+        assert record.error is not None
+        assert (record.error["type"], record.error["message"]) == ("SystemExit", "3")

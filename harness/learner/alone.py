@@ -14,7 +14,7 @@ from harness.dataset import Part, Samples, size
 from harness.learner.distributed import sum_
 from harness.learner.plan import Plan, rows
 from harness.learner.schedule import Schedule
-from harness.noise import Noise, Redirect, Rows, keys
+from harness.noise import Noise, Redirect, keys
 from harness.regularization import having
 from harness.seeds import generator
 
@@ -96,9 +96,13 @@ class Alone:
         self._order = torch.empty(0, dtype=torch.int64)
 
     def _placed(self, part: Part) -> Part:
+        """In-memory samples on the device, if they leave half of its memory free; else they go batch by batch."""
         if not isinstance(part, Samples):
             return part
-        return Samples(*(self._cast(t).to(self.device) for t in (part.x, part.y)))
+        x, y = self._cast(part.x), self._cast(part.y)
+        if self.device.type == "cuda" and x.nbytes + y.nbytes > torch.cuda.mem_get_info(self.device)[0] / 2:
+            return Samples(x, y)
+        return Samples(x.to(self.device), y.to(self.device))
 
     def _cast(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
@@ -106,7 +110,7 @@ class Alone:
     def start_epoch(self, epoch: int) -> None:
         """Draws the epoch's order and sets modules and optimizers to training."""
         self.epoch = epoch
-        self._order = self.plan.order(epoch).to(self.device)
+        self._order = self.plan.order(epoch).to(self.device, non_blocking=True)
         self._train_mode(True)
 
     def train(self, batches: range) -> Tensor:
@@ -121,9 +125,9 @@ class Alone:
         together = max(1, GATHER_BYTES // max(1, part.x[:1].nbytes * size))
         for first in range(batches.start, batches.stop, together):
             last = min(first + together, batches.stop)
-            index = self._order[first * size : last * size]
-            xs, ys = part.x.index_select(0, index).split(size), part.y.index_select(0, index).split(size)
-            yield from zip(range(first, last), xs, ys, strict=True)
+            index = self._order[first * size : last * size].to(part.x.device)
+            x, y = (t.index_select(0, index).to(self.device) for t in (part.x, part.y))
+            yield from zip(range(first, last), x.split(size), y.split(size), strict=True)
 
     def train_on(self, batch: int, x: Tensor, y: Tensor) -> Tensor:
         """Trains on this process's samples of a batch that a loader made; returns the loss [1, 1]."""
@@ -216,7 +220,7 @@ class Alone:
 
     def _slice(self, part: Part, first: int, count: int) -> tuple[Tensor, Tensor]:
         if isinstance(part, Samples):
-            return part.x[first : first + count], part.y[first : first + count]
+            return tuple(t[first : first + count].to(self.device) for t in (part.x, part.y))  # type: ignore[return-value]
         pairs = [part[i] for i in range(first, first + count)]
         x, y = (torch.stack([torch.as_tensor(p[i]) for p in pairs]) for i in (0, 1))
         return self._cast(x).to(self.device), y.to(self.device)
@@ -255,7 +259,3 @@ class Alone:
     def lr(self) -> float:
         """The learning rate of the next step."""
         return self.groups[0].schedule.lr
-
-    def rows(self, batch: int) -> Rows:
-        """This process's samples of a batch."""
-        return rows(self.plan.size(batch), self.rank, self.world)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from harness.build import Parts
 from harness.dataset import SPLITS, Dataset, Part, Samples
@@ -64,11 +65,11 @@ def fit(trainer: pl.Trainer, parts: Parts, dataset: Dataset, plan: Plan, member:
         try:
             trainer.fit(learner, loader(dataset, plan, rank, world))
         except SystemExit:
-            if catch.error is None:
-                raise
+            # Lightning ends the process at Ctrl-C and SIGTERM; an exit of a component's own is a failure
+            if isinstance(catch.error, (KeyboardInterrupt, SIGTERMException)):
+                raise KeyboardInterrupt from None
+            raise
         seconds = time.perf_counter() - start
-        if isinstance(catch.error, (KeyboardInterrupt, SystemExit)):
-            raise KeyboardInterrupt
         weights = {n: t.cpu() for n, t in learner.path.weights().items()}
     return Outcome(seconds, [weights], world)
 
