@@ -1,0 +1,31 @@
+import csv
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.components.helpers import make
+
+ROWS = [({"train/loss": 0.5, "val/accuracy": 0.25}, 3), ({"train/loss": 0.125, "val/accuracy": 0.75}, 7)]
+
+
+def logged(name, folder):
+    logger = make("logger", name, run_dir=str(folder), name="relu,seed=0")
+    for metrics, step in ROWS:
+        logger.log_metrics(metrics, step)
+    logger.save()
+    logger.finalize("success")
+
+
+def test_tensorboard_writes_scalars_into_the_runs_folder(tmp_path):
+    logged("tensorboard", tmp_path)
+    events = EventAccumulator(str(tmp_path)).Reload()
+    for tag in ROWS[0][0]:
+        assert [(e.step, e.value) for e in events.Scalars(tag)] == [(step, metrics[tag]) for metrics, step in ROWS]
+
+
+def test_csv_writes_a_row_a_step_into_the_runs_folder(tmp_path):
+    logged("csv", tmp_path)
+    with (tmp_path / "metrics.csv").open() as file:
+        found = [
+            ({k: float(v) for k, v in row.items() if k != "step"}, int(row["step"])) for row in csv.DictReader(file)
+        ]
+    assert found == ROWS
