@@ -89,7 +89,7 @@ def job_from_hydra(full: DictConfig, overrides: list[str]) -> Job:
 
 def multirun(overrides: Sequence[str], config_dir: str | None = None) -> Any:
     """A sweep, by whichever sweeper and launcher the config names; returns what the sweeper returns."""
-    parse(overrides)
+    parse(overrides, sweep=True)
     with hydra_session() as hydra:
         return hydra.multirun(
             config_name=CONFIG,

@@ -12,8 +12,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness import trainer_keys
 from harness.catalogue import Catalogue
-from harness.component import Parameter
-from harness.errors import HarnessError, suggest
+from harness.component import REQUIRED, Parameter
+from harness.errors import HarnessError, shown, suggest
+from harness.explain import explain, unknown_key
 from harness.kinds import AUTO, KINDS
 from harness.schema import KEY, of_entry
 from harness.settings import groups, rows
@@ -32,7 +33,7 @@ def check(config: DictConfig, catalogue: Catalogue) -> dict[str, Any]:
     try:
         raw = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
     except OmegaConfBaseException as error:
-        raise HarnessError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+        raise HarnessError(explain(error) or str(error)) from error
     assert isinstance(raw, dict)
     values: dict[str, Any] = {str(k): v for k, v in raw.items() if k != "hydra"}
     for path, key in _keys(values):
@@ -40,24 +41,40 @@ def check(config: DictConfig, catalogue: Catalogue) -> dict[str, Any]:
             raise HarnessError(f"{path}: a config names components, it never names Python to import")
     known = [p.name for p in rows()] + list(groups()) + list(KINDS) + list(OTHER)
     for key in values:
+        if key == "experiment":  # a group that only chooses overlays
+            raise HarnessError("a file of experiment/ sets keys of the whole config: begin it with # @package _global_")
         if key not in known:
-            raise HarnessError(f"unknown key {key!r}.{suggest(key, known)}")
-    checked = _checked(rows(), values, "", known)
+            raise HarnessError(unknown_key(key, known))
+    checked = _checked(rows(), values, "")
     for name, inner in groups().items():
-        checked[name] = _checked(inner, values.get(name) or {}, f"{name}.", [p.name for p in inner], strict=True)
+        checked[name] = _checked(inner, _mapping(values, name, f"{name}.{inner[0].name}=..."), f"{name}.")
     _check_study(checked["study"])
+    if not checked["cache_dir"].strip():
+        raise HarnessError("cache_dir must name a folder, got ''")
     shares = checked["split"]["val"] + checked["split"]["test"]
     if shares >= 1:
         raise HarnessError(f"split.val + split.test must leave something to train on, got {shares:g}")
-    checked["trainer"] = values.get("trainer") or {}
-    trainer_keys.check(checked["trainer"], catalogue.trainer)
+    checked["trainer"] = _mapping(values, "trainer", "trainer.KEY=...")
+    trainer_keys.check(checked["trainer"], catalogue.trainer, checked["epochs"])
     for kind in KINDS.values():
         checked[kind.name] = _kind(values, kind.name, kind.many, catalogue)
     return checked
 
 
+def _mapping(values: dict[str, Any], name: str, example: str) -> dict[str, Any]:
+    node = values.get(name, {})
+    if not isinstance(node, dict):
+        raise HarnessError(f"{name} holds keys of its own and is no value: write {example}, got {shown(node)}")
+    return node
+
+
 def _kind(values: dict[str, Any], kind: str, many: bool, catalogue: Catalogue) -> dict[str, Any]:
     node = values.get(kind)
+    if node and not isinstance(node, dict):
+        raise HarnessError(
+            f"{kind} is chosen on the command line, or in a file's defaults ('override /{kind}: ...'); "
+            f"its body holds settings, got {shown(node)}"
+        )
     if many:
         return {
             name: _component(kind, inner, f"{kind}.{name}", catalogue, name) for name, inner in (node or {}).items()
@@ -75,29 +92,29 @@ def _component(kind: str, node: Any, path: str, catalogue: Catalogue, key: str |
     settings = {k: v for k, v in node.items() if k != KEY}
     if name == AUTO and KINDS[kind].auto is not None:
         if settings:
-            raise HarnessError(f"{path}.{next(iter(settings))}: {kind}={name} has no settings; choose a {kind} first")
+            raise HarnessError(unknown_key(f"{path}.{next(iter(settings))}", [], AUTO))
         return {KEY: name}
-    parameters = of_entry(catalogue.get(kind, name))
-    checked = _checked(parameters, settings, f"{path}.", [p.name for p in parameters], strict=True)
-    return {KEY: name} | checked
+    return {KEY: name} | _checked(of_entry(catalogue.get(kind, name)), settings, f"{path}.", name)
 
 
 def _checked(
-    parameters: list[Parameter], values: dict[str, Any], prefix: str, known: list[str], strict: bool = False
+    parameters: list[Parameter], values: dict[str, Any], prefix: str, component: str | None = None
 ) -> dict[str, Any]:
-    if strict:
-        for key in values:
-            if key not in known:
-                raise HarnessError(f"unknown key {prefix + key!r}.{suggest(key, known)}")
+    """The value of each parameter. Under a prefix nothing else may stand; the top level has other keys too."""
+    known = [p.name for p in parameters]
+    for key in values if prefix else ():
+        if key not in known:
+            raise HarnessError(unknown_key(prefix + key, known, component))
     found = {}
     for p in parameters:
         value = values.get(p.name, p.default)
-        if isinstance(value, str) and value == "???":
+        if isinstance(value, str) and value == REQUIRED:
             raise HarnessError(f"{prefix}{p.name} must be given: {prefix}{p.name}=...")
         try:
             found[p.name] = _plain(convert(p.hint, value))
         except ValueError as error:
-            raise HarnessError(f"{prefix}{p.name} {error}") from error
+            whole = f" in {shown(value)}" if isinstance(value, list) and shown(value) not in str(error) else ""
+            raise HarnessError(f"{prefix}{p.name} {error}{whole}") from error
     return found
 
 

@@ -104,7 +104,10 @@ def divide(n: int, split: Split, generator: torch.Generator) -> dict[str, Tensor
     """
     test, val = math.ceil(n * split.test), math.ceil(n * split.val)
     if n - test - val < 1:
-        raise HarnessError(f"{n} samples cannot be divided into {n - test - val} + {val} + {test}")
+        raise HarnessError(
+            f"{n} samples are too few: split.val={split.val:g} and split.test={split.test:g} take {val} and {test} "
+            "of them and leave none to train on"
+        )
     order = torch.randperm(n, generator=generator)
     return {"train": order[test + val :], "val": order[test : test + val], "test": order[:test]}
 
@@ -166,7 +169,9 @@ def validate(dataset: Dataset, name: str) -> None:
                 at = bad.nonzero()[0].tolist()
                 raise HarnessError(f"data {name}: the {what} of the {split} split hold {tensor[tuple(at)]} at {at}")
     if dataset.target == "class" and len(dataset.classes) < 2:
-        raise HarnessError(f"data {name}: there is one class only ({dataset.classes}), nothing to tell apart")
+        raise HarnessError(
+            f"data {name}: there is one class only ({', '.join(dataset.classes)}), nothing to tell apart"
+        )
     if dataset.target == "class" and isinstance(dataset.train, Samples) and len(dataset.train.y.unique()) < 2:
         raise HarnessError(f"data {name}: the training split holds one class only, nothing to learn")
     if not dataset.in_memory and not dataset.digest:

@@ -14,11 +14,15 @@ from typing import Any
 import torch
 
 from harness import catalogue
+from harness.errors import HarnessError
 
 
 def device_type(trainer: dict[str, Any]) -> str:
-    """cpu, cuda or mps: where Lightning will train with these settings."""
+    """cpu, cuda or mps: where Lightning will train with these settings. Raises HarnessError for what is not there."""
     wanted = trainer.get("accelerator") or "auto"
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(wanted, wanted != "gpu" or any(there.values())):
+        raise HarnessError(f"trainer.accelerator={wanted}: this machine has none; trainer=auto takes what there is")
     if wanted in ("cpu", "cuda", "mps"):
         return str(wanted)
     if torch.cuda.is_available():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,8 +13,8 @@ class HarnessError(ValueError):
     """A mistake in what was asked for. The command line prints it as one line and exits with 2."""
 
 
-def suggest(word: object, known: Iterable[object]) -> str:
-    """A tail for an error line that names the words nearest to a wrong one.
+def suggest(word: object, known: Iterable[object], listed: bool = True) -> str:
+    """A tail for an error line: the words nearest to a wrong one, or else, if `listed`, those that there are.
 
     >>> suggest("rely", ["relu", "tanh"])
     " Did you mean 'relu'?"
@@ -24,10 +25,17 @@ def suggest(word: object, known: Iterable[object]) -> str:
     near = difflib.get_close_matches(str(word), names, n=3, cutoff=0.6)
     if near:
         return f" Did you mean {' or '.join(repr(name) for name in near)}?"
-    if not names:
+    if not names or not listed:
         return ""
     shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
     return f" Known: {shown}."
+
+
+def nearest_flag(message: str, parser: argparse.ArgumentParser) -> str:
+    """A tail for what argparse says about a flag that it does not know."""
+    _, found, words = message.partition("unrecognized arguments: ")
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    return suggest(words.split()[0], flags, listed=False) if found else ""
 
 
 def one_line(error: BaseException) -> str:
@@ -40,6 +48,23 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def shown(value: Any) -> str:
+    """A value as it is written in a config.
+
+    >>> shown(None), shown([True, 0.5]), shown("fast")
+    ('null', '[true, 0.5]', "'fast'")
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(shown(v) for v in value)}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}: {shown(v)}" for k, v in value.items()) + "}"
+    return repr(value) if isinstance(value, str) else str(value)
+
+
 @contextmanager
 def plain_errors() -> Iterator[None]:
     """Turns what Hydra and OmegaConf raise about a config into one HarnessError line."""
@@ -48,45 +73,9 @@ def plain_errors() -> Iterator[None]:
     except HarnessError:
         raise
     except Exception as error:
-        message = _explain(error)
+        from harness.explain import explain  # knows the catalogue and OmegaConf: no error, no need of them
+
+        message = explain(error)
         if message is None:
             raise
         raise HarnessError(message) from error
-
-
-def _explain(error: BaseException) -> str | None:
-    from hydra.errors import HydraException, MissingConfigException
-    from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
-
-    chain: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in chain:
-        chain.append(link)
-        link = link.__cause__ or link.__context__
-    for link in chain:
-        if isinstance(link, HarnessError):
-            return str(link)
-    for link in chain:
-        if isinstance(link, MissingConfigException) and link.missing_cfg_file:
-            group, _, name = str(link.missing_cfg_file).rpartition("/")
-            return f"no {group} {name!r}.{suggest(name, link.options or [])}"
-        if isinstance(link, (ConfigKeyError, ConfigAttributeError)):
-            return _unknown_key(link)
-        if isinstance(link, ValidationError):
-            return f"{link.full_key}: {str(link).splitlines()[0]}"
-    if isinstance(error, (HydraException, OmegaConfBaseException)) or type(error).__module__.startswith("yaml"):
-        return " ".join(str(error).split())
-    return None
-
-
-def _unknown_key(error: Any) -> str:
-    from harness.kinds import KINDS
-
-    full = str(error.full_key)
-    kind, _, rest = full.partition(".")
-    name = rest.partition(".")[0]
-    if kind in KINDS and KINDS[kind].many and error.parent_node is not None and "_component_" not in error.parent_node:
-        return f"{full}: {kind} {name!r} is not chosen; choose it with '{kind}=[{name}]'"
-    parent = error.parent_node
-    known = [str(key) for key in parent] if parent is not None else []
-    return f"unknown key {full!r}.{suggest(error.key, [k for k in known if k not in ('_component_', 'hydra')])}"

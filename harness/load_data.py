@@ -66,7 +66,14 @@ def load(values: dict[str, Any]) -> Loaded:
     if not isinstance(dataset, Dataset):
         raise HarnessError(f"data {name} returned {type(dataset).__name__}, not a harness.Dataset")
     validate(dataset, name)
+    known = catalogue.current()
     for corruption, node in values["corruption"].items():
+        targets = known.get("corruption", corruption)["traits"].get("targets", [dataset.target])
+        if dataset.target not in targets:
+            raise HarnessError(
+                f"corruption {corruption} wants {' or '.join(targets)} targets, and data {name} has "
+                f"{dataset.target} ones"
+            )
         dataset = component(
             "corruption",
             node,
@@ -79,7 +86,7 @@ def load(values: dict[str, Any]) -> Loaded:
         if split.on_overlap == "error":
             raise HarnessError(f"{text} (split.on_overlap=error)")
         warnings.warn(text, OverlapWarning, stacklevel=2)
-    return Loaded(_transformed(dataset, transforms(values["transform"], catalogue.current())), found, shared)
+    return Loaded(_transformed(dataset, transforms(values["transform"], known)), found, shared)
 
 
 def _transformed(dataset: Dataset, nodes: dict[str, Any]) -> Dataset:

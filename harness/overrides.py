@@ -4,39 +4,107 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, shown
 from harness.kinds import KINDS
+from harness.schema import KEY
 from harness.settings import NOT_IDENTITY
 
+_GROUPS = (*KINDS, "trainer", "experiment")
+_LISTS = (*(kind.name for kind in KINDS.values() if kind.many), "experiment")
+_PAIRS = {"(": ")", "[": "]", "{": "}"}
 
-def parse(overrides: Sequence[str]) -> list[Override]:
-    """Hydra's overrides. Raises HarnessError for one that cannot be read, names Python, or stands twice."""
+
+def parse(overrides: Sequence[str], sweep: bool = False) -> list[Override]:
+    """Hydra's overrides. Raises HarnessError for one that cannot be read, names Python, or stands twice.
+
+    `sweep` says whether one may hold several values.
+    """
     parsed = []
-    for text in overrides:
-        try:
-            parsed.append(OverridesParser.create().parse_override(text))
-        except OverrideParseException as error:
-            reason = str(error).splitlines()[0]
-            hint = "" if "=" in text else " An override is KEY=VALUE."
-            raise HarnessError(f"cannot read {text!r}: {reason}{hint}") from error
     seen: dict[str, str] = {}
-    for override in parsed:
+    for text in overrides:
+        override = _read(text)
+        parsed.append(override)
         key = override.get_key_element().lstrip("+~")
-        if "_target_" in key.split("."):
-            raise HarnessError(f"{key}: a config names components, it never names Python to import")
+        if not key:
+            raise HarnessError(f"cannot read {text!r}: {_why(text)}")
+        for name in _names(key, None if override.is_sweep_override() else override.value()):
+            if name == "_target_":
+                raise HarnessError(f"{key}: a config names components, it never names Python to import ({text})")
+            if name == KEY:
+                group = key.partition(".")[0]
+                raise HarnessError(f"{text}: {KEY} is written by the harness; choose with {group}=NAME")
         if key in seen and not override.is_delete():
-            raise HarnessError(f"{key} is given twice: {seen[key]} and {override.input_line}")
-        seen[key] = override.input_line or ""
-        single = key in KINDS and not KINDS[key].many
-        if single and isinstance(override.value(), list) and not override.is_sweep_override():
-            raise HarnessError(f"{key} takes one choice, got a list: {override.input_line}")
+            raise HarnessError(f"{key} is given twice: {seen[key]} and {text}")
+        seen[key] = text
+        if override.is_sweep_override():
+            if not sweep:
+                raise HarnessError(f"{text} holds several values: sweep over them with harness -m; a list is [a,b]")
+        else:
+            _check_choice(override, key)
     return parsed
+
+
+def _read(text: str) -> Override:
+    if "=" not in text and not text.startswith("~"):
+        example = f", for example {text}=NAME" if text in _GROUPS else ""
+        raise HarnessError(f"{text!r} is no override: an override is KEY=VALUE{example}")
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise HarnessError(f"cannot read {text!r}: {_why(text)}") from error
+
+
+def _why(text: str) -> str:
+    """What a person would look for first; the parser itself speaks of tokens."""
+    key, _, value = text.partition("=")
+    if not key.strip("+~ "):
+        return "there is no key before the ="
+    if re.search(r"[^\w.@/+~:$-]", key):
+        return "a key is made of names and dots, and no space stands before the ="
+    for quote in "'\"":
+        if value.count(quote) % 2:
+            return f"a quotation mark {quote} is not closed"
+    for opening, closing in _PAIRS.items():
+        if value.count(opening) != value.count(closing):
+            return f"{opening} and {closing} do not match"
+    if re.search(r",\s*(,|$|\])|\[\s*,", value):
+        return "a value is missing beside a comma"
+    return f"put a value with special characters in quotes of its own: {key}='\"...\"'"
+
+
+def _names(key: str, value: Any) -> Iterator[str]:
+    """Every name in an override's key, and in a dictionary that is its value."""
+    yield from key.split(".")
+    if isinstance(value, dict):
+        for inner, more in value.items():
+            yield from _names(str(inner), more)
+
+
+def _check_choice(override: Override, key: str) -> None:
+    """A choice is a name, or a list of names where the kind is a list; Hydra has no words of its own for others."""
+    if key not in _GROUPS or override.is_delete():
+        return
+    text, value = override.input_line or "", override.value()
+    if key in KINDS and (override.is_add() or override.is_force_add()):
+        raise HarnessError(f"{key} has its choice already: write {text.lstrip('+')}, without +")
+    if isinstance(value, dict):
+        return  # not a choice: it sets keys of what is chosen
+    if isinstance(value, list) and key not in _LISTS:
+        raise HarnessError(f"{key} takes one choice, got a list: {text}")
+    names = value if isinstance(value, list) else [value]
+    for name in names:
+        if not isinstance(name, str):
+            empty = f"; none at all is '{key}=[]'" if key in _LISTS and name is None else ""
+            raise HarnessError(f"{key} must be a name, got {shown(name)}{empty}")
+        if names.count(name) > 1:
+            raise HarnessError(f"{text}: {name!r} is chosen twice")
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
@@ -46,12 +114,17 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     [['seed=0', 'optimizer=sgd'], ['seed=1', 'optimizer=sgd']]
     """
     axes = []
-    for override in parse(overrides):
+    for override in parse(overrides, sweep=True):
         key = override.get_key_element()
         if override.is_sweep_override():
             if not override.is_discrete_sweep():
                 raise HarnessError(f"{override.input_line}: a grid sweeps over lists of values: {key}=a,b,c")
-            axes.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            if not values:
+                raise HarnessError(f"{override.input_line} holds no value to sweep over")
+            for value in values:
+                parse([value])
+            axes.append(values)
         else:
             axes.append([override.input_line or ""])
     return [list(job) for job in itertools.product(*axes)]

@@ -33,6 +33,7 @@ from harness.learner.plan import Plan
 from harness.load_data import Loaded, Loader
 from harness.overrides import folder_name, readable
 from harness.record import FILE, OUTPUTS, Record, read, write, write_file
+from harness.rehearse import rehearse
 from harness.resolve import choices, resolve
 
 WEIGHTS = "weights.pt"
@@ -79,6 +80,7 @@ def prepare(job: Job, loader: Loader | None = None) -> Prepared:
         raise HarnessError(f"batch_size={settings.batch_size} is larger than the {n} training samples")
     plan = Plan(settings.seed, settings.epochs, settings.batch_size, settings.accumulate, settings.warmup, n)
     device = environment.device_type(values["trainer"])
+    rehearse(values, dataset, plan)
     run_id = identity(values, device, loaded.digest, known.trainer)
     folder = Path(OUTPUTS) / settings.study / folder_name(job.overrides, run_id)
     folder = _existing(folder, run_id) or folder

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from harness.errors import HarnessError, suggest
+from harness.errors import HarnessError, shown, suggest
 
 INSTEAD = {
     "max_epochs": "epochs=",
@@ -37,7 +38,37 @@ INSTEAD = {
     "barebones": "'logger=[]'",
     "profiler": "nothing yet: harness records the time of a run",
 }
-_STRATEGIES = ("auto", "ddp")
+
+
+def _count(value: Any) -> bool:
+    whole = type(value) is int or (isinstance(value, str) and value.isdigit())
+    return whole and int(value) >= 1
+
+
+def _indices(value: Any) -> bool:
+    parts = [p.strip() for p in value.split(",") if p.strip()] if isinstance(value, str) else value
+    return isinstance(parts, list) and bool(parts) and all(str(p).isdigit() for p in parts)
+
+
+_WHOLE = "a whole number >= 1"
+_SWITCH = ("true or false", lambda v: v is None or isinstance(v, bool))
+_EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {  # what is told, and whether a value is that
+    "check_val_every_n_epoch": (_WHOLE, _count),
+    "num_nodes": (_WHOLE, _count),
+    "devices": (
+        f"auto, {_WHOLE}, -1 for all, or a list of indices",
+        lambda v: v in ("auto", "-1", -1, None) or _count(v) or _indices(v),
+    ),
+    "benchmark": _SWITCH,
+    "detect_anomaly": _SWITCH,
+    "deterministic": ("true, false or warn", lambda v: v in (None, "warn") or isinstance(v, bool)),
+}
+_WORDS = {
+    "accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+    "strategy": ("auto", "ddp"),
+    "precision": ("32-true", "64-true", "bf16-true", "bf16-mixed", "32", "64", "bf16"),
+}
+_SCALED = ("16", "16-mixed", "16-true")
 
 
 def allowed(parameters: Iterable[str]) -> list[str]:
@@ -45,15 +76,28 @@ def allowed(parameters: Iterable[str]) -> list[str]:
     return [name for name in parameters if name not in INSTEAD]
 
 
-def check(given: dict[str, object], parameters: Iterable[str]) -> None:
-    """Raises HarnessError for a key that is not the Trainer's, or that the learner does itself."""
+def refusal(key: str) -> str:
+    """The line on a key that the learner owns."""
+    return f"trainer.{key} is the learner's own business; use {INSTEAD[key]}"
+
+
+def check(given: dict[str, Any], parameters: Iterable[str], epochs: int) -> None:
+    """Raises HarnessError for a key that is not the Trainer's, or that the learner does itself, or for its value."""
     known = allowed(parameters)
     for key, value in given.items():
         if key in INSTEAD:
-            raise HarnessError(f"trainer.{key} is the learner's own business; use {INSTEAD[key]}")
+            raise HarnessError(refusal(key))
         if key not in known:
-            raise HarnessError(f"Lightning's Trainer has no parameter {key!r}.{suggest(key, known)}")
-        if key == "precision" and value is not None and str(value) in ("16", "16-mixed", "16-true"):
+            raise HarnessError(f"unknown key 'trainer.{key}'.{suggest(key, known)}")
+        if key == "precision" and str(value) in _SCALED:
             raise HarnessError(f"trainer.precision={value} needs loss scaling, which is not done here; use bf16-mixed")
-        if key == "strategy" and value not in _STRATEGIES:
-            raise HarnessError(f"trainer.strategy must be one of {', '.join(_STRATEGIES)}, got {value!r}")
+        words = _WORDS.get(key)
+        if words and value is not None and str(value) not in words:
+            near = suggest(value, words, listed=False)
+            got = shown(value) + (f".{near}" if near else "")
+            raise HarnessError(f"trainer.{key} must be one of {', '.join(words)}, got {got}")
+        if key in _EXPECTED and not _EXPECTED[key][1](value):
+            raise HarnessError(f"trainer.{key} must be {_EXPECTED[key][0]}, got {shown(value)}")
+    every = given.get("check_val_every_n_epoch") or 1
+    if every > epochs:
+        raise HarnessError(f"trainer.check_val_every_n_epoch={every} never validates within epochs={epochs}")

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union
 
 import annotated_types as at
 
+from harness.errors import shown
 from harness.space import SPACES, NonFinite, Space
 
 SCALARS: dict[str, type] = {"float": float, "int": int, "str": str, "bool": bool, "None": type(None)}
@@ -138,7 +139,7 @@ def _convert(hint: Any, value: Any, finite: bool) -> Any:
         for option in arguments:
             if type(value) is type(option) and value == option:
                 return option
-        raise ValueError(f"must be {describe(hint)}, got {value!r}")
+        raise ValueError(f"must be {describe(hint)}, got {shown(value)}")
     if origin in (list, tuple):
         return _convert_sequence(hint, origin, arguments, value, finite)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
@@ -146,14 +147,14 @@ def _convert(hint: Any, value: Any, finite: bool) -> Any:
             return value
         if isinstance(value, str) and value in hint.__members__:
             return hint[value]
-        raise ValueError(f"must be {describe(hint)}, got {value!r}")
+        raise ValueError(f"must be {describe(hint)}, got {shown(value)}")
     if hint is float and type(value) in (int, float):
         if finite and not math.isfinite(value):
             raise ValueError(f"must be a finite number, got {value}")
         return float(value)
     if type(value) is hint:
         return value
-    raise ValueError(f"must be {describe(hint)}, got {value!r}")
+    raise ValueError(f"must be {describe(hint)}, got {shown(value)}")
 
 
 def _convert_union(options: tuple[Any, ...], value: Any, finite: bool) -> Any:
@@ -166,12 +167,12 @@ def _convert_union(options: tuple[Any, ...], value: Any, finite: bool) -> Any:
             problems.append((type(value) is _bare(option), str(error)))
     exact = [text for same, text in problems if same]
     names = " or ".join(describe(option) for option in options)
-    raise ValueError(exact[0] if exact else f"must be {names}, got {value!r}")
+    raise ValueError(exact[0] if exact else f"must be {names}, got {shown(value)}")
 
 
 def _convert_sequence(hint: Any, origin: Any, arguments: tuple[Any, ...], value: Any, finite: bool) -> Any:
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"must be {describe(hint)}, got {value!r}")
+        raise ValueError(f"must be {describe(hint)}, got {shown(value)}")
     if origin is tuple and Ellipsis not in arguments:
         if len(value) != len(arguments):
             raise ValueError(f"must have {len(arguments)} values, got {len(value)}")
@@ -205,7 +206,7 @@ def _check_bounds(result: Any, given: Any, bounds: dict[str, Any]) -> None:
             }[name](item, bound)
             if not good:
                 wanted = f"{_SIGNS[name]} {bound}" if name in _SIGNS else f"a multiple of {bound}"
-                raise ValueError(f"must be {wanted}, got {given!r}")
+                raise ValueError(f"must be {wanted}, got {shown(given)}")
 
 
 def describe(hint: Any) -> str:
@@ -224,11 +225,11 @@ def describe(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(describe(a) for a in arguments)
     if origin is Literal:
-        return "one of " + ", ".join(str(a) for a in arguments)
+        return ("one of " if len(arguments) > 1 else "") + ", ".join(str(a) for a in arguments)
     if origin is tuple and Ellipsis not in arguments:
         return f"{len(arguments)} values ({'; '.join(describe(a) for a in arguments)})"
     if origin in (list, tuple):
-        return f"a list of {describe(arguments[0])}"
+        return f"a list, each {describe(arguments[0])}"
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return "one of " + ", ".join(hint.__members__)
     return {float: "a number", int: "a whole number", str: "a string", bool: "true or false"}.get(hint, "null")

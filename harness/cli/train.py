@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from harness import app
-from harness.errors import HarnessError
+from harness.errors import HarnessError, nearest_flag, suggest
 
 
 def hydra_line(line: list[str]) -> int:
@@ -15,8 +15,15 @@ def hydra_line(line: list[str]) -> int:
     from hydra._internal.utils import get_args_parser
 
     parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]
+    parser.allow_abbrev = False
+
+    def refuse(message: str) -> Any:
+        raise HarnessError(f"{message}.{nearest_flag(message, parser)}")
+
+    parser.error = refuse  # type: ignore[method-assign]
     args = parser.parse_args(line)
+    if args.run and args.multirun:
+        raise HarnessError("--run and --multirun do not go together")
     if args.config_name or args.config_path or args.experimental_rerun:
         raise HarnessError("harness has one config; search a folder of your own with --config-dir FOLDER")
     if args.shell_completion:
@@ -26,10 +33,6 @@ def hydra_line(line: list[str]) -> int:
     if args.multirun:
         return _sweep(args.overrides, args.config_dir)
     return _run(args.overrides, args.config_dir)
-
-
-def _refuse(message: str) -> Any:
-    raise HarnessError(message)
 
 
 def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
@@ -44,6 +47,7 @@ def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
         elif args.hydra_help:
             hydra.hydra_help(config_name=app.CONFIG, args_parser=parser, args=args)
         elif args.cfg:
+            _check_package(hydra, overrides, args)
             hydra.show_cfg(app.CONFIG, overrides, args.cfg, package=args.package, resolve=args.resolve)
         elif args.info:
             hydra.show_info(args.info, app.CONFIG, overrides)
@@ -52,12 +56,28 @@ def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
     return 0
 
 
+def _check_package(hydra: Any, overrides: list[str], args: Any) -> None:
+    """Hydra itself says that a package is missing, and exits in its own way."""
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    if args.package in (None, "_global_"):
+        return
+    config = hydra.compose_config(
+        app.CONFIG, overrides, run_mode=RunMode.RUN, with_log_configuration=False, validate_sweep_overrides=True
+    )
+    if OmegaConf.select(config, args.package) is None:
+        raise HarnessError(f"--package: the config has no {args.package!r}.{suggest(args.package, config)}")
+
+
 def _complete(args: Any) -> int:
     from harness.cli.completion import query
 
     if args.overrides == ["query=bash"]:
         print(" ".join(query()))
         return 0
+    if not args.overrides:
+        raise HarnessError("--shell-completion wants install=bash, uninstall=bash or query=bash (or fish, zsh)")
     with app.hydra_session() as hydra:
         hydra.shell_completion(config_name=app.CONFIG, overrides=args.overrides)
     return 0
@@ -80,9 +100,20 @@ def _sweep(overrides: list[str], config_dir: str | None) -> int:
 
     progress = SweepProgress()
     with progress:
-        app.multirun(overrides, config_dir)
+        _reraise(app.multirun(overrides, config_dir))
     from harness.report.summary import sweep_summary
 
     print(sweep_summary(progress.records))
     sys.stdout.flush()
     return 1 if any(record.status == "failed" for record in progress.records) else 0
+
+
+def _reraise(returned: Any) -> None:
+    """Hydra's own launchers keep a job's exception in what they return, where no one would see it."""
+    from hydra.core.utils import JobReturn
+
+    if isinstance(returned, JobReturn):
+        _ = returned.return_value
+    elif isinstance(returned, (list, tuple)):
+        for one in returned:
+            _reraise(one)

@@ -10,16 +10,16 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, nearest_flag
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
-        raise HarnessError(f"{self.prog}: {message}")
+        raise HarnessError(f"{self.prog}: {message}.{nearest_flag(message, self)}")
 
 
 def _parser(verb: str, about: str) -> _Parser:
-    return _Parser(prog=f"harness {verb}", description=about)
+    return _Parser(prog=f"harness {verb}", description=about, allow_abbrev=False)
 
 
 def list_(words: list[str]) -> int:

@@ -1,0 +1,155 @@
+"""What Hydra, OmegaConf and YAML refuse in a config, in the words that the harness itself uses for a mistake."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from harness import catalogue, trainer_keys
+from harness.errors import HarnessError, shown, suggest
+from harness.kinds import AUTO, KINDS
+from harness.schema import KEY, of_entry
+from harness.settings import groups, rows
+from harness.types import describe
+
+_HIDDEN = (KEY, "hydra")
+_TEXTS = (  # what Hydra says only in a sentence: its pattern, and ours
+    (r"An item is already at '(?P<key>.+?)'", "{key} is there already: write {key}=... without +"),
+    (r"Could not delete from config. '(?P<key>.+?)' does not exist", "~{key}: there is no {key} to take out"),
+    (
+        r"The value of '(?P<key>.+?)' is (?P<is>.*) and not (?P<given>.*?)\.?$",
+        "~{key}={given}: {key} is {is}",
+    ),
+    (r"Could not delete '(?P<key>.+?)'. No match", "~{key}: this is not what is chosen, nothing to take out"),
+    (
+        r"Multiple values for (?P<key>[^.]+)\. .*'(?P<write>override .*)'",
+        "{key} is chosen twice; in the defaults of a file write '{write}'",
+    ),
+    (r"Error parsing override '(?P<key>.*?)'", "cannot read {key!r}: an override is KEY=VALUE"),
+    (r"Override (?P<key>\S+) looks like a config group override", "there is no group for {key}"),
+)
+
+
+def explain(error: BaseException) -> str | None:
+    """One line on a mistake in a config; None for an exception that tells of no such mistake."""
+    import yaml  # type: ignore[import-untyped]  # its stubs are not among our packages
+    from hydra.errors import HydraException, MissingConfigException
+    from omegaconf import errors as oc
+
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    for link in chain:
+        if isinstance(link, HarnessError):
+            return str(link)
+    for link in chain:
+        if isinstance(link, MissingConfigException) and link.missing_cfg_file:
+            return _no_option(str(link.missing_cfg_file), link.options)
+        if isinstance(link, oc.InterpolationResolutionError):
+            return _interpolation(link)
+        if isinstance(link, (oc.ConfigKeyError, oc.ConfigAttributeError)):
+            return _unknown_key(link)
+        if isinstance(link, (oc.ValidationError, oc.ConfigTypeError)) and link.full_key:
+            return _wrong_value(link)
+        if isinstance(link, yaml.MarkedYAMLError) and link.problem_mark is not None:
+            mark, problem = link.problem_mark, (link.problem or "").replace("found duplicate key", "there are two keys")
+            return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {problem}"
+    if isinstance(error, (HydraException, oc.OmegaConfBaseException, yaml.YAMLError)) or _from_hydra(error):
+        return _sentence(" ".join(str(error).split()))
+    return None
+
+
+def _from_hydra(error: BaseException) -> bool:
+    """Whether Hydra itself raised a plain ValueError, as it does for a malformed list of defaults."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return isinstance(error, ValueError) and str(module).startswith("hydra.")
+
+
+def _sentence(text: str) -> str:
+    for pattern, ours in _TEXTS:
+        if found := re.search(pattern, text):
+            return ours.format(**found.groupdict())
+    if found := re.search(r"(?:In '(.+?)': )?Could not override '(.+?)'\.", text):
+        place, key = found.groups()
+        where = f"{place}.yaml: " if place else ""
+        return f"{where}there is no group {key!r} to choose from.{suggest(key, [*KINDS, 'trainer', 'experiment'])}"
+    return text
+
+
+def _no_option(file: str, options: Iterable[str] | None) -> str:
+    group, _, name = file.rpartition("/")
+    known = list(options or catalogue.current().entries.get(group, {}))
+    return f"no {group or 'config'} {name!r}.{suggest(name, known) if known else ' There is none yet.'}"
+
+
+def _interpolation(error: Any) -> str:
+    text = str(error).splitlines()[0]
+    key = f"{error.full_key}: " if error.full_key else ""
+    if found := re.search(r"Interpolation key '(.+?)' not found", text):
+        known = [p.name for p in rows()] + [f"{g}.{p.name}" for g, inner in groups().items() for p in inner]
+        return f"{key}there is no key {found[1]!r} to take the value from.{suggest(found[1], known)}"
+    if found := re.search(r"Unsupported interpolation type (\S+)", text):
+        return f"{key}${{{found[1]}:...}} is no way to take a value from elsewhere"
+    if "Recursive interpolation" in text:
+        return f"{key}it takes its value from itself"
+    if found := re.search(r"Environment variable '(.+?)' not found", text):
+        return f"{key}the environment variable {found[1]} is not set"
+    return key + text
+
+
+def _unknown_key(error: Any) -> str:
+    full, node = str(error.full_key), error.parent_node
+    kind, _, rest = full.partition(".")
+    name = rest.partition(".")[0]
+    if kind in KINDS and KINDS[kind].many and node is not None and KEY not in node:
+        catalogue.current().get(kind, name)  # raises with the nearest name
+        return f"{full}: {kind} {name!r} is not chosen; choose it with '{kind}=[{name}]'"
+    component = node.get(KEY) if node is not None and kind in KINDS and KEY in node else None
+    return unknown_key(full, [str(k) for k in node] if node is not None else [], component)
+
+
+def unknown_key(full: str, known: Iterable[str], component: str | None = None) -> str:
+    """The line on a key that does not exist: `known` are its neighbours, `component` whose setting it would be."""
+    group, _, _ = full.partition(".")
+    key = full.rpartition(".")[2]
+    names = [name for name in known if name not in _HIDDEN]
+    if group == "trainer" and key in trainer_keys.INSTEAD:
+        return trainer_keys.refusal(key)
+    near = suggest(key, names)
+    if component is None or "Did you mean" in near:
+        return f"unknown key {full!r}.{near}"
+    found = catalogue.current().entries.get(group, {})
+    owners = [n for n in sorted(found) if any(p.name == key for p in of_entry(found[n]))]
+    if component == AUTO:
+        first = owners[0] if owners else KINDS[group].auto or "NAME"
+        return f"{full}: {group}=auto has no settings; choose a {group} first, for example {group}={first}"
+    has = f"{component} has {', '.join(names) if names else 'no settings'}"
+    tail = f"; {key} is a setting of {' and '.join(owners)}" if owners else ""
+    return f"unknown key {full!r}: {has}{tail}"
+
+
+def _wrong_value(error: Any) -> str:
+    full = str(error.full_key)
+    hint = _hint(full, error.parent_node)
+    if hint is None:
+        return f"{full}: {str(error).splitlines()[0]}"
+    value = error.value
+    if isinstance(value, dict) and not value:
+        return f"{full} is {describe(hint)}: it has no keys of its own"
+    return f"{full} must be {describe(hint)}, got {shown(value)}"
+
+
+def _hint(full: str, node: Any) -> Any:
+    """The declared type of a key of the config, if it has one."""
+    group, _, rest = full.partition(".")
+    parameters = rows() if not rest else groups().get(group, [])
+    if group in KINDS and node is not None and KEY in node:
+        entry = catalogue.current().entries[group].get(node.get(KEY))
+        parameters = of_entry(entry) if entry else []
+    return next((p.hint for p in parameters if p.name == full.rpartition(".")[2]), None)
