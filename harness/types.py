@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import enum
 import math
+import operator
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal, Union
 
 import annotated_types as at
@@ -45,7 +46,9 @@ def bounds_of(metadata: Iterable[Any]) -> dict[str, Any]:
     for item in unfold(metadata):
         for name, (kind, attribute) in _BOUNDS.items():
             if type(item) is kind:
-                found[name] = getattr(item, attribute)
+                bound = getattr(item, attribute)
+                tighter = {"gt": max, "ge": max, "min_length": max, "lt": min, "le": min, "max_length": min}.get(name)
+                found[name] = tighter(found[name], bound) if tighter and name in found else bound
     return found
 
 
@@ -65,8 +68,8 @@ def encode(hint: Any) -> Any:
             row["bounds"] = bounds
         for item in metadata:
             if isinstance(item, Space):
-                values = list(item.options) if hasattr(item, "options") else list(vars(item).values())
-                row["space"] = {type(item).__name__: values}
+                values = item.options if hasattr(item, "options") else vars(item).values()
+                row["space"] = {type(item).__name__: [v.name if isinstance(v, enum.Enum) else v for v in values]}
             elif isinstance(item, str):
                 row["doc"] = item
             elif isinstance(item, NonFinite):
@@ -74,7 +77,7 @@ def encode(hint: Any) -> Any:
         return row
     if origin in (Union, types.UnionType):
         return {"union": [encode(a) for a in arguments]}
-    if origin is Literal:
+    if origin is Literal and all(type(a) in SCALARS.values() for a in arguments):
         return {"literal": list(arguments)}
     if origin is list and len(arguments) == 1:
         return {"list": encode(arguments[0])}
@@ -149,9 +152,13 @@ def _convert(hint: Any, value: Any, finite: bool) -> Any:
             return hint[value]
         raise ValueError(f"must be {describe(hint)}, got {shown(value)}")
     if hint is float and type(value) in (int, float):
-        if finite and not math.isfinite(value):
-            raise ValueError(f"must be a finite number, got {value}")
-        return float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of more than 308 digits
+            number = math.inf
+        if finite and not math.isfinite(number):
+            raise ValueError(f"must be a finite number, got {number}")
+        return number
     if type(value) is hint:
         return value
     raise ValueError(f"must be {describe(hint)}, got {shown(value)}")
@@ -185,28 +192,33 @@ def _bare(hint: Any) -> Any:
 
 
 def _check_bounds(result: Any, given: Any, bounds: dict[str, Any]) -> None:
-    items: list[Any] = [result]
     for name, bound in bounds.items():
         if name in ("min_length", "max_length"):
+            if not hasattr(result, "__len__"):
+                continue  # another member of a union, which has no length
             length = len(result)
             if length < bound if name == "min_length" else length > bound:
                 raise ValueError(
                     f"must have at {'least' if name == 'min_length' else 'most'} {bound} values, got {length}"
                 )
-            continue
-        for item in items:
-            if item is None:
-                continue
-            good = {
-                "gt": lambda v, b: v > b,
-                "ge": lambda v, b: v >= b,
-                "lt": lambda v, b: v < b,
-                "le": lambda v, b: v <= b,
-                "multiple_of": lambda v, b: v % b == 0,
-            }[name](item, bound)
-            if not good:
-                wanted = f"{_SIGNS[name]} {bound}" if name in _SIGNS else f"a multiple of {bound}"
-                raise ValueError(f"must be {wanted}, got {shown(given)}")
+        elif result is not None and not isinstance(result, (str, enum.Enum)) and not _WITHIN[name](result, bound):
+            wanted = f"{_SIGNS[name]} {bound}" if name in _SIGNS else f"a multiple of {bound}"
+            raise ValueError(f"must be {wanted}, got {shown(given)}")
+
+
+def _is_multiple(value: Any, of: Any) -> bool:
+    if isinstance(value, float) or isinstance(of, float):
+        return math.isclose(value, round(value / of) * of, rel_tol=1e-9)  # 0.3 is three times 0.1
+    return bool(value % of == 0)
+
+
+_WITHIN: dict[str, Callable[[Any, Any], bool]] = {
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "lt": operator.lt,
+    "le": operator.le,
+    "multiple_of": _is_multiple,
+}
 
 
 def describe(hint: Any) -> str:
