@@ -116,11 +116,11 @@ def from_arrays(
     x: Any, y: Any, split: Split, generator: torch.Generator, *, target: Target, classes: Sequence[Any] = ()
 ) -> Dataset:
     """A Dataset from whole arrays: inputs [N, ...] and targets [N] or [N, D], divided by `split`."""
-    inputs = torch.as_tensor(np.ascontiguousarray(x)).to(torch.float32)
+    inputs = torch.as_tensor(np.require(x, requirements=["C", "W"])).to(torch.float32)
     if target == "class":
-        targets = torch.as_tensor(np.ascontiguousarray(y)).to(torch.int64)
+        targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.int64)
     else:
-        targets = torch.as_tensor(np.ascontiguousarray(y)).to(torch.float32).reshape(len(inputs), -1)
+        targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.float32).reshape(len(inputs), -1)
     parts = {name: Samples(inputs[i], targets[i]) for name, i in divide(len(inputs), split, generator).items()}
     return Dataset(parts["train"], parts["val"], parts["test"], target=target, classes=tuple(str(c) for c in classes))
 
@@ -168,6 +168,10 @@ def validate(dataset: Dataset, name: str) -> None:
             if bad is not None and bool(bad.any()):
                 at = bad.nonzero()[0].tolist()
                 raise HarnessError(f"data {name}: the {what} of the {split} split hold {tensor[tuple(at)]} at {at}")
+        if dataset.target == "class" and (out := part.y[(part.y < 0) | (part.y >= len(dataset.classes))]).numel():
+            raise HarnessError(
+                f"data {name}: class {out[0]} in the {split} split, and there are {len(dataset.classes)}, from 0"
+            )
     if dataset.target == "class" and len(dataset.classes) < 2:
         raise HarnessError(
             f"data {name}: there is one class only ({', '.join(dataset.classes)}), nothing to tell apart"
