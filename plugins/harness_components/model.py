@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import harness
 from harness.block import Block
 from harness.errors import HarnessError
-from harness.space import Integers
+from harness.space import Choice, Integers
 
 
 class Mlp(nn.Module):
@@ -73,7 +73,7 @@ def cnn(
     block: Block,
     *,
     channels: Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1), "channels of each stage"] = (16, 32),
-    kernel: Annotated[int, Integers(1, 7), Gt(0), "side of the kernels; odd, so that sizes are kept"] = 3,
+    kernel: Annotated[int, Choice(1, 3, 5, 7), Gt(0), "side of the kernels; odd, so that sizes are kept"] = 3,
 ) -> nn.Module:
     """Convolutional network.
 

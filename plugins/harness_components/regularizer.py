@@ -81,6 +81,8 @@ class GradientClipping(Regularizer):
 
     def gradient(self, grads: Tensors, params: Tensors, noise: Any) -> Tensors:
         """The gradients, scaled together (norm) or clamped (value)."""
+        if not grads:
+            return grads
         if self.by == "value":
             return {name: g.clamp(-self.limit, self.limit) for name, g in grads.items()}
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads.values()]))

@@ -27,7 +27,8 @@ def standardize(train: Tensor, *, per: Per = "auto") -> Callable[[Tensor], Tenso
     """
     over = _over(train, per)
     std, mean = torch.std_mean(train.double(), dim=over, correction=0, keepdim=True)
-    mean, std = mean.float()[0], torch.where(std > 1e-12, std, 1.0).float()[0]
+    varies = train.amax(over, keepdim=True) > train.amin(over, keepdim=True)  # a deviation may be a rounding
+    mean, std = mean.float()[0], torch.where(varies, std, 1.0).float()[0].clamp_min(torch.finfo(torch.float32).tiny)
     return lambda x: (x - mean) / std
 
 

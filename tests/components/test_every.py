@@ -1,0 +1,275 @@
+"""What holds for every built-in component, whatever it is: a component that is added is tested here unseen."""
+
+import inspect
+import pickle
+import re
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+import torchmetrics
+from torch import nn
+
+from harness import catalogue
+from harness.block import Block
+from harness.build import component, trait
+from harness.component import asks, mark_of, parameters, validate
+from harness.dataset import Dataset
+from harness.dataset import validate as validate_dataset
+from harness.kinds import KINDS
+from harness.noise import Noise, keys
+from harness.registry import REGISTRY
+from harness.regularization import Regularizer, does
+from harness.schema import KEY, of_entry
+from harness.seeds import generator
+from harness.settings import Split
+from harness.tasks import Task
+from harness.types import convert, doc_of, space_of
+from tests.components.helpers import data
+
+ROWS = [row for row in catalogue.current() if row["origin"] == "harness"]
+MATHEMATICAL = ("activation", "initializer", "loss", "normalization", "optimizer", "regularizer", "scheduler")
+
+
+def over(rows):
+    """A test for each of these components."""
+    return pytest.mark.parametrize("row", rows, ids=[f"{row['kind']}/{row['name']}" for row in rows])
+
+
+def spaces(row):
+    return {p.name: space for p in of_entry(row) if (space := space_of(p.hint))}
+
+
+every = over(ROWS)
+with_parameters = over([row for row in ROWS if row["parameters"]])
+with_spaces = over([row for row in ROWS if spaces(row)])
+buildable = over([row for row in ROWS if not any(p["required"] for p in row["parameters"])])
+
+
+def node(row):
+    return {KEY: row["name"]} | {p["name"]: p["default"] for p in row["parameters"] if not p["required"]}
+
+
+def test_the_catalogue_is_whole():
+    assert not catalogue.current().problems
+    assert {row["kind"] for row in ROWS} == set(KINDS)
+
+
+@every
+def test_it_keeps_the_rule_and_is_in_the_catalogue_as_it_is(row):
+    function = REGISTRY.get(row["kind"], row["name"])
+    mark = validate(function)
+    assert mark == mark_of(function)
+    assert (mark.kind, mark.name) == (row["kind"], row["name"])
+    assert asks(function) == row["asks"]
+    assert [p.name for p in parameters(function)] == [p.name for p in of_entry(row)]
+
+
+@every
+def test_it_is_documented(row):
+    first, *rest = inspect.cleandoc(row["doc"]).splitlines()
+    assert re.match(r"[A-Z0-9].{10,}[.:)]$", first), "one line that says what it is"
+    assert len(first) <= 120
+    assert not rest or rest[0] == ""
+    if row["reference"] is not None:
+        assert re.search(r"\b(19|20)\d\d\b", row["reference"]), "a reference has a year"
+
+
+@over([row for row in ROWS if row["kind"] in MATHEMATICAL and row["reference"]])
+def test_more_than_a_line_is_told_where_there_is_a_formula(row):
+    assert len(row["doc"].strip().splitlines()) > 2
+
+
+@with_parameters
+def test_its_defaults_are_valid_and_its_parameters_told(row):
+    for declared, told in zip(parameters(REGISTRY.get(row["kind"], row["name"])), of_entry(row), strict=True):
+        assert doc_of(declared.hint) == doc_of(told.hint)
+        assert declared.required == told.required
+        if not declared.required:
+            value = convert(declared.hint, declared.default)
+            assert value == convert(told.hint, told.default) == convert(declared.hint, value)
+
+
+@with_spaces
+def test_what_its_spaces_draw_is_valid(row):
+    rng = Random(0)
+    told = {p.name: p.hint for p in of_entry(row)}
+    for declared in parameters(REGISTRY.get(row["kind"], row["name"])):
+        space = space_of(declared.hint)
+        assert space == spaces(row).get(declared.name)
+        for _ in range(200 if space else 0):
+            value = space.sample(rng)
+            assert convert(declared.hint, value) == convert(told[declared.name], value)
+
+
+@every
+def test_it_is_picklable(row):
+    function = REGISTRY.get(row["kind"], row["name"])
+    assert pickle.loads(pickle.dumps(function)) is function
+
+
+@over([row for row in ROWS if row["traits"]])
+def test_its_traits_mean_something(row):
+    catalogue_now = catalogue.current()
+    assert set(row["traits"]) <= set(KINDS[row["kind"]].traits)
+    for task in row["traits"].get("tasks", []):
+        assert catalogue_now.get("task", task)
+    if row["kind"] == "task":
+        assert catalogue_now.get("loss", row["traits"]["loss"])
+        assert all(catalogue_now.get("metric", name) for name in row["traits"]["metrics"])
+        assert set(row["traits"]["targets"]) <= {"class", "real"}
+    if row["kind"] == "activation":
+        assert trait("activation", node(row), "gain", 1.0) > 0
+
+
+def offers(kind, row, tmp_path):
+    """Everything that a kind may ask for, small."""
+    iris = data("iris")
+    weight = nn.Parameter(torch.ones(4, 3))
+    ndim = (row["traits"].get("input_ndim") or [1])[0]
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    common = {
+        "params": [weight],
+        "named_params": [("weight", weight)],
+        "optimizer": optimizer,
+        "total_steps": 10,
+        "classes": 3,
+        "num_classes": 3,
+        "dataset": iris,
+        "train": iris.train.x,
+        "loss": nn.functional.cross_entropy,
+        "split": Split(),
+        "cache_dir": str(tmp_path),
+        "run_dir": str(tmp_path),
+        "name": "test",
+        "jobs": 1,
+        "inputs": {1: (4,), 3: (1, 8, 8)}[ndim],
+        "outputs": 3,
+        "block": Block(nn.ReLU, lambda features, ndim: None, [], True),
+        "features": 3,
+        "ndim": 0,
+        "x": torch.linspace(-1, 1, 9),
+        "prediction": torch.ones(6, 3),
+        "target": torch.ones(6, 3) / 3,
+        "weight": weight.detach().clone(),
+        "bias": torch.zeros(4),
+        "fan_in": 3,
+        "fan_out": 4,
+        "gain": 1.0,
+        "index": 0,
+        "generator": generator(0),
+    }
+    return {name: common[name] for name in KINDS[kind].offers}
+
+
+def check_activation(made, asked):
+    assert made.shape == asked["x"].shape
+    assert torch.isfinite(made).all()
+
+
+def check_augmentation(made, asked):
+    x, y = torch.ones(5, 2, 6, 6), torch.arange(5)
+    changed, target = made(x, y, Noise(keys(torch.tensor(0), 0)))
+    assert changed.shape == x.shape
+    assert len(target) == 5
+
+
+def check_dataset(made, asked):
+    assert isinstance(made, Dataset)
+    validate_dataset(made, "built-in")
+
+
+def check_executor(made, asked):
+    assert made.submit(max, 1, 2).result() == 2
+
+
+def check_initializer(made, asked):
+    assert made is None
+    assert torch.isfinite(asked["weight"]).all()
+    assert not torch.equal(asked["weight"], torch.ones(4, 3))
+
+
+def check_logger(made, asked):
+    made.log_metrics({"loss": 1.0}, 0)
+    made.save()
+    made.finalize("success")
+    assert any(path.is_file() for path in Path(asked["run_dir"]).iterdir())
+
+
+def check_loss(made, asked):
+    assert made.shape == ()
+    assert torch.isfinite(made)
+
+
+def check_metric(made, asked):
+    assert isinstance(made, torchmetrics.Metric)
+    assert isinstance(made.higher_is_better, bool)
+
+
+def check_model(made, asked):
+    assert made(torch.zeros(5, *asked["inputs"])).shape == (5, asked["outputs"])
+
+
+def check_normalization(made, asked):
+    assert made is None or made(torch.rand(7, 3)).shape == (7, 3)
+
+
+def check_optimizer(made, asked):
+    assert [p for group in made.param_groups for p in group["params"]] == asked["params"]
+
+
+def check_regularizer(made, asked):
+    assert isinstance(made, Regularizer)
+    assert any(does(made, hook) for hook in vars(Regularizer) if callable(getattr(Regularizer, hook)))
+
+
+def check_scheduler(made, asked):
+    asked["optimizer"].step()
+    if made is not None:
+        made.step()
+    assert 0 <= asked["optimizer"].param_groups[0]["lr"] <= 0.1
+
+
+def check_task(made, asked):
+    assert isinstance(made, Task)
+    assert made.loss is asked["loss"]
+
+
+def check_transform(made, asked):
+    assert made(asked["train"]).shape == asked["train"].shape
+
+
+CHECKS = {
+    "activation": check_activation,
+    "augmentation": check_augmentation,
+    "corruption": check_dataset,
+    "data": check_dataset,
+    "executor": check_executor,
+    "initializer": check_initializer,
+    "logger": check_logger,
+    "loss": check_loss,
+    "metric": check_metric,
+    "model": check_model,
+    "normalization": check_normalization,
+    "optimizer": check_optimizer,
+    "regularizer": check_regularizer,
+    "scheduler": check_scheduler,
+    "task": check_task,
+    "transform": check_transform,
+}
+
+
+@buildable
+def test_it_builds_with_its_defaults_and_gives_what_its_kind_says(row, tmp_path):
+    asked = offers(row["kind"], row, tmp_path)
+    CHECKS[row["kind"]](component(row["kind"], node(row), **asked), asked)
+
+
+@over([row for row in ROWS if spaces(row) and not any(p["required"] for p in row["parameters"])])
+@pytest.mark.parametrize("seed", range(4))
+def test_it_builds_with_samples_of_its_spaces(row, seed, tmp_path):
+    rng = Random(seed)
+    sampled = {name: space.sample(rng) for name, space in spaces(row).items()}
+    asked = offers(row["kind"], row, tmp_path)
+    CHECKS[row["kind"]](component(row["kind"], node(row) | sampled, **asked), asked)

@@ -1,0 +1,138 @@
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from harness.errors import HarnessError
+from harness.noise import Noise, Redirect, keys
+from harness.regularization import does
+from tests.components.helpers import make
+
+MODEL = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Conv1d(3, 2, 2)).double()
+PARAMS = dict(MODEL.named_parameters())
+WEIGHTS = np.concatenate([PARAMS[n].detach().numpy().ravel() for n in ("0.weight", "2.weight")])
+
+
+def regularizer(name, settings=None):
+    return make("regularizer", name, settings, classes=3, total_steps=10)
+
+
+@pytest.mark.parametrize("strength", [0.0, 1e-4, 2.0])
+def test_penalties_are_sums_over_weights_without_biases_and_scales(strength):
+    found = {name: regularizer(name, {"strength": strength}).penalty(PARAMS).item() for name in ("l1", "l2")}
+    assert found == pytest.approx({"l1": strength * np.abs(WEIGHTS).sum(), "l2": strength * (WEIGHTS**2).sum() / 2})
+
+
+@pytest.mark.parametrize(("name", "slope"), [("l1", torch.sign), ("l2", lambda p: p)])
+def test_the_gradient_of_a_penalty_is_its_formula(name, slope):
+    leaf = [PARAMS["0.weight"]]
+    (found,) = torch.autograd.grad(regularizer(name, {"strength": 0.3}).penalty(PARAMS), leaf)
+    torch.testing.assert_close(found, 0.3 * slope(leaf[0].detach()))
+
+
+def test_a_model_without_weights_has_no_penalty():
+    assert regularizer("l2").penalty({"bias": torch.ones(3)}).item() == 0
+    assert regularizer("l2").penalty({}).shape == ()
+
+
+@pytest.mark.parametrize(("ndim", "shape"), [(0, (8, 64)), (1, (8, 64, 3)), (2, (8, 64, 3, 2)), (3, (8, 64, 2, 2, 2))])
+def test_dropout_drops_units_or_whole_channels_in_training_alone(ndim, shape):
+    layer = regularizer("dropout", {"p": 0.25}).layer(64, ndim)
+    x = torch.ones(shape)
+    with Redirect(Noise(keys(torch.tensor(0), 0))):
+        y = layer(x).flatten(2) if ndim else layer(x)[..., None]
+    assert torch.equal(y, y[..., :1].expand_as(y))
+    assert set(y.unique().tolist()) == {0.0, 1 / np.float32(0.75)}
+    assert abs((y[..., 0] == 0).double().mean().item() - 0.25) < 4 * math.sqrt(0.25 * 0.75 / 512)
+    assert torch.equal(layer.eval()(x), x)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 100.0])
+@pytest.mark.parametrize("by", ["norm", "value"])
+def test_clipping_is_torchs(by, scale):
+    limit, model = 0.5, copy.deepcopy(MODEL)
+    for i, p in enumerate(model.parameters()):
+        p.grad = scale * torch.randn(p.shape, dtype=p.dtype, generator=torch.Generator().manual_seed(i))
+    grads = {name: p.grad.clone() for name, p in model.named_parameters()}
+    kept = {name: g.clone() for name, g in grads.items()}
+    found = regularizer("gradient_clipping", {"limit": limit, "by": by}).gradient(grads, PARAMS, None)
+    if by == "norm":
+        nn.utils.clip_grad_norm_(model.parameters(), limit)
+    else:
+        nn.utils.clip_grad_value_(model.parameters(), limit)
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(found[name], p.grad)
+        assert torch.equal(grads[name], kept[name])
+
+
+def test_clipping_takes_gradients_of_zero_and_none_at_all():
+    clip = regularizer("gradient_clipping")
+    assert torch.equal(clip.gradient({"a": torch.zeros(3)}, {}, None)["a"], torch.zeros(3))
+    assert clip.gradient({}, {}, None) == {}
+
+
+def stops(values, patience, min_delta, higher):
+    """The epoch after which training ends, naively: by looking back from each epoch."""
+    sign = 1 if higher else -1
+    best, at = None, -1
+    for epoch, value in enumerate(values):
+        if not math.isnan(value) and (best is None or sign * value > sign * best + min_delta):
+            best, at = value, epoch
+        if epoch - at >= patience:
+            return epoch
+    return None
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    values=st.lists(st.integers(-5, 5).map(lambda i: i / 4) | st.just(math.nan), min_size=1, max_size=20),
+    patience=st.integers(1, 5),
+    min_delta=st.sampled_from([0.0, 0.25, 0.5]),
+    mode=st.sampled_from(["min", "max"]),
+)
+def test_early_stopping_is_the_naive_rule(values, patience, min_delta, mode):
+    rule = regularizer(
+        "early_stopping", {"patience": patience, "min_delta": min_delta, "mode": mode, "watch": "val/f1"}
+    )
+    history = [{"train/loss": 0.0, "val/f1": value} for value in values]
+    said = [rule.should_stop(history[: epoch + 1]) for epoch in range(len(history))]
+    expected = stops(values, patience, min_delta, mode == "max")
+    assert (said.index(True) if True in said else None) == expected
+
+
+def test_early_stopping_waits_where_nothing_is_validated():
+    rule = regularizer("early_stopping", {"patience": 1})
+    assert not rule.should_stop([{"train/loss": 1.0}] * 9)
+    assert rule.should_stop([{"val/loss": 1.0}, {"train/loss": 0.5}, {"val/loss": 1.0}])
+
+
+def test_early_stopping_names_the_metric_that_is_not_measured():
+    rule = regularizer("early_stopping", {"watch": "val/acuracy"})
+    with pytest.raises(HarnessError, match=r"'val/acuracy'.*Did you mean 'val/accuracy'"):
+        rule.should_stop([{"val/accuracy": 0.5, "val/loss": 1.0}])
+
+
+def test_early_stopping_tells_what_it_watches_and_keeps():
+    rule = regularizer("early_stopping", {"watch": "val/f1", "keep": "last"})
+    assert (rule.watch, rule.keep) == ("val/f1", "last")
+    assert regularizer("early_stopping").keep == "best"
+
+
+@pytest.mark.parametrize(
+    ("name", "hook"),
+    [
+        ("l1", "penalty"),
+        ("l2", "penalty"),
+        ("dropout", "layer"),
+        ("gradient_clipping", "gradient"),
+        ("early_stopping", "should_stop"),
+    ],
+)
+def test_a_regularizer_overrides_only_what_it_does(name, hook):
+    hooks = ("layer", "target", "penalty", "gradient", "init", "after_step", "evaluate", "should_stop")
+    assert [h for h in hooks if does(regularizer(name), h)] == [hook]
