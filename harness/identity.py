@@ -103,8 +103,16 @@ def _installed() -> tuple[str, ...]:
 
 def _first_party(root: str) -> bool:
     """Whether a package is worked on here: it lies outside of the folders where packages are installed."""
-    path = str(Path(root).resolve())
-    return path not in ("built-in", "frozen") and not any(path.startswith(folder) for folder in _installed())
+    path = Path(root).resolve()
+    if root in ("built-in", "frozen") or any(path.is_relative_to(folder) for folder in _installed()):
+        return False
+    return not _holds_distributions(path.parent)
+
+
+@functools.cache
+def _holds_distributions(folder: Path) -> bool:
+    """Whether packages were installed into a folder: another environment's, or one of `pip install --target`."""
+    return next(folder.glob("*.dist-info"), None) is not None
 
 
 def _files(roots: Iterable[str]) -> list[Path]:
