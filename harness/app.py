@@ -14,6 +14,7 @@ from harness import catalogue
 from harness.check import check
 from harness.errors import HarnessError
 from harness.overrides import parse
+from harness.presets import conf_dir, names_in, own_presets
 from harness.settings import Settings
 from harness.settings import parse as parse_settings
 
@@ -35,13 +36,6 @@ class Job:
         return parse_settings(self.values)
 
 
-def conf_dir() -> Path:
-    """harness's own config folder: inside the package when installed, beside it in a checkout."""
-    here = Path(__file__).resolve().parent
-    inside = here / "conf"
-    return inside if inside.is_dir() else here.parent / "conf"
-
-
 @contextmanager
 def hydra_session() -> Iterator[Any]:
     """Hydra set up on harness's config folder; yields Hydra's own object, for what only it can do."""
@@ -60,14 +54,11 @@ def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[st
     if not folder.is_dir():
         raise HarnessError(f"--config-dir: no folder {config_dir}")
     known = catalogue.current()
-    for path in folder.rglob("*.yaml"):
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        kind, _, component = name.partition("/")
-        taken = known.entries.get(kind, {}).get(component)
-        if taken:
-            raise HarnessError(f"{path}: the name {name} is taken by {taken['origin']}; rename the file")
-        if (conf_dir() / f"{name}.yaml").exists():
-            raise HarnessError(f"{path}: the name {name} is taken by harness; rename the file")
+    taken = known.presets | dict.fromkeys(own_presets(), "harness")
+    taken |= {f"{entry['kind']}/{entry['name']}": entry["origin"] for entry in known}
+    for name in names_in(folder):
+        if name in taken:
+            raise HarnessError(f"{folder / name}.yaml: the name {name} is taken by {taken[name]}; rename the file")
     return [*overrides, f"hydra.searchpath=[file://{folder}]"]
 
 

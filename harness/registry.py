@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import traceback
 from collections.abc import Callable, Iterator
@@ -12,8 +13,9 @@ from typing import Any
 import pluggy
 
 from harness import hookspecs
-from harness.component import ComponentError, describe, validate
+from harness.component import ComponentError, describe, mark_of
 from harness.errors import HarnessError, one_line
+from harness.presets import plugin_presets
 
 GROUP = "harness"
 Component = Callable[..., Any]
@@ -28,6 +30,7 @@ class Problem:
     stage: str  # import | register | <the hook's name> | component | duplicate | scan
     message: str
     traceback: str = ""
+    component: str = ""  # kind/name, where it is about one component or preset
 
 
 @dataclass
@@ -37,7 +40,7 @@ class Offer:
     plugin: str
     distribution: str
     components: dict[tuple[str, str], Component] = field(default_factory=dict)
-    config_dirs: list[str] = field(default_factory=list)
+    config_dirs: dict[str, list[str]] = field(default_factory=dict)  # a folder, and the names of its presets
     problems: list[Problem] = field(default_factory=list)
 
     def describe(self) -> dict[str, Any]:
@@ -73,10 +76,10 @@ def load(point: importlib.metadata.EntryPoint, distribution: str) -> Offer:
     """Imports one plugin and calls its hooks. Never raises but for Ctrl-C."""
     offer = Offer(point.name, distribution)
 
-    def wrong(stage: str, error: BaseException | str) -> None:
+    def wrong(stage: str, error: BaseException | str, component: str = "") -> None:
         text = error if isinstance(error, str) else one_line(error)
         trace = "" if isinstance(error, str) else "".join(traceback.format_exception(error))
-        offer.problems.append(Problem(point.name, distribution, stage, text, trace))
+        offer.problems.append(Problem(point.name, distribution, stage, text, trace, component))
 
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
@@ -95,16 +98,26 @@ def load(point: importlib.metadata.EntryPoint, distribution: str) -> Offer:
         return offer
     if not manager.get_hookcallers(module):
         wrong("register", "it implements no hook: mark harness_components with @harness.hookimpl")
-    offer.config_dirs = [str(folder) for folder in _call(manager, "harness_config_dirs", wrong)]
-    for component in _call(manager, "harness_components", wrong):
+    for folder in _call(manager, "harness_config_dirs", wrong):
         try:
-            mark = validate(component)
+            offer.config_dirs[folder] = plugin_presets(folder)
+        except ValueError as error:
+            wrong("harness_config_dirs", str(error))
+    for component in _call(manager, "harness_components", wrong):
+        mark = mark_of(component)
+        label = f"{mark.kind}/{mark.name}" if mark else ""
+        try:
+            row = describe(component)
+            json.dumps(row)
         except ComponentError as error:
-            wrong("component", str(error))
+            wrong("component", str(error), label)
             continue
-        key = (mark.kind, mark.name)
+        except Exception as error:  # a trait that is no data, a function without a signature
+            wrong("component", f"{label or component!r}: {one_line(error)}", label)
+            continue
+        key = (row["kind"], row["name"])
         if key in offer.components:
-            wrong("duplicate", f"{mark.kind}/{mark.name} is offered twice by this plugin")
+            wrong("duplicate", f"{label} is offered twice by this plugin", label)
         else:
             offer.components[key] = component
     return offer

@@ -31,4 +31,4 @@ def trainer() -> dict[str, Any]:
     rows = inspect.signature(Trainer.__init__).parameters.values()
     plain = (str, int, float, bool, type(None))
     defaults = {p.name: p.default if isinstance(p.default, plain) else None for p in rows if p.name != "self"}
-    return {"trainer": defaults, "components": [], "config_dirs": [], "problems": []}
+    return {"trainer": defaults, "components": [], "config_dirs": {}, "problems": []}

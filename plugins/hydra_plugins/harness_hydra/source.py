@@ -29,7 +29,11 @@ class HarnessSource(ConfigSource):
     def is_config(self, config_path: str) -> bool:
         path = _name(config_path)
         kind, _, name = path.partition("/")
-        return path in (SETTINGS, TRAINER) or name in self._options(kind)
+        if path in (SETTINGS, TRAINER) or name in self._options(kind):
+            return True
+        from harness import catalogue
+
+        return catalogue.current().left_out(kind, name) is not None  # loading it then says why
 
     def load_config(self, config_path: str) -> ConfigResult:
         from harness import catalogue, schema
@@ -42,7 +46,7 @@ class HarnessSource(ConfigSource):
         elif path == TRAINER:
             package, node = "trainer", schema.trainer_node(catalogue.current().trainer)
         elif name not in self._options(kind):
-            raise ConfigLoadError(f"no component {path!r}")
+            raise ConfigLoadError(catalogue.current().left_out(kind, name) or f"no component {path!r}")
         else:
             package = f"{kind}.{name}" if KINDS[kind].many else kind
             auto = name == AUTO
@@ -78,10 +82,11 @@ class HarnessSearchPath(SearchPathPlugin):
         if not any((item.path or "").removeprefix("file://") == own for item in search_path.get_path()):
             return
         from harness import catalogue
+        from harness.presets import located
 
         search_path.append("harness", URL)
         for distribution, folder in catalogue.current().config_dirs:
-            search_path.append(distribution, folder)
+            search_path.append(distribution, located(folder))
 
 
 def _name(config_path: str) -> str:

@@ -1,0 +1,165 @@
+"""One scan a plugin, in a child process of its own, which may import torch, print, exit or hang; what it told is kept
+as JSON under a key of everything that could change it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+
+TIMEOUT_S = 120.0  # a first import of torch from a slow disk takes a while; HARNESS_SCAN_TIMEOUT sets another
+KEPT = 8  # scans of one plugin: environments share the folder, and switching between them scans nothing again
+_CHILD = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from harness import scan; scan.main(*sys.argv[2:])"
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What every plugin's scan depends on: Python, the installed distributions, harness's own files."""
+
+    parts: tuple[str, ...]
+
+    def key(self, value: str, *more: str) -> str:
+        """The key of one plugin, from its entry point and the files of its top-level package."""
+        text = "\n".join([*self.parts, value, *more, *_sources(value)])
+        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def fingerprint() -> Fingerprint:
+    """Of this environment, now."""
+    return Fingerprint((*_installed(), *_tree(Path(__file__).parent)))
+
+
+def cache_folder() -> Path:
+    """Where scans are kept: HARNESS_CACHE, else the user's cache folder."""
+    base = os.environ.get("HARNESS_CACHE")
+    return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "harness"
+
+
+def cached(plugin: str, distribution: str, key: str) -> dict[str, Any]:
+    """What a plugin offers (or, without a name, Lightning's Trainer), from the cache or from a scan."""
+    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{distribution or 'lightning'}-{plugin or 'trainer'}")
+    path = cache_folder() / "catalogue" / f"{name}-{key}.json"
+    found = _read(path)
+    if found is not None:
+        return found
+    found = _scan(plugin, distribution)
+    if all(p["stage"] != "scan" for p in found["problems"]):  # a time-out or a crash may be the machine's fault
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs time, never the answer
+            _write(path, found)
+    return found
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(found, dict) and {"components", "config_dirs", "problems"} <= found.keys()
+    return found if whole else None
+
+
+def _write(path: Path, found: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    with os.fdopen(handle, "w") as file:
+        json.dump(found, file)
+    os.replace(beside, path)
+    ours = re.compile(re.escape(path.name[: -len("0123456789abcdef.json")]) + r"[0-9a-f]{16}\.json")
+    scans = [other for other in path.parent.iterdir() if ours.fullmatch(other.name)]
+    for stale in sorted(scans, key=lambda p: p.stat().st_mtime_ns)[:-KEPT]:
+        stale.unlink(missing_ok=True)
+
+
+def _scan(plugin: str, distribution: str) -> dict[str, Any]:
+    """Asks a child process. It stands in a session of its own, so that what it starts ends with it."""
+    limit = _timeout()
+
+    def failed(message: str) -> dict[str, Any]:
+        row = {"plugin": plugin, "distribution": distribution, "stage": "scan", "message": message}
+        return {"components": [], "config_dirs": {}, "problems": [row]}
+
+    with tempfile.TemporaryDirectory() as folder:
+        answer, said = Path(folder) / "answer.json", Path(folder) / "said.txt"
+        # -P: the working folder is not searched for modules
+        command = [sys.executable, "-P", "-c", _CHILD, json.dumps(sys.path), plugin, distribution, str(answer)]
+        with said.open("wb") as file:
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file, start_new_session=True
+            )
+            try:
+                status = child.wait(limit)
+            except subprocess.TimeoutExpired:
+                return failed(f"it did not finish loading within {limit:g} s")
+            finally:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+        try:
+            found: dict[str, Any] = json.loads(answer.read_text())
+            return found
+        except (OSError, ValueError):
+            lines = said.read_text(errors="replace").strip().splitlines()
+            more = f": {lines[-1]}" if lines else ""
+            return failed(f"the process that loaded it died with status {status}{more}")
+
+
+def _timeout() -> float:
+    text = os.environ.get("HARNESS_SCAN_TIMEOUT", "")
+    try:
+        limit = float(text) if text else TIMEOUT_S
+    except ValueError:
+        limit = -1.0
+    if not 0 < limit < float("inf"):
+        raise HarnessError(f"HARNESS_SCAN_TIMEOUT must be seconds > 0, got {text!r}")
+    return limit
+
+
+def _installed() -> list[str]:
+    """Every installed distribution's folder name: any install, upgrade or removal changes it."""
+    names = {sys.version, sys.prefix}
+    for folder in sys.path:
+        try:
+            names.update(n for n in os.listdir(folder or ".") if n.endswith((".dist-info", ".egg-info", ".pth")))
+        except OSError:
+            continue
+    return sorted(names)
+
+
+def _sources(value: str) -> Iterator[str]:
+    """Path, size and time of every file under the top-level package of an entry point, without executing it."""
+    try:
+        spec = importlib.util.find_spec(value.partition(":")[0].partition(".")[0].strip())
+    except (ImportError, ValueError):
+        return
+    if spec is None:
+        return
+    for root in spec.submodule_search_locations or [spec.origin or ""]:
+        yield from _tree(Path(root))
+
+
+def _tree(root: Path) -> Iterator[str]:
+    if root.is_file():
+        stat = root.stat()
+        yield f"{root} {stat.st_size} {stat.st_mtime_ns}"
+        return
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(f for f in folders if f != "__pycache__")
+        for file in sorted(files):
+            try:
+                stat = os.stat(os.path.join(folder, file))
+            except OSError:
+                continue
+            yield f"{folder}/{file} {stat.st_size} {stat.st_mtime_ns}"
