@@ -50,7 +50,9 @@ def test_schema_comes_first_and_an_unknown_one_is_refused() -> None:
 
 
 @pytest.mark.parametrize("fails", ["fsync", "replace", "chmod"])
-def test_a_fault_while_writing_leaves_the_old_record(fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_while_writing_leaves_the_old_record(
+    fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = Record("0" * 12, "old", "s", folder=tmp_path)
     write(old)
 
@@ -85,7 +87,11 @@ def test_what_cannot_be_read_is_no_record(tmp_path: Path) -> None:
 
 
 def test_flat_and_varying() -> None:
-    a = {"seed": 0, "optimizer": {"_component_": "sgd", "lr": 0.1}, "regularizer": {"l2": {"_component_": "l2", "strength": 1}}}
+    a = {
+        "seed": 0,
+        "optimizer": {"_component_": "sgd", "lr": 0.1},
+        "regularizer": {"l2": {"_component_": "l2", "strength": 1}},
+    }
     b = {"seed": 1, "optimizer": {"_component_": "adam", "lr": 0.1}, "regularizer": {}}
     assert flat(a) == {
         "seed": 0,
