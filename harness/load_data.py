@@ -81,12 +81,19 @@ def load(values: dict[str, Any]) -> Loaded:
             generator=seeds.generator(split.seed, "corruption", corruption),
         )
     found, shared = digest(dataset), overlap(dataset)
-    if shared and split.on_overlap != "ignore":
-        text = f"data {name}: {shared} samples stand in more than one split"
-        if split.on_overlap == "error":
-            raise HarnessError(f"{text} (split.on_overlap=error)")
-        warnings.warn(text, OverlapWarning, stacklevel=2)
+    if shared and split.on_overlap == "error":
+        raise HarnessError(f"{_overlapping(name, shared)} (split.on_overlap=error)")
     return Loaded(_transformed(dataset, transforms(values["transform"], known)), found, shared)
+
+
+def _overlapping(name: str, shared: int) -> str:
+    return f"data {name}: {shared} samples stand in more than one split"
+
+
+def warn_of_overlap(loaded: Loaded, values: dict[str, Any]) -> None:
+    """Warns, once a run is sure to start: a config that is refused gets its one line and no other."""
+    if loaded.overlap and values["split"]["on_overlap"] == "warn":
+        warnings.warn(_overlapping(values["data"][KEY], loaded.overlap), OverlapWarning, stacklevel=2)
 
 
 def _transformed(dataset: Dataset, nodes: dict[str, Any]) -> Dataset:

@@ -30,7 +30,7 @@ from harness.identity import identity
 from harness.learner.fit import Outcome, fit, make_trainer
 from harness.learner.member import Member
 from harness.learner.plan import Plan
-from harness.load_data import Loaded, Loader
+from harness.load_data import Loaded, Loader, warn_of_overlap
 from harness.overrides import folder_name, readable
 from harness.record import FILE, OUTPUTS, Record, read, write, write_file
 from harness.rehearse import rehearse
@@ -123,6 +123,7 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
     _open_folder(prepared)
     try:
         with _log_file(record.folder):
+            warn_of_overlap(prepared.loaded, prepared.values)
             if isinstance(parts, Exception):
                 raise parts
             _train(prepared, parts, trainer, watch)
