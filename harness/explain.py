@@ -27,6 +27,11 @@ _TEXTS = (  # what Hydra says only in a sentence: its pattern, and ours
         "{key} is chosen twice; in the defaults of a file write '{write}'",
     ),
     (r"Error parsing override '(?P<key>.*?)'", "cannot read {key!r}: an override is KEY=VALUE"),
+    (
+        r"Cannot merge DictConfig with ListConfig",
+        "the body of a file gives a list where settings belong; components are chosen in its defaults: "
+        "- override /KIND: [...]",
+    ),
     (r"Override (?P<key>\S+) looks like a config group override", "there is no group for {key}"),
 )
 

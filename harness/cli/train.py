@@ -21,7 +21,7 @@ def hydra_line(line: list[str]) -> int:
         raise HarnessError(f"{message}.{nearest_flag(message, parser)}")
 
     parser.error = refuse  # type: ignore[method-assign]
-    args = parser.parse_args(line)
+    args = parser.parse_intermixed_args(line)  # a flag may stand anywhere
     if args.run and args.multirun:
         raise HarnessError("--run and --multirun do not go together")
     if args.config_name or args.config_path or args.experimental_rerun:

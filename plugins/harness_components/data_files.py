@@ -103,15 +103,19 @@ def _numbers(arrays: Any, name: str, file: Path, texts: bool) -> np.ndarray:
 
 
 def _file(path: str) -> Path:
-    file = Path(path).expanduser()
     if not path:
         raise HarnessError("data.path must name a file, got ''")
-    if file.is_dir():
-        raise HarnessError(f"{file} is a folder, expected a file")
-    if not file.exists():
+    file = Path(path).expanduser()
+    try:
+        with file.open("rb"):
+            return file
+    except IsADirectoryError as error:
+        raise HarnessError(f"{file} is a folder, expected a file") from error
+    except FileNotFoundError as error:
         near = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
-        raise HarnessError(f"no file {file}.{suggest(file.name, near, listed=False)}")
-    return file
+        raise HarnessError(f"no file {file}.{suggest(file.name, near, listed=False)}") from error
+    except OSError as error:
+        raise HarnessError(f"cannot read {file}: {error.strerror}") from error
 
 
 def _from_table(table: Table, target: str, kind: str, split: Split, generator: Generator) -> Dataset:

@@ -1,0 +1,43 @@
+"""What every table of mistakes shares: a working folder with data in it, and what being refused means."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+
+Refused = Callable[[str | list[str]], str]
+
+
+def _files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+
+@pytest.fixture
+def refused(workdir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Refused:
+    """Runs a line that holds a mistake, asserts all that is promised of one, and returns what it was told."""
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # which the command line replaces
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    def run(line: str | list[str]) -> str:
+        before = _files(workdir)
+        with pytest.raises(SystemExit) as stop:
+            main(shlex.split(line) if isinstance(line, str) else line)
+        said = capsys.readouterr()
+        assert stop.value.code == 2, said
+        assert said.out == ""
+        assert said.err.startswith("harness: error: ")
+        assert said.err.count("\n") == 1, said.err
+        assert said.err.endswith("\n")
+        assert "Traceback" not in said.err
+        assert "HYDRA_FULL_ERROR" not in os.environ
+        assert _files(workdir) == before, "something was written"
+        return said.err.removeprefix("harness: error: ").rstrip("\n")
+
+    return run
