@@ -1,0 +1,195 @@
+"""Writes the pages of docs/reference/ from the code: `python docs/generate.py`; a test tells when they are stale."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from harness import catalogue
+from harness.cli.verbs import VERBS
+from harness.component import Parameter
+from harness.dataset import Dataset, Samples
+from harness.kinds import KINDS, Kind
+from harness.noise import Noise
+from harness.regularization import Regularizer
+from harness.schema import of_entry
+from harness.settings import NOT_IDENTITY, groups, rows
+from harness.tasks import Task
+from harness.trainer_keys import INSTEAD, allowed
+from harness.types import describe, doc_of, space_of
+
+FOLDER = Path(__file__).resolve().parent / "reference"
+HEADER = "<!-- Written by `python docs/generate.py`: change the code, then run it again. -->\n"
+
+
+def table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+def value(default: Any) -> str:
+    """A default as it is written in an override."""
+    if isinstance(default, (list, tuple)):
+        return "[" + ",".join(value(item) for item in default) + "]"
+    if default is None or isinstance(default, bool):
+        return {None: "null", True: "true", False: "false"}[default]
+    return str(default)
+
+
+def row(p: Parameter, prefix: str = "") -> list[str]:
+    """A parameter's name, default, valid values, space, meaning."""
+    default = "must be given" if p.required else f"`{value(p.default)}`"
+    space = space_of(p.hint)
+    return [f"`{prefix}{p.name}`", default, describe(p.hint), f"`{space}`" if space else "", doc_of(p.hint) or ""]
+
+
+def settings() -> str:
+    """The top level of the config."""
+    all_rows = [row(p) for p in rows()]
+    for name, inner in groups().items():
+        all_rows += [row(p, f"{name}.") for p in inner]
+    body = [[name, default, valid, meaning] for name, default, valid, _, meaning in all_rows]
+    outside = ", ".join(f"`{name}`" for name in (*NOT_IDENTITY, "split.on_overlap"))
+    trainer = catalogue.current().trainer
+    passed = ", ".join(f"`{name}`" for name in allowed(trainer))
+    refused = [[f"`trainer.{name}`", instead] for name, instead in INSTEAD.items()]
+    return "\n".join(
+        [
+            "# Settings",
+            "",
+            HEADER,
+            "The keys of a run that belong to no component. Change one with an override: `harness epochs=5`.",
+            "",
+            table(["key", "default", "valid", "what it is"], body),
+            "",
+            f"These do not change a run's result, and are no part of its [identity](../record.md#identity): {outside}.",
+            "",
+            "## Lightning's Trainer",
+            "",
+            f"These parameters of Lightning's Trainer pass through `trainer.*`: {passed}.",
+            "",
+            "These are refused, because the learner does them itself:",
+            "",
+            table(["refused", "use instead"], refused),
+            "",
+        ]
+    )
+
+
+def _choose(kind: Kind) -> str:
+    if kind.many:
+        return f"A list, chosen by `'{kind.name}=[NAME,NAME]'`. Settings stand at `{kind.name}.NAME.*`."
+    return f"One is chosen, by `{kind.name}=NAME`. Settings stand at `{kind.name}.*`."
+
+
+def _auto(kind: Kind) -> str:
+    if kind.auto is None:
+        return ""
+    return f"`auto` stands for `{kind.auto}`." if kind.auto else "`auto` is decided by the data and the other choices."
+
+
+def components() -> str:
+    """Every built-in component, a section a kind."""
+    lines = ["# Components", "", HEADER, "What comes with harness. `harness list` shows those of your plugins too."]
+    for kind in KINDS.values():
+        lines += ["", f"## {kind.name}", "", " ".join(filter(None, [_choose(kind), _auto(kind)]))]
+        for name in catalogue.current().names(kind.name):
+            entry = catalogue.current().get(kind.name, name)
+            if entry["origin"] == "harness":
+                lines += ["", *_component(entry)]
+    return "\n".join([*lines, ""])
+
+
+def _component(entry: dict[str, Any]) -> list[str]:
+    lines = [f"### {entry['kind']}/{entry['name']}", "", entry["doc"], ""]
+    parameters = of_entry(entry)
+    if parameters:
+        lines += [table(["parameter", "default", "valid", "search", "what it is"], [row(p) for p in parameters]), ""]
+    if entry["reference"]:
+        lines += [f"Reference: {entry['reference']}", ""]
+    for trait, told in entry["traits"].items():
+        lines += [f"Trait `{trait}`: {', '.join(map(str, told)) if isinstance(told, list) else told}", ""]
+    return lines[:-1]
+
+
+def kinds() -> str:
+    """What a plugin's component of each kind may ask for, and the classes that it meets."""
+    body = [
+        [
+            f"`{kind.name}`",
+            "list" if kind.many else "one",
+            ", ".join(f"`{name}`" for name in kind.offers),
+            kind.returns,
+            ", ".join(f"`{name}`" for name in kind.traits),
+        ]
+        for kind in KINDS.values()
+    ]
+    lines = [
+        "# Kinds",
+        "",
+        HEADER,
+        "The contract of each kind: what a component may ask for by the names of its positional parameters, what it "
+        "returns, and which traits its decorator takes beside `reference` and `name`.",
+        "",
+        table(["kind", "chosen", "may ask for", "returns", "traits"], body),
+    ]
+    for cls in (Regularizer, Task, Noise, Dataset, Samples):
+        lines += ["", f"## harness.{cls.__name__}", "", inspect.getdoc(cls) or "", *_members(cls)]
+    return "\n".join([*lines, ""])
+
+
+def _members(cls: type) -> list[str]:
+    found = []
+    for name, member in vars(cls).items():
+        if name.startswith("_"):
+            continue
+        doc = " ".join((inspect.getdoc(member) or "").split()) if not isinstance(member, str) else ""
+        if inspect.isfunction(member):
+            found.append([f"`{name}{_signature(member)}`", doc])
+        elif isinstance(member, property):
+            found.append([f"`{name}`", doc])
+    return ["", table(["", "what it does"], found)] if found else []
+
+
+def _signature(function: Any) -> str:
+    """The parameters by name and default: types are in the source."""
+    shown = [p.replace(annotation=p.empty) for p in inspect.signature(function).parameters.values() if p.name != "self"]
+    return str(inspect.Signature(shown)).replace("torch.float32", "float32")
+
+
+def commands() -> str:
+    """What each verb says of itself."""
+    lines = [
+        "# Commands",
+        "",
+        HEADER,
+        "`harness VERB --help`, for every verb. A line without a verb is a run or a sweep.",
+    ]
+    with mock.patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"}):
+        for name, verb in VERBS.items():
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+                verb(["--help"])
+            lines += ["", f"## harness {name}", "", "```text", said.getvalue().strip(), "```"]
+    return "\n".join([*lines, ""])
+
+
+PAGES = {"settings.md": settings, "components.md": components, "kinds.md": kinds, "commands.md": commands}
+
+
+def main() -> None:
+    """Writes every page."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Every example of the documentation runs: a page at a time, in its order, in one empty folder.
+
+```console blocks: each `$ harness ...` line goes through the command line, in this process. ```python blocks share one
+namespace. A block with `file=NAME` is written to that file instead. `pip install -e .` is stood in for by an entry
+point on the path. Blocks marked `slow` run in the slow tests only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import catalogue
+from harness.cli import main
+from harness.registry import REGISTRY
+from tests.docs.pages import PAGES, Block, blocks, commands
+
+LEFT_OUT = ("make", "git", "cd", "source", ".", "python", "tensorboard")  # they change or need the reader's machine
+LOOKS = ("ls", "cat", "head", "find")
+
+
+@pytest.fixture
+def reader(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder and a process as a reader has them: nothing installed but harness; put back afterwards."""
+
+    def board(*_: Any) -> None:
+        raise SystemExit(0)  # it would become TensorBoard
+
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(workdir))
+    monkeypatch.setattr(os, "execv", board)
+    monkeypatch.setattr(catalogue, "_current", None)
+    monkeypatch.setattr(REGISTRY, "_offers", dict(REGISTRY._offers))
+    yield workdir
+    for name in set(sys.modules) - before:
+        if str(workdir) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+def _install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `pip install -e .` does for the plugin in a folder that is on the path: its entry points are seen."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    points = project["entry-points"]["harness"]
+    (info / "entry_points.txt").write_text("\n".join(["[harness]", *(f"{k} = {v}" for k, v in points.items())]))
+    monkeypatch.setenv("HARNESS_CACHE", str(folder / ".catalogue"))  # leave that of the other tests as it is
+    monkeypatch.setattr(catalogue, "_current", None)
+
+
+def _command(command: str, status: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = shlex.split(command)
+    with monkeypatch.context() as patch:
+        while re.fullmatch(r"[A-Z_]+=.*", words[0]):
+            name, _, value = words.pop(0).partition("=")
+            patch.setenv(name, value)
+            patch.setattr(catalogue, "_current", None)
+        if words[0] == "harness":
+            with warnings.catch_warnings():
+                warnings.simplefilter("default")
+                with pytest.raises(SystemExit) as stop:
+                    main(words[1:])
+            assert stop.value.code == status, command
+        elif words[:2] == ["pip", "install"]:
+            _install(folder, monkeypatch)
+        elif words[0] in LOOKS:
+            subprocess.run(command, shell=True, check=True, cwd=folder, stdout=subprocess.DEVNULL)
+        else:
+            assert words[0] in LEFT_OUT, f"the test cannot run {command!r}"
+
+
+def _run(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, slow: bool) -> None:
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks(page):
+        if "slow" in block.words and not slow:
+            continue
+        where = f"{page.name}:{block.line}"
+        if block.file is not None:
+            (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / block.file).write_text(block.text)
+        elif block.language == "python":
+            exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
+        elif block.language == "console":
+            assert commands(block), f"{where} holds no command"
+            for command, status in commands(block):
+                _command(command, status, folder, monkeypatch)
+
+
+def _slow(page: Path) -> bool:
+    return any("slow" in block.words for block in blocks(page))
+
+
+def _has_examples(page: Path) -> bool:
+    return any(block.language in ("console", "python") for block in blocks(page))
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if _has_examples(p)], ids=lambda page: page.name)
+def test_the_examples_of_a_page_run(page: Path, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _run(page, reader, monkeypatch, slow=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [p for p in PAGES if _slow(p)], ids=lambda page: page.name)
+def test_the_slow_examples_of_a_page_run(page: Path, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _run(page, reader, monkeypatch, slow=True)
+
+
+def test_a_console_block_tells_its_commands_and_their_status() -> None:
+    text = "$ harness epochs=2 \\\n    seed=1\ndone\n$ harness optimizer=adamm\nharness: error: no optimizer 'adamm'.\n"
+    assert commands(Block("console", (), text, 1)) == [
+        ("harness epochs=2 seed=1", 0),
+        ("harness optimizer=adamm", 2),
+    ]
