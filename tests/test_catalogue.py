@@ -1,0 +1,255 @@
+"""The cached catalogue: when it scans again, when it does not, and what it does without a cache."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import catalogue, scan_cache
+from harness.catalogue import Catalogue
+from harness.errors import HarnessError
+from tests.helpers.commands import environment
+from tests.helpers.strangers import install, uninstall
+
+SNAKE = "@harness.activation\ndef snake(x, *, a: float = {}):\n    return x\n"
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of packages with one stranger, and an empty cache."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    install(folder, "snakes", SNAKE.format(1.0), offers="snake")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    return folder
+
+
+@pytest.fixture
+def scanned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The plugins that were scanned, in order. Strangers are scanned for real; what takes a torch is not."""
+    real, seen = scan_cache._scan, []
+
+    def scan(plugin: str, distribution: str) -> dict[str, Any]:
+        seen.append(distribution)
+        if distribution in ("", "harness"):
+            return {"components": [], "config_dirs": {}, "problems": [], "trainer": {"max_steps": -1}}
+        return real(plugin, distribution)
+
+    monkeypatch.setattr(scan_cache, "_scan", scan)
+    return seen
+
+
+def again(seen: list[str]) -> Catalogue:
+    seen.clear()
+    return catalogue.read()
+
+
+def default(known: Catalogue) -> Any:
+    return known.get("activation", "snake")["parameters"][0]["default"]
+
+
+def test_a_warm_read_scans_nothing(site: Path, scanned: list[str]) -> None:
+    first = again(scanned)
+    assert sorted(scanned) == ["", "harness", "snakes"]
+    second = again(scanned)
+    assert scanned == []
+    assert (second.entries, second.trainer, second.plugins) == (first.entries, first.trainer, first.plugins)
+    assert default(second) == 1.0
+    assert second.trainer == {"max_steps": -1}
+
+
+def test_an_edit_scans_that_plugin_again(site: Path, scanned: list[str]) -> None:
+    again(scanned)
+    (site / "snakes.py").write_text((site / "snakes.py").read_text().replace("= 1.0", "= 2.25"))
+    assert default(again(scanned)) == 2.25
+    assert scanned == ["snakes"]
+
+
+def test_an_install_and_a_removal_are_seen(site: Path, scanned: list[str]) -> None:
+    again(scanned)
+    install(site, "waves", "@harness.activation\ndef wave(x):\n    return x", offers="wave")
+    assert again(scanned).names("activation") == ["snake", "wave"]
+    assert "waves" in scanned
+    uninstall(site, "snakes")
+    known = again(scanned)
+    assert known.names("activation") == ["wave"]
+    assert "snakes" not in {p.distribution for p in known.plugins}
+
+
+def test_an_upgrade_is_seen(site: Path, scanned: list[str]) -> None:
+    again(scanned)
+    uninstall(site, "snakes")
+    install(site, "snakes", SNAKE.format(1.0), offers="snake", version="2.0")
+    known = again(scanned)
+    assert "snakes" in scanned
+    assert next(p.version for p in known.plugins if p.distribution == "snakes") == "2.0"
+
+
+def test_what_was_scanned_is_kept_beside_other_environments(site: Path, scanned: list[str]) -> None:
+    source = (site / "snakes.py").read_text()
+    times = os.stat(site / "snakes.py")
+    again(scanned)
+    (site / "snakes.py").write_text(source + "# another checkout\n")
+    again(scanned)
+    (site / "snakes.py").write_text(source)
+    os.utime(site / "snakes.py", ns=(times.st_atime_ns, times.st_mtime_ns))
+    again(scanned)
+    assert scanned == []
+    for line in range(2 * scan_cache.KEPT):
+        (site / "snakes.py").write_text(source + "#" * line)
+        again(scanned)
+    kept = [p.name for p in (scan_cache.cache_folder() / "catalogue").glob("snakes-*")]
+    assert len(kept) == scan_cache.KEPT
+
+
+def test_two_plugins_of_one_name_do_not_scan_each_other_out(site: Path, scanned: list[str]) -> None:
+    for distribution in ("one", "two"):
+        source = f"@harness.activation\ndef {distribution}(x):\n    return x"
+        install(site, distribution, source, offers=distribution, plugin="plugin/../x")
+    assert again(scanned).names("activation") == ["one", "snake", "two"]
+    assert again(scanned).names("activation") == ["one", "snake", "two"]
+    assert scanned == []
+
+
+@pytest.mark.parametrize("text", ["", '{"components": [', "[]", "{}", "null", "\0\0"])
+def test_a_torn_cache_file_is_scanned_again(text: str, site: Path, scanned: list[str]) -> None:
+    again(scanned)
+    (file,) = (scan_cache.cache_folder() / "catalogue").glob("snakes-*")
+    whole = file.read_text()
+    file.write_text(text)
+    assert default(again(scanned)) == 1.0
+    assert scanned == ["snakes"]
+    assert file.read_text() == whole
+
+
+def test_without_a_cache_that_can_be_written_it_answers_all_the_same(
+    site: Path, scanned: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "file"))
+    assert default(again(scanned)) == 1.0
+    assert default(again(scanned)) == 1.0
+    assert "snakes" in scanned
+
+
+def test_a_crash_is_asked_again_and_a_refusal_is_not(site: Path, scanned: list[str]) -> None:
+    install(site, "dies", "import os; os._exit(1)")
+    install(site, "raises", "raise ValueError")
+    again(scanned)
+    known = again(scanned)
+    assert scanned == ["dies"]
+    assert {p.distribution for p in known.problems} == {"dies", "raises"}
+
+
+def test_what_a_hanging_plugin_started_ends_with_it(
+    site: Path, scanned: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat = tmp_path / "beat"
+    loop = f"import time, pathlib\nwhile True: pathlib.Path({str(beat)!r}).touch(); time.sleep(0.05)"
+    source = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {loop!r}])"
+    install(site, "hangs", source)
+    monkeypatch.setenv("HARNESS_SCAN_TIMEOUT", "3")
+    assert [p.message for p in again(scanned).problems] == ["it did not finish loading within 3 s"]
+    last = beat.stat().st_mtime_ns
+    subprocess.run([sys.executable, "-c", "import time; time.sleep(0.5)"], check=True)
+    assert beat.stat().st_mtime_ns == last
+
+
+def test_the_working_folder_is_no_place_for_a_plugins_modules(site: Path, scanned: list[str], workdir: Path) -> None:
+    for name in ("json", "snakes", "pluggy"):
+        (workdir / f"{name}.py").write_text("raise SystemExit('not me')")
+    assert default(again(scanned)) == 1.0
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "-1", "inf", "nan"])
+def test_a_time_limit_is_seconds(value: str, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_SCAN_TIMEOUT", value)
+    with pytest.raises(HarnessError, match=f"HARNESS_SCAN_TIMEOUT must be seconds > 0, got '{value}'"):
+        scan_cache._scan("snakes", "snakes")
+
+
+@pytest.mark.parametrize("word", ["snakes", "reptile"])
+def test_block_leaves_out_a_plugin_by_either_name(
+    word: str, site: Path, scanned: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uninstall(site, "snakes")
+    install(site, "snakes", "raise SystemExit", plugin="reptile")
+    monkeypatch.setenv("HARNESS_BLOCK", f"other, {word}")
+    known = again(scanned)
+    assert "snakes" not in scanned
+    assert [(p.name, p.status, p.components) for p in known.plugins if p.distribution == "snakes"] == [
+        ("reptile", "blocked", [])
+    ]
+    assert known.problems == []
+
+
+def test_two_processes_at_once_agree(site: Path, tmp_path: Path) -> None:
+    program = (
+        "import json; from harness import catalogue, scan_cache; real = scan_cache._scan\n"
+        "light = {'components': [], 'config_dirs': {}, 'problems': []}\n"
+        "scan_cache._scan = lambda p, d: real(p, d) if d == 'snakes' else light\n"
+        "print(json.dumps(catalogue.read().entries))"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment(site), cwd=tmp_path)
+        for _ in range(4)
+    ]
+    answers = [json.loads(p.communicate(timeout=120)[0]) for p in started]
+    assert all(answer == answers[0] for answer in answers)
+    assert list(answers[0]["activation"]) == ["snake"]
+    left = list((scan_cache.cache_folder() / "catalogue").iterdir())
+    assert all(path.suffix == ".json" for path in left)
+
+
+PRESET = "# @package {}\nlr: 0.1\n"
+
+
+def presets(site: Path, distribution: str, *names: str) -> None:
+    """A stranger that brings nothing but presets."""
+    package = f"{distribution}_presets"
+    for folder in (site / package, *[(site / package / n).parent for n in names]):
+        folder.mkdir(exist_ok=True, parents=True)
+    (site / package / "__init__.py").touch()
+    for name in names:
+        (site / package / f"{name}.yaml").write_text(PRESET.format(name.partition("/")[0]))
+    install(site, distribution, f"@harness.hookimpl\ndef harness_config_dirs():\n    return ['pkg://{package}']")
+
+
+def test_presets_are_known_with_their_origin(site: Path, scanned: list[str]) -> None:
+    presets(site, "recipes", "optimizer/hot", "experiment/mine")
+    known = again(scanned)
+    assert known.problems == []
+    assert known.presets == {"optimizer/hot": "recipes", "experiment/mine": "recipes"}
+    assert known.config_dirs == [("recipes", "pkg://recipes_presets")]
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"), [("activation/snake", "snakes"), ("trainer/cpu", "harness"), ("config", "harness")]
+)
+def test_a_folder_of_presets_takes_nobodys_name(name: str, owner: str, site: Path, scanned: list[str]) -> None:
+    presets(site, "recipes", name, "optimizer/hot")
+    known = again(scanned)
+    assert [(p.distribution, p.stage) for p in known.problems] == [("recipes", "duplicate")]
+    assert f"the preset {name} " in known.problems[0].message
+    assert f"taken by {owner};" in known.problems[0].message
+    assert known.config_dirs == []
+    assert known.presets == {}
+
+
+def test_of_two_presets_of_one_name_neither_wins(site: Path, scanned: list[str]) -> None:
+    presets(site, "recipes", "optimizer/hot")
+    presets(site, "kitchen", "optimizer/hot", "optimizer/cold")
+    known = again(scanned)
+    assert {p.distribution: p.message.partition(" has ")[2] for p in known.problems} == {
+        "recipes": "a name taken by kitchen; rename the file",
+        "kitchen": "a name taken by recipes; rename the file",
+    }
+    assert known.config_dirs == []
+    assert "optimizer/hot of kitchen is left out" in (known.left_out("optimizer", "hot") or "")
