@@ -18,7 +18,8 @@ from harness.component import Mark, asks, mark_of, parameters
 from harness.dataset import Dataset
 from harness.errors import HarnessError
 from harness.initialize import initialize
-from harness.noise import Noise, Redirect, keys
+from harness.noise import Noise, keys
+from harness.redirect import Redirect
 from harness.registry import REGISTRY
 from harness.regularization import Regularizer, having
 from harness.schema import KEY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from harness.settings import Split
 
 Target = Literal["class", "real"]
 SPLITS = ("train", "val", "test")
+CHUNK_BYTES = 8 << 20  # of inputs, in what is computed over all of them
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,28 @@ class Dataset:
         for split in SPLITS:
             part = self.part(split)
             assert isinstance(part, Samples)
-            parts[split] = Samples(function(part.x), part.y)
+            parts[split] = Samples(_by_rows(function, part.x), part.y)
         return replace(self, **parts)
+
+
+def _by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """function(x), some rows at a time: what it makes on the way is never as large as the data."""
+    rows = row_chunks(x)
+    first = function(next(rows))
+    if len(first) == len(x):
+        return first
+    made = first.new_empty((len(x), *first.shape[1:]))
+    made[: len(first)] = first
+    at = len(first)
+    for chunk in rows:
+        made[at : at + len(chunk)] = function(chunk)
+        at += len(chunk)
+    return made
+
+
+def row_chunks(x: Tensor) -> Iterator[Tensor]:
+    """Views of some rows each, of about 8 MB."""
+    return iter(x.split(max(1, CHUNK_BYTES // max(1, x[:1].nbytes))))
 
 
 def size(part: Part) -> int:
@@ -164,8 +185,11 @@ def validate(dataset: Dataset, name: str) -> None:
         if len(part.x) != len(part.y):
             raise HarnessError(f"data {name}: {split} has {len(part.x)} inputs and {len(part.y)} targets")
         for what, tensor in (("inputs", part.x), ("targets", part.y)):
-            bad = ~torch.isfinite(tensor) if tensor.is_floating_point() else None
-            if bad is not None and bool(bad.any()):
+            # a finite sum has finite terms only, and costs no memory
+            if not tensor.is_floating_point() or bool(torch.isfinite(tensor.sum())):
+                continue
+            bad = ~torch.isfinite(tensor)
+            if bool(bad.any()):
                 at = bad.nonzero()[0].tolist()
                 raise HarnessError(f"data {name}: the {what} of the {split} split hold {tensor[tuple(at)]} at {at}")
         if dataset.target == "class" and (out := part.y[(part.y < 0) | (part.y >= len(dataset.classes))]).numel():

@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.learner.plan import rows
-from harness.noise import OPENED, SEEDED, TABLE, Noise, Redirect, keys
+from harness.noise import Noise, keys
+from harness.redirect import OPENED, SEEDED, TABLE, Redirect
 
 
 def redirected(function, seed=0, step=0, of=None):

@@ -14,7 +14,8 @@ from harness.dataset import Part, Samples, size
 from harness.learner.distributed import sum_
 from harness.learner.plan import Plan, rows
 from harness.learner.schedule import Schedule
-from harness.noise import Noise, Redirect, keys
+from harness.noise import Noise, keys
+from harness.redirect import Redirect
 from harness.regularization import having
 from harness.seeds import generator
 

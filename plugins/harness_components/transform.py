@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import harness
+from harness.dataset import row_chunks
 
 Per = Literal["auto", "feature", "channel"]
 
@@ -26,9 +27,13 @@ def standardize(train: Tensor, *, per: Per = "auto") -> Callable[[Tensor], Tenso
     x' = (x - μ) / σ with μ and σ (biased) of the training inputs; what does not vary there is only centred.
     """
     over = _over(train, per)
-    std, mean = torch.std_mean(train.double(), dim=over, correction=0, keepdim=True)
-    varies = train.amax(over, keepdim=True) > train.amin(over, keepdim=True)  # a deviation may be a rounding
-    mean, std = mean.float()[0], torch.where(varies, std, 1.0).float()[0].clamp_min(torch.finfo(torch.float32).tiny)
+    low, high = train.amin(over, keepdim=True), train.amax(over, keepdim=True)
+    count = train.numel() // low.numel()
+    zero = torch.zeros_like(low, dtype=torch.float64)
+    mean = sum((x.double().sum(over, keepdim=True) for x in row_chunks(train)), zero) / count
+    var = sum(((x.double() - mean).square().sum(over, keepdim=True) for x in row_chunks(train)), zero) / count
+    std = torch.where(high > low, var.sqrt(), 1.0)  # where nothing varies, the deviation may be a rounding and not zero
+    mean, std = mean.float()[0], std.float()[0].clamp_min(torch.finfo(torch.float32).tiny)
     return lambda x: (x - mean) / std
 
 

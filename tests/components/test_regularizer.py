@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harness.errors import HarnessError
-from harness.noise import Noise, Redirect, keys
+from harness.noise import Noise, keys
+from harness.redirect import Redirect
 from harness.regularization import does
 from tests.components.helpers import make
 
