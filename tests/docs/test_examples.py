@@ -1,8 +1,8 @@
 """Every example of the documentation runs: a page at a time, in its order, in one empty folder.
 
 ```console blocks: each `$ harness ...` line goes through the command line, in this process. ```python blocks share one
-namespace. A block with `file=NAME` is written to that file instead. `pip install -e .` is stood in for by an entry
-point on the path. Blocks marked `slow` run in the slow tests only.
+namespace. A block with `file=NAME` is written to that file instead. `pip install -e FOLDER` is stood in for by an
+entry point on the path. Blocks marked `slow` run in the slow tests only.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ def reader(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def _install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `pip install -e .` does for the plugin in a folder that is on the path: its entry points are seen."""
+    """What `pip install -e FOLDER` does for a plugin: its modules are on the path, and its entry points are seen."""
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    monkeypatch.syspath_prepend(str(folder))
     info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
@@ -73,7 +74,7 @@ def _command(command: str, status: int, folder: Path, monkeypatch: pytest.Monkey
                     main(words[1:])
             assert stop.value.code == status, command
         elif words[:2] == ["pip", "install"]:
-            _install(folder, monkeypatch)
+            _install(folder / words[-1], monkeypatch)
         elif words[0] in LOOKS:
             subprocess.run(command, shell=True, check=True, cwd=folder, stdout=subprocess.DEVNULL)
         else:
