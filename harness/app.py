@@ -95,8 +95,12 @@ def task(config: DictConfig) -> float:
     from hydra.core.hydra_config import HydraConfig
 
     from harness.runner import train
+    from harness.sweeper import tell
 
-    overrides = list(HydraConfig.get().overrides.task)
-    full = OmegaConf.merge(config, {"hydra": HydraConfig.get()})
-    assert isinstance(full, DictConfig)
-    return train(job_from_hydra(full, overrides)).objective
+    hydra = HydraConfig.get()
+    full = config.copy()
+    OmegaConf.set_struct(full, False)
+    full.hydra = hydra
+    record = train(job_from_hydra(full, list(hydra.overrides.task)))
+    tell(hydra.job.num, None, record)
+    return record.objective

@@ -118,13 +118,14 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
     parts = _build(prepared)
     trainer = make_trainer(prepared.values["trainer"], prepared.plan, lambda: _payload(prepared))
     record.time = {"started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
-    record.cohort = {"size": 1, "path": "alone", "executor": "in_process", "why": "one run at a time"}
+    executor = prepared.values["executor"]["_component_"]
+    record.cohort = {"size": 1, "path": "alone", "executor": executor, "why": "one run at a time"}
     record.environment = environment.describe(prepared.device)
     _open_folder(prepared)
     try:
         with _log_file(record.folder):
             warn_of_overlap(prepared.loaded, prepared.values)
-            if isinstance(parts, Exception):
+            if isinstance(parts, BaseException):
                 raise parts
             _train(prepared, parts, trainer, watch)
     except KeyboardInterrupt:
@@ -145,13 +146,13 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
     return record
 
 
-def _build(prepared: Prepared) -> Parts | Exception:
+def _build(prepared: Prepared) -> Parts | BaseException:
     """The run's parts. A setting that a component refuses is bad input, and raised; other exceptions are a result."""
     try:
         parts = build(prepared.values, prepared.loaded.dataset, prepared.plan.total_steps)
     except HarnessError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return error
     parameters = list(parts.model.parameters())
     prepared.record.model = {
@@ -184,10 +185,10 @@ def _open_folder(prepared: Prepared) -> None:
 
 @contextmanager
 def _log_file(folder: Path) -> Iterator[None]:
-    """log.txt: what the harness, Lightning and warnings say while the run lasts."""
+    """log.txt: what the harness and Lightning say while the run lasts."""
     handler = logging.FileHandler(folder / "log.txt")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    names = ("harness", "pytorch_lightning", "py.warnings")
+    names = ("harness", "pytorch_lightning")
     loggers = [logging.getLogger(name) for name in names]
     log.setLevel(logging.INFO)
     for logger in loggers:

@@ -15,7 +15,7 @@ from harness.resolve import default_node
 from harness.runner import prepare, train
 from harness.schema import KEY
 
-Done = Callable[[int, int, Record], None]  # (place, jobs, record)
+Done = Callable[[int, int | None, Record], None]  # (place, jobs where they are known, record)
 _watchers: list[Done] = []
 
 
@@ -35,8 +35,7 @@ def train_all(jobs: Sequence[Job]) -> list[Record]:
         for place, job in enumerate(jobs):
             record = executor.submit(train, job, None, loader).result()
             records.append(record)
-            for watch in _watchers:
-                watch(place, len(jobs), record)
+            tell(place, len(jobs), record)
             if record.status == "failed" and job.settings.fail_fast:
                 break
     return records
@@ -51,6 +50,12 @@ def _executor(job: Job) -> Executor:
     workers = job.settings.jobs
     found: Executor = component("executor", node, jobs=1 if workers == "auto" else workers)
     return found
+
+
+def tell(place: int, jobs: int | None, record: Record) -> None:
+    """Tells all who watch that a run of a sweep has ended."""
+    for done in _watchers:
+        done(place, jobs, record)
 
 
 @contextmanager

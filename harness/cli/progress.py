@@ -85,11 +85,11 @@ class SweepProgress(_Bar):
         self.watching.__exit__(kind, error, trace)
         super().__exit__(kind, error, trace)
 
-    def run(self, place: int, jobs: int, record: Record) -> None:
+    def run(self, place: int, jobs: int | None, record: Record) -> None:
         """After a run."""
         self.records.append(record)
         how = "already complete" if record.cached else record.status
-        line = f"{place + 1}/{jobs}  {record.name}  {how}  {_brief(record.metrics)}"
+        line = f"{place + 1}{f'/{jobs}' if jobs else ''}  {record.name}  {how}  {_brief(record.metrics)}"
         if self.bar is not None:
             self.bar.update(self.row, total=jobs, completed=place + 1, note=escape(record.name))
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)

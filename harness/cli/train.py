@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib.metadata import version
 from typing import Any
 
 from harness import app
@@ -21,6 +22,9 @@ def hydra_line(line: list[str]) -> int:
         raise HarnessError(f"{message}.{nearest_flag(message, parser)}")
 
     parser.error = refuse  # type: ignore[method-assign]
+    if "--version" in line:
+        print(f"harness {version('harness')}")
+        return 0
     args = parser.parse_intermixed_args(line)  # a flag may stand anywhere
     if args.run and args.multirun:
         raise HarnessError("--run and --multirun do not go together")

@@ -41,7 +41,7 @@ def run_summary(record: Record) -> str:
 def sweep_summary(records: Sequence[Record]) -> str:
     """How many runs ended how, the failed ones with their reasons, and where to look."""
     if not records:
-        return "no runs"
+        return "the launcher's runs ended where this command does not see them: harness report STUDY shows them"
     counts = Counter("already complete" if r.cached else r.status for r in records)
     lines = [f"{len(records)} runs: " + ", ".join(f"{n} {status}" for status, n in counts.items())]
     for record in records:
