@@ -80,9 +80,12 @@ def sweep(overrides: Sequence[str], *, config_dir: str | None = None) -> Records
     from harness.app import multirun
     from harness.errors import plain_errors
     from harness.record import Records
+    from harness.sweeper import watching
 
-    with plain_errors():
-        return Records([done.record for done in multirun(list(overrides), config_dir)])
+    found: list[tuple[int, Record]] = []
+    with plain_errors(), watching(lambda place, jobs, record: found.append((place, record))):
+        multirun(list(overrides), config_dir)
+    return Records([record for _, record in sorted(found, key=lambda row: row[0])])
 
 
 def load(folder: str | Path) -> Records:

@@ -78,16 +78,28 @@ def job_from_hydra(full: DictConfig, overrides: list[str]) -> Job:
     return Job(check(config, catalogue.current()), overrides, full)
 
 
-def multirun(overrides: Sequence[str], config_dir: str | None = None) -> Any:
-    """A sweep, by whichever sweeper and launcher the config names; returns what the sweeper returns."""
+def multirun(overrides: Sequence[str], config_dir: str | None = None) -> None:
+    """A sweep, by whichever sweeper and launcher the config names. Raises what a job raised."""
     parse(overrides, sweep=True)
     with hydra_session() as hydra:
-        return hydra.multirun(
+        returned = hydra.multirun(
             config_name=CONFIG,
             task_function=task,
             overrides=with_config_dir(overrides, config_dir),
             with_log_configuration=False,
         )
+    _reraise(returned)
+
+
+def _reraise(returned: Any) -> None:
+    """Hydra's own launchers keep a job's exception in what they return, where no one would see it."""
+    from hydra.core.utils import JobReturn
+
+    if isinstance(returned, JobReturn):
+        _ = returned.return_value
+    elif isinstance(returned, (list, tuple)):
+        for one in returned:
+            _reraise(one)
 
 
 def task(config: DictConfig) -> float:

@@ -19,11 +19,11 @@ Done = Callable[[int, int | None, Record], None]  # (place, jobs where they are 
 _watchers: list[Done] = []
 
 
-def train_all(jobs: Sequence[Job]) -> list[Record]:
+def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
     """Trains jobs in their order, and returns their records. Nothing is written before all have passed their checks.
 
-    Jobs of one identity are trained once. With fail_fast the sweep ends at the first failed run, and the records
-    are those so far.
+    `first` is the place of the first job in the whole sweep. Jobs of one identity are trained once. With fail_fast
+    the sweep ends at the first failed run, and the records are those so far.
     """
     loader = Loader()
     for job in jobs:
@@ -35,7 +35,7 @@ def train_all(jobs: Sequence[Job]) -> list[Record]:
         for place, job in enumerate(jobs):
             record = executor.submit(train, job, None, loader).result()
             records.append(record)
-            tell(place, len(jobs), record)
+            tell(first + place, first + len(jobs), record)
             if record.status == "failed" and job.settings.fail_fast:
                 break
     return records

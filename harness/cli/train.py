@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from harness import app
@@ -47,6 +48,8 @@ def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
     with app.hydra_session() as hydra:
         if args.help:
             args.overrides = overrides
+            if args.config_dir:
+                _list_also(hydra, args.config_dir)
             hydra.app_help(config_name=app.CONFIG, args_parser=parser, args=args)
         elif args.hydra_help:
             hydra.hydra_help(config_name=app.CONFIG, args_parser=parser, args=args)
@@ -58,6 +61,17 @@ def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
         else:
             raise HarnessError("--resolve goes with --cfg job")
     return 0
+
+
+def _list_also(hydra: Any, config_dir: str) -> None:
+    """Hydra composes from hydra.searchpath, and lists what its own search path held at the start."""
+    from hydra._internal.config_repository import ConfigRepository
+    from hydra.core.config_search_path import SearchPathQuery
+
+    loader = hydra.config_loader
+    folder = f"file://{Path(config_dir).expanduser().resolve()}"
+    loader.config_search_path.prepend("command-line", folder, SearchPathQuery(provider="schema"))
+    loader.repository = ConfigRepository(config_search_path=loader.config_search_path)
 
 
 def _check_package(hydra: Any, overrides: list[str], args: Any) -> None:
@@ -104,20 +118,9 @@ def _sweep(overrides: list[str], config_dir: str | None) -> int:
 
     progress = SweepProgress()
     with progress:
-        _reraise(app.multirun(overrides, config_dir))
+        app.multirun(overrides, config_dir)
     from harness.report.summary import sweep_summary
 
     print(sweep_summary(progress.records))
     sys.stdout.flush()
     return 1 if any(record.status == "failed" for record in progress.records) else 0
-
-
-def _reraise(returned: Any) -> None:
-    """Hydra's own launchers keep a job's exception in what they return, where no one would see it."""
-    from hydra.core.utils import JobReturn
-
-    if isinstance(returned, JobReturn):
-        _ = returned.return_value
-    elif isinstance(returned, (list, tuple)):
-        for one in returned:
-            _reraise(one)

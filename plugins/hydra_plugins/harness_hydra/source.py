@@ -76,7 +76,7 @@ class HarnessSearchPath(SearchPathPlugin):
     """Adds the components, and the folders that plugins bring, where harness's own conf is searched: nowhere else."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        from harness.app import conf_dir
+        from harness.presets import conf_dir
 
         own = conf_dir().as_posix()
         if not any((item.path or "").removeprefix("file://") == own for item in search_path.get_path()):

@@ -51,10 +51,10 @@ class HarnessLauncher(Launcher):
         loader = self.hydra_context.config_loader
         jobs = [job_from_hydra(loader.load_sweep_config(self.config, list(o)), list(o)) for o in job_overrides]
         returns = []
-        for job, record in zip(jobs, train_all(jobs), strict=False):  # fail_fast may have ended it early
+        records = train_all(jobs, initial_job_idx)
+        for job, record in zip(jobs, records, strict=False):  # fail_fast may have ended it early
             done = JobReturn(overrides=job.overrides, cfg=job.config, status=JobStatus.COMPLETED)
             done.return_value = record.objective
-            done.record = record  # type: ignore[attr-defined]  # for the harness's own command line
             returns.append(done)
         return returns
 
