@@ -1,0 +1,48 @@
+"""What Hydra answers about the harness: the config, the help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import yaml
+from hydra import compose
+from omegaconf import OmegaConf
+
+from harness import app, catalogue
+from harness.cli import main
+from harness.kinds import KINDS
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What a line prints on standard output; nothing else is said."""
+
+    def run(*words: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main(list(words))
+        said = capsys.readouterr()
+        assert stop.value.code == 0, said.err
+        assert said.err == ""
+        return said.out
+
+    return run
+
+
+def test_cfg_job_prints_the_config_that_a_run_would_have(told: Callable[..., str]) -> None:
+    words = ["optimizer=sgd", "optimizer.lr=0.5", "regularizer=[l2]"]
+    text = told(*words, "--cfg", "job")
+    with app.hydra_session():
+        composed = compose("config", words)
+    assert yaml.safe_load(text) == OmegaConf.to_container(composed)
+    assert "hydra" not in yaml.safe_load(text)
+
+
+def test_help_names_every_group_and_component(told: Callable[..., str]) -> None:
+    text = told("--help")
+    lines = text.partition("== Config")[0].splitlines()
+    groups = {line.partition(":")[0]: line.partition(": ")[2].split(", ") for line in lines if ": " in line}
+    for kind in KINDS:
+        assert set(catalogue.current().names(kind)) <= set(groups[kind]), kind
+    assert {"auto", "cpu", "gpu"} <= set(groups["trainer"])
+    assert "is powered by Hydra" not in text
