@@ -237,7 +237,7 @@ def _train(prepared: Prepared, parts: Parts, trainer: pl.Trainer, watch: Watch |
 
 
 def _to_logger(logger: Any) -> Watch:
-    return lambda metrics, step, epoch: logger.log_metrics({**metrics, "epoch": epoch}, step=step)
+    return lambda metrics, step, epoch: logger.log_metrics(metrics, step=step)
 
 
 def _times(record: Record, plan: Plan, member: Member, outcome: Outcome) -> None:

@@ -23,7 +23,7 @@ def _brief(metrics: dict[str, float]) -> str:
 class _Bar:
     """A rich bar where standard error is a terminal, else nothing: subclasses then print lines."""
 
-    def __init__(self, what: str, total: int) -> None:
+    def __init__(self, what: str, total: int | None) -> None:
         self.console = Console(stderr=True)
         self.what, self.total = what, total
         self.bar: Progress | None = None
@@ -70,7 +70,7 @@ class SweepProgress(_Bar):
     """The runs of one sweep; keeps their records."""
 
     def __init__(self) -> None:
-        super().__init__("run", 0)
+        super().__init__("run", None)
         self.records: list[Record] = []
 
     def __enter__(self) -> SweepProgress:

@@ -122,7 +122,7 @@ def report(words: list[str]) -> int:
         print("[" + ",\n".join(record.to_json().strip() for record in records) + "]")
         return 0
     shown = columns(records, args.metric)
-    header = ["run", "status", *shown, "fit_s", "id"]
+    header = ["run", "status", *shown, "fit_s"]
     render(header, rows(records, shown), numeric=[*shown, "fit_s"])
     return 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,7 +60,6 @@ def fit(trainer: pl.Trainer, parts: Parts, dataset: Dataset, plan: Plan, member:
     learner = Learner(parts.model, [member], plan, make)
     with quiet(), rank_environment(), signals(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)  # for draws that no one redirects
-        start = time.perf_counter()
         try:
             trainer.fit(learner, loader(dataset, plan, rank, world))
         except SystemExit:
@@ -69,9 +67,8 @@ def fit(trainer: pl.Trainer, parts: Parts, dataset: Dataset, plan: Plan, member:
             if isinstance(catch.error, (KeyboardInterrupt, SIGTERMException)):
                 raise KeyboardInterrupt from None
             raise
-        seconds = time.perf_counter() - start
         weights = {n: t.cpu() for n, t in learner.path.weights().items()}
-    return Outcome(seconds, [weights], world)
+    return Outcome(learner.fit_s, [weights], world)
 
 
 def make_trainer(given: dict[str, Any], plan: Plan, payload: Callable[[], str]) -> pl.Trainer:

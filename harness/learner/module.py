@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,11 +29,13 @@ class Learner(pl.LightningModule):
         self.model, self.members, self.plan, self.make = model, members, plan, make
         self.path: Alone
         self._losses: list[Tensor] = []
+        self.fit_s = 0.0  # without the start of processes, and without the test
 
     def configure_optimizers(self) -> None:
         """The path makes its own."""
 
     def on_train_start(self) -> None:
+        self._start = time.perf_counter()
         self.path = self.make(self.trainer)
 
     def on_train_epoch_start(self) -> None:
@@ -78,6 +81,7 @@ class Learner(pl.LightningModule):
 
     def on_train_end(self) -> None:
         """The final values: of the last weights, or of the best where a regularizer keeps them."""
+        self.fit_s = time.perf_counter() - self._start
         for index, member in enumerate(self.members):
             if member.diverged:
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+from harness.errors import shown
 from harness.kinds import KINDS
 from harness.schema import of_entry
 from harness.types import describe as describe_type
@@ -20,7 +21,7 @@ def describe(entry: dict[str, Any]) -> str:
     lines = [f"{kind}/{name}  ({entry['origin']})", "", textwrap.indent(entry["doc"], "  "), ""]
     parameters = of_entry(entry)
     for p in parameters:
-        default = "must be given" if p.required else f"= {'null' if p.default is None else p.default}"
+        default = "must be given" if p.required else f"= {shown(p.default)}"
         space = space_of(p.hint)
         more = [
             describe_type(p.hint),
@@ -34,7 +35,7 @@ def describe(entry: dict[str, Any]) -> str:
     if entry["reference"]:
         lines.append(f"  reference  {entry['reference']}")
     for trait, value in entry["traits"].items():
-        shown = ", ".join(str(v) for v in value) if isinstance(value, list) else value
-        lines.append(f"  {trait:<9}  {shown}")
+        words = ", ".join(str(v) for v in value) if isinstance(value, list) else value
+        lines.append(f"  {trait:<9}  {words}")
     lines.append(f"  choose     harness {choose}")
     return "\n".join(lines)

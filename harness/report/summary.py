@@ -28,7 +28,7 @@ def run_summary(record: Record) -> str:
     if d.get("overlap"):
         lines.append(f"  overlap   {d['overlap']} samples stand in more than one split")
     seconds = record.time.get("fit_s")
-    if seconds is not None:
+    if seconds is not None and record.time["epochs"]:
         lines.append(f"  time      {seconds:.2f} s, {record.time['samples_per_s']:,.0f} samples a second")
     if record.error:
         where = f"; the traceback is in {record.folder}/record.json" if record.error.get("traceback") else ""

@@ -1,0 +1,30 @@
+"""Every experiment and preset that harness brings composes and runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.app import conf_dir
+
+EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_runs(name: str, workdir: Path) -> None:
+    record = harness.run([f"experiment={name}", "epochs=1"])
+    assert record.status == "completed"
+    assert record.name == f"experiment={name},epochs=1"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (conf_dir() / "trainer").glob("*.yaml")))
+def test_a_trainer_composes(name: str) -> None:
+    from harness.app import compose
+
+    assert compose([f"trainer={name}"]).values["trainer"]["devices"] in ("auto", 1)
+
+
+def test_there_are_experiments() -> None:
+    assert EXPERIMENTS
