@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,8 +17,7 @@ from harness.component import Mark, asks, mark_of, parameters
 from harness.dataset import Dataset
 from harness.errors import HarnessError
 from harness.initialize import initialize
-from harness.noise import Noise, keys
-from harness.redirect import Redirect
+from harness.probe import Probe, probe
 from harness.registry import REGISTRY
 from harness.regularization import Regularizer, having
 from harness.schema import KEY
@@ -56,7 +54,7 @@ class Parts:
     values: dict[str, Any]
     task: Task
     model: nn.Module
-    noisy: bool  # whether the model draws random numbers when it trains
+    probe: Probe
     regularizers: list[Regularizer]
     augmentations: list[Callable[..., Any]]
     metrics: dict[str, Callable[[], torchmetrics.Metric]]
@@ -67,7 +65,6 @@ class Parts:
 def build(values: dict[str, Any], dataset: Dataset, total_steps: int) -> Parts:
     """Everything that a run of a resolved config needs."""
     classes = len(dataset.classes) if dataset.target == "class" else None
-    seed = values["seed"]
     loss = functools.partial(REGISTRY.get("loss", values["loss"][KEY]), **settings_of("loss", values["loss"]))
     task = component("task", values["task"], loss=loss, dataset=dataset)
     regularizers = [
@@ -79,7 +76,7 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int) -> Parts:
         values=values,
         task=task,
         model=model,
-        noisy=draws(model, dataset, seed),
+        probe=probe(model, dataset.inputs),
         regularizers=regularizers,
         augmentations=[component("augmentation", node, classes=classes) for node in values["augmentation"].values()],
         metrics={
@@ -126,16 +123,3 @@ def make_model(
 
     initialize(model, fill, trait("activation", activation, "gain", 1.0), seeds.generator(seed, "initializer"))
     return model
-
-
-def draws(model: nn.Module, dataset: Dataset, seed: int) -> bool:
-    """Whether the model draws random numbers in training: redirecting them costs, and most models draw none."""
-    probe = copy.deepcopy(model).train()
-    x = torch.zeros(2, *dataset.inputs)
-    redirect = Redirect(Noise(keys(torch.tensor(seed), 0)))
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), redirect:
-            probe(x)
-    except Exception:
-        return True  # it wants something else; training will tell what
-    return redirect.drawn

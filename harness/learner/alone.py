@@ -151,7 +151,7 @@ class Alone:
         if whole and self.world > 1:
             x, y = (t[mine.start : mine.start + mine.count] for t in (x, y))
             noise.rows = mine
-        with Redirect(noise) if self.parts.noisy else nullcontext():
+        with Redirect(noise) if self.parts.probe.noisy else nullcontext():
             losses = self.parts.task.losses(self._call, (x, y), noise)
         share = self.plan.share(batch) * mine.count / mine.total
         for group in self.groups:

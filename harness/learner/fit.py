@@ -23,6 +23,7 @@ from harness.learner.distributed import Ranks, child_command, rank_environment, 
 from harness.learner.member import Member
 from harness.learner.module import Learner
 from harness.learner.plan import Plan
+from harness.learner.threads import threads, using
 
 
 @dataclass
@@ -58,7 +59,8 @@ def fit(trainer: pl.Trainer, parts: Parts, dataset: Dataset, plan: Plan, member:
     if world > 1:
         parts.model = synchronise(parts.model)
     learner = Learner(parts.model, [member], plan, make)
-    with quiet(), rank_environment(), signals(), torch.random.fork_rng(devices=[]):
+    count = threads(parts.probe.work, plan.batch_size // world, torch.get_num_threads())
+    with quiet(), rank_environment(), signals(), using(count), torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)  # for draws that no one redirects
         try:
             trainer.fit(learner, loader(dataset, plan, rank, world))

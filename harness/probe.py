@@ -1,0 +1,44 @@
+"""One pass of two samples through a fresh model: whether it draws random numbers, and how much work a sample is."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.noise import Noise, keys
+from harness.redirect import Redirect
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a model is like in training."""
+
+    noisy: bool  # it draws random numbers: redirecting them costs, and most models draw none
+    work: int | None  # multiplications and additions of one sample's forward pass; None where it could not be told
+
+
+def probe(model: nn.Module, inputs: tuple[int, ...]) -> Probe:
+    """Probes a copy; a model that wants something else than a tensor of this shape is taken for noisy."""
+    copied = copy.deepcopy(model).train()
+    redirect = Redirect(Noise(keys(torch.tensor(0), 0)))
+    done: list[int] = []
+
+    def count(module: nn.Module, _: Any, output: Any) -> None:
+        weights = [p for p in module.parameters(recurse=False) if p.ndim > 1]
+        out = next((t for t in (output if isinstance(output, tuple) else (output,)) if isinstance(t, Tensor)), None)
+        if weights and out is not None:
+            places = out.numel() // weights[0].shape[0]  # samples, and positions where a layer is shared over them
+            done.append(2 * places * sum(w.numel() for w in weights))
+
+    for module in copied.modules():
+        module.register_forward_hook(count)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), redirect:
+            copied(torch.zeros(2, *inputs))
+    except Exception:
+        return Probe(noisy=True, work=None)
+    return Probe(redirect.drawn, sum(done) // 2)
