@@ -1,20 +1,34 @@
-"""Bash completion: verbs and what follows them, names inside `[...]`; Hydra's own for the rest."""
+"""Bash completion: verbs and what follows them, names in lists and sweeps, flags; Hydra's own for the rest."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from harness import app, catalogue
 from harness.kinds import KINDS
 from harness.record import OUTPUTS
 
+# Hydra's own script takes an open quote for a part of the word, and lists of components are quoted.
+INSTALL = """\
+_harness_completion() {
+    local IFS=$'\\n'
+    COMPREPLY=($(COMP_LINE=$COMP_LINE COMP_POINT=$COMP_POINT "$1" -sc query=bash 2>/dev/null))
+    if [[ ${COMPREPLY[0]} == *=* || ${COMPREPLY[0]} == *. ]]; then compopt -o nospace; fi
+}
+COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
+complete -o default -F _harness_completion harness"""
+UNINSTALL = """\
+complete -r harness
+unset -f _harness_completion"""
+
 
 def query() -> list[str]:
     """The words that may stand at the cursor: COMP_LINE and COMP_POINT as bash sets them."""
     line = os.environ.get("COMP_LINE", "")
     line = line[: int(os.environ.get("COMP_POINT") or len(line))]
-    words = line.split(" ")
+    words = [word.lstrip("'\"") for word in line.split(" ")]
     return complete(words[1:] if len(words) > 1 else [""])
 
 
@@ -23,40 +37,80 @@ def complete(words: list[str]) -> list[str]:
 
     >>> complete(["rep"])
     ['report']
+    >>> complete(["list", "optimizer", "-"])
+    ['--json', '--help']
     """
-    from harness.cli.verbs import VERBS
-
     *before, word = words
     before = [w for w in before if w]
-    if before and before[0] in VERBS:
-        return [w for w in _behind(before[0]) if w.startswith(word)]
-    if not before and word and "=" not in word:
-        verbs = [verb for verb in VERBS if verb.startswith(word)]
-        return verbs + _hydra(words)
-    if not before and not word:
-        return [*VERBS, *_hydra(words)]
+    if before and before[0] in _BEHIND:
+        return [w for w in _behind(before, word) if w.startswith(word)]
+    if before and before[-1] in _VALUES:
+        return [w for w in _VALUES[before[-1]] if w.startswith(word)]
+    if word.startswith("-"):
+        return [flag for flag in _FLAGS if flag.startswith(word)]
     key, equals, value = word.partition("=")
-    if equals and "[" in value and key.lstrip("+") in KINDS:
-        return _inside(word, key.lstrip("+"))
-    return _hydra(words)
+    kind = key.lstrip("+")
+    if equals and kind in KINDS and ("[" in value or "," in value):
+        return _inside(word, kind)
+    found = _hydra([*(w for w in before if not w.startswith("-")), word])
+    return found if before or equals else [verb for verb in _BEHIND if verb.startswith(word)] + found
 
 
-def _behind(verb: str) -> list[str]:
-    if verb == "list":
-        return list(KINDS)
-    if verb == "show":
-        return [f"{entry['kind']}/{entry['name']}" for entry in catalogue.current()]
-    if verb in ("report", "board"):
-        root = Path(OUTPUTS)
-        return sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
-    return ["--json"]
+_FLAGS = ("--cfg", "--config-dir", "--help", "--hydra-help", "--info", "--multirun", "--package", "--resolve", "-m")
+_VALUES: dict[str, tuple[str, ...]] = {
+    "--cfg": ("job", "hydra", "all"),
+    "-c": ("job", "hydra", "all"),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+    "--config-dir": (),  # folders: bash's own
+    "-cd": (),
+}
+
+
+def _studies() -> list[str]:
+    root = Path(OUTPUTS)
+    return sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+
+
+def _metrics(study: str) -> list[str]:
+    from harness.record import load
+
+    return sorted({name for record in load(study) for name in record.metrics})
+
+
+def _components() -> list[str]:
+    return [f"{entry['kind']}/{entry['name']}" for entry in catalogue.current()]
+
+
+# Each verb: what stands behind it first, and its flags.
+_BEHIND: dict[str, tuple[Callable[[], Iterable[str]], tuple[str, ...]]] = {
+    "list": (lambda: KINDS, ("--json",)),
+    "show": (_components, ()),
+    "plugins": (lambda: (), ("--json",)),
+    "board": (_studies, ()),
+    "report": (_studies, ("--json", "--metric")),
+}
+
+
+def _behind(before: list[str], word: str) -> list[str]:
+    verb, *given = before
+    first, flags = _BEHIND[verb]
+    if given and given[-1] == "--metric":
+        return _metrics(given[0])
+    if word.startswith("-"):
+        return [flag for flag in (*flags, "--help") if flag not in given]
+    return [] if any(not w.startswith("-") for w in given) else list(first())
 
 
 def _inside(word: str, kind: str) -> list[str]:
-    """Completes the last name of `kind=[a,b` with those not yet chosen."""
-    start = max(word.rfind("["), word.rfind(",")) + 1
-    chosen = word[word.rfind("[") + 1 : start].split(",")
+    """Completes the last name of `kind=[a,b` or `kind=a,b` with those not yet chosen, and says what may follow it."""
+    start = max(word.rfind("["), word.rfind(","), word.find("=")) + 1
+    opened = word.rfind("[")
+    if word.rfind("]") > opened:
+        return []  # between two lists of a sweep
+    chosen = word[max(opened, word.find("=")) + 1 : start].split(",")
     names = [n for n in catalogue.current().names(kind) if n.startswith(word[start:]) and n not in chosen]
+    if len(names) == 1:
+        return [word[:start] + names[0] + end for end in ((",", "]") if opened >= 0 else ("",))]
     return [word[:start] + name for name in names]
 
 

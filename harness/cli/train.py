@@ -89,10 +89,14 @@ def _check_package(hydra: Any, overrides: list[str], args: Any) -> None:
 
 
 def _complete(args: Any) -> int:
-    from harness.cli.completion import query
+    from harness.cli import completion
 
+    scripts = {"install=bash": completion.INSTALL, "uninstall=bash": completion.UNINSTALL}
     if args.overrides == ["query=bash"]:
-        print(" ".join(query()))
+        print("\n".join(completion.query()))
+        return 0
+    if len(args.overrides) == 1 and args.overrides[0] in scripts:
+        print(scripts[args.overrides[0]])
         return 0
     if not args.overrides:
         raise HarnessError("--shell-completion wants install=bash, uninstall=bash or query=bash (or fish, zsh)")

@@ -45,11 +45,12 @@ class HarnessLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from harness.app import job_from_hydra
-        from harness.sweeper import train_all
 
         assert self.hydra_context is not None
         loader = self.hydra_context.config_loader
         jobs = [job_from_hydra(loader.load_sweep_config(self.config, list(o)), list(o)) for o in job_overrides]
+        from harness.sweeper import train_all  # imports torch, which a job with a mistake in it does without
+
         returns = []
         records = train_all(jobs, initial_job_idx)
         for job, record in zip(jobs, records, strict=False):  # fail_fast may have ended it early
