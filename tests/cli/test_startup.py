@@ -1,0 +1,73 @@
+"""What needs no torch answers without it: a person waits for help, a list or a typo no longer than they must."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.commands import python
+
+REPORT = """
+import sys
+from harness.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as stop:
+    heavy = ("torch", "pytorch_lightning", "torchmetrics", "sklearn", "pandas", "tensorboard", "harness_components")
+    print(stop.code or 0, *[name for name in heavy if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),  # None: it is refused
+    [
+        ("--help", "optimizer: "),
+        ("--version", "harness "),
+        ("list", "adam"),
+        ("list optimizer --json", '"name": "adam"'),
+        ("show optimizer/adam", "optimizer.lr"),
+        ("plugins", "installed"),
+        ("--cfg job", "_component_: adam"),
+        ("--cfg job --resolve regularizer=[dropout]", "p: 0.5"),
+        ("--hydra-help", "Hydra"),
+        ("activation=rely", None),
+        ("optimizer.lr=fast", None),
+        ("optimizer.lr=-1", None),
+        ("-m optimizer=adam,sgdd", None),
+        ("lits", None),
+        ("-sc install=bash", "complete "),
+    ],
+)
+def test_it_answers_without_torch(line: str, said: str | None, workdir: Path) -> None:
+    out = python(REPORT, *line.split(), cwd=workdir)
+    assert out.splitlines()[-1] == ("2" if said is None else "0")
+    assert (said or "") in out
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("harness opti", "optimizer="),
+        ("harness optimizer=ad", "optimizer=adam"),
+        ("harness regularizer=[l", "regularizer=[l2"),
+        ("harness show loss/", "loss/mse"),
+        ("harness report stu", "study"),
+    ],
+)
+def test_completion_answers_without_torch(line: str, word: str, workdir: Path) -> None:
+    (workdir / "outputs" / "study").mkdir(parents=True)
+    out = python(REPORT, "-sc", "query=bash", cwd=workdir, COMP_LINE=line, COMP_POINT=str(len(line)))
+    assert out.splitlines()[-1] == "0"
+    assert word in out.split()
+
+
+def test_importing_harness_for_its_decorators_is_light(workdir: Path) -> None:
+    heavy = "('torch', 'hydra', 'omegaconf', 'numpy')"
+    source = f"import sys, harness; harness.activation; print([n for n in {heavy} if n in sys.modules])"
+    assert python(source, cwd=workdir) == "[]\n"
+
+
+def test_the_report_above_can_tell(workdir: Path) -> None:
+    out = python("from harness import Dataset\n" + REPORT, "list", cwd=workdir)
+    assert out.splitlines()[-1].split()[:2] == ["0", "torch"]

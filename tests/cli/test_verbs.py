@@ -1,0 +1,176 @@
+"""The verbs, as they are typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import catalogue
+from harness.cli import main
+from harness.cli.verbs import VERBS
+from harness.kinds import KINDS
+from harness.record import Record, write
+from tests.helpers.commands import HARNESS, environment
+
+Told = Callable[..., str]
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Told:
+    """What a line prints, where all goes well."""
+
+    def run(*words: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main(list(words))
+        said = capsys.readouterr()
+        assert (stop.value.code, said.err) == (0, "")
+        return said.out
+
+    return run
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Told:
+    """The one line that a mistake gets."""
+
+    def run(*words: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main(list(words))
+        said = capsys.readouterr()
+        assert (stop.value.code, said.out) == (2, "")
+        assert said.err.count("\n") == 1
+        return said.err.removeprefix("harness: error: ").rstrip()
+
+    return run
+
+
+def record(folder: Path, seed: int, accuracy: float) -> Record:
+    """A completed run in a study."""
+    folder.mkdir(parents=True)
+    done = Record(
+        f"{seed:012x}",
+        f"seed={seed}",
+        folder.parent.name,
+        status="completed",
+        config={"seed": seed, "objective": "val/accuracy"},
+        metrics={"train/loss": 0.5, "val/accuracy": accuracy, "test/accuracy": accuracy - 0.01},
+        time={"fit_s": 1.25, "share_s": 1.25, "total_s": 2.0},
+        folder=folder,
+    )
+    write(done)
+    return done
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_its_help(verb: str, told: Told) -> None:
+    text = told(verb, "--help")
+    assert text.startswith(f"usage: harness {verb}")
+    assert f"harness {verb}" in told("--help")
+
+
+def test_list_is_every_component_with_its_origin(told: Told) -> None:
+    text = told("list")
+    lines = [line.split() for line in text.splitlines()]
+    for entry in catalogue.current():
+        assert any(row[:2] == [entry["kind"], entry["name"]] and row[-1] == "harness" for row in lines[1:]), entry[
+            "name"
+        ]
+    assert len([row for row in lines if row]) == 1 + len(list(catalogue.current()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_list_of_a_kind(kind: str, told: Told) -> None:
+    rows = json.loads(told("list", kind, "--json"))
+    assert [row["name"] for row in rows] == catalogue.current().names(kind)
+    assert rows
+    for row in rows:
+        assert list(row) == ["kind", "name", "origin", "parameters", "reference", "doc"]
+        assert (row["kind"], row["origin"]) == (kind, "harness")
+        assert row["doc"]
+
+
+def test_show_tells_everything_about_a_component(told: Told) -> None:
+    for entry in catalogue.current():
+        text = told("show", f"{entry['kind']}/{entry['name']}")
+        assert text.startswith(f"{entry['kind']}/{entry['name']}  (harness)")
+        for p in entry["parameters"]:
+            assert f".{p['name']} " in text
+        if entry["reference"]:
+            assert entry["reference"] in text
+        assert entry["doc"].splitlines()[0] in text
+        choose = (
+            f"'{entry['kind']}=[{entry['name']}]'" if KINDS[entry["kind"]].many else f"{entry['kind']}={entry['name']}"
+        )
+        assert text.rstrip().endswith(f"harness {choose}")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["list", "optimiser"], "no kind 'optimiser'. Did you mean 'optimizer'?"),
+        (["show", "optimizer/adm"], "no optimizer 'adm'. Did you mean 'adam'"),
+        (["show", "optimiser/adam"], "no kind 'optimiser'. Did you mean 'optimizer'?"),
+        (["show", "adam"], "harness show wants KIND/NAME, for example optimizer/adam; got 'adam'"),
+        (["show"], "harness show: "),
+        (["plugins", "--jsn"], "harness plugins: "),
+        (["report", "stdy"], "no study 'stdy'"),
+        (["report"], "harness report: "),
+        (["board", "stdy"], "no study 'stdy'"),
+        (["lits"], "no command 'lits'. Did you mean 'list'?"),
+    ],
+)
+def test_a_wrong_word_gets_the_nearest_right_one(words: list[str], line: str, refused: Told, workdir: Path) -> None:
+    (workdir / "outputs" / "study").mkdir(parents=True)
+    assert refused(*words).startswith(line)
+
+
+def test_plugins_shows_what_is_installed_and_blocked(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = json.loads(told("plugins", "--json"))
+    assert rows["problems"] == []
+    mine = next(p for p in rows["plugins"] if p["distribution"] == "harness")
+    assert mine["status"] == "installed"
+    assert mine["components"] == sorted(
+        f"{e['kind']}/{e['name']}" for e in catalogue.current() if e["origin"] == "harness"
+    )
+    monkeypatch.setenv("HARNESS_BLOCK", "harness")
+    monkeypatch.setattr(catalogue, "_current", None)
+    assert [p["status"] for p in json.loads(told("plugins", "--json"))["plugins"] if p["name"] == "harness"] == [
+        "blocked"
+    ]
+
+
+def test_report_is_one_row_a_run(workdir: Path, told: Told, refused: Told) -> None:
+    done = [record(workdir / "outputs" / "study" / f"seed={seed}", seed, 0.9 + seed / 100) for seed in range(3)]
+    lines = told("report", "study").splitlines()
+    assert "val/accuracy" in lines[0]
+    assert "test/accuracy" in lines[0]
+    assert [line.split()[:4] for line in lines[1:4]] == [
+        [f"seed={seed}", "completed", f"{0.9 + seed / 100:.4f}", f"{0.89 + seed / 100:.4f}"] for seed in range(3)
+    ]
+    assert told("report", "outputs/study") == told("report", "study")
+    rows = json.loads(told("report", "study", "--json"))
+    assert rows == [json.loads(r.to_json()) for r in done]
+    assert "train/loss" in told("report", "study", "--metric", "train/loss").splitlines()[0]
+    assert "Did you mean 'test/accuracy'" in refused("report", "study", "--metric", "test/acuracy")
+    (workdir / "outputs" / "empty").mkdir()
+    assert refused("report", "empty") == "no runs in empty"
+
+
+def test_a_wide_table_is_not_broken_in_a_pipe(workdir: Path) -> None:
+    record(workdir / "outputs" / "study" / ("x" * 90), 1, 0.5)
+    done = subprocess.run(
+        [HARNESS, "list"], cwd=workdir, env=environment(COLUMNS="40"), capture_output=True, text=True, check=True
+    )
+    assert len(done.stdout.splitlines()) == 1 + len(list(catalogue.current()))
+
+
+def test_a_reader_that_leaves_early_is_no_error(workdir: Path) -> None:
+    line = f"set -o pipefail; '{HARNESS}' list --json | head -1"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=workdir, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[\n", "")
