@@ -80,7 +80,7 @@ def sweep(overrides: Sequence[str], *, config_dir: str | None = None) -> Records
     from harness.app import multirun
     from harness.errors import plain_errors
     from harness.record import Records
-    from harness.sweeper import watching
+    from harness.watching import watching
 
     found: list[tuple[int, Record]] = []
     with plain_errors(), watching(lambda place, jobs, record: found.append((place, record))):

@@ -107,7 +107,7 @@ def task(config: DictConfig) -> float:
     from hydra.core.hydra_config import HydraConfig
 
     from harness.runner import train
-    from harness.sweeper import tell
+    from harness.watching import tell
 
     hydra = HydraConfig.get()
     full = config.copy()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 
 from harness import catalogue
 from harness.app import Job
@@ -14,9 +13,7 @@ from harness.record import Record
 from harness.resolve import default_node
 from harness.runner import prepare, train
 from harness.schema import KEY
-
-Done = Callable[[int, int | None, Record], None]  # (place, jobs where they are known, record)
-_watchers: list[Done] = []
+from harness.watching import tell
 
 
 def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
@@ -50,19 +47,3 @@ def _executor(job: Job) -> Executor:
     workers = job.settings.jobs
     found: Executor = component("executor", node, jobs=1 if workers == "auto" else workers)
     return found
-
-
-def tell(place: int, jobs: int | None, record: Record) -> None:
-    """Tells all who watch that a run of a sweep has ended."""
-    for done in _watchers:
-        done(place, jobs, record)
-
-
-@contextmanager
-def watching(done: Done) -> Iterator[None]:
-    """Inside, `done` is called after each run of a sweep: Hydra stands between who starts a sweep and the sweep."""
-    _watchers.append(done)
-    try:
-        yield
-    finally:
-        _watchers.remove(done)

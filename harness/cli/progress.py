@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from harness import sweeper
 from harness.record import Record
+from harness.watching import watching
 
 EVERY_S = 5.0  # between two plain lines
 
@@ -75,7 +75,7 @@ class SweepProgress(_Bar):
 
     def __enter__(self) -> SweepProgress:
         super().__enter__()
-        self.watching = sweeper.watching(self.run)
+        self.watching = watching(self.run)
         self.watching.__enter__()
         return self
 

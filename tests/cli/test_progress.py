@@ -9,6 +9,7 @@ import pytest
 
 from harness.cli.progress import RunProgress, SweepProgress
 from harness.record import Record
+from harness.watching import tell
 from tests.cli.terminal import Terminal
 from tests.helpers.commands import HARNESS, environment, harness
 
@@ -53,12 +54,10 @@ def test_lines_are_few_and_hold_the_first_and_the_last_epoch(capsys: pytest.Capt
 
 
 def test_names_that_look_like_markup_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    from harness import sweeper
-
     record = Record("0" * 12, "regularizer=[l2],seed=1", "s", status="completed", metrics={"val/loss": float("nan")})
     with SweepProgress() as progress:
-        sweeper.tell(0, 2, record)
-        sweeper.tell(1, None, record)
+        tell(0, 2, record)
+        tell(1, None, record)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "1/2  regularizer=[l2],seed=1  completed  val/loss nan",
