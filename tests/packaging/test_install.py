@@ -1,0 +1,162 @@
+"""What pip makes of this repository: a wheel and an editable install that work from any folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OFFLINE = ("--quiet", "--no-deps", "--no-index", "--no-build-isolation")
+
+WHERE = """
+import importlib, json, pathlib
+import harness, harness.app, harness_components
+from hydra_plugins.harness_hydra import source
+files = [harness.__file__, harness_components.__file__, source.__file__, harness.app.conf_dir()]
+print(json.dumps([str(pathlib.Path(file).resolve()) for file in files]))
+"""
+
+
+def run(*command: str | Path, cwd: Path, timeout: float = 300) -> str:
+    """What a command prints, in an environment without this checkout."""
+    variables = {
+        k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "HARNESS_CACHE")
+    }
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env=variables | {"HARNESS_CACHE": str(cwd / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def tracked(folder: Path) -> Path:
+    """A copy of the files that git tracks: what a clone has."""
+    names = run("git", "ls-files", "-z", cwd=ROOT).split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).is_file():  # not one that is deleted and not yet committed
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def environment(folder: Path) -> Path:
+    """A fresh environment that sees the packages of this one, but none that is installed as editable."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    ours = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    (site / "beside.pth").write_text("\n".join(ours) + "\n")
+    return folder / "bin"
+
+
+def install(bin_: Path, *words: str | Path, cwd: Path) -> None:
+    """pip install, without a network."""
+    run(sys.executable, "-m", "pip", "--python", bin_ / "python", "install", *OFFLINE, *words, cwd=cwd)
+
+
+def check(bin_: Path, inside: Path, cwd: Path) -> None:
+    """Trains a first network with what is installed, all of which lies in one place."""
+    assert run(bin_ / "harness", "epochs=1", cwd=cwd).startswith("completed  epochs=1\n")
+    (record,) = cwd.glob("outputs/scratch/*/record.json")
+    assert json.loads(record.read_text())["metrics"]["val/accuracy"] > 0.3  # of ten classes
+    for file in json.loads(run(bin_ / "python", "-c", WHERE, cwd=cwd)):
+        assert Path(file).is_relative_to(inside.resolve()), file
+    told = json.loads(run(bin_ / "harness", "plugins", "--json", cwd=cwd))
+    assert told["problems"] == []
+    (plugin,) = [p for p in told["plugins"] if p["name"] == "harness"]
+    assert plugin["status"] == "installed"
+    assert "trainer: auto, cpu, gpu" in run(bin_ / "harness", "--help", cwd=cwd)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    return folder
+
+
+def test_a_wheel_of_a_source_distribution_holds_everything(tmp_path: Path, elsewhere: Path) -> None:
+    source = tracked(tmp_path / "source")
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path / "dist", source, cwd=tmp_path)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for top, inside in (("harness", ""), ("conf", "harness/"), ("plugins", "")):
+        for path in (source / top).rglob("*"):
+            if path.is_file():
+                name = path.relative_to(source / "plugins" if top == "plugins" else source).as_posix()
+                assert inside + name in names
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {
+        "harness",
+        "harness_components",
+        "hydra_plugins",
+    }
+    assert "hydra_plugins/__init__.py" not in names  # a namespace, which others share
+    bin_ = environment(tmp_path / "environment")
+    install(bin_, wheel, cwd=tmp_path)
+    check(bin_, tmp_path / "environment", elsewhere)
+
+
+def test_an_editable_install_is_the_checkout(tmp_path: Path, elsewhere: Path) -> None:
+    source = tracked(tmp_path / "source")
+    bin_ = environment(tmp_path / "environment")
+    install(bin_, "--editable", source, cwd=tmp_path)
+    check(bin_, source, elsewhere)
+    preset = source / "conf" / "trainer" / "mine.yaml"
+    preset.write_text("defaults: [cpu]\n")
+    assert "trainer: auto, cpu, gpu, mine" in run(bin_ / "harness", "--help", cwd=elsewhere)
+
+
+@pytest.fixture
+def roomy(tmp_path: Path) -> Iterator[Path]:
+    """A folder that is not kept: a full environment takes gigabytes."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_first_command_of_the_readme_in_a_clean_clone(roomy: Path) -> None:
+    source = tracked(roomy / "source")
+    out = run("make", f"PYTHON={sys.executable}", "run", cwd=source, timeout=3000)
+    assert "completed  default" in out
+    (record,) = source.glob("outputs/scratch/*/record.json")
+    assert json.loads(record.read_text())["status"] == "completed"
+    run("git", "init", "--quiet", cwd=source)
+    assert ".venv" not in run("git", "status", "--porcelain", "--untracked-files=all", cwd=source)
+    before = (source / ".venv" / ".ready").stat().st_mtime_ns
+    assert "already" in run("make", f"PYTHON={sys.executable}", "run", cwd=source)
+    assert (source / ".venv" / ".ready").stat().st_mtime_ns == before  # a second time installs nothing
+    run(source / ".venv/bin/python", "-m", "pip", "check", cwd=source)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_full_install_of_the_wheel(roomy: Path, elsewhere: Path) -> None:
+    source = tracked(roomy / "source")
+    venv.create(roomy / "environment", with_pip=True, symlinks=True)
+    bin_ = roomy / "environment" / "bin"
+    pip = [bin_ / "python", "-m", "pip", "--disable-pip-version-check"]
+    run(*pip, "install", "--quiet", "--constraint", source / "constraints.txt", source, cwd=roomy, timeout=3000)
+    run(*pip, "check", cwd=roomy)
+    check(bin_, roomy / "environment", elsewhere)
+    missing = [
+        line.partition("==")[0]
+        for line in run(*pip, "freeze", "--exclude", "harness", cwd=roomy).splitlines()
+        if line not in (source / "constraints.txt").read_text()
+    ]
+    assert missing == [], "not pinned in constraints.txt"
