@@ -18,7 +18,7 @@ from harness.settings import Split
 
 Target = Literal["class", "real"]
 SPLITS = ("train", "val", "test")
-CHUNK_BYTES = 8 << 20  # of inputs, in what is computed over all of them
+CHUNK_BYTES = 1 << 19  # of inputs, in what is computed over all of them
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def row_chunks(x: Tensor) -> Iterator[Tensor]:
-    """Views of some rows each, of about 8 MB."""
+    """Views of some rows each, of about half a megabyte."""
     return iter(x.split(max(1, CHUNK_BYTES // max(1, x[:1].nbytes))))
 
 

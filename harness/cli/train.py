@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from harness import app
@@ -44,14 +43,14 @@ def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
     from harness.overrides import parse
 
     parse(args.overrides)
+    if args.help:
+        from harness.cli.help import text
+
+        print(text(args.overrides, args.config_dir))
+        return 0
     overrides = app.with_config_dir(args.overrides, args.config_dir)
     with app.hydra_session() as hydra:
-        if args.help:
-            args.overrides = overrides
-            if args.config_dir:
-                _list_also(hydra, args.config_dir)
-            hydra.app_help(config_name=app.CONFIG, args_parser=parser, args=args)
-        elif args.hydra_help:
+        if args.hydra_help:
             hydra.hydra_help(config_name=app.CONFIG, args_parser=parser, args=args)
         elif args.cfg:
             _check_package(hydra, overrides, args)
@@ -61,17 +60,6 @@ def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
         else:
             raise HarnessError("--resolve goes with --cfg job")
     return 0
-
-
-def _list_also(hydra: Any, config_dir: str) -> None:
-    """Hydra composes from hydra.searchpath, and lists what its own search path held at the start."""
-    from hydra._internal.config_repository import ConfigRepository
-    from hydra.core.config_search_path import SearchPathQuery
-
-    loader = hydra.config_loader
-    folder = f"file://{Path(config_dir).expanduser().resolve()}"
-    loader.config_search_path.prepend("command-line", folder, SearchPathQuery(provider="schema"))
-    loader.repository = ConfigRepository(config_search_path=loader.config_search_path)
 
 
 def _check_package(hydra: Any, overrides: list[str], args: Any) -> None:
