@@ -25,9 +25,6 @@ def test_a_pipe_gets_plain_lines_and_the_result_alone_on_standard_output(workdir
     assert "\x1b" not in done.stderr + done.stdout
     assert done.stdout.startswith("2 runs: 2 completed\n")
     assert "harness report outputs/scratch" in done.stdout
-    again = harness("seed=0", *QUICK, cwd=workdir)
-    assert again.stdout.startswith("completed (already; rerun=true trains it again)")
-    assert again.stderr == ""
 
 
 def test_a_terminal_gets_a_bar_that_is_gone_at_the_end(workdir: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 import harness
 from harness import app
+from harness.cli import main
 from tests.helpers import commands
 
 QUICK = ["data=moons", "data.n=60", "batch_size=16", "epochs=1", "logger=[]"]
@@ -21,15 +22,17 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("outputs/*/*/record.json"))]
 
 
-def test_hydras_own_sweeper_and_launcher_run_ours(workdir: Path) -> None:
+def test_hydras_own_sweeper_and_launcher_run_ours(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["-m", "hydra/sweeper=basic", "hydra/launcher=basic", "seed=0,1", "activation=relu,tanh", *QUICK]
-    done = commands.harness(*words, cwd=workdir)
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 0
     found = records(workdir)
     assert {(r["config"]["seed"], r["choices"]["activation"]) for r in found} == {
         (seed, name) for seed in (0, 1) for name in ("relu", "tanh")
     }
     assert {r["status"] for r in found} == {"completed"}
-    assert "4 runs: 4 completed" in done.stdout
+    assert "4 runs: 4 completed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("theirs", ["hydra/sweeper=basic", "hydra/launcher=basic"])
@@ -73,10 +76,9 @@ def test_a_users_folder_adds_an_experiment_and_presets(folder: Path) -> None:
 def test_a_users_folder_is_searched_by_every_question(folder: Path) -> None:
     where = folder.parent
     text = commands.harness("--config-dir", "mine", "--help", cwd=where).stdout
-    assert any(
-        line.startswith("experiment: ") and "mine" in line.split(": ")[1].split(", ") for line in text.splitlines()
-    )
-    assert "slow" in text
+    groups = {line.partition(": ")[0]: line.partition(": ")[2].split(", ") for line in text.splitlines()}
+    assert "mine" in groups["experiment"]
+    assert {"slow", "sgd"} <= set(groups["optimizer"])
     text = commands.harness("--config-dir=mine", "optimizer=slow", "--cfg", "job", "-p", "optimizer", cwd=where).stdout
     assert "lr: 0.001" in text
 
@@ -150,3 +152,10 @@ def test_a_foreign_app_is_left_alone(foreign: Path) -> None:
     chosen = ask(foreign, "--cfg", "hydra", "--package", "hydra.runtime.choices")
     assert "hydra/sweeper: basic" in chosen
     assert "hydra/launcher: basic" in chosen
+
+
+@pytest.mark.parametrize("launcher", ["harness", "basic"])
+def test_what_a_job_raises_reaches_whoever_asked(launcher: str, workdir: Path) -> None:
+    with pytest.raises(harness.HarnessError, match=r"^optimizer\.lr must be > 0, got -1"):
+        harness.sweep([f"hydra/launcher={launcher}", "optimizer.lr=-1", "seed=0,1", *QUICK])
+    assert records(workdir) == []

@@ -154,9 +154,7 @@ def test_a_full_install_of_the_wheel(roomy: Path, elsewhere: Path) -> None:
     run(*pip, "install", "--quiet", "--constraint", source / "constraints.txt", source, cwd=roomy, timeout=3000)
     run(*pip, "check", cwd=roomy)
     check(bin_, roomy / "environment", elsewhere)
-    missing = [
-        line.partition("==")[0]
-        for line in run(*pip, "freeze", "--exclude", "harness", cwd=roomy).splitlines()
-        if line not in (source / "constraints.txt").read_text()
-    ]
-    assert missing == [], "not pinned in constraints.txt"
+    pinned = set((source / "constraints.txt").read_text().splitlines())
+    found = run(*pip, "freeze", "--exclude", "harness", cwd=roomy).splitlines()
+    builds = {line.partition("+")[0] for line in found}  # a CPU build of torch calls itself 2.13.0+cpu
+    assert builds <= pinned
