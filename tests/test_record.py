@@ -120,5 +120,5 @@ def test_a_study_as_a_table(workdir: Path) -> None:
 
 def test_no_such_study(workdir: Path) -> None:
     (workdir / "outputs" / "scratch").mkdir(parents=True)
-    with pytest.raises(harness.HarnessError, match="no study 'scrach'.*'scratch'"):
+    with pytest.raises(harness.HarnessError, match=r"no study 'scrach'.*'scratch'"):
         harness.load("scrach")

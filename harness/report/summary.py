@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,14 +52,22 @@ def sweep_summary(records: Sequence[Record]) -> str:
             lines.append(f"  {record.status}  {record.name}: {record.error['type']}: {record.error['message']}")
     studies = sorted({str(record.folder.parent) for record in records})
     for study in studies:
-        lines.append(f"  report    harness report {shlex.quote(study)}")
+        lines.append(f"  report    {program()} report {shlex.quote(study)}")
         lines.append(f"  look      {board_command(Path(study))}")
     return "\n".join(lines)
 
 
 def board_command(folder: Path) -> str:
     """The command that opens TensorBoard on a folder."""
-    return f"harness board {shlex.quote(str(folder))}"
+    return f"{program()} board {shlex.quote(str(folder))}"
+
+
+def program() -> str:
+    """What to type for `harness`: a path where the environment that it runs in is not the shell's."""
+    typed = Path(sys.argv[0])
+    if typed.name != "harness" or shutil.which("harness"):
+        return "harness"
+    return shlex.quote(os.path.relpath(typed))
 
 
 def _headline(record: Record) -> str:
