@@ -57,7 +57,9 @@ def components(values: dict[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 def sources(used: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """{top-level package: digest of its files} of components, and of the first-party packages that they import."""
+    """What the components' code is: {top-level package: digest of its files} of their own packages and of the
+    first-party packages that these import, {package: version} of the installed ones.
+    """
     found: dict[str, str] = {}
     packages = []
     for kind, name in used:
@@ -73,12 +75,25 @@ def _follow(package: str, found: dict[str, str], own: bool = False) -> None:
     if package in found or package in sys.stdlib_module_names:
         return
     roots = _roots(package)
-    if not roots or not (own or all(_first_party(root) for root in roots)):
+    if not roots:
+        return
+    if not (own or all(_first_party(root) for root in roots)):
+        found[package] = _version(package)
         return
     digest, imports = _read(tuple(roots), _stamp(roots))
     found[package] = digest
     for name in imports:
         _follow(name, found)
+
+
+def _version(package: str) -> str:
+    """The versions of the distributions that an installed package comes from."""
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in sorted(set(_owners().get(package, []))))
+
+
+@functools.cache
+def _owners() -> dict[str, list[str]]:
+    return dict(importlib.metadata.packages_distributions())
 
 
 def _roots(package: str) -> list[str]:

@@ -83,7 +83,7 @@ def load(values: dict[str, Any]) -> Loaded:
     found, shared = digest(dataset), overlap(dataset)
     if shared and split.on_overlap == "error":
         raise HarnessError(f"{_overlapping(name, shared)} (split.on_overlap=error)")
-    return Loaded(_transformed(dataset, transforms(values["transform"], known)), found, shared)
+    return Loaded(_transformed(dataset, transforms(values["transform"], dataset, known)), found, shared)
 
 
 def _overlapping(name: str, shared: int) -> str:

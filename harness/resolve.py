@@ -21,9 +21,14 @@ def default_node(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
     return node
 
 
-def transforms(chosen: dict[str, Any], catalogue: Catalogue) -> dict[str, Any]:
-    """The chosen transforms, with the one that `auto` stands for in its place."""
+def transforms(chosen: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> dict[str, Any]:
+    """The chosen transforms, with the one that `auto` stands for in its place.
+
+    Data that is not in memory is not read whole to fit one: there `auto` stands for none.
+    """
     standard = KINDS["transform"].auto or ""
+    if not dataset.in_memory:
+        chosen = {name: node for name, node in chosen.items() if name != AUTO}
     return {
         standard if name == AUTO else name: default_node(catalogue, "transform", standard) if name == AUTO else node
         for name, node in chosen.items()
@@ -62,7 +67,7 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
     decide("loss", traits("task", task).get("loss", ""))
     own = list(traits("task", task).get("metrics", ()))
     out["metric"] = {n: default_node(catalogue, "metric", n) for n in own if n not in out["metric"]} | out["metric"]
-    out["transform"] = transforms(out["transform"], catalogue)
+    out["transform"] = transforms(out["transform"], dataset, catalogue)
     _check_pairs(out, task, dataset, catalogue)
     out["objective"] = _objective(out, own)
     return out

@@ -73,12 +73,12 @@ def npz(
     if not zipfile.is_zipfile(file):
         raise HarnessError(f"{file} is not an npz file (numpy.savez writes one), or it is cut short")
     try:
-        arrays = np.load(file)
-        names = list(arrays.files)
-        missing = [name for name in (inputs, target) if name not in names]
-        if missing:
-            raise HarnessError(f"{file} has no array {missing[0]!r}.{suggest(missing[0], names)}")
-        x, y = (_numbers(arrays, name, file, texts=name == target) for name in (inputs, target))
+        with np.load(file) as arrays:
+            names = list(arrays.files)
+            missing = [name for name in (inputs, target) if name not in names]
+            if missing:
+                raise HarnessError(f"{file} has no array {missing[0]!r}.{suggest(missing[0], names)}")
+            x, y = (_numbers(arrays, name, file, texts=name == target) for name in (inputs, target))
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError) as error:
         raise HarnessError(f"{file} is not a readable npz file: {' '.join(str(error).split())}") from error
     if x.ndim < 2 or y.ndim not in (1, 2) or len(x) != len(y):
