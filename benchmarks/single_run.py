@@ -17,7 +17,7 @@ import harness
 from benchmarks import peers
 from benchmarks.measure import Figures, Times, interleave, interval, ratio, table
 from harness import app
-from harness.runner import prepare
+from harness.prepare import prepare
 
 OURS, LOOP, FUSED, STOCK = "harness", "loop, Adam", "loop, Adam(fused=True)", "stock Lightning"
 CLOSE = 0.02  # mean test accuracies of the contestants differ by no more

@@ -97,7 +97,7 @@ def load(folder: str | Path) -> Records:
 
 def load_model(run: str | Path | Record) -> torch.nn.Module:
     """The trained model of a run, in evaluation mode on the CPU."""
-    from harness.runner import load_model as load_weights
+    from harness.weights import load_model as load_weights
 
     return load_weights(run)
 

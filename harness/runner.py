@@ -5,102 +5,33 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import tempfile
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import OmegaConf
 
-from harness import catalogue, environment
+from harness import environment
 from harness.app import Job
 from harness.build import Parts, build, component
 from harness.curves import Curves
-from harness.dataset import SPLITS, size
 from harness.errors import HarnessError
-from harness.identity import identity
 from harness.learner.fit import Outcome, fit, make_trainer
 from harness.learner.member import Member
 from harness.learner.plan import Plan
-from harness.load_data import Loaded, Loader, warn_of_overlap
-from harness.overrides import folder_name, readable
-from harness.record import FILE, OUTPUTS, Record, read, write, write_file
-from harness.rehearse import rehearse
-from harness.resolve import choices, resolve
+from harness.load_data import Loader, warn_of_overlap
+from harness.prepare import Prepared, prepare
+from harness.record import FILE, Record, write
+from harness.weights import save_weights
 
-WEIGHTS = "weights.pt"
 Watch = Callable[[dict[str, float], int, int], None]
 log = logging.getLogger("harness")
-
-
-@dataclass
-class Prepared:
-    """A job that has passed every check, with its data in memory and its identity frozen; nothing is written yet."""
-
-    job: Job
-    values: dict[str, Any]
-    loaded: Loaded
-    plan: Plan
-    device: str
-    record: Record
-
-    def finished(self) -> Record | None:
-        """The complete record of this identity that holds everything asked for, if there is one."""
-        old = read(self.record.folder)
-        if self.values["rerun"] or old is None or old.id != self.record.id:
-            return None
-        if old.status not in ("completed", "diverged"):
-            return None
-        asked, held = self.values["metric"], old.config.get("metric", {})
-        if any(held.get(name) != node for name, node in asked.items()):
-            return None
-        wants = self.values["save"]
-        if wants != "none" and (old.config.get("save") != wants or not (old.folder / WEIGHTS).exists()):
-            return None if old.status == "completed" else replace(old, cached=True)
-        # what is optimised is asked anew at each launch, and decides nothing about the training
-        return replace(old, cached=True, config=old.config | {"objective": self.values["objective"]})
-
-
-def prepare(job: Job, loader: Loader | None = None) -> Prepared:
-    """Loads the data, resolves `auto`, checks what only the data can tell, and freezes the identity."""
-    known = catalogue.current()
-    loaded = (loader or Loader()).load(job.values)
-    values = resolve(job.values, loaded.dataset, known)
-    dataset, settings = loaded.dataset, job.settings
-    n = size(dataset.train)
-    if settings.batch_size > n:
-        raise HarnessError(f"batch_size={settings.batch_size} is larger than the {n} training samples")
-    plan = Plan(settings.seed, settings.epochs, settings.batch_size, settings.accumulate, settings.warmup, n)
-    device = environment.device_type(values["trainer"])
-    rehearse(values, dataset, plan)
-    run_id = identity(values, device, loaded.digest, known.trainer)
-    folder = Path(OUTPUTS) / settings.study / folder_name(job.overrides, run_id)
-    folder = _existing(folder, run_id) or folder
-    record = Record(
-        id=run_id,
-        name=readable(job.overrides),
-        study=settings.study,
-        config=values,
-        choices=choices(values),
-        data={"name": values["data"]["_component_"], "digest": loaded.digest}
-        | {split: size(dataset.part(split)) for split in SPLITS}
-        | {"overlap": loaded.overlap},
-        folder=folder,
-    )
-    return Prepared(job, values, loaded, plan, device, record)
-
-
-def _existing(folder: Path, run_id: str) -> Path | None:
-    """The folder that this identity already has in its study, however the overrides were written."""
-    return next((p for p in sorted(folder.parent.glob(f"*-{run_id}")) if (p / FILE).exists()), None)
 
 
 def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) -> Record:
@@ -116,7 +47,7 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
         return done
     record = prepared.record
     parts = _build(prepared)
-    trainer = make_trainer(prepared.values["trainer"], prepared.plan, lambda: _payload(prepared))
+    trainer = make_trainer(prepared.values["trainer"], prepared.plan, _payload(prepared))
     record.time = {"started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
     executor = prepared.values["executor"]["_component_"]
     record.cohort = {"size": 1, "path": "alone", "executor": executor, "why": "one run at a time"}
@@ -204,16 +135,11 @@ def _log_file(folder: Path) -> Iterator[None]:
 def _train(prepared: Prepared, parts: Parts, trainer: pl.Trainer, watch: Watch | None) -> None:
     record, values = prepared.record, prepared.values
     run_dir = str(record.folder)
-    directions = {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}
     loggers = [component("logger", node, run_dir=run_dir, name=record.name) for node in values["logger"].values()]
     log.info("run %s (%s) of study %s", record.id, record.name, record.study)
     with Curves(record.folder) as curves:
-        member = Member(
-            parts.regularizers,
-            directions,
-            keep_best=values["objective"] if values["save"] == "best" else None,
-            watchers=[curves.add, *(_to_logger(logger) for logger in loggers), *([watch] if watch else [])],
-        )
+        watchers = [curves.add, *(_to_logger(logger) for logger in loggers), *([watch] if watch else [])]
+        member = _member(prepared, parts, watchers)
         status = "failed"
         try:
             outcome = fit(trainer, parts, prepared.loaded.dataset, prepared.plan, member)
@@ -226,14 +152,25 @@ def _train(prepared: Prepared, parts: Parts, trainer: pl.Trainer, watch: Watch |
         finally:
             for logger in loggers:
                 logger.finalize("success" if status == "completed" else "failed")
+            # what was measured stands in the record also of a run that failed or was interrupted
+            record.metrics = {k: v for k, v in member.metrics.items() if k != "train/lr"}
+            record.best = member.best
     record.status, record.error = status, member.diverged
-    record.metrics = {k: v for k, v in member.metrics.items() if k != "train/lr"}
-    record.best = member.best
     _times(record, prepared.plan, member, outcome)
     if values["save"] != "none" and status == "completed":
         best = member.best_weights if values["save"] == "best" else None
-        save_weights(record.folder, best or outcome.weights[0], prepared)
+        save_weights(record.folder, best or outcome.weights[0], prepared.loaded.dataset)
     log.info("%s: %s", status, json.dumps(record.metrics))
+
+
+def _member(prepared: Prepared, parts: Parts, watchers: list[Watch]) -> Member:
+    values = prepared.values
+    return Member(
+        parts.regularizers,
+        {name: bool(make().higher_is_better) for name, make in parts.metrics.items()},
+        keep_best=values["objective"] if values["save"] == "best" else None,
+        watchers=watchers,
+    )
 
 
 def _to_logger(logger: Any) -> Watch:
@@ -253,55 +190,19 @@ def _times(record: Record, plan: Plan, member: Member, outcome: Outcome) -> None
     record.cohort["processes"] = outcome.world
 
 
-def save_weights(folder: Path, weights: dict[str, torch.Tensor], prepared: Prepared) -> None:
-    """The weights, with the shapes that building their model again wants."""
-    dataset = prepared.loaded.dataset
-    content = {"state": weights, "inputs": list(dataset.inputs), "outputs": dataset.width}
-    write_file(folder / WEIGHTS, lambda file: torch.save(content, file))
-
-
-def load_model(run: str | Path | Record) -> torch.nn.Module:
-    """The trained model of a run, in evaluation mode on the CPU: a Record, or the run's folder.
-
-    Raises HarnessError if the run has kept no weights.
-    """
-    from harness.build import make_model
-    from harness.record import load
-
-    record = run if isinstance(run, Record) else next(iter(load(run)), None)
-    if record is None or not (record.folder / WEIGHTS).exists():
-        raise HarnessError(f"{run if record is None else record.folder} has no weights (save=none, or not completed)")
-    kept = torch.load(record.folder / WEIGHTS, weights_only=True, map_location="cpu")
-    regularizers = [
-        component("regularizer", node, classes=kept["outputs"], total_steps=1)
-        for node in record.config["regularizer"].values()
-    ]
-    model = make_model(record.config, tuple(kept["inputs"]), kept["outputs"], regularizers)
-    state = kept["state"]
-    floats = [t.dtype for t in state.values() if t.is_floating_point()]
-    model.to(floats[0] if floats else torch.float32).load_state_dict(state)
-    return model.eval()
-
-
 def _payload(prepared: Prepared) -> str:
-    """A file that tells another process of this run what to train."""
-    with tempfile.NamedTemporaryFile("w", suffix=".json", prefix="harness-", delete=False) as file:
-        json.dump(
-            {"overrides": prepared.job.overrides, "values": prepared.job.values, "id": prepared.record.id},
-            file,
-        )
-    return file.name
+    """What another process of this run has to know."""
+    job = prepared.job
+    return json.dumps({"overrides": job.overrides, "values": job.values, "id": prepared.record.id})
 
 
 def main_rank(payload: str) -> None:
     """What the other processes of a distributed run do: the same training, and no writing."""
-    given = json.loads(Path(payload).read_text())
-    job = Job(given["values"], given["overrides"], OmegaConf.create({}))
-    prepared = prepare(job)
+    given = json.loads(payload)
+    prepared = prepare(Job(given["values"], given["overrides"], OmegaConf.create({})))
     if prepared.record.id != given["id"]:
         raise RuntimeError(f"this process sees run {prepared.record.id}, its launcher {given['id']}")
     parts = build(prepared.values, prepared.loaded.dataset, prepared.plan.total_steps)
-    member = Member(parts.regularizers, {name: bool(make().higher_is_better) for name, make in parts.metrics.items()})
     warnings.simplefilter("ignore")
-    trainer = make_trainer(prepared.values["trainer"], prepared.plan, lambda: payload)
-    fit(trainer, parts, prepared.loaded.dataset, prepared.plan, member)
+    trainer = make_trainer(prepared.values["trainer"], prepared.plan, payload)
+    fit(trainer, parts, prepared.loaded.dataset, prepared.plan, _member(prepared, parts, []))

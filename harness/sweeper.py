@@ -9,9 +9,10 @@ from harness import catalogue
 from harness.app import Job
 from harness.kinds import AUTO, KINDS
 from harness.load_data import Loader
+from harness.prepare import prepare
 from harness.record import Record
 from harness.resolve import default_node
-from harness.runner import prepare, train
+from harness.runner import train
 from harness.schema import KEY
 from harness.watching import tell
 

@@ -11,7 +11,7 @@ import pytest
 from harness import catalogue
 from harness.app import compose
 from harness.identity import identity, sources
-from harness.runner import prepare
+from harness.prepare import prepare
 
 
 def id_of(*overrides: str) -> str:

@@ -16,8 +16,9 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import harness
-from harness import runner
+from harness.learner.alone import Alone
 from harness.record import FILE, read
+from harness.weights import WEIGHTS
 
 KEYS = {
     "schema", "id", "name", "study", "status", "error", "config", "choices", "metrics", "best", "model", "data",
@@ -122,6 +123,7 @@ def test_an_exception_in_training_is_a_failed_run(workdir: Path, monkeypatch: py
         patch.setattr("harness.learner.alone.Alone.train", broken)
         record = harness.run(["epochs=1"])
     assert record.status == "failed"
+    assert record.metrics == {}
     assert record.error is not None
     assert record.error["type"] == "ZeroDivisionError"
     assert "a stranger's mistake" in record.error["traceback"]
@@ -175,7 +177,7 @@ def test_weights_come_back_as_they_were(workdir: Path) -> None:
     record = harness.run(["epochs=2", "model=cnn", "normalization=batch_norm"])
     model = harness.load_model(record.folder)
     assert not model.training
-    kept = torch.load(record.folder / runner.WEIGHTS, weights_only=True)
+    kept = torch.load(record.folder / WEIGHTS, weights_only=True)
     assert all(torch.equal(t, kept["state"][n]) for n, t in model.state_dict().items())
     x = torch.zeros(3, 1, 8, 8)
     assert model(x).shape == (3, 10)
@@ -183,7 +185,7 @@ def test_weights_come_back_as_they_were(workdir: Path) -> None:
 
 def test_save(workdir: Path) -> None:
     none = harness.run(["epochs=1", "save=none"])
-    assert not (none.folder / runner.WEIGHTS).exists()
+    assert not (none.folder / WEIGHTS).exists()
     with pytest.raises(harness.HarnessError, match="no weights"):
         harness.load_model(none)
     # high noise makes late epochs worse, so that best and last differ
@@ -224,3 +226,19 @@ def test_an_exit_in_a_component_is_a_failed_run(workdir: Path, monkeypatch: pyte
         assert record.status == "failed", place
         assert record.error is not None
         assert (record.error["type"], record.error["message"]) == ("SystemExit", "3")
+
+
+def test_what_was_measured_before_a_failure_is_kept(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Alone.train
+
+    def train(self: Alone, batches: range) -> torch.Tensor:
+        if self.epoch == 2:
+            raise RuntimeError("late")
+        return whole(self, batches)
+
+    monkeypatch.setattr(Alone, "train", train)
+    record = harness.run(["epochs=5"])
+    assert record.status == "failed"
+    assert record.metrics["val/accuracy"] > 0.5
+    assert "test/accuracy" not in record.metrics
+    assert record.best["val/accuracy"]["epoch"] in (0, 1)

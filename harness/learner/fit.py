@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -73,10 +73,10 @@ def fit(trainer: pl.Trainer, parts: Parts, dataset: Dataset, plan: Plan, member:
     return Outcome(learner.fit_s, [weights], world)
 
 
-def make_trainer(given: dict[str, Any], plan: Plan, payload: Callable[[], str]) -> pl.Trainer:
+def make_trainer(given: dict[str, Any], plan: Plan, payload: str) -> pl.Trainer:
     """Lightning's Trainer, with everything that the learner does itself switched off.
 
-    `payload` names the file that other processes of the run read, where there are any. Raises HarnessError for what
+    `payload` tells other processes of the run, where there are any, what to train. Raises HarnessError for what
     Lightning refuses, and for batches that cannot be divided.
     """
     settings = {k: v for k, v in given.items() if v is not None}
@@ -94,7 +94,7 @@ def make_trainer(given: dict[str, Any], plan: Plan, payload: Callable[[], str]) 
         with quiet():
             trainer = pl.Trainer(**settings)
             if trainer.world_size > 1 or settings.get("strategy") == "ddp":
-                settings["strategy"] = Ranks(child_command(payload()), process_group_backend=_backend(trainer))
+                settings["strategy"] = Ranks(child_command(payload), process_group_backend=_backend(trainer))
                 trainer = pl.Trainer(**settings)
     except Exception as error:  # Lightning's own words on what this machine or its version cannot do
         raise HarnessError(f"trainer: {' '.join(str(error).split())}") from error

@@ -56,5 +56,5 @@ def train(
     parts = build(values, dataset, plan.total_steps)
     change(parts)
     member = Member(parts.regularizers, {name: bool(make().higher_is_better) for name, make in parts.metrics.items()})
-    trainer = make_trainer(values["trainer"], plan, lambda: "")
+    trainer = make_trainer(values["trainer"], plan, "")
     return member, fit(trainer, parts, dataset, plan, member), parts

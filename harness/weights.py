@@ -1,0 +1,41 @@
+"""The weights that a run keeps, and its model with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from harness.build import component, make_model
+from harness.dataset import Dataset
+from harness.errors import HarnessError
+from harness.record import Record, load, write_file
+
+WEIGHTS = "weights.pt"
+
+
+def save_weights(folder: Path, weights: dict[str, Tensor], dataset: Dataset) -> None:
+    """Keeps weights with the shapes that building their model again wants."""
+    content = {"state": weights, "inputs": list(dataset.inputs), "outputs": dataset.width}
+    write_file(folder / WEIGHTS, lambda file: torch.save(content, file))
+
+
+def load_model(run: str | Path | Record) -> nn.Module:
+    """The trained model of a run, in evaluation mode on the CPU: a Record, or the run's folder.
+
+    Raises HarnessError if the run has kept no weights.
+    """
+    record = run if isinstance(run, Record) else next(iter(load(run)), None)
+    if record is None or not (record.folder / WEIGHTS).exists():
+        raise HarnessError(f"{run if record is None else record.folder} has no weights (save=none, or not completed)")
+    kept = torch.load(record.folder / WEIGHTS, weights_only=True, map_location="cpu")
+    regularizers = [
+        component("regularizer", node, classes=kept["outputs"], total_steps=1)
+        for node in record.config["regularizer"].values()
+    ]
+    model = make_model(record.config, tuple(kept["inputs"]), kept["outputs"], regularizers)
+    state = kept["state"]
+    floats = [t.dtype for t in state.values() if t.is_floating_point()]
+    model.to(floats[0] if floats else torch.float32).load_state_dict(state)
+    return model.eval()
