@@ -119,3 +119,15 @@ def test_without_it_its_names_are_unknown(workdir: Path) -> None:
     assert done.stderr.count("\n") == 1
     harness("experiment=stripes", cwd=workdir, status=2)
     assert not (workdir / "outputs").exists()
+
+
+def test_two_processes_share_data_that_is_not_in_memory(site: Path, workdir: Path) -> None:
+    """The loader of each process reads its own samples; the result is that of one process, dropout included."""
+    line = ["data=stripes", "regularizer=[dropout]", "trainer=cpu", "trainer.precision=64-true", "epochs=2"]
+    found = {}
+    for devices in ("1", "2"):
+        harness(*line, f"trainer.devices={devices}", f"study={devices}", cwd=workdir, site=site)
+        record = json.loads(next((workdir / "outputs" / devices).glob("*/record.json")).read_text())
+        assert record["cohort"]["processes"] == int(devices)
+        found[devices] = record["metrics"]
+    assert found["2"] == pytest.approx(found["1"], rel=1e-9)
