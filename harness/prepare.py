@@ -44,6 +44,8 @@ class Prepared:
         wants = self.values["save"]
         if wants != "none" and (old.config.get("save") != wants or not (old.folder / WEIGHTS).exists()):
             return None if old.status == "completed" else replace(old, cached=True)
+        if wants == "best" and old.config.get("objective") != self.values["objective"]:
+            return None  # the best by another measure
         # what is optimised is asked anew at each launch, and decides nothing about the training
         return replace(old, cached=True, config=old.config | {"objective": self.values["objective"]})
 

@@ -15,6 +15,7 @@ class Regularizer:
     """The hooks, in the order in which a run meets them. `params` and `grads` are {name: tensor}."""
 
     watch: str = "val/loss"  # what `should_stop` and `keep` look at
+    higher_is_better: bool = False  # of what is watched, as its metric says; set before training
     keep: Literal["last", "best"] = "last"  # which weights the run ends with
 
     def layer(self, features: int, ndim: int) -> nn.Module | None:

@@ -27,7 +27,7 @@ from harness.learner.member import Member
 from harness.learner.plan import Plan
 from harness.load_data import Loader, warn_of_overlap
 from harness.prepare import Prepared, prepare
-from harness.record import FILE, Record, write
+from harness.record import FILE, Record, read, write
 from harness.weights import save_weights
 
 Watch = Callable[[dict[str, float], int, int], None]
@@ -73,7 +73,9 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
     finally:
         record.time["total_s"] = round(time.perf_counter() - started, 6)
         record.memory = {"estimate": None, "peak": environment.peak_memory(prepared.device)}
-        write(record)
+        other = read(record.folder)  # another process may have completed this run meanwhile: that is kept
+        if record.status in ("completed", "diverged") or other is None or other.status != "completed":
+            write(record)
     return record
 
 

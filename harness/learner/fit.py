@@ -69,6 +69,8 @@ def fit(trainer: pl.Trainer, parts: Parts, dataset: Dataset, plan: Plan, member:
             if isinstance(catch.error, (KeyboardInterrupt, SIGTERMException)):
                 raise KeyboardInterrupt from None
             raise
+        if not learner.started:
+            raise RuntimeError("the run was ended before its first step (trainer.max_time?)")
         weights = {n: t.cpu() for n, t in learner.path.weights().items()}
     return Outcome(learner.fit_s, [weights], world)
 

@@ -33,6 +33,8 @@ class Member:
     last_finite_loss: float | None = None
 
     def __post_init__(self) -> None:
+        for regularizer in self.regularizers:
+            regularizer.higher_is_better = self.directions.get(regularizer.watch.partition("/")[2], False)
         self.stoppers = having(self.regularizers, "should_stop")
         keepers = [r for r in self.regularizers if r.keep == "best"]
         self.restore = keepers[0].watch if keepers else None

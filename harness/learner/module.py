@@ -29,6 +29,7 @@ class Learner(pl.LightningModule):
         self.model, self.members, self.plan, self.make = model, members, plan, make
         self.path: Alone
         self._losses: list[Tensor] = []
+        self.started = False
         self.fit_s = 0.0  # without the start of processes, and without the test
 
     def configure_optimizers(self) -> None:
@@ -37,6 +38,7 @@ class Learner(pl.LightningModule):
     def on_train_start(self) -> None:
         self._start = time.perf_counter()
         self.path = self.make(self.trainer)
+        self.started = True
 
     def on_train_epoch_start(self) -> None:
         self.path.start_epoch(self.current_epoch)
@@ -71,6 +73,7 @@ class Learner(pl.LightningModule):
         for member, mean, values in zip(self.members, means.tolist(), found, strict=True):
             metrics = {"train/loss": mean, "train/lr": self.path.lr, **values}
             member.end_epoch(metrics, (self.current_epoch + 1) * self.plan.steps, self.path.weights)
+        self._losses = []
         if all(member.stopped for member in self.members):
             self.trainer.should_stop = True
 
@@ -81,12 +84,18 @@ class Learner(pl.LightningModule):
 
     def on_train_end(self) -> None:
         """The final values: of the last weights, or of the best where a regularizer keeps them."""
+        if not self.started:
+            return
         self.fit_s = time.perf_counter() - self._start
         for index, member in enumerate(self.members):
             if member.diverged:
                 continue
-            if not any(name.startswith("val/") for name in member.metrics):
-                member.metrics |= self.evaluate("val")[index]  # stopped between two evaluations
+            if self._losses:  # stopped inside an epoch: what was measured is of other weights
+                member.steps = (
+                    self.current_epoch * self.plan.steps + len(torch.cat(self._losses)) // self.plan.accumulate
+                )
+            if self._losses or not any(name.startswith("val/") for name in member.metrics):
+                member.metrics |= self.evaluate("val")[index]
             if member.restore and member.best_weights is not None:
                 self.path.load(member.best_weights)
                 member.metrics |= self.evaluate("val")[index]

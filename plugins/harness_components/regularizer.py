@@ -106,20 +106,17 @@ def gradient_clipping(
 class EarlyStopping(Regularizer):
     """Stops when the watched metric has not improved for `patience` epochs."""
 
-    def __init__(
-        self, patience: int, watch: str, min_delta: float, keep: Literal["last", "best"], higher: bool
-    ) -> None:
+    def __init__(self, patience: int, watch: str, min_delta: float, keep: Literal["last", "best"]) -> None:
         self.patience, self.watch, self.min_delta, self.keep = patience, watch, min_delta, keep
-        self.sign = 1 if higher else -1
 
     def should_stop(self, history: list[dict[str, float]]) -> bool:
         """After an epoch; raises HarnessError if the metric is not measured."""
         rows = [row for row in history if any(name.startswith("val/") for name in row)]
-        best, age = -math.inf, 0
+        best, age, sign = -math.inf, 0, 1 if self.higher_is_better else -1
         for row in rows:
             if self.watch not in row:
                 raise HarnessError(f"early_stopping watches {self.watch!r}.{suggest(self.watch, row)}")
-            value = self.sign * row[self.watch]
+            value = sign * row[self.watch]
             if value > best + self.min_delta:
                 best, age = value, 0
             else:
@@ -131,8 +128,7 @@ class EarlyStopping(Regularizer):
 def early_stopping(
     *,
     patience: Annotated[int, Integers(1, 50), Ge(1), "epochs without improvement before the end"] = 5,
-    watch: Annotated[str, "the metric that must improve"] = "val/loss",
-    mode: Annotated[Literal["min", "max"], "which way is better"] = "min",
+    watch: Annotated[str, "the metric that must improve, in its own direction"] = "val/loss",
     min_delta: Annotated[float, Ge(0), "what counts as an improvement"] = 0.0,
     keep: Annotated[Literal["last", "best"], "the weights that the run ends with"] = "best",
 ) -> Regularizer:
@@ -141,4 +137,4 @@ def early_stopping(
     Stops after the epoch at which `watch` has not been better than its best by more than min_delta for `patience`
     epochs in a row.
     """
-    return EarlyStopping(patience, watch, min_delta, keep, mode == "max")
+    return EarlyStopping(patience, watch, min_delta, keep)

@@ -97,9 +97,8 @@ def stops(values, patience, min_delta, higher):
     mode=st.sampled_from(["min", "max"]),
 )
 def test_early_stopping_is_the_naive_rule(values, patience, min_delta, mode):
-    rule = regularizer(
-        "early_stopping", {"patience": patience, "min_delta": min_delta, "mode": mode, "watch": "val/f1"}
-    )
+    rule = regularizer("early_stopping", {"patience": patience, "min_delta": min_delta, "watch": "val/f1"})
+    rule.higher_is_better = mode == "max"
     history = [{"train/loss": 0.0, "val/f1": value} for value in values]
     said = [rule.should_stop(history[: epoch + 1]) for epoch in range(len(history))]
     expected = stops(values, patience, min_delta, mode == "max")

@@ -161,3 +161,20 @@ def test_two_groups_are_differentiated_apart() -> None:
     _, _, parts = train(["epochs=1"], change=change)
     moved = {n: not torch.equal(p, before[n]) for n, p in parts.model.named_parameters()}
     assert all(changed == name.startswith("hidden") for name, changed in moved.items()), moved
+
+
+def test_a_run_ended_inside_an_epoch_measures_everything_of_the_same_weights() -> None:
+    member, outcome, parts = train(["epochs=20", "batch_size=1", "trainer.max_time=00:00:00:01"])
+    assert member.steps >= member.epochs * 1149  # rarely, time ends with an epoch
+    parts.model.load_state_dict(outcome.weights[0])
+    data = load(compose([]).values).dataset
+    assert isinstance(data.val, Samples)
+    with torch.no_grad():
+        loss = F.cross_entropy(parts.model.eval()(data.val.x), data.val.y)
+    assert member.metrics["val/loss"] == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_early_stopping_follows_the_metrics_own_direction() -> None:
+    line = ["epochs=6", "regularizer=[early_stopping]", "regularizer.early_stopping.patience=2"]
+    member, _, _ = train([*line, "regularizer.early_stopping.watch=val/accuracy"])
+    assert member.epochs > 3  # accuracy rises at first: that is no reason to stop
