@@ -91,9 +91,8 @@ class Learner(pl.LightningModule):
             if member.diverged:
                 continue
             if self._losses:  # stopped inside an epoch: what was measured is of other weights
-                member.steps = (
-                    self.current_epoch * self.plan.steps + len(torch.cat(self._losses)) // self.plan.accumulate
-                )
+                done = len(torch.cat(self._losses)) // self.plan.accumulate
+                member.steps = member.epochs * self.plan.steps + done
             if self._losses or not any(name.startswith("val/") for name in member.metrics):
                 member.metrics |= self.evaluate("val")[index]
             if member.restore and member.best_weights is not None:
