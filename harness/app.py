@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,10 +29,9 @@ class Job:
 
     values: dict[str, Any]
     overrides: list[str]
-    config: DictConfig = field(repr=False)  # as composed, with the hydra node
-    objective: str | None = None
+    hydra: str = field(default="", repr=False)  # the text of .hydra/hydra.yaml
 
-    @property
+    @functools.cached_property
     def settings(self) -> Settings:
         return parse_settings(self.values)
 
@@ -75,7 +75,8 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
 def job_from_hydra(full: DictConfig, overrides: list[str]) -> Job:
     """A job from a config that Hydra composed."""
     config = OmegaConf.masked_copy(full, [str(k) for k in full if k != "hydra"])
-    return Job(check(config, catalogue.current()), overrides, full)
+    hydra = OmegaConf.to_yaml(OmegaConf.masked_copy(full, ["hydra"]))
+    return Job(check(config, catalogue.current()), overrides, hydra)
 
 
 def multirun(overrides: Sequence[str], config_dir: str | None = None) -> None:

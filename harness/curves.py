@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import csv
+import time
 from pathlib import Path
-from types import TracebackType
 
 FILE = "curves.csv"
+EVERY_S = 0.5  # a killed run shows its curves up to this long ago
 
 
 class Curves:
-    """Writes (step, epoch, metric, value) rows, an epoch at a time."""
+    """Appends (step, epoch, metric, value) rows, some epochs at a time. The file is not kept open: runs are many."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = open(folder / FILE, "w", newline="")  # noqa: SIM115  # closed by __exit__
-        self._rows = csv.writer(self._file)
-        self._rows.writerow(["step", "epoch", "metric", "value"])
+        self.path = folder / FILE
+        self._rows = ["step,epoch,metric,value\n"]
+        self._written = 0.0
 
     def add(self, metrics: dict[str, float], step: int, epoch: int) -> None:
-        """An epoch's metrics; they are on the disk's way when this returns, so that a killed run shows its curves."""
-        self._rows.writerows([step, epoch, name, repr(value)] for name, value in metrics.items())
-        self._file.flush()
+        """An epoch's metrics."""
+        self._rows += [f"{step},{epoch},{name},{value!r}\n" for name, value in metrics.items()]
+        if time.monotonic() - self._written > EVERY_S:
+            self.flush()
 
-    def __enter__(self) -> Curves:
-        return self
-
-    def __exit__(self, *error: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._file.close()
+    def flush(self) -> None:
+        """Hands all rows over to the file system."""
+        with open(self.path, "a", newline="") as file:
+            file.writelines(self._rows)
+        self._rows = []
+        self._written = time.monotonic()

@@ -38,7 +38,7 @@ _TEXTS = (  # what Hydra says only in a sentence: its pattern, and ours
 
 def explain(error: BaseException) -> str | None:
     """One line on a mistake in a config; None for an exception that tells of no such mistake."""
-    import yaml  # type: ignore[import-untyped]  # its stubs are not among our packages
+    import yaml  # its stubs are not among our packages
     from hydra.errors import HydraException, MissingConfigException
     from omegaconf import errors as oc
 

@@ -27,8 +27,10 @@ WATCHERS = ("metric", "logger", "executor")
 _PLACES = ("accelerator", "devices", "num_nodes", "strategy")
 
 
-def identity(values: dict[str, Any], device: str, data_digest: str, trainer_defaults: dict[str, Any]) -> str:
-    """The first 12 hex digits of the SHA-256 of everything that a run's result depends on."""
+def identity(
+    values: dict[str, Any], device: str, data_digest: str, trainer_defaults: dict[str, Any], used: dict[str, str]
+) -> str:
+    """The first 12 hex digits of the SHA-256 of everything that a run's result depends on; `used` are its sources."""
     config = {k: v for k, v in values.items() if k not in (*NOT_IDENTITY, *WATCHERS)}
     config["split"] = {k: v for k, v in values["split"].items() if k != "on_overlap"}
     config["trainer"] = {
@@ -38,13 +40,18 @@ def identity(values: dict[str, Any], device: str, data_digest: str, trainer_defa
     }
     whole = {
         "config": config,
-        "sources": sources(components(values)),
-        "versions": {name: importlib.metadata.version(name) for name in ("harness", "torch")},
+        "sources": used,
+        "versions": _versions(),
         "device": device,
         "data": data_digest,
     }
     text = json.dumps(whole, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in ("harness", "torch")}
 
 
 def components(values: dict[str, Any]) -> Iterable[tuple[str, str]]:

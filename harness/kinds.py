@@ -56,7 +56,7 @@ _ALL = (
     Kind("transform", True, ("train",), "a callable on inputs", (), "standardize"),
     Kind("metric", True, ("num_classes",), "a torchmetrics.Metric", ("tasks",)),
     Kind("logger", True, ("run_dir", "name"), "a Lightning logger"),
-    Kind("executor", False, ("jobs",), "a concurrent.futures.Executor", (), "in_process"),
+    Kind("executor", False, ("jobs",), "a concurrent.futures.Executor", (), "loky"),
 )
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}

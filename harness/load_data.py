@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import catalogue, seeds
 from harness.build import component
-from harness.dataset import Dataset, Samples, digest, overlap, validate
+from harness.dataset import SPLITS, Dataset, Samples, digest, overlap, validate
 from harness.errors import HarnessError, one_line
 from harness.resolve import transforms
 from harness.schema import KEY
 from harness.settings import Split
+
+KEPT_BYTES = 1 << 26  # of data sets that a loader keeps, until it is asked for another
 
 
 class OverlapWarning(UserWarning):
@@ -29,22 +32,31 @@ class Loaded:
     digest: str
     overlap: int | None
 
+    @property
+    def bytes(self) -> int:
+        """Of the samples in memory."""
+        parts = [self.dataset.part(split) for split in SPLITS]
+        return sum(p.x.nbytes + p.y.nbytes for p in parts if isinstance(p, Samples))
+
 
 class Loader:
-    """Loads data sets; keeps the last one, which the next run of a sweep nearly always wants again."""
+    """Loads data sets, and keeps the last of them as long as they are small together: the next run of a sweep nearly
+    always wants one of them again.
+    """
 
     def __init__(self) -> None:
-        self._key, self._kept = "", None
-
-    _kept: Loaded | None
+        self._kept: OrderedDict[str, Loaded] = OrderedDict()
 
     def load(self, values: dict[str, Any]) -> Loaded:
         """The data set of a config. Raises HarnessError for data that cannot be had or used."""
         key = json.dumps([values[k] for k in ("data", "corruption", "transform", "split", "cache_dir")], default=str)
-        if self._kept is None or key != self._key:
-            self._kept = None  # two data sets need not fit in memory
-            self._key, self._kept = key, load(values)
-        return self._kept
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        while self._kept and sum(loaded.bytes for loaded in self._kept.values()) > KEPT_BYTES:
+            self._kept.popitem(last=False)  # before the next is loaded: two large ones need not fit in memory
+        self._kept[key] = loaded = load(values)
+        return loaded
 
 
 def load(values: dict[str, Any]) -> Loaded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from harness.kinds import KINDS
 from harness.schema import KEY
 from harness.settings import NOT_IDENTITY
 
-_GROUPS = (*KINDS, "trainer", "experiment")
+GROUPS = (*KINDS, "trainer", "experiment")
 _LISTS = (*(kind.name for kind in KINDS.values() if kind.many), "experiment")
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
@@ -51,14 +52,20 @@ def parse(overrides: Sequence[str], sweep: bool = False) -> list[Override]:
     return parsed
 
 
+@functools.lru_cache(4096)  # the values of a sweep stand in many of its jobs
 def _read(text: str) -> Override:
     if "=" not in text and not text.startswith("~"):
-        example = f", for example {text}=NAME" if text in _GROUPS else ""
+        example = f", for example {text}=NAME" if text in GROUPS else ""
         raise HarnessError(f"{text!r} is no override: an override is KEY=VALUE{example}")
     try:
-        return OverridesParser.create().parse_override(text)
+        return _parser().parse_override(text)
     except HydraException as error:
         raise HarnessError(f"cannot read {text!r}: {_why(text)}") from error
+
+
+@functools.cache
+def _parser() -> OverridesParser:
+    return OverridesParser.create()
 
 
 def _why(text: str) -> str:
@@ -89,7 +96,7 @@ def _names(key: str, value: Any) -> Iterator[str]:
 
 def _check_choice(override: Override, key: str) -> None:
     """A choice is a name, or a list of names where the kind is a list; Hydra has no words of its own for others."""
-    if key not in _GROUPS or override.is_delete():
+    if key not in GROUPS or override.is_delete():
         return
     text, value = override.input_line or "", override.value()
     if key in KINDS and (override.is_add() or override.is_force_add()):

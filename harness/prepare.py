@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ from harness import catalogue, environment
 from harness.app import Job
 from harness.dataset import SPLITS, size
 from harness.errors import HarnessError
-from harness.identity import identity
+from harness.identity import components, identity, sources
+from harness.index import by_id
 from harness.learner.plan import Plan
 from harness.load_data import Loaded, Loader
 from harness.overrides import folder_name, readable
-from harness.record import FILE, OUTPUTS, Record, read
+from harness.record import OUTPUTS, Record, read
 from harness.rehearse import rehearse
 from harness.resolve import choices, resolve
 from harness.weights import WEIGHTS
@@ -22,63 +23,109 @@ from harness.weights import WEIGHTS
 
 @dataclass
 class Prepared:
-    """A job that has passed every check, with its data in memory and its identity frozen; nothing is written yet."""
+    """A job that has passed every check, with its identity frozen; nothing is written yet.
 
-    job: Job
-    values: dict[str, Any]
-    loaded: Loaded
+    It can be sent to another process, which loads the data itself: `loaded` stays behind.
+    """
+
+    values: dict[str, Any]  # resolved
+    asked: dict[str, Any]  # as composed, where `auto` may stand
+    overrides: list[str]
+    hydra: str  # the text of .hydra/hydra.yaml
     plan: Plan
     device: str
     record: Record
+    loaded: Loaded | None = field(default=None, repr=False)
+
+    @property
+    def data(self) -> Loaded:
+        """The data, once it has been loaded in this process."""
+        assert self.loaded is not None
+        return self.loaded
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"loaded": None}
 
     def finished(self) -> Record | None:
         """The complete record of this identity that holds everything asked for, if there is one."""
         old = read(self.record.folder)
         if self.values["rerun"] or old is None or old.id != self.record.id:
             return None
-        if old.status not in ("completed", "diverged"):
-            return None
-        asked, held = self.values["metric"], old.config.get("metric", {})
-        if any(held.get(name) != node for name, node in asked.items()):
-            return None
-        wants = self.values["save"]
-        if wants != "none" and (old.config.get("save") != wants or not (old.folder / WEIGHTS).exists()):
-            return None if old.status == "completed" else replace(old, cached=True)
-        if wants == "best" and old.config.get("objective") != self.values["objective"]:
-            return None  # the best by another measure
-        # what is optimised is asked anew at each launch, and decides nothing about the training
-        return replace(old, cached=True, config=old.config | {"objective": self.values["objective"]})
+        return sufficient(old, self.values)
 
 
-def prepare(job: Job, loader: Loader | None = None) -> Prepared:
-    """Loads the data, resolves `auto`, checks what only the data can tell, and freezes the identity."""
-    known = catalogue.current()
-    loaded = (loader or Loader()).load(job.values)
-    values = resolve(job.values, loaded.dataset, known)
-    dataset, settings = loaded.dataset, job.settings
-    n = size(dataset.train)
-    if settings.batch_size > n:
-        raise HarnessError(f"batch_size={settings.batch_size} is larger than the {n} training samples")
-    plan = Plan(settings.seed, settings.epochs, settings.batch_size, settings.accumulate, settings.warmup, n)
-    device = environment.device_type(values["trainer"])
-    rehearse(values, dataset, plan)
-    run_id = identity(values, device, loaded.digest, known.trainer)
-    folder = Path(OUTPUTS) / settings.study / folder_name(job.overrides, run_id)
-    folder = _existing(folder, run_id) or folder
-    record = Record(
-        id=run_id,
-        name=readable(job.overrides),
-        study=settings.study,
-        config=values,
-        choices=choices(values),
-        data={"name": values["data"]["_component_"], "digest": loaded.digest}
-        | {split: size(dataset.part(split)) for split in SPLITS}
-        | {"overlap": loaded.overlap},
-        folder=folder,
-    )
-    return Prepared(job, values, loaded, plan, device, record)
+def sufficient(old: Record, values: dict[str, Any]) -> Record | None:
+    """A record of the right identity, if it is complete and holds everything asked for."""
+    if old.status not in ("completed", "diverged"):
+        return None
+    asked, held = values["metric"], old.config.get("metric", {})
+    if any(held.get(name) != node for name, node in asked.items()):
+        return None
+    wants = values["save"]
+    if wants != "none" and (old.config.get("save") != wants or not (old.folder / WEIGHTS).exists()):
+        return None if old.status == "completed" else replace(old, cached=True)
+    if wants == "best" and old.config.get("objective") != values["objective"]:
+        return None  # the best by another measure
+    # what is optimised is asked anew at each launch, and decides nothing about the training
+    return replace(old, cached=True, config=old.config | {"objective": values["objective"]})
 
 
-def _existing(folder: Path, run_id: str) -> Path | None:
-    """The folder that this identity already has in its study, however the overrides were written."""
-    return next((p for p in sorted(folder.parent.glob(f"*-{run_id}")) if (p / FILE).exists()), None)
+class Preparation:
+    """Prepares the jobs of one launch; what they have in common is found out once."""
+
+    def __init__(self, loader: Loader | None = None) -> None:
+        self.loader = loader or Loader()
+        self.known = catalogue.current()
+        self._folders: dict[Path, dict[str, Path]] = {}
+        self._sources: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+
+    def prepare(self, job: Job) -> Prepared:
+        """Loads the data, resolves `auto`, checks what only the data can tell, and freezes the identity."""
+        loaded = self.loader.load(job.values)
+        values = resolve(job.values, loaded.dataset, self.known)
+        dataset, settings = loaded.dataset, job.settings
+        n = size(dataset.train)
+        if settings.batch_size > n:
+            raise HarnessError(f"batch_size={settings.batch_size} is larger than the {n} training samples")
+        plan = Plan(settings.seed, settings.epochs, settings.batch_size, settings.accumulate, settings.warmup, n)
+        device = environment.device_type(values["trainer"])
+        rehearse(values, dataset, plan)
+        run_id = self._identity(values, device, loaded.digest)
+        study = Path(OUTPUTS) / settings.study
+        record = Record(
+            id=run_id,
+            name=readable(job.overrides),
+            study=settings.study,
+            config=values,
+            choices=choices(values),
+            data={"name": values["data"]["_component_"], "digest": loaded.digest}
+            | {split: size(dataset.part(split)) for split in SPLITS}
+            | {"overlap": loaded.overlap},
+            folder=self._existing(study, run_id) or study / folder_name(job.overrides, run_id),
+        )
+        return Prepared(values, job.values, job.overrides, job.hydra, plan, device, record, loaded)
+
+    def identity(self, values: dict[str, Any]) -> str:
+        """The identity of resolved values, as this process sees sources and data."""
+        device = environment.device_type(values["trainer"])
+        return self._identity(values, device, self.loader.load(values).digest)
+
+    def _identity(self, values: dict[str, Any], device: str, digest: str) -> str:
+        return identity(values, device, digest, self.known.trainer, self._sources_of(values))
+
+    def _existing(self, study: Path, run_id: str) -> Path | None:
+        """The folder that this identity already has in its study, however the overrides were written."""
+        if study not in self._folders:
+            self._folders[study] = by_id(study)
+        return self._folders[study].get(run_id)
+
+    def _sources_of(self, values: dict[str, Any]) -> dict[str, str]:
+        used = tuple(components(values))
+        if used not in self._sources:
+            self._sources[used] = sources(used)
+        return self._sources[used]
+
+
+def prepare(job: Job) -> Prepared:
+    """One job by itself."""
+    return Preparation().prepare(job)

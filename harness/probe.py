@@ -19,6 +19,7 @@ class Probe:
 
     noisy: bool  # it draws random numbers: redirecting them costs, and most models draw none
     work: int | None  # multiplications and additions of one sample's forward pass; None where it could not be told
+    activations: int | None = None  # numbers that one sample's forward pass makes
 
 
 def probe(model: nn.Module, inputs: tuple[int, ...]) -> Probe:
@@ -26,10 +27,13 @@ def probe(model: nn.Module, inputs: tuple[int, ...]) -> Probe:
     copied = copy.deepcopy(model).train()
     redirect = Redirect(Noise(keys(torch.tensor(0), 0)))
     done: list[int] = []
+    made: list[int] = []
 
     def count(module: nn.Module, _: Any, output: Any) -> None:
         weights = [p for p in module.parameters(recurse=False) if p.ndim > 1]
         out = next((t for t in (output if isinstance(output, tuple) else (output,)) if isinstance(t, Tensor)), None)
+        if out is not None and not next(module.children(), None):
+            made.append(out.numel())
         if weights and out is not None:
             places = out.numel() // weights[0].shape[0]  # samples, and positions where a layer is shared over them
             done.append(2 * places * sum(w.numel() for w in weights))
@@ -41,4 +45,4 @@ def probe(model: nn.Module, inputs: tuple[int, ...]) -> Probe:
             copied(torch.zeros(2, *inputs))
     except Exception:
         return Probe(noisy=True, work=None)
-    return Probe(redirect.drawn, sum(done) // 2)
+    return Probe(redirect.drawn, sum(done) // 2, sum(made) // 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -158,18 +158,25 @@ SEEDED = {
 
 
 class Redirect(TorchFunctionMode):
-    """Inside, torch's own random functions draw from `noise`. `drawn` tells whether any did."""
+    """Inside, torch's own random functions draw from `noise`. `drawn` tells whether any did.
 
-    def __init__(self, noise: Noise) -> None:
+    `instead` are further functions to stand in for torch's own, {function: stand-in}: those of a stack of members,
+    where torch refuses a draw that is not in the table.
+    """
+
+    def __init__(self, noise: Noise, instead: Mapping[Any, Callable[..., Any]] | None = None) -> None:
         super().__init__()
-        self.noise, self.drawn = noise, False
+        self.noise, self.drawn, self.instead = noise, False, instead
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in OPENED:
             with self:
                 return OPENED[func](*args, **kwargs)
-        if func in SEEDED:
+        if self.instead is not None:
+            if func in self.instead:
+                return self.instead[func](*args, **kwargs)
+        elif func in SEEDED:
             return self._seeded(func, args, kwargs)
         draw = TABLE.get(func)
         if draw is None:

@@ -1,210 +1,195 @@
-"""One run: from a checked job to one complete record, whatever happens on the way."""
+"""From prepared runs to complete records: one run, or a cohort of them, whatever happens on the way."""
 
 from __future__ import annotations
 
 import json
-import logging
-import shutil
 import time
-import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-import pytorch_lightning as pl
-from omegaconf import OmegaConf
-
-from harness import environment
 from harness.app import Job
-from harness.build import Parts, build, component
-from harness.curves import Curves
-from harness.errors import HarnessError
-from harness.learner.fit import Outcome, fit, make_trainer
-from harness.learner.member import Member
-from harness.learner.plan import Plan
+from harness.build import Parts, build
+from harness.errors import HarnessError, one_line
+from harness.folder import log_files
+from harness.learner.fit import Run, fit, make_trainer
+from harness.learner.lift import Unlike
+from harness.learner.memory import out_of_memory
 from harness.load_data import Loader, warn_of_overlap
-from harness.prepare import Prepared, prepare
-from harness.record import FILE, Record, read, write
-from harness.weights import save_weights
+from harness.owner import Claims
+from harness.prepare import Preparation, Prepared
+from harness.record import Record
+from harness.running import Running, Watch, make_member
 
-Watch = Callable[[dict[str, float], int, int], None]
-log = logging.getLogger("harness")
+
+@dataclass(frozen=True)
+class How:
+    """How a cohort is trained, and why so. `sweep` names the launch that it belongs to."""
+
+    path: str = "alone"
+    why: str = "one run at a time"
+    executor: str = "in_process"
+    forced: bool = False  # what cannot be fused is then a failure, and is not trained another way
+    sweep: str = ""
 
 
 def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) -> Record:
-    """Trains a job, unless a complete record of its identity stands in its study.
+    """Trains a job in this process, unless a complete record of its identity stands in its study.
 
     Raises HarnessError for bad input, with nothing written, and KeyboardInterrupt after recording it. What goes
     wrong in training is a failed record, and no exception.
     """
-    started = time.perf_counter()
-    prepared = prepare(job, loader)
+    preparation = Preparation(loader)
+    prepared = preparation.prepare(job)
     done = prepared.finished()
     if done is not None:
         return done
-    record = prepared.record
-    parts = _build(prepared)
-    trainer = make_trainer(prepared.values["trainer"], prepared.plan, _payload(prepared))
-    record.time = {"started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
-    executor = prepared.values["executor"]["_component_"]
-    record.cohort = {"size": 1, "path": "alone", "executor": executor, "why": "one run at a time"}
-    record.environment = environment.describe(prepared.device)
-    _open_folder(prepared)
-    try:
-        with _log_file(record.folder):
-            warn_of_overlap(prepared.loaded, prepared.values)
-            if isinstance(parts, BaseException):
-                raise parts
-            _train(prepared, parts, trainer, watch)
-    except KeyboardInterrupt:
-        record.status = "interrupted"
-        record.error = {"type": "KeyboardInterrupt", "message": "interrupted by the user", "traceback": None}
-        raise
-    except BaseException as error:
-        record.status = "failed"
-        record.error = {
-            "type": type(error).__name__,
-            "message": str(error),
-            "traceback": traceback.format_exc(),
-        }
-    finally:
-        record.time["total_s"] = round(time.perf_counter() - started, 6)
-        record.memory = {"estimate": None, "peak": environment.peak_memory(prepared.device)}
-        other = read(record.folder)  # another process may have completed this run meanwhile: that is kept
-        if record.status in ("completed", "diverged") or other is None or other.status != "completed":
-            write(record)
+    fused = job.settings.path == "fused"
+    how = How("fused", "path=fused", forced=True) if fused else How()
+    make_trainer(prepared.values["trainer"], prepared.plan, "")  # what Lightning refuses is bad input
+    warn_of_overlap(prepared.data, prepared.values)
+    (record,) = train_cohort([prepared], how, preparation.loader, watch)
+    if record is None:
+        raise HarnessError(f"another process trains this run now: {prepared.record.folder}")
     return record
 
 
-def _build(prepared: Prepared) -> Parts | BaseException:
-    """The run's parts. A setting that a component refuses is bad input, and raised; other exceptions are a result."""
-    try:
-        parts = build(prepared.values, prepared.loaded.dataset, prepared.plan.total_steps)
-    except HarnessError:
-        raise
-    except (Exception, SystemExit) as error:
-        return error
-    parameters = list(parts.model.parameters())
-    prepared.record.model = {
-        "parameters": sum(p.numel() for p in parameters),
-        "trainable": sum(p.numel() for p in parameters if p.requires_grad),
-    }
-    return parts
+def train_cohort(
+    members: Sequence[Prepared], how: How, loader: Loader, watch: Watch | None = None
+) -> list[Record | None]:
+    """Trains prepared runs of one study, as one program if `how` says so, and returns their records in order; None
+    for one that a living process trains elsewhere. Raises KeyboardInterrupt after recording it.
+    """
+    found: dict[str, Record | None] = {}
+    with Claims(members[0].record.folder.parent) as claims:
+        ours = set(claims.claim([m.record.id for m in members]))
+        todo = []
+        for member in members:
+            done = member.finished() if member.record.id in ours else None  # another may have completed it meanwhile
+            found[member.record.id] = done
+            if member.record.id in ours and done is None:
+                todo.append(member)
+            elif done is not None:
+                claims.release(done.id)
+        if todo:
+            for member in todo:
+                member.loaded = loader.load(member.values)
+            for running in _Cohort(todo, how, watch, claims).train():
+                found[running.record.id] = running.record
+    return [found[m.record.id] for m in members]
 
 
-def _open_folder(prepared: Prepared) -> None:
-    """The run's folder with its config and a record that says `running`; what an older attempt left is removed."""
-    record, full = prepared.record, prepared.job.config
-    try:
-        (record.folder / ".hydra").mkdir(parents=True, exist_ok=True)
-        write(record)
-    except OSError as error:
-        raise HarnessError(f"cannot write {record.folder}: {error.strerror or error}") from error
-    for path in record.folder.iterdir():
-        if path.name not in (FILE, ".hydra"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    hydra = OmegaConf.masked_copy(full, ["hydra"])
-    plain = OmegaConf.create(prepared.values)
-    for name, content in {
-        "config": OmegaConf.to_yaml(plain),
-        "hydra": OmegaConf.to_yaml(hydra),
-        "overrides": OmegaConf.to_yaml(OmegaConf.create(prepared.job.overrides)),
-    }.items():
-        (record.folder / ".hydra" / f"{name}.yaml").write_text(content)
+class _Cohort:
+    """Some runs that are ours to train."""
 
+    def __init__(self, members: Sequence[Prepared], how: How, watch: Watch | None, claims: Claims) -> None:
+        self.members, self.how, self.watch, self.claims = list(members), how, watch, claims
+        self.started = time.perf_counter()
 
-@contextmanager
-def _log_file(folder: Path) -> Iterator[None]:
-    """log.txt: what the harness and Lightning say while the run lasts."""
-    handler = logging.FileHandler(folder / "log.txt")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    names = ("harness", "pytorch_lightning")
-    loggers = [logging.getLogger(name) for name in names]
-    log.setLevel(logging.INFO)
-    for logger in loggers:
-        logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeHandler(handler)
-        handler.close()
+    def train(self) -> list[Running]:
+        """Trains them all. A cohort that cannot be fused is trained in halves, or one by one."""
+        if self.how.path == "fused":
+            return self._fused(self.members, self.how.why)
+        return [self._alone(member, self.how.why) for member in self.members]
 
+    def _open(self, member: Prepared, size: int, path: str, why: str) -> Running:
+        cohort = {"size": size, "path": path, "executor": self.how.executor, "why": why, "sweep": self.how.sweep}
+        return Running(member, cohort, self.started, self.watch)
 
-def _train(prepared: Prepared, parts: Parts, trainer: pl.Trainer, watch: Watch | None) -> None:
-    record, values = prepared.record, prepared.values
-    run_dir = str(record.folder)
-    loggers = [component("logger", node, run_dir=run_dir, name=record.name) for node in values["logger"].values()]
-    log.info("run %s (%s) of study %s", record.id, record.name, record.study)
-    with Curves(record.folder) as curves:
-        watchers = [curves.add, *(_to_logger(logger) for logger in loggers), *([watch] if watch else [])]
-        member = _member(prepared, parts, watchers)
-        status = "failed"
+    def _alone(self, member: Prepared, why: str) -> Running:
+        running = self._open(member, 1, "alone", why)
+        with self._recorded([running]):
+            run = running.begin(_build(member))
+            trainer = make_trainer(member.values["trainer"], member.plan, _payload(member))
+            running.record.cohort["processes"] = trainer.world_size
+            fit(trainer, [run])
+        return running
+
+    def _fused(self, members: list[Prepared], why: str) -> list[Running]:
+        opened = [self._open(member, len(members), "fused", why) for member in members]
+        trouble: BaseException | None = None
+        with self._recorded(opened, unless_raised=(Exception, SystemExit)) as troubles:
+            runs = [run for running in opened if (run := self._begun(running)) is not None]
+            if runs:
+                if not members[0].data.dataset.in_memory:
+                    raise Unlike("the data is not in memory")
+                trainer = make_trainer(members[0].values["trainer"], members[0].plan, "")
+                if trainer.world_size > 1:
+                    raise Unlike("several processes train one run")
+                fit(trainer, runs, fused=True)
+        trouble = troubles[0] if troubles else None
+        if trouble is None:
+            return opened
+        left = [running for running in opened if not running.ended]
+        return [r for r in opened if r.ended] + self._again(left, trouble)
+
+    def _begun(self, running: Running) -> Run | None:
+        """The run as a member; None, and a failed record, where it cannot be built."""
         try:
-            outcome = fit(trainer, parts, prepared.loaded.dataset, prepared.plan, member)
-            status = "diverged" if member.diverged else "completed"
-            final = {k: v for k, v in member.metrics.items() if k.startswith("test/")}
-            if final:
-                curves.add(final, member.steps, member.epochs - 1)
-                for logger in loggers:
-                    logger.log_metrics(final, step=member.steps)
+            return running.begin(_build(running.prepared))
+        except (Exception, SystemExit) as error:
+            running.fail(error)
+            self.claims.release(running.record.id)
+            return None
+
+    def _again(self, left: list[Running], trouble: BaseException) -> list[Running]:
+        """What a fused cohort could not do: in halves where memory was short, else one by one."""
+        members = [running.prepared for running in left]
+        if out_of_memory(trouble) and len(members) > 1:
+            middle = len(members) // 2
+            why = f"{self.how.why}; halved, for {len(members)} did not fit in memory"
+            return [r for part in (members[:middle], members[middle:]) for r in self._fused(part, why)]
+        if self.how.forced:
+            for running in left:
+                running.fail(trouble)
+            return left
+        return [self._alone(member, f"cannot be fused: {one_line(trouble)}") for member in members]
+
+    @contextmanager
+    def _recorded(
+        self, opened: Sequence[Running], unless_raised: tuple[type[BaseException], ...] = ()
+    ) -> Iterator[list[BaseException]]:
+        """Inside, what is said goes to the runs' logs; an exception ends those that have not ended.
+
+        One of `unless_raised` is kept in what this yields instead, for another way to be tried.
+        """
+        troubles: list[BaseException] = []
+        try:
+            with log_files([running.record.folder for running in opened]):
+                yield troubles
+        except unless_raised as error:
+            troubles.append(error)
+        except KeyboardInterrupt:
+            for running in opened:
+                running.interrupt()
+            raise
+        except BaseException as error:
+            for running in opened:
+                if not running.ended:
+                    running.fail(error)
         finally:
-            for logger in loggers:
-                logger.finalize("success" if status == "completed" else "failed")
-            # what was measured stands in the record also of a run that failed or was interrupted
-            record.metrics = {k: v for k, v in member.metrics.items() if k != "train/lr"}
-            record.best = member.best
-    record.status, record.error = status, member.diverged
-    _times(record, prepared.plan, member, outcome)
-    if values["save"] != "none" and status == "completed":
-        best = member.best_weights if values["save"] == "best" else None
-        save_weights(record.folder, best or outcome.weights[0], prepared.loaded.dataset)
-    log.info("%s: %s", status, json.dumps(record.metrics))
+            for running in opened:
+                if running.ended:
+                    self.claims.release(running.record.id)
 
 
-def _member(prepared: Prepared, parts: Parts, watchers: list[Watch]) -> Member:
-    values = prepared.values
-    return Member(
-        parts.regularizers,
-        {name: bool(make().higher_is_better) for name, make in parts.metrics.items()},
-        keep_best=values["objective"] if values["save"] == "best" else None,
-        watchers=watchers,
-    )
-
-
-def _to_logger(logger: Any) -> Watch:
-    return lambda metrics, step, epoch: logger.log_metrics(metrics, step=step)
-
-
-def _times(record: Record, plan: Plan, member: Member, outcome: Outcome) -> None:
-    seconds = outcome.fit_s
-    seen = member.epochs * plan.n
-    record.time |= {
-        "fit_s": round(seconds, 6),
-        "share_s": round(seconds, 6),
-        "samples_per_s": round(seen / seconds, 1) if seconds else 0.0,
-        "epochs": member.epochs,
-        "steps": member.steps,
-    }
-    record.cohort["processes"] = outcome.world
+def _build(prepared: Prepared) -> Parts:
+    return build(prepared.values, prepared.data.dataset, prepared.plan.total_steps)
 
 
 def _payload(prepared: Prepared) -> str:
     """What another process of this run has to know."""
-    job = prepared.job
-    return json.dumps({"overrides": job.overrides, "values": job.values, "id": prepared.record.id})
+    return json.dumps({"overrides": prepared.overrides, "values": prepared.asked, "id": prepared.record.id})
 
 
 def main_rank(payload: str) -> None:
     """What the other processes of a distributed run do: the same training, and no writing."""
     given = json.loads(payload)
-    prepared = prepare(Job(given["values"], given["overrides"], OmegaConf.create({})))
+    prepared = Preparation().prepare(Job(given["values"], given["overrides"]))
     if prepared.record.id != given["id"]:
         raise RuntimeError(f"this process sees run {prepared.record.id}, its launcher {given['id']}")
-    parts = build(prepared.values, prepared.loaded.dataset, prepared.plan.total_steps)
+    parts = _build(prepared)
     warnings.simplefilter("ignore")
     trainer = make_trainer(prepared.values["trainer"], prepared.plan, payload)
-    fit(trainer, parts, prepared.loaded.dataset, prepared.plan, _member(prepared, parts, []))
+    fit(trainer, [Run(parts, prepared.plan, prepared.data.dataset, make_member(prepared, parts))])

@@ -29,11 +29,18 @@ _NODES: dict[Any, Any] = {float: FloatNode, int: IntegerNode, str: StringNode, b
 
 
 def of_entry(entry: dict[str, Any]) -> list[Parameter]:
-    """The parameters of a catalogue's row, with their hints."""
-    return [
-        Parameter(row["name"], decode(row["type"]), "???" if row["required"] else row["default"])
-        for row in entry["parameters"]
-    ]
+    """The parameters of a catalogue's row, with their hints; decoded once, for a sweep asks for every job."""
+    kept = _decoded.get(id(entry))
+    if kept is None or kept[0] is not entry:
+        parameters = [
+            Parameter(row["name"], decode(row["type"]), "???" if row["required"] else row["default"])
+            for row in entry["parameters"]
+        ]
+        kept = _decoded[id(entry)] = (entry, parameters)
+    return kept[1]
+
+
+_decoded: dict[int, tuple[dict[str, Any], list[Parameter]]] = {}  # by the row itself, which is kept with it
 
 
 def typed(hint: Any, value: Any) -> Any:

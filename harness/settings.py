@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Annotated, Any, Literal
@@ -38,6 +39,11 @@ class Settings:
     objective: Annotated[str | None, "what a sweep optimises; null: the task's metric on validation"] = None
     rerun: Annotated[bool, "train again what is already complete"] = False
     fail_fast: Annotated[bool, "end a sweep at its first failed run"] = False
+    path: Annotated[
+        Literal["auto", "alone", "fused"], "how runs are trained: one by one, many as one program, or what pays"
+    ] = "auto"
+    resume: Annotated[bool, "go on from a run's last checkpoint"] = False
+    checkpoint_every: Annotated[int, Ge(0), "epochs between two checkpoints; 0: none"] = 0
     save: Annotated[Literal["last", "best", "none"], "which weights are kept"] = "last"
     jobs: Annotated[Annotated[int, Gt(0)] | Literal["auto"], "workers of the executor"] = "auto"
     cache_dir: Annotated[str, "where prepared data is kept"] = "~/.cache/harness"
@@ -45,15 +51,19 @@ class Settings:
 
 
 # What does not change a run's result: where it is written, who watches, how it is launched.
-NOT_IDENTITY = ("study", "objective", "rerun", "fail_fast", "save", "jobs", "cache_dir")
+NOT_IDENTITY = (
+    "study", "objective", "rerun", "fail_fast", "path", "resume", "checkpoint_every", "save", "jobs", "cache_dir",
+)  # fmt: skip
 
 
+@functools.cache
 def rows(settings: type = Settings) -> list[Parameter]:
     """The settings' scalar fields, as parameters."""
     hints = typing.get_type_hints(settings, include_extras=True)
     return [Parameter(f.name, hints[f.name], f.default) for f in fields(settings) if f.default is not MISSING]
 
 
+@functools.cache
 def groups(settings: type = Settings) -> dict[str, list[Parameter]]:
     """The settings' nested fields ({"split": ...})."""
     hints = typing.get_type_hints(settings)

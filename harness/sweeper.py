@@ -1,50 +1,84 @@
-"""Many runs: every job is checked before the first is trained."""
+"""Many runs: every job is checked before the first is trained; what is complete is not trained again."""
 
 from __future__ import annotations
 
+import secrets
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
 from harness import catalogue
 from harness.app import Job
-from harness.kinds import AUTO, KINDS
-from harness.load_data import Loader
-from harness.prepare import prepare
+from harness.build import component
+from harness.cohort.choose import Share, chosen
+from harness.cohort.grouping import groups
+from harness.cohort.launch import Done, Launch
+from harness.kinds import AUTO
+from harness.learner.fit import make_trainer
+from harness.load_data import warn_of_overlap
+from harness.prepare import Preparation, Prepared
 from harness.record import Record
 from harness.resolve import default_node
-from harness.runner import train
 from harness.schema import KEY
 from harness.watching import tell
+from harness.workers import count
 
 
 def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
-    """Trains jobs in their order, and returns their records. Nothing is written before all have passed their checks.
+    """Trains jobs, and returns their records in their order. Nothing is written before all have passed their checks.
 
     `first` is the place of the first job in the whole sweep. Jobs of one identity are trained once. With fail_fast
     the sweep ends at the first failed run, and the records are those so far.
     """
-    loader = Loader()
-    for job in jobs:
-        prepare(job, loader)
-    records: list[Record] = []
-    if not jobs:
-        return records
-    with _executor(jobs[0]) as executor:
-        for place, job in enumerate(jobs):
-            record = executor.submit(train, job, None, loader).result()
-            records.append(record)
+    preparation = Preparation()
+    members = [preparation.prepare(job) for job in jobs]
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, member in enumerate(members):
+        places[member.record.id].append(place)
+    found: dict[int, Record] = {}
+
+    def done(member: Prepared, record: Record) -> None:
+        for place in places[member.record.id]:
+            found[place] = record
             tell(first + place, first + len(jobs), record)
-            if record.status == "failed" and job.settings.fail_fast:
-                break
-    return records
+
+    wanted = []
+    for own in places.values():
+        member = members[own[0]]
+        complete = member.finished()
+        if complete is None:
+            wanted.append(member)
+        else:
+            done(member, complete)
+    _train(wanted, done, any(job.settings.fail_fast for job in jobs))
+    return [found[place] for place in sorted(found)]
 
 
-def _executor(job: Job) -> Executor:
-    from harness.build import component
+def _train(wanted: list[Prepared], done: Done, fail_fast: bool) -> None:
+    for trainer in {str(m.values["trainer"]): m for m in wanted}.values():
+        make_trainer(trainer.values["trainer"], trainer.plan, "")  # what Lightning refuses is bad input
+    for member in {m.record.data["digest"]: m for m in wanted}.values():
+        warn_of_overlap(member.data, member.values)
+    sweep = secrets.token_hex(4)
+    shares: dict[str, list[Share]] = defaultdict(list)
+    for group in groups(wanted):
+        workers = count(group[0].values["jobs"])
+        for share in chosen(group, workers, False, sweep):
+            shares[share.how.executor].append(share)
+    for name, own in shares.items():
+        with _executor(name, own[0].members[0]) as executor:
+            launch = Launch(executor, done, fail_fast)
+            launch.run(own)
+            if launch.stopped:
+                return
 
-    node = job.values["executor"]
-    if node[KEY] == AUTO:
-        node = default_node(catalogue.current(), "executor", KINDS["executor"].auto or "")
-    workers = job.settings.jobs
-    found: Executor = component("executor", node, jobs=1 if workers == "auto" else workers)
+
+def _executor(name: str, member: Prepared) -> Executor:
+    """The executor that a group was given: as it was asked for, or with its defaults."""
+    node = member.asked["executor"]
+    if node[KEY] == AUTO or node[KEY] != name:
+        node = default_node(catalogue.current(), "executor", name)
+    if node.get("accelerator") == AUTO and member.device == "cpu":
+        node = node | {"accelerator": "cpu"}  # there may be a GPU that these runs do not use
+    found: Executor = component("executor", node, jobs=count(member.values["jobs"]))
     return found

@@ -8,16 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from harness.build import component, make_model
-from harness.dataset import Dataset
 from harness.errors import HarnessError
 from harness.record import Record, load, write_file
 
 WEIGHTS = "weights.pt"
 
 
-def save_weights(folder: Path, weights: dict[str, Tensor], dataset: Dataset) -> None:
-    """Keeps weights with the shapes that building their model again wants."""
-    content = {"state": weights, "inputs": list(dataset.inputs), "outputs": dataset.width}
+def save_weights(folder: Path, weights: dict[str, Tensor], shape: tuple[tuple[int, ...], int]) -> None:
+    """Keeps weights with the shape of inputs and the width of outputs that building their model again wants."""
+    content = {"state": weights, "inputs": list(shape[0]), "outputs": shape[1]}
     write_file(folder / WEIGHTS, lambda file: torch.save(content, file))
 
 

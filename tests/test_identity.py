@@ -10,7 +10,7 @@ import pytest
 
 from harness import catalogue
 from harness.app import compose
-from harness.identity import identity, sources
+from harness.identity import components, identity, sources
 from harness.prepare import prepare
 
 
@@ -53,7 +53,8 @@ def test_what_changes_the_result_changes_the_identity(override: str, base: str) 
 def test_the_device_and_the_data_count() -> None:
     prepared = prepare(compose([]))
     defaults = catalogue.current().trainer
-    ids = {identity(prepared.values, device, data, defaults) for device in ("cpu", "cuda") for data in ("a", "b")}
+    used = sources(components(prepared.values))
+    ids = {identity(prepared.values, device, data, defaults, used) for device in ("cpu", "cuda") for data in ("a", "b")}
     assert len(ids) == 4
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
-from harness.record import FILE, STATUSES, Record, flat, from_json, read, varying, write, write_file
+from harness.record import FILE, STATUSES, Record, Records, flat, from_json, read, varying, write, write_file
 
 values = st.one_of(st.floats(), st.integers(-(2**53), 2**53).map(float))
 names = st.sampled_from(["train/loss", "val/loss", "val/accuracy", "test/mse"])
@@ -116,6 +116,19 @@ def test_a_study_as_a_table(workdir: Path) -> None:
     assert "epochs" not in table.columns  # what is the same everywhere tells nothing
     assert len(records[:2]) == 2
     assert "4 runs, 4 completed" in repr(records)
+
+
+def test_one_line_holds_the_same() -> None:
+    record = Record("0" * 12, "a", "s", config={"a": [1, {"b": math.inf}], "lr": (0.1, 1)}, metrics={"x": math.nan})
+    assert record.to_json(None).count("\n") == 1
+    assert json.loads(record.to_json(None)) == json.loads(record.to_json())
+
+
+def test_settings_that_only_some_runs_have_are_columns() -> None:
+    configs: list[dict[str, Any]] = [{"a": 1, "same": [1]}, {"a": True, "same": [1], "more": {"b": 0}}]
+    table = Records([Record(str(i), str(i), "s", config=c) for i, c in enumerate(configs)]).to_pandas()
+    assert [table[key].map(str).tolist() for key in ("a", "more.b")] == [["1", "True"], ["nan", "0.0"]]
+    assert "same" not in table.columns
 
 
 def test_no_such_study(workdir: Path) -> None:

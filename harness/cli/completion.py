@@ -87,6 +87,7 @@ _BEHIND: dict[str, tuple[Callable[[], Iterable[str]], tuple[str, ...]]] = {
     "show": (_components, ()),
     "plugins": (lambda: (), ("--json",)),
     "board": (_studies, ()),
+    "rm": (_studies, ("--all", "--yes")),
     "report": (_studies, ("--json", "--metric")),
 }
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from harness.cli.remove import rm
 from harness.errors import HarnessError, nearest_flag
 
 
@@ -119,7 +120,7 @@ def report(words: list[str]) -> int:
         if args.metric not in known:
             raise HarnessError(f"no run has the metric {args.metric!r}.{suggest(args.metric, known)}")
     if args.json:
-        print("[" + ",\n".join(record.to_json().strip() for record in records) + "]")
+        print("[" + ",\n".join(record.to_json(None).strip() for record in records) + "]")
         return 0
     shown = columns(records, args.metric)
     header = ["run", "status", *shown, "fit_s"]
@@ -133,4 +134,5 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "plugins": plugins,
     "board": board,
     "report": report,
+    "rm": rm,
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from harness.build import Parts
 from harness.dataset import Part, Samples, size
 from harness.learner.distributed import sum_
+from harness.learner.gradients import Gradients
 from harness.learner.plan import Plan, rows
 from harness.learner.schedule import Schedule
 from harness.noise import Noise, keys
@@ -21,6 +22,8 @@ from harness.seeds import generator
 
 GATHER_BYTES = 1 << 20  # of inputs, gathered at a time: as much as stays in a processor's cache
 EVALUATION = 1 << 40  # the noise of evaluation never meets that of a step
+GRADIENT_PLACE = 1 << 20  # where a step's gradients draw: never a place of its forward pass
+EVALUATED = 1 << 18  # numbers in the inputs that are evaluated together, at most
 
 
 class Group:
@@ -38,22 +41,7 @@ class Group:
         )
         self.schedule = Schedule(self.optimizer, parts.scheduler, plan.total_steps, plan.warmup_steps)
         self.after = [(r, r.init(dict(params))) for r in having(parts.regularizers, "after_step")]
-        self.sums: list[Tensor | None] | None = None
-
-    def add(self, grads: tuple[Tensor | None, ...]) -> None:
-        """Adds a batch's gradients to those of the step."""
-        if self.sums is None:
-            self.sums = list(grads)
-        else:
-            pairs = zip(self.sums, grads, strict=True)
-            self.sums = [b if a is None else a if b is None else a + b for a, b in pairs]
-
-    def take(self) -> dict[str, Tensor]:
-        """The step's gradients by name; parameters that the loss does not reach are left out."""
-        assert self.sums is not None
-        grads = {n: g for n, g in zip(self.params, self.sums, strict=True) if g is not None}
-        self.sums = None
-        return grads
+        self.gradients = Gradients()
 
     def step(self, grads: dict[str, Tensor]) -> None:
         """One optimizer step with these gradients."""
@@ -151,7 +139,7 @@ class Alone:
         if whole and self.world > 1:
             x, y = (t[mine.start : mine.start + mine.count] for t in (x, y))
             noise.rows = mine
-        with Redirect(noise) if self.parts.probe.noisy else nullcontext():
+        with self._redirected(noise):
             losses = self.parts.task.losses(self._call, (x, y), noise)
         share = self.plan.share(batch) * mine.count / mine.total
         for group in self.groups:
@@ -167,18 +155,21 @@ class Alone:
             loss = loss + regularizer.penalty(dict(group.params))
         if share != 1.0:
             loss = loss * share
-        group.add(torch.autograd.grad(loss, group.leaves, allow_unused=True, retain_graph=not last))
+        group.gradients.add(torch.autograd.grad(loss, group.leaves, allow_unused=True, retain_graph=not last))
 
     def _step(self, number: int) -> None:
         for group in self.groups:
-            grads = group.take()
+            grads = group.gradients.take(list(group.params))
             if self.world > 1:
                 sum_(list(grads.values()))
             for regularizer in self.gradients:
                 noise = Noise(self._key(number))
-                noise.place = 1 << 20  # never a place of the forward pass
+                noise.place = GRADIENT_PLACE
                 grads = regularizer.gradient(grads, dict(group.params), noise)
             group.step(grads)
+
+    def _redirected(self, noise: Noise) -> AbstractContextManager[Any]:
+        return Redirect(noise) if self.parts.probe.noisy else nullcontext()
 
     def _key(self, number: int) -> Callable[[], Tensor]:
         return lambda: keys(torch.tensor(self.plan.seed, device=self.device), number)
@@ -198,7 +189,7 @@ class Alone:
         self._train_mode(False)
         part, metrics = self.data[split], self.metrics[split]
         total = torch.zeros((), device=self.device, dtype=torch.float64)
-        step = max(self.plan.batch_size, 512)
+        step = evaluated_together(self.plan, part.x if isinstance(part, Samples) else None)
         with torch.no_grad(), self._averaged():
             for first in range(0, size(part), step):
                 count = min(step, size(part) - first)
@@ -207,7 +198,8 @@ class Alone:
                     continue
                 x, y = self._slice(part, first + mine.start, mine.count)
                 noise = Noise(self._key(EVALUATION + first), mine if self.world > 1 else None)
-                losses, found = self.parts.task.evaluate(self._call, (x, y), noise)
+                with self._redirected(noise):
+                    losses, found = self.parts.task.evaluate(self._call, (x, y), noise)
                 total += sum(losses.values()) * mine.count
                 for metric in metrics.values():
                     metric.update(*found)
@@ -246,17 +238,25 @@ class Alone:
             for name, p in self.model.named_parameters():
                 p.copy_(kept[name])
 
-    def weights(self) -> dict[str, Tensor]:
+    def weights(self, row: int = 0) -> dict[str, Tensor]:
         """A copy of the weights that evaluation uses."""
         self._train_mode(False)
         with torch.no_grad(), self._averaged():
             return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
-    def load(self, weights: dict[str, Tensor]) -> None:
+    def load(self, row: int, weights: dict[str, Tensor]) -> None:
         """Puts weights in place."""
         self.model.load_state_dict(weights)
 
-    @property
-    def lr(self) -> float:
+    def lr(self, row: int = 0) -> float:
         """The learning rate of the next step."""
         return self.groups[0].schedule.lr
+
+    def keep(self, members: Sequence[int]) -> None:
+        """The one member has left: nothing goes on."""
+
+
+def evaluated_together(plan: Plan, sample: Tensor | None) -> int:
+    """How many samples are evaluated at a time: a function of the data alone, so that sums are always the same."""
+    numbers = 1 if sample is None else sample.shape[1:].numel()
+    return max(plan.batch_size, min(512, EVALUATED // max(1, numbers)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torch import nn
 
 from harness.build import Parts
 from harness.dataset import SPLITS, Dataset, Part, Samples
@@ -20,19 +21,21 @@ from harness.errors import HarnessError
 from harness.learner.alone import Alone
 from harness.learner.batches import Transformed, loader
 from harness.learner.distributed import Ranks, child_command, rank_environment, synchronise
+from harness.learner.fused import Fused
 from harness.learner.member import Member
-from harness.learner.module import Learner
+from harness.learner.module import Learner, Path
 from harness.learner.plan import Plan
 from harness.learner.threads import threads, using
 
 
 @dataclass
-class Outcome:
-    """What a fit leaves: its wall time, and the weights of each member as evaluated."""
+class Run:
+    """One member of a cohort: what it is made of, how many steps it makes, its data, and what it leaves."""
 
-    fit_s: float
-    weights: list[dict[str, torch.Tensor]]
-    world: int
+    parts: Parts
+    plan: Plan
+    dataset: Dataset
+    member: Member
 
 
 class Catch(pl.Callback):
@@ -44,26 +47,32 @@ class Catch(pl.Callback):
         self.error = exception
 
 
-def fit(trainer: pl.Trainer, parts: Parts, dataset: Dataset, plan: Plan, member: Member) -> Outcome:
-    """Trains one member. Raises KeyboardInterrupt when interrupted, and whatever goes wrong in training."""
+def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False) -> None:
+    """Trains the members of a cohort: one alone, or any number fused. Raises KeyboardInterrupt when interrupted,
+    Unlike or torch's own error for a cohort that cannot be fused, and whatever goes wrong in training.
+    """
     catch = next(c for c in trainer.callbacks if isinstance(c, Catch))  # type: ignore[attr-defined]
     rank, world = trainer.global_rank, trainer.world_size
-    data: dict[str, Part] = {
-        split: part if isinstance(part := dataset.part(split), Samples) else Transformed(part, dataset.transforms)
-        for split in SPLITS
-    }
+    first = cohort[0]
 
-    def make(trainer: pl.Trainer) -> Alone:
-        return Alone(parts, plan, data, trainer.strategy.root_device, (trainer.global_rank, world))
+    def make(trainer: pl.Trainer) -> Path:
+        device = trainer.strategy.root_device
+        if not fused:
+            return Alone(first.parts, first.plan, _placed(first.dataset), device, (trainer.global_rank, world))
+        parts = [run.parts for run in cohort]
+        for part in parts:
+            trainer.precision_plugin.convert_module(part.model)
+        return Fused(parts, [run.plan for run in cohort], [run.dataset for run in cohort], device)
 
+    model: nn.Module = nn.Module() if fused else first.parts.model
     if world > 1:
-        parts.model = synchronise(parts.model)
-    learner = Learner(parts.model, [member], plan, make)
-    count = threads(parts.probe.work, plan.batch_size // world, torch.get_num_threads())
+        first.parts.model = model = synchronise(model)
+    learner = Learner(model, [run.member for run in cohort], first.plan, make)
+    count = 1 if fused else threads(first.parts.probe.work, first.plan.batch_size // world, torch.get_num_threads())
     with quiet(), rank_environment(), signals(), using(count), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(plan.seed)  # for draws that no one redirects
+        torch.manual_seed(first.plan.seed)  # for draws that no one redirects
         try:
-            trainer.fit(learner, loader(dataset, plan, rank, world))
+            trainer.fit(learner, loader(first.dataset, first.plan, rank, world))
         except SystemExit:
             # Lightning ends the process at Ctrl-C and SIGTERM; an exit of a component's own is a failure
             if isinstance(catch.error, (KeyboardInterrupt, SIGTERMException)):
@@ -71,8 +80,14 @@ def fit(trainer: pl.Trainer, parts: Parts, dataset: Dataset, plan: Plan, member:
             raise
         if not learner.started:
             raise RuntimeError("the run was ended before its first step (trainer.max_time?)")
-        weights = {n: t.cpu() for n, t in learner.path.weights().items()}
-    return Outcome(learner.fit_s, [weights], world)
+
+
+def _placed(dataset: Dataset) -> dict[str, Part]:
+    """The splits, those that are not in memory with their transforms."""
+    return {
+        split: part if isinstance(part := dataset.part(split), Samples) else Transformed(part, dataset.transforms)
+        for split in SPLITS
+    }
 
 
 def make_trainer(given: dict[str, Any], plan: Plan, payload: str) -> pl.Trainer:

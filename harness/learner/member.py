@@ -30,7 +30,12 @@ class Member:
     epochs: int = 0
     steps: int = 0
     stopped: bool = False
+    failed: BaseException | None = None  # what went wrong for this member alone
     last_finite_loss: float | None = None
+    fit_s: float = 0.0  # training, without the start of processes and without the test
+    share_s: float = 0.0  # of that, this member's share
+    weights: dict[str, Tensor] | None = None  # as evaluated at the end, on the CPU
+    ended: Callable[[], None] = lambda: None  # called when it leaves its cohort
 
     def __post_init__(self) -> None:
         for regularizer in self.regularizers:
@@ -61,7 +66,16 @@ class Member:
         return True
 
     def end_epoch(self, metrics: dict[str, float], step: int, weights: Callable[[], dict[str, Tensor]]) -> None:
-        """Notes an epoch's metrics, keeps the best weights if asked, and decides whether to stop."""
+        """Notes an epoch's metrics, keeps the best weights if asked, and decides whether to stop.
+
+        What a watcher or a regularizer raises is this member's failure, and not that of those beside it.
+        """
+        try:
+            self._end_epoch(metrics, step, weights)
+        except (Exception, SystemExit) as error:
+            self.failed = error
+
+    def _end_epoch(self, metrics: dict[str, float], step: int, weights: Callable[[], dict[str, Tensor]]) -> None:
         epoch = self.epochs
         self.epochs, self.steps = epoch + 1, step
         self.history.append(metrics)
@@ -74,6 +88,11 @@ class Member:
         for watch in self.watchers:
             watch(metrics, step, epoch)
         self.stopped = any(r.should_stop(self.history) for r in self.stoppers)
+
+    def end(self, weights: dict[str, Tensor] | None) -> None:
+        """The member leaves its cohort, with the weights to keep if it has any."""
+        self.weights = None if weights is None else {name: t.cpu() for name, t in weights.items()}
+        self.ended()
 
     def better(self, name: str, value: float) -> bool:
         """Whether a value is the best so far of its metric."""

@@ -2,43 +2,62 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from harness.learner.alone import Alone
 from harness.learner.batches import Chunk
 from harness.learner.member import Member
 from harness.learner.plan import Plan
+
+
+class Path(Protocol):
+    """How a cohort is trained. Its members are counted from 0, in the order in which they lie."""
+
+    def start_epoch(self, epoch: int) -> None: ...
+    def train(self, batches: range) -> Tensor: ...
+    def evaluate(self, split: str) -> list[dict[str, float]]: ...
+    def weights(self, row: int) -> dict[str, Tensor]: ...
+    def load(self, row: int, weights: dict[str, Tensor]) -> None: ...
+    def lr(self, row: int) -> float: ...
+    def keep(self, members: list[int]) -> None: ...
 
 
 class Learner(pl.LightningModule):
     """Trains K >= 1 members. `make` builds their path when the weights are on their device.
 
     One `training_step` is a chunk of steps where the data is in memory: Lightning's hooks cost as much as a step
-    of a small network, so they are paid once a chunk.
+    of a small network, so they are paid once a chunk. Members that diverge, stop or fail leave, and the others go on.
     """
 
-    def __init__(self, model: nn.Module, members: list[Member], plan: Plan, make: Callable[[pl.Trainer], Alone]):
+    def __init__(self, model: nn.Module, members: list[Member], plan: Plan, make: Callable[[pl.Trainer], Path]) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.model, self.members, self.plan, self.make = model, members, plan, make
-        self.path: Alone
+        self.model, self.members, self.plan, self.make = model, list(members), plan, make
+        self.path: Path
         self._losses: list[Tensor] = []
         self.started = False
-        self.fit_s = 0.0  # without the start of processes, and without the test
 
     def configure_optimizers(self) -> None:
         """The path makes its own."""
 
     def on_train_start(self) -> None:
-        self._start = time.perf_counter()
         self.path = self.make(self.trainer)
+        self._clock = time.perf_counter()
         self.started = True
+
+    def _share(self) -> None:
+        """Gives each member its share of the time since the last look, and the whole of it as the cohort's."""
+        now = time.perf_counter()
+        for member in self.members:
+            member.fit_s += now - self._clock
+            member.share_s += (now - self._clock) / len(self.members)
+        self._clock = now
 
     def on_train_epoch_start(self) -> None:
         self.path.start_epoch(self.current_epoch)
@@ -50,32 +69,33 @@ class Learner(pl.LightningModule):
             losses = self.path.train(range(first, last))
         else:
             first, last = batch_index, batch_index + 1
-            losses = self.path.train_on(batch_index, *batch)
+            losses = self.path.train_on(batch_index, *batch)  # type: ignore[attr-defined]  # of one member alone
         self._losses.append(losses)
 
         def step_of(index: int) -> int:
             return self.current_epoch * self.plan.steps + (first + index) // self.plan.accumulate
 
-        alive = [member.see(column, step_of) for member, column in zip(self.members, losses.T.tolist(), strict=True)]
-        if not all(alive):
-            self.trainer.should_stop = True
-        elif last == self.plan.batches:
+        for member, column in zip(self.members, losses.T.tolist(), strict=True):
+            member.see(column, step_of)
+        self._leave([row for row, member in enumerate(self.members) if member.diverged])
+        if self.members and last == self.plan.batches:
             self._end_epoch()
 
     def _end_epoch(self) -> None:
         losses = torch.cat(self._losses)  # [batches, K]
+        self._losses = []
         sizes = torch.tensor([self.plan.size(b) for b in range(self.plan.batches)], device=losses.device)
         means = (losses.double() * sizes[:, None]).sum(0) / self.plan.n
         found: list[dict[str, float]] = [{} for _ in self.members]
         every = self.trainer.check_val_every_n_epoch or 1
         if (self.current_epoch + 1) % every == 0 or self.current_epoch + 1 == self.plan.epochs:
             found = self.evaluate("val")
-        for member, mean, values in zip(self.members, means.tolist(), found, strict=True):
-            metrics = {"train/loss": mean, "train/lr": self.path.lr, **values}
-            member.end_epoch(metrics, (self.current_epoch + 1) * self.plan.steps, self.path.weights)
-        self._losses = []
-        if all(member.stopped for member in self.members):
-            self.trainer.should_stop = True
+        for row, (member, mean, values) in enumerate(zip(self.members, means.tolist(), found, strict=True)):
+            metrics = {"train/loss": mean, "train/lr": self.path.lr(row), **values}
+            step = (self.current_epoch + 1) * self.plan.steps
+            member.end_epoch(metrics, step, functools.partial(self.path.weights, row))
+        self._share()
+        self._leave([row for row, member in enumerate(self.members) if member.stopped or member.failed])
 
     def evaluate(self, split: str) -> list[dict[str, float]]:
         """Every member's metrics on a split, in the run's precision."""
@@ -83,22 +103,51 @@ class Learner(pl.LightningModule):
             return self.path.evaluate(split)
 
     def on_train_end(self) -> None:
-        """The final values: of the last weights, or of the best where a regularizer keeps them."""
-        if not self.started:
+        """The final values of those that are left."""
+        if self.started and self.members:
+            self._leave(range(len(self.members)))
+
+    def _leave(self, rows: Iterable[int]) -> None:
+        """Some members are done: their final values are measured, and the others go on without them."""
+        rows = list(rows)
+        if not rows:
             return
-        self.fit_s = time.perf_counter() - self._start
-        for index, member in enumerate(self.members):
-            if member.diverged:
-                continue
-            if self._losses:  # stopped inside an epoch: what was measured is of other weights
-                done = len(torch.cat(self._losses)) // self.plan.accumulate
-                member.steps = member.epochs * self.plan.steps + done
-            if self._losses or not any(name.startswith("val/") for name in member.metrics):
-                member.metrics |= self.evaluate("val")[index]
+        self._share()
+        self._final([row for row in rows if not self.members[row].diverged and not self.members[row].failed])
+        for row in rows:
+            member = self.members[row]
+            member.end(None if member.diverged or member.failed else self.path.weights(row))
+        kept = [row for row in range(len(self.members)) if row not in rows]
+        self.members = [self.members[row] for row in kept]
+        self._losses = [losses[:, kept] for losses in self._losses]
+        if kept:
+            self.path.keep(kept)
+        else:
+            self.trainer.should_stop = True
+        self._clock = time.perf_counter()
+
+    def _final(self, rows: list[int]) -> None:
+        """The final metrics: of the last weights, or of the best where a regularizer keeps them."""
+        if not rows:
+            return
+        inside = bool(self._losses)  # stopped inside an epoch: what was measured is of other weights
+        stale = []
+        for row in rows:
+            member = self.members[row]
+            if inside:
+                member.steps = member.epochs * self.plan.steps + len(torch.cat(self._losses)) // self.plan.accumulate
             if member.restore and member.best_weights is not None:
-                self.path.load(member.best_weights)
-                member.metrics |= self.evaluate("val")[index]
-            member.metrics |= self.evaluate("test")[index]
+                self.path.load(row, member.best_weights)
+                stale.append(row)
+            elif inside or not any(name.startswith("val/") for name in member.metrics):
+                stale.append(row)
+        if stale:
+            found = self.evaluate("val")
+            for row in stale:
+                self.members[row].metrics |= found[row]
+        found = self.evaluate("test")
+        for row in rows:
+            self.members[row].metrics |= found[row]
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch  # the path moves what is not yet there

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
 from harness.record import Record
+
+FITTED = 300  # more rows are not looked at one by one, and fitting them takes seconds
 
 
 def columns(records: Sequence[Record], metric: str | None = None) -> list[str]:
@@ -28,17 +31,38 @@ def rows(records: Sequence[Record], shown: Sequence[str]) -> Iterable[list[str]]
 
 
 def render(header: Sequence[str], body: Iterable[Sequence[str]], numeric: Sequence[str] = ()) -> None:
-    """Prints a table: fitted to a terminal, whole lines elsewhere."""
-    console = Console()
+    """Prints a table: fitted to a terminal, whole lines elsewhere and where there are many."""
     rows = [list(row) for row in body]
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+    console = Console()
+    if console.is_terminal and len(rows) <= FITTED:
+        console.print(_fitted(header, rows, numeric), highlight=False)
+    else:
+        print("\n".join(aligned(header, rows, numeric)))
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[str] = ()) -> list[str]:
+    """Whole lines, their columns two spaces apart.
+
+    >>> aligned(["run", "loss"], [["a", "0.5"], ["longer", "12.5"]], numeric=["loss"])
+    ['run     loss', 'a        0.5', 'longer  12.5']
+    """
+    columns = []
+    for name, *cells in zip(header, *rows, strict=True):
+        column = [name, *cells]
+        sizes = [cell_len(cell) for cell in column]
+        widest = max(sizes)
+        gaps = [" " * (widest - size) for size in sizes]
+        right = name in numeric
+        columns.append([gap + cell if right else cell + gap for cell, gap in zip(column, gaps, strict=True)])
+    return ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
+
+
+def _fitted(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     longest = max(range(len(header)), key=lambda c: max((len(row[c]) for row in rows), default=0))
     for index, name in enumerate(header):
-        folds = console.is_terminal and index == longest  # numbers and short words are never broken
+        folds = index == longest  # numbers and short words are never broken
         table.add_column(name, justify="right" if name in numeric else "left", overflow="fold", no_wrap=not folds)
     for row in rows:
-        table.add_row(*[str(cell).replace("[", r"\[") for cell in row])
-    if not console.is_terminal:
-        widths = [max([len(str(c)) for c in column]) for column in zip(header, *rows, strict=True)]
-        console.width = sum(widths) + 3 * len(widths) + 8
-    console.print(table, highlight=False)
+        table.add_row(*[cell.replace("[", r"\[") for cell in row])
+    return table

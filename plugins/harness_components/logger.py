@@ -2,22 +2,87 @@
 
 from __future__ import annotations
 
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+import os
+import socket
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 import harness
 
+EVERY_S = 1.0  # TensorBoard sees a run's scalars at most this much later
 
-class _Events(TensorBoardLogger):
-    """Without the file of hyper-parameters: the record holds the config."""
+
+class Events(Logger):
+    """Scalars in a TensorBoard event file. Torch's writer keeps a file and a thread for each run, and a cohort is
+    hundreds of runs: this one holds events back for a second, and opens its file to append them.
+    """
+
+    def __init__(self, run_dir: str, name: str) -> None:
+        super().__init__()
+        self._dir, self._name = Path(run_dir), name
+        stamp = f"{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        self.path = self._dir / f"events.out.tfevents.{stamp}"
+        self._held = [Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString()]
+        self._written = 0.0
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """Torch's own writer on the same folder, for what is no scalar; made when it is first asked for."""
+        if not hasattr(self, "_writer"):
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self._dir))
+        return self._writer
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the record holds the config."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """One event with a scalar for each metric."""
+        values = [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in metrics.items()]
+        event = Event(wall_time=time.time(), step=step or 0, summary=Summary(value=values))
+        self._held.append(event.SerializeToString())
+        if time.monotonic() - self._written > EVERY_S:
+            self.save()
 
     def save(self) -> None:
-        self.experiment.flush()
+        """Hands all events over to the file system."""
+        if self._held:
+            with open(self.path, "ab") as file:
+                writer = RecordWriter(file)
+                for event in self._held:
+                    writer.write(event)
+            self._held = []
+        self._written = time.monotonic()
+
+    def finalize(self, status: str) -> None:
+        """The run has ended."""
+        self.save()
+        if hasattr(self, "_writer"):
+            self._writer.close()
 
 
 @harness.logger
-def tensorboard(run_dir: str, name: str) -> TensorBoardLogger:
+def tensorboard(run_dir: str, name: str) -> Logger:
     """Scalars in a TensorBoard event file in the run's folder."""
-    return _Events(run_dir, name="", version="")
+    return Events(run_dir, name)
 
 
 @harness.logger

@@ -181,7 +181,8 @@ def check_dataset(made, asked):
 
 
 def check_executor(made, asked):
-    assert made.submit(max, 1, 2).result() == 2
+    with made:
+        assert made.submit(max, 1, 2).result() == 2
 
 
 def check_initializer(made, asked):
@@ -261,7 +262,8 @@ CHECKS = {
 
 
 @buildable
-def test_it_builds_with_its_defaults_and_gives_what_its_kind_says(row, tmp_path):
+def test_it_builds_with_its_defaults_and_gives_what_its_kind_says(row, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     asked = offers(row["kind"], row, tmp_path)
     CHECKS[row["kind"]](component(row["kind"], node(row), **asked), asked)
 

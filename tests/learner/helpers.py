@@ -13,7 +13,7 @@ from harness import catalogue
 from harness.app import compose
 from harness.build import Parts, build
 from harness.dataset import SPLITS, Dataset, Samples
-from harness.learner.fit import Outcome, fit, make_trainer
+from harness.learner.fit import Run, fit, make_trainer
 from harness.learner.member import Member
 from harness.learner.plan import Plan
 from harness.load_data import load
@@ -41,20 +41,38 @@ def on_disk(dataset: Dataset, workers: int = 0) -> Dataset:
     return replace(dataset, **parts, digest="0" * 16, outputs=dataset.width, workers=workers)
 
 
+Change = Callable[[Parts], None]
+
+
+def cohort(
+    lines: list[list[str]],
+    data: Callable[[Dataset], Dataset] = lambda dataset: dataset,
+    change: Change = lambda parts: None,
+    fused: bool = True,
+) -> list[Run]:
+    """Trains several runs as one cohort, without folders; all see the data of the first."""
+    runs: list[Run] = []
+    dataset: Dataset | None = None
+    for overrides in lines:
+        job = compose(["trainer=cpu", *overrides] if "trainer=cpu" not in overrides else overrides)
+        dataset = dataset or data(load(job.values).dataset)
+        values = resolve(job.values, dataset, catalogue.current())
+        s = job.settings
+        n = len(dataset.train)  # type: ignore[arg-type]
+        plan = Plan(s.seed, s.epochs, s.batch_size, s.accumulate, s.warmup, n)
+        parts = build(values, dataset, plan.total_steps)
+        change(parts)
+        better = {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}
+        runs.append(Run(parts, plan, dataset, Member(parts.regularizers, better)))
+    fit(make_trainer(runs[0].parts.values["trainer"], runs[0].plan, ""), runs, fused)
+    return runs
+
+
 def train(
     overrides: list[str],
     data: Callable[[Dataset], Dataset] = lambda dataset: dataset,
-    change: Callable[[Parts], None] = lambda parts: None,
-) -> tuple[Member, Outcome, Parts]:
-    """Trains as a run does, without a folder; `data` and `change` may put other parts in."""
-    job = compose(["trainer=cpu", *overrides] if "trainer=cpu" not in overrides else overrides)
-    dataset = data(load(job.values).dataset)
-    values = resolve(job.values, dataset, catalogue.current())
-    s = job.settings
-    n = len(dataset.train)  # type: ignore[arg-type]
-    plan = Plan(s.seed, s.epochs, s.batch_size, s.accumulate, s.warmup, n)
-    parts = build(values, dataset, plan.total_steps)
-    change(parts)
-    member = Member(parts.regularizers, {name: bool(make().higher_is_better) for name, make in parts.metrics.items()})
-    trainer = make_trainer(values["trainer"], plan, "")
-    return member, fit(trainer, parts, dataset, plan, member), parts
+    change: Change = lambda parts: None,
+) -> tuple[Member, dict[str, torch.Tensor], Parts]:
+    """Trains one run alone: what it leaves, its weights, its parts."""
+    (run,) = cohort([overrides], data, change, fused=False)
+    return run.member, run.member.weights or {}, run.parts

@@ -114,9 +114,9 @@ def test_a_loss_that_is_not_finite_ends_the_run() -> None:
 
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16-mixed", torch.float32), ("64-true", torch.float64)])
 def test_precision(precision: str, dtype: torch.dtype) -> None:
-    member, outcome, _ = train(["epochs=3", f"trainer.precision={precision}", "normalization=layer_norm"])
+    member, weights, _ = train(["epochs=3", f"trainer.precision={precision}", "normalization=layer_norm"])
     assert member.metrics["val/accuracy"] > 0.8
-    assert {t.dtype for t in outcome.weights[0].values()} == {dtype}
+    assert {t.dtype for t in weights.values()} == {dtype}
 
 
 def test_a_parameter_that_the_loss_does_not_reach_is_left_alone() -> None:
@@ -174,9 +174,9 @@ def test_a_run_ended_inside_an_epoch_measures_everything_of_the_same_weights(mon
         self.trainer.should_stop = self.current_epoch == 1
 
     monkeypatch.setattr(Learner, "training_step", step)
-    member, outcome, parts = train(["epochs=5", "batch_size=1"])
+    member, weights, parts = train(["epochs=5", "batch_size=1"])
     assert (member.epochs, member.steps) == (1, 1149 + CHUNK)
-    parts.model.load_state_dict(outcome.weights[0])
+    parts.model.load_state_dict(weights)
     data = load(compose([]).values).dataset
     assert isinstance(data.val, Samples)
     with torch.no_grad():

@@ -11,7 +11,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 class HarnessSweeper(Sweeper):
@@ -44,17 +44,18 @@ class HarnessLauncher(Launcher):
         self.hydra_context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from harness.app import job_from_hydra
+        from harness.compositions import Compositions
 
         assert self.hydra_context is not None
         loader = self.hydra_context.config_loader
-        jobs = [job_from_hydra(loader.load_sweep_config(self.config, list(o)), list(o)) for o in job_overrides]
+        compositions = Compositions(lambda overrides: loader.load_sweep_config(self.config, overrides))
+        jobs = [compositions.job(list(overrides)) for overrides in job_overrides]
         from harness.sweeper import train_all  # imports torch, which a job with a mistake in it does without
 
         returns = []
         records = train_all(jobs, initial_job_idx)
         for job, record in zip(jobs, records, strict=False):  # fail_fast may have ended it early
-            done = JobReturn(overrides=job.overrides, cfg=job.config, status=JobStatus.COMPLETED)
+            done = JobReturn(overrides=job.overrides, cfg=OmegaConf.create(job.values), status=JobStatus.COMPLETED)
             done.return_value = record.objective
             returns.append(done)
         return returns

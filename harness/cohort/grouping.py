@@ -1,0 +1,68 @@
+"""Which runs can be one stack: those whose computation has the same shape."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from harness.component import parameters
+from harness.dataset import SPLITS, Samples
+from harness.prepare import Prepared
+from harness.registry import REGISTRY
+from harness.schema import KEY
+from harness.settings import NOT_IDENTITY
+
+# What members may differ in: their weights, their optimizers, and who watches each of them.
+FREE = ("seed", "optimizer", "scheduler", "initializer", "logger", "executor")
+SHARED_BYTES = 1 << 26  # data sets larger than this are stacked only where they are the same
+
+
+def groups(members: Sequence[Prepared]) -> list[list[Prepared]]:
+    """The members in groups of one shape, each in an order in which equal optimizers are neighbours."""
+    found: dict[str, list[Prepared]] = {}
+    for member in members:
+        found.setdefault(shape(member), []).append(member)
+    return [sorted(group, key=_settings) for group in found.values()]
+
+
+def _settings(member: Prepared) -> str:
+    return json.dumps([member.values["optimizer"], member.values["scheduler"]], default=str)
+
+
+def shape(member: Prepared) -> str:
+    """What members of one stack have in common."""
+    values = member.values
+    held = {k: v for k, v in values.items() if k not in (*FREE, *NOT_IDENTITY, "split")}
+    held["regularizer"] = {name: _fixed("regularizer", node) for name, node in values["regularizer"].items()}
+    # where a run is written and by which way it is to be trained are not shared either
+    launch = [values["study"], values["path"], values["save"], values["resume"], values["checkpoint_every"]]
+    return json.dumps([held, launch, _data(member), member.device], sort_keys=True, default=str)
+
+
+def _fixed(kind: str, node: dict[str, Any]) -> dict[str, Any]:
+    """A node without its float settings: those become one value a member."""
+    floats = {p.name for p in parameters(REGISTRY.get(kind, node[KEY])) if isinstance(p.default, float)}
+    return {name: value for name, value in node.items() if name not in floats}
+
+
+def _data(member: Prepared) -> list[Any]:
+    dataset = member.data.dataset
+    described: list[Any] = [list(dataset.inputs), dataset.width, dataset.target, list(dataset.classes)]
+    parts = [dataset.part(split) for split in SPLITS]
+    small = sum(p.x.nbytes for p in parts if isinstance(p, Samples)) <= SHARED_BYTES
+    return [*described, [member.record.data[split] for split in SPLITS], "" if small else member.data.digest]
+
+
+def unfusable(member: Prepared) -> str:
+    """Why a run cannot be part of a stack, as far as its config tells; empty if nothing stands against it."""
+    values = member.values
+    if values["path"] == "alone":
+        return "path=alone"
+    if not member.data.dataset.in_memory:
+        return "the data is not in memory"
+    if values["trainer"].get("devices") not in (None, "auto", 1, "1") or values["trainer"].get("num_nodes", 1) != 1:
+        return "several devices train one run"
+    if member.device not in ("cpu", "cuda"):
+        return f"stacks are not tried on {member.device}"
+    return ""

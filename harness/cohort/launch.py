@@ -1,0 +1,144 @@
+"""Sees the shares of a sweep through, over workers that may die and beside other launchers, until all have records."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from dataclasses import dataclass, replace
+
+from harness.cohort.choose import Share
+from harness.cohort.worker import train_share
+from harness.errors import HarnessError, one_line
+from harness.owner import alive
+from harness.prepare import Prepared
+from harness.record import Record, read
+from harness.running import write_failure
+from harness.workers import died
+
+ATTEMPTS = 2  # of a run whose worker dies
+POLL_S = 0.5  # between two looks at runs that another process trains
+
+Done = Callable[[Prepared, Record], None]
+
+
+@dataclass
+class _Task:
+    share: Share
+    attempts: int = 0
+
+
+class Launch:
+    """Hands shares to an executor, and calls `done` with each run's record. With `fail_fast`, ends at a failed one."""
+
+    def __init__(self, executor: Executor, done: Done, fail_fast: bool = False) -> None:
+        self.executor, self.done, self.fail_fast = executor, done, fail_fast
+        self.running: dict[Future[list[Record | None]], _Task] = {}
+        self.elsewhere: dict[str, tuple[Prepared, Share]] = {}
+        self.stopped = False
+
+    def run(self, shares: Sequence[Share]) -> None:
+        """Raises KeyboardInterrupt after every run that was begun has been recorded, and HarnessError where nothing
+        can be written.
+        """
+        queue = deque(_Task(share) for share in shares)
+        try:
+            while (queue or self.running or self.elsewhere) and not self.stopped:
+                while queue and not self.stopped:
+                    self._submit(queue.popleft())
+                    queue.extend(self._collect(timeout=0))
+                queue.extend(self._collect(timeout=POLL_S))
+                if not queue and not self.running:
+                    queue.extend(self._look_elsewhere())
+        except BaseException as error:
+            self._abandon(error)
+            raise
+        for future in self.running:
+            future.cancel()
+
+    def _submit(self, task: _Task) -> None:
+        future = self.executor.submit(train_share, task.share.members, task.share.how, os.getpid())
+        self.running[future] = task
+
+    def _collect(self, timeout: float) -> Iterator[_Task]:
+        """Takes what has ended, and yields what must be tried again."""
+        if not self.running:
+            return
+        ended, _ = wait(self.running, timeout=timeout, return_when=FIRST_COMPLETED)
+        for future in ended:
+            task = self.running.pop(future)
+            try:
+                records = future.result()
+            except CancelledError:
+                continue
+            except HarnessError:
+                raise
+            except Exception as error:
+                yield from self._lost(task, error)
+                continue
+            for member, record in zip(task.share.members, records, strict=True):
+                if record is None:
+                    self.elsewhere[member.record.id] = (member, task.share)
+                else:
+                    self._tell(member, record)
+
+    def _tell(self, member: Prepared, record: Record) -> None:
+        self.done(member, record)
+        if self.fail_fast and record.status == "failed":
+            self.stopped = True
+
+    def _lost(self, task: _Task, error: Exception) -> Iterator[_Task]:
+        """A share's worker has died. What it had finished counts; the rest is tried again, in halves: the run that
+        kills its worker is found so, and costs the others no more than that.
+        """
+        left = []
+        for member in task.share.members:
+            record = read(member.record.folder)
+            if record is not None and record.status != "running" and record.cohort.get("sweep") == task.share.how.sweep:
+                self._tell(member, record)
+            else:
+                left.append(member)
+        if not left:
+            return
+        if not died(error):
+            for member in left:
+                self._tell(member, write_failure(member.record, type(error).__name__, str(error)))
+        elif len(left) > 1:
+            middle = (len(left) + 1) // 2
+            for half in (left[:middle], left[middle:]):
+                yield _Task(replace(task.share, members=tuple(half)), ATTEMPTS - 1 if len(half) == 1 else 0)
+        elif task.attempts + 1 < ATTEMPTS:
+            yield _Task(replace(task.share, members=tuple(left)), task.attempts + 1)
+        else:
+            message = f"its worker died, {ATTEMPTS} times: {one_line(error)}"
+            self._tell(left[0], write_failure(left[0].record, "WorkerDied", message))
+
+    def _look_elsewhere(self) -> Iterator[_Task]:
+        """Runs that another process had: done there, or ours to train since it is gone."""
+        orphans: dict[int, tuple[Share, list[Prepared]]] = {}
+        for run, (member, share) in list(self.elsewhere.items()):
+            if alive(member.record.folder.parent, run):
+                continue
+            del self.elsewhere[run]
+            orphans.setdefault(id(share.how), (share, []))[1].append(member)
+        if not orphans and self.elsewhere:
+            time.sleep(POLL_S)
+        for share, members in orphans.values():
+            yield _Task(replace(share, members=tuple(members)))
+
+    def _abandon(self, error: BaseException) -> None:
+        """The launch ends before its runs: workers are stopped, and what they were training is recorded."""
+        kill = getattr(self.executor, "kill", None)
+        if callable(kill):
+            kill()
+        for future, task in self.running.items():
+            future.cancel()
+            for member in task.share.members:
+                record = read(member.record.folder)
+                if record is None or record.status != "running" or alive(record.folder.parent, record.id):
+                    continue
+                kind = "KeyboardInterrupt" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+                message = "interrupted by the user" if isinstance(error, KeyboardInterrupt) else str(error)
+                write_failure(record, kind, message, "interrupted")

@@ -1,0 +1,63 @@
+"""Many jobs composed: Hydra does it once for each choice of options, and values alone are put into a kept config."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import yaml
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from harness import catalogue
+from harness.app import Job
+from harness.check import check
+from harness.overrides import GROUPS, parse
+
+_TASK, _NAME = "@task@", "@name@"
+
+
+class Compositions:
+    """Jobs from overrides, by Hydra's `compose`; the next of a sweep with the same options costs a fraction of it."""
+
+    def __init__(self, compose: Callable[[list[str]], DictConfig]) -> None:
+        self._compose = compose
+        self._kept: dict[tuple[str, ...], tuple[DictConfig, str]] = {}
+
+    def job(self, overrides: Sequence[str]) -> Job:
+        """A checked job. Raises what composing or checking it by itself would raise."""
+        parsed = parse(overrides)
+        options = tuple(o.get_key_element() if _is_value(o) else str(o.input_line) for o in parsed)
+        if options in self._kept:
+            config, hydra = self._kept[options]
+            ConfigLoaderImpl._apply_overrides_to_config([o for o in parsed if _is_value(o)], config)
+        else:
+            full = self._compose(list(overrides))
+            config = OmegaConf.masked_copy(full, [str(k) for k in full if k != "hydra"])
+            hydra = _template(full)
+            self._kept[options] = (config, hydra)
+        return Job(check(config, catalogue.current()), list(overrides), _filled(hydra, overrides))
+
+
+def _is_value(override: Override) -> bool:
+    """Whether an override sets a plain value, and neither chooses an option nor changes what keys there are."""
+    key = override.get_key_element()
+    if override.is_delete() or override.is_add() or override.is_force_add() or override.package is not None:
+        return False
+    return key not in GROUPS and not key.startswith("hydra") and not isinstance(override.value(), dict)
+
+
+def _template(full: DictConfig) -> str:
+    """The text of .hydra/hydra.yaml, with places for what differs between jobs of the same options."""
+    hydra: Any = OmegaConf.to_container(OmegaConf.masked_copy(full, ["hydra"]), resolve=False)
+    hydra["hydra"]["overrides"]["task"] = _TASK
+    hydra["hydra"]["job"]["override_dirname"] = _NAME
+    return yaml.dump(hydra, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False)
+
+
+def _filled(template: str, overrides: Sequence[str]) -> str:
+    """JSON is YAML too."""
+    task, name = json.dumps(list(overrides)), json.dumps(",".join(overrides))
+    return template.replace(f"'{_TASK}'", task).replace(f"'{_NAME}'", name)

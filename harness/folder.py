@@ -1,0 +1,72 @@
+"""A run's folder: opened empty, with the run's config and a record that says `running`."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.errors import HarnessError
+from harness.record import FILE, Record, write
+
+log = logging.getLogger("harness")
+KEPT = (FILE, ".hydra")  # what a new attempt writes over
+
+
+def open_folder(record: Record, overrides: Sequence[str], hydra: str, keep: Sequence[str] = ()) -> None:
+    """Makes the run's folder; what an older attempt left is removed, but for the names in `keep`.
+
+    `hydra` is the text of `.hydra/hydra.yaml`. Raises HarnessError where nothing can be written.
+    """
+    try:
+        (record.folder / ".hydra").mkdir(parents=True, exist_ok=True)
+        write(record, durable=False)  # after a crash, a run without a record is as good as one that says `running`
+    except OSError as error:
+        raise HarnessError(f"cannot write {record.folder}: {error.strerror or error}") from error
+    for path in record.folder.iterdir():
+        if path.name not in (*KEPT, *keep):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    texts = {"config": _yaml(record.config), "overrides": _yaml(list(overrides)), "hydra": hydra}
+    for name, text in texts.items():
+        (record.folder / ".hydra" / f"{name}.yaml").write_text(text)
+
+
+def _yaml(value: Any) -> str:
+    return yaml.dump(value, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False, allow_unicode=True)
+
+
+class _LogFiles(logging.Handler):
+    """Appends what is said to the log.txt of every run that is being trained. No file is kept open: they are many."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        super().__init__()
+        self.folders = folders
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record) + "\n"
+        only = getattr(record, "run_folder", None)
+        for folder in self.folders if only is None else [only]:
+            with open(folder / "log.txt", "a") as file:
+                file.write(line)
+
+
+@contextmanager
+def log_files(folders: Sequence[Path]) -> Iterator[None]:
+    """Inside, what the harness and Lightning say goes to the runs' log.txt."""
+    handler = _LogFiles(folders)
+    loggers = [logging.getLogger(name) for name in ("harness", "pytorch_lightning")]
+    log.setLevel(logging.INFO)
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+        handler.close()

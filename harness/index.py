@@ -1,0 +1,249 @@
+"""All records below a folder, quickly: an index beside them, a cache that whoever reads them keeps.
+
+The runs' folders are the truth, and the index holds nothing that is not in them. A line of it stands for a record.json
+only as long as that file has the times, the size and the inode with which it was read: what was changed, removed or
+added since is seen at once. It may be deleted at any time, and need not be writable.
+
+A line is either a whole record, the base of others, or a run: its folder, the stamp of its record.json, the name of a
+base, and the difference from it. Most of a record (environment, config) is the same in all runs of a study, so that
+ten thousand of them are some megabytes. Readers append, whole lines in one write, and the last line of a run counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.record import FILE, Record, from_row, read, write_file
+
+INDEX = ".index.jsonl"
+FORMAT = 1
+MANY = 64  # fewer records are read as quickly from their own files
+SETTLED_NS = 2_000_000_000  # within its file system's tick (up to 2 s) a file can change and keep its times
+_RUN = re.compile(r".*-([0-9a-f]{12})", re.DOTALL)
+
+Stamp = tuple[int, ...]
+Row = dict[str, Any]
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def read_all(root: Path) -> list[Record]:
+    """Every record below a folder (a run, a study, a folder of studies) that can be read, in the order of the paths.
+
+    Hidden folders are left out, and what stands inside of a run's folder.
+    """
+    before = time.time_ns()
+    stamps = dict(_runs(root))
+    names = sorted(stamps, key=lambda name: name.split("/"))
+    if len(names) < MANY:
+        return [record for name in names if (record := read(root / name)) is not None]
+    records: list[Record] = []
+    fresh: dict[str, Row] = {}
+    with _uncollected():
+        index = _Index.read(root / INDEX)
+        for name in names:
+            record = index.record(name, stamps[name], root / name)
+            if record is None:
+                try:
+                    row = json.loads((root / name / FILE).read_bytes())
+                    record = from_row(row, root / name)
+                except (OSError, ValueError, TypeError):
+                    continue
+                if max(stamps[name][:2]) < before - SETTLED_NS:
+                    fresh[name] = row
+            records.append(record)
+        with contextlib.suppress(OSError):  # an index that cannot be written costs time, never the answer
+            index.keep(root / INDEX, fresh, stamps)
+    return records
+
+
+def by_id(study: Path) -> dict[str, Path]:
+    """{id: folder} of the runs that stand directly in a study and have a record, which is not read."""
+    found: dict[str, Path] = {}
+    for name in sorted(_folders(str(study))):
+        match = _RUN.fullmatch(name)
+        if match and match[1] not in found and _stamp(f"{study}/{name}"):
+            found[match[1]] = study / name
+    return found
+
+
+def _runs(root: Path) -> Iterator[tuple[str, Stamp]]:
+    """(folder relative to the root, stamp) of every run."""
+    waiting = [""]
+    while waiting:
+        name = waiting.pop()
+        path = f"{root}/{name}"
+        stamp = _stamp(path)
+        if stamp is not None:
+            yield name, stamp
+        else:
+            waiting += [f"{name}/{inner}" if name else inner for inner in _folders(path)]
+
+
+def _folders(path: str) -> list[str]:
+    try:
+        with os.scandir(path) as entries:
+            return [e.name for e in entries if e.name[0] != "." and e.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
+def _stamp(folder: str) -> Stamp | None:
+    """What tells one state of a run's record from another, without reading it; None where there is none."""
+    try:
+        stat = os.stat(f"{folder}/{FILE}")
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
+
+
+@dataclass
+class _Index:
+    """What the lines of an index tell."""
+
+    bases: dict[str, Row] = field(default_factory=dict)
+    copies: dict[str, Callable[[], Row]] = field(default_factory=dict)  # of the bases: records share nothing
+    runs: dict[str, tuple[Stamp, str, list[Any]]] = field(default_factory=dict)  # stamp, name of the base, difference
+    lines: int = 0
+    ended: bool = True  # whether the last line has its end
+
+    @classmethod
+    def read(cls, path: Path) -> _Index:
+        """The index in a file; empty where there is none. A line that is torn or of another format is passed over."""
+        index = cls()
+        try:
+            text = path.read_bytes().decode(errors="replace")
+        except OSError:
+            return index
+        index.ended = not text or text.endswith("\n")
+        for line in filter(None, text.split("\n")):
+            index.lines += 1
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+                index._take(json.loads(line))
+        return index
+
+    def _take(self, line: Any) -> None:
+        if isinstance(line, dict):
+            if line["format"] == FORMAT:
+                base, row = str(line["base"]), dict(line["row"])
+                self.bases[base], self.copies[base] = row, _copier(row)
+        else:
+            name, stamp, base, difference = line
+            self.runs[str(name)] = tuple(stamp), str(base), difference
+
+    def record(self, name: str, stamp: Stamp, folder: Path) -> Record | None:
+        """A run's record; None where the index does not hold this state of it."""
+        known, base, difference = self.runs.get(name, (None, "", []))
+        if known != stamp or base not in self.copies:
+            return None
+        try:
+            return from_row(_merged(self.copies[base](), difference), folder)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+    def keep(self, path: Path, fresh: dict[str, Row], stamps: dict[str, Stamp]) -> None:
+        """Appends what was read anew; writes the file without its garbage where that is more than the half."""
+        lines = self._add(fresh, stamps)
+        live = {n: run for n, run in self.runs.items() if run[0] == stamps.get(n) and run[1] in self.bases}
+        used = {base for _, base, _ in live.values()}
+        if self.lines + len(lines) > 2 * (len(live) + len(used)):
+            bases = [_base_line(base, self.bases[base]) for base in sorted(used)]
+            write_file(path, _joined(bases + [_encode([name, *run]) for name, run in live.items()]))
+        elif lines:
+            _append(path, _joined(lines if self.ended else ["", *lines]))
+
+    def _add(self, fresh: dict[str, Row], stamps: dict[str, Stamp]) -> list[str]:
+        """The lines that are new. A run's base is one with the same keys in the same order."""
+        lines: list[str] = []
+        shapes = {tuple(row): base for base, row in self.bases.items()}
+        for name, row in fresh.items():
+            if tuple(row) not in shapes:
+                base = hashlib.sha256(f"{FORMAT} {_encode(row)}".encode()).hexdigest()[:12]
+                self.bases[base] = row
+                shapes[tuple(row)] = base
+                lines.append(_base_line(base, row))
+            base = shapes[tuple(row)]
+            self.runs[name] = stamps[name], base, _difference(row, self.bases[base])
+            lines.append(_encode([name, *self.runs[name]]))
+        return lines
+
+
+def _base_line(base: str, row: Row) -> str:
+    return _encode({"format": FORMAT, "base": base, "row": row})
+
+
+def _joined(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _append(path: Path, content: bytes) -> None:
+    """In one write: the lines of several readers may follow each other, they do not mix."""
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, content)
+    finally:
+        os.close(handle)
+
+
+def _difference(new: Row, base: Row) -> list[Any]:
+    """[the values that differ, the differences of inner dictionaries with the same keys in the same order]."""
+    values: Row = {}
+    inner: dict[str, list[Any]] = {}
+    for key, value in new.items():
+        old = base[key]
+        if isinstance(value, dict) and isinstance(old, dict) and list(value) == list(old):
+            difference = _difference(value, old)
+            if any(difference):
+                inner[key] = difference
+        elif type(value) is not type(old) or repr(value) != repr(old):  # 1, 1.0 and True are equal, and differ
+            values[key] = value
+    return [values, inner]
+
+
+def _copier(value: Row | list[Any]) -> Callable[[], Any]:
+    """Makes deep copies of one value, several times as quickly as copy.deepcopy does."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    inner = [(place, _copier(more)) for place, more in items if isinstance(more, (dict, list))]
+    if not inner:
+        return value.copy
+
+    def copy() -> Any:
+        new: Any = value.copy()
+        for place, again in inner:
+            new[place] = again()
+        return new
+
+    return copy
+
+
+def _merged(row: Row, difference: list[Any]) -> Row:
+    """A base, changed into the record that differs so from it."""
+    values, inner = difference
+    row.update(values)
+    for key, more in inner.items():
+        _merged(row[key], more)
+    return row
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the collector of cycles: what JSON tells holds none, and it would walk all of it again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled and not gc.get_freeze_count():
+            gc.freeze()  # what is new goes to the old generation as it is,
+            gc.unfreeze()  # instead of being walked once more as young
+        if enabled:
+            gc.enable()

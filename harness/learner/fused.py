@@ -1,0 +1,253 @@
+"""K members as one program: a stack of their models, stepped and evaluated together. Same face as `Alone`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.build import Parts
+from harness.dataset import Dataset
+from harness.learner.alone import EVALUATION, GRADIENT_PLACE, evaluated_together
+from harness.learner.exact import Exact
+from harness.learner.lift import Lifted, bound
+from harness.learner.plan import Plan
+from harness.learner.stack import Stack
+from harness.learner.stacked_data import StackedData
+from harness.learner.stacked_functions import STACKED
+from harness.learner.stacked_group import StackedGroup
+from harness.learner.stacked_hooks import Later, StackedRegularizer
+from harness.learner.stacked_metric import StackedMetric
+from harness.noise import Noise, keys
+from harness.redirect import Redirect
+from harness.tasks import Call
+
+
+class Fused:
+    """A cohort of K members, in the order in which they were given. Raises Unlike if they are not of one shape.
+
+    `plans` differ in nothing but the seed; `data` is in memory, and of one shape in all.
+    """
+
+    def __init__(self, parts: Sequence[Parts], plans: Sequence[Plan], data: Sequence[Dataset], device: torch.device):
+        self.plan, self.device, self.task = plans[0], device, parts[0].task
+        self.augmentations = parts[0].augmentations
+        models = [p.model for p in parts]
+        self.dtype = next((p.dtype for p in models[0].parameters()), torch.float32)
+        self.data = StackedData(data, self.dtype, device)
+        self._exact: dict[tuple[str, int], bool] = {}  # whether products of batches of a size must be laid on lines
+        spare = 1 if len(parts) == 1 else 0
+        while True:
+            self.stack = Stack(models, spare, device)
+            self.data.point(self.stack.spare)
+            self.seeds = torch.tensor([p.seed for p in self._filled(plans)], device=device)
+            self.regularizers = [
+                StackedRegularizer([p.regularizers[i] for p in parts], spare, self.dtype, device)
+                for i in range(len(parts[0].regularizers))
+            ]
+            wants = self._rehearse(plans)
+            if wants <= spare:
+                break
+            spare = wants
+        self.groups = [
+            StackedGroup(name, names, self.stack, parts, plans, self._having("after_step"))
+            for name, names in self.task.groups(models[0]).items()
+        ]
+        self.metrics = {
+            split: {name: StackedMetric(make, self.stack.rows, device) for name, make in parts[0].metrics.items()}
+            for split in ("val", "test")
+        }
+        self.plans = list(plans)
+
+    def _filled(self, members: Sequence[Any]) -> list[Any]:
+        """One entry a row: the spare rows are the first member's."""
+        return [*members, *[members[0]] * self.stack.spare]
+
+    def _having(self, hook: str) -> list[StackedRegularizer]:
+        return [r for r in self.regularizers if hook in r.hooks]
+
+    @property
+    def size(self) -> int:
+        """Members that still train."""
+        return self.stack.size
+
+    def _rehearse(self, plans: Sequence[Plan]) -> int:
+        """A step of each size of batch, whose gradients are let go; returns the spare rows that they ask for."""
+        kept = {name: t.clone() for name, t in self.stack.buffers.items()}
+        self.stack.base.train()
+        rows = 0
+        for batch in sorted({0, self.plan.batches - 1}):
+            count = self.plan.size(batch)
+            index = torch.arange(count, device=self.device).expand(self.stack.rows, count)
+            with Exact(self.stack.rows) as exact:
+                x, y = self.data.gather(index)
+                losses = self._losses(x, y, batch)
+                for loss in losses.values():
+                    leaves = [p for p in self.stack.params.values() if p.requires_grad]
+                    torch.autograd.grad(loss.sum(), leaves, allow_unused=True, retain_graph=True)
+            self._exact["train", count] = exact.acted
+            rows = max(rows, exact.rows)
+        self.stack.base.eval()
+        params = {name: p.detach() for name, p in self.stack.params.items()}
+        for split in ("val", "test"):
+            for first, count in self._evaluation(split):
+                if ("evaluation", count) not in self._exact:
+                    with torch.no_grad(), Exact(self.stack.rows) as exact:
+                        self._measured(split, first, count, params)
+                    self._exact["evaluation", count] = exact.acted
+                    rows = max(rows, exact.rows)
+        for name, t in kept.items():
+            self.stack.buffers[name].copy_(t)
+        return rows
+
+    def start_epoch(self, epoch: int) -> None:
+        """Draws the epoch's orders and sets modules and optimizers to training."""
+        self.epoch = epoch
+        orders: dict[int, Tensor] = {}
+        for plan in self.plans:
+            if plan.seed not in orders:
+                orders[plan.seed] = plan.order(epoch)
+        self._order = torch.stack([orders[p.seed] for p in self._filled(self.plans)]).to(self.device)
+        self._train_mode(True)
+
+    def train(self, batches: range) -> Tensor:
+        """Trains on batches of this epoch; returns their losses [batches, K]."""
+        return torch.stack([self._batch(batch) for batch in batches])[:, : self.size]
+
+    def _batch(self, batch: int) -> Tensor:
+        number = self.epoch * self.plan.batches + batch
+        count = self.plan.size(batch)
+        first = batch * self.plan.batch_size
+        with Exact(self.stack.rows) if self._exact["train", count] else nullcontext():
+            x, y = self.data.gather(self._order[:, first : first + count])
+            losses = self._losses(x, y, number)
+            share = self.plan.share(batch)
+            for group in self.groups:
+                self._differentiate(group, losses[group.name], share, last=group is self.groups[-1])
+        if self.plan.ends_step(batch):
+            self._step(number)
+        first_loss, *more = (loss.detach() for loss in losses.values())
+        return sum(more, first_loss)
+
+    def _losses(self, x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
+        """{group: [rows]}"""
+        targets = self._having("target")
+
+        def one(call: Call, noise: Noise, x: Tensor, y: Tensor, lifted: list[Lifted]) -> dict[str, Tensor]:
+            for augment in self.augmentations:
+                x, y = augment(x, y, noise)
+            for regularizer, values in zip(targets, lifted, strict=True):
+                y = bound(regularizer.members[0], values).target(y)
+            with Redirect(noise, STACKED):
+                return self.task.losses(call, (x, y), noise)
+
+        lifted = [regularizer.lifted for regularizer in targets]
+        found: dict[str, Tensor] = self.stack.map(one, keys(self.seeds, number), x, y, lifted)
+        return found
+
+    def _differentiate(self, group: StackedGroup, losses: Tensor, share: float, last: bool) -> None:
+        for regularizer in self._having("penalty"):
+            losses = losses + regularizer.call("penalty", group.params)
+        total = losses.sum()
+        if share != 1.0:
+            total = total * share
+        group.add(torch.autograd.grad(total, list(group.params.values()), allow_unused=True, retain_graph=not last))
+
+    def _step(self, number: int) -> None:
+        for group in self.groups:
+            grads = group.take()
+            for regularizer in self._having("gradient"):
+                noise = Later(_gradient_noise, keys(self.seeds, number))
+                params = {name: p.detach() for name, p in group.params.items()}
+                grads = regularizer.call("gradient", grads, params, noise)
+            group.step(grads)
+
+    def _train_mode(self, on: bool) -> None:
+        self.stack.base.train(on)
+        for group in self.groups:
+            group.train(on)
+
+    def evaluate(self, split: str, rows: Sequence[int] | None = None) -> list[dict[str, float]]:
+        """Loss and metrics on a split, for each member."""
+        self._train_mode(False)
+        metrics = self.metrics[split]
+        total = torch.zeros(self.stack.rows, device=self.device, dtype=torch.float64)
+        with torch.no_grad():
+            params = self._averaged()
+            for first, count in self._evaluation(split):
+                with Exact(self.stack.rows) if self._exact["evaluation", count] else nullcontext():
+                    losses, found = self._measured(split, first, count, params)
+                total += sum(losses.values()) * count
+                for metric in metrics.values():
+                    metric.update(*found)
+        mean = (total / self.data.size(split)).tolist()
+        values = {name: metric.compute() for name, metric in metrics.items()}
+        return [
+            {f"{split}/loss": mean[row]} | {f"{split}/{name}": value[row] for name, value in values.items()}
+            for row in range(self.size)
+        ]
+
+    def _evaluation(self, split: str) -> Iterator[tuple[int, int]]:
+        """(first sample, samples) of what is evaluated at a time; never a function of the members."""
+        n = self.data.size(split)
+        step = evaluated_together(self.plan, self.data.parts[split][0][0])
+        yield from ((first, min(step, n - first)) for first in range(0, n, step))
+
+    def _measured(self, split: str, first: int, count: int, params: dict[str, Tensor]) -> Any:
+        def one(call: Call, noise: Noise, x: Tensor, y: Tensor) -> Any:
+            with Redirect(noise, STACKED):
+                return self.task.evaluate(call, (x, y), noise)
+
+        x, y = self.data.slice(split, first, count)
+        return self.stack.map(one, keys(self.seeds, EVALUATION + first), x, y, params=params)
+
+    def _averaged(self) -> dict[str, Tensor]:
+        """The parameters that regularizers want evaluated."""
+        params: dict[str, Tensor] = {name: p.detach() for name, p in self.stack.params.items()}
+        for group in self.groups:
+            params |= group.averaged(params, self._having("evaluate"))
+        return params
+
+    def weights(self, row: int) -> dict[str, Tensor]:
+        """A copy of the weights of a member that evaluation uses."""
+        self._train_mode(False)
+        with torch.no_grad():
+            return self.stack.member(row, self._averaged())
+
+    def load(self, row: int, weights: dict[str, Tensor]) -> None:
+        """Puts a member's weights in place."""
+        own = self.stack.params | self.stack.buffers
+        with torch.no_grad():
+            for name, source in self.stack.names.items():
+                own[source][row] = weights[name]
+
+    def lr(self, row: int) -> float:
+        """The learning rate of a member's next step."""
+        return self.groups[0].lr(row)
+
+    def keep(self, members: Sequence[int]) -> None:
+        """Goes on without the other members; the rest computes the same bits as if they had never met."""
+        index = [*members, *range(self.stack.size, self.stack.rows)]
+        if len(index) < 2:  # one row alone would be computed another way: one that left stays, for no one
+            index.append(next(row for row in range(self.stack.size) if row not in members))
+        self.stack.keep(index, len(members))
+        self.data.keep(index)
+        self.seeds = self.seeds[index]
+        self._order = self._order[index]
+        self.plans = [self.plans[m] for m in members]
+        for regularizer in self.regularizers:
+            regularizer.keep(index)
+        for group in self.groups:
+            group.keep(self.stack, members, index)
+        for split in self.metrics.values():
+            for metric in split.values():
+                metric.keep(len(index))
+
+
+def _gradient_noise(key: Tensor) -> Noise:
+    noise = Noise(key)
+    noise.place = GRADIENT_PLACE
+    return noise

@@ -1,0 +1,70 @@
+"""The members' data: held once where it is the same in several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from harness.dataset import SPLITS, Dataset, Samples
+from harness.learner.lift import Unlike
+
+Pair = tuple[Tensor, Tensor]
+
+
+class StackedData:
+    """The distinct data sets of K members, one after the other: {split: (x [sets, n, ...], y [sets, n, ...])}.
+
+    Raises Unlike if they differ in shape or are not in memory.
+    """
+
+    def __init__(self, data: Sequence[Dataset], dtype: torch.dtype, device: torch.device) -> None:
+        sets = list({id(dataset): dataset for dataset in data}.values())
+        places = {id(dataset): place for place, dataset in enumerate(sets)}
+        self.members = torch.tensor([places[id(dataset)] for dataset in data], device=device)
+        self.parts: dict[str, Pair] = {}
+        for split in SPLITS:
+            pairs = [dataset.part(split) for dataset in sets]
+            first = pairs[0]
+            for part in pairs:
+                if not isinstance(part, Samples) or not isinstance(first, Samples):
+                    raise Unlike("the data is not in memory")
+                if part.x.shape != first.x.shape or part.y.shape != first.y.shape:
+                    raise Unlike("the data sets differ in shape")
+            self.parts[split] = _stacked(pairs, dtype, device)  # type: ignore[arg-type]
+        self.point(0)
+
+    def point(self, spare: int) -> None:
+        """Which set each row of the stack sees; the spare rows see the first member's."""
+        self.rows = torch.cat([self.members, self.members[:1].expand(spare)])
+
+    def keep(self, index: list[int]) -> None:
+        """Goes on with these rows."""
+        self.rows = self.rows[index]
+
+    def size(self, split: str) -> int:
+        """Samples of a split."""
+        return self.parts[split][0].shape[1]
+
+    def gather(self, index: Tensor) -> Pair:
+        """Training samples [rows, n, ...] of indices [rows, n]."""
+        x, y = self.parts["train"]
+        flat = index if len(x) == 1 else index + self.rows[:, None] * x.shape[1]
+        flat = flat.reshape(-1)
+        return tuple(t.flatten(0, 1).index_select(0, flat).unflatten(0, index.shape) for t in (x, y))
+
+    def slice(self, split: str, first: int, count: int) -> Pair:
+        """Samples first .. first + count - 1 of a split, [rows, count, ...]."""
+        pair = (t[:, first : first + count] for t in self.parts[split])
+        if len(self.parts[split][0]) == 1:
+            return tuple(t.expand(len(self.rows), *t.shape[1:]) for t in pair)  # type: ignore[return-value]
+        return tuple(t[self.rows] for t in pair)  # type: ignore[return-value]
+
+
+def _stacked(pairs: Sequence[Samples], dtype: torch.dtype, device: torch.device) -> Pair:
+    def placed(tensors: list[Tensor]) -> Tensor:
+        t = torch.stack(tensors) if len(tensors) > 1 else tensors[0][None]
+        return t.to(device, dtype) if t.is_floating_point() else t.to(device)
+
+    return placed([pair.x for pair in pairs]), placed([pair.y for pair in pairs])

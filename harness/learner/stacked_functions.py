@@ -1,0 +1,157 @@
+"""Functions of torch that a stack of members computes in another way: those without a batching rule, and those that
+are faster or exacter another way. Each stands in for torch's own inside vmap, and only there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.func import vjp
+
+from harness.learner.exact import VECTOR
+
+
+class _Products(torch.autograd.Function):
+    """y = x wᵀ + b for each member, x [K, N, I], w [K, O, I], b [K, O] or None: results and gradients contiguous."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.biased = bias is not None
+        return torch.bmm(x, weight.mT) if bias is None else torch.baddbmm(bias[:, None], x, weight.mT)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (g,) = grads
+        x, weight = ctx.saved_tensors
+        wants_x, wants_weight, _ = ctx.needs_input_grad
+        return (
+            torch.bmm(g, weight) if wants_x else None,
+            torch.bmm(g.mT, x) if wants_weight else None,
+            g.sum(1) if ctx.biased else None,
+        )
+
+
+class _Linear(torch.autograd.Function):
+    """F.linear under vmap. The gradient is that of what `vmap` calls."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Nothing is kept."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Tensor | None) -> tuple[Tensor, int]:
+        x, weight, bias = (_stacked(t, dim, info.batch_size) for t, dim in zip(args, in_dims, strict=True))
+        assert x is not None
+        assert weight is not None
+        y = _Products.apply(x.reshape(len(x), -1, x.shape[-1]), weight, bias)
+        return y.view(*x.shape[:-1], weight.shape[1]), 0
+
+
+def _stacked(t: Tensor | None, dim: int | None, members: int) -> Tensor | None:
+    """With the members first; what they share is expanded."""
+    if t is None:
+        return None
+    return t.expand(members, *t.shape) if dim is None else t.movedim(dim, 0)
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    result: Tensor = _Linear.apply(input, weight, bias)
+    return result
+
+
+def _each(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A convolution member by member: torch would make one grouped convolution of them, whose rounding depends on
+    how many they are, and which is no faster.
+    """
+
+    class Each(torch.autograd.Function):
+        @staticmethod
+        def forward(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor:
+            return function(x, weight, bias, *settings)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            """Nothing is kept: the gradient is that of the functions called in `vmap`."""
+
+        @staticmethod
+        def vmap(info: Any, in_dims: Any, *args: Any) -> tuple[Tensor, int]:
+            split = [
+                arg.unbind(dim) if isinstance(dim, int) else [arg] * info.batch_size
+                for arg, dim in zip(args, in_dims, strict=True)
+            ]
+            return torch.stack([function(*one) for one in zip(*split, strict=True)]), 0
+
+    def call(input: Tensor, weight: Tensor, bias: Tensor | None = None, *settings: Any, **named: Any) -> Tensor:
+        if named:  # by name only: the rest by position, as torch.autograd.Function takes them
+            order = _SETTINGS[function.__name__.startswith("conv_transpose")]
+            given = dict(zip(order, settings, strict=False)) | named
+            settings = tuple(given.get(name, default) for name, default in order.items())
+        result: Tensor = Each.apply(input, weight, bias, *settings)
+        return result
+
+    return call
+
+
+_SETTINGS: dict[bool, dict[str, Any]] = {
+    False: {"stride": 1, "padding": 0, "dilation": 1, "groups": 1},
+    True: {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1},
+}
+
+
+def _recurrent(function: Any, dropout: int) -> Callable[..., Any]:
+    """A recurrent kernel without a batching rule: a level of differentiation around it makes vmap take it apart.
+
+    `dropout` is the place of the dropout among its arguments; the next tells whether it trains.
+    """
+
+    def call(x: Tensor, hx: Any, weights: Any, *settings: Any) -> Any:
+        if settings[dropout] and settings[dropout + 1]:
+            raise RuntimeError("dropout between the layers of a recurrent network is drawn inside one kernel of torch")
+        many = isinstance(hx, (tuple, list))
+        given = (x, tuple(hx) if many else hx, list(weights))
+        return vjp(lambda x, hx, w: function(x, hx, w, *settings), *given)[0]
+
+    return call
+
+
+def _batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """With the features of [N, C] filled up to whole vectors: torch goes over those of all members in one row."""
+    features = input.shape[1]
+    more = -features % VECTOR
+    if input.ndim != 2 or not more:
+        return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    mean, var, scale, shift = (
+        None if t is None else F.pad(t, (0, more)) for t in (running_mean, running_var, weight, bias)
+    )
+    result = F.batch_norm(F.pad(input, (0, more)), mean, var, scale, shift, training, momentum, eps)
+    for running, filled in ((running_mean, mean), (running_var, var)):
+        if training and running is not None and filled is not None:
+            running.copy_(filled[:features])
+    return result[:, :features]
+
+
+STACKED: dict[Any, Callable[..., Any]] = {
+    F.linear: _linear,
+    F.batch_norm: _batch_norm,
+    **{f: _each(f) for f in (F.conv1d, F.conv2d, F.conv3d)},
+    **{f: _each(f) for f in (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)},
+    **{f: _recurrent(f, dropout=2) for f in (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)},
+}

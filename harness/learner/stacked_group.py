@@ -1,0 +1,151 @@
+"""The parameters of a stack that one loss trains, with the optimizers and schedules of its members."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from harness.build import Parts
+from harness.component import asks
+from harness.learner.gradients import Gradients
+from harness.learner.plan import Plan
+from harness.learner.schedule import Schedule
+from harness.learner.stack import Stack
+from harness.learner.stacked_hooks import StackedRegularizer, stack_trees
+from harness.learner.stacked_optimizer import Rows, elementwise
+from harness.registry import REGISTRY
+from harness.schema import KEY
+from harness.seeds import generator
+
+_elementwise: dict[str, bool] = {}  # what the probe has found, by settings and shapes
+
+
+class StackedGroup:
+    """Members lie in their cohort's order; neighbours of equal settings share an optimizer where that is exact."""
+
+    def __init__(
+        self,
+        name: str,
+        names: Sequence[str],
+        stack: Stack,
+        parts: Sequence[Parts],
+        plans: Sequence[Plan],
+        after: Sequence[StackedRegularizer],
+    ) -> None:
+        self.name, self.names = name, list(names)
+        self.params = {n: stack.params[n] for n in self.names}
+        self.gradients = Gradients()
+        self.sections: list[Rows] = []
+        start = 0
+        while start < stack.size:
+            stop = start + 1
+            shared = self._shareable(stack, parts[start], plans[start])
+            while shared and stop < stack.size and _settings(parts[stop]) == _settings(parts[start]):
+                stop += 1
+            make = functools.partial(self._make, parts[start], plans[start])
+            schedule = functools.partial(_schedule, parts[start], plans[start])
+            self.sections.append(Rows(stack.weights, self.names, start, stop, shared, make, schedule))
+            start = stop
+        self.after = [(r, self._state(r)) for r in after]
+
+    def _make(self, parts: Parts, plan: Plan, leaves: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
+        return parts.optimizer(
+            params=list(leaves.values()),
+            named_params=list(leaves.items()),
+            total_steps=plan.total_steps,
+            generator=generator(plan.seed, "optimizer", self.name),
+        )
+
+    def _shareable(self, stack: Stack, parts: Parts, plan: Plan) -> bool:
+        node = parts.values["optimizer"]
+        if "generator" in asks(REGISTRY.get("optimizer", node[KEY])):
+            return False  # it draws: each member from its own seed
+        first = next(iter(self.params.values()))
+        shapes = {name: tuple(p.shape[1:]) for name, p in self.params.items()}
+        key = json.dumps([node, list(shapes.values()), str(first.dtype), str(first.device)], default=str)
+        if key not in _elementwise:
+            make = functools.partial(self._make, parts, plan)
+            _elementwise[key] = elementwise(stack.weights, self.names, make)
+        return _elementwise[key]
+
+    def _state(self, regularizer: StackedRegularizer) -> Any:
+        own = [{n: p[row].detach() for n, p in self.params.items()} for row in range(len(regularizer.members))]
+        return stack_trees([one.init(params) for one, params in zip(regularizer.members, own, strict=True)])
+
+    def add(self, grads: tuple[Tensor | None, ...]) -> None:
+        """Adds a batch's gradients to those of the step."""
+        self.gradients.add(grads)
+
+    def take(self) -> dict[str, Tensor]:
+        """The step's gradients by name."""
+        return self.gradients.take(self.names)
+
+    def step(self, grads: dict[str, Tensor]) -> None:
+        """One step of every member."""
+        if not self.after:
+            for section in self.sections:
+                section.step(grads)
+            return
+        before = {n: p.detach().clone() for n, p in self.params.items()}
+        rates = [self.lr(row) for section in self.sections for row in range(section.start, section.stop)]
+        for section in self.sections:
+            section.step(grads)
+        params = {n: p.detach() for n, p in self.params.items()}
+        first = next(iter(params.values()))
+        spare = [rates[0]] * (len(first) - len(rates))
+        lr = torch.tensor([*rates, *spare], dtype=first.dtype, device=first.device)
+        with torch.no_grad():
+            for regularizer, state in self.after:
+                regularizer.call("after_step", params, before, lr, state)
+
+    def averaged(self, params: dict[str, Tensor], evaluating: Sequence[StackedRegularizer]) -> dict[str, Tensor]:
+        """The group's parameters as regularizers want them evaluated."""
+        own = {n: params[n] for n in self.names}
+        for regularizer, state in self.after:
+            if regularizer in evaluating:
+                own = regularizer.call("evaluate", own, state)
+        return own
+
+    def lr(self, row: int) -> float:
+        """The learning rate of a member's next step."""
+        return next(s for s in self.sections if s.start <= row < s.stop).schedule.lr
+
+    def train(self, on: bool) -> None:
+        """Sets those optimizers that tell training from evaluation."""
+        for section in self.sections:
+            switch = getattr(section.optimizer, "train" if on else "eval", None)
+            if callable(switch):
+                switch()
+
+    def keep(self, stack: Stack, members: Sequence[int], index: Sequence[int]) -> None:
+        """Goes on with some members (and the spare rows: `index` is both)."""
+        self.params = {n: stack.params[n] for n in self.names}
+        kept: list[Rows] = []
+        start = 0
+        for section in self.sections:
+            mine = [m - section.start for m in members if section.start <= m < section.stop]
+            if mine:
+                section.move(stack.weights, mine, start)
+                kept.append(section)
+                start += len(mine)
+        self.sections = kept
+        rows = list(index)
+        self.after = [(r, _indexed(state, rows)) for r, state in self.after]
+
+
+def _indexed(state: Any, rows: list[int]) -> Any:
+    return pytree.tree_map_only(Tensor, lambda t: t[rows], state)
+
+
+def _settings(parts: Parts) -> str:
+    return json.dumps([parts.values["optimizer"], parts.values["scheduler"]], default=str)
+
+
+def _schedule(parts: Parts, plan: Plan, optimizer: torch.optim.Optimizer) -> Schedule:
+    return Schedule(optimizer, parts.scheduler, plan.total_steps, plan.warmup_steps)

@@ -1,0 +1,91 @@
+"""What tells one process from every other one: its host, its boot, its number there and when it started."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+
+@functools.cache
+def here() -> dict[str, Any]:
+    """Where this process runs: `host`, `machine`, `boot` and `namespace`, in which process numbers are counted.
+
+    Machines may share a host's name, and containers of one host its name and boot, but not the numbers of processes.
+    """
+    return {
+        "host": socket.gethostname(),
+        "machine": _text("/etc/machine-id"),
+        "boot": _text("/proc/sys/kernel/random/boot_id") or _boot_time(),
+        "namespace": _link("/proc/self/ns/pid"),
+    }
+
+
+def started(pid: int) -> float | None:
+    """When a living process of this machine started; None where it has ended, nan where that cannot be seen.
+
+    A process that was killed and not yet waited for has ended. On Linux it is the count of the clock since boot, which
+    no change of the date moves; elsewhere the time in seconds.
+    """
+    if not os.path.exists("/proc/self/stat"):
+        return _started_elsewhere(pid)
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            state, *fields = file.read().rpartition(b")")[2].split()  # the name before it may hold anything
+        return None if state in (b"Z", b"X") else float(fields[18])
+    except OSError:
+        return math.nan if _hidden(pid) else None
+
+
+def uptime() -> float:
+    """Seconds of a clock that goes on while the machine sleeps, and that no change of the date moves where there is
+    one."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.time() if boot is None else time.clock_gettime(boot)
+
+
+def _hidden(pid: int) -> bool:
+    """Whether a process exists that /proc does not show: those of other users can be hidden."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _started_elsewhere(pid: int) -> float | None:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.NoSuchProcess:
+        return None
+    except psutil.AccessDenied:
+        return math.nan
+
+
+def _boot_time() -> str:
+    import psutil
+
+    return f"{psutil.boot_time():.0f}"
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""

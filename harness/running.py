@@ -1,0 +1,163 @@
+"""One run while it is trained: what it writes at its start, at each epoch, and at its end, however that comes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from harness import environment
+from harness.build import Parts, component
+from harness.curves import Curves
+from harness.folder import open_folder
+from harness.learner.fit import Run
+from harness.learner.member import Member
+from harness.learner.memory import estimate
+from harness.prepare import Prepared
+from harness.record import Record, read, write
+from harness.weights import save_weights
+
+Watch = Callable[[dict[str, float], int, int], None]
+log = logging.getLogger("harness")
+
+
+class Running:
+    """A prepared run with its folder open. It ends once: by itself, or by `fail` or `interrupt`."""
+
+    def __init__(
+        self, prepared: Prepared, cohort: Mapping[str, Any], started: float, watch: Watch | None = None
+    ) -> None:
+        self.prepared, self.started = prepared, started
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.record = replace(
+            prepared.record,
+            status="running",
+            time={"started": now},
+            cohort=dict(cohort),
+            environment=environment.describe(prepared.device),
+        )
+        self.ended = False
+        open_folder(self.record, prepared.overrides, prepared.hydra)
+        self._say("run %s (%s) of study %s", self.record.id, self.record.name, self.record.study)
+        self.curves = Curves(self.record.folder)
+        self.watch = watch
+        self.loggers: list[Any] = []
+        self.run: Run
+
+    def _say(self, message: str, *args: object) -> None:
+        log.info(message, *args, extra={"run_folder": self.record.folder})
+
+    def begin(self, parts: Parts) -> Run:
+        """The run as a member of a cohort."""
+        values, record = self.prepared.values, self.record
+        parameters = list(parts.model.parameters())
+        record.model = {
+            "parameters": sum(p.numel() for p in parameters),
+            "trainable": sum(p.numel() for p in parameters if p.requires_grad),
+        }
+        record.memory = {"estimate": estimate(parts, self.prepared.plan), "peak": None}
+        where = {"run_dir": str(record.folder), "name": record.name}
+        self.loggers = [component("logger", node, **where) for node in values["logger"].values()]
+        watchers = [self.curves.add, *(_to_logger(logger) for logger in self.loggers)]
+        member = make_member(self.prepared, parts)
+        member.watchers = watchers if self.watch is None else [*watchers, self.watch]
+        member.ended = self._left
+        self.run = Run(parts, self.prepared.plan, self.prepared.data.dataset, member)
+        return self.run
+
+    def _left(self) -> None:
+        """The member has left its cohort."""
+        member = self.run.member
+        if member.failed is not None:
+            self.fail(member.failed)
+            return
+        self.record.status = "diverged" if member.diverged else "completed"
+        self.record.error = member.diverged
+        final = {k: v for k, v in member.metrics.items() if k.startswith("test/")}
+        if final:
+            self.curves.add(final, member.steps, member.epochs - 1)
+            for logger in self.loggers:
+                logger.log_metrics(final, step=member.steps)
+        self._end()
+
+    def fail(self, error: BaseException) -> None:
+        """The run ends with an exception, unless it has ended."""
+        if self.ended:
+            return
+        trace = "".join(traceback.format_exception(error))
+        self.record.status = "failed"
+        self.record.error = {"type": type(error).__name__, "message": str(error), "traceback": trace}
+        self._end()
+
+    def interrupt(self) -> None:
+        """The run ends because the user wants it, unless it has ended."""
+        if self.ended:
+            return
+        self.record.status = "interrupted"
+        self.record.error = {"type": "KeyboardInterrupt", "message": "interrupted by the user", "traceback": None}
+        self._end()
+
+    def _end(self) -> None:
+        self.ended = True
+        record, prepared = self.record, self.prepared
+        self.curves.flush()
+        for logger in self.loggers:
+            logger.finalize("success" if record.status == "completed" else "failed")
+        if hasattr(self, "run"):
+            self._measured(self.run.member)
+            if prepared.values["save"] != "none" and record.status == "completed":
+                best = self.run.member.best_weights if prepared.values["save"] == "best" else None
+                save_weights(record.folder, best or self.run.member.weights or {}, self.shape)
+        record.time["total_s"] = round(time.perf_counter() - self.started, 6)
+        record.memory = record.memory | {"peak": environment.peak_memory(prepared.device)}
+        self._say("%s: %s", record.status, json.dumps(record.metrics))
+        other = read(record.folder)  # another process may have completed this run meanwhile: that is kept
+        if record.status in ("completed", "diverged") or other is None or other.status != "completed":
+            write(record)
+
+    @property
+    def shape(self) -> tuple[tuple[int, ...], int]:
+        """What building the model again wants to know of the data."""
+        dataset = self.prepared.data.dataset
+        return dataset.inputs, dataset.width
+
+    def _measured(self, member: Member) -> None:
+        """What was measured stands in the record also of a run that failed or was interrupted."""
+        record, plan = self.record, self.prepared.plan
+        record.metrics = {k: v for k, v in member.metrics.items() if k != "train/lr"}
+        record.best = member.best
+        seen = member.epochs * plan.n
+        record.time |= {
+            "fit_s": round(member.fit_s, 6),
+            "share_s": round(member.share_s, 6),
+            "samples_per_s": round(seen / member.share_s, 1) if member.share_s else 0.0,
+            "epochs": member.epochs,
+            "steps": member.steps,
+        }
+
+
+def make_member(prepared: Prepared, parts: Parts) -> Member:
+    """What a run leaves while it trains, before anything has been measured."""
+    values = prepared.values
+    return Member(
+        parts.regularizers,
+        {name: bool(make().higher_is_better) for name, make in parts.metrics.items()},
+        keep_best=values["objective"] if values["save"] == "best" else None,
+    )
+
+
+def write_failure(record: Record, kind: str, message: str, status: str = "failed") -> Record:
+    """Records a run that could not do it itself: whoever has noticed does."""
+    record.folder.mkdir(parents=True, exist_ok=True)
+    failed = replace(record, status=status, error={"type": kind, "message": message, "traceback": None})
+    write(failed)
+    return failed
+
+
+def _to_logger(logger: Any) -> Watch:
+    return lambda metrics, step, epoch: logger.log_metrics(metrics, step=step)

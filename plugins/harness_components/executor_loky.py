@@ -1,0 +1,174 @@
+"""Local processes: a loky pool of one worker for each place, so that a worker that dies takes no other task with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sys
+import sysconfig
+import threading
+import time
+from concurrent.futures import CancelledError, Future
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, Any
+
+from harness.workers import no_interrupts, perform
+from harness_components.executor_base import Threaded
+
+if TYPE_CHECKING:
+    from loky import ProcessPoolExecutor
+
+ORPHAN_S = 0.5  # how long a worker may outlive its launcher
+Surroundings = tuple[str, list[str], dict[str, str]]  # working folder, module search path, environment
+
+
+class Seat:
+    """A place for one worker, which is started when it is first needed, and again after its death."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+        self._pool: ProcessPoolExecutor | None = None
+        self._lock = threading.Lock()  # between running and killing
+
+    def run(self, task: bytes, killed: threading.Event) -> Any:
+        """Does a task. Raises what the task raises, BrokenProcessPool if the worker dies."""
+        with self._lock:
+            if killed.is_set():
+                raise CancelledError
+            future = self._submit(task)
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            self._pool = None
+            raise
+
+    def kill(self) -> None:
+        """Ends the worker now, whatever it does."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False, kill_workers=True)
+
+    def _submit(self, task: bytes) -> Future[Any]:
+        surroundings = (os.getcwd(), list(sys.path), {**os.environ, **self.environment})
+        if self._pool is not None:
+            # one that died since its last task is no fault of this one
+            with contextlib.suppress(BrokenProcessPool):
+                return self._pool.submit(_work, surroundings, task)
+        self._pool = self._started()
+        with no_interrupts():
+            return self._pool.submit(_work, surroundings, task)
+
+    def _started(self) -> ProcessPoolExecutor:
+        from loky import ProcessPoolExecutor
+
+        return ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),), env=self.environment)
+
+
+class Seats:
+    """The seats of one sweep after another: their workers have imported torch, which takes seconds."""
+
+    def __init__(self, environments: list[dict[str, str]]) -> None:
+        self.environments, self.pid, self._sources = environments, os.getpid(), _sources()
+        self.free: queue.LifoQueue[Seat] = queue.LifoQueue()  # the one used last is warm
+        for environment in reversed(environments):
+            self.free.put(Seat(environment))
+
+    def serves(self, environments: list[dict[str, str]]) -> bool:
+        """Whether workers of these environments, and of the code as it stands now, are here."""
+        now = _sources()
+        return self.environments == environments and all(now.get(k) == v for k, v in self._sources.items())
+
+
+class Loky(Threaded):
+    """An executor over seats, which it leaves to the next one."""
+
+    def __init__(self, environments: list[dict[str, str]]) -> None:
+        super().__init__(len(environments))
+        self._seats = _warm(environments)
+        self._killed = threading.Event()
+        self._busy: set[Seat] = set()
+
+    def kill(self) -> None:
+        """Ends running tasks and their workers at once, and cancels the others."""
+        self._killed.set()
+        self.shutdown(wait=False, cancel_futures=True)
+        for seat in list(self._busy):
+            seat.kill()
+
+    def _run(self, task: bytes) -> Any:
+        seat = self._seats.free.get()
+        self._busy.add(seat)
+        try:
+            return seat.run(task, self._killed)
+        finally:
+            self._busy.discard(seat)
+            self._seats.free.put(seat)
+
+
+_seats: Seats | None = None
+_others: list[Seats] = []  # of the process that this one was forked from: not ours to end
+_lock = threading.Lock()
+
+
+def _warm(environments: list[dict[str, str]]) -> Seats:
+    """This process's seats; workers that no longer fit end when no executor uses them."""
+    global _seats
+    with _lock:
+        if _seats is not None and _seats.pid != os.getpid():
+            _others.append(_seats)
+            _seats = None
+        if _seats is None or not _seats.serves(environments):
+            _seats = Seats(environments)
+        return _seats
+
+
+def _sources() -> dict[str, int]:
+    """The times of the files of code that is not installed, but worked on: a warm worker holds it as it was."""
+    installed = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    found = {}
+    for file in files:
+        if isinstance(file, str) and not file.startswith(installed):
+            with contextlib.suppress(OSError):
+                found[file] = os.stat(file).st_mtime_ns
+    return found
+
+
+# In the worker
+
+
+def _begin(launcher: int) -> None:
+    """A worker's first act: it ends with its launcher, and is not started afresh for the memory that it holds."""
+    from loky import process_executor
+
+    # else a worker whose second task is larger than its first by 300 MB ends, with a warning about a leak
+    process_executor._USE_PSUTIL = False
+    threading.Thread(target=_watch, args=(launcher,), name="watch", daemon=True).start()
+
+
+def _watch(launcher: int) -> None:
+    # Not by PR_SET_PDEATHSIG, which tells of the end of the thread that started us; nor by a pipe, which the launcher's
+    # other children hold open.
+    while os.getppid() == launcher:
+        time.sleep(ORPHAN_S)
+    os._exit(1)
+
+
+_last: Surroundings = ("", [], {})
+
+
+def _work(surroundings: Surroundings, task: bytes) -> Any:
+    """Does a task where the launcher stands now: a warm worker may have been started elsewhere."""
+    global _last
+    folder, path, environment = surroundings
+    before, _last = _last, surroundings
+    if folder != before[0]:
+        os.chdir(folder)
+    if path != before[1]:
+        sys.path[:] = path
+    for name in before[2].keys() - environment.keys():
+        os.environ.pop(name, None)
+    os.environ.update({k: v for k, v in environment.items() if before[2].get(k) != v})
+    return perform(task)
