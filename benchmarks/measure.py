@@ -82,9 +82,13 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> s
     return "\n".join([title, shown(header), "  ".join("-" * w for w in widths), *map(shown, rows), ""])
 
 
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def environment() -> str:
     """The machine in general words, and the versions that matter."""
     names = ("harness", "torch", "pytorch-lightning", "hydra-core", "tensorboard")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = ", ".join(f"{name} {version(name)}" for name in names)
-    return f"{platform.machine()}, {cores} cores; Python {platform.python_version()}, {versions}"
+    return f"{platform.machine()}, {cores()} cores; Python {platform.python_version()}, {versions}"

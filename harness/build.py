@@ -62,8 +62,8 @@ class Parts:
     scheduler: Callable[..., Any] = field(repr=False)
 
 
-def build(values: dict[str, Any], dataset: Dataset, total_steps: int) -> Parts:
-    """Everything that a run of a resolved config needs."""
+def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None = None) -> Parts:
+    """Everything that a run of a resolved config needs; `probed` is what a run of its shape was found to be like."""
     classes = len(dataset.classes) if dataset.target == "class" else None
     loss = functools.partial(REGISTRY.get("loss", values["loss"][KEY]), **settings_of("loss", values["loss"]))
     task = component("task", values["task"], loss=loss, dataset=dataset)
@@ -76,7 +76,7 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int) -> Parts:
         values=values,
         task=task,
         model=model,
-        probe=probe(model, dataset.inputs),
+        probe=probed or probe(model, dataset.inputs),
         regularizers=regularizers,
         augmentations=[component("augmentation", node, classes=classes) for node in values["augmentation"].values()],
         metrics={

@@ -7,6 +7,7 @@ come from the config and are plain data. The mark changes nothing: the function 
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
 import re
 import typing
@@ -98,6 +99,7 @@ def asks(function: Callable[..., Any]) -> list[str]:
     return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
+@functools.lru_cache(1024)
 def parameters(function: Callable[..., Any]) -> list[Parameter]:
     """The keyword-only parameters, with their hints and defaults."""
     source = function.__init__ if inspect.isclass(function) else function

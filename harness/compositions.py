@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from harness import catalogue
 from harness.app import Job
@@ -30,15 +31,23 @@ class Compositions:
         """A checked job. Raises what composing or checking it by itself would raise."""
         parsed = parse(overrides)
         options = tuple(o.get_key_element() if _is_value(o) else str(o.input_line) for o in parsed)
-        if options in self._kept:
+        if options in self._kept and self._put(parsed, self._kept[options][0]):
             config, hydra = self._kept[options]
-            ConfigLoaderImpl._apply_overrides_to_config([o for o in parsed if _is_value(o)], config)
-        else:
-            full = self._compose(list(overrides))
-            config = OmegaConf.masked_copy(full, [str(k) for k in full if k != "hydra"])
-            hydra = _template(full)
+        else:  # also where a value was refused: composing says what is wrong as it would of one run
+            config = self._compose(list(overrides))
+            hydra = _template(config)
+            with open_dict(config):
+                del config["hydra"]  # a copy without it would not know its types
             self._kept[options] = (config, hydra)
         return Job(check(config, catalogue.current()), list(overrides), _filled(hydra, overrides))
+
+    def _put(self, parsed: Sequence[Override], config: DictConfig) -> bool:
+        """Puts values into a kept config; False if one of them is refused."""
+        try:
+            ConfigLoaderImpl._apply_overrides_to_config([o for o in parsed if _is_value(o)], config)
+        except HydraException:
+            return False
+        return True
 
 
 def _is_value(override: Override) -> bool:

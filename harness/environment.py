@@ -34,7 +34,7 @@ def describe(device: str) -> dict[str, Any]:
     """The record's `environment`."""
     return {
         **_versions(),
-        "plugins": catalogue.versions(),
+        "plugins": _plugins(),
         "device": _device(device),
         "cpu": _cpu(),
         "git": _git(str(Path.cwd())),
@@ -50,6 +50,11 @@ def _versions() -> dict[str, str]:
         "hydra": "hydra-core",
     }
     return {"python": platform.python_version()} | {k: importlib.metadata.version(v) for k, v in names.items()}
+
+
+@functools.cache
+def _plugins() -> dict[str, str]:
+    return catalogue.versions()
 
 
 def _device(device: str) -> str:

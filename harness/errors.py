@@ -13,6 +13,14 @@ class HarnessError(ValueError):
     """A mistake in what was asked for. The command line prints it as one line and exits with 2."""
 
 
+class CannotWrite(HarnessError):
+    """A file of a run that cannot be written: no fault of the run, and no way to record it."""
+
+    @classmethod
+    def told(cls, path: object, error: OSError) -> CannotWrite:
+        return cls(f"cannot write {path}: {error.strerror or error}")
+
+
 def suggest(word: object, known: Iterable[object], listed: bool = True) -> str:
     """A tail for an error line: the words nearest to a wrong one, or else, if `listed`, those that there are.
 

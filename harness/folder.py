@@ -11,29 +11,37 @@ from typing import Any
 
 import yaml
 
-from harness.errors import HarnessError
+from harness.errors import CannotWrite
 from harness.record import FILE, Record, write
 
 log = logging.getLogger("harness")
 KEPT = (FILE, ".hydra")  # what a new attempt writes over
 
 
+def make_study(folder: Path) -> None:
+    """Makes a study's folder. Raises CannotWrite where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotWrite.told(folder, error) from error
+
+
 def open_folder(record: Record, overrides: Sequence[str], hydra: str, keep: Sequence[str] = ()) -> None:
     """Makes the run's folder; what an older attempt left is removed, but for the names in `keep`.
 
-    `hydra` is the text of `.hydra/hydra.yaml`. Raises HarnessError where nothing can be written.
+    `hydra` is the text of `.hydra/hydra.yaml`. Raises CannotWrite where nothing can be written.
     """
     try:
         (record.folder / ".hydra").mkdir(parents=True, exist_ok=True)
         write(record, durable=False)  # after a crash, a run without a record is as good as one that says `running`
+        for path in record.folder.iterdir():
+            if path.name not in (*KEPT, *keep):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        texts = {"config": _yaml(record.config), "overrides": _yaml(list(overrides)), "hydra": hydra}
+        for name, text in texts.items():
+            (record.folder / ".hydra" / f"{name}.yaml").write_text(text)
     except OSError as error:
-        raise HarnessError(f"cannot write {record.folder}: {error.strerror or error}") from error
-    for path in record.folder.iterdir():
-        if path.name not in (*KEPT, *keep):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    texts = {"config": _yaml(record.config), "overrides": _yaml(list(overrides)), "hydra": hydra}
-    for name, text in texts.items():
-        (record.folder / ".hydra" / f"{name}.yaml").write_text(text)
+        raise CannotWrite.told(record.folder, error) from error
 
 
 def _yaml(value: Any) -> str:

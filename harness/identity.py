@@ -75,7 +75,17 @@ def sources(used: Iterable[tuple[str, str]]) -> dict[str, str]:
         packages.append(function.__module__.partition(".")[0])
     for package in sorted(set(packages)):
         _follow(package, found, own=True)
+    for package in found.keys() & sys.modules.keys():
+        _first.setdefault(package, found[package])
     return found
+
+
+_first: dict[str, str] = {}  # what packages were when this process first looked, soon after it imported them
+
+
+def changed(found: dict[str, str]) -> list[str]:
+    """The packages of `sources` that this process has imported as they were before: it would run the old code."""
+    return [name for name, digest in found.items() if name in sys.modules and _first.get(name, digest) != digest]
 
 
 def _follow(package: str, found: dict[str, str], own: bool = False) -> None:

@@ -142,7 +142,7 @@ def readable(overrides: Sequence[str]) -> str:
     kept = []
     for text in overrides:
         key = text.lstrip("+").split("=")[0]
-        if key not in NOT_IDENTITY and not key.startswith("hydra"):
+        if key not in NOT_IDENTITY and key.split(".")[0] not in ("executor", "hydra"):
             kept.append(text.lstrip("+"))
     return ",".join(kept) or "default"
 

@@ -43,6 +43,23 @@ def holders(study: Path) -> dict[str, dict[str, Any]]:
     return {id: owner for id, owner in found.items() if owner is not None}
 
 
+def tidy(study: Path) -> None:
+    """Removes what dead processes have left: owner files of runs that no one has taken over, since they are complete,
+    and files that were never put in place.
+    """
+    folder = Path(study) / FOLDER
+    with contextlib.suppress(OSError, HarnessError):
+        if not os.listdir(folder):
+            return
+        with _lock(folder):
+            judge = Judge(folder)
+            for path, inode in list(glance(folder)):
+                if judge.living_by_inode(path, inode) is None:
+                    path.unlink(missing_ok=True)
+            for path in judge.forgotten():
+                path.unlink(missing_ok=True)
+
+
 class Claims:
     """The runs of a study that this process trains: made, used and left (`with`) in that process alone.
 
@@ -127,7 +144,7 @@ class Claims:
                 if uptime() - self._beaten < STALE_S / 2:  # no one can have taken us for dead
                     self._remove(ids)
                 elif ids and self.folder.is_dir():
-                    with self._lock():
+                    with _lock(self.folder):
                         self._remove(self._ours(ids))
 
     def _take(self, ids: list[str], sheet: Sheet) -> set[str]:
@@ -142,7 +159,7 @@ class Claims:
             elif owner.get("nonce") == self._nonce:
                 taken.add(id)
         if dead:
-            with self._lock():
+            with _lock(self.folder):
                 judge = Judge(self.folder)  # what was seen before the lock may be over
                 for id in dead:
                     path = self._path(id)
@@ -166,7 +183,7 @@ class Claims:
             with self._mutex:
                 held, noted = dict(self._held), set(self._noted)
             if noted:
-                stack.enter_context(self._lock())
+                stack.enter_context(_lock(self.folder))
             ours = self._ours(held)
             self._write({id: held[id] for id in ours if id in noted})
             for path in {inode: path for path, inode in self._inodes(ours)}.values():
@@ -201,15 +218,16 @@ class Claims:
     def _path(self, id: str) -> Path:
         return self.folder / f"{id}.json"
 
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        from filelock import FileLock, Timeout
 
-        try:
-            with FileLock(self.folder / ".lock", timeout=LOCK_S, poll_interval=0.005):
-                yield
-        except Timeout as error:
-            raise HarnessError(f"{self.folder / '.lock'} has been held for {LOCK_S:g} s: end who holds it") from error
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / ".lock", timeout=LOCK_S, poll_interval=0.005):
+            yield
+    except Timeout as error:
+        raise HarnessError(f"{folder / '.lock'} has been held for {LOCK_S:g} s: end who holds it") from error
 
 
 @contextlib.contextmanager

@@ -100,6 +100,16 @@ class Judge:
             return self._heard_of(touched)
         return since == owner["started"]  # never by age: a stopped process lives
 
+    def forgotten(self) -> list[Path]:
+        """Files beside those of owners that whoever made them has left long ago."""
+        kinds = (".new", ".over", ".clock")
+        found = []
+        for path in self.folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if path.suffix in kinds and not self._heard_of(path.stat().st_mtime):
+                    found.append(path)
+        return found
+
     def _heard_of(self, touched: float) -> bool:
         if self._now is None:
             self._now = _clock(self.folder)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness import catalogue, environment
 from harness.app import Job
-from harness.dataset import SPLITS, size
+from harness.dataset import SPLITS, Dataset, size
 from harness.errors import HarnessError
-from harness.identity import components, identity, sources
+from harness.identity import changed, components, identity, sources
 from harness.index import by_id
 from harness.learner.plan import Plan
 from harness.load_data import Loaded, Loader
@@ -18,6 +19,7 @@ from harness.overrides import folder_name, readable
 from harness.record import OUTPUTS, Record, read
 from harness.rehearse import rehearse
 from harness.resolve import choices, resolve
+from harness.settings import Settings
 from harness.weights import WEIGHTS
 
 
@@ -36,6 +38,7 @@ class Prepared:
     device: str
     record: Record
     loaded: Loaded | None = field(default=None, repr=False)
+    checkpoint: dict[str, Any] | None = field(default=None, repr=False)  # to go on from
 
     @property
     def data(self) -> Loaded:
@@ -84,10 +87,7 @@ class Preparation:
         loaded = self.loader.load(job.values)
         values = resolve(job.values, loaded.dataset, self.known)
         dataset, settings = loaded.dataset, job.settings
-        n = size(dataset.train)
-        if settings.batch_size > n:
-            raise HarnessError(f"batch_size={settings.batch_size} is larger than the {n} training samples")
-        plan = Plan(settings.seed, settings.epochs, settings.batch_size, settings.accumulate, settings.warmup, n)
+        plan = make_plan(settings, dataset)
         device = environment.device_type(values["trainer"])
         rehearse(values, dataset, plan)
         run_id = self._identity(values, device, loaded.digest)
@@ -126,6 +126,21 @@ class Preparation:
         return self._sources[used]
 
 
+def make_plan(s: Settings, dataset: Dataset) -> Plan:
+    """The arithmetic of a run on a data set. Raises HarnessError for batches larger than it."""
+    n = size(dataset.train)
+    if s.batch_size > n:
+        raise HarnessError(f"batch_size={s.batch_size} is larger than the {n} training samples")
+    return Plan(s.seed, s.epochs, s.batch_size, s.accumulate, s.warmup, n, s.checkpoint_every)
+
+
 def prepare(job: Job) -> Prepared:
     """One job by itself."""
     return Preparation().prepare(job)
+
+
+def refuse_stale(members: Sequence[Prepared]) -> None:
+    """Raises HarnessError where this process holds code of the members that is no longer what their files say."""
+    for used in {tuple(components(member.values)) for member in members}:
+        if names := changed(sources(used)):
+            raise HarnessError(f"{', '.join(names)} changed after this process had imported it; start a new one")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from harness import environment
+from harness import checkpoint, environment
 from harness.build import Parts, component
 from harness.curves import Curves
+from harness.errors import CannotWrite
 from harness.folder import open_folder
 from harness.learner.fit import Run
 from harness.learner.member import Member
@@ -30,7 +32,7 @@ class Running:
     """A prepared run with its folder open. It ends once: by itself, or by `fail` or `interrupt`."""
 
     def __init__(
-        self, prepared: Prepared, cohort: Mapping[str, Any], started: float, watch: Watch | None = None
+        self, prepared: Prepared, cohort: Mapping[str, Any], started: float, watchers: Sequence[Watch] = ()
     ) -> None:
         self.prepared, self.started = prepared, started
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -42,10 +44,10 @@ class Running:
             environment=environment.describe(prepared.device),
         )
         self.ended = False
-        open_folder(self.record, prepared.overrides, prepared.hydra)
-        self._say("run %s (%s) of study %s", self.record.id, self.record.name, self.record.study)
+        keep = [] if prepared.checkpoint is None else [checkpoint.FILE]
+        open_folder(self.record, prepared.overrides, prepared.hydra, keep)
         self.curves = Curves(self.record.folder)
-        self.watch = watch
+        self.watchers = watchers
         self.loggers: list[Any] = []
         self.run: Run
 
@@ -55,6 +57,7 @@ class Running:
     def begin(self, parts: Parts) -> Run:
         """The run as a member of a cohort."""
         values, record = self.prepared.values, self.record
+        self._say("run %s (%s) of study %s", record.id, record.name, record.study)
         parameters = list(parts.model.parameters())
         record.model = {
             "parameters": sum(p.numel() for p in parameters),
@@ -63,36 +66,37 @@ class Running:
         record.memory = {"estimate": estimate(parts, self.prepared.plan), "peak": None}
         where = {"run_dir": str(record.folder), "name": record.name}
         self.loggers = [component("logger", node, **where) for node in values["logger"].values()]
-        watchers = [self.curves.add, *(_to_logger(logger) for logger in self.loggers)]
-        member = make_member(self.prepared, parts)
-        member.watchers = watchers if self.watch is None else [*watchers, self.watch]
+        member = make_member(values, parts)
+        member.watchers = [self.curves.add, *(_to_logger(logger) for logger in self.loggers), *self.watchers]
         member.ended = self._left
-        self.run = Run(parts, self.prepared.plan, self.prepared.data.dataset, member)
+        member.save = functools.partial(checkpoint.save, record.folder, record.id, record.cohort["path"])
+        self.run = Run(parts, self.prepared.plan, self.prepared.data.dataset, member, self.prepared.checkpoint)
         return self.run
 
     def _left(self) -> None:
-        """The member has left its cohort."""
+        """The member has left its cohort. One whose optimizer raised in a stack has not ended: who is to blame, and
+        whether it does so alone, is for the cohort to find out.
+        """
         member = self.run.member
         if member.failed is not None:
-            self.fail(member.failed)
+            if not member.sharers:
+                self.fail(member.failed)
             return
         self.record.status = "diverged" if member.diverged else "completed"
         self.record.error = member.diverged
-        final = {k: v for k, v in member.metrics.items() if k.startswith("test/")}
-        if final:
-            self.curves.add(final, member.steps, member.epochs - 1)
-            for logger in self.loggers:
-                logger.log_metrics(final, step=member.steps)
         self._end()
 
     def fail(self, error: BaseException) -> None:
         """The run ends with an exception, unless it has ended."""
         if self.ended:
             return
+        self._failed(error)
+        self._end()
+
+    def _failed(self, error: BaseException) -> None:
         trace = "".join(traceback.format_exception(error))
         self.record.status = "failed"
         self.record.error = {"type": type(error).__name__, "message": str(error), "traceback": trace}
-        self._end()
 
     def interrupt(self) -> None:
         """The run ends because the user wants it, unless it has ended."""
@@ -103,22 +107,43 @@ class Running:
         self._end()
 
     def _end(self) -> None:
+        """Raises CannotWrite where the record cannot be written: on disk the run is then still `running`."""
         self.ended = True
         record, prepared = self.record, self.prepared
+        try:
+            self._leave_behind()
+        except (Exception, SystemExit) as error:  # a logger's, or a disk's that is full
+            if record.status != "interrupted":
+                self._failed(error)
+        record.time["total_s"] = round(time.perf_counter() - self.started, 6)
+        record.memory = record.memory | {"peak": environment.peak_memory(prepared.device)}
+        try:
+            self._say("%s: %s", record.status, json.dumps(record.metrics))
+            other = read(record.folder)  # another process may have completed this run meanwhile: that is kept
+            if record.status in ("completed", "diverged") or other is None or other.status != "completed":
+                write(record)
+        except OSError as error:
+            raise CannotWrite.told(record.folder, error) from error
+        if record.status in ("completed", "diverged"):
+            checkpoint.remove(record.folder)
+
+    def _leave_behind(self) -> None:
+        """All but the record: what was measured, the loggers' own files, the weights."""
+        record, prepared = self.record, self.prepared
+        if hasattr(self, "run"):
+            member = self.run.member
+            self._measured(member)
+            final = {k: v for k, v in member.metrics.items() if k.startswith("test/")}
+            if final and record.status == "completed":
+                self.curves.add(final, member.steps, member.epochs - 1)
+                for logger in self.loggers:
+                    logger.log_metrics(final, step=member.steps)
         self.curves.flush()
         for logger in self.loggers:
             logger.finalize("success" if record.status == "completed" else "failed")
-        if hasattr(self, "run"):
-            self._measured(self.run.member)
-            if prepared.values["save"] != "none" and record.status == "completed":
-                best = self.run.member.best_weights if prepared.values["save"] == "best" else None
-                save_weights(record.folder, best or self.run.member.weights or {}, self.shape)
-        record.time["total_s"] = round(time.perf_counter() - self.started, 6)
-        record.memory = record.memory | {"peak": environment.peak_memory(prepared.device)}
-        self._say("%s: %s", record.status, json.dumps(record.metrics))
-        other = read(record.folder)  # another process may have completed this run meanwhile: that is kept
-        if record.status in ("completed", "diverged") or other is None or other.status != "completed":
-            write(record)
+        if hasattr(self, "run") and prepared.values["save"] != "none" and record.status == "completed":
+            best = self.run.member.best_weights if prepared.values["save"] == "best" else None
+            save_weights(record.folder, best or self.run.member.weights or {}, self.shape)
 
     @property
     def shape(self) -> tuple[tuple[int, ...], int]:
@@ -130,7 +155,9 @@ class Running:
         """What was measured stands in the record also of a run that failed or was interrupted."""
         record, plan = self.record, self.prepared.plan
         record.metrics = {k: v for k, v in member.metrics.items() if k != "train/lr"}
-        record.best = member.best
+        record.best = {
+            name: best | {"higher_is_better": member.higher_is_better(name)} for name, best in member.best.items()
+        }
         seen = member.epochs * plan.n
         record.time |= {
             "fit_s": round(member.fit_s, 6),
@@ -141,9 +168,8 @@ class Running:
         }
 
 
-def make_member(prepared: Prepared, parts: Parts) -> Member:
+def make_member(values: Mapping[str, Any], parts: Parts) -> Member:
     """What a run leaves while it trains, before anything has been measured."""
-    values = prepared.values
     return Member(
         parts.regularizers,
         {name: bool(make().higher_is_better) for name, make in parts.metrics.items()},
@@ -152,10 +178,13 @@ def make_member(prepared: Prepared, parts: Parts) -> Member:
 
 
 def write_failure(record: Record, kind: str, message: str, status: str = "failed") -> Record:
-    """Records a run that could not do it itself: whoever has noticed does."""
-    record.folder.mkdir(parents=True, exist_ok=True)
+    """Records a run that could not do it itself: whoever has noticed does. Raises CannotWrite where that fails."""
     failed = replace(record, status=status, error={"type": kind, "message": message, "traceback": None})
-    write(failed)
+    try:
+        record.folder.mkdir(parents=True, exist_ok=True)
+        write(failed)
+    except OSError as error:
+        raise CannotWrite.told(record.folder, error) from error
     return failed
 
 

@@ -6,21 +6,25 @@ import secrets
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 
 from harness import catalogue
 from harness.app import Job
 from harness.build import component
-from harness.cohort.choose import Share, chosen
+from harness.cohort.choose import Share, chosen, started
 from harness.cohort.grouping import groups
 from harness.cohort.launch import Done, Launch
+from harness.errors import HarnessError
+from harness.folder import make_study
 from harness.kinds import AUTO
 from harness.learner.fit import make_trainer
 from harness.load_data import warn_of_overlap
+from harness.owner import tidy
 from harness.prepare import Preparation, Prepared
 from harness.record import Record
 from harness.resolve import default_node
 from harness.schema import KEY
-from harness.watching import tell
+from harness.watching import Outline, Way, planned, tell
 from harness.workers import count
 
 
@@ -50,7 +54,11 @@ def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
             wanted.append(member)
         else:
             done(member, complete)
-    _train(wanted, done, any(job.settings.fail_fast for job in jobs))
+    try:
+        _train(wanted, done, any(job.settings.fail_fast for job in jobs))
+    finally:
+        for study in {member.record.folder.parent for member in members}:
+            tidy(study)
     return [found[place] for place in sorted(found)]
 
 
@@ -61,16 +69,40 @@ def _train(wanted: list[Prepared], done: Done, fail_fast: bool) -> None:
         warn_of_overlap(member.data, member.values)
     sweep = secrets.token_hex(4)
     shares: dict[str, list[Share]] = defaultdict(list)
+    by_launch: dict[tuple[str, str], list[list[Prepared]]] = defaultdict(list)
     for group in groups(wanted):
-        workers = count(group[0].values["jobs"])
-        for share in chosen(group, workers, False, sweep):
+        by_launch[str(group[0].asked["executor"]), str(group[0].values["jobs"])].append(group)
+    for together in by_launch.values():
+        for share in chosen(together, count(together[0][0].values["jobs"]), sweep):
             shares[share.how.executor].append(share)
+    for study in {member.record.folder.parent for member in wanted}:
+        make_study(study)
+    planned(_outline([share for own in shares.values() for share in own]))
+    refused: HarnessError | None = None
     for name, own in shares.items():
         with _executor(name, own[0].members[0]) as executor:
-            launch = Launch(executor, done, fail_fast)
+            started(name)
+            launch = Launch(executor, count(own[0].members[0].values["jobs"]), done, fail_fast)
             launch.run(own)
-            if launch.stopped:
-                return
+        refused = refused or launch.refused
+        if launch.stopped:
+            break
+    if refused is not None:
+        raise refused
+
+
+def _outline(shares: Sequence[Share]) -> Outline:
+    ways: dict[tuple[str, str], Way] = {}
+    for share in shares:
+        how = share.how
+        way = ways.get((how.path, how.executor), Way(how.path, how.executor, how.why, 0, 0))
+        ways[how.path, how.executor] = replace(way, runs=way.runs + len(share.members), cohorts=way.cohorts + 1)
+    members = [member for share in shares for member in share.members]
+    return Outline(
+        {member.record.id: member.record.name for member in members},
+        frozenset(member.record.folder.parent for member in members),
+        tuple(ways.values()),
+    )
 
 
 def _executor(name: str, member: Prepared) -> Executor:

@@ -23,6 +23,7 @@ _DIED = {
     "submitit.core.utils.UncompletedJobError": True,
     "submitit.core.utils.FailedJobError": False,
     "distributed.scheduler.KilledWorker": True,
+    "concurrent.futures._base.CancelledError": True,  # not by us: its cluster has gone
 }
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import math
 
-from benchmarks import memory, single_run, startup
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import cases, memory, overhead, paths, peak, single_run, startup, stock, sweep
 from benchmarks.__main__ import BENCHMARKS, main
+from benchmarks.contest import Contest
 from benchmarks.measure import interleave, interval, ratio, table
+from benchmarks.warm import LeftOut, Warm
 
 
 def test_interval_holds_the_median_and_drops_what_95_percent_allow():
@@ -38,8 +44,15 @@ def test_each_benchmark_runs_at_a_toy_size(name, capsys, monkeypatch, tmp_path):
         "single_run": (single_run.OURS, single_run.LOOP, single_run.FUSED, single_run.STOCK),
         "memory": memory.NAMES if memory.CLEAR.exists() else ("needs Linux",),
         "startup": (startup.BARE, *startup.OURS),
+        "sweep": sweep.ALL,
+        "sweep_small": tuple(name for name in sweep.ALL if name not in (sweep.STOCK, sweep.JOBLIB)),
+        "sweep_cnn": (sweep.OURS, sweep.LOOP, sweep.FUSED, sweep.JAX),
+        "sweep_images": (sweep.OURS, sweep.LOKY, sweep.LOOP),
+        "paths": (*paths.PLAIN, paths.AUTO, *paths.TOYS),
+        "peak": (peak.OURS, peak.ONE, peak.LOOP),
+        "overhead": ("2 runs", "4 runs", overhead.BARE),
     }
-    assert all(contestant in out for contestant in names[name])
+    assert all(contestant in out for contestant in names[name])  # who cannot take part is named, too
     assert not list(tmp_path.iterdir())
 
 
@@ -48,3 +61,102 @@ def test_an_unknown_benchmark_is_refused(capsys):
         main(["speed"])
     assert stop.value.code == 2
     assert "no benchmark 'speed'" in capsys.readouterr().err
+
+
+def test_a_process_answers_and_says_why_not(tmp_path):
+    with Warm(tmp_path) as process:
+        assert process.ask("math:gcd") == 0
+        with pytest.raises(LeftOut, match="no_such_peer is not installed"):
+            process.ask("no_such_peer:sweep")
+        with pytest.raises(RuntimeError, match="FileNotFoundError"):
+            process.ask("benchmarks.sweep_peers:loop", **_plain("nothing.npz"))
+        assert process.ask("benchmarks.sweep_peers:bare", count=2)["ms"] > 0  # and it goes on
+        assert process.ready() > 0
+
+
+def test_what_a_process_prints_is_shown_when_it_ends(tmp_path):
+    with Warm(tmp_path) as process, pytest.raises(RuntimeError, match="it ended"):
+        process.ask("os:_exit", status=3)
+
+
+@pytest.mark.parametrize("case", [cases.SMALL, cases.CNN], ids=["small", "cnn"])
+def test_peers_get_what_the_harness_trains_on(case):
+    case = case.toy()
+    with cases.written(case) as work:
+        arrays = np.load(work.arrays)
+        assert all(len(arrays[f"x_{split}"]) == len(arrays[f"y_{split}"]) for split in cases.SPLITS)
+        assert abs(arrays["x_train"].mean()) < 1e-5
+        assert len(work.plain(case)["runs"]) == case.runs == 4
+        assert f"epochs={case.epochs}" in work.overrides(case)
+        assert (work.source is None) == (case.data == "digits")
+
+
+def test_the_digits_of_the_peak_are_those_of_the_data():
+    with cases.written(cases.DIGITS) as work:
+        x, y = (np.load(work.arrays)[name] for name in ("x_train", "y_train"))
+    assert (len(x), math.prod(x.shape[1:]), y.max() + 1) == (peak.TRAINED, peak.INPUTS, peak.CLASSES)
+    assert peak.flops(cases.DIGITS) == 6 * (64 * 128 + 128 * 128 + 128 * 10) * len(x) * 20
+
+
+def test_the_first_run_of_each_process_is_not_counted():
+    assert stock.warm_seconds([(1, 5.0), (1, 6.0), (1, 7.0)]) == 1.0
+    assert stock.warm_seconds([(1, 5.0), (1, 6.0), (1, 7.0), (2, 9.0), (2, 10.0)]) == 0.5
+
+
+def test_unequal_accuracies_are_said():
+    times = {"one": {"accuracy": [0.97]}, "other": {"accuracy": [0.96]}}
+    assert sweep.agreement(times) == ""
+    times["third"] = {"accuracy": [0.93]}
+    assert "WARNING" in sweep.agreement(times)
+    assert "third 0.930, one 0.970" in sweep.agreement(times)
+
+
+def test_jax_is_left_with_its_best_chunk(tmp_path):
+    speeds = {f"{sweep.JAX}, 64 as one": 9.0, f"{sweep.JAX}, 16 as one": 4.0, "loop": 5.0}
+    found = Contest(tmp_path, start=dict.fromkeys(speeds, 1.0))
+    for name, ms in speeds.items():
+        found.asked[name] = lambda ms=ms: {"ms": ms, "compiling": 1.5}
+    sweep.choose_jax(found)
+    assert list(found.asked) == list(found.start) == [f"{sweep.JAX}, 16 as one", "loop"]
+    assert "64 as one: 9.0 ms" in found.notes[0]
+
+
+def test_the_choice_is_held_against_the_better_plain_way():
+    times = {
+        "auto": {"ms": [11.0, 22.0, 33.0]},
+        "alone": {"ms": [10.0, 20.0, 30.0]},
+        "fused": {"ms": [9.0, 90.0, 99.0]},
+    }
+    found = paths.Found(times, "alone, in_process", [])
+    assert found.better == "alone"
+    assert found.against_better().show() == "1.10 [1.10, 1.10]"
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_the_jax_peer_steps_as_torch_does(model):
+    jax = pytest.importorskip("jax")
+    from benchmarks import jax_peer
+    from benchmarks.stock_app.networks import network
+
+    params = jax_peer.initial(0, model, (1, 8, 8), 10, 16, 2)
+    net = network(model, (1, 8, 8), 10, 16, 2)
+    with torch.no_grad():
+        for ours, theirs in zip(net.parameters(), jax.tree_util.tree_leaves(params), strict=True):
+            ours.copy_(torch.from_numpy(theirs))
+    x, y = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 3, 9])
+    optimizer = torch.optim.Adam(net.parameters(), 0.001)
+    zeros = jax.tree_util.tree_map(np.zeros_like, params)
+    state = (params, zeros, zeros)
+    for step in range(3):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+        grads = jax.grad(jax_peer.entropy)(state[0], x.numpy(), y.numpy(), np.ones(5, np.float32))
+        state = jax_peer.adam(*state, np.float32(step + 1), np.float32(0.001), grads)
+    for ours, theirs in zip(net.parameters(), jax.tree_util.tree_leaves(state[0]), strict=True):
+        np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-5)
+
+
+def _plain(arrays):
+    sizes = {"model": "mlp", "width": 8, "depth": 1, "batch_size": 8, "epochs": 1}
+    return {"arrays": arrays, "runs": [[0, 0.01]], **sizes}

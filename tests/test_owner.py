@@ -11,7 +11,7 @@ import pytest
 
 from harness import owner_files
 from harness.errors import HarnessError
-from harness.owner import Claims, alive, holder, holders
+from harness.owner import Claims, alive, holder, holders, tidy
 from tests.owners import files, rewrite
 
 IDS = [f"{i:012x}" for i in range(1000)]
@@ -244,3 +244,16 @@ def test_a_study_that_is_removed_meanwhile_comes_not_back(study):
         (study / ".owners").rmdir()
         claims._beaten -= 100
     assert list(study.iterdir()) == []
+
+
+def test_tidy_removes_what_dead_processes_have_left(tmp_path):
+    with Claims(tmp_path) as claims:
+        claims.claim(["alive", "dead"])
+        rewrite(tmp_path, "dead", pid=2**22 + 1)
+        for name, age in (("old.new", 3600), ("young.new", 0)):
+            path = tmp_path / ".owners" / f".{name}"
+            path.touch()
+            os.utime(path, (time.time() - age, time.time() - age))
+        tidy(tmp_path)
+        assert [name for name in files(tmp_path) if name != ".lock"] == [".young.new", "alive.json"]
+    tidy(tmp_path / "none")

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.record import Record
 from harness.report.summary import board_command, run_summary, sweep_summary
+from tests.cli.sweeps import RAISED, ended
 
 
 def test_a_run_in_words(workdir: Path) -> None:
@@ -35,7 +37,65 @@ def test_a_sweep_in_words(workdir: Path) -> None:
     records = harness.sweep(["seed=0,1", "epochs=1"])
     text = sweep_summary([*records, harness.run(["seed=0", "epochs=1"])])
     assert text.startswith("3 runs: 2 completed, 1 already complete")
+    assert f"\n  best      val/accuracy {max(r.objective for r in records):.4g}  seed=" in text
+    assert "\n  path      alone 2 in this process (" in text or "\n  path      fused 2 in this process (" in text
     assert "harness report outputs/scratch" in text
+
+
+def test_what_did_not_complete_is_told_with_its_reason_and_many_of_one_reason_in_a_line() -> None:
+    failed = [ended(n, "failed", error=RAISED, time={"epochs": 3}) for n in range(2)]
+    odd = ended(9, "interrupted", error={"type": "FailFast", "message": "fail_fast=true", "traceback": None})
+    wild = [ended(n, "diverged", name=f"optimizer.lr=1e30,seed={n},epochs=2") for n in range(10, 16)]
+    text = sweep_summary([ended(20), ended(21, cached=True), *wild, odd, *failed], (4.0, 2.7))
+    assert text.splitlines()[:8] == [
+        "11 runs: 1 completed, 1 already complete, 2 failed, 1 interrupted, 6 diverged",
+        "  failed       regularizer=[l2,dropout],seed=0,epochs=2  epoch 3  RuntimeError: no [bold]room[/bold] for it",
+        "  failed       regularizer=[l2,dropout],seed=1,epochs=2  epoch 3  RuntimeError: no [bold]room[/bold] for it",
+        "  interrupted  regularizer=[l2,dropout],seed=9,epochs=2           fail_fast=true",
+        "  diverged     6 runs of optimizer.lr=1e30                        the training loss became nan",
+        "  trace     outputs/s/a/record.json",
+        "  best      val/accuracy 0.5  regularizer=[l2,dropout],seed=20,epochs=2",
+        "  path      fused 10 over loky workers (a trial)",
+    ]
+    assert "\n  time      4.0 s; training 2.7 s, 270 ms a run\n" in text
+
+
+def test_a_terminal_gets_lines_that_fit_and_names_without_what_all_have_in_common() -> None:
+    long = {"type": "RuntimeError", "message": "very " * 50, "traceback": None}
+    records = [ended(n, "failed", error=long, name=f"{'model=mlp,' * 9}seed={n},epochs=2") for n in range(2)]
+    found = sweep_summary(records, width=60).splitlines()[1:3]
+    assert [len(line) for line in found] == [60, 60]
+    assert found[0].startswith("  failed  seed=0    RuntimeError: very very")
+    assert found[0].endswith("…")
+
+
+def test_no_more_than_twenty_rows_are_shown() -> None:
+    records = [ended(n, "failed", error=RAISED | {"message": f"reason {n}"}) for n in range(30)]
+    same = [ended(n, "failed", error=RAISED) for n in range(30, 40)]
+    lines = sweep_summary([*records, *same]).splitlines()
+    assert sum(line.startswith("  failed") for line in lines) == 20
+    assert "  and 20 more: harness report outputs/s" in lines
+
+
+def test_the_best_is_the_best_in_its_metrics_direction_of_those_that_completed() -> None:
+    def loss(number: int, value: float, status: str = "completed") -> Record:
+        best = {"val/loss": {"value": value, "epoch": 0, "higher_is_better": False}}
+        more = {"config": {"objective": "val/loss"}, "metrics": {"val/loss": value}, "best": best}
+        return ended(number, status, **more)
+
+    records = [ended(0, value=0.2), ended(1, value=0.9), ended(2, value=float("nan"))]
+    records += [loss(3, 0.5), loss(4, 0.1, "failed"), loss(5, 0.3), ended(6, value=1.0, best={})]
+    best = [line.split()[1:] for line in sweep_summary(records).splitlines() if line.startswith("  best")]
+    assert best == [
+        ["val/accuracy", "0.9", "regularizer=[l2,dropout],seed=1,epochs=2"],
+        ["val/loss", "0.3", "regularizer=[l2,dropout],seed=5,epochs=2"],
+    ]
+
+
+def test_several_reasons_for_a_path_are_counted() -> None:
+    why = ["a", "b", "b", "c"]
+    records = [ended(n, cohort={"path": "alone", "executor": "in_process", "why": w}) for n, w in enumerate(why)]
+    assert "\n  path      alone 4 in this process (a; and 2 more reasons)\n" in sweep_summary(records)
 
 
 def test_the_command_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,7 @@ _BEHIND: dict[str, tuple[Callable[[], Iterable[str]], tuple[str, ...]]] = {
     "plugins": (lambda: (), ("--json",)),
     "board": (_studies, ()),
     "rm": (_studies, ("--all", "--yes")),
+    "check": (_studies, ("--fused", "--sample", "--json")),
     "report": (_studies, ("--json", "--metric")),
 }
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.cli.parser import verb_parser
 from harness.errors import HarnessError, suggest
 from harness.record import FILE, STATUSES, Record, flat, load, read, study_folder
 
@@ -24,9 +25,7 @@ Filters = dict[str, list[Any]]  # {key: the values of which one must stand there
 
 def rm(words: list[str]) -> int:
     """Removes runs by a filter."""
-    from harness.cli.verbs import _parser
-
-    parser = _parser("rm", "Removes the runs of a study that pass every filter, with all that they left.")
+    parser = verb_parser("rm", "Removes the runs of a study that pass every filter, with all that they left.")
     parser.add_argument("study")
     what = "KEY=VALUE[,VALUE...] of the config; status=failed,interrupted; id=PREFIX"
     parser.add_argument("filter", nargs="*", metavar="FILTER", help=what)

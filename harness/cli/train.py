@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import app
 from harness.errors import HarnessError, nearest_flag, suggest
+
+if TYPE_CHECKING:
+    from harness.cli.progress import SweepProgress
 
 
 def hydra_line(line: list[str]) -> int:
@@ -109,10 +113,27 @@ def _sweep(overrides: list[str], config_dir: str | None) -> int:
     from harness.cli.progress import SweepProgress
 
     progress = SweepProgress()
-    with progress:
-        app.multirun(overrides, config_dir)
+    try:
+        with progress:
+            app.multirun(overrides, config_dir)
+    except HarnessError:  # some runs could not be begun, or not be recorded; the others have ended
+        if progress.records:
+            _summarise(progress)
+        raise
+    except KeyboardInterrupt:
+        if progress.records:
+            of = f" of {progress.standing.jobs}" if progress.standing.jobs else ""
+            ended = f"{len(progress.records)}{of} runs have ended"
+            print(f"harness: {ended}; the same line goes on with the rest", file=sys.stderr)
+        raise
+    _summarise(progress)
+    return 1 if any(record.status == "failed" for record in progress.records) else 0
+
+
+def _summarise(progress: SweepProgress) -> None:
     from harness.report.summary import sweep_summary
 
-    print(sweep_summary(progress.records))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    times = progress.standing.gone_s, progress.standing.training_s
+    print(sweep_summary(progress.records, times, width))
     sys.stdout.flush()
-    return 1 if any(record.status == "failed" for record in progress.records) else 0

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
 
+from harness.cli.checking import check
+from harness.cli.parser import verb_parser
 from harness.cli.remove import rm
-from harness.errors import HarnessError, nearest_flag
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise HarnessError(f"{self.prog}: {message}.{nearest_flag(message, self)}")
-
-
-def _parser(verb: str, about: str) -> _Parser:
-    return _Parser(prog=f"harness {verb}", description=about, allow_abbrev=False)
+from harness.errors import HarnessError
 
 
 def list_(words: list[str]) -> int:
@@ -30,7 +21,7 @@ def list_(words: list[str]) -> int:
     from harness.kinds import KINDS
     from harness.report.table import render
 
-    parser = _parser("list", "Components and their origin.")
+    parser = verb_parser("list", "Components and their origin.")
     parser.add_argument("kind", nargs="?", help="one kind only")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
     args = parser.parse_args(words)
@@ -55,7 +46,7 @@ def show(words: list[str]) -> int:
     from harness import catalogue
     from harness.report.component import describe
 
-    parser = _parser("show", "One component: what it does, its parameters, where they are searched, its source.")
+    parser = verb_parser("show", "One component: what it does, its parameters, where they are searched, its source.")
     parser.add_argument("component", metavar="KIND/NAME")
     args = parser.parse_args(words)
     kind, slash, name = args.component.partition("/")
@@ -70,7 +61,7 @@ def plugins(words: list[str]) -> int:
     from harness import catalogue
     from harness.report.table import render
 
-    parser = _parser("plugins", "Installed, blocked and broken plugins.")
+    parser = verb_parser("plugins", "Installed, blocked and broken plugins.")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(words)
     known = catalogue.current()
@@ -92,7 +83,7 @@ def board(words: list[str]) -> int:
     """TensorBoard on a study."""
     from harness.record import OUTPUTS, study_folder
 
-    parser = _parser("board", "TensorBoard on a study or a run; further options go to TensorBoard (--port 6007).")
+    parser = verb_parser("board", "TensorBoard on a study or a run; further options go to TensorBoard (--port 6007).")
     parser.add_argument("study", nargs="?", default=OUTPUTS)
     args, more = parser.parse_known_args(words)
     folder = study_folder(args.study)
@@ -105,7 +96,7 @@ def report(words: list[str]) -> int:
     from harness.record import load
     from harness.report.table import columns, render, rows
 
-    parser = _parser("report", "The runs of a study, one row each.")
+    parser = verb_parser("report", "The runs of a study, one row each.")
     parser.add_argument("study")
     parser.add_argument("--metric", help="one metric only, for example test/accuracy")
     parser.add_argument("--json", action="store_true", help="the records, for programs")
@@ -134,5 +125,6 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "plugins": plugins,
     "board": board,
     "report": report,
+    "check": check,
     "rm": rm,
 }

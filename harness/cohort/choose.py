@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.cohort.grouping import shape, unfusable
-from harness.cohort.trial import Trial, parts_of, room, tried
+from harness.cohort.trial import ALONE_S, FUSED_S, Trial, parts_of, room, tried
 from harness.kinds import AUTO, KINDS
 from harness.prepare import Prepared
 from harness.runner import How
 from harness.schema import KEY
 
 HERE = "in_process"
-LOCAL = (HERE, KINDS["executor"].auto or HERE)  # between these a trial can choose
+AWAY = KINDS["executor"].auto or HERE  # between these two a trial can choose
 MOST = 256  # members of a stack, so that a killed worker loses no more
-START_S = 6.0  # until a worker has imported what it needs
+START_S = min(10.0, time.process_time())  # until a worker has imported what this process has imported by now
 
-_trials: dict[tuple[str, bool], Trial] = {}  # of this process; a launch after the other asks the same
+_trials: dict[tuple[str, bool], Trial] = {}  # of this process: a launch after the other asks the same
+_warm: set[str] = set()  # executors whose workers this process has started
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Way:
-    """One of the ways to train a group: its path, its executor and the seconds that it is thought to take."""
+    """One of the ways to train a group: its path, its executor, and the seconds that it is thought to take."""
 
     path: str
     executor: str
@@ -41,56 +43,81 @@ class Way:
         return f"{self.path} {over} {self.seconds:.1f} s"
 
 
-def ways(trial: Trial, epochs: int, count: int, workers: int, executors: Sequence[str], start_s: float) -> list[Way]:
-    """Every way that there is, the soonest done first.
+def ways(trial: Trial, epochs: int, count: int, workers: int, executor: str) -> list[Way]:
+    """The paths over an executor whose workers have started, the soonest done first.
 
-    >>> [str(w) for w in ways(Trial(0.02, 0.02, 0.002), 20, 64, 2, LOCAL, 6.0)][:2]
-    ['fused in this process 2.6 s', 'fused over loky workers 7.3 s']
+    >>> [str(way) for way in ways(Trial(0.02, 0.02, 0.002), 20, 64, 2, "loky")]
+    ['fused over loky workers 1.4 s', 'alone over loky workers 13.3 s']
     """
-    found = []
-    for executor in executors:
-        here = executor == HERE
-        over = 1 if here else min(workers, count)
-        start = 0.0 if here else start_s
-        found.append(Way("alone", executor, start + epochs * count / over * (trial.alone if here else trial.single)))
-        if trial.fused is not None:
-            found.append(Way("fused", executor, start + epochs * count / over * trial.fused))
+    here = executor == HERE
+    over = 1 if here else min(workers, count)
+    each = count / over
+    found = [Way("alone", executor, each * (ALONE_S + epochs * (trial.alone if here else trial.single)))]
+    if trial.fused is not None:
+        found.append(Way("fused", executor, each * (FUSED_S + epochs * trial.fused)))
     return sorted(found, key=lambda way: way.seconds)
 
 
-def chosen(group: Sequence[Prepared], workers: int, warm: bool, sweep: str) -> list[Share]:
-    """How a group of one shape is trained, divided among the workers."""
-    first = group[0]
-    asked, path = first.asked["executor"][KEY], first.values["path"]
-    executors = LOCAL if asked == AUTO else (asked,)
-    against = unfusable(first)
-    if path == "fused":
-        how = How("fused", "path=fused", executors[-1], forced=True, sweep=sweep)
-    elif path == "alone" and asked != AUTO:
-        how = How("alone", "path=alone", asked, sweep=sweep)
-    elif len(group) == 1 and asked != AUTO:
-        how = How("alone", against or "no other run of its shape", asked, sweep=sweep)
-    else:
-        how = _by_trial(group, workers, executors, against, warm, sweep)
-    over = 1 if how.executor == HERE else workers
-    most = min(MOST, room(first, over)) if how.path == "fused" else 1
-    shares, at = [], 0
-    for size in parts_of(len(group), over, most):
-        shares.append(Share(tuple(group[at : at + size]), how))
-        at += size
+def chosen(groups: Sequence[Sequence[Prepared]], workers: int, sweep: str) -> list[Share]:
+    """How groups of one shape each are trained, divided among the workers.
+
+    Where the executor is `auto`, workers are started if that is sooner done for all groups together.
+    """
+    free = [group for group in groups if group[0].asked["executor"][KEY] == AUTO]
+    executors = {id(group): _executor(free, workers) for group in free} if free else {}
+    shares = []
+    for group in groups:
+        executor = executors.get(id(group), group[0].asked["executor"][KEY])
+        how = _how(group, workers, executor, sweep)
+        shares += _divided(group, how, 1 if executor == HERE else workers)
     return shares
 
 
-def _by_trial(
-    group: Sequence[Prepared], workers: int, executors: Sequence[str], against: str, warm: bool, sweep: str
-) -> How:
+def started(executor: str) -> None:
+    """Notes that an executor's workers have been started: the next sweep of this process finds them."""
+    _warm.add(executor)
+
+
+def _executor(groups: Sequence[Sequence[Prepared]], workers: int) -> str:
+    here = sum(_soonest(group, workers, HERE).seconds for group in groups)
+    away = sum(_soonest(group, workers, AWAY).seconds for group in groups)
+    return HERE if here <= away + (0.0 if AWAY in _warm else START_S) else AWAY
+
+
+def _soonest(group: Sequence[Prepared], workers: int, executor: str) -> Way:
+    asked = group[0].values["path"]
+    found = _ways(group, workers, executor)
+    return next((way for way in found if way.path == asked), found[0])
+
+
+def _ways(group: Sequence[Prepared], workers: int, executor: str) -> list[Way]:
     first = group[0]
-    key = (shape(first), len(group) > 1)
+    return ways(_trial(group), first.plan.epochs, len(group), workers, executor)
+
+
+def _trial(group: Sequence[Prepared]) -> Trial:
+    key = (shape(group[0]), len(group) > 1)
     if key not in _trials:
-        _trials[key] = tried(group, against)
-    trial = _trials[key]
-    found = ways(trial, first.plan.epochs, len(group), workers, executors, 0.0 if warm else START_S)
-    best = found[0]
-    other = next((way for way in found if way.path != best.path), None)
-    why = f"a trial: {best}" + (f", {other}" if other else f"; {trial.why}")
-    return How(best.path, why, best.executor, sweep=sweep)
+        _trials[key] = tried(group, unfusable(group[0]))
+    return _trials[key]
+
+
+def _how(group: Sequence[Prepared], workers: int, executor: str, sweep: str) -> How:
+    path = group[0].values["path"]
+    if path != "auto":
+        return How(path, f"path={path}", executor, forced=path == "fused", sweep=sweep)
+    if len(group) == 1:
+        return How("alone", unfusable(group[0]) or "no other run of its shape", executor, sweep=sweep)
+    best, *others = _ways(group, workers, executor)
+    why = f"a trial: {best}" + (f", {others[0]}" if others else f"; {_trial(group).why}")
+    return How(best.path, why, executor, sweep=sweep)
+
+
+def _divided(group: Sequence[Prepared], how: How, workers: int) -> list[Share]:
+    """The group in shares: stacks as large as memory allows, and runs that are trained alone one at a time."""
+    most = min(MOST, room(group[0], workers)) if how.path == "fused" else 1
+    shares, at = [], 0
+    for size in parts_of(len(group), workers, most):
+        shares.append(Share(tuple(group[at : at + size]), how))
+        at += size
+    return shares

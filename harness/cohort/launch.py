@@ -6,8 +6,9 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from harness.cohort.choose import Share
 from harness.cohort.worker import train_share
@@ -20,6 +21,8 @@ from harness.workers import died
 
 ATTEMPTS = 2  # of a run whose worker dies
 POLL_S = 0.5  # between two looks at runs that another process trains
+GOING_S = 5.0  # that workers may take to end when they are killed
+LOOK_S = 0.02
 
 Done = Callable[[Prepared, Record], None]
 
@@ -33,30 +36,35 @@ class _Task:
 class Launch:
     """Hands shares to an executor, and calls `done` with each run's record. With `fail_fast`, ends at a failed one."""
 
-    def __init__(self, executor: Executor, done: Done, fail_fast: bool = False) -> None:
+    def __init__(self, executor: Executor, workers: int, done: Done, fail_fast: bool = False) -> None:
         self.executor, self.done, self.fail_fast = executor, done, fail_fast
+        self.most = 2 * workers  # submitted at a time: every worker has its next, and few are watched
         self.running: dict[Future[list[Record | None]], _Task] = {}
         self.elsewhere: dict[str, tuple[Prepared, Share]] = {}
+        self.refused: HarnessError | None = None  # the first share's that could not be begun, or not be recorded
         self.stopped = False
 
     def run(self, shares: Sequence[Share]) -> None:
-        """Raises KeyboardInterrupt after every run that was begun has been recorded, and HarnessError where nothing
-        can be written.
+        """Raises KeyboardInterrupt after every run that was begun has been recorded.
+
+        A share that cannot be begun (its sources changed, nothing can be written) does not end the others: `refused`
+        tells of it.
         """
         queue = deque(_Task(share) for share in shares)
         try:
             while (queue or self.running or self.elsewhere) and not self.stopped:
-                while queue and not self.stopped:
+                while queue and len(self.running) < self.most and not self.stopped:
                     self._submit(queue.popleft())
                     queue.extend(self._collect(timeout=0))
                 queue.extend(self._collect(timeout=POLL_S))
                 if not queue and not self.running:
                     queue.extend(self._look_elsewhere())
         except BaseException as error:
-            self._abandon(error)
+            interrupted = isinstance(error, KeyboardInterrupt)
+            self._abandon(*(("KeyboardInterrupt", "interrupted by the user") if interrupted else _told(error)))
             raise
-        for future in self.running:
-            future.cancel()
+        if self.running:
+            self._abandon("FailFast", "fail_fast=true, and another run failed")
 
     def _submit(self, task: _Task) -> None:
         future = self.executor.submit(train_share, task.share.members, task.share.how, os.getpid())
@@ -71,10 +79,10 @@ class Launch:
             task = self.running.pop(future)
             try:
                 records = future.result()
-            except CancelledError:
+            except HarnessError as error:
+                self.refused = self.refused or error
+                self.stopped |= self.fail_fast
                 continue
-            except HarnessError:
-                raise
             except Exception as error:
                 yield from self._lost(task, error)
                 continue
@@ -96,15 +104,17 @@ class Launch:
         left = []
         for member in task.share.members:
             record = read(member.record.folder)
-            if record is not None and record.status != "running" and record.cohort.get("sweep") == task.share.how.sweep:
+            if _ours(record, task.share) and record.status != "running":
                 self._tell(member, record)
+            elif alive(member.record.folder.parent, member.record.id):
+                self.elsewhere[member.record.id] = (member, task.share)  # another launcher's
             else:
                 left.append(member)
         if not left:
             return
         if not died(error):
             for member in left:
-                self._tell(member, write_failure(member.record, type(error).__name__, str(error)))
+                self._tell(member, write_failure(member.record, *_told(error)))
         elif len(left) > 1:
             middle = (len(left) + 1) // 2
             for half in (left[:middle], left[middle:]):
@@ -113,7 +123,9 @@ class Launch:
             yield _Task(replace(task.share, members=tuple(left)), task.attempts + 1)
         else:
             message = f"its worker died, {ATTEMPTS} times: {one_line(error)}"
-            self._tell(left[0], write_failure(left[0].record, "WorkerDied", message))
+            begun = read(left[0].record.folder)
+            record = begun if _ours(begun, task.share) else left[0].record
+            self._tell(left[0], write_failure(record, "WorkerDied", message))
 
     def _look_elsewhere(self) -> Iterator[_Task]:
         """Runs that another process had: done there, or ours to train since it is gone."""
@@ -128,17 +140,31 @@ class Launch:
         for share, members in orphans.values():
             yield _Task(replace(share, members=tuple(members)))
 
-    def _abandon(self, error: BaseException) -> None:
+    def _abandon(self, kind: str, message: str) -> None:
         """The launch ends before its runs: workers are stopped, and what they were training is recorded."""
+        for future in self.running:
+            future.cancel()
         kill = getattr(self.executor, "kill", None)
         if callable(kill):
             kill()
-        for future, task in self.running.items():
-            future.cancel()
+        until = time.monotonic() + GOING_S
+        for task in self.running.values():
             for member in task.share.members:
+                study, id = member.record.folder.parent, member.record.id
                 record = read(member.record.folder)
-                if record is None or record.status != "running" or alive(record.folder.parent, record.id):
+                if not _ours(record, task.share) or record.status != "running":
                     continue
-                kind = "KeyboardInterrupt" if isinstance(error, KeyboardInterrupt) else type(error).__name__
-                message = "interrupted by the user" if isinstance(error, KeyboardInterrupt) else str(error)
-                write_failure(record, kind, message, "interrupted")
+                while (held := alive(study, id)) and time.monotonic() < until:
+                    time.sleep(LOOK_S)
+                record = read(member.record.folder) or record  # it may have ended in between
+                if record.status == "running" and not held:
+                    write_failure(record, kind, message, "interrupted")
+
+
+def _ours(record: Record | None, share: Share) -> TypeGuard[Record]:
+    """Whether a record was written by this launch, of a share of its own."""
+    return record is not None and record.cohort.get("sweep") == share.how.sweep
+
+
+def _told(error: BaseException) -> tuple[str, str]:
+    return type(error).__name__, str(error)

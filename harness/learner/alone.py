@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from harness.build import Parts
 from harness.dataset import Part, Samples, size
@@ -251,6 +253,32 @@ class Alone:
     def lr(self, row: int = 0) -> float:
         """The learning rate of the next step."""
         return self.groups[0].schedule.lr
+
+    def state(self, row: int = 0) -> dict[str, Any]:
+        """All that going on needs, as it is now and not as evaluation sees it."""
+        return {
+            "model": {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()},
+            "groups": [
+                {
+                    "optimizer": copy.deepcopy(group.optimizer.state_dict()),
+                    "schedule": group.schedule.state(),
+                    "after": [state for _, state in group.after],
+                }
+                for group in self.groups
+            ],
+            "drawn": torch.get_rng_state(),
+        }
+
+    def restore(self, states: list[dict[str, Any]]) -> None:
+        """Goes on from a state."""
+        (state,) = states
+        self.model.load_state_dict(state["model"])
+        for group, kept in zip(self.groups, state["groups"], strict=True):
+            group.optimizer.load_state_dict(kept["optimizer"])
+            group.schedule.restore(kept["schedule"])
+            after = [pytree.tree_map_only(Tensor, lambda t: t.to(self.device), s) for s in kept["after"]]
+            group.after = [(r, s) for (r, _), s in zip(group.after, after, strict=True)]
+        torch.set_rng_state(state["drawn"].cpu())
 
     def keep(self, members: Sequence[int]) -> None:
         """The one member has left: nothing goes on."""

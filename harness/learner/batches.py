@@ -39,8 +39,8 @@ class Chunks:
 class OrderedBatches(Sampler[list[int]]):
     """This process's indices of each global batch, in the plan's order; each pass is the next epoch."""
 
-    def __init__(self, plan: Plan, rank: int, world: int) -> None:
-        self.plan, self.rank, self.world, self.epoch = plan, rank, world, 0
+    def __init__(self, plan: Plan, rank: int, world: int, first: int) -> None:
+        self.plan, self.rank, self.world, self.epoch = plan, rank, world, first
 
     def __len__(self) -> int:
         return self.plan.batches
@@ -71,13 +71,13 @@ class Transformed(Dataset[Any]):
         return x, torch.as_tensor(y)
 
 
-def loader(data: Data, plan: Plan, rank: int, world: int) -> Chunks | DataLoader[Any]:
-    """What a fit iterates over."""
+def loader(data: Data, plan: Plan, rank: int, world: int, first: int = 0) -> Chunks | DataLoader[Any]:
+    """What a fit iterates over; `first` is the epoch that it begins with."""
     if isinstance(data.train, Samples):
         return Chunks(plan)
     return DataLoader(
         Transformed(data.train, data.transforms),
-        batch_sampler=OrderedBatches(plan, rank, world),
+        batch_sampler=OrderedBatches(plan, rank, world, first),
         num_workers=data.workers,
         persistent_workers=data.workers > 0,
         pin_memory=torch.cuda.is_available(),

@@ -36,6 +36,7 @@ class Run:
     plan: Plan
     dataset: Dataset
     member: Member
+    checkpoint: dict[str, Any] | None = None  # to go on from
 
 
 class Catch(pl.Callback):
@@ -47,9 +48,11 @@ class Catch(pl.Callback):
         self.error = exception
 
 
-def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False) -> None:
-    """Trains the members of a cohort: one alone, or any number fused. Raises KeyboardInterrupt when interrupted,
-    Unlike or torch's own error for a cohort that cannot be fused, and whatever goes wrong in training.
+def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: int | None = None) -> None:
+    """Trains the members of a cohort: one alone, or any number fused; `until` an epoch, where one is given.
+
+    Raises KeyboardInterrupt when interrupted, Unlike or torch's own error for a cohort that cannot be fused, and
+    whatever goes wrong in training.
     """
     catch = next(c for c in trainer.callbacks if isinstance(c, Catch))  # type: ignore[attr-defined]
     rank, world = trainer.global_rank, trainer.world_size
@@ -67,12 +70,18 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False) -> None
     model: nn.Module = nn.Module() if fused else first.parts.model
     if world > 1:
         first.parts.model = model = synchronise(model)
-    learner = Learner(model, [run.member for run in cohort], first.plan, make)
+    kept = [run.checkpoint for run in cohort if run.checkpoint is not None]
+    for run in cohort:
+        if run.checkpoint is not None:
+            run.member.resume(run.checkpoint["member"], run.plan.steps)
+    begin, states = first.member.epochs, [checkpoint["state"] for checkpoint in kept] or None
+    learner = Learner(model, [run.member for run in cohort], first.plan, make, begin, states)
+    trainer.fit_loop.max_epochs = (until or first.plan.epochs) - begin
     count = 1 if fused else threads(first.parts.probe.work, first.plan.batch_size // world, torch.get_num_threads())
     with quiet(), rank_environment(), signals(), using(count), torch.random.fork_rng(devices=[]):
         torch.manual_seed(first.plan.seed)  # for draws that no one redirects
         try:
-            trainer.fit(learner, loader(first.dataset, first.plan, rank, world))
+            trainer.fit(learner, loader(first.dataset, first.plan, rank, world, begin))
         except SystemExit:
             # Lightning ends the process at Ctrl-C and SIGTERM; an exit of a component's own is a failure
             if isinstance(catch.error, (KeyboardInterrupt, SIGTERMException)):

@@ -18,7 +18,7 @@ from harness.learner.plan import Plan
 from harness.learner.stack import Stack
 from harness.learner.stacked_data import StackedData
 from harness.learner.stacked_functions import STACKED
-from harness.learner.stacked_group import StackedGroup
+from harness.learner.stacked_group import Failure, StackedGroup
 from harness.learner.stacked_hooks import Later, StackedRegularizer
 from harness.learner.stacked_metric import StackedMetric
 from harness.noise import Noise, keys
@@ -73,6 +73,11 @@ class Fused:
     def size(self) -> int:
         """Members that still train."""
         return self.stack.size
+
+    @property
+    def failures(self) -> dict[int, Failure]:
+        """What the optimizers of some rows have raised: these rows are stepped no more, and should leave."""
+        return {row: failure for group in self.groups for row, failure in group.failures.items()}
 
     def _rehearse(self, plans: Sequence[Plan]) -> int:
         """A step of each size of batch, whose gradients are let go; returns the spare rows that they ask for."""
@@ -227,6 +232,17 @@ class Fused:
     def lr(self, row: int) -> float:
         """The learning rate of a member's next step."""
         return self.groups[0].lr(row)
+
+    def state(self, row: int) -> dict[str, Any]:
+        """All that a member needs to go on in any stack, as it is now and not as evaluation sees it."""
+        return {"model": self.stack.member(row), "groups": [group.state(row) for group in self.groups]}
+
+    def restore(self, states: Sequence[dict[str, Any]]) -> None:
+        """Goes on from the states of all members."""
+        for row, state in enumerate(states):
+            self.load(row, state["model"])
+        for place, group in enumerate(self.groups):
+            group.restore(self.stack, [state["groups"][place] for state in states])
 
     def keep(self, members: Sequence[int]) -> None:
         """Goes on without the other members; the rest computes the same bits as if they had never met."""

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from harness.regularization import Regularizer, having
 
+_KEPT = (
+    "history", "metrics", "best", "best_weights", "epochs", "steps", "last_finite_loss", "fit_s", "share_s",
+)  # fmt: skip
 Directions = dict[str, bool]  # metric: whether higher is better
 
 
@@ -31,15 +34,17 @@ class Member:
     steps: int = 0
     stopped: bool = False
     failed: BaseException | None = None  # what went wrong for this member alone
+    sharers: int = 0  # of a stack, under the optimizer that raised it; 0: it did not come from there
     last_finite_loss: float | None = None
     fit_s: float = 0.0  # training, without the start of processes and without the test
     share_s: float = 0.0  # of that, this member's share
     weights: dict[str, Tensor] | None = None  # as evaluated at the end, on the CPU
     ended: Callable[[], None] = lambda: None  # called when it leaves its cohort
+    save: Callable[[dict[str, Any]], None] | None = None  # keeps a checkpoint
 
     def __post_init__(self) -> None:
         for regularizer in self.regularizers:
-            regularizer.higher_is_better = self.directions.get(regularizer.watch.partition("/")[2], False)
+            regularizer.higher_is_better = self.higher_is_better(regularizer.watch)
         self.stoppers = having(self.regularizers, "should_stop")
         keepers = [r for r in self.regularizers if r.keep == "best"]
         self.restore = keepers[0].watch if keepers else None
@@ -94,6 +99,23 @@ class Member:
         self.weights = None if weights is None else {name: t.cpu() for name, t in weights.items()}
         self.ended()
 
+    def checkpoint(self, state: Callable[[], dict[str, Any]]) -> None:
+        """Keeps all that going on from here needs; what goes wrong then is this member's failure."""
+        if self.save is None:
+            return
+        try:
+            self.save({"state": state(), "member": {name: getattr(self, name) for name in _KEPT}})
+        except (Exception, SystemExit) as error:
+            self.failed = error
+
+    def resume(self, kept: dict[str, Any], steps: int) -> None:
+        """Goes on from a checkpoint; watchers are told again what they had seen. `steps` are those of an epoch."""
+        for name in _KEPT:
+            setattr(self, name, kept[name])
+        for epoch, row in enumerate(self.history):
+            for watch in self.watchers:
+                watch(row, (epoch + 1) * steps, epoch)
+
     def better(self, name: str, value: float) -> bool:
         """Whether a value is the best so far of its metric."""
         if not math.isfinite(value):
@@ -101,4 +123,8 @@ class Member:
         if name not in self.best:
             return True
         old = self.best[name]["value"]
-        return value > old if self.directions.get(name.partition("/")[2], False) else value < old
+        return value > old if self.higher_is_better(name) else value < old
+
+    def higher_is_better(self, name: str) -> bool:
+        """The direction of a metric of a split; a loss is better when it is lower."""
+        return self.directions.get(name.partition("/")[2], False)

@@ -26,6 +26,8 @@ class Path(Protocol):
     def load(self, row: int, weights: dict[str, Tensor]) -> None: ...
     def lr(self, row: int) -> float: ...
     def keep(self, members: list[int]) -> None: ...
+    def state(self, row: int) -> dict[str, Any]: ...
+    def restore(self, states: list[dict[str, Any]]) -> None: ...
 
 
 class Learner(pl.LightningModule):
@@ -35,21 +37,39 @@ class Learner(pl.LightningModule):
     of a small network, so they are paid once a chunk. Members that diverge, stop or fail leave, and the others go on.
     """
 
-    def __init__(self, model: nn.Module, members: list[Member], plan: Plan, make: Callable[[pl.Trainer], Path]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        members: list[Member],
+        plan: Plan,
+        make: Callable[[pl.Trainer], Path],
+        first: int = 0,
+        states: list[dict[str, Any]] | None = None,
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model, self.members, self.plan, self.make = model, list(members), plan, make
         self.path: Path
         self._losses: list[Tensor] = []
         self.started = False
+        self.first = first  # the epoch to begin with, where a checkpoint is gone on from
+        self.states = states
 
     def configure_optimizers(self) -> None:
         """The path makes its own."""
 
     def on_train_start(self) -> None:
         self.path = self.make(self.trainer)
+        if self.states is not None:
+            self.path.restore(self.states)
+            self.states = None
         self._clock = time.perf_counter()
         self.started = True
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the run, counted from 0."""
+        return self.first + int(self.current_epoch)
 
     def _share(self) -> None:
         """Gives each member its share of the time since the last look, and the whole of it as the cohort's."""
@@ -60,7 +80,7 @@ class Learner(pl.LightningModule):
         self._clock = now
 
     def on_train_epoch_start(self) -> None:
-        self.path.start_epoch(self.current_epoch)
+        self.path.start_epoch(self.epoch)
         self._losses = []
 
     def training_step(self, batch: Any, batch_index: int) -> None:
@@ -73,11 +93,15 @@ class Learner(pl.LightningModule):
         self._losses.append(losses)
 
         def step_of(index: int) -> int:
-            return self.current_epoch * self.plan.steps + (first + index) // self.plan.accumulate
+            return self.epoch * self.plan.steps + (first + index) // self.plan.accumulate
 
         for member, column in zip(self.members, losses.T.tolist(), strict=True):
             member.see(column, step_of)
-        self._leave([row for row, member in enumerate(self.members) if member.diverged])
+        for row, (error, sharers) in getattr(self.path, "failures", {}).items():  # of a stack
+            member = self.members[row]
+            if not member.diverged:
+                member.failed, member.sharers = error, sharers
+        self._leave([row for row, member in enumerate(self.members) if member.diverged or member.failed])
         if self.members and last == self.plan.batches:
             self._end_epoch()
 
@@ -88,14 +112,19 @@ class Learner(pl.LightningModule):
         means = (losses.double() * sizes[:, None]).sum(0) / self.plan.n
         found: list[dict[str, float]] = [{} for _ in self.members]
         every = self.trainer.check_val_every_n_epoch or 1
-        if (self.current_epoch + 1) % every == 0 or self.current_epoch + 1 == self.plan.epochs:
+        if (self.epoch + 1) % every == 0 or self.epoch + 1 == self.plan.epochs:
             found = self.evaluate("val")
         for row, (member, mean, values) in enumerate(zip(self.members, means.tolist(), found, strict=True)):
             metrics = {"train/loss": mean, "train/lr": self.path.lr(row), **values}
-            step = (self.current_epoch + 1) * self.plan.steps
+            step = (self.epoch + 1) * self.plan.steps
             member.end_epoch(metrics, step, functools.partial(self.path.weights, row))
         self._share()
-        self._leave([row for row, member in enumerate(self.members) if member.stopped or member.failed])
+        done = [row for row, member in enumerate(self.members) if member.stopped or member.failed]
+        if self.plan.checkpoint_every and (self.epoch + 1) % self.plan.checkpoint_every == 0:
+            for row, member in enumerate(self.members):
+                if row not in done and self.epoch + 1 < self.plan.epochs:
+                    member.checkpoint(functools.partial(self.path.state, row))
+        self._leave(done)
 
     def evaluate(self, split: str) -> list[dict[str, float]]:
         """Every member's metrics on a split, in the run's precision."""

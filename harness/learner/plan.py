@@ -22,6 +22,7 @@ class Plan:
     accumulate: int
     warmup: float
     n: int
+    checkpoint_every: int = 0  # epochs; 0: never
 
     @property
     def batches(self) -> int:

@@ -30,6 +30,16 @@ class Schedule:
         elif self.scheduler is not None:
             self.scheduler.step()
 
+    def state(self) -> dict[str, Any]:
+        """What going on needs, beside the optimizer's own learning rates."""
+        return {"done": self.done, "scheduler": None if self.scheduler is None else self.scheduler.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a state."""
+        self.done = state["done"]
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+
     def _warm(self) -> None:
         if self.done < self.warmup:
             self._set((self.done + 1) / self.warmup)

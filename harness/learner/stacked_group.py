@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from harness.build import Parts
 from harness.component import asks
 from harness.learner.gradients import Gradients
+from harness.learner.memory import out_of_memory
 from harness.learner.plan import Plan
 from harness.learner.schedule import Schedule
 from harness.learner.stack import Stack
@@ -23,6 +24,7 @@ from harness.registry import REGISTRY
 from harness.schema import KEY
 from harness.seeds import generator
 
+Failure = tuple[BaseException, int]  # what an optimizer raised, and how many members it steps
 _elementwise: dict[str, bool] = {}  # what the probe has found, by settings and shapes
 
 
@@ -42,6 +44,7 @@ class StackedGroup:
         self.params = {n: stack.params[n] for n in self.names}
         self.gradients = Gradients()
         self.sections: list[Rows] = []
+        self.failures: dict[int, Failure] = {}  # by row; such rows are stepped no more
         start = 0
         while start < stack.size:
             stop = start + 1
@@ -87,15 +90,13 @@ class StackedGroup:
         return self.gradients.take(self.names)
 
     def step(self, grads: dict[str, Tensor]) -> None:
-        """One step of every member."""
+        """One step of every member. What an optimizer or a schedule raises is noted for the members that it steps."""
         if not self.after:
-            for section in self.sections:
-                section.step(grads)
+            self._step(grads)
             return
         before = {n: p.detach().clone() for n, p in self.params.items()}
         rates = [self.lr(row) for section in self.sections for row in range(section.start, section.stop)]
-        for section in self.sections:
-            section.step(grads)
+        self._step(grads)
         params = {n: p.detach() for n, p in self.params.items()}
         first = next(iter(params.values()))
         spare = [rates[0]] * (len(first) - len(rates))
@@ -103,6 +104,18 @@ class StackedGroup:
         with torch.no_grad():
             for regularizer, state in self.after:
                 regularizer.call("after_step", params, before, lr, state)
+
+    def _step(self, grads: dict[str, Tensor]) -> None:
+        for section in self.sections:
+            if section.start in self.failures:
+                continue
+            try:
+                section.step(grads)
+            except (Exception, SystemExit) as error:
+                if out_of_memory(error):  # anyone's fault
+                    raise
+                rows = range(section.start, section.stop)
+                self.failures |= dict.fromkeys(rows, (error, len(rows)))
 
     def averaged(self, params: dict[str, Tensor], evaluating: Sequence[StackedRegularizer]) -> dict[str, Tensor]:
         """The group's parameters as regularizers want them evaluated."""
@@ -114,7 +127,7 @@ class StackedGroup:
 
     def lr(self, row: int) -> float:
         """The learning rate of a member's next step."""
-        return next(s for s in self.sections if s.start <= row < s.stop).schedule.lr
+        return float(self._section(row).schedule.lr)
 
     def train(self, on: bool) -> None:
         """Sets those optimizers that tell training from evaluation."""
@@ -123,9 +136,29 @@ class StackedGroup:
             if callable(switch):
                 switch()
 
+    def state(self, row: int) -> dict[str, Any]:
+        """What one member needs to go on."""
+        after = [pytree.tree_map_only(Tensor, lambda t: t[row].clone(), state) for _, state in self.after]
+        return {"optimizer": self._section(row).state(row), "after": after}
+
+    def restore(self, stack: Stack, members: Sequence[dict[str, Any]]) -> None:
+        """Goes on from the states of all members."""
+        for section in self.sections:
+            section.restore([m["optimizer"] for m in members[section.start : section.stop]])
+        rows = [*members, *[members[0]] * stack.spare]
+        device = next(iter(self.params.values())).device
+        self.after = [
+            (r, pytree.tree_map_only(Tensor, lambda t: t.to(device), stack_trees([row["after"][i] for row in rows])))
+            for i, (r, _) in enumerate(self.after)
+        ]
+
+    def _section(self, row: int) -> Rows:
+        return next(s for s in self.sections if s.start <= row < s.stop)
+
     def keep(self, stack: Stack, members: Sequence[int], index: Sequence[int]) -> None:
         """Goes on with some members (and the spare rows: `index` is both)."""
         self.params = {n: stack.params[n] for n in self.names}
+        self.failures = {}
         kept: list[Rows] = []
         start = 0
         for section in self.sections:

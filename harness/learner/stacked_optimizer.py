@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -60,6 +61,36 @@ class Rows:
         room[:, : g[0].numel()].view_as(g).copy_(g)
         return room
 
+    def state(self, row: int) -> dict[str, Any]:
+        """What a member (counted from the stack's first) needs to go on: its own rows, and what all share."""
+        states = {}
+        for name, leaf in self.leaves.items():
+            held = self.optimizer.state.get(leaf, {})
+            own = {key for key, value in held.items() if self._by_member(value, leaf)}
+            states[name] = {
+                "own": {key: held[key][row - self.start].clone() for key in own},
+                "common": {key: copy.deepcopy(held[key]) for key in held if key not in own},
+            }
+        groups = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
+        return {"states": states, "groups": copy.deepcopy(groups), "schedule": self.schedule.state()}
+
+    def restore(self, members: Sequence[dict[str, Any]]) -> None:
+        """Goes on from the states of its members."""
+        first = members[0]
+        for name, leaf in self.leaves.items():
+            kept = first["states"][name]
+            state = {key: _moved(value, leaf) for key, value in copy.deepcopy(kept["common"]).items()}
+            for key in kept["own"]:
+                state[key] = torch.stack([m["states"][name]["own"][key] for m in members]).to(leaf.device)
+            if state:
+                self.optimizer.state[leaf] = state
+        for group, settings in zip(self.optimizer.param_groups, copy.deepcopy(first["groups"]), strict=True):
+            group.update(settings)
+        self.schedule.restore(first["schedule"])
+
+    def _by_member(self, value: Any, leaf: Tensor) -> bool:
+        return self.shared and isinstance(value, Tensor) and value.shape == leaf.shape
+
     def move(self, weights: Weights, keep: Sequence[int], start: int) -> None:
         """Goes on with some of its members (counted from its first) at another place of a compacted stack."""
         old = self.leaves
@@ -70,10 +101,7 @@ class Rows:
             if (held := self.optimizer.state.pop(old[name], None)) is not None:
                 rows = list(keep)
                 state[leaf] = {
-                    key: value[rows]
-                    if self.shared and isinstance(value, Tensor) and value.shape == old[name].shape
-                    else value
-                    for key, value in held.items()
+                    key: value[rows] if self._by_member(value, old[name]) else value for key, value in held.items()
                 }
         self.optimizer.state.update(state)
         new = {id(old[name]): leaf for name, leaf in self.leaves.items()}
@@ -123,6 +151,11 @@ def _gradient(like: Tensor, t: int, draw: torch.Generator) -> Tensor:
     if t == 3:
         g[2] = math.nan
     return g
+
+
+def _moved(value: Any, leaf: Tensor) -> Any:
+    """A common part of a state, on the device of its parameter unless it is a mere counter."""
+    return value.to(leaf.device) if isinstance(value, Tensor) and value.ndim else value
 
 
 class _NoSchedule:

@@ -6,11 +6,14 @@ import os
 import shlex
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.record import Record
+from harness.record import FILE, Record
+from harness.report.endings import ROWS, endings, shorter
+from harness.report.table import aligned
+from harness.report.tally import Best, Tally
+from harness.watching import over
 
 
 def run_summary(record: Record) -> str:
@@ -41,20 +44,59 @@ def run_summary(record: Record) -> str:
     return "\n".join(lines)
 
 
-def sweep_summary(records: Sequence[Record]) -> str:
-    """How many runs ended how, the failed ones with their reasons, and where to look."""
+def sweep_summary(records: Sequence[Record], times: tuple[float, float] | None = None, width: int | None = None) -> str:
+    """How many runs ended how, why some did not complete, the best, how they were trained, and where to look.
+
+    `times` are the seconds that the sweep took, and those of them that went into training; lines of runs are fitted
+    to `width` columns, or whole without.
+    """
     if not records:
         return "the launcher's runs ended where this command does not see them: harness report STUDY shows them"
-    counts = Counter("already complete" if r.cached else r.status for r in records)
-    lines = [f"{len(records)} runs: " + ", ".join(f"{n} {status}" for status, n in counts.items())]
+    tally = Tally()
     for record in records:
-        if record.error:
-            lines.append(f"  {record.status}  {record.name}: {record.error['type']}: {record.error['message']}")
+        tally.add(record)
     studies = sorted({str(record.folder.parent) for record in records})
+    lines = [f"{len(records)} runs: " + ", ".join(f"{n} {status}" for status, n in tally.counted())]
+    lines += _endings(records, studies[0], width)
+    lines += [_best(best, width) for best in tally.best.values()]
+    lines += _ways(tally)
+    if times is not None:
+        whole, training = times
+        each = f"; training {training:.1f} s, {1000 * training / tally.trained:,.0f} ms a run" if tally.trained else ""
+        lines.append(f"  time      {whole:.1f} s{each}")
     for study in studies:
         lines.append(f"  report    {program()} report {shlex.quote(study)}")
         lines.append(f"  look      {board_command(Path(study))}")
     return "\n".join(lines)
+
+
+def _endings(records: Sequence[Record], study: str, width: int | None) -> list[str]:
+    found = endings(records, whole=width is None)
+    shown = found[:ROWS]
+    rows = [[status, name if width is None else shorter(name, width // 2), *more] for _, (status, name, *more) in shown]
+    lines = [_cut(f"  {line}", width) for line in aligned([""] * 4, rows)[1:]]
+    left = sum(runs for runs, _ in found[ROWS:])
+    if left:
+        lines.append(f"  and {left} more: {program()} report {shlex.quote(study)}")
+    traced = next((r for r in records if r.status == "failed" and (r.error or {}).get("traceback")), None)
+    return lines if traced is None else [*lines, f"  trace     {traced.folder / FILE}"]
+
+
+def _ways(tally: Tally) -> list[str]:
+    told = [
+        f"{path} {trained.runs} {over(executor)}" + (f" ({trained.why})" if trained.why else "")
+        for (path, executor), trained in tally.ways.items()
+    ]
+    return [f"  {'' if index else 'path':<8}  {text}" for index, text in enumerate(told)]
+
+
+def _best(best: Best, width: int | None) -> str:
+    line = f"  best      {best.metric} {best.value:.4g}  "
+    return line + (best.name if width is None else shorter(best.name, max(20, width - len(line))))
+
+
+def _cut(line: str, width: int | None) -> str:
+    return line if width is None or len(line) <= width else f"{line[: width - 1]}…"
 
 
 def board_command(folder: Path) -> str:

@@ -11,7 +11,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 
 class HarnessSweeper(Sweeper):
@@ -45,7 +45,9 @@ class HarnessLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from harness.compositions import Compositions
+        from harness.watching import began
 
+        began(initial_job_idx + len(job_overrides))
         assert self.hydra_context is not None
         loader = self.hydra_context.config_loader
         compositions = Compositions(lambda overrides: loader.load_sweep_config(self.config, overrides))
@@ -55,7 +57,7 @@ class HarnessLauncher(Launcher):
         returns = []
         records = train_all(jobs, initial_job_idx)
         for job, record in zip(jobs, records, strict=False):  # fail_fast may have ended it early
-            done = JobReturn(overrides=job.overrides, cfg=OmegaConf.create(job.values), status=JobStatus.COMPLETED)
+            done = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
             done.return_value = record.objective
             returns.append(done)
         return returns

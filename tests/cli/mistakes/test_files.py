@@ -88,7 +88,7 @@ def test_outputs_that_cannot_be_written(refused: Refused, workdir: Path, file: s
     path = workdir / file
     path.parent.mkdir(exist_ok=True)
     path.write_text("in the way")
-    assert "cannot write outputs/s/" in refused(f"data=iris epochs=1 {line}")
+    assert "cannot write outputs/s" in refused(f"data=iris epochs=1 {line}")
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="may write everywhere")

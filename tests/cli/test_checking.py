@@ -1,0 +1,45 @@
+"""`harness check --fused STUDY`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import harness
+from harness.cli.main import dispatch
+from harness.weights import WEIGHTS
+
+LINE = ["model=mlp", "model.width=9", "epochs=2", "executor=in_process", "split.test=0.6"]
+
+
+def test_runs_of_a_sweep_are_what_they_are_by_themselves(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    harness.sweep([*LINE, "seed=0,1,2", "optimizer.lr=0.001,0.1", "path=fused", "study=s"])
+    capsys.readouterr()
+    assert dispatch(["check", "--fused", "s", "--sample", "3"]) == 0
+    shown = capsys.readouterr().out
+    assert "3 runs: the largest deviation from the same run padded to two is 0" in shown
+    assert dispatch(["check", "--fused", "s", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["padded"], row["members"], row["fine"]) for row in rows] == [(0, 6, True)] * 6
+
+
+def test_what_was_changed_is_seen(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = harness.sweep([*LINE, "seed=0,1", "path=fused", "study=s"])
+    path = records[0].folder / WEIGHTS
+    kept = torch.load(path, weights_only=True)
+    next(iter(kept["state"].values())).mul_(1.01)
+    torch.save(kept, path)
+    capsys.readouterr()
+    assert dispatch(["check", "--fused", "s"]) == 1
+    assert "1 are not what they should be" in capsys.readouterr().out
+
+
+def test_a_study_without_stacks_is_told(workdir: Path) -> None:
+    harness.run([*LINE, "study=s"])
+    with pytest.raises(harness.HarnessError, match="no run of s was trained fused"):
+        dispatch(["check", "--fused", "s"])
+    with pytest.raises(harness.HarnessError, match="--sample"):
+        dispatch(["check", "--fused", "s", "--sample", "0"])

@@ -1,0 +1,110 @@
+"""A run that is stopped and gone on from its checkpoint is to the bit one that was never stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import harness
+from harness import checkpoint
+from harness.learner.module import Learner
+from harness.record import Record
+
+LINE = ["model=mlp", "model.width=13", "epochs=6", "batch_size=43", "split.test=0.6", "checkpoint_every=2"]
+CASES = {
+    "adam, dropout, cosine": ["regularizer=[dropout,l2]", "scheduler=cosine", "warmup=0.2"],
+    "batch norm, momentum": ["normalization=batch_norm", "optimizer=sgd", "optimizer.momentum=0.9"],
+    "early stopping": ["regularizer=[early_stopping]", "optimizer.lr=0.05", "save=best"],
+    "rmsprop, accumulation": ["optimizer=rmsprop", "accumulate=3"],
+}
+
+
+def same(a: Record, b: Record) -> None:
+    assert a.metrics == b.metrics
+    assert a.best == b.best
+    assert (a.time["epochs"], a.time["steps"]) == (b.time["epochs"], b.time["steps"])
+    ours, theirs = (harness.load_model(r).state_dict() for r in (a, b))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert (a.folder / "curves.csv").read_text() == (b.folder / "curves.csv").read_text()
+
+
+@pytest.fixture
+def stop_after(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Ends training, as a lost process would, when an epoch begins."""
+
+    def stop(epoch: int) -> None:
+        begin = Learner.on_train_epoch_start
+
+        def stopping(self: Learner) -> None:
+            if self.epoch == epoch:
+                raise KeyboardInterrupt
+            begin(self)
+
+        monkeypatch.setattr(Learner, "on_train_epoch_start", stopping)
+
+    return stop
+
+
+@pytest.mark.parametrize("path", ["alone", "fused"])
+@pytest.mark.parametrize("case", CASES)
+def test_going_on_is_never_having_stopped(
+    case: str, path: str, workdir: Path, stop_after: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = [*LINE, *CASES[case], f"path={path}"]
+    whole = harness.run([*line, "study=whole"])
+    with monkeypatch.context() as m:
+        m.setattr(Learner, "on_train_epoch_start", Learner.on_train_epoch_start)
+        stop_after(3)
+        with pytest.raises(KeyboardInterrupt):
+            harness.run([*line, "study=cut"])
+    monkeypatch.undo()
+    monkeypatch.chdir(workdir)
+    (cut,) = harness.load("cut")
+    assert cut.status == "interrupted"
+    assert checkpoint.read(cut.folder, cut.id)["member"]["epochs"] == 2  # type: ignore[index]
+    resumed = harness.run([*line, "study=cut", "resume=true"])
+    assert resumed.status == "completed"
+    assert "after epoch 2" in resumed.cohort["why"]
+    same(resumed, whole)
+    assert not (resumed.folder / checkpoint.FILE).exists()
+
+
+def test_members_of_a_sweep_go_on_together(workdir: Path, stop_after: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = [*LINE, "seed=1,2,3", "optimizer.lr=0.001,0.01", "path=fused", "executor=in_process"]
+    whole = harness.sweep([*line, "study=whole"])
+    stop_after(5)
+    with pytest.raises(KeyboardInterrupt):
+        harness.sweep([*line, "study=cut"])
+    monkeypatch.undo()
+    monkeypatch.chdir(workdir)
+    for a, b in zip(harness.sweep([*line, "study=cut", "resume=true"]), whole, strict=True):
+        assert "after epoch 4" in a.cohort["why"]
+        same(a, b)
+
+
+def test_without_resume_or_with_another_path_it_begins_anew(
+    workdir: Path, stop_after: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = [*LINE, "study=cut"]
+    for change in ([], ["resume=true", "path=fused"]):
+        with monkeypatch.context():
+            stop_after(3)
+            with pytest.raises(KeyboardInterrupt):
+                harness.run([*line, "path=alone", "rerun=true"])
+        monkeypatch.undo()
+        monkeypatch.chdir(workdir)
+        record = harness.run([*line, *change])
+        assert record.status == "completed"
+        assert "after epoch" not in record.cohort["why"]
+
+
+def test_a_checkpoint_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    assert checkpoint.read(tmp_path, "x") is None
+    (tmp_path / checkpoint.FILE).write_bytes(b"torn")
+    assert checkpoint.read(tmp_path, "x") is None
+    checkpoint.save(tmp_path, "x", "alone", {"state": {}, "member": {}})
+    assert checkpoint.read(tmp_path, "x") is not None
+    assert checkpoint.read(tmp_path, "y") is None
