@@ -1,0 +1,116 @@
+"""Whatever is killed at whatever moment: the same line again trains what is missing, and nothing twice."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cohort.commands import Forking, ended, left_over, metrics, stamps, statuses, until
+from tests.components.executors import gone
+
+TINY = ["model=mlp", "model.width=8", "study=killed"]
+STUDY = Path("outputs/killed")
+EXECUTORS = {
+    "in_process": ["executor=in_process"],
+    "loky": ["executor=loky", "jobs=2"],
+    "submitit": ["executor=submitit", "executor.cluster=local", "jobs=2"],
+    "dask": ["executor=dask", "jobs=2"],
+}
+
+
+def line(executor: str, path: str, runs: int, epochs: int) -> list[str]:
+    return ["-m", *TINY, *EXECUTORS[executor], f"path={path}", f"epochs={epochs}", f"seed=range(0,{runs})"]
+
+
+def undisturbed(forking: Forking, folder: Path, path: str, runs: int, epochs: int) -> dict[str, dict[str, float]]:
+    forking.run(*line("in_process", path, runs, epochs), folder=folder)
+    found = metrics(folder / STUDY)
+    assert len(found) == runs
+    return found
+
+
+def killed_and_run_again(
+    forking: Forking, folder: Path, command: list[str], again: list[str], wait_s: float, group: bool
+) -> int:
+    """Kills a command some time after its first run was opened; returns how many runs were complete then."""
+    study = folder / STUDY
+    process = forking.start(*command, folder=folder)
+    until(lambda: any(study.glob("*/record.json")))
+    time.sleep(wait_s)  # a moment is what is tested
+    process.signal(signal.SIGKILL, group)
+    process.wait()
+    before = stamps(ended(study))
+    forking.run(*again, folder=folder)
+    assert {path: stamp for path, stamp in stamps(ended(study)).items() if path in before} == before
+    assert left_over(study) == []
+    return len(before)
+
+
+@pytest.mark.parametrize(
+    ("executor", "path", "moments"),
+    [("in_process", "fused", 2), ("in_process", "alone", 1), ("loky", "alone", 1), ("dask", "fused", 1)],
+)
+def test_killed_at_some_moments(forking: Forking, tmp_path: Path, executor: str, path: str, moments: int) -> None:
+    runs, epochs = 8, 3
+    expected = undisturbed(forking, tmp_path / "reference", path, runs, epochs)
+    draw = random.Random(f"{executor} {path}")
+    again = line("in_process", path, runs, epochs)
+    for moment in range(moments):
+        folder = tmp_path / str(moment)
+        wait_s = draw.uniform(0.0, 1.0)
+        killed_and_run_again(forking, folder, line(executor, path, runs, epochs), again, wait_s, group=moment % 2 == 0)
+        assert metrics(folder / STUDY) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    ("executor", "path", "moments"),
+    [("loky", "alone", 25), ("loky", "fused", 25)]
+    + [(executor, path, 5) for executor in ("in_process", "dask", "submitit") for path in ("alone", "fused")],
+)
+def test_killed_at_any_moment(forking: Forking, tmp_path: Path, executor: str, path: str, moments: int) -> None:
+    runs, epochs = (60, 5) if (executor, path) != ("submitit", "alone") else (12, 5)  # a process a run
+    expected = undisturbed(forking, tmp_path / "reference", path, runs, epochs)
+    command = line(executor, path, runs, epochs)
+    process, study = forking.start(*command, folder=tmp_path / "timed"), tmp_path / "timed" / STUDY
+    until(lambda: any(study.glob("*/record.json")))
+    began = time.monotonic()
+    assert process.wait() == 0
+    took = time.monotonic() - began
+    draw = random.Random(f"{executor} {path}")
+    complete = []
+    for moment in range(moments):
+        folder, wait_s = tmp_path / str(moment), draw.uniform(0.0, took)
+        complete.append(killed_and_run_again(forking, folder, command, command, wait_s, group=moment % 2 == 0))
+        assert metrics(folder / STUDY) == expected
+    print(f"{executor} {path}: complete when killed: {complete}")
+
+
+def test_ctrl_c_ends_a_sweep_over_workers_at_once(forking: Forking, tmp_path: Path) -> None:
+    study = tmp_path / STUDY
+    process = forking.start(*line("loky", "alone", 4, 100_000), folder=tmp_path)
+    until(lambda: len(statuses(study)) == 2)
+    began = time.monotonic()
+    process.signal(signal.SIGINT)
+    assert process.wait() == 130
+    assert time.monotonic() - began < 10
+    assert process.errors.strip().splitlines()[-1] == "harness: interrupted"
+    assert "Traceback" not in process.errors
+    assert list(statuses(study).values()) == ["interrupted", "interrupted"]
+    assert gone(process.pid)
+    assert left_over(study) == []
+
+
+def test_two_launchers_share_a_study(forking: Forking, tmp_path: Path) -> None:
+    both = [forking.start(*line("in_process", "alone", 12, 2), "save=none", folder=tmp_path) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    study = tmp_path / STUDY
+    assert len(ended(study)) == 12
+    began = [path.read_text().count(" of study killed") for path in study.glob("*/log.txt")]
+    assert began == [1] * 12
+    assert left_over(study) == []

@@ -1,0 +1,49 @@
+"""Trials: even parts, and members that break are no one's trouble but their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.cohort import trial
+from harness.cohort.trial import parts_of, room, tried
+from harness.prepare import Prepared
+from tests.cohort.test_grouping import prepared
+
+COUNTS = st.integers(1, 300)
+
+
+@given(COUNTS, st.integers(1, 16), COUNTS)
+def test_parts_are_even_and_as_many_for_each_worker(count: int, workers: int, most: int) -> None:
+    sizes = parts_of(count, workers, most)
+    assert sum(sizes) == count
+    assert 1 <= min(sizes) <= max(sizes) <= most
+    assert max(sizes) - min(sizes) <= 1
+    assert len(sizes) % workers == 0 or len(sizes) == count
+
+
+def test_a_member_that_breaks_does_not_end_a_trial(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = trial.build
+    members = prepared(*([f"seed={seed}"] for seed in range(6)))
+
+    def build(values, *rest):  # type: ignore[no-untyped-def]
+        if values["seed"] in broken:
+            raise RuntimeError("broken")
+        return whole(values, *rest)
+
+    monkeypatch.setattr(trial, "build", build)
+    for broken in ({0}, {3}, {0, 3}):  # noqa: B007  # read by the function above
+        found = tried(members)
+        assert found.alone > 0
+        assert found.fused is not None
+    broken = set(range(6))
+    assert tried(members).why == "cannot be tried: RuntimeError: broken"
+    assert room(members[0], 2) > 0
+
+
+def test_one_has_no_one_to_be_stacked_with(workdir: Path) -> None:
+    members: list[Prepared] = prepared([])
+    assert tried(members).fused is None
