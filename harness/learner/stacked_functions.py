@@ -10,6 +10,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._C._functorch import _add_batch_dim, _unwrap_batched
+from torch._functorch.pyfunctorch import VmapInterpreter, retrieve_current_functorch_interpreter
 from torch.func import vjp
 
 from harness.learner.exact import VECTOR
@@ -36,36 +38,37 @@ class _Products(torch.autograd.Function):
         )
 
 
-class _Linear(torch.autograd.Function):
-    """F.linear under vmap. The gradient is that of what `vmap` calls."""
+def _beneath(function: Callable[..., Tensor], *args: Any) -> Tensor:
+    """Calls a function with the tensors of all members, [members, ...], from inside of vmap.
 
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.linear(x, weight, bias)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Nothing is kept."""
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Tensor | None) -> tuple[Tensor, int]:
-        x, weight, bias = (_stacked(t, dim, info.batch_size) for t, dim in zip(args, in_dims, strict=True))
-        assert x is not None
-        assert weight is not None
-        y = _Products.apply(x.reshape(len(x), -1, x.shape[-1]), weight, bias)
-        return y.view(*x.shape[:-1], weight.shape[1]), 0
+    A torch.autograd.Function with a rule for vmap is the public way to do so; its bookkeeping costs several times what
+    a small network's layer does.
+    """
+    interpreter = retrieve_current_functorch_interpreter()
+    assert isinstance(interpreter, VmapInterpreter)
+    level, members = interpreter.level(), interpreter.batch_size()
+    stacked = [_stacked(*_unwrap_batched(a, level), members) if isinstance(a, Tensor) else a for a in args]
+    with interpreter.lower():
+        result = function(*stacked)
+    wrapped: Tensor = _add_batch_dim(result, 0, level)
+    return wrapped
 
 
-def _stacked(t: Tensor | None, dim: int | None, members: int) -> Tensor | None:
+def _stacked(t: Tensor, dim: int | None, members: int) -> Tensor:
     """With the members first; what they share is expanded."""
-    if t is None:
-        return None
-    return t.expand(members, *t.shape) if dim is None else t.movedim(dim, 0)
+    return t.expand(members, *t.shape) if dim is None else t if dim == 0 else t.movedim(dim, 0)
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    result: Tensor = _Linear.apply(input, weight, bias)
-    return result
+    return _beneath(_stacked_linear, input, weight, bias)
+
+
+def _stacked_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if x.ndim == 3:
+        product: Tensor = _Products.apply(x, weight, bias)
+        return product
+    y: Tensor = _Products.apply(x.reshape(len(x), -1, x.shape[-1]), weight, bias)
+    return y.view(*x.shape[:-1], weight.shape[1])
 
 
 def _each(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -73,30 +76,17 @@ def _each(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     how many they are, and which is no faster.
     """
 
-    class Each(torch.autograd.Function):
-        @staticmethod
-        def forward(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor:
-            return function(x, weight, bias, *settings)
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-            """Nothing is kept: the gradient is that of the functions called in `vmap`."""
-
-        @staticmethod
-        def vmap(info: Any, in_dims: Any, *args: Any) -> tuple[Tensor, int]:
-            split = [
-                arg.unbind(dim) if isinstance(dim, int) else [arg] * info.batch_size
-                for arg, dim in zip(args, in_dims, strict=True)
-            ]
-            return torch.stack([function(*one) for one in zip(*split, strict=True)]), 0
+    def each(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor:
+        biases = [None] * len(x) if bias is None else bias.unbind()
+        members = zip(x.unbind(), weight.unbind(), biases, strict=True)
+        return torch.stack([function(*member, *settings) for member in members])
 
     def call(input: Tensor, weight: Tensor, bias: Tensor | None = None, *settings: Any, **named: Any) -> Tensor:
-        if named:  # by name only: the rest by position, as torch.autograd.Function takes them
+        if named:
             order = _SETTINGS[function.__name__.startswith("conv_transpose")]
             given = dict(zip(order, settings, strict=False)) | named
             settings = tuple(given.get(name, default) for name, default in order.items())
-        result: Tensor = Each.apply(input, weight, bias, *settings)
-        return result
+        return _beneath(each, input, weight, bias, *settings)
 
     return call
 
@@ -171,29 +161,11 @@ class _CrossEntropy(torch.autograd.Function):
         return (p * scale).scatter_add(-1, y, -scale), None, None
 
 
-class _StackedCrossEntropy(torch.autograd.Function):
-    """The same under vmap. The gradient is that of what `vmap` calls."""
-
-    @staticmethod
-    def forward(x: Tensor, y: Tensor, ignore: int) -> Tensor:
-        return F.cross_entropy(x, y, ignore_index=ignore)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Nothing is kept."""
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Tensor, y: Tensor, ignore: int) -> tuple[Tensor, int]:
-        x, y = (_stacked(t, dim, info.batch_size) for t, dim in ((x, in_dims[0]), (y, in_dims[1])))  # type: ignore[assignment]
-        return _CrossEntropy.apply(x, y, ignore), 0
-
-
 def _cross_entropy(input: Tensor, target: Tensor, *args: Any, **named: Any) -> Tensor:
     plain = not args and not any(named.get(key) for key in ("weight", "size_average", "reduce", "label_smoothing"))
     if not plain or target.is_floating_point() or input.ndim != 2 or named.get("reduction", "mean") != "mean":
         return F.cross_entropy(input, target, *args, **named)
-    result: Tensor = _StackedCrossEntropy.apply(input, target, named.get("ignore_index", -100))
-    return result
+    return _beneath(_CrossEntropy.apply, input, target, named.get("ignore_index", -100))
 
 
 STACKED: dict[Any, Callable[..., Any]] = {
