@@ -36,7 +36,7 @@ def test_a_grid_and_the_same_line_again(workdir: Path, capsys: pytest.CaptureFix
 
 
 def test_jobs_are_trained_in_order_and_alone_gives_the_same(workdir: Path) -> None:
-    records = harness.sweep(["seed=2,0", "epochs=1"])
+    records = harness.sweep(["seed=2,0", "epochs=1", "path=alone"])
     assert [r.config["seed"] for r in records] == [2, 0]
     alone = harness.run(["seed=2", "epochs=1", "study=alone"])
     assert alone.metrics == records[0].metrics
@@ -72,7 +72,7 @@ def test_a_failed_run_is_a_row_and_the_sweep_goes_on(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fail_on(monkeypatch, 0.2)
-    line = ["-m", "optimizer=sgd", "optimizer.lr=0.1,0.2,0.3", "epochs=1"]
+    line = ["-m", "optimizer=sgd", "optimizer.lr=0.1,0.2,0.3", "epochs=1", "path=alone", "executor=in_process"]
     assert run_command(*line) == 1
     said = capsys.readouterr().out
     assert "2 completed" in said
