@@ -129,6 +129,6 @@ def _travels(error: Exception) -> bool:
 
 
 def _dumps(thing: Any) -> bytes:
-    import cloudpickle  # type: ignore[import-untyped]
+    import cloudpickle
 
     return bytes(cloudpickle.dumps(thing))

@@ -25,14 +25,12 @@ class StackedData:
         self.members = torch.tensor([places[id(dataset)] for dataset in data], device=device)
         self.parts: dict[str, Pair] = {}
         for split in SPLITS:
-            pairs = [dataset.part(split) for dataset in sets]
-            first = pairs[0]
-            for part in pairs:
-                if not isinstance(part, Samples) or not isinstance(first, Samples):
-                    raise Unlike("the data is not in memory")
-                if part.x.shape != first.x.shape or part.y.shape != first.y.shape:
-                    raise Unlike("the data sets differ in shape")
-            self.parts[split] = _stacked(pairs, dtype, device)  # type: ignore[arg-type]
+            pairs = [part for dataset in sets if isinstance(part := dataset.part(split), Samples)]
+            if len(pairs) < len(sets):
+                raise Unlike("the data is not in memory")
+            if len({(part.x.shape, part.y.shape) for part in pairs}) > 1:
+                raise Unlike("the data sets differ in shape")
+            self.parts[split] = _stacked(pairs, dtype, device)
         self.point(0)
 
     def point(self, spare: int) -> None:
@@ -56,10 +54,10 @@ class StackedData:
 
     def slice(self, split: str, first: int, count: int) -> Pair:
         """Samples first .. first + count - 1 of a split, [rows, count, ...]."""
-        pair = (t[:, first : first + count] for t in self.parts[split])
-        if len(self.parts[split][0]) == 1:
-            return tuple(t.expand(len(self.rows), *t.shape[1:]) for t in pair)  # type: ignore[return-value]
-        return tuple(t[self.rows] for t in pair)  # type: ignore[return-value]
+        x, y = (t[:, first : first + count] for t in self.parts[split])
+        if len(x) == 1:
+            return x.expand(len(self.rows), *x.shape[1:]), y.expand(len(self.rows), *y.shape[1:])
+        return x[self.rows], y[self.rows]
 
 
 def _stacked(pairs: Sequence[Samples], dtype: torch.dtype, device: torch.device) -> Pair:
