@@ -99,11 +99,10 @@ def written(case: Case) -> Iterator[Work]:
             write_synthetic(source, case)
         work = Work(source, folder / "arrays.npz")
         overrides = work.overrides(replace(case, seeds=1, lrs=case.lrs[:1]))
-        loaded = prepare(app.compose([o for o in overrides if not o.startswith("seed=")])).loaded
-        assert loaded is not None
+        dataset = prepare(app.compose([o for o in overrides if not o.startswith("seed=")])).dataset
         arrays: dict[str, np.ndarray] = {}
         for split in SPLITS:
-            part = loaded.dataset.part(split)
+            part = dataset.part(split)
             assert isinstance(part, harness.Samples), split
             arrays |= {f"x_{split}": part.x.numpy(), f"y_{split}": part.y.numpy()}
         np.savez(work.arrays, **arrays)

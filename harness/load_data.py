@@ -11,7 +11,7 @@ from typing import Any
 
 from harness import catalogue, seeds
 from harness.build import component
-from harness.dataset import SPLITS, Dataset, Samples, digest, overlap, validate
+from harness.dataset import SPLITS, Dataset, Samples, Target, digest, overlap, validate
 from harness.errors import HarnessError, one_line
 from harness.resolve import transforms
 from harness.schema import KEY
@@ -38,10 +38,28 @@ class Loaded:
         parts = [self.dataset.part(split) for split in SPLITS]
         return sum(p.x.nbytes + p.y.nbytes for p in parts if isinstance(p, Samples))
 
+    @property
+    def facts(self) -> Facts:
+        """What is known of the data when it is gone again."""
+        dataset = self.dataset
+        return Facts(dataset.inputs, dataset.width, dataset.target, dataset.classes, dataset.in_memory, self.bytes)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What grouping and saving want to know of a data set, without holding it."""
+
+    inputs: tuple[int, ...]
+    width: int
+    target: Target
+    classes: tuple[str, ...]
+    in_memory: bool
+    bytes: int  # of the samples in memory
+
 
 class Loader:
-    """Loads data sets, and keeps the last of them as long as they are small together: the next run of a sweep nearly
-    always wants one of them again.
+    """Loads data sets as they are asked for, and keeps the last of them as long as they are small together: the next
+    run of a sweep nearly always wants one of them again.
     """
 
     def __init__(self) -> None:
@@ -102,10 +120,10 @@ def _overlapping(name: str, shared: int) -> str:
     return f"data {name}: {shared} samples stand in more than one split"
 
 
-def warn_of_overlap(loaded: Loaded, values: dict[str, Any]) -> None:
-    """Warns, once a run is sure to start: a config that is refused gets its one line and no other."""
-    if loaded.overlap and values["split"]["on_overlap"] == "warn":
-        warnings.warn(_overlapping(values["data"][KEY], loaded.overlap), OverlapWarning, stacklevel=2)
+def warn_of_overlap(shared: int | None, values: dict[str, Any]) -> None:
+    """Warns of shared samples, once a run is sure to start: a config that is refused gets its one line and no other."""
+    if shared and values["split"]["on_overlap"] == "warn":
+        warnings.warn(_overlapping(values["data"][KEY], shared), OverlapWarning, stacklevel=2)
 
 
 def _transformed(dataset: Dataset, nodes: dict[str, Any]) -> Dataset:

@@ -14,7 +14,7 @@ from harness.errors import HarnessError
 from harness.identity import changed, components, identity, sources
 from harness.index import by_id
 from harness.learner.plan import Plan
-from harness.load_data import Loaded, Loader
+from harness.load_data import Facts, Loader
 from harness.overrides import folder_name, readable
 from harness.record import OUTPUTS, Record, read
 from harness.rehearse import rehearse
@@ -27,7 +27,7 @@ from harness.weights import WEIGHTS
 class Prepared:
     """A job that has passed every check, with its identity frozen; nothing is written yet.
 
-    It can be sent to another process, which loads the data itself: `loaded` stays behind.
+    It holds no data: that is loaded when it is asked for, also in another process, where `loader` is another one.
     """
 
     values: dict[str, Any]  # resolved
@@ -37,24 +37,27 @@ class Prepared:
     plan: Plan
     device: str
     record: Record
-    loaded: Loaded | None = field(default=None, repr=False)
+    facts: Facts  # of the data
+    loader: Loader | None = field(default=None, repr=False)
     checkpoint: dict[str, Any] | None = field(default=None, repr=False)  # to go on from
+    orphan: bool = False  # a process had begun it, and died
 
     @property
-    def data(self) -> Loaded:
-        """The data, once it has been loaded in this process."""
-        assert self.loaded is not None
-        return self.loaded
+    def dataset(self) -> Dataset:
+        """The data: the caller should hold it for as long as it is needed, and no longer."""
+        assert self.loader is not None
+        return self.loader.load(self.asked).dataset
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"loaded": None}
+        return self.__dict__ | {"loader": None}
 
     def finished(self) -> Record | None:
         """The complete record of this identity that holds everything asked for, if there is one."""
         old = read(self.record.folder)
-        if self.values["rerun"] or old is None or old.id != self.record.id:
+        if old is None or old.id != self.record.id:
             return None
-        return sufficient(old, self.values)
+        self.orphan = old.status == "running"
+        return None if self.values["rerun"] else sufficient(old, self.values)
 
 
 def sufficient(old: Record, values: dict[str, Any]) -> Record | None:
@@ -103,12 +106,15 @@ class Preparation:
             | {"overlap": loaded.overlap},
             folder=self._existing(study, run_id) or study / folder_name(job.overrides, run_id),
         )
-        return Prepared(values, job.values, job.overrides, job.hydra, plan, device, record, loaded)
+        return Prepared(values, job.values, job.overrides, job.hydra, plan, device, record, loaded.facts, self.loader)
 
-    def identity(self, values: dict[str, Any]) -> str:
-        """The identity of resolved values, as this process sees sources and data."""
+    def identity(self, values: dict[str, Any], asked: dict[str, Any] | None = None) -> str:
+        """The identity of resolved values, as this process sees sources and data.
+
+        The data is loaded by what was asked for, where that is known: it then is the same as the other runs'.
+        """
         device = environment.device_type(values["trainer"])
-        return self._identity(values, device, self.loader.load(values).digest)
+        return self._identity(values, device, self.loader.load(asked or values).digest)
 
     def _identity(self, values: dict[str, Any], device: str, digest: str) -> str:
         return identity(values, device, digest, self.known.trainer, self._sources_of(values))

@@ -15,6 +15,7 @@ from typing import Any
 from harness import checkpoint, environment
 from harness.build import Parts, component
 from harness.curves import Curves
+from harness.dataset import Dataset
 from harness.errors import CannotWrite
 from harness.folder import open_folder
 from harness.learner.fit import Run
@@ -24,6 +25,7 @@ from harness.prepare import Prepared
 from harness.record import Record, read, write
 from harness.weights import save_weights
 
+FAIL_FAST = "fail_fast=true, and another run failed"
 Watch = Callable[[dict[str, float], int, int], None]
 log = logging.getLogger("harness")
 
@@ -54,7 +56,7 @@ class Running:
     def _say(self, message: str, *args: object) -> None:
         log.info(message, *args, extra={"run_folder": self.record.folder})
 
-    def begin(self, parts: Parts) -> Run:
+    def begin(self, parts: Parts, dataset: Dataset) -> Run:
         """The run as a member of a cohort."""
         values, record = self.prepared.values, self.record
         self._say("run %s (%s) of study %s", record.id, record.name, record.study)
@@ -70,7 +72,7 @@ class Running:
         member.watchers = [self.curves.add, *(_to_logger(logger) for logger in self.loggers), *self.watchers]
         member.ended = self._left
         member.save = functools.partial(checkpoint.save, record.folder, record.id, record.cohort["path"])
-        self.run = Run(parts, self.prepared.plan, self.prepared.data.dataset, member, self.prepared.checkpoint)
+        self.run = Run(parts, self.prepared.plan, dataset, member, self.prepared.checkpoint)
         return self.run
 
     def _left(self) -> None:
@@ -98,12 +100,17 @@ class Running:
         self.record.status = "failed"
         self.record.error = {"type": type(error).__name__, "message": str(error), "traceback": trace}
 
-    def interrupt(self) -> None:
+    def forget(self) -> None:
+        """Lets go of what was trained and of its data; the record stays."""
+        if hasattr(self, "run"):
+            del self.run
+
+    def interrupt(self, kind: str = "KeyboardInterrupt", message: str = "interrupted by the user") -> None:
         """The run ends because the user wants it, unless it has ended."""
         if self.ended:
             return
         self.record.status = "interrupted"
-        self.record.error = {"type": "KeyboardInterrupt", "message": "interrupted by the user", "traceback": None}
+        self.record.error = {"type": kind, "message": message, "traceback": None}
         self._end()
 
     def _end(self) -> None:
@@ -142,14 +149,9 @@ class Running:
         for logger in self.loggers:
             logger.finalize("success" if record.status == "completed" else "failed")
         if hasattr(self, "run") and prepared.values["save"] != "none" and record.status == "completed":
+            facts = prepared.facts
             best = self.run.member.best_weights if prepared.values["save"] == "best" else None
-            save_weights(record.folder, best or self.run.member.weights or {}, self.shape)
-
-    @property
-    def shape(self) -> tuple[tuple[int, ...], int]:
-        """What building the model again wants to know of the data."""
-        dataset = self.prepared.data.dataset
-        return dataset.inputs, dataset.width
+            save_weights(record.folder, best or self.run.member.weights or {}, (facts.inputs, facts.width))
 
     def _measured(self, member: Member) -> None:
         """What was measured stands in the record also of a run that failed or was interrupted."""

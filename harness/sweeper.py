@@ -66,23 +66,26 @@ def _train(wanted: list[Prepared], done: Done, fail_fast: bool) -> None:
     for trainer in {str(m.values["trainer"]): m for m in wanted}.values():
         make_trainer(trainer.values["trainer"], trainer.plan, "")  # what Lightning refuses is bad input
     for member in {m.record.data["digest"]: m for m in wanted}.values():
-        warn_of_overlap(member.data, member.values)
+        warn_of_overlap(member.record.data["overlap"], member.values)
     sweep = secrets.token_hex(4)
-    shares: dict[str, list[Share]] = defaultdict(list)
-    by_launch: dict[tuple[str, str], list[list[Prepared]]] = defaultdict(list)
-    for group in groups(wanted):
-        by_launch[str(group[0].asked["executor"]), str(group[0].values["jobs"])].append(group)
-    for together in by_launch.values():
-        for share in chosen(together, count(together[0][0].values["jobs"]), sweep):
-            shares[share.how.executor].append(share)
+    alike: dict[tuple[str, str], list[Prepared]] = defaultdict(list)  # what is asked of executors may be swept too
+    for member in wanted:
+        alike[str(member.asked["executor"]), str(member.values["jobs"])].append(member)
+    shares: list[list[Share]] = []  # of an executor each
+    for some in alike.values():
+        by_name: dict[str, list[Share]] = defaultdict(list)
+        for share in chosen(groups(some), count(some[0].values["jobs"]), sweep):
+            by_name[share.how.executor].append(share)
+        shares += by_name.values()
     for study in {member.record.folder.parent for member in wanted}:
         make_study(study)
-    planned(_outline([share for own in shares.values() for share in own]))
+    planned(_outline([share for own in shares for share in own]))
     refused: HarnessError | None = None
-    for name, own in shares.items():
-        with _executor(name, own[0].members[0]) as executor:
+    for own in shares:
+        name, first = own[0].how.executor, own[0].members[0]
+        with _executor(name, first) as executor:
             started(name)
-            launch = Launch(executor, count(own[0].members[0].values["jobs"]), done, fail_fast)
+            launch = Launch(executor, count(first.values["jobs"]), done, fail_fast)
             launch.run(own)
         refused = refused or launch.refused
         if launch.stopped:

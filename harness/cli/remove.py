@@ -54,7 +54,7 @@ def rm(words: list[str]) -> int:
         chosen = []
     for study in sorted({root, *(record.folder.parent for record in records)}):
         _sweep(study)
-    print(f"removed {sum(_remove(record, filters) for record in chosen)} runs")
+    print(f"removed {sum(_remove_all(study, filters, chosen) for study in {r.folder.parent for r in chosen})} runs")
     return 0
 
 
@@ -165,13 +165,23 @@ def _alive(record: Record) -> bool:
     return alive(record.folder.parent, record.id)
 
 
+def _remove_all(study: Path, filters: Filters, records: Sequence[Record]) -> int:
+    """Removes those of a study, while no one else can begin to train them; how many."""
+    from harness.owner import Claims
+
+    own = [record for record in records if record.folder.parent == study]
+    with Claims(study) as claims:
+        ours = set(claims.claim(record.id for record in own))
+        return sum(_remove(record, filters) for record in own if record.id in ours)
+
+
 def _remove(record: Record, filters: Filters) -> bool:
     """Removes a run that is still what was listed; whether it was this call that did.
 
     Renamed first: a crash leaves either the whole run or a hidden folder, never a half of a run.
     """
     now = read(record.folder)
-    if now is None or now.id != record.id or not passes(now, filters) or _alive(record):
+    if now is None or now.id != record.id or not passes(now, filters):
         return False
     hidden = record.folder.with_name(_REMOVED + secrets.token_hex(8))
     try:

@@ -6,17 +6,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.apart import can_fork
+from harness.cohort.attempt import How
 from harness.cohort.grouping import shape, unfusable
 from harness.cohort.trial import ALONE_S, FUSED_S, Trial, parts_of, room, tried
 from harness.kinds import AUTO, KINDS
 from harness.prepare import Prepared
-from harness.runner import How
 from harness.schema import KEY
 
 HERE = "in_process"
 AWAY = KINDS["executor"].auto or HERE  # between these two a trial can choose
 MOST = 256  # members of a stack, so that a killed worker loses no more
-START_S = min(10.0, time.process_time())  # until a worker has imported what this process has imported by now
+IMPORT_S = min(10.0, time.process_time())  # until a new worker has imported what this process has imported by now
+FORK_S = 0.1  # until one that is forked has begun
+SURE = 0.8  # of the time over workers is what this process must promise: only those survive what a run may do
 
 _trials: dict[tuple[str, bool], Trial] = {}  # of this process: a launch after the other asks the same
 _warm: set[str] = set()  # executors whose workers this process has started
@@ -79,9 +82,13 @@ def started(executor: str) -> None:
 
 
 def _executor(groups: Sequence[Sequence[Prepared]], workers: int) -> str:
+    """Workers where one of the runs is known to end its process, or where they are not much later done."""
+    if any(member.orphan for group in groups for member in group) or any(_trial(group).deadly for group in groups):
+        return AWAY
     here = sum(_soonest(group, workers, HERE).seconds for group in groups)
     away = sum(_soonest(group, workers, AWAY).seconds for group in groups)
-    return HERE if here <= away + (0.0 if AWAY in _warm else START_S) else AWAY
+    start = 0.0 if AWAY in _warm else FORK_S if can_fork() else IMPORT_S
+    return HERE if here <= SURE * (away + start) else AWAY
 
 
 def _soonest(group: Sequence[Prepared], workers: int, executor: str) -> Way:
@@ -115,7 +122,7 @@ def _how(group: Sequence[Prepared], workers: int, executor: str, sweep: str) -> 
 
 def _divided(group: Sequence[Prepared], how: How, workers: int) -> list[Share]:
     """The group in shares: stacks as large as memory allows, and runs that are trained alone one at a time."""
-    most = min(MOST, room(group[0], workers)) if how.path == "fused" else 1
+    most = min(MOST, room(group, workers)) if how.path == "fused" else 1
     shares, at = [], 0
     for size in parts_of(len(group), workers, most):
         shares.append(Share(tuple(group[at : at + size]), how))

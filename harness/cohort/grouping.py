@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.component import parameters
-from harness.dataset import SPLITS, Samples
+from harness.dataset import SPLITS
 from harness.prepare import Prepared
 from harness.registry import REGISTRY
 from harness.schema import KEY
@@ -47,11 +47,10 @@ def _fixed(kind: str, node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _data(member: Prepared) -> list[Any]:
-    dataset = member.data.dataset
-    described: list[Any] = [list(dataset.inputs), dataset.width, dataset.target, list(dataset.classes)]
-    parts = [dataset.part(split) for split in SPLITS]
-    small = sum(p.x.nbytes for p in parts if isinstance(p, Samples)) <= SHARED_BYTES
-    return [*described, [member.record.data[split] for split in SPLITS], "" if small else member.data.digest]
+    facts, data = member.facts, member.record.data
+    described: list[Any] = [facts.inputs, facts.width, facts.target, facts.classes]
+    small = facts.bytes <= SHARED_BYTES
+    return [*described, [data[split] for split in SPLITS], "" if small else data["digest"]]
 
 
 def unfusable(member: Prepared) -> str:
@@ -59,7 +58,7 @@ def unfusable(member: Prepared) -> str:
     values = member.values
     if values["path"] == "alone":
         return "path=alone"
-    if not member.data.dataset.in_memory:
+    if not member.facts.in_memory:
         return "the data is not in memory"
     if values["trainer"].get("devices") not in (None, "auto", 1, "1") or values["trainer"].get("num_nodes", 1) != 1:
         return "several devices train one run"

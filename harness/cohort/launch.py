@@ -16,7 +16,7 @@ from harness.errors import HarnessError, one_line
 from harness.owner import alive
 from harness.prepare import Prepared
 from harness.record import Record, read
-from harness.running import write_failure
+from harness.running import FAIL_FAST, write_failure
 from harness.workers import died
 
 ATTEMPTS = 2  # of a run whose worker dies
@@ -64,7 +64,7 @@ class Launch:
             self._abandon(*(("KeyboardInterrupt", "interrupted by the user") if interrupted else _told(error)))
             raise
         if self.running:
-            self._abandon("FailFast", "fail_fast=true, and another run failed")
+            self._abandon("FailFast", FAIL_FAST)
 
     def _submit(self, task: _Task) -> None:
         future = self.executor.submit(train_share, task.share.members, task.share.how, os.getpid())

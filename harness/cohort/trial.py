@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import psutil
 import torch
 
+from harness.apart import Died, apart
 from harness.build import build
 from harness.dataset import SPLITS
 from harness.errors import one_line
@@ -24,9 +25,6 @@ LONG_S = 0.05  # what is measured lasts about so long
 TRIED = 16  # members of the stack that is tried, at most
 ANY = 1 << 20
 TRIED_S = 0.02  # what a step of all of them takes by themselves, at most: where steps are long, a stack saves little
-
-
-SOON_S = 0.5  # less work than this is done before a stack would have been tried
 ALONE_S, FUSED_S = 0.015, 0.004  # what a run costs beside its steps, by itself and in a stack
 
 
@@ -38,33 +36,50 @@ class Trial:
     single: float  # with one thread, as a worker has
     fused: float | None
     why: str = ""
+    deadly: bool = False  # who tries it dies of it
 
 
 def tried(members: Sequence[Prepared], unfusable: str = "") -> Trial:
     """Tries some members of a group of one shape, on models that are let go. What goes wrong in all tries is told, and
-    not raised: it is the runs' own failure.
+    not raised: it is the runs' own failure. Where processes can be forked, one that dies of it is not this one.
+    """
+    try:
+        single, fused, why, member, count = apart(_tried, members, unfusable, torch.get_num_threads())
+    except Died as died:
+        return Trial(0.0, 0.0, None, f"cannot be tried: {died}", deadly=True)
+    if member is None or count == 1:
+        return Trial(single, single, fused, why)
+    with torch.random.fork_rng(devices=[]):
+        return Trial(_by_itself(members[member], count)[0], single, fused, why)
+
+
+def _tried(members: Sequence[Prepared], unfusable: str, most: int) -> tuple[float, float | None, str, int | None, int]:
+    """Seconds by itself on one thread and in a stack, or why there is none; and the place of the member that was tried
+    by itself, with the number of threads that it would have where there are `most`.
     """
     first: BaseException | None = None
     with torch.random.fork_rng(devices=[]):
-        for member in {id(m): m for m in (members[0], members[-1], members[len(members) // 2])}.values():
+        for at in dict.fromkeys((0, len(members) - 1, len(members) // 2)):
             try:
-                plain, single, probe = _by_itself(member)
+                single, probe = _by_itself(members[at], 1)
                 break
             except (Exception, SystemExit) as error:
                 first = first or error
         else:
             assert first is not None
-            return Trial(0.0, 0.0, None, f"cannot be tried: {one_line(first)}")
+            return 0.0, None, f"cannot be tried: {one_line(first)}", None, 1
+        plan = members[at].plan
+        count = threads(probe.work, plan.batch_size, most)
         if unfusable or len(members) < 2:
-            return Trial(plain, single, None, unfusable or "one run has no one to be stacked with")
-        size = max(2, min(TRIED, int(TRIED_S / (single / member.plan.batches))))
+            return single, None, unfusable or "one run has no one to be stacked with", at, count
+        size = max(2, min(TRIED, int(TRIED_S / (single / plan.batches))))
         for some in _stacks(members, size):
             try:
-                return Trial(plain, single, _stacked(some, probe))
+                return single, _stacked(some, probe), "", at, count
             except (Exception, SystemExit) as error:
                 first = first or error
     assert first is not None
-    return Trial(plain, single, None, f"cannot be fused: {one_line(first)}")
+    return single, None, f"cannot be fused: {one_line(first)}", at, count
 
 
 def _stacks(members: Sequence[Prepared], size: int) -> list[Sequence[Prepared]]:
@@ -76,23 +91,21 @@ def _stacks(members: Sequence[Prepared], size: int) -> list[Sequence[Prepared]]:
     return found
 
 
-def _by_itself(member: Prepared) -> tuple[float, float, Probe]:
-    """Seconds of an epoch, with as many threads as there would be here and with one."""
-    dataset = member.data.dataset
+def _by_itself(member: Prepared, count: int) -> tuple[float, Probe]:
+    """Seconds of an epoch with so many threads, and what the model is like."""
+    dataset = member.dataset
     parts = build(member.values, dataset, member.plan.total_steps)
-    count = threads(parts.probe.work, member.plan.batch_size, torch.get_num_threads())
     alone = Alone(parts, member.plan, {s: dataset.part(s) for s in SPLITS}, _device(member), (0, 1))
     with using(count):
-        plain = _epoch(alone)
-    with using(1):
-        return plain, plain if count == 1 else _epoch(alone), parts.probe
+        return _epoch(alone), parts.probe
 
 
 def _stacked(some: Sequence[Prepared], probe: Probe) -> float:
     """Seconds of an epoch of one of them."""
-    built = [build(m.values, m.data.dataset, m.plan.total_steps, probe) for m in some]
+    data = [m.dataset for m in some]
+    built = [build(m.values, own, m.plan.total_steps, probe) for m, own in zip(some, data, strict=True)]
     with using(1):
-        stack = Fused(built, [m.plan for m in some], [m.data.dataset for m in some], _device(some[0]))
+        stack = Fused(built, [m.plan for m in some], data, _device(some[0]))
         seconds = _epoch(stack) / len(some)
     for error, _ in stack.failures.values():
         raise error
@@ -118,13 +131,15 @@ def _epoch(path: Alone | Fused) -> float:
     return step * batches + time.perf_counter() - started
 
 
-def room(member: Prepared, workers: int) -> int:
-    """How many members a stack of this shape may have for the workers to fit in memory side by side."""
+def room(members: Sequence[Prepared], workers: int) -> int:
+    """How many of these members a stack may have for the workers to fit in memory side by side."""
+    member = members[0]
+    own = member.facts.bytes if len({m.record.data["digest"] for m in members}) > 1 else 0  # each brings its data
     try:
-        parts = build(member.values, member.data.dataset, member.plan.total_steps)
+        parts = build(member.values, member.dataset, member.plan.total_steps)
     except (Exception, SystemExit):
         return ANY  # the run's own failure, which it will be told of
-    each = estimate(parts, member.plan)
+    each = own + estimate(parts, member.plan)
     free = torch.cuda.mem_get_info()[0] if member.device == "cuda" else psutil.virtual_memory().available
     return max(1, int(free / 2 / workers / max(1, each)))
 

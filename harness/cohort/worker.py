@@ -6,12 +6,13 @@ import os
 import warnings
 from collections.abc import Sequence
 
+from harness.cohort.attempt import How
+from harness.cohort.together import train_cohort
 from harness.errors import HarnessError
 from harness.identity import components
 from harness.load_data import Loader, OverlapWarning
 from harness.prepare import Preparation, Prepared, refuse_stale
 from harness.record import Record
-from harness.runner import How, train_cohort
 
 _loader = Loader()  # data stays in a worker from one share to the next
 
@@ -19,17 +20,20 @@ _loader = Loader()  # data stays in a worker from one share to the next
 def train_share(members: Sequence[Prepared], how: How, launcher: int) -> list[Record | None]:
     """Trains a share and returns its records; None for a run that a living process trains elsewhere.
 
-    Raises HarnessError if this process sees other sources or data than the process `launcher` did, or is `launcher`
-    and has imported sources that have changed since.
+    Raises HarnessError if this process sees other sources or data than the process `launcher` did, or has imported
+    sources that have changed since.
     """
     if os.getpid() == launcher:
         refuse_stale(members)
-        return train_cohort(members, how, _loader)
+        return train_cohort(members, how)
     warnings.simplefilter("ignore", OverlapWarning)  # the launcher has said it
     preparation = Preparation(_loader)
+    for member in members:
+        member.loader = _loader
     for member in {(*components(m.values), m.record.data["digest"]): m for m in members}.values():
-        if preparation.identity(member.values) != member.record.id:
+        if preparation.identity(member.values, member.asked) != member.record.id:
             raise HarnessError(
                 f"the sources or the data of {member.record.name} changed while the sweep was running; start it again"
             )
-    return train_cohort(members, how, _loader)
+    refuse_stale(members)  # a worker may be forked from a process that had imported them before
+    return train_cohort(members, how)

@@ -1,8 +1,14 @@
-"""Local processes: a loky pool of one worker for each place, so that a worker that dies takes no other task with it."""
+"""Local processes: a loky pool of one worker for each place, so that a worker that dies takes no other task with it.
+
+Where it can be, a worker is forked: it begins at once, with what its launcher has imported and loaded. One that takes a
+dead one's place, or that has a GPU, is started afresh.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import multiprocessing
 import os
 import queue
 import sys
@@ -13,12 +19,16 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
+from harness.apart import can_fork, forking, single_threaded
 from harness.workers import no_interrupts, perform
 from harness_components.executor_base import Threaded
 
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
 
+_forks = threading.Lock()
 ORPHAN_S = 0.5  # how long a worker may outlive its launcher
 Surroundings = tuple[str, list[str], dict[str, str]]  # working folder, module search path, environment
 
@@ -29,6 +39,7 @@ class Seat:
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment
         self._pool: ProcessPoolExecutor | None = None
+        self._fork = environment.get("CUDA_VISIBLE_DEVICES") == "" and can_fork() and not _edited()
         self._lock = threading.Lock()  # between running and killing
 
     def run(self, task: bytes, killed: threading.Event) -> Any:
@@ -56,14 +67,20 @@ class Seat:
             # one that died since its last task is no fault of this one
             with contextlib.suppress(BrokenProcessPool):
                 return self._pool.submit(_work, surroundings, task)
-        self._pool = self._started()
+        fork, self._fork = self._fork, False
+        self._pool = self._started(fork)
         with no_interrupts():
-            return self._pool.submit(_work, surroundings, task)
+            if not fork:
+                return self._pool.submit(_work, surroundings, task)
+            with _forks, forking():  # one at a time: another's pipes, half made, would be inherited
+                return self._pool.submit(_work, surroundings, task)
 
-    def _started(self) -> ProcessPoolExecutor:
+    def _started(self, fork: bool) -> ProcessPoolExecutor:
         from loky import ProcessPoolExecutor
 
-        return ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),), env=self.environment)
+        context = multiprocessing.get_context("fork") if fork else None
+        begin = functools.partial(_begin, os.getpid(), fork)
+        return ProcessPoolExecutor(1, context=context, initializer=begin, env=self.environment)
 
 
 class Seats:
@@ -136,11 +153,19 @@ def _sources() -> dict[str, int]:
     return found
 
 
+def _edited() -> bool:
+    """Whether code was written since this process began: what it has imported may not be what the files say now."""
+    began = psutil.Process().create_time() * 1e9
+    return any(changed > began for changed in _sources().values())
+
+
 # In the worker
 
 
-def _begin(launcher: int) -> None:
+def _begin(launcher: int, forked: bool) -> None:
     """A worker's first act: it ends with its launcher, and is not started afresh for the memory that it holds."""
+    if forked:
+        single_threaded()
     from loky import process_executor
 
     # else a worker whose second task is larger than its first by 300 MB ends, with a warning about a leak

@@ -69,9 +69,9 @@ def test_who_kills_a_worker_is_found_in_halves(workdir: Path, monkeypatch: pytes
 
 
 def test_a_stack_that_does_not_fit_is_halved(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness import runner
+    from harness.cohort import attempt
 
-    whole, sizes = runner.fit, []
+    whole, sizes = attempt.fit, []
 
     def fit(trainer: Any, cohort: Any, fused: bool = False, **more: Any) -> None:
         sizes.append(len(cohort))
@@ -80,7 +80,7 @@ def test_a_stack_that_does_not_fit_is_halved(workdir: Path, monkeypatch: pytest.
         whole(trainer, cohort, fused, **more)
 
     expected = harness.sweep([*TINY, "path=fused", "seed=range(0,5)", "study=whole"])
-    monkeypatch.setattr(runner, "fit", fit)
+    monkeypatch.setattr(attempt, "fit", fit)
     records = harness.sweep([*TINY, "path=fused", "seed=range(0,5)"])
     assert sizes == [5, 2, 3, 1, 2]
     assert [r.metrics for r in records] == [r.metrics for r in expected]

@@ -41,7 +41,7 @@ def test_a_member_that_breaks_does_not_end_a_trial(workdir: Path, monkeypatch: p
         assert found.fused is not None
     broken = set(range(6))
     assert tried(members).why == "cannot be tried: RuntimeError: broken"
-    assert room(members[0], 2) > 0
+    assert room(members, 2) > 0
 
 
 def test_one_has_no_one_to_be_stacked_with(workdir: Path) -> None:

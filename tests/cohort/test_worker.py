@@ -34,7 +34,7 @@ def test_what_the_launcher_did_not_see_is_refused(workdir: Path, monkeypatch: py
     member = prepare(compose(["model=mlp", "epochs=1"]))
     launcher = os.getpid() + 1
     with monkeypatch.context() as patch:
-        patch.setattr(Preparation, "identity", lambda self, values: "other")
+        patch.setattr(Preparation, "identity", lambda self, values, asked: "other")
         with pytest.raises(harness.HarnessError, match="changed while the sweep was running"):
             train_share([member], How(), launcher)
     assert not Path("outputs").exists()

@@ -1,0 +1,89 @@
+"""A function called in a forked process: what kills that process leaves this one as it was."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import ParamSpec, TypeVar
+
+import torch
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Died(RuntimeError):
+    """The forked process ended without an answer."""
+
+
+def can_fork() -> bool:
+    """Whether a child of this process could compute: not after a GPU was used, and not where forking is unsafe."""
+    return sys.platform == "linux" and not torch.cuda.is_initialized()
+
+
+def apart(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """function(*args, **kwargs), on one thread of a forked process; in this one where that cannot be.
+
+    What it returns or raises must pickle. Raises Died where the process ends without an answer, whyever.
+    """
+    if not can_fork():
+        return function(*args, **kwargs)
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=_answer, args=(theirs, functools.partial(function, *args, **kwargs)), daemon=True)
+    try:
+        with forking():
+            child.start()
+        theirs.close()
+        answer: T
+        answer, error = ours.recv()
+        if error is not None:
+            raise error
+        return answer
+    except EOFError:
+        child.join()
+        code = child.exitcode or 0
+        how = signal.Signals(-code).name if code < 0 else f"status {code}"
+        raise Died(f"its process ended with {how}") from None
+    finally:
+        ours.close()
+        if child.pid is not None:
+            child.kill()
+            child.join()
+
+
+@contextmanager
+def forking() -> Iterator[None]:
+    """Without Python's warning that a child of several threads might wait for a lock of one of them: those of
+    ours hold none that computing wants, and torch's own workers are forked so.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*use of fork.. may lead to deadlocks", category=DeprecationWarning)
+        yield
+
+
+def single_threaded() -> None:
+    """To be called first in a forked process: the threads of its parent's libraries are not there, and who asked them
+    for help would wait for ever.
+    """
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+
+
+def _answer(pipe: Connection, call: Callable[[], object]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who waits for the answer is interrupted, and ends this process
+    single_threaded()
+    try:
+        answer = call()
+    except Exception as error:
+        pipe.send((None, error))
+    else:
+        pipe.send((answer, None))

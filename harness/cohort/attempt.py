@@ -1,0 +1,217 @@
+"""Some runs that are ours to train: as one stack if that can be, in halves where it goes wrong, and each recorded."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from harness.build import Parts, build
+from harness.dataset import Dataset
+from harness.errors import CannotWrite, one_line
+from harness.folder import log_files
+from harness.learner.fit import Run, fit, make_trainer
+from harness.learner.lift import Unlike
+from harness.learner.member import Member
+from harness.learner.memory import out_of_memory
+from harness.owner import Claims
+from harness.pace import Pace
+from harness.prepare import Prepared
+from harness.probe import Probe
+from harness.running import FAIL_FAST, Running, Watch
+
+
+@dataclass(frozen=True)
+class How:
+    """How a cohort is trained, and why so. `sweep` names the launch that it belongs to."""
+
+    path: str = "alone"
+    why: str = "one run at a time"
+    executor: str = "in_process"
+    forced: bool = False  # what cannot be fused is then a failure, and is not trained another way
+    sweep: str = ""
+
+
+class Attempt:
+    """Some runs that are ours to train."""
+
+    def __init__(self, members: Sequence[Prepared], how: How, watch: Watch | None, claims: Claims) -> None:
+        self.members, self.how, self.watch, self.claims = list(members), how, watch, claims
+        self.started = time.perf_counter()
+        self.probed: Probe | None = None
+        self.opened: dict[str, Running] = {}  # the latest attempt of each
+
+    def train(self) -> list[Running]:
+        """Trains them all. What goes wrong in a stack is looked for in halves of it."""
+        try:
+            if self.how.path == "fused":
+                return self._fused(self.members, self.how.why)
+            done: list[Running] = []
+            for member in self.members:
+                if not self._enough():
+                    done.append(self._alone(member, self.how.why))
+            return done
+        except KeyboardInterrupt:
+            for running in self.opened.values():
+                running.interrupt()
+            raise
+        except CannotWrite as error:
+            with suppress(CannotWrite):
+                for running in self.opened.values():
+                    running.fail(error)
+            raise
+
+    def _open(self, member: Prepared, size: int, path: str, why: str, pace: Pace) -> Running:
+        cohort = {"size": size, "path": path, "executor": self.how.executor, "why": why, "sweep": self.how.sweep}
+        watchers = [pace.epoch] if self.watch is None else [pace.epoch, self.watch]
+        running = self.opened[member.record.id] = Running(member, cohort, self.started, watchers)
+        return running
+
+    def _enough(self) -> bool:
+        """Whether a run has failed that was to be the last."""
+        return any(r.record.status == "failed" and r.prepared.values["fail_fast"] for r in self.opened.values())
+
+    def _pace(self, members: Sequence[Prepared]) -> Pace:
+        return Pace(self.claims, [member.record.id for member in members], members[0].plan.epochs)
+
+    def _alone(self, member: Prepared, why: str) -> Running:
+        running = self._open(member, 1, "alone", why, self._pace([member]))
+        with self._recorded([running]):
+            dataset = member.dataset
+            run = running.begin(build_parts(member, dataset), dataset)
+            trainer = make_trainer(member.values["trainer"], member.plan, payload(member))
+            running.record.cohort["processes"] = trainer.world_size
+            fit(trainer, [run])
+        running.forget()
+        return running
+
+    def _fused(self, members: list[Prepared], why: str) -> list[Running]:
+        pace = self._pace(members)
+        opened = [self._open(member, len(members), "fused", why, pace) for member in members]
+        with self._recorded(opened, unless_raised=(Exception, SystemExit)) as troubles:
+            runs = [run for running in opened if (run := self._begun(running)) is not None]
+            if runs and not self._enough():
+                if not members[0].facts.in_memory:
+                    raise _NoStack("the data is not in memory")
+                trainer = make_trainer(members[0].values["trainer"], members[0].plan, "")
+                if trainer.world_size > 1:
+                    raise _NoStack("several processes train one run")
+                fit(trainer, runs, fused=True)
+        trouble = troubles[0] if troubles else None
+        done = [running for running in opened if running.ended]
+        return done + self._again([running for running in opened if not running.ended], trouble)
+
+    def _begun(self, running: Running) -> Run | None:
+        """The run as a member; None, and a failed record, where it cannot be built."""
+        try:
+            dataset = running.prepared.dataset
+            parts = build_parts(running.prepared, dataset, self.probed)
+            self.probed = parts.probe  # members are of one shape
+            run = running.begin(parts, dataset)
+            if running.prepared.values["fail_fast"]:
+                run.member.ended = functools.partial(_ended_or_enough, run.member, run.member.ended)
+            return run
+        except (Exception, SystemExit) as error:
+            running.fail(error)
+            self.claims.release(running.record.id)
+            return None
+
+    def _again(self, left: list[Running], trouble: BaseException | None) -> list[Running]:
+        """Members that a stack did not train: in halves, until those whose fault it is are by themselves.
+
+        `trouble` is what ended the whole stack, if something did. A run's result does not depend on who is stacked
+        with it: the innocent come out as if they had never met the others.
+        """
+        doubtful = [] if isinstance(trouble, _NoStack) else [r for r in left if _blamed(r) is None]
+        if len(doubtful) == 1:
+            doubtful = []
+        found: list[Running] = []
+        for r in left:
+            if self._enough():
+                found.append(self._dropped(r))
+            elif r not in doubtful:
+                found.append(self._by_itself(r, _blamed(r) or _failure(r) or trouble))
+        doubtful = [r for r in doubtful if r not in found]
+        if self._enough() or not doubtful:
+            return found + [self._dropped(r) for r in doubtful]
+        error = trouble or _failure(doubtful[0])
+        fault = "did not fit in memory" if out_of_memory(error) else f"raised {one_line(error)}" if error else "failed"
+        why = f"{self.how.why}; halved, for {len(doubtful)} {fault}"
+        members, middle = [r.prepared for r in doubtful], len(doubtful) // 2
+        return [*found, *self._fused(members[:middle], why), *self._fused(members[middle:], why)]
+
+    def _dropped(self, running: Running) -> Running:
+        """One that is not trained on, since another has failed."""
+        running.interrupt("FailFast", FAIL_FAST)
+        self.claims.release(running.record.id)
+        return running
+
+    def _by_itself(self, running: Running, error: BaseException | None) -> Running:
+        """One that cannot be in a stack: a failure if it has to, else trained alone."""
+        assert error is not None
+        if not self.how.forced:
+            return self._alone(running.prepared, f"cannot be fused: {one_line(error)}")
+        running.fail(error)
+        self.claims.release(running.record.id)
+        return running
+
+    @contextmanager
+    def _recorded(
+        self, opened: Sequence[Running], unless_raised: tuple[type[BaseException], ...] = ()
+    ) -> Iterator[list[BaseException]]:
+        """Inside, what is said goes to the runs' logs; an exception ends those that have not ended.
+
+        One of `unless_raised` is kept in what this yields instead, for another way to be tried.
+        """
+        troubles: list[BaseException] = []
+        try:
+            with log_files([running.record.folder for running in opened]):
+                yield troubles
+        except (CannotWrite, KeyboardInterrupt):
+            raise
+        except unless_raised as error:
+            troubles.append(error)
+        except BaseException as error:
+            for running in opened:
+                if not running.ended:
+                    running.fail(error)
+        finally:
+            for running in opened:
+                if running.ended:
+                    self.claims.release(running.record.id)
+
+
+class _Enough(RuntimeError):
+    """A member has failed, and fail_fast ends the stack."""
+
+
+def _ended_or_enough(member: Member, ended: Callable[[], None]) -> None:
+    ended()
+    if member.failed is not None:
+        raise _Enough(FAIL_FAST)
+
+
+class _NoStack(Unlike):
+    """These runs cannot be stacked in whatever company."""
+
+
+def _failure(running: Running) -> BaseException | None:
+    """What the member's optimizer raised in a stack."""
+    return running.run.member.failed if hasattr(running, "run") else None
+
+
+def _blamed(running: Running) -> BaseException | None:
+    """The same, if no one else was stepped by that optimizer."""
+    return _failure(running) if _failure(running) and running.run.member.sharers == 1 else None
+
+
+def build_parts(prepared: Prepared, dataset: Dataset, probed: Probe | None = None) -> Parts:
+    return build(prepared.values, dataset, prepared.plan.total_steps, probed)
+
+
+def payload(prepared: Prepared) -> str:
+    """What another process of this run has to know."""
+    return json.dumps({"overrides": prepared.overrides, "values": prepared.asked, "id": prepared.record.id})
