@@ -28,23 +28,34 @@ class Block:
 
     def __init__(
         self,
-        activation: Callable[[], nn.Module],
+        activation: Callable[[int], nn.Module],
         normalization: Callable[[int, int], nn.Module | None],
         layers: list[Callable[[int, int], nn.Module | None]],
         bias: bool,
+        factor: int = 1,
+        branches: list[Callable[[int, int], nn.Module | None]] | None = None,
     ) -> None:
         self._activation, self._normalization, self._layers = activation, normalization, layers
+        self._factor, self._branches = factor, branches or []
         self.bias = bias  # whether the layer before needs one: a normalization may cancel it
 
     def inputs(self, width: int) -> int:
         """The width that the layer before must have for the block's output to have `width`."""
-        return width
+        return self._factor * width
+
+    def branch(self, index: int, depth: int) -> nn.Sequential:
+        """What regularizers put at the end of residual branch `index` of `depth`, before it is added; often nothing."""
+        made = (branch(index, depth) for branch in self._branches)
+        return nn.Sequential(*(module for module in made if module is not None))
 
     def __call__(self, features: int, ndim: int = 0) -> nn.Sequential:
-        """Normalization, activation, regularizers' layers, for `features` channels and `ndim` spatial dimensions."""
+        """Normalization, activation, regularizers' layers: from [N, inputs(features), ...] to [N, features, ...], with
+        `ndim` spatial dimensions.
+        """
+        wide = self.inputs(features)
         named = {
-            "normalization": self._normalization(features, ndim),
-            "activation": self._activation(),
+            "normalization": self._normalization(wide, ndim),
+            "activation": self._activation(wide),
         }
         modules = nn.Sequential()
         for name, module in named.items():

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 import torchmetrics
-from torch import nn
+from torch import Tensor, nn
 
 from harness import seeds
 from harness.block import Block, Elementwise
 from harness.component import Mark, asks, mark_of, parameters
-from harness.dataset import Dataset
+from harness.dataset import Dataset, Samples, size
 from harness.errors import HarnessError
-from harness.initialize import initialize
+from harness.initialize import initialize, weights
 from harness.probe import Probe, probe
 from harness.registry import REGISTRY
 from harness.regularization import Regularizer, having
@@ -25,6 +25,7 @@ from harness.tasks import Task
 from harness.types import convert
 
 Node = Mapping[str, Any]
+LOOKED_AT = 256  # training samples that a data-driven initializer sees
 
 
 def settings_of(kind: str, node: Node) -> dict[str, Any]:
@@ -40,11 +41,14 @@ def component(kind: str, node: Node, **offers: Any) -> Any:
 
 
 def trait(kind: str, node: Node, name: str, default: Any) -> Any:
-    """A trait of a component; where it depends on the settings, the trait is a function of them."""
+    """A trait of a component; where it depends on the settings, it is a function of them, or the name of one."""
     mark = mark_of(REGISTRY.get(kind, node[KEY]))
     assert isinstance(mark, Mark)
     value = mark.traits.get(name, default)
-    return value(**settings_of(kind, node)) if callable(value) else value
+    settings = settings_of(kind, node)
+    if isinstance(value, str) and value in settings:
+        return settings[value]
+    return value(**settings) if callable(value) else value
 
 
 @dataclass
@@ -60,6 +64,8 @@ class Parts:
     metrics: dict[str, Callable[[], torchmetrics.Metric]]
     optimizer: Callable[..., torch.optim.Optimizer] = field(repr=False)
     scheduler: Callable[..., Any] = field(repr=False)
+    closure: bool = False  # the optimizer evaluates the loss itself, as often as it wants to
+    gradient: bool = True  # and wants its gradient
 
 
 def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None = None) -> Parts:
@@ -71,7 +77,7 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
         component("regularizer", node, classes=classes, total_steps=total_steps)
         for node in values["regularizer"].values()
     ]
-    model = make_model(values, dataset.inputs, dataset.width, regularizers)
+    model = make_model(values, dataset.inputs, dataset.width, regularizers, functools.partial(first_inputs, dataset))
     return Parts(
         values=values,
         task=task,
@@ -85,21 +91,41 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
         },
         optimizer=functools.partial(component, "optimizer", values["optimizer"]),
         scheduler=functools.partial(component, "scheduler", values["scheduler"]),
+        closure=needs_closure(values["optimizer"]),
+        gradient=trait("optimizer", values["optimizer"], "gradient", True),
     )
 
 
+def needs_closure(optimizer: Node) -> bool:
+    """Whether an optimizer is stepped with a function that evaluates the loss."""
+    return any((trait("optimizer", optimizer, "closure", False), not trait("optimizer", optimizer, "gradient", True)))
+
+
 def make_model(
-    values: dict[str, Any], inputs: tuple[int, ...], outputs: int, regularizers: list[Regularizer]
+    values: dict[str, Any],
+    inputs: tuple[int, ...],
+    outputs: int,
+    regularizers: list[Regularizer],
+    batch: Callable[[], Tensor] | None = None,
 ) -> nn.Module:
-    """The model with its initial weights, a function of the run's seed alone, in float32 on the CPU."""
+    """The model with its initial weights, a function of the run's seed (and of its data, where the initializer looks
+    at a batch) alone, in float32 on the CPU. Without a `batch` the weights are going to be replaced.
+    """
     seed = values["seed"]
     activation, normalization = values["activation"], values["normalization"]
-    function, settings = REGISTRY.get("activation", activation[KEY]), settings_of("activation", activation)
+    of_layers = "layer" in asks(REGISTRY.get("normalization", normalization[KEY]))
+    drawn = seeds.generator(seed, "normalization")
     block = Block(
-        activation=lambda: Elementwise(function, settings, activation[KEY]),
-        normalization=lambda features, ndim: component("normalization", normalization, features=features, ndim=ndim),
+        activation=functools.partial(make_activation, activation),
+        normalization=lambda features, ndim: (
+            None
+            if of_layers
+            else component("normalization", normalization, features=features, ndim=ndim, generator=drawn)
+        ),
         layers=[r.layer for r in having(regularizers, "layer")],
         bias=not trait("normalization", normalization, "cancels_bias", False),
+        factor=trait("activation", activation, "width_factor", 1),
+        branches=[r.branch for r in having(regularizers, "branch")],
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.derive(seed, "model"))
@@ -113,13 +139,40 @@ def make_model(
         )
     if not isinstance(model, nn.Module):
         raise HarnessError(f"model {values['model'][KEY]} returned {type(model).__name__}, not a torch.nn.Module")
-    fill_with, fill_settings = (
-        REGISTRY.get("initializer", values["initializer"][KEY]),
-        settings_of("initializer", values["initializer"]),
-    )
-
-    def fill(**offers: Any) -> None:
-        fill_with(*(offers[name] for name in asks(fill_with)), **fill_settings)
-
-    initialize(model, fill, trait("activation", activation, "gain", 1.0), seeds.generator(seed, "initializer"))
+    _initialize(model, values, batch)
+    if of_layers:
+        for layer, name in weights(model):
+            component("normalization", normalization, layer=layer, name=name, generator=drawn)
     return model
+
+
+def make_activation(node: Node, features: int) -> nn.Module:
+    """An activation as a module, for `features` channels on the axis behind the batch's."""
+    function = REGISTRY.get("activation", node[KEY])
+    if "x" in asks(function):
+        return Elementwise(function, settings_of("activation", node), node[KEY])
+    made: nn.Module = component("activation", node, features=features, axis=1)
+    return made
+
+
+def _initialize(model: nn.Module, values: dict[str, Any], batch: Callable[[], Tensor] | None) -> None:
+    node, generator = values["initializer"], seeds.generator(values["seed"], "initializer")
+    fill, settings = REGISTRY.get("initializer", node[KEY]), settings_of("initializer", node)
+    asked, gain = asks(fill), trait("activation", values["activation"], "gain", 1.0)
+    if "model" not in asked:
+        initialize(model, lambda **offers: fill(*(offers[name] for name in asked), **settings), gain, generator)
+    elif batch is not None:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            x = batch() if "batch" in asked else None
+            component("initializer", node, model=model, batch=x, gain=gain, generator=generator)
+
+
+def first_inputs(dataset: Dataset) -> Tensor:
+    """Some training inputs [n, ...] for an initializer to look at: the first ones, which chance has chosen."""
+    part, count = dataset.train, min(LOOKED_AT, size(dataset.train))
+    if isinstance(part, Samples):
+        return part.x[:count]
+    x = torch.stack([torch.as_tensor(part[i][0]) for i in range(count)])
+    for transform in dataset.transforms:
+        x = transform(x)
+    return x

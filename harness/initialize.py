@@ -17,17 +17,23 @@ def layers(model: nn.Module) -> Iterator[tuple[Tensor, Tensor | None, int, int]]
 
     Embeddings keep torch's own start: they are tables, and have no fan. So do scales, whatever their shape.
     """
-    for module in model.modules():
-        if isinstance(module, _OTHER):
-            continue
+    for module, name in weights(model):
         own = dict(module.named_parameters(recurse=False))
-        for name, weight in own.items():
-            if "weight" not in name or weight.ndim < 2:
-                continue
-            bias = own.get(name.replace("weight", "bias"))
-            field = math.prod(weight.shape[2:])
-            rows, columns = weight.shape[0] * field, weight.shape[1] * field
-            yield ((weight, bias, rows, columns) if isinstance(module, _TRANSPOSED) else (weight, bias, columns, rows))
+        weight, bias = own[name], own.get(name.replace("weight", "bias"))
+        field = math.prod(weight.shape[2:])
+        rows, columns = weight.shape[0] * field, weight.shape[1] * field
+        yield ((weight, bias, rows, columns) if isinstance(module, _TRANSPOSED) else (weight, bias, columns, rows))
+
+
+def weights(model: nn.Module) -> list[tuple[nn.Module, str]]:
+    """(module, name) of each of those matrices and kernels."""
+    return [
+        (module, name)
+        for module in model.modules()
+        if not isinstance(module, _OTHER)
+        for name, weight in module.named_parameters(recurse=False)
+        if "weight" in name and weight.ndim > 1
+    ]
 
 
 def initialize(model: nn.Module, fill: Callable[..., None], gain: float, generator: torch.Generator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from harness import catalogue, environment
 from harness.app import Job
+from harness.build import Node, trait
 from harness.dataset import SPLITS, Dataset, size
 from harness.errors import HarnessError
 from harness.identity import changed, components, identity, sources
@@ -90,7 +92,7 @@ class Preparation:
         loaded = self.loader.load(job.values)
         values = resolve(job.values, loaded.dataset, self.known)
         dataset, settings = loaded.dataset, job.settings
-        plan = make_plan(settings, dataset)
+        plan = make_plan(settings, dataset, values["optimizer"])
         device = environment.device_type(values["trainer"])
         rehearse(values, dataset, plan)
         run_id = self._identity(values, device, loaded.digest)
@@ -132,12 +134,17 @@ class Preparation:
         return self._sources[used]
 
 
-def make_plan(s: Settings, dataset: Dataset) -> Plan:
-    """The arithmetic of a run on a data set. Raises HarnessError for batches larger than it."""
+def make_plan(s: Settings, dataset: Dataset, optimizer: Node) -> Plan:
+    """The arithmetic of a run on a data set; an optimizer may want the gradients of all batches in one step.
+
+    Raises HarnessError for batches larger than the data.
+    """
     n = size(dataset.train)
     if s.batch_size > n:
         raise HarnessError(f"batch_size={s.batch_size} is larger than the {n} training samples")
-    return Plan(s.seed, s.epochs, s.batch_size, s.accumulate, s.warmup, n, s.checkpoint_every)
+    whole = trait("optimizer", optimizer, "full_batch", False)
+    accumulate = math.ceil(n / s.batch_size) if whole else s.accumulate
+    return Plan(s.seed, s.epochs, s.batch_size, accumulate, s.warmup, n, s.checkpoint_every)
 
 
 def prepare(job: Job) -> Prepared:

@@ -22,6 +22,10 @@ class Regularizer:
         """A module for the end of each hidden block of `features` channels with `ndim` spatial dimensions."""
         return None
 
+    def branch(self, index: int, depth: int) -> nn.Module | None:
+        """A module for the end of residual branch `index` (from 0) of `depth`, before it is added."""
+        return None
+
     def target(self, y: Tensor) -> Tensor:
         """The training targets, changed (label smoothing)."""
         return y

@@ -9,8 +9,8 @@ from torch import nn
 from harness.block import Block, Elementwise
 
 
-def block(normalization=lambda features, ndim: None, layers=(), bias=True):
-    return Block(nn.ReLU, normalization, list(layers), bias)
+def block(normalization=lambda features, ndim: None, layers=(), bias=True, **more):
+    return Block(lambda features: nn.ReLU(), normalization, list(layers), bias, **more)
 
 
 def test_normalization_then_activation_then_what_regularizers_put_there():
@@ -34,6 +34,30 @@ def test_a_block_tells_what_it_wants_of_the_layer_before(bias):
     made = block(bias=bias)
     assert made.bias is bias
     assert made.inputs(12) == 12
+
+
+def test_an_activation_may_want_a_wider_layer_before_it():
+    seen = []
+
+    def halve(features):
+        seen.append(features)
+        return nn.AdaptiveAvgPool1d(features // 2)
+
+    made = Block(halve, lambda features, ndim: nn.BatchNorm1d(features), [lambda f, n: nn.LayerNorm(f)], True, factor=2)
+    assert made.inputs(6) == 12
+    modules = made(6)
+    assert seen == [12]
+    assert modules.normalization.num_features == 12
+    assert modules.regularizer0.normalized_shape == (6,)
+    assert modules(torch.ones(3, 12)).shape == (3, 6)
+
+
+def test_a_branch_ends_with_what_regularizers_put_there():
+    made = block(branches=[lambda index, depth: nn.Dropout(index / depth), lambda index, depth: None])
+    assert [type(m) for m in made.branch(1, 4)] == [nn.Dropout]
+    assert made.branch(1, 4)[0].p == 0.25
+    x = torch.ones(2, 3)
+    assert block().branch(0, 1)(x) is x
 
 
 def test_each_block_has_modules_of_its_own():

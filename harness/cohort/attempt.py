@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from harness.build import Parts, build
+from harness.cohort.grouping import unfusable
 from harness.dataset import Dataset
 from harness.errors import CannotWrite, one_line
 from harness.folder import log_files
@@ -94,8 +95,8 @@ class Attempt:
         with self._recorded(opened, unless_raised=(Exception, SystemExit)) as troubles:
             runs = [run for running in opened if (run := self._begun(running)) is not None]
             if runs and not self._enough():
-                if not members[0].facts.in_memory:
-                    raise _NoStack("the data is not in memory")
+                if reason := unfusable(members[0]):
+                    raise _NoStack(reason)
                 trainer = make_trainer(members[0].values["trainer"], members[0].plan, "")
                 if trainer.world_size > 1:
                     raise _NoStack("several processes train one run")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from harness.build import needs_closure, trait
 from harness.component import parameters
 from harness.dataset import SPLITS
 from harness.prepare import Prepared
@@ -36,8 +37,9 @@ def shape(member: Prepared) -> str:
     held = {k: v for k, v in values.items() if k not in (*FREE, *NOT_IDENTITY, "split")}
     held["regularizer"] = {name: _fixed("regularizer", node) for name, node in values["regularizer"].items()}
     # where a run is written and by which way it is to be trained are not shared either
+    steps = member.plan.accumulate, member.plan.warmup_steps  # an optimizer may want the whole data in a step
     launch = [values["study"], values["path"], values["save"], values["resume"], values["checkpoint_every"]]
-    return json.dumps([held, launch, _data(member), member.device], sort_keys=True, default=str)
+    return json.dumps([held, launch, steps, _data(member), member.device], sort_keys=True, default=str)
 
 
 def _fixed(kind: str, node: dict[str, Any]) -> dict[str, Any]:
@@ -62,6 +64,10 @@ def unfusable(member: Prepared) -> str:
         return "the data is not in memory"
     if values["trainer"].get("devices") not in (None, "auto", 1, "1") or values["trainer"].get("num_nodes", 1) != 1:
         return "several devices train one run"
+    if needs_closure(values["optimizer"]):
+        return f"optimizer {values['optimizer'][KEY]} evaluates the loss as often as it wants to"
+    if watches := trait("scheduler", values["scheduler"], "watches", ""):
+        return f"scheduler {values['scheduler'][KEY]} follows each run's own {watches}"
     if member.device not in ("cpu", "cuda"):
         return f"stacks are not tried on {member.device}"
     return ""

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from harness.build import Parts
 from harness.dataset import Part, Samples, size
 from harness.learner.distributed import sum_
-from harness.learner.gradients import Gradients
+from harness.learner.group import Group
 from harness.learner.plan import Plan, rows
-from harness.learner.schedule import Schedule
-from harness.noise import Noise, keys
+from harness.noise import Noise, Rows, keys
 from harness.redirect import Redirect
 from harness.regularization import having
-from harness.seeds import generator
 
 GATHER_BYTES = 1 << 20  # of inputs, gathered at a time: as much as stays in a processor's cache
 EVALUATION = 1 << 40  # the noise of evaluation never meets that of a step
@@ -28,39 +28,16 @@ GRADIENT_PLACE = 1 << 20  # where a step's gradients draw: never a place of its 
 EVALUATED = 1 << 18  # numbers in the inputs that are evaluated together, at most
 
 
-class Group:
-    """The parameters that one loss trains, with their optimizer and schedule."""
+@dataclass(frozen=True)
+class _Seen:
+    """A batch of a step, after augmentation, and the noise that its forward pass draws."""
 
-    def __init__(self, name: str, params: dict[str, nn.Parameter], parts: Parts, plan: Plan) -> None:
-        self.name, self.params = name, params
-        self.leaves = list(params.values())
-        self.layout = [(name, p, p.stride()) for name, p in params.items()]
-        self.optimizer = parts.optimizer(
-            params=self.leaves,
-            named_params=list(params.items()),
-            total_steps=plan.total_steps,
-            generator=generator(plan.seed, "optimizer", name),
-        )
-        self.schedule = Schedule(self.optimizer, parts.scheduler, plan.total_steps, plan.warmup_steps)
-        self.after = [(r, r.init(dict(params))) for r in having(parts.regularizers, "after_step")]
-        self.gradients = Gradients()
-
-    def step(self, grads: dict[str, Tensor]) -> None:
-        """One optimizer step with these gradients."""
-        for name, p, stride in self.layout:
-            g = grads.get(name)
-            # a fused optimizer reads memory, not strides
-            p.grad = g if g is None or g.stride() == stride else torch.empty_like(p).copy_(g)
-        if not self.after:
-            self.optimizer.step()
-        else:
-            before = {n: p.detach().clone() for n, p in self.params.items()}
-            lr = self.schedule.lr
-            self.optimizer.step()
-            with torch.no_grad():
-                for regularizer, state in self.after:
-                    regularizer.after_step(dict(self.params), before, lr, state)
-        self.schedule.step()
+    number: int
+    x: Tensor
+    y: Tensor
+    rows: Rows | None
+    place: int
+    share: float
 
 
 class Alone:
@@ -85,6 +62,7 @@ class Alone:
             split: {name: make().to(device) for name, make in parts.metrics.items()} for split in ("val", "test")
         }
         self._order = torch.empty(0, dtype=torch.int64)
+        self._seen: list[_Seen] = []  # the batches of a step, where the optimizer evaluates them again
 
     def _placed(self, part: Part) -> Part:
         """In-memory samples on the device, if they leave half of its memory free; else they go batch by batch."""
@@ -141,34 +119,63 @@ class Alone:
         if whole and self.world > 1:
             x, y = (t[mine.start : mine.start + mine.count] for t in (x, y))
             noise.rows = mine
-        with self._redirected(noise):
-            losses = self.parts.task.losses(self._call, (x, y), noise)
         share = self.plan.share(batch) * mine.count / mine.total
-        for group in self.groups:
-            self._differentiate(group, losses[group.name], share, last=group is self.groups[-1])
+        if self.parts.closure:
+            self._seen.append(_Seen(number, x, y, noise.rows, noise.place, share))
+        with self._redirected(noise), torch.set_grad_enabled(self.parts.gradient):
+            losses = self.parts.task.losses(self._call, (x, y), noise)
+        for group in self.groups if not self.parts.closure else []:
+            loss = self._penalised(group, losses[group.name], share)
+            group.differentiate(loss, last=group is self.groups[-1])
         if self.plan.ends_step(batch):
             self._step(number)
         first, *more = (loss.detach() for loss in losses.values())
         total = sum(more, first)
         return total if mine.count == mine.total else total * (mine.count / mine.total)
 
-    def _differentiate(self, group: Group, loss: Tensor, share: float, last: bool) -> None:
+    def _penalised(self, group: Group, loss: Tensor, share: float) -> Tensor:
         for regularizer in self.penalties:
             loss = loss + regularizer.penalty(dict(group.params))
-        if share != 1.0:
-            loss = loss * share
-        group.gradients.add(torch.autograd.grad(loss, group.leaves, allow_unused=True, retain_graph=not last))
+        return loss if share == 1.0 else loss * share
 
     def _step(self, number: int) -> None:
         for group in self.groups:
-            grads = group.gradients.take(list(group.params))
-            if self.world > 1:
-                sum_(list(grads.values()))
-            for regularizer in self.gradients:
-                noise = Noise(self._key(number))
-                noise.place = GRADIENT_PLACE
-                grads = regularizer.gradient(grads, dict(group.params), noise)
-            group.step(grads)
+            if self.parts.closure:
+                group.step(functools.partial(self._again, group, number))
+            else:
+                group.point(self._summed(group, number))
+                group.step()
+        self._seen = []
+
+    def _summed(self, group: Group, number: int) -> dict[str, Tensor]:
+        """The step's gradients, over all processes, as regularizers want them."""
+        grads = group.gradients.take(list(group.params))
+        if self.world > 1:
+            sum_(list(grads.values()))
+        for regularizer in self.gradients:
+            noise = Noise(self._key(number))
+            noise.place = GRADIENT_PLACE
+            grads = regularizer.gradient(grads, dict(group.params), noise)
+        return grads
+
+    def _again(self, group: Group, number: int) -> Tensor:
+        """A group's loss over the batches of this step, with the same noise each time; puts its gradients in place."""
+        total = torch.zeros((), device=self.device)
+        with torch.set_grad_enabled(self.parts.gradient):
+            for seen in self._seen:
+                noise = Noise(self._key(seen.number), seen.rows)
+                noise.place = seen.place
+                with self._redirected(noise):
+                    losses = self.parts.task.losses(self._call, (seen.x, seen.y), noise)
+                loss = self._penalised(group, losses[group.name], seen.share)
+                if self.parts.gradient:
+                    group.differentiate(loss, last=True)
+                total = total + loss.detach()
+        if self.parts.gradient:
+            group.point(self._summed(group, number))
+        if self.world > 1:
+            sum_([total])
+        return total
 
     def _redirected(self, noise: Noise) -> AbstractContextManager[Any]:
         return Redirect(noise) if self.parts.probe.noisy else nullcontext()
@@ -249,6 +256,11 @@ class Alone:
     def load(self, row: int, weights: dict[str, Tensor]) -> None:
         """Puts weights in place."""
         self.model.load_state_dict(weights)
+
+    def end_epoch(self, found: list[dict[str, float]]) -> None:
+        """Tells the schedules what was measured."""
+        for group in self.groups:
+            group.schedule.end_epoch(found[0])
 
     def lr(self, row: int = 0) -> float:
         """The learning rate of the next step."""

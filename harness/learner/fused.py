@@ -229,6 +229,9 @@ class Fused:
             for name, source in self.stack.names.items():
                 own[source][row] = weights[name]
 
+    def end_epoch(self, found: list[dict[str, float]]) -> None:
+        """Nothing: what follows a member's own metrics is not stacked."""
+
     def lr(self, row: int) -> float:
         """The learning rate of a member's next step."""
         return self.groups[0].lr(row)

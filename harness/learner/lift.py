@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.parametrize import is_parametrized
 
 _OWN = {"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training"}
 
@@ -111,10 +112,10 @@ def _same(a: nn.Module, b: nn.Module) -> None:
     for name, module in mine.items():
         other = theirs[name]
         where = name or type(module).__name__
-        if type(module) is not type(other):
+        if _class(module) is not _class(other):
             raise Unlike(f"{where} is another module")
         for key, value in vars(module).items():
-            if key in _OWN or (key == "p" and isinstance(module, _DropoutNd)):
+            if key in _OWN or "state_dict" in key or (key == "p" and isinstance(module, _DropoutNd)):
                 continue
             if not alike(value, vars(other).get(key)):
                 raise Unlike(f"{where}.{key} differs")
@@ -122,6 +123,11 @@ def _same(a: nn.Module, b: nn.Module) -> None:
             shapes = [{n: _shape(t) for n, t in getattr(m, kind).items()} for m in (module, other)]
             if shapes[0] != shapes[1]:
                 raise Unlike(f"the parameters of {where} differ in shape")
+
+
+def _class(module: nn.Module) -> type:
+    """A parametrized module is of a class of its own."""
+    return type(module).__mro__[1] if is_parametrized(module) else type(module)
 
 
 def _shape(tensor: Tensor | None) -> Any:

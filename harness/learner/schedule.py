@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -16,6 +16,8 @@ class Schedule:
     ) -> None:
         self.optimizer, self.warmup = optimizer, warmup_steps
         self.scheduler = make(optimizer=optimizer, total_steps=max(1, total_steps - warmup_steps))
+        plateau = isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+        self.watches = "val/loss" if plateau else ""
         self.start = [group["lr"] for group in optimizer.param_groups]
         self.done = 0
         self._warm()
@@ -27,8 +29,13 @@ class Schedule:
             self._warm()
         elif self.done == self.warmup:
             self._set(1.0)
-        elif self.scheduler is not None:
+        elif self.scheduler is not None and not self.watches:
             self.scheduler.step()
+
+    def end_epoch(self, metrics: Mapping[str, float]) -> None:
+        """After an epoch: a scheduler that watches a metric is told it, where it was measured."""
+        if self.watches in metrics and self.done >= self.warmup:
+            self.scheduler.step(metrics[self.watches])
 
     def state(self) -> dict[str, Any]:
         """What going on needs, beside the optimizer's own learning rates."""

@@ -14,10 +14,22 @@ from harness.errors import HarnessError
 from harness.space import Choice, Integers
 
 
+class Residual(nn.Module):
+    """A branch that is added to its input."""
+
+    def __init__(self, branch: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [N, ...] -> the same shape."""
+        return x + self.branch(x)
+
+
 class Mlp(nn.Module):
     """Layers from flattened inputs to outputs."""
 
-    def __init__(self, inputs: int, hidden: nn.Sequential, head: nn.Linear) -> None:
+    def __init__(self, hidden: nn.Sequential, head: nn.Linear) -> None:
         super().__init__()
         self.hidden, self.head = hidden, head
 
@@ -26,7 +38,10 @@ class Mlp(nn.Module):
         return self.head(self.hidden(x.flatten(1)))
 
 
-@harness.model(tasks=("classification", "regression"), reference="Rumelhart, Hinton, Williams, 1986")
+@harness.model(
+    tasks=("classification", "regression"),
+    reference="Rumelhart, Hinton, Williams, Learning representations by back-propagating errors, Nature 1986",
+)
 def mlp(
     inputs: tuple[int, ...],
     outputs: int,
@@ -35,19 +50,24 @@ def mlp(
     width: Annotated[int, Integers(8, 1024, log=True), Gt(0), "units of a hidden layer"] = 128,
     depth: Annotated[int, Integers(0, 8), Ge(0), "hidden layers"] = 2,
     bias: bool = True,
+    residual: Annotated[bool, "add each hidden layer but the first to what goes into it"] = False,
 ) -> nn.Module:
     """Multi-layer perceptron.
 
-    h₀ = flatten(x);  h_i = block(W_i h_{i-1} + b_i) for i = 1 .. depth;  y = W h_depth + b.
+    h₀ = flatten(x);  h_i = block(W_i h_{i-1} + b_i) for i = 1 .. depth, or h_i = h_{i-1} + block(W_i h_{i-1} + b_i)
+    for i > 1 with `residual`;  y = W h_depth + b.
     """
     size = math.prod(inputs)
     hidden = nn.Sequential()
     at = size
     for index in range(depth):
         layer = nn.Linear(at, block.inputs(width), bias=bias and block.bias)
-        hidden.add_module(f"layer{index}", nn.Sequential(layer, block(width)))
+        inner: nn.Module = nn.Sequential(layer, block(width))
+        if residual and index:
+            inner = Residual(nn.Sequential(inner, block.branch(index - 1, depth - 1)))
+        hidden.add_module(f"layer{index}", inner)
         at = width
-    return Mlp(size, hidden, nn.Linear(at, outputs, bias=bias))
+    return Mlp(hidden, nn.Linear(at, outputs, bias=bias))
 
 
 class Cnn(nn.Module):

@@ -73,7 +73,7 @@ def test_it_is_documented(row):
     assert len(first) <= 120
     assert not rest or rest[0] == ""
     if row["reference"] is not None:
-        assert re.search(r"\b(19|20)\d\d\b", row["reference"]), "a reference has a year"
+        assert re.search(r"\b(18|19|20)\d\d\b", row["reference"]), "a reference has a year"
 
 
 @over([row for row in ROWS if row["kind"] in MATHEMATICAL and row["reference"]])
@@ -123,10 +123,12 @@ def test_its_traits_mean_something(row):
         assert trait("activation", node(row), "gain", 1.0) > 0
 
 
-def offers(kind, row, tmp_path):
+def offers(kind, row, tmp_path, sampled=None):
     """Everything that a kind may ask for, small."""
     iris = data("iris")
     weight = nn.Parameter(torch.ones(4, 3))
+    layer = nn.Linear(3, 4)
+    width = trait("activation", node(row) | (sampled or {}), "width_factor", 1) if kind == "activation" else 1
     ndim = (row["traits"].get("input_ndim") or [1])[0]
     optimizer = torch.optim.SGD([weight], lr=0.1)
     common = {
@@ -144,11 +146,16 @@ def offers(kind, row, tmp_path):
         "run_dir": str(tmp_path),
         "name": "test",
         "jobs": 1,
-        "inputs": {1: (4,), 3: (1, 8, 8)}[ndim],
+        "inputs": {1: (4,), 2: (5, 4), 3: (1, 8, 8)}[ndim],
         "outputs": 3,
-        "block": Block(nn.ReLU, lambda features, ndim: None, [], True),
-        "features": 3,
-        "ndim": 0,
+        "block": Block(lambda features: nn.ReLU(), lambda features, ndim: None, [], True),
+        "features": 3 * width,
+        "axis": 1,
+        "layer": layer,
+        "ndim": 2 if row["name"] == "instance_norm" else 0,
+        "model": nn.Sequential(layer, nn.Linear(4, 2)).requires_grad_(kind != "initializer"),
+        "batch": iris.train.x[:, :3],
+        "untouched": layer.weight.detach().clone(),
         "x": torch.linspace(-1, 1, 9),
         "prediction": torch.ones(6, 3),
         "target": torch.ones(6, 3) / 3,
@@ -160,11 +167,18 @@ def offers(kind, row, tmp_path):
         "index": 0,
         "generator": generator(0),
     }
-    return {name: common[name] for name in KINDS[kind].offers}
+    if kind == "normalization" and "layer" in row["asks"]:
+        common["name"] = "weight"
+    return {name: common[name] for name in (*KINDS[kind].offers, "untouched")}
 
 
 def check_activation(made, asked):
-    assert made.shape == asked["x"].shape
+    if isinstance(made, nn.Module):
+        x = torch.linspace(-1, 1, 2 * asked["features"] * 5).view(2, asked["features"], 5)
+        made = made(x)
+        assert made.shape == (2, 3, 5)
+    else:
+        assert made.shape == asked["x"].shape
     assert torch.isfinite(made).all()
 
 
@@ -187,8 +201,10 @@ def check_executor(made, asked):
 
 def check_initializer(made, asked):
     assert made is None
-    assert torch.isfinite(asked["weight"]).all()
-    assert not torch.equal(asked["weight"], torch.ones(4, 3))
+    weights = [p for p in asked["model"].parameters() if p.ndim > 1]
+    assert all(torch.isfinite(weight).all() for weight in (asked["weight"], *weights))
+    filled = [not torch.equal(asked["weight"], torch.ones(4, 3)), not torch.equal(weights[0], asked["untouched"])]
+    assert filled.count(True) == 1
 
 
 def check_logger(made, asked):
@@ -213,7 +229,9 @@ def check_model(made, asked):
 
 
 def check_normalization(made, asked):
-    assert made is None or made(torch.rand(7, 3)).shape == (7, 3)
+    shape = (7, 3, 4, 4)[: 2 + asked["ndim"]]
+    assert made is None or made(torch.rand(shape)).shape == shape
+    assert asked["layer"](torch.rand(7, 3)).shape == (7, 4)
 
 
 def check_optimizer(made, asked):
@@ -227,7 +245,9 @@ def check_regularizer(made, asked):
 
 def check_scheduler(made, asked):
     asked["optimizer"].step()
-    if made is not None:
+    if isinstance(made, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        made.step(1.0)
+    elif made is not None:
         made.step()
     assert 0 <= asked["optimizer"].param_groups[0]["lr"] <= 0.1
 
@@ -273,5 +293,5 @@ def test_it_builds_with_its_defaults_and_gives_what_its_kind_says(row, tmp_path,
 def test_it_builds_with_samples_of_its_spaces(row, seed, tmp_path):
     rng = Random(seed)
     sampled = {name: space.sample(rng) for name, space in spaces(row).items()}
-    asked = offers(row["kind"], row, tmp_path)
+    asked = offers(row["kind"], row, tmp_path, sampled)
     CHECKS[row["kind"]](component(row["kind"], node(row) | sampled, **asked), asked)

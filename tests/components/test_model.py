@@ -11,7 +11,7 @@ from tests.components.helpers import make
 
 
 def block(normalization=lambda features, ndim: None, layers=(), bias=True):
-    return Block(nn.Tanh, normalization, list(layers), bias)
+    return Block(lambda features: nn.Tanh(), normalization, list(layers), bias)
 
 
 def model(name, inputs, outputs=3, settings=None, made=None):

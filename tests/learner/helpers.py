@@ -15,8 +15,8 @@ from harness.build import Parts, build
 from harness.dataset import SPLITS, Dataset, Samples
 from harness.learner.fit import Run, fit, make_trainer
 from harness.learner.member import Member
-from harness.learner.plan import Plan
 from harness.load_data import load
+from harness.prepare import make_plan
 from harness.resolve import resolve
 
 FLOAT64 = ["trainer=cpu", "trainer.precision=64-true"]
@@ -57,9 +57,7 @@ def cohort(
         job = compose(["trainer=cpu", *overrides] if "trainer=cpu" not in overrides else overrides)
         dataset = dataset or data(load(job.values).dataset)
         values = resolve(job.values, dataset, catalogue.current())
-        s = job.settings
-        n = len(dataset.train)  # type: ignore[arg-type]
-        plan = Plan(s.seed, s.epochs, s.batch_size, s.accumulate, s.warmup, n)
+        plan = make_plan(job.settings, dataset, values["optimizer"])
         parts = build(values, dataset, plan.total_steps)
         change(parts)
         better = {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}
