@@ -90,7 +90,7 @@ def test_a_bias_is_cancelled_where_the_trait_says_so(name):
 IMAGES = torch.randn(4, 6, 5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 3 + 1
 
 
-def expected(x, axes, eps):
+def normalized(x, axes, eps):
     x = x.numpy()
     return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
 
@@ -98,13 +98,13 @@ def expected(x, axes, eps):
 def test_group_norm_is_over_a_group_of_channels_and_space():
     module = make("normalization", "group_norm", {"groups": 3}, features=6, ndim=2).double()
     grouped = IMAGES.view(4, 3, 2, 5, 3)
-    assert module(IMAGES).detach().numpy() == pytest.approx(expected(grouped, (2, 3, 4), 1e-5).reshape(4, 6, 5, 3))
+    assert module(IMAGES).detach().numpy() == pytest.approx(normalized(grouped, (2, 3, 4), 1e-5).reshape(4, 6, 5, 3))
     assert make("normalization", "group_norm", {"groups": 8}, features=6, ndim=0).num_groups == 2  # what divides both
 
 
 def test_instance_norm_is_over_the_space_of_each_channel():
     module = make("normalization", "instance_norm", features=6, ndim=2).double()
-    assert module(IMAGES).detach().numpy() == pytest.approx(expected(IMAGES, (2, 3), 1e-5))
+    assert module(IMAGES).detach().numpy() == pytest.approx(normalized(IMAGES, (2, 3), 1e-5))
     with pytest.raises(harness.HarnessError, match="this model have none"):
         make("normalization", "instance_norm", features=6, ndim=0)
 
