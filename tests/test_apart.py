@@ -15,6 +15,7 @@ import psutil
 import pytest
 import threadpoolctl
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from harness.apart import Died, apart
 from tests.components.executors import gone
@@ -128,6 +129,11 @@ def test_an_interrupt_of_the_one_who_waits_ends_it(tmp_path: Path, monkeypatch: 
         waiting.join()
     assert time.monotonic() - began < 10
     assert gone(int(told.read_text()), within=1.0)
+
+
+def test_it_may_read_data_with_processes_of_its_own() -> None:
+    data = TensorDataset(torch.arange(8))
+    assert apart(lambda: sum(int(x.sum()) for (x,) in DataLoader(data, batch_size=4, num_workers=1))) == 28
 
 
 def test_an_interrupt_is_not_for_it() -> None:
