@@ -142,7 +142,7 @@ class Attempt:
         error = trouble or _failure(doubtful[0])
         fault = "did not fit in memory" if out_of_memory(error) else f"raised {one_line(error)}" if error else "failed"
         why = f"{self.how.why}; halved, for {len(doubtful)} {fault}"
-        members, middle = [r.prepared for r in doubtful], (len(doubtful) + 1) // 2
+        members, middle = [r.prepared for r in doubtful], len(doubtful) // 2
         for half in filter(None, (members[:middle], members[middle:])):
             found += self._fused(half, why)
         return found
