@@ -36,7 +36,8 @@ def apart(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return function(*args, **kwargs)
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=_answer, args=(theirs, functools.partial(function, *args, **kwargs)), daemon=True)
+    # no daemon: those may not have children, and data that is not in memory may want some
+    child = context.Process(target=_answer, args=(theirs, functools.partial(function, *args, **kwargs)))
     try:
         with forking():
             child.start()

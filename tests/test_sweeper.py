@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import harness
+from harness import sweeper
+from harness.app import compose
 from harness.cli import main
 from harness.overrides import expand, folder_name, readable
 from harness.record import Record
+from harness_components.executor import InProcess
 
 
 def run_command(*line: str) -> int:
@@ -83,6 +87,67 @@ def test_a_failed_run_is_a_row_and_the_sweep_goes_on(
     fresh = [*line, "study=fresh", "fail_fast=true"]
     assert run_command(*fresh) == 1
     assert [r.status for r in harness.load("fresh")] == ["completed", "failed"]
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], int, list[int]]]:
+    """(settings, jobs, seeds) of each executor that a sweep has made; all of them work in this process."""
+    found: list[tuple[dict[str, Any], int, list[int]]] = []
+
+    class Recording(InProcess):
+        def __init__(self, seeds: list[int]) -> None:
+            self.seeds = seeds
+
+        def submit(self, fn: Any, /, members: Any, *args: Any, **kwargs: Any) -> Any:
+            self.seeds += [member.values["seed"] for member in members]
+            return super().submit(fn, members, *args, **kwargs)
+
+    def component(kind: str, node: dict[str, Any], *, jobs: int) -> Recording:
+        assert kind == "executor"
+        found.append((dict(node), jobs, []))
+        return Recording(found[-1][2])
+
+    monkeypatch.setattr(sweeper, "component", component)
+    return found
+
+
+def test_jobs_that_are_swept_are_each_given_what_they_asked_for(workdir: Path, made: list[Any]) -> None:
+    line = ["model=mlp", "model.width=8", "epochs=1", "path=alone", "executor=loky"]
+    records = harness.sweep([*line, "seed=1,2,3", "jobs=${seed}"])
+    assert [r.config["seed"] for r in records] == [1, 2, 3]
+    assert [(node["_component_"], jobs, seeds) for node, jobs, seeds in made] == [
+        ("loky", 1, [1]), ("loky", 2, [2]), ("loky", 3, [3]),
+    ]  # fmt: skip
+
+
+def test_settings_of_an_executor_that_are_swept_are_each_given_theirs(workdir: Path, made: list[Any]) -> None:
+    line = ["model=mlp", "model.width=8", "epochs=1", "path=alone", "executor=submitit", "executor.cluster=local"]
+    jobs = [compose([*line, f"seed={seed}", f"executor.timeout_min={5 + seed % 2}"]) for seed in range(4)]
+    jobs.append(compose([*line[:4], "executor=loky", "executor.accelerator=cpu", "seed=4"]))
+    assert [r.status for r in sweeper.train_all(jobs)] == ["completed"] * 5
+    assert sorted((node["_component_"], node.get("timeout_min"), seeds) for node, _, seeds in made[:2]) == [
+        ("submitit", 5, [0, 2]), ("submitit", 6, [1, 3]),
+    ]  # fmt: skip
+    (own,) = made[2:]
+    assert (own[0]["_component_"], own[0]["accelerator"], own[2]) == ("loky", "cpu", [4])
+
+
+def test_a_rerun_over_workers_trains_again_and_gives_the_same(workdir: Path) -> None:
+    line = ["model=mlp", "model.width=8", "epochs=1", "path=alone", "executor=loky", "jobs=1", "seed=0,1"]
+    first = harness.sweep(line)
+    files = [r.folder / "record.json" for r in first]
+    assert [r.status for r in first] == ["completed"] * 2
+    before = [file.stat().st_ino for file in files]
+    assert [r.cached for r in harness.sweep(line)] == [True] * 2
+    assert [file.stat().st_ino for file in files] == before
+    again = harness.sweep([*line, "rerun=true"])
+    assert [r.cached for r in again] == [False] * 2
+    assert [r.id for r in again] == [r.id for r in first]
+    assert [r.metrics for r in again] == [r.metrics for r in first]
+    assert {r.cohort["executor"] for r in again} == {"loky"}
+    assert not set(before) & {file.stat().st_ino for file in files}
+    assert len({r.cohort["sweep"] for r in [*first, *again]}) == 2
+    assert len(harness.load("scratch")) == 2
 
 
 def test_expand() -> None:

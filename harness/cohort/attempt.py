@@ -126,8 +126,10 @@ class Attempt:
         `trouble` is what ended the whole stack, if something did. A run's result does not depend on who is stacked
         with it: the innocent come out as if they had never met the others.
         """
+        if isinstance(trouble, _Enough):  # who failed is known, and comes first: the others are not trained after it
+            left, trouble = sorted(left, key=lambda r: _failure(r) is None), None
         doubtful = [] if isinstance(trouble, _NoStack) else [r for r in left if _blamed(r) is None]
-        if len(doubtful) == 1:
+        if len(doubtful) == 1 and (trouble or _failure(doubtful[0])):
             doubtful = []
         found: list[Running] = []
         for r in left:
@@ -142,7 +144,9 @@ class Attempt:
         fault = "did not fit in memory" if out_of_memory(error) else f"raised {one_line(error)}" if error else "failed"
         why = f"{self.how.why}; halved, for {len(doubtful)} {fault}"
         members, middle = [r.prepared for r in doubtful], len(doubtful) // 2
-        return [*found, *self._fused(members[:middle], why), *self._fused(members[middle:], why)]
+        for half in filter(None, (members[:middle], members[middle:])):
+            found += self._fused(half, why)
+        return found
 
     def _dropped(self, running: Running) -> Running:
         """One that is not trained on, since another has failed."""

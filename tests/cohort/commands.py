@@ -83,7 +83,9 @@ class Saboteur(torch.optim.SGD):
 
 @harness.optimizer
 def saboteur(params, *, number: int = 0, at: int = 25, lr: float = 0.05):
-    """Plain descent; some numbers break at a step."""
+    """Plain descent; some numbers break at a step, one before the first."""
+    if number == 25:
+        raise ValueError("cannot be made")
     optimizer = Saboteur(params, lr)
     for group in optimizer.param_groups:
         group |= {"number": number, "at": at}
@@ -96,6 +98,14 @@ def grenade(x, *, pin: Literal["in", "out"] = "in"):
     if pin == "out":
         raise RuntimeError("the pin is out")
     return torch.tanh(x)
+
+
+@harness.initializer
+def dud(weight, *, fuse: Literal["long", "none"] = "long"):
+    """Zeros, or an error."""
+    if fuse == "none":
+        raise RuntimeError("there is no fuse")
+    weight.zero_()
 '''
 
 
@@ -129,7 +139,7 @@ class Forking:
     """The process that forks commands."""
 
     def __init__(self, site: Path) -> None:
-        install(site, "saboteur", SABOTEUR, offers="saboteur, grenade")
+        install(site, "saboteur", SABOTEUR, offers="saboteur, grenade, dud")
         self.site, self.file = site, site / "forking.py"
         self.file.write_text(FORKING)
         self.process = subprocess.Popen(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import random
 import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.cohort.commands import Forking, ended, left_over, metrics, stamps, statuses, until
@@ -103,6 +107,54 @@ def test_ctrl_c_ends_a_sweep_over_workers_at_once(forking: Forking, tmp_path: Pa
     assert "Traceback" not in process.errors
     assert list(statuses(study).values()) == ["interrupted", "interrupted"]
     assert gone(process.pid)
+    assert left_over(study) == []
+
+
+def started_by(pid: int) -> set[psutil.Process]:
+    """The processes that one has started, or that are of its group."""
+    own = set(psutil.Process(pid).children(recursive=True)) if psutil.pid_exists(pid) else set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError):
+            if process.pid != pid and os.getpgid(process.pid) == pid:
+                own.add(process)
+    return own
+
+
+@pytest.mark.parametrize("group", [True, False])
+def test_ctrl_c_leaves_no_worker(forking: Forking, tmp_path: Path, group: bool) -> None:
+    """By the terminal, which interrupts them all, or by a `kill -INT` of the launcher alone."""
+    study = tmp_path / STUDY
+    process = forking.start(*line("loky", "alone", 4, 100_000), folder=tmp_path)
+    until(lambda: len(statuses(study)) == 2)
+    before = started_by(process.pid)
+    workers = {json.loads(path.read_text())["pid"] for path in study.glob(".owners/*.json")}
+    assert len(workers) == 2
+    assert workers <= {worker.pid for worker in before}
+    process.signal(signal.SIGINT, group)
+    assert process.wait() == 130
+    _, left = psutil.wait_procs(list(before), timeout=3)
+    assert left == []
+    assert started_by(process.pid) == set()
+
+
+@pytest.mark.slow
+def test_a_launcher_that_was_killed_is_followed_by_one_that_chooses_for_itself(
+    forking: Forking, tmp_path: Path
+) -> None:
+    """It sees the runs that were begun, and gives all to workers: one of them may be what has killed it."""
+    runs, epochs = 6, 4
+    expected = undisturbed(forking, tmp_path / "reference", "fused", runs, epochs)
+    command = ["-m", *TINY, "jobs=2", "path=fused", f"epochs={epochs}", f"seed=range(0,{runs})"]
+    study = tmp_path / "killed" / STUDY
+    process = forking.start(*command, "executor=in_process", folder=tmp_path / "killed")
+    until(lambda: len(statuses(study)) == runs)
+    process.signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    begun = [path for path, status in statuses(study).items() if status == "running"]
+    assert begun
+    forking.run(*command, folder=tmp_path / "killed")
+    assert metrics(study) == expected
+    assert {json.loads(path.read_text())["cohort"]["executor"] for path in begun} == {"loky"}
     assert left_over(study) == []
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,3 +52,44 @@ def test_a_member_that_breaks_does_not_end_a_trial(workdir: Path, monkeypatch: p
 def test_one_has_no_one_to_be_stacked_with(workdir: Path) -> None:
     members: list[Prepared] = prepared([])
     assert tried(members).fused is None
+
+
+def kills(*seeds: int, stacked: bool = False) -> Callable[[object, range], object]:
+    """Alone.train (or Fused.train) that kills its process in the steps of runs with some seeds."""
+    path = trial.Fused if stacked else trial.Alone
+    whole = path.train
+
+    def train(self: Any, batches: range) -> object:
+        plans = self.plans if stacked else [self.plan]
+        if {plan.seed for plan in plans} & set(seeds):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return whole(self, batches)
+
+    return train
+
+
+def test_one_that_kills_its_process_is_told_and_this_one_lives(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    members = prepared(*([f"seed={seed}"] for seed in range(4)))
+    monkeypatch.setattr(trial.Alone, "train", kills(0))
+    found = tried(members)
+    assert (found.deadly, found.fused) == (True, None)
+    assert found.why == "cannot be tried: its process ended with SIGKILL"
+    assert not tried(members[1:]).deadly
+
+
+def test_a_stack_that_kills_its_process_is_told_too(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    members = prepared(*([f"seed={seed}"] for seed in range(4)))
+    monkeypatch.setattr(trial.Fused, "train", kills(1, stacked=True))
+    assert tried(members).deadly
+    assert not tried(members[2:]).deadly
+
+
+def test_a_trial_leaves_no_trace_here(workdir: Path) -> None:
+    members = prepared(["seed=0"], ["seed=1"])
+    torch.manual_seed(3)
+    state, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    found = tried(members)
+    assert found.alone > 0 < found.single
+    assert found.fused is not None
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.get_num_threads() == threads

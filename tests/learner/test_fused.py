@@ -23,9 +23,10 @@ from tests.learner.helpers import FLOAT64, cohort, train
 # Sizes that fill neither a cache line nor a vector: there a stack shows whether it minds who stands where.
 ODD = ["batch_size=43", "split.test=0.6", "split.val=0.2", "epochs=1"]
 SMALL = {"mlp": ["model=mlp", "model.width=13", "model.depth=2"], "cnn": ["model=cnn", "model.channels=[3,5]"]}
-# What a run's computation is made of; data and what is done to it once are the same for a stack as for one run.
-COMPUTING = ("activation", "normalization", "initializer", "optimizer", "scheduler", "loss", "regularizer",
-             "augmentation", "model", "metric")  # fmt: skip
+# Data and what is done to it once are the same for a stack as for one run, a task is chosen by the data, and who
+# watches and where it is done are no part of a step. Every other kind is, one that is new too.
+NOT_COMPUTING = {"data", "corruption", "transform", "task", "logger", "executor"}
+COMPUTING = KINDS.keys() - NOT_COMPUTING
 MEMBERS = (["seed=3"], ["seed=5", "optimizer.lr=0.003"], ["seed=9"], ["seed=9", "optimizer.lr=0.02"])
 
 
@@ -74,6 +75,11 @@ def same(a: Run, b: Run) -> bool:
         and a.member.history == b.member.history
         and a.member.metrics == b.member.metrics
     )
+
+
+def test_every_kind_of_a_step_has_cases() -> None:
+    assert KINDS.keys() > NOT_COMPUTING
+    assert {case.partition(" ")[0] for case in CASES} == COMPUTING | {"together"}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,0 +1,117 @@
+"""fail_fast inside a stack: the first member that fails is the last that is trained, wherever it stands."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import harness
+from harness.app import compose
+from harness.build import Parts
+from harness.cohort import attempt
+from harness.cohort.attempt import How
+from harness.cohort.together import train_cohort
+from harness.prepare import Preparation
+from harness.record import Record
+
+TINY = ["model=mlp", "model.width=8", "epochs=3", "optimizer=sgd"]
+STEP = 24  # in the second epoch of three
+OWN = ("failed", "ZeroDivisionError")
+LEFT = ("interrupted", "FailFast")
+
+
+def sabotage(monkeypatch: pytest.MonkeyPatch, seeds: Sequence[int], once: bool = False) -> None:
+    """Optimizers of runs with some seeds raise at a step; or their first optimizers do."""
+    whole, tries = attempt.build_parts, dict.fromkeys(seeds, 0)
+
+    def build_parts(prepared: Any, *rest: Any) -> Parts:
+        parts, seed = whole(prepared, *rest), prepared.values["seed"]
+        if seed not in seeds or (once and tries[seed]):
+            return parts
+        tries[seed] += 1
+        make = parts.optimizer
+
+        def optimizer(**offers: Any) -> torch.optim.Optimizer:
+            made, count = make(**offers), itertools.count()
+            step = made.step
+
+            def stepped(*args: Any) -> Any:
+                if next(count) == STEP:
+                    raise ZeroDivisionError("sabotage")
+                return step(*args)
+
+            made.step = stepped  # type: ignore[method-assign]
+            return made
+
+        parts.optimizer = optimizer
+        return parts
+
+    monkeypatch.setattr(attempt, "build_parts", build_parts)
+
+
+def trained(count: int, forced: bool, own: bool = True, line: Sequence[str] = ("fail_fast=true",)) -> list[Record]:
+    """What becomes of a stack of runs, with optimizers of their own or one for all."""
+    preparation = Preparation()
+    lines = [[*TINY, *line, f"seed={i}", f"optimizer.lr={0.1 + 0.01 * i * own}"] for i in range(count)]
+    members = [preparation.prepare(compose(one)) for one in lines]
+    found = train_cohort(members, How("fused", "a test", forced=forced))
+    assert None not in found
+    return [record for record in found if record is not None]
+
+
+def endings(records: Sequence[Record]) -> list[tuple[str, str]]:
+    return [(record.status, record.error["type"] if record.error else "") for record in records]
+
+
+@pytest.mark.parametrize("forced", [True, False])
+@pytest.mark.parametrize(("count", "bad"), [(2, 0), (2, 1), (3, 1), (4, 3), (5, 0)])
+def test_the_others_are_trained_no_further(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, count: int, bad: int, forced: bool
+) -> None:
+    sabotage(monkeypatch, [bad])
+    records = trained(count, forced)
+    assert endings(records) == [OWN if place == bad else LEFT for place in range(count)]
+    assert {record.time["epochs"] for record in records} == {1}
+    assert {r.folder: (r.status, r.error) for r in harness.load("scratch")} == {
+        r.folder: (r.status, r.error) for r in records
+    }
+
+
+def test_of_several_that_fail_at_a_step_one_is_recorded_as_failed(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sabotage(monkeypatch, [1, 2])
+    assert endings(trained(4, forced=True)) == [LEFT, OWN, LEFT, LEFT]
+
+
+def test_of_those_who_share_an_optimizer_the_first_is_tried_again_and_no_other(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sabotage(monkeypatch, range(3))
+    records = trained(3, forced=True, own=False)
+    assert sorted(endings(records)) == sorted([OWN, LEFT, LEFT])
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_where_it_goes_well_by_itself_the_others_go_on(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    sabotage(monkeypatch, [1], once=True)
+    records = trained(count, forced=False)
+    assert endings(records) == [("completed", "")] * count
+    assert [r.cohort["path"] for r in records] == ["fused", "alone", *["fused"] * (count - 2)]
+    monkeypatch.undo()
+    monkeypatch.chdir(workdir)
+    undisturbed = trained(count, forced=False, line=["fail_fast=true", "study=undisturbed"])
+    assert all(a.metrics == b.metrics for i, (a, b) in enumerate(zip(records, undisturbed, strict=True)) if i != 1)
+
+
+def test_without_fail_fast_the_others_never_knew(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sabotage(monkeypatch, [1])
+    records = trained(3, forced=True, line=[])
+    assert endings(records) == [("completed", ""), OWN, ("completed", "")]
