@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
+import numpy as np
 import torch
+from annotated_types import Ge, Gt
 from torch import Tensor
 
 import harness
 from harness.dataset import row_chunks
+from harness.errors import HarnessError
+from harness.space import Log
 
 Per = Literal["auto", "feature", "channel"]
 
 
 def _over(train: Tensor, per: Per) -> list[int]:
-    """The dimensions that share one scale: all but the channel for images, the samples alone for vectors."""
+    """The dimensions that share one scale: all but the channel for images, the samples alone for vectors, and for
+    sequences [T, C] all but the last, so that a step is scaled as every other and the length is free.
+    """
+    if not train.is_floating_point():
+        raise HarnessError(
+            "the inputs are indices, not numbers to scale: choose 'transform=[]' or 'transform=[one_hot]'"
+        )
+    if train.ndim == 3 and per != "feature":
+        return [0, 1]
     by_channel = per == "channel" or (per == "auto" and train.ndim == 4)
     return [0, *range(2, train.ndim)] if by_channel else [0]
 
@@ -47,3 +59,98 @@ def min_max(train: Tensor, *, per: Per = "auto") -> Callable[[Tensor], Tensor]:
     low, high = train.amin(over, keepdim=True)[0], train.amax(over, keepdim=True)[0]
     span = torch.where(high > low, high - low, 1.0)
     return lambda x: (x - low) / span
+
+
+@harness.transform(reference="Huber, Ronchetti, Robust Statistics, second edition, Wiley 2009")
+def robust(train: Tensor, *, per: Per = "auto") -> Callable[[Tensor], Tensor]:
+    """Median 0 and interquartile range 1, which few outliers cannot move, for each feature or channel (per=auto).
+
+    x' = (x - median) / (q₇₅ - q₂₅) with the training inputs' quantiles; where these are equal, it is only centred.
+    """
+    over = _over(train, per)
+    low, median, high = np.quantile(train.numpy(), (0.25, 0.5, 0.75), axis=tuple(over), keepdims=True)
+    span = np.where(high > low, high - low, 1.0)
+    centre, scale = (torch.as_tensor(a[0], dtype=torch.float32) for a in (median, span))
+    scale = scale.clamp_min(torch.finfo(torch.float32).tiny)
+    return lambda x: (x - centre) / scale
+
+
+WIDEST = 8192  # features whose covariance is still worth decomposing
+
+
+@harness.transform(reference="Kessy, Lewin, Strimmer, Optimal whitening and decorrelation, 2018, arXiv:1512.00809")
+def whiten(
+    train: Tensor,
+    *,
+    method: Annotated[Literal["zca", "pca"], "zca: as near to the inputs as can be; pca: along the components"] = "zca",
+    epsilon: Annotated[float, Log(1e-8, 1e-1), Gt(0), "added to each variance, as a share of the largest"] = 1e-6,
+) -> Callable[[Tensor], Tensor]:
+    """Mean 0 and the identity as covariance, over all features of the flattened inputs; the shape stays.
+
+    pca:  x' = (x - μ) U (Λ + ε λ₁)^(-½);  zca:  the same, times Uᵀ;  with U Λ Uᵀ the training inputs' covariance
+    (biased) and λ₁ its largest eigenvalue. Directions in which training does not vary become 0.
+    """
+    if not train.is_floating_point():
+        raise HarnessError("the inputs are indices, not numbers to whiten: choose 'transform=[]'")
+    width = train[0].numel()
+    if width > WIDEST:
+        raise HarnessError(f"whiten wants {WIDEST} features or fewer, and there are {width}")
+    mean = sum((x.flatten(1).double().sum(0) for x in row_chunks(train)), torch.zeros(width).double()) / len(train)
+    covariance = torch.zeros(width, width, dtype=torch.float64)
+    for x in row_chunks(train):
+        off = x.flatten(1).double() - mean
+        covariance.addmm_(off.T, off)
+    values, vectors = torch.linalg.eigh(covariance / len(train))
+    values, vectors = values.flip(0), vectors.flip(1)  # the largest first, as components are told
+    # the inputs are float32: less than their rounding is no variance
+    varies = values > values[0].clamp_min(0) * width * torch.finfo(torch.float32).eps ** 2
+    factor = torch.where(varies, (values + epsilon * values[0]).clamp_min(1e-300).rsqrt(), 0.0)
+    matrix = vectors * factor
+    if method == "zca":
+        matrix = matrix @ vectors.T
+    return lambda x: ((x.flatten(1).double() - mean) @ matrix).float().reshape(x.shape)
+
+
+@harness.transform
+def one_hot(
+    train: Tensor,
+    *,
+    columns: Annotated[
+        tuple[Annotated[int, Ge(0)], ...], "the features to encode, from 0; []: those of few values"
+    ] = (),
+    few: Annotated[int, Gt(1), "with columns=[]: whole numbers of up to so many different values are categories"] = 20,
+) -> Callable[[Tensor], Tensor]:
+    """Turns categories into indicators: one number for each value that the training split has, 1 where it stands.
+
+    For inputs [D]: a feature of values v₁ < v₂ < ... becomes ([x = v₁], [x = v₂], ...) in its place; a value that
+    training lacks becomes zeros. Inputs that are integers (indices of words, say) are categories all, and an index i
+    of training's 0 .. max has its number i, whether it occurs or not.
+    """
+    if train.ndim != 2:
+        raise HarnessError(
+            f"one_hot encodes the features of vectors, and samples here have shape {tuple(train.shape[1:])}"
+        )
+    indices = not train.is_floating_point()
+    if any(column >= train.shape[1] for column in columns):
+        raise HarnessError(
+            f"transform.one_hot.columns={list(columns)}, and there are {train.shape[1]} features, from 0"
+        )
+    known: dict[int, Tensor] = {}
+    for column in columns or range(train.shape[1]):
+        values = train[:, column].unique()
+        if indices:
+            known[column] = torch.arange(int(values.max()) + 1)
+        elif columns or (len(values) <= few and bool((values == values.round()).all())):
+            known[column] = values
+
+    def encode(x: Tensor) -> Tensor:
+        made = [(x[:, i, None] == known[i]).float() if i in known else x[:, i, None].float() for i in range(x.shape[1])]
+        return torch.cat(made, dim=1)
+
+    return encode
+
+
+@harness.transform
+def flatten(train: Tensor) -> Callable[[Tensor], Tensor]:
+    """Every sample as one vector: [N, ...] becomes [N, D]."""
+    return lambda x: x.flatten(1)

@@ -1,6 +1,9 @@
 """How these tests make a component: as the harness does, by kind and name, with settings and what it asks for."""
 
+import torch
+
 from harness.build import component
+from harness.dataset import SPLITS
 from harness.schema import KEY
 from harness.seeds import generator
 from harness.settings import Split
@@ -11,7 +14,14 @@ def make(kind, name, settings=None, /, **offers):
     return component(kind, {KEY: name, **(settings or {})}, **offers)
 
 
-def data(name, settings=None, /, seed=0, **split):
+def data(name, settings=None, /, seed=0, cache_dir="", **split):
     """A data set as a run loads it."""
     made = Split(seed=seed, **split)
-    return make("data", name, settings, split=made, generator=generator(seed, "split"), cache_dir="")
+    return make("data", name, settings, split=made, generator=generator(seed, "split"), cache_dir=cache_dir)
+
+
+def whole(dataset):
+    """The inputs (each flattened, float64) and targets of all splits, one after the other."""
+    parts = [dataset.part(split) for split in SPLITS]
+    x = torch.cat([part.x.flatten(1) for part in parts]).double().numpy()
+    return x, torch.cat([part.y for part in parts]).numpy()
