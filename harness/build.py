@@ -77,12 +77,13 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
         component("regularizer", node, classes=classes, total_steps=total_steps)
         for node in values["regularizer"].values()
     ]
-    model = make_model(values, dataset.inputs, dataset.width, regularizers, functools.partial(first_inputs, dataset))
+    first = functools.partial(first_inputs, dataset)
+    model = make_model(values, dataset.inputs, task.outputs(dataset), regularizers, first)
     return Parts(
         values=values,
         task=task,
         model=model,
-        probe=probed or probe(model, dataset.inputs),
+        probe=probed or probe(model, first(2)),
         regularizers=regularizers,
         augmentations=[component("augmentation", node, classes=classes) for node in values["augmentation"].values()],
         metrics={
@@ -167,9 +168,9 @@ def _initialize(model: nn.Module, values: dict[str, Any], batch: Callable[[], Te
             component("initializer", node, model=model, batch=x, gain=gain, generator=generator)
 
 
-def first_inputs(dataset: Dataset) -> Tensor:
-    """Some training inputs [n, ...] for an initializer to look at: the first ones, which chance has chosen."""
-    part, count = dataset.train, min(LOOKED_AT, size(dataset.train))
+def first_inputs(dataset: Dataset, count: int = LOOKED_AT) -> Tensor:
+    """Some training inputs [n, ...] to look at: the first ones, which chance has chosen."""
+    part, count = dataset.train, min(count, size(dataset.train))
     if isinstance(part, Samples):
         return part.x[:count]
     x = torch.stack([torch.as_tensor(part[i][0]) for i in range(count)])

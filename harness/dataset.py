@@ -52,6 +52,7 @@ class Dataset:
     digest: str = ""
     outputs: int = 0
     workers: int = 0
+    repeats: bool = False  # the same inputs stand in several splits by nature (tokens, all patterns there are)
     transforms: tuple[Callable[[Tensor], Tensor], ...] = field(default=(), repr=False)  # of splits not in memory
 
     def part(self, split: str) -> Part:
@@ -63,6 +64,11 @@ class Dataset:
     def in_memory(self) -> bool:
         """Whether every split is `Samples`."""
         return all(isinstance(self.part(split), Samples) for split in SPLITS)
+
+    @property
+    def real_inputs(self) -> bool:
+        """Whether inputs in memory are real numbers, and not whole ones (tokens)."""
+        return not isinstance(self.train, Samples) or self.train.x.is_floating_point()
 
     @property
     def inputs(self) -> tuple[int, ...]:
@@ -161,8 +167,8 @@ def digest(dataset: Dataset) -> str:
 
 
 def overlap(dataset: Dataset) -> int | None:
-    """How many distinct inputs stand in more than one split; None where the splits are not in memory."""
-    if not dataset.in_memory:
+    """How many distinct inputs stand in more than one split; None where that cannot be told, or says nothing."""
+    if not dataset.in_memory or dataset.repeats:
         return None
     seen: list[set[bytes]] = []
     for split in SPLITS:

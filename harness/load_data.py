@@ -110,6 +110,7 @@ def load(values: dict[str, Any]) -> Loaded:
             dataset=dataset,
             generator=seeds.generator(split.seed, "corruption", corruption),
         )
+        validate(dataset, f"{name} after corruption {corruption}")
     found, shared = digest(dataset), overlap(dataset)
     if shared and split.on_overlap == "error":
         raise HarnessError(f"{_overlapping(name, shared)} (split.on_overlap=error)")

@@ -22,8 +22,8 @@ class Probe:
     activations: int | None = None  # numbers that one sample's forward pass makes
 
 
-def probe(model: nn.Module, inputs: tuple[int, ...]) -> Probe:
-    """Probes a copy; a model that wants something else than a tensor of this shape is taken for noisy."""
+def probe(model: nn.Module, sample: Tensor) -> Probe:
+    """Probes a copy with some inputs [n, ...]; a model that wants something else than a tensor is taken for noisy."""
     copied = copy.deepcopy(model).train()
     redirect = Redirect(Noise(keys(torch.tensor(0), 0)))
     done: list[int] = []
@@ -42,7 +42,7 @@ def probe(model: nn.Module, inputs: tuple[int, ...]) -> Probe:
         module.register_forward_hook(count)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]), redirect:
-            copied(torch.zeros(2, *inputs))
+            copied(sample)
     except Exception:
         return Probe(noisy=True, work=None)
-    return Probe(redirect.drawn, sum(done) // 2, sum(made) // 2)
+    return Probe(redirect.drawn, sum(done) // len(sample), sum(made) // len(sample))

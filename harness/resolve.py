@@ -24,10 +24,11 @@ def default_node(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
 def transforms(chosen: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> dict[str, Any]:
     """The chosen transforms, with the one that `auto` stands for in its place.
 
-    Data that is not in memory is not read whole to fit one: there `auto` stands for none.
+    Data that is not in memory is not read whole to fit one, and whole numbers are names and no amounts: there `auto`
+    stands for none.
     """
     standard = KINDS["transform"].auto or ""
-    if not dataset.in_memory:
+    if not dataset.in_memory or not dataset.real_inputs:
         chosen = {name: node for name, node in chosen.items() if name != AUTO}
     return {
         standard if name == AUTO else name: default_node(catalogue, "transform", standard) if name == AUTO else node

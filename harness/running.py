@@ -52,6 +52,7 @@ class Running:
         self.watchers = watchers
         self.loggers: list[Any] = []
         self.run: Run
+        self.shape: tuple[tuple[int, ...], int]
 
     def _say(self, message: str, *args: object) -> None:
         log.info(message, *args, extra={"run_folder": self.record.folder})
@@ -59,6 +60,7 @@ class Running:
     def begin(self, parts: Parts, dataset: Dataset) -> Run:
         """The run as a member of a cohort."""
         values, record = self.prepared.values, self.record
+        self.shape = dataset.inputs, parts.task.outputs(dataset)  # what building the model again wants to know
         self._say("run %s (%s) of study %s", record.id, record.name, record.study)
         parameters = list(parts.model.parameters())
         record.model = {
@@ -149,9 +151,8 @@ class Running:
         for logger in self.loggers:
             logger.finalize("success" if record.status == "completed" else "failed")
         if hasattr(self, "run") and prepared.values["save"] != "none" and record.status == "completed":
-            facts = prepared.facts
             best = self.run.member.best_weights if prepared.values["save"] == "best" else None
-            save_weights(record.folder, best or self.run.member.weights or {}, (facts.inputs, facts.width))
+            save_weights(record.folder, best or self.run.member.weights or {}, self.shape)
 
     def _measured(self, member: Member) -> None:
         """What was measured stands in the record also of a run that failed or was interrupted."""

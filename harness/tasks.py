@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from harness.dataset import Dataset
 from harness.noise import Noise
 
 Call = Callable[..., Any]  # call(*x, method="forward"): the model with its parameters and buffers bound
@@ -19,6 +20,10 @@ class Task:
 
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
+
+    def outputs(self, dataset: Dataset) -> int:
+        """How many numbers a prediction has: what the model is asked for."""
+        return dataset.width
 
     def groups(self, model: nn.Module) -> dict[str, list[str]]:
         """Which parameters each loss trains, by name; one optimizer and one scheduler is built for each group."""

@@ -11,25 +11,25 @@ from harness.probe import Probe, probe
 
 def test_the_work_of_layers() -> None:
     """Twice the multiplications, and the numbers that each layer makes, counted by hand."""
-    assert probe(nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10)), (1, 8, 8)) == Probe(
+    assert probe(nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10)), torch.zeros(2, 1, 8, 8)) == Probe(
         noisy=False, work=2 * (64 * 128 + 128 * 10), activations=64 + 128 + 128 + 10
     )
     convolution = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16))
-    assert probe(convolution, (3, 8, 8)).work == 2 * 8 * 8 * 16 * 3 * 9
+    assert probe(convolution, torch.zeros(2, 3, 8, 8)).work == 2 * 8 * 8 * 16 * 3 * 9
 
 
 def test_noise_is_seen_and_nothing_is_changed() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
     state = torch.random.get_rng_state()
     before = {n: t.clone() for n, t in model.state_dict().items()}
-    assert probe(model, (4,)).noisy
+    assert probe(model, torch.zeros(2, 4)).noisy
     assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
     assert torch.equal(state, torch.random.get_rng_state())
     assert not model[0]._forward_hooks
 
 
 def test_a_model_that_wants_something_else_is_taken_for_noisy() -> None:
-    assert probe(nn.Embedding(10, 3), (4,)) == Probe(noisy=True, work=None)
+    assert probe(nn.Embedding(10, 3), torch.zeros(2, 4)) == Probe(noisy=True, work=None)
 
 
 def test_more_work_more_threads() -> None:

@@ -55,7 +55,7 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError as error:
-        raise HarnessError("image_folder reads images with Pillow: pip install pillow") from error
+        raise HarnessError("image_folder reads images with Pillow: pip install 'harness[images]'") from error
     return Image
 
 

@@ -89,4 +89,4 @@ def toy_grammar(
         ]
         table = torch.tensor(pairs)
         parts[name] = Samples(table[:, :1].contiguous(), table[:, 1].contiguous())
-    return Dataset(**parts, target="class", classes=WORDS)
+    return Dataset(**parts, target="class", classes=WORDS, repeats=True)

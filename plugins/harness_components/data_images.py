@@ -35,7 +35,7 @@ def bars_and_stripes(
     """All binary images of whole rows (bars) or whole columns (stripes): 2 · 2ˢ - 2 different ones.
 
     Inputs [1, s, s] of 0 and 1. The empty and the full image are both: the empty one is counted as bars and the full
-    one as stripes, so that each class has 2ˢ - 1. With whole=true the splits overlap, and that is told.
+    one as stripes, so that each class has 2ˢ - 1.
     """
     lines = (np.arange(2**size)[:, None] >> np.arange(size)) & 1  # [2ˢ, s]: which rows, or columns, are on
     bars = np.repeat(lines[:-1, :, None], size, axis=2)
@@ -45,7 +45,7 @@ def bars_and_stripes(
     if not whole:
         return dataset
     part = Samples(torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(y))
-    return replace(dataset, train=part, val=part, test=part)
+    return replace(dataset, train=part, val=part, test=part, repeats=True)
 
 
 def _noise(n: int, size: int, generator: Generator) -> tuple[np.random.Generator, np.ndarray, np.ndarray]:

@@ -9,11 +9,17 @@ from annotated_types import Ge, Gt, Interval
 from torch import Generator, Tensor
 from torch.optim import Optimizer
 
+import harness
 from harness import seeds
 from harness.space import Choice, Integers, Log
 from harness_components.optimizer_base import Closure, Decay, OneByOne, Params, State, kept
 
 
+@harness.optimizer(
+    reference="Liu, Nocedal, On the limited memory BFGS method for large scale optimization, Math. Programming 1989",
+    full_batch=True,
+    closure=True,
+)
 def lbfgs(
     params: Params,
     *,
@@ -62,6 +68,10 @@ class SAM(OneByOne):
         p.add_(kept(state, "v", p).mul_(group["momentum"]).add_(g), alpha=-group["lr"])
 
 
+@harness.optimizer(
+    reference="Foret, Kleiner, Mobahi, Neyshabur, Sharpness-aware minimization, ICLR 2021, arXiv:2010.01412, alg. 1",
+    closure=True,
+)
 def sam(
     params: Params,
     *,
@@ -125,6 +135,11 @@ class RandomSearch(Optimizer):
             p.copy_(value)
 
 
+@harness.optimizer(
+    reference="Rastrigin, The convergence of the random search method, Automation and Remote Control 1963",
+    closure=True,
+    gradient=False,
+)
 def random_search(
     params: Params,
     generator: Generator,
