@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.dataset import Dataset, Samples
+    from harness.estimator import Estimator
     from harness.noise import Noise
     from harness.record import Record, Records
     from harness.regularization import Regularizer
@@ -49,6 +50,7 @@ _LATER = {
     "Samples": "harness.dataset",
     "from_arrays": "harness.dataset",
     "Noise": "harness.noise",
+    "Estimator": "harness.estimator",
     "Regularizer": "harness.regularization",
     "Task": "harness.tasks",
     "Record": "harness.record",
@@ -103,7 +105,7 @@ def load_model(run: str | Path | Record) -> torch.nn.Module:
 
 
 __all__ = [
-    "Dataset", "HarnessError", "Noise", "Record", "Records", "Regularizer", "Samples", "Task",
+    "Dataset", "Estimator", "HarnessError", "Noise", "Record", "Records", "Regularizer", "Samples", "Task",
     "activation", "augmentation", "corruption", "data", "executor", "from_arrays", "hookimpl", "initializer",
     "load", "load_model", "logger", "loss", "marked", "metric", "model", "normalization", "optimizer",
     "regularizer", "run", "scheduler", "sweep", "task", "transform",

@@ -16,6 +16,7 @@ from harness.block import Block, Elementwise
 from harness.component import Mark, asks, mark_of, parameters
 from harness.dataset import Dataset, Samples, size
 from harness.errors import HarnessError
+from harness.estimator import Fitting
 from harness.initialize import initialize, weights
 from harness.probe import Probe, probe
 from harness.registry import REGISTRY
@@ -138,6 +139,8 @@ def make_model(
             block=block,
             generator=seeds.generator(seed, "model"),
         )
+    if trait("model", values["model"], "estimator", False):
+        return Fitting(model)
     if not isinstance(model, nn.Module):
         raise HarnessError(f"model {values['model'][KEY]} returned {type(model).__name__}, not a torch.nn.Module")
     _initialize(model, values, batch)

@@ -30,8 +30,8 @@ _ALL = (
         "model",
         False,
         ("inputs", "outputs", "block", "generator"),
-        "a torch.nn.Module",
-        ("tasks", "input_ndim"),
+        "a torch.nn.Module; or a harness.Estimator, with the trait `estimator`, which is fitted at once",
+        ("tasks", "input_ndim", "estimator"),
         "mlp",
     ),
     Kind(

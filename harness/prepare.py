@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import catalogue, environment
 from harness.app import Job
-from harness.build import Node, trait
+from harness.build import trait
 from harness.dataset import SPLITS, Dataset, size
 from harness.errors import HarnessError
 from harness.identity import changed, components, identity, sources
@@ -92,7 +92,7 @@ class Preparation:
         loaded = self.loader.load(job.values)
         values = resolve(job.values, loaded.dataset, self.known)
         dataset, settings = loaded.dataset, job.settings
-        plan = make_plan(settings, dataset, values["optimizer"])
+        plan = make_plan(settings, dataset, values)
         device = environment.device_type(values["trainer"])
         rehearse(values, dataset, plan)
         run_id = self._identity(values, device, loaded.digest)
@@ -134,17 +134,19 @@ class Preparation:
         return self._sources[used]
 
 
-def make_plan(s: Settings, dataset: Dataset, optimizer: Node) -> Plan:
-    """The arithmetic of a run on a data set; an optimizer may want the gradients of all batches in one step.
+def make_plan(s: Settings, dataset: Dataset, values: dict[str, Any]) -> Plan:
+    """The arithmetic of a run on a data set; an optimizer may want the gradients of all batches in one step, and an
+    estimator has one epoch.
 
     Raises HarnessError for batches larger than the data.
     """
     n = size(dataset.train)
     if s.batch_size > n:
         raise HarnessError(f"batch_size={s.batch_size} is larger than the {n} training samples")
-    whole = trait("optimizer", optimizer, "full_batch", False)
+    whole = trait("optimizer", values["optimizer"], "full_batch", False)
     accumulate = math.ceil(n / s.batch_size) if whole else s.accumulate
-    return Plan(s.seed, s.epochs, s.batch_size, accumulate, s.warmup, n, s.checkpoint_every)
+    epochs = 1 if trait("model", values["model"], "estimator", False) else s.epochs
+    return Plan(s.seed, epochs, s.batch_size, accumulate, s.warmup, n, s.checkpoint_every)
 
 
 def prepare(job: Job) -> Prepared:

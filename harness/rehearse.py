@@ -47,7 +47,7 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> None:
     for make in parts.metrics.values():
         make()
     named = dict(parts.model.named_parameters())
-    for group, names in parts.task.groups(parts.model).items():
+    for group, names in parts.task.groups(parts.model).items() if named else ():
         chosen = {name: named[name] for name in names}
         optimizer = parts.optimizer(
             params=list(chosen.values()),

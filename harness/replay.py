@@ -84,7 +84,7 @@ def _trained(
 ) -> Member:
     values = record.config
     dataset = loader.load(values).dataset
-    plan = make_plan(parse(values), dataset, values["optimizer"])
+    plan = make_plan(parse(values), dataset, values)
     parts = build(values, dataset, plan.total_steps)
     if nudge:
         with torch.no_grad():

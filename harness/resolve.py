@@ -70,6 +70,7 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
     out["metric"] = {n: default_node(catalogue, "metric", n) for n in own if n not in out["metric"]} | out["metric"]
     out["transform"] = transforms(out["transform"], dataset, catalogue)
     _check_pairs(out, task, dataset, catalogue)
+    _check_estimator(out, dataset, catalogue)
     out["objective"] = _objective(out, own)
     return out
 
@@ -94,6 +95,12 @@ def _check_pairs(values: dict[str, Any], task: str, dataset: Dataset, catalogue:
                     f"{kind.name} {name} wants samples of {wants} dimensions, and data {values['data'][KEY]} "
                     f"has samples of shape {tuple(dataset.inputs)}"
                 )
+
+
+def _check_estimator(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> None:
+    name = values["model"][KEY]
+    if catalogue.get("model", name)["traits"].get("estimator") and not dataset.in_memory:
+        raise HarnessError(f"model {name} is fitted at once, and wants data in memory")
 
 
 def _objective(values: dict[str, Any], own: list[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from harness.build import component, make_model
+from harness.build import component, make_model, trait
 from harness.errors import HarnessError
 from harness.record import Record, load, write_file
 
@@ -28,6 +28,8 @@ def load_model(run: str | Path | Record) -> nn.Module:
     record = run if isinstance(run, Record) else next(iter(load(run)), None)
     if record is None or not (record.folder / WEIGHTS).exists():
         raise HarnessError(f"{run if record is None else record.folder} has no weights (save=none, or not completed)")
+    if trait("model", record.config["model"], "estimator", False):
+        raise HarnessError(f"{record.folder}: model {record.choices['model']} is fitted at once, and keeps no weights")
     kept = torch.load(record.folder / WEIGHTS, weights_only=True, map_location="cpu")
     regularizers = [
         component("regularizer", node, classes=kept["outputs"], total_steps=1)

@@ -64,6 +64,8 @@ def unfusable(member: Prepared) -> str:
         return "the data is not in memory"
     if values["trainer"].get("devices") not in (None, "auto", 1, "1") or values["trainer"].get("num_nodes", 1) != 1:
         return "several devices train one run"
+    if trait("model", values["model"], "estimator", False):
+        return f"model {values['model'][KEY]} is fitted at once"
     if needs_closure(values["optimizer"]):
         return f"optimizer {values['optimizer'][KEY]} evaluates the loss as often as it wants to"
     if watches := trait("scheduler", values["scheduler"], "watches", ""):

@@ -53,6 +53,7 @@ class Alone:
         self.groups = [
             Group(group, {name: named[name] for name in names}, parts, plan)
             for group, names in parts.task.groups(self.model).items()
+            if names
         ]
         self.penalties = having(parts.regularizers, "penalty")
         self.targets = having(parts.regularizers, "target")
@@ -264,7 +265,7 @@ class Alone:
 
     def lr(self, row: int = 0) -> float:
         """The learning rate of the next step."""
-        return self.groups[0].schedule.lr
+        return self.groups[0].schedule.lr if self.groups else 0.0
 
     def state(self, row: int = 0) -> dict[str, Any]:
         """All that going on needs, as it is now and not as evaluation sees it."""

@@ -18,9 +18,11 @@ from torch import nn
 from harness.build import Parts
 from harness.dataset import SPLITS, Dataset, Part, Samples
 from harness.errors import HarnessError
+from harness.estimator import Fitting
 from harness.learner.alone import Alone
 from harness.learner.batches import Transformed, loader
 from harness.learner.distributed import Ranks, child_command, rank_environment, synchronise
+from harness.learner.fitted import Fitted
 from harness.learner.fused import Fused
 from harness.learner.member import Member
 from harness.learner.module import Learner, Path
@@ -61,7 +63,8 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
     def make(trainer: pl.Trainer) -> Path:
         device = trainer.strategy.root_device
         if not fused:
-            return Alone(first.parts, first.plan, _placed(first.dataset), device, (trainer.global_rank, world))
+            path = Fitted if isinstance(first.parts.model, Fitting) else Alone
+            return path(first.parts, first.plan, _placed(first.dataset), device, (trainer.global_rank, world))
         parts = [run.parts for run in cohort]
         for part in parts:
             trainer.precision_plugin.convert_module(part.model)

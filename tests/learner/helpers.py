@@ -57,7 +57,7 @@ def cohort(
         job = compose(["trainer=cpu", *overrides] if "trainer=cpu" not in overrides else overrides)
         dataset = dataset or data(load(job.values).dataset)
         values = resolve(job.values, dataset, catalogue.current())
-        plan = make_plan(job.settings, dataset, values["optimizer"])
+        plan = make_plan(job.settings, dataset, values)
         parts = build(values, dataset, plan.total_steps)
         change(parts)
         better = {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}

@@ -1,0 +1,33 @@
+"""A model that is fitted at once, in closed form or by another library."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from harness.dataset import Samples
+
+
+class Estimator(Protocol):
+    """What a model component may return instead of a module."""
+
+    def fit(self, train: Samples) -> None:
+        """Learns from the training split."""
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Predictions for inputs [N, ...], as the task's loss and metrics take them."""
+
+
+class Fitting(nn.Module):
+    """An estimator as a module without parameters."""
+
+    def __init__(self, estimator: Estimator) -> None:
+        super().__init__()
+        self.estimator = estimator
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [N, ...] -> its predictions, on its device and in its precision."""
+        made = torch.as_tensor(self.estimator.predict(x.cpu()))
+        return made.to(x.device, x.dtype if made.is_floating_point() and x.is_floating_point() else made.dtype)
