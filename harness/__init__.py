@@ -49,6 +49,7 @@ _LATER = {
     "Dataset": "harness.dataset",
     "Samples": "harness.dataset",
     "from_arrays": "harness.dataset",
+    "surface": "harness.dataset",
     "Noise": "harness.noise",
     "Estimator": "harness.estimator",
     "Regularizer": "harness.regularization",
@@ -108,5 +109,5 @@ __all__ = [
     "Dataset", "Estimator", "HarnessError", "Noise", "Record", "Records", "Regularizer", "Samples", "Task",
     "activation", "augmentation", "corruption", "data", "executor", "from_arrays", "hookimpl", "initializer",
     "load", "load_model", "logger", "loss", "marked", "metric", "model", "normalization", "optimizer",
-    "regularizer", "run", "scheduler", "sweep", "task", "transform",
+    "regularizer", "run", "scheduler", "surface", "sweep", "task", "transform",
 ]  # fmt: skip

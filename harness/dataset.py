@@ -16,7 +16,7 @@ from torch import Tensor
 from harness.errors import HarnessError
 from harness.settings import Split
 
-Target = Literal["class", "real"]
+Target = Literal["class", "real", "surface"]
 SPLITS = ("train", "val", "test")
 CHUNK_BYTES = 1 << 19  # of inputs, in what is computed over all of them
 
@@ -39,7 +39,8 @@ Part = Samples | torch.utils.data.Dataset  # the second for data that does not f
 class Dataset:
     """The three splits of a data set.
 
-    `target` is what is predicted: a class (y: int64 [N], indices into `classes`) or real numbers (y: float [N, D]).
+    `target` is what is predicted: a class (y: int64 [N], indices into `classes`) or real numbers (y: float [N, D]); or
+    nothing, for a surface to find the lowest point of.
     A split is `Samples` in memory, or a map-style torch Dataset of (x, y) for what does not fit; then `digest` must
     be given (a hash of the files, say), `outputs` too for real targets, and `workers` processes read ahead.
     """
@@ -53,6 +54,7 @@ class Dataset:
     outputs: int = 0
     workers: int = 0
     repeats: bool = False  # the same inputs stand in several splits by nature (tokens, all patterns there are)
+    surface: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)  # [..., D] -> [...]
     transforms: tuple[Callable[[Tensor], Tensor], ...] = field(default=(), repr=False)  # of splits not in memory
 
     def part(self, split: str) -> Part:
@@ -150,6 +152,18 @@ def from_arrays(
         targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.float32).reshape(len(inputs), -1)
     parts = {name: Samples(inputs[i], targets[i]) for name, i in divide(len(inputs), split, generator).items()}
     return Dataset(parts["train"], parts["val"], parts["test"], target=target, classes=tuple(str(c) for c in classes))
+
+
+def surface(function: Callable[[Tensor], Tensor], start: Sequence[float], minimum: Sequence[float]) -> Dataset:
+    """A function to minimise in place of data: of points [..., D] to values [...], from a start, with its lowest point.
+
+    Every split is one sample: the start as its input [1, D], the lowest point as its target [1, D].
+    """
+    x, y = torch.tensor([list(start)], dtype=torch.float32), torch.tensor([list(minimum)], dtype=torch.float32)
+    if x.shape != y.shape:
+        raise HarnessError(f"a start of {x.shape[1]} coordinates, and a minimum of {y.shape[1]}")
+    part = Samples(x, y)
+    return Dataset(part, part, part, target="surface", repeats=True, surface=function)
 
 
 def digest(dataset: Dataset) -> str:

@@ -141,12 +141,13 @@ def make_plan(s: Settings, dataset: Dataset, values: dict[str, Any]) -> Plan:
     Raises HarnessError for batches larger than the data.
     """
     n = size(dataset.train)
-    if s.batch_size > n:
-        raise HarnessError(f"batch_size={s.batch_size} is larger than the {n} training samples")
+    batch_size = 1 if dataset.target == "surface" else s.batch_size
+    if batch_size > n:
+        raise HarnessError(f"batch_size={batch_size} is larger than the {n} training samples")
     whole = trait("optimizer", values["optimizer"], "full_batch", False)
-    accumulate = math.ceil(n / s.batch_size) if whole else s.accumulate
+    accumulate = math.ceil(n / batch_size) if whole else s.accumulate
     epochs = 1 if trait("model", values["model"], "estimator", False) else s.epochs
-    return Plan(s.seed, epochs, s.batch_size, accumulate, s.warmup, n, s.checkpoint_every)
+    return Plan(s.seed, epochs, batch_size, accumulate, s.warmup, n, s.checkpoint_every)
 
 
 def prepare(job: Job) -> Prepared:

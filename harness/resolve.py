@@ -24,11 +24,11 @@ def default_node(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
 def transforms(chosen: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> dict[str, Any]:
     """The chosen transforms, with the one that `auto` stands for in its place.
 
-    Data that is not in memory is not read whole to fit one, and whole numbers are names and no amounts: there `auto`
-    stands for none.
+    Data that is not in memory is not read whole to fit one, whole numbers are names and no amounts, and a surface has
+    its own scale: there `auto` stands for none.
     """
     standard = KINDS["transform"].auto or ""
-    if not dataset.in_memory or not dataset.real_inputs:
+    if not dataset.in_memory or not dataset.real_inputs or dataset.target == "surface":
         chosen = {name: node for name, node in chosen.items() if name != AUTO}
     return {
         standard if name == AUTO else name: default_node(catalogue, "transform", standard) if name == AUTO else node
@@ -51,9 +51,10 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
             out[kind] = default_node(catalogue, kind, name)
 
     decide("executor", KINDS["executor"].auto)
-    decide("model", KINDS["model"].auto)
-    model = traits("model", chosen("model"))
     fitting = [n for n in catalogue.names("task") if dataset.target in traits("task", n).get("targets", ())]
+    own = traits("task", fitting[0]).get("model") if fitting else None
+    decide("model", own or KINDS["model"].auto)
+    model = traits("model", chosen("model"))
     wanted = [t for t in model.get("tasks", fitting) if t in fitting]
     if chosen("task") == AUTO and not wanted:
         raise HarnessError(f"model {chosen('model')} has no task for {dataset.target} targets")

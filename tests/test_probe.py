@@ -11,9 +11,9 @@ from harness.probe import Probe, probe
 
 def test_the_work_of_layers() -> None:
     """Twice the multiplications, and the numbers that each layer makes, counted by hand."""
-    assert probe(nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10)), torch.zeros(2, 1, 8, 8)) == Probe(
-        noisy=False, work=2 * (64 * 128 + 128 * 10), activations=64 + 128 + 128 + 10
-    )
+    assert probe(
+        nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10)), torch.zeros(2, 1, 8, 8)
+    ) == Probe(noisy=False, work=2 * (64 * 128 + 128 * 10), activations=64 + 128 + 128 + 10)
     convolution = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16))
     assert probe(convolution, torch.zeros(2, 3, 8, 8)).work == 2 * 8 * 8 * 16 * 3 * 9
 

@@ -3,6 +3,7 @@
 import inspect
 import pickle
 import re
+import typing
 from pathlib import Path
 from random import Random
 
@@ -15,7 +16,7 @@ from harness import catalogue
 from harness.block import Block
 from harness.build import component, trait
 from harness.component import asks, mark_of, parameters, validate
-from harness.dataset import Dataset
+from harness.dataset import Dataset, Target
 from harness.dataset import validate as validate_dataset
 from harness.kinds import KINDS
 from harness.noise import Noise, keys
@@ -118,7 +119,7 @@ def test_its_traits_mean_something(row):
     if row["kind"] == "task":
         assert catalogue_now.get("loss", row["traits"]["loss"])
         assert all(catalogue_now.get("metric", name) for name in row["traits"]["metrics"])
-        assert set(row["traits"]["targets"]) <= {"class", "real"}
+        assert set(row["traits"]["targets"]) <= set(typing.get_args(Target))
     if row["kind"] == "activation":
         assert trait("activation", node(row), "gain", 1.0) > 0
 
