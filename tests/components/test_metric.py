@@ -126,7 +126,7 @@ def test_auroc_is_scikit_learns_but_for_ties_within_a_bin(size, average, logits)
     p = logits.double().softmax(1).numpy()
     expected = sklearn.metrics.roc_auc_score(TARGETS.numpy(), p, multi_class="ovr", average=average)
     assert measured("auroc", logits, TARGETS, size, average=average) == pytest.approx(expected, abs=2e-3)
-    assert measured("auroc", logits, TARGETS, size, average=average, bins=10**5) == pytest.approx(expected, abs=1e-4)
+    assert measured("auroc", logits, TARGETS, N, average=average, bins=10**5) == pytest.approx(expected, abs=1e-4)
 
 
 def test_auroc_of_what_is_in_few_bins_is_exact():
