@@ -166,7 +166,7 @@ class Alone:
                 sum_(list(grads.values()))
             for regularizer in self.gradients:
                 noise = Noise(self._key(number))
-                noise.place = GRADIENT_PLACE
+                noise.place, noise.step = GRADIENT_PLACE, self.plan.step_of(number)
                 grads = regularizer.gradient(grads, dict(group.params), noise)
             group.step(grads)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -165,7 +166,8 @@ class Fused:
         for group in self.groups:
             grads = group.take()
             for regularizer in self._having("gradient"):
-                noise = Later(_gradient_noise, keys(self.seeds, number))
+                made = functools.partial(_gradient_noise, self.plan.step_of(number))
+                noise = Later(made, keys(self.seeds, number))
                 params = {name: p.detach() for name, p in group.params.items()}
                 grads = regularizer.call("gradient", grads, params, noise)
             group.step(grads)
@@ -263,7 +265,7 @@ class Fused:
                 metric.keep(len(index))
 
 
-def _gradient_noise(key: Tensor) -> Noise:
+def _gradient_noise(step: int, key: Tensor) -> Noise:
     noise = Noise(key)
-    noise.place = GRADIENT_PLACE
+    noise.place, noise.step = GRADIENT_PLACE, step
     return noise

@@ -170,6 +170,33 @@ def gradient_clipping(
     return GradientClipping(limit, by)
 
 
+class GradientNoise(Regularizer):
+    """Gaussian noise on the gradients, less of it at every step."""
+
+    def __init__(self, eta: float, gamma: float) -> None:
+        self.eta, self.gamma = eta, gamma
+
+    def gradient(self, grads: Tensors, params: Tensors, noise: Any) -> Tensors:
+        """Each element of each gradient has noise of its own."""
+        std = torch.as_tensor(self.eta).sqrt() * torch.as_tensor(self.gamma * -0.5 * math.log1p(noise.step)).exp()
+        return {name: g + std.to(g) * noise.normal(g.shape, g.dtype) for name, g in grads.items()}
+
+
+@harness.regularizer(
+    reference="Neelakantan et al., Adding gradient noise improves learning, 2015, arXiv:1511.06807"
+)
+def gradient_noise(
+    *,
+    eta: Annotated[float, Log(1e-4, 1.0), Ge(0), "variance of the noise at the first step"] = 0.01,
+    gamma: Annotated[float, Uniform(0.0, 1.0), Ge(0), "how fast it falls"] = 0.55,
+) -> Regularizer:
+    """Adds Gaussian noise to the gradient, whose variance falls over the steps.
+
+    g ← g + σ_t ε, ε ~ N(0, 1), σ_t² = eta / (1 + t)^gamma at step t = 0, 1, ...
+    """
+    return GradientNoise(eta, gamma)
+
+
 class EarlyStopping(Regularizer):
     """Stops when the watched metric has not improved for `patience` epochs."""
 

@@ -12,7 +12,7 @@ from torch import nn
 from harness.errors import HarnessError
 from harness.noise import Noise, keys
 from harness.redirect import Redirect
-from harness.regularization import does
+from harness.regularization import Regularizer, does
 from tests.components.helpers import make
 from tests.learner.helpers import train
 
@@ -77,6 +77,38 @@ def test_clipping_takes_gradients_of_zero_and_none_at_all():
     clip = regularizer("gradient_clipping")
     assert torch.equal(clip.gradient({"a": torch.zeros(3)}, {}, None)["a"], torch.zeros(3))
     assert clip.gradient({}, {}, None) == {}
+
+
+@pytest.mark.parametrize(("eta", "gamma"), [(0.01, 0.55), (1.0, 0.0), (0.0, 0.5)])
+def test_gradient_noise_is_normal_and_falls_as_the_paper_says(eta, gamma):
+    grads = {"a": torch.ones(60, 50, dtype=torch.float64), "b": torch.zeros(2000, dtype=torch.float64)}
+    for step in (0, 1, 99):
+        noise = Noise(keys(torch.tensor(0), step))
+        noise.step = step
+        found = regularizer("gradient_noise", {"eta": eta, "gamma": gamma}).gradient(grads, {}, noise)
+        added = torch.cat([(found[n] - grads[n]).flatten() for n in grads]).numpy()
+        std = math.sqrt(eta / (1 + step) ** gamma)
+        assert np.abs(added).max() == 0 if not std else scipy.stats.kstest(added / std, "norm").pvalue > 0.01
+
+
+def test_gradient_noise_counts_optimizer_steps():
+    seen = []
+
+    class Watch(Regularizer):
+        def gradient(self, grads, params, noise):
+            seen.append(noise.step)
+            return grads
+
+    train(["epochs=2", "accumulate=4"], change=lambda parts: parts.regularizers.append(Watch()))
+    assert seen == list(range(10))  # 18 batches an epoch
+
+
+def test_gradient_noise_trains():
+    line = ["epochs=4", "optimizer.lr=0.01", "model=mlp", "model.width=32"]
+    plain, _, _ = train(line)
+    noisy, _, _ = train([*line, "regularizer=[gradient_noise]"])
+    assert noisy.metrics["train/loss"] != plain.metrics["train/loss"]
+    assert noisy.metrics["val/accuracy"] > 0.8
 
 
 def stops(values, patience, min_delta, higher):
@@ -184,6 +216,7 @@ def test_smoothing_and_noise_train():
         ("l2", "penalty"),
         ("dropout", "layer"),
         ("gradient_clipping", "gradient"),
+        ("gradient_noise", "gradient"),
         ("early_stopping", "should_stop"),
         ("activation_noise", "layer"),
         ("label_smoothing", "target"),
