@@ -69,6 +69,7 @@ class Noise:
 
     def __init__(self, key: Tensor | Callable[[], Tensor], rows: Rows | None = None) -> None:
         self._key, self.rows, self.place = key, rows, 0
+        self.step = 0  # of a step's gradients: how many optimizer steps were before it
 
     @property
     def key(self) -> Tensor:

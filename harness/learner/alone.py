@@ -155,7 +155,7 @@ class Alone:
             sum_(list(grads.values()))
         for regularizer in self.gradients:
             noise = Noise(self._key(number))
-            noise.place = GRADIENT_PLACE
+            noise.place, noise.step = GRADIENT_PLACE, self.plan.step_of(number)
             grads = regularizer.gradient(grads, dict(group.params), noise)
         return grads
 
@@ -255,8 +255,9 @@ class Alone:
             return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
     def load(self, row: int, weights: dict[str, Tensor]) -> None:
-        """Puts weights in place."""
+        """Puts weights in place that evaluation has used: they are not averaged again."""
         self.model.load_state_dict(weights)
+        self.averages = []
 
     def end_epoch(self, found: list[dict[str, float]]) -> None:
         """Tells the schedules what was measured."""

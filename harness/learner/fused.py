@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -61,6 +62,7 @@ class Fused:
             for split in ("val", "test")
         }
         self.plans = list(plans)
+        self._loaded: set[int] = set()  # rows whose weights are final
 
     def _filled(self, members: Sequence[Any]) -> list[Any]:
         """One entry a row: the spare rows are the first member's."""
@@ -165,7 +167,8 @@ class Fused:
         for group in self.groups:
             grads = group.take()
             for regularizer in self._having("gradient"):
-                noise = Later(_gradient_noise, keys(self.seeds, number))
+                made = functools.partial(_gradient_noise, self.plan.step_of(number))
+                noise = Later(made, keys(self.seeds, number))
                 params = {name: p.detach() for name, p in group.params.items()}
                 grads = regularizer.call("gradient", grads, params, noise)
             group.step(grads)
@@ -212,8 +215,15 @@ class Fused:
     def _averaged(self) -> dict[str, Tensor]:
         """The parameters that regularizers want evaluated."""
         params: dict[str, Tensor] = {name: p.detach() for name, p in self.stack.params.items()}
-        for group in self.groups:
-            params |= group.averaged(params, self._having("evaluate"))
+        if evaluating := self._having("evaluate"):
+            last = params
+            for group in self.groups:
+                params = params | group.averaged(params, evaluating)
+            for row in self._loaded:
+                params = {
+                    name: t.index_copy(0, torch.tensor([row], device=t.device), last[name][row : row + 1])
+                    for name, t in params.items()
+                }
         return params
 
     def weights(self, row: int) -> dict[str, Tensor]:
@@ -223,7 +233,11 @@ class Fused:
             return self.stack.member(row, self._averaged())
 
     def load(self, row: int, weights: dict[str, Tensor]) -> None:
-        """Puts a member's weights in place."""
+        """Puts weights in a member's place that evaluation has used: they are not averaged again."""
+        self._put(row, weights)
+        self._loaded.add(row)
+
+    def _put(self, row: int, weights: dict[str, Tensor]) -> None:
         own = self.stack.params | self.stack.buffers
         with torch.no_grad():
             for name, source in self.stack.names.items():
@@ -243,7 +257,7 @@ class Fused:
     def restore(self, states: Sequence[dict[str, Any]]) -> None:
         """Goes on from the states of all members."""
         for row, state in enumerate(states):
-            self.load(row, state["model"])
+            self._put(row, state["model"])
         for place, group in enumerate(self.groups):
             group.restore(self.stack, [state["groups"][place] for state in states])
 
@@ -257,6 +271,7 @@ class Fused:
         self.seeds = self.seeds[index]
         self._order = self._order[index]
         self.plans = [self.plans[m] for m in members]
+        self._loaded = set()  # they have left
         for regularizer in self.regularizers:
             regularizer.keep(index)
         for group in self.groups:
@@ -266,7 +281,7 @@ class Fused:
                 metric.keep(len(index))
 
 
-def _gradient_noise(key: Tensor) -> Noise:
+def _gradient_noise(step: int, key: Tensor) -> Noise:
     noise = Noise(key)
-    noise.place = GRADIENT_PLACE
+    noise.place, noise.step = GRADIENT_PLACE, step
     return noise

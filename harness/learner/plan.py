@@ -58,6 +58,15 @@ class Plan:
         """Whether the optimizer steps after this batch."""
         return (batch + 1) % self.accumulate == 0 or batch + 1 == self.batches
 
+    def step_of(self, number: int) -> int:
+        """The optimizer step to which a batch belongs, both counted over all epochs from 0.
+
+        >>> [Plan(0, 2, 1, 2, 0.0, 3).step_of(number) for number in range(6)]
+        [0, 0, 1, 2, 2, 3]
+        """
+        epoch, batch = divmod(number, self.batches)
+        return epoch * self.steps + batch // self.accumulate
+
     def order(self, epoch: int) -> Tensor:
         """The order of the samples in an epoch: a function of seed and epoch."""
         return torch.randperm(self.n, generator=seeds.generator(self.seed, "order", epoch))

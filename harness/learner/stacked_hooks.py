@@ -26,7 +26,8 @@ class StackedRegularizer:
         self.members = [*members, *[members[0]] * spare]
         self.hooks = [hook for hook in COMPUTING if does(members[0], hook)]
         self.lifted: Lifted = lift(self.members, dtype, device) if self.hooks else {}
-        self.one_by_one: set[str] = set()
+        self.together: set[str] = set()  # hooks that vmap has taken
+        self.one_by_one: set[str] = set()  # and those that it has not
 
     def keep(self, index: list[int]) -> None:
         """Goes on with these rows."""
@@ -36,12 +37,21 @@ class StackedRegularizer:
     def call(self, hook: str, *args: Any) -> Any:
         """The hook of every member on its rows of `args` (trees of tensors [rows, ...]), stacked."""
         if hook not in self.one_by_one:
+            # a hook that changes its arguments in place may have begun to when vmap refuses it: that is taken back
+            given = [leaf for leaf in pytree.tree_leaves(args) if isinstance(leaf, Tensor)]
+            kept = [t.detach().clone() for t in given] if hook == "after_step" and hook not in self.together else []
             try:
-                return self._together(hook, args)
+                found = self._together(hook, args)
             except KeyboardInterrupt:
                 raise
             except Exception:
                 self.one_by_one.add(hook)
+                with torch.no_grad():
+                    for t, before in zip(given, kept, strict=False):
+                        t.copy_(before)
+            else:
+                self.together.add(hook)
+                return found
         return self._apart(hook, args)
 
     def _together(self, hook: str, args: tuple[Any, ...]) -> Any:
@@ -49,7 +59,8 @@ class StackedRegularizer:
 
         def one(lifted: Lifted, tensors: list[Tensor]) -> Any:
             given = pytree.tree_unflatten(_filled(leaves, tensors), tree)
-            return getattr(bound(template, lifted), hook)(*(_made(arg) for arg in given))
+            found = getattr(bound(template, lifted), hook)(*(_made(arg) for arg in given))
+            return torch.zeros(()) if found is None else found  # vmap takes no function that returns nothing
 
         leaves, tree = pytree.tree_flatten(args)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 from torch import Tensor
 from torch.nn import functional as F
 
 import harness
-from harness.space import Integers
+from harness.space import Integers, Log, Uniform
+
+Augmentation = Callable[[Tensor, Tensor, Any], tuple[Tensor, Tensor]]
 
 
 @harness.augmentation(input_ndim=(3,), reference="LeCun, Bottou, Bengio, Haffner, Gradient-based learning, 1998")
-def random_shift(
-    *, pixels: Annotated[int, Integers(1, 8), Ge(0)] = 1
-) -> Callable[[Tensor, Tensor, Any], tuple[Tensor, Tensor]]:
+def random_shift(*, pixels: Annotated[int, Integers(1, 8), Ge(0)] = 1) -> Augmentation:
     """Shifts each image by up to `pixels` in both directions; what moves in is zero.
 
     x'[c, i, j] = x[c, i + dy, j + dx], dx and dy uniform on -pixels .. pixels, drawn for each sample.
@@ -34,3 +35,89 @@ def random_shift(
         return moved.movedim(-1, 1), y
 
     return shift
+
+
+@harness.augmentation(reference="Bishop, Training with noise is equivalent to Tikhonov regularization, 1995")
+def input_noise(
+    *, std: Annotated[float, Log(1e-3, 1.0), Ge(0), "standard deviation, in units of the transformed inputs"] = 0.1
+) -> Augmentation:
+    """Adds Gaussian noise to the inputs.
+
+    x' = x + std · ε, ε ~ N(0, 1) for each element. x: [N, ...], real numbers.
+    """
+
+    def add(x: Tensor, y: Tensor, noise: Any) -> tuple[Tensor, Tensor]:
+        return x + std * noise.normal(x.shape, x.dtype), y
+
+    return add
+
+
+@harness.augmentation(input_ndim=(3,), reference="Krizhevsky, Sutskever, Hinton, ImageNet classification, NeurIPS 2012")
+def flip(
+    *,
+    p: Annotated[float, Uniform(0.0, 0.5), Interval(ge=0, le=1), "share of the images that are flipped"] = 0.5,
+    direction: Annotated[Literal["horizontal", "vertical", "both"], "both: each on its own"] = "horizontal",
+) -> Augmentation:
+    """Mirrors each image with probability p: its left is its right then, or its top its bottom.
+
+    x'[c, i, j] = x[c, i, W - 1 - j] (horizontal), x[c, H - 1 - i, j] (vertical). x: [N, C, H, W].
+    """
+    axes = {"horizontal": (-1,), "vertical": (-2,), "both": (-1, -2)}[direction]
+
+    def mirror(x: Tensor, y: Tensor, noise: Any) -> tuple[Tensor, Tensor]:
+        for axis in axes:
+            x = torch.where(noise.bernoulli((len(x), 1, 1, 1), p), x.flip(axis), x)
+        return x, y
+
+    return mirror
+
+
+@harness.augmentation(
+    input_ndim=(3,), reference="Simard, Steinkraus, Platt, Best practices for convolutional neural networks, ICDAR 2003"
+)
+def rotation(
+    *, degrees: Annotated[float, Uniform(1.0, 45.0), Interval(ge=0, le=180), "the greatest angle"] = 10.0
+) -> Augmentation:
+    """Turns each image about its centre by an angle of up to `degrees`, either way; what turns in is zero.
+
+    x'(q) = x(R(-θ) q), q a pixel's place from the centre, θ uniform on -degrees .. degrees and counter-clockwise, drawn
+    for each sample; between pixels x is bilinear. x: [N, C, H, W].
+    """
+
+    def turn(x: Tensor, y: Tensor, noise: Any) -> tuple[Tensor, Tensor]:
+        height, width = x.shape[-2:]
+        angle = (2 * noise.uniform((len(x), 1, 1), x.dtype) - 1) * math.radians(degrees)
+        cos, sin = angle.cos(), angle.sin()
+        down = (torch.arange(height, device=x.device, dtype=x.dtype) - (height - 1) / 2)[:, None]
+        right = torch.arange(width, device=x.device, dtype=x.dtype) - (width - 1) / 2
+        # grid_sample's units: -1 and 1 are the image's edges, half a pixel outside of the outermost centres
+        grid = torch.stack([(cos * right - sin * down) * 2 / width, (sin * right + cos * down) * 2 / height], dim=-1)
+        return F.grid_sample(x, grid, align_corners=False), y
+
+    return turn
+
+
+@harness.augmentation(
+    input_ndim=(3,), reference="DeVries, Taylor, Improved regularization of CNNs with cutout, 2017, arXiv:1708.04552"
+)
+def cutout(*, size: Annotated[int, Integers(1, 16), Ge(1), "side of the square, in pixels"] = 3) -> Augmentation:
+    """Sets a square of each image to zero, in all channels.
+
+    Its centre is uniform over the pixels, so that a part of it may lie outside of the image. x: [N, C, H, W].
+    """
+
+    def cut(x: Tensor, y: Tensor, noise: Any) -> tuple[Tensor, Tensor]:
+        return x.masked_fill(box(noise, x, size, size), 0), y
+
+    return cut
+
+
+def box(noise: Any, x: Tensor, high: int | Tensor, wide: int | Tensor) -> Tensor:
+    """A mask [N, 1, H, W] of boxes of these sides ([N] or a number), about centres that are uniform over the pixels."""
+    inside = []
+    for axis, side in ((-2, high), (-1, wide)):
+        length = x.shape[axis]
+        first = noise.integers(0, length, (len(x),)) - side // 2
+        place = torch.arange(length, device=x.device) - first[:, None]
+        inside.append((place >= 0) & (place < (side[:, None] if isinstance(side, Tensor) else side)))
+    return inside[0][:, None, :, None] & inside[1][:, None, None, :]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from annotated_types import Interval
+import torch
+from annotated_types import Ge, Gt, Interval
 from torch import Tensor
 from torch.nn import functional as F
 
 import harness
+from harness.space import Log, Uniform
+from harness_components.probability import log_others, probabilities
 
 
 @harness.loss(tasks=("classification",), reference="Bishop, Pattern recognition and machine learning, 2006, eq. 4.108")
@@ -19,6 +22,8 @@ def cross_entropy(
 
     L = - mean_n log softmax(z_n)[y_n]. prediction: logits [N, C]; target: classes [N], or probabilities [N, C].
     """
+    if target.is_floating_point():
+        target = target.to(prediction.dtype)
     return F.cross_entropy(prediction, target, label_smoothing=label_smoothing)
 
 
@@ -29,3 +34,98 @@ def mse(prediction: Tensor, target: Tensor) -> Tensor:
     L = mean (ŷ - y)². prediction and target: [N, D].
     """
     return F.mse_loss(prediction, target)
+
+
+@harness.loss(tasks=("regression",), reference="Bishop, Pattern recognition and machine learning, 2006, section 1.5.5")
+def mae(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute error: its best constant is the median.
+
+    L = mean |ŷ - y|. prediction and target: [N, D].
+    """
+    return F.l1_loss(prediction, target)
+
+
+@harness.loss(tasks=("regression",), reference="Huber, Robust estimation of a location parameter, 1964")
+def huber(
+    prediction: Tensor,
+    target: Tensor,
+    *,
+    delta: Annotated[float, Log(1e-2, 10.0), Gt(0), "the error from which on it is linear"] = 1.0,
+) -> Tensor:
+    """Huber's loss: squared for small errors, linear for large ones.
+
+    L = mean ρ(ŷ - y), ρ(e) = e² / 2 where |e| <= delta, else delta · (|e| - delta / 2). prediction and target: [N, D].
+    """
+    return F.huber_loss(prediction, target, delta=delta)
+
+
+@harness.loss(
+    tasks=("classification",),
+    reference="Wightman, Touvron, Jégou, ResNet strikes back, 2021, arXiv:2110.00476, section 2.2",
+)
+def bce(prediction: Tensor, target: Tensor) -> Tensor:
+    """Binary cross-entropy of a sigmoid on each logit: one class against the rest, for each class.
+
+    L = - mean (t log σ(z) + (1 - t) log(1 - σ(z))), over samples and classes. prediction: logits [N, C]; target:
+    classes [N] (one-hot then), or values in [0, 1] of the predictions' shape.
+    """
+    if target.ndim < prediction.ndim:
+        target = probabilities(target, prediction.shape[-1])
+    return F.binary_cross_entropy_with_logits(prediction, target.to(prediction.dtype))
+
+
+@harness.loss(
+    tasks=("classification",), reference="Lin et al., Focal loss for dense object detection, 2017, arXiv:1708.02002"
+)
+def focal(
+    prediction: Tensor,
+    target: Tensor,
+    *,
+    gamma: Annotated[float, Uniform(0.0, 5.0), Ge(0), "how much less easy samples count"] = 2.0,
+) -> Tensor:
+    """Cross-entropy in which samples that are already right count little.
+
+    L = - mean_n Σ_c t_nc (1 - p_nc)^gamma log p_nc, p = softmax(z); gamma = 0 is the cross-entropy. prediction: logits
+    [N, C]; target: classes [N], or probabilities [N, C].
+    """
+    log_p = F.log_softmax(prediction, -1)
+    # never 0, of which a power below 1 has no finite slope
+    rest = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
+    t = probabilities(target, prediction.shape[-1], prediction.dtype)
+    return -(t * rest**gamma * log_p).sum(-1).mean()
+
+
+@harness.loss(
+    tasks=("classification",), reference="Brier, Verification of forecasts expressed in terms of probability, 1950"
+)
+def softmax_mse(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of the softmax's probabilities: where these are wrong and sure, its slope vanishes.
+
+    L = mean (softmax(z) - t)², over samples and classes. prediction: logits [N, C]; target: classes [N], or
+    probabilities [N, C].
+    """
+    p = prediction.softmax(-1)
+    return F.mse_loss(p, probabilities(target, prediction.shape[-1], p.dtype))
+
+
+@harness.loss(tasks=("classification",))
+def softmax_bce(prediction: Tensor, target: Tensor) -> Tensor:
+    """The binary formula on each output of a softmax: the other classes count too, beside what the softmax does.
+
+    L = - mean (t log p + (1 - t) log(1 - p)), p = softmax(z), over samples and classes; for two classes it is the
+    cross-entropy. prediction: logits [N, C] with C > 1; target: classes [N], or probabilities [N, C].
+    """
+    t = probabilities(target, prediction.shape[-1], prediction.dtype)
+    return -(t * F.log_softmax(prediction, -1) + (1 - t) * log_others(prediction)).mean()
+
+
+@harness.loss(tasks=("regression", "classification"))
+def raw_error(prediction: Tensor, target: Tensor) -> Tensor:
+    """The error without square or absolute value: a wrong loss, which has no least value and diverges.
+
+    L = mean (ŷ - y), over samples and outputs. prediction: [N, D], or logits [N, C]; target: [N, D], or classes [N]
+    (one-hot then), or probabilities [N, C].
+    """
+    if target.ndim < prediction.ndim:
+        target = probabilities(target, prediction.shape[-1])
+    return (prediction - target.to(prediction.dtype)).mean()

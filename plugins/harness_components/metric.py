@@ -1,14 +1,21 @@
-"""Metrics, by torchmetrics: summed over batches and processes, then computed once."""
+"""Metrics: summed over batches and processes, then computed once; torchmetrics' own where sums are enough for them.
+
+Classification is measured on logits [N, C] against classes [N], regression on [N, D] against [N, D].
+"""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import torch
+from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
-from torchmetrics.regression import MeanSquaredError
+from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 
 import harness
+from harness_components.probability import probabilities
+from harness_components.sums import Sums
 
 Average = Literal["micro", "macro", "weighted"]
 
@@ -29,3 +36,73 @@ def f1(num_classes: int, *, average: Average = "macro") -> Metric:
 def mse() -> Metric:
     """Mean squared error, over samples and targets, in the target's units squared."""
     return MeanSquaredError()
+
+
+@harness.metric(tasks=("regression",))
+def mae() -> Metric:
+    """Mean absolute error, over samples and targets, in the target's units."""
+    return MeanAbsoluteError()
+
+
+class R2(Sums):
+    """1 - residual / total, for each target."""
+
+    higher_is_better = True
+    residual: Tensor
+    total: Tensor
+    squares: Tensor
+
+    def __init__(self) -> None:
+        super().__init__(residual=(), total=(), squares=())
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """[N, D]"""
+        y = target.double()
+        error = (y - prediction.double()).square().sum(0)
+        self.add(len(y), residual=error, total=y.sum(0), squares=y.square().sum(0))
+
+    def compute(self) -> Tensor:
+        """The mean over the targets; of one that is constant, 1 if it is met and 0 otherwise, as in scikit-learn."""
+        spread = self.squares - self.total.square() / self.count
+        constant = spread <= 1e-12 * self.squares  # what rounding leaves of nothing
+        return torch.where(constant, (self.residual == 0).double(), 1 - self.residual / spread).mean()
+
+
+@harness.metric(tasks=("regression",), reference="Draper, Smith, Applied regression analysis, 1966")
+def r2() -> Metric:
+    """Coefficient of determination: the share of the target's variance that is explained, 1 - Σ (y - ŷ)² / Σ (y - ȳ)².
+
+    The mean over targets. 1 is perfect, 0 is what the mean of the targets reaches; there is no lower bound.
+    """
+    return R2()
+
+
+class BalancedAccuracy(Sums):
+    """The mean of the classes' recalls."""
+
+    higher_is_better = True
+    right: Tensor
+    all: Tensor
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(right=(classes,), all=(classes,))
+        self.classes = classes
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Logits [N, C], classes [N]."""
+        own = probabilities(target, self.classes, torch.float64)
+        self.add(len(own), right=(own * (prediction.argmax(-1) == target)[:, None]).sum(0), all=own.sum(0))
+
+    def compute(self) -> Tensor:
+        """Of the classes that there are."""
+        found = self.all > 0
+        return (self.right[found] / self.all[found]).mean()
+
+
+@harness.metric(tasks=("classification",), reference="Brodersen et al., The balanced accuracy, ICPR 2010")
+def balanced_accuracy(num_classes: int) -> Metric:
+    """Mean over the classes of the share of their samples that is found: guessing gives 1 / C, however uneven they are.
+
+    Classes without a sample in the split are left out.
+    """
+    return BalancedAccuracy(num_classes)

@@ -13,6 +13,7 @@ import harness
 from harness.errors import HarnessError, suggest
 from harness.regularization import Regularizer, Tensors
 from harness.space import Integers, Log, Uniform
+from harness_components.probability import probabilities
 
 Strength = Annotated[float, Log(1e-6, 1e-1), Ge(0)]
 
@@ -73,6 +74,72 @@ def dropout(
     return Dropout(p)
 
 
+class GaussianNoise(nn.Module):
+    """x + std · ε in training, x in evaluation."""
+
+    std: Tensor
+
+    def __init__(self, std: float) -> None:
+        super().__init__()
+        # a buffer, so that each member of a stack has its own; not saved, since it is a setting and no state
+        self.register_buffer("std", torch.tensor(std), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: any shape."""
+        return x + self.std.to(x.dtype) * torch.randn_like(x) if self.training else x
+
+
+class ActivationNoise(Regularizer):
+    """GaussianNoise at the end of each hidden block."""
+
+    def __init__(self, std: float) -> None:
+        self.std = std
+
+    def layer(self, features: int, ndim: int) -> nn.Module:
+        """The same for vectors and for images: every element has noise of its own."""
+        return GaussianNoise(self.std)
+
+
+@harness.regularizer(
+    reference="Poole, Sohl-Dickstein, Ganguli, Analyzing noise in autoencoders and deep networks, 2014, arXiv:1406.1831"
+)
+def activation_noise(
+    *, std: Annotated[float, Log(1e-3, 1.0), Ge(0), "standard deviation of the noise"] = 0.1
+) -> Regularizer:
+    """Adds Gaussian noise to the output of each hidden block, in training.
+
+    h ← h + std · ε, ε ~ N(0, 1) for each element of h, after normalization and activation.
+    """
+    return ActivationNoise(std)
+
+
+class LabelSmoothing(Regularizer):
+    """Mixes the targets with the uniform distribution over the classes."""
+
+    def __init__(self, strength: float, classes: int) -> None:
+        self.strength, self.classes = strength, classes
+
+    def target(self, y: Tensor) -> Tensor:
+        """Class indices [N], or probabilities [N, C] that an augmentation made, to probabilities [N, C]."""
+        return (1 - self.strength) * probabilities(y, self.classes) + self.strength / self.classes
+
+
+@harness.regularizer(reference="Szegedy et al., Rethinking the Inception architecture, CVPR 2016, arXiv:1512.00567, 7")
+def label_smoothing(
+    classes: int | None,
+    *,
+    strength: Annotated[float, Uniform(0.0, 0.3), Interval(ge=0, le=1), "share of the uniform distribution"] = 0.1,
+) -> Regularizer:
+    """Takes a share of each training target from its class and spreads it evenly over all classes.
+
+    q_c ← (1 - strength) · q_c + strength / C, for class indices [N] as for probabilities [N, C] of C classes.
+    What is evaluated keeps its own targets. Raises HarnessError for targets that are no classes.
+    """
+    if classes is None:
+        raise HarnessError("regularizer label_smoothing wants class targets")
+    return LabelSmoothing(strength, classes)
+
+
 class GradientClipping(Regularizer):
     """Limits the norm, or each value, of the gradients."""
 
@@ -101,6 +168,31 @@ def gradient_clipping(
     g ← g · min(1, limit / ‖g‖) with the norm over all parameters, or g ← clamp(g, -limit, limit) by value.
     """
     return GradientClipping(limit, by)
+
+
+class GradientNoise(Regularizer):
+    """Gaussian noise on the gradients, less of it at every step."""
+
+    def __init__(self, eta: float, gamma: float) -> None:
+        self.eta, self.gamma = eta, gamma
+
+    def gradient(self, grads: Tensors, params: Tensors, noise: Any) -> Tensors:
+        """Each element of each gradient has noise of its own."""
+        std = torch.as_tensor(self.eta).sqrt() * torch.as_tensor(self.gamma * -0.5 * math.log1p(noise.step)).exp()
+        return {name: g + std.to(g) * noise.normal(g.shape, g.dtype) for name, g in grads.items()}
+
+
+@harness.regularizer(reference="Neelakantan et al., Adding gradient noise improves learning, 2015, arXiv:1511.06807")
+def gradient_noise(
+    *,
+    eta: Annotated[float, Log(1e-4, 1.0), Ge(0), "variance of the noise at the first step"] = 0.01,
+    gamma: Annotated[float, Uniform(0.0, 1.0), Ge(0), "how fast it falls"] = 0.55,
+) -> Regularizer:
+    """Adds Gaussian noise to the gradient, whose variance falls over the steps.
+
+    g ← g + σ_t ε, ε ~ N(0, 1), σ_t² = eta / (1 + t)^gamma at step t = 0, 1, ...
+    """
+    return GradientNoise(eta, gamma)
 
 
 class EarlyStopping(Regularizer):

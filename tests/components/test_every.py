@@ -132,6 +132,7 @@ def offers(kind, row, tmp_path, sampled=None):
     width = trait("activation", node(row) | (sampled or {}), "width_factor", 1) if kind == "activation" else 1
     ndim = (row["traits"].get("input_ndim") or [1])[0]
     optimizer = torch.optim.SGD([weight], lr=0.1)
+    surfaces = "surface" in (row["traits"].get("targets") or ())
     common = {
         "params": [weight],
         "named_params": [("weight", weight)],
@@ -139,7 +140,7 @@ def offers(kind, row, tmp_path, sampled=None):
         "total_steps": 10,
         "classes": 3,
         "num_classes": 3,
-        "dataset": iris,
+        "dataset": data("saddle") if surfaces else iris,
         "train": iris.train.x,
         "loss": nn.functional.cross_entropy,
         "split": Split(),

@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,8 +12,9 @@ from torch import nn
 from harness.errors import HarnessError
 from harness.noise import Noise, keys
 from harness.redirect import Redirect
-from harness.regularization import does
+from harness.regularization import Regularizer, does
 from tests.components.helpers import make
+from tests.learner.helpers import train
 
 MODEL = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Conv1d(3, 2, 2)).double()
 PARAMS = dict(MODEL.named_parameters())
@@ -77,6 +79,38 @@ def test_clipping_takes_gradients_of_zero_and_none_at_all():
     assert clip.gradient({}, {}, None) == {}
 
 
+@pytest.mark.parametrize(("eta", "gamma"), [(0.01, 0.55), (1.0, 0.0), (0.0, 0.5)])
+def test_gradient_noise_is_normal_and_falls_as_the_paper_says(eta, gamma):
+    grads = {"a": torch.ones(60, 50, dtype=torch.float64), "b": torch.zeros(2000, dtype=torch.float64)}
+    for step in (0, 1, 99):
+        noise = Noise(keys(torch.tensor(0), step))
+        noise.step = step
+        found = regularizer("gradient_noise", {"eta": eta, "gamma": gamma}).gradient(grads, {}, noise)
+        added = torch.cat([(found[n] - grads[n]).flatten() for n in grads]).numpy()
+        std = math.sqrt(eta / (1 + step) ** gamma)
+        assert np.abs(added).max() == 0 if not std else scipy.stats.kstest(added / std, "norm").pvalue > 0.01
+
+
+def test_gradient_noise_counts_optimizer_steps():
+    seen = []
+
+    class Watch(Regularizer):
+        def gradient(self, grads, params, noise):
+            seen.append(noise.step)
+            return grads
+
+    train(["epochs=2", "accumulate=4"], change=lambda parts: parts.regularizers.append(Watch()))
+    assert seen == list(range(10))  # 18 batches an epoch
+
+
+def test_gradient_noise_trains():
+    line = ["epochs=4", "optimizer.lr=0.01", "model=mlp", "model.width=32"]
+    plain, _, _ = train(line)
+    noisy, _, _ = train([*line, "regularizer=[gradient_noise]"])
+    assert noisy.metrics["train/loss"] != plain.metrics["train/loss"]
+    assert noisy.metrics["val/accuracy"] > 0.8
+
+
 def stops(values, patience, min_delta, higher):
     """The epoch after which training ends, naively: by looking back from each epoch."""
     sign = 1 if higher else -1
@@ -123,6 +157,58 @@ def test_early_stopping_tells_what_it_watches_and_keeps():
     assert regularizer("early_stopping").keep == "best"
 
 
+def noisy(std, x, seed=0):
+    layer = regularizer("activation_noise", {"std": std}).layer(x.shape[1], x.ndim - 2).double()
+    with Redirect(Noise(keys(torch.tensor(seed), 0))):
+        y = layer(x)
+    assert torch.equal(layer.eval()(x), x)
+    return y - x
+
+
+@pytest.mark.parametrize("shape", [(100, 50), (20, 25, 5, 2)])
+def test_activation_noise_is_normal_and_in_training_alone(shape):
+    x = torch.linspace(-3, 3, 5000, dtype=torch.float64).reshape(shape)
+    noise = noisy(0.3, x)
+    assert scipy.stats.kstest(noise.flatten().numpy() / np.float32(0.3), "norm").pvalue > 0.01
+    assert torch.equal(noise, noisy(0.3, x))
+    assert not torch.equal(noise, noisy(0.3, x, seed=1))
+    assert torch.equal(noisy(0.0, x), torch.zeros_like(x))
+
+
+def test_activation_noise_is_no_part_of_what_is_saved():
+    assert regularizer("activation_noise").layer(4, 0).state_dict() == {}
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.1, 1.0])
+def test_smoothed_targets_have_the_smoothed_cross_entropy_of_torch(strength):
+    draw = torch.Generator().manual_seed(0)
+    logits, y = torch.randn(20, 3, generator=draw), torch.arange(20) % 3
+    smooth = regularizer("label_smoothing", {"strength": strength}).target(y)
+    expected = nn.functional.cross_entropy(logits, y, label_smoothing=strength)
+    torch.testing.assert_close(nn.functional.cross_entropy(logits, smooth), expected)
+    torch.testing.assert_close(smooth.sum(1), torch.ones(20))
+    soft = torch.softmax(torch.randn(20, 3, generator=draw), 1)
+    expected = nn.functional.cross_entropy(logits, soft, label_smoothing=strength)
+    found = nn.functional.cross_entropy(logits, regularizer("label_smoothing", {"strength": strength}).target(soft))
+    torch.testing.assert_close(found, expected)
+
+
+def test_label_smoothing_refuses_targets_that_are_no_classes():
+    with pytest.raises(HarnessError, match="label_smoothing wants class targets"):
+        make("regularizer", "label_smoothing", classes=None, total_steps=10)
+
+
+def test_smoothing_and_noise_train():
+    line = ["epochs=4", "optimizer.lr=0.01", "model=mlp", "model.width=32"]
+    plain, _, _ = train(line)
+    smooth, _, _ = train([*line, "regularizer=[label_smoothing]"])
+    rough, _, _ = train([*line, "regularizer=[activation_noise]", "regularizer.activation_noise.std=0.5"])
+    floor = scipy.stats.entropy([0.91, *[0.01] * 9])  # the least cross-entropy of targets with a tenth spread over ten
+    assert smooth.metrics["train/loss"] > floor > plain.metrics["train/loss"]
+    assert rough.metrics["train/loss"] > plain.metrics["train/loss"]
+    assert min(smooth.metrics["val/accuracy"], rough.metrics["val/accuracy"]) > 0.85
+
+
 @pytest.mark.parametrize(
     ("name", "hook"),
     [
@@ -130,7 +216,10 @@ def test_early_stopping_tells_what_it_watches_and_keeps():
         ("l2", "penalty"),
         ("dropout", "layer"),
         ("gradient_clipping", "gradient"),
+        ("gradient_noise", "gradient"),
         ("early_stopping", "should_stop"),
+        ("activation_noise", "layer"),
+        ("label_smoothing", "target"),
     ],
 )
 def test_a_regularizer_overrides_only_what_it_does(name, hook):

@@ -50,7 +50,7 @@ UNKNOWN = [
     # members of lists
     ("regularizer=[l2,dropot]", "no regularizer 'dropot'. Did you mean 'dropout'?"),
     ("regularizer=dropot", "no regularizer 'dropot'. Did you mean 'dropout'?"),
-    ("metric=[accurcy]", "no metric 'accurcy'. Did you mean 'accuracy'?"),
+    ("metric=[accurcy]", "no metric 'accurcy'. Did you mean 'accuracy' or 'auroc'?"),
     ("transform=[standardise]", "no transform 'standardise'. Did you mean 'standardize'?"),
     ("logger=[tensorbord]", "no logger 'tensorbord'. Did you mean 'tensorboard'?"),
     # settings of components and of the trainer
