@@ -157,6 +157,7 @@ def offers(kind, row, tmp_path, sampled=None):
         "ndim": 2 if row["name"] == "instance_norm" else 0,
         "model": nn.Sequential(layer, nn.Linear(4, 2)).requires_grad_(kind != "initializer"),
         "batch": iris.train.x[:, :3],
+        "tasks": row["traits"].get("tasks", ()),
         "untouched": layer.weight.detach().clone(),
         "x": torch.linspace(-1, 1, 9),
         "prediction": torch.ones(6, 3),
@@ -171,7 +172,7 @@ def offers(kind, row, tmp_path, sampled=None):
     }
     if kind == "normalization" and "layer" in row["asks"]:
         common["name"] = "weight"
-    return {name: common[name] for name in (*KINDS[kind].offers, "untouched")}
+    return {name: common[name] for name in (*KINDS[kind].offers, "tasks", "untouched")}
 
 
 def check_activation(made, asked):
@@ -227,7 +228,8 @@ def check_metric(made, asked):
 
 
 def check_model(made, asked):
-    assert made(torch.zeros(5, *asked["inputs"])).shape == (5, asked["outputs"])
+    width = asked["inputs"][0] if "optimise" in asked["tasks"] else asked["outputs"]
+    assert made(torch.zeros(5, *asked["inputs"])).shape == (5, width)
 
 
 def check_normalization(made, asked):
