@@ -114,9 +114,10 @@ def test_clipped_gradients_are_no_longer_than_the_limit() -> None:
 def test_the_best_weights_are_not_averaged_once_more(fused: bool) -> None:
     """What was best was an average; the run ends with that, and not with a later one."""
     line = [
-        "epochs=12",
-        "optimizer.lr=0.02",
+        "epochs=60",
+        "optimizer.lr=0.03",
         "model=mlp",
+        "regularizer.early_stopping.patience=3",
         "corruption=[label_noise]",
         "corruption.label_noise.p=0.5",
         "regularizer=[early_stopping,weight_averaging]",
