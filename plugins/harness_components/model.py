@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, MinLen
 from torch import Tensor, nn
@@ -94,10 +94,11 @@ def cnn(
     *,
     channels: Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1), "channels of each stage"] = (16, 32),
     kernel: Annotated[int, Choice(1, 3, 5, 7), Gt(0), "side of the kernels; odd, so that sizes are kept"] = 3,
+    pooling: Annotated[Literal["max", "average"], Choice("max", "average"), "what is kept of 2 x 2 pixels"] = "max",
 ) -> nn.Module:
     """Convolutional network.
 
-    For each stage: convolution (same size), block, max-pooling by 2 while the image is larger than 3 pixels;
+    For each stage: convolution (same size), block, pooling by 2 while the image is larger than 3 pixels;
     then the flattened maps go through one linear layer.
     """
     if kernel % 2 == 0:
@@ -108,7 +109,7 @@ def cnn(
         convolution = nn.Conv2d(at, block.inputs(out), kernel, padding=kernel // 2, bias=block.bias)
         stage = nn.Sequential(convolution, block(out, 2))
         if min(height, width) > 3:
-            stage.append(nn.MaxPool2d(2))
+            stage.append(nn.MaxPool2d(2) if pooling == "max" else nn.AvgPool2d(2))
             height, width = height // 2, width // 2
         stages.add_module(f"stage{index}", stage)
         at = out

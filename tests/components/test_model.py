@@ -5,21 +5,15 @@ import pytest
 import torch
 from torch import nn
 
+from harness import catalogue
+from harness.app import compose
 from harness.block import Block
 from harness.errors import HarnessError
-from tests.components.helpers import make
-
-
-def block(normalization=lambda features, ndim: None, layers=(), bias=True):
-    return Block(lambda features: nn.Tanh(), normalization, list(layers), bias)
-
-
-def model(name, inputs, outputs=3, settings=None, made=None):
-    return make("model", name, settings, inputs=inputs, outputs=outputs, block=made or block())
-
-
-def parameters(module):
-    return {name: tuple(p.shape) for name, p in module.named_parameters()}
+from harness.load_data import load
+from harness.resolve import resolve
+from harness.schema import KEY
+from tests.components.models import block, model, parameters
+from tests.learner.helpers import train
 
 
 @pytest.mark.parametrize(("width", "depth"), [(5, 0), (5, 1), (7, 3)])
@@ -44,7 +38,9 @@ def test_mlp_without_biases_has_none():
     assert all(len(shape) == 2 for shape in parameters(model("mlp", (4,), 2, {"bias": False})).values())
 
 
-@pytest.mark.parametrize(("name", "inputs"), [("mlp", (4,)), ("cnn", (1, 8, 8))])
+@pytest.mark.parametrize(
+    ("name", "inputs"), [("mlp", (4,)), ("cnn", (1, 8, 8)), ("resnet", (1, 8, 8)), ("conv1d", (6, 2))]
+)
 def test_a_bias_that_a_normalization_cancels_is_left_out(name, inputs):
     made = model(name, inputs, made=block(bias=False))
     biases = [p for p in parameters(made) if p.endswith("bias")]
@@ -96,6 +92,15 @@ def test_cnn_halves_the_image_while_it_is_larger_than_three():
     assert made.head.in_features == 2 * 2 * 2
 
 
+def test_cnn_pools_the_largest_of_four_pixels_or_their_mean():
+    x = torch.randn(5, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    for pooling, pool in (("max", np.max), ("average", np.mean)):
+        stage = model("cnn", (2, 8, 8), 3, {"channels": [4], "pooling": pooling}).stages.stage0
+        before = stage[:-1](x).detach().numpy()
+        pooled = pool(before.reshape(5, 4, 4, 2, 4, 2), axis=(3, 5))
+        np.testing.assert_allclose(stage(x).detach().numpy(), pooled, rtol=1e-5, atol=1e-6)
+
+
 def test_cnn_sees_where_a_pixel_is_only_through_its_head():
     made = model("cnn", (1, 16, 16), 3, {"channels": [4]})
     x = torch.zeros(1, 1, 16, 16)
@@ -110,11 +115,48 @@ def test_cnn_refuses_even_kernels(kernel):
         model("cnn", (1, 8, 8), 3, {"kernel": kernel})
 
 
-@pytest.mark.parametrize(("name", "inputs"), [("mlp", (2, 3)), ("mlp", (7,)), ("cnn", (2, 8, 6))])
-def test_every_parameter_receives_a_gradient_and_samples_do_not_meet(name, inputs):
-    made = model(name, inputs, made=block(lambda f, n: nn.GroupNorm(1, f)))
+MODELS = [
+    row
+    for row in catalogue.current()
+    if row["kind"] == "model" and row["origin"] == "harness" and not row["traits"].get("estimator")
+]
+INPUTS = {1: (7,), 2: (6, 5), 3: (2, 8, 6)}
+every_model = pytest.mark.parametrize("row", MODELS, ids=[row["name"] for row in MODELS])
+
+
+def dimensions(row):
+    return row["traits"].get("input_ndim", [1])[0]
+
+
+@every_model
+def test_every_parameter_receives_a_gradient_and_samples_do_not_meet(row):
+    inputs = INPUTS[dimensions(row)]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = model(row["name"], inputs, made=block(lambda f, n: nn.GroupNorm(1, f)))
     x = torch.randn(6, *inputs, generator=torch.Generator().manual_seed(1))
     y = made(x)
     y.square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in made.parameters())
     torch.testing.assert_close(made(x[2:3]), y[2:3])
+
+
+@every_model
+def test_it_learns(row):
+    line = ["data=majority", "data.length=8", "batch_size=16"] if dimensions(row) == 2 else ["data=digits"]
+    history = train([f"model={row['name']}", *line, "epochs=4", "optimizer.lr=0.01"])[0].history
+    assert history[-1]["train/loss"] < 0.8 * history[0]["train/loss"]
+
+
+@every_model
+def test_samples_of_another_shape_are_refused_at_composition_in_one_line(row):
+    for wrong, line in ((1, "data=iris"), (2, "data=order"), (3, "data=digits")):
+        job = compose([f"model={row['name']}", line])
+        dataset = load(job.values).dataset
+        if "input_ndim" not in row["traits"] or wrong in row["traits"]["input_ndim"]:
+            assert resolve(job.values, dataset, catalogue.current())["model"][KEY] == row["name"]
+        else:
+            with pytest.raises(
+                HarnessError, match=f"^model {row['name']} wants samples of .* dimensions, and data .*$"
+            ):
+                resolve(job.values, dataset, catalogue.current())

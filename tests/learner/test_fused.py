@@ -23,7 +23,17 @@ from tests.learner.helpers import FLOAT64, cohort, train
 
 # Sizes that fill neither a cache line nor a vector: there a stack shows whether it minds who stands where.
 ODD = ["batch_size=43", "split.test=0.6", "split.val=0.2", "epochs=1"]
-SMALL = {"mlp": ["model=mlp", "model.width=13", "model.depth=2"], "cnn": ["model=cnn", "model.channels=[3,5]"]}
+SMALL = {
+    "mlp": ["model=mlp", "model.width=13", "model.depth=2"],
+    "deep_linear": ["model=deep_linear", "model.width=13"],
+    "cnn": ["model=cnn", "model.channels=[3,5]"],
+    "resnet": ["model=resnet", "model.channels=[3,5]"],
+    "conv1d": ["model=conv1d", "model.channels=5", "model.depth=2"],
+    "rnn": ["model=rnn", "model.width=11"],
+    "lstm": ["model=lstm", "model.width=11"],
+    "gru": ["model=gru", "model.width=11", "model.depth=2", "model.readout=1"],
+    "transformer": ["model=transformer", "model.width=10", "model.heads=2", "model.hidden=13"],
+}
 # Data and what is done to it once are the same for a stack as for one run, a task is chosen by the data, and who
 # watches and where it is done are no part of a step. Every other kind is, one that is new too.
 NOT_COMPUTING = {"data", "corruption", "transform", "task", "logger", "executor"}
@@ -38,7 +48,7 @@ def line(kind: str, name: str) -> list[str]:
     chosen = [] if kind == "model" else [f"{kind}=[{name}]" if KINDS[kind].many else f"{kind}={name}"]
     path = f"{kind}.{name}" if KINDS[kind].many else kind
     given = [f"{path}.{p['name']}=0.1" for p in entry["parameters"] if p["required"]]
-    return [*ODD, *SMALL[model], *chosen, *given]
+    return [*ODD, *SMALL.get(model, [f"model={model}"]), *chosen, *given]
 
 
 CASES = {
@@ -59,10 +69,19 @@ def generated(case: str) -> bool:
 
 
 def data(case: str) -> Callable[[Dataset], Dataset]:
-    """What a case is trained on: digits, or for regression the sums of their rows."""
+    """What a case is trained on: digits, for regression the sums of their rows, or their rows one after the other."""
     kind, _, name = case.partition(" ")
-    tasks = catalogue.current().get(kind, name)["traits"].get("tasks") if name else None
-    return sums if tasks and "classification" not in tasks else lambda dataset: dataset
+    traits = catalogue.current().get(kind, name)["traits"] if name else {}
+    if "classification" not in traits.get("tasks", ["classification"]):
+        return sums
+    return steps if 2 in traits.get("input_ndim", ()) and kind == "model" else lambda dataset: dataset
+
+
+def steps(dataset: Dataset) -> Dataset:
+    """Images [1, 8, 8] as sequences [8, 8]."""
+    parts = {split: dataset.part(split) for split in SPLITS}
+    made = {s: Samples(p.x.flatten(1, 2), p.y) for s, p in parts.items() if isinstance(p, Samples)}
+    return replace(dataset, **made)
 
 
 def sums(dataset: Dataset) -> Dataset:
