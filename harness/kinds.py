@@ -31,7 +31,7 @@ _ALL = (
         False,
         ("inputs", "outputs", "block", "generator"),
         "a torch.nn.Module; or a harness.Estimator, with the trait `estimator`, which is fitted at once",
-        ("tasks", "input_ndim", "estimator"),
+        ("tasks", "losses", "input_ndim", "estimator"),
         "mlp",
     ),
     Kind(

@@ -54,6 +54,7 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
     decide("model", KINDS["model"].auto)
     model = traits("model", chosen("model"))
     fitting = [n for n in catalogue.names("task") if dataset.target in traits("task", n).get("targets", ())]
+    fitting.sort(key=lambda n: len(traits("task", n)["targets"]))  # rather one for these targets than one for any
     wanted = [t for t in model.get("tasks", fitting) if t in fitting]
     if chosen("task") == AUTO and not wanted:
         raise HarnessError(f"model {chosen('model')} has no task for {dataset.target} targets")
@@ -65,11 +66,12 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
             f"task {task} wants {' or '.join(targets)} targets, and data {chosen('data')} has {dataset.target} ones."
             + (" Say what they are with data.kind=real or data.kind=class." if "kind" in out["data"] else "")
         )
-    decide("loss", traits("task", task).get("loss", ""))
+    decide("loss", next(iter(model.get("losses", ())), traits("task", task).get("loss", "")))
     own = list(traits("task", task).get("metrics", ()))
     out["metric"] = {n: default_node(catalogue, "metric", n) for n in own if n not in out["metric"]} | out["metric"]
     out["transform"] = transforms(out["transform"], dataset, catalogue)
     _check_pairs(out, task, dataset, catalogue)
+    _check_loss(out, catalogue)
     _check_estimator(out, dataset, catalogue)
     out["objective"] = _objective(out, own)
     return out
@@ -95,6 +97,14 @@ def _check_pairs(values: dict[str, Any], task: str, dataset: Dataset, catalogue:
                     f"{kind.name} {name} wants samples of {wants} dimensions, and data {values['data'][KEY]} "
                     f"has samples of shape {tuple(dataset.inputs)}"
                 )
+
+
+def _check_loss(values: dict[str, Any], catalogue: Catalogue) -> None:
+    """A loss that some models name is for what these return, and for no other's."""
+    loss, model = values["loss"][KEY], values["model"][KEY]
+    of = {name: catalogue.get("model", name)["traits"].get("losses", []) for name in catalogue.names("model")}
+    if model not in (wanted := [name for name, losses in of.items() if loss in losses]) and wanted:
+        raise HarnessError(f"loss {loss} does not fit model {model}.{suggest('', of[model])}")
 
 
 def _check_estimator(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> None:
