@@ -67,11 +67,11 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
             + (" Say what they are with data.kind=real or data.kind=class." if "kind" in out["data"] else "")
         )
     decide("loss", next(iter(model.get("losses", ())), traits("task", task).get("loss", "")))
-    own = list(traits("task", task).get("metrics", ()))
+    own = [*traits("task", task).get("metrics", ()), *model.get("metrics", ())]
     out["metric"] = {n: default_node(catalogue, "metric", n) for n in own if n not in out["metric"]} | out["metric"]
     out["transform"] = transforms(out["transform"], dataset, catalogue)
     _check_pairs(out, task, dataset, catalogue)
-    _check_loss(out, catalogue)
+    _check_own(out, catalogue)
     _check_estimator(out, dataset, catalogue)
     out["objective"] = _objective(out, own)
     return out
@@ -99,12 +99,17 @@ def _check_pairs(values: dict[str, Any], task: str, dataset: Dataset, catalogue:
                 )
 
 
-def _check_loss(values: dict[str, Any], catalogue: Catalogue) -> None:
-    """A loss that some models name is for what these return, and for no other's."""
-    loss, model = values["loss"][KEY], values["model"][KEY]
-    of = {name: catalogue.get("model", name)["traits"].get("losses", []) for name in catalogue.names("model")}
-    if model not in (wanted := [name for name, losses in of.items() if loss in losses]) and wanted:
-        raise HarnessError(f"loss {loss} does not fit model {model}.{suggest('', of[model])}")
+def _check_own(values: dict[str, Any], catalogue: Catalogue) -> None:
+    """A loss or a metric that some models name is for what these return, and for no other's."""
+    model = values["model"][KEY]
+    models = {name: catalogue.get("model", name)["traits"] for name in catalogue.names("model")}
+    for kind, trait, names in (("loss", "losses", [values["loss"][KEY]]), ("metric", "metrics", values["metric"])):
+        for name in names:
+            naming = [m for m, traits in models.items() if name in traits.get(trait, ())]
+            if naming and model not in naming:
+                raise HarnessError(
+                    f"{kind} {name} does not fit model {model}.{suggest('', models[model].get(trait, ()))}"
+                )
 
 
 def _check_estimator(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> None:

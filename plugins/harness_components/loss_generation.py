@@ -40,3 +40,42 @@ def elbo(
         unlikely = F.binary_cross_entropy_with_logits(decoded, target, reduction="none")
     divergence = 0.5 * (mu.square() + torch.exp(log_variance) - 1 - log_variance)
     return (unlikely.flatten(1).sum(1) + beta * divergence.sum(1)).mean()
+
+
+@harness.loss(
+    tasks=("generation",),
+    reference="Goodfellow et al., Generative adversarial nets, NeurIPS 2014, arXiv:1406.2661; "
+    "least squares: Mao et al., Least squares GANs, ICCV 2017, arXiv:1611.04076, eq. 9",
+)
+def gan(
+    prediction: tuple[Tensor, Tensor],
+    target: Tensor,
+    *,
+    form: Literal["non_saturating", "least_squares"] = "non_saturating",
+) -> dict[str, Tensor]:
+    """The losses of a generator and of a discriminator, each for its own parameters alone.
+
+    non_saturating: L_D = - mean log σ(r) - mean log(1 - σ(f)), L_G = - mean log σ(f);
+    least_squares:  L_D = ½ mean (r - 1)² + ½ mean f², L_G = ½ mean (f - 1)².
+    prediction: (r [N], f [N]), what the discriminator says of the data and of samples; target: not looked at.
+    """
+    real, fake = prediction
+    if form == "non_saturating":
+        return {"generator": F.softplus(-fake).mean(), "discriminator": (F.softplus(-real) + F.softplus(fake)).mean()}
+    return {
+        "generator": 0.5 * (fake - 1).square().mean(),
+        "discriminator": 0.5 * ((real - 1).square() + fake.square()).mean(),
+    }
+
+
+@harness.loss(
+    tasks=("generation",),
+    reference="Hinton, Training products of experts by minimizing contrastive divergence, Neural Computation 2002",
+)
+def contrastive_divergence(prediction: tuple[Tensor, ...], target: Tensor) -> Tensor:
+    """Contrastive divergence, whose gradient is that of CD-k; its value says little.
+
+    L = mean_n [ F(v) - F(v_k) ], with v_k a sample of k sweeps from v, through which nothing is differentiated.
+    prediction: (F(v) [N], F(v_k) [N], ...); target: not looked at.
+    """
+    return (prediction[0] - prediction[1]).mean()

@@ -115,8 +115,9 @@ def test_its_traits_mean_something(row):
     assert set(row["traits"]) <= set(KINDS[row["kind"]].traits)
     for task in row["traits"].get("tasks", []):
         assert catalogue_now.get("task", task)
-    for loss in row["traits"].get("losses", []):
-        assert set(row["traits"]["tasks"]) <= set(catalogue_now.get("loss", loss)["traits"]["tasks"])
+    for kind, named in (("loss", "losses"), ("metric", "metrics")):
+        for name in row["traits"].get(named, []) if row["kind"] == "model" else ():
+            assert set(row["traits"]["tasks"]) <= set(catalogue_now.get(kind, name)["traits"]["tasks"])
     if row["kind"] == "task":
         assert catalogue_now.get("loss", row["traits"]["loss"])
         assert all(catalogue_now.get("metric", name) for name in row["traits"]["metrics"])
@@ -221,8 +222,9 @@ def check_logger(made, asked):
 
 
 def check_loss(made, asked):
-    assert made.shape == ()
-    assert torch.isfinite(made)
+    for loss in made.values() if isinstance(made, dict) else [made]:
+        assert loss.shape == ()
+        assert torch.isfinite(loss)
 
 
 def check_metric(made, asked):

@@ -44,6 +44,8 @@ def test_indices_are_not_reconstructed():
         (["model=autoencoder"], "reconstruction", "mse", "val/mse"),
         (["model=autoencoder", "data=diabetes"], "reconstruction", "mse", "val/mse"),
         (["model=vae"], "generation", "elbo", "val/loss"),
+        (["model=gan"], "generation", "gan", "val/loss"),
+        (["model=rbm", "transform=[]"], "generation", "contrastive_divergence", "val/log_likelihood"),
         (["model=mlp"], "classification", "cross_entropy", "val/accuracy"),
         (["model=mlp", "data=diabetes"], "regression", "mse", "val/mse"),
     ],
@@ -97,6 +99,7 @@ def test_pictures_are_in_tensorboard_at_the_end(path, workdir):
         assert image.step == record.time["steps"]
     shown = images(harness.run([*base, "model=autoencoder"]).folder)
     assert shown.keys() == {"inputs", "reconstructions"}
+    assert images(harness.run([*base, "model=gan"]).folder).keys() == {"inputs", "samples"}
 
 
 def test_vectors_and_classes_have_no_pictures(workdir):

@@ -32,6 +32,7 @@ SETTINGS = {
     "code": 5,
     "latent": 5,
     "denoising": 0.3,
+    "hidden": 7,
 }  # where a model has them
 # Data and what is done to it once are the same for a stack as for one run, a task is chosen by the data, and who
 # watches and where it is done are no part of a step. Every other kind is, one that is new too.
@@ -52,9 +53,8 @@ SMALL = {model: small(model) for model in catalogue.current().names("model")}
 def model_for(kind: str, name: str) -> str:
     """A model that a component can be tried in: itself, the one that it is for, or else a network of its dimensions."""
     known = catalogue.current()
-    wanting = [
-        m for m in known.names("model") if kind == "loss" and name in known.get("model", m)["traits"].get("losses", ())
-    ]
+    trait = {"loss": "losses", "metric": "metrics"}.get(kind, "")
+    wanting = [m for m in known.names("model") if name in known.get("model", m)["traits"].get(trait, ())]
     images = 3 in known.get(kind, name)["traits"].get("input_ndim", ())
     return name if kind == "model" else wanting[0] if wanting else "cnn" if images else "mlp"
 
