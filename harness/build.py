@@ -171,9 +171,10 @@ def _initialize(model: nn.Module, values: dict[str, Any], batch: Callable[[], Te
             component("initializer", node, model=model, batch=x, gain=gain, generator=generator)
 
 
-def first_inputs(dataset: Dataset, count: int = LOOKED_AT) -> Tensor:
-    """Some training inputs [n, ...] to look at: the first ones, which chance has chosen."""
-    part, count = dataset.train, min(count, size(dataset.train))
+def first_inputs(dataset: Dataset, count: int = LOOKED_AT, split: str = "train") -> Tensor:
+    """Some inputs [n, ...] of a split to look at: the first ones, which chance has chosen."""
+    part = dataset.part(split)
+    count = min(count, size(part))
     if isinstance(part, Samples):
         return part.x[:count]
     x = torch.stack([torch.as_tensor(part[i][0]) for i in range(count)])

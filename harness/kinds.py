@@ -31,7 +31,7 @@ _ALL = (
         False,
         ("inputs", "outputs", "block", "generator"),
         "a torch.nn.Module; or a harness.Estimator, with the trait `estimator`, which is fitted at once",
-        ("tasks", "input_ndim", "estimator"),
+        ("tasks", "losses", "metrics", "input_ndim", "estimator"),
         "mlp",
     ),
     Kind(
@@ -54,7 +54,14 @@ _ALL = (
         ("weight", "bias", "fan_in", "fan_out", "gain", "index", "generator", "model", "batch"),
         "None: it fills the weight (and the bias) in place; or, where it asks for the model, all of them at once",
     ),
-    Kind("loss", False, ("prediction", "target"), "a scalar, a mean over the batch", ("tasks",), ""),
+    Kind(
+        "loss",
+        False,
+        ("prediction", "target"),
+        "a scalar, a mean over the batch; {group: scalar} where the task has several groups",
+        ("tasks",),
+        "",
+    ),
     Kind(
         "optimizer",
         False,

@@ -52,6 +52,7 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
 
     decide("executor", KINDS["executor"].auto)
     fitting = [n for n in catalogue.names("task") if dataset.target in traits("task", n).get("targets", ())]
+    fitting.sort(key=lambda n: len(traits("task", n)["targets"]))  # rather one for these targets than one for any
     own = traits("task", fitting[0]).get("model") if fitting else None
     decide("model", own or KINDS["model"].auto)
     model = traits("model", chosen("model"))
@@ -66,11 +67,12 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
             f"task {task} wants {' or '.join(targets)} targets, and data {chosen('data')} has {dataset.target} ones."
             + (" Say what they are with data.kind=real or data.kind=class." if "kind" in out["data"] else "")
         )
-    decide("loss", traits("task", task).get("loss", ""))
-    own = list(traits("task", task).get("metrics", ()))
+    decide("loss", next(iter(model.get("losses", ())), traits("task", task).get("loss", "")))
+    own = [*traits("task", task).get("metrics", ()), *model.get("metrics", ())]
     out["metric"] = {n: default_node(catalogue, "metric", n) for n in own if n not in out["metric"]} | out["metric"]
     out["transform"] = transforms(out["transform"], dataset, catalogue)
     _check_pairs(out, task, dataset, catalogue)
+    _check_own(out, catalogue)
     _check_estimator(out, dataset, catalogue)
     out["objective"] = _objective(out, own)
     return out
@@ -95,6 +97,19 @@ def _check_pairs(values: dict[str, Any], task: str, dataset: Dataset, catalogue:
                 raise HarnessError(
                     f"{kind.name} {name} wants samples of {wants} dimensions, and data {values['data'][KEY]} "
                     f"has samples of shape {tuple(dataset.inputs)}"
+                )
+
+
+def _check_own(values: dict[str, Any], catalogue: Catalogue) -> None:
+    """A loss or a metric that some models name is for what these return, and for no other's."""
+    model = values["model"][KEY]
+    models = {name: catalogue.get("model", name)["traits"] for name in catalogue.names("model")}
+    for kind, trait, names in (("loss", "losses", [values["loss"][KEY]]), ("metric", "metrics", values["metric"])):
+        for name in names:
+            naming = [m for m, traits in models.items() if name in traits.get(trait, ())]
+            if naming and model not in naming:
+                raise HarnessError(
+                    f"{kind} {name} does not fit model {model}.{suggest('', models[model].get(trait, ()))}"
                 )
 
 

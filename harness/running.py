@@ -21,6 +21,7 @@ from harness.folder import open_folder
 from harness.learner.fit import Run
 from harness.learner.member import Member
 from harness.learner.memory import estimate
+from harness.pictures import pictures
 from harness.prepare import Prepared
 from harness.record import Record, read, write
 from harness.weights import save_weights
@@ -147,12 +148,21 @@ class Running:
                 self.curves.add(final, member.steps, member.epochs - 1)
                 for logger in self.loggers:
                     logger.log_metrics(final, step=member.steps)
+            if record.status == "completed":
+                self._show(member.steps)
         self.curves.flush()
         for logger in self.loggers:
             logger.finalize("success" if record.status == "completed" else "failed")
         if hasattr(self, "run") and prepared.values["save"] != "none" and record.status == "completed":
             best = self.run.member.best_weights if prepared.values["save"] == "best" else None
             save_weights(record.folder, best or self.run.member.weights or {}, self.shape)
+
+    def _show(self, step: int) -> None:
+        """Pictures go to the loggers that take some, by Lightning's name for that."""
+        takers = [logger for logger in self.loggers if hasattr(logger, "log_image")]
+        for tag, image in (pictures(self.run) if takers else {}).items():
+            for logger in takers:
+                logger.log_image(tag, [image], step=step)
 
     def _measured(self, member: Member) -> None:
         """What was measured stands in the record also of a run that failed or was interrupted."""

@@ -43,3 +43,7 @@ class Task:
         """Losses and predictions together, with one pass through the model where that is enough."""
         prediction, target = self.predict(call, batch)
         return {"model": self.loss(prediction, target)}, (prediction, target)
+
+    def pictures(self, call: Call, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+        """{tag: images [N, C, H, W] on the scale of the inputs} of what a trained model makes of some samples."""
+        return {}

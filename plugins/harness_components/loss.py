@@ -27,11 +27,11 @@ def cross_entropy(
     return F.cross_entropy(prediction, target, label_smoothing=label_smoothing)
 
 
-@harness.loss(tasks=("regression",))
+@harness.loss(tasks=("regression", "reconstruction"))
 def mse(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared error.
 
-    L = mean (ŷ - y)². prediction and target: [N, D].
+    L = mean (ŷ - y)². prediction and target: [N, ...].
     """
     return F.mse_loss(prediction, target)
 

@@ -32,7 +32,7 @@ def f1(num_classes: int, *, average: Average = "macro") -> Metric:
     return MulticlassF1Score(num_classes, average=average, validate_args=False)
 
 
-@harness.metric(tasks=("regression",))
+@harness.metric(tasks=("regression", "reconstruction"))
 def mse() -> Metric:
     """Mean squared error, over samples and targets, in the target's units squared."""
     return MeanSquaredError()

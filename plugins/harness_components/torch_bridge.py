@@ -216,7 +216,7 @@ def _tasks(module: nn.Module) -> tuple[str, ...]:
     real, other = _number([0.5, -2.0], [3.0, 0.1]), _number([0.2, 1.0], [-1.0, 0.4])
     right, wrong = _tried(module, real, real), _tried(module, other, real)
     if right is not None and wrong is not None and wrong.shape == () and right == 0 < wrong:
-        return ("regression",)
+        return ("regression", "reconstruction")
     classes = torch.tensor([0, 1, 2, 0], device="cpu")
     sure = _number([1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0])
     right, wrong = _tried(module, 9 * sure, classes), _tried(module, -9 * sure, classes)

@@ -116,6 +116,9 @@ def test_its_traits_mean_something(row):
     assert set(row["traits"]) <= set(KINDS[row["kind"]].traits)
     for task in row["traits"].get("tasks", []):
         assert catalogue_now.get("task", task)
+    for kind, named in (("loss", "losses"), ("metric", "metrics")):
+        for name in row["traits"].get(named, []) if row["kind"] == "model" else ():
+            assert set(row["traits"]["tasks"]) <= set(catalogue_now.get(kind, name)["traits"]["tasks"])
     if row["kind"] == "task":
         assert catalogue_now.get("loss", row["traits"]["loss"])
         assert all(catalogue_now.get("metric", name) for name in row["traits"]["metrics"])
@@ -157,8 +160,8 @@ def offers(kind, row, tmp_path, sampled=None):
         "ndim": 2 if row["name"] == "instance_norm" else 0,
         "model": nn.Sequential(layer, nn.Linear(4, 2)).requires_grad_(kind != "initializer"),
         "batch": iris.train.x[:, :3],
-        "tasks": row["traits"].get("tasks", ()),
         "untouched": layer.weight.detach().clone(),
+        "task": (row["traits"].get("tasks") or [None])[0],
         "x": torch.linspace(-1, 1, 9),
         "prediction": torch.ones(6, 3),
         "target": torch.ones(6, 3) / 3,
@@ -170,9 +173,12 @@ def offers(kind, row, tmp_path, sampled=None):
         "index": 0,
         "generator": generator(0),
     }
+    if kind == "loss" and (models := [r for r in ROWS if row["name"] in r["traits"].get("losses", ())]):
+        common["target"] = torch.rand(6, 1, 8, 8)
+        common["prediction"] = component("model", node(models[0]), **common | {"inputs": (1, 8, 8)})(common["target"])
     if kind == "normalization" and "layer" in row["asks"]:
         common["name"] = "weight"
-    return {name: common[name] for name in (*KINDS[kind].offers, "tasks", "untouched")}
+    return {name: common[name] for name in (*KINDS[kind].offers, "untouched", "task")}
 
 
 def check_activation(made, asked):
@@ -218,8 +224,9 @@ def check_logger(made, asked):
 
 
 def check_loss(made, asked):
-    assert made.shape == ()
-    assert torch.isfinite(made)
+    for loss in made.values() if isinstance(made, dict) else [made]:
+        assert loss.shape == ()
+        assert torch.isfinite(loss)
 
 
 def check_metric(made, asked):
@@ -228,8 +235,13 @@ def check_metric(made, asked):
 
 
 def check_model(made, asked):
-    width = asked["inputs"][0] if "optimise" in asked["tasks"] else asked["outputs"]
-    assert made(torch.zeros(5, *asked["inputs"])).shape == (5, width)
+    shape = (5, *asked["inputs"])
+    x = torch.rand(shape)
+    if asked["task"] == "generation":
+        assert made.sample(x).shape == shape
+        assert isinstance(made(x), tuple)
+    else:
+        assert made(x).shape == (shape if asked["task"] in ("reconstruction", "optimise") else (5, asked["outputs"]))
 
 
 def check_normalization(made, asked):

@@ -231,7 +231,7 @@ def test_the_tasks_of_the_losses():
     now = catalogue.current()
     tasks = {name: now.get("loss", name)["traits"]["tasks"] for kind, name in MADE if kind == "loss"}
     assert {"torch_l1", "torch_mse", "torch_smooth_l1", "torch_huber"} <= {
-        n for n in tasks if tasks[n] == ["regression"]
+        n for n in tasks if tasks[n] == ["regression", "reconstruction"]
     }
     assert tasks["torch_cross_entropy"] == ["classification"]
 

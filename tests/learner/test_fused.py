@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal, get_args, get_origin
 
 import pytest
 import torch
@@ -19,21 +20,22 @@ from harness.learner.fit import Run
 from harness.learner.lift import Unlike
 from harness.registry import REGISTRY
 from harness.regularization import Regularizer
+from harness.schema import of_entry
 from tests.learner.helpers import FLOAT64, cohort, train
 
 # Sizes that fill neither a cache line nor a vector: there a stack shows whether it minds who stands where.
 ODD = ["batch_size=43", "split.test=0.6", "split.val=0.2", "epochs=1"]
-SMALL = {
-    "mlp": ["model=mlp", "model.width=13", "model.depth=2"],
-    "deep_linear": ["model=deep_linear", "model.width=13"],
-    "cnn": ["model=cnn", "model.channels=[3,5]"],
-    "resnet": ["model=resnet", "model.channels=[3,5]"],
-    "conv1d": ["model=conv1d", "model.channels=5", "model.depth=2"],
-    "rnn": ["model=rnn", "model.width=11"],
-    "lstm": ["model=lstm", "model.width=11"],
-    "gru": ["model=gru", "model.width=11", "model.depth=2", "model.readout=1"],
-    "transformer": ["model=transformer", "model.width=10", "model.heads=2", "model.hidden=13"],
-}
+SETTINGS = {
+    "width": 13,
+    "depth": 2,
+    "channels": [3, 5],
+    "code": 5,
+    "latent": 5,
+    "denoising": 0.3,
+    "hidden": 7,
+    "readout": 1,
+}  # where a model has them
+OWN = {"transformer": {"width": 10, "heads": 2}, "conv1d": {"channels": 5}}
 # Data and what is done to it once are the same for a stack as for one run, a task is chosen by the data, and who
 # watches and where it is done are no part of a step. Every other kind is, one that is new too.
 NOT_COMPUTING = {"data", "corruption", "transform", "task", "logger", "executor"}
@@ -41,19 +43,46 @@ COMPUTING = KINDS.keys() - NOT_COMPUTING
 MEMBERS = (["seed=3"], ["seed=5", "optimizer.lr=0.003"], ["seed=9"], ["seed=9", "optimizer.lr=0.02"])
 
 
+def small(model: str) -> list[str]:
+    """A model with few numbers."""
+    own = {p["name"] for p in catalogue.current().get("model", model)["parameters"]}
+    sizes = {n: v for n, v in SETTINGS.items() if n in own} | OWN.get(model, {})
+    return [f"model={model}", *(f"model.{n}={v}".replace(" ", "") for n, v in sizes.items())]
+
+
+SMALL = {model: small(model) for model in catalogue.current().names("model")}
+
+
+def model_for(kind: str, name: str) -> str:
+    """A model that a component can be tried in: itself, the one that it is for, or else a network of its dimensions."""
+    known = catalogue.current()
+    trait = {"loss": "losses", "metric": "metrics"}.get(kind, "")
+    wanting = [m for m in known.names("model") if name in known.get("model", m)["traits"].get(trait, ())]
+    images = 3 in known.get(kind, name)["traits"].get("input_ndim", ())
+    return name if kind == "model" else wanting[0] if wanting else "cnn" if images else "mlp"
+
+
 def line(kind: str, name: str) -> list[str]:
     """A run with one built-in component, its model small."""
     entry = catalogue.current().get(kind, name)
-    model = name if kind == "model" else "cnn" if 3 in entry["traits"].get("input_ndim", ()) else "mlp"
+    model = model_for(kind, name)
     chosen = [] if kind == "model" else [f"{kind}=[{name}]" if KINDS[kind].many else f"{kind}={name}"]
     path = f"{kind}.{name}" if KINDS[kind].many else kind
     given = [f"{path}.{p['name']}=0.1" for p in entry["parameters"] if p["required"]]
-    return [*ODD, *SMALL.get(model, [f"model={model}"]), *chosen, *given]
+    return [*ODD, *SMALL[model], *chosen, *given]
 
 
 CASES = {
     **{
         f"{e['kind']} {e['name']}": line(e["kind"], e["name"]) for e in catalogue.current() if e["kind"] in COMPUTING
+    },
+    **{  # a model may be several
+        f"model {name} {p.name}={option}": [*line("model", name), f"model.{p.name}={option}"]
+        for name in catalogue.current().names("model")
+        for p in of_entry(catalogue.current().get("model", name))
+        if get_origin(p.hint) is Literal
+        for option in get_args(p.hint)
+        if option != p.default
     },
     "together": [
         *ODD, *SMALL["cnn"], "normalization=batch_norm", "augmentation=[random_shift]", "accumulate=2", "warmup=0.3",
@@ -64,15 +93,16 @@ CASES = {
 
 def generated(case: str) -> bool:
     """Whether a component is one of the many that the bridge makes of torch's by one rule: those are tried in less."""
-    kind, _, name = case.partition(" ")
+    kind, name, *_ = f"{case} ".split(" ")
     return bool(name) and REGISTRY.get(kind, name).__module__.endswith(".torch_bridge")
 
 
 def data(case: str) -> Callable[[Dataset], Dataset]:
     """What a case is trained on: digits, for regression the sums of their rows, or their rows one after the other."""
-    kind, _, name = case.partition(" ")
+    kind, name, *_ = f"{case} ".split(" ")
     traits = catalogue.current().get(kind, name)["traits"] if name else {}
-    if "classification" not in traits.get("tasks", ["classification"]):
+    tasks = traits.get("tasks", ())
+    if "regression" in tasks and "classification" not in tasks:
         return sums
     return steps if 2 in traits.get("input_ndim", ()) and kind == "model" else lambda dataset: dataset
 

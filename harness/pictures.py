@@ -1,0 +1,67 @@
+"""Pictures of what a run has learned: what its task shows of it, each tag as one grid."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.build import first_inputs
+from harness.dataset import Samples
+from harness.learner.fit import Run
+from harness.noise import Noise, keys
+from harness.redirect import Redirect
+from harness.tasks import Task
+
+SHOWN = 64  # samples
+STEP = 1 << 42  # whose noise is that of pictures, and of no step nor of evaluation
+
+
+def pictures(run: Run) -> dict[str, Tensor]:
+    """{tag: a grid [3 or 1, H, W] of values in 0 .. 1} of a finished run's model on validation samples.
+
+    Black and white are the least and the largest number of these samples' inputs. Nothing where samples are no images.
+    """
+    task, weights = run.parts.task, run.member.weights
+    if type(task).pictures is Task.pictures or weights is None or len(run.dataset.inputs) != 3:
+        return {}
+    model = copy.deepcopy(run.parts.model).cpu()  # of a stack it still has its initial weights
+    model.load_state_dict(weights)
+    model.eval()
+    dtype = next((p.dtype for p in model.parameters()), torch.float32)
+    x = first_inputs(run.dataset, SHOWN, "val").to(dtype)
+    y = torch.stack([torch.as_tensor(_target(run, i)) for i in range(len(x))])
+    noise = Noise(keys(torch.tensor(run.plan.seed), STEP))
+
+    def call(*given: Any, method: str = "forward") -> Any:
+        return model(*given) if method == "forward" else getattr(model, method)(*given)
+
+    with torch.no_grad(), Redirect(noise):
+        made = task.pictures(call, (x, y), noise)
+    low, span = x.min(), (x.max() - x.min()).clamp_min(1e-12)
+    return {tag: grid(((images - low) / span).clamp(0, 1)) for tag, images in made.items()}
+
+
+def _target(run: Run, index: int) -> Any:
+    part = run.dataset.val
+    return part.y[index] if isinstance(part, Samples) else part[index][1]
+
+
+def grid(images: Tensor) -> Tensor:
+    """Images [N, C, H, W] as one [C', H', W'], row by row in a square, with a pixel's space between; of channels that
+    are neither grey nor red, green and blue, the first is shown.
+
+    >>> grid(torch.ones(3, 1, 2, 2))[0].int().tolist()
+    [[1, 1, 0, 1, 1], [1, 1, 0, 1, 1], [0, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 0, 0, 0]]
+    """
+    images = images if images.shape[1] in (1, 3) else images[:, :1]
+    n, channels, height, width = images.shape
+    columns = math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    cells = images.new_zeros(rows * columns, channels, height + 1, width + 1)
+    cells[:n, :, :height, :width] = images
+    cells = cells.reshape(rows, columns, channels, height + 1, width + 1).permute(2, 0, 3, 1, 4)
+    return cells.reshape(channels, rows * (height + 1), columns * (width + 1))[:, :-1, :-1]
