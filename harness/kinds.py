@@ -24,7 +24,7 @@ class Kind:
 
 
 _ALL = (
-    Kind("task", False, ("loss", "dataset"), "a harness.Task", ("targets", "loss", "metrics"), ""),
+    Kind("task", False, ("loss", "dataset"), "a harness.Task", ("targets", "classes", "loss", "metrics", "auto"), ""),
     Kind("data", False, ("split", "cache_dir", "generator"), "a harness.Dataset"),
     Kind(
         "model",

@@ -54,6 +54,7 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
     decide("model", KINDS["model"].auto)
     model = traits("model", chosen("model"))
     fitting = [n for n in catalogue.names("task") if dataset.target in traits("task", n).get("targets", ())]
+    fitting.sort(key=lambda n: not traits("task", n).get("auto", False))  # a model without a say gets the usual one
     wanted = [t for t in model.get("tasks", fitting) if t in fitting]
     if chosen("task") == AUTO and not wanted:
         raise HarnessError(f"model {chosen('model')} has no task for {dataset.target} targets")
@@ -65,6 +66,9 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
             f"task {task} wants {' or '.join(targets)} targets, and data {chosen('data')} has {dataset.target} ones."
             + (" Say what they are with data.kind=real or data.kind=class." if "kind" in out["data"] else "")
         )
+    classes = traits("task", task).get("classes", len(dataset.classes))
+    if dataset.target == "class" and len(dataset.classes) != classes:
+        raise HarnessError(f"task {task} wants {classes} classes, and data {chosen('data')} has {len(dataset.classes)}")
     decide("loss", traits("task", task).get("loss", ""))
     own = list(traits("task", task).get("metrics", ()))
     out["metric"] = {n: default_node(catalogue, "metric", n) for n in own if n not in out["metric"]} | out["metric"]

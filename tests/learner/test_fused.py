@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -35,15 +36,26 @@ def line(kind: str, name: str) -> list[str]:
     """A run with one built-in component, its model small."""
     entry = catalogue.current().get(kind, name)
     model = name if kind == "model" else "cnn" if 3 in entry["traits"].get("input_ndim", ()) else "mlp"
+    task = [f"task={tasks[0]}"] if (tasks := entry["traits"].get("tasks")) else []
     chosen = [] if kind == "model" else [f"{kind}=[{name}]" if KINDS[kind].many else f"{kind}={name}"]
     path = f"{kind}.{name}" if KINDS[kind].many else kind
     given = [f"{path}.{p['name']}=0.1" for p in entry["parameters"] if p["required"]]
-    return [*ODD, *SMALL[model], *chosen, *given]
+    return [*ODD, *SMALL[model], *task, *chosen, *given]
+
+
+def stacks(entry: dict[str, Any]) -> bool:
+    """Whether a component can be part of a stack: an estimator has no steps, and some tasks have estimators alone."""
+    models = [e["traits"] for e in catalogue.current() if e["kind"] == "model"]
+    trained = {task for traits in models if not traits.get("estimator") for task in traits.get("tasks", ())}
+    tasks = entry["traits"].get("tasks")
+    return not entry["traits"].get("estimator") and (not tasks or bool(trained & set(tasks)))
 
 
 CASES = {
     **{
-        f"{e['kind']} {e['name']}": line(e["kind"], e["name"]) for e in catalogue.current() if e["kind"] in COMPUTING
+        f"{e['kind']} {e['name']}": line(e["kind"], e["name"])
+        for e in catalogue.current()
+        if e["kind"] in COMPUTING and stacks(e)
     },
     "together": [
         *ODD, *SMALL["cnn"], "normalization=batch_norm", "augmentation=[random_shift]", "accumulate=2", "warmup=0.3",
@@ -59,16 +71,35 @@ def generated(case: str) -> bool:
 
 
 def data(case: str) -> Callable[[Dataset], Dataset]:
-    """What a case is trained on: digits, or for regression the sums of their rows."""
+    """What a case is trained on: digits, or what the task of the component wants in the place of their classes."""
     kind, _, name = case.partition(" ")
     tasks = catalogue.current().get(kind, name)["traits"].get("tasks") if name else None
-    return sums if tasks and "classification" not in tasks else lambda dataset: dataset
+    return MADE.get((tasks or [""])[0], lambda dataset: dataset)
+
+
+def parity(dataset: Dataset) -> Dataset:
+    parts = {split: dataset.part(split) for split in SPLITS}
+    made = {s: Samples(p.x, p.y % 2) for s, p in parts.items() if isinstance(p, Samples)}
+    return replace(dataset, **made, classes=("even", "odd"))
+
+
+def bits(dataset: Dataset) -> Dataset:
+    parts = {split: dataset.part(split) for split in SPLITS}
+    made = {
+        s: Samples(p.x, (p.y[:, None] >> torch.arange(4) & 1).float())
+        for s, p in parts.items()
+        if isinstance(p, Samples)
+    }
+    return replace(dataset, **made, target="labels", classes=("1", "2", "4", "8"))
 
 
 def sums(dataset: Dataset) -> Dataset:
     parts = {split: dataset.part(split) for split in SPLITS}
     made = {s: Samples(p.x, p.x.reshape(len(p.x), 8, 8).sum(1)) for s, p in parts.items() if isinstance(p, Samples)}
     return replace(dataset, **made, target="real", classes=())
+
+
+MADE = {"regression": sums, "binary_classification": parity, "multilabel": bits}
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
