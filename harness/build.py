@@ -79,7 +79,7 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
         for node in values["regularizer"].values()
     ]
     first = functools.partial(first_inputs, dataset)
-    model = make_model(values, dataset.inputs, task.outputs(dataset), regularizers, first)
+    model = task.prepare(make_model(values, dataset.inputs, task.outputs(dataset), regularizers, first), dataset)
     return Parts(
         values=values,
         task=task,
@@ -88,7 +88,7 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
         regularizers=regularizers,
         augmentations=[component("augmentation", node, classes=classes) for node in values["augmentation"].values()],
         metrics={
-            name: functools.partial(component, "metric", node, num_classes=classes)
+            name: functools.partial(component, "metric", node, num_classes=len(dataset.classes) or None)
             for name, node in values["metric"].items()
         },
         optimizer=functools.partial(component, "optimizer", values["optimizer"]),

@@ -16,14 +16,14 @@ from torch import Tensor
 from harness.errors import HarnessError
 from harness.settings import Split
 
-Target = Literal["class", "real", "surface"]
+Target = Literal["class", "labels", "real", "surface"]
 SPLITS = ("train", "val", "test")
 CHUNK_BYTES = 1 << 19  # of inputs, in what is computed over all of them
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples in memory: inputs [N, ...] and targets [N] (classes, int64) or [N, D] (real)."""
+    """Samples in memory: inputs [N, ...] and targets [N] (classes, int64) or [N, D] (labels, real)."""
 
     x: Tensor
     y: Tensor
@@ -39,8 +39,9 @@ Part = Samples | torch.utils.data.Dataset  # the second for data that does not f
 class Dataset:
     """The three splits of a data set.
 
-    `target` is what is predicted: a class (y: int64 [N], indices into `classes`) or real numbers (y: float [N, D]); or
-    nothing, for a surface to find the lowest point of.
+    `target` is what is predicted: a class (y: int64 [N], indices into `classes`), which of several labels hold (y:
+    float [N, L] of 0 and 1, one for each of `classes`) or real numbers (y: float [N, D]); or nothing,
+    for a surface to find the lowest point of.
     A split is `Samples` in memory, or a map-style torch Dataset of (x, y) for what does not fit; then `digest` must
     be given (a hash of the files, say), `outputs` too for real targets, and `workers` processes read ahead.
     """
@@ -84,8 +85,8 @@ class Dataset:
 
     @property
     def width(self) -> int:
-        """How many numbers a prediction has: one a class, or one a real target."""
-        if self.target == "class":
+        """How many numbers a prediction has: one a class or label, or one a real target."""
+        if self.target != "real":
             return len(self.classes)
         return int(self.train.y.shape[1]) if isinstance(self.train, Samples) else self.outputs
 
@@ -216,11 +217,22 @@ def validate(dataset: Dataset, name: str) -> None:
             raise HarnessError(
                 f"data {name}: class {out[0]} in the {split} split, and there are {len(dataset.classes)}, from 0"
             )
+        if dataset.target == "labels":
+            _validate_labels(part.y, len(dataset.classes), f"data {name}: the targets of the {split} split")
     if dataset.target == "class" and len(dataset.classes) < 2:
         raise HarnessError(
             f"data {name}: there is one class only ({', '.join(dataset.classes)}), nothing to tell apart"
         )
     if dataset.target == "class" and isinstance(dataset.train, Samples) and len(dataset.train.y.unique()) < 2:
         raise HarnessError(f"data {name}: the training split holds one class only, nothing to learn")
+    if dataset.target == "labels" and not dataset.classes:
+        raise HarnessError(f"data {name}: labels want names, one for each column of the targets, in `classes`")
     if not dataset.in_memory and not dataset.digest:
         raise HarnessError(f"data {name}: splits that are not in memory need a digest")
+
+
+def _validate_labels(y: Tensor, labels: int, what: str) -> None:
+    if tuple(y.shape[1:]) != (labels,) or not y.is_floating_point():
+        raise HarnessError(f"{what} must be float of shape [N, {labels}], one a label, got {y.dtype} {list(y.shape)}")
+    if (odd := y[(y != 0) & (y != 1)]).numel():
+        raise HarnessError(f"{what} hold {odd[0]:g}, and a label is 0 or 1")

@@ -24,7 +24,14 @@ class Kind:
 
 
 _ALL = (
-    Kind("task", False, ("loss", "dataset"), "a harness.Task", ("targets", "loss", "metrics", "model"), ""),
+    Kind(
+        "task",
+        False,
+        ("loss", "dataset"),
+        "a harness.Task",
+        ("targets", "classes", "loss", "metrics", "model", "auto"),
+        "",
+    ),
     Kind("data", False, ("split", "cache_dir", "generator"), "a harness.Dataset"),
     Kind(
         "model",

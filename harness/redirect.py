@@ -187,12 +187,15 @@ class Redirect(TorchFunctionMode):
         return result
 
     def _seeded(self, func: Any, args: Any, kwargs: Any) -> Any:
-        key, rows = self.noise.key, self.noise.rows
+        key, rows, place = self.noise.key, self.noise.rows, self.noise.place
         seed = int(self.noise.integers(0, 1 << 52, ())) + (rows.start << 8 if rows else 0)
         with torch.random.fork_rng(devices=[key.device] if key.is_cuda else []):
             generator = torch.cuda.default_generators[key.device.index or 0] if key.is_cuda else torch.default_generator
             generator.manual_seed(seed)
             before = generator.get_state()
             result = func(*args, **kwargs)
-            self.drawn = self.drawn or not torch.equal(before, generator.get_state())
+            if torch.equal(before, generator.get_state()):
+                self.noise.place = place  # nothing was drawn: what is drawn next is as it is in a stack
+            else:
+                self.drawn = True
         return result

@@ -52,7 +52,8 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
 
     decide("executor", KINDS["executor"].auto)
     fitting = [n for n in catalogue.names("task") if dataset.target in traits("task", n).get("targets", ())]
-    fitting.sort(key=lambda n: len(traits("task", n)["targets"]))  # rather one for these targets than one for any
+    # a model without a say gets the usual task, and rather one for these targets than one for any
+    fitting.sort(key=lambda n: (not traits("task", n).get("auto", False), len(traits("task", n)["targets"])))
     own = traits("task", fitting[0]).get("model") if fitting else None
     decide("model", own or KINDS["model"].auto)
     model = traits("model", chosen("model"))
@@ -67,6 +68,9 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
             f"task {task} wants {' or '.join(targets)} targets, and data {chosen('data')} has {dataset.target} ones."
             + (" Say what they are with data.kind=real or data.kind=class." if "kind" in out["data"] else "")
         )
+    classes = traits("task", task).get("classes", len(dataset.classes))
+    if dataset.target == "class" and len(dataset.classes) != classes:
+        raise HarnessError(f"task {task} wants {classes} classes, and data {chosen('data')} has {len(dataset.classes)}")
     decide("loss", next(iter(model.get("losses", ())), traits("task", task).get("loss", "")))
     own = [*traits("task", task).get("metrics", ()), *model.get("metrics", ())]
     out["metric"] = {n: default_node(catalogue, "metric", n) for n in own if n not in out["metric"]} | out["metric"]

@@ -25,6 +25,10 @@ class Task:
         """How many numbers a prediction has: what the model is asked for."""
         return dataset.width
 
+    def prepare(self, model: nn.Module, dataset: Dataset) -> nn.Module:
+        """The model as this task trains and keeps it: with what it wants to know of the data in buffers."""
+        return model
+
     def groups(self, model: nn.Module) -> dict[str, list[str]]:
         """Which parameters each loss trains, by name; one optimizer and one scheduler is built for each group."""
         return {"model": [name for name, p in model.named_parameters() if p.requires_grad]}

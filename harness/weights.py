@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from harness.build import component, make_model, trait
 from harness.errors import HarnessError
 from harness.record import Record, load, write_file
+from harness.scaling import scaled_for
 
 WEIGHTS = "weights.pt"
 
@@ -37,6 +38,7 @@ def load_model(run: str | Path | Record) -> nn.Module:
     ]
     model = make_model(record.config, tuple(kept["inputs"]), kept["outputs"], regularizers)
     state = kept["state"]
+    model = scaled_for(state, model)
     floats = [t.dtype for t in state.values() if t.is_floating_point()]
     model.to(floats[0] if floats else torch.float32).load_state_dict(state)
     return model.eval()

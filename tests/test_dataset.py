@@ -29,13 +29,14 @@ class Streamed(torch.utils.data.Dataset):
 
 
 def streamed(**rest):
-    return Dataset(Streamed(6), Streamed(2), Streamed(2), target="class", classes=("a", "b"), **rest)
+    given = {"target": "class", "classes": ("a", "b"), **rest}
+    return Dataset(Streamed(6), Streamed(2), Streamed(2), **given)
 
 
 def whole(n=50, target="class", seed=0):
     x = np.arange(n * 3, dtype=np.float64).reshape(n, 3)
-    y = np.arange(n) % 2 if target == "class" else x[:, :2]
-    classes = ("even", "odd") if target == "class" else ()
+    y = {"class": np.arange(n) % 2, "real": x[:, :2], "labels": x[:, :2] % 2}[target]
+    classes = ("even", "odd") if target != "real" else ()
     return from_arrays(x, y, Split(), generator(seed, "split"), target=target, classes=classes)
 
 
@@ -158,6 +159,9 @@ def broken():
     infinite[0, 1] = math.inf
     empty = Samples(data.val.x[:0], data.val.y[:0])
     one = Samples(data.train.x, torch.zeros_like(data.train.y))
+    labels = whole(target="labels")
+    half, whole_numbers = labels.test.y.clone(), labels.val.y.long()
+    half[1, 1] = 0.5
     return {
         "the val split is empty": replace(data, val=empty),
         "train has 32 inputs and 31 targets": replace(data, train=Samples(data.train.x, data.train.y[1:])),
@@ -167,6 +171,14 @@ def broken():
         "the training split holds one class only": replace(data, train=one),
         "class 7 in the test split, and there are 2": replace(data, test=Samples(data.test.x, far)),
         "need a digest": streamed(),
+        "targets of the test split hold 0.5, and a label is 0 or 1": replace(labels, test=Samples(labels.test.x, half)),
+        r"targets of the val split must be float of shape \[N, 2\], one a label, got torch.int64 \[8, 2\]": replace(
+            labels, val=Samples(labels.val.x, whole_numbers)
+        ),
+        r"must be float of shape \[N, 3\], one a label, got torch.float32 \[32, 2\]": replace(
+            labels, classes=("a", "b", "c")
+        ),
+        "labels want names": streamed(target="labels", classes=(), digest="feed"),
     }
 
 

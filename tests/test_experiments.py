@@ -28,3 +28,12 @@ def test_a_trainer_composes(name: str) -> None:
 
 def test_there_are_experiments() -> None:
     assert EXPERIMENTS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "least"), [("digits_logistic", 0.95), ("digits_mlp", 0.97), ("digits_cnn", 0.98)])
+def test_the_digits_are_read_as_well_as_is_told(name: str, least: float, workdir: Path) -> None:
+    records = harness.sweep([f"experiment={name}", "seed=range(0,5)", "executor=in_process"])
+    assert [record.status for record in records] == ["completed"] * 5
+    assert len({record.data["digest"] for record in records}) == 5  # the split is drawn with the seed
+    assert sum(record.metrics["test/accuracy"] for record in records) / 5 >= least

@@ -182,3 +182,11 @@ def test_each_function_is_redirected_in_one_way():
     assert not set(TABLE) & SEEDED
     assert not set(TABLE) & set(OPENED)
     assert not SEEDED & set(OPENED)
+
+
+def test_a_kernel_that_could_draw_and_does_not_leaves_the_next_draw_as_it_is():
+    for dropout, place in ((0.0, 0), (0.5, 1)):
+        noise = Noise(keys(torch.tensor(0), 0))
+        with Redirect(noise) as redirect:
+            nn.LSTM(16, 8, num_layers=2, dropout=dropout)(X)
+        assert (noise.place, redirect.drawn) == (place, dropout > 0)

@@ -108,7 +108,12 @@ def _recurrent(function: Any, dropout: int) -> Callable[..., Any]:
             raise RuntimeError("dropout between the layers of a recurrent network is drawn inside one kernel of torch")
         many = isinstance(hx, (tuple, list))
         given = (x, tuple(hx) if many else hx, list(weights))
-        return vjp(lambda x, hx, w: function(x, hx, w, *settings), *given)[0]
+        # An lstm in float32 would be one kernel of oneDNN, which vmap does not take apart.
+        enabled, *_ = torch.backends.mkldnn.set_flags(_enabled=False, _fp32_precision=None)
+        try:
+            return vjp(lambda x, hx, w: function(x, hx, w, *settings), *given)[0]
+        finally:
+            torch.backends.mkldnn.set_flags(_enabled=enabled, _fp32_precision=None)
 
     return call
 

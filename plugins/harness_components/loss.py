@@ -60,7 +60,7 @@ def huber(
 
 
 @harness.loss(
-    tasks=("classification",),
+    tasks=("classification", "binary_classification", "multilabel"),
     reference="Wightman, Touvron, Jégou, ResNet strikes back, 2021, arXiv:2110.00476, section 2.2",
 )
 def bce(prediction: Tensor, target: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class Mlp(nn.Module):
 
 
 @harness.model(
-    tasks=("classification", "regression"),
+    tasks=("classification", "regression", "binary_classification", "multilabel"),
     reference="Rumelhart, Hinton, Williams, Learning representations by back-propagating errors, Nature 1986",
 )
 def mlp(
@@ -83,7 +83,7 @@ class Cnn(nn.Module):
 
 
 @harness.model(
-    tasks=("classification", "regression"),
+    tasks=("classification", "regression", "binary_classification", "multilabel"),
     input_ndim=(3,),
     reference="LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document recognition, 1998",
 )

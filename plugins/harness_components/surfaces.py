@@ -66,7 +66,7 @@ class Optimise(Task):
         return {"model": self.loss(self.surface(found), self.surface(lowest))}, (found, lowest)
 
 
-@harness.task(targets=("surface",), loss="gap", metrics=("distance",), model="point")
+@harness.task(targets=("surface",), loss="gap", metrics=("distance",), model="point", auto=True)
 def optimise(loss: Callable[..., Any], dataset: Dataset) -> Task:
     """Goes down a surface: no data, a function and a start. An epoch is one step."""
     return Optimise(loss, dataset)

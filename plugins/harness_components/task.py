@@ -3,19 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
+
+from torch import Tensor, nn
 
 import harness
-from harness.tasks import Task
+from harness.dataset import Dataset, Samples
+from harness.noise import Noise
+from harness.scaling import scaled
+from harness.tasks import Batch, Call, Task
 
 
-@harness.task(targets=("class",), loss="cross_entropy", metrics=("accuracy",))
+@harness.task(targets=("class",), loss="cross_entropy", metrics=("accuracy",), auto=True)
 def classification(loss: Callable[..., Any]) -> Task:
     """Tells classes apart: one logit a class, [N, C], against class indices [N]."""
     return Task(loss)
 
 
-@harness.task(targets=("real",), loss="mse", metrics=("mse",))
-def regression(loss: Callable[..., Any]) -> Task:
-    """Predicts real numbers: [N, D] against [N, D]."""
-    return Task(loss)
+class Standardized(Task):
+    """Real targets, learned as z = (y - μ) / σ and predicted as y."""
+
+    def prepare(self, model: nn.Module, dataset: Dataset) -> nn.Module:
+        """With μ and σ of the training targets: these are each run's own, and a stack's members share their task."""
+        assert isinstance(dataset.train, Samples)
+        return scaled(model, dataset.train.y)
+
+    def losses(self, call: Call, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+        """The loss between standardized predictions and targets."""
+        x, y = batch
+        return {"model": self.loss(call(x, method="standardized"), call(y, method="standardize"))}
+
+    def evaluate(self, call: Call, batch: Batch, noise: Noise) -> tuple[dict[str, Tensor], tuple[Any, Any]]:
+        """The loss between standardized numbers; predictions and targets as they are."""
+        x, y = batch
+        z = call(x, method="standardized")
+        return {"model": self.loss(z, call(y, method="standardize"))}, (call(z, method="restore"), y)
+
+
+@harness.task(targets=("real",), loss="mse", metrics=("mse",), auto=True)
+def regression(
+    loss: Callable[..., Any],
+    dataset: Dataset,
+    *,
+    standardize: Annotated[bool, "learn targets of mean 0 and deviation 1; metrics stay in the target's units"] = True,
+) -> Task:
+    """Predicts real numbers: [N, D] against [N, D].
+
+    The loss is taken between (ŷ - μ) / σ and (y - μ) / σ, with μ and σ (biased) of each target in the training split;
+    predictions and metrics are in the target's units. Data that is not in memory is learned as it is.
+    """
+    return Standardized(loss) if standardize and isinstance(dataset.train, Samples) else Task(loss)

@@ -3,9 +3,9 @@
 import inspect
 import pickle
 import re
-import typing
 from pathlib import Path
 from random import Random
+from typing import get_args
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ from harness import catalogue
 from harness.block import Block
 from harness.build import component, trait
 from harness.component import asks, mark_of, parameters, validate
-from harness.dataset import Dataset, Target
+from harness.dataset import Dataset, Samples, Target
 from harness.dataset import validate as validate_dataset
 from harness.kinds import KINDS
 from harness.noise import Noise, keys
@@ -122,7 +122,8 @@ def test_its_traits_mean_something(row):
     if row["kind"] == "task":
         assert catalogue_now.get("loss", row["traits"]["loss"])
         assert all(catalogue_now.get("metric", name) for name in row["traits"]["metrics"])
-        assert set(row["traits"]["targets"]) <= set(typing.get_args(Target))
+        assert set(row["traits"]["targets"]) <= set(get_args(Target))
+        assert row["traits"].get("classes", 2) >= 2
     if row["kind"] == "activation":
         assert trait("activation", node(row), "gain", 1.0) > 0
 
@@ -178,7 +179,7 @@ def offers(kind, row, tmp_path, sampled=None):
         common["prediction"] = component("model", node(models[0]), **common | {"inputs": (1, 8, 8)})(common["target"])
     if kind == "normalization" and "layer" in row["asks"]:
         common["name"] = "weight"
-    return {name: common[name] for name in (*KINDS[kind].offers, "untouched", "task")}
+    return {name: common[name] for name in (*KINDS[kind].offers, "untouched", "task")} | {"traits": row["traits"]}
 
 
 def check_activation(made, asked):
@@ -235,6 +236,9 @@ def check_metric(made, asked):
 
 
 def check_model(made, asked):
+    if asked["traits"].get("estimator"):
+        check_estimator(made, asked, asked["traits"]["tasks"])
+        return
     shape = (5, *asked["inputs"])
     x = torch.rand(shape)
     if asked["task"] == "generation":
@@ -242,6 +246,17 @@ def check_model(made, asked):
         assert isinstance(made(x), tuple)
     else:
         assert made(x).shape == (shape if asked["task"] in ("reconstruction", "optimise") else (5, asked["outputs"]))
+
+
+def check_estimator(made, asked, tasks):
+    x = torch.rand(60, *asked["inputs"], generator=torch.Generator().manual_seed(0))
+    targets = {"regression": torch.stack([x.flatten(1).sum(1)] * 3, 1)}  # of the others, all have classes
+    for task in tasks:
+        made.fit(Samples(x, targets.get(task, torch.arange(60) % 3)))
+        predicted = torch.as_tensor(made.predict(x))
+        assert predicted.shape == (60, asked["outputs"])
+        assert torch.isfinite(predicted).all()
+        assert torch.equal(predicted, torch.as_tensor(made.predict(x)))
 
 
 def check_normalization(made, asked):

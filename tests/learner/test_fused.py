@@ -6,12 +6,13 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import torch
 from torch import nn
 
+import harness
 from harness import catalogue
 from harness.build import Parts
 from harness.dataset import SPLITS, Dataset, Samples
@@ -59,6 +60,8 @@ def model_for(kind: str, name: str) -> str:
     trait = {"loss": "losses", "metric": "metrics"}.get(kind, "")
     wanting = [m for m in known.names("model") if name in known.get("model", m)["traits"].get(trait, ())]
     images = 3 in known.get(kind, name)["traits"].get("input_ndim", ())
+    if kind != "model" and "optimise" in known.get(kind, name)["traits"].get("tasks", ()):
+        return "point"
     return name if kind == "model" else wanting[0] if wanting else "cnn" if images else "mlp"
 
 
@@ -66,15 +69,26 @@ def line(kind: str, name: str) -> list[str]:
     """A run with one built-in component, its model small."""
     entry = catalogue.current().get(kind, name)
     model = model_for(kind, name)
+    task = [f"task={tasks[0]}"] if (tasks := entry["traits"].get("tasks")) else []
     chosen = [] if kind == "model" else [f"{kind}=[{name}]" if KINDS[kind].many else f"{kind}={name}"]
     path = f"{kind}.{name}" if KINDS[kind].many else kind
     given = [f"{path}.{p['name']}=0.1" for p in entry["parameters"] if p["required"]]
-    return [*ODD, *SMALL[model], *chosen, *given]
+    return [*ODD, *SMALL[model], *task, *chosen, *given]
+
+
+def stacks(entry: dict[str, Any]) -> bool:
+    """Whether a component can be part of a stack: an estimator has no steps, and some tasks have estimators alone."""
+    models = [e["traits"] for e in catalogue.current() if e["kind"] == "model"]
+    trained = {task for traits in models if not traits.get("estimator") for task in traits.get("tasks", ())}
+    tasks = entry["traits"].get("tasks")
+    return not entry["traits"].get("estimator") and (not tasks or bool(trained & set(tasks)))
 
 
 CASES = {
     **{
-        f"{e['kind']} {e['name']}": line(e["kind"], e["name"]) for e in catalogue.current() if e["kind"] in COMPUTING
+        f"{e['kind']} {e['name']}": line(e["kind"], e["name"])
+        for e in catalogue.current()
+        if e["kind"] in COMPUTING and stacks(e)
     },
     **{  # a model may be several
         f"model {name} {p.name}={option}": [*line("model", name), f"model.{p.name}={option}"]
@@ -98,13 +112,13 @@ def generated(case: str) -> bool:
 
 
 def data(case: str) -> Callable[[Dataset], Dataset]:
-    """What a case is trained on: digits, for regression the sums of their rows, or their rows one after the other."""
+    """What a case is trained on: digits, or what the component's task wants in the place of their classes; or their
+    rows one after the other.
+    """
     kind, name, *_ = f"{case} ".split(" ")
     traits = catalogue.current().get(kind, name)["traits"] if name else {}
-    tasks = traits.get("tasks", ())
-    if "regression" in tasks and "classification" not in tasks:
-        return sums
-    return steps if 2 in traits.get("input_ndim", ()) and kind == "model" else lambda dataset: dataset
+    made = MADE.get(next(iter(traits.get("tasks", ())), ""), lambda dataset: dataset)
+    return (lambda dataset: made(steps(dataset))) if kind == "model" and 2 in traits.get("input_ndim", ()) else made
 
 
 def steps(dataset: Dataset) -> Dataset:
@@ -114,10 +128,33 @@ def steps(dataset: Dataset) -> Dataset:
     return replace(dataset, **made)
 
 
+def bowl(dataset: Dataset) -> Dataset:
+    return harness.surface(lambda w: (w * w).sum(-1) * 0.5 + w.prod(-1), (1.0, -0.5, 2.0), (0.0, 0.0, 0.0))
+
+
+def parity(dataset: Dataset) -> Dataset:
+    parts = {split: dataset.part(split) for split in SPLITS}
+    made = {s: Samples(p.x, p.y % 2) for s, p in parts.items() if isinstance(p, Samples)}
+    return replace(dataset, **made, classes=("even", "odd"))
+
+
+def bits(dataset: Dataset) -> Dataset:
+    parts = {split: dataset.part(split) for split in SPLITS}
+    made = {
+        s: Samples(p.x, (p.y[:, None] >> torch.arange(4) & 1).float())
+        for s, p in parts.items()
+        if isinstance(p, Samples)
+    }
+    return replace(dataset, **made, target="labels", classes=("1", "2", "4", "8"))
+
+
 def sums(dataset: Dataset) -> Dataset:
     parts = {split: dataset.part(split) for split in SPLITS}
     made = {s: Samples(p.x, p.x.reshape(len(p.x), 8, 8).sum(1)) for s, p in parts.items() if isinstance(p, Samples)}
     return replace(dataset, **made, target="real", classes=())
+
+
+MADE = {"regression": sums, "binary_classification": parity, "multilabel": bits, "optimise": bowl}
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:

@@ -1,0 +1,82 @@
+"""Real targets that are learned in units of their own spread, and predicted in theirs.
+
+The mean and the deviation are buffers of the model: every member of a stack has its own, and they are kept with the
+weights.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from harness.estimator import Fitting
+
+_MEAN = "target_mean"
+
+
+class Scale(nn.Module):
+    """What turns targets [N, D] into standardized ones z = (y - μ) / σ, and back."""
+
+    target_mean: Tensor
+    target_deviation: Tensor
+
+    def _hold(self, mean: Tensor, deviation: Tensor) -> None:
+        self.register_buffer(_MEAN, mean)
+        self.register_buffer("target_deviation", deviation)
+
+    def standardize(self, y: Tensor) -> Tensor:
+        """z = (y - μ) / σ."""
+        return (y - self.target_mean) / self.target_deviation
+
+    def restore(self, z: Tensor) -> Tensor:
+        """y = σ z + μ."""
+        return z * self.target_deviation + self.target_mean
+
+
+class Scaled(Scale):
+    """A module that predicts standardized targets, as one that predicts them in their units."""
+
+    def __init__(self, model: nn.Module, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__()
+        self.model = model
+        self._hold(mean, deviation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predictions [N, D] in the target's units."""
+        return self.restore(self.model(x))
+
+    def standardized(self, x: Tensor) -> Tensor:
+        """Standardized predictions [N, D]."""
+        z: Tensor = self.model(x)
+        return z
+
+
+class ScaledFitting(Fitting, Scale):
+    """An estimator, which is fitted in the target's units, and whose loss is comparable with that of a module."""
+
+    def __init__(self, fitting: Fitting, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__(fitting.estimator)
+        self._hold(mean, deviation)
+
+    def standardized(self, x: Tensor) -> Tensor:
+        """Standardized predictions [N, D]."""
+        return self.standardize(self(x))
+
+
+def scaled(model: nn.Module, y: Tensor) -> nn.Module:
+    """A model with the mean and the (biased) deviation of training targets [N, D]; what does not vary there is only
+    centred.
+    """
+    y = y.double()
+    mean, deviation = y.mean(0), y.std(0, correction=0)
+    deviation = torch.where(y.amax(0) > y.amin(0), deviation, 1.0)  # where nothing varies it may be a rounding, not 0
+    kept = mean.float(), deviation.float().clamp_min(torch.finfo(torch.float32).tiny)
+    return ScaledFitting(model, *kept) if isinstance(model, Fitting) else Scaled(model, *kept)
+
+
+def scaled_for(state: dict[str, Tensor], model: nn.Module) -> nn.Module:
+    """A model that can take a state: with a scale, if the state has one."""
+    if _MEAN not in state:
+        return model
+    mean = state[_MEAN].float()
+    return Scaled(model, mean, torch.ones_like(mean))
