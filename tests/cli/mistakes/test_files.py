@@ -22,7 +22,7 @@ EXPERIMENTS = {
     "an unknown setting": (HEAD + "optimizer:\n  lrr: 1\n", "unknown key 'optimizer.lrr'. Did you mean 'lr'?"),
     "an unknown option": (
         HEAD + "defaults:\n  - override /optimizer: adm\n",
-        "no optimizer 'adm'. Did you mean 'adam' or 'adamw'?",
+        "no optimizer 'adm'. Did you mean 'adam'",
     ),
     "an unknown group": (
         HEAD + "defaults:\n  - override /optimizr: adam\n",

@@ -39,7 +39,7 @@ UNKNOWN = [
     ("+sed=1", "unknown key 'sed'. Did you mean 'seed'?"),
     ("optimizer=adm", "no optimizer 'adm'. Did you mean 'adam'"),
     ("optimizer=", "no optimizer ''. Known: "),
-    ("activation=rely", "no activation 'rely'. Did you mean 'relu'?"),
+    ("activation=rely", "no activation 'rely'. Did you mean 'relu'"),
     ("task=regresion", "no task 'regresion'. Did you mean 'regression'?"),
     ("trainer=gpuu", "no trainer 'gpuu'. Did you mean 'gpu'?"),
     ("experiment=nope", "no experiment 'nope'"),
@@ -50,7 +50,7 @@ UNKNOWN = [
     # members of lists
     ("regularizer=[l2,dropot]", "no regularizer 'dropot'. Did you mean 'dropout'?"),
     ("regularizer=dropot", "no regularizer 'dropot'. Did you mean 'dropout'?"),
-    ("metric=[accurcy]", "no metric 'accurcy'. Did you mean 'accuracy' or 'auroc'?"),
+    ("metric=[accurcy]", "no metric 'accurcy'. Did you mean 'accuracy'"),
     ("transform=[standardise]", "no transform 'standardise'. Did you mean 'standardize'?"),
     ("logger=[tensorbord]", "no logger 'tensorbord'. Did you mean 'tensorboard'?"),
     # settings of components and of the trainer
