@@ -41,6 +41,23 @@ def cross_entropy(num_classes: int) -> Metric:
     return Probable(num_classes, log=True)
 
 
+class Perplexity(Probable):
+    """The exponential of the mean."""
+
+    def compute(self) -> Tensor:
+        """Over the samples."""
+        return super().compute().exp()
+
+
+@harness.metric(
+    tasks=("classification",),
+    reference="Jelinek, Mercer, Bahl, Baker, Perplexity: a measure of the difficulty of speech recognition tasks, 1977",
+)
+def perplexity(num_classes: int) -> Metric:
+    """Exponential of the cross-entropy: among how many equally likely classes the model is as unsure as that."""
+    return Perplexity(num_classes, log=True)
+
+
 @harness.metric(
     tasks=("classification",), reference="Brier, Verification of forecasts expressed in terms of probability, 1950"
 )

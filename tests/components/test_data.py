@@ -107,7 +107,7 @@ def test_data_is_a_function_of_the_splits_seed(name, tmp_path):
 
     first = made(1)
     assert digest(first) == digest(made(1))
-    assert digest(first) != digest(made(2))
+    assert (digest(first) == digest(made(2))) is (first.target == "surface")  # there chance has no part
     validate(first, name)
 
 

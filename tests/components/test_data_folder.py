@@ -63,4 +63,4 @@ def test_what_cannot_be_read_is_told(folder, tmp_path, monkeypatch):
     (folder / "empty" / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n cut short")
     refused(r"a\.png is not a readable image")
     monkeypatch.setitem(sys.modules, "PIL", None)
-    refused("pip install pillow")
+    refused(r"pip install 'harness\[images\]'")

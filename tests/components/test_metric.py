@@ -84,6 +84,8 @@ def test_r2_of_constant_targets_is_scikit_learns():
 def test_probabilities(size):
     y = TARGETS.numpy()
     assert measured("cross_entropy", LOGITS, TARGETS, size) == pytest.approx(sklearn.metrics.log_loss(y, P), rel=1e-9)
+    expected = float(np.exp(sklearn.metrics.log_loss(y, P)))
+    assert measured("perplexity", LOGITS, TARGETS, size) == pytest.approx(expected, rel=1e-9)
     expected = sklearn.metrics.brier_score_loss(y, P, labels=range(CLASSES), scale_by_half=False)
     assert measured("brier", LOGITS, TARGETS, size) == pytest.approx(expected, rel=1e-9)
     expected = sklearn.metrics.balanced_accuracy_score(y, P.argmax(1))
@@ -161,7 +163,7 @@ def test_what_is_not_a_number_is_told(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["balanced_accuracy", "cross_entropy", "brier", "calibration_error", "auroc", "mae", "r2"]
+    "name", ["balanced_accuracy", "cross_entropy", "perplexity", "brier", "calibration_error", "auroc", "mae", "r2"]
 )
 def test_members_of_a_stack_are_measured_under_vmap_as_each_is(name):
     real = name in ("mae", "r2")

@@ -119,6 +119,7 @@ MODELS = [
     row
     for row in catalogue.current()
     if row["kind"] == "model" and row["origin"] == "harness" and not row["traits"].get("estimator")
+    if "classification" in row["traits"]["tasks"]
 ]
 INPUTS = {1: (7,), 2: (6, 5), 3: (2, 8, 6)}
 every_model = pytest.mark.parametrize("row", MODELS, ids=[row["name"] for row in MODELS])
