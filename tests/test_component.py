@@ -142,8 +142,8 @@ def refused():
         "name 'flaot' is not defined": mark(typo),
         "'auto' means: decide for me": mark(name="auto")(lambda x: x),
         "lower case letters": mark(Camel),
-        r"has no trait 'cost' \(it has gain\)": mark(name="f", cost=1)(lambda x: x),
-        r"has no trait 'cost' \(it has none\)": harness.scheduler(name="f", cost=1)(lambda optimizer: None),
+        r"has no trait 'cost' \(it has gain, width_factor\)": mark(name="f", cost=1)(lambda x: x),
+        r"has no trait 'cost' \(it has none\)": harness.data(name="f", cost=1)(lambda split: None),
     }
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from harness import catalogue
 from harness.apart import can_fork, forking, single_threaded
 from harness.workers import no_interrupts, perform
 from harness_components.executor_base import Threaded
@@ -87,15 +88,17 @@ class Seats:
     """The seats of one sweep after another: their workers have imported torch, which takes seconds."""
 
     def __init__(self, environments: list[dict[str, str]]) -> None:
-        self.environments, self.pid, self._sources = environments, os.getpid(), _sources()
+        self.environments, self.pid = environments, os.getpid()
+        self._sources, self._offered = _sources(), _offered()
         self.free: queue.LifoQueue[Seat] = queue.LifoQueue()  # the one used last is warm
         for environment in reversed(environments):
             self.free.put(Seat(environment))
 
     def serves(self, environments: list[dict[str, str]]) -> bool:
-        """Whether workers of these environments, and of the code as it stands now, are here."""
+        """Whether workers of these environments, and of the code and the plugins as they stand now, are here."""
         now = _sources()
-        return self.environments == environments and all(now.get(k) == v for k, v in self._sources.items())
+        same = all(now.get(k) == v for k, v in self._sources.items()) and self._offered == _offered()
+        return same and self.environments == environments
 
 
 class Loky(Threaded):
@@ -151,6 +154,11 @@ def _sources() -> dict[str, int]:
             with contextlib.suppress(OSError):
                 found[file] = os.stat(file).st_mtime_ns
     return found
+
+
+def _offered() -> frozenset[tuple[str, str, str]]:
+    """Every component that there is: a warm worker knows no plugin that was installed after it began."""
+    return frozenset((entry["kind"], entry["name"], entry["origin"]) for entry in catalogue.current())
 
 
 def _edited() -> bool:

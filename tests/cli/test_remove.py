@@ -193,7 +193,7 @@ def test_a_run_that_a_process_trains_stays(study: Path, line: Line) -> None:
 
 
 def test_what_has_changed_since_it_was_listed_stays(study: Path, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    listed = remove.listing
+    listed, claims = remove.listing, owner.Claims(study)
 
     def meanwhile(records: Sequence[Record]) -> list[str]:
         found = listed(records)
@@ -201,11 +201,12 @@ def test_what_has_changed_since_it_was_listed_stays(study: Path, line: Line, mon
         shutil.rmtree(by_number[0].folder)  # another rm
         by_number[1].status = "running"  # trained again
         write(by_number[1])
-        monkeypatch.setattr(owner, "alive", lambda study, id: id == f"{2:012x}")
+        claims.claim([f"{2:012x}"])
         return found
 
     monkeypatch.setattr(remove, "listing", meanwhile)
-    _, out, _ = line("first", "status=completed,failed", "--yes")
+    with claims:
+        _, out, _ = line("first", "status=completed,failed", "--yes")
     assert out.splitlines()[-1] == "removed 2 runs"
     assert left(study) == [1, 2, 5]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch.utils.data import Dataset as TorchDataset
 
 from harness import catalogue
-from harness.app import compose
+from harness.app import Job, compose
 from harness.build import Parts, build
 from harness.dataset import SPLITS, Dataset, Samples
 from harness.learner.fit import Run, fit, make_trainer
@@ -44,6 +45,12 @@ def on_disk(dataset: Dataset, workers: int = 0) -> Dataset:
 Change = Callable[[Parts], None]
 
 
+@functools.lru_cache(256)
+def _composed(overrides: tuple[str, ...]) -> Job:
+    """The same line is trained alone and in several stacks: Hydra is asked once."""
+    return compose(overrides)
+
+
 def cohort(
     lines: list[list[str]],
     data: Callable[[Dataset], Dataset] = lambda dataset: dataset,
@@ -54,7 +61,7 @@ def cohort(
     runs: list[Run] = []
     dataset: Dataset | None = None
     for overrides in lines:
-        job = compose(["trainer=cpu", *overrides] if "trainer=cpu" not in overrides else overrides)
+        job = _composed(("trainer=cpu", *overrides) if "trainer=cpu" not in overrides else tuple(overrides))
         dataset = dataset or data(load(job.values).dataset)
         values = resolve(job.values, dataset, catalogue.current())
         plan = make_plan(job.settings, dataset, values)

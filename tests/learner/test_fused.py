@@ -77,11 +77,12 @@ def line(kind: str, name: str) -> list[str]:
 
 
 def stacks(entry: dict[str, Any]) -> bool:
-    """Whether a component can be part of a stack: an estimator has no steps, and some tasks have estimators alone."""
+    """Whether a component can be part of a stack: an estimator has no steps, a closure is its own run's."""
     models = [e["traits"] for e in catalogue.current() if e["kind"] == "model"]
     trained = {task for traits in models if not traits.get("estimator") for task in traits.get("tasks", ())}
     tasks = entry["traits"].get("tasks")
-    return not entry["traits"].get("estimator") and (not tasks or bool(trained & set(tasks)))
+    alone = entry["traits"].get("estimator") or entry["traits"].get("closure")
+    return not alone and (not tasks or bool(trained & set(tasks)))
 
 
 CASES = {
