@@ -10,7 +10,6 @@ from torch import Tensor
 
 import harness
 from harness.dataset import Samples
-from harness.errors import HarnessError
 from harness.space import Integers
 
 
@@ -23,8 +22,6 @@ class Components:
     def fit(self, train: Samples) -> None:
         """x: [N, ...], in float64."""
         x = train.x.flatten(1).double()
-        if self.code > min(x.shape):
-            raise HarnessError(f"model.code={self.code} is more than {min(x.shape)} samples or numbers of an input")
         self.mean = x.mean(0)
         _, _, directions = torch.linalg.svd(x - self.mean, full_matrices=False)
         self.directions = directions[: self.code]  # [code, D], orthonormal
@@ -40,7 +37,9 @@ class Components:
     estimator=True,
     reference="Hotelling, Analysis of a complex of statistical variables into principal components, 1933",
 )
-def pca(*, code: Annotated[int, Integers(1, 64, log=True), Ge(1), "components that are kept"] = 8) -> Components:
+def pca(
+    *, code: Annotated[int, Integers(1, 64, log=True), Ge(1), "components that are kept, or as many as there are"] = 8
+) -> Components:
     """Principal component analysis: no linear code of that width gives its inputs back with less squared error.
 
     x̂ = μ + Vᵀ V (x - μ), where the rows of V, [code, D], are the first right singular vectors of X - μ.
