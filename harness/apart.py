@@ -8,9 +8,10 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
-from typing import ParamSpec, TypeVar
+from multiprocessing.process import BaseProcess
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
@@ -27,36 +28,45 @@ def can_fork() -> bool:
     return sys.platform == "linux" and not torch.cuda.is_initialized()
 
 
-def apart(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """function(*args, **kwargs), on one thread of a forked process; in this one where that cannot be.
+def apart(function: Callable[P, T], *args: P.args, times: int = 1, **kwargs: P.kwargs) -> list[T]:
+    """What function(*args, **kwargs) returns in each of so many forked processes at once, on one thread each; once, in
+    this one, where that cannot be.
 
-    What it returns or raises must pickle. Raises Died where the process ends without an answer, whyever.
+    What it returns or raises must pickle. Raises Died where a process ends without an answer, whyever.
     """
     if not can_fork():
-        return function(*args, **kwargs)
+        return [function(*args, **kwargs)]
+    call = functools.partial(function, *args, **kwargs)
+    with ExitStack() as stack:
+        return [_answered(*child) for child in [_started(call, stack) for _ in range(times)]]
+
+
+def _started(call: Callable[[], object], stack: ExitStack) -> tuple[BaseProcess, Connection]:
+    """A process that answers a call, and the pipe with its answer; gone when the stack is left."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
+    stack.callback(ours.close)
     # no daemon: those may not have children, and data that is not in memory may want some
-    child = context.Process(target=_answer, args=(theirs, functools.partial(function, *args, **kwargs)))
+    child = context.Process(target=_answer, args=(theirs, call))
+    with forking():
+        child.start()
+    stack.callback(child.join)
+    stack.callback(child.kill)
+    theirs.close()
+    return child, ours
+
+
+def _answered(child: BaseProcess, pipe: Connection) -> Any:
     try:
-        with forking():
-            child.start()
-        theirs.close()
-        answer: T
-        answer, error = ours.recv()
-        if error is not None:
-            raise error
-        return answer
+        answer, error = pipe.recv()
     except EOFError:
         child.join()
         code = child.exitcode or 0
         how = signal.Signals(-code).name if code < 0 else f"status {code}"
         raise Died(f"its process ended with {how}") from None
-    finally:
-        ours.close()
-        if child.pid is not None:
-            child.kill()
-            child.join()
+    if error is not None:
+        raise error
+    return answer
 
 
 @contextmanager

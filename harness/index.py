@@ -18,7 +18,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,12 +66,14 @@ def read_all(root: Path) -> list[Record]:
     return records
 
 
-def by_id(study: Path) -> dict[str, Path]:
-    """{id: folder} of the runs that stand directly in a study and have a record, which is not read."""
+def by_id(study: Path, only: Container[str] | None = None) -> dict[str, Path]:
+    """{id: folder} of the runs, or of some, that stand directly in a study and have a record, which is not read."""
     found: dict[str, Path] = {}
     for name in sorted(_folders(str(study))):
         match = _RUN.fullmatch(name)
-        if match and match[1] not in found and _stamp(f"{study}/{name}"):
+        if match is None or match[1] in found or (only is not None and match[1] not in only):
+            continue
+        if _stamp(f"{study}/{name}"):
             found[match[1]] = study / name
     return found
 

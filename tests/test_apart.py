@@ -54,10 +54,19 @@ def threads() -> tuple[int, set[int]]:
 
 
 def test_what_is_returned_comes_back_from_another_process() -> None:
-    pid, answer = apart(lambda *args, **kwargs: (os.getpid(), (args, kwargs)), 1, [2], three=3)
+    ((pid, answer),) = apart(lambda *args, **kwargs: (os.getpid(), (args, kwargs)), 1, [2], three=3)
     assert pid != os.getpid()
     assert answer == ((1, [2]), {"three": 3})
-    assert len(apart(bytes, 1 << 20)) == 1 << 20  # more than a pipe holds
+    assert len(apart(bytes, 1 << 20)[0]) == 1 << 20  # more than a pipe holds
+
+
+def test_several_answer_at_once() -> None:
+    barrier = multiprocessing.get_context("fork").Barrier(3)
+    found = apart(lambda: (barrier.wait(10) >= 0, os.getpid()), times=3)
+    assert [met for met, _ in found] == [True] * 3
+    assert len({pid for _, pid in found} | {os.getpid()}) == 4
+    with pytest.raises(Died):
+        apart(signal.raise_signal, signal.SIGKILL, times=2)
 
 
 def test_what_is_raised_comes_back() -> None:
@@ -80,12 +89,12 @@ def test_one_that_exits_is_told_by_its_status(end: object) -> None:
 
 def test_it_has_one_thread_whatever_its_parent_has(two_threads: None) -> None:
     assert threads()[0] == 2
-    assert apart(threads) == (1, {1})
+    assert apart(threads) == [(1, {1})]
     assert threads()[0] == 2
 
 
 def test_it_computes_after_its_parent_has_with_two_threads(two_threads: None) -> None:
-    assert apart(busy, 1000) == pytest.approx(busy(1000), rel=1e-4)
+    assert apart(busy, 1000) == [pytest.approx(busy(1000), rel=1e-4)]
 
 
 def test_what_it_draws_and_changes_stays_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +108,7 @@ def test_what_it_draws_and_changes_stays_with_it(tmp_path: Path, monkeypatch: py
         return torch.rand(3).tolist()
 
     where, state = os.getcwd(), torch.random.get_rng_state()
-    drawn = apart(change)
+    (drawn,) = apart(change)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert (kept, os.environ.get("LEFT_BEHIND"), os.getcwd()) == ([], None, where)
     with torch.random.fork_rng(devices=[]):
@@ -134,15 +143,15 @@ def test_an_interrupt_of_the_one_who_waits_ends_it(tmp_path: Path, monkeypatch: 
 
 def test_it_may_read_data_with_processes_of_its_own() -> None:
     data = TensorDataset(torch.arange(8))
-    assert apart(lambda: sum(int(x.sum()) for (x,) in DataLoader(data, batch_size=4, num_workers=1))) == 28
+    assert apart(lambda: sum(int(x.sum()) for (x,) in DataLoader(data, batch_size=4, num_workers=1))) == [28]
 
 
 def test_an_interrupt_is_not_for_it() -> None:
-    assert apart(lambda: signal.raise_signal(signal.SIGINT) or "went on") == "went on"
+    assert apart(lambda: signal.raise_signal(signal.SIGINT) or "went on") == ["went on"]
 
 
 def test_where_a_gpu_was_used_it_is_called_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    assert apart(os.getpid) == os.getpid()
+    assert apart(os.getpid, times=3) == [os.getpid()]
     with pytest.raises(ZeroDivisionError):
         apart(divmod, 1, 0)

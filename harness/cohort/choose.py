@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.apart import can_fork
+from harness.cohort import remembered
 from harness.cohort.attempt import How
-from harness.cohort.grouping import shape, unfusable
-from harness.cohort.trial import ALONE_S, FUSED_S, Trial, parts_of, room, tried
+from harness.cohort.grouping import unfusable
+from harness.cohort.trial import ALONE_S, FUSED_S, TOO_LITTLE, Trial, parts_of, room, tried, worth
 from harness.kinds import AUTO, KINDS
 from harness.prepare import Prepared
 from harness.schema import KEY
@@ -19,9 +20,10 @@ AWAY = KINDS["executor"].auto or HERE  # between these two a trial can choose
 MOST = 256  # members of a stack, so that a killed worker loses no more
 IMPORT_S = min(10.0, time.process_time())  # until a new worker has imported what this process has imported by now
 FORK_S = 0.1  # until one that is forked has begun
+WORTH = 0.9  # of the time by themselves is what a stack must promise: its shares are few, and the last to end decides
 SURE = 0.8  # of the time over workers is what this process must promise: only those survive what a run may do
 
-_trials: dict[tuple[str, bool], Trial] = {}  # of this process: a launch after the other asks the same
+_trials: dict[str, Trial] = {}  # of this process: also those that are not worth being remembered by others
 _warm: set[str] = set()  # executors whose workers this process has started
 
 
@@ -47,7 +49,7 @@ class Way:
 
 
 def ways(trial: Trial, epochs: int, count: int, workers: int, executor: str) -> list[Way]:
-    """The paths over an executor whose workers have started, the soonest done first.
+    """The paths over an executor whose workers have started, the one to take first.
 
     >>> [str(way) for way in ways(Trial(0.02, 0.02, 0.002), 20, 64, 2, "loky")]
     ['fused over loky workers 1.4 s', 'alone over loky workers 13.3 s']
@@ -58,7 +60,7 @@ def ways(trial: Trial, epochs: int, count: int, workers: int, executor: str) -> 
     found = [Way("alone", executor, each * (ALONE_S + epochs * (trial.alone if here else trial.single)))]
     if trial.fused is not None:
         found.append(Way("fused", executor, each * (FUSED_S + epochs * trial.fused)))
-    return sorted(found, key=lambda way: way.seconds)
+    return sorted(found, key=lambda way: way.seconds * (WORTH if way.path == "alone" else 1.0))
 
 
 def chosen(groups: Sequence[Sequence[Prepared]], workers: int, sweep: str) -> list[Share]:
@@ -83,7 +85,9 @@ def started(executor: str) -> None:
 
 def _executor(groups: Sequence[Sequence[Prepared]], workers: int) -> str:
     """Workers where one of the runs is known to end its process, or where they are not much later done."""
-    if any(member.orphan for group in groups for member in group) or any(_trial(group).deadly for group in groups):
+    if any(member.orphan for group in groups for member in group) or any(
+        _trial(group, workers).deadly for group in groups
+    ):
         return AWAY
     here = sum(_soonest(group, workers, HERE).seconds for group in groups)
     away = sum(_soonest(group, workers, AWAY).seconds for group in groups)
@@ -99,14 +103,20 @@ def _soonest(group: Sequence[Prepared], workers: int, executor: str) -> Way:
 
 def _ways(group: Sequence[Prepared], workers: int, executor: str) -> list[Way]:
     first = group[0]
-    return ways(_trial(group), first.plan.epochs, len(group), workers, executor)
+    return ways(_trial(group, workers), first.plan.epochs, len(group), workers, executor)
 
 
-def _trial(group: Sequence[Prepared]) -> Trial:
-    key = (shape(group[0]), len(group) > 1)
-    if key not in _trials:
-        _trials[key] = tried(group, unfusable(group[0]))
-    return _trials[key]
+def _trial(group: Sequence[Prepared], workers: int) -> Trial:
+    key = remembered.key(group, workers)
+    found = _trials.get(key) or remembered.recall(key)
+    if found is None or (found.why == TOO_LITTLE and worth(found.single, group, workers)):
+        asked = group[0].asked["executor"][KEY]
+        # over workers that are no fewer than its threads, this process has nothing to gain by them
+        here = asked == HERE or (asked == AUTO and len(group) < workers)
+        found = tried(group, unfusable(group[0]), 1 if asked == HERE else workers, here)
+        remembered.keep(key, found)
+    _trials[key] = found
+    return found
 
 
 def _how(group: Sequence[Prepared], workers: int, executor: str, sweep: str) -> How:
@@ -116,7 +126,7 @@ def _how(group: Sequence[Prepared], workers: int, executor: str, sweep: str) -> 
     if len(group) == 1:
         return How("alone", unfusable(group[0]) or "no other run of its shape", executor, sweep=sweep)
     best, *others = _ways(group, workers, executor)
-    why = f"a trial: {best}" + (f", {others[0]}" if others else f"; {_trial(group).why}")
+    why = f"a trial: {best}" + (f", {others[0]}" if others else f"; {_trial(group, workers).why}")
     return How(best.path, why, executor, sweep=sweep)
 
 

@@ -32,14 +32,19 @@ def _settings(member: Prepared) -> str:
 
 
 def shape(member: Prepared) -> str:
-    """What members of one stack have in common."""
+    """What members of one stack have in common: where they are written and by which way they are trained, too."""
     values = member.values
-    held = {k: v for k, v in values.items() if k not in (*FREE, *NOT_IDENTITY, "split")}
-    held["regularizer"] = {name: _fixed("regularizer", node) for name, node in values["regularizer"].items()}
-    # where a run is written and by which way it is to be trained are not shared either
-    steps = member.plan.accumulate, member.plan.warmup_steps  # an optimizer may want the whole data in a step
     launch = [values["study"], values["path"], values["save"], values["resume"], values["checkpoint_every"]]
-    return json.dumps([held, launch, steps, _data(member), member.device], sort_keys=True, default=str)
+    return json.dumps([computation(member), values["epochs"], launch])
+
+
+def computation(member: Prepared) -> str:
+    """What the steps of a run have in common with those of others, whatever their numbers."""
+    values = member.values
+    held = {k: v for k, v in values.items() if k not in (*FREE, *NOT_IDENTITY, "split", "epochs")}
+    held["regularizer"] = {name: _fixed("regularizer", node) for name, node in values["regularizer"].items()}
+    steps = member.plan.accumulate, member.plan.warmup_steps  # an optimizer may want the whole data in a step
+    return json.dumps([held, steps, _data(member), member.device], sort_keys=True, default=str)
 
 
 def _fixed(kind: str, node: dict[str, Any]) -> dict[str, Any]:

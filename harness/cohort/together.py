@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from harness import checkpoint
 from harness.cohort.attempt import Attempt, How
+from harness.index import by_id
 from harness.owner import Claims
 from harness.prepare import Prepared
 from harness.record import Record
@@ -19,10 +20,13 @@ def train_cohort(members: Sequence[Prepared], how: How, watch: Watch | None = No
     recording it.
     """
     found: dict[str, Record | None] = {}
-    with Claims(members[0].record.folder.parent) as claims:
+    study = members[0].record.folder.parent
+    with Claims(study) as claims:
         ours = set(claims.claim([m.record.id for m in members]))
+        stands = by_id(study, ours)  # another launch may have begun it meanwhile, under overrides written otherwise
         todo = []
         for member in members:
+            member.record.folder = stands.get(member.record.id, member.record.folder)
             done = member.finished() if member.record.id in ours else None  # another may have completed it meanwhile
             found[member.record.id] = done
             if member.record.id in ours and done is None:

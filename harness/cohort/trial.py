@@ -17,6 +17,7 @@ from harness.errors import one_line
 from harness.learner.alone import Alone
 from harness.learner.fused import Fused
 from harness.learner.memory import estimate
+from harness.learner.plan import Plan
 from harness.learner.threads import threads, using
 from harness.prepare import Prepared
 from harness.probe import Probe
@@ -25,6 +26,9 @@ LONG_S = 0.05  # what is measured lasts about so long
 TRIED = 16  # members of the stack that is tried, at most
 ANY = 1 << 20
 TRIED_S = 0.02  # what a step of all of them takes by themselves, at most: where steps are long, a stack saves little
+STACK_S, STACK_STEPS = 0.05, 25  # what trying a stack costs: a part of its own, and steps of all its members
+TOO_LITTLE = "too little to do for a stack to be tried"
+WORTH = 0.1  # of the time that the runs take by themselves, which is what trying a stack may cost
 ALONE_S, FUSED_S = 0.015, 0.004  # what a run costs beside its steps, by itself and in a stack
 
 
@@ -39,24 +43,43 @@ class Trial:
     deadly: bool = False  # who tries it dies of it
 
 
-def tried(members: Sequence[Prepared], unfusable: str = "") -> Trial:
+def tried(members: Sequence[Prepared], unfusable: str = "", workers: int = 1, here: bool = True) -> Trial:
     """Tries some members of a group of one shape, on models that are let go. What goes wrong in all tries is told, and
     not raised: it is the runs' own failure. Where processes can be forked, one that dies of it is not this one.
+
+    As many processes try as would work, all at once: they share caches and the way to memory, and so will the runs.
+    `here` is whether the runs may be trained in this process, with all of its threads.
     """
+    most = torch.get_num_threads()
     try:
-        single, fused, why, member, count = apart(_tried, members, unfusable, torch.get_num_threads())
+        found = apart(_tried, members, unfusable, workers, most, times=min(workers, len(members)))
     except Died as died:
         return Trial(0.0, 0.0, None, f"cannot be tried: {died}", deadly=True)
-    if member is None or count == 1:
+    first = found[0]
+    single = sum(one.single for one in found) / len(found)
+    stacks = [one.fused for one in found if one.fused is not None]
+    fused = sum(stacks) / len(stacks) if stacks else None
+    why = first.why if fused is None else ""
+    if not here or first.member is None or first.threads == 1:
         return Trial(single, single, fused, why)
     with torch.random.fork_rng(devices=[]):
-        return Trial(_by_itself(members[member], count)[0], single, fused, why)
+        return Trial(_by_itself(members[first.member], first.threads)[0], single, fused, why)
 
 
-def _tried(members: Sequence[Prepared], unfusable: str, most: int) -> tuple[float, float | None, str, int | None, int]:
-    """Seconds by itself on one thread and in a stack, or why there is none; and the place of the member that was tried
-    by itself, with the number of threads that it would have where there are `most`.
+@dataclass(frozen=True)
+class _Tried:
+    """What one process has found: seconds of an epoch by itself on one thread and in a stack, or why there is none;
+    the place of the member that was tried by itself, and how many threads it would have.
     """
+
+    single: float
+    fused: float | None
+    why: str
+    member: int | None = None
+    threads: int = 1
+
+
+def _tried(members: Sequence[Prepared], unfusable: str, workers: int, most: int) -> _Tried:
     first: BaseException | None = None
     with torch.random.fork_rng(devices=[]):
         for at in dict.fromkeys((0, len(members) - 1, len(members) // 2)):
@@ -67,27 +90,39 @@ def _tried(members: Sequence[Prepared], unfusable: str, most: int) -> tuple[floa
                 first = first or error
         else:
             assert first is not None
-            return 0.0, None, f"cannot be tried: {one_line(first)}", None, 1
+            return _Tried(0.0, None, f"cannot be tried: {one_line(first)}")
         plan = members[at].plan
         count = threads(probe.work, plan.batch_size, most)
         if unfusable or len(members) < 2:
-            return single, None, unfusable or "one run has no one to be stacked with", at, count
-        size = max(2, min(TRIED, int(TRIED_S / (single / plan.batches))))
-        for some in _stacks(members, size):
+            return _Tried(single, None, unfusable or "one run has no one to be stacked with", at, count)
+        if not worth(single, members, workers):
+            return _Tried(single, None, TOO_LITTLE, at, count)
+        for some in _stacks(members, _size(single, plan)):
             try:
-                return single, _stacked(some, probe), "", at, count
+                return _Tried(single, _stacked(some, probe), "", at, count)
             except (Exception, SystemExit) as error:
                 first = first or error
     assert first is not None
-    return single, None, f"cannot be fused: {one_line(first)}", at, count
+    return _Tried(single, None, f"cannot be fused: {one_line(first)}", at, count)
+
+
+def worth(single: float, members: Sequence[Prepared], workers: int) -> bool:
+    """Whether members have so much to do that trying a stack costs little beside, where an epoch takes `single`."""
+    plan = members[0].plan
+    cost = STACK_S + STACK_STEPS * _size(single, plan) * single / plan.batches
+    return cost <= WORTH * len(members) / workers * plan.epochs * single
+
+
+def _size(single: float, plan: Plan) -> int:
+    return max(2, min(TRIED, int(TRIED_S * plan.batches / single)))
 
 
 def _stacks(members: Sequence[Prepared], size: int) -> list[Sequence[Prepared]]:
-    """Members to be stacked in a try; the later ones where someone spoils those before."""
+    """Members to be stacked in a try; others, and fewer, where someone spoils those before."""
     found = [members[:size]]
-    for fewer in (4, 2):
-        if fewer < size:
-            found += [members[:fewer], members[-fewer:]]
+    for fewer in (size, 4, 2):
+        if fewer <= size:
+            found += [members[-fewer:], members[:fewer]]
     return found
 
 

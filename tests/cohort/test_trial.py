@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Callable
@@ -14,11 +15,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cohort import trial
-from harness.cohort.trial import parts_of, room, tried
+from harness.cohort.trial import TOO_LITTLE, parts_of, room, tried, worth
 from harness.prepare import Prepared
 from tests.cohort.test_grouping import prepared
 
 COUNTS = st.integers(1, 300)
+
+
+@pytest.fixture(autouse=True)
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack is tried whatever that costs."""
+    monkeypatch.setattr(trial, "WORTH", math.inf)
+
+
+def test_a_stack_is_tried_where_that_costs_little_beside_the_runs(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    few, more = (prepared(*([f"seed={seed}", f"epochs={n}"] for seed in range(2))) for n in (1, 1000))
+    assert tried(few).why == TOO_LITTLE
+    assert worth(0.02, more, 1)
+    assert not worth(0.02, more, 1000)  # where there are many workers, little is left for each
 
 
 @given(COUNTS, st.integers(1, 16), COUNTS)

@@ -16,7 +16,7 @@ from harness.build import Parts, build
 from harness.dataset import SPLITS, Dataset, Samples
 from harness.learner.fit import Run, fit, make_trainer
 from harness.learner.member import Member
-from harness.load_data import load
+from harness.load_data import Loader
 from harness.prepare import make_plan
 from harness.resolve import resolve
 
@@ -43,6 +43,7 @@ def on_disk(dataset: Dataset, workers: int = 0) -> Dataset:
 
 
 Change = Callable[[Parts], None]
+LOADER = Loader()  # the same few sets, again and again
 
 
 @functools.lru_cache(256)
@@ -62,7 +63,7 @@ def cohort(
     dataset: Dataset | None = None
     for overrides in lines:
         job = _composed(("trainer=cpu", *overrides) if "trainer=cpu" not in overrides else tuple(overrides))
-        dataset = dataset or data(load(job.values).dataset)
+        dataset = dataset or data(LOADER.load(job.values).dataset)
         values = resolve(job.values, dataset, catalogue.current())
         plan = make_plan(job.settings, dataset, values)
         parts = build(values, dataset, plan.total_steps)
