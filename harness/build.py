@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from harness.dataset import Dataset, Samples, size
 from harness.errors import HarnessError
 from harness.estimator import Fitting
 from harness.initialize import initialize, weights
-from harness.probe import Probe, probe
+from harness.probe import Probe, draws, probe
 from harness.registry import REGISTRY
 from harness.regularization import Regularizer, having
 from harness.schema import KEY
@@ -79,16 +79,23 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
         for node in values["regularizer"].values()
     ]
     first = functools.partial(first_inputs, dataset)
-    model = task.prepare(make_model(values, dataset.inputs, task.outputs(dataset), regularizers, first), dataset)
+    shape = dataset.inputs, task.outputs(dataset), dataset.words
+    model = task.prepare(make_model(values, *shape, regularizers, first), dataset)
+    if probed is None:
+        probed = probe(model, first(2))
+        if not probed.noisy and draws(task, model, first_samples(dataset, 2)):
+            probed = replace(probed, noisy=True)
     return Parts(
         values=values,
         task=task,
         model=model,
-        probe=probed or probe(model, first(2)),
+        probe=probed,
         regularizers=regularizers,
         augmentations=[component("augmentation", node, classes=classes) for node in values["augmentation"].values()],
         metrics={
-            name: functools.partial(component, "metric", node, num_classes=len(dataset.classes) or None)
+            name: functools.partial(
+                component, "metric", node, num_classes=len(dataset.classes) or None, analogies=dataset.analogies
+            )
             for name, node in values["metric"].items()
         },
         optimizer=functools.partial(component, "optimizer", values["optimizer"]),
@@ -107,6 +114,7 @@ def make_model(
     values: dict[str, Any],
     inputs: tuple[int, ...],
     outputs: int,
+    vocabulary: int | None,
     regularizers: list[Regularizer],
     batch: Callable[[], Tensor] | None = None,
 ) -> nn.Module:
@@ -136,6 +144,7 @@ def make_model(
             values["model"],
             inputs=inputs,
             outputs=outputs,
+            vocabulary=vocabulary,
             block=block,
             generator=seeds.generator(seed, "model"),
         )
@@ -173,11 +182,17 @@ def _initialize(model: nn.Module, values: dict[str, Any], batch: Callable[[], Te
 
 def first_inputs(dataset: Dataset, count: int = LOOKED_AT, split: str = "train") -> Tensor:
     """Some inputs [n, ...] of a split to look at: the first ones, which chance has chosen."""
+    return first_samples(dataset, count, split)[0]
+
+
+def first_samples(dataset: Dataset, count: int, split: str = "train") -> tuple[Tensor, Tensor]:
+    """Some inputs [n, ...] and targets [n, ...], in the same way."""
     part = dataset.part(split)
     count = min(count, size(part))
     if isinstance(part, Samples):
-        return part.x[:count]
-    x = torch.stack([torch.as_tensor(part[i][0]) for i in range(count)])
+        return part.x[:count], part.y[:count]
+    pairs = [part[i] for i in range(count)]
+    x, y = (torch.stack([torch.as_tensor(pair[i]) for pair in pairs]) for i in (0, 1))
     for transform in dataset.transforms:
         x = transform(x)
-    return x
+    return x, y

@@ -51,6 +51,8 @@ class Dataset:
     test: Part
     target: Target
     classes: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = ()  # the words that inputs are indices of, where they are whole numbers
+    analogies: tuple[tuple[int, int, int, int], ...] = ()  # indices of words (a, b, c, d): a - b + c = d
     digest: str = ""
     outputs: int = 0
     workers: int = 0
@@ -72,6 +74,11 @@ class Dataset:
     def real_inputs(self) -> bool:
         """Whether inputs in memory are real numbers, and not whole ones (tokens)."""
         return not isinstance(self.train, Samples) or self.train.x.is_floating_point()
+
+    @property
+    def words(self) -> int | None:
+        """How many different words inputs may be indices of; None where they are numbers, or tell no vocabulary."""
+        return None if self.real_inputs or not self.vocabulary else len(self.vocabulary)
 
     @property
     def inputs(self) -> tuple[int, ...]:
@@ -168,10 +175,11 @@ def surface(function: Callable[[Tensor], Tensor], start: Sequence[float], minimu
 
 
 def digest(dataset: Dataset) -> str:
-    """16 hex digits of everything that the splits hold."""
+    """16 hex digits of everything that the splits hold, and of what is asked of them."""
     if not dataset.in_memory:
         return dataset.digest
-    h = hashlib.sha256(repr((dataset.target, dataset.classes)).encode())
+    told = [names for names in (dataset.vocabulary, dataset.analogies) if names]
+    h = hashlib.sha256(repr((dataset.target, dataset.classes, *told)).encode())
     for split in SPLITS:
         part = dataset.part(split)
         assert isinstance(part, Samples)
@@ -213,6 +221,8 @@ def validate(dataset: Dataset, name: str) -> None:
             if bool(bad.any()):
                 at = bad.nonzero()[0].tolist()
                 raise HarnessError(f"data {name}: the {what} of the {split} split hold {tensor[tuple(at)]} at {at}")
+        if (words := dataset.words) and (out := part.x[(part.x < 0) | (part.x >= words)]).numel():
+            raise HarnessError(f"data {name}: word {out[0]} in the {split} split, and there are {words}, from 0")
         if dataset.target == "class" and (out := part.y[(part.y < 0) | (part.y >= len(dataset.classes))]).numel():
             raise HarnessError(
                 f"data {name}: class {out[0]} in the {split} split, and there are {len(dataset.classes)}, from 0"

@@ -36,7 +36,7 @@ _ALL = (
     Kind(
         "model",
         False,
-        ("inputs", "outputs", "block", "generator"),
+        ("inputs", "outputs", "vocabulary", "block", "generator"),
         "a torch.nn.Module; or a harness.Estimator, with the trait `estimator`, which is fitted at once",
         ("tasks", "losses", "metrics", "input_ndim", "estimator"),
         "mlp",
@@ -87,7 +87,7 @@ _ALL = (
     Kind("augmentation", True, ("classes",), "a callable (x, y, noise) -> (x, y)", ("input_ndim",)),
     Kind("corruption", True, ("dataset", "generator"), "a harness.Dataset", ("targets",)),
     Kind("transform", True, ("train",), "a callable on inputs", (), "standardize"),
-    Kind("metric", True, ("num_classes",), "a torchmetrics.Metric", ("tasks",)),
+    Kind("metric", True, ("num_classes", "analogies"), "a torchmetrics.Metric", ("tasks",)),
     Kind("logger", True, ("run_dir", "name"), "a Lightning logger"),
     Kind("executor", False, ("jobs",), "a concurrent.futures.Executor", (), "loky"),
 )

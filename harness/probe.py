@@ -1,4 +1,4 @@
-"""One pass of two samples through a fresh model: whether it draws random numbers, and how much work a sample is."""
+"""A pass of two samples through a fresh model: whether it or its losses draw random numbers, and how much work."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from harness.noise import Noise, keys
 from harness.redirect import Redirect
+from harness.tasks import Batch, Task
 
 
 @dataclass(frozen=True)
@@ -46,3 +47,22 @@ def probe(model: nn.Module, sample: Tensor) -> Probe:
     except Exception:
         return Probe(noisy=True, work=None)
     return Probe(redirect.drawn, sum(done) // len(sample), sum(made) // len(sample))
+
+
+def draws(task: Task, model: nn.Module, batch: Batch) -> bool:
+    """Whether a task's losses draw random numbers of torch's, of a model that draws none; losses that fail are taken
+    to.
+    """
+    copied = copy.deepcopy(model).train()
+    noise = Noise(keys(torch.tensor(0), 0))
+    redirect = Redirect(noise)
+
+    def call(*x: Any, method: str = "forward") -> Any:
+        return copied(*x) if method == "forward" else getattr(copied, method)(*x)
+
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), redirect:
+            task.losses(call, batch, noise)
+    except Exception:
+        return True
+    return redirect.drawn

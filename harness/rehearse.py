@@ -23,8 +23,10 @@ def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> None:
     Settings that passed are not built again, so a sweep over seeds rehearses once. Any other exception is left to the
     run, whose failure it is.
     """
-    shape = [list(dataset.inputs), dataset.width, dataset.target, plan.total_steps, plan.epochs]
-    key = json.dumps([[values[kind] for kind in (*_PARTS, *_BLOCKS)], shape], default=str)
+    shape = [list(dataset.inputs), dataset.width, dataset.target, dataset.words, bool(dataset.analogies)]
+    key = json.dumps(
+        [[values[kind] for kind in (*_PARTS, *_BLOCKS)], shape, plan.total_steps, plan.epochs], default=str
+    )
     if key in _passed:
         return
     try:

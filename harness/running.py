@@ -53,7 +53,7 @@ class Running:
         self.watchers = watchers
         self.loggers: list[Any] = []
         self.run: Run
-        self.shape: tuple[tuple[int, ...], int]
+        self.shape: tuple[tuple[int, ...], int, int | None]
 
     def _say(self, message: str, *args: object) -> None:
         log.info(message, *args, extra={"run_folder": self.record.folder})
@@ -61,7 +61,8 @@ class Running:
     def begin(self, parts: Parts, dataset: Dataset) -> Run:
         """The run as a member of a cohort."""
         values, record = self.prepared.values, self.record
-        self.shape = dataset.inputs, parts.task.outputs(dataset)  # what building the model again wants to know
+        # what building the model again wants to know
+        self.shape = dataset.inputs, parts.task.outputs(dataset), dataset.words
         self._say("run %s (%s) of study %s", record.id, record.name, record.study)
         parameters = list(parts.model.parameters())
         record.model = {

@@ -15,9 +15,12 @@ from harness.scaling import scaled_for
 WEIGHTS = "weights.pt"
 
 
-def save_weights(folder: Path, weights: dict[str, Tensor], shape: tuple[tuple[int, ...], int]) -> None:
-    """Keeps weights with the shape of inputs and the width of outputs that building their model again wants."""
-    content = {"state": weights, "inputs": list(shape[0]), "outputs": shape[1]}
+def save_weights(folder: Path, weights: dict[str, Tensor], shape: tuple[tuple[int, ...], int, int | None]) -> None:
+    """Keeps weights with what building their model again wants: the shape of inputs, the width of outputs, and the
+    number of words, where there are some.
+    """
+    inputs, outputs, vocabulary = shape
+    content = {"state": weights, "inputs": list(inputs), "outputs": outputs, "vocabulary": vocabulary}
     write_file(folder / WEIGHTS, lambda file: torch.save(content, file))
 
 
@@ -36,7 +39,7 @@ def load_model(run: str | Path | Record) -> nn.Module:
         component("regularizer", node, classes=kept["outputs"], total_steps=1)
         for node in record.config["regularizer"].values()
     ]
-    model = make_model(record.config, tuple(kept["inputs"]), kept["outputs"], regularizers)
+    model = make_model(record.config, tuple(kept["inputs"]), kept["outputs"], kept["vocabulary"], regularizers)
     state = kept["state"]
     model = scaled_for(state, model)
     floats = [t.dtype for t in state.values() if t.is_floating_point()]

@@ -105,6 +105,8 @@ def test_the_digest_sees_everything_that_the_splits_hold():
         whole(seed=1),
         whole(51),
         replace(data, classes=("even", "0dd")),
+        replace(data, vocabulary=("even", "odd")),
+        replace(data, analogies=((0, 1, 1, 0),)),
         replace(data, val=Samples(changed, data.val.y)),
         replace(data, val=Samples(data.val.x, 1 - data.val.y)),
         replace(data, val=data.test, test=data.val),
@@ -170,6 +172,14 @@ def broken():
         "there is one class only": replace(data, classes=("even",), val=one, test=one, train=one),
         "the training split holds one class only": replace(data, train=one),
         "class 7 in the test split, and there are 2": replace(data, test=Samples(data.test.x, far)),
+        "word 2 in the val split, and there are 2": replace(
+            data,
+            **{
+                split: Samples(torch.full((len(data.part(split)), 1), 1 + (split == "val")), data.part(split).y)
+                for split in SPLITS
+            },
+            vocabulary=("a", "b"),
+        ),
         "need a digest": streamed(),
         "targets of the test split hold 0.5, and a label is 0 or 1": replace(labels, test=Samples(labels.test.x, half)),
         r"targets of the val split must be float of shape \[N, 2\], one a label, got torch.int64 \[8, 2\]": replace(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from harness.learner.threads import threads, using
-from harness.probe import Probe, probe
+from harness.noise import Noise
+from harness.probe import Probe, draws, probe
+from harness.tasks import Batch, Call, Task
 
 
 def test_the_work_of_layers() -> None:
@@ -41,3 +44,20 @@ def test_threads_are_given_back() -> None:
     with using(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
+
+
+class Drawing(Task):
+    """Its loss draws, and its model does not."""
+
+    def losses(self, call: Call, batch: Batch, noise: Noise) -> dict[str, torch.Tensor]:
+        x, _ = batch
+        return {"model": (call(x) * torch.rand(len(x), 1)).mean()}
+
+
+def test_what_a_loss_draws_is_seen_too() -> None:
+    model, batch = nn.Linear(4, 3), (torch.zeros(2, 4), torch.tensor([0, 2]))
+    state = torch.random.get_rng_state()
+    assert draws(Drawing(F.cross_entropy), model, batch)
+    assert not draws(Task(F.cross_entropy), model, batch)
+    assert draws(Task(F.cross_entropy), model, (batch[0], torch.zeros(3)))  # it fails, and nothing is known of it
+    assert torch.equal(state, torch.random.get_rng_state())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import permutations
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -35,6 +37,33 @@ WORDS = (
     *(word for pair in SAID.values() for words in pair for word in words),
     *(word for words in THINGS.values() for word in words),
 )  # fmt: skip
+
+
+def analogies() -> tuple[tuple[int, int, int, int], ...]:
+    """Indices (a, b, c, d) of persons with a - b + c = d: a and d have a feature and are else b and c, or the other
+    way round.
+    """
+    place = {word: index for index, word in enumerate(WORDS)}
+    called = {frozenset(features): place[noun] for noun, features in PERSONS.items()}
+    found = []
+    for feature in SAID:
+        edges = [(called[own | {feature}], called[own]) for own in called if feature not in own]
+        for (a, b), (d, c) in permutations(edges, 2):
+            found += [(a, b, c, d), (b, a, d, c)]
+    return tuple(found)
+
+
+def pairs(sentence: Sequence[int], window: int) -> list[tuple[int, int]]:
+    """Every word of a sentence with each of the words that stand up to `window` places before or behind it.
+
+    >>> pairs([7, 8, 9], 1)
+    [(7, 8), (8, 7), (8, 9), (9, 8)]
+    """
+    return [
+        (centre, context)
+        for at, centre in enumerate(sentence)
+        for context in [*sentence[max(0, at - window) : at], *sentence[at + 1 : at + 1 + window]]
+    ]
 
 
 def sentences(n: int, features: tuple[str, ...], rng: np.random.Generator) -> list[list[int]]:
@@ -75,18 +104,13 @@ def toy_grammar(
     queen = king - man + woman  holds of these distributions exactly.
     Inputs [1], int64: the index of the centre word in `classes`; class: the index of the context word. All sentences
     are divided, not their pairs; words stand in every split, as they must, and split.on_overlap tells of them.
+    72 analogies between persons go with it, whatever the sentences speak of: `metric=[analogy_accuracy]` asks them.
     Indices are no numbers to scale: choose 'transform=[]', or 'transform=[one_hot]' for a model that wants numbers.
     """
     rng = np.random.default_rng(generator.initial_seed())
     spoken = sentences(n, features, rng)
     parts: dict[str, Any] = {}
     for name, chosen in divide(n, split, generator).items():
-        pairs = [
-            (centre, context)
-            for sentence in (spoken[int(i)] for i in chosen)
-            for at, centre in enumerate(sentence)
-            for context in sentence[max(0, at - window) : at] + sentence[at + 1 : at + 1 + window]
-        ]
-        table = torch.tensor(pairs)
+        table = torch.tensor([pair for i in chosen for pair in pairs(spoken[int(i)], window)])
         parts[name] = Samples(table[:, :1].contiguous(), table[:, 1].contiguous())
-    return Dataset(**parts, target="class", classes=WORDS, repeats=True)
+    return Dataset(**parts, target="class", classes=WORDS, vocabulary=WORDS, analogies=analogies(), repeats=True)

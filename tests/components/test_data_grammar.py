@@ -4,7 +4,7 @@ import torch
 
 from harness.dataset import SPLITS, validate
 from harness.errors import HarnessError
-from harness_components.data_grammar import PERSONS, SAID, THINGS, WORDS, sentences
+from harness_components.data_grammar import PERSONS, SAID, THINGS, WORDS, analogies, pairs, sentences
 from tests.components.helpers import data, make
 
 
@@ -49,13 +49,24 @@ def test_a_sentence_says_of_a_person_what_it_is():
             assert not words & set(options[feature not in PERSONS[noun]])
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "c", "answer"),
-    [("king", "man", "woman", "queen"), ("prince", "boy", "girl", "princess"), ("queen", "king", "boy", "girl")],
-)
-def test_analogies_hold_of_the_words_contexts(a, b, c, answer):
-    p = contexts(data("toy_grammar", {"n": 5000}))
-    assert nearest(p[a] - p[b] + p[c], p, {*PERSONS, *THINGS}, {a, b, c}) == answer
+def test_a_words_pairs_are_with_those_within_the_window():
+    assert pairs([5, 6, 7, 8], 1) == [(5, 6), (6, 5), (6, 7), (7, 6), (7, 8), (8, 7)]
+    assert pairs([5, 6, 7, 8], 2) == [
+        (5, 6), (5, 7), (6, 5), (6, 7), (6, 8), (7, 5), (7, 6), (7, 8), (8, 6), (8, 7)
+    ]  # fmt: skip
+    assert sorted(pairs([5, 6, 7], 9)) == [(5, 6), (5, 7), (6, 5), (6, 7), (7, 5), (7, 6)]
+    assert pairs([5], 3) == []
+
+
+def test_analogies_hold_of_the_words_contexts():
+    dataset = data("toy_grammar", {"n": 5000})
+    p = contexts(dataset)
+    assert dataset.analogies == analogies()
+    assert len(set(analogies())) == 3 * 2 * 4 * 3  # features, ways, pairs that differ in it, other such pairs
+    told = [tuple(WORDS[i] for i in analogy) for analogy in analogies()]
+    assert {("king", "man", "woman", "queen"), ("prince", "boy", "girl", "princess")} < set(told)
+    for a, b, c, answer in told:
+        assert nearest(p[a] - p[b] + p[c], p, {*PERSONS, *THINGS}, {a, b, c}) == answer
 
 
 def test_which_words_are_near_depends_on_what_is_spoken_of():

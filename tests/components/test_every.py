@@ -16,7 +16,7 @@ from harness import catalogue
 from harness.block import Block
 from harness.build import component, trait
 from harness.component import asks, mark_of, parameters, validate
-from harness.dataset import Dataset, Samples, Target
+from harness.dataset import SPLITS, Dataset, Samples, Target
 from harness.dataset import validate as validate_dataset
 from harness.kinds import KINDS
 from harness.noise import Noise, keys
@@ -144,6 +144,8 @@ def offers(kind, row, tmp_path, sampled=None):
         "total_steps": 10,
         "classes": 3,
         "num_classes": 3,
+        "vocabulary": 3,
+        "analogies": ((0, 1, 2, 0),),
         "dataset": data("saddle") if surfaces else iris,
         "train": iris.train.x,
         "loss": nn.functional.cross_entropy,
@@ -174,6 +176,12 @@ def offers(kind, row, tmp_path, sampled=None):
         "index": 0,
         "generator": generator(0),
     }
+    if "embedding" in (row["name"], *(row["traits"].get("tasks") or ())):
+        words = torch.arange(6)[:, None] % 3
+        parts = dict.fromkeys(SPLITS, Samples(words, words[:, 0]))
+        common |= {"dataset": Dataset(**parts, target="class", classes=("a", "b", "c"), vocabulary=("a", "b", "c"))}
+        common |= {"inputs": (1,), "target": words[:, 0]}
+        common["prediction"] = component("model", node(catalogue.current().get("model", "skip_gram")), **common)(words)
     if kind == "loss" and (models := [r for r in ROWS if row["name"] in r["traits"].get("losses", ())]):
         common["target"] = torch.rand(6, 1, 8, 8)
         common["prediction"] = component("model", node(models[0]), **common | {"inputs": (1, 8, 8)})(common["target"])
@@ -241,7 +249,11 @@ def check_model(made, asked):
         return
     shape = (5, *asked["inputs"])
     x = torch.rand(shape)
-    if asked["task"] == "generation":
+    if asked["task"] == "embedding":
+        centre, *_ = made(torch.zeros(shape, dtype=torch.int64))
+        assert centre.shape == (5, made.embeddings().shape[1])
+        assert len(made.embeddings()) == asked["vocabulary"]
+    elif asked["task"] == "generation":
         assert made.sample(x).shape == shape
         assert isinstance(made(x), tuple)
     else:

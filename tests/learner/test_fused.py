@@ -42,6 +42,7 @@ OWN = {"transformer": {"width": 10, "heads": 2}, "conv1d": {"channels": 5}}
 # Data and what is done to it once are the same for a stack as for one run, a task is chosen by the data, and who
 # watches and where it is done are no part of a step. Every other kind is, one that is new too.
 NOT_COMPUTING = {"data", "corruption", "transform", "task", "logger", "executor"}
+ONLY = {"optimise": "point", "embedding": "skip_gram"}  # models of tasks that no network of layers has
 COMPUTING = KINDS.keys() - NOT_COMPUTING
 MEMBERS = (["seed=3"], ["seed=5", "optimizer.lr=0.003"], ["seed=9"], ["seed=9", "optimizer.lr=0.02"])
 
@@ -62,8 +63,9 @@ def model_for(kind: str, name: str) -> str:
     trait = {"loss": "losses", "metric": "metrics"}.get(kind, "")
     wanting = [m for m in known.names("model") if name in known.get("model", m)["traits"].get(trait, ())]
     images = 3 in known.get(kind, name)["traits"].get("input_ndim", ())
-    if kind != "model" and "optimise" in known.get(kind, name)["traits"].get("tasks", ()):
-        return "point"
+    for task, model in ONLY.items() if kind != "model" else ():
+        if task in known.get(kind, name)["traits"].get("tasks", ()):
+            return model
     return name if kind == "model" else wanting[0] if wanting else "cnn" if images else "mlp"
 
 
@@ -165,7 +167,19 @@ def sums(dataset: Dataset) -> Dataset:
     return replace(dataset, **made, target="real", classes=())
 
 
-MADE = {"regression": sums, "binary_classification": parity, "multilabel": bits, "optimise": bowl}
+def words(dataset: Dataset) -> Dataset:
+    """Each digit as one of 16 words, beside that of its class."""
+    parts = {split: dataset.part(split) for split in SPLITS}
+    made = {
+        s: Samples(p.x.flatten(1)[:, 20:21].round().long().abs() % 16, p.y)
+        for s, p in parts.items()
+        if isinstance(p, Samples)
+    }
+    analogies = tuple((a, a + 1, a + 2, a + 3) for a in range(12))
+    return replace(dataset, **made, vocabulary=tuple("abcdefghijklmnop"), analogies=analogies)
+
+
+MADE = {"embedding": words, "regression": sums, "binary_classification": parity, "multilabel": bits, "optimise": bowl}
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
