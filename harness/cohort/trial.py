@@ -69,7 +69,7 @@ def _tried(members: Sequence[Prepared], unfusable: str, most: int) -> tuple[floa
             assert first is not None
             return 0.0, None, f"cannot be tried: {one_line(first)}", None, 1
         plan = members[at].plan
-        count = threads(probe.work, plan.batch_size, most)
+        count = threads(probe.work, plan.samples, most)
         if unfusable or len(members) < 2:
             return single, None, unfusable or "one run has no one to be stacked with", at, count
         size = max(2, min(TRIED, int(TRIED_S / (single / plan.batches))))

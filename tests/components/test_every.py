@@ -177,6 +177,8 @@ def offers(kind, row, tmp_path, sampled=None):
     if kind == "loss" and (models := [r for r in ROWS if row["name"] in r["traits"].get("losses", ())]):
         common["target"] = torch.rand(6, 1, 8, 8)
         common["prediction"] = component("model", node(models[0]), **common | {"inputs": (1, 8, 8)})(common["target"])
+    if row["traits"].get("pairs"):
+        common["prediction"], common["target"] = torch.rand(6), torch.arange(6) % 2
     if kind == "normalization" and "layer" in row["asks"]:
         common["name"] = "weight"
     return {name: common[name] for name in (*KINDS[kind].offers, "untouched", "task")} | {"traits": row["traits"]}
@@ -241,7 +243,9 @@ def check_model(made, asked):
         return
     shape = (5, *asked["inputs"])
     x = torch.rand(shape)
-    if asked["task"] == "generation":
+    if asked["task"] == "one_shot":
+        assert made.scores(made(x).expand(1, 3, 5, -1), made(x)[None]).shape == (1, 5, 3)
+    elif asked["task"] == "generation":
         assert made.sample(x).shape == shape
         assert isinstance(made(x), tuple)
     else:

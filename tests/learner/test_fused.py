@@ -60,9 +60,9 @@ def model_for(kind: str, name: str) -> str:
     trait = {"loss": "losses", "metric": "metrics"}.get(kind, "")
     wanting = [m for m in known.names("model") if name in known.get("model", m)["traits"].get(trait, ())]
     images = 3 in known.get(kind, name)["traits"].get("input_ndim", ())
-    if kind != "model" and "optimise" in known.get(kind, name)["traits"].get("tasks", ()):
-        return "point"
-    return name if kind == "model" else wanting[0] if wanting else "cnn" if images else "mlp"
+    tasks = known.get(kind, name)["traits"].get("tasks", ())
+    own = known.get("task", tasks[0])["traits"].get("model") if tasks else None  # of a task that has models of its own
+    return name if kind == "model" else wanting[0] if wanting else own or ("cnn" if images else "mlp")
 
 
 def line(kind: str, name: str) -> list[str]:
