@@ -167,15 +167,16 @@ def test_contrastive_draws_together_and_pushes_apart_up_to_the_margin():
 
 
 def test_classes_that_were_never_seen_are_told_apart(workdir):
-    """Chance is 1/3, and both are judged on the same episodes; an embedding with its first weights does worse."""
-    line = ["experiment=one_shot", "logger=[]", "split.seed=0", "task.episodes=100"]
-    start = harness.run([*line, "epochs=1", "optimizer=sgd", "optimizer.lr=1e-30"]).metrics["test/episode_accuracy"]
-    for model, loss, least in (("prototypical", "cross_entropy", 0.75), ("siamese", "contrastive", 0.7)):
-        record = harness.run([*line, "epochs=4", f"model={model}"])
-        assert record.choices["loss"] == loss
-        assert record.config["objective"] == "val/episode_accuracy"
-        assert record.metrics["test/episode_accuracy"] > max(least, start), (model, start)
-        print(model, start, record.metrics)
+    """Chance is 1/3, and all are judged on the same episodes; an embedding with its first weights does worse."""
+    line = ["experiment=one_shot", "logger=[]", "split.seed=0"]
+    first = harness.run([*line, "normalization=none", "epochs=1", "optimizer=sgd", "optimizer.lr=1e-30"])
+    learned = harness.run(line)
+    twins = harness.run([*line, "model=siamese", "loss=contrastive", "loss.margin=5"])
+    reached = [record.metrics["test/episode_accuracy"] for record in (first, learned, twins)]
+    assert reached[1] > max(0.8, reached[0]), reached
+    assert reached[2] > 0.7, reached
+    assert learned.choices["loss"] == "cross_entropy"
+    assert learned.config["objective"] == "val/episode_accuracy"
 
 
 @pytest.mark.parametrize(
