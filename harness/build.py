@@ -72,8 +72,7 @@ class Parts:
 def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None = None) -> Parts:
     """Everything that a run of a resolved config needs; `probed` is what a run of its shape was found to be like."""
     classes = len(dataset.classes) if dataset.target == "class" else None
-    loss = functools.partial(REGISTRY.get("loss", values["loss"][KEY]), **settings_of("loss", values["loss"]))
-    task = component("task", values["task"], loss=loss, dataset=dataset)
+    task = make_task(values, dataset)
     regularizers = [
         component("regularizer", node, classes=classes, total_steps=total_steps)
         for node in values["regularizer"].values()
@@ -103,6 +102,13 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
         closure=needs_closure(values["optimizer"]),
         gradient=trait("optimizer", values["optimizer"], "gradient", True),
     )
+
+
+def make_task(values: dict[str, Any], dataset: Dataset) -> Task:
+    """The task with its loss."""
+    loss = functools.partial(REGISTRY.get("loss", values["loss"][KEY]), **settings_of("loss", values["loss"]))
+    made: Task = component("task", values["task"], loss=loss, dataset=dataset)
+    return made
 
 
 def needs_closure(optimizer: Node) -> bool:

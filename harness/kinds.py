@@ -66,7 +66,7 @@ _ALL = (
         False,
         ("prediction", "target"),
         "a scalar, a mean over the batch; {group: scalar} where the task has several groups",
-        ("tasks",),
+        ("tasks", "pairs"),
         "",
     ),
     Kind(

@@ -10,18 +10,21 @@ from typing import Any
 
 from harness import catalogue, environment
 from harness.app import Job
-from harness.build import trait
+from harness.build import make_task, trait
 from harness.dataset import SPLITS, Dataset, size
 from harness.errors import HarnessError
 from harness.identity import changed, components, identity, sources
 from harness.index import by_id
 from harness.learner.plan import Plan
+from harness.learner.tuples import evaluated
 from harness.load_data import Facts, Loader
 from harness.overrides import folder_name, readable
 from harness.record import OUTPUTS, Record, read
 from harness.rehearse import rehearse
 from harness.resolve import choices, resolve
+from harness.schema import KEY
 from harness.settings import Settings
+from harness.tasks import Task
 from harness.weights import WEIGHTS
 
 
@@ -140,14 +143,33 @@ def make_plan(s: Settings, dataset: Dataset, values: dict[str, Any]) -> Plan:
 
     Raises HarnessError for batches larger than the data.
     """
-    n = size(dataset.train)
+    n, each = _drawn(values, dataset) or (size(dataset.train), 1)
     batch_size = 1 if dataset.target == "surface" else s.batch_size
     if batch_size > n:
-        raise HarnessError(f"batch_size={batch_size} is larger than the {n} training samples")
+        what = "samples" if each == 1 else f"tuples of {each} samples"
+        raise HarnessError(f"batch_size={batch_size} is larger than the {n} training {what}")
     whole = trait("optimizer", values["optimizer"], "full_batch", False)
     accumulate = math.ceil(n / batch_size) if whole else s.accumulate
     epochs = 1 if trait("model", values["model"], "estimator", False) else s.epochs
-    return Plan(s.seed, epochs, batch_size, accumulate, s.warmup, n, s.checkpoint_every)
+    return Plan(s.seed, epochs, batch_size, accumulate, s.warmup, n, s.checkpoint_every, each)
+
+
+def _drawn(values: dict[str, Any], dataset: Dataset) -> tuple[int, int] | None:
+    """(tuples an epoch, samples of one) of a task that sees samples together. Every split is drawn from once: what
+    cannot be drawn raises HarnessError here, and any other exception is left to the run, whose failure it is.
+    """
+    try:
+        task, seed = make_task(values, dataset), values["split"]["seed"]
+        if type(task).tuples is Task.tuples:
+            return None
+        if not dataset.in_memory:
+            raise HarnessError(f"task {values['task'][KEY]} draws samples that are seen together from data in memory")
+        drawn = {split: evaluated(task, dataset.part(split), split, seed) for split in SPLITS}["train"]
+    except HarnessError:
+        raise
+    except (Exception, SystemExit):
+        return None
+    return None if drawn is None else (drawn.shape[0], drawn.shape[1])
 
 
 def prepare(job: Job) -> Prepared:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from harness import seeds
-from harness.build import build
-from harness.dataset import Dataset
+from harness.build import Parts, build, first_inputs
+from harness.dataset import Dataset, Samples
 from harness.errors import HarnessError, suggest
 from harness.learner.plan import Plan
+from harness.noise import Noise, keys
 from harness.regularization import does
+from harness.schema import KEY
 
 _PARTS = ("model", "optimizer", "scheduler", "regularizer", "augmentation", "metric", "task", "loss")
 _BLOCKS = ("activation", "normalization", "initializer")
@@ -48,6 +53,8 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> None:
             raise HarnessError(f"regularizer {name} watches {regularizer.watch!r}, which is not measured.{near}")
     for make in parts.metrics.values():
         make()
+    if plan.each > 1:
+        _refuse_mixing(values, parts, dataset)
     named = dict(parts.model.named_parameters())
     for group, names in parts.task.groups(parts.model).items() if named else ():
         chosen = {name: named[name] for name in names}
@@ -58,3 +65,22 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> None:
             generator=seeds.generator(plan.seed, "optimizer", group),
         )
         parts.scheduler(optimizer=optimizer, total_steps=plan.total_steps)
+
+
+def _refuse_mixing(values: dict[str, Any], parts: Parts, dataset: Dataset) -> None:
+    """Samples that are drawn by their targets are compared by their places: targets changed later would not be seen."""
+    assert isinstance(dataset.train, Samples)
+    x = first_inputs(dataset)
+    y = dataset.train.y[: len(x)]
+    noise = Noise(keys(torch.tensor(0), 0))
+    task = values["task"][KEY]
+    for name, augment in zip(values["augmentation"], parts.augmentations, strict=True):
+        if not _same(augment(x, y, noise)[1], y):
+            raise HarnessError(f"augmentation {name} changes targets, and task {task} draws samples by theirs")
+    for name, regularizer in zip(values["regularizer"], parts.regularizers, strict=True):
+        if does(regularizer, "target") and not _same(regularizer.target(y), y):
+            raise HarnessError(f"regularizer {name} changes targets, and task {task} draws samples by theirs")
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and bool((a == b).all())

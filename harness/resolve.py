@@ -54,7 +54,8 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
     fitting = [n for n in catalogue.names("task") if dataset.target in traits("task", n).get("targets", ())]
     # a model without a say gets the usual task, and rather one for these targets than one for any
     fitting.sort(key=lambda n: (not traits("task", n).get("auto", False), len(traits("task", n)["targets"])))
-    own = traits("task", fitting[0]).get("model") if fitting else None
+    usual = fitting[:1] if chosen("task") == AUTO else [chosen("task")]
+    own = traits("task", usual[0]).get("model") if usual else None
     decide("model", own or KINDS["model"].auto)
     model = traits("model", chosen("model"))
     wanted = [t for t in model.get("tasks", fitting) if t in fitting]

@@ -172,7 +172,7 @@ class Running:
         record.best = {
             name: best | {"higher_is_better": member.higher_is_better(name)} for name, best in member.best.items()
         }
-        seen = member.epochs * plan.n
+        seen = member.epochs * plan.n * plan.each
         record.time |= {
             "fit_s": round(member.fit_s, 6),
             "share_s": round(member.share_s, 6),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from harness.dataset import Dataset
+from harness.dataset import Dataset, Part
 from harness.noise import Noise
 
 Call = Callable[..., Any]  # call(*x, method="forward"): the model with its parameters and buffers bound
@@ -24,6 +24,15 @@ class Task:
     def outputs(self, dataset: Dataset) -> int:
         """How many numbers a prediction has: what the model is asked for."""
         return dataset.width
+
+    def tuples(self, part: Part, split: str, generator: Generator) -> Tensor | None:
+        """Indices [T, S] of samples of a split that are seen together: an episode's, a pair's. None: each by itself.
+
+        Where it is overridden, data is in memory. T and S depend on the split alone. A batch is `batch_size` of them,
+        and comes to the other methods flat, x [batch_size · S, ...] and y alike, in this order. Training draws anew for
+        each epoch; what is evaluated is drawn once, by the split's seed, and is the same for every run of that split.
+        """
+        return None
 
     def prepare(self, model: nn.Module, dataset: Dataset) -> nn.Module:
         """The model as this task trains and keeps it: with what it wants to know of the data in buffers."""

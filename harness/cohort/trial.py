@@ -92,7 +92,7 @@ def _tried(members: Sequence[Prepared], unfusable: str, workers: int, most: int)
             assert first is not None
             return _Tried(0.0, None, f"cannot be tried: {one_line(first)}")
         plan = members[at].plan
-        count = threads(probe.work, plan.batch_size, most)
+        count = threads(probe.work, plan.samples, most)
         if unfusable or len(members) < 2:
             return _Tried(single, None, unfusable or "one run has no one to be stacked with", at, count)
         if not worth(single, members, workers):

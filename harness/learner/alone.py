@@ -18,6 +18,7 @@ from harness.dataset import Part, Samples, size
 from harness.learner.distributed import sum_
 from harness.learner.group import Group
 from harness.learner.plan import Plan, rows
+from harness.learner.tuples import evaluated, order
 from harness.noise import Noise, Rows, keys
 from harness.redirect import Redirect
 from harness.regularization import having
@@ -49,6 +50,9 @@ class Alone:
         self.model = parts.model
         self.dtype = next((p.dtype for p in self.model.parameters()), torch.float32)
         self.data = {split: self._placed(part) for split, part in data.items()}
+        self.train_part = data["train"]  # where it was: tuples are drawn on the CPU
+        seed = parts.values["split"]["seed"]
+        self.tuples = {split: evaluated(parts.task, data[split], split, seed) for split in ("val", "test")}
         named = dict(self.model.named_parameters())
         self.groups = [
             Group(group, {name: named[name] for name in names}, parts, plan)
@@ -80,7 +84,8 @@ class Alone:
     def start_epoch(self, epoch: int) -> None:
         """Draws the epoch's order and sets modules and optimizers to training."""
         self.epoch = epoch
-        self._order = self.plan.order(epoch).to(self.device, non_blocking=True)
+        drawn = order(self.parts.task, self.train_part, self.plan, epoch)
+        self._order = drawn.to(self.device, non_blocking=True)
         self._train_mode(True)
 
     def train(self, batches: range) -> Tensor:
@@ -90,7 +95,7 @@ class Alone:
 
     def _gathered(self, batches: range) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Each batch's samples: those of small batches are gathered together, one call for many."""
-        part, size = self.data["train"], self.plan.batch_size
+        part, size = self.data["train"], self.plan.samples
         assert isinstance(part, Samples)
         together = max(1, GATHER_BYTES // max(1, part.x[:1].nbytes * size))
         for first in range(batches.start, batches.stop, together):
@@ -118,7 +123,8 @@ class Alone:
         for regularizer in self.targets:
             y = regularizer.target(y)
         if whole and self.world > 1:
-            x, y = (t[mine.start : mine.start + mine.count] for t in (x, y))
+            first, last = mine.start * self.plan.each, (mine.start + mine.count) * self.plan.each
+            x, y = x[first:last], y[first:last]
             noise.rows = mine
         share = self.plan.share(batch) * mine.count / mine.total
         if self.parts.closure:
@@ -197,16 +203,17 @@ class Alone:
     def evaluate(self, split: str) -> list[dict[str, float]]:
         """Loss and metrics on a split, for each member, as {"val/loss": ...}; every process takes its share."""
         self._train_mode(False)
-        part, metrics = self.data[split], self.metrics[split]
+        part, metrics, drawn = self.data[split], self.metrics[split], self.tuples[split]
         total = torch.zeros((), device=self.device, dtype=torch.float64)
-        step = evaluated_together(self.plan, part.x if isinstance(part, Samples) else None)
+        n, each = (size(part), 1) if drawn is None else drawn.shape
+        step = evaluated_together(self.plan, part.x if isinstance(part, Samples) else None, each)
         with torch.no_grad(), self._averaged():
-            for first in range(0, size(part), step):
-                count = min(step, size(part) - first)
+            for first in range(0, n, step):
+                count = min(step, n - first)
                 mine = rows(count, self.rank, self.world)
                 if not mine.count:
                     continue
-                x, y = self._slice(part, first + mine.start, mine.count)
+                x, y = self._slice(part, first + mine.start, mine.count, drawn)
                 noise = Noise(self._key(EVALUATION + first), mine if self.world > 1 else None)
                 with self._redirected(noise):
                     losses, found = self.parts.task.evaluate(self._call, (x, y), noise)
@@ -215,14 +222,17 @@ class Alone:
                     metric.update(*found)
         if self.world > 1:
             sum_([total])
-        values = {f"{split}/loss": float(total) / size(part)}
+        values = {f"{split}/loss": float(total) / n}
         for name, metric in metrics.items():
             values[f"{split}/{name}"] = float(metric.compute())
             metric.reset()
         return [values]
 
-    def _slice(self, part: Part, first: int, count: int) -> tuple[Tensor, Tensor]:
+    def _slice(self, part: Part, first: int, count: int, drawn: Tensor | None) -> tuple[Tensor, Tensor]:
         if isinstance(part, Samples):
+            if drawn is not None:
+                index = drawn[first : first + count].flatten().to(part.x.device)
+                return part.x[index].to(self.device), part.y[index].to(self.device)
             return tuple(t[first : first + count].to(self.device) for t in (part.x, part.y))  # type: ignore[return-value]
         pairs = [part[i] for i in range(first, first + count)]
         x, y = (torch.stack([torch.as_tensor(p[i]) for p in pairs]) for i in (0, 1))
@@ -298,7 +308,9 @@ class Alone:
         """The one member has left: nothing goes on."""
 
 
-def evaluated_together(plan: Plan, sample: Tensor | None) -> int:
-    """How many samples are evaluated at a time: a function of the data alone, so that sums are always the same."""
-    numbers = 1 if sample is None else sample.shape[1:].numel()
+def evaluated_together(plan: Plan, sample: Tensor | None, each: int = 1) -> int:
+    """How many samples, or tuples of `each`, are evaluated at a time: a function of data and task alone, so that sums
+    are always the same.
+    """
+    numbers = each if sample is None else each * sample.shape[1:].numel()
     return max(plan.batch_size, min(512, EVALUATED // max(1, numbers)))

@@ -80,7 +80,7 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
     begin, states = first.member.epochs, [checkpoint["state"] for checkpoint in kept] or None
     learner = Learner(model, [run.member for run in cohort], first.plan, make, begin, states)
     trainer.fit_loop.max_epochs = (until or first.plan.epochs) - begin
-    count = 1 if fused else threads(first.parts.probe.work, first.plan.batch_size // world, torch.get_num_threads())
+    count = 1 if fused else threads(first.parts.probe.work, first.plan.samples // world, torch.get_num_threads())
     with quiet(), rank_environment(), signals(), using(count), torch.random.fork_rng(devices=[]):
         torch.manual_seed(first.plan.seed)  # for draws that no one redirects
         try:

@@ -22,6 +22,7 @@ from harness.learner.stacked_functions import STACKED
 from harness.learner.stacked_group import Failure, StackedGroup
 from harness.learner.stacked_hooks import Later, StackedRegularizer
 from harness.learner.stacked_metric import StackedMetric
+from harness.learner.tuples import evaluated, order
 from harness.noise import Noise, keys
 from harness.redirect import Redirect
 from harness.tasks import Call
@@ -38,7 +39,12 @@ class Fused:
         self.augmentations = parts[0].augmentations
         models = [p.model for p in parts]
         self.dtype = next((p.dtype for p in models[0].parameters()), torch.float32)
-        self.data = StackedData(data, self.dtype, device)
+        self.sets = list(data)
+
+        def drawn(member: int, split: str) -> Tensor | None:
+            return evaluated(self.task, data[member].part(split), split, parts[member].values["split"]["seed"])
+
+        self.data = StackedData(data, self.dtype, device, drawn)
         self._exact: dict[tuple[str, int], bool] = {}  # whether products of batches of a size must be laid on lines
         spare = 1 if len(parts) == 1 else 0
         while True:
@@ -88,7 +94,8 @@ class Fused:
         rows = 0
         for batch in sorted({0, self.plan.batches - 1}):
             count = self.plan.size(batch)
-            index = torch.arange(count, device=self.device).expand(self.stack.rows, count)
+            samples = torch.arange(count * self.plan.each, device=self.device) % self.data.samples("train")
+            index = samples.expand(self.stack.rows, len(samples))
             with Exact(self.stack.rows) as exact:
                 x, y = self.data.gather(index)
                 losses = self._losses(x, y, batch)
@@ -113,11 +120,12 @@ class Fused:
     def start_epoch(self, epoch: int) -> None:
         """Draws the epoch's orders and sets modules and optimizers to training."""
         self.epoch = epoch
-        orders: dict[int, Tensor] = {}
-        for plan in self.plans:
-            if plan.seed not in orders:
-                orders[plan.seed] = plan.order(epoch)
-        self._order = torch.stack([orders[p.seed] for p in self._filled(self.plans)]).to(self.device)
+        orders: dict[tuple[int, int], Tensor] = {}
+        members = [(plan.seed, id(dataset)) for plan, dataset in zip(self.plans, self.sets, strict=True)]
+        for key, plan, dataset in zip(members, self.plans, self.sets, strict=True):
+            if key not in orders:
+                orders[key] = order(self.task, dataset.train, plan, epoch)
+        self._order = torch.stack([orders[key] for key in self._filled(members)]).to(self.device)
         self._train_mode(True)
 
     def train(self, batches: range) -> Tensor:
@@ -127,9 +135,9 @@ class Fused:
     def _batch(self, batch: int) -> Tensor:
         number = self.epoch * self.plan.batches + batch
         count = self.plan.size(batch)
-        first = batch * self.plan.batch_size
+        first, last = batch * self.plan.samples, batch * self.plan.samples + count * self.plan.each
         with Exact(self.stack.rows) if self._exact["train", count] else nullcontext():
-            x, y = self.data.gather(self._order[:, first : first + count])
+            x, y = self.data.gather(self._order[:, first:last])
             losses = self._losses(x, y, number)
             share = self.plan.share(batch)
             for group in self.groups:
@@ -199,9 +207,9 @@ class Fused:
         ]
 
     def _evaluation(self, split: str) -> Iterator[tuple[int, int]]:
-        """(first sample, samples) of what is evaluated at a time; never a function of the members."""
+        """(first, count) of the samples or tuples that are evaluated at a time; never a function of the members."""
         n = self.data.size(split)
-        step = evaluated_together(self.plan, self.data.parts[split][0][0])
+        step = evaluated_together(self.plan, self.data.parts[split][0][0], self.data.each(split))
         yield from ((first, min(step, n - first)) for first in range(0, n, step))
 
     def _measured(self, split: str, first: int, count: int, params: dict[str, Tensor]) -> Any:
@@ -271,6 +279,7 @@ class Fused:
         self.seeds = self.seeds[index]
         self._order = self._order[index]
         self.plans = [self.plans[m] for m in members]
+        self.sets = [self.sets[m] for m in members]
         self._loaded = set()  # they have left
         for regularizer in self.regularizers:
             regularizer.keep(index)

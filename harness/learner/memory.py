@@ -27,4 +27,4 @@ def estimate(parts: Parts, plan: Plan) -> int:
     """
     weights = sum(p.numel() * p.element_size() for p in parts.model.parameters())
     size = next((p.element_size() for p in parts.model.parameters()), 4)
-    return 5 * weights + 3 * plan.batch_size * (parts.probe.activations or 0) * size
+    return 5 * weights + 3 * plan.samples * (parts.probe.activations or 0) * size

@@ -14,7 +14,7 @@ from harness.noise import Rows
 
 @dataclass(frozen=True)
 class Plan:
-    """The arithmetic of one run over n training samples."""
+    """The arithmetic of one run over n training samples, or over n tuples of `each` samples that are seen together."""
 
     seed: int
     epochs: int
@@ -23,6 +23,7 @@ class Plan:
     warmup: float
     n: int
     checkpoint_every: int = 0  # epochs; 0: never
+    each: int = 1
 
     @property
     def batches(self) -> int:
@@ -44,8 +45,13 @@ class Plan:
         """Steps over which the learning rate grows from near zero."""
         return round(self.warmup * self.total_steps)
 
+    @property
+    def samples(self) -> int:
+        """Samples in a batch."""
+        return self.batch_size * self.each
+
     def size(self, batch: int) -> int:
-        """Samples in an epoch's batch."""
+        """Samples in an epoch's batch, or tuples."""
         return min(self.batch_size, self.n - batch * self.batch_size)
 
     def share(self, batch: int) -> float:
@@ -68,7 +74,7 @@ class Plan:
         return epoch * self.steps + batch // self.accumulate
 
     def order(self, epoch: int) -> Tensor:
-        """The order of the samples in an epoch: a function of seed and epoch."""
+        """The order of n samples in an epoch: a function of seed and epoch."""
         return torch.randperm(self.n, generator=seeds.generator(self.seed, "order", epoch))
 
 

@@ -204,6 +204,49 @@ def biased_split(
     return _still_classes(replace(dataset, **made), "biased_split")
 
 
+@harness.corruption(
+    targets=("class",),
+    reference="Lampert, Nickisch, Harmeling, Learning to detect unseen object classes by between-class attribute "
+    "transfer, CVPR 2009; Vinyals et al., Matching networks for one shot learning, 2016, arXiv:1606.04080, section 4",
+)
+def unseen_classes(
+    dataset: Dataset,
+    generator: Generator,
+    *,
+    val: Annotated[int | None, Ge(0), "classes of validation alone; 0: those of training; null: by share"] = None,
+    test: Annotated[int | None, Ge(1), "classes for the test alone; null: by share"] = None,
+) -> Dataset:
+    """Divides the classes instead of the samples: no class of the test, or of validation, is in training.
+
+    The classes are dealt out by chance, all samples of each to one split. By share, a split gets as many of the C
+    classes as it has samples of N, round(C · N_split / N), the test at least one. With 0 classes of its own,
+    validation keeps its share of the training classes' samples.
+    """
+    parts = _parts(dataset, "unseen_classes")
+    if any(part.x.shape[1:] != parts[0].x.shape[1:] for part in parts):
+        raise HarnessError("unseen_classes wants samples of one shape in all splits")
+    x, y = torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts])
+    found = y.unique()
+    by_share = [round(len(found) * len(part) / len(x)) for part in parts]
+    for_val = by_share[1] if val is None else val
+    for_test = max(1, by_share[2]) if test is None else test
+    if (left := len(found) - for_val - for_test) < 2:
+        raise HarnessError(
+            f"unseen_classes takes {for_val} classes for validation and {for_test} for the test, and of {len(found)} "
+            f"that leaves {max(0, left)} to train on"
+        )
+    dealt = found[torch.randperm(len(found), generator=generator)]
+    in_test = torch.isin(y, dealt[:for_test])
+    in_val = torch.isin(y, dealt[for_test : for_test + for_val])
+    if not for_val:
+        at = len(parts[0])
+        in_val[at : at + len(parts[1])] = True
+        in_val &= ~in_test
+    index = {"train": ~(in_val | in_test), "val": in_val, "test": in_test}
+    made: dict[str, Any] = {split: Samples(x[i], y[i]) for split, i in index.items()}
+    return _still_classes(replace(dataset, **made), "unseen_classes")
+
+
 @harness.corruption
 def fraction(
     dataset: Dataset,

@@ -14,7 +14,10 @@ from harness.space import Log, Uniform
 from harness_components.probability import log_others, probabilities
 
 
-@harness.loss(tasks=("classification",), reference="Bishop, Pattern recognition and machine learning, 2006, eq. 4.108")
+@harness.loss(
+    tasks=("classification", "one_shot"),
+    reference="Bishop, Pattern recognition and machine learning, 2006, eq. 4.108",
+)
 def cross_entropy(
     prediction: Tensor, target: Tensor, *, label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0
 ) -> Tensor:
@@ -75,7 +78,8 @@ def bce(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 @harness.loss(
-    tasks=("classification",), reference="Lin et al., Focal loss for dense object detection, 2017, arXiv:1708.02002"
+    tasks=("classification", "one_shot"),
+    reference="Lin et al., Focal loss for dense object detection, 2017, arXiv:1708.02002",
 )
 def focal(
     prediction: Tensor,

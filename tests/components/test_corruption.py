@@ -263,3 +263,48 @@ def test_pixels_are_permuted_as_they_are_read_too():
     dataset = Dataset(streamed, streamed, streamed, target="class", classes=data("digits").classes, digest="feed")
     (function,) = corrupted("permuted_pixels", dataset).transforms
     assert torch.equal(function(part.x), corrupted("permuted_pixels", data("digits")).train.x)
+
+
+def unseen(dataset, seed=0, **given):
+    return make("corruption", "unseen_classes", given, dataset=dataset, generator=generator(seed, "corruption"))
+
+
+def classes_of(dataset):
+    return [set(dataset.part(split).y.tolist()) for split in SPLITS]
+
+
+def all_rows(dataset):
+    return sorted(row for split in SPLITS for row in rows(dataset.part(split)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_class_stands_in_two_splits(seed):
+    clean = data("digits")
+    made = unseen(clean, seed, val=3, test=3)
+    train, val, test = classes_of(made)
+    assert [len(train), len(val), len(test)] == [4, 3, 3]
+    assert train | val | test == set(range(10))
+    assert all_rows(made) == all_rows(clean)
+    assert overlap(made) == 0
+    assert [len(c) for c in classes_of(unseen(clean, seed))] == [6, 2, 2]  # of 0.64, 0.16 and 0.2
+
+
+def test_validation_may_be_of_the_classes_that_are_trained_on():
+    clean = data("digits")
+    made = unseen(clean, val=0, test=4)
+    train, val, test = classes_of(made)
+    assert train == val == set(range(10)) - test
+    assert len(test) == 4
+    kept = ~torch.isin(clean.val.y, torch.tensor(sorted(test)))
+    assert torch.equal(made.val.x, clean.val.x[kept])
+    assert all_rows(made) == all_rows(clean)
+
+
+def test_which_classes_are_unseen_is_a_matter_of_chance():
+    chosen = {tuple(sorted(classes_of(unseen(data("digits"), seed, test=2))[2])) for seed in range(8)}
+    assert len(chosen) > 4
+
+
+def test_two_classes_are_left_to_train_on():
+    with pytest.raises(HarnessError, match="takes 1 classes for validation and 1 for the test, and of 3 that leaves 1"):
+        unseen(data("iris"), val=1, test=1)

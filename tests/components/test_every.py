@@ -185,6 +185,8 @@ def offers(kind, row, tmp_path, sampled=None):
     if kind == "loss" and (models := [r for r in ROWS if row["name"] in r["traits"].get("losses", ())]):
         common["target"] = torch.rand(6, 1, 8, 8)
         common["prediction"] = component("model", node(models[0]), **common | {"inputs": (1, 8, 8)})(common["target"])
+    if row["traits"].get("pairs"):
+        common["prediction"], common["target"] = torch.rand(6), torch.arange(6) % 2
     if kind == "normalization" and "layer" in row["asks"]:
         common["name"] = "weight"
     return {name: common[name] for name in (*KINDS[kind].offers, "untouched", "task")} | {"traits": row["traits"]}
@@ -253,6 +255,8 @@ def check_model(made, asked):
         centre, *_ = made(torch.zeros(shape, dtype=torch.int64))
         assert centre.shape == (5, made.embeddings().shape[1])
         assert len(made.embeddings()) == asked["vocabulary"]
+    elif asked["task"] == "one_shot":
+        assert made.scores(made(x).expand(1, 3, 5, -1), made(x)[None]).shape == (1, 5, 3)
     elif asked["task"] == "generation":
         assert made.sample(x).shape == shape
         assert isinstance(made(x), tuple)

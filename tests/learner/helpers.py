@@ -16,6 +16,7 @@ from harness.build import Parts, build
 from harness.dataset import SPLITS, Dataset, Samples
 from harness.learner.fit import Run, fit, make_trainer
 from harness.learner.member import Member
+from harness.learner.plan import Plan
 from harness.load_data import Loader
 from harness.prepare import make_plan
 from harness.resolve import resolve
@@ -57,6 +58,7 @@ def cohort(
     data: Callable[[Dataset], Dataset] = lambda dataset: dataset,
     change: Change = lambda parts: None,
     fused: bool = True,
+    planned: Callable[[Plan], Plan] = lambda plan: plan,
 ) -> list[Run]:
     """Trains several runs as one cohort, without folders; all see the data of the first."""
     runs: list[Run] = []
@@ -65,7 +67,7 @@ def cohort(
         job = _composed(("trainer=cpu", *overrides) if "trainer=cpu" not in overrides else tuple(overrides))
         dataset = dataset or data(LOADER.load(job.values).dataset)
         values = resolve(job.values, dataset, catalogue.current())
-        plan = make_plan(job.settings, dataset, values)
+        plan = planned(make_plan(job.settings, dataset, values))
         parts = build(values, dataset, plan.total_steps)
         change(parts)
         better = {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}

@@ -26,6 +26,10 @@ CASES = {
         "warmup=0.3",
         "scheduler=cosine",
     ],
+    "episodes, an odd number": [
+        *["task=one_shot", "task.episodes=21", "task.evaluated=31", "task.way=3", "batch_size=5", "loss=contrastive"],
+        *["model=siamese", "regularizer=[dropout]", "augmentation=[input_noise]"],
+    ],
 }
 
 

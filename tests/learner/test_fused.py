@@ -42,7 +42,6 @@ OWN = {"transformer": {"width": 10, "heads": 2}, "conv1d": {"channels": 5}}
 # Data and what is done to it once are the same for a stack as for one run, a task is chosen by the data, and who
 # watches and where it is done are no part of a step. Every other kind is, one that is new too.
 NOT_COMPUTING = {"data", "corruption", "transform", "task", "logger", "executor"}
-ONLY = {"optimise": "point", "embedding": "skip_gram"}  # models of tasks that no network of layers has
 COMPUTING = KINDS.keys() - NOT_COMPUTING
 MEMBERS = (["seed=3"], ["seed=5", "optimizer.lr=0.003"], ["seed=9"], ["seed=9", "optimizer.lr=0.02"])
 
@@ -63,10 +62,9 @@ def model_for(kind: str, name: str) -> str:
     trait = {"loss": "losses", "metric": "metrics"}.get(kind, "")
     wanting = [m for m in known.names("model") if name in known.get("model", m)["traits"].get(trait, ())]
     images = 3 in known.get(kind, name)["traits"].get("input_ndim", ())
-    for task, model in ONLY.items() if kind != "model" else ():
-        if task in known.get(kind, name)["traits"].get("tasks", ()):
-            return model
-    return name if kind == "model" else wanting[0] if wanting else "cnn" if images else "mlp"
+    tasks = known.get(kind, name)["traits"].get("tasks", ())
+    own = known.get("task", tasks[0])["traits"].get("model") if tasks else None  # of a task that has models of its own
+    return name if kind == "model" else wanting[0] if wanting else own or ("cnn" if images else "mlp")
 
 
 def line(kind: str, name: str) -> list[str]:
