@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from harness.catalogue import Catalogue
-from harness.dataset import Dataset
+from harness.dataset import Dataset, Samples
 from harness.errors import HarnessError, suggest
-from harness.kinds import AUTO, KINDS
+from harness.kinds import AT_END, AUTO, KINDS
 from harness.schema import KEY, of_entry
 
 
@@ -54,7 +54,8 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
     fitting = [n for n in catalogue.names("task") if dataset.target in traits("task", n).get("targets", ())]
     # a model without a say gets the usual task, and rather one for these targets than one for any
     fitting.sort(key=lambda n: (not traits("task", n).get("auto", False), len(traits("task", n)["targets"])))
-    own = traits("task", fitting[0]).get("model") if fitting else None
+    usual = fitting[:1] if chosen("task") == AUTO else [chosen("task")]
+    own = traits("task", usual[0]).get("model") if usual else None
     decide("model", own or KINDS["model"].auto)
     model = traits("model", chosen("model"))
     wanted = [t for t in model.get("tasks", fitting) if t in fitting]
@@ -77,8 +78,9 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
     out["transform"] = transforms(out["transform"], dataset, catalogue)
     _check_pairs(out, task, dataset, catalogue)
     _check_own(out, catalogue)
+    _check_range(out, dataset, catalogue)
     _check_estimator(out, dataset, catalogue)
-    out["objective"] = _objective(out, own)
+    out["objective"] = _objective(out, own, catalogue)
     return out
 
 
@@ -102,6 +104,12 @@ def _check_pairs(values: dict[str, Any], task: str, dataset: Dataset, catalogue:
                     f"{kind.name} {name} wants samples of {wants} dimensions, and data {values['data'][KEY]} "
                     f"has samples of shape {tuple(dataset.inputs)}"
                 )
+            targets = traits.get("targets") if kind.name == "metric" else None
+            if targets and dataset.target not in targets:
+                raise HarnessError(
+                    f"metric {name} wants {' or '.join(targets)} targets, and data {values['data'][KEY]} has "
+                    f"{dataset.target} ones"
+                )
 
 
 def _check_own(values: dict[str, Any], catalogue: Catalogue) -> None:
@@ -117,17 +125,33 @@ def _check_own(values: dict[str, Any], catalogue: Catalogue) -> None:
                 )
 
 
+def _check_range(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> None:
+    """A model may say within which numbers its inputs lie, after transforms."""
+    name = values["model"][KEY]
+    bounds = catalogue.get("model", name)["traits"].get("inputs_within")
+    if bounds and isinstance(dataset.train, Samples):
+        low, high = dataset.train.x.min().item(), dataset.train.x.max().item()
+        if low < bounds[0] or high > bounds[1]:
+            raise HarnessError(
+                f"model {name} wants inputs within {bounds[0]} .. {bounds[1]}, and these are within {low:.3g} .. "
+                f"{high:.3g}: choose 'transform=[]' if the data is as it wants it, or 'transform=[min_max]'"
+            )
+
+
 def _check_estimator(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> None:
     name = values["model"][KEY]
     if catalogue.get("model", name)["traits"].get("estimator") and not dataset.in_memory:
         raise HarnessError(f"model {name} is fitted at once, and wants data in memory")
 
 
-def _objective(values: dict[str, Any], own: list[str]) -> str:
-    known = [f"val/{name}" for name in ("loss", *values["metric"])]
+def _objective(values: dict[str, Any], own: list[str], catalogue: Catalogue) -> str:
+    once = [name for name in values["metric"] if AT_END.intersection(catalogue.get("metric", name)["asks"])]
+    known = [*(f"val/{name}" for name in ("loss", *values["metric"]) if name not in once), *once]
     asked = values["objective"]
     if asked is None:
         return f"val/{own[0]}" if own else "val/loss"
+    if asked in once and values["save"] == "best":
+        raise HarnessError(f"save=best wants an objective that is measured after each epoch, and {asked} is so once")
     if asked not in known:
         more = " The test split decides nothing." if str(asked).startswith("test/") else ""
         raise HarnessError(f"objective {asked!r} is not measured.{suggest(asked, known)}{more}")
