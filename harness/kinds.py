@@ -40,7 +40,7 @@ _ALL = (
         False,
         ("inputs", "outputs", "block", "generator"),
         "a torch.nn.Module; or a harness.Estimator, with the trait `estimator`, which is fitted at once",
-        ("tasks", "losses", "metrics", "input_ndim", "inputs_within", "estimator"),
+        ("tasks", "losses", "metrics", "input_ndim", "inputs_within", "real_inputs", "estimator"),
         "mlp",
     ),
     Kind(

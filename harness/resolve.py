@@ -78,7 +78,7 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
     out["transform"] = transforms(out["transform"], dataset, catalogue)
     _check_pairs(out, task, dataset, catalogue)
     _check_own(out, catalogue)
-    _check_range(out, dataset, catalogue)
+    _check_inputs(out, dataset, catalogue)
     _check_estimator(out, dataset, catalogue)
     out["objective"] = _objective(out, own, catalogue)
     return out
@@ -125,10 +125,15 @@ def _check_own(values: dict[str, Any], catalogue: Catalogue) -> None:
                 )
 
 
-def _check_range(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> None:
-    """A model may say within which numbers its inputs lie, after transforms."""
+def _check_inputs(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> None:
+    """A model may say that its inputs are real numbers, and within which ones they lie, after transforms."""
     name = values["model"][KEY]
-    bounds = catalogue.get("model", name)["traits"].get("inputs_within")
+    traits = catalogue.get("model", name)["traits"]
+    if traits.get("real_inputs") and not dataset.real_inputs:
+        raise HarnessError(
+            f"model {name} wants inputs that are real numbers, and these are indices: choose 'transform=[one_hot]'"
+        )
+    bounds = traits.get("inputs_within")
     if bounds and isinstance(dataset.train, Samples):
         low, high = dataset.train.x.min().item(), dataset.train.x.max().item()
         if low < bounds[0] or high > bounds[1]:
