@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -28,7 +27,7 @@ def can_fork() -> bool:
     return sys.platform == "linux" and not torch.cuda.is_initialized()
 
 
-def apart(function: Callable[P, T], *args: P.args, times: int = 1, **kwargs: P.kwargs) -> list[T]:
+def apart(function: Callable[..., T], *args: Any, times: int = 1, **kwargs: Any) -> list[T]:
     """What function(*args, **kwargs) returns in each of so many forked processes at once, on one thread each; once, in
     this one, where that cannot be.
 

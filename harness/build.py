@@ -18,6 +18,7 @@ from harness.dataset import Dataset, Samples, size
 from harness.errors import HarnessError
 from harness.estimator import Fitting
 from harness.initialize import initialize, weights
+from harness.kinds import AT_END
 from harness.probe import Probe, draws, probe
 from harness.registry import REGISTRY
 from harness.regularization import Regularizer, having
@@ -52,6 +53,15 @@ def trait(kind: str, node: Node, name: str, default: Any) -> Any:
     return value(**settings) if callable(value) else value
 
 
+@dataclass(frozen=True)
+class AtEnd:
+    """A metric that is measured once, when a run has ended: `measure` is called with what it `asks` for, by name."""
+
+    asks: frozenset[str]
+    higher_is_better: bool
+    measure: Callable[..., float] = field(repr=False)
+
+
 @dataclass
 class Parts:
     """The live objects of one run; optimizers and schedulers are made when the parameters are on their device."""
@@ -63,10 +73,16 @@ class Parts:
     regularizers: list[Regularizer]
     augmentations: list[Callable[..., Any]]
     metrics: dict[str, Callable[[], torchmetrics.Metric]]
+    at_end: dict[str, AtEnd]
     optimizer: Callable[..., torch.optim.Optimizer] = field(repr=False)
     scheduler: Callable[..., Any] = field(repr=False)
     closure: bool = False  # the optimizer evaluates the loss itself, as often as it wants to
     gradient: bool = True  # and wants its gradient
+
+    @property
+    def measured(self) -> list[str]:
+        """What each epoch measures, by the names of a history's values."""
+        return ["train/loss", "train/lr", "val/loss", *(f"val/{name}" for name in self.metrics)]
 
 
 def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None = None) -> Parts:
@@ -84,6 +100,12 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
         probed = probe(model, first(2))
         if not probed.noisy and draws(task, model, first_samples(dataset, 2)):
             probed = replace(probed, noisy=True)
+    known = {
+        "num_classes": len(dataset.classes) or None,
+        "analogies": dataset.analogies,
+        "task": values["task"][KEY],
+    }
+    watched = {n: node for n, node in values["metric"].items() if not AT_END.intersection(_asked("metric", node))}
     return Parts(
         values=values,
         task=task,
@@ -91,12 +113,8 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
         probe=probed,
         regularizers=regularizers,
         augmentations=[component("augmentation", node, classes=classes) for node in values["augmentation"].values()],
-        metrics={
-            name: functools.partial(
-                component, "metric", node, num_classes=len(dataset.classes) or None, analogies=dataset.analogies
-            )
-            for name, node in values["metric"].items()
-        },
+        metrics={n: functools.partial(component, "metric", node, **known) for n, node in watched.items()},
+        at_end={n: _at_end(node, known) for n, node in values["metric"].items() if n not in watched},
         optimizer=functools.partial(component, "optimizer", values["optimizer"]),
         scheduler=functools.partial(component, "scheduler", values["scheduler"]),
         closure=needs_closure(values["optimizer"]),
@@ -109,6 +127,18 @@ def make_task(values: dict[str, Any], dataset: Dataset) -> Task:
     loss = functools.partial(REGISTRY.get("loss", values["loss"][KEY]), **settings_of("loss", values["loss"]))
     made: Task = component("task", values["task"], loss=loss, dataset=dataset)
     return made
+
+
+def _asked(kind: str, node: Node) -> list[str]:
+    return asks(REGISTRY.get(kind, node[KEY]))
+
+
+def _at_end(node: Node, known: dict[str, Any]) -> AtEnd:
+    return AtEnd(
+        frozenset(_asked("metric", node)),
+        bool(trait("metric", node, "higher_is_better", False)),
+        functools.partial(component, "metric", node, **known),
+    )
 
 
 def needs_closure(optimizer: Node) -> bool:
@@ -129,7 +159,7 @@ def make_model(
     """
     seed = values["seed"]
     activation, normalization = values["activation"], values["normalization"]
-    of_layers = "layer" in asks(REGISTRY.get("normalization", normalization[KEY]))
+    of_layers = "layer" in _asked("normalization", normalization)
     drawn = seeds.generator(seed, "normalization")
     block = Block(
         activation=functools.partial(make_activation, activation),

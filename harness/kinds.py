@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 AUTO = "auto"  # the choice that means: decide for me
+# A metric that asks for one of these is no torchmetrics.Metric but a number, measured once when a run has ended.
+AT_END = frozenset({"history", "model", "dataset"})
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ _ALL = (
         False,
         ("inputs", "outputs", "vocabulary", "block", "generator"),
         "a torch.nn.Module; or a harness.Estimator, with the trait `estimator`, which is fitted at once",
-        ("tasks", "losses", "metrics", "input_ndim", "estimator"),
+        ("tasks", "losses", "metrics", "input_ndim", "inputs_within", "real_inputs", "estimator"),
         "mlp",
     ),
     Kind(
@@ -87,7 +89,13 @@ _ALL = (
     Kind("augmentation", True, ("classes",), "a callable (x, y, noise) -> (x, y)", ("input_ndim",)),
     Kind("corruption", True, ("dataset", "generator"), "a harness.Dataset", ("targets",)),
     Kind("transform", True, ("train",), "a callable on inputs", (), "standardize"),
-    Kind("metric", True, ("num_classes", "analogies"), "a torchmetrics.Metric", ("tasks",)),
+    Kind(
+        "metric",
+        True,
+        ("num_classes", "analogies", "task", "history", "directions", "model", "dataset"),
+        "a torchmetrics.Metric; or, where it asks for the history, the model or the dataset, a number, once at the end",
+        ("tasks", "targets", "input_ndim", "higher_is_better"),
+    ),
     Kind("logger", True, ("run_dir", "name"), "a Lightning logger"),
     Kind("executor", False, ("jobs",), "a concurrent.futures.Executor", (), "loky"),
 )

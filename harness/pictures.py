@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from harness.at_end import PICTURES, trained
 from harness.build import first_inputs
 from harness.dataset import Samples
 from harness.learner.fit import Run
@@ -17,7 +17,6 @@ from harness.redirect import Redirect
 from harness.tasks import Task
 
 SHOWN = 64  # samples
-STEP = 1 << 42  # whose noise is that of pictures, and of no step nor of evaluation
 
 
 def pictures(run: Run) -> dict[str, Tensor]:
@@ -25,16 +24,14 @@ def pictures(run: Run) -> dict[str, Tensor]:
 
     Black and white are the least and the largest number of these samples' inputs. Nothing where samples are no images.
     """
-    task, weights = run.parts.task, run.member.weights
-    if type(task).pictures is Task.pictures or weights is None or len(run.dataset.inputs) != 3:
+    task = run.parts.task
+    if type(task).pictures is Task.pictures or run.member.weights is None or len(run.dataset.inputs) != 3:
         return {}
-    model = copy.deepcopy(run.parts.model).cpu()  # of a stack it still has its initial weights
-    model.load_state_dict(weights)
-    model.eval()
+    model = trained(run)
     dtype = next((p.dtype for p in model.parameters()), torch.float32)
     x = first_inputs(run.dataset, SHOWN, "val").to(dtype)
     y = torch.stack([torch.as_tensor(_target(run, i)) for i in range(len(x))])
-    noise = Noise(keys(torch.tensor(run.plan.seed), STEP))
+    noise = Noise(keys(torch.tensor(run.plan.seed), PICTURES))
 
     def call(*given: Any, method: str = "forward") -> Any:
         return model(*given) if method == "forward" else getattr(model, method)(*given)

@@ -12,6 +12,7 @@ from harness import seeds
 from harness.build import Parts, build, first_inputs
 from harness.dataset import Dataset, Samples
 from harness.errors import HarnessError, suggest
+from harness.kinds import AT_END
 from harness.learner.plan import Plan
 from harness.noise import Noise, keys
 from harness.regularization import does
@@ -45,7 +46,7 @@ def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> None:
 
 def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> None:
     parts = build(values, dataset, plan.total_steps)
-    measured = [f"val/{name}" for name in ("loss", *parts.metrics)]
+    measured = [name for name in parts.measured if name.startswith("val/")]
     for name, regularizer in zip(values["regularizer"], parts.regularizers, strict=True):
         watches = does(regularizer, "should_stop") or regularizer.keep == "best"
         if watches and regularizer.watch not in measured:
@@ -55,6 +56,10 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> None:
         make()
     if plan.each > 1:
         _refuse_mixing(values, parts, dataset)
+    for metric in parts.at_end.values():
+        if AT_END & metric.asks == {"history"}:  # what it refuses need not wait for the end
+            row = dict.fromkeys(parts.measured, 0.0)
+            metric.measure(history=[row], directions=dict.fromkeys(row, False))
     named = dict(parts.model.named_parameters())
     for group, names in parts.task.groups(parts.model).items() if named else ():
         chosen = {name: named[name] for name in names}

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from harness.at_end import measure_at_end
 from harness.build import build
 from harness.curves import FILE as CURVES
 from harness.learner.fit import Run, fit, make_trainer
@@ -92,6 +93,8 @@ def _trained(
                 p.copy_(torch.nextafter(p, torch.full_like(p, math.inf)))
     run = Run(parts, plan, dataset, make_member(values, parts))
     fit(make_trainer(values["trainer"], plan, ""), [run], fused, until)
+    if until is None:
+        measure_at_end(run)
     return run.member
 
 
@@ -103,7 +106,7 @@ def _deviation(record: Record, again: Member) -> float:
     """The largest relative difference of anything that both know."""
     pairs = [(value, again.metrics.get(name, math.nan)) for name, value in record.metrics.items()]
     with open(record.folder / CURVES, newline="") as file:
-        rows = [row for row in csv.DictReader(file) if not row["metric"].startswith("test/")]
+        rows = [row for row in csv.DictReader(file) if row["metric"].startswith(("train/", "val/"))]
     for row in rows:
         epoch = int(row["epoch"])
         known = again.history[epoch] if epoch < len(again.history) else {}

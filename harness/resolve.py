@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from harness.catalogue import Catalogue
-from harness.dataset import Dataset
+from harness.dataset import Dataset, Samples
 from harness.errors import HarnessError, suggest
-from harness.kinds import AUTO, KINDS
+from harness.kinds import AT_END, AUTO, KINDS
 from harness.schema import KEY, of_entry
 
 
@@ -78,8 +78,9 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
     out["transform"] = transforms(out["transform"], dataset, catalogue)
     _check_pairs(out, task, dataset, catalogue)
     _check_own(out, catalogue)
+    _check_inputs(out, dataset, catalogue)
     _check_estimator(out, dataset, catalogue)
-    out["objective"] = _objective(out, own)
+    out["objective"] = _objective(out, own, catalogue)
     return out
 
 
@@ -103,6 +104,12 @@ def _check_pairs(values: dict[str, Any], task: str, dataset: Dataset, catalogue:
                     f"{kind.name} {name} wants samples of {wants} dimensions, and data {values['data'][KEY]} "
                     f"has samples of shape {tuple(dataset.inputs)}"
                 )
+            targets = traits.get("targets") if kind.name == "metric" else None
+            if targets and dataset.target not in targets:
+                raise HarnessError(
+                    f"metric {name} wants {' or '.join(targets)} targets, and data {values['data'][KEY]} has "
+                    f"{dataset.target} ones"
+                )
 
 
 def _check_own(values: dict[str, Any], catalogue: Catalogue) -> None:
@@ -118,17 +125,38 @@ def _check_own(values: dict[str, Any], catalogue: Catalogue) -> None:
                 )
 
 
+def _check_inputs(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> None:
+    """A model may say that its inputs are real numbers, and within which ones they lie, after transforms."""
+    name = values["model"][KEY]
+    traits = catalogue.get("model", name)["traits"]
+    if traits.get("real_inputs") and not dataset.real_inputs:
+        raise HarnessError(
+            f"model {name} wants inputs that are real numbers, and these are indices: choose 'transform=[one_hot]'"
+        )
+    bounds = traits.get("inputs_within")
+    if bounds and isinstance(dataset.train, Samples):
+        low, high = dataset.train.x.min().item(), dataset.train.x.max().item()
+        if low < bounds[0] or high > bounds[1]:
+            raise HarnessError(
+                f"model {name} wants inputs within {bounds[0]} .. {bounds[1]}, and these are within {low:.3g} .. "
+                f"{high:.3g}: choose 'transform=[]' if the data is as it wants it, or 'transform=[min_max]'"
+            )
+
+
 def _check_estimator(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> None:
     name = values["model"][KEY]
     if catalogue.get("model", name)["traits"].get("estimator") and not dataset.in_memory:
         raise HarnessError(f"model {name} is fitted at once, and wants data in memory")
 
 
-def _objective(values: dict[str, Any], own: list[str]) -> str:
-    known = [f"val/{name}" for name in ("loss", *values["metric"])]
+def _objective(values: dict[str, Any], own: list[str], catalogue: Catalogue) -> str:
+    once = [name for name in values["metric"] if AT_END.intersection(catalogue.get("metric", name)["asks"])]
+    known = [*(f"val/{name}" for name in ("loss", *values["metric"]) if name not in once), *once]
     asked = values["objective"]
     if asked is None:
         return f"val/{own[0]}" if own else "val/loss"
+    if asked in once and values["save"] == "best":
+        raise HarnessError(f"save=best wants an objective that is measured after each epoch, and {asked} is so once")
     if asked not in known:
         more = " The test split decides nothing." if str(asked).startswith("test/") else ""
         raise HarnessError(f"objective {asked!r} is not measured.{suggest(asked, known)}{more}")

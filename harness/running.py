@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness import checkpoint, environment
+from harness.at_end import measure_at_end
 from harness.build import Parts, component
 from harness.curves import Curves
 from harness.dataset import Dataset
@@ -90,6 +91,10 @@ class Running:
             return
         self.record.status = "diverged" if member.diverged else "completed"
         self.record.error = member.diverged
+        try:
+            measure_at_end(self.run)
+        except (Exception, SystemExit) as error:  # a metric's own
+            self._failed(error)
         self._end()
 
     def fail(self, error: BaseException) -> None:
@@ -144,7 +149,7 @@ class Running:
         if hasattr(self, "run"):
             member = self.run.member
             self._measured(member)
-            final = {k: v for k, v in member.metrics.items() if k.startswith("test/")}
+            final = {k: v for k, v in member.metrics.items() if not k.startswith(("train/", "val/"))}
             if final and record.status == "completed":
                 self.curves.add(final, member.steps, member.epochs - 1)
                 for logger in self.loggers:
@@ -186,7 +191,8 @@ def make_member(values: Mapping[str, Any], parts: Parts) -> Member:
     """What a run leaves while it trains, before anything has been measured."""
     return Member(
         parts.regularizers,
-        {name: bool(make().higher_is_better) for name, make in parts.metrics.items()},
+        {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}
+        | {name: metric.higher_is_better for name, metric in parts.at_end.items()},
         keep_best=values["objective"] if values["save"] == "best" else None,
     )
 

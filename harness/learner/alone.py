@@ -123,8 +123,8 @@ class Alone:
         for regularizer in self.targets:
             y = regularizer.target(y)
         if whole and self.world > 1:
-            first, last = mine.start * self.plan.each, (mine.start + mine.count) * self.plan.each
-            x, y = x[first:last], y[first:last]
+            own = slice(mine.start * self.plan.each, (mine.start + mine.count) * self.plan.each)
+            x, y = x[own], y[own]
             noise.rows = mine
         share = self.plan.share(batch) * mine.count / mine.total
         if self.parts.closure:

@@ -94,6 +94,11 @@ class Member:
             watch(metrics, step, epoch)
         self.stopped = any(r.should_stop(self.history) for r in self.stoppers)
 
+    def see_end(self, name: str, value: float) -> None:
+        """Notes what is measured once: it is its own best."""
+        self.metrics[name] = value
+        self.best[name] = {"value": value, "epoch": max(0, self.epochs - 1)}
+
     def end(self, weights: dict[str, Tensor] | None) -> None:
         """The member leaves its cohort, with the weights to keep if it has any."""
         self.weights = None if weights is None else {name: t.cpu() for name, t in weights.items()}
@@ -126,5 +131,5 @@ class Member:
         return value > old if self.higher_is_better(name) else value < old
 
     def higher_is_better(self, name: str) -> bool:
-        """The direction of a metric of a split; a loss is better when it is lower."""
-        return self.directions.get(name.partition("/")[2], False)
+        """The direction of a metric, of a split (val/accuracy) or of none; a loss is better when it is lower."""
+        return self.directions.get(name.rpartition("/")[2], False)

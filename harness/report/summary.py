@@ -31,6 +31,8 @@ def run_summary(record: Record) -> str:
         own = {n.partition("/")[2]: v for n, v in record.metrics.items() if n.startswith(f"{split}/")}
         if own:
             lines.append(f"  {split:<8}  " + "  ".join(f"{name} {value:.4f}" for name, value in own.items()))
+    if once := {n: v for n, v in record.metrics.items() if "/" not in n}:
+        lines.append("  at end    " + "  ".join(f"{name} {value:.4f}" for name, value in once.items()))
     if d.get("overlap"):
         lines.append(f"  overlap   {d['overlap']} samples stand in more than one split")
     seconds = record.time.get("fit_s")

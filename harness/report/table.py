@@ -19,7 +19,7 @@ def columns(records: Sequence[Record], metric: str | None = None) -> list[str]:
     if metric is not None:
         return [metric]
     judged = dict.fromkeys(str(record.config["objective"]) for record in records if record.config.get("objective"))
-    return [*judged, *(name.replace("val/", "test/") for name in judged)]
+    return list(judged | dict.fromkeys(name.replace("val/", "test/") for name in judged))
 
 
 def rows(records: Sequence[Record], shown: Sequence[str]) -> Iterable[list[str]]:

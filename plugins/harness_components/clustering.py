@@ -15,7 +15,12 @@ import harness
 from harness.tasks import Task
 
 
-@harness.task(targets=("class",), loss="distortion", metrics=("adjusted_rand", "normalized_mutual_information"))
+@harness.task(
+    targets=("class",),
+    loss="distortion",
+    metrics=("adjusted_rand", "normalized_mutual_information"),
+    model="kmeans",
+)
 def clustering(loss: Callable[..., Any]) -> Task:
     """Groups samples without their classes: predictions are squared distances to the centres, [N, K]."""
     return Task(loss)

@@ -32,10 +32,29 @@ def f1(num_classes: int, *, average: Average = "macro") -> Metric:
     return MulticlassF1Score(num_classes, average=average, validate_args=False)
 
 
-@harness.metric(tasks=("regression", "reconstruction"))
-def mse() -> Metric:
-    """Mean squared error, over samples and targets, in the target's units squared."""
-    return MeanSquaredError()
+class ProbabilityError(MeanSquaredError):
+    """The mean squared error of what logits stand for."""
+
+    def __init__(self, classes: bool) -> None:
+        super().__init__()
+        self.classes = classes  # of which one holds: by softmax, and else by sigmoid
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Logits [N, D]; classes [N], or which of D hold [N, D]."""
+        p = prediction.softmax(-1) if self.classes else prediction.sigmoid()
+        super().update(p, probabilities(target, p.shape[-1], p.dtype))
+
+
+@harness.metric(tasks=("regression", "reconstruction", "classification", "binary_classification", "multilabel"))
+def mse(task: str) -> Metric:
+    """Mean squared error, over samples and targets: mean (ŷ - y)², in the target's units squared.
+
+    Where logits are predicted, ŷ are their probabilities, softmax(z) of classes (whose y is one-hot) and σ(z) of
+    labels: so it can be watched while another loss is trained on. That of classes is `brier` / C.
+    """
+    if task in ("regression", "reconstruction"):
+        return MeanSquaredError()
+    return ProbabilityError(classes=task == "classification")
 
 
 @harness.metric(tasks=("regression",))

@@ -40,6 +40,7 @@ class Mlp(nn.Module):
 
 @harness.model(
     tasks=("classification", "regression", "binary_classification", "multilabel"),
+    real_inputs=True,
     reference="Rumelhart, Hinton, Williams, Learning representations by back-propagating errors, Nature 1986",
 )
 def mlp(

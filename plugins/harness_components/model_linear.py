@@ -15,6 +15,7 @@ from harness_components.model import Mlp
 
 @harness.model(
     tasks=("classification", "regression"),
+    real_inputs=True,
     reference="Cox, The regression analysis of binary sequences, Journal of the Royal Statistical Society B 1958",
 )
 def logistic(inputs: tuple[int, ...], outputs: int, *, bias: bool = True) -> nn.Module:
@@ -27,6 +28,7 @@ def logistic(inputs: tuple[int, ...], outputs: int, *, bias: bool = True) -> nn.
 
 @harness.model(
     tasks=("classification", "regression"),
+    real_inputs=True,
     reference="Saxe, McClelland, Ganguli, Exact solutions to the nonlinear dynamics of learning in deep linear neural "
     "networks, ICLR 2014, arXiv:1312.6120",
 )

@@ -73,6 +73,7 @@ class Rbm(nn.Module):
     tasks=("generation",),
     losses=("contrastive_divergence",),
     metrics=("log_likelihood",),
+    inputs_within=(0, 1),
     reference="Hinton, Training products of experts by minimizing contrastive divergence, Neural Computation 2002",
 )
 def rbm(

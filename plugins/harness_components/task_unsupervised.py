@@ -56,7 +56,7 @@ class Reconstruction(Unsupervised):
         return {"inputs": x, "reconstructions": call(x)}
 
 
-@harness.task(targets=("class", "real"), loss="mse", metrics=("mse",))
+@harness.task(targets=("class", "real"), loss="mse", metrics=("mse",), model="autoencoder")
 def reconstruction(loss: Callable[..., Any], dataset: Dataset) -> Task:
     """Gives back its inputs [N, ...], whatever their targets are."""
     _wants_numbers("reconstruction", dataset)
@@ -84,7 +84,7 @@ class Generation(Unsupervised):
         return made | ({"reconstructions": seen(first)} if first.shape == x.shape else {})
 
 
-@harness.task(targets=("class", "real"), loss="elbo", metrics=())
+@harness.task(targets=("class", "real"), loss="elbo", metrics=(), model="vae")
 def generation(loss: Callable[..., Any], dataset: Dataset) -> Task:
     """Learns the distribution of the inputs [N, ...], to draw new ones; their targets are not looked at."""
     _wants_numbers("generation", dataset)

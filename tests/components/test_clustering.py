@@ -71,4 +71,4 @@ def test_kmeans_finds_clusters_that_lie_apart(workdir):
 
 def test_a_network_does_not_cluster(workdir):
     with pytest.raises(harness.HarnessError, match=r"model mlp does not fit task clustering\. Known: .*kmeans"):
-        harness.run(["data=iris", "task=clustering"])
+        harness.run(["data=iris", "task=clustering", "model=mlp"])

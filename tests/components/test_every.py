@@ -128,11 +128,19 @@ def test_its_traits_mean_something(row):
         assert trait("activation", node(row), "gain", 1.0) > 0
 
 
+class Making(nn.Module):
+    """Makes the samples that it is told to."""
+
+    def sample(self, like):
+        return like
+
+
 def offers(kind, row, tmp_path, sampled=None):
     """Everything that a kind may ask for, small."""
     iris = data("iris")
     weight = nn.Parameter(torch.ones(4, 3))
     layer = nn.Linear(3, 4)
+    layers = nn.Sequential(layer, nn.Linear(4, 2)).requires_grad_(kind != "initializer")
     width = trait("activation", node(row) | (sampled or {}), "width_factor", 1) if kind == "activation" else 1
     ndim = (row["traits"].get("input_ndim") or [1])[0]
     optimizer = torch.optim.SGD([weight], lr=0.1)
@@ -161,7 +169,9 @@ def offers(kind, row, tmp_path, sampled=None):
         "axis": 1,
         "layer": layer,
         "ndim": 2 if row["name"] == "instance_norm" else 0,
-        "model": nn.Sequential(layer, nn.Linear(4, 2)).requires_grad_(kind != "initializer"),
+        "model": Making() if kind == "metric" else layers,
+        "history": [{"val/loss": 0.5}],
+        "directions": {"val/loss": False},
         "batch": iris.train.x[:, :3],
         "untouched": layer.weight.detach().clone(),
         "task": (row["traits"].get("tasks") or [None])[0],
@@ -241,6 +251,9 @@ def check_loss(made, asked):
 
 
 def check_metric(made, asked):
+    if isinstance(made, (int, float)):
+        assert isinstance(asked["traits"].get("higher_is_better", False), bool)
+        return
     assert isinstance(made, torchmetrics.Metric)
     assert isinstance(made.higher_is_better, bool)
 

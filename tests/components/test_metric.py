@@ -50,7 +50,7 @@ def test_classification(name, settings, reference, size):
 
 @pytest.mark.parametrize("size", [N, 64, 1])
 def test_mse(size):
-    metric = fed(make("metric", "mse", num_classes=None), REAL, REAL.flip(0), size)
+    metric = fed(make("metric", "mse", task="regression"), REAL, REAL.flip(0), size)
     expected = sklearn.metrics.mean_squared_error(REAL.flip(0).numpy(), REAL.numpy())
     assert metric.compute().item() == pytest.approx(expected, rel=1e-5)
 
@@ -190,7 +190,7 @@ def test_one_is_watched_while_another_is_trained_on():
     ("brier", False), ("calibration_error", False), ("mse", False), ("mae", False), ("r2", True),
 ])  # fmt: skip
 def test_the_direction_is_true(name, better):
-    good, bad = (make("metric", name, num_classes=CLASSES) for _ in range(2))
+    good, bad = (make("metric", name, num_classes=CLASSES, task="regression") for _ in range(2))
     real = name in ("mse", "mae", "r2")
     right = REAL if real else 20 * torch.nn.functional.one_hot(TARGETS, CLASSES).float()
     target = REAL if real else TARGETS

@@ -16,7 +16,7 @@ import harness
 from harness import catalogue
 from harness.build import Parts
 from harness.dataset import SPLITS, Dataset, Samples
-from harness.kinds import KINDS
+from harness.kinds import AT_END, KINDS
 from harness.learner.fit import Run
 from harness.learner.lift import Unlike
 from harness.learner.member import Member
@@ -50,7 +50,9 @@ def small(model: str) -> list[str]:
     """A model with few numbers."""
     own = {p["name"] for p in catalogue.current().get("model", model)["parameters"]}
     sizes = {n: v for n, v in SETTINGS.items() if n in own} | OWN.get(model, {})
-    return [f"model={model}", *(f"model.{n}={v}".replace(" ", "") for n, v in sizes.items())]
+    within = catalogue.current().get("model", model)["traits"].get("inputs_within")
+    scaled = ["transform=[min_max]"] if within else []
+    return [f"model={model}", *scaled, *(f"model.{n}={v}".replace(" ", "") for n, v in sizes.items())]
 
 
 SMALL = {model: small(model) for model in catalogue.current().names("model")}
@@ -79,11 +81,13 @@ def line(kind: str, name: str) -> list[str]:
 
 
 def stacks(entry: dict[str, Any]) -> bool:
-    """Whether a component can be part of a stack: an estimator has no steps, a closure is its own run's."""
+    """Whether a component can be part of a stack: an estimator has no steps, a closure is its own run's, and what is
+    measured when a run has ended is no part of it.
+    """
     models = [e["traits"] for e in catalogue.current() if e["kind"] == "model"]
     trained = {task for traits in models if not traits.get("estimator") for task in traits.get("tasks", ())}
     tasks = entry["traits"].get("tasks")
-    alone = entry["traits"].get("estimator") or entry["traits"].get("closure")
+    alone = entry["traits"].get("estimator") or entry["traits"].get("closure") or AT_END.intersection(entry["asks"])
     return not alone and (not tasks or bool(trained & set(tasks)))
 
 

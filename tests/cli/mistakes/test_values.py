@@ -86,7 +86,7 @@ VALUES = [
     ("augmentation=[random_shift] data=iris", "augmentation random_shift wants samples of 3 dimensions"),
     ("task=regression", "task regression wants real targets, and data digits has class ones"),
     ("loss=mse", "loss mse does not fit task classification"),
-    ("metric=[mse]", "metric mse does not fit task classification"),
+    ("metric=[mae]", "metric mae does not fit task classification"),
     # too much for the data
     ("batch_size=100000", "batch_size=100000 is larger than the 1149 training samples"),
     ("data=iris split.seed=1 batch_size=97", "batch_size=97 is larger than the 96 training samples"),

@@ -1,0 +1,44 @@
+"""What is measured once, when a run has ended: of its history, or of its model and its data."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from harness.learner.fit import Run
+from harness.noise import Noise, keys
+from harness.redirect import Redirect
+
+PICTURES, METRICS = 1 << 42, 1 << 43  # the noise of what is made at the end is that of no step, nor of evaluation
+
+
+def trained(run: Run) -> nn.Module:
+    """A copy, on the CPU, of a finished run's model as it is evaluated."""
+    assert run.member.weights is not None
+    model = copy.deepcopy(run.parts.model).cpu()  # of a stack it still has its initial weights
+    model.load_state_dict(run.member.weights)
+    return model.eval()
+
+
+def measure_at_end(run: Run) -> None:
+    """Measures what is measured once, of a run that has ended. One without weights (it diverged) is judged by its
+    history alone.
+
+    A value is a function of the history, of the weights and of the seed: it is the same by whatever path these were
+    trained, and every metric draws as if there were no other.
+    """
+    member = run.member
+    offers = {
+        "history": member.history,
+        "directions": {name: member.higher_is_better(name) for name in run.parts.measured},
+        "dataset": run.dataset,
+    }
+    for name, metric in run.parts.at_end.items():
+        if "model" in metric.asks:
+            if member.weights is None:
+                continue
+            offers["model"] = trained(run)
+        with torch.no_grad(), Redirect(Noise(keys(torch.tensor(run.plan.seed), METRICS))):
+            member.see_end(name, float(metric.measure(**offers)))
