@@ -27,7 +27,7 @@ CASES = {
         "scheduler=cosine",
     ],
     "episodes, an odd number": [
-        *["task=one_shot", "task.episodes=21", "task.evaluated=31", "task.way=3", "batch_size=5", "loss=contrastive"],
+        *["task=one_shot", "task.episodes=23", "task.evaluated=31", "task.way=3", "batch_size=5", "loss=contrastive"],
         *["model=siamese", "regularizer=[dropout]", "augmentation=[input_noise]"],
     ],
 }
