@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from harness.build import Parts
 from harness.dataset import Part, Samples, size
+from harness.learner.batches import Transformed
 from harness.learner.distributed import sum_
 from harness.learner.group import Group
 from harness.learner.plan import Plan, rows
@@ -199,7 +200,7 @@ class Alone:
         self._train_mode(False)
         part, metrics = self.data[split], self.metrics[split]
         total = torch.zeros((), device=self.device, dtype=torch.float64)
-        step = evaluated_together(self.plan, part.x if isinstance(part, Samples) else None)
+        step = evaluated_together(self.plan, part.x if isinstance(part, Samples) else part[0][0][None])
         with torch.no_grad(), self._averaged():
             for first in range(0, size(part), step):
                 count = min(step, size(part) - first)
@@ -224,8 +225,8 @@ class Alone:
     def _slice(self, part: Part, first: int, count: int) -> tuple[Tensor, Tensor]:
         if isinstance(part, Samples):
             return tuple(t[first : first + count].to(self.device) for t in (part.x, part.y))  # type: ignore[return-value]
-        pairs = [part[i] for i in range(first, first + count)]
-        x, y = (torch.stack([torch.as_tensor(p[i]) for p in pairs]) for i in (0, 1))
+        assert isinstance(part, Transformed)
+        x, y = part.__getitems__(range(first, first + count))
         return self._cast(x).to(self.device), y.to(self.device)
 
     @contextmanager
@@ -298,7 +299,7 @@ class Alone:
         """The one member has left: nothing goes on."""
 
 
-def evaluated_together(plan: Plan, sample: Tensor | None) -> int:
+def evaluated_together(plan: Plan, x: Tensor) -> int:
     """How many samples are evaluated at a time: a function of the data alone, so that sums are always the same."""
-    numbers = 1 if sample is None else sample.shape[1:].numel()
+    numbers = x.shape[1:].numel()
     return max(plan.batch_size, min(512, EVALUATED // max(1, numbers)))
