@@ -50,6 +50,7 @@ _LATER = {
     "Samples": "harness.dataset",
     "from_arrays": "harness.dataset",
     "surface": "harness.dataset",
+    "from_torch": "harness.adopt",
     "Noise": "harness.noise",
     "Estimator": "harness.estimator",
     "Regularizer": "harness.regularization",
@@ -107,7 +108,7 @@ def load_model(run: str | Path | Record) -> torch.nn.Module:
 
 __all__ = [
     "Dataset", "Estimator", "HarnessError", "Noise", "Record", "Records", "Regularizer", "Samples", "Task",
-    "activation", "augmentation", "corruption", "data", "executor", "from_arrays", "hookimpl", "initializer",
-    "load", "load_model", "logger", "loss", "marked", "metric", "model", "normalization", "optimizer",
+    "activation", "augmentation", "corruption", "data", "executor", "from_arrays", "from_torch", "hookimpl",
+    "initializer", "load", "load_model", "logger", "loss", "marked", "metric", "model", "normalization", "optimizer",
     "regularizer", "run", "scheduler", "surface", "sweep", "task", "transform",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from harness.errors import HarnessError
 from harness.settings import Split
+from harness.stored import Stored
 
 Target = Literal["class", "labels", "real", "surface"]
 SPLITS = ("train", "val", "test")
@@ -33,6 +35,7 @@ class Samples:
 
 
 Part = Samples | torch.utils.data.Dataset  # the second for data that does not fit in memory: yields (x, y)
+Divided = dict[str, Tensor]  # the indices of each split
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,9 @@ class Dataset:
     `target` is what is predicted: a class (y: int64 [N], indices into `classes`), which of several labels hold (y:
     float [N, L] of 0 and 1, one for each of `classes`) or real numbers (y: float [N, D]); or nothing,
     for a surface to find the lowest point of.
-    A split is `Samples` in memory, or a map-style torch Dataset of (x, y) for what does not fit; then `digest` must
-    be given (a hash of the files, say), `outputs` too for real targets, and `workers` processes read ahead.
+    A split is `Samples` in memory, `harness.stored.Stored` in files, or a map-style torch Dataset of (x, y). For the
+    last, `digest` must be given (a hash of the files, say), `outputs` too for real targets, and `workers` processes
+    read ahead.
     """
 
     train: Part
@@ -71,9 +75,32 @@ class Dataset:
         return all(isinstance(self.part(split), Samples) for split in SPLITS)
 
     @property
+    def passed_over(self) -> bool:
+        """Whether transforms can be fitted: the training inputs are in memory, or in files that are read fast."""
+        return self.in_memory or isinstance(self.train, Stored)
+
+    @property
     def real_inputs(self) -> bool:
-        """Whether inputs in memory are real numbers, and not whole ones (tokens)."""
+        """Whether inputs, where that is known, are real numbers, and not whole ones (tokens)."""
+        if isinstance(self.train, Stored):
+            return self.train.x.dtype.kind == "f"
         return not isinstance(self.train, Samples) or self.train.x.is_floating_point()
+
+    def chunks(self) -> Iterator[Tensor]:
+        """The training inputs, with the transforms so far, some rows at a time: what a transform is fitted on."""
+        if isinstance(self.train, Samples):
+            yield from row_chunks(self.train.x)
+            return
+        assert isinstance(self.train, Stored)
+        for x in self.train.blocks(self.train.x):
+            for transform in self.transforms:
+                x = transform(x)
+            yield x
+
+    def target_chunks(self) -> Iterator[Tensor]:
+        """The training targets, some rows at a time."""
+        assert isinstance(self.train, Samples | Stored)
+        return iter([self.train.y]) if isinstance(self.train, Samples) else self.train.blocks(self.train.y)
 
     @property
     def words(self) -> int | None:
@@ -134,7 +161,7 @@ def size(part: Part) -> int:
     return len(part)  # type: ignore[arg-type]  # map-style by contract
 
 
-def divide(n: int, split: Split, generator: torch.Generator) -> dict[str, Tensor]:
+def divide(n: int, split: Split, generator: torch.Generator) -> Divided:
     """Indices of n samples for each split, drawn by `generator`: the same n and seed give the same division.
 
     Validation and test get the shares `split.val` and `split.test`, rounded up; training gets what is left.
@@ -160,6 +187,42 @@ def from_arrays(
         targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.float32).reshape(len(inputs), -1)
     parts = {name: Samples(inputs[i], targets[i]) for name, i in divide(len(inputs), split, generator).items()}
     return Dataset(parts["train"], parts["val"], parts["test"], target=target, classes=tuple(str(c) for c in classes))
+
+
+def divide_rest(counts: dict[str, int], split: Split, generator: torch.Generator) -> Divided:
+    """Indices into the samples of the splits that a set brings, one after the other; those that it lacks are drawn from
+    its training samples.
+    """
+    n = counts["train"]
+    if len(counts) == len(SPLITS):
+        parts = {"train": torch.arange(n)}
+    else:
+        val, test = (0.0 if name in counts else share for name, share in (("val", split.val), ("test", split.test)))
+        parts = divide(n, replace(split, val=val, test=test), generator)
+    for name in ("val", "test"):
+        if name in counts:
+            parts[name] = torch.arange(n, n + counts[name])
+            n += counts[name]
+    return parts
+
+
+def from_parts(
+    x: Tensor, y: Tensor, parts: Divided, *, target: Target, classes: Sequence[Any] = (), **more: Any
+) -> Dataset:
+    """A Dataset of samples in memory and the indices of each split."""
+    train, val, test = (Samples(x[parts[split]], y[parts[split]]) for split in SPLITS)
+    return Dataset(train, val, test, target=target, classes=tuple(str(c) for c in classes), **more)
+
+
+def from_stored(folder: Path, parts: Divided, *, target: Target, classes: Sequence[Any] = ()) -> Dataset:
+    """A Dataset of samples in files that `harness.stored.write` made, and the indices of each split."""
+    train, val, test = (Stored(folder, parts[split]) for split in SPLITS)
+    names = tuple(str(c) for c in classes)
+    h = hashlib.sha256(repr((target, names, train.about["digest"])).encode())
+    for split in SPLITS:
+        h.update(repr((split, len(parts[split]))).encode() + parts[split].numpy().data.cast("B"))
+    width = math.prod(train.y.shape)
+    return Dataset(train, val, test, target=target, classes=names, digest=h.hexdigest()[:16], outputs=width)
 
 
 def surface(function: Callable[[Tensor], Tensor], start: Sequence[float], minimum: Sequence[float]) -> Dataset:
@@ -191,16 +254,27 @@ def digest(dataset: Dataset) -> str:
 
 def overlap(dataset: Dataset) -> int | None:
     """How many distinct inputs stand in more than one split; None where that cannot be told, or says nothing."""
-    if not dataset.in_memory or dataset.repeats:
+    if dataset.repeats:
+        return None
+    parts = [dataset.part(split) for split in SPLITS]
+    if all(isinstance(part, Stored) for part in parts):
+        return _overlap_of_keys([np.concatenate([k.numpy() for k in p.blocks(p.keys)]) for p in parts])  # type: ignore[union-attr]
+    if not dataset.in_memory:
         return None
     seen: list[set[bytes]] = []
-    for split in SPLITS:
-        part = dataset.part(split)
+    for part in parts:
         assert isinstance(part, Samples)
         rows = part.x.flatten(1).contiguous().numpy() if len(part) else np.empty((0, 1))
         seen.append({hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows})
     train, val, test = seen
     return len((train & val) | (train & test) | (val & test))
+
+
+def _overlap_of_keys(keys: list[np.ndarray]) -> int:
+    """The same of hashes of the inputs, in the memory of a few numbers a sample."""
+    train, val, test = (np.unique(k) for k in keys)
+    shared = [np.intersect1d(a, b, assume_unique=True) for a, b in ((train, val), (train, test), (val, test))]
+    return len(np.unique(np.concatenate(shared)))
 
 
 def validate(dataset: Dataset, name: str) -> None:

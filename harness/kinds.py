@@ -62,6 +62,7 @@ _ALL = (
         False,
         ("weight", "bias", "fan_in", "fan_out", "gain", "index", "generator", "model", "batch"),
         "None: it fills the weight (and the bias) in place; or, where it asks for the model, all of them at once",
+        ("keeps",),
     ),
     Kind(
         "loss",
@@ -88,7 +89,7 @@ _ALL = (
     Kind("regularizer", True, ("classes", "total_steps"), "a harness.Regularizer"),
     Kind("augmentation", True, ("classes",), "a callable (x, y, noise) -> (x, y)", ("input_ndim",)),
     Kind("corruption", True, ("dataset", "generator"), "a harness.Dataset", ("targets",)),
-    Kind("transform", True, ("train",), "a callable on inputs", (), "standardize"),
+    Kind("transform", True, ("train", "chunks"), "a callable on inputs", (), "standardize"),
     Kind(
         "metric",
         True,

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from harness import catalogue, seeds
+from harness.adopt import adopt, drawing
 from harness.build import component
+from harness.component import asks
 from harness.dataset import SPLITS, Dataset, Samples, Target, digest, overlap, validate
 from harness.errors import HarnessError, one_line
+from harness.registry import REGISTRY
 from harness.resolve import transforms
 from harness.schema import KEY
 from harness.settings import Split
@@ -81,20 +84,15 @@ def load(values: dict[str, Any]) -> Loaded:
     """Loads the data set of a config, fresh."""
     split = Split(**values["split"])
     name = values["data"][KEY]
+    cache_dir, generator = Path(values["cache_dir"]).expanduser(), seeds.generator(split.seed, "split")
     try:
-        dataset = component(
-            "data",
-            values["data"],
-            split=split,
-            cache_dir=Path(values["cache_dir"]).expanduser(),
-            generator=seeds.generator(split.seed, "split"),
-        )
+        with drawing(split.seed):
+            found = component("data", values["data"], split=split, cache_dir=cache_dir, generator=generator)
+            dataset = adopt(found, split, generator, cache_dir)
     except HarnessError as error:
         raise HarnessError(f"data {name}: {error}") from error
     except Exception as error:  # whatever a stranger's loader meets: there is no run yet that could fail
         raise HarnessError(f"data {name}: {one_line(error)} (HYDRA_FULL_ERROR=1 shows where)") from error
-    if not isinstance(dataset, Dataset):
-        raise HarnessError(f"data {name} returned {type(dataset).__name__}, not a harness.Dataset")
     validate(dataset, name)
     known = catalogue.current()
     for corruption, node in values["corruption"].items():
@@ -111,10 +109,10 @@ def load(values: dict[str, Any]) -> Loaded:
             generator=seeds.generator(split.seed, "corruption", corruption),
         )
         validate(dataset, f"{name} after corruption {corruption}")
-    found, shared = digest(dataset), overlap(dataset)
+    whole, shared = digest(dataset), overlap(dataset)
     if shared and split.on_overlap == "error":
         raise HarnessError(f"{_overlapping(name, shared)} (split.on_overlap=error)")
-    return Loaded(_transformed(dataset, transforms(values["transform"], dataset, known)), found, shared)
+    return Loaded(_transformed(dataset, transforms(values["transform"], dataset, known)), whole, shared)
 
 
 def _overlapping(name: str, shared: int) -> str:
@@ -128,9 +126,17 @@ def warn_of_overlap(shared: int | None, values: dict[str, Any]) -> None:
 
 
 def _transformed(dataset: Dataset, nodes: dict[str, Any]) -> Dataset:
-    for node in nodes.values():
+    for name, node in nodes.items():
+        if not dataset.passed_over:
+            raise HarnessError(
+                "transforms are fitted on data in memory or in harness's files; choose 'transform=[]' for what is "
+                "read sample by sample"
+            )
         train = dataset.train.x if isinstance(dataset.train, Samples) else None
-        if train is None:
-            raise HarnessError("transforms are fitted on data in memory; choose 'transform=[]' for data that is not")
-        dataset = dataset.mapped(component("transform", node, train=train))
+        if train is None and "train" in asks(REGISTRY.get("transform", name)):
+            raise HarnessError(
+                f"transform {name} wants all training inputs in memory at once, and these are not: "
+                "say data.in_memory=true, or choose another"
+            )
+        dataset = dataset.mapped(component("transform", node, train=train, chunks=dataset.chunks))
     return dataset

@@ -24,11 +24,11 @@ def default_node(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
 def transforms(chosen: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> dict[str, Any]:
     """The chosen transforms, with the one that `auto` stands for in its place.
 
-    Data that is not in memory is not read whole to fit one, whole numbers are names and no amounts, and a surface has
-    its own scale: there `auto` stands for none.
+    Data that is read sample by sample is not read whole to fit one, whole numbers are names and no amounts, and a
+    surface has its own scale: there `auto` stands for none.
     """
     standard = KINDS["transform"].auto or ""
-    if not dataset.in_memory or not dataset.real_inputs or dataset.target == "surface":
+    if not dataset.passed_over or not dataset.real_inputs or dataset.target == "surface":
         chosen = {name: node for name, node in chosen.items() if name != AUTO}
     return {
         standard if name == AUTO else name: default_node(catalogue, "transform", standard) if name == AUTO else node

@@ -6,6 +6,8 @@ weights.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -63,13 +65,16 @@ class ScaledFitting(Fitting, Scale):
         return self.standardize(self(x))
 
 
-def scaled(model: nn.Module, y: Tensor) -> nn.Module:
-    """A model with the mean and the (biased) deviation of training targets [N, D]; what does not vary there is only
-    centred.
+def scaled(model: nn.Module, targets: Callable[[], Iterable[Tensor]]) -> nn.Module:
+    """A model with the mean and the (biased) deviation of training targets [N, D], of which `targets` gives some rows
+    at a time, as often as it is asked; what does not vary there is only centred.
     """
-    y = y.double()
-    mean, deviation = y.mean(0), y.std(0, correction=0)
-    deviation = torch.where(y.amax(0) > y.amin(0), deviation, 1.0)  # where nothing varies it may be a rounding, not 0
+    count = sum(len(y) for y in targets())
+    zero = torch.zeros((), dtype=torch.float64)
+    mean = sum((y.double().sum(0) for y in targets()), zero) / count
+    deviation = (sum(((y.double() - mean).square().sum(0) for y in targets()), zero) / count).sqrt()
+    low, high = (torch.stack([extreme(y, 0) for y in targets()]) for extreme in (torch.amin, torch.amax))
+    deviation = torch.where(high.amax(0) > low.amin(0), deviation, 1.0)  # it may be a rounding there, and not 0
     kept = mean.float(), deviation.float().clamp_min(torch.finfo(torch.float32).tiny)
     return ScaledFitting(model, *kept) if isinstance(model, Fitting) else Scaled(model, *kept)
 

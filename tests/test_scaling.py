@@ -26,7 +26,7 @@ LINE = ["data=diabetes", "model.width=8", "model=mlp", "executor=in_process"]
 
 
 def test_standardized_is_scikit_learns_and_what_does_not_vary_is_only_centred() -> None:
-    model = scaled(nn.Linear(4, 3), Y)
+    model = scaled(nn.Linear(4, 3), lambda: Y.split(7))
     assert isinstance(model, Scaled)
     z = model.standardize(Y)
     np.testing.assert_allclose(z[:, :2].numpy(), StandardScaler().fit_transform(Y[:, :2].double()), atol=2e-4)
@@ -68,7 +68,7 @@ def test_an_estimator_is_measured_as_a_network_is() -> None:
         def predict(self, x: torch.Tensor) -> torch.Tensor:
             return Y[: len(x)]
 
-    model = scaled(Fitting(Constant()), Y)
+    model = scaled(Fitting(Constant()), lambda: Y.split(7))
     assert isinstance(model, ScaledFitting)
     assert torch.equal(model(X), Y)
     assert torch.equal(model.standardized(X), model.standardize(Y))
@@ -77,7 +77,7 @@ def test_an_estimator_is_measured_as_a_network_is() -> None:
 def test_a_state_tells_whether_its_model_has_a_scale() -> None:
     plain = nn.Linear(4, 3)
     assert scaled_for(plain.state_dict(), plain) is plain
-    first = scaled(nn.Linear(4, 3), Y)
+    first = scaled(nn.Linear(4, 3), lambda: Y.split(7))
     again = scaled_for(first.state_dict(), plain)
     again.load_state_dict(first.state_dict())
     assert torch.equal(again(X), first(X))

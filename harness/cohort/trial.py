@@ -12,9 +12,11 @@ import torch
 
 from harness.apart import Died, apart
 from harness.build import build
-from harness.dataset import SPLITS
+from harness.dataset import Samples
 from harness.errors import one_line
 from harness.learner.alone import Alone
+from harness.learner.batches import Transformed
+from harness.learner.fit import placed
 from harness.learner.fused import Fused
 from harness.learner.memory import estimate
 from harness.learner.plan import Plan
@@ -130,7 +132,7 @@ def _by_itself(member: Prepared, count: int) -> tuple[float, Probe]:
     """Seconds of an epoch with so many threads, and what the model is like."""
     dataset = member.dataset
     parts = build(member.values, dataset, member.plan.total_steps)
-    alone = Alone(parts, member.plan, {s: dataset.part(s) for s in SPLITS}, _device(member), (0, 1))
+    alone = Alone(parts, member.plan, placed(dataset), _device(member), (0, 1))
     with using(count):
         return _epoch(alone), parts.probe
 
@@ -152,18 +154,29 @@ def _device(member: Prepared) -> torch.device:
 
 
 def _epoch(path: Alone | Fused) -> float:
-    """Seconds of an epoch and its validation, from some steps of it."""
+    """Seconds of an epoch, from some steps of it; and of its validation, where the data is in memory."""
     batches = path.plan.batches
     path.start_epoch(0)
-    path.train(range(1))  # the first step of anything is slow
+    _step(path, 0)  # the first step of anything is slow
     done, started = 0, time.perf_counter()
     while done < batches and (done < 3 or time.perf_counter() - started < LONG_S):
-        path.train(range(done, done + 1))
+        _step(path, done)
         done += 1
     step = (time.perf_counter() - started) / done
     started = time.perf_counter()
-    path.evaluate("val")
+    if isinstance(path, Fused) or isinstance(path.data["val"], Samples):
+        path.evaluate("val")
     return step * batches + time.perf_counter() - started
+
+
+def _step(path: Alone | Fused, batch: int) -> None:
+    if isinstance(path, Fused) or not isinstance(source := path.data["train"], Transformed):
+        path.train(range(batch, batch + 1))
+        return
+    plan = path.plan
+    first = batch * plan.batch_size
+    x, y = source.__getitems__(plan.order(0)[first : first + plan.size(batch)].tolist())
+    path.train_on(batch, x, y)
 
 
 def room(members: Sequence[Prepared], workers: int) -> int:

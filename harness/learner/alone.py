@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from harness.build import Parts
 from harness.dataset import Part, Samples, size
+from harness.learner.batches import Transformed
 from harness.learner.distributed import sum_
 from harness.learner.group import Group
 from harness.learner.plan import Plan, rows
@@ -206,7 +207,7 @@ class Alone:
         part, metrics, drawn = self.data[split], self.metrics[split], self.tuples[split]
         total = torch.zeros((), device=self.device, dtype=torch.float64)
         n, each = (size(part), 1) if drawn is None else drawn.shape
-        step = evaluated_together(self.plan, part.x if isinstance(part, Samples) else None, each)
+        step = evaluated_together(self.plan, part.x if isinstance(part, Samples) else part[0][0][None], each)
         with torch.no_grad(), self._averaged():
             for first in range(0, n, step):
                 count = min(step, n - first)
@@ -234,8 +235,8 @@ class Alone:
                 index = drawn[first : first + count].flatten().to(part.x.device)
                 return part.x[index].to(self.device), part.y[index].to(self.device)
             return tuple(t[first : first + count].to(self.device) for t in (part.x, part.y))  # type: ignore[return-value]
-        pairs = [part[i] for i in range(first, first + count)]
-        x, y = (torch.stack([torch.as_tensor(p[i]) for p in pairs]) for i in (0, 1))
+        assert isinstance(part, Transformed)
+        x, y = part.__getitems__(range(first, first + count))
         return self._cast(x).to(self.device), y.to(self.device)
 
     @contextmanager
@@ -308,9 +309,9 @@ class Alone:
         """The one member has left: nothing goes on."""
 
 
-def evaluated_together(plan: Plan, sample: Tensor | None, each: int = 1) -> int:
+def evaluated_together(plan: Plan, x: Tensor, each: int = 1) -> int:
     """How many samples, or tuples of `each`, are evaluated at a time: a function of data and task alone, so that sums
     are always the same.
     """
-    numbers = each if sample is None else each * sample.shape[1:].numel()
+    numbers = each * x.shape[1:].numel()
     return max(plan.batch_size, min(512, EVALUATED // max(1, numbers)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from harness.dataset import Dataset as Data
 from harness.dataset import Samples
 from harness.learner.plan import Plan, rows
+from harness.stored import Stored
 
 CHUNK = 64  # steps between two looks at the losses, at signals and at Lightning's callbacks
 
@@ -55,7 +56,7 @@ class OrderedBatches(Sampler[list[int]]):
 
 
 class Transformed(Dataset[Any]):
-    """A data set that is not in memory, with the transforms on each input."""
+    """A data set that is not in memory, with the transforms on each input; asked for several, it gives a batch."""
 
     def __init__(self, source: Any, transforms: tuple[Callable[..., Any], ...]) -> None:
         self.source, self.transforms = source, transforms
@@ -70,6 +71,19 @@ class Transformed(Dataset[Any]):
             x = transform(x[None])[0]
         return x, torch.as_tensor(y)
 
+    def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        if not isinstance(self.source, Stored):
+            x, y = zip(*(self[index] for index in indices), strict=True)
+            return torch.stack(x), torch.stack(y)
+        inputs, targets = self.source.take(torch.as_tensor(indices))
+        for transform in self.transforms:
+            inputs = transform(inputs)
+        return inputs, targets
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
 
 def loader(data: Data, plan: Plan, rank: int, world: int, first: int = 0) -> Chunks | DataLoader[Any]:
     """What a fit iterates over; `first` is the epoch that it begins with."""
@@ -78,6 +92,7 @@ def loader(data: Data, plan: Plan, rank: int, world: int, first: int = 0) -> Chu
     return DataLoader(
         Transformed(data.train, data.transforms),
         batch_sampler=OrderedBatches(plan, rank, world, first),
+        collate_fn=_as_it_is,  # `__getitems__` has made a batch of them
         num_workers=data.workers,
         persistent_workers=data.workers > 0,
         pin_memory=torch.cuda.is_available(),

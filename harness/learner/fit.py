@@ -64,7 +64,7 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
         device = trainer.strategy.root_device
         if not fused:
             path = Fitted if isinstance(first.parts.model, Fitting) else Alone
-            return path(first.parts, first.plan, _placed(first.dataset), device, (trainer.global_rank, world))
+            return path(first.parts, first.plan, placed(first.dataset), device, (trainer.global_rank, world))
         parts = [run.parts for run in cohort]
         for part in parts:
             trainer.precision_plugin.convert_module(part.model)
@@ -94,7 +94,7 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
             raise RuntimeError("the run was ended before its first step (trainer.max_time?)")
 
 
-def _placed(dataset: Dataset) -> dict[str, Part]:
+def placed(dataset: Dataset) -> dict[str, Part]:
     """The splits, those that are not in memory with their transforms."""
     return {
         split: part if isinstance(part := dataset.part(split), Samples) else Transformed(part, dataset.transforms)

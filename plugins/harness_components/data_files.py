@@ -5,101 +5,116 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-import pandas as pd
 from torch import Generator
 
 import harness
 from harness.dataset import Dataset, from_arrays
 from harness.errors import HarnessError, suggest
 from harness.settings import Split
-from harness_components.tables import Table, TextTable
+from harness.stored import LARGE
+from harness_components.data_large import large_array, large_table, numbers, stored_shape
+from harness_components.tables import ParquetTable, Table, TextTable, check_column, check_columns
+from harness_components.targets import Told, told
 
 Kind = Annotated[
     Literal["auto", "class", "real"],
     "what the target is; auto: texts, truths and few whole numbers are classes",
 ]
-FEW = 20  # whole numbers of up to so many different values are taken for classes
+Held = Annotated[
+    bool | Literal["auto"],
+    "hold all samples in memory; false: in files under cache_dir, read a batch at a time; auto: by the file's size",
+]
 
 
 @harness.data
 def csv(
     split: Split,
+    cache_dir: Path,
     generator: Generator,
     *,
     path: Annotated[str, "the file"],
     target: Annotated[str, "the column to predict"],
     kind: Kind = "auto",
     separator: Annotated[str, "one character between two values; \\t is a tab"] = ",",
+    in_memory: Held = "auto",
 ) -> Dataset:
-    """A table in a text file with a header line: one column is the target, the others, numbers, are the inputs."""
-    file = _file(path)
-    return _from_table(TextTable(file, separator), target, kind, split, generator)
+    """A table in a text file with a header line: one column is the target, the others, numbers, are the inputs.
+
+    A file of more than a gigabyte is read once, a part at a time, and its samples are kept under `cache_dir`.
+    """
+    table = TextTable(_file(path), separator)
+    if _large(table.file, in_memory):
+        return large_table(table, target, kind, (table.separator,), cache_dir, split, generator)
+    return _from_table(table, target, kind, split, generator)
 
 
 @harness.data
 def parquet(
     split: Split,
+    cache_dir: Path,
     generator: Generator,
     *,
     path: Annotated[str, "the file"],
     target: Annotated[str, "the column to predict"],
     kind: Kind = "auto",
+    in_memory: Held = "auto",
 ) -> Dataset:
-    """A table in a Parquet file: one column is the target, the others, numbers, are the inputs."""
-    file = _file(path)
-    try:
-        frame = pd.read_parquet(file)
-    except Exception as error:  # pyarrow has many, none of them public
-        reason = " ".join(str(error).split()).partition(f"'{file}': ")
-        raise HarnessError(f"{file} is not a readable Parquet file: {reason[2] or reason[0]}") from error
-    return _from_table(Table(file, frame), target, kind, split, generator)
+    """A table in a Parquet file: one column is the target, the others, numbers, are the inputs.
+
+    A file of more than a gigabyte is read once, a part at a time, and its samples are kept under `cache_dir`.
+    """
+    table = ParquetTable(_file(path))
+    if _large(table.file, in_memory):
+        return large_table(table, target, kind, (), cache_dir, split, generator)
+    return _from_table(table, target, kind, split, generator)
 
 
 @harness.data
 def npz(
     split: Split,
+    cache_dir: Path,
     generator: Generator,
     *,
     path: Annotated[str, "the file"],
     target: Annotated[str, "the array to predict, [N] or [N, D]"] = "y",
     inputs: Annotated[str, "the array of inputs, [N, ...]; images as [N, C, H, W]"] = "x",
     kind: Kind = "auto",
+    in_memory: Held = "auto",
 ) -> Dataset:
-    """Arrays in a file of numpy.savez: inputs and targets with the same first dimension."""
+    """Arrays in a file of numpy.savez: inputs and targets with the same first dimension.
+
+    Of a file of more than a gigabyte, the inputs are read once, a part at a time, and are kept under `cache_dir`.
+    """
     file = _file(path)
     if not zipfile.is_zipfile(file):
         raise HarnessError(f"{file} is not an npz file (numpy.savez writes one), or it is cut short")
+    large = _large(file, in_memory)
     try:
         with np.load(file) as arrays:
             names = list(arrays.files)
             missing = [name for name in (inputs, target) if name not in names]
             if missing:
                 raise HarnessError(f"{file} has no array {missing[0]!r}.{suggest(missing[0], names)}")
-            x, y = (_numbers(arrays, name, file, texts=name == target) for name in (inputs, target))
+            y = numbers(arrays, target, file, texts=True)
+            x = None if large else numbers(arrays, inputs, file)
+        shape = stored_shape(file, inputs) if x is None else x.shape
+        if len(shape) < 2 or y.ndim not in (1, 2) or shape[0] != len(y):
+            raise HarnessError(
+                f"{file}: {inputs!r} {shape} and {target!r} {y.shape} do not fit: expected [N, ...] and [N] or [N, D]"
+            )
+        found = told(y, target, kind, file)
+        if x is None:
+            return large_array(file, inputs, y, (target, kind), found, cache_dir, split, generator)
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError) as error:
         raise HarnessError(f"{file} is not a readable npz file: {' '.join(str(error).split())}") from error
-    if x.ndim < 2 or y.ndim not in (1, 2) or len(x) != len(y):
-        raise HarnessError(
-            f"{file}: {inputs!r} {x.shape} and {target!r} {y.shape} do not fit: expected [N, ...] and [N] or [N, D]"
-        )
-    return _assemble(x, y, target, kind, file, split, generator)
+    return _dataset(x, y, found, split, generator)
 
 
-def _numbers(arrays: Any, name: str, file: Path, texts: bool) -> np.ndarray:
-    """An array of an npz file, holding finite numbers (or texts, which are classes)."""
-    try:
-        array = np.asarray(arrays[name])
-    except ValueError as error:  # objects would have to be unpickled, and that runs code
-        raise HarnessError(f"{file}: array {name!r} holds Python objects, expected numbers") from error
-    if array.dtype.kind not in ("fiubUS" if texts else "fiub"):
-        raise HarnessError(f"{file}: array {name!r} holds {array.dtype}, expected numbers")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        place = np.argwhere(~np.isfinite(array))[0].tolist()
-        raise HarnessError(f"{file}: array {name!r} holds {array[tuple(place)]} at {place}, expected finite numbers")
-    return array
+def _large(file: Path, in_memory: bool | str) -> bool:
+    return not in_memory if isinstance(in_memory, bool) else file.stat().st_size > LARGE
 
 
 def _file(path: str) -> Path:
@@ -119,54 +134,16 @@ def _file(path: str) -> Path:
 
 
 def _from_table(table: Table, target: str, kind: str, split: Split, generator: Generator) -> Dataset:
-    frame, file = table.frame, table.file
-    if target not in frame.columns:
-        raise HarnessError(f"{file} has no column {target!r}.{suggest(target, list(frame.columns))}")
-    if frame.empty:
-        raise HarnessError(f"{file} has no rows under its header")
-    if len(frame.columns) < 2:
-        raise HarnessError(f"{file} has no column beside {target!r}: nothing to learn from")
-    for name in frame.columns:
-        _check_column(table, name, numbers=name != target or kind == "real")
-    x = frame.drop(columns=[target]).to_numpy(dtype=np.float64)
-    return _assemble(x, frame[target].to_numpy(), target, kind, file, split, generator)
+    (frame,) = table.frames()
+    columns = list(frame.columns)
+    if target in columns and frame.empty:
+        raise HarnessError(f"{table.file} has no rows under its header")
+    check_columns(table, columns, target)
+    for place, name in enumerate(columns):
+        check_column(table, frame[name], place, numbers=name != target or kind == "real")
+    x, y = frame.drop(columns=[target]).to_numpy(dtype=np.float64), frame[target].to_numpy()
+    return _dataset(x, y, told(y, target, kind, table.file), split, generator)
 
 
-def _check_column(table: Table, name: str, numbers: bool) -> None:
-    """Raises HarnessError with the place of the first value that cannot be used."""
-    column = table.frame[name]
-
-    def refuse(bad: Any, expected: str) -> None:
-        row = int(np.flatnonzero(np.asarray(bad))[0])
-        raise HarnessError(f"{table.place(row)}, column {name!r}: expected {expected}, got {table.cell(row, name)}")
-
-    if column.isna().any():
-        refuse(column.isna(), "a finite number" if numbers else "a value")
-    if numbers and not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
-        bad = pd.to_numeric(column, errors="coerce").isna()
-        if bad.any():
-            refuse(bad, "a number")
-        raise HarnessError(f"{table.file}, column {name!r}: expected numbers, got {column.dtype}")
-    if pd.api.types.is_float_dtype(column) and bool(np.isinf(column).any()):
-        refuse(np.isinf(column), "a finite number")
-
-
-def _assemble(
-    x: np.ndarray, y: np.ndarray, target: str, kind: str, file: Path, split: Split, generator: Generator
-) -> Dataset:
-    numeric = y.dtype.kind in "fiu"
-    if len(y) == 0:
-        raise HarnessError(f"{file} holds no samples")
-    if kind == "auto":
-        whole = y.dtype.kind in "iu" and y.ndim == 1
-        kind = "class" if not numeric or (whole and len(np.unique(y)) <= FEW) else "real"
-    if kind == "real":
-        if not numeric:
-            raise HarnessError(f"{file}: target {target!r} holds {y.dtype}, and data.kind=real expects numbers")
-        return from_arrays(x, y, split, generator, target="real")
-    if y.ndim != 1:
-        raise HarnessError(f"{file}: target {target!r} has shape {y.shape}, and classes are one a sample")
-    classes, indices = np.unique(y.astype(str) if not numeric else y, return_inverse=True)
-    if len(classes) < 2:
-        raise HarnessError(f"{file}: target {target!r} holds one class only, {classes[0]!s}: nothing to tell apart")
-    return from_arrays(x, indices, split, generator, target="class", classes=list(classes))
+def _dataset(x: np.ndarray, y: np.ndarray, found: Told, split: Split, generator: Generator) -> Dataset:
+    return from_arrays(x, found.encode(y), split, generator, target=found.kind, classes=found.classes)

@@ -60,3 +60,11 @@ def _variance(model: nn.Module, module: nn.Module, batch: Tensor) -> float | Non
     finally:
         hook.remove()
     return seen[-1] if seen and 1e-12 < seen[-1] < float("inf") else None
+
+
+@harness.initializer(keeps=True)
+def as_built(model: nn.Module) -> None:
+    """Leaves every weight as the model's own code made it: drawn in its own way, or learned before.
+
+    W ← W
+    """

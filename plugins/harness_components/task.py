@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from torch import Tensor, nn
 
 import harness
-from harness.dataset import Dataset, Samples
+from harness.dataset import Dataset
 from harness.noise import Noise
 from harness.scaling import scaled
 from harness.tasks import Batch, Call, Task
@@ -25,8 +25,7 @@ class Standardized(Task):
 
     def prepare(self, model: nn.Module, dataset: Dataset) -> nn.Module:
         """With μ and σ of the training targets: these are each run's own, and a stack's members share their task."""
-        assert isinstance(dataset.train, Samples)
-        return scaled(model, dataset.train.y)
+        return scaled(model, dataset.target_chunks)
 
     def losses(self, call: Call, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """The loss between standardized predictions and targets."""
@@ -50,6 +49,6 @@ def regression(
     """Predicts real numbers: [N, D] against [N, D].
 
     The loss is taken between (ŷ - μ) / σ and (y - μ) / σ, with μ and σ (biased) of each target in the training split;
-    predictions and metrics are in the target's units. Data that is not in memory is learned as it is.
+    predictions and metrics are in the target's units. Data that is read sample by sample is learned as it is.
     """
-    return Standardized(loss) if standardize and isinstance(dataset.train, Samples) else Task(loss)
+    return Standardized(loss) if standardize and dataset.passed_over else Task(loss)

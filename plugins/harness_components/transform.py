@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Literal
 
 import numpy as np
@@ -11,11 +11,11 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 import harness
-from harness.dataset import row_chunks
 from harness.errors import HarnessError
 from harness.space import Log
 
 Per = Literal["auto", "feature", "channel"]
+Chunks = Callable[[], Iterator[Tensor]]  # the training inputs, some rows at a time, as often as they are asked for
 
 
 def _over(train: Tensor, per: Per) -> list[int]:
@@ -32,31 +32,41 @@ def _over(train: Tensor, per: Per) -> list[int]:
     return [0, *range(2, train.ndim)] if by_channel else [0]
 
 
+def _range(chunks: Chunks, per: Per) -> tuple[list[int], Tensor, Tensor, int]:
+    """(the dimensions that share a scale, least and largest values along them, how many values each stands for)."""
+    over: list[int] = []
+    lows, highs, count = [], [], 0
+    for x in chunks():
+        over = _over(x, per)
+        lows.append(x.amin(over, keepdim=True))
+        highs.append(x.amax(over, keepdim=True))
+        count += x.numel() // lows[0].numel()
+    return over, torch.cat(lows).amin(0, keepdim=True), torch.cat(highs).amax(0, keepdim=True), count
+
+
 @harness.transform(reference="LeCun, Bottou, Orr, Müller, Efficient backprop, 1998, section 4.3")
-def standardize(train: Tensor, *, per: Per = "auto") -> Callable[[Tensor], Tensor]:
+def standardize(chunks: Chunks, *, per: Per = "auto") -> Callable[[Tensor], Tensor]:
     """Mean 0 and deviation 1, for each feature of vectors and each channel of images (per=auto).
 
     x' = (x - μ) / σ with μ and σ (biased) of the training inputs; what does not vary there is only centred.
     """
-    over = _over(train, per)
-    low, high = train.amin(over, keepdim=True), train.amax(over, keepdim=True)
-    count = train.numel() // low.numel()
+    over, low, high, count = _range(chunks, per)
     zero = torch.zeros_like(low, dtype=torch.float64)
-    mean = sum((x.double().sum(over, keepdim=True) for x in row_chunks(train)), zero) / count
-    var = sum(((x.double() - mean).square().sum(over, keepdim=True) for x in row_chunks(train)), zero) / count
+    mean = sum((x.double().sum(over, keepdim=True) for x in chunks()), zero) / count
+    var = sum(((x.double() - mean).square().sum(over, keepdim=True) for x in chunks()), zero) / count
     std = torch.where(high > low, var.sqrt(), 1.0)  # where nothing varies, the deviation may be a rounding and not zero
     mean, std = mean.float()[0], std.float()[0].clamp_min(torch.finfo(torch.float32).tiny)
     return lambda x: (x - mean) / std
 
 
 @harness.transform
-def min_max(train: Tensor, *, per: Per = "auto") -> Callable[[Tensor], Tensor]:
+def min_max(chunks: Chunks, *, per: Per = "auto") -> Callable[[Tensor], Tensor]:
     """The training inputs' range as 0 .. 1, for each feature of vectors and each channel of images (per=auto).
 
     x' = (x - min) / (max - min); what does not vary becomes 0.
     """
-    over = _over(train, per)
-    low, high = train.amin(over, keepdim=True)[0], train.amax(over, keepdim=True)[0]
+    _, low, high, _ = _range(chunks, per)
+    low, high = low[0], high[0]
     span = torch.where(high > low, high - low, 1.0)
     return lambda x: (x - low) / span
 
@@ -80,7 +90,7 @@ WIDEST = 8192  # features whose covariance is still worth decomposing
 
 @harness.transform(reference="Kessy, Lewin, Strimmer, Optimal whitening and decorrelation, 2018, arXiv:1512.00809")
 def whiten(
-    train: Tensor,
+    chunks: Chunks,
     *,
     method: Annotated[Literal["zca", "pca"], "zca: as near to the inputs as can be; pca: along the components"] = "zca",
     epsilon: Annotated[float, Log(1e-8, 1e-1), Gt(0), "added to each variance, as a share of the largest"] = 1e-6,
@@ -90,17 +100,20 @@ def whiten(
     pca:  x' = (x - μ) U (Λ + ε λ₁)^(-½);  zca:  the same, times Uᵀ;  with U Λ Uᵀ the training inputs' covariance
     (biased) and λ₁ its largest eigenvalue. Directions in which training does not vary become 0.
     """
-    if not train.is_floating_point():
-        raise HarnessError("the inputs are indices, not numbers to whiten: choose 'transform=[]'")
-    width = train[0].numel()
-    if width > WIDEST:
-        raise HarnessError(f"whiten wants {WIDEST} features or fewer, and there are {width}")
-    mean = sum((x.flatten(1).double().sum(0) for x in row_chunks(train)), torch.zeros(width).double()) / len(train)
+    count, mean = 0, torch.zeros(())
+    for x in chunks():
+        if not x.is_floating_point():
+            raise HarnessError("the inputs are indices, not numbers to whiten: choose 'transform=[]'")
+        width = x[0].numel()
+        if width > WIDEST:
+            raise HarnessError(f"whiten wants {WIDEST} features or fewer, and there are {width}")
+        count, mean = count + len(x), mean + x.flatten(1).double().sum(0)
+    mean = mean / count
     covariance = torch.zeros(width, width, dtype=torch.float64)
-    for x in row_chunks(train):
+    for x in chunks():
         off = x.flatten(1).double() - mean
         covariance.addmm_(off.T, off)
-    values, vectors = torch.linalg.eigh(covariance / len(train))
+    values, vectors = torch.linalg.eigh(covariance / count)
     values, vectors = values.flip(0), vectors.flip(1)  # the largest first, as components are told
     # the inputs are float32: less than their rounding is no variance
     varies = values > values[0].clamp_min(0) * width * torch.finfo(torch.float32).eps ** 2
@@ -113,7 +126,7 @@ def whiten(
 
 @harness.transform
 def one_hot(
-    train: Tensor,
+    chunks: Chunks,
     *,
     columns: Annotated[
         tuple[Annotated[int, Ge(0)], ...], "the features to encode, from 0; []: those of few values"
@@ -126,22 +139,23 @@ def one_hot(
     training lacks becomes zeros. Inputs that are integers (indices of words, say) are categories all, and an index i
     of training's 0 .. max has its number i, whether it occurs or not.
     """
-    if train.ndim != 2:
-        raise HarnessError(
-            f"one_hot encodes the features of vectors, and samples here have shape {tuple(train.shape[1:])}"
-        )
-    indices = not train.is_floating_point()
-    if any(column >= train.shape[1] for column in columns):
-        raise HarnessError(
-            f"transform.one_hot.columns={list(columns)}, and there are {train.shape[1]} features, from 0"
-        )
-    known: dict[int, Tensor] = {}
-    for column in columns or range(train.shape[1]):
-        values = train[:, column].unique()
-        if indices:
-            known[column] = torch.arange(int(values.max()) + 1)
-        elif columns or (len(values) <= few and bool((values == values.round()).all())):
-            known[column] = values
+    found: dict[int, Tensor] = {}  # the values of each feature, but of those that have too many
+    for x in chunks():
+        if x.ndim != 2:
+            raise HarnessError(
+                f"one_hot encodes the features of vectors, and samples here have shape {tuple(x.shape[1:])}"
+            )
+        indices, width = not x.is_floating_point(), x.shape[1]
+        if any(column >= width for column in columns):
+            raise HarnessError(f"transform.one_hot.columns={list(columns)}, and there are {width} features, from 0")
+        for column in found or columns or range(width):
+            values = torch.cat([found.get(column, x[:0, column]), x[:, column]]).unique()
+            found[column] = values[-1:] if indices else values
+        if not indices and not columns:
+            found = {c: v for c, v in found.items() if len(v) <= few and bool((v == v.round()).all())}
+            if not found:
+                break
+    known = {c: torch.arange(int(v[-1]) + 1) if indices else v for c, v in found.items()}
 
     def encode(x: Tensor) -> Tensor:
         made = [(x[:, i, None] == known[i]).float() if i in known else x[:, i, None].float() for i in range(x.shape[1])]
@@ -151,6 +165,6 @@ def one_hot(
 
 
 @harness.transform
-def flatten(train: Tensor) -> Callable[[Tensor], Tensor]:
+def flatten() -> Callable[[Tensor], Tensor]:
     """Every sample as one vector: [N, ...] becomes [N, D]."""
     return lambda x: x.flatten(1)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -110,3 +111,12 @@ def test_a_trial_leaves_no_trace_here(workdir: Path) -> None:
     assert found.fused is not None
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.get_num_threads() == threads
+
+
+def test_a_run_whose_data_is_in_files_is_tried_too(workdir: Path) -> None:
+    x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0)).numpy()
+    np.savez(workdir / "a.npz", x=x, y=x[:, 0] > 0)
+    line = ["data=npz", "data.path=a.npz", "data.in_memory=false", "cache_dir=kept", "batch_size=16"]
+    found = tried(prepared(line), "the data is not in memory")
+    assert found.alone > 0
+    assert found.why == "the data is not in memory"

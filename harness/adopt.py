@@ -1,0 +1,284 @@
+"""Data that torch and Lightning know, as a data set: a Dataset, three of them, or a LightningDataModule.
+
+Samples are read once, in their order, and are then held in memory or, where they are large, in files. Data whose
+`digest` is told is not read as a whole: its samples are read when they are wanted, by `workers` processes.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.utils.data
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, Subset, default_collate
+
+from harness.dataset import SPLITS, Dataset, Divided, Target, divide_rest, from_parts, from_stored
+from harness.errors import HarnessError
+from harness.settings import Split
+from harness.stored import BLOCK_BYTES, LARGE, Chunk, keep, write
+
+InMemory = bool | Literal["auto"]
+_AGAIN = 8  # samples that are read twice: what differs then is drawn by chance
+
+
+@contextmanager
+def drawing(seed: int) -> Iterator[None]:
+    """Everything that draws from a global generator draws the same, and leaves these generators as they were."""
+    kept = random.getstate(), np.random.get_state()  # noqa: NPY002  # other people's code draws from it
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(kept[0])
+            np.random.set_state(kept[1])  # noqa: NPY002
+
+
+def adopt(found: Any, split: Split, generator: torch.Generator, cache_dir: Path) -> Dataset:
+    """The data set of whatever a data component returned. Raises HarnessError for what cannot be one."""
+    if isinstance(found, Dataset):
+        return found
+    read = functools.partial(from_torch, split=split, generator=generator, cache_dir=cache_dir)
+    if all(callable(getattr(found, name, None)) for name in ("prepare_data", "setup", "train_dataloader")):
+        return read(*_of_module(found))
+    if isinstance(found, tuple | list) and 1 <= len(found) <= 3:
+        return read(*found)
+    if isinstance(found, torch.utils.data.Dataset | DataLoader):
+        return read(found)
+    raise HarnessError(
+        f"it returned {type(found).__name__}, not a harness.Dataset, a torch Dataset, (train, val, test) or a "
+        "LightningDataModule"
+    )
+
+
+def _of_module(module: Any) -> list[Any]:
+    """The loaders of a LightningDataModule's three splits, None for those that it does not bring."""
+    module.prepare_data()
+    module.setup("fit")
+    module.setup("test")
+    loaders = []
+    for name in SPLITS:
+        make = getattr(module, f"{name}_dataloader")
+        inherited = getattr(make, "__qualname__", "").startswith("DataHooks.")  # Lightning's own, which raises
+        found = None if inherited else make()
+        loaders.append(None if isinstance(found, list) and not found else found)
+    return loaders
+
+
+class Pairs(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
+    """A torch Dataset's samples as input and target, each of one shape and one kind of number."""
+
+    def __init__(self, source: Any, name: str, target: Target | Literal["auto"]) -> None:
+        collate = None
+        if isinstance(source, DataLoader):
+            collate = None if source.collate_fn is default_collate else source.collate_fn
+            source = source.dataset
+        usable = isinstance(source, torch.utils.data.Dataset) and hasattr(source, "__getitem__")
+        if isinstance(source, IterableDataset) or not usable or not hasattr(source, "__len__"):
+            raise HarnessError(
+                f"{name} is {type(source).__name__}, expected a map-style torch Dataset (with __len__ and __getitem__)"
+            )
+        if not len(source):
+            raise HarnessError(f"the {name} split is empty")
+        self.source, self.name, self.collate = source, name, collate
+        self.target: Target = _kind(self._sample(0)[1]) if target == "auto" else target
+        self.shapes: tuple[torch.Size, torch.Size] | None = None
+        x, y = self[0]
+        self.shapes = x.shape, y.shape
+        self.width = y.numel()
+        self.types = x.dtype, y.dtype
+        self.bytes = len(source) * (x.nbytes + y.nbytes)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        x, y = self._sample(index)
+        x, y = _input(x), _target(y, self.target, f"{self.name}, sample {index}")
+        if self.shapes and (x.shape, y.shape) != self.shapes:
+            got, first = ([list(s) for s in shapes] for shapes in ((x.shape, y.shape), self.shapes))
+            raise HarnessError(
+                f"{self.name}, sample {index}: input {got[0]} and target {got[1]}, and those of sample 0 are "
+                f"{first[0]} and {first[1]}: all must be of one shape"
+            )
+        return x, y
+
+    def _sample(self, index: int) -> tuple[Tensor, Tensor]:
+        where = f"{self.name}, sample {index}"
+        sample = self.source[index] if self.collate is None else self.collate([self.source[index]])
+        if not isinstance(sample, tuple | list) or len(sample) != 2:
+            raise HarnessError(f"{where} is {_told(sample)}, expected a pair (input, target)")
+        x, y = (_tensor(value, f"{where}, {part}") for value, part in zip(sample, ("input", "target"), strict=True))
+        return (x, y) if self.collate is None else (x[0], y[0])
+
+    @property
+    def classes(self) -> Sequence[Any] | None:
+        """The names that the source, or what it is a part of, gives its classes."""
+        source = self.source
+        while not hasattr(source, "classes") and isinstance(source, Subset):
+            source = source.dataset
+        found = getattr(source, "classes", None)
+        return found if isinstance(found, tuple | list) else None
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All samples in their order, some at a time. Raises HarnessError where reading them again gives others."""
+        together = max(1, BLOCK_BYTES * len(self) // max(1, self.bytes))
+        begin: list[tuple[Tensor, Tensor]] = []
+        for first in range(0, len(self), together):
+            pairs = [self[index] for index in range(first, min(first + together, len(self)))]
+            begin = begin or pairs[:_AGAIN]
+            x, y = (torch.stack(tensors) for tensors in zip(*pairs, strict=True))
+            self._check(x, y, first)
+            yield x.numpy(), y.numpy()
+        for index, pair in enumerate(begin):
+            if not all(map(torch.equal, pair, self[index])):
+                raise HarnessError(
+                    f"{self.name}, sample {index} is another when it is read again: what is drawn by chance would be "
+                    "frozen. Choose an augmentation in its place, or give harness.from_torch a digest"
+                )
+
+    def _check(self, x: Tensor, y: Tensor, first: int) -> None:
+        for part, values in (("input", x), ("target", y)):
+            if values.is_floating_point() and not bool(torch.isfinite(values.sum())):
+                bad = (~torch.isfinite(values)).flatten(1).any(1).nonzero()
+                if len(bad):
+                    raise HarnessError(f"{self.name}, sample {first + int(bad[0])}: the {part} is not finite")
+
+
+def from_torch(
+    train: Any,
+    val: Any = None,
+    test: Any = None,
+    *,
+    split: Split,
+    generator: torch.Generator,
+    cache_dir: str | Path = "~/.cache/harness",
+    target: Target | Literal["auto"] = "auto",
+    classes: Sequence[Any] = (),
+    in_memory: InMemory = "auto",
+    digest: str = "",
+    workers: int = 0,
+) -> Dataset:
+    """A Dataset from map-style torch Datasets, or DataLoaders of them, of (input, target).
+
+    Samples of splits that are None are taken from the training ones, by the shares of `split`. With target="auto",
+    whole numbers are classes, floats are real targets, vectors of whole numbers 0 and 1 are labels. With a `digest`,
+    which must change whenever the data does, samples are read when they are wanted, and may be drawn by chance.
+    """
+    given = {"train": train, "val": val, "test": test}
+    pairs: dict[str, Pairs] = {}
+    for name, source in given.items():
+        if source is not None:
+            pairs[name] = Pairs(source, name, pairs["train"].target if pairs else target)
+    first = pairs["train"]
+    for name, other in pairs.items():
+        if (other.shapes, other.types) != (first.shapes, first.types):
+            told = [[list(s) for s in p.shapes or ()] for p in (other, first)]
+            raise HarnessError(f"the samples of {name} and train differ in shape or type: {told[0]} and {told[1]}")
+    parts = divide_rest({name: len(p) for name, p in pairs.items()}, split, generator)
+    known = tuple(classes) or tuple(first.classes or ())
+    if digest:
+        return _read_later(pairs, parts, known, digest, workers)
+    top = -1
+
+    def chunks() -> Iterator[Chunk]:
+        nonlocal top
+        for name in SPLITS:
+            for x, y in pairs[name].chunks() if name in pairs else ():
+                if first.target == "class":
+                    top = max(top, int(y.max()))
+                    if y.min() < 0 or (known and top >= len(known)):
+                        raise HarnessError(
+                            f"{name} holds class {y.min() if y.min() < 0 else top}, and there are "
+                            f"{len(known) or 'none below 0'}{', from 0' if known else ''}"
+                        )
+                yield x, y
+
+    def names() -> tuple[Any, ...]:
+        if first.target == "real":
+            return ()
+        return known or tuple(range(top + 1 if first.target == "class" else first.width))
+
+    return hold(chunks, parts, sum(p.bytes for p in pairs.values()), in_memory, cache_dir, first.target, names)
+
+
+def hold(
+    chunks: Callable[[], Iterator[Chunk]],
+    parts: Divided,
+    size: int,
+    in_memory: InMemory,
+    cache_dir: str | Path,
+    target: Target,
+    classes: Callable[[], Sequence[Any]],
+) -> Dataset:
+    """The data set of samples that are read once: in memory, or in files where they have more bytes than is usual.
+
+    `classes` is asked when they have been read.
+    """
+    if not (size > LARGE if in_memory == "auto" else not in_memory):
+        x, y = (torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*chunks(), strict=True))
+        return from_parts(x, y, parts, target=target, classes=classes())
+
+    def make(folder: Path) -> str:
+        return write(folder, chunks(), "the data")
+
+    folder = keep(Path(cache_dir).expanduser() / "samples", "", make)
+    return from_stored(folder, parts, target=target, classes=classes())
+
+
+def _read_later(
+    pairs: dict[str, Pairs], parts: Divided, classes: tuple[Any, ...], digest: str, workers: int
+) -> Dataset:
+    first = pairs["train"]
+    if first.target != "real" and not classes:
+        raise HarnessError("samples that are read when they are wanted do not tell their classes: name them all")
+    made = {name: p if name != "train" else Subset(p, parts[name].tolist()) for name, p in pairs.items()}
+    made |= {name: Subset(first, parts[name].tolist()) for name in SPLITS if name not in pairs}
+    dataset = Dataset(made["train"], made["val"], made["test"], target=first.target, digest=digest, workers=workers)
+    return replace(dataset, classes=tuple(str(c) for c in classes), outputs=first.width)
+
+
+def _told(value: Any) -> str:
+    kind = f"{type(value).__name__}"
+    return f"{kind} of {len(value)}" if isinstance(value, tuple | list | dict) else kind
+
+
+def _tensor(value: Any, where: str) -> Tensor:
+    try:
+        tensor = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise HarnessError(f"{where} is {_told(value)}, expected a tensor, an array or numbers") from None
+    if tensor.is_complex():
+        raise HarnessError(f"{where} holds complex numbers")
+    return tensor.detach().cpu()
+
+
+def _input(x: Tensor) -> Tensor:
+    """float32, or int64 for whole numbers: indices of words, say. Bytes and truths are amounts."""
+    indices = not x.is_floating_point() and x.dtype not in (torch.uint8, torch.bool)
+    return x.to(torch.int64 if indices else torch.float32).reshape(x.shape or (1,))
+
+
+def _kind(y: Tensor) -> Target:
+    """What a target is that nobody has told of."""
+    if y.is_floating_point():
+        return "real"
+    return "class" if y.numel() == 1 else "labels"
+
+
+def _target(y: Tensor, kind: Target, where: str) -> Tensor:
+    if kind != "class":
+        return y.to(torch.float32).reshape(-1)
+    if y.numel() != 1 or (y.is_floating_point() and bool(y != y.round())):
+        raise HarnessError(f"{where}: the target is {y.dtype} {list(y.shape)}, and a class is one whole number")
+    return y.to(torch.int64).reshape(())
