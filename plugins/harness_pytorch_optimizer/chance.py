@@ -6,7 +6,7 @@ import inspect
 import random
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -60,10 +60,12 @@ def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from _nested(constant)
 
 
-def seeded(optimizer: Optimizer, generator: Generator) -> Optimizer:
+def seeded(make: Callable[[], Optimizer], generator: Generator) -> Optimizer:
     """The optimizer, each of whose steps draws from a seed of its own and leaves what all share as it was."""
-    first = optimizer.param_groups[0]
-    first[PLACE] = [int(torch.randint(1 << 62, (), generator=generator)), 0]
+    drawn = int(torch.randint(1 << 62, (), generator=generator))
+    with drawing(seeds.derive(drawn, "made"), torch.device("cpu")):
+        optimizer = make()
+    optimizer.param_groups[0][PLACE] = [drawn, 0]
     inside = ExitStack()
 
     def enter(made: Optimizer, *_: Any) -> None:

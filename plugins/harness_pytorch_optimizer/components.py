@@ -59,9 +59,13 @@ def _component(name: str, cls: Any) -> Component:
         offered = dict(zip(asks, asked, strict=True))
         if "total_steps" in offered:
             given[STEPS] = offered["total_steps"]
-        with refused(name):
-            made = cls(_groups(offered["params"]) if grouped else offered["params"], **given)
-        return seeded(made, offered["generator"]) if "generator" in offered else made
+
+        def make() -> Optimizer:
+            with refused(name):
+                made: Optimizer = cls(_groups(offered["params"]) if grouped else offered["params"], **given)
+            return made
+
+        return seeded(make, offered["generator"]) if "generator" in offered else make()
 
     path = f"pytorch_optimizer.{cls.__name__}"
     doc = (

@@ -59,7 +59,9 @@ def _component(name: str, word: str, module: Any) -> Component:
 
     def compute(*asked: Any, **settings: Any) -> Dataset:
         offered = dict(zip(wanted, asked, strict=True))
-        given = {} if word.startswith("make_") else {key: value for key, value in GIVEN.items() if key in taken}
+        given: dict[str, Any] = (
+            {} if word.startswith("make_") else {key: value for key, value in GIVEN.items() if key in taken}
+        )
         if "random_state" in taken:
             given["random_state"] = offered["generator"].initial_seed() % 2**32
         if fetched:
@@ -104,7 +106,7 @@ def _dataset(x: np.ndarray, y: np.ndarray, names: Any, split: Split, generator: 
         raise HarnessError("its inputs are no table of numbers, a row a sample")
     if y.ndim == 2 and y.dtype.kind in "iub" and set(np.unique(y)) <= {0, 1}:
         return from_arrays(x, y, split, generator, target="labels", classes=range(y.shape[1]))
-    values = np.unique(y.astype(str) if y.dtype.kind == "O" else y) if y.ndim == 1 else ()
+    values = np.unique(y.astype(str) if y.dtype.kind == "O" else y)
     if y.ndim == 1 and (y.dtype.kind != "f" or len(values) == 2):
         place = np.searchsorted(values, y.astype(values.dtype))
         classes = names if names is not None and len(names) == len(values) else values

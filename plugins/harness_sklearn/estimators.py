@@ -57,6 +57,7 @@ class Classifier(Fitted):
         seen = np.asarray(self.model.classes_).astype(int)
         scores = np.full((len(x), max(2, self.outputs)), np.log(FLOOR))  # a class that training never saw
         scores[:, seen] = self._scores(rows(x), len(seen))
+        self._agree(scores, np.asarray(self.model.predict(rows(x))).astype(int))
         made = torch.as_tensor(scores)
         return made[:, 1:] - made[:, :1] if self.outputs == 1 else made
 
@@ -71,6 +72,12 @@ class Classifier(Fitted):
                 return found
         chosen = np.asarray(self.model.predict(x))[:, None] == self.model.classes_
         return np.where(chosen, 0.0, np.log(FLOOR))
+
+    @staticmethod
+    def _agree(scores: np.ndarray, chosen: np.ndarray) -> None:
+        """Gives the class that the estimator chooses the largest score, where it chooses by something else."""
+        at, largest = np.arange(len(scores)), scores.argmax(1)
+        scores[at, chosen], scores[at, largest] = scores[at, largest], scores[at, chosen].copy()
 
 
 class Regressor(Fitted):

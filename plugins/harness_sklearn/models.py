@@ -25,7 +25,7 @@ Component = Callable[..., Any]
 CLASSES = ("classification", "binary_classification")
 # How it computes, and not what.
 NOT_SETTINGS = {"n_jobs", "verbose", "verbose_interval", "random_state", "warm_start", "cache_size", "memory"}
-INVERSE = ("fit_inverse_transform", "compute_inverse_components")  # a reconstruction is asked for: always yes
+INVERSE = "fit_inverse_transform"  # a reconstruction is asked for: always yes
 MORE = {
     Classifier: "Predicts logarithms of probabilities [N, C], or its decision function where it has none.",
     Regressor: "Predicts real numbers [N, D], by an estimator for each where it can do one only.",
@@ -42,8 +42,11 @@ def estimators() -> Iterator[type]:
         if importlib.util.find_spec(f"sklearn.{name}") is None:  # a function
             continue
         module = importlib.import_module(f"sklearn.{name}")
-        for cls in (vars(module).get(word) for word in getattr(module, "__all__", ())):
-            if inspect.isclass(cls) and issubclass(cls, BaseEstimator) and cls not in seen:
+        listed = set(getattr(module, "__all__", ()))
+        for word, cls in list(vars(module).items()):
+            if not inspect.isclass(cls) or not issubclass(cls, BaseEstimator) or word.startswith("_"):
+                continue
+            if cls not in seen and (word in listed or cls.__module__ == module.__name__):
                 seen.add(cls)
                 yield cls
 
@@ -71,10 +74,10 @@ def _face(cls: Any) -> type[Fitted] | None:
     if issubclass(cls, RegressorMixin):
         return Regressor
     if issubclass(cls, ClusterMixin):
-        if "cluster_centers_" not in (cls.__doc__ or "") or not hasattr(cls, "predict"):
+        if "\ncluster_centers_ :" not in (inspect.getdoc(cls) or "") or not hasattr(cls, "predict"):
             raise LeftOut("it finds no centres, by which samples that it was not fitted to could be judged")
         return Centres
-    if not path(cls).startswith(("sklearn.decomposition.", "sklearn.random_projection.")):
+    if not path(cls).startswith("sklearn.decomposition."):
         return None
     if not hasattr(cls, "inverse_transform"):
         raise LeftOut("it has no inverse_transform, which would give the inputs back")
@@ -85,7 +88,7 @@ def _component(name: str, cls: Any, face: type[Fitted]) -> Component:
     constraints = getattr(cls, "_parameter_constraints", {})
     own = settings(cls.__init__, constraints, cls.__doc__ or "", _no_setting)
     taken = cls.__init__.__code__.co_varnames
-    fixed = dict.fromkeys([given for given in INVERSE if given in taken], True)
+    fixed = {INVERSE: True} if INVERSE in taken else {}
     asks: dict[str, Any] = {"outputs": int} | ({"generator": Generator} if "random_state" in taken else {})
     _check(cls, fixed, complete=all(p.default is not p.empty for p in own))
 
@@ -100,7 +103,7 @@ def _component(name: str, cls: Any, face: type[Fitted]) -> Component:
 
 
 def _no_setting(name: str) -> bool:
-    return name in NOT_SETTINGS or name in INVERSE or name.startswith("copy")
+    return name in NOT_SETTINGS or name == INVERSE or name.startswith("copy")
 
 
 def _check(cls: Any, fixed: dict[str, Any], complete: bool) -> None:

@@ -70,18 +70,20 @@ def _setting(p: inspect.Parameter, limits: Iterable[Any] | None, doc: str) -> in
     """A parameter as a setting; None for one that has no plain values but its default, or none at all."""
     required = p.default is p.empty
     hints = [type(p.default)] if limits is None else [h for limit in limits for h in _hints(limit, p.default)]
-    hints = list(dict.fromkeys(hints))
+    hints = [None if hint is type(None) else hint for hint in dict.fromkeys(hints)]
     if isinstance(p.default, float) and not math.isfinite(p.default):
         hints.append(Annotated[float, NonFinite()])
     if required and not [h for h in hints if h is not None]:
         raise LeftOut(f"it needs {p.name}, which is no plain data")
     if not [h for h in hints if h is not None]:
         return None
-    hint = Union[tuple(hints)]  # noqa: UP007  # from a list
+    hint: Any = Union[tuple(hints)]  # noqa: UP007  # from a list
     try:
         encode(hint)
         default = p.empty if required else convert(hint, p.default)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError) as error:
+        if required:
+            raise LeftOut(f"it needs {p.name}, which is no plain data") from error
         return None
     hint = Annotated[hint, said] if (said := meaning(doc, p.name)) else hint
     return p.replace(kind=p.KEYWORD_ONLY, annotation=hint, default=default)

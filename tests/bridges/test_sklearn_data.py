@@ -77,7 +77,7 @@ def test_settings_reach_scikit_learn():
     hints = {p.name: p for p in parameters(REGISTRY.get("data", "sklearn_make_moons"))}
     assert hints["n_samples"].default == 100
     assert not hints.keys() & {"random_state", "shuffle", "return_X_y"}
-    with pytest.raises(HarnessError, match=r"make_classification: .*n_informative"):
+    with pytest.raises(HarnessError, match=r"make_classification: Number of informative"):
         data("sklearn_make_classification", {"n_features": 2})
 
 
@@ -112,7 +112,7 @@ def test_what_gives_no_table_is_told_in_one_line(found, reason, monkeypatch, tmp
         return found
 
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", fetch_openml)
-    with pytest.raises(HarnessError, match=f"^fetch_openml: .*{reason}"):
+    with pytest.raises(HarnessError, match=reason):
         data("sklearn_fetch_openml", {"name": "mnist_784"}, cache_dir=tmp_path)
 
 
