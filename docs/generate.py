@@ -97,12 +97,16 @@ def _auto(kind: Kind) -> str:
 
 def components() -> str:
     """Every built-in component, a section a kind."""
-    lines = ["# Components", "", HEADER, "What comes with harness. `harness list` shows those of your plugins too."]
+    told = (
+        "What comes with harness. `harness list` shows those of your plugins too, and what the bridges to other "
+        "people's collections bring, which [Bridges](bridges.md) lists."
+    )
+    lines = ["# Components", "", HEADER, told]
     for kind in KINDS.values():
         lines += ["", f"## {kind.name}", "", " ".join(filter(None, [_choose(kind), _auto(kind)]))]
         for name in catalogue.current().names(kind.name):
             entry = catalogue.current().get(kind.name, name)
-            if entry["origin"] == "harness":
+            if entry["plugin"] == "harness":
                 lines += ["", *_component(entry)]
     return "\n".join([*lines, ""])
 
@@ -117,6 +121,30 @@ def _component(entry: dict[str, Any]) -> list[str]:
     for trait, told in entry["traits"].items():
         lines += [f"Trait `{trait}`: {', '.join(map(str, told)) if isinstance(told, list) else told}", ""]
     return lines[:-1]
+
+
+def bridges() -> str:
+    """What the bridges bring, a row a component: the collections tell the rest."""
+    lines = [
+        "# Bridges",
+        "",
+        HEADER,
+        "What is made by inspection of other people's collections, in the versions that this book was written with "
+        "(`constraints.txt`). `harness show KIND/NAME` tells each setting's valid values and meaning.",
+    ]
+    entries = [e for e in catalogue.current() if e["origin"] == "harness" and e["plugin"] != "harness"]
+    for plugin, kind in sorted({(e["plugin"], e["kind"]) for e in entries}):
+        body = [
+            [f"`{e['name']}`", e["doc"].splitlines()[0], " ".join(f"`{_given(p)}`" for p in of_entry(e))]
+            for e in entries
+            if (e["plugin"], e["kind"]) == (plugin, kind)
+        ]
+        lines += ["", f"## {plugin}: {kind}", "", table(["name", "what it is", "settings"], body)]
+    return "\n".join([*lines, ""])
+
+
+def _given(p: Parameter) -> str:
+    return p.name if p.required else f"{p.name}={value(p.default)}"
 
 
 def kinds() -> str:
@@ -181,7 +209,13 @@ def commands() -> str:
     return "\n".join([*lines, ""])
 
 
-PAGES = {"settings.md": settings, "components.md": components, "kinds.md": kinds, "commands.md": commands}
+PAGES = {
+    "settings.md": settings,
+    "components.md": components,
+    "bridges.md": bridges,
+    "kinds.md": kinds,
+    "commands.md": commands,
+}
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ It is put together from one scan a plugin (`scan_cache`); a warm answer reads a 
 
 from __future__ import annotations
 
+import fnmatch
 import importlib.metadata
 import os
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ class Catalogue:
     config_dirs: list[tuple[str, str]]  # (distribution, pkg://...)
     trainer: dict[str, Any]  # Lightning's Trainer: its parameters and defaults
     presets: dict[str, str] = field(default_factory=dict)  # {group/name: distribution} of the plugins' own presets
+    absent: dict[str, tuple[str, str]] = field(default_factory=dict)  # {kind/name or kind/prefix_*: (whose, why)}
 
     def names(self, kind: str) -> list[str]:
         """The components of a kind."""
@@ -55,13 +57,24 @@ class Catalogue:
         return self.entries[kind][name]
 
     def left_out(self, kind: str, name: str) -> str | None:
-        """Why a component or preset that a plugin offers cannot be chosen; None where none offers it, or it can."""
+        """Why a component or preset that a plugin could bring cannot be chosen; None where none could, or it can."""
         if name in self.entries.get(kind, {}):
             return None
         for problem in self.problems:
             if problem.component == f"{kind}/{name}":
                 return f"{kind}/{name} of {problem.distribution} is left out: {problem.message}"
+        for pattern, (distribution, reason) in self.absent.items():
+            if fnmatch.fnmatchcase(f"{kind}/{name}", pattern):
+                return f"{kind}/{name} of {distribution} is left out: {reason}"
         return None
+
+    def hints(self, kind: str | None) -> list[str]:
+        """A line for every group of components, of one kind or of all, that something else would bring."""
+        return [
+            f"{pattern}: {reason}"
+            for pattern, (_, reason) in self.absent.items()
+            if "*" in pattern and kind in (None, pattern.partition("/")[0])
+        ]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for kind in KINDS:
@@ -113,7 +126,12 @@ def _merge(
         wrong = any(p.plugin == name and p.distribution == distribution for p in problems)
         plugins.append(Plugin(name, distribution, version, "broken" if wrong else "installed", sorted(mine)))
     order = sorted(plugins, key=lambda p: (p.distribution, p.name))
-    return Catalogue(entries, order, problems, folders, trainer, presets)
+    absent = {
+        pattern: (distribution, reason)
+        for (_, distribution, _), scan in zip(wanted, scans, strict=True)
+        for pattern, reason in scan.get("left_out", {}).items()
+    }
+    return Catalogue(entries, order, problems, folders, trainer, presets, absent)
 
 
 def _components(

@@ -23,3 +23,13 @@ def harness_components() -> list[Callable[..., Any]]:
 def harness_config_dirs() -> list[str]:
     """Folders of presets and experiments, as `pkg://package.folder` (the folder holds an `__init__.py`)."""
     raise NotImplementedError
+
+
+@hookspec
+def harness_left_out() -> dict[str, str]:
+    """What the plugin could bring and does not, and why: {`kind/name`: a line}; `kind/prefix_*` stands for many.
+
+    It is asked once, when the plugin is scanned, and may take its time to try things: a component of its own that it
+    names is left out. Whoever chooses what is named here is told the line.
+    """
+    raise NotImplementedError

@@ -15,6 +15,7 @@ import pluggy
 from harness import hookspecs
 from harness.component import ComponentError, describe, mark_of
 from harness.errors import HarnessError, one_line
+from harness.kinds import KINDS
 from harness.presets import plugin_presets
 
 GROUP = "harness"
@@ -42,6 +43,7 @@ class Offer:
     components: dict[tuple[str, str], Component] = field(default_factory=dict)
     config_dirs: dict[str, list[str]] = field(default_factory=dict)  # a folder, and the names of its presets
     problems: list[Problem] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)  # {kind/name or kind/prefix_*: why}
 
     def describe(self) -> dict[str, Any]:
         """As plain data for the catalogue."""
@@ -49,6 +51,7 @@ class Offer:
             "components": [describe(component) for component in self.components.values()],
             "config_dirs": self.config_dirs,
             "problems": [asdict(problem) for problem in self.problems],
+            "left_out": self.left_out,
         }
 
 
@@ -72,8 +75,10 @@ def blocked() -> set[str]:
     return {name.strip() for name in os.environ.get("HARNESS_BLOCK", "").split(",") if name.strip()}
 
 
-def load(point: importlib.metadata.EntryPoint, distribution: str) -> Offer:
-    """Imports one plugin and calls its hooks. Never raises but for Ctrl-C."""
+def load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool = False) -> Offer:
+    """Imports one plugin and calls its hooks, that on what it leaves out only when it is `scanned`. Never raises but
+    for Ctrl-C.
+    """
     offer = Offer(point.name, distribution)
 
     def wrong(stage: str, error: BaseException | str, component: str = "") -> None:
@@ -120,6 +125,14 @@ def load(point: importlib.metadata.EntryPoint, distribution: str) -> Offer:
             wrong("duplicate", f"{label} is offered twice by this plugin", label)
         else:
             offer.components[key] = component
+    if scanned:
+        for name, reason in _call(manager, "harness_left_out", wrong):
+            kind, _, rest = str(name).partition("/")
+            if kind in KINDS and rest and isinstance(reason, str):
+                offer.left_out[name] = " ".join(reason.split())
+                offer.components.pop((kind, rest), None)
+            else:
+                wrong("harness_left_out", f"expected {{'KIND/NAME': a line}}, got {{{name!r}: {reason!r}}}")
     return offer
 
 
@@ -127,7 +140,8 @@ def _call(manager: pluggy.PluginManager, hook: str, wrong: Callable[[str, Any], 
     results: list[Any] = []
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         try:
-            results.extend(implementation.function())
+            found = implementation.function()
+            results.extend(found.items() if isinstance(found, dict) else found)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # as above

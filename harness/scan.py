@@ -20,7 +20,7 @@ def scan(plugin: str, distribution: str) -> dict[str, Any]:
     """The plugin's offer as plain data."""
     for point, owner, _ in registry.entry_points():
         if (point.name, owner) == (plugin, distribution):
-            return registry.load(point, owner).describe()
+            return registry.load(point, owner, scanned=True).describe()
     raise LookupError(f"no plugin {plugin!r} of {distribution}")
 
 

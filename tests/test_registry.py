@@ -196,6 +196,50 @@ def test_the_live_registry_isolates_like_the_catalogue(
         Registry().get("activation", "chatty")
 
 
+LEAVING = """
+@harness.activation
+def kept(x):
+    return x
+
+@harness.activation
+def tried(x):
+    return x
+
+@harness.hookimpl
+def harness_components():
+    return [kept, tried]
+
+@harness.hookimpl
+def harness_left_out():
+    return {"activation/tried": "it breaks\\nwith this torch", "optimizer/fast_*": "pip install fast brings it", **MORE}
+"""
+
+
+def test_what_a_plugin_leaves_out_is_told_to_whoever_chooses_it(
+    tmp_path: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    install(site, "leaving", LEAVING.replace("**MORE", ""))
+    install(site, "leaving-badly", LEAVING.replace("kept", "bad").replace("tried", "worse").replace("**MORE", "'x': 3"))
+    monkeypatch.syspath_prepend(str(site))
+    known = catalogue.read()
+    assert known.get("activation", "kept")["origin"] == "leaving"
+    with pytest.raises(HarnessError, match=r"^activation/tried of leaving is left out: it breaks with this torch$"):
+        known.get("activation", "tried")
+    with pytest.raises(HarnessError, match=r"^no optimizer 'fst_one'\."):
+        known.get("optimizer", "fst_one")
+    assert problem(known, "leaving-badly").stage == "harness_left_out"
+    assert known.hints("optimizer")[0] == "optimizer/fast_*: pip install fast brings it"
+    assert known.hints("loss") == []
+    block = {"HARNESS_BLOCK": "leaving-badly"}
+    refused = harness("optimizer=fast_one", cwd=workdir, site=site, status=2, **block).stderr
+    assert refused == "harness: error: optimizer/fast_one of leaving is left out: pip install fast brings it\n"
+    assert [path.name for path in workdir.iterdir()] == ["site"]
+    listed = harness("list", "optimizer", cwd=workdir, site=site, **block).stdout.splitlines()
+    assert listed[-1] == "optimizer/fast_*: pip install fast brings it"
+
+
 def test_an_interrupt_is_never_swallowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "interrupts", "raise KeyboardInterrupt")
     install(tmp_path, "interrupts-later", "@harness.hookimpl\ndef harness_components():\n    raise KeyboardInterrupt")
@@ -211,9 +255,10 @@ def test_plugins_stand_in_a_stable_order_ours_first(tmp_path: Path, monkeypatch:
         install(tmp_path, name, "")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))  # seen twice, told once
-    found = [distribution for _, distribution, _ in entry_points()]
-    assert found[0] == "harness"
-    assert found[1:] == sorted(found[1:])
-    assert {"ant", "bee", "zebra"} <= set(found)
-    assert len(found) == len(set(found))
+    points = [(distribution, point.name) for point, distribution, _ in entry_points()]
+    ours = [point for point in points if point[0] == "harness"]
+    assert points == ours + sorted(set(points) - set(ours))
+    assert ours == sorted(ours)
+    assert {("ant", "ant"), ("bee", "bee"), ("zebra", "zebra")} <= set(points)
+    assert len(points) == len(set(points))
     assert importlib.metadata.version("ant") == "1.0"

@@ -34,6 +34,8 @@ def list_(words: list[str]) -> int:
         return 0
     rows = [[e["kind"], e["name"], _first_line(e["doc"]), e["origin"]] for e in found]
     render(["kind", "name", "", "origin"], rows)
+    for hint in catalogue.current().hints(args.kind):
+        print(hint)
     return 0
 
 

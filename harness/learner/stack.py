@@ -58,6 +58,11 @@ class Weights:
             made[name][:, math.prod(self.of[name][0]) :] = 0
         return Weights(made, self.of)
 
+    def small(self) -> Weights:
+        """One row of the same names and dimensions, none of more than three numbers."""
+        of = {name: (tuple(min(n, 3) for n in shape), wanted) for name, (shape, wanted) in self.of.items()}
+        return Weights({name: _room(t.new_zeros(1, *of[name][0])) for name, t in self.storage.items()}, of)
+
 
 class Stack:
     """The members' models. Raises Unlike if they cannot be one stack."""

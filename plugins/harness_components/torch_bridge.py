@@ -22,10 +22,10 @@ from torch.nn.modules import activation as _activations
 from torch.nn.modules import loss as _losses
 from torch.optim import Optimizer
 
-from harness.component import Decorator
 from harness.errors import HarnessError, one_line
 from harness.learner.threads import using
 from harness.types import convert, encode
+from harness_components.bridging import LeftOut, described
 from harness_components.torch_words import meaning, options, sentence, snake
 
 Component = Callable[..., Any]
@@ -35,10 +35,6 @@ NOT_SETTINGS = {"self", "params", "inplace", "reduction", "capturable", "differe
 REFERENCE = "Paszke et al., PyTorch: an imperative style, high-performance deep learning library, NeurIPS 2019: "
 # What an optimizer says that takes not every parameter of a model, each with a dense gradient.
 _PARTIAL = re.compile(r"does not support dense|only supports \dD")
-
-
-class LeftOut(Exception):
-    """A class of torch that cannot be a component; the message says why."""
 
 
 def bridge(kind: str, module: types.ModuleType) -> tuple[dict[str, Component], dict[str, str]]:
@@ -121,17 +117,14 @@ def _made(
     returns: Any,
     traits: dict[str, Any],
 ) -> Component:
-    """The function with the signature that a hand would have written; it is an attribute of this module."""
+    """The function with the signature that a hand would have written, under the class's name."""
     path = f"torch.{'optim' if kind == 'optimizer' else 'nn'}.{cls.__name__}"
-    compute.__name__ = compute.__qualname__ = snake(cls.__name__)
-    compute.__doc__ = (
+    doc = (
         f"{sentence(cls.__doc__ or '') or f'{path}, as it is in torch.'}\n\n"
         f"Computed by {path}; its formula stands at\nhttps://docs.pytorch.org/docs/stable/generated/{path}.html\n"
     )
-    offered = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=t) for n, t in asks.items()]
-    compute.__signature__ = inspect.Signature([*offered, *settings], return_annotation=returns)  # type: ignore[attr-defined]
-    compute.__annotations__ = asks | {p.name: p.annotation for p in settings} | {"return": returns}
-    return Decorator(kind)(reference=REFERENCE + path, **traits)(compute)
+    name = snake(cls.__name__)
+    return described(kind, name, __name__, compute, asks, settings, returns, doc, REFERENCE + path, **traits)
 
 
 def _settings(cls: Any) -> list[inspect.Parameter]:

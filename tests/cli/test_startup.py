@@ -14,7 +14,8 @@ from harness.cli import main
 try:
     main(sys.argv[1:])
 except SystemExit as stop:
-    heavy = ("torch", "pytorch_lightning", "torchmetrics", "sklearn", "pandas", "tensorboard", "harness_components")
+    heavy = ("torch", "pytorch_lightning", "torchmetrics", "sklearn", "pandas", "tensorboard", "harness_components",
+             "harness_sklearn", "harness_pytorch_optimizer", "pytorch_optimizer")
     print(stop.code or 0, *[name for name in heavy if name in sys.modules])
 """
 
@@ -26,6 +27,8 @@ except SystemExit as stop:
         ("--version", "harness "),
         ("list", "adam"),
         ("list optimizer --json", '"name": "adam"'),
+        ("show model/sklearn_svc", "model.C"),
+        ("show optimizer/pytorch_optimizer_ranger", "optimizer.lr"),
         ("show optimizer/adam", "optimizer.lr"),
         ("plugins", "installed"),
         ("--cfg job", "_component_: adam"),
@@ -34,6 +37,8 @@ except SystemExit as stop:
         ("activation=rely", None),
         ("optimizer.lr=fast", None),
         ("optimizer.lr=-1", None),
+        ("model=sklearn_svc model.C=-1", None),
+        ("optimizer=pytorch_optimizer_adamini", None),
         ("-m optimizer=adam,sgdd", None),
         ("lits", None),
         ("-sc install=bash", "complete "),

@@ -134,7 +134,7 @@ def test_plugins_shows_what_is_installed_and_blocked(told: Told, monkeypatch: py
     mine = next(p for p in rows["plugins"] if p["distribution"] == "harness")
     assert mine["status"] == "installed"
     assert mine["components"] == sorted(
-        f"{e['kind']}/{e['name']}" for e in catalogue.current() if e["origin"] == "harness"
+        f"{e['kind']}/{e['name']}" for e in catalogue.current() if e["plugin"] == "harness"
     )
     monkeypatch.setenv("HARNESS_BLOCK", "harness")
     monkeypatch.setattr(catalogue, "_current", None)

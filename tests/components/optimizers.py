@@ -10,7 +10,7 @@ from tests.components.helpers import make
 NAMES = [  # those of torch are compared with torch's own classes in test_torch_bridge, those with closures in theirs
     row["name"]
     for row in catalogue.current()
-    if (row["kind"], row["origin"]) == ("optimizer", "harness")
+    if (row["kind"], row["plugin"]) == ("optimizer", "harness")
     and not row["name"].startswith("torch_")
     and not row["traits"].get("closure")
 ]

@@ -96,7 +96,7 @@ def test_blobs_are_gaussians_of_the_deviation_asked_for():
 EVERY = [
     row["name"]
     for row in catalogue.current()
-    if (row["kind"], row["origin"]) == ("data", "harness") and not any(p["required"] for p in row["parameters"])
+    if (row["kind"], row["plugin"]) == ("data", "harness") and not any(p["required"] for p in row["parameters"])
 ]
 
 

@@ -29,7 +29,7 @@ from harness.tasks import Task
 from harness.types import convert, doc_of, space_of
 from tests.components.helpers import data
 
-ROWS = [row for row in catalogue.current() if row["origin"] == "harness"]
+ROWS = [row for row in catalogue.current() if row["plugin"] == "harness"]  # the bridges' are tried in tests/bridges
 MATHEMATICAL = ("activation", "initializer", "loss", "normalization", "optimizer", "regularizer", "scheduler")
 
 

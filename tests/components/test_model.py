@@ -118,7 +118,7 @@ def test_cnn_refuses_even_kernels(kernel):
 MODELS = [
     row
     for row in catalogue.current()
-    if row["kind"] == "model" and row["origin"] == "harness" and not row["traits"].get("estimator")
+    if row["kind"] == "model" and row["plugin"] == "harness" and not row["traits"].get("estimator")
     if "classification" in row["traits"]["tasks"]
 ]
 INPUTS = {1: (7,), 2: (6, 5), 3: (2, 8, 6)}

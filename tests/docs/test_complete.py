@@ -70,8 +70,11 @@ def test_every_setting_stands_in_the_book() -> None:
 
 
 def test_every_built_in_component_stands_in_the_book() -> None:
-    own = [f"{e['kind']}/{e['name']}" for e in catalogue.current() if e["origin"] == "harness"]
-    assert [name for name in own if f"\n### {name}\n" not in _text("reference/components.md")] == []
+    own = [e for e in catalogue.current() if e["origin"] == "harness"]
+    heads = {f"{e['kind']}/{e['name']}" for e in own if e["plugin"] == "harness"}
+    rows = {e["name"] for e in own if e["plugin"] != "harness"}
+    assert [name for name in heads if f"\n### {name}\n" not in _text("reference/components.md")] == []
+    assert [name for name in rows if f"\n| `{name}` |" not in _text("reference/bridges.md")] == []
 
 
 @pytest.mark.parametrize("page", [*PAGES, *GENERATED], ids=lambda page: page.relative_to(ROOT).as_posix())

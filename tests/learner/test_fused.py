@@ -55,7 +55,9 @@ def small(model: str) -> list[str]:
     return [f"model={model}", *scaled, *(f"model.{n}={v}".replace(" ", "") for n, v in sizes.items())]
 
 
-SMALL = {model: small(model) for model in catalogue.current().names("model")}
+# Those that the bridges make of others' collections are tried in tests/bridges.
+OURS = {(e["kind"], e["name"]): e for e in catalogue.current() if e["plugin"] == "harness"}
+SMALL = {name: small(name) for kind, name in OURS if kind == "model"}
 
 
 def model_for(kind: str, name: str) -> str:
@@ -84,7 +86,7 @@ def stacks(entry: dict[str, Any]) -> bool:
     """Whether a component can be part of a stack: an estimator has no steps, a closure is its own run's, and what is
     measured when a run has ended is no part of it.
     """
-    models = [e["traits"] for e in catalogue.current() if e["kind"] == "model"]
+    models = [e["traits"] for (kind, _), e in OURS.items() if kind == "model"]
     trained = {task for traits in models if not traits.get("estimator") for task in traits.get("tasks", ())}
     tasks = entry["traits"].get("tasks")
     alone = entry["traits"].get("estimator") or entry["traits"].get("closure") or AT_END.intersection(entry["asks"])
@@ -94,12 +96,12 @@ def stacks(entry: dict[str, Any]) -> bool:
 CASES = {
     **{
         f"{e['kind']} {e['name']}": line(e["kind"], e["name"])
-        for e in catalogue.current()
+        for e in OURS.values()
         if e["kind"] in COMPUTING and stacks(e)
     },
     **{  # a model may be several
         f"model {name} {p.name}={option}": [*line("model", name), f"model.{p.name}={option}"]
-        for name in catalogue.current().names("model")
+        for name in SMALL
         for p in of_entry(catalogue.current().get("model", name))
         if get_origin(p.hint) is Literal
         for option in get_args(p.hint)

@@ -103,6 +103,8 @@ def test_a_wheel_of_a_source_distribution_holds_everything(tmp_path: Path, elsew
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {
         "harness",
         "harness_components",
+        "harness_pytorch_optimizer",
+        "harness_sklearn",
         "hydra_plugins",
     }
     assert "hydra_plugins/__init__.py" not in names  # a namespace, which others share

@@ -1,0 +1,48 @@
+"""What bridges to other people's collections share: a function with the signature that a hand would have written."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from harness.component import Decorator
+from harness.errors import HarnessError, one_line
+
+
+class LeftOut(Exception):
+    """A member of a collection that cannot be a component; the message says why."""
+
+
+def described(
+    kind: str,
+    name: str,
+    module: str,
+    compute: Callable[..., Any],
+    asks: dict[str, Any],
+    settings: Sequence[inspect.Parameter],
+    returns: Any,
+    doc: str,
+    reference: str,
+    **traits: Any,
+) -> Callable[..., Any]:
+    """`compute` as a component of `module`, which must hold it by its name: what it asks for first, then settings."""
+    compute.__name__ = compute.__qualname__ = name
+    compute.__module__ = module
+    compute.__doc__ = doc
+    offered = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=t) for n, t in asks.items()]
+    compute.__signature__ = inspect.Signature([*offered, *settings], return_annotation=returns)  # type: ignore[attr-defined]
+    compute.__annotations__ = asks | {p.name: p.annotation for p in settings} | {"return": returns}
+    return Decorator(kind)(reference=reference, **traits)(compute)
+
+
+@contextmanager
+def refused(name: str) -> Iterator[None]:
+    """Inside, what a collection refuses is told as a mistake in what was asked for."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise HarnessError(f"{name}: {' '.join(str(error).split()) or one_line(error)}") from error

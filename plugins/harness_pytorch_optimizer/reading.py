@@ -1,0 +1,98 @@
+"""What the code of a class of the collection tells: its settings, and what its step wants."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import math
+import types
+from collections.abc import Callable
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from torch import Tensor
+
+from harness.space import NonFinite
+from harness.types import convert, encode
+from harness_components.bridging import LeftOut
+from harness_components.torch_words import meaning
+
+STEPS = "num_iterations"  # what the collection calls the steps of a run
+MATRICES = "use_muon"  # its mark of a group of matrices
+# How it computes, and not what; a run is never to maximize.
+NOT_SETTINGS = {"self", "params", "foreach", "maximize", "fused", "capturable", "differentiable", STEPS}
+NEEDS = {"model": "the model itself", "optimizer": "another optimizer to wrap", "base_optimizer": "another optimizer"}
+
+
+def settings(cls: Any) -> list[inspect.Parameter]:
+    """What of a class's signature is plain data. Raises LeftOut for one that needs what is none."""
+    rows = inspect.signature(cls.__init__, eval_str=True).parameters
+    if needed := [name for name, p in rows.items() if p.default is p.empty and name in NEEDS]:
+        raise LeftOut(f"it needs {' and '.join(NEEDS[name] for name in needed)}")
+    if "params" not in rows:
+        raise LeftOut("it takes no parameters")
+    found = [_setting(p, cls.__doc__ or "") for p in rows.values() if _is_setting(p)]
+    return [p for p in found if p is not None]
+
+
+def _is_setting(p: inspect.Parameter) -> bool:
+    return p.name not in NOT_SETTINGS and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+
+
+def _setting(p: inspect.Parameter, doc: str) -> inspect.Parameter | None:
+    """A parameter as a setting; None for one whose default, no plain data, is left to the collection."""
+    hint = _plain(p.annotation, p.default)
+    try:
+        encode(hint)
+        default = p.empty if p.default is p.empty else convert(hint, p.default)
+    except (TypeError, ValueError) as error:
+        if p.default is p.empty:
+            raise LeftOut(f"it needs {p.name}, which is no plain data") from error
+        return None
+    hint = Annotated[hint, said] if (said := meaning(doc, p.name)) else hint
+    return p.replace(kind=p.KEYWORD_ONLY, annotation=hint, default=default)
+
+
+def _plain(hint: Any, default: Any) -> Any:
+    """A hint as plain data, made definite by the default: the Enum behind a whole number, a tuple of that length."""
+    if isinstance(default, enum.Enum):
+        return type(default)
+    if isinstance(default, tuple) and get_origin(hint) in (Union, types.UnionType):
+        return types.GenericAlias(tuple, tuple(type(item) for item in default))
+    if isinstance(default, float) and not math.isfinite(default):
+        return Annotated[float, NonFinite()]
+    if hint is inspect.Parameter.empty:
+        return type(default)
+    if get_origin(hint) in (Union, types.UnionType):
+        return _alternatives(hint)
+    return hint
+
+
+def _alternatives(hint: Any) -> Any:
+    """Of `float | Tensor | None` what is plain data: `float | None`."""
+    kept = []
+    for option in get_args(hint):
+        try:
+            encode(option)
+        except TypeError:
+            continue
+        kept.append(option)
+    return hint if not kept or Tensor in kept else Union[tuple(kept)]  # noqa: UP007  # from a list
+
+
+def _code(method: Callable[..., Any]) -> types.CodeType:
+    return inspect.unwrap(method).__code__
+
+
+def closure(cls: Any) -> bool:
+    """Whether its step refuses to do without a closure."""
+    return "NoClosureError" in _code(cls.step).co_names
+
+
+def differentiates(cls: Any) -> bool:
+    """Whether its step differentiates the gradients."""
+    return "hessian" in _code(cls.step).co_varnames
+
+
+def matrices(cls: Any) -> bool:
+    """Whether it wants matrices in a group of their own."""
+    return MATRICES in inspect.getsource(cls)
