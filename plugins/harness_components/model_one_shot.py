@@ -53,6 +53,7 @@ class Prototypical(nn.Module):
 
 @harness.model(
     tasks=("one_shot",),
+    real_inputs=True,
     reference="Snell, Swersky, Zemel, Prototypical networks for few-shot learning, NeurIPS 2017, arXiv:1703.05175",
 )
 def prototypical(
@@ -99,6 +100,7 @@ class Siamese(nn.Module):
 
 @harness.model(
     tasks=("one_shot",),
+    real_inputs=True,
     losses=("contrastive",),
     reference="Bromley, Guyon, LeCun, Säckinger, Shah, Signature verification using a siamese time delay neural "
     "network, NIPS 1993; one-shot: Koch, Zemel, Salakhutdinov, Siamese neural networks for one-shot image recognition, "

@@ -31,7 +31,7 @@ from harness.resolve import default_node, resolve
 from harness.running import make_member
 from harness.settings import parse
 
-BUILT_IN = [e for e in catalogue.current() if e["origin"] == "harness"]
+BUILT_IN = [e for e in catalogue.current() if e["plugin"] == "harness"]
 MODELS = {e["name"]: e["traits"] for e in BUILT_IN if e["kind"] == "model"}
 TASKS = {e["name"]: e["traits"] for e in BUILT_IN if e["kind"] == "task"}
 PAIRS = [(model, task) for model, traits in MODELS.items() for task in traits["tasks"]]
@@ -42,7 +42,10 @@ NETWORKS = {
     "cnn": ("digits", {"channels": [4, 8]}),
     "rnn": ("majority", {"width": 8, "readout": 1}),  # the block stands in the hidden layers of the readout
 }
-SMALL = {"width": 8, "trees": 10, "channels": [3, 4], "heads": 2}  # of a model that has them
+SMALL = {  # of a model or a task that has them
+    "width": 8, "trees": 10, "channels": [3, 4], "heads": 2,
+    "way": 2, "train_way": 2, "query": 2, "episodes": 60, "evaluated": 10,
+}  # fmt: skip
 
 Values = dict[str, Any]
 
@@ -115,14 +118,16 @@ def paired(name: str, **chosen: str) -> tuple[Values, Dataset]:
     """The resolved config of a model, a task, a loss on data. Raises HarnessError where they do not fit."""
     scaled = bool(MODELS.get(chosen.get("model", ""), {}).get("inputs_within"))
     values, dataset = loaded(name, scaled=scaled)
-    nodes = {kind: node(kind, one, **SMALL if kind == "model" else {}) for kind, one in chosen.items()}
+    nodes = {kind: node(kind, one, **SMALL if kind in ("model", "task") else {}) for kind, one in chosen.items()}
     return resolve(values | nodes, dataset, catalogue.current()), dataset
 
 
 def computed(parts: Parts, dataset: Dataset) -> dict[str, float]:
     """The losses of a few samples, of a model that has not learned anything (or, an estimator, all at once)."""
     assert isinstance(dataset.train, Samples)
-    batch = dataset.train.x[:8], dataset.train.y[:8]
+    drawn = parts.task.tuples(dataset.train, "train", torch.Generator())
+    index = torch.arange(8) if drawn is None else drawn[:2].flatten()
+    batch = dataset.train.x[index], dataset.train.y[index]
     noise = Noise(keys(torch.tensor(0), 0))
 
     def call(*given: Any, method: str = "forward") -> Any:
@@ -139,7 +144,7 @@ def fits(name: str, **chosen: str) -> bool:
     """Whether components meet on data; if so they compute, and if not they are refused in one line."""
     try:
         values, dataset = paired(name, **chosen)
-        parts = build(values, dataset, total_steps=10)
+        parts = build(values, dataset, make_plan(parse(values), dataset, values).total_steps)
     except HarnessError as error:
         refused = str(error)
     else:

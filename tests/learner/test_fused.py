@@ -126,9 +126,14 @@ def data(case: str) -> Callable[[Dataset], Dataset]:
     """
     kind, name, *_ = f"{case} ".split(" ")
     traits = catalogue.current().get(kind, name)["traits"] if name else {}
-    made = MADE.get(next(iter(traits.get("tasks", ())), ""), lambda dataset: dataset)
+    made = MADE.get(next(iter(traits.get("tasks", ())), ""), whole)
     rows = kind == "model" and 2 in traits.get("input_ndim", ())
-    return lambda dataset: made(steps(few(dataset)) if rows else few(dataset))
+    less = few if "one_shot" not in traits.get("tasks", ()) else whole  # which wants some of every class
+    return lambda dataset: made(steps(less(dataset)) if rows else less(dataset))
+
+
+def whole(dataset: Dataset) -> Dataset:
+    return dataset
 
 
 def few(dataset: Dataset) -> Dataset:
