@@ -16,7 +16,7 @@ from harness.errors import HarnessError, suggest
 from harness.kinds import KINDS
 from harness.presets import own_presets
 from harness.registry import Problem, blocked, entry_points
-from harness.scan_cache import cached, fingerprint
+from harness.scan_cache import cached, end_all, fingerprint
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Catalogue:
             raise HarnessError(f"no kind {kind!r}.{suggest(kind, KINDS)}")
         if name not in self.entries[kind]:
             reason = self.left_out(kind, name)
-            raise HarnessError(reason or f"no {kind} {name!r}.{suggest(name, self.names(kind))}")
+            raise HarnessError(reason or f"no {kind} {name!r}.{suggest(name, self.names(kind))}{self.absent()}")
         return self.entries[kind][name]
 
     def left_out(self, kind: str, name: str) -> str | None:
@@ -62,6 +62,14 @@ class Catalogue:
             if problem.component == f"{kind}/{name}":
                 return f"{kind}/{name} of {problem.distribution} is left out: {problem.message}"
         return None
+
+    def absent(self) -> str:
+        """A tail for an error line on a name that is not there: the plugins that may have brought it."""
+        brought = {p.distribution for p in self.plugins if p.components} | set(self.presets.values())
+        out = [
+            f"{p.name} ({p.status})" for p in self.plugins if p.distribution not in brought and p.status != "installed"
+        ]
+        return f" Left out: {', '.join(out)}; see harness plugins" if out else ""
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for kind in KINDS:
@@ -80,8 +88,8 @@ def current() -> Catalogue:
     return _current
 
 
-def read() -> Catalogue:
-    """The catalogue of what is installed now, scanning what is new."""
+def read(again: bool = False) -> Catalogue:
+    """The catalogue of what is installed now, scanning what is new; `again`: also what hung or crashed lately."""
     out = blocked()
     points = list(entry_points())
     wanted = [(p, d, v) for p, d, v in points if p.name not in out and d not in out]
@@ -89,7 +97,11 @@ def read() -> Catalogue:
     jobs = [("", "", environment.key(""))]  # Lightning's Trainer
     jobs += [(p.name, d, environment.key(p.value, p.name, d, v)) for p, d, v in wanted]
     with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
-        scans = list(pool.map(lambda job: cached(*job), jobs))
+        try:
+            scans = list(pool.map(lambda job: cached(*job, again), jobs))
+        except KeyboardInterrupt:  # leaving the pool waits for what hangs
+            end_all()
+            raise
     plugins = [Plugin(p.name, d, v, "blocked") for p, d, v in points if p.name in out or d in out]
     return _merge([(p.name, d, v) for p, d, v in wanted], scans[1:], plugins, scans[0].get("trainer", {}))
 
