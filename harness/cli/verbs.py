@@ -11,6 +11,7 @@ from collections.abc import Callable
 from harness.cli.checking import check
 from harness.cli.parser import verb_parser
 from harness.cli.remove import rm
+from harness.cli.scaffolding import new
 from harness.errors import HarnessError, suggest
 
 
@@ -127,5 +128,6 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "board": board,
     "report": report,
     "check": check,
+    "new": new,
     "rm": rm,
 }
