@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 AUTO = "auto"  # the choice that means: decide for me
+SKIPS = "skips"  # the trait of every kind: {check: why it is not for this component}, seen to be needed by `testing`
+
+UNTOLD = ("cases",)  # traits that are for the checks, and no use to read
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ _ALL = (
         False,
         ("inputs", "outputs", "block", "generator"),
         "a torch.nn.Module; or a harness.Estimator, with the trait `estimator`, which is fitted at once",
-        ("tasks", "losses", "metrics", "input_ndim", "estimator"),
+        ("tasks", "losses", "metrics", "input_ndim", "estimator", "training"),
         "mlp",
     ),
     Kind(
@@ -60,6 +63,7 @@ _ALL = (
         False,
         ("weight", "bias", "fan_in", "fan_out", "gain", "index", "generator", "model", "batch"),
         "None: it fills the weight (and the bias) in place; or, where it asks for the model, all of them at once",
+        ("mean", "std"),
     ),
     Kind(
         "loss",
@@ -87,7 +91,7 @@ _ALL = (
     Kind("augmentation", True, ("classes",), "a callable (x, y, noise) -> (x, y)", ("input_ndim",)),
     Kind("corruption", True, ("dataset", "generator"), "a harness.Dataset", ("targets",)),
     Kind("transform", True, ("train",), "a callable on inputs", (), "standardize"),
-    Kind("metric", True, ("num_classes",), "a torchmetrics.Metric", ("tasks",)),
+    Kind("metric", True, ("num_classes",), "a torchmetrics.Metric", ("tasks", "cases")),
     Kind("logger", True, ("run_dir", "name"), "a Lightning logger"),
     Kind("executor", False, ("jobs",), "a concurrent.futures.Executor", (), "loky"),
 )

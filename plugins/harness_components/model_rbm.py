@@ -73,6 +73,7 @@ class Rbm(nn.Module):
     tasks=("generation",),
     losses=("contrastive_divergence",),
     metrics=("log_likelihood",),
+    training=True,
     reference="Hinton, Training products of experts by minimizing contrastive divergence, Neural Computation 2002",
 )
 def rbm(
