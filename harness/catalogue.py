@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,6 +54,10 @@ class Catalogue:
             raise HarnessError(reason or f"no {kind} {name!r}.{suggest(name, self.names(kind))}{self.absent()}")
         return self.entries[kind][name]
 
+    def serves(self, tasks: Sequence[str] | None, task: str) -> bool:
+        """Whether a component that declares these tasks (none: it is for all) is for a task, or what that is `like`."""
+        return not tasks or task in tasks or self.get("task", task)["traits"].get("like") in tasks
+
     def left_out(self, kind: str, name: str) -> str | None:
         """Why a component or preset that a plugin offers cannot be chosen; None where none offers it, or it can."""
         if name in self.entries.get(kind, {}):
@@ -98,7 +102,7 @@ def read(again: bool = False) -> Catalogue:
     jobs += [(p.name, d, environment.key(p.value, p.name, d, v)) for p, d, v in wanted]
     with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
         try:
-            scans = list(pool.map(lambda job: cached(*job, again), jobs))
+            scans = list(pool.map(lambda job: cached(*job, again=again), jobs))
         except KeyboardInterrupt:  # leaving the pool waits for what hangs
             end_all()
             raise

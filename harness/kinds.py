@@ -32,7 +32,7 @@ _ALL = (
         False,
         ("loss", "dataset"),
         "a harness.Task",
-        ("targets", "classes", "loss", "metrics", "model", "auto"),
+        ("targets", "classes", "loss", "metrics", "model", "like", "auto"),
         "",
     ),
     Kind("data", False, ("split", "cache_dir", "generator"), "a harness.Dataset"),

@@ -269,6 +269,16 @@ def test_two_processes_at_once_agree(site: Path, tmp_path: Path) -> None:
     assert all(path.suffix == ".json" for path in left)
 
 
+def test_what_is_for_a_task_is_for_one_that_is_like_it() -> None:
+    tasks: dict[str, Any] = {"classification": {"traits": {}}, "shaken": {"traits": {"like": "classification"}}}
+    known = Catalogue({"task": tasks}, [], [], [], {})
+    assert known.serves(["regression", "classification"], "shaken")
+    assert known.serves(["shaken"], "shaken")
+    assert known.serves(None, "shaken")
+    assert not known.serves(["regression"], "shaken")
+    assert not known.serves(["shaken"], "classification")  # it may want more than the other gives
+
+
 PRESET = "# @package {}\nlr: 0.1\n"
 
 

@@ -137,7 +137,7 @@ def _entries(kind: str) -> Iterable[dict[str, Any]]:
 
 def _model_for(case: Case, task: str) -> dict[str, Any]:
     """The model that a loss or a metric is for; else the task's own, the usual one, or any that takes the task."""
-    known = [e for e in _entries("model") if task in (e["traits"].get("tasks") or [task])]
+    known = [e for e in _entries("model") if catalogue.current().serves(e["traits"].get("tasks"), task)]
     own = {"loss": "losses", "metric": "metrics"}.get(case.kind, "")
     usual = catalogue.current().get("task", task)["traits"].get("model") or KINDS["model"].auto
 

@@ -99,15 +99,17 @@ def _scheduler(case: Case) -> None:
 def _task(case: Case) -> None:
     declared = case.entry["traits"]
     fits = _known("loss", str(declared.get("loss")), "loss")["traits"].get("tasks")
-    expect(not fits or case.name in fits, f"its loss {declared.get('loss')} is for {', '.join(fits or ())} alone")
+    serves = catalogue.current().serves
+    expect(serves(fits, case.name), f"its loss {declared.get('loss')} is for {', '.join(fits or ())} alone")
     for name in declared.get("metrics") or ():
         fits = _known("metric", str(name), "metrics")["traits"].get("tasks")
-        expect(not fits or case.name in fits, f"its metric {name} is for {', '.join(fits or ())} alone")
+        expect(serves(fits, case.name), f"its metric {name} is for {', '.join(fits or ())} alone")
     wrong = set(declared.get("targets") or ()) - set(get_args(Target))
     expect(not wrong, f"there are no {', '.join(sorted(wrong))} targets: {', '.join(get_args(Target))}")
     expect(declared.get("classes", 2) >= 2, "classes, where it wants a number of them, are at least 2")
-    if model := declared.get("model"):
-        _known("model", str(model), "model")
+    for kind in ("model", "like"):
+        if name := declared.get(kind):
+            _known("task" if kind == "like" else kind, str(name), kind)
 
 
 def _optimizer(case: Case) -> None:
