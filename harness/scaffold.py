@@ -136,14 +136,22 @@ def _settings(plugin: Plugin, kind: str) -> str:
     return ", ".join(f"`{argument.arg}`" for argument in _function(plugin, kind).args.kwonlyargs)
 
 
-def refuse(plugin: Plugin, known: Catalogue) -> None:
-    """Raises HarnessError for a name that cannot be, or is taken."""
+def refuse_name(plugin: Plugin) -> None:
+    """Raises HarnessError for a name that cannot be."""
     name = plugin.distribution
     if not _DISTRIBUTION.match(name):
         raise HarnessError(f"a name is lower case letters, digits, - and _, and starts with a letter; got {name!r}")
     if not NAME.match(plugin.component) or keyword.iskeyword(plugin.component) or plugin.component == "auto":
         raise HarnessError(f"{plugin.component!r} can be no name of a component; choose another than {name!r}")
-    if plugin.module == "tests" or keyword.iskeyword(plugin.module) or _importable(plugin.module):
+    for kind in plugin.kinds:
+        if {plugin.component, plugin.words["camel"]} & _names(kind):
+            raise HarnessError(f"the name {plugin.component!r} has a meaning in the code of a {kind}; choose another")
+
+
+def refuse_taken(plugin: Plugin, known: Catalogue) -> None:
+    """Raises HarnessError for a name that someone has."""
+    name = plugin.distribution
+    if plugin.module == "tests" or _importable(plugin.module):
         raise HarnessError(f"the name {name} is taken: there is a module {plugin.module!r} in this environment")
     try:
         version = importlib.metadata.version(name)
@@ -157,8 +165,6 @@ def refuse(plugin: Plugin, known: Catalogue) -> None:
         owner = entry["origin"] if entry else presets.get(label)
         if owner:
             raise HarnessError(f"the name {label} is taken by {owner}; choose another than {name!r}")
-        if {plugin.component, plugin.words["camel"]} & _names(kind):
-            raise HarnessError(f"the name {plugin.component!r} has a meaning in the code of a {kind}; choose another")
 
 
 def _importable(module: str) -> bool:
@@ -181,12 +187,17 @@ def _names(kind: str) -> set[str]:
     return found
 
 
-def write(files: dict[str, str], target: Path) -> None:
-    """Makes a folder of files: beside its place, and put there whole. Raises HarnessError where that cannot be."""
+def refuse_place(target: Path) -> None:
+    """Raises HarnessError where a folder cannot be made."""
     if target.exists() or target.is_symlink():
         raise HarnessError(f"{target} is there already")
     if not target.parent.is_dir():
         raise HarnessError(f"no folder {target.parent}")
+
+
+def write(files: dict[str, str], target: Path) -> None:
+    """Makes a folder of files: beside its place, and put there whole. Raises HarnessError where that cannot be."""
+    refuse_place(target)
     beside = target.parent / f".{target.name}.{os.getpid()}"
     try:
         for name, text in files.items():

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from harness import catalogue, scan_cache
+from harness import scan_cache
 from harness.catalogue import Catalogue
 from harness.cli import main
 from harness.errors import HarnessError
 from harness.kinds import KINDS
-from harness.scaffold import LICENCES, Plugin, refuse, render, use, write
+from harness.scaffold import LICENCES, Plugin, refuse_name, refuse_taken, render, use, write
 from harness.space import Space
 from tests.helpers.commands import environment
 
@@ -132,14 +132,13 @@ def test_it_says_what_it_wrote_and_how_to_go_on(workdir: Path, capsys: pytest.Ca
         ("harness-1", "'1' can be no name of a component"),
         ("auto", "'auto' can be no name of a component"),
         ("harness-auto", "'auto' can be no name of a component"),
-        ("torch", "the name torch is taken: there is a module 'torch'"),
+        ("sklearn", "the name sklearn is taken: there is a module 'sklearn'"),
         ("json", "the name json is taken: there is a module 'json'"),
         ("tests", "the name tests is taken"),
         ("pytorch-lightning", "the name pytorch-lightning is taken: there is a module 'pytorch_lightning'"),
         ("hydra-core", "the name hydra-core is taken by the installed distribution hydra-core"),
         ("relu", "the name activation/relu is taken by harness; choose another than 'relu'"),
         ("harness-relu", "the name activation/relu is taken by harness"),
-        ("digits-mlp --kind model --kind data", None),
         ("weight --kind initializer", "the name 'weight' has a meaning in the code of a initializer"),
         ("harness-torch --kind loss", "the name 'torch' has a meaning in the code of a loss"),
         ("log", "the name 'log' has a meaning in the code of a activation"),
@@ -152,13 +151,10 @@ def test_it_says_what_it_wrote_and_how_to_go_on(workdir: Path, capsys: pytest.Ca
     ],
 )
 def test_a_name_that_cannot_be_is_refused_in_a_line(
-    words: str, line: str | None, workdir: Path, capsys: pytest.CaptureFixture[str]
+    words: str, line: str, workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (workdir / "there").mkdir()
-    if line is None:
-        refuse(Plugin(words.split()[0], ("model", "data")), catalogue.current())
-    else:
-        assert refused(capsys, *words.split()).startswith(line)
+    assert refused(capsys, *words.split()).startswith(line)
     assert [path.name for path in workdir.iterdir()] == ["there"]
 
 
@@ -170,8 +166,11 @@ def test_a_strangers_name_is_taken_too() -> None:
         with pytest.raises(
             HarnessError, match=f"the name {kind}/swirl is taken by {owner}; choose another than 'swirl'"
         ):
-            refuse(Plugin("swirl", ("model", kind)), known)
-    refuse(Plugin("swirl", ("model",)), known)
+            refuse_taken(Plugin("swirl", ("model", kind)), known)
+    for name in ("swirl", "harness-swirl", "two_turns", "swirl2"):
+        plugin = Plugin(name, ("model", "data"))
+        refuse_name(plugin)
+        refuse_taken(plugin, known)
 
 
 def test_nothing_is_left_of_what_cannot_be_written_whole(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

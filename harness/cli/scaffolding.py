@@ -12,7 +12,7 @@ from harness.kinds import KINDS
 def new(words: list[str]) -> int:
     """A plugin to begin with: a package that works."""
     from harness import catalogue
-    from harness.scaffold import LICENCES, Plugin, refuse, render, use, write
+    from harness.scaffold import LICENCES, Plugin, refuse_name, refuse_place, refuse_taken, render, use, write
 
     parser = verb_parser(
         "new",
@@ -32,8 +32,10 @@ def new(words: list[str]) -> int:
     if args.licence not in LICENCES:
         raise HarnessError(f"--licence: no licence {args.licence!r}.{suggest(args.licence, LICENCES)}")
     plugin = Plugin(args.name, tuple(dict.fromkeys(args.kind or ["activation"])), args.licence)
-    refuse(plugin, catalogue.current())
     target = Path(args.dir).expanduser() / plugin.distribution
+    refuse_name(plugin)
+    refuse_place(target)
+    refuse_taken(plugin, catalogue.current())
     files = render(plugin)
     write(files, target)
     print(f"wrote {target}/")
