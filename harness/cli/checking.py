@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.parser import verb_parser
-from harness.errors import HarnessError, suggest
+from harness.errors import HarnessError, one_line, suggest
 
 if TYPE_CHECKING:
     from harness.replay import Replayed
@@ -61,13 +61,14 @@ def _listed(as_json: bool) -> int:
 
 def _components(names: Sequence[str], only: str | None, given: Sequence[str], as_json: bool) -> int:
     from harness.testing.importing import imported
-    from harness.testing.suite import CHECKS, Subject, problems, select, settings_for
+    from harness.testing.suite import CHECKS, Subject, problems, refuse_unknown, select, settings_for
 
     wanted = set(CHECKS) if only is None else set(only.split(","))
     for name in sorted(wanted - set(CHECKS)):
         raise HarnessError(f"there is no check {name!r}.{suggest(name, CHECKS)}")
     settings = _settings(given)
     entries = select(names)
+    refuse_unknown(entries, settings)
     found: list[Result] = problems(names) if only is None else []
     if only is None:
         found += imported({str(entry["origin"]) for entry in entries})
@@ -95,7 +96,12 @@ def _settings(given: Sequence[str]) -> dict[str, dict[str, Any]]:
         label, dot, key = path.partition(".")
         if not (equals and dot and "/" in label):
             raise HarnessError(f"--set wants KIND/NAME.KEY=VALUE, got {text!r}")
-        found.setdefault(label, {})[key] = OmegaConf.to_container(OmegaConf.create(f"v: {value}"))["v"]  # type: ignore[index,call-overload]
+        try:
+            made = OmegaConf.to_container(OmegaConf.create(f"value: {value}"))
+        except Exception as error:  # what YAML says of it
+            raise HarnessError(f"--set {text}: {value!r} is no value: {one_line(error)}") from error
+        assert isinstance(made, dict)
+        found.setdefault(label, {})[key] = made["value"]
     return found
 
 
@@ -117,9 +123,12 @@ def _report(found: Sequence[Result]) -> None:
         seconds = sum(result.seconds for result in results)
         verdict = "FAILED" if counted["failed"] else "ok"
         print(f"{component:<{wide}}  {verdict:<6}  {', '.join(words)}  {seconds:.2f} s")
+        said: dict[tuple[str, str], list[str]] = {}
         for result in results:
             if result.status == "failed" or (result.finding and len(by) <= FEW):
-                print(f"    {result.check}, {result.status}: {result.finding}")
+                said.setdefault((result.status, result.finding), []).append(result.check)
+        for (status, finding), checks in said.items():
+            print(f"    {', '.join(checks)}, {status}: {finding}")
     total = Counter(result.status for result in found)
     wrong = len({result.component for result in found if result.status == "failed"})
     print(

@@ -36,7 +36,7 @@ DRAWS = 50  # values of a space
 def documented(case: Case) -> None:
     """Its docstring says in one line what it is, and below it, where it has a reference, the formula."""
     lines = inspect.cleandoc(case.entry["doc"]).splitlines()
-    expect(lines and lines[0], "it has no docstring")
+    expect(lines and lines[0], "it has no docstring: its first line is what lists and help show")
     first, rest = lines[0], lines[1:]
     expect(re.match(r"[A-Z0-9].{10,}[.:)]$", first), f"its docstring's first line is no sentence: {first!r}")
     expect(len(first) <= 120, f"its docstring's first line has {len(first)} characters, and 120 fit in a list")
@@ -102,7 +102,8 @@ def builds(case: Case) -> None:
         _scramble(1)
         case.kept["first"] = _bits(behave(case))
     except HarnessError as error:
-        if case.kind == "data" and isinstance(error.__cause__, OSError):
+        cause = error.__cause__
+        if case.kind == "data" and isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
             raise Inapplicable(f"its data cannot be had here: {error}") from error
         raise
 
@@ -182,7 +183,7 @@ def preserved() -> Iterator[None]:
 def leaves_globals(case: Case) -> None:
     """It changes nothing that the process shares: random generators, default dtype, threads, warnings, folders."""
     if case.kind in ("logger", "executor"):
-        raise Inapplicable(f"a {case.kind} opens files or processes by its nature")
+        raise Inapplicable("it opens files or processes by its nature")
     # once it has built: what the import of a library does is not the component's
     _scramble(2)
     before = shared()
@@ -196,7 +197,7 @@ def leaves_globals(case: Case) -> None:
 def repeats(case: Case) -> None:
     """The same seed gives the same result, to the bit, whatever was done before."""
     if case.kind in ("logger", "executor"):
-        raise Inapplicable(f"a {case.kind} has no result of its own")
+        raise Inapplicable("it has no result of its own")
     same = case.kept["first"] == case.kept["second"]
     expect(same, "used twice in the same way, it gives two results: something is kept, or drawn elsewhere")
 

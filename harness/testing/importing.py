@@ -17,32 +17,32 @@ _CHILD = """
 import json, sys, time
 sys.path[:] = json.loads(sys.argv[1])
 import numpy, torch, sklearn, pytorch_lightning
-import harness.build
-from importlib import import_module
+from harness.registry import entry_points, load
 from harness.testing.common import shared
+(point,) = [p for p, distribution, _ in entry_points() if [p.name, distribution] == sys.argv[2:4]]
 before = shared()
 began = time.perf_counter()
-import_module(sys.argv[2])
+load(point, sys.argv[3])
 seconds = time.perf_counter() - began
 after = shared()
 changed = [name for name in before if before[name] != after[name]]
-open(sys.argv[3], "w").write(json.dumps([seconds, changed]))
+open(sys.argv[4], "w").write(json.dumps([seconds, changed]))
 """
 
 
 def imported(names: Iterable[str]) -> list[Result]:
-    """For each plugin of these distributions: how long its module takes to import, and what that changes."""
+    """For each plugin of these distributions: how long its import and its hooks take, and what they change."""
     found = []
     for point, distribution, _ in entry_points():
         if distribution in set(names):
-            found.append(_result(distribution, point.module))
+            found.append(_result(distribution, point.name))
     return found
 
 
-def _result(distribution: str, module: str) -> Result:
+def _result(distribution: str, plugin: str) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         answer, said = Path(folder) / "answer.json", Path(folder) / "said.txt"
-        command = [sys.executable, "-P", "-c", _CHILD, json.dumps(sys.path), module, str(answer)]
+        command = [sys.executable, "-P", "-c", _CHILD, json.dumps(sys.path), plugin, distribution, str(answer)]
         with said.open("w") as file:
             done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
         if not answer.exists():

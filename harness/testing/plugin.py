@@ -26,7 +26,7 @@ def conformance(
     """
     import pytest
 
-    from harness.testing.suite import CHECKS, Subject, problems, select, settings_for
+    from harness.testing.suite import CHECKS, Subject, problems, refuse_unknown, select, settings_for
 
     if not names:
         raise HarnessError("conformance wants the name of a plugin's distribution, or KIND/NAME")
@@ -35,6 +35,7 @@ def conformance(
             raise HarnessError(f"there is no check {word!r}.{suggest(word, CHECKS)}")
     wanted = [name for name in (CHECKS if only is None else only) if name not in set(without)]
     entries = {f"{entry['kind']}/{entry['name']}": entry for entry in select(names)}
+    refuse_unknown(entries.values(), settings or {})
 
     @functools.lru_cache(2)  # the tests of a component stand together
     def subject(label: str) -> Subject:

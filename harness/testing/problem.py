@@ -35,7 +35,7 @@ class Problem:
     def _made(self) -> torch.optim.Optimizer:
         made = self.case.make(params=self.params, named_params=list(self.named.items()), total_steps=STEPS)
         self.mode(made, "train")
-        return made  # type: ignore[no-any-return]
+        return made
 
     @staticmethod
     def mode(optimizer: Any, name: str) -> None:

@@ -9,7 +9,7 @@ import torch
 from harness.dataset import SPLITS, digest, overlap, size
 from harness.seeds import generator
 from harness.testing import bench as benches
-from harness.testing.behave import rows, transformable
+from harness.testing.behave_samples import rows, transformable
 from harness.testing.case import Case, Inapplicable, drawn, expect, noise
 from harness.testing.check import check
 

@@ -15,10 +15,12 @@ from harness import catalogue
 from harness.errors import HarnessError, one_line, suggest
 from harness.kinds import SKIPS
 from harness.registry import REGISTRY
+from harness.schema import of_entry
 from harness.testing import common, devices, fused, gradients, samples, stepping, traits, values  # noqa: F401  # checks
 from harness.testing.case import Case, Fault, Inapplicable
 from harness.testing.check import CHECKS, Check, checks_of
 from harness.testing.common import preserved
+from harness.types import convert
 
 Status = Literal["passed", "failed", "skipped"]
 Settings = Mapping[str, Mapping[str, Any]]  # {kind/name: {setting: value}}
@@ -141,6 +143,22 @@ def problems(names: Sequence[str]) -> list[Result]:
 
 def _named(name: str) -> str:
     return name.lower().replace("_", "-").replace(".", "-")
+
+
+def refuse_unknown(entries: Iterable[Mapping[str, Any]], settings: Settings) -> None:
+    """Raises HarnessError for given settings of what is not checked, or that a component does not have or allow."""
+    known = {f"{entry['kind']}/{entry['name']}": of_entry(dict(entry)) for entry in entries}
+    for label, given in settings.items():
+        if label not in known:
+            raise HarnessError(f"a setting is given for {label!r}, which is not checked.{suggest(label, known)}")
+        hints = {p.name: p.hint for p in known[label]}
+        for name, value in given.items():
+            if name not in hints:
+                raise HarnessError(f"{label} has no setting {name!r}.{suggest(name, hints)}")
+            try:
+                convert(hints[name], value)
+            except ValueError as error:
+                raise HarnessError(f"{label}.{name} {error}") from error
 
 
 def settings_for(entry: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:

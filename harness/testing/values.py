@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from harness.regularization import Regularizer, does
-from harness.testing.behave import measured
+from harness.testing.behave_samples import measured
 from harness.testing.bench import predictions, tasks_of
 from harness.testing.case import Case, Inapplicable, drawn, expect
 from harness.testing.check import check

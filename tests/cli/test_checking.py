@@ -70,8 +70,12 @@ def test_checks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["harnes"], "Did you mean 'harness'?"),
         (["activation/rely"], "Did you mean"),
-        (["activation/relu", "--only", "gradeint"], "Did you mean 'gradient'?"),
+        (["activation/relu", "--only", "gradeint"], "Did you mean 'gradient'"),
         (["activation/relu", "--set", "slope=1"], "KIND/NAME.KEY=VALUE"),
+        (["data/npz", "--set", "data/npz.pat=x"], "Did you mean 'path'?"),
+        (["data/npz", "--set", "data/npz.path=3"], "data/npz.path must be a string"),
+        (["data/npz", "--set", "data/npz.path=[1"], "is no value"),
+        (["activation/relu", "--set", "data/npz.path=x"], "which is not checked"),
         ([], "wants NAMEs"),
         (["activation/relu", "--fused", "s"], "wants NAMEs"),
     ],

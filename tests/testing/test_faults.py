@@ -90,7 +90,7 @@ def test_the_command_line_tells_what_is_to_be_mended(found: Found, capsys: pytes
     shown = capsys.readouterr().out
     assert "activation/right         ok      2 passed" in shown
     assert "activation/undocumented  FAILED  1 passed, 1 failed" in shown
-    assert "documented, failed: it has no docstring" in shown
+    assert "documented, failed: it has no docstring: " in shown
     assert "2 checked: 3 passed, 1 failed, 0 skipped; 1 to mend" in shown
 
 
