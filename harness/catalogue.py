@@ -102,7 +102,7 @@ def read(again: bool = False) -> Catalogue:
     jobs += [(p.name, d, environment.key(p.value, p.name, d, v)) for p, d, v in wanted]
     with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
         try:
-            scans = list(pool.map(lambda job: cached(*job, again=again), jobs))
+            scans = list(pool.map(lambda job: cached(job[0], job[1], job[2], again), jobs))
         except KeyboardInterrupt:  # leaving the pool waits for what hangs
             end_all()
             raise
