@@ -15,12 +15,13 @@ from harness import catalogue
 from harness.cli.verbs import VERBS
 from harness.component import Parameter
 from harness.dataset import Dataset, Samples
-from harness.kinds import KINDS, Kind
+from harness.kinds import KINDS, UNTOLD, Kind
 from harness.noise import Noise
 from harness.regularization import Regularizer
 from harness.schema import of_entry
 from harness.settings import NOT_IDENTITY, groups, rows
 from harness.tasks import Task
+from harness.testing.suite import CHECKS
 from harness.trainer_keys import INSTEAD, allowed
 from harness.types import describe, doc_of, space_of
 
@@ -119,6 +120,8 @@ def _component(entry: dict[str, Any]) -> list[str]:
     if entry["reference"]:
         lines += [f"Reference: {entry['reference']}", ""]
     for trait, told in entry["traits"].items():
+        if trait in UNTOLD:
+            continue
         lines += [f"Trait `{trait}`: {', '.join(map(str, told)) if isinstance(told, list) else told}", ""]
     return lines[:-1]
 
@@ -164,7 +167,8 @@ def kinds() -> str:
         "",
         HEADER,
         "The contract of each kind: what a component may ask for by the names of its positional parameters, what it "
-        "returns, and which traits its decorator takes beside `reference` and `name`.",
+        "returns, and which traits its decorator takes beside `reference`, `name` and "
+        "[`skips`](../testing.md#what-does-not-fit).",
         "",
         table(["kind", "chosen", "may ask for", "returns", "traits"], body),
     ]
@@ -209,11 +213,30 @@ def commands() -> str:
     return "\n".join([*lines, ""])
 
 
+def checks() -> str:
+    """What `harness check` looks at."""
+    body = [
+        [f"`{c.name}`", c.meaning, "all" if len(c.kinds) == len(KINDS) else ", ".join(c.kinds), ", ".join(c.needs)]
+        for c in CHECKS.values()
+    ]
+    lines = [
+        "# Checks",
+        "",
+        HEADER,
+        "What `harness check` and `harness.testing.conformance` look at; [Testing](../testing.md) tells how. A check "
+        "is not tried where one that it needs has failed.",
+        "",
+        table(["check", "what holds", "kinds", "needs"], body),
+    ]
+    return "\n".join([*lines, ""])
+
+
 PAGES = {
     "settings.md": settings,
     "components.md": components,
     "bridges.md": bridges,
     "kinds.md": kinds,
+    "checks.md": checks,
     "commands.md": commands,
 }
 

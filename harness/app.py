@@ -48,6 +48,9 @@ def hydra_session() -> Iterator[Any]:
 
 def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[str]:
     """The overrides that also search a user's folder. Refuses a folder whose names are taken."""
+    for text in overrides:
+        if text.lstrip("+~").startswith("hydra.searchpath"):  # of two files of one name, Hydra takes the first
+            raise HarnessError(f"{text}: a folder of your own is searched with --config-dir FOLDER, its names checked")
     if config_dir is None:
         return list(overrides)
     folder = Path(config_dir).expanduser().resolve()

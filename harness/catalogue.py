@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import importlib.metadata
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ from harness.errors import HarnessError, suggest
 from harness.kinds import KINDS
 from harness.presets import own_presets
 from harness.registry import Problem, blocked, entry_points
-from harness.scan_cache import cached, fingerprint
+from harness.scan_cache import cached, end_all, fingerprint
 
 
 @dataclass
@@ -53,8 +53,12 @@ class Catalogue:
             raise HarnessError(f"no kind {kind!r}.{suggest(kind, KINDS)}")
         if name not in self.entries[kind]:
             reason = self.left_out(kind, name)
-            raise HarnessError(reason or f"no {kind} {name!r}.{suggest(name, self.names(kind))}")
+            raise HarnessError(reason or f"no {kind} {name!r}.{suggest(name, self.names(kind))}{self.missing()}")
         return self.entries[kind][name]
+
+    def serves(self, tasks: Sequence[str] | None, task: str) -> bool:
+        """Whether a component that declares these tasks (none: it is for all) is for a task, or what that is `like`."""
+        return not tasks or task in tasks or self.get("task", task)["traits"].get("like") in tasks
 
     def left_out(self, kind: str, name: str) -> str | None:
         """Why a component or preset that a plugin could bring cannot be chosen; None where none could, or it can."""
@@ -76,6 +80,14 @@ class Catalogue:
             if "*" in pattern and kind in (None, pattern.partition("/")[0])
         ]
 
+    def missing(self) -> str:
+        """A tail for an error line on a name that is not there: the plugins that may have brought it."""
+        brought = {p.distribution for p in self.plugins if p.components} | set(self.presets.values())
+        out = [
+            f"{p.name} ({p.status})" for p in self.plugins if p.distribution not in brought and p.status != "installed"
+        ]
+        return f" Left out: {', '.join(out)}; see harness plugins" if out else ""
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for kind in KINDS:
             for name in self.names(kind):
@@ -93,8 +105,8 @@ def current() -> Catalogue:
     return _current
 
 
-def read() -> Catalogue:
-    """The catalogue of what is installed now, scanning what is new."""
+def read(again: bool = False) -> Catalogue:
+    """The catalogue of what is installed now, scanning what is new; `again`: also what hung or crashed lately."""
     out = blocked()
     points = list(entry_points())
     wanted = [(p, d, v) for p, d, v in points if p.name not in out and d not in out]
@@ -102,7 +114,11 @@ def read() -> Catalogue:
     jobs = [("", "", environment.key(""))]  # Lightning's Trainer
     jobs += [(p.name, d, environment.key(p.value, p.name, d, v)) for p, d, v in wanted]
     with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
-        scans = list(pool.map(lambda job: cached(*job), jobs))
+        try:
+            scans = list(pool.map(lambda job: cached(job[0], job[1], job[2], again), jobs))
+        except KeyboardInterrupt:  # leaving the pool waits for what hangs
+            end_all()
+            raise
     plugins = [Plugin(p.name, d, v, "blocked") for p, d, v in points if p.name in out or d in out]
     return _merge([(p.name, d, v) for p, d, v in wanted], scans[1:], plugins, scans[0].get("trainer", {}))
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from harness.kinds import KINDS
+from harness.kinds import KINDS, SKIPS
 from harness.types import convert, encode
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -135,7 +135,7 @@ def validate(function: Any) -> Mark:
                 "What the config sets goes behind a bare '*'."
             )
     for trait in mark.traits:
-        if trait not in kind.traits:
+        if trait not in (*kind.traits, SKIPS):
             raise ComponentError(
                 f"{label}: a {mark.kind} has no trait {trait!r} (it has {', '.join(kind.traits) or 'none'})"
             )

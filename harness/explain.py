@@ -90,7 +90,8 @@ def _sentence(text: str) -> str:
 def _no_option(file: str, options: Iterable[str] | None) -> str:
     group, _, name = file.rpartition("/")
     known = list(options or catalogue.current().entries.get(group, {}))
-    return f"no {group or 'config'} {name!r}.{suggest(name, known) if known else ' There is none yet.'}"
+    near = suggest(name, known) if known else " There is none yet."
+    return f"no {group or 'config'} {name!r}.{near}{catalogue.current().missing()}"
 
 
 def _interpolation(error: Any) -> str:

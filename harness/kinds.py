@@ -11,6 +11,9 @@ from dataclasses import dataclass
 AUTO = "auto"  # the choice that means: decide for me
 # A metric that asks for one of these is no torchmetrics.Metric but a number, measured once when a run has ended.
 AT_END = frozenset({"history", "model", "dataset"})
+SKIPS = "skips"  # the trait of every kind: {check: why it is not for this component}, seen to be needed by `testing`
+
+UNTOLD = ("cases",)  # traits that are for the checks, and no use to read
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ _ALL = (
         False,
         ("loss", "dataset"),
         "a harness.Task",
-        ("targets", "classes", "loss", "metrics", "model", "auto"),
+        ("targets", "classes", "loss", "metrics", "model", "like", "auto"),
         "",
     ),
     Kind("data", False, ("split", "cache_dir", "generator"), "a harness.Dataset"),
@@ -40,7 +43,7 @@ _ALL = (
         False,
         ("inputs", "outputs", "vocabulary", "block", "generator"),
         "a torch.nn.Module; or a harness.Estimator, with the trait `estimator`, which is fitted at once",
-        ("tasks", "losses", "metrics", "input_ndim", "inputs_within", "real_inputs", "estimator"),
+        ("tasks", "losses", "metrics", "input_ndim", "inputs_within", "real_inputs", "estimator", "training"),
         "mlp",
     ),
     Kind(
@@ -62,7 +65,7 @@ _ALL = (
         False,
         ("weight", "bias", "fan_in", "fan_out", "gain", "index", "generator", "model", "batch"),
         "None: it fills the weight (and the bias) in place; or, where it asks for the model, all of them at once",
-        ("keeps",),
+        ("keeps", "mean", "std"),
     ),
     Kind(
         "loss",
@@ -95,7 +98,7 @@ _ALL = (
         True,
         ("num_classes", "analogies", "task", "history", "directions", "model", "dataset"),
         "a torchmetrics.Metric; or, where it asks for the history, the model or the dataset, a number, once at the end",
-        ("tasks", "targets", "input_ndim", "higher_is_better"),
+        ("tasks", "targets", "input_ndim", "higher_is_better", "cases"),
     ),
     Kind("logger", True, ("run_dir", "name"), "a Lightning logger"),
     Kind("executor", False, ("jobs",), "a concurrent.futures.Executor", (), "loky"),

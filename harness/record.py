@@ -208,8 +208,13 @@ OUTPUTS = "outputs"
 
 
 def study_folder(study: str | Path) -> Path:
-    """A study or a run by its path, or by its name under outputs/. Raises HarnessError if there is none."""
-    for folder in (Path(study), Path(OUTPUTS) / study):
+    """A study or a run by its name under outputs/, or by its path; ./NAME is always a path, and so is a Path.
+
+    Raises HarnessError if there is none.
+    """
+    name_first = isinstance(study, str) and not study.startswith(".")
+    places = (Path(OUTPUTS) / study, Path(study))  # a plugin's folder may be called as the study that compares it
+    for folder in places if name_first else reversed(places):
         if folder.is_dir():
             return folder
     from harness.errors import suggest

@@ -60,13 +60,11 @@ def entry_points() -> Iterator[tuple[importlib.metadata.EntryPoint, str, str]]:
     seen: set[tuple[str, str]] = set()
     found = []
     for point in importlib.metadata.entry_points(group=GROUP):
-        distribution = point.dist.name if point.dist else "?"
-        if (
-            point.name,
-            distribution,
-        ) not in seen:  # a folder that stands twice in sys.path shows its entries twice
+        distribution = (point.dist and point.dist.name) or "?"  # None where its METADATA is gone
+        version = (point.dist and point.dist.version) or ""
+        if (point.name, distribution) not in seen:  # a folder that stands twice in sys.path shows its entries twice
             seen.add((point.name, distribution))
-            found.append((point, distribution, point.dist.version if point.dist else ""))
+            found.append((point, distribution, version))
     yield from sorted(found, key=lambda row: (row[1] != "harness", row[1], row[0].name))
 
 
@@ -108,17 +106,22 @@ def load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool 
             offer.config_dirs[folder] = plugin_presets(folder)
         except ValueError as error:
             wrong("harness_config_dirs", str(error))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the folder is a package, and its __init__.py may do anything
+            wrong("harness_config_dirs", error)
     for component in _call(manager, "harness_components", wrong):
-        mark = mark_of(component)
-        label = f"{mark.kind}/{mark.name}" if mark else ""
+        label = ""
         try:
+            mark = mark_of(component)
+            label = f"{mark.kind}/{mark.name}" if mark else ""
             row = describe(component)
             json.dumps(row)
         except ComponentError as error:
             wrong("component", str(error), label)
             continue
         except Exception as error:  # a trait that is no data, a function without a signature
-            wrong("component", f"{label or component!r}: {one_line(error)}", label)
+            wrong("component", f"{label or type(component).__name__}: {one_line(error)}", label)
             continue
         key = (row["kind"], row["name"])
         if key in offer.components:
@@ -141,6 +144,8 @@ def _call(manager: pluggy.PluginManager, hook: str, wrong: Callable[[str, Any], 
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         try:
             found = implementation.function()
+            if isinstance(found, str):  # its letters would be told one by one
+                raise TypeError(f"it returns the text {found!r}, and a list is wanted")
             results.extend(found.items() if isinstance(found, dict) else found)
         except KeyboardInterrupt:
             raise

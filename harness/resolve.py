@@ -91,11 +91,11 @@ def _check_pairs(values: dict[str, Any], task: str, dataset: Dataset, catalogue:
             name = node[KEY]
             traits = catalogue.get(kind.name, name)["traits"]
             tasks, dimensions = traits.get("tasks"), traits.get("input_ndim")
-            if tasks and task not in tasks:
+            if not catalogue.serves(tasks, task):
                 fit = [
                     n
                     for n in catalogue.names(kind.name)
-                    if task in (catalogue.get(kind.name, n)["traits"].get("tasks") or [task])
+                    if catalogue.serves(catalogue.get(kind.name, n)["traits"].get("tasks"), task)
                 ]
                 raise HarnessError(f"{kind.name} {name} does not fit task {task}.{suggest('', fit)}")
             if dimensions and len(dataset.inputs) not in dimensions:

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from typing import Any
 from harness.errors import HarnessError
 
 TIMEOUT_S = 120.0  # a first import of torch from a slow disk takes a while; HARNESS_SCAN_TIMEOUT sets another
+OURS = ("", "harness")  # the distributions without which nothing works, Lightning by no name
+PATIENCE_S = 15.0  # after which a person is told what they wait for
+RETRY_S = 600.0  # how long a time-out or a crash is believed: it may have been the machine's fault
 KEPT = 8  # scans of one plugin: environments share the folder, and switching between them scans nothing again
 _CHILD = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from harness import scan; scan.main(*sys.argv[2:])"
 
@@ -48,18 +52,34 @@ def cache_folder() -> Path:
     return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "harness"
 
 
-def cached(plugin: str, distribution: str, key: str) -> dict[str, Any]:
-    """What a plugin offers (or, without a name, Lightning's Trainer), from the cache or from a scan."""
+def cached(plugin: str, distribution: str, key: str, again: bool = False) -> dict[str, Any]:
+    """What a plugin offers (or, without a name, Lightning's Trainer), from the cache or from a scan.
+
+    A plugin that hung or crashed costs its time once, and is asked again after ten minutes, at another time limit,
+    when it has changed, or with `again`. Without harness's own nothing works: that is always asked again.
+    """
     name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{distribution or 'lightning'}-{plugin or 'trainer'}")
     path = cache_folder() / "catalogue" / f"{name}-{key}.json"
     found = _read(path)
-    if found is not None:
+    if found is not None and (not _failed(found) or (not again and _lasts(path, found))):
         return found
     found = _scan(plugin, distribution)
-    if all(p["stage"] != "scan" for p in found["problems"]):  # a time-out or a crash may be the machine's fault
+    if not _failed(found) or distribution not in OURS:
         with contextlib.suppress(OSError):  # a cache that cannot be written costs time, never the answer
             _write(path, found)
     return found
+
+
+def _failed(found: dict[str, Any]) -> bool:
+    return any(problem["stage"] == "scan" for problem in found["problems"])
+
+
+def _lasts(path: Path, found: dict[str, Any]) -> bool:
+    try:
+        age = time.time() - path.stat().st_mtime
+    except OSError:
+        return False
+    return 0 <= age < RETRY_S and found.get("limit") == _timeout()
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -89,31 +109,66 @@ def _scan(plugin: str, distribution: str) -> dict[str, Any]:
 
     def failed(message: str) -> dict[str, Any]:
         row = {"plugin": plugin, "distribution": distribution, "stage": "scan", "message": message}
-        return {"components": [], "config_dirs": {}, "problems": [row]}
+        return {"components": [], "config_dirs": {}, "problems": [row], "limit": limit}
 
     with tempfile.TemporaryDirectory() as folder:
-        answer, said = Path(folder) / "answer.json", Path(folder) / "said.txt"
+        answer, printed, said = (Path(folder) / name for name in ("answer.json", "printed.txt", "said.txt"))
         # -P: the working folder is not searched for modules
         command = [sys.executable, "-P", "-c", _CHILD, json.dumps(sys.path), plugin, distribution, str(answer)]
-        with said.open("wb") as file:
-            child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file, start_new_session=True
-            )
+        with printed.open("wb") as out, said.open("wb") as err:
+            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
+            _children.add(child)
             try:
-                status = child.wait(limit)
-            except subprocess.TimeoutExpired:
-                return failed(f"it did not finish loading within {limit:g} s")
+                status = _wait(child, limit, "" if distribution in OURS else plugin)
             finally:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+                _end(child)
+                _children.discard(child)
+        if status is None:
+            return failed(f"it did not finish loading within {limit:g} s")
         try:
             found: dict[str, Any] = json.loads(answer.read_text())
-            return found
         except (OSError, ValueError):
             lines = said.read_text(errors="replace").strip().splitlines()
             more = f": {lines[-1]}" if lines else ""
             return failed(f"the process that loaded it died with status {status}{more}")
+        text = " ".join(printed.read_text(errors="replace").split())
+    return _silenced(found, text, plugin, distribution) if text and distribution else found
+
+
+_children: set[subprocess.Popen[bytes]] = set()  # scans under way
+
+
+def end_all() -> None:
+    """Ends the scans under way: whoever asked for them was interrupted."""
+    for child in list(_children):
+        _end(child)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _wait(child: subprocess.Popen[bytes], limit: float, stranger: str) -> int | None:
+    """A child's exit status; None where it does not end in time. Tells of a stranger's that takes long."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return child.wait(min(limit, PATIENCE_S))
+    left = limit - PATIENCE_S
+    if stranger and left > 0:
+        hint = f"HARNESS_BLOCK={stranger} leaves it out"
+        print(f"harness: the plugin {stranger} is still loading, for {left:g} s more; {hint}", file=sys.stderr)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return child.wait(max(0.0, left))
+    return None
+
+
+def _silenced(found: dict[str, Any], text: str, plugin: str, distribution: str) -> dict[str, Any]:
+    """What is left of a plugin that writes to standard output, where the answers for programs (--json) go."""
+    shown = text if len(text) <= 60 else f"{text[:57]}..."
+    message = f"it prints while it is loaded: {shown!r}; standard output is the user's"
+    row = {"plugin": plugin, "distribution": distribution, "stage": "import", "message": message}
+    return {"components": [], "config_dirs": {}, "problems": [*found["problems"], row]}
 
 
 def _timeout() -> float:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -142,13 +144,69 @@ def test_without_a_cache_that_can_be_written_it_answers_all_the_same(
     assert "snakes" in scanned
 
 
-def test_a_crash_is_asked_again_and_a_refusal_is_not(site: Path, scanned: list[str]) -> None:
+def test_a_crash_costs_its_time_once_in_ten_minutes_and_a_refusal_once(
+    site: Path, scanned: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     install(site, "dies", "import os; os._exit(1)")
     install(site, "raises", "raise ValueError")
     again(scanned)
     known = again(scanned)
-    assert scanned == ["dies"]
+    assert scanned == []
     assert {p.distribution for p in known.problems} == {"dies", "raises"}
+    scanned.clear()
+    catalogue.read(again=True)  # as `harness plugins` does
+    assert scanned == ["dies"]
+    monkeypatch.setenv("HARNESS_SCAN_TIMEOUT", "60")  # it may need no more than time
+    again(scanned)
+    assert scanned == ["dies"]
+    (kept,) = (scan_cache.cache_folder() / "catalogue").glob("dies-*")
+    before = kept.stat().st_mtime - scan_cache.RETRY_S - 1
+    os.utime(kept, (before, before))
+    again(scanned)
+    assert scanned == ["dies"]
+
+
+def test_harness_itself_is_always_asked_again(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"plugin": "harness", "distribution": "harness", "stage": "scan", "message": "slow"}
+    failed = {"components": [], "config_dirs": {}, "problems": [row], "limit": scan_cache.TIMEOUT_S}
+    asked: list[str] = []
+    monkeypatch.setattr(scan_cache, "_scan", lambda p, d: asked.append(d) or failed)
+    again(asked)
+    again(asked)
+    assert set(asked) == {"", "harness"}  # and not snakes
+
+
+def test_a_person_is_told_what_they_wait_for(
+    site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(site, "slow", "import time; time.sleep(60)")
+    monkeypatch.setattr(scan_cache, "PATIENCE_S", 0.1)
+    monkeypatch.setenv("HARNESS_SCAN_TIMEOUT", "0.5")
+    assert scan_cache._scan("slow", "slow")["problems"][0]["message"] == "it did not finish loading within 0.5 s"
+    said = capsys.readouterr()
+    assert said.err == "harness: the plugin slow is still loading, for 0.4 s more; HARNESS_BLOCK=slow leaves it out\n"
+
+
+INTERRUPTED = """
+from harness import catalogue, scan_cache
+real = scan_cache._scan
+light = {"components": [], "config_dirs": {}, "problems": []}
+scan_cache._scan = lambda p, d: real(p, d) if d == "hangs" else light
+catalogue.read()
+"""
+
+
+def test_an_interrupt_does_not_wait_for_what_hangs(site: Path, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    install(site, "hangs", f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(600)")
+    reader = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED], env=environment(site), cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    while not started.exists():
+        assert reader.poll() is None
+        time.sleep(0.02)
+    reader.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in reader.communicate(timeout=60)[1]  # and not after the 120 s of a scan
 
 
 def test_what_a_hanging_plugin_started_ends_with_it(
@@ -209,6 +267,16 @@ def test_two_processes_at_once_agree(site: Path, tmp_path: Path) -> None:
     assert list(answers[0]["activation"]) == ["snake"]
     left = list((scan_cache.cache_folder() / "catalogue").iterdir())
     assert all(path.suffix == ".json" for path in left)
+
+
+def test_what_is_for_a_task_is_for_one_that_is_like_it() -> None:
+    tasks: dict[str, Any] = {"classification": {"traits": {}}, "shaken": {"traits": {"like": "classification"}}}
+    known = Catalogue({"task": tasks}, [], [], [], {})
+    assert known.serves(["regression", "classification"], "shaken")
+    assert known.serves(["shaken"], "shaken")
+    assert known.serves(None, "shaken")
+    assert not known.serves(["regression"], "shaken")
+    assert not known.serves(["shaken"], "classification")  # it may want more than the other gives
 
 
 PRESET = "# @package {}\nlr: 0.1\n"

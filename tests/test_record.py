@@ -13,7 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
-from harness.record import FILE, STATUSES, Record, Records, flat, from_json, read, varying, write, write_file
+from harness.record import (
+    FILE,
+    STATUSES,
+    Record,
+    Records,
+    flat,
+    from_json,
+    read,
+    study_folder,
+    varying,
+    write,
+    write_file,
+)
 
 values = st.one_of(st.floats(), st.integers(-(2**53), 2**53).map(float))
 names = st.sampled_from(["train/loss", "val/loss", "val/accuracy", "test/mse"])
@@ -129,6 +141,16 @@ def test_settings_that_only_some_runs_have_are_columns() -> None:
     table = Records([Record(str(i), str(i), "s", config=c) for i, c in enumerate(configs)]).to_pandas()
     assert [table[key].map(str).tolist() for key in ("a", "more.b")] == [["1", "True"], ["nan", "0.0"]]
     assert "same" not in table.columns
+
+
+def test_a_study_is_found_by_its_name_beside_a_folder_of_that_name(workdir: Path) -> None:
+    for folder in ("swirl/src", "outputs/swirl", "lone"):
+        (workdir / folder).mkdir(parents=True)
+    assert study_folder("swirl") == Path("outputs/swirl")
+    assert study_folder("./swirl") == study_folder(Path("swirl")) == Path("swirl")
+    assert study_folder("lone") == Path("lone")
+    assert study_folder("outputs/swirl") == Path("outputs/swirl")
+    assert study_folder(str(workdir / "swirl")) == workdir / "swirl"
 
 
 def test_no_such_study(workdir: Path) -> None:

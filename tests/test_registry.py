@@ -23,7 +23,13 @@ BROKEN: dict[str, tuple[str, str | None, str, str]] = {
     "typo": ("def f(:", None, "import", "SyntaxError"),
     "lacks": ("import not_installed_here", None, "import", "No module named 'not_installed_here'"),
     "dies": ("import os; os._exit(7)", None, "scan", "died with status 7"),
-    "hangs": ("import time; time.sleep(600)", None, "scan", "within 3 s"),
+    "hangs": (
+        "import pathlib, time\nwith pathlib.Path(__file__).with_name('starts').open('a') as file:\n"
+        "    file.write('x')\ntime.sleep(600)",
+        None,
+        "scan",
+        "within 3 s",
+    ),
     "mute": ("x = 1", None, "register", "no hook"),
     "misspelt": ("@harness.hookimpl\ndef harness_component():\n    return []", None, "register", "harness_component"),
     "throws": (
@@ -84,13 +90,40 @@ BROKEN: dict[str, tuple[str, str | None, str, str]] = {
         "harness_config_dirs",
         "folder_without",
     ),
+    "folder-raises": (
+        "@harness.hookimpl\ndef harness_config_dirs():\n    return ['pkg://folder_of_trouble']",
+        None,
+        "harness_config_dirs",
+        "SystemExit: 4",
+    ),
+    "folder-text": (
+        "@harness.hookimpl\ndef harness_config_dirs():\n    return 'pkg://folder_text'",
+        None,
+        "harness_config_dirs",
+        "a list is wanted",
+    ),
+    "wants-more": ("@harness.hookimpl\ndef harness_components(kind):\n    return []", None, "register", "kind"),
+    "prints": (
+        "print('hello')\n@harness.activation\ndef prints(x):\n    return x",
+        "prints",
+        "import",
+        "prints while it is loaded: 'hello'",
+    ),
+    "prints-below": ("import os; os.system('echo hello')\nx = 1", "", "import", "prints while it is loaded: 'hello'"),
+    "shy": (
+        "class Shy:\n    @property\n    def __harness__(self):\n        raise OSError('not you')\n"
+        "    __repr__ = __harness__.fget\nshy = Shy()",
+        "shy",
+        "component",
+        "Shy: OSError: not you",
+    ),
+    "gone": ("", None, "import", "No module named 'gone'"),
 }
+LIVE = set(BROKEN) - {"dies", "hangs", "left", "right", "taker", "prints", "prints-below"}  # told without a child
 STILL_THERE = {"twice": ["activation/twice"]}  # of a broken plugin, what can be used is used
 
 GOOD = {
-    "chatty": (
-        "print('hello')\nimport sys\nsys.stderr.write('noise')\n@harness.activation\ndef chatty(x):\n    return x"
-    ),
+    "noisy": "import sys\nsys.stderr.write('noise')\n@harness.activation\ndef noisy(x):\n    return x",
     "half": (
         "@harness.activation\ndef whole(x):\n    return x\n@harness.activation\ndef broken(x, *args):\n    return x"
     ),
@@ -105,7 +138,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if "from __future__" in source:  # which comes before everything else
             first = source.splitlines()[0]
             path.write_text(f"{first}\n" + path.read_text().replace(first, ""))
-    install(folder, "chatty", GOOD["chatty"], offers="chatty")
+    (folder / "gone.py").unlink()
+    (folder / "folder_of_trouble").mkdir()
+    (folder / "folder_of_trouble" / "__init__.py").write_text("raise SystemExit(4)")
+    install(folder, "noisy", GOOD["noisy"], offers="noisy")
     install(folder, "half", GOOD["half"], offers="whole, broken", plugin="named/otherwise")
     return folder
 
@@ -141,8 +177,8 @@ def test_a_broken_plugin_is_told_by_name_stage_and_reason(name: str, known: Cata
 def test_the_others_are_as_if_they_were_alone(known: Catalogue) -> None:
     by_name = {p.distribution: p for p in known.plugins}
     assert by_name["harness"].status == "installed"
-    assert by_name["chatty"].status == "installed"
-    assert by_name["chatty"].components == ["activation/chatty"]
+    assert by_name["noisy"].status == "installed"
+    assert by_name["noisy"].components == ["activation/noisy"]
     assert by_name["half"].status == "broken"
     assert by_name["half"].components == ["activation/whole"]
     assert known.get("activation", "relu")["origin"] == "harness"
@@ -157,8 +193,11 @@ def test_what_is_left_out_says_why_when_it_is_asked_for(known: Catalogue) -> Non
         known.get("activation", "same")
     with pytest.raises(HarnessError, match=r"activation/starred of starred is left out: .*\*rest"):
         known.get("activation", "starred")
-    with pytest.raises(HarnessError, match=r"no activation 'chaty'\. Did you mean 'chatty'\?"):
-        known.get("activation", "chaty")
+    with pytest.raises(HarnessError, match=r"no activation 'nosy'\. Did you mean 'noisy'\?"):
+        known.get("activation", "nosy")
+    with pytest.raises(HarnessError, match=r" Left out: .*raises \(broken\), .*; see harness plugins\Z") as told:
+        known.get("activation", "never")
+    assert "twice" not in str(told.value)  # it brings something
 
 
 def test_the_command_line_shows_every_problem_and_works_on(known: Catalogue, site: Path, workdir: Path) -> None:
@@ -182,18 +221,37 @@ def test_the_command_line_shows_every_problem_and_works_on(known: Catalogue, sit
     assert noise.count("\n") == 1
 
 
+def test_a_good_one_trains_beside_them_and_help_waits_for_none(known: Catalogue, site: Path, workdir: Path) -> None:
+    def run(*words: str) -> str:
+        return harness(*words, cwd=workdir, site=site, HARNESS_SCAN_TIMEOUT="3").stdout
+
+    starts = (site / "starts").read_text()
+    assert "noisy" in run("--help")
+    assert run("activation=noisy", "data=iris", "epochs=1").startswith("completed")
+    assert (site / "starts").read_text() == starts
+
+
+def test_a_distribution_without_its_metadata_is_shown_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "torn", "")
+    (tmp_path / "torn-1.0.dist-info" / "METADATA").unlink()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert [(p.name, distribution) for p, distribution, _ in entry_points() if p.name == "torn"] == [("torn", "?")]
+
+
 def test_the_live_registry_isolates_like_the_catalogue(
     known: Catalogue, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     points = {distribution: point for point, distribution, _ in entry_points()}
-    for name in set(BROKEN) - {"dies", "hangs", "left", "right", "taker"}:
+    for name in LIVE:
         offer = load(points[name], name)
         assert [p.stage for p in offer.problems] == [BROKEN[name][2]], name
     monkeypatch.setattr(catalogue, "_current", known)
     assert Registry().get("activation", "whole")(3) == 3
-    (site / "chatty.py").write_text("raise OSError('gone')")  # since it was scanned
-    with pytest.raises(HarnessError, match=r"activation 'chatty' of chatty cannot be loaded: OSError: gone"):
-        Registry().get("activation", "chatty")
+    (site / "noisy.py").write_text("raise OSError('gone')")  # since it was scanned
+    with pytest.raises(HarnessError, match=r"activation 'noisy' of noisy cannot be loaded: OSError: gone"):
+        Registry().get("activation", "noisy")
 
 
 LEAVING = """

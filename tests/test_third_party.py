@@ -113,6 +113,23 @@ def test_its_settings_are_checked_like_those_of_harness(site: Path, workdir: Pat
     assert not (workdir / "outputs").exists()
 
 
+def test_a_users_folder_stands_beside_its_presets_and_takes_none_of_its_names(site: Path, workdir: Path) -> None:
+    mine = workdir / "mine"
+    (mine / "experiment").mkdir(parents=True)
+    (mine / "experiment" / "faster.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - stripes\n  - _self_\noptimizer: {lr: 0.02}\n"
+    )
+    line = ("--config-dir", "mine", "experiment=faster", "--cfg", "job", "-p", "optimizer")
+    assert "_component_: signum\nlr: 0.02\nmomentum: 0.8" in harness(*line, cwd=workdir, site=site).stdout
+    for name in ("optimizer/signum_fast", "activation/snake", "experiment/stripes"):
+        path = mine / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("lr: 1\n")
+        told = harness(*line, cwd=workdir, site=site, status=2).stderr
+        assert told == f"harness: error: {path}: the name {name} is taken by harness-example; rename the file\n"
+        path.unlink()
+
+
 def test_without_it_its_names_are_unknown(workdir: Path) -> None:
     done = harness("activation=snake", cwd=workdir, status=2)
     assert done.stderr.startswith("harness: error: no activation 'snake'.")

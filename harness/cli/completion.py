@@ -89,6 +89,7 @@ _BEHIND: dict[str, tuple[Callable[[], Iterable[str]], tuple[str, ...]]] = {
     "board": (_studies, ()),
     "rm": (_studies, ("--all", "--yes")),
     "check": (_studies, ("--fused", "--sample", "--json")),
+    "new": (lambda: (), ("--kind", "--licence", "--dir")),
     "report": (_studies, ("--json", "--metric")),
 }
 
@@ -98,6 +99,8 @@ def _behind(before: list[str], word: str) -> list[str]:
     first, flags = _BEHIND[verb]
     if given and given[-1] == "--metric":
         return _metrics(given[0])
+    if given and given[-1] == "--kind":
+        return list(KINDS)
     if word.startswith("-"):
         return [flag for flag in (*flags, "--help") if flag not in given]
     return [] if any(not w.startswith("-") for w in given) else list(first())

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from harness.cli.checking import check
 from harness.cli.parser import verb_parser
 from harness.cli.remove import rm
-from harness.errors import HarnessError
+from harness.cli.scaffolding import new
+from harness.errors import HarnessError, suggest
 
 
 def list_(words: list[str]) -> int:
     """Components and their origin."""
     from harness import catalogue
-    from harness.errors import suggest
     from harness.kinds import KINDS
     from harness.report.table import render
 
@@ -61,12 +61,13 @@ def show(words: list[str]) -> int:
 def plugins(words: list[str]) -> int:
     """Installed, blocked and broken plugins."""
     from harness import catalogue
+    from harness.registry import blocked
     from harness.report.table import render
 
     parser = verb_parser("plugins", "Installed, blocked and broken plugins.")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(words)
-    known = catalogue.current()
+    known = catalogue.read(again=True)
     if args.json:
         rows = [dataclasses.asdict(plugin) for plugin in known.plugins]
         print(json.dumps({"plugins": rows, "problems": [dataclasses.asdict(p) for p in known.problems]}, indent=1))
@@ -78,6 +79,9 @@ def plugins(words: list[str]) -> int:
     )
     for problem in known.problems:
         print(f"{problem.plugin} ({problem.distribution}), {problem.stage}: {problem.message}")
+    names = {name for plugin in known.plugins for name in (plugin.name, plugin.distribution)}
+    for name in sorted(blocked() - names):
+        print(f"HARNESS_BLOCK names {name!r}, and no such plugin is installed.{suggest(name, names, listed=False)}")
     return 0
 
 
@@ -107,8 +111,6 @@ def report(words: list[str]) -> int:
     if not len(records):
         raise HarnessError(f"no runs in {args.study}")
     if args.metric is not None:
-        from harness.errors import suggest
-
         known = sorted({name for record in records for name in record.metrics})
         if args.metric not in known:
             raise HarnessError(f"no run has the metric {args.metric!r}.{suggest(args.metric, known)}")
@@ -128,5 +130,6 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "board": board,
     "report": report,
     "check": check,
+    "new": new,
     "rm": rm,
 }

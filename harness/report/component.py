@@ -6,7 +6,7 @@ import textwrap
 from typing import Any
 
 from harness.errors import shown
-from harness.kinds import KINDS
+from harness.kinds import KINDS, UNTOLD
 from harness.schema import of_entry
 from harness.types import describe as describe_type
 from harness.types import doc_of, space_of
@@ -35,6 +35,8 @@ def describe(entry: dict[str, Any]) -> str:
     if entry["reference"]:
         lines.append(f"  reference  {entry['reference']}")
     for trait, value in entry["traits"].items():
+        if trait in UNTOLD:
+            continue
         words = ", ".join(str(v) for v in value) if isinstance(value, list) else value
         lines.append(f"  {trait:<9}  {words}")
     lines.append(f"  choose     harness {choose}")

@@ -68,13 +68,21 @@ class _MutualInformation(NormalizedMutualInfoScore):
             return super().compute()
 
 
-@harness.metric(tasks=("clustering",), reference="Hubert, Arabie, Comparing partitions, Journal of Classification 1985")
+@harness.metric(
+    tasks=("clustering",),
+    reference="Hubert, Arabie, Comparing partitions, Journal of Classification 1985",
+    cases=(([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]], [0, 1, 0, 1], -0.5),),
+)
 def adjusted_rand() -> Metric:
     """Agreement of clusters and classes over pairs of samples: 1 for the same groups, 0 on average for chance."""
     return _AdjustedRand()
 
 
-@harness.metric(tasks=("clustering",), reference="Vinh, Epps, Bailey, JMLR 11, 2010")
+@harness.metric(
+    tasks=("clustering",),
+    reference="Vinh, Epps, Bailey, JMLR 11, 2010",
+    cases=(([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]], [0, 1, 0, 1], 0.0),),
+)
 def normalized_mutual_information() -> Metric:
     """Mutual information of clusters and classes over the mean of their entropies: 0 .. 1."""
     return _MutualInformation()

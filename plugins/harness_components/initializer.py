@@ -28,7 +28,44 @@ def _scale(scale: float | None, gain: float) -> float:
     return gain if scale is None else scale
 
 
-@harness.initializer(reference="He, Zhang, Ren, Sun, Delving deep into rectifiers, ICCV 2015, arXiv:1502.01852, eq. 10")
+# The deviations that they claim, which `harness check` measures.
+
+
+def _he_std(fan: Fan, fan_in: int, fan_out: int, gain: float) -> float:
+    return gain * _fan(fan, fan_in, fan_out) ** -0.5
+
+
+def _xavier_std(scale: float | None, fan_in: int, fan_out: int, gain: float) -> float:
+    return _scale(scale, gain) * ((fan_in + fan_out) / 2) ** -0.5
+
+
+def _lecun_std(fan_in: int) -> float:
+    return fan_in**-0.5
+
+
+def _torch_std(fan_in: int) -> float:
+    return (3 * fan_in) ** -0.5
+
+
+def _sigmoid_std(fan_in: int, fan_out: int) -> float:
+    return 4 * ((fan_in + fan_out) / 2) ** -0.5
+
+
+def _shift_std(fan_in: int, gain: float) -> float:
+    return gain * fan_in**-0.5
+
+
+def _uniform_std(bound: float) -> float:
+    return bound / math.sqrt(3)
+
+
+def _truncated_std(std: float) -> float:
+    return 0.87962566 * std  # of a standard normal within two deviations: sqrt(1 - 4 φ(2) / (2 Φ(2) - 1))
+
+
+@harness.initializer(
+    reference="He, Zhang, Ren, Sun, Delving deep into rectifiers, ICCV 2015, arXiv:1502.01852, eq. 10", std=_he_std
+)
 def he_normal(weight: Tensor, fan_in: int, fan_out: int, gain: float, generator: Generator, *, fan: Fan = "in") -> None:
     """Normal with the variance that keeps signals (fan in) or gradients (fan out) through a rectifier.
 
@@ -37,7 +74,9 @@ def he_normal(weight: Tensor, fan_in: int, fan_out: int, gain: float, generator:
     weight.normal_(0, gain / math.sqrt(_fan(fan, fan_in, fan_out)), generator=generator)
 
 
-@harness.initializer(reference="He, Zhang, Ren, Sun, Delving deep into rectifiers, ICCV 2015, arXiv:1502.01852")
+@harness.initializer(
+    reference="He, Zhang, Ren, Sun, Delving deep into rectifiers, ICCV 2015, arXiv:1502.01852", std=_he_std
+)
 def he_uniform(
     weight: Tensor, fan_in: int, fan_out: int, gain: float, generator: Generator, *, fan: Fan = "in"
 ) -> None:
@@ -50,7 +89,8 @@ def he_uniform(
 
 
 @harness.initializer(
-    reference="Glorot, Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010, eq. 12"
+    reference="Glorot, Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010, eq. 12",
+    std=_xavier_std,
 )
 def xavier_normal(
     weight: Tensor, fan_in: int, fan_out: int, gain: float, generator: Generator, *, scale: Scale = 1.0
@@ -63,7 +103,8 @@ def xavier_normal(
 
 
 @harness.initializer(
-    reference="Glorot, Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010, eq. 16"
+    reference="Glorot, Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010, eq. 16",
+    std=_xavier_std,
 )
 def xavier_uniform(
     weight: Tensor, fan_in: int, fan_out: int, gain: float, generator: Generator, *, scale: Scale = 1.0
@@ -79,7 +120,7 @@ def xavier_uniform(
 LECUN = "LeCun, Bottou, Orr, Müller, Efficient backprop, 1998, eq. 16"
 
 
-@harness.initializer(reference=LECUN)
+@harness.initializer(reference=LECUN, std=_lecun_std)
 def lecun_normal(weight: Tensor, fan_in: int, generator: Generator) -> None:
     """Normal with the variance that keeps signals through a linear unit, or selu.
 
@@ -88,7 +129,7 @@ def lecun_normal(weight: Tensor, fan_in: int, generator: Generator) -> None:
     weight.normal_(0, 1 / math.sqrt(fan_in), generator=generator)
 
 
-@harness.initializer(reference=LECUN)
+@harness.initializer(reference=LECUN, std=_lecun_std)
 def lecun_uniform(weight: Tensor, fan_in: int, generator: Generator) -> None:
     """Uniform with the variance of `lecun_normal`.
 
@@ -98,7 +139,9 @@ def lecun_uniform(weight: Tensor, fan_in: int, generator: Generator) -> None:
     weight.uniform_(-bound, bound, generator=generator)
 
 
-@harness.initializer(reference="PyTorch 2.8, 2025, torch.nn.Linear and torch.nn.Conv2d, reset_parameters")
+@harness.initializer(
+    reference="PyTorch 2.8, 2025, torch.nn.Linear and torch.nn.Conv2d, reset_parameters", std=_torch_std
+)
 def torch_default(weight: Tensor, bias: Tensor | None, generator: Generator) -> None:
     """What torch.nn.Linear and torch.nn.Conv1d .. 3d start from, biases too.
 
@@ -148,7 +191,8 @@ def identity(
 
 @harness.initializer(
     reference="Glorot, Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010, "
-    "with the slope of the sigmoid, 1 / 4, taken into account"
+    "with the slope of the sigmoid, 1 / 4, taken into account",
+    std=_sigmoid_std,
 )
 def centred_sigmoid(weight: Tensor, bias: Tensor | None, fan_in: int, fan_out: int, generator: Generator) -> None:
     """Xavier's for sigmoid units: a gain of 4 makes up for their slope, and the bias for outputs about 1/2.
@@ -168,7 +212,9 @@ def _outputs(weight: Tensor, fan_in: int) -> int:
     return 0 if weight[0].numel() == fan_in else 1
 
 
-@harness.initializer(reference="He, Zhang, Ren, Sun, Delving deep into rectifiers, ICCV 2015, arXiv:1502.01852, eq. 10")
+@harness.initializer(
+    reference="He, Zhang, Ren, Sun, Delving deep into rectifiers, ICCV 2015, arXiv:1502.01852, eq. 10", std=_shift_std
+)
 def bias_shift(
     weight: Tensor,
     bias: Tensor | None,
@@ -187,7 +233,7 @@ def bias_shift(
         bias.fill_(value)
 
 
-@harness.initializer
+@harness.initializer(mean="mean", std="std")
 def normal(
     weight: Tensor,
     generator: Generator,
@@ -202,7 +248,7 @@ def normal(
     weight.normal_(mean, std, generator=generator)
 
 
-@harness.initializer
+@harness.initializer(mean="mean", std=_uniform_std)
 def uniform(
     weight: Tensor,
     generator: Generator,
@@ -217,7 +263,7 @@ def uniform(
     weight.uniform_(mean - bound, mean + bound, generator=generator)
 
 
-@harness.initializer
+@harness.initializer(mean="mean", std=_truncated_std)
 def truncated_normal(
     weight: Tensor,
     generator: Generator,
@@ -232,7 +278,7 @@ def truncated_normal(
     init.trunc_normal_(weight, mean, std, mean - 2 * std, mean + 2 * std, generator=generator)
 
 
-@harness.initializer
+@harness.initializer(mean="value", std=0.0)
 def constant(weight: Tensor, *, value: Annotated[float, Uniform(-1, 1)] = 0.1) -> None:
     """All weights alike: the units of a layer compute the same, and learn the same, for ever.
 
@@ -241,7 +287,7 @@ def constant(weight: Tensor, *, value: Annotated[float, Uniform(-1, 1)] = 0.1) -
     weight.fill_(value)
 
 
-@harness.initializer
+@harness.initializer(std=0.0)
 def zeros(weight: Tensor) -> None:
     """All weights zero: the units of a layer stay alike, and with most activations nothing is learned.
 

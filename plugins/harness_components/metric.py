@@ -20,13 +20,20 @@ from harness_components.sums import Sums
 Average = Literal["micro", "macro", "weighted"]
 
 
-@harness.metric(tasks=("classification",))
+@harness.metric(
+    tasks=("classification",),
+    cases=(([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [0.0, 3.0, 1.0], [1.0, 0.0, 0.0]], [0, 1, 1, 2], 0.5),),
+)
 def accuracy(num_classes: int, *, average: Average = "micro") -> Metric:
     """Share of the samples whose most probable class is theirs (macro: the mean of the classes' shares)."""
     return MulticlassAccuracy(num_classes, average=average, validate_args=False)
 
 
-@harness.metric(tasks=("classification",), reference="van Rijsbergen, Information retrieval, 1979")
+@harness.metric(
+    tasks=("classification",),
+    reference="van Rijsbergen, Information retrieval, 1979",
+    cases=(([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [0.0, 3.0, 1.0], [1.0, 0.0, 0.0]], [0, 1, 1, 2], 4 / 9),),
+)
 def f1(num_classes: int, *, average: Average = "macro") -> Metric:
     """F1: the harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN), averaged over the classes."""
     return MulticlassF1Score(num_classes, average=average, validate_args=False)
@@ -57,7 +64,7 @@ def mse(task: str) -> Metric:
     return ProbabilityError(classes=task == "classification")
 
 
-@harness.metric(tasks=("regression",))
+@harness.metric(tasks=("regression",), cases=(([[1.0], [2.0]], [[1.0], [4.0]], 1.0),))
 def mae() -> Metric:
     """Mean absolute error, over samples and targets, in the target's units."""
     return MeanAbsoluteError()
@@ -87,7 +94,11 @@ class R2(Sums):
         return torch.where(constant, (self.residual == 0).double(), 1 - self.residual / spread).mean()
 
 
-@harness.metric(tasks=("regression",), reference="Draper, Smith, Applied regression analysis, 1966")
+@harness.metric(
+    tasks=("regression",),
+    reference="Draper, Smith, Applied regression analysis, 1966",
+    cases=(([[1.0], [2.0]], [[1.0], [4.0]], 1 / 9),),
+)
 def r2() -> Metric:
     """Coefficient of determination: the share of the target's variance that is explained, 1 - Σ (y - ŷ)² / Σ (y - ȳ)².
 
@@ -118,7 +129,11 @@ class BalancedAccuracy(Sums):
         return (self.right[found] / self.all[found]).mean()
 
 
-@harness.metric(tasks=("classification",), reference="Brodersen et al., The balanced accuracy, ICPR 2010")
+@harness.metric(
+    tasks=("classification",),
+    reference="Brodersen et al., The balanced accuracy, ICPR 2010",
+    cases=(([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [0.0, 3.0, 1.0], [1.0, 0.0, 0.0]], [0, 1, 1, 2], 0.5),),
+)
 def balanced_accuracy(num_classes: int) -> Metric:
     """Mean over the classes of the share of their samples that is found: guessing gives 1 / C, however uneven they are.
 

@@ -52,31 +52,45 @@ class _AUROC(BinaryAUROC):
         super().update(prediction.double().sigmoid(), target.long())
 
 
-@harness.metric(tasks=("binary_classification", "multilabel"))
+@harness.metric(
+    tasks=("binary_classification", "multilabel"), cases=(([[1.0], [-1.0], [2.0]], [[1.0], [1.0], [0.0]], 1 / 3),)
+)
 def binary_accuracy() -> Metric:
     """Share of the decisions that are right, of all labels alike (there: 1 - the Hamming loss)."""
     return _Accuracy(validate_args=False)
 
 
-@harness.metric(tasks=("binary_classification",), reference="van Rijsbergen, Information retrieval, 1979")
+@harness.metric(
+    tasks=("binary_classification",),
+    reference="van Rijsbergen, Information retrieval, 1979",
+    cases=(([[1.0], [-1.0], [2.0]], [[1.0], [1.0], [0.0]], 0.5),),
+)
 def binary_f1() -> Metric:
     """F1 of the second class: the harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN)."""
     return _F1(validate_args=False)
 
 
-@harness.metric(tasks=("binary_classification",), reference="Hanley, McNeil, Radiology 1982")
+@harness.metric(
+    tasks=("binary_classification",),
+    reference="Hanley, McNeil, Radiology 1982",
+    cases=(([[1.0], [-1.0], [0.0]], [[1.0], [1.0], [0.0]], 0.5),),
+)
 def binary_auroc() -> Metric:
     """Area under the ROC curve: the chance that one of the second class has a higher logit than one of the first."""
     return _AUROC(validate_args=False)
 
 
-@harness.metric(tasks=("multilabel",), reference="van Rijsbergen, Information retrieval, 1979")
+@harness.metric(
+    tasks=("multilabel",),
+    reference="van Rijsbergen, Information retrieval, 1979",
+    cases=(([[1.0, -1.0], [1.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]], 5 / 6),),
+)
 def label_f1(num_classes: int, *, average: Literal["micro", "macro", "weighted"] = "macro") -> Metric:
     """F1 of each label, 2 TP / (2 TP + FP + FN), averaged over the labels."""
     return _LabelF1(num_classes, average=average, validate_args=False)
 
 
-@harness.metric(tasks=("multilabel",))
+@harness.metric(tasks=("multilabel",), cases=(([[1.0, -1.0], [1.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]], 0.5),))
 def exact_match(num_classes: int) -> Metric:
     """Share of the samples of which every label is right."""
     return _ExactMatch(num_classes, validate_args=False)

@@ -35,7 +35,11 @@ class Probable(Sums):
         return self.total / self.count
 
 
-@harness.metric(tasks=("classification",), reference="Good, Rational decisions, 1952")
+@harness.metric(
+    tasks=("classification",),
+    reference="Good, Rational decisions, 1952",
+    cases=(([[0.0, 0.0], [0.0, 1.0986123]], [0, 1], 0.4904146),),
+)
 def cross_entropy(num_classes: int) -> Metric:
     """Mean of minus the logarithm of the probability that the true class was given, in nats (log loss)."""
     return Probable(num_classes, log=True)
@@ -52,6 +56,7 @@ class Perplexity(Probable):
 @harness.metric(
     tasks=("classification",),
     reference="Jelinek, Mercer, Bahl, Baker, Perplexity: a measure of the difficulty of speech recognition tasks, 1977",
+    cases=(([[0.0, 0.0], [0.0, 1.0986123]], [0, 1], 1.6329932),),
 )
 def perplexity(num_classes: int) -> Metric:
     """Exponential of the cross-entropy: among how many equally likely classes the model is as unsure as that."""
@@ -59,7 +64,9 @@ def perplexity(num_classes: int) -> Metric:
 
 
 @harness.metric(
-    tasks=("classification",), reference="Brier, Verification of forecasts expressed in terms of probability, 1950"
+    tasks=("classification",),
+    reference="Brier, Verification of forecasts expressed in terms of probability, 1950",
+    cases=(([[0.0, 0.0], [0.0, 1.0986123]], [0, 1], 0.3125),),
 )
 def brier(num_classes: int) -> Metric:
     """Brier's score: mean over samples of Σ_c (p_c - y_c)², from 0 to 2; C times the mean squared error of p."""
@@ -92,7 +99,11 @@ class CalibrationError(Sums):
         return {"l1": (gap * share).sum(), "l2": (gap.square() * share).sum().sqrt(), "max": gap.max()}[self.norm]
 
 
-@harness.metric(tasks=("classification",), reference="Guo et al., On calibration of modern neural networks, ICML 2017")
+@harness.metric(
+    tasks=("classification",),
+    reference="Guo et al., On calibration of modern neural networks, ICML 2017",
+    cases=(([[0.0, 0.0], [0.0, 1.0986123]], [0, 1], 0.375),),
+)
 def calibration_error(
     *,
     bins: Annotated[int, Ge(1), "bins of equal width from 0 to 1"] = 15,
@@ -140,7 +151,9 @@ class Auroc(Sums):
 
 
 @harness.metric(
-    tasks=("classification",), reference="Hanley, McNeil, The meaning and use of the area under a ROC, 1982"
+    tasks=("classification",),
+    reference="Hanley, McNeil, The meaning and use of the area under a ROC, 1982",
+    cases=(([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]], [0, 1, 0], 0.5),),
 )
 def auroc(
     num_classes: int,

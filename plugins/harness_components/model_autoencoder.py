@@ -93,6 +93,7 @@ class Autoencoder(nn.Module):
 
 @harness.model(
     tasks=("reconstruction",),
+    training="denoising",
     reference="Hinton, Salakhutdinov, Reducing the dimensionality of data with neural networks, Science 2006; "
     "denoising: Vincent, Larochelle, Bengio, Manzagol, Extracting and composing robust features, ICML 2008; "
     "linear: Baldi, Hornik, Neural networks and principal component analysis, Neural Networks 1989",
@@ -147,6 +148,7 @@ class Vae(nn.Module):
 @harness.model(
     tasks=("generation",),
     losses=("elbo",),
+    training=True,
     reference="Kingma, Welling, Auto-encoding variational Bayes, ICLR 2014, arXiv:1312.6114",
 )
 def vae(

@@ -74,6 +74,7 @@ class Rbm(nn.Module):
     losses=("contrastive_divergence",),
     metrics=("log_likelihood",),
     inputs_within=(0, 1),
+    training=True,
     reference="Hinton, Training products of experts by minimizing contrastive divergence, Neural Computation 2002",
 )
 def rbm(

@@ -94,7 +94,7 @@ class Distance(Metric):
         return self.total / self.count
 
 
-@harness.metric(tasks=("optimise",))
+@harness.metric(tasks=("optimise",), cases=(([[3.0, 4.0]], [[0.0, 0.0]], 5.0),))
 def distance() -> Metric:
     """Euclidean distance from the surface's lowest point, ‖w - w*‖."""
     return Distance()

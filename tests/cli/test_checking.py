@@ -1,10 +1,11 @@
-"""`harness check --fused STUDY`."""
+"""`harness check NAME ...` and `harness check --fused STUDY`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -43,3 +44,43 @@ def test_a_study_without_stacks_is_told(workdir: Path) -> None:
         dispatch(["check", "--fused", "s"])
     with pytest.raises(harness.HarnessError, match="--sample"):
         dispatch(["check", "--fused", "s", "--sample", "0"])
+
+
+def test_components_are_checked_by_name(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch(["check", "scheduler/cosine", "data/npz"]) == 0
+    shown = capsys.readouterr().out
+    assert "scheduler/cosine  ok" in shown
+    assert "imports, passed" in shown
+    assert "its setting path has no default: say it with --set data/npz.path=VALUE" in shown
+    assert "0 failed" in shown
+    assert list(workdir.iterdir()) == []
+    np.savez("some.npz", x=np.random.default_rng(0).normal(size=(60, 2)), y=np.arange(60) % 2)
+    assert dispatch(["check", "data/npz", "--set", "data/npz.path=some.npz", "--only", "builds", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["component"], row["check"], row["status"]) == ("data/npz", "builds", "passed")
+
+
+def test_checks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch(["check", "--list"]) == 0
+    assert "From its state_dict, written and read, it goes on" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["harnes"], "Did you mean 'harness'?"),
+        (["activation/rely"], "Did you mean"),
+        (["activation/relu", "--only", "gradeint"], "Did you mean 'gradient'"),
+        (["activation/relu", "--set", "slope=1"], "KIND/NAME.KEY=VALUE"),
+        (["data/npz", "--set", "data/npz.pat=x"], "Did you mean 'path'?"),
+        (["data/npz", "--set", "data/npz.path=3"], "data/npz.path must be a string"),
+        (["data/npz", "--set", "data/npz.path=[1"], "is no value"),
+        (["activation/relu", "--set", "data/npz.path=x"], "which is not checked"),
+        ([], "wants NAMEs"),
+        (["activation/relu", "--fused", "s"], "wants NAMEs"),
+    ],
+)
+def test_what_is_not_there_is_refused(words: list[str], said: str) -> None:
+    with pytest.raises(harness.HarnessError) as refused:
+        dispatch(["check", *words])
+    assert said in str(refused.value)

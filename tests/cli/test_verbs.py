@@ -136,11 +136,13 @@ def test_plugins_shows_what_is_installed_and_blocked(told: Told, monkeypatch: py
     assert mine["components"] == sorted(
         f"{e['kind']}/{e['name']}" for e in catalogue.current() if e["plugin"] == "harness"
     )
-    monkeypatch.setenv("HARNESS_BLOCK", "harness")
-    monkeypatch.setattr(catalogue, "_current", None)
+    monkeypatch.setenv("HARNESS_BLOCK", "harness,harnes")
     assert [p["status"] for p in json.loads(told("plugins", "--json"))["plugins"] if p["name"] == "harness"] == [
         "blocked"
     ]
+    assert told("plugins").splitlines()[-1] == (
+        "HARNESS_BLOCK names 'harnes', and no such plugin is installed. Did you mean 'harness'?"
+    )
 
 
 def test_report_is_one_row_a_run(workdir: Path, told: Told, refused: Told) -> None:

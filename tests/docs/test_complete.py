@@ -13,8 +13,9 @@ import pytest
 from harness import catalogue, hookspecs
 from harness.cli.verbs import VERBS
 from harness.kinds import KINDS
+from harness.scaffold import Plugin, component, use
 from harness.settings import groups, rows
-from tests.docs.pages import GENERATED, PAGES, ROOT
+from tests.docs.pages import GENERATED, PAGES, ROOT, blocks, commands
 
 BOOK = ROOT / "docs"
 STALE = "is stale: run `python docs/generate.py` and commit what it writes"
@@ -57,6 +58,24 @@ def test_a_hook_stands_in_the_book_with_its_exact_arguments(hook: str) -> None:
 def test_a_kind_stands_in_the_book(kind: str) -> None:
     assert f"| `{kind}` |" in _text("plugins.md")
     assert f"\n## {kind}\n" in _text("reference/components.md")
+
+
+@pytest.mark.parametrize("hook", sorted(_hooks()))
+def test_a_hook_has_an_example_that_runs(hook: str) -> None:
+    page = blocks(BOOK / "write-a-plugin.md")
+    marked = f"@harness.hookimpl\ndef {hook}("
+    at = next(i for i, block in enumerate(page) if block.language == "python" and marked in block.text)
+    assert page[at].file is not None
+    assert any(block.language == "console" for block in page[at:])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_has_the_example_that_harness_new_writes(kind: str) -> None:
+    page = blocks(BOOK / "write-a-plugin.md")
+    zoo = Plugin("zoo", (kind,), year=2026)
+    at = next(i for i, block in enumerate(page) if block.file == f"zoo/zoo/{kind}.py")
+    assert page[at].text == component(zoo, kind)
+    assert [command for command, _ in commands(page[at + 1])] == [use(zoo, kind)]
 
 
 @pytest.mark.parametrize("verb", VERBS)

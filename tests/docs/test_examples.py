@@ -7,6 +7,7 @@ entry point on the path. Blocks marked `slow` run in the slow tests only.
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
@@ -20,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from harness import catalogue
+from harness import catalogue, identity
 from harness.cli import main
 from harness.registry import REGISTRY
 from tests.docs.pages import PAGES, Block, blocks, commands
@@ -36,15 +37,12 @@ def reader(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     def board(*_: Any) -> None:
         raise SystemExit(0)  # it would become TensorBoard
 
-    before = set(sys.modules)
     monkeypatch.syspath_prepend(str(workdir))
     monkeypatch.setattr(os, "execv", board)
     monkeypatch.setattr(catalogue, "_current", None)
     monkeypatch.setattr(REGISTRY, "_offers", dict(REGISTRY._offers))
     yield workdir
-    for name in set(sys.modules) - before:
-        if str(workdir) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+    _forget(workdir)
 
 
 def _install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,14 +58,23 @@ def _install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue, "_current", None)
 
 
+def _forget(folder: Path) -> None:
+    """What was imported from a folder is imported anew, as by a new process."""
+    for name in [n for n, m in sys.modules.items() if str(folder) in str(getattr(m, "__file__", ""))]:
+        del sys.modules[name]
+        identity._first.pop(name, None)
+    REGISTRY._offers.clear()
+    importlib.invalidate_caches()
+
+
 def _command(command: str, status: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = shlex.split(command)
     with monkeypatch.context() as patch:
         while re.fullmatch(r"[A-Z_]+=.*", words[0]):
             name, _, value = words.pop(0).partition("=")
             patch.setenv(name, value)
-            patch.setattr(catalogue, "_current", None)
         if words[0] == "harness":
+            patch.setattr(catalogue, "_current", None)  # as in a process of its own
             with warnings.catch_warnings():
                 warnings.simplefilter("default")
                 with pytest.raises(SystemExit) as stop:
@@ -90,6 +97,7 @@ def _run(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, slow: bool) 
         if block.file is not None:
             (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.file).write_text(block.text)
+            _forget(folder)
         elif block.language == "python":
             exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
         elif block.language == "console":

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import blocks, commands
+
 ROOT = Path(__file__).resolve().parents[2]
 OFFLINE = ("--quiet", "--no-deps", "--no-index", "--no-build-isolation")
 
@@ -26,7 +28,7 @@ print(json.dumps([str(pathlib.Path(file).resolve()) for file in files]))
 """
 
 
-def run(*command: str | Path, cwd: Path, timeout: float = 300) -> str:
+def run(*command: str | Path, cwd: Path, timeout: float = 300, **more: str) -> str:
     """What a command prints, in an environment without this checkout."""
     variables = {
         k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "HARNESS_CACHE")
@@ -34,7 +36,7 @@ def run(*command: str | Path, cwd: Path, timeout: float = 300) -> str:
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
-        env=variables | {"HARNESS_CACHE": str(cwd / "cache")},
+        env=variables | {"HARNESS_CACHE": str(cwd / "cache")} | more,
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -55,9 +57,9 @@ def tracked(folder: Path) -> Path:
     return folder
 
 
-def environment(folder: Path) -> Path:
+def environment(folder: Path, with_pip: bool = False) -> Path:
     """A fresh environment that sees the packages of this one, but none that is installed as editable."""
-    venv.create(folder, with_pip=False, symlinks=True)
+    venv.create(folder, with_pip=with_pip, symlinks=True)
     (site,) = folder.glob("lib/python*/site-packages")
     ours = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     (site / "beside.pth").write_text("\n".join(ours) + "\n")
@@ -121,6 +123,33 @@ def test_an_editable_install_is_the_checkout(tmp_path: Path, elsewhere: Path) ->
     preset = source / "conf" / "trainer" / "mine.yaml"
     preset.write_text("defaults: [cpu]\n")
     assert "trainer: auto, cpu, gpu, mine" in run(bin_ / "harness", "--help", cwd=elsewhere)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_from_a_new_plugin_to_a_comparison_as_the_book_says(tmp_path: Path, elsewhere: Path) -> None:
+    bin_ = environment(tmp_path / "environment", with_pip=True)
+    source = tracked(tmp_path / "source")
+    install(bin_, source, cwd=tmp_path)
+    path = os.pathsep.join([str(bin_), os.environ["PATH"]])
+    more = {"PATH": path, "PIP_CONSTRAINT": str(source / "constraints.txt")}
+    page = blocks(ROOT / "docs" / "write-a-plugin.md")
+    five = [command for command, _ in commands(next(block for block in page if block.language == "console"))]
+    assert len(five) == 5
+    said = [run("bash", "-c", command, cwd=elsewhere, timeout=600, **more) for command in five]
+    records = [json.loads(path.read_text()) for path in elsewhere.glob("outputs/swirl/*/record.json")]
+    assert {record["status"] for record in records} == {"completed"}
+    assert sorted(record["choices"]["activation"] for record in records) == sorted(
+        3 * ["swirl", "relu", "tanh", "gelu"]
+    )
+    for record in records:
+        assert record["name"] in said[-1]
+    run("bash", "-c", "python -m pytest -q -p no:cacheprovider", cwd=elsewhere / "swirl", **more)
+
+    for block in page:  # with the reader's own formula, and a test of it
+        if block.file in ("swirl/swirl/activation.py", "swirl/tests/test_swirl.py"):
+            (elsewhere / block.file).write_text(block.text)
+    run("bash", "-c", "python -m pytest -q -p no:cacheprovider", cwd=elsewhere / "swirl", **more)
 
 
 @pytest.fixture

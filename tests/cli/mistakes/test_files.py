@@ -82,6 +82,12 @@ def test_a_folder_of_configs_that_is_none(refused: Refused, workdir: Path) -> No
         assert f"--config-dir: no folder {name}" in refused(f"--config-dir {name} seed=0")
 
 
+@pytest.mark.parametrize("line", ["", "-m", "--cfg job", "--config-dir mine"])
+def test_a_folder_whose_names_nobody_checks(refused: Refused, workdir: Path, line: str) -> None:
+    (workdir / "mine").mkdir()
+    assert "searched with --config-dir FOLDER" in refused(f"{line} hydra.searchpath=[file://mine]".strip())
+
+
 @pytest.mark.parametrize("line", ["study=s", "study=s/t", "-m study=s seed=0,1"])
 @pytest.mark.parametrize("file", ["outputs", "outputs/s"])
 def test_outputs_that_cannot_be_written(refused: Refused, workdir: Path, file: str, line: str) -> None:

@@ -1,0 +1,59 @@
+"""What the import of a plugin costs, and what it leaves behind: seen in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from harness.registry import entry_points
+from harness.testing.suite import Result
+
+LIMIT_S = 20.0  # above it, every new worker of a sweep is kept waiting
+_CHILD = """
+import json, sys, time
+sys.path[:] = json.loads(sys.argv[1])
+import numpy, torch, sklearn, pytorch_lightning
+from harness.registry import entry_points, load
+from harness.testing.common import shared
+(point,) = [p for p, distribution, _ in entry_points() if [p.name, distribution] == sys.argv[2:4]]
+before = shared()
+began = time.perf_counter()
+load(point, sys.argv[3])
+seconds = time.perf_counter() - began
+after = shared()
+changed = [name for name in before if before[name] != after[name]]
+open(sys.argv[4], "w").write(json.dumps([seconds, changed]))
+"""
+
+
+def imported(names: Iterable[str]) -> list[Result]:
+    """For each plugin of these distributions: how long its import and its hooks take, and what they change."""
+    found = []
+    for point, distribution, _ in entry_points():
+        if distribution in set(names):
+            found.append(_result(distribution, point.name))
+    return found
+
+
+def _result(distribution: str, plugin: str) -> Result:
+    with tempfile.TemporaryDirectory() as folder:
+        answer, said = Path(folder) / "answer.json", Path(folder) / "said.txt"
+        command = [sys.executable, "-P", "-c", _CHILD, json.dumps(sys.path), plugin, distribution, str(answer)]
+        with said.open("w") as file:
+            done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
+        if not answer.exists():
+            last = (done.stderr.strip().splitlines() or ["it ended the process"])[-1]
+            return Result(distribution, "imports", "failed", last)
+        seconds, changed = json.loads(answer.read_text())
+        printed = said.read_text().strip()
+    if changed:
+        return Result(distribution, "imports", "failed", f"its import changes {', '.join(changed)}", seconds)
+    if printed:
+        return Result(distribution, "imports", "failed", f"its import prints {printed.splitlines()[0]!r}", seconds)
+    if seconds > LIMIT_S:
+        return Result(distribution, "imports", "failed", f"its import takes {seconds:.0f} s", seconds)
+    return Result(distribution, "imports", "passed", f"{seconds:.2f} s beyond torch and harness", seconds)

@@ -1,0 +1,63 @@
+"""The checks as tests of pytest: one line in a plugin's own."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from harness.errors import HarnessError, suggest
+
+
+def conformance(
+    *names: str,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    only: Iterable[str] | None = None,
+    without: Iterable[str] = (),
+) -> Callable[..., None]:
+    """A test function over every component of plugins (by distribution, or KIND/NAME) and every check of its kind.
+
+        from harness.testing import conformance
+
+        test_conformance = conformance("my-plugin")
+
+    `settings` are those that have no default, {"data/rows": {"path": "rows.npy"}}. `only` and `without` name checks.
+    Raises HarnessError where no such plugin is installed.
+    """
+    import pytest
+
+    from harness.testing.suite import CHECKS, Subject, problems, refuse_unknown, select, settings_for
+
+    if not names:
+        raise HarnessError("conformance wants the name of a plugin's distribution, or KIND/NAME")
+    for word in (*(only or ()), *without):
+        if word not in CHECKS:
+            raise HarnessError(f"there is no check {word!r}.{suggest(word, CHECKS)}")
+    wanted = [name for name in (CHECKS if only is None else only) if name not in set(without)]
+    entries = {f"{entry['kind']}/{entry['name']}": entry for entry in select(names)}
+    refuse_unknown(entries.values(), settings or {})
+
+    @functools.lru_cache(2)  # the tests of a component stand together
+    def subject(label: str) -> Subject:
+        return Subject(entries[label], settings_for(entries[label], settings or {}))
+
+    plugins = [(result.component, "loads", result) for result in problems(names)]
+    checks = [
+        (label, name, None)
+        for label, entry in entries.items()
+        for name in wanted
+        if entry["kind"] in CHECKS[name].kinds
+    ]
+
+    @pytest.mark.parametrize(
+        ("component", "check", "known"),
+        [pytest.param(*row, id=f"{row[0]}-{row[1]}") for row in [*plugins, *checks]],
+    )
+    def test_conformance(component: str, check: str, known: Any) -> None:
+        found = known or subject(component).result(check)
+        if found.status == "skipped":
+            pytest.skip(found.finding)
+        if found.status == "failed":
+            pytest.fail(f"{component}, {check}: {found.finding}", pytrace=False)
+
+    return test_conformance

@@ -1,0 +1,78 @@
+"""Short runs without folders, alone or as one program."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from harness import catalogue
+from harness.app import Job, compose
+from harness.build import Parts, build
+from harness.dataset import Dataset
+from harness.learner.fit import Run, fit, make_trainer
+from harness.learner.member import Member
+from harness.load_data import load
+from harness.prepare import make_plan
+from harness.resolve import resolve
+from harness.settings import parse
+
+FLOAT64 = ["trainer=cpu", "trainer.precision=64-true"]
+Change = Callable[[Parts], None]
+
+
+@functools.lru_cache(256)
+def composed(overrides: tuple[str, ...]) -> Job:
+    """The same line is trained alone and in several stacks: Hydra is asked once."""
+    return compose(overrides)
+
+
+def cohort(
+    lines: Sequence[Sequence[str]],
+    data: Callable[[Dataset], Dataset] = lambda dataset: dataset,
+    change: Change = lambda parts: None,
+    fused: bool = True,
+) -> list[Run]:
+    """Trains several runs as one cohort; all see the data of the first."""
+    jobs = [composed(("trainer=cpu", *line) if "trainer=cpu" not in line else tuple(line)) for line in lines]
+    return trained([job.values for job in jobs], data(load(jobs[0].values).dataset), change, fused)
+
+
+def trained(
+    configs: Sequence[dict[str, Any]], dataset: Dataset, change: Change = lambda parts: None, fused: bool = True
+) -> list[Run]:
+    """Trains the runs of these configs, as they are composed, as one cohort on a data set."""
+    runs: list[Run] = []
+    for config in configs:
+        values = resolve(config, dataset, catalogue.current())
+        plan = make_plan(parse(values), dataset, values)
+        parts = build(values, dataset, plan.total_steps)
+        change(parts)
+        better = {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}
+        runs.append(Run(parts, plan, dataset, Member(parts.regularizers, better)))
+    fit(make_trainer(runs[0].parts.values["trainer"], runs[0].plan, ""), runs, fused)
+    return runs
+
+
+def train(
+    overrides: Sequence[str],
+    data: Callable[[Dataset], Dataset] = lambda dataset: dataset,
+    change: Change = lambda parts: None,
+) -> tuple[Member, dict[str, torch.Tensor], Parts]:
+    """Trains one run alone: what it leaves, its weights, its parts."""
+    (run,) = cohort([overrides], data, change, fused=False)
+    return run.member, run.member.weights or {}, run.parts
+
+
+def same(a: Run, b: Run) -> bool:
+    """Whether two runs are the same to the bit."""
+    ours, theirs = a.member.weights, b.member.weights
+    if ours is None or theirs is None:
+        return ours is theirs
+    return (
+        all(torch.equal(ours[name], theirs[name]) for name in ours)
+        and a.member.history == b.member.history
+        and a.member.metrics == b.member.metrics
+    )
