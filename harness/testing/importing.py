@@ -47,13 +47,13 @@ def _result(distribution: str, plugin: str) -> Result:
             done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
         if not answer.exists():
             last = (done.stderr.strip().splitlines() or ["it ended the process"])[-1]
-            return Result(distribution, "imports", "failed", last)
+            return Result(plugin, "imports", "failed", last)
         seconds, changed = json.loads(answer.read_text())
         printed = said.read_text().strip()
     if changed:
-        return Result(distribution, "imports", "failed", f"its import changes {', '.join(changed)}", seconds)
+        return Result(plugin, "imports", "failed", f"its import changes {', '.join(changed)}", seconds)
     if printed:
-        return Result(distribution, "imports", "failed", f"its import prints {printed.splitlines()[0]!r}", seconds)
+        return Result(plugin, "imports", "failed", f"its import prints {printed.splitlines()[0]!r}", seconds)
     if seconds > LIMIT_S:
-        return Result(distribution, "imports", "failed", f"its import takes {seconds:.0f} s", seconds)
-    return Result(distribution, "imports", "passed", f"{seconds:.2f} s beyond torch and harness", seconds)
+        return Result(plugin, "imports", "failed", f"its import takes {seconds:.0f} s", seconds)
+    return Result(plugin, "imports", "passed", f"{seconds:.2f} s beyond torch and harness", seconds)

@@ -135,9 +135,9 @@ def problems(names: Sequence[str]) -> list[Result]:
         wrong = [
             p for p in catalogue.current().problems if (p.plugin, p.distribution) == (plugin.name, plugin.distribution)
         ]
-        found += [Result(plugin.distribution, "loads", "failed", f"{p.stage}: {p.message}") for p in wrong]
+        found += [Result(plugin.name, "loads", "failed", f"{p.stage}: {p.message}") for p in wrong]
         if not wrong:
-            found.append(Result(plugin.distribution, "loads", "passed"))
+            found.append(Result(plugin.name, "loads", "passed"))
     return found
 
 
