@@ -34,7 +34,7 @@ _ALL = (
         False,
         ("loss", "dataset"),
         "a harness.Task",
-        ("targets", "classes", "loss", "metrics", "model", "like", "auto"),
+        ("targets", "classes", "loss", "metrics", "model", "like", "auto", "words", "tuples"),
         "",
     ),
     Kind("data", False, ("split", "cache_dir", "generator"), "a harness.Dataset"),

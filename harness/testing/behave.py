@@ -57,7 +57,7 @@ def _normalized(case: Case, ndim: int) -> Tensor:
 def initializer(case: Case) -> Any:
     if "model" in case.asks:
         model = nn.Sequential(linear(6, 5), nn.Tanh(), linear(5, 2)).requires_grad_(False)
-        filled = [p.fill_(torch.nan) for p in model.parameters()]
+        filled = [p.fill_(1.0 if case.trait("keeps") else torch.nan) for p in model.parameters()]
         case.make(model=model, batch=drawn((64, 6), "batch"))
     else:
         filled = []
@@ -73,7 +73,8 @@ def initializer(case: Case) -> Any:
 
 
 def loss(case: Case) -> Any:
-    return [case.compute()(prediction, target) for _, prediction, target in predictions(case)]
+    with redirected():
+        return [case.compute()(prediction, target) for _, prediction, target in predictions(case)]
 
 
 def optimizer(case: Case) -> Any:
@@ -163,7 +164,8 @@ def model(case: Case) -> Any:
         losses, (prediction, _) = place.measured()
         for tensor in numbers(prediction):
             expect(torch.isfinite(tensor).all(), f"for the task {task} its predictions are not finite")
-            expect(tensor.ndim == 0 or len(tensor) == len(x), f"it makes {list(tensor.shape)} of {len(x)} samples")
+            each = tensor.ndim == 0 or not place.by_sample or len(tensor) == len(x)
+            expect(each, f"it makes {list(tensor.shape)} of {len(x)} samples")
         with torch.no_grad(), redirected() as redirect:
             pictures = place.task.pictures(place.call, place.batch, redirect.noise)
         found += [losses, prediction, pictures]

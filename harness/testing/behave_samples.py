@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -9,12 +10,14 @@ import torchmetrics
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from harness.dataset import SPLITS, Dataset, Samples, digest, size, validate
+from harness.dataset import SPLITS, Dataset, Samples, digest, row_chunks, size, validate
+from harness.errors import HarnessError
+from harness.kinds import AT_END
 from harness.seeds import generator
 from harness.settings import Split
 from harness.testing import bench as benches
 from harness.testing.bench import bench, tasks_of
-from harness.testing.case import Case, Inapplicable, drawn, expect, noise
+from harness.testing.case import Case, Inapplicable, drawn, expect, noise, redirected
 
 FEW = 20  # samples that are read of data that is not in memory
 
@@ -61,7 +64,7 @@ def corruption(case: Case) -> Any:
 
 def transform(case: Case) -> Any:
     train, other = transformable()
-    made = case.make(train=train)
+    made = case.make(train=train, chunks=functools.partial(row_chunks, train))
     found = [made(train), made(other)]
     for x, y in zip((train, other), found, strict=True):
         expect(len(y) == len(x), f"it makes {len(y)} samples of {len(x)}")
@@ -76,6 +79,8 @@ def transformable() -> tuple[Tensor, Tensor]:
 
 
 def metric(case: Case) -> Any:
+    if AT_END.intersection(case.asks):
+        return _at_end(case)
     found = []
     for task in tasks_of(case):
         value, made = measured(case, task)
@@ -87,20 +92,48 @@ def metric(case: Case) -> Any:
     return found
 
 
+def _at_end(case: Case) -> list[float]:
+    """A number of a whole run: of its history, and of its model and data, where these are such that it can."""
+    row = {"train/loss": 1.0, "val/loss": 1.0, "val/accuracy": 0.5}
+    place = bench(case, tasks_of(case)[0])
+    offers = {
+        "history": [row, row],
+        "directions": dict.fromkeys(row, False),
+        "model": place.model,
+        "dataset": place.dataset,
+        "task": tasks_of(case)[0],
+        "num_classes": len(place.dataset.classes) or None,
+    }
+    try:
+        with torch.no_grad(), redirected():
+            found = case.make(**offers)
+    except HarnessError as error:
+        raise Inapplicable(f"it wants another run than these checks have: {error}") from error
+    expect(isinstance(found, int | float), f"it returns {type(found).__name__}, not a number")
+    return [float(found)]
+
+
 def measured(case: Case, task: str, parts: int = 1) -> tuple[Tensor, torchmetrics.Metric]:
     """A metric's value of a model's predictions, which it is given in so many parts."""
     place = bench(case, task)
     place.shake()
     _, (prediction, target) = place.measured()
-    made = case.make(num_classes=len(place.dataset.classes) or None)
+    made = make_metric(case, task, len(place.dataset.classes) or None, place.dataset.analogies)
     expect(isinstance(made, torchmetrics.Metric), f"it returns {type(made).__name__}, not a torchmetrics.Metric")
-    count = len(place.batch[0])
-    if count < parts:
-        raise Inapplicable("its task has one sample: there are no parts")
+    count = len(pytree.tree_leaves(prediction)[0])
+    if count < parts or (parts > 1 and not place.by_sample):
+        raise Inapplicable("its task has no predictions of single samples: there are no parts")
     for first in range(0, count, count // parts):
         chunk = slice(first, first + count // parts)
         made.update(*(_part(tree, chunk) for tree in (prediction, target)))
     return torch.as_tensor(made.compute()), made
+
+
+def make_metric(case: Case, task: str, num_classes: int | None, analogies: Any = ()) -> Any:
+    """Raises Inapplicable for one that is measured when a run has ended."""
+    if AT_END.intersection(case.asks):
+        raise Inapplicable("it is measured once, when a run has ended")
+    return case.make(num_classes=num_classes, analogies=analogies, task=task)
 
 
 def _part(tree: Any, chunk: slice) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from harness import catalogue, seeds
 from harness.build import component
-from harness.dataset import Dataset, Samples, from_arrays, surface
+from harness.dataset import SPLITS, Dataset, Samples, from_arrays, surface
 from harness.estimator import Fitting
 from harness.kinds import KINDS
 from harness.registry import REGISTRY
@@ -27,12 +27,12 @@ SHAPES = {1: (6,), 2: (5, 4), 3: (1, 8, 8), 4: (1, 4, 4, 4)}  # of one sample, b
 COUNT = 100  # samples
 
 
-def dataset(target: str, ndim: int = 1, classes: int = 3, dtype: torch.dtype = torch.float32) -> Dataset:
+def dataset(target: str, ndim: int = 1, classes: int = 3, count: int = COUNT) -> Dataset:
     """Inputs in 0 .. 1, in steps of a tenth, and targets of a kind that depend on them."""
     if target == "surface":
         return surface(_bowl, (1.0, -0.5, 2.0), (0.0, 0.0, 0.0))
     draw = seeds.generator(0, "testing", "data", ndim)
-    x = torch.randint(0, 11, (COUNT, *SHAPES[ndim]), generator=draw) / 10
+    x = torch.randint(0, 11, (count, *SHAPES[ndim]), generator=draw) / 10
     sums = x.flatten(1).sum(1)
     if target == "class":
         y = (sums * 97).long() % classes
@@ -47,6 +47,18 @@ def _bowl(w: Tensor) -> Tensor:
     return (w * w).sum(-1) * 0.5 + w.prod(-1) * 0.1
 
 
+def words() -> Dataset:
+    """Pairs of words of a vocabulary, of which some are analogies."""
+    draw = seeds.generator(0, "testing", "words")
+    pairs = torch.randint(0, 12, (COUNT, 2), generator=draw).numpy()
+    made = from_arrays(pairs[:, :1], pairs[:, 1], Split(), draw, target="class", classes=range(12))
+    parts = {split: made.part(split) for split in SPLITS}
+    indices: dict[str, Any] = {s: Samples(p.x.long(), p.y) for s, p in parts.items() if isinstance(p, Samples)}
+    return replace(
+        made, **indices, vocabulary=tuple("abcdefghijkl"), analogies=tuple((a, a + 1, a + 2, a + 3) for a in range(8))
+    )
+
+
 @dataclass
 class Bench:
     """A task with its loss and a model, and a batch of their data."""
@@ -55,13 +67,16 @@ class Bench:
     task: Task
     model: nn.Module
     seen: list[tuple[Any, Any]] = field(default_factory=list)  # what the loss was called with
+    by_sample: bool = True  # a prediction is of one sample: neither of some together, nor of words
 
     @property
     def batch(self) -> tuple[Tensor, Tensor]:
         """The first training samples, in the model's precision."""
         assert isinstance(self.dataset.train, Samples)
         dtype = next((p.dtype for p in self.model.parameters()), torch.float32)
-        x, y = self.dataset.train.x[:8], self.dataset.train.y[:8]
+        drawn = self.task.tuples(self.dataset.train, "train", seeds.generator(0, "testing", "tuples"))
+        index = torch.arange(min(8, len(self.dataset.train))) if drawn is None else drawn[:2].flatten()
+        x, y = self.dataset.train.x[index], self.dataset.train.y[index]
         return x.to(dtype) if x.is_floating_point() else x, y.to(dtype) if y.is_floating_point() else y
 
     def call(self, *x: Any, method: str = "forward") -> Any:
@@ -102,19 +117,25 @@ def bench(case: Case, task: str, dtype: torch.dtype = torch.float32) -> Bench:
     traits = catalogue.current().get("task", task)["traits"]
     model = case.entry if case.kind == "model" else _model_for(case, task)
     ndim = next((d for d in model["traits"].get("input_ndim") or () if d in SHAPES), 1)
-    data = dataset(_target(traits), ndim, traits.get("classes", 3))
+    data = _data(traits, ndim)
     seen: list[tuple[Any, Any]] = []
     loss = _noting(_loss(case, model, traits), seen)
     if case.kind == "task":
         made = case.make(loss=loss, dataset=data)
     else:
         made = component("task", default_node(catalogue.current(), "task", task), loss=loss, dataset=data)
-    offers = {"inputs": data.inputs, "outputs": made.outputs(data), "block": smooth_block()}
+    offers = {
+        "inputs": data.inputs,
+        "outputs": made.outputs(data),
+        "vocabulary": data.words,
+        "block": smooth_block(),
+    }
     network = _network(case, model, offers)
     if hasattr(network, "fit") and not isinstance(network, nn.Module):
         network.fit(data.train)
         network = Fitting(network)
-    return Bench(data, made, made.prepare(network.to(dtype), data).to(dtype), seen)
+    by_sample = not (traits.get("tuples") or traits.get("words"))
+    return Bench(data, made, made.prepare(network.to(dtype), data).to(dtype), seen, by_sample)
 
 
 def _network(case: Case, model: Any, offers: dict[str, Any]) -> Any:
@@ -124,6 +145,14 @@ def _network(case: Case, model: Any, offers: dict[str, Any]) -> Any:
         torch.manual_seed(0)
         node = default_node(catalogue.current(), "model", model["name"])
         return component("model", node, **offers, generator=seeds.generator(0, "model"))
+
+
+def _data(task: dict[str, Any], ndim: int) -> Dataset:
+    if task.get("words"):
+        return words()
+    if task.get("tuples"):  # several samples of several classes
+        return dataset(_target(task), ndim, task.get("classes", 6), 5 * COUNT)
+    return dataset(_target(task), ndim, task.get("classes", 3))
 
 
 def _target(traits: dict[str, Any]) -> str:
@@ -156,20 +185,21 @@ def _model_for(case: Case, task: str) -> dict[str, Any]:
     return min(known, key=fitness)
 
 
-def _loss(case: Case, model: Any, task: dict[str, Any]) -> Callable[..., Any]:
+def _loss(case: Case, model: Any, task: dict[str, Any]) -> functools.partial[Any]:
     if case.kind == "loss":
-        return case.compute()
+        return functools.partial(case.function, **case.settings)
     name = next(iter(model["traits"].get("losses") or ()), task["loss"])
     settings = {k: v for k, v in default_node(catalogue.current(), "loss", name).items() if not k.startswith("_")}
     return functools.partial(REGISTRY.get("loss", name), **settings)
 
 
-def _noting(loss: Callable[..., Any], seen: list[tuple[Any, Any]]) -> Callable[..., Any]:
+def _noting(loss: functools.partial[Any], seen: list[tuple[Any, Any]]) -> Callable[..., Any]:
     def noted(prediction: Any, target: Any) -> Any:
         seen.append((prediction, target))
         return loss(prediction, target)
 
-    noted.keywords = getattr(loss, "keywords", {})  # type: ignore[attr-defined]  # a task may look at its settings
+    # a task may look at its settings and its traits
+    noted.keywords, noted.func = loss.keywords, loss.func  # type: ignore[attr-defined]
     return noted
 
 

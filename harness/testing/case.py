@@ -150,6 +150,7 @@ def offer(name: str, kind: str, folder: Path) -> Any:
         "total_steps": lambda: 40,
         "classes": lambda: 3,
         "num_classes": lambda: 3,
+        "vocabulary": lambda: 12,
         "split": Split,
         "cache_dir": lambda: str(folder),
         "run_dir": lambda: str(folder),

@@ -12,14 +12,13 @@ import torch
 from harness import catalogue
 from harness.dataset import SPLITS, Dataset, Samples, surface
 from harness.errors import HarnessError, one_line, shown
-from harness.kinds import KINDS
+from harness.kinds import AT_END, KINDS
 from harness.learner.member import Member
-from harness.load_data import load
 from harness.schema import of_entry
 from harness.space import Choice
 from harness.testing.case import Case, Fault, Inapplicable, expect
 from harness.testing.check import check
-from harness.testing.training import composed, same, trained
+from harness.testing.training import LOADER, composed, same, trained
 from harness.types import space_of
 
 # Data and what is done to it once are the same for a stack as for one run, a task is chosen by the data, and who
@@ -42,7 +41,7 @@ def fused(case: Case) -> None:
     if why := alone_because(case.entry):
         raise Inapplicable(why)
     config = composed(("trainer=cpu", *line(case.entry, case.given))).values
-    data = suited(case.entry)(_fewer(load(config).dataset))
+    data = suited(case.entry)(LOADER.load(config).dataset)
     members = [_with(config, *member) for member in TRIED]
     try:
         whole = trained(members, data)
@@ -94,6 +93,8 @@ def _beside(found: Member, alone: Member) -> None:
 def alone_because(entry: Mapping[str, Any]) -> str:
     """Why a component is never part of a stack; nothing where it can be."""
     traits = entry["traits"]
+    if AT_END.intersection(entry["asks"]):
+        return "it is measured once, when a run has ended"
     if traits.get("estimator"):
         return "an estimator is fitted at once: it has no steps"
     if traits.get("closure") or traits.get("gradient", True) is False:
@@ -107,6 +108,8 @@ def alone_because(entry: Mapping[str, Any]) -> str:
 def small(model: str) -> list[str]:
     """A model with few numbers."""
     found = [f"model={model}"]
+    if catalogue.current().get("model", model)["traits"].get("inputs_within"):
+        found.append("transform=[min_max]")
     for p in of_entry(catalogue.current().get("model", model)):
         if p.name not in SETTINGS or isinstance(space_of(p.hint), Choice):
             continue
@@ -160,11 +163,14 @@ def suited(entry: Mapping[str, Any]) -> Callable[[Dataset], Dataset]:
     """Images of classes as what a component wants: its task's targets; rows one after the other."""
     tasks = entry["traits"].get("tasks")
     traits = catalogue.current().get("task", tasks[0])["traits"] if tasks else {}
+    fewer = _as_it_is if traits.get("tuples") else _fewer  # they want several samples of each class
     target = next(iter(traits.get("targets", ())), "class")
     made = _MADE[target] if target != "class" else _parity if traits.get("classes") == 2 else _as_it_is
+    if traits.get("words"):
+        made = _words
     if entry["kind"] == "model" and 2 in (entry["traits"].get("input_ndim") or ()):
-        return lambda dataset: made(_sequences(dataset))
-    return made
+        return lambda dataset: made(_sequences(fewer(dataset)))
+    return lambda dataset: made(fewer(dataset))
 
 
 def _changed(dataset: Dataset, change: Callable[[Samples], Samples], **more: Any) -> Dataset:
@@ -184,6 +190,13 @@ def _sequences(dataset: Dataset) -> Dataset:
 
 def _parity(dataset: Dataset) -> Dataset:
     return _changed(dataset, lambda p: Samples(p.x, p.y % 2), classes=("even", "odd"))
+
+
+def _words(dataset: Dataset) -> Dataset:
+    """Each digit as one of 16 words, beside that of its class."""
+    words = _changed(dataset, lambda p: Samples(p.x.flatten(1)[:, 20:21].round().long().abs() % 16, p.y))
+    analogies = tuple((a, a + 1, a + 2, a + 3) for a in range(12))
+    return replace(words, vocabulary=tuple("abcdefghijklmnop"), analogies=analogies)
 
 
 def _labels(dataset: Dataset) -> Dataset:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
 
-from harness.dataset import SPLITS, digest, overlap, size
+from harness.dataset import SPLITS, digest, overlap, row_chunks, size
 from harness.seeds import generator
 from harness.testing import bench as benches
 from harness.testing.behave_samples import rows, transformable
@@ -38,7 +39,8 @@ def disjoint(case: Case) -> None:
 def fitted(case: Case) -> None:
     """What it makes of a sample is fixed by the training inputs: whatever else it sees changes nothing."""
     train, other = transformable()
-    made = case.make(train=train.clone())
+    given = train.clone()
+    made = case.make(train=given, chunks=functools.partial(row_chunks, given))
     before = made(other)
     made(train[50:])
     expect(torch.equal(made(other), before), "it makes something else of the same samples after it has seen others")
@@ -68,7 +70,7 @@ def _corruption(case: Case) -> None:
 def _transform(case: Case) -> None:
     train, other = transformable()
     kept = train.clone(), other.clone()
-    made = case.make(train=train)
+    made = case.make(train=train, chunks=functools.partial(row_chunks, train))
     made(other)
     same = torch.equal(train, kept[0]) and torch.equal(other, kept[1])
     expect(same, "it changes the inputs that it was given in place")

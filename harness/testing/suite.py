@@ -115,8 +115,9 @@ def select(names: Sequence[str]) -> list[Mapping[str, Any]]:
             kind, _, component = name.partition("/")
             entries: Iterable[Mapping[str, Any]] = [known.get(kind, component)]
         else:
-            entries = [e for e in known if _named(name) in (_named(e["origin"]), _named(e["plugin"]))]
-            plugins = [p for p in known.plugins if _named(name) in (_named(p.distribution), _named(p.name))]
+            plugins = plugins_of(name)
+            own = {(p.distribution, p.name) for p in plugins}
+            entries = [e for e in known if (e["origin"], e["plugin"]) in own]
             if not plugins:
                 words = {p.distribution for p in known.plugins}
                 raise HarnessError(f"no plugin {name!r} is installed.{suggest(name, words)} A component is KIND/NAME.")
@@ -129,9 +130,7 @@ def select(names: Sequence[str]) -> list[Mapping[str, Any]]:
 def problems(names: Sequence[str]) -> list[Result]:
     """What is wrong with plugins themselves, each a failed result of `loads`; one that passed where nothing is."""
     found = []
-    for plugin in catalogue.current().plugins:
-        if not {_named(plugin.distribution), _named(plugin.name)} & {_named(name) for name in names}:
-            continue
+    for plugin in {(p.distribution, p.name): p for name in names for p in plugins_of(name)}.values():
         wrong = [
             p for p in catalogue.current().problems if (p.plugin, p.distribution) == (plugin.name, plugin.distribution)
         ]
@@ -139,6 +138,14 @@ def problems(names: Sequence[str]) -> list[Result]:
         if not wrong:
             found.append(Result(plugin.name, "loads", "passed"))
     return found
+
+
+def plugins_of(name: str) -> list[catalogue.Plugin]:
+    """The plugin of an entry point, or else all that a distribution brings."""
+    known = catalogue.current().plugins
+    return [p for p in known if _named(name) == _named(p.name)] or [
+        p for p in known if _named(name) == _named(p.distribution)
+    ]
 
 
 def _named(name: str) -> str:

@@ -14,13 +14,15 @@ from harness.build import Parts, build
 from harness.dataset import Dataset
 from harness.learner.fit import Run, fit, make_trainer
 from harness.learner.member import Member
-from harness.load_data import load
+from harness.learner.plan import Plan
+from harness.load_data import Loader
 from harness.prepare import make_plan
 from harness.resolve import resolve
 from harness.settings import parse
 
 FLOAT64 = ["trainer=cpu", "trainer.precision=64-true"]
 Change = Callable[[Parts], None]
+LOADER = Loader()  # the same few sets are asked for again and again
 
 
 @functools.lru_cache(256)
@@ -34,20 +36,25 @@ def cohort(
     data: Callable[[Dataset], Dataset] = lambda dataset: dataset,
     change: Change = lambda parts: None,
     fused: bool = True,
+    planned: Callable[[Plan], Plan] = lambda plan: plan,
 ) -> list[Run]:
     """Trains several runs as one cohort; all see the data of the first."""
     jobs = [composed(("trainer=cpu", *line) if "trainer=cpu" not in line else tuple(line)) for line in lines]
-    return trained([job.values for job in jobs], data(load(jobs[0].values).dataset), change, fused)
+    return trained([job.values for job in jobs], data(LOADER.load(jobs[0].values).dataset), change, fused, planned)
 
 
 def trained(
-    configs: Sequence[dict[str, Any]], dataset: Dataset, change: Change = lambda parts: None, fused: bool = True
+    configs: Sequence[dict[str, Any]],
+    dataset: Dataset,
+    change: Change = lambda parts: None,
+    fused: bool = True,
+    planned: Callable[[Plan], Plan] = lambda plan: plan,
 ) -> list[Run]:
     """Trains the runs of these configs, as they are composed, as one cohort on a data set."""
     runs: list[Run] = []
     for config in configs:
         values = resolve(config, dataset, catalogue.current())
-        plan = make_plan(parse(values), dataset, values)
+        plan = planned(make_plan(parse(values), dataset, values))
         parts = build(values, dataset, plan.total_steps)
         change(parts)
         better = {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}

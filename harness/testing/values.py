@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from harness.regularization import Regularizer, does
-from harness.testing.behave_samples import measured
+from harness.testing.behave_samples import make_metric, measured
 from harness.testing.bench import predictions, tasks_of
 from harness.testing.case import Case, Inapplicable, drawn, expect
 from harness.testing.check import check
@@ -109,7 +109,7 @@ def cases(case: Case) -> None:
         raise Inapplicable("it gives no cases of (prediction, target, value) to be measured by (trait cases)")
     for prediction, target, value in given:
         x, y = torch.tensor(prediction), torch.tensor(target)
-        made = case.make(num_classes=x.shape[-1])
+        made = make_metric(case, tasks_of(case)[0], x.shape[-1])
         made.update(x, y)
         found = float(made.compute())
         expect(

@@ -95,7 +95,7 @@ class Embedding(Task):
         return self.losses(call, batch, noise), self.predict(call, batch)
 
 
-@harness.task(targets=("class",), loss="negative_sampling", metrics=(), model="skip_gram")
+@harness.task(targets=("class",), loss="negative_sampling", metrics=(), model="skip_gram", words=True)
 def embedding(loss: Callable[..., Any], dataset: Dataset) -> Task:
     """Learns vectors of words from pairs of a word and one near it: inputs [N, 1] and targets [N] are indices.
 

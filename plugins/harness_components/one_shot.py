@@ -126,7 +126,9 @@ class OneShot(Task):
         return {"model": self._loss(call, support, query, scores)}, (scores, self._targets(scores))
 
 
-@harness.task(targets=("class",), loss="cross_entropy", metrics=("episode_accuracy",), model="prototypical")
+@harness.task(
+    targets=("class",), loss="cross_entropy", metrics=("episode_accuracy",), model="prototypical", tuples=True
+)
 def one_shot(
     loss: Callable[..., Any],
     *,
