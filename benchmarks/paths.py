@@ -20,7 +20,7 @@ GOAL = 1.1
 
 WORKLOADS = {
     "small mlp, many": Case(
-        "20-32-3", "vectors", 2_000, width=32, depth=1, batch_size=32, epochs=10, seeds=32, lrs=LRS
+        "20-32-3", "vectors", 2_000, width=32, depth=1, batch_size=32, epochs=10, seeds=16, lrs=LRS
     ),
     "digits mlp": Case("64-128-128-10", epochs=10, seeds=8, lrs=LRS),
     "cnn on 28 x 28": Case("cnn 16-32", "images", 1_000, model="cnn", epochs=2, seeds=4, lrs=LRS[1:3]),

@@ -174,7 +174,8 @@ class Forking:
         return self.process.stdout.readline().strip()
 
     def close(self) -> None:
-        with self.process:  # closes its pipes, and waits
+        self.process.kill()  # it would not see its pipe's end: what this process has forked holds that open too
+        with self.process:
             pass
 
 
