@@ -80,7 +80,7 @@ def _kind(values: dict[str, Any], kind: str, many: bool, catalogue: Catalogue) -
             name: _component(kind, inner, f"{kind}.{name}", catalogue, name) for name, inner in (node or {}).items()
         }
     if not node:
-        raise HarnessError(f"no {kind} is chosen.{suggest(kind, catalogue.names(kind))}")
+        raise HarnessError(f"no {kind} is chosen.{suggest('', catalogue.names(kind))}")
     return _component(kind, node, kind, catalogue, None)
 
 

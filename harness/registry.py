@@ -60,12 +60,19 @@ def entry_points() -> Iterator[tuple[importlib.metadata.EntryPoint, str, str]]:
     seen: set[tuple[str, str]] = set()
     found = []
     for point in importlib.metadata.entry_points(group=GROUP):
-        distribution = (point.dist and point.dist.name) or "?"  # None where its METADATA is gone
-        version = (point.dist and point.dist.version) or ""
+        distribution, version = _distribution(point)
         if (point.name, distribution) not in seen:  # a folder that stands twice in sys.path shows its entries twice
             seen.add((point.name, distribution))
             found.append((point, distribution, version))
     yield from sorted(found, key=lambda row: (row[1] != "harness", row[1], row[0].name))
+
+
+def _distribution(point: importlib.metadata.EntryPoint) -> tuple[str, str]:
+    """Name and version of what an entry point belongs to; "?" where its METADATA is gone."""
+    try:
+        return (point.dist and point.dist.name) or "?", (point.dist and point.dist.version) or ""
+    except FileNotFoundError:  # so newer versions of importlib.metadata tell it, also as a backport that others import
+        return "?", ""
 
 
 def blocked() -> set[str]:

@@ -71,7 +71,7 @@ def _components(names: Sequence[str], only: str | None, given: Sequence[str], as
     refuse_unknown(entries, settings)
     found: list[Result] = problems(names) if only is None else []
     if only is None:
-        found += imported({str(entry["origin"]) for entry in entries})
+        found += imported((str(entry["origin"]), str(entry["plugin"])) for entry in entries)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a warning is the author's to see in tests, and no finding
         for entry in entries:

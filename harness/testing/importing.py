@@ -30,13 +30,14 @@ open(sys.argv[4], "w").write(json.dumps([seconds, changed]))
 """
 
 
-def imported(names: Iterable[str]) -> list[Result]:
-    """For each plugin of these distributions: how long its import and its hooks take, and what they change."""
-    found = []
-    for point, distribution, _ in entry_points():
-        if distribution in set(names):
-            found.append(_result(distribution, point.name))
-    return found
+def imported(plugins: Iterable[tuple[str, str]]) -> list[Result]:
+    """For each plugin, of a distribution and by its name: how long its import and its hooks take, what they change."""
+    wanted = set(plugins)
+    return [
+        _result(distribution, point.name)
+        for point, distribution, _ in entry_points()
+        if (distribution, point.name) in wanted
+    ]
 
 
 def _result(distribution: str, plugin: str) -> Result:

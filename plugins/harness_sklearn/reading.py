@@ -10,7 +10,7 @@ import re
 import textwrap
 import types
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from sklearn.utils._param_validation import Hidden, Interval, Options, RealNotInt
@@ -77,6 +77,8 @@ def _setting(p: inspect.Parameter, limits: Iterable[Any] | None, doc: str) -> in
         raise LeftOut(f"it needs {p.name}, which is no plain data")
     if not [h for h in hints if h is not None]:
         return None
+    if lists := [hint for hint in hints if get_origin(_bare(hint)) in (list, tuple)]:
+        hints = lists[:1]  # Hydra knows no choice between a list and something else, and a list of one says the same
     hint: Any = Union[tuple(hints)]  # noqa: UP007  # from a list
     try:
         encode(hint)
@@ -87,6 +89,10 @@ def _setting(p: inspect.Parameter, limits: Iterable[Any] | None, doc: str) -> in
         return None
     hint = Annotated[hint, said] if (said := meaning(doc, p.name)) else hint
     return p.replace(kind=p.KEYWORD_ONLY, annotation=hint, default=default)
+
+
+def _bare(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
 def _hints(limit: Any, default: Any) -> list[Any]:

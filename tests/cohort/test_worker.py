@@ -47,7 +47,7 @@ def test_code_that_changed_after_its_import_is_refused(workdir: Path, monkeypatc
     monkeypatch.setattr("harness.prepare.changed", lambda found: ["my_plugin"])
     for start in (harness.run, harness.sweep):
         with pytest.raises(harness.HarnessError, match="my_plugin changed after this process had imported it"):
-            start(["model=mlp", "epochs=1"])
+            start(["model=mlp", "epochs=1", "executor=in_process"])
     assert not list(Path("outputs").rglob("record.json"))
 
 

@@ -126,7 +126,7 @@ def computed(parts: Parts, dataset: Dataset) -> dict[str, float]:
     """The losses of a few samples, of a model that has not learned anything (or, an estimator, all at once)."""
     assert isinstance(dataset.train, Samples)
     drawn = parts.task.tuples(dataset.train, "train", torch.Generator())
-    index = torch.arange(8) if drawn is None else drawn[:2].flatten()
+    index = torch.arange(min(8, len(dataset.train))) if drawn is None else drawn[:2].flatten()
     batch = dataset.train.x[index], dataset.train.y[index]
     noise = Noise(keys(torch.tensor(0), 0))
 

@@ -45,7 +45,7 @@ def test_indices_are_not_reconstructed():
         (["model=autoencoder", "data=diabetes"], "reconstruction", "mse", "val/mse"),
         (["model=vae"], "generation", "elbo", "val/loss"),
         (["model=gan"], "generation", "gan", "val/loss"),
-        (["model=rbm", "transform=[]"], "generation", "contrastive_divergence", "val/log_likelihood"),
+        (["model=rbm", "transform=[min_max]"], "generation", "contrastive_divergence", "val/log_likelihood"),
         (["model=mlp"], "classification", "cross_entropy", "val/accuracy"),
         (["model=mlp", "data=diabetes"], "regression", "mse", "val/mse"),
     ],

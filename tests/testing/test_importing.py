@@ -26,6 +26,6 @@ def test_an_import_that_changes_the_process_is_told(tmp_path: Path, monkeypatch:
     install(tmp_path, "loud-plugin", SOURCE, offers="wave")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(catalogue, "_current", None)
-    (found,) = imported(["loud-plugin"])
+    (found,) = imported([("loud-plugin", "loud-plugin")])
     assert (found.component, found.check, found.status) == ("loud-plugin", "imports", "failed")
     assert found.finding == "its import changes torch's default dtype"
