@@ -62,7 +62,8 @@ def test_a_model_that_names_no_task_is_for_the_targets_and_not_for_any(monkeypat
     from harness.resolve import resolve
 
     known = catalogue.current()
-    monkeypatch.delitem(known.get("model", "mlp")["traits"], "tasks")
+    entry = known.get("model", "mlp")
+    monkeypatch.setitem(entry, "traits", {name: value for name, value in entry["traits"].items() if name != "tasks"})
     for name, task in (("digits", "classification"), ("diabetes", "regression")):
         values = harness.app.compose([f"data={name}", "model=mlp"]).values
         dataset = data(name)
