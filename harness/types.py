@@ -76,6 +76,9 @@ def encode(hint: Any) -> Any:
                 row["non_finite"] = True
         return row
     if origin in (Union, types.UnionType):
+        several = [a for a in arguments if a is not type(None)]
+        if len(several) > 1 and any(typing.get_origin(_bare(a)) in (list, tuple) for a in several):
+            raise TypeError(f"{hint!r} is a list or something else, which a config cannot hold: take the list")
         return {"union": [encode(a) for a in arguments]}
     if origin is Literal and all(type(a) in SCALARS.values() for a in arguments):
         return {"literal": list(arguments)}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
+import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
+
+import psutil
 
 from harness.errors import HarnessError, one_line
 
@@ -132,3 +137,21 @@ def _dumps(thing: Any) -> bytes:
     import cloudpickle
 
     return bytes(cloudpickle.dumps(thing))
+
+
+def sources_held() -> dict[str, int]:
+    """The times of the files of code that is not installed, but worked on: a warm worker holds it as it was."""
+    installed = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    found = {}
+    for file in files:
+        if isinstance(file, str) and not file.startswith(installed):
+            with contextlib.suppress(OSError):
+                found[file] = os.stat(file).st_mtime_ns
+    return found
+
+
+def edited() -> bool:
+    """Whether code was written since this process began: what it has imported may not be what the files say now."""
+    began = psutil.Process().create_time() * 1e9
+    return any(changed > began for changed in sources_held().values())

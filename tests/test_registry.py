@@ -153,8 +153,10 @@ def known(site: Path) -> Iterator[Catalogue]:
         patch.setenv("HARNESS_BLOCK", "hangs,dies")
         catalogue.read()  # at leisure: a cold import of torch may take longer than we let a plugin hang
         patch.delenv("HARNESS_BLOCK")
-        patch.setenv("HARNESS_SCAN_TIMEOUT", "3")
-        yield catalogue.read()
+        with pytest.MonkeyPatch.context() as hurried:  # ends before the tests: their own scans may import torch cold
+            hurried.setenv("HARNESS_SCAN_TIMEOUT", "3")
+            found = catalogue.read()
+        yield found
 
 
 def problem(known: Catalogue, distribution: str) -> Problem:

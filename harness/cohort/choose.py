@@ -14,12 +14,13 @@ from harness.cohort.trial import ALONE_S, FUSED_S, TOO_LITTLE, Trial, parts_of, 
 from harness.kinds import AUTO, KINDS
 from harness.prepare import Prepared
 from harness.schema import KEY
+from harness.workers import edited
 
 HERE = "in_process"
 AWAY = KINDS["executor"].auto or HERE  # between these two a trial can choose
 MOST = 256  # members of a stack, so that a killed worker loses no more
 IMPORT_S = min(10.0, time.process_time())  # until a new worker has imported what this process has imported by now
-FORK_S = 0.1  # until one that is forked has begun
+FORK_S = 0.1  # until one that is forked has begun, which none is where code was edited
 WORTH = 0.9  # of the time by themselves is what a stack must promise: its shares are few, and the last to end decides
 SURE = 0.8  # of the time over workers is what this process must promise: only those survive what a run may do
 
@@ -91,7 +92,7 @@ def _executor(groups: Sequence[Sequence[Prepared]], workers: int) -> str:
         return AWAY
     here = sum(_soonest(group, workers, HERE).seconds for group in groups)
     away = sum(_soonest(group, workers, AWAY).seconds for group in groups)
-    start = 0.0 if AWAY in _warm else FORK_S if can_fork() else IMPORT_S
+    start = 0.0 if AWAY in _warm else FORK_S if can_fork() and not edited() else IMPORT_S
     return HERE if here <= SURE * (away + start) else AWAY
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 from harness.component import Decorator
 from harness.errors import HarnessError, one_line
+from harness.types import convert, encode
 
 
 class LeftOut(Exception):
@@ -35,6 +36,21 @@ def described(
     compute.__signature__ = inspect.Signature([*offered, *settings], return_annotation=returns)  # type: ignore[attr-defined]
     compute.__annotations__ = asks | {p.name: p.annotation for p in settings} | {"return": returns}
     return Decorator(kind)(reference=reference, **traits)(compute)
+
+
+def setting(p: inspect.Parameter, hint: Any, said: str) -> inspect.Parameter | None:
+    """A parameter of a collection's signature as a setting of this type, with what is said of it; None where its
+    default or its type is no plain data. Raises LeftOut for one that cannot be left to its default.
+    """
+    required = p.default is p.empty
+    try:
+        encode(hint)
+        default = p.empty if required else convert(hint, p.default)
+    except (TypeError, ValueError) as error:
+        if required:
+            raise LeftOut(f"it needs {p.name}, which is no plain data") from error
+        return None
+    return p.replace(kind=p.KEYWORD_ONLY, annotation=Annotated[hint, said] if said else hint, default=default)
 
 
 @contextmanager

@@ -12,18 +12,15 @@ import multiprocessing
 import os
 import queue
 import sys
-import sysconfig
 import threading
 import time
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from harness import catalogue
 from harness.apart import can_fork, forking, single_threaded
-from harness.workers import no_interrupts, perform
+from harness.workers import edited, no_interrupts, perform, sources_held
 from harness_components.executor_base import Threaded
 
 if TYPE_CHECKING:
@@ -40,7 +37,7 @@ class Seat:
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment
         self._pool: ProcessPoolExecutor | None = None
-        self._fork = environment.get("CUDA_VISIBLE_DEVICES") == "" and can_fork() and not _edited()
+        self._fork = environment.get("CUDA_VISIBLE_DEVICES") == "" and can_fork() and not edited()
         self._lock = threading.Lock()  # between running and killing
 
     def run(self, task: bytes, killed: threading.Event) -> Any:
@@ -89,14 +86,14 @@ class Seats:
 
     def __init__(self, environments: list[dict[str, str]]) -> None:
         self.environments, self.pid = environments, os.getpid()
-        self._sources, self._offered = _sources(), _offered()
+        self._sources, self._offered = sources_held(), _offered()
         self.free: queue.LifoQueue[Seat] = queue.LifoQueue()  # the one used last is warm
         for environment in reversed(environments):
             self.free.put(Seat(environment))
 
     def serves(self, environments: list[dict[str, str]]) -> bool:
         """Whether workers of these environments, and of the code and the plugins as they stand now, are here."""
-        now = _sources()
+        now = sources_held()
         same = all(now.get(k) == v for k, v in self._sources.items()) and self._offered == _offered()
         return same and self.environments == environments
 
@@ -144,27 +141,9 @@ def _warm(environments: list[dict[str, str]]) -> Seats:
         return _seats
 
 
-def _sources() -> dict[str, int]:
-    """The times of the files of code that is not installed, but worked on: a warm worker holds it as it was."""
-    installed = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
-    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    found = {}
-    for file in files:
-        if isinstance(file, str) and not file.startswith(installed):
-            with contextlib.suppress(OSError):
-                found[file] = os.stat(file).st_mtime_ns
-    return found
-
-
 def _offered() -> frozenset[tuple[str, str, str]]:
     """Every component that there is: a warm worker knows no plugin that was installed after it began."""
     return frozenset((entry["kind"], entry["name"], entry["origin"]) for entry in catalogue.current())
-
-
-def _edited() -> bool:
-    """Whether code was written since this process began: what it has imported may not be what the files say now."""
-    began = psutil.Process().create_time() * 1e9
-    return any(changed > began for changed in _sources().values())
 
 
 # In the worker

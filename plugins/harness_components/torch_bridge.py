@@ -13,7 +13,7 @@ import re
 import types
 import warnings
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +24,7 @@ from torch.optim import Optimizer
 
 from harness.errors import HarnessError, one_line
 from harness.learner.threads import using
-from harness.types import convert, encode
-from harness_components.bridging import LeftOut, described
+from harness_components.bridging import LeftOut, described, setting
 from harness_components.torch_words import meaning, options, sentence, snake
 
 Component = Callable[..., Any]
@@ -133,20 +132,11 @@ def _settings(cls: Any) -> list[inspect.Parameter]:
     for p in inspect.signature(cls.__init__, eval_str=True).parameters.values():
         if p.name in NOT_SETTINGS or p.default is None or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             continue
-        required = p.default is p.empty
-        hint = _plain(type(p.default) if p.annotation is p.empty else p.annotation)
-        try:
-            encode(hint)
-            default = p.empty if required else convert(hint, p.default)
-        except (TypeError, ValueError) as error:
-            if required:
-                raise LeftOut(f"it needs {p.name}, which is no plain data") from error
-            continue
-        doc = cls.__doc__ or ""
-        if hint is str and default in (words := options(doc, p.name)):
+        hint, doc = _plain(type(p.default) if p.annotation is p.empty else p.annotation), cls.__doc__ or ""
+        if hint is str and p.default in (words := options(doc, p.name)):
             hint = Literal[words]
-        hint = Annotated[hint, said] if (said := meaning(doc, p.name)) else hint
-        found.append(p.replace(kind=p.KEYWORD_ONLY, annotation=hint, default=default))
+        if (made := setting(p, hint, meaning(doc, p.name))) is not None:
+            found.append(made)
     return found
 
 

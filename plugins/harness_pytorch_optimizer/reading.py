@@ -12,8 +12,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from torch import Tensor
 
 from harness.space import NonFinite
-from harness.types import convert, encode
-from harness_components.bridging import LeftOut
+from harness.types import encode
+from harness_components.bridging import LeftOut, setting
 from harness_components.torch_words import meaning
 
 STEPS = "num_iterations"  # what the collection calls the steps of a run
@@ -40,16 +40,7 @@ def _is_setting(p: inspect.Parameter) -> bool:
 
 def _setting(p: inspect.Parameter, doc: str) -> inspect.Parameter | None:
     """A parameter as a setting; None for one whose default, no plain data, is left to the collection."""
-    hint = _plain(p.annotation, p.default)
-    try:
-        encode(hint)
-        default = p.empty if p.default is p.empty else convert(hint, p.default)
-    except (TypeError, ValueError) as error:
-        if p.default is p.empty:
-            raise LeftOut(f"it needs {p.name}, which is no plain data") from error
-        return None
-    hint = Annotated[hint, said] if (said := meaning(doc, p.name)) else hint
-    return p.replace(kind=p.KEYWORD_ONLY, annotation=hint, default=default)
+    return setting(p, _plain(p.annotation, p.default), meaning(doc, p.name))
 
 
 def _plain(hint: Any, default: Any) -> Any:

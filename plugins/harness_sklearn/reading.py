@@ -16,8 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from sklearn.utils._param_validation import Hidden, Interval, Options, RealNotInt
 
 from harness.space import NonFinite
-from harness.types import convert, encode
-from harness_components.bridging import LeftOut
+from harness_components.bridging import LeftOut, setting
 from harness_components.torch_words import sentence
 
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -80,15 +79,7 @@ def _setting(p: inspect.Parameter, limits: Iterable[Any] | None, doc: str) -> in
     if lists := [hint for hint in hints if get_origin(_bare(hint)) in (list, tuple)]:
         hints = lists[:1]  # Hydra knows no choice between a list and something else, and a list of one says the same
     hint: Any = Union[tuple(hints)]  # noqa: UP007  # from a list
-    try:
-        encode(hint)
-        default = p.empty if required else convert(hint, p.default)
-    except (TypeError, ValueError) as error:
-        if required:
-            raise LeftOut(f"it needs {p.name}, which is no plain data") from error
-        return None
-    hint = Annotated[hint, said] if (said := meaning(doc, p.name)) else hint
-    return p.replace(kind=p.KEYWORD_ONLY, annotation=hint, default=default)
+    return setting(p, hint, meaning(doc, p.name))
 
 
 def _bare(hint: Any) -> Any:

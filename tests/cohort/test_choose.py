@@ -38,6 +38,7 @@ def told(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
 
     monkeypatch.setattr(choose, "_warm", set())
     monkeypatch.setattr(choose, "can_fork", lambda: True)
+    monkeypatch.setattr(choose, "edited", lambda: False)
     return shares
 
 
@@ -104,6 +105,9 @@ def test_what_a_worker_costs_to_start_counts(told: Told, monkeypatch: pytest.Mon
     monkeypatch.setattr(choose, "IMPORT_S", 1e6)
     assert executors(told(seeds(4), LONG)) == {AWAY}
     monkeypatch.setattr(choose, "can_fork", lambda: False)
+    assert executors(told(seeds(4), LONG)) == {HERE}
+    monkeypatch.setattr(choose, "can_fork", lambda: True)
+    monkeypatch.setattr(choose, "edited", lambda: True)  # what is forked would hold code as it was
     assert executors(told(seeds(4), LONG)) == {HERE}
 
 

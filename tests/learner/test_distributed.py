@@ -29,6 +29,7 @@ CASES = {
     "episodes, an odd number": [
         *["task=one_shot", "task.episodes=23", "task.evaluated=31", "task.way=3", "batch_size=5", "loss=contrastive"],
         *["model=siamese", "regularizer=[dropout]", "augmentation=[input_noise]"],
+        "optimizer=sgd",  # a shift of all embeddings changes no distance: adam would scale up rounding there
     ],
 }
 
@@ -45,7 +46,7 @@ def test_two_processes_equal_one(case: str, workdir: Path) -> None:
     for name, value in one.metrics.items():
         assert two.metrics[name] == pytest.approx(value, rel=1e-9), name
     for name, tensor in harness.load_model(one).state_dict().items():
-        assert torch.allclose(harness.load_model(two).state_dict()[name], tensor, rtol=1e-9, atol=1e-10), name
+        assert torch.allclose(harness.load_model(two).state_dict()[name], tensor, rtol=1e-9, atol=1e-12), name
 
 
 def test_a_second_distributed_run_in_the_same_process(workdir: Path) -> None:

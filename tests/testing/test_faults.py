@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ Found = Callable[[str], list[Result]]
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Found]:
     """What the checks find of one component of the planted plugin, which is installed as pip would."""
     site = tmp_path_factory.mktemp("site")
-    (site / "planted.py").write_text(Path(faults.__file__).read_text())
+    shutil.copytree(Path(faults.__file__).parent, site / "planted", ignore=shutil.ignore_patterns("__pycache__"))
     info = site / "planted-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1.0\n")
@@ -46,7 +47,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Found]:
     sys.path.remove(str(site))
     catalogue._current = before
     REGISTRY._offers.pop(("planted", "planted"), None)
-    sys.modules.pop("planted", None)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "planted"]:
+        del sys.modules[name]
 
 
 def failed(results: list[Result]) -> dict[str, str]:

@@ -1,0 +1,21 @@
+"""How a planted fault says which check is to find it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.component import mark_of
+
+EXPECTED: dict[str, str] = {}  # {kind/name: the check that is to find it}
+
+
+def fault(check: str) -> Any:
+    """Marks a component as wrong in what a check looks at."""
+
+    def mark(component: Any) -> Any:
+        known = mark_of(component)
+        assert known is not None
+        EXPECTED[f"{known.kind}/{known.name}"] = check
+        return component
+
+    return mark
