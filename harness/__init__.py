@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.dataset import Dataset, Samples
+    from harness.diagnostics.diagnostic import Diagnostic
     from harness.estimator import Estimator
     from harness.noise import Noise
     from harness.record import Record, Records
@@ -31,6 +32,7 @@ activation = Decorator("activation")
 augmentation = Decorator("augmentation")
 corruption = Decorator("corruption")
 data = Decorator("data")
+diagnostic = Decorator("diagnostic")
 executor = Decorator("executor")
 initializer = Decorator("initializer")
 logger = Decorator("logger")
@@ -51,6 +53,7 @@ _LATER = {
     "from_arrays": "harness.dataset",
     "surface": "harness.dataset",
     "from_torch": "harness.adopt",
+    "Diagnostic": "harness.diagnostics.diagnostic",
     "Noise": "harness.noise",
     "Estimator": "harness.estimator",
     "Regularizer": "harness.regularization",
@@ -107,8 +110,8 @@ def load_model(run: str | Path | Record) -> torch.nn.Module:
 
 
 __all__ = [
-    "Dataset", "Estimator", "HarnessError", "Noise", "Record", "Records", "Regularizer", "Samples", "Task",
-    "activation", "augmentation", "corruption", "data", "executor", "from_arrays", "from_torch", "hookimpl",
-    "initializer", "load", "load_model", "logger", "loss", "marked", "metric", "model", "normalization", "optimizer",
-    "regularizer", "run", "scheduler", "surface", "sweep", "task", "transform",
+    "Dataset", "Diagnostic", "Estimator", "HarnessError", "Noise", "Record", "Records", "Regularizer", "Samples",
+    "Task", "activation", "augmentation", "corruption", "data", "diagnostic", "executor", "from_arrays", "from_torch",
+    "hookimpl", "initializer", "load", "load_model", "logger", "loss", "marked", "metric", "model", "normalization",
+    "optimizer", "regularizer", "run", "scheduler", "surface", "sweep", "task", "transform",
 ]  # fmt: skip

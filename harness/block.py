@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+ROLE = "harness_role"  # the attribute that tells what a module is in a network: activation, normalization
+
 
 class Elementwise(nn.Module):
     """An activation function as a module."""
@@ -60,6 +62,7 @@ class Block:
         modules = nn.Sequential()
         for name, module in named.items():
             if module is not None:
+                setattr(module, ROLE, name)
                 modules.add_module(name, module)
         for index, layer in enumerate(self._layers):
             made = layer(features, ndim)

@@ -15,6 +15,7 @@ from harness import seeds
 from harness.block import Block, Elementwise
 from harness.component import Mark, asks, mark_of, parameters
 from harness.dataset import Dataset, Samples, size
+from harness.diagnostics.diagnostic import Diagnostic
 from harness.errors import HarnessError
 from harness.estimator import Fitting
 from harness.initialize import initialize, weights
@@ -74,6 +75,7 @@ class Parts:
     augmentations: list[Callable[..., Any]]
     metrics: dict[str, Callable[[], torchmetrics.Metric]]
     at_end: dict[str, AtEnd]
+    diagnostics: dict[str, Diagnostic]
     optimizer: Callable[..., torch.optim.Optimizer] = field(repr=False)
     scheduler: Callable[..., Any] = field(repr=False)
     closure: bool = False  # the optimizer evaluates the loss itself, as often as it wants to
@@ -115,6 +117,7 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
         augmentations=[component("augmentation", node, classes=classes) for node in values["augmentation"].values()],
         metrics={n: functools.partial(component, "metric", node, **known) for n, node in watched.items()},
         at_end={n: _at_end(node, known) for n, node in values["metric"].items() if n not in watched},
+        diagnostics={n: make_diagnostic(n, node) for n, node in values["diagnostic"].items()},
         optimizer=functools.partial(component, "optimizer", values["optimizer"]),
         scheduler=functools.partial(component, "scheduler", values["scheduler"]),
         closure=needs_closure(values["optimizer"]),
@@ -139,6 +142,15 @@ def _at_end(node: Node, known: dict[str, Any]) -> AtEnd:
         bool(trait("metric", node, "higher_is_better", False)),
         functools.partial(component, "metric", node, **known),
     )
+
+
+def make_diagnostic(name: str, node: Node) -> Diagnostic:
+    """A diagnostic. Raises TypeError where it asks for what is not there."""
+    made = component("diagnostic", node)
+    if not isinstance(made, Diagnostic):
+        raise TypeError(f"diagnostic {name} returned {type(made).__name__}, not a harness.Diagnostic")
+    assert made.asks is not None
+    return made
 
 
 def needs_closure(optimizer: Node) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 FILE = "curves.csv"
 EVERY_S = 0.5  # a killed run shows its curves up to this long ago
@@ -22,6 +23,10 @@ class Curves:
         self._rows += [f"{step},{epoch},{name},{value!r}\n" for name, value in metrics.items()]
         if time.monotonic() - self._written > EVERY_S:
             self.flush()
+
+    def look(self, found: dict[str, Any], step: int, epoch: int) -> None:
+        """What diagnostics found, as far as it is numbers."""
+        self.add({name: value for name, value in found.items() if isinstance(value, float)}, step, epoch)
 
     def flush(self) -> None:
         """Hands all rows over to the file system."""

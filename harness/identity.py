@@ -22,7 +22,7 @@ from harness.schema import KEY
 from harness.settings import NOT_IDENTITY
 
 # Who watches and who launches changes no result.
-WATCHERS = ("metric", "logger", "executor")
+WATCHERS = ("metric", "diagnostic", "logger", "executor")
 # Where a run trains is told by the device's type; how many processes share it changes rounding only.
 _PLACES = ("accelerator", "devices", "num_nodes", "strategy")
 

@@ -69,9 +69,10 @@ def sufficient(old: Record, values: dict[str, Any]) -> Record | None:
     """A record of the right identity, if it is complete and holds everything asked for."""
     if old.status not in ("completed", "diverged"):
         return None
-    asked, held = values["metric"], old.config.get("metric", {})
-    if any(held.get(name) != node for name, node in asked.items()):
-        return None
+    for kind in ("metric", "diagnostic"):
+        held = old.config.get(kind, {})
+        if any(held.get(name) != node for name, node in values[kind].items()):
+            return None
     wants = values["save"]
     if wants != "none" and (old.config.get("save") != wants or not (old.folder / WEIGHTS).exists()):
         return None if old.status == "completed" else replace(old, cached=True)

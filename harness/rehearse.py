@@ -18,7 +18,7 @@ from harness.noise import Noise, keys
 from harness.regularization import does
 from harness.schema import KEY
 
-_PARTS = ("model", "optimizer", "scheduler", "regularizer", "augmentation", "metric", "task", "loss")
+_PARTS = ("model", "optimizer", "scheduler", "regularizer", "augmentation", "metric", "diagnostic", "task", "loss")
 _BLOCKS = ("activation", "normalization", "initializer")
 _passed: set[str] = set()
 

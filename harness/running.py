@@ -17,6 +17,7 @@ from harness.at_end import measure_at_end
 from harness.build import Parts, component
 from harness.curves import Curves
 from harness.dataset import Dataset
+from harness.diagnostics.written import to_logger
 from harness.errors import CannotWrite
 from harness.folder import open_folder
 from harness.learner.fit import Run
@@ -75,6 +76,7 @@ class Running:
         self.loggers = [component("logger", node, **where) for node in values["logger"].values()]
         member = make_member(values, parts)
         member.watchers = [self.curves.add, *(_to_logger(logger) for logger in self.loggers), *self.watchers]
+        member.lookers = [self.curves.look, *(functools.partial(to_logger, logger) for logger in self.loggers)]
         member.ended = self._left
         member.save = functools.partial(checkpoint.save, record.folder, record.id, record.cohort["path"])
         self.run = Run(parts, self.prepared.plan, dataset, member, self.prepared.checkpoint)
@@ -177,6 +179,7 @@ class Running:
         record.best = {
             name: best | {"higher_is_better": member.higher_is_better(name)} for name, best in member.best.items()
         }
+        record.diagnostics = member.diagnosed
         seen = member.epochs * plan.n * plan.each
         record.time |= {
             "fit_s": round(member.fit_s, 6),

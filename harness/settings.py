@@ -45,6 +45,7 @@ class Settings:
     resume: Annotated[bool, "go on from a run's last checkpoint"] = False
     checkpoint_every: Annotated[int, Ge(0), "epochs between two checkpoints; 0: none"] = 0
     save: Annotated[Literal["last", "best", "none"], "which weights are kept"] = "last"
+    diagnostic_budget: Annotated[float, Ge(0), "share of the training time that diagnostics may take, at most"] = 0.05
     jobs: Annotated[Annotated[int, Gt(0)] | Literal["auto"], "workers of the executor"] = "auto"
     cache_dir: Annotated[str, "where prepared data is kept"] = "~/.cache/harness"
     split: Split = field(default_factory=Split)
@@ -53,6 +54,7 @@ class Settings:
 # What does not change a run's result: where it is written, who watches, how it is launched.
 NOT_IDENTITY = (
     "study", "objective", "rerun", "fail_fast", "path", "resume", "checkpoint_every", "save", "jobs", "cache_dir",
+    "diagnostic_budget",
 )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ def shape(member: Prepared) -> str:
     """What members of one stack have in common: where they are written and by which way they are trained, too."""
     values = member.values
     launch = [values["study"], values["path"], values["save"], values["resume"], values["checkpoint_every"]]
+    launch.append(values["diagnostic_budget"])
     return json.dumps([computation(member), values["epochs"], launch])
 
 

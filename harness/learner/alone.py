@@ -18,6 +18,7 @@ from harness.dataset import Part, Samples, size
 from harness.learner.batches import Transformed
 from harness.learner.distributed import sum_
 from harness.learner.group import Group
+from harness.learner.looking import Looking
 from harness.learner.plan import Plan, rows
 from harness.learner.tuples import evaluated, order
 from harness.noise import Noise, Rows, keys
@@ -69,6 +70,7 @@ class Alone:
         }
         self._order = torch.empty(0, dtype=torch.int64)
         self._seen: list[_Seen] = []  # the batches of a step, where the optimizer evaluates them again
+        self.looking: Looking | None = None  # the diagnostics, where there are any
 
     def _placed(self, part: Part) -> Part:
         """In-memory samples on the device, if they leave half of its memory free; else they go batch by batch."""
@@ -118,7 +120,7 @@ class Alone:
     def _batch(self, batch: int, x: Tensor, y: Tensor, whole: bool) -> Tensor:
         number = self.epoch * self.plan.batches + batch
         mine = rows(self.plan.size(batch), self.rank, self.world)
-        noise = Noise(self._key(number), None if whole or self.world == 1 else mine)
+        noise = Noise(self.key(number), None if whole or self.world == 1 else mine)
         for augment in self.parts.augmentations:
             x, y = augment(x, y, noise)
         for regularizer in self.targets:
@@ -130,7 +132,7 @@ class Alone:
         share = self.plan.share(batch) * mine.count / mine.total
         if self.parts.closure:
             self._seen.append(_Seen(number, x, y, noise.rows, noise.place, share))
-        with self._redirected(noise), torch.set_grad_enabled(self.parts.gradient):
+        with self.redirected(noise), torch.set_grad_enabled(self.parts.gradient):
             losses = self.parts.task.losses(self._call, (x, y), noise)
         for group in self.groups if not self.parts.closure else []:
             loss = self._penalised(group, losses[group.name], share)
@@ -147,6 +149,9 @@ class Alone:
         return loss if share == 1.0 else loss * share
 
     def _step(self, number: int) -> None:
+        looking, step = self.looking, self.plan.step_of(number)
+        watched = looking.begin(step) if looking is not None and step >= looking.next else None
+        lr = self.lr()
         for group in self.groups:
             if self.parts.closure:
                 group.step(functools.partial(self._again, group, number))
@@ -154,6 +159,9 @@ class Alone:
                 group.point(self._summed(group, number))
                 group.step()
         self._seen = []
+        if looking is not None and watched is not None:
+            grads = {n: p.grad for group in self.groups for n, p in group.params.items() if p.grad is not None}
+            looking.end(watched, grads, lr)
 
     def _summed(self, group: Group, number: int) -> dict[str, Tensor]:
         """The step's gradients, over all processes, as regularizers want them."""
@@ -161,7 +169,7 @@ class Alone:
         if self.world > 1:
             sum_(list(grads.values()))
         for regularizer in self.gradients:
-            noise = Noise(self._key(number))
+            noise = Noise(self.key(number))
             noise.place, noise.step = GRADIENT_PLACE, self.plan.step_of(number)
             grads = regularizer.gradient(grads, dict(group.params), noise)
         return grads
@@ -171,9 +179,9 @@ class Alone:
         total = torch.zeros((), device=self.device)
         with torch.set_grad_enabled(self.parts.gradient):
             for seen in self._seen:
-                noise = Noise(self._key(seen.number), seen.rows)
+                noise = Noise(self.key(seen.number), seen.rows)
                 noise.place = seen.place
-                with self._redirected(noise):
+                with self.redirected(noise):
                     losses = self.parts.task.losses(self._call, (seen.x, seen.y), noise)
                 loss = self._penalised(group, losses[group.name], seen.share)
                 if self.parts.gradient:
@@ -185,10 +193,10 @@ class Alone:
             sum_([total])
         return total
 
-    def _redirected(self, noise: Noise) -> AbstractContextManager[Any]:
+    def redirected(self, noise: Noise) -> AbstractContextManager[Any]:
         return Redirect(noise) if self.parts.probe.noisy else nullcontext()
 
-    def _key(self, number: int) -> Callable[[], Tensor]:
+    def key(self, number: int) -> Callable[[], Tensor]:
         return lambda: keys(torch.tensor(self.plan.seed, device=self.device), number)
 
     def _call(self, *x: Any, method: str = "forward") -> Any:
@@ -214,9 +222,9 @@ class Alone:
                 mine = rows(count, self.rank, self.world)
                 if not mine.count:
                     continue
-                x, y = self._slice(part, first + mine.start, mine.count, drawn)
-                noise = Noise(self._key(EVALUATION + first), mine if self.world > 1 else None)
-                with self._redirected(noise):
+                x, y = self.slice(part, first + mine.start, mine.count, drawn)
+                noise = Noise(self.key(EVALUATION + first), mine if self.world > 1 else None)
+                with self.redirected(noise):
                     losses, found = self.parts.task.evaluate(self._call, (x, y), noise)
                 total += sum(losses.values()) * mine.count
                 for metric in metrics.values():
@@ -229,7 +237,7 @@ class Alone:
             metric.reset()
         return [values]
 
-    def _slice(self, part: Part, first: int, count: int, drawn: Tensor | None) -> tuple[Tensor, Tensor]:
+    def slice(self, part: Part, first: int, count: int, drawn: Tensor | None) -> tuple[Tensor, Tensor]:
         if isinstance(part, Samples):
             if drawn is not None:
                 index = drawn[first : first + count].flatten().to(part.x.device)

@@ -108,6 +108,20 @@ def sum_(tensors: Sequence[Tensor]) -> None:
         tensor.copy_(part.view_as(tensor))
 
 
+_by_itself = False  # one process looks at its model, and the others do not know
+
+
+@contextmanager
+def by_itself() -> Iterator[None]:
+    """Inside, this process computes without the others."""
+    global _by_itself
+    _by_itself = True
+    try:
+        yield
+    finally:
+        _by_itself = False
+
+
 class SyncedBatchNorm(_BatchNorm):
     """Batch normalization by the statistics of the global batch, on any device (torch's own wants a GPU)."""
 
@@ -116,7 +130,7 @@ class SyncedBatchNorm(_BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """input: [N, C, ...]."""
-        use_batch = self.training or self.running_mean is None
+        use_batch = (self.training or self.running_mean is None) and not _by_itself
         if not use_batch:
             return super().forward(input)
         over = [0, *range(2, input.ndim)]

@@ -24,9 +24,12 @@ from harness.learner.batches import Transformed, loader
 from harness.learner.distributed import Ranks, child_command, rank_environment, synchronise
 from harness.learner.fitted import Fitted
 from harness.learner.fused import Fused
+from harness.learner.looking import Looking
 from harness.learner.member import Member
 from harness.learner.module import Learner, Path
 from harness.learner.plan import Plan
+from harness.learner.scenes import AloneScene, FusedScene
+from harness.learner.seeing import Scene
 from harness.learner.threads import threads, using
 
 
@@ -63,12 +66,18 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
     def make(trainer: pl.Trainer) -> Path:
         device = trainer.strategy.root_device
         if not fused:
-            path = Fitted if isinstance(first.parts.model, Fitting) else Alone
-            return path(first.parts, first.plan, placed(first.dataset), device, (trainer.global_rank, world))
+            if isinstance(first.parts.model, Fitting):
+                return Fitted(first.parts, first.plan, placed(first.dataset), device, (trainer.global_rank, world))
+            alone = Alone(first.parts, first.plan, placed(first.dataset), device, (trainer.global_rank, world))
+            if trainer.global_rank == 0:
+                alone.looking = looking(first, AloneScene(alone))
+            return alone
         parts = [run.parts for run in cohort]
         for part in parts:
             trainer.precision_plugin.convert_module(part.model)
-        return Fused(parts, [run.plan for run in cohort], [run.dataset for run in cohort], device)
+        stack = Fused(parts, [run.plan for run in cohort], [run.dataset for run in cohort], device)
+        stack.looking = looking(first, FusedScene(stack), stack.stack.rows)
+        return stack
 
     model: nn.Module = nn.Module() if fused else first.parts.model
     if world > 1:
@@ -92,6 +101,13 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
             raise
         if not learner.started:
             raise RuntimeError("the run was ended before its first step (trainer.max_time?)")
+
+
+def looking(run: Run, scene: Scene, rows: int | None = None) -> Looking | None:
+    """The diagnostics of a cohort, of which a run is one member; None where it has none that look at steps."""
+    found = {name: d for name, d in run.parts.diagnostics.items() if d.when != "end"}
+    share, activations = run.parts.values["diagnostic_budget"], run.parts.probe.activations
+    return Looking(found, share, run.plan, scene, activations, rows) if found else None
 
 
 def placed(dataset: Dataset) -> dict[str, Part]:

@@ -24,5 +24,5 @@ class Fitted(Alone):
             self.model.estimator.fit(Samples(train.x.cpu(), train.y.cpu()))
             self._fitted = True
         with torch.no_grad():
-            losses, _ = self.parts.task.evaluate(self._call, (x, y), Noise(self._key(batch)))
+            losses, _ = self.parts.task.evaluate(self._call, (x, y), Noise(self.key(batch)))
         return sum(losses.values(), torch.zeros((), device=self.device))

@@ -15,6 +15,7 @@ from harness.dataset import Dataset
 from harness.learner.alone import EVALUATION, GRADIENT_PLACE, evaluated_together
 from harness.learner.exact import Exact
 from harness.learner.lift import Lifted, bound
+from harness.learner.looking import Looking
 from harness.learner.plan import Plan
 from harness.learner.stack import Stack
 from harness.learner.stacked_data import StackedData
@@ -50,7 +51,7 @@ class Fused:
         while True:
             self.stack = Stack(models, spare, device)
             self.data.point(self.stack.spare)
-            self.seeds = torch.tensor([p.seed for p in self._filled(plans)], device=device)
+            self.seeds = torch.tensor([p.seed for p in self.filled(plans)], device=device)
             self.regularizers = [
                 StackedRegularizer([p.regularizers[i] for p in parts], spare, self.dtype, device)
                 for i in range(len(parts[0].regularizers))
@@ -69,8 +70,9 @@ class Fused:
         }
         self.plans = list(plans)
         self._loaded: set[int] = set()  # rows whose weights are final
+        self.looking: Looking | None = None  # the diagnostics, where there are any
 
-    def _filled(self, members: Sequence[Any]) -> list[Any]:
+    def filled(self, members: Sequence[Any]) -> list[Any]:
         """One entry a row: the spare rows are the first member's."""
         return [*members, *[members[0]] * self.stack.spare]
 
@@ -125,7 +127,7 @@ class Fused:
         for key, plan, dataset in zip(members, self.plans, self.sets, strict=True):
             if key not in orders:
                 orders[key] = order(self.task, dataset.train, plan, epoch)
-        self._order = torch.stack([orders[key] for key in self._filled(members)]).to(self.device)
+        self._order = torch.stack([orders[key] for key in self.filled(members)]).to(self.device)
         self._train_mode(True)
 
     def train(self, batches: range) -> Tensor:
@@ -172,6 +174,10 @@ class Fused:
         group.add(torch.autograd.grad(total, list(group.params.values()), allow_unused=True, retain_graph=not last))
 
     def _step(self, number: int) -> None:
+        looking, step = self.looking, self.plan.step_of(number)
+        watched = looking.begin(step) if looking is not None and step >= looking.next else None
+        lr = self._rates() if watched is not None else None
+        seen: dict[str, Tensor] = {}
         for group in self.groups:
             grads = group.take()
             for regularizer in self._having("gradient"):
@@ -180,6 +186,14 @@ class Fused:
                 params = {name: p.detach() for name, p in group.params.items()}
                 grads = regularizer.call("gradient", grads, params, noise)
             group.step(grads)
+            seen |= grads
+        if looking is not None and watched is not None and lr is not None:
+            looking.end(watched, seen, lr)
+
+    def _rates(self) -> Tensor:
+        """The rows' learning rates [rows]."""
+        rates = [self.lr(row) for row in range(self.size)]
+        return torch.tensor(self.filled(rates), dtype=self.dtype, device=self.device)
 
     def _train_mode(self, on: bool) -> None:
         self.stack.base.train(on)
@@ -288,6 +302,8 @@ class Fused:
         for split in self.metrics.values():
             for metric in split.values():
                 metric.keep(len(index))
+        if self.looking is not None:
+            self.looking.keep(index)
 
 
 def _gradient_noise(step: int, key: Tensor) -> Noise:

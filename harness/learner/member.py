@@ -40,6 +40,8 @@ class Member:
     share_s: float = 0.0  # of that, this member's share
     weights: dict[str, Tensor] | None = None  # as evaluated at the end, on the CPU
     ended: Callable[[], None] = lambda: None  # called when it leaves its cohort
+    lookers: list[Callable[[dict[str, Any], int, int], None]] = field(default_factory=list)  # as watchers, after a look
+    diagnosed: dict[str, dict[str, Any]] = field(default_factory=dict)  # what each diagnostic cost
     save: Callable[[dict[str, Any]], None] | None = None  # keeps a checkpoint
 
     def __post_init__(self) -> None:
@@ -93,6 +95,14 @@ class Member:
         for watch in self.watchers:
             watch(metrics, step, epoch)
         self.stopped = any(r.should_stop(self.history) for r in self.stoppers)
+
+    def look(self, found: dict[str, Any], step: int) -> None:
+        """Hands on what diagnostics found after so many steps; what goes wrong then is this member's failure."""
+        try:
+            for look in self.lookers:
+                look(found, step, self.epochs)
+        except (Exception, SystemExit) as error:
+            self.failed = error
 
     def see_end(self, name: str, value: float) -> None:
         """Notes what is measured once: it is its own best."""

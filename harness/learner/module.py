@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.learner.batches import Chunk
+from harness.learner.looking import Looking
 from harness.learner.member import Member
 from harness.learner.plan import Plan
 
@@ -98,6 +99,7 @@ class Learner(pl.LightningModule):
 
         for member, column in zip(self.members, losses.T.tolist(), strict=True):
             member.see(column, step_of)
+        self._looked()
         for row, (error, sharers) in getattr(self.path, "failures", {}).items():  # of a stack
             member = self.members[row]
             if not member.diverged:
@@ -106,12 +108,25 @@ class Learner(pl.LightningModule):
         if self.members and last == self.plan.batches:
             self._end_epoch()
 
+    def _looked(self) -> None:
+        """Hands on what diagnostics found in the last steps, to those that had not diverged before."""
+        looking: Looking | None = getattr(self.path, "looking", None)
+        if looking is None:
+            return
+        for look in looking.take():
+            began = time.perf_counter()
+            for member, found in zip(self.members, look.rows, strict=False):  # spare rows are no one's
+                if not member.diverged or look.step <= member.steps:
+                    member.look(found, look.step + 1)
+            looking.wrote(look, time.perf_counter() - began)
+
     def _end_epoch(self) -> None:
         losses = torch.cat(self._losses)  # [batches, K]
         self._losses = []
         sizes = torch.tensor([self.plan.size(b) for b in range(self.plan.batches)], device=losses.device)
         means = (losses.double() * sizes[:, None]).sum(0) / self.plan.n
         found: list[dict[str, float]] = [{} for _ in self.members]
+        looking: Looking | None = getattr(self.path, "looking", None)
         every = self.trainer.check_val_every_n_epoch or 1
         if (self.epoch + 1) % every == 0 or self.epoch + 1 == self.plan.epochs:
             found = self.evaluate("val")
@@ -119,6 +134,8 @@ class Learner(pl.LightningModule):
             metrics = {"train/loss": mean, "train/lr": self.path.lr(row), **values}
             step = (self.epoch + 1) * self.plan.steps
             member.end_epoch(metrics, step, functools.partial(self.path.weights, row))
+            if looking is not None and looking.histories:
+                member.look(looking.epoch(member.history), step)
         self.path.end_epoch(found)
         self._share()
         done = [row for row, member in enumerate(self.members) if member.stopped or member.failed]
@@ -147,6 +164,8 @@ class Learner(pl.LightningModule):
         self._final([row for row in rows if not self.members[row].diverged and not self.members[row].failed])
         for row in rows:
             member = self.members[row]
+            if (looking := getattr(self.path, "looking", None)) is not None:
+                member.diagnosed = looking.summary()
             member.end(None if member.diverged or member.failed else self.path.weights(row))
         kept = [row for row in range(len(self.members)) if row not in rows]
         self.members = [self.members[row] for row in kept]

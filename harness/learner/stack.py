@@ -23,7 +23,7 @@ from harness.noise import Noise
 Named = dict[str, Tensor]
 
 
-class _Bound(nn.Module):
+class Bound(nn.Module):
     """Calls any method of a model: functional_call knows `forward` alone."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -72,7 +72,7 @@ class Stack:
         first = models[0]
         dtype = next((p.dtype for p in first.parameters() if p.is_floating_point()), torch.float32)
         self.rates = {n: self._spared(t) for n, t in dropouts(models, dtype, device).items()}
-        self.base = _Bound(copy.deepcopy(first))
+        self.base = Bound(copy.deepcopy(first))
         named = dict(first.named_parameters())
         stacked = self._stacked([list(m.parameters()) for m in models], device)
         self.weights = Weights(

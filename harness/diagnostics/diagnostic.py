@@ -1,0 +1,107 @@
+"""A diagnostic: a pure measurement of a network while it trains, and how often it is made."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
+
+from annotated_types import Ge
+from torch import Tensor
+
+Measure = Callable[..., Mapping[str, Any]]
+Every = Annotated[int, Ge(0), "steps from one measurement to the next, at the least; 0: a hundredth of the run"]
+
+# What a measurement may ask for, by the names of its parameters, and what it then costs to have.
+STEP = frozenset({"params", "previous", "start", "grads", "lr", "batch_size"})  # of the step that was just made
+PROBE = frozenset({"layers", "slopes"})  # a pass of probe samples through the network and back
+PURE = frozenset({"loss", "x", "y", "prediction", "target"})  # of the probe samples
+HISTORY = frozenset({"history"})  # after each epoch, on the host
+END = frozenset({"model", "dataset", "task"})  # once, when the run has ended, on the host
+OFFERS = STEP | PROBE | PURE | HISTORY | END
+
+
+class Layer(NamedTuple):
+    """What a module made of the probe samples."""
+
+    output: Tensor  # [N, ...]
+    gradient: Tensor  # [N, ...], of each sample's own loss by its output
+    role: str  # activation | normalization | weights | other
+
+
+class Histogram(NamedTuple):
+    """Counts [B] of the values between edges [B + 1]."""
+
+    counts: Tensor
+    edges: Tensor
+
+
+class Image(NamedTuple):
+    """A picture [1 or 3, H, W] of values in 0 .. 1."""
+
+    pixels: Tensor
+
+
+class Text(NamedTuple):
+    """Words, in Markdown."""
+
+    markdown: str
+
+
+class Embedding(NamedTuple):
+    """Points [N, D] to look at from all sides, with a word and a picture [N, C, H, W] for each, where there are any."""
+
+    vectors: Tensor
+    labels: list[str] | None = None
+    images: Tensor | None = None
+
+
+class PrCurve(NamedTuple):
+    """Scores [N] in 0 .. 1 that something is so, and whether it is [N]."""
+
+    scores: Tensor
+    truths: Tensor
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """`measure` is called with what its parameters ask for by their names, and returns {tag: a scalar tensor, a
+    Histogram or an Image}; one that is measured once, when the run has ended, may return Text, Embeddings and PrCurves.
+
+    A measurement of a step (all but those that ask for history, model, dataset or task) is a pure function of tensors,
+    without control flow that depends on their values: many runs are measured as one program. It may be handed
+
+    - `params`, `previous`, `start`: the parameters {name: tensor} after the step, before it, and at the beginning;
+      `grads`, with which the step was made; `lr`, the learning rate; `batch_size`;
+    - `x`, `y`: samples of the training split to look at, without augmentation; `prediction` and `target`: what the
+      task makes of as many validation samples in evaluation mode;
+    - `layers`: {name: Layer} of every module that does something by itself, in the order in which they act on x, as in
+      training; `slopes`: {name: f'(its input) [N, ...]} of its element-wise activations;
+    - `loss(params, x, y)`: the training loss as a function of parameters, and of samples where they are given: to be
+      differentiated with torch.func;
+    - `history`: the metrics of every epoch so far; `model` (trained, in evaluation mode), `dataset` and `task`.
+    """
+
+    measure: Measure
+    every: int = 0
+
+    @functools.cached_property
+    def asks(self) -> frozenset[str]:
+        """The names of what it wants to be handed. Raises TypeError for what is not there."""
+        function = self.measure
+        bound = function.keywords if isinstance(function, functools.partial) else {}
+        names = frozenset(inspect.signature(function).parameters) - frozenset(bound)
+        if unknown := sorted(names - OFFERS):
+            raise TypeError(
+                f"a diagnostic's measure asks for {unknown[0]!r}; it may ask for {', '.join(sorted(OFFERS))}"
+            )
+        if names & END and names & (STEP | PROBE | PURE):
+            raise TypeError("a diagnostic's measure asks for what is there at a step and for what is there at the end")
+        return names
+
+    @property
+    def when(self) -> str:
+        """step | epoch | end"""
+        return "end" if self.asks & END else "epoch" if self.asks & HISTORY else "step"

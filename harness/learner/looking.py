@@ -1,0 +1,175 @@
+"""Diagnostics while a cohort trains: when they are due, what they cost, and what they found."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from harness.diagnostics.budget import Budget
+from harness.diagnostics.diagnostic import Diagnostic
+from harness.errors import one_line
+from harness.learner.plan import Plan
+from harness.learner.seeing import Named, Scene, Seeing, Step, copied
+
+PROBED = 128  # samples that are looked at
+NUMBERS = 1 << 22  # that their activations may have, at most: a function of the model alone, and not of its company
+Found = dict[str, Any]  # tag: a number, or what is none
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found at a step, for each row; `names` are the diagnostics that found it."""
+
+    step: int
+    names: tuple[str, ...]
+    rows: list[Found]
+
+
+@dataclass(frozen=True)
+class _Due:
+    """What is measured of a step, and what it has cost so far."""
+
+    step: int
+    names: list[str]
+    previous: Named
+    cost: float
+
+
+class Looking:
+    """The diagnostics of one path. `rows` is None where the path has one member and no dimension for it."""
+
+    def __init__(
+        self,
+        diagnostics: Mapping[str, Diagnostic],
+        share: float,
+        plan: Plan,
+        scene: Scene,
+        activations: int | None,
+        rows: int | None = None,
+    ) -> None:
+        self.scene, self.plan = scene, plan
+        self.diagnostics = {name: d for name, d in diagnostics.items() if d.when == "step"}
+        self.histories = {name: d for name, d in diagnostics.items() if d.when == "epoch"}
+        self.budget = Budget({name: d.every for name, d in self.diagnostics.items()}, share, plan.total_steps)
+        self.seeing = Seeing(scene, max(16, min(PROBED, NUMBERS // max(1, activations or 1))), rows)
+        self.failed: dict[str, str] = {}
+        self.found: list[Look] = []
+        self._start = copied(scene.params()) if any("start" in d.asks for d in self.diagnostics.values()) else {}
+        self._began = time.perf_counter()
+
+    @property
+    def next(self) -> int:
+        """The step at which something is due."""
+        return self.budget.next
+
+    def begin(self, step: int) -> _Due | None:
+        """Before a step is made; None where nothing can be afforded."""
+        names = self.budget.due(step, self._elapsed())
+        if not names:
+            return None
+        if (device := next(iter(self.scene.params().values())).device).type == "cuda":
+            torch.cuda.synchronize(device)  # what it has yet to compute is no cost of ours
+        began = time.perf_counter()
+        wanted = any("previous" in self.diagnostics[name].asks for name in names)
+        previous = copied(self.scene.params()) if wanted else {}
+        return _Due(step, names, previous, time.perf_counter() - began)
+
+    def end(self, due: _Due, grads: Named, lr: Tensor | float) -> None:
+        """After it: measures what is due. What goes wrong is the diagnostic's, and never the run's."""
+        began = time.perf_counter()
+        step = Step(due.step, due.previous, self._start, grads, lr, self.plan.samples)
+        asked = {name for due_name in due.names for name in self.diagnostics[due_name].asks}
+        given, troubles = self.seeing.given(step, asked)
+        shared = due.cost + time.perf_counter() - began  # for all that are due
+        costs: dict[str, float] = {}
+        raw: dict[str, dict[str, Any]] = {}
+        for name in due.names:
+            began = time.perf_counter()
+            diagnostic = self.diagnostics[name]
+            try:
+                for ask in sorted(diagnostic.asks & troubles.keys()):
+                    raise troubles[ask]
+                raw[name] = self.seeing.measure(diagnostic, given)
+            except Exception as error:
+                self.failed[name] = one_line(error)
+                del self.diagnostics[name]
+                self.budget.drop(name)
+            else:
+                costs[name] = time.perf_counter() - began
+        began = time.perf_counter()
+        self.found.append(Look(due.step, tuple(raw), _settled(raw, self.seeing.rows)))
+        shared += time.perf_counter() - began
+        self.budget.measured({n: c + shared / len(costs) for n, c in costs.items()}, due.step, self._elapsed())
+
+    def take(self) -> list[Look]:
+        """What was found since the last time."""
+        found, self.found = self.found, []
+        return found
+
+    def wrote(self, look: Look, seconds: float) -> None:
+        """Notes what it cost to write down what was found."""
+        self.budget.wrote([name for name in look.names if name in self.budget.costs], seconds)
+
+    def epoch(self, history: list[dict[str, float]]) -> Found:
+        """What the diagnostics of histories find after an epoch of a member."""
+        found: Found = {}
+        for name, diagnostic in list(self.histories.items()):
+            try:
+                values = diagnostic.measure(history=history)
+                found |= {_tag(name, tag): float(value) for tag, value in values.items()}
+            except Exception as error:
+                del self.histories[name]
+                self.failed[name] = one_line(error)
+        return found
+
+    def summary(self) -> dict[str, dict[str, Any]]:
+        """For the record: how often each was measured in the end, and the share of the training time that it took."""
+        trained = max(self._elapsed() - self.budget.spent, 1e-9)
+        rows: dict[str, dict[str, Any]] = {
+            name: {"interval": cost.widened, "looks": cost.looks, "cost_share": round(cost.spent / trained, 6)}
+            for name, cost in self.budget.costs.items()
+        }
+        rows |= {name: {"interval": self.plan.steps, "cost_share": 0.0} for name in self.histories}
+        return rows | {name: {"failed": reason} for name, reason in self.failed.items()}
+
+    def keep(self, index: list[int]) -> None:
+        """Goes on with these rows of a stack."""
+        self._start = {name: t[index] for name, t in self._start.items()}
+        self.seeing.keep(index)
+
+    def _elapsed(self) -> float:
+        return time.perf_counter() - self._began
+
+
+def _tag(name: str, tag: str) -> str:
+    return f"{name}/{tag}" if tag else name
+
+
+def _settled(raw: Mapping[str, Mapping[str, Any]], rows: int | None) -> list[Found]:
+    """Numbers for tensors, brought to the host at once, for each row."""
+    flat = {_tag(name, tag): value for name, values in raw.items() for tag, value in values.items()}
+    scalars = {tag: torch.as_tensor(value) for tag, value in flat.items() if isinstance(value, (Tensor, float, int))}
+    found: list[Found] = [{} for _ in range(rows or 1)]
+    if scalars:
+        shape = () if rows is None else (rows,)
+        device = next((t.device for t in scalars.values() if t.device.type != "cpu"), torch.device("cpu"))
+        tensors = [t.detach().to(device, torch.float64).expand(shape) for t in scalars.values()]
+        table: Sequence[Any] = torch.stack(tensors).reshape(len(tensors), -1).T.tolist()
+        for row, values in zip(found, table, strict=True):
+            row |= dict(zip(scalars, values, strict=True))
+    for tag, value in flat.items():
+        if tag not in scalars:
+            for place, row in enumerate(found):
+                row[tag] = pytree.tree_map_only(Tensor, functools.partial(_host, place=place, rows=rows), value)
+    return found
+
+
+def _host(t: Tensor, place: int, rows: int | None) -> Tensor:
+    return (t if rows is None else t[place]).detach().cpu()
