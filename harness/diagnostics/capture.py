@@ -53,25 +53,28 @@ def elementwise(module: nn.Module) -> bool:
 
 
 @contextmanager
-def captured(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, tuple[Tensor | None, Tensor]]]:
-    """Inside, fills {name: (input, output)} as modules are called, in that order; of one that is called more often, the
-    last. The input stands there where it is of the output's shape.
+def captured(model: nn.Module, names: Iterable[str]) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    """Inside, fills ({name: input}, {name: output}) as modules are called, in that order; of one that is called more
+    often, the last. Inputs are those of element-wise modules.
     """
-    found: dict[str, tuple[Tensor | None, Tensor]] = {}
+    inputs: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
+    single = {name for name in names if elementwise(model.get_submodule(name))}
 
     def keep(name: str, args: tuple[Any, ...], output: object) -> None:
         first = output[0] if isinstance(output, tuple) and output else output
         if isinstance(first, Tensor) and first.is_floating_point():
-            given = args[0] if args and isinstance(args[0], Tensor) and args[0].shape == first.shape else None
-            found.pop(name, None)
-            found[name] = given, first
+            outputs.pop(name, None)
+            outputs[name] = first
+            if name in single and args and isinstance(args[0], Tensor):
+                inputs[name] = args[0]
 
     handles = [
         model.get_submodule(name).register_forward_hook(lambda _, args, output, name=name: keep(name, args, output))
         for name in names
     ]
     try:
-        yield found
+        yield inputs, outputs
     finally:
         for handle in handles:
             handle.remove()

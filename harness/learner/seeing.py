@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils import _pytree as pytree
 
-from harness.diagnostics.capture import captured, elementwise, roles
+from harness.diagnostics.capture import captured, roles
 from harness.diagnostics.diagnostic import Diagnostic, Layer
 from harness.learner.distributed import by_itself
 from harness.noise import Noise
@@ -119,17 +119,17 @@ class Seeing:
                 untracked(scene.model),
             ):
                 losses = scene.task.losses(scene.bind(params, buffers), (x, y), noise)
-            return sum(losses.values()), dict(made)
+            return sum(losses.values()), *(dict(tensors) for tensors in made)
 
         with torch.enable_grad():
             given = (scene.params(), copied(scene.buffers()), scene.key(LOOKED + step), x, y)
-            total, made = scene.map(one, given)
+            total, inputs, made = scene.map(one, given)
             found: Named = {}
-            for name, (x_in, out) in made.items() if slopes else ():
-                if x_in is not None and x_in.requires_grad and elementwise(scene.model.get_submodule(name)):
-                    (slope,) = torch.autograd.grad(out.sum(), x_in, retain_graph=True, allow_unused=True)
+            for name, x_in in inputs.items() if slopes else ():
+                if x_in.requires_grad:
+                    (slope,) = torch.autograd.grad(made[name].sum(), x_in, retain_graph=True, allow_unused=True)
                     found |= {} if slope is None else {name: slope}
-            outputs = {name: out for name, (_, out) in made.items() if out.requires_grad}
+            outputs = {name: out for name, out in made.items() if out.requires_grad}
             grads = torch.autograd.grad(total.sum(), list(outputs.values()), allow_unused=True)
         count = len(y) if self.rows is None else y.shape[1]
         pairs = zip(outputs.items(), grads, strict=True)
@@ -169,7 +169,8 @@ class Seeing:
                 offers["layers"] = {n: Layer(out, g, self._roles[n]) for n, (out, g) in offers["layers"].items()}
             if "loss" in diagnostic.asks:
                 offers["loss"] = self._loss(offers)
-            return dict(diagnostic.measure(**{n: offers[n] for n in diagnostic.asks}))
+            found = diagnostic.measure(**{n: offers[n] for n in diagnostic.asks})
+            return {t: torch.as_tensor(v) if isinstance(v, (int, float)) else v for t, v in found.items()}
 
         with torch.no_grad():
             if id(diagnostic) not in self._apart:
