@@ -1,4 +1,4 @@
-"""What the catalogue's child process runs: load one plugin, write down what it offers."""
+"""What the catalogue's child process runs: load a plugin, or several of one house, and write down what they offer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 from harness import registry
 
 
-def main(plugin: str, distribution: str, answer: str) -> None:
-    """Scans one plugin (or, with no distribution, Lightning's Trainer) into the file `answer`."""
-    found = trainer() if not distribution else scan(plugin, distribution)
+def main(plugins: str, answer: str) -> None:
+    """Scans each (plugin, distribution) of a JSON list (or, with no distribution, Lightning's Trainer) into the file
+    `answer`.
+    """
+    found = [scan(plugin, distribution) if distribution else trainer() for plugin, distribution in json.loads(plugins)]
     Path(answer).write_text(json.dumps(found))
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ PATIENCE_S = 15.0  # after which a person is told what they wait for
 RETRY_S = 600.0  # how long a time-out or a crash is believed: it may have been the machine's fault
 KEPT = 8  # scans of one plugin: environments share the folder, and switching between them scans nothing again
 _CHILD = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from harness import scan; scan.main(*sys.argv[2:])"
+
+
+Job = tuple[str, str, str]  # plugin, distribution, key
 
 
 @dataclass(frozen=True)
@@ -58,16 +61,35 @@ def cached(plugin: str, distribution: str, key: str, again: bool = False) -> dic
     A plugin that hung or crashed costs its time once, and is asked again after ten minutes, at another time limit,
     when it has changed, or with `again`. Without harness's own nothing works: that is always asked again.
     """
-    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{distribution or 'lightning'}-{plugin or 'trainer'}")
-    path = cache_folder() / "catalogue" / f"{name}-{key}.json"
+    path = _path(plugin, distribution, key)
     found = _read(path)
     if found is not None and (not _failed(found) or (not again and _lasts(path, found))):
         return found
     found = _scan(plugin, distribution)
     if not _failed(found) or distribution not in OURS:
-        with contextlib.suppress(OSError):  # a cache that cannot be written costs time, never the answer
-            _write(path, found)
+        _keep(path, found)
     return found
+
+
+def cached_together(jobs: Sequence[Job], again: bool = False) -> list[dict[str, Any]]:
+    """What harness's own plugins and Lightning's Trainer offer: where several are to be scanned, one child process does
+    it, which imports torch once. Where it does not come back well, each is asked by itself.
+    """
+    new = [job for job in jobs if _read(_path(*job)) is None]
+    if len(new) > 1:
+        for job, found in zip(new, _scan_together([job[:2] for job in new]), strict=False):
+            _keep(_path(*job), found)
+    return [cached(*job, again) for job in jobs]
+
+
+def _path(plugin: str, distribution: str, key: str) -> Path:
+    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{distribution or 'lightning'}-{plugin or 'trainer'}")
+    return cache_folder() / "catalogue" / f"{name}-{key}.json"
+
+
+def _keep(path: Path, found: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, never the answer
+        _write(path, found)
 
 
 def _failed(found: dict[str, Any]) -> bool:
@@ -111,28 +133,45 @@ def _scan(plugin: str, distribution: str) -> dict[str, Any]:
         row = {"plugin": plugin, "distribution": distribution, "stage": "scan", "message": message}
         return {"components": [], "config_dirs": {}, "problems": [row], "limit": limit}
 
+    status, answer, text, said = _ask([(plugin, distribution)], limit, "" if distribution in OURS else plugin)
+    if status is None:
+        return failed(f"it did not finish loading within {limit:g} s")
+    if answer is None:
+        lines = said.strip().splitlines()
+        more = f": {lines[-1]}" if lines else ""
+        return failed(f"the process that loaded it died with status {status}{more}")
+    (found,) = answer
+    return _silenced(found, text, plugin, distribution) if text and distribution else found
+
+
+def _scan_together(plugins: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """The answers for several (plugin, distribution) of ours; none where anything is odd about them."""
+    _, answer, text, _ = _ask(plugins, _timeout(), "")
+    return answer if answer is not None and not text else []
+
+
+def _ask(
+    plugins: Sequence[tuple[str, str]], limit: float, stranger: str
+) -> tuple[int | None, list[dict[str, Any]] | None, str, str]:
+    """Of a child: its status (None: it took too long), its answers (None: it has none), what it printed and said."""
     with tempfile.TemporaryDirectory() as folder:
         answer, printed, said = (Path(folder) / name for name in ("answer.json", "printed.txt", "said.txt"))
         # -P: the working folder is not searched for modules
-        command = [sys.executable, "-P", "-c", _CHILD, json.dumps(sys.path), plugin, distribution, str(answer)]
+        command = [sys.executable, "-P", "-c", _CHILD, json.dumps(sys.path), json.dumps(plugins), str(answer)]
         with printed.open("wb") as out, said.open("wb") as err:
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
             _children.add(child)
             try:
-                status = _wait(child, limit, "" if distribution in OURS else plugin)
+                status = _wait(child, limit, stranger)
             finally:
                 _end(child)
                 _children.discard(child)
-        if status is None:
-            return failed(f"it did not finish loading within {limit:g} s")
         try:
-            found: dict[str, Any] = json.loads(answer.read_text())
+            found: list[dict[str, Any]] | None = json.loads(answer.read_text())
         except (OSError, ValueError):
-            lines = said.read_text(errors="replace").strip().splitlines()
-            more = f": {lines[-1]}" if lines else ""
-            return failed(f"the process that loaded it died with status {status}{more}")
+            found = None
         text = " ".join(printed.read_text(errors="replace").split())
-    return _silenced(found, text, plugin, distribution) if text and distribution else found
+        return status, None if status is None else found, text, said.read_text(errors="replace")
 
 
 _children: set[subprocess.Popen[bytes]] = set()  # scans under way

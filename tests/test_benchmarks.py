@@ -35,7 +35,10 @@ def test_table_is_plain():
     assert table("title", ["", "ms"], [["a", "1"]]).splitlines() == ["title", "   ms", "-  --", "a   1"]
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+SOON = ("single_run", "startup")  # the others start many processes, which takes minutes together
+
+
+@pytest.mark.parametrize("name", [n if n in SOON else pytest.param(n, marks=pytest.mark.slow) for n in BENCHMARKS])
 def test_each_benchmark_runs_at_a_toy_size(name, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     main(["--quick", name])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,6 +47,7 @@ def scanned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return real(plugin, distribution)
 
     monkeypatch.setattr(scan_cache, "_scan", scan)
+    monkeypatch.setattr(scan_cache, "_scan_together", lambda plugins: [])
     return seen
 
 
@@ -173,9 +175,38 @@ def test_harness_itself_is_always_asked_again(site: Path, monkeypatch: pytest.Mo
     failed = {"components": [], "config_dirs": {}, "problems": [row], "limit": scan_cache.TIMEOUT_S}
     asked: list[str] = []
     monkeypatch.setattr(scan_cache, "_scan", lambda p, d: asked.append(d) or failed)
+    monkeypatch.setattr(scan_cache, "_scan_together", lambda plugins: [])
     again(asked)
     again(asked)
     assert set(asked) == {"", "harness"}  # and not snakes
+
+
+def test_what_is_ours_is_scanned_in_one_process(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It imports torch once; where one of them is odd, each is asked by itself."""
+    light = {"components": [], "config_dirs": {}, "problems": [], "trainer": {}}
+    together: list[Any] = []
+    alone: list[Any] = []
+    monkeypatch.setattr(scan_cache, "_scan", lambda p, d: alone.append((p, d)) or light)
+    monkeypatch.setattr(
+        scan_cache, "_scan_together", lambda plugins: together.append(plugins) or [light] * len(plugins)
+    )
+    catalogue.read()
+    assert together[0][0] == ("", "")
+    assert {d for _, d in together[0][1:]} == {"harness"}
+    assert alone == [("snakes", "snakes")]
+    catalogue.read()
+    assert (len(together), len(alone)) == (1, 1)
+    shutil.rmtree(scan_cache.cache_folder())
+    monkeypatch.setattr(scan_cache, "_scan_together", lambda plugins: [])
+    catalogue.read()
+    assert sorted(alone[1:]) == sorted([*together[0], ("snakes", "snakes")])
+
+
+def test_a_process_that_prints_or_dies_answers_for_none(site: Path) -> None:
+    install(site, "prints", "print('hello')")
+    install(site, "dies", "import os; os._exit(1)")
+    assert [len(scan_cache._scan_together([("snakes", "snakes"), (n, n)])) for n in ("prints", "dies")] == [0, 0]
+    assert len(scan_cache._scan_together([("snakes", "snakes"), ("snakes", "snakes")])) == 2
 
 
 def test_a_person_is_told_what_they_wait_for(
@@ -194,6 +225,7 @@ from harness import catalogue, scan_cache
 real = scan_cache._scan
 light = {"components": [], "config_dirs": {}, "problems": []}
 scan_cache._scan = lambda p, d: real(p, d) if d == "hangs" else light
+scan_cache._scan_together = lambda plugins: [light] * len(plugins)
 catalogue.read()
 """
 
@@ -258,6 +290,7 @@ def test_two_processes_at_once_agree(site: Path, tmp_path: Path) -> None:
         "import json; from harness import catalogue, scan_cache; real = scan_cache._scan\n"
         "light = {'components': [], 'config_dirs': {}, 'problems': []}\n"
         "scan_cache._scan = lambda p, d: real(p, d) if d == 'snakes' else light\n"
+        "scan_cache._scan_together = lambda plugins: [light] * len(plugins)\n"
         "print(json.dumps(catalogue.read().entries))"
     )
     started = [

@@ -92,6 +92,7 @@ def elsewhere(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_wheel_of_a_source_distribution_holds_everything(tmp_path: Path, elsewhere: Path) -> None:
     source = tracked(tmp_path / "source")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path / "dist", source, cwd=tmp_path)

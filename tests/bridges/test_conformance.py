@@ -1,0 +1,12 @@
+"""What holds for every built-in component holds for those that the bridges bring, but for their authors' own faults."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.testing import conformance
+
+pytestmark = pytest.mark.slow  # hundreds of components that others wrote
+
+test_optimizers = conformance("pytorch-optimizer")
+test_estimators_and_data = conformance("scikit-learn")
