@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,8 +11,10 @@ from torch import nn
 from harness.learner.fit import Run
 from harness.noise import Noise, keys
 from harness.redirect import Redirect
+from harness.tasks import Call
 
-PICTURES, METRICS = 1 << 42, 1 << 43  # the noise of what is made at the end is that of no step, nor of evaluation
+# The noise of what is made at the end is that of no step, nor of evaluation.
+PICTURES, METRICS, INSIDE = 1 << 42, 1 << 43, 1 << 44
 
 
 def trained(run: Run) -> nn.Module:
@@ -20,6 +23,15 @@ def trained(run: Run) -> nn.Module:
     model = copy.deepcopy(run.parts.model).cpu()  # of a stack it still has its initial weights
     model.load_state_dict(run.member.weights)
     return model.eval()
+
+
+def calling(model: nn.Module) -> Call:
+    """A model as a task calls it."""
+
+    def call(*given: Any, method: str = "forward") -> Any:
+        return model(*given) if method == "forward" else getattr(model, method)(*given)
+
+    return call
 
 
 def measure_at_end(run: Run) -> None:

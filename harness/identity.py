@@ -24,7 +24,7 @@ from harness.settings import NOT_IDENTITY
 # Who watches and who launches changes no result.
 WATCHERS = ("metric", "diagnostic", "logger", "executor")
 # Where a run trains is told by the device's type; how many processes share it changes rounding only.
-_PLACES = ("accelerator", "devices", "num_nodes", "strategy")
+PLACES = ("accelerator", "devices", "num_nodes", "strategy")
 
 
 def identity(
@@ -34,9 +34,7 @@ def identity(
     config = {k: v for k, v in values.items() if k not in (*NOT_IDENTITY, *WATCHERS)}
     config["split"] = {k: v for k, v in values["split"].items() if k != "on_overlap"}
     config["trainer"] = {
-        k: v
-        for k, v in values["trainer"].items()
-        if k not in _PLACES and v is not None and v != trainer_defaults.get(k)
+        k: v for k, v in values["trainer"].items() if k not in PLACES and v is not None and v != trainer_defaults.get(k)
     }
     whole = {
         "config": config,

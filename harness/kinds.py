@@ -101,7 +101,7 @@ _ALL = (
         ("tasks", "targets", "input_ndim", "higher_is_better", "cases"),
     ),
     Kind("diagnostic", True, (), "a harness.Diagnostic: a pure measurement, and how often it is made"),
-    Kind("logger", True, ("run_dir", "name"), "a Lightning logger"),
+    Kind("logger", True, ("run_dir", "name", "in_sweep"), "a Lightning logger"),
     Kind("executor", False, ("jobs",), "a concurrent.futures.Executor", (), "loky"),
 )
 

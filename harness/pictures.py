@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from harness.at_end import PICTURES, trained
+from harness.at_end import PICTURES, calling, trained
 from harness.build import first_inputs
 from harness.dataset import Samples
+from harness.drawing import grid
 from harness.learner.fit import Run
 from harness.noise import Noise, keys
 from harness.redirect import Redirect
@@ -32,12 +32,8 @@ def pictures(run: Run) -> dict[str, Tensor]:
     x = first_inputs(run.dataset, SHOWN, "val").to(dtype)
     y = torch.stack([torch.as_tensor(_target(run, i)) for i in range(len(x))])
     noise = Noise(keys(torch.tensor(run.plan.seed), PICTURES))
-
-    def call(*given: Any, method: str = "forward") -> Any:
-        return model(*given) if method == "forward" else getattr(model, method)(*given)
-
     with torch.no_grad(), Redirect(noise):
-        made = task.pictures(call, (x, y), noise)
+        made = task.pictures(calling(model), (x, y), noise)
     low, span = x.min(), (x.max() - x.min()).clamp_min(1e-12)
     return {tag: grid(((images - low) / span).clamp(0, 1)) for tag, images in made.items()}
 
@@ -45,20 +41,3 @@ def pictures(run: Run) -> dict[str, Tensor]:
 def _target(run: Run, index: int) -> Any:
     part = run.dataset.val
     return part.y[index] if isinstance(part, Samples) else part[index][1]
-
-
-def grid(images: Tensor) -> Tensor:
-    """Images [N, C, H, W] as one [C', H', W'], row by row in a square, with a pixel's space between; of channels that
-    are neither grey nor red, green and blue, the first is shown.
-
-    >>> grid(torch.ones(3, 1, 2, 2))[0].int().tolist()
-    [[1, 1, 0, 1, 1], [1, 1, 0, 1, 1], [0, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 0, 0, 0]]
-    """
-    images = images if images.shape[1] in (1, 3) else images[:, :1]
-    n, channels, height, width = images.shape
-    columns = math.ceil(math.sqrt(n))
-    rows = math.ceil(n / columns)
-    cells = images.new_zeros(rows * columns, channels, height + 1, width + 1)
-    cells[:n, :, :height, :width] = images
-    cells = cells.reshape(rows, columns, channels, height + 1, width + 1).permute(2, 0, 3, 1, 4)
-    return cells.reshape(channels, rows * (height + 1), columns * (width + 1))[:, :-1, :-1]

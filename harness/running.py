@@ -17,15 +17,14 @@ from harness.at_end import measure_at_end
 from harness.build import Parts, component
 from harness.curves import Curves
 from harness.dataset import Dataset
-from harness.diagnostics.written import to_logger
 from harness.errors import CannotWrite
 from harness.folder import open_folder
 from harness.learner.fit import Run
 from harness.learner.member import Member
 from harness.learner.memory import estimate
-from harness.pictures import pictures
 from harness.prepare import Prepared
 from harness.record import Record, read, write
+from harness.telling import Telling
 from harness.weights import save_weights
 
 FAIL_FAST = "fail_fast=true, and another run failed"
@@ -53,7 +52,7 @@ class Running:
         open_folder(self.record, prepared.overrides, prepared.hydra, keep)
         self.curves = Curves(self.record.folder)
         self.watchers = watchers
-        self.loggers: list[Any] = []
+        self.telling = Telling([], self.record)
         self.run: Run
         self.shape: tuple[tuple[int, ...], int, int | None]
 
@@ -72,15 +71,23 @@ class Running:
             "trainable": sum(p.numel() for p in parameters if p.requires_grad),
         }
         record.memory = {"estimate": estimate(parts, self.prepared.plan), "peak": None}
-        where = {"run_dir": str(record.folder), "name": record.name}
-        self.loggers = [component("logger", node, **where) for node in values["logger"].values()]
+        where = {"run_dir": str(record.folder), "name": record.name, "in_sweep": bool(record.cohort["sweep"])}
+        loggers = [component("logger", node, **where) for node in values["logger"].values()]
+        self.telling = Telling(loggers, record)
         member = make_member(values, parts)
-        member.watchers = [self.curves.add, *(_to_logger(logger) for logger in self.loggers), *self.watchers]
-        member.lookers = [self.curves.look, *(functools.partial(to_logger, logger) for logger in self.loggers)]
+        member.watchers = [self.curves.add, self._to_loggers, *self.watchers]
+        member.lookers = [self.curves.look, self._looked]
         member.ended = self._left
         member.save = functools.partial(checkpoint.save, record.folder, record.id, record.cohort["path"])
         self.run = Run(parts, self.prepared.plan, dataset, member, self.prepared.checkpoint)
+        self.telling.begin(self.run, self.prepared.overrides)
         return self.run
+
+    def _to_loggers(self, metrics: dict[str, float], step: int, epoch: int) -> None:
+        self.telling.metrics(metrics, step)
+
+    def _looked(self, found: dict[str, Any], step: int, epoch: int) -> None:
+        self.telling.look(found, step)
 
     def _left(self) -> None:
         """The member has left its cohort. One whose optimizer raised in a stack has not ended: who is to blame, and
@@ -128,11 +135,12 @@ class Running:
         """Raises CannotWrite where the record cannot be written: on disk the run is then still `running`."""
         self.ended = True
         record, prepared = self.record, self.prepared
-        try:
-            self._leave_behind()
-        except (Exception, SystemExit) as error:  # a logger's, or a disk's that is full
-            if record.status != "interrupted":
-                self._failed(error)
+        for last in (self._leave_behind, self.telling.end):  # loggers are told how all else came out
+            try:
+                last()
+            except (Exception, SystemExit) as error:  # a logger's, or a disk's that is full
+                if record.status != "interrupted":
+                    self._failed(error)
         record.time["total_s"] = round(time.perf_counter() - self.started, 6)
         record.memory = record.memory | {"peak": environment.peak_memory(prepared.device)}
         try:
@@ -146,31 +154,21 @@ class Running:
             checkpoint.remove(record.folder)
 
     def _leave_behind(self) -> None:
-        """All but the record: what was measured, the loggers' own files, the weights."""
+        """All but the record: what was measured, what loggers take of it, the weights."""
         record, prepared = self.record, self.prepared
         if hasattr(self, "run"):
             member = self.run.member
             self._measured(member)
             final = {k: v for k, v in member.metrics.items() if not k.startswith(("train/", "val/"))}
-            if final and record.status == "completed":
+            if final:
                 self.curves.add(final, member.steps, member.epochs - 1)
-                for logger in self.loggers:
-                    logger.log_metrics(final, step=member.steps)
+                self.telling.metrics(final, member.steps)
             if record.status == "completed":
-                self._show(member.steps)
+                self.telling.trained(self.run)
         self.curves.flush()
-        for logger in self.loggers:
-            logger.finalize("success" if record.status == "completed" else "failed")
         if hasattr(self, "run") and prepared.values["save"] != "none" and record.status == "completed":
             best = self.run.member.best_weights if prepared.values["save"] == "best" else None
             save_weights(record.folder, best or self.run.member.weights or {}, self.shape)
-
-    def _show(self, step: int) -> None:
-        """Pictures go to the loggers that take some, by Lightning's name for that."""
-        takers = [logger for logger in self.loggers if hasattr(logger, "log_image")]
-        for tag, image in (pictures(self.run) if takers else {}).items():
-            for logger in takers:
-                logger.log_image(tag, [image], step=step)
 
     def _measured(self, member: Member) -> None:
         """What was measured stands in the record also of a run that failed or was interrupted."""
@@ -209,7 +207,3 @@ def write_failure(record: Record, kind: str, message: str, status: str = "failed
     except OSError as error:
         raise CannotWrite.told(record.folder, error) from error
     return failed
-
-
-def _to_logger(logger: Any) -> Watch:
-    return lambda metrics, step, epoch: logger.log_metrics(metrics, step=step)

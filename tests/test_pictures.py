@@ -6,25 +6,11 @@ import torch
 from torch import Tensor
 
 from harness.build import Parts
-from harness.pictures import SHOWN, grid, pictures
+from harness.drawing import grid
+from harness.pictures import SHOWN, pictures
 from tests.learner.helpers import cohort
 
 LINE = ["model=vae", "model.form=dense", "epochs=1", "batch_size=200"]
-
-
-def test_a_grid_holds_every_image_once_in_its_order() -> None:
-    images = torch.rand(7, 3, 4, 5)
-    made = grid(images)
-    assert made.shape == (3, 3 * 5 - 1, 3 * 6 - 1)
-    for index, image in enumerate(images):
-        row, column = divmod(index, 3)
-        assert torch.equal(made[:, row * 5 : row * 5 + 4, column * 6 : column * 6 + 5], image)
-    assert made[:, 4].sum() == made[:, :, 5].sum() == 0
-
-
-def test_of_other_channels_the_first_is_shown() -> None:
-    images = torch.rand(2, 5, 3, 3)
-    assert torch.equal(grid(images), grid(images[:, :1]))
 
 
 def test_a_stacks_member_is_shown_with_its_own_weights() -> None:

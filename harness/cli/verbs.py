@@ -94,7 +94,8 @@ def board(words: list[str]) -> int:
     args, more = parser.parse_known_args(words)
     folder = study_folder(args.study)
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), *more])
+    options = ["--logdir", str(folder), "--window_title", f"harness {args.study}", *more]
+    os.execv(sys.executable, [sys.executable, "-m", "harness.board", *options])
 
 
 def report(words: list[str]) -> int:

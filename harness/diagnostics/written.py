@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from harness.diagnostics.diagnostic import Embedding, Histogram, Image, PrCurve, Text
 
 
-def to_logger(logger: Any, found: dict[str, Any], step: int, epoch: int) -> None:
+def to_logger(logger: Any, found: Mapping[str, Any], step: int) -> None:
     """Numbers go to `log_metrics`; what is none to the method for it, where the logger has one: `log_image(key,
     images, step)` as Lightning's own do, `log_histogram(key, counts, edges, step)`, `log_text(key, text, step)`,
     `log_embedding(key, vectors, labels, images, step)`, `log_pr_curve(key, scores, truths, step)`.

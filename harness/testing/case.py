@@ -155,6 +155,7 @@ def offer(name: str, kind: str, folder: Path) -> Any:
         "cache_dir": lambda: str(folder),
         "run_dir": lambda: str(folder),
         "name": lambda: "weight" if kind == "normalization" else "test",
+        "in_sweep": lambda: False,
         "jobs": lambda: 1,
         "gain": lambda: 1.0,
         "index": lambda: 0,

@@ -13,7 +13,7 @@ ROWS = [({"train/loss": 0.5, "val/accuracy": 0.25}, 3), ({"train/loss": 0.125, "
 
 
 def logged(name, folder):
-    logger = make("logger", name, run_dir=str(folder), name="relu,seed=0")
+    logger = make("logger", name, run_dir=str(folder), name="relu,seed=0", in_sweep=True)
     for metrics, step in ROWS:
         logger.log_metrics(metrics, step)
     logger.save()
@@ -39,7 +39,7 @@ def test_csv_writes_a_row_a_step_into_the_runs_folder(tmp_path):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_tensorboard_writes_images_as_they_are(channels, tmp_path):
     image = torch.rand(channels, 5, 9, generator=torch.Generator().manual_seed(0))
-    logger = make("logger", "tensorboard", run_dir=str(tmp_path), name="vae,seed=0")
+    logger = make("logger", "tensorboard", run_dir=str(tmp_path), name="vae,seed=0", in_sweep=False)
     logger.log_image("samples", [image], step=4)
     logger.finalize("success")
     (event,) = EventAccumulator(str(tmp_path)).Reload().Images("samples")

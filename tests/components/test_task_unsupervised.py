@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_refused(overrides, message, workdir):
 
 def images(folder):
     events = EventAccumulator(str(folder)).Reload()
-    return {tag: events.Images(tag) for tag in events.Tags()["images"]}
+    return {tag.removeprefix("pictures/"): events.Images(tag) for tag in events.Tags()["images"]}
 
 
 @pytest.mark.parametrize("path", ["alone", "fused"])
@@ -94,18 +94,17 @@ def test_pictures_are_in_tensorboard_at_the_end(path, workdir):
     base = ["epochs=1", f"path={path}", "model.form=convolutional"]
     record = harness.run([*base, "model=vae"])
     shown = images(record.folder)
-    assert shown.keys() == {"inputs", "reconstructions", "samples"}
-    for (image,) in shown.values():
+    assert shown.keys() == {"inputs", "reconstructions", "samples", "filters"}
+    for (image,) in (shown[tag] for tag in shown.keys() - {"filters"}):
         assert (image.width, image.height) == (8 * 9 - 1, 8 * 9 - 1)
         assert image.step == record.time["steps"]
     shown = images(harness.run([*base, "model=autoencoder"]).folder)
-    assert shown.keys() == {"inputs", "reconstructions"}
-    assert images(harness.run([*base, "model=gan"]).folder).keys() == {"inputs", "samples"}
+    assert shown.keys() == {"inputs", "reconstructions", "filters"}
+    assert images(harness.run([*base, "model=gan"]).folder).keys() >= {"inputs", "samples"}
 
 
-def test_vectors_and_classes_have_no_pictures(workdir):
+def test_vectors_have_no_pictures(workdir):
     assert not images(harness.run(["epochs=1", "model=vae", "data=iris"]).folder)
-    assert not images(harness.run(["epochs=1", "model=mlp"]).folder)
 
 
 def test_the_mean_of_a_bernoulli_is_shown_and_not_its_logits():

@@ -1,0 +1,78 @@
+"""TensorBoard's server, started as a user starts it, and what its pages ask it for."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tests.helpers.commands import HARNESS, environment
+
+STATUSES = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
+
+
+class Board:
+    """A server that has read its runs."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def get(self, route: str, **query: Any) -> Any:
+        """What a plugin tells: `scalars/scalars`."""
+        with urllib.request.urlopen(f"{self.url}data/{route}?{urllib.parse.urlencode(query)}", timeout=60) as answer:
+            content = answer.read()
+            return json.loads(content) if "json" in answer.headers["Content-Type"] else content
+
+    def plugin(self, route: str, **query: Any) -> Any:
+        """The same, of a plugin."""
+        return self.get(f"plugin/{route}", **query)
+
+    def post(self, route: str, **body: Any) -> Any:
+        """The same, for a plugin that is asked in JSON."""
+        headers = {"Content-Type": "application/json"}
+        asked = urllib.request.Request(f"{self.url}data/plugin/{route}", json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            return json.loads(answer.read())
+
+    def table(self) -> dict[str, dict[str, Any]]:
+        """The table of hyperparameters: {run: {settings, metrics, status}}."""
+        told = self.post("hparams/session_groups", startIndex=0, sliceSize=1000, allowedStatuses=STATUSES, colParams=[])
+        return {
+            group["name"]: {
+                "settings": group["hparams"],
+                "metrics": {m["name"]["tag"]: m["value"] for m in group.get("metricValues", [])},
+                "status": group["sessions"][0]["status"],
+            }
+            for group in told["sessionGroups"]
+        }
+
+
+@contextmanager
+def serving(folder: Path, runs: int, *options: str, seconds: float = 120) -> Iterator[Board]:
+    """`harness board` on a study's folder, once it has read so many runs."""
+    said = folder.parent / f"{folder.name}{''.join(options)}.board"
+    command = [HARNESS, "board", str(folder), "--port", "0", *options]
+    with said.open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment())
+    try:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and server.poll() is None:
+            url = re.search(r"http://\S+", said.read_text())
+            with suppress(urllib.error.URLError, TimeoutError):
+                if url and len((board := Board(url[0])).get("runs")) >= runs:
+                    yield board
+                    break
+            time.sleep(0.1)
+        else:
+            raise TimeoutError(f"no board with {runs} runs: {said.read_text()}")
+    finally:
+        server.terminate()
+        server.wait(30)
