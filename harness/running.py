@@ -20,8 +20,8 @@ from harness.dataset import Dataset
 from harness.errors import CannotWrite
 from harness.folder import open_folder
 from harness.learner.fit import Run
+from harness.learner.footprint import footprint
 from harness.learner.member import Member
-from harness.learner.memory import estimate
 from harness.prepare import Prepared
 from harness.record import Record, read, write
 from harness.telling import Telling
@@ -46,6 +46,7 @@ class Running:
             time={"started": now},
             cohort=dict(cohort),
             environment=environment.describe(prepared.device),
+            memory={"base": _base(prepared)},
         )
         self.ended = False
         keep = [] if prepared.checkpoint is None else [checkpoint.FILE]
@@ -70,7 +71,7 @@ class Running:
             "parameters": sum(p.numel() for p in parameters),
             "trainable": sum(p.numel() for p in parameters if p.requires_grad),
         }
-        record.memory = {"estimate": estimate(parts, self.prepared.plan), "peak": None}
+        record.memory |= {"estimate": self._estimate(parts, dataset), "peak": None}
         where = {"run_dir": str(record.folder), "name": record.name, "in_sweep": bool(record.cohort["sweep"])}
         loggers = [component("logger", node, **where) for node in values["logger"].values()]
         self.telling = Telling(loggers, record)
@@ -88,6 +89,12 @@ class Running:
 
     def _looked(self, found: dict[str, Any], step: int, epoch: int) -> None:
         self.telling.look(found, step)
+
+    def _estimate(self, parts: Parts, dataset: Dataset) -> int | None:
+        try:
+            return footprint(parts, dataset, self.prepared.plan, self.prepared.device).total()
+        except (Exception, SystemExit):  # the run's own failure, which its first step will tell
+            return None
 
     def _left(self) -> None:
         """The member has left its cohort. One whose optimizer raised in a stack has not ended: who is to blame, and
@@ -186,6 +193,12 @@ class Running:
             "epochs": member.epochs,
             "steps": member.steps,
         }
+
+
+def _base(prepared: Prepared) -> int:
+    """What was held before the run, without its data."""
+    held = environment.held_memory(prepared.device)
+    return held if prepared.device == "cuda" else max(0, held - prepared.facts.bytes)
 
 
 def make_member(values: Mapping[str, Any], parts: Parts) -> Member:

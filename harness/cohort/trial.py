@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psutil
 import torch
 
 from harness.apart import Died, apart
@@ -17,8 +16,8 @@ from harness.errors import one_line
 from harness.learner.alone import Alone
 from harness.learner.batches import Transformed
 from harness.learner.fit import placed
+from harness.learner.footprint import footprint, free_bytes
 from harness.learner.fused import Fused
-from harness.learner.memory import estimate
 from harness.learner.plan import Plan
 from harness.learner.threads import threads, using
 from harness.prepare import Prepared
@@ -184,12 +183,13 @@ def room(members: Sequence[Prepared], workers: int) -> int:
     member = members[0]
     own = member.facts.bytes if len({m.record.data["digest"] for m in members}) > 1 else 0  # each brings its data
     try:
-        parts = build(member.values, member.dataset, member.plan.total_steps)
+        dataset = member.dataset
+        parts = build(member.values, dataset, member.plan.total_steps)
+        found = footprint(parts, dataset, member.plan, member.device)
     except (Exception, SystemExit):
         return ANY  # the run's own failure, which it will be told of
-    each = own + estimate(parts, member.plan)
-    free = torch.cuda.mem_get_info()[0] if member.device == "cuda" else psutil.virtual_memory().available
-    return max(1, int(free / 2 / workers / max(1, each)))
+    each = own + found.total() - found.data
+    return max(1, int(free_bytes(member.device) / 2 / workers / max(1, each)))
 
 
 def parts_of(count: int, workers: int, most: int) -> list[int]:

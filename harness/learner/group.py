@@ -56,4 +56,6 @@ class Group:
             with torch.no_grad():
                 for regularizer, state in self.after:
                     regularizer.after_step(dict(self.params), before, lr, state)
+        for leaf in self.leaves:
+            leaf.grad = None  # or it would be there beside those of the next step
         self.schedule.step()

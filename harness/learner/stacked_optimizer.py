@@ -47,6 +47,8 @@ class Rows:
         for name, leaf in self.leaves.items():
             leaf.grad = None if (g := grads.get(name)) is None else self._as(leaf, g)
         self.optimizer.step()
+        for leaf in self.leaves.values():
+            leaf.grad = None  # or it would be there beside those of the next step
         self.schedule.step()
 
     def _as(self, leaf: Tensor, g: Tensor) -> Tensor:
