@@ -57,11 +57,11 @@ class Board:
 
 @contextmanager
 def serving(folder: Path, runs: int, *options: str, seconds: float = 120) -> Iterator[Board]:
-    """`harness board` on a study's folder, once it has read so many runs."""
+    """`harness board STUDY` on outputs/STUDY, once it has read so many runs."""
     said = folder.parent / f"{folder.name}{''.join(options)}.board"
-    command = [HARNESS, "board", str(folder), "--port", "0", *options]
+    command = [HARNESS, "board", folder.name, "--port", "0", *options]
     with said.open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment())
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment(), cwd=folder.parents[1])
     try:
         end = time.monotonic() + seconds
         while time.monotonic() < end and server.poll() is None:

@@ -17,11 +17,14 @@ from typing import Any
 import aiohttp
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-# Pages of web components hide what they show in shadow roots: these look into them.
+# Pages of web components hide what they show in shadow roots, and the projector in a frame: these look into both.
 DEEP = """
 function all(selector, root = document) {
   const found = [...root.querySelectorAll(selector)];
-  for (const e of root.querySelectorAll('*')) if (e.shadowRoot) found.push(...all(selector, e.shadowRoot));
+  for (const e of root.querySelectorAll('*')) {
+    const inner = e.shadowRoot || (e.tagName === 'IFRAME' && e.contentDocument);
+    if (inner) found.push(...all(selector, inner));
+  }
   return found;
 }
 function words(root = document.body) {
@@ -30,6 +33,7 @@ function words(root = document.body) {
     if (n.nodeType === 3) text += n.textContent + ' ';
     else if (n.nodeType === 1 && !['STYLE', 'SCRIPT', 'TEMPLATE', 'DOM-MODULE'].includes(n.tagName)) {
       if (n.shadowRoot) text += words(n.shadowRoot);
+      if (n.tagName === 'IFRAME' && n.contentDocument) text += words(n.contentDocument.body);
       text += words(n);
     }
   }
