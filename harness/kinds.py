@@ -100,7 +100,7 @@ _ALL = (
         "a torchmetrics.Metric; or, where it asks for the history, the model or the dataset, a number, once at the end",
         ("tasks", "targets", "input_ndim", "higher_is_better", "cases"),
     ),
-    Kind("diagnostic", True, (), "a harness.Diagnostic: a pure measurement, and how often it is made"),
+    Kind("diagnostic", True, (), "a harness.Diagnostic: a pure measurement, and how often it is made", ("tells",)),
     Kind("logger", True, ("run_dir", "name", "in_sweep"), "a Lightning logger"),
     Kind("executor", False, ("jobs",), "a concurrent.futures.Executor", (), "loky"),
 )

@@ -91,7 +91,7 @@ _BEHIND: dict[str, tuple[Callable[[], Iterable[str]], tuple[str, ...]]] = {
     "check": (_studies, ("--fused", "--sample", "--json")),
     "new": (lambda: (), ("--kind", "--licence", "--dir")),
     "report": (_studies, ("--json", "--metric")),
-    "doctor": (lambda: (), ("--estimate", "--config-dir", "--json")),
+    "doctor": (_studies, ("--quick", "--estimate", "--config-dir", "--json")),
 }
 
 
@@ -102,8 +102,8 @@ def _behind(before: list[str], word: str) -> list[str]:
         return _metrics(given[0])
     if given and given[-1] == "--kind":
         return list(KINDS)
-    if verb == "doctor" and not word.startswith("-"):
-        return complete([*(w for w in given if "=" in w), word]) if given else []
+    if verb == "doctor" and "--estimate" in given and not word.startswith("-"):
+        return complete([*(w for w in given if "=" in w), word])
     if word.startswith("-"):
         return [flag for flag in (*flags, "--help") if flag not in given]
     return [] if any(not w.startswith("-") for w in given) else list(first())

@@ -1,101 +1,57 @@
-"""`harness doctor`: what a run is going to hold in memory, before it is trained."""
+"""`harness doctor`: what is wrong with a run or the runs of a study, or how much memory a run is going to hold."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import sys
 
 from harness.cli.parser import verb_parser
 from harness.errors import HarnessError
 
-if TYPE_CHECKING:
-    from harness.learner.footprint import Footprint
-
-MB = 1e6
-SIZES = (0.5, 1, 2, 4)  # of the batch, times what was asked for
-
 
 def doctor(words: list[str]) -> int:
-    """The memory that a run is going to take, before it is trained."""
-    about = "What a run is going to hold in memory, by part and by batch size; trains nothing and writes nothing."
-    parser = verb_parser("doctor", about)
-    parser.add_argument("overrides", nargs="*", help="of the run, as for `harness`")
-    parser.add_argument("--estimate", action="store_true", help="estimate the memory of a run")
-    parser.add_argument("--config-dir", help="a folder of your own presets")
-    parser.add_argument("--json", action="store_true", help="bytes, for programs")
+    """What is wrong with a run, or with the runs of a study, and what to try."""
+    parser = verb_parser(
+        "doctor",
+        "What is wrong with a run, or with each run of a study: evidence, likely cause, overrides to try. The data is "
+        "loaded and the network made and trained again for some steps; --quick reads the files alone. With --estimate: "
+        "what a run is going to hold in memory, by part and by batch size; that trains nothing and writes nothing.",
+    )
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        nargs="*",
+        help="a run or a study: a folder, or a name under outputs/; the overrides of a run for --estimate",
+    )
+    parser.add_argument("--quick", action="store_true", help="from the files alone, in milliseconds")
+    parser.add_argument(
+        "--estimate", action="store_true", help="estimate the memory of a run that is yet to be trained"
+    )
+    parser.add_argument("--config-dir", help="a folder of your own presets, for --estimate")
+    parser.add_argument("--json", action="store_true", help="for programs")
     args = parser.parse_intermixed_args(words)  # a flag may stand anywhere
-    if not args.estimate:
-        raise HarnessError("harness doctor wants --estimate [overrides]")
-    return estimate(args.overrides, args.config_dir, args.json)
+    if args.estimate:
+        from harness.cli.estimating import estimate
+
+        return estimate(args.run, args.config_dir, args.json)
+    if len(args.run) != 1:
+        raise HarnessError("harness doctor wants one RUN or STUDY, or --estimate [overrides]")
+    return findings(args.run[0], args.quick, args.json)
 
 
-def estimate(overrides: list[str], config_dir: str | None, as_json: bool) -> int:
-    """Prints the estimate of one run."""
-    from harness import app
+def findings(run: str, quick: bool, as_json: bool) -> int:
+    """Prints what is found of a run or a study."""
+    from harness.record import load
 
-    job = app.compose(overrides, config_dir)
-    from harness.build import build
-    from harness.errors import one_line
-    from harness.learner.footprint import footprint, free_bytes
-    from harness.prepare import prepare
+    records = load(run)
+    if not len(records):
+        raise HarnessError(f"no runs in {run}")
+    from harness.doctor.study import examined, rows, text
 
-    prepared = prepare(job)
-    dataset = prepared.dataset
-    try:
-        parts = build(prepared.values, dataset, prepared.plan.total_steps)
-        found = footprint(parts, dataset, prepared.plan, prepared.device)
-    except HarnessError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise HarnessError(f"a step of this run fails: {one_line(error)} (HYDRA_FULL_ERROR=1 shows where)") from error
-    here = found.parameters + found.data if prepared.device == "cpu" else 0  # this process holds them already
-    free = free_bytes(prepared.device) + here
-    sizes = [size for share in SIZES if 1 <= (size := int(found.batch_size * share)) <= prepared.plan.n]
-    told = told_of(found, sizes, free)
-    if as_json:
-        print(json.dumps(told, indent=1))
-    else:
-        _print(told, found.batch_size)
+    def told(done: int) -> None:
+        if sys.stderr.isatty() and len(records) > 1:
+            print(f"\r\x1b[K{done} of {len(records)} runs", end="" if done < len(records) else "\n", file=sys.stderr)
+
+    found = examined(records, quick, told)
+    print(json.dumps({"findings": rows(found)}, indent=1) if as_json else text(found))
     return 0
-
-
-def told_of(found: Footprint, sizes: list[int], free: int) -> dict[str, Any]:
-    """The estimate as plain data, in bytes."""
-    activations = found.activations(found.batch_size)
-    parts = {
-        "parameters": found.parameters,
-        "gradients": found.gradients,
-        "optimizer": found.optimizer,
-        "averages": found.averages,
-        "copies": found.copies,
-        "data": found.data,
-        "activations": sum(activations.values()),
-    }
-    totals = {size: found.total(size) for size in dict.fromkeys([*sizes, found.batch_size])}
-    return {
-        "parts": parts,
-        "activations": activations,
-        "total": totals[found.batch_size],
-        "free": free,
-        "batch_sizes": {size: {"total": total, "fits": total <= free} for size, total in sorted(totals.items())},
-    }
-
-
-def _print(told: dict[str, Any], batch_size: int) -> None:
-    from harness.report.table import render
-
-    rows = [[name, _mb(size)] for name, size in told["parts"].items() if size or name in ("optimizer", "activations")]
-    of_layers = [[f"  {layer or 'loss and between layers'}", _mb(size)] for layer, size in told["activations"].items()]
-    total = [f"most at one time, of batches of {batch_size}", _mb(told["total"])]
-    render(["part", "MB"], [*rows, *of_layers, total], numeric=["MB"])
-    print()
-    sizes = [
-        [str(size), _mb(row["total"]), "fits" if row["fits"] else "does not fit"]
-        for size, row in told["batch_sizes"].items()
-    ]
-    free = f"in {_mb(told['free'])} MB that are free"
-    render(["batch_size", "MB", free], sizes, numeric=["batch_size", "MB"])
-
-
-def _mb(size: int) -> str:
-    return f"{size / MB:,.1f}"

@@ -106,6 +106,11 @@ def _run(overrides: list[str], config_dir: str | None) -> int:
     with RunProgress(job.settings.epochs) as progress:
         record = train(job, progress.epoch)
     print(run_summary(record))
+    if not record.cached:
+        from harness.doctor.study import at_end
+
+        for line in at_end(record):
+            print(f"  doctor    {line}")
     return 1 if record.status == "failed" else 0
 
 
@@ -131,9 +136,12 @@ def _sweep(overrides: list[str], config_dir: str | None) -> int:
 
 
 def _summarise(progress: SweepProgress) -> None:
+    from harness.doctor.study import counted
     from harness.report.summary import sweep_summary
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     times = progress.standing.gone_s, progress.standing.training_s
     print(sweep_summary(progress.records, times, width))
+    if found := counted(progress.records):
+        print(f"  doctor    {found}")
     sys.stdout.flush()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import harness
+from harness.diagnostics import quantities
 from harness.diagnostics.diagnostic import Diagnostic, Every
 
 Named = Mapping[str, Tensor]
@@ -48,7 +49,7 @@ def _gradient_norm(grads: Named) -> dict[str, Tensor]:
     return {"all": total} | {layer: square.sqrt() for layer, square in squares.items()}
 
 
-@harness.diagnostic
+@harness.diagnostic(tells={"all": quantities.WHOLE_GRADIENT, "{layer}": quantities.WEIGHT_GRADIENT})
 def gradient_norm(*, every: Every = 0) -> Diagnostic:
     """The Euclidean norm of the step's gradient: of all parameters, and of each layer's.
 
@@ -65,7 +66,10 @@ def _update_ratio(params: Named, previous: Named) -> dict[str, Tensor]:
     return found
 
 
-@harness.diagnostic(reference="Karpathy, CS231n notes: Neural Networks Part 3, ratio of weights to updates, 2016")
+@harness.diagnostic(
+    reference="Karpathy, CS231n notes: Neural Networks Part 3, ratio of weights to updates, 2016",
+    tells={"{layer}": quantities.UPDATE},
+)
 def update_ratio(*, every: Every = 0) -> Diagnostic:
     """How far the step moved each layer's weights, relative to their size: |w' - w| / |w|, often near 1e-3.
 
@@ -99,7 +103,10 @@ def _asymmetry(params: Named) -> dict[str, Tensor]:
     return found
 
 
-@harness.diagnostic(reference="Goodfellow, Bengio, Courville, Deep Learning, MIT Press 2016, section 8.4")
+@harness.diagnostic(
+    reference="Goodfellow, Bengio, Courville, Deep Learning, MIT Press 2016, section 8.4",
+    tells={"{layer}": quantities.ASYMMETRY},
+)
 def unit_asymmetry(*, every: Every = 0) -> Diagnostic:
     """How much the units of a layer differ: |W - mean row| / |W|, 0 where all units compute the same.
 
@@ -112,7 +119,7 @@ def _unreached(params: Named, grads: Named) -> dict[str, float]:
     return {"": float(len(params) - len(grads))}
 
 
-@harness.diagnostic
+@harness.diagnostic(tells={"": quantities.UNREACHED})
 def unreached(*, every: Every = 0) -> Diagnostic:
     """How many trainable parameters the loss does not reach: they have no gradient, and no optimizer steps them."""
     return Diagnostic(_unreached, every)

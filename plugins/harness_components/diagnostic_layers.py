@@ -11,6 +11,7 @@ from annotated_types import Interval
 from torch import Tensor
 
 import harness
+from harness.diagnostics import quantities
 from harness.diagnostics.diagnostic import Diagnostic, Every, Layer
 
 Layers = Mapping[str, Layer]
@@ -29,7 +30,10 @@ def _activation_gradient(layers: Layers) -> dict[str, Tensor]:
     return found
 
 
-@harness.diagnostic(reference="Glorot, Bengio, Understanding the difficulty of training deep networks, AISTATS 2010")
+@harness.diagnostic(
+    reference="Glorot, Bengio, Understanding the difficulty of training deep networks, AISTATS 2010",
+    tells={"first_to_last": quantities.PROFILE, "{layer}": quantities.GRADIENT},
+)
 def activation_gradient(*, every: Every = 0) -> Diagnostic:
     """The gradient of each sample's loss by what a layer made of it, root mean square over samples and units.
 
@@ -65,7 +69,10 @@ def _dead(layers: Layers) -> dict[str, Tensor]:
     return found
 
 
-@harness.diagnostic(reference="Lu et al., Dying ReLU and Initialization, 2020, arXiv:1903.06733")
+@harness.diagnostic(
+    reference="Lu et al., Dying ReLU and Initialization, 2020, arXiv:1903.06733",
+    tells={"{layer}/dead": quantities.DEAD, "{layer}/zeros": quantities.ZEROS},
+)
 def dead_units(*, every: Every = 0) -> Diagnostic:
     """The share of each activation's units that are zero on every sample looked at, and the share of exact zeros.
 
@@ -106,7 +113,7 @@ def _numerics(params: Mapping[str, Tensor], grads: Mapping[str, Tensor], layers:
     return found | ({"gradient": largest(list(grads.values()))} if grads else {})
 
 
-@harness.diagnostic
+@harness.diagnostic(tells={"activation": quantities.LARGEST_ACTIVATION})
 def numerics(*, every: Every = 0) -> Diagnostic:
     """The largest magnitudes among weights, gradients and activations, and which layer is the first not to be finite.
 
@@ -128,7 +135,10 @@ def _inputs(x: Tensor) -> dict[str, Tensor]:
     }
 
 
-@harness.diagnostic(reference="LeCun et al., Efficient BackProp, 1998")
+@harness.diagnostic(
+    reference="LeCun et al., Efficient BackProp, 1998",
+    tells={"largest": quantities.INPUT_LARGEST, "widest": quantities.INPUT_WIDEST},
+)
 def inputs(*, every: Every = 0) -> Diagnostic:
     """What the model is given: mean, standard deviation, largest magnitude, and the largest deviation of a feature."""
     return Diagnostic(_inputs, every)

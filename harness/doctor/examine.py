@@ -1,0 +1,79 @@
+"""A run, looked at from all sides: its files, its data, its network."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from harness.doctor import files, of_data, of_net
+from harness.doctor.seen import Data, Seen, Series
+from harness.errors import HarnessError, one_line
+from harness.learner.threads import using
+from harness.load_data import Loaded, Loader
+from harness.prepare import make_plan
+from harness.record import Record
+from harness.settings import parse
+from harness.weights import WEIGHTS, load_model
+
+CLOSE = 0.08  # of what can be had above a constant: a run that lacks less of it learns well
+
+
+class Examination:
+    """Of some runs: what they have in common is looked at once."""
+
+    def __init__(self, loader: Loader | None = None) -> None:
+        self.loader = loader or Loader()
+        self._seen: dict[str, Data] = {}
+
+    def examine(self, record: Record) -> Seen:
+        """What is seen of a run. What cannot be looked at is left out, and told in `missing`."""
+        told = files.seen(record)
+        with warnings.catch_warnings(), threadpool_limits(1), using(1):  # more threads only wait for each other
+            warnings.simplefilter("ignore")  # what is broken may warn; it is examined, and not used
+            try:
+                loaded = self.loader.load(dict(record.config))
+                told = replace(told, data=self._data(loaded, record))
+            except HarnessError as error:
+                return replace(told, missing=(f"its data: {error}",))
+            if loaded.dataset.target == "surface":
+                return replace(told, data=None, missing=("a surface has no data",))
+            try:
+                return self._with_net(told, record, loaded)
+            except Exception as error:  # whatever a stranger's broken model does when it is made again
+                return replace(told, missing=(f"its network: {one_line(error)}",))
+
+    def _data(self, loaded: Loaded, record: Record) -> Data:
+        batch = int(record.config["batch_size"])
+        key = f"{loaded.digest}/{batch}/{record.config['transform']}"
+        if key not in self._seen:
+            self._seen[key] = of_data.look(loaded.dataset, loaded.overlap, batch)
+        return self._seen[key]
+
+    def _with_net(self, told: Seen, record: Record, loaded: Loaded) -> Seen:
+        values, dataset = dict(record.config), loaded.dataset
+        plan = make_plan(parse(values), dataset, values)
+        weights: dict[str, Tensor] | None = None
+        if (record.folder / WEIGHTS).exists():
+            weights = load_model(record).state_dict()
+        data = told.data
+        enough = math.inf if data is None else data.reference - CLOSE * (data.reference - data.floor)
+        looked = of_net.look(values, dataset, plan, weights, told.steps, enough)
+        return replace(told, net=looked.net, measured=joined(told.measured, looked.measured))
+
+
+def joined(
+    one: Mapping[str, Mapping[str, Series]], other: Mapping[str, Mapping[str, Series]]
+) -> dict[str, dict[str, Series]]:
+    """What was measured by both, in the order of steps; at a step that both have, by the other."""
+    found: dict[str, dict[str, Any]] = {}
+    for measured in (one, other):
+        for quantity, layers in measured.items():
+            for layer, series in layers.items():
+                found.setdefault(quantity, {}).setdefault(layer, {}).update(dict(series))
+    return {q: {layer: sorted(s.items()) for layer, s in layers.items()} for q, layers in found.items()}

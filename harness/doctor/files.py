@@ -1,0 +1,81 @@
+"""What a run's files tell: its record, its curves, and what its diagnostics measured. No data, no weights, no torch."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from harness.catalogue import Catalogue, current
+from harness.curves import FILE
+from harness.doctor.seen import Seen, Series
+from harness.record import Record
+from harness.schema import KEY
+
+Rows = Iterable[tuple[int, int, str, float]]  # step, epoch, metric, value
+
+
+def rows(record: Record) -> list[tuple[int, int, str, float]]:
+    """The rows of curves.csv; none where it is missing, or as far as it is whole."""
+    path = record.folder / FILE
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        lines = csv.reader(file)
+        next(lines, None)
+        return [(int(r[0]), int(r[1]), r[2], _number(r[3])) for r in lines if len(r) == 4]
+
+
+def _number(text: str) -> float:
+    """A value; nan of a row that is torn."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def seen(record: Record) -> Seen:
+    """A run, as far as its files tell of it."""
+    history: dict[str, Series] = {}
+    tags: dict[str, Series] = {}
+    nodes = record.config.get("diagnostic", {})
+    for step, epoch, metric, value in rows(record):
+        if metric.partition("/")[0] in nodes:
+            tags.setdefault(metric, []).append((step, value))
+        else:
+            history.setdefault(metric, []).append((epoch, value))
+    return Seen(
+        config=record.config,
+        choices=record.choices,
+        status=record.status,
+        error=record.error,
+        history=history,
+        measured=measured(tags, nodes, current()),
+        time=record.time,
+        memory=record.memory,
+        counts=record.data | record.model,
+    )
+
+
+def measured(tags: dict[str, Series], nodes: dict[str, Any], known: Catalogue) -> dict[str, dict[str, Series]]:
+    """{quantity: {layer: series}} of the tags of diagnostics that say what they tell."""
+    found: dict[str, dict[str, Series]] = {}
+    for name, node in nodes.items():
+        entry = known.entries["diagnostic"].get(node[KEY])
+        told = entry["traits"].get("tells", {}) if entry else {}
+        shapes = [(_shape(name, pattern), quantity) for pattern, quantity in told.items()]
+        for tag, series in tags.items():
+            for shape, quantity in shapes:
+                if match := shape.fullmatch(tag):
+                    layer = match.groupdict().get("layer") or ""
+                    found.setdefault(quantity, {})[layer] = series
+                    break  # the first pattern that a tag matches holds
+    return found
+
+
+def _shape(name: str, pattern: str) -> re.Pattern[str]:
+    """The tags of a diagnostic that a pattern stands for."""
+    tag = f"{name}/{pattern}" if pattern else name
+    return re.compile(re.escape(tag).replace(r"\{layer\}", "(?P<layer>[^/]+)"))

@@ -1,0 +1,112 @@
+"""Rules on what the network is given: scales, labels, classes, doubles."""
+
+from __future__ import annotations
+
+import math
+
+from harness.diagnostics import quantities as q
+from harness.doctor.finding import Evidence, Finding, between
+from harness.doctor.seen import Seen
+
+INPUTS, NOISE, LEAK, IMBALANCE = "inputs not scaled", "label noise", "leak between splits", "imbalance"
+
+
+def inputs(seen: Seen) -> Finding | None:
+    """Features far from mean 0 and deviation 1, all of them or some."""
+    if seen.data is not None:
+        data = seen.data
+        if not data.real_inputs:
+            return None
+        widest, narrowest, center = data.widest, data.narrowest, data.center
+    else:
+        values = {quantity: value for quantity in (q.INPUT_WIDEST, q.INPUT_LARGEST)
+                  for _, value in seen.last(quantity).values()}  # fmt: skip
+        if q.INPUT_WIDEST not in values:
+            return None
+        widest = narrowest = values[q.INPUT_WIDEST]
+        center = values.get(q.INPUT_LARGEST, 0.0) / 3
+    large = between(math.log10(max(widest, center, 1e-9)), 0.9, 1.7)
+    small = between(-math.log10(max(widest, 1e-9)), 1.2, 2.2)
+    lag = seen.lag("both")
+    bad = 0.6 if math.isnan(lag) else 0.3 + 0.7 * between(lag, 0.05, 0.2)
+    evidence = [Evidence("largest deviation of a feature", widest)]
+    evidence.append(Evidence("largest mean of a feature", center))
+    if narrowest < widest:
+        evidence.append(Evidence("smallest deviation of a feature", narrowest))
+    cause = "features of such scales make some directions of the loss far steeper than others"
+    return Finding(INPUTS, 0.98 * max(large, small) * bad, tuple(evidence), cause, ("transform=[standardize]",))
+
+
+def label_noise(seen: Seen) -> Finding | None:
+    """Plain estimators agree less with training labels that they have not seen than with those of validation."""
+    data = seen.data
+    if data is None or math.isnan(data.agreement) or data.agreement_val < 0.5:
+        return None
+    train, val = data.agreement, data.agreement_val
+    held = max(1, int(seen.counts.get("val", 0)))
+    error = math.sqrt(_variance(train, data.n) + _variance(val, held))
+    wrong = 1 - train / val
+    surely = wrong - 1.64 * error / val
+    evidence = (
+        Evidence(f"agreement of {data.by_reference} with held-out training labels", train),
+        Evidence("and with validation labels", val),
+        Evidence("so many training labels may be wrong", max(0.0, wrong)),
+    )
+    cause = "a share of the training labels is wrong, and a network that fits them learns them by heart"
+    tries = ("regularizer=[early_stopping,label_smoothing]",)
+    enough = between(held, 8, 24)  # samples to know what can be had
+    return Finding(NOISE, 0.95 * enough * between(surely, 0.01, 0.08), evidence, cause, tries)
+
+
+def _variance(share: float, of: int) -> float:
+    """Of a share that was counted; never 0, as after Agresti and Coull."""
+    likely = (share * of + 2) / (of + 4)
+    return likely * (1 - likely) / max(1, of)
+
+
+def leak(seen: Seen) -> Finding | None:
+    """Samples that stand in several splits, or nearly so."""
+    data = seen.data
+    overlap = data.overlap if data is not None else seen.counts.get("overlap")
+    held = data.held_out if data is not None else sum(seen.counts.get(split, 0) for split in ("val", "test"))
+    if overlap is None or not held:
+        return None
+    share = overlap / held
+    near = data.near if data is not None else 0.0
+    confidence = max(between(share, 0.02, 0.1), between(near, 0.05, 0.2)) if max(overlap, near * held) >= 4 else 0.0
+    evidence = (
+        Evidence("samples that stand in more than one split", float(overlap)),
+        Evidence("share of validation that has a near-duplicate in training", near),
+    )
+    cause = "what is measured on them is memory: take doubles out of the data (split.on_overlap=error refuses them)"
+    return Finding(LEAK, 0.95 * confidence, evidence, cause)
+
+
+def imbalance(seen: Seen) -> Finding | None:
+    """Classes with few samples, which the network recognises less often than the others."""
+    data = seen.data
+    if data is None or not data.counts or min(data.counts) < 0:
+        return None
+    ratio = max(data.counts) / max(1, min(data.counts))
+    if ratio < 4:
+        return None
+    scores = seen.net.scores if seen.net is not None else None
+    lost = 0.3
+    if scores is not None and scores.recalls:
+        middle = sorted(data.counts)[len(data.counts) // 2]
+        rare = [r for c, r in zip(data.counts, scores.recalls, strict=True) if c < middle / 2 and not math.isnan(r)]
+        usual = [r for c, r in zip(data.counts, scores.recalls, strict=True) if c >= middle and not math.isnan(r)]
+        if not rare and len(data.counts) == 2:
+            rare, usual = ([scores.recalls[data.counts.index(f(data.counts))]] for f in (min, max))
+        if rare and usual:
+            lost = sum(usual) / len(usual) - min(rare)
+    confidence = between(math.log10(ratio), 0.6, 1.2) * (0.25 + 0.75 * between(lost, 0.05, 0.3))
+    evidence = (
+        Evidence("training samples of the largest class over those of the smallest", ratio),
+        Evidence("by how much a rare class is recognised less often, on validation", lost),
+    )
+    cause = "the loss counts samples, and rare classes are few of them"
+    return Finding(IMBALANCE, 0.96 * confidence, evidence, cause, ("loss=focal",))
+
+
+RULES = (inputs, label_noise, leak, imbalance)

@@ -1,0 +1,149 @@
+"""What is seen of a run, as plain numbers: of its files, of its data, of its network. Rules read this and no more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Series = list[tuple[int, float]]  # (step, value)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is seen of a data set, after corruptions and transforms."""
+
+    target: str
+    outputs: int
+    counts: tuple[int, ...] = ()  # training samples of each class
+    center: float = 0.0  # largest |mean| of a feature
+    widest: float = 1.0  # largest deviation of a feature
+    narrowest: float = 1.0  # of those that vary
+    real_inputs: bool = True
+    floor: float = 0.0  # score on validation of the best constant
+    reference: float = math.nan  # of the best of a few plain estimators: what can be had
+    by_reference: str = ""
+    agreement: float = math.nan  # of training targets with what the estimator says that has not seen them
+    agreement_val: float = math.nan  # of validation targets, with the same
+    overlap: int | None = None  # samples that stand in several splits
+    near: float = 0.0  # share of validation and test samples with a near-duplicate in training
+    held_out: int = 0  # samples of validation and test
+    distinct_targets: int = 0  # of one real target: how many values, where all are whole numbers; else 0
+    fetch_s: float = 0.0  # to fetch a batch, of data that is read sample by sample
+    n: int = 0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How good predictions are on a split: accuracy, or the share of variance explained (r²); and by class."""
+
+    train: float = math.nan  # in evaluation mode
+    train_mode: float = math.nan  # on the same samples, in batches and in training mode
+    val: float = math.nan
+    recalls: tuple[float, ...] = ()  # of each class, on validation
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Training again from the start for some steps, with the learning rate times a factor: the loss at its end."""
+
+    factor: float
+    steps: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Net:
+    """What is seen of a network, made and trained again for some steps, and with its trained weights."""
+
+    scores: Scores | None = None  # None: there are no trained weights, or no scores of such targets
+    trials: tuple[Trial, ...] = ()  # of other learning rates, and of the run's own (factor 1)
+    loss_start: float = math.nan  # of the initial weights
+    loss_prior: float = math.nan  # of the best constant prediction
+    loss_right: float = math.nan  # of right predictions
+    loss_made: float = math.nan  # of the trained network's, on the same samples
+    sums_to_one: bool = False  # predictions of classes are probabilities already
+    loss_of_certain: float = math.nan  # of predictions that are right and as sure as probabilities can be
+    cut: float = 0.0  # share of exact zeros among the output's numbers
+    curvature: float = math.nan  # the Hessian's largest eigenvalue, at the initial weights
+    curvature_end: float = math.nan  # at the trained ones
+    plain_steps: bool = False  # a step is -lr times the gradient
+    batch_statistics: tuple[str, ...] = ()  # modules that normalize over the batch
+    batch_numbers: int = 0  # over so many numbers they do, at least
+    company: float = 0.0  # how far an evaluated prediction depends on the others in its batch, relative
+    unreached: tuple[str, ...] = ()  # trainable parameters without a gradient
+    weighted: tuple[str, ...] = ()  # modules of weights, in the order in which they act
+    rectifies: bool = False  # an activation makes exact zeros
+    step_s: float = math.nan  # of forward and backward pass of a batch
+    step4_s: float = math.nan  # of one four times as large
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Everything that is seen of one run. What could not be seen is empty, None or nan."""
+
+    config: Mapping[str, Any]
+    choices: Mapping[str, Any]
+    status: str
+    error: Mapping[str, Any] | None
+    history: Mapping[str, Series]  # of each metric, by epoch
+    measured: Mapping[str, Mapping[str, Series]]  # {quantity: {layer: by step}}
+    time: Mapping[str, Any] = field(default_factory=dict)
+    memory: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, Any] = field(default_factory=dict)  # of the record's data and model
+    data: Data | None = None
+    net: Net | None = None
+    missing: tuple[str, ...] = ()  # what could not be looked at, and why
+
+    def curve(self, metric: str) -> list[float]:
+        """A metric's values, epoch by epoch."""
+        return [value for _, value in self.history.get(metric, ())]
+
+    def layers(self, quantity: str) -> Mapping[str, Series]:
+        """{layer: (step, value)s} of a quantity."""
+        return self.measured.get(quantity, {})
+
+    def first(self, quantity: str) -> dict[str, tuple[int, float]]:
+        """{layer: (step, value)} of the earliest measurement."""
+        return {layer: series[0] for layer, series in self.layers(quantity).items() if series}
+
+    def last(self, quantity: str) -> dict[str, tuple[int, float]]:
+        """{layer: (step, value)} of the latest."""
+        return {layer: series[-1] for layer, series in self.layers(quantity).items() if series}
+
+    @property
+    def lr(self) -> float:
+        """The learning rate as configured; nan where the optimizer has none."""
+        value = self.config.get("optimizer", {}).get("lr")
+        return float(value) if isinstance(value, (int, float)) else math.nan
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps made."""
+        return int(self.time.get("steps", 0) or 0)
+
+    def lag(self, score: str = "train") -> float:
+        """How much of what can be had is missing: 0 none, 1 no better than a constant. nan where nobody knows.
+
+        A run that diverged has learned nothing.
+        """
+        if self.status == "diverged":
+            return 1.0
+        if self.net is None or self.net.scores is None or self.data is None:
+            return self._stagnation()
+        scores = self.net.scores
+        made = {"train": scores.train, "val": scores.val, "both": min(scores.train, scores.val)}[score]
+        best = self.data.reference
+        if math.isnan(best) or math.isnan(made) or best - self.data.floor < 0.05:
+            return self._stagnation()
+        return min(1.5, max(0.0, (best - made) / (best - self.data.floor)))
+
+    def _stagnation(self) -> float:
+        """Where no score is known: the share of the loss that is left; nan where it says nothing."""
+        losses = self.curve("train/loss")
+        start = self.net.loss_start if self.net is not None and math.isfinite(self.net.loss_start) else math.nan
+        first = start if math.isfinite(start) else (losses[0] if losses else math.nan)
+        if not losses or not math.isfinite(first) or first <= 0 or not math.isfinite(losses[-1]):
+            return math.nan
+        return min(1.0, max(0.0, losses[-1] / first))

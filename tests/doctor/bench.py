@@ -1,0 +1,99 @@
+"""The bench: every case is trained, examined, and, where an override is to mend it, trained again with that."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from harness.doctor.diagnose import diagnose
+from harness.doctor.examine import Examination
+from harness.doctor.finding import Finding
+from harness.doctor.seen import Seen
+from harness.errors import HarnessError
+from tests.doctor.case import Case, named, trained, with_tries
+
+SURELY = 1.96  # deviations of a 95% interval
+
+
+class Run(NamedTuple):
+    """A run that was examined: its validation metric, nan where it has none, and what is seen of it."""
+
+    score: float
+    metric: str
+    higher_is_better: bool
+    seen: Seen
+
+
+Look = Callable[[Sequence[str]], Run]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a case; `after` is the run with the overrides of the first finding, where there are any."""
+
+    case: Case
+    run: Run
+    findings: list[Finding]
+    after: Run | None = None
+    left: str = ""  # what the doctor accuses the run after of
+
+    @property
+    def named(self) -> str:
+        return named(self.findings)
+
+    @property
+    def right(self) -> bool:
+        return self.named == self.case.trouble
+
+    @property
+    def mended(self) -> bool:
+        """Whether the override has made a run of which nothing is wrong any more, and that is better than before."""
+        if self.after is None or self.left or math.isnan(self.after.score):
+            return False
+        gain = self.after.score - self.run.score
+        return math.isnan(self.run.score) or (gain > 0) == self.after.higher_is_better
+
+
+def looking(study: str) -> Look:
+    """Trains and examines in this process."""
+    examination = Examination()
+
+    def look(words: Sequence[str]) -> Run:
+        record = trained(words, study)
+        metric = str(record.config["objective"])
+        best = record.best.get(metric, {})
+        score = record.objective if record.status == "completed" else math.nan
+        return Run(score, metric, bool(best.get("higher_is_better", True)), examination.examine(record))
+
+    return look
+
+
+def judged(cases: Iterable[Case], look: Look, mending: bool) -> Iterator[Result]:
+    """The cases, one after the other; with `mending`, the overrides that are suggested are tried."""
+    for case in cases:
+        run = look(case.words)
+        findings = diagnose(run.seen)
+        result = Result(case, run, findings)
+        tries = findings[0].tries if findings else ()
+        if mending and case.trouble and result.right and tries:
+            try:
+                after = look(with_tries(case, tries))
+            except HarnessError:  # an override that does not fit mends nothing
+                yield result
+                continue
+            result = Result(case, run, findings, after, named(diagnose(after.seen)))
+        yield result
+
+
+def wilson(hits: int, of: int) -> tuple[float, float]:
+    """The 95% interval of a share.
+
+    >>> tuple(round(end, 3) for end in wilson(9, 10))
+    (0.596, 0.982)
+    """
+    share, z2 = hits / of, SURELY**2
+    middle = (share + z2 / (2 * of)) / (1 + z2 / of)
+    half = SURELY / (1 + z2 / of) * math.sqrt(share * (1 - share) / of + z2 / (4 * of * of))
+    return max(0.0, middle - half), min(1.0, middle + half)

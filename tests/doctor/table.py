@@ -1,0 +1,108 @@
+"""Writes the tables of docs/doctor.md: `python -m tests.doctor.table` trains and judges every case anew."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.doctor.diagnose import TROUBLES
+from tests.doctor.bench import Result, Run, judged, looking, wilson
+from tests.doctor.case import planted
+from tests.doctor.judged import HEALTHY, PLANTED
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "doctor.md"
+
+
+def share(hits: int, of: int) -> str:
+    """A share with its interval."""
+    low, high = wilson(hits, of)
+    return f"{hits} of {of} ({100 * hits / of:.0f}%, 95% interval {100 * low:.0f} to {100 * high:.0f}%)"
+
+
+def confusion(results: Sequence[Result]) -> str:
+    """What was named first, by what was planted."""
+    rows = ["| planted | runs | named first | something else | nothing |", "| --- | --- | --- | --- | --- |"]
+    for trouble in (*TROUBLES, ""):
+        own = [r for r in results if r.case.trouble == trouble]
+        others = Counter(r.named for r in own if r.named not in (trouble, ""))
+        told = ", ".join(f"{name} ({n})" for name, n in others.items())
+        silent = sum(not r.named for r in own)
+        right = "" if not trouble else str(sum(r.right for r in own))
+        rows.append(f"| {trouble or 'nothing (healthy)'} | {len(own)} | {right} | {told} | {silent} |")
+    return "\n".join(rows)
+
+
+def headline(results: Sequence[Result]) -> str:
+    """Both shares that count."""
+    sick, well = [r for r in results if r.case.trouble], [r for r in results if not r.case.trouble]
+    return (
+        f"The right trouble is named first in {share(sum(r.right for r in sick), len(sick))}; of healthy runs, "
+        f"{share(sum(not r.right for r in well), len(well))} are accused of something."
+    )
+
+
+def mended(results: Sequence[Result]) -> str:
+    """Runs before and after the override that was suggested for them."""
+    tried = [r for r in results if r.after is not None]
+    rows = [
+        f"Of {len(tried)} planted troubles that an override is suggested for, it makes the run healthy (nothing is "
+        f"found any more, and validation is better) in {sum(r.mended for r in tried)}.",
+        "",
+        "| run | trouble | tried | metric | before | after | |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for r in tried:
+        assert r.after is not None
+        ends = "healthy" if r.mended else f"still: {r.left or 'no better'}"
+        tries = " ".join(r.findings[0].tries)
+        rows.append(
+            f"| `{r.case.overrides}` | {r.case.trouble} | `{tries}` | {r.after.metric} | {number(r.run)} | "
+            f"{number(r.after)} | {ends} |"
+        )
+    return "\n".join(rows)
+
+
+def number(run: Run) -> str:
+    """A score, or how the run ended without one."""
+    return run.seen.status if math.isnan(run.score) else f"{run.score:.3g}"
+
+
+def written(page: str, tables: dict[str, str]) -> str:
+    """A page with its tables between <!-- NAME --> and <!-- end -->."""
+    for name, text in tables.items():
+        pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        assert pattern.search(page), name
+        page = pattern.sub(lambda match, text=text: f"{match[1]}\n{text}\n\n{match[2]}", page)
+    return page
+
+
+def write(results: Sequence[Result]) -> None:
+    """Puts the tables into the page."""
+    tables = {"judged": f"{headline(results)}\n\n{confusion(results)}", "mended": mended(results)}
+    PAGE.write_text(written(PAGE.read_text(), tables))
+
+
+def main() -> None:
+    """Judges every case in an empty folder, and writes the page."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        site = Path(folder) / "site"
+        site.mkdir()
+        with planted(site):
+            look = looking("judged")
+            results = []
+            for result in judged([*PLANTED, *HEALTHY], look, mending=True):
+                results.append(result)
+                print("right" if result.right else f"WRONG ({result.named or 'nothing'})", result.case, file=sys.stderr)
+    write(results)
+    print(headline(results))
+
+
+if __name__ == "__main__":
+    main()

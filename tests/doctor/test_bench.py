@@ -1,0 +1,80 @@
+"""The test bench: planted troubles are named, healthy runs are not accused, and suggested overrides mend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.doctor import judged as cases
+from tests.doctor import tuning
+from tests.doctor.bench import Look, Result, judged, looking, wilson
+from tests.doctor.case import Case, planted
+from tests.doctor.table import PAGE, confusion, headline, mended, written
+
+# One of the quickest cases of each of some troubles, and two healthy runs.
+QUICK = [
+    *(next(case for case in cases.PLANTED if case.trouble == trouble and "data=wine" in case.overrides)
+      for trouble in dict.fromkeys(c.trouble for c in cases.PLANTED if "data=wine" in c.overrides)),
+]  # fmt: skip
+TEN = [*QUICK[:8], *(case for case in cases.HEALTHY if "data=wine" in case.overrides)][:10]
+
+
+@pytest.fixture(scope="module")
+def look(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Look]:
+    """Trains and examines, with the planted plugin installed; one examination for all, in one folder."""
+    folder = tmp_path_factory.mktemp("bench")
+    (folder / "site").mkdir()
+    with pytest.MonkeyPatch.context() as patch, planted(folder / "site"):
+        patch.chdir(folder)
+        yield looking("judged")
+
+
+def test_what_is_judged_was_not_tuned_on() -> None:
+    of = [{case.overrides for case in (*module.PLANTED, *module.HEALTHY)} for module in (tuning, cases)]
+    assert not of[0] & of[1]
+    assert len(cases.PLANTED) >= 40
+    assert len(cases.HEALTHY) >= 60
+    assert {case.trouble for case in cases.PLANTED} == {case.trouble for case in tuning.PLANTED}
+
+
+@pytest.mark.parametrize("case", TEN, ids=lambda case: case.overrides)
+def test_some_cases(case: Case, look: Look) -> None:
+    (result,) = judged([case], look, mending=False)
+    assert result.named == case.trouble, result.findings
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_every_case(look: Look) -> None:
+    results = list(judged([*cases.PLANTED, *cases.HEALTHY], look, mending=True))
+    sick, well = [r for r in results if r.case.trouble], [r for r in results if not r.case.trouble]
+    assert sum(r.right for r in sick) >= 0.9 * len(sick), headline(results) + "\n" + confusion(results)
+    assert sum(not r.right for r in well) <= 0.05 * len(well), headline(results)
+    assert sum(r.mended for r in sick) >= 25, mended(results)
+
+
+def test_an_interval_holds_its_share() -> None:
+    from scipy.stats import binomtest
+
+    for hits, of in ((0, 10), (5, 10), (47, 52), (60, 60)):
+        exact = binomtest(hits, of).proportion_ci(0.95, "wilson")
+        assert wilson(hits, of) == pytest.approx((exact.low, exact.high), abs=1e-4)
+
+
+def test_the_page_holds_the_tables() -> None:
+    page = PAGE.read_text()
+    assert written(page, {"judged": "x", "mended": "y"}).count("\nx\n") == 1
+    assert all(f"| {trouble} |" in page for trouble in {case.trouble for case in cases.PLANTED})
+
+
+def test_a_result_is_mended_only_if_better(tmp_path: Path) -> None:
+    from harness.doctor.seen import Seen
+    from tests.doctor.bench import Run
+
+    seen = Seen({}, {}, "completed", None, {}, {})
+    worse, better = (Run(score, "val/accuracy", True, seen) for score in (0.4, 0.9))
+    assert Result(Case("", "x"), worse, [], better).mended
+    assert not Result(Case("", "x"), better, [], worse).mended
+    assert not Result(Case("", "x"), worse, [], better, "underfitting").mended

@@ -1,0 +1,230 @@
+"""What is seen and what is made of it, against independent references."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, r2_score, recall_score
+
+import harness
+from harness import catalogue
+from harness.build import build, first_samples
+from harness.cli.main import dispatch
+from harness.diagnostics import quantities
+from harness.doctor import of_data, of_net, rules_data, rules_fit, rules_machine
+from harness.doctor.diagnose import EXPLAINS, RULES, TROUBLES, diagnose, offered
+from harness.doctor.examine import Examination, joined
+from harness.doctor.files import measured
+from harness.doctor.finding import Finding, between, ranked
+from harness.doctor.glance import curvature
+from harness.doctor.of_scores import recalls, right_logits, scored
+from harness.doctor.seen import Data, Seen
+from harness.load_data import load
+from harness.prepare import make_plan
+from harness.settings import parse
+
+NOTHING = Seen({"batch_size": 64, "accumulate": 1}, {}, "completed", None, {}, {})
+
+
+@settings(deadline=None)
+@given(st.floats(allow_nan=False), st.floats(-10, 10), st.floats(-10, 10))
+def test_between_is_a_share_that_grows_towards_high(value: float, low: float, high: float) -> None:
+    if abs(high - low) < 1e-6:
+        return
+    share = between(value, low, high)
+    assert 0 <= share <= 1
+    assert between(low, low, high) == 0
+    assert between(high, low, high) == 1
+    assert share == pytest.approx(1 - between(value, high, low), abs=1e-6)
+
+
+def test_scores_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    logits, classes = torch.tensor(rng.standard_normal((200, 4))), torch.tensor(rng.integers(0, 4, 200))
+    assert scored("class", logits, classes) == pytest.approx(accuracy_score(classes, logits.argmax(1)))
+    expected = recall_score(classes, logits.argmax(1), average=None)
+    assert recalls(logits, classes, 4) == pytest.approx(tuple(expected))
+    y = torch.tensor(rng.standard_normal((100, 2)))
+    near = y + 0.5 * torch.tensor(rng.standard_normal((100, 2)))
+    assert scored("real", near, y) == pytest.approx(r2_score(y, near))
+    assert math.isnan(scored("class", torch.zeros(3), torch.zeros(3)))
+
+
+def test_right_logits_are_right() -> None:
+    y = torch.tensor([0, 2, 1])
+    assert right_logits(y, 3, 20.0).argmax(1).tolist() == y.tolist()
+    assert (right_logits(torch.tensor([0, 1]), 1, 20.0)[:, 0] > 0).tolist() == [False, True]
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 30), st.integers(0, 2**31))
+def test_near_duplicates_are_counted(copies: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    train, held = rng.standard_normal((200, 5)), rng.standard_normal((40, 5))
+    held[:copies] = train[rng.permutation(200)[:copies]] * (1 + 1e-9)
+    assert of_data.near_duplicates(train, held) == pytest.approx(copies / 40)
+
+
+def _values(*overrides: str) -> dict[str, Any]:
+    from harness.app import compose
+    from harness.resolve import resolve
+
+    values = compose(["logger=[]", *overrides]).values
+    return resolve(values, load(values).dataset, catalogue.current())
+
+
+def test_the_curvature_is_the_dense_hessians() -> None:
+    values = _values("data=iris", "model=mlp", "model.width=4", "model.depth=1", "activation=tanh")
+    dataset = load(values).dataset
+    plan = make_plan(parse(values), dataset, values)
+    path = of_net.make(values, dataset, plan)
+    x, y = first_samples(dataset, 512)
+    model = build(values, dataset, plan.total_steps).model
+    params = dict(model.named_parameters())
+    flat = torch.cat([p.detach().flatten() for p in params.values()])
+
+    def loss(flat: torch.Tensor) -> torch.Tensor:
+        pieces = flat.split([p.numel() for p in params.values()])
+        bound = {n: v.reshape(p.shape) for (n, p), v in zip(params.items(), pieces, strict=True)}
+        return torch.nn.functional.cross_entropy(torch.func.functional_call(model, bound, (x,)), y)
+
+    dense = torch.autograd.functional.hessian(loss, flat)
+    assert curvature(path) == pytest.approx(float(torch.linalg.eigvalsh(dense)[-1]), rel=1e-2)
+
+
+def test_wrong_labels_are_estimated() -> None:
+    values = _values("data=blobs", "corruption=[label_noise]", "corruption.label_noise.p=0.3")
+    loaded = load(values)
+    data = of_data.look(loaded.dataset, loaded.overlap, 64)
+    assert 1 - data.agreement / data.agreement_val == pytest.approx(0.3, abs=0.06)
+    assert data.counts == tuple(torch.bincount(loaded.dataset.train.y).tolist())
+
+
+def test_a_symptom_stands_behind_its_cause() -> None:
+    cause, symptom, other = (Finding(t, c, (), "") for t, c in (("a", 0.7), ("b", 0.9), ("c", 0.6)))
+    found = ranked([symptom, cause, other], {"a": frozenset({"b"})})
+    assert [f.trouble for f in found] == ["a", "c", "b"]
+    assert found[-1].confidence < 0.5
+    weak = replace(cause, confidence=0.3)  # which is no accusation, and explains nothing
+    assert [f.trouble for f in ranked([symptom, weak], {"a": frozenset({"b"})})] == ["b", "a"]
+
+
+def test_causes_and_troubles_are_known() -> None:
+    assert set(EXPLAINS) <= set(TROUBLES)
+    assert set().union(*EXPLAINS.values()) <= set(TROUBLES)
+    assert len(set(TROUBLES)) == len(TROUBLES)
+
+
+def test_what_is_not_seen_is_no_finding() -> None:
+    assert [rule(NOTHING) for rule in RULES if rule(NOTHING) is not None and rule(NOTHING).confidence > 0] == []  # type: ignore[union-attr]
+
+
+def test_overrides_that_choose_what_is_not_there_are_left_out() -> None:
+    known = catalogue.current()
+    tries = ("initializer=he_normal", "initializer=nowhere", "regularizer=[dropout,nowhere]", "optimizer.lr=0.1")
+    assert offered(tries, known) == ("initializer=he_normal", "optimizer.lr=0.1")
+    assert offered(("loss=auto", "regularizer=[]"), known) == ("loss=auto", "regularizer=[]")
+
+
+def test_a_diagnostic_is_read_by_what_it_tells() -> None:
+    nodes = {"dead_units": {"_component_": "dead_units"}, "activation_gradient": {"_component_": "activation_gradient"}}
+    tags = {
+        "dead_units/a.b/dead": [(0, 0.5)],
+        "dead_units/a.b/zeros": [(0, 0.6)],
+        "activation_gradient/first_to_last": [(0, 0.1)],
+        "activation_gradient/a": [(0, 2.0)],
+    }
+    assert measured(tags, nodes, catalogue.current()) == {
+        quantities.DEAD: {"a.b": [(0, 0.5)]},
+        quantities.ZEROS: {"a.b": [(0, 0.6)]},
+        quantities.PROFILE: {"": [(0, 0.1)]},
+        quantities.GRADIENT: {"a": [(0, 2.0)]},
+    }
+
+
+def test_every_quantity_that_is_told_is_known() -> None:
+    known = {value for name, value in vars(quantities).items() if name.isupper()}
+    told = {q for e in catalogue.current() if e["kind"] == "diagnostic" for q in e["traits"].get("tells", {}).values()}
+    assert told
+    assert told <= known
+
+
+def test_looks_are_joined_in_the_order_of_steps() -> None:
+    found = joined({"q": {"a": [(5, 1.0), (9, 2.0)]}}, {"q": {"a": [(0, 3.0), (9, 4.0)], "b": [(1, 5.0)]}})
+    assert found == {"q": {"a": [(0, 3.0), (5, 1.0), (9, 4.0)], "b": [(1, 5.0)]}}
+
+
+@pytest.mark.parametrize(
+    ("error", "rule", "trouble"),
+    [
+        (
+            {"type": "OutOfMemoryError", "message": "CUDA out of memory"},
+            rules_machine.memory,
+            "memory",
+        ),
+        (
+            {"type": "ValueError", "message": "Expected more than 1 value per channel when training, got"},
+            rules_fit.small_batches,
+            "batch norm with small batches",
+        ),
+    ],
+)
+def test_an_error_is_a_finding(error: dict[str, Any], rule: Any, trouble: str) -> None:
+    found = rule(replace(NOTHING, status="failed", error=error))
+    assert found.trouble == trouble
+    assert found.confidence > 0.9
+
+
+def test_the_findings_of_data() -> None:
+    plain = Data("class", 2, counts=(100, 100), n=200, held_out=100, overlap=0)
+    assert all((f := rule(replace(NOTHING, data=plain))) is None or f.confidence == 0 for rule in rules_data.RULES)
+    for changed, trouble in (({"widest": 300.0}, "inputs not scaled"), ({"overlap": 30}, "leak between splits")):
+        found = diagnose(replace(NOTHING, data=replace(plain, **changed)))
+        assert [f.trouble for f in found] == [trouble]
+
+
+def test_the_verb_tells_of_a_run_and_of_a_study(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ill = harness.run(["initializer=zeros", "data=iris", "epochs=2", "diagnostic=[standard]", "logger=[]", "study=s"])
+    harness.run(["data=iris", "epochs=30", "optimizer.lr=0.01", "logger=[]", "study=s"])
+    assert dispatch(["doctor", str(ill.folder), "--quick", "--json"]) == 0
+    (first, *_) = json.loads(capsys.readouterr().out)["findings"]
+    assert first["trouble"] == "symmetric units"
+    assert first["try"] == ["initializer=he_normal"]
+    assert {"what", "value", "layer", "step"} <= first["evidence"][0].keys()
+    assert dispatch(["doctor", "s"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("2 runs, 1 of them without a finding\n\nsymmetric units: 1 run\n")
+    assert "try   initializer=he_normal" in text
+
+
+def test_a_run_ends_with_what_is_sure(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["data=iris", "epochs=2", "diagnostic=[standard]", "logger=[]"]
+    dispatch([*line, "initializer=zeros"])
+    assert "  doctor    symmetric units: " in capsys.readouterr().out
+    dispatch(line)
+    assert "doctor" not in capsys.readouterr().out
+
+
+def test_what_cannot_be_looked_at_is_told(workdir: Path) -> None:
+    record = harness.run(["data=iris", "epochs=1", "logger=[]"])
+    gone = replace(record, config=record.config | {"data": {"_component_": "gone"}})
+    seen = Examination().examine(gone)
+    assert seen.data is None
+    assert "gone" in seen.missing[0]
+    point = harness.run(["data=rosenbrock", "epochs=2", "logger=[]"])
+    assert diagnose(Examination().examine(point)) == []
+
+
+def test_there_is_no_run(workdir: Path) -> None:
+    (workdir / "outputs" / "empty").mkdir(parents=True)
+    with pytest.raises(harness.HarnessError, match="no runs in empty"):
+        dispatch(["doctor", "empty"])
