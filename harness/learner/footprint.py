@@ -29,8 +29,7 @@ from harness.redirect import Redirect
 from harness.regularization import having
 
 HANDED_BACK = 1 << 25  # bytes: glibc returns larger blocks to the system when they are freed, and keeps smaller ones
-# As much more the heap holds of smaller blocks than is in use, as measured (docs/memory.md): for a block aligned as
-# torch wants it, the hole of its like is too small.
+# Of smaller blocks, the heap holds so many times what is in use: fitted to peaks (docs/memory.md), not derived.
 FRAGMENTED = 1.9
 FEW = 4  # samples, or tuples, that are passed through; and twice as many
 NUMBERS = 1 << 16  # of the parameters that an optimizer is stepped on, about

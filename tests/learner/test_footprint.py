@@ -110,8 +110,8 @@ assert record.status == "completed", record.error
 print(json.dumps([record.memory["estimate"], resident("VmHWM") - before]))
 """
 MODELS = {
-    "mlp": "batch_size=1024 model=mlp model.width=3500 model.depth=3",
-    "cnn": "batch_size=1024 model=cnn model.channels=[256,256]",
+    "mlp": "batch_size=1024 model=mlp model.width=4000 model.depth=3",
+    "cnn": "batch_size=1149 model=cnn model.channels=[256,256]",
     "rnn": "batch_size=512 data=parity data.n=1600 data.length=24 model=rnn model.width=1024 model.depth=2",
     "vae": "batch_size=1024 task=generation model=vae model.width=3500 model.depth=2 optimizer.lr=1e-6",
 }
