@@ -294,8 +294,8 @@ def _times(path: Alone, dataset: Dataset) -> dict[str, float]:
         for _ in range(5):
             began = time.perf_counter()
             losses = path.parts.task.losses(_bound(model), (x[:count], y[:count]), Noise(path.key(0)))
-            torch.autograd.grad(torch.stack(list(losses.values())).sum(), [p for p in model.parameters() if p.requires_grad],
-                                allow_unused=True)  # fmt: skip
+            leaves = [p for p in model.parameters() if p.requires_grad]
+            torch.autograd.grad(torch.stack(list(losses.values())).sum(), leaves, allow_unused=True)
             best = min(best, time.perf_counter() - began)
         return best
 

@@ -71,6 +71,8 @@ class Alone:
         self._order = torch.empty(0, dtype=torch.int64)
         self._seen: list[_Seen] = []  # the batches of a step, where the optimizer evaluates them again
         self.looking: Looking | None = None  # the diagnostics, where there are any
+        self._watched = False  # by them, at this step
+        self._grads: dict[str, Tensor] = {}  # of a step that is watched: an optimizer lets go of them
 
     def _placed(self, part: Part) -> Part:
         """In-memory samples on the device, if they leave half of its memory free; else they go batch by batch."""
@@ -151,6 +153,7 @@ class Alone:
     def _step(self, number: int) -> None:
         looking, step = self.looking, self.plan.step_of(number)
         watched = looking.begin(step) if looking is not None and step >= looking.next else None
+        self._watched = watched is not None
         lr = self.lr()
         for group in self.groups:
             if self.parts.closure:
@@ -160,8 +163,8 @@ class Alone:
                 group.step()
         self._seen = []
         if looking is not None and watched is not None:
-            grads = {n: p.grad for group in self.groups for n, p in group.params.items() if p.grad is not None}
-            looking.end(watched, grads, lr)
+            looking.end(watched, self._grads, lr)
+            self._grads = {}
 
     def _summed(self, group: Group, number: int) -> dict[str, Tensor]:
         """The step's gradients, over all processes, as regularizers want them."""
@@ -172,6 +175,8 @@ class Alone:
             noise = Noise(self.key(number))
             noise.place, noise.step = GRADIENT_PLACE, self.plan.step_of(number)
             grads = regularizer.gradient(grads, dict(group.params), noise)
+        if self._watched:
+            self._grads |= grads
         return grads
 
     def _again(self, group: Group, number: int) -> Tensor:
