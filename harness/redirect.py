@@ -160,23 +160,24 @@ SEEDED = {
 class Redirect(TorchFunctionMode):
     """Inside, torch's own random functions draw from `noise`. `drawn` tells whether any did.
 
-    `instead` are further functions to stand in for torch's own, {function: stand-in}: those of a stack of members,
-    where torch refuses a draw that is not in the table.
+    `instead` are further functions to stand in for torch's own, {function: stand-in}. In a `stack` of members a draw
+    that is not in the table is left to torch, which refuses it.
     """
 
-    def __init__(self, noise: Noise, instead: Mapping[Any, Callable[..., Any]] | None = None) -> None:
+    def __init__(
+        self, noise: Noise, instead: Mapping[Any, Callable[..., Any]] | None = None, stack: bool = False
+    ) -> None:
         super().__init__()
-        self.noise, self.drawn, self.instead = noise, False, instead
+        self.noise, self.drawn, self.instead, self.stack = noise, False, instead or {}, stack
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in OPENED:
             with self:
                 return OPENED[func](*args, **kwargs)
-        if self.instead is not None:
-            if func in self.instead:
-                return self.instead[func](*args, **kwargs)
-        elif func in SEEDED:
+        if func in self.instead:
+            return self.instead[func](*args, **kwargs)
+        if func in SEEDED and not self.stack:
             return self._seeded(func, args, kwargs)
         draw = TABLE.get(func)
         if draw is None:

@@ -22,6 +22,7 @@ from harness.folder import open_folder
 from harness.learner.fit import Run
 from harness.learner.footprint import footprint
 from harness.learner.member import Member
+from harness.look_at_end import look_at_end
 from harness.prepare import Prepared
 from harness.record import Record, read, write
 from harness.telling import Telling
@@ -109,7 +110,10 @@ class Running:
         self.record.error = member.diverged
         try:
             measure_at_end(self.run)
-        except (Exception, SystemExit) as error:  # a metric's own
+            if found := look_at_end(self.run):
+                for look in member.lookers:
+                    look(found, member.steps, max(0, member.epochs - 1))
+        except (Exception, SystemExit) as error:  # a metric's own, or a logger's
             self._failed(error)
         self._end()
 

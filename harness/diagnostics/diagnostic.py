@@ -15,9 +15,9 @@ Measure = Callable[..., Mapping[str, Any]]
 Every = Annotated[int, Ge(0), "steps from one measurement to the next, at the least; 0: a hundredth of the run"]
 
 # What a measurement may ask for, by the names of its parameters, and what it then costs to have.
-STEP = frozenset({"params", "previous", "start", "grads", "lr", "batch_size"})  # of the step that was just made
-PROBE = frozenset({"layers", "slopes"})  # a pass of probe samples through the network and back
-PURE = frozenset({"loss", "x", "y", "prediction", "target"})  # of the probe samples
+STEP = frozenset({"previous", "start", "grads", "lr", "batch_size", "each"})  # of the step that was just made
+PROBE = frozenset({"layers", "slopes", "start_layers"})  # a pass of probe samples through the network and back
+PURE = frozenset({"params", "loss", "x", "y", "prediction", "target"})  # of the probe samples
 HISTORY = frozenset({"history"})  # after each epoch, on the host
 END = frozenset({"model", "dataset", "task"})  # once, when the run has ended, on the host
 OFFERS = STEP | PROBE | PURE | HISTORY | END
@@ -74,18 +74,22 @@ class Diagnostic:
     without control flow that depends on their values: many runs are measured as one program. It may be handed
 
     - `params`, `previous`, `start`: the parameters {name: tensor} after the step, before it, and at the beginning;
-      `grads`, with which the step was made; `lr`, the learning rate; `batch_size`;
+      `grads`, with which the step was made; `lr`, the learning rate; `batch_size`, in samples, of which `each` stand
+      together (those of a tuple; else 1);
     - `x`, `y`: samples of the training split to look at, without augmentation; `prediction` and `target`: what the
       task makes of as many validation samples in evaluation mode;
     - `layers`: {name: Layer} of every module that does something by itself, in the order in which they act on x, as in
-      training; `slopes`: {name: f'(its input) [N, ...]} of its element-wise activations;
-    - `loss(params, x, y)`: the training loss as a function of parameters, and of samples where they are given: to be
-      differentiated with torch.func;
+      training; `slopes`: {name: f'(its input) [N, ...]} of its element-wise activations; `start_layers`: {name: output
+      [N, ...]} as it was at the beginning;
+    - `loss(params, x, y, draw=0, train=True)`: the training loss as a function of parameters, and of samples where they
+      are given: to be differentiated with torch.func. Its noise is the same each time, and another for another `draw`;
+      with `train=False` the model is in evaluation mode;
     - `history`: the metrics of every epoch so far; `model` (trained, in evaluation mode), `dataset` and `task`.
     """
 
     measure: Measure
     every: int = 0
+    once: bool = False  # when the run has ended, and not at its steps
 
     @functools.cached_property
     def asks(self) -> frozenset[str]:
@@ -97,11 +101,13 @@ class Diagnostic:
             raise TypeError(
                 f"a diagnostic's measure asks for {unknown[0]!r}; it may ask for {', '.join(sorted(OFFERS))}"
             )
-        if names & END and names & (STEP | PROBE | PURE):
-            raise TypeError("a diagnostic's measure asks for what is there at a step and for what is there at the end")
+        if (self.once or names & END) and (gone := sorted(names & (STEP | {"start_layers"}))):
+            raise TypeError(f"a diagnostic that is measured when a run has ended asks for {gone[0]!r} of a step")
+        if not (self.once or names & END) and names & HISTORY and len(names) > 1:
+            raise TypeError("a diagnostic that asks for the history asks for nothing else, unless the run has ended")
         return names
 
     @property
     def when(self) -> str:
         """step | epoch | end"""
-        return "end" if self.asks & END else "epoch" if self.asks & HISTORY else "step"
+        return "end" if self.once or self.asks & END else "epoch" if self.asks & HISTORY else "step"

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.dataset import Dataset
 from harness.diagnostics import quantities as q
 from harness.diagnostics.capture import roles
 from harness.diagnostics.diagnostic import Diagnostic, Layer
@@ -24,11 +25,11 @@ WORK = 1 << 38  # multiplications and additions that a curvature may cost
 FLAT = 0.05  # of the steepest slope: a flatter place is saturated
 
 
-def glance(path: Alone) -> Found:
+def glance(path: Alone, dataset: Dataset) -> Found:
     """{quantity: {layer: value}} of a network with the weights that it has now."""
-    seeing = Seeing(AloneScene(path), PROBED, None)
+    seeing = Seeing(AloneScene(path, dataset), PROBED, None)
     params = seeing.scene.params()
-    step = Step(0, {}, {}, {}, 0.0, path.plan.samples)
+    step = Step(0, {}, {}, {}, 0.0, path.plan.samples, path.plan.each)
     given, troubles = seeing.given(step, {"layers", "slopes", "loss", "params"})
     found: Found = asymmetry({n: p.detach() for n, p in params.items()})
     if "layers" not in troubles:
@@ -92,12 +93,12 @@ def _unreached(loss: Any, params: Named) -> dict[str, Tensor]:
     return {name: torch.ones(()) for name, g in _gradients(loss, params).items() if g is None}
 
 
-def curvature(path: Alone, most: int = 512, iterations: int = 30) -> float:
+def curvature(path: Alone, dataset: Dataset, most: int = 512, iterations: int = 30) -> float:
     """The largest eigenvalue of the training loss's Hessian, on the first samples; nan where it cannot be had."""
     from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
-    seeing = Seeing(AloneScene(path), most, None)
-    given, troubles = seeing.given(Step(0, {}, {}, {}, 0.0, path.plan.samples), {"loss", "params"})
+    seeing = Seeing(AloneScene(path, dataset), most, None)
+    given, troubles = seeing.given(Step(0, {}, {}, {}, 0.0, path.plan.samples, path.plan.each), {"loss", "params"})
     if troubles or 2 * iterations * most * 3 * (path.parts.probe.work or 0) > WORK:
         return math.nan
     shapes = {name: p.shape for name, p in given["params"].items()}

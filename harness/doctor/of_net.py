@@ -67,17 +67,17 @@ def look(
         torch.manual_seed(plan.seed)
         path = make(values, dataset, plan)
         measured: dict[str, dict[str, Series]] = {}
-        first = glance(path)
+        first = glance(path, dataset)
         _note(measured, first, 0)
-        facts = _facts(path, first) | {"curvature": curvature(path)}
+        facts = _facts(path, first) | {"curvature": curvature(path, dataset)}
         facts |= _losses(path, dataset, "start")
         facts |= _plain(path) | _times(path, dataset)
         if weights is not None:
             trained = make(values, dataset, plan)
             trained.model.load_state_dict(weights)
             trained.averages = []
-            _note(measured, glance(trained), max(1, steps) - 1)
-            facts |= {"curvature_end": curvature(trained), "scores": _scores(trained, dataset)}
+            _note(measured, glance(trained, dataset), max(1, steps) - 1)
+            facts |= {"curvature_end": curvature(trained, dataset), "scores": _scores(trained, dataset)}
             facts |= _losses(trained, dataset, "end") | _company(trained, dataset)
         seconds = (path.parts.probe.work or 0) * plan.samples * 3
         count = min(TRIED, plan.total_steps, WORK // max(1, seconds))
@@ -169,7 +169,7 @@ def _trials(
     made, loss = train(own, count)
     found = [Trial(1.0, made, loss)]
     if math.isfinite(loss):
-        _note(measured, glance(own), max(1, made // plan.accumulate) - 1)
+        _note(measured, glance(own, dataset), max(1, made // plan.accumulate) - 1)
     if values["optimizer"].get("lr") is None:
         return tuple(found)
     for step in FACTORS:

@@ -70,7 +70,7 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
                 return Fitted(first.parts, first.plan, placed(first.dataset), device, (trainer.global_rank, world))
             alone = Alone(first.parts, first.plan, placed(first.dataset), device, (trainer.global_rank, world))
             if trainer.global_rank == 0:
-                alone.looking = looking(first, AloneScene(alone))
+                alone.looking = looking(first, AloneScene(alone, first.dataset))
             return alone
         parts = [run.parts for run in cohort]
         for part in parts:

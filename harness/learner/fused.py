@@ -158,7 +158,7 @@ class Fused:
                 x, y = augment(x, y, noise)
             for regularizer, values in zip(targets, lifted, strict=True):
                 y = bound(regularizer.members[0], values).target(y)
-            with Redirect(noise, STACKED):
+            with Redirect(noise, STACKED, stack=True):
                 return self.task.losses(call, (x, y), noise)
 
         lifted = [regularizer.lifted for regularizer in targets]
@@ -228,7 +228,7 @@ class Fused:
 
     def _measured(self, split: str, first: int, count: int, params: dict[str, Tensor]) -> Any:
         def one(call: Call, noise: Noise, x: Tensor, y: Tensor) -> Any:
-            with Redirect(noise, STACKED):
+            with Redirect(noise, STACKED, stack=True):
                 return self.task.evaluate(call, (x, y), noise)
 
         x, y = self.data.slice(split, first, count)

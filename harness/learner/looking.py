@@ -58,10 +58,11 @@ class Looking:
         self.diagnostics = {name: d for name, d in diagnostics.items() if d.when == "step"}
         self.histories = {name: d for name, d in diagnostics.items() if d.when == "epoch"}
         self.budget = Budget({name: d.every for name, d in self.diagnostics.items()}, share, plan.total_steps)
-        self.seeing = Seeing(scene, max(16, min(PROBED, NUMBERS // max(1, activations or 1))), rows)
+        self.seeing = Seeing(scene, probed(activations), rows)
         self.failed: dict[str, str] = {}
         self.found: list[Look] = []
-        self._start = copied(scene.params()) if any("start" in d.asks for d in self.diagnostics.values()) else {}
+        wanted = any({"start", "start_layers"} & d.asks for d in self.diagnostics.values())
+        self._start = copied(scene.params()) if wanted else {}
         self._began = time.perf_counter()
 
     @property
@@ -84,7 +85,7 @@ class Looking:
     def end(self, due: _Due, grads: Named, lr: Tensor | float) -> None:
         """After it: measures what is due. What goes wrong is the diagnostic's, and never the run's."""
         began = time.perf_counter()
-        step = Step(due.step, due.previous, self._start, grads, lr, self.plan.samples)
+        step = Step(due.step, due.previous, self._start, grads, lr, self.plan.samples, self.plan.each)
         asked = {name for due_name in due.names for name in self.diagnostics[due_name].asks}
         given, troubles = self.seeing.given(step, asked)
         shared = due.cost + time.perf_counter() - began  # for all that are due
@@ -104,7 +105,7 @@ class Looking:
             else:
                 costs[name] = time.perf_counter() - began
         began = time.perf_counter()
-        self.found.append(Look(due.step, tuple(raw), _settled(raw, self.seeing.rows)))
+        self.found.append(Look(due.step, tuple(raw), settled(raw, self.seeing.rows)))
         shared += time.perf_counter() - began
         self.budget.measured({n: c + shared / len(costs) for n, c in costs.items()}, due.step, self._elapsed())
 
@@ -148,11 +149,16 @@ class Looking:
         return time.perf_counter() - self._began
 
 
+def probed(activations: int | None) -> int:
+    """How many samples are looked at of a model that makes so many numbers of one."""
+    return max(16, min(PROBED, NUMBERS // max(1, activations or 1)))
+
+
 def _tag(name: str, tag: str) -> str:
     return f"{name}/{tag}" if tag else name
 
 
-def _settled(raw: Mapping[str, Mapping[str, Any]], rows: int | None) -> list[Found]:
+def settled(raw: Mapping[str, Mapping[str, Any]], rows: int | None) -> list[Found]:
     """Numbers for tensors, brought to the host at once, for each row."""
     flat = {_tag(name, tag): value for name, values in raw.items() for tag, value in values.items()}
     scalars = {tag: torch.as_tensor(value) for tag, value in flat.items() if isinstance(value, (Tensor, float, int))}

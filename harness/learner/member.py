@@ -96,11 +96,13 @@ class Member:
             watch(metrics, step, epoch)
         self.stopped = any(r.should_stop(self.history) for r in self.stoppers)
 
-    def look(self, found: dict[str, Any], step: int) -> None:
-        """Hands on what diagnostics found after so many steps; what goes wrong then is this member's failure."""
+    def look(self, found: dict[str, Any], step: int, epoch: int) -> None:
+        """Hands on what diagnostics found after so many steps, in an epoch; what goes wrong then is this member's
+        failure.
+        """
         try:
             for look in self.lookers:
-                look(found, step, self.epochs)
+                look(found, step, epoch)
         except (Exception, SystemExit) as error:
             self.failed = error
 

@@ -117,7 +117,7 @@ class Learner(pl.LightningModule):
             began = time.perf_counter()
             for member, found in zip(self.members, look.rows, strict=False):  # spare rows are no one's
                 if not member.diverged or look.step <= member.steps:
-                    member.look(found, look.step + 1)
+                    member.look(found, look.step + 1, self.epoch)
             looking.wrote(look, time.perf_counter() - began)
 
     def _end_epoch(self) -> None:
@@ -135,7 +135,7 @@ class Learner(pl.LightningModule):
             step = (self.epoch + 1) * self.plan.steps
             member.end_epoch(metrics, step, functools.partial(self.path.weights, row))
             if looking is not None and looking.histories:
-                member.look(looking.epoch(member.history), step)
+                member.look(looking.epoch(member.history), step, self.epoch)
         self.path.end_epoch(found)
         self._share()
         done = [row for row, member in enumerate(self.members) if member.stopped or member.failed]

@@ -1,22 +1,23 @@
-"""What the two paths show of themselves to diagnostics."""
+"""What the two paths, and a model that is trained no more, show of themselves to diagnostics."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
-from harness.dataset import size
+from harness.build import first_samples
+from harness.dataset import Dataset, Samples, size
 from harness.learner.stack import Bound
-from harness.learner.stacked_functions import STACKED
+from harness.learner.stacked_functions import RECURRENT, STACKED
 from harness.learner.tuples import evaluated
 from harness.noise import Noise, keys
 from harness.redirect import Redirect
-from harness.tasks import Call
+from harness.tasks import Call, Task
 
 if TYPE_CHECKING:
     from harness.learner.alone import Alone
@@ -35,12 +36,12 @@ def bind(base: Bound, params: Named, buffers: Named) -> Call:
     return call
 
 
-class AloneScene:
-    """Of one member: tensors as they are."""
+class ModelScene:
+    """Of a model by itself, with the data of its run: tensors as they are."""
 
-    def __init__(self, path: Alone) -> None:
-        self.path, self.task, self.model = path, path.parts.task, path.model
-        self.base = Bound(path.model)
+    def __init__(self, task: Task, model: nn.Module, dataset: Dataset, seed: int) -> None:
+        self.task, self.model, self.dataset, self.seed = task, model, dataset, seed
+        self.base = Bound(model)
 
     def params(self) -> Named:
         return dict(self.model.named_parameters())
@@ -53,6 +54,42 @@ class AloneScene:
 
     def probe(self, split: str, count: int) -> tuple[Tensor, Tensor]:
         """The first samples of a split, which chance has chosen, or the first tuples of them."""
+        part = self.dataset.part(split)
+        drawn = evaluated(self.task, part, split, 0)
+        if drawn is None:
+            x, y = first_samples(self.dataset, count, split)
+        else:
+            assert isinstance(part, Samples)
+            index = drawn[: max(1, count // drawn.shape[1])].flatten()
+            x, y = part.x[index], part.y[index]
+        dtype = next((p.dtype for p in self.model.parameters()), torch.float32)
+        return tuple(t.to(dtype) if t.is_floating_point() else t for t in (x, y))  # type: ignore[return-value]
+
+    def key(self, number: int) -> Tensor:
+        return keys(torch.tensor(self.seed), number)
+
+    def redirected(self, noise: Noise) -> AbstractContextManager[Any]:
+        return Redirect(noise)
+
+    def differentiated(self, noise: Noise, together: bool) -> AbstractContextManager[Any]:
+        return Redirect(noise, RECURRENT)
+
+    def apart(self, row: int) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def map(self, one: Callable[..., Any], given: Any) -> Any:
+        return one(given)
+
+
+class AloneScene(ModelScene):
+    """Of one member that is being trained."""
+
+    def __init__(self, path: Alone, dataset: Dataset) -> None:
+        super().__init__(path.parts.task, path.model, dataset, path.plan.seed)
+        self.path = path
+
+    def probe(self, split: str, count: int) -> tuple[Tensor, Tensor]:
+        """Of the splits as they lie on its device."""
         path, part = self.path, self.path.data[split]
         whole = path.train_part if split == "train" else part
         drawn = evaluated(self.task, whole, split, 0)
@@ -65,9 +102,6 @@ class AloneScene:
 
     def redirected(self, noise: Noise) -> AbstractContextManager[Any]:
         return self.path.redirected(noise)
-
-    def map(self, one: Callable[..., Any], given: Any) -> Any:
-        return one(given)
 
 
 class FusedScene:
@@ -103,7 +137,14 @@ class FusedScene:
         return keys(self.path.seeds, number)
 
     def redirected(self, noise: Noise) -> AbstractContextManager[Any]:
-        return Redirect(noise, STACKED)
+        return Redirect(noise, STACKED, stack=True)
+
+    def differentiated(self, noise: Noise, together: bool) -> AbstractContextManager[Any]:
+        return Redirect(noise, RECURRENT, stack=together)
+
+    def apart(self, row: int) -> AbstractContextManager[Any]:
+        stack = self.path.stack
+        return stack.rated({name: rate[row] for name, rate in stack.rates.items()})
 
     def map(self, one: Callable[..., Any], given: Any) -> Any:
         return self.path.stack.map(lambda call, noise, given: one(given), self.key(0), given)

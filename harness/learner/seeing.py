@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils import _pytree as pytree
 
 from harness.diagnostics.capture import captured, roles
 from harness.diagnostics.diagnostic import Diagnostic, Layer
 from harness.learner.distributed import by_itself
-from harness.noise import Noise
+from harness.noise import Noise, mix
 from harness.tasks import Call, Task
 
 LOOKED = 1 << 44  # the noise of looking at step 0; that of training and evaluation never meets it
@@ -35,6 +36,8 @@ class Scene(Protocol):
     def probe(self, split: str, count: int) -> tuple[Tensor, Tensor]: ...
     def key(self, number: int) -> Tensor: ...
     def redirected(self, noise: Noise) -> AbstractContextManager[Any]: ...
+    def differentiated(self, noise: Noise, together: bool) -> AbstractContextManager[Any]: ...
+    def apart(self, row: int) -> AbstractContextManager[Any]: ...
     def map(self, one: Callable[..., Any], given: Any) -> Any: ...
 
 
@@ -48,6 +51,7 @@ class Step:
     grads: Named
     lr: Tensor | float
     samples: int
+    each: int  # of them are seen together: those of a tuple, or 1
 
 
 class Seeing:
@@ -57,10 +61,13 @@ class Seeing:
         self.scene, self.count, self.rows = scene, count, rows
         self._probes: dict[str, tuple[Tensor, Tensor]] = {}
         self._apart: set[int] = set()  # diagnostics that vmap has refused
+        self._first: Named | None = None  # what the layers made at the start
 
     def keep(self, index: list[int]) -> None:
         """Goes on with these rows of a stack."""
         self.rows, self._probes = len(index), {}
+        if self._first is not None:
+            self._first = {name: t[index] for name, t in self._first.items()}
 
     @functools.cached_property
     def _roles(self) -> dict[str, str]:
@@ -83,11 +90,13 @@ class Seeing:
             "grads": lambda: {n: g.detach() for n, g in step.grads.items()},
             "lr": lambda: step.lr,
             "batch_size": lambda: step.samples,
+            "each": lambda: step.each,
             "key": lambda: scene.key(LOOKED + step.number),
             "x": lambda: self._probe("train")[0],
             "y": lambda: self._probe("train")[1],
             "layers": lambda: passed()[0],
             "slopes": lambda: passed()[1],
+            "start_layers": lambda: self._started(step.start),
             "prediction": lambda: predicted()[0],
             "target": lambda: predicted()[1],
         }
@@ -107,7 +116,23 @@ class Seeing:
 
     def _pass(self, step: int, slopes: bool) -> tuple[dict[str, tuple[Tensor, Tensor]], Named]:
         """{name: (output, gradient)} of a pass of the probe samples in training mode, and the slopes of activations."""
-        scene, (x, y) = self.scene, self._probe("train")
+        with torch.enable_grad():
+            total, inputs, made = self._made(self.scene.params(), step)
+            found: Named = {}
+            for name, x_in in inputs.items() if slopes else ():
+                if x_in.requires_grad:
+                    (slope,) = torch.autograd.grad(made[name].sum(), x_in, retain_graph=True, allow_unused=True)
+                    found |= {} if slope is None else {name: slope}
+            outputs = {name: out for name, out in made.items() if out.requires_grad}
+            grads = torch.autograd.grad(total.sum(), list(outputs.values()), allow_unused=True)
+        y = self._probe("train")[1]
+        count = len(y) if self.rows is None else y.shape[1]
+        pairs = zip(outputs.items(), grads, strict=True)
+        return {name: (out.detach(), g * count) for (name, out), g in pairs if g is not None}, found
+
+    def _made(self, params: Named, step: int) -> tuple[Tensor, Named, Named]:
+        """The loss of the probe samples, and the inputs and outputs of modules, in training mode."""
+        scene = self.scene
 
         def one(given: Any) -> Any:
             params, buffers, key, x, y = given
@@ -121,19 +146,18 @@ class Seeing:
                 losses = scene.task.losses(scene.bind(params, buffers), (x, y), noise)
             return sum(losses.values()), *(dict(tensors) for tensors in made)
 
-        with torch.enable_grad():
-            given = (scene.params(), copied(scene.buffers()), scene.key(LOOKED + step), x, y)
-            total, inputs, made = scene.map(one, given)
-            found: Named = {}
-            for name, x_in in inputs.items() if slopes else ():
-                if x_in.requires_grad:
-                    (slope,) = torch.autograd.grad(made[name].sum(), x_in, retain_graph=True, allow_unused=True)
-                    found |= {} if slope is None else {name: slope}
-            outputs = {name: out for name, out in made.items() if out.requires_grad}
-            grads = torch.autograd.grad(total.sum(), list(outputs.values()), allow_unused=True)
-        count = len(y) if self.rows is None else y.shape[1]
-        pairs = zip(outputs.items(), grads, strict=True)
-        return {name: (out.detach(), g * count) for (name, out), g in pairs if g is not None}, found
+        key = scene.key(LOOKED + step)
+        found: tuple[Tensor, Named, Named] = scene.map(
+            one, (params, copied(scene.buffers()), key, *self._probe("train"))
+        )
+        return found
+
+    def _started(self, start: Named) -> Named:
+        """What the layers made of the probe samples at the start."""
+        if self._first is None:
+            with torch.no_grad():
+                self._first = self._made(start, 0)[2]
+        return self._first
 
     def _predicted(self, step: int) -> tuple[Any, Any]:
         """The task's predictions and targets of validation samples, in evaluation mode."""
@@ -168,7 +192,7 @@ class Seeing:
             if "layers" in offers:
                 offers["layers"] = {n: Layer(out, g, self._roles[n]) for n, (out, g) in offers["layers"].items()}
             if "loss" in diagnostic.asks:
-                offers["loss"] = self._loss(offers)
+                offers["loss"] = self._loss(offers, id(diagnostic) not in self._apart)
             found = diagnostic.measure(**{n: offers[n] for n in diagnostic.asks})
             return {t: torch.as_tensor(v) if isinstance(v, (int, float)) else v for t, v in found.items()}
 
@@ -180,21 +204,49 @@ class Seeing:
                     if self.rows is None:
                         raise
                     self._apart.add(id(diagnostic))
-            found = [one(_row(tree, row)) for row in range(self.rows or 0)]
+            found = []
+            for row in range(self.rows or 0):
+                with self.scene.apart(row):
+                    found.append(one(_row(tree, row)))
             return {tag: _stacked([row[tag] for row in found]) for tag in found[0]}
 
-    def _loss(self, offers: Mapping[str, Any]) -> Callable[..., Tensor]:
+    def _loss(self, offers: Mapping[str, Any], together: bool) -> Callable[..., Tensor]:
+        """The loss as a function that torch.func can differentiate twice, under vmap where rows are together: with
+        torch's own functions, since what stands in for them in a stack is differentiated once, outside of vmap.
+        """
         scene, key = self.scene, offers["key"]
         fixed, buffers = offers["fixed"], offers["buffers"]
 
-        def loss(params: Named, x: Tensor = offers["x"], y: Tensor = offers["y"]) -> Tensor:
-            noise = Noise(key)
-            with scene.redirected(noise), by_itself(), untracked(scene.model), torch.enable_grad():
+        def loss(
+            params: Named, x: Tensor = offers["x"], y: Tensor = offers["y"], draw: Tensor | int = 0, train: bool = True
+        ) -> Tensor:
+            noise = Noise(key if isinstance(draw, int) and draw == 0 else mix(key + draw))
+            with (
+                _mode(scene.model, train),
+                scene.differentiated(noise, together),
+                by_itself(),
+                untracked(scene.model),
+                sdpa_kernel(SDPBackend.MATH),  # the others have no second derivative
+                torch.enable_grad(),
+            ):
                 losses = scene.task.losses(scene.bind(fixed | params, buffers), (x, y), noise)
             first, *more = losses.values()
             return sum(more, first)
 
         return loss
+
+
+@contextmanager
+def _mode(model: nn.Module, train: bool) -> Iterator[None]:
+    """Inside, the model trains or is evaluated."""
+    was = model.training
+    if was != train:
+        model.train(train)
+    try:
+        yield
+    finally:
+        if was != train:
+            model.train(was)
 
 
 @contextmanager

@@ -109,14 +109,14 @@ class Stack:
             def call(*x: Any, method: str = "forward") -> Any:
                 return functional_call(self.base, bound, (method, *x))
 
-            with self._rated(rates):
+            with self.rated(rates):
                 return function(call, Noise(key), *args)
 
         return vmap(one, randomness="error")(params or self.params, self.buffers, self.rates, key, *args)
 
     @contextmanager
-    def _rated(self, rates: Lifted) -> Iterator[None]:
-        """Inside, each dropout has its member's rate."""
+    def rated(self, rates: Lifted) -> Iterator[None]:
+        """Inside, each dropout has the rate of the member that is computed."""
         modules = {name: self.base.model.get_submodule(name) for name in rates}
         before = {name: module.p for name, module in modules.items()}
         for name, module in modules.items():

@@ -173,11 +173,14 @@ def _cross_entropy(input: Tensor, target: Tensor, *args: Any, **named: Any) -> T
     return _beneath(_CrossEntropy.apply, input, target, named.get("ignore_index", -100))
 
 
+RECURRENT: dict[Any, Callable[..., Any]] = {
+    f: _recurrent(f, dropout=2) for f in (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
+}
 STACKED: dict[Any, Callable[..., Any]] = {
     F.linear: _linear,
     F.batch_norm: _batch_norm,
     F.cross_entropy: _cross_entropy,
     **{f: _each(f) for f in (F.conv1d, F.conv2d, F.conv3d)},
     **{f: _each(f) for f in (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)},
-    **{f: _recurrent(f, dropout=2) for f in (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)},
+    **RECURRENT,
 }

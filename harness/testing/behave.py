@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from harness.estimator import Fitting
 from harness.regularization import Regularizer, does
 from harness.tasks import Task
+from harness.testing import behave_diagnostic
 from harness.testing import behave_samples as of_samples
 from harness.testing.bench import bench, numbers, predictions, tasks_of
 from harness.testing.case import Case, Inapplicable, drawn, expect, linear, noise, redirected
@@ -219,7 +220,8 @@ def executor(case: Case) -> Any:
 
 _ALL: tuple[Callable[[Case], Any], ...] = (
     task, of_samples.data, model, activation, normalization, initializer, loss, optimizer, scheduler, regularizer,
-    of_samples.augmentation, of_samples.corruption, of_samples.transform, of_samples.metric, logger, executor,
+    of_samples.augmentation, of_samples.corruption, of_samples.transform, of_samples.metric,
+    behave_diagnostic.diagnostic, logger, executor,
 )  # fmt: skip
 BEHAVIOURS = {behaviour.__name__: behaviour for behaviour in _ALL}
 

@@ -18,7 +18,7 @@ from harness.schema import of_entry
 from harness.space import Choice
 from harness.testing.case import Case, Fault, Inapplicable, expect
 from harness.testing.check import check
-from harness.testing.training import LOADER, composed, same, trained
+from harness.testing.training import LOADER, Found, composed, same, trained
 from harness.types import space_of
 
 # Data and what is done to it once are the same for a stack as for one run, a task is chosen by the data, and who
@@ -40,9 +40,24 @@ def fused(case: Case) -> None:
     """Many runs trained as one program are each what they are by themselves, to the bit whoever trains beside."""
     if why := alone_because(case.entry):
         raise Inapplicable(why)
+    if case.kind == "diagnostic" and case.make().when == "end":
+        raise Inapplicable("it is measured once, when a run has ended")
     config = composed(("trainer=cpu", *line(case.entry, case.given))).values
     data = suited(case.entry)(LOADER.load(config).dataset)
     members = [_with(config, *member) for member in TRIED]
+    if case.kind != "diagnostic":  # what looks on is in no step: whether all is the same is seen in what it finds
+        _whoever_is_beside(members, data)
+    precise = [_with(one, precision="64-true") for one in members[:2]]
+    ours: list[Found] = []
+    theirs: list[Found] = []
+    stacked, (alone,) = trained(precise, data, seen=ours), trained(precise[1:], data, fused=False, seen=theirs)
+    _beside(stacked[1].member, alone.member)
+    if case.kind == "diagnostic":
+        _looked(case.name, stacked[1].member, ours[1], theirs[0])
+
+
+def _whoever_is_beside(members: list[dict[str, Any]], data: Dataset) -> None:
+    """Raises Fault where a run is moved by those that are trained beside it."""
     try:
         whole = trained(members, data)
     except HarnessError:
@@ -51,9 +66,6 @@ def fused(case: Case) -> None:
         raise Fault(f"runs with it cannot be trained as one program: {one_line(error)[:300]}") from error
     (padded,) = trained(members[-1:], data)
     expect(same(padded, whole[-1]), "a run is another, by some bits, when other runs are trained beside it")
-    precise = [_with(one, precision="64-true") for one in members[:2]]
-    stacked, (alone,) = trained(precise, data), trained(precise[1:], data, fused=False)
-    _beside(stacked[1].member, alone.member)
 
 
 def _with(
@@ -88,6 +100,20 @@ def _beside(found: Member, alone: Member) -> None:
         other = found.metrics.get(name, math.nan)
         close = math.isclose(other, value, rel_tol=MEASURED, abs_tol=1e-12) or (other != other and value != value)
         expect(close, f"in float64 a run in a stack measures {name} = {other:.9g}, and the same alone {value:.9g}")
+
+
+def _looked(name: str, member: Member, found: Found, alone: Found) -> None:
+    """Raises Fault where a diagnostic fails, or does not find in a stack what it finds alone."""
+    failed = member.diagnosed.get(name, {}).get("failed")
+    expect(failed is None, f"of a run in a stack it fails: {failed}")
+    tags = {tag for tag, _ in alone.keys() ^ found.keys()}
+    expect(not tags, f"it finds {', '.join(sorted(tags))} in a stack or alone, and not in both")
+    for (tag, step), value in alone.items():
+        if not isinstance(value, float):  # a histogram: a number next to an edge falls on this side or that
+            continue
+        other = found[tag, step]
+        close = math.isclose(other, value, rel_tol=MEASURED, abs_tol=1e-9) or (value != value and other != other)
+        expect(close, f"in float64 it finds {tag} = {other:.9g} in a stack after {step} steps, and alone {value:.9g}")
 
 
 def alone_because(entry: Mapping[str, Any]) -> str:
@@ -156,6 +182,8 @@ def line(entry: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     task = [f"task={tasks[0]}"] if tasks else []
     chosen = [] if kind.name == "model" else [f"{kind.name}=[{name}]" if kind.many else f"{kind.name}={name}"]
     path = f"{kind.name}.{name}" if kind.many else kind.name
+    if kind.name == "diagnostic":
+        chosen.append("diagnostic_budget=1000")  # it is measured whenever it is due
     return [*ODD, *small(model_for(entry)), *task, *chosen, *(f"{path}.{k}={shown(v)}" for k, v in given.items())]
 
 

@@ -25,6 +25,13 @@ Change = Callable[[Parts], None]
 LOADER = Loader()  # the same few sets are asked for again and again
 
 
+Found = dict[tuple[str, int], Any]  # (tag, step): what a diagnostic found
+
+
+def _keep(found: Found, values: dict[str, Any], step: int, epoch: int) -> None:
+    found.update({(tag, step): value for tag, value in values.items()})
+
+
 @functools.lru_cache(256)
 def composed(overrides: tuple[str, ...]) -> Job:
     """The same line is trained alone and in several stacks: Hydra is asked once."""
@@ -37,10 +44,13 @@ def cohort(
     change: Change = lambda parts: None,
     fused: bool = True,
     planned: Callable[[Plan], Plan] = lambda plan: plan,
+    seen: list[Found] | None = None,
 ) -> list[Run]:
     """Trains several runs as one cohort; all see the data of the first."""
     jobs = [composed(("trainer=cpu", *line) if "trainer=cpu" not in line else tuple(line)) for line in lines]
-    return trained([job.values for job in jobs], data(LOADER.load(jobs[0].values).dataset), change, fused, planned)
+    return trained(
+        [job.values for job in jobs], data(LOADER.load(jobs[0].values).dataset), change, fused, planned, seen
+    )
 
 
 def trained(
@@ -49,8 +59,11 @@ def trained(
     change: Change = lambda parts: None,
     fused: bool = True,
     planned: Callable[[Plan], Plan] = lambda plan: plan,
+    seen: list[Found] | None = None,
 ) -> list[Run]:
-    """Trains the runs of these configs, as they are composed, as one cohort on a data set."""
+    """Trains the runs of these configs, as they are composed, as one cohort on a data set; what diagnostics find of
+    each is added to `seen`.
+    """
     runs: list[Run] = []
     for config in configs:
         values = resolve(config, dataset, catalogue.current())
@@ -59,6 +72,9 @@ def trained(
         change(parts)
         better = {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}
         runs.append(Run(parts, plan, dataset, Member(parts.regularizers, better)))
+        if seen is not None:
+            seen.append({})
+            runs[-1].member.lookers.append(functools.partial(_keep, seen[-1]))
     fit(make_trainer(runs[0].parts.values["trainer"], runs[0].plan, ""), runs, fused)
     return runs
 

@@ -27,3 +27,11 @@ def whole(dataset):
     parts = [dataset.part(split) for split in SPLITS]
     x = torch.cat([part.x.flatten(1) for part in parts]).double().numpy()
     return x, torch.cat([part.y for part in parts]).numpy()
+
+
+def measured(name, settings=None, /, **offers):
+    """What a diagnostic finds, handed what it asks for of `offers`."""
+    made = make("diagnostic", name, settings)
+    found = made.measure(**{ask: offers[ask] for ask in made.asks})
+    numbers = torch.Tensor, float, int
+    return {tag: float(value) if isinstance(value, numbers) else value for tag, value in found.items()}

@@ -1,0 +1,89 @@
+"""The budget, by a clock of its own."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.diagnostics.budget import NEVER, Budget, widened
+
+costs = st.dictionaries(st.sampled_from("abcde"), st.floats(1e-6, 1.0), min_size=1)
+SHARE = st.floats(0.001, 2.0)
+
+
+def played(costs, every, share, steps, step_s):
+    """(what was measured at each step, what it cost, the time of training) of a run whose every step takes as long."""
+    budget, clock, seen = Budget(every, share, steps), 0.0, {}
+    for step in range(steps):
+        if step >= budget.next and (names := budget.due(step, clock)):
+            clock += sum(costs[name] for name in names)
+            seen[step] = names
+            clock += step_s
+            budget.measured({name: costs[name] for name in names}, step, clock)
+        else:
+            clock += step_s
+    return budget, seen, steps * step_s
+
+
+@settings(max_examples=150, deadline=None)
+@given(costs, SHARE, st.integers(1, 400), st.floats(1e-4, 1e-2))
+def test_what_is_spent_is_within_the_share(costs, share, steps, step_s):
+    every = dict.fromkeys(costs, 1)
+    budget, seen, trained = played(costs, every, share, steps, step_s)
+    once = sum(costs.values())
+    assert seen[0] == list(costs)  # the first step is looked at, whatever it costs
+    # beyond it, what is spent is what was foreseen: a first look is foreseen to cost twice as much as the next
+    assert budget.spent <= max(once, share * trained + once / 2) * (1 + 1e-9)
+    assert budget.spent == pytest.approx(sum(costs[name] for names in seen.values() for name in names))
+
+
+@settings(max_examples=100, deadline=None)
+@given(costs, st.dictionaries(st.sampled_from("abcde"), st.integers(1, 40)), SHARE, st.floats(1e-5, 1.0))
+def test_intervals_widen_by_powers_of_two_until_all_fit(costs, every, share, step_s):
+    every = {name: every.get(name, 10) for name in costs}
+    found = widened(costs, every, step_s, share)
+    for name, interval in found.items():
+        assert math.log2(interval / every[name]) % 1 == 0
+    assert sum(costs[name] / (interval * step_s) for name, interval in found.items()) <= share * (1 + 1e-6)
+    cheap = [name for name in costs if costs[name] / (every[name] * step_s) <= share / len(costs) * (1 - 1e-9)]
+    assert all(found[name] == every[name] for name in cheap)  # what takes no more than its part keeps its interval
+
+
+def test_what_costs_next_to_nothing_is_measured_as_often_as_was_asked_for_and_at_the_end():
+    _, seen, _ = played({"a": 1e-9, "b": 1e-9}, {"a": 7, "b": 3}, 0.05, 24, 1e-3)
+    assert [step for step, names in seen.items() if "a" in names] == [0, 7, 14, 21, 23]
+    assert [step for step, names in seen.items() if "b" in names] == [0, 3, 6, 9, 12, 15, 18, 21, 23]
+
+
+def test_the_last_step_is_kept_something_for():
+    _, seen, _ = played({"a": 0.01}, {"a": 1}, 0.05, 1000, 1e-3)
+    assert max(seen) == 999
+    assert 3 <= len(seen) <= 6  # 5% of a second
+
+
+def test_by_default_a_hundred_looks_and_without_a_share_the_first_alone():
+    assert Budget({"a": 0}, 1.0, 5000).costs["a"].interval == 50
+    assert list(played({"a": 1e-3}, {"a": 0}, 0.0, 500, 1e-3)[1]) == [0]
+    assert widened({"a": 1.0}, {"a": 1}, 1.0, 0.0) == {"a": NEVER}
+    assert widened({}, {}, 1.0, 0.5) == {}
+
+
+def test_what_was_dropped_is_due_no_more():
+    budget = Budget({"a": 1, "b": 5}, 1.0, 100)
+    budget.due(0, 0.0)
+    budget.drop("a")
+    budget.measured({"b": 1e-6}, 0, 1e-3)
+    assert budget.next == 5
+    budget.drop("b")
+    assert budget.next == NEVER
+
+
+def test_what_is_written_counts():
+    budget = Budget({"a": 1, "b": 1}, 1.0, 10)
+    budget.measured({"a": 1.0, "b": 2.0}, 0, 10.0)
+    budget.wrote(["a", "b"], 0.5)
+    assert budget.spent == 3.5
+    assert budget.costs["a"].spent == 1.25
