@@ -17,6 +17,7 @@ from harness import catalogue
 from harness.build import first_inputs
 from harness.diagnostics.written import to_logger
 from harness.errors import one_line
+from harness.estimator import Fitting
 from harness.identity import PLACES, WATCHERS
 from harness.inside import Inside, inside, weights
 from harness.kinds import KINDS
@@ -41,7 +42,8 @@ class Telling:
         settings = hyperparameters(self.record)
         self._tell("log_hyperparams", settings)
         self._tell("log_text", "config", config_text(settings, overrides), 0)
-        if takers := self._taking("log_graph"):
+        takers = self._taking("log_graph")
+        if takers and not isinstance(run.parts.model, Fitting):  # an estimator has no operations before it is fitted
             x = first_inputs(run.dataset, 1)
             for logger in takers:
                 self._unless_raised("the graph of the model", functools.partial(logger.log_graph, run.parts.model, x))
