@@ -98,7 +98,7 @@ def test_the_curvature_is_the_dense_hessians() -> None:
         return torch.nn.functional.cross_entropy(torch.func.functional_call(model, bound, (x,)), y)
 
     dense = torch.autograd.functional.hessian(loss, flat)
-    assert curvature(path) == pytest.approx(float(torch.linalg.eigvalsh(dense)[-1]), rel=1e-2)
+    assert curvature(path, dataset) == pytest.approx(float(torch.linalg.eigvalsh(dense)[-1]), rel=1e-2)
 
 
 def test_wrong_labels_are_estimated() -> None:

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from harness import app, catalogue
 from harness.errors import HarnessError, plain_errors
 from harness.kinds import KINDS
+from harness.presets import own_presets
 from harness.schema import KEY
 from harness.settings import rows
 
@@ -35,7 +36,8 @@ def choose(kind: str, *names: str) -> str:
 def test_the_options_of_a_kind_are_its_components(kind: str, hydra: Any) -> None:
     listed = hydra.config_loader.get_group_options(kind, ObjectType.CONFIG)
     auto = ["auto"] if KINDS[kind].auto is not None else []
-    assert sorted(listed) == sorted(catalogue.current().names(kind) + auto)
+    presets = [name.partition("/")[2] for name in own_presets() if name.startswith(f"{kind}/")]
+    assert sorted(listed) == sorted(catalogue.current().names(kind) + auto + presets)
     assert kind in hydra.config_loader.list_groups("")
 
 
