@@ -48,10 +48,9 @@ def trait(kind: str, node: Node, name: str, default: Any) -> Any:
     mark = mark_of(REGISTRY.get(kind, node[KEY]))
     assert isinstance(mark, Mark)
     value = mark.traits.get(name, default)
-    settings = settings_of(kind, node)
-    if isinstance(value, str) and value in settings:
-        return settings[value]
-    return value(**settings) if callable(value) else value
+    if callable(value):
+        return value(**settings_of(kind, node))
+    return settings_of(kind, node).get(value, value) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)
@@ -186,7 +185,7 @@ def make_model(
         branches=[r.branch for r in having(regularizers, "branch")],
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeds.derive(seed, "model"))
+        torch.default_generator.manual_seed(seeds.derive(seed, "model"))  # no other: models are made on the CPU
         model = component(
             "model",
             values["model"],

@@ -24,8 +24,14 @@ from harness.types import convert
 OTHER = ("trainer",)
 
 
-def check(config: DictConfig, catalogue: Catalogue) -> dict[str, Any]:
+Seen = dict[tuple[str, str], dict[str, Any]]  # components as they were checked, by their place and their text
+
+
+def check(config: DictConfig, catalogue: Catalogue, seen: Seen | None = None) -> dict[str, Any]:
     """The config as plain, canonical data. Raises HarnessError at the first thing that is wrong.
+
+    What is in `seen`, of configs that the same catalogue has checked, is not checked again: of a sweep's jobs, most
+    components are alike.
 
     Canonical means: every value has the type that its parameter declares (0.5 and not "0.5", lists for tuples),
     so that equal settings are equal data.
@@ -57,7 +63,7 @@ def check(config: DictConfig, catalogue: Catalogue) -> dict[str, Any]:
     checked["trainer"] = _mapping(values, "trainer", "trainer.KEY=...")
     trainer_keys.check(checked["trainer"], catalogue.trainer, checked["epochs"])
     for kind in KINDS.values():
-        checked[kind.name] = _kind(values, kind.name, kind.many, catalogue)
+        checked[kind.name] = _kind(values, kind.name, kind.many, catalogue, {} if seen is None else seen)
     return checked
 
 
@@ -68,7 +74,7 @@ def _mapping(values: dict[str, Any], name: str, example: str) -> dict[str, Any]:
     return node
 
 
-def _kind(values: dict[str, Any], kind: str, many: bool, catalogue: Catalogue) -> dict[str, Any]:
+def _kind(values: dict[str, Any], kind: str, many: bool, catalogue: Catalogue, seen: Seen) -> dict[str, Any]:
     node = values.get(kind)
     if node and not isinstance(node, dict):
         raise HarnessError(
@@ -77,11 +83,18 @@ def _kind(values: dict[str, Any], kind: str, many: bool, catalogue: Catalogue) -
         )
     if many:
         return {
-            name: _component(kind, inner, f"{kind}.{name}", catalogue, name) for name, inner in (node or {}).items()
+            name: _once(kind, inner, f"{kind}.{name}", catalogue, name, seen) for name, inner in (node or {}).items()
         }
     if not node:
         raise HarnessError(f"no {kind} is chosen.{suggest('', catalogue.names(kind))}")
-    return _component(kind, node, kind, catalogue, None)
+    return _once(kind, node, kind, catalogue, None, seen)
+
+
+def _once(kind: str, node: Any, path: str, catalogue: Catalogue, key: str | None, seen: Seen) -> dict[str, Any]:
+    place = path, repr(node)
+    if place not in seen:
+        seen[place] = _component(kind, node, path, catalogue, key)
+    return dict(seen[place])
 
 
 def _component(kind: str, node: Any, path: str, catalogue: Catalogue, key: str | None) -> dict[str, Any]:

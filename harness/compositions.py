@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from harness import catalogue
 from harness.app import Job
-from harness.check import check
+from harness.check import Seen, check
 from harness.overrides import GROUPS, parse
 
 _TASK, _NAME = "@task@", "@name@"
@@ -26,6 +26,8 @@ class Compositions:
     def __init__(self, compose: Callable[[list[str]], DictConfig]) -> None:
         self._compose = compose
         self._kept: dict[tuple[str, ...], tuple[DictConfig, str]] = {}
+        self._catalogue = catalogue.current()
+        self._seen: Seen = {}
 
     def job(self, overrides: Sequence[str]) -> Job:
         """A checked job. Raises what composing or checking it by itself would raise."""
@@ -39,7 +41,7 @@ class Compositions:
             with open_dict(config):
                 del config["hydra"]  # a copy without it would not know its types
             self._kept[options] = (config, hydra)
-        return Job(check(config, catalogue.current()), list(overrides), _filled(hydra, overrides))
+        return Job(check(config, self._catalogue, self._seen), list(overrides), _filled(hydra, overrides))
 
     def _put(self, parsed: Sequence[Override], config: DictConfig) -> bool:
         """Puts values into a kept config; False if one of them is refused."""

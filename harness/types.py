@@ -29,6 +29,7 @@ _BOUNDS: dict[str, tuple[type, str]] = {  # the JSON name, the annotation, its a
     "min_length": (at.MinLen, "min_length"),
     "max_length": (at.MaxLen, "max_length"),
 }
+_SINGLE = (str, Space, NonFinite, *(kind for kind, _ in _BOUNDS.values()))
 _SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
@@ -36,7 +37,9 @@ def unfold(metadata: Iterable[Any]) -> list[Any]:
     """Single bounds, from bounds and groups of bounds (`Interval`, `Len`)."""
     flat: list[Any] = []
     for item in metadata:
-        flat.extend(unfold(item) if isinstance(item, at.GroupedMetadata) else [item])
+        # whether something is a group is a question about its attributes, which takes microseconds: not for our own
+        single = isinstance(item, _SINGLE) or not isinstance(item, at.GroupedMetadata)
+        flat.extend([item] if single else unfold(item))
     return flat
 
 
