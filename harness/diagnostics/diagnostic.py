@@ -18,7 +18,7 @@ Every = Annotated[int, Ge(0), "steps from one measurement to the next, at the le
 STEP = frozenset({"previous", "start", "grads", "lr", "batch_size", "each"})  # of the step that was just made
 PROBE = frozenset({"layers", "slopes", "start_layers"})  # a pass of probe samples through the network and back
 PURE = frozenset({"params", "loss", "x", "y", "prediction", "target"})  # of the probe samples
-HISTORY = frozenset({"history"})  # after each epoch, on the host
+HISTORY = frozenset({"history", "machine"})  # after each epoch, on the host
 END = frozenset({"model", "dataset", "task"})  # once, when the run has ended, on the host
 OFFERS = STEP | PROBE | PURE | HISTORY | END
 
@@ -70,8 +70,8 @@ class Diagnostic:
     """`measure` is called with what its parameters ask for by their names, and returns {tag: a scalar tensor, a
     Histogram or an Image}; one that is measured once, when the run has ended, may return Text, Embeddings and PrCurves.
 
-    A measurement of a step (all but those that ask for history, model, dataset or task) is a pure function of tensors,
-    without control flow that depends on their values: many runs are measured as one program. It may be handed
+    A measurement of a step (all but those that ask for history, machine, model, dataset or task) is a pure function of
+    tensors, without control flow that depends on their values: many runs are measured as one program. It may be handed
 
     - `params`, `previous`, `start`: the parameters {name: tensor} after the step, before it, and at the beginning;
       `grads`, with which the step was made; `lr`, the learning rate; `batch_size`, in samples, of which `each` stand
@@ -84,7 +84,9 @@ class Diagnostic:
     - `loss(params, x, y, draw=0, train=True)`: the training loss as a function of parameters, and of samples where they
       are given: to be differentiated with torch.func. Its noise is the same each time, and another for another `draw`;
       with `train=False` the model is in evaluation mode;
-    - `history`: the metrics of every epoch so far; `model` (trained, in evaluation mode), `dataset` and `task`.
+    - `history`: the metrics of every epoch so far; `machine`: {samples_per_s, waiting, cores, memory} of the epoch's
+      training, with device_memory and device_busy where a device tells, which is no function of the run;
+    - `model` (trained, in evaluation mode), `dataset` and `task`.
     """
 
     measure: Measure
@@ -101,10 +103,10 @@ class Diagnostic:
             raise TypeError(
                 f"a diagnostic's measure asks for {unknown[0]!r}; it may ask for {', '.join(sorted(OFFERS))}"
             )
-        if (self.once or names & END) and (gone := sorted(names & (STEP | {"start_layers"}))):
-            raise TypeError(f"a diagnostic that is measured when a run has ended asks for {gone[0]!r} of a step")
-        if not (self.once or names & END) and names & HISTORY and len(names) > 1:
-            raise TypeError("a diagnostic that asks for the history asks for nothing else, unless the run has ended")
+        if (self.once or names & END) and (gone := sorted(names & (STEP | {"start_layers", "machine"}))):
+            raise TypeError(f"a diagnostic that is measured when a run has ended asks for {gone[0]!r} of before")
+        if not (self.once or names & END) and names & HISTORY and names - HISTORY:
+            raise TypeError("a diagnostic of epochs asks for history and machine alone, unless the run has ended")
         return names
 
     @property

@@ -17,5 +17,6 @@ DEAD = "dead units"  # share that is zero on every sample
 ZEROS = "zeros"  # share of exact zeros
 SATURATED = "saturated"  # share of places that are no exact zeros, and where the activation is flat
 UNREACHED = "unreached"  # trainable parameters without a gradient
+WAITING = "share of the training time in which data was waited for"
 LARGEST_ACTIVATION = "largest activation"
 INPUT_LARGEST, INPUT_WIDEST = "largest input", "widest input"  # magnitude; deviation of a feature

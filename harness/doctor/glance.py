@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -95,36 +94,51 @@ def _unreached(loss: Any, params: Named) -> dict[str, Tensor]:
 
 def curvature(path: Alone, dataset: Dataset, most: int = 512, iterations: int = 30) -> float:
     """The largest eigenvalue of the training loss's Hessian, on the first samples; nan where it cannot be had."""
-    from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
-
     seeing = Seeing(AloneScene(path, dataset), most, None)
     given, troubles = seeing.given(Step(0, {}, {}, {}, 0.0, path.plan.samples, path.plan.each), {"loss", "params"})
     if troubles or 2 * iterations * most * 3 * (path.parts.probe.work or 0) > WORK:
         return math.nan
-    shapes = {name: p.shape for name, p in given["params"].items()}
-    width = sum(math.prod(shape) for shape in shapes.values())
 
     def measure(loss: Any, params: Named) -> dict[str, float]:
         leaves = {name: p.detach().clone().requires_grad_() for name, p in params.items()}
         with torch.enable_grad():
-            grads = torch.autograd.grad(loss(leaves), list(leaves.values()), create_graph=True, allow_unused=True)
-            flat = torch.cat([(torch.zeros_like(p) if g is None else g).flatten()
-                              for g, p in zip(grads, leaves.values(), strict=True)])  # fmt: skip
+            slope = _flat(torch.autograd.grad(loss(leaves), [*leaves.values()], create_graph=True, allow_unused=True),
+                          leaves)  # fmt: skip
 
-        def times(v: Any) -> Any:
-            vector = torch.as_tensor(np.asarray(v).ravel(), dtype=flat.dtype)
-            made = torch.autograd.grad(flat, list(leaves.values()), vector, retain_graph=True, allow_unused=True)
-            parts = [(torch.zeros_like(p) if g is None else g).flatten()
-                     for g, p in zip(made, leaves.values(), strict=True)]  # fmt: skip
-            return torch.cat(parts).double().numpy()
+        def times(v: Tensor) -> Tensor:
+            made = torch.autograd.grad(slope, [*leaves.values()], v, retain_graph=True, allow_unused=True)
+            return _flat(made, leaves)
 
-        operator = LinearOperator((width, width), matvec=times, dtype=np.float64)
-        start = np.random.default_rng(0).standard_normal(width)
-        (largest,) = eigsh(operator, k=1, which="LA", v0=start, tol=1e-2, ncv=min(width, iterations),
-                           return_eigenvectors=False)  # fmt: skip
-        return {"": float(largest)}
+        return {"": largest_eigenvalue(times, slope.detach(), iterations)}
 
     try:
         return float(seeing.measure(Diagnostic(measure), given)[""])
-    except (RuntimeError, NotImplementedError, ValueError, TypeError, ArpackError):  # not twice differentiable, say
+    except (RuntimeError, NotImplementedError, ValueError, TypeError):  # not twice differentiable, say
         return math.nan
+
+
+def _flat(grads: Sequence[Tensor | None], leaves: Named) -> Tensor:
+    pairs = zip(grads, leaves.values(), strict=True)
+    return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs])
+
+
+def largest_eigenvalue(times: Callable[[Tensor], Tensor], like: Tensor, iterations: int) -> float:
+    """Of a symmetric matrix of which only products with vectors are known, by Lanczos' iteration with every direction
+    made orthogonal to all before.
+    """
+    start = torch.randn(like.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    basis = [start / start.norm()]
+    diagonal: list[Tensor] = []
+    beside: list[Tensor] = []
+    for _ in range(min(iterations, len(like))):
+        v = times(basis[-1].to(like.dtype)).detach().double()
+        diagonal.append(v @ basis[-1])
+        for _ in range(2):  # once leaves rounding behind
+            v = v - torch.stack(basis).T @ (torch.stack(basis) @ v)
+        beside.append(v.norm())
+        if beside[-1] < 1e-10 * diagonal[0].abs().clamp_min(1e-30):
+            break
+        basis.append(v / beside[-1])
+    off = torch.stack(beside[: len(diagonal) - 1]) if len(diagonal) > 1 else torch.zeros(0, dtype=torch.float64)
+    made = torch.diag(torch.stack(diagonal)) + torch.diag(off, 1) + torch.diag(off, -1)
+    return float(torch.linalg.eigvalsh(made)[-1])

@@ -17,6 +17,7 @@ from harness.doctor.seen import Data
 
 MOST = 2000  # samples that are looked at, of training
 HELD = 1000  # of validation
+NEAR = 1e-4  # of a usual distance: samples so near are the same one
 FEATURES = 4096  # numbers of a sample, with more of which no estimator is asked
 FEW = 30  # different targets: whole numbers, so few of them that they may be names
 Array = NDArray[Any]
@@ -75,16 +76,15 @@ def fetching(dataset: Dataset, batch_size: int) -> float:
 
 
 def near_duplicates(train: Array, held: Array) -> float:
-    """The share of held-out samples that lie a hundred times nearer to a training sample than these to each other."""
+    """The share of held-out samples with a training sample ten thousand times nearer than two usual ones."""
     from sklearn.neighbors import NearestNeighbors
 
     scale = train.std(0)
     scale[scale == 0] = 1.0
-    nearest = NearestNeighbors(n_neighbors=2).fit(train / scale)
-    own = nearest.kneighbors(train / scale)[0][:, 1]
-    apart = nearest.kneighbors(held / scale, n_neighbors=1)[0][:, 0]
-    usual = float(np.median(own))
-    return float((apart < usual / 100).mean()) if usual > 0 else 0.0
+    nearest = NearestNeighbors(n_neighbors=1).fit(train / scale)
+    usual = float(np.median(np.linalg.norm((train - np.roll(train, 1, axis=0)) / scale, axis=1)))
+    apart = nearest.kneighbors(held / scale)[0][:, 0]
+    return float((apart < NEAR * usual).mean()) if usual > 0 else 0.0
 
 
 def _reference(target: str, x: Array, y: Array, vx: Array, vy: Array) -> dict[str, Any]:

@@ -18,22 +18,17 @@ from harness.build import build, first_samples
 from harness.dataset import Dataset
 from harness.diagnostics import quantities as q
 from harness.doctor.glance import Found, curvature, glance
-from harness.doctor.of_scores import recalls, right_logits, scored
-from harness.doctor.seen import Net, Scores, Series, Trial
+from harness.doctor.of_predictions import company, losses, scores
+from harness.doctor.seen import Net, Series, Trial
 from harness.learner.alone import Alone
 from harness.learner.fit import placed
 from harness.learner.plan import Plan
-from harness.learner.seeing import untracked
-from harness.learner.tuples import evaluated
 from harness.noise import Noise
 
 TRIED = 120  # steps of a trial, at the most
 WORK = 1 << 36  # multiplications and additions of a trial, at the most
 FACTORS = (0.1, 10.0)  # of the learning rate: on from there as long as it helps
-FURTHER = 2  # times ten
-HELPS = 0.7  # of the loss: what another rate has to get below to count as better
-LOOKED = 1000  # samples that are predicted
-CERTAIN = 20.0  # a logit that leaves nothing open
+FURTHER = {0.1: 5, 10.0: 2}  # times
 
 
 @dataclass(frozen=True)
@@ -70,19 +65,20 @@ def look(
         first = glance(path, dataset)
         _note(measured, first, 0)
         facts = _facts(path, first) | {"curvature": curvature(path, dataset)}
-        facts |= _losses(path, dataset, "start")
+        facts |= losses(path, dataset)
+        facts["loss_start"] = facts.get("loss_made", math.nan)
         facts |= _plain(path) | _times(path, dataset)
         if weights is not None:
             trained = make(values, dataset, plan)
             trained.model.load_state_dict(weights)
             trained.averages = []
             _note(measured, glance(trained, dataset), max(1, steps) - 1)
-            facts |= {"curvature_end": curvature(trained, dataset), "scores": _scores(trained, dataset)}
-            facts |= _losses(trained, dataset, "end") | _company(trained, dataset)
+            facts |= losses(trained, dataset)
+            facts |= {"scores": scores(trained, dataset), "company": company(trained, dataset)}
         seconds = (path.parts.probe.work or 0) * plan.samples * 3
         count = min(TRIED, plan.total_steps, WORK // max(1, seconds))
-        scores = facts.get("scores")
-        poor = scores is None or not scores.train >= enough
+        made = facts.get("scores")
+        poor = made is None or not made.train >= enough
         if poor and dataset.in_memory and count:
             facts["trials"] = _trials(values, dataset, plan, count, path, measured)
     for layers in measured.values():
@@ -105,7 +101,6 @@ def _facts(path: Alone, first: Found) -> dict[str, Any]:
         "batch_numbers": _numbers(path, normalizing),
         "unreached": tuple(first.get(q.UNREACHED, {})),
         "weighted": tuple(weights),
-        "rectifies": any(value > 0.02 for value in first.get(q.ZEROS, {}).values()),
     }
 
 
@@ -174,110 +169,13 @@ def _trials(
         return tuple(found)
     for step in FACTORS:
         factor, best = step, loss
-        for _ in range(1 + FURTHER):
+        for _ in range(1 + FURTHER[step]):
             tried = Trial(factor, *train(make(values, dataset, plan, factor), count))
             found.append(tried)
             if not (tried.loss < best or (math.isinf(tried.loss) and step < 1)):
                 break
             best, factor = tried.loss, factor * step
     return tuple(found)
-
-
-def _scores(path: Alone, dataset: Dataset) -> Scores | None:
-    if dataset.target not in ("class", "real", "labels"):
-        return None
-    if evaluated(path.parts.task, dataset.train, "train", 0) is not None:
-        return None
-    (x, y), (vx, vy) = (first_samples(dataset, LOOKED, split) for split in ("train", "val"))
-    made, truth = _predicted(path, x, y)
-    val, val_truth = _predicted(path, vx, vy)
-    size = path.plan.batch_size
-    pieces = [(x[i : i + size], y[i : i + size]) for i in range(0, len(x) - size + 1, size)]
-    batches = [_predicted(path, a, b, training=True) for a, b in pieces]
-    train_mode = math.nan
-    if batches and all(isinstance(p, Tensor) for pair in batches for p in pair):
-        train_mode = scored(dataset.target, *(torch.cat([pair[i] for pair in batches]) for i in (0, 1)))
-    classes = len(dataset.classes) if dataset.target == "class" else 0
-    truths = vy if dataset.target == "class" else val_truth
-    return Scores(
-        scored(dataset.target, made, y if dataset.target == "class" else truth),
-        train_mode,
-        scored(dataset.target, val, truths),
-        recalls(val, vy, classes) if classes and isinstance(val, Tensor) and val.ndim == 2 else (),
-    )
-
-
-def _predicted(path: Alone, x: Tensor, y: Tensor, training: bool = False, method: str = "forward") -> tuple[Any, Any]:
-    """What the task predicts, and the targets as it wants them; of another method, what the model makes of x."""
-    path.model.train(training)
-    noise = Noise(path.key(0))
-    try:
-        with torch.no_grad(), path.redirected(noise), untracked(path.model):
-            if method != "forward":
-                return path._call(x, method=method), y
-            made, truth = path.parts.task.predict(path._call, (x, y))
-    except ValueError:  # one sample in a batch that is normalized over
-        return None, None
-    finally:
-        path.model.train()
-    return made, y if training and y.ndim == 1 else truth
-
-
-def _company(path: Alone, dataset: Dataset) -> dict[str, float]:
-    x, y = first_samples(dataset, 16)
-    together, _ = _predicted(path, x, y)
-    apart, _ = _predicted(path, x[:2], y[:2])
-    if not isinstance(together, Tensor) or not isinstance(apart, Tensor) or len(apart) != 2 or len(together) != len(x):
-        return {}
-    size = together.double().std().clamp_min(1e-12)
-    return {"company": float((together[:2].double() - apart.double()).abs().max() / size)}
-
-
-def _losses(path: Alone, dataset: Dataset, when: str) -> dict[str, Any]:
-    """The loss of predictions as they are; at the end also of right ones, and what predictions look like."""
-    if evaluated(path.parts.task, dataset.train, "train", 0) is not None:
-        return {}
-    x, y = first_samples(dataset, LOOKED)
-    made, _ = _predicted(path, x, y)
-    found: dict[str, Any] = {}
-    if when == "start":
-        found["loss_start"] = _loss(path, x, y, None)
-    found["loss_made"] = _loss(path, x, y, None)
-    if not isinstance(made, Tensor) or made.ndim != 2:
-        return found
-    if dataset.target == "real" and made.shape == y.shape:
-        scale = getattr(path.model, "standardize", None)
-        found["loss_right"] = _loss(path, x, y, y if scale is None else scale(y))
-    if dataset.target == "class":
-        classes = made.shape[1]
-        found["loss_right"] = _loss(path, x, y, right_logits(y, classes, CERTAIN))
-        if classes > 1:
-            share = torch.bincount(y.long(), minlength=classes).double().clamp_min(0.5) / len(y)
-            found["loss_prior"] = _loss(path, x, y, share.log().float().expand(len(y), -1))
-            found["loss_of_certain"] = _loss(path, x, y, right_logits(y, classes, 1.0))
-            total = made.double().sum(1)
-            found["sums_to_one"] = bool((made >= 0).all() and ((total - 1).abs() < 1e-3).all())
-    raw = _predicted(path, x, y, method="standardized")[0] if hasattr(path.model, "standardized") else made
-    found["cut"] = float((raw == 0).double().mean()) if raw.std() > 0 else 0.0
-    return found
-
-
-def _loss(path: Alone, x: Tensor, y: Tensor, instead: Tensor | None) -> float:
-    """The task's loss in evaluation mode, of the model's predictions or of others."""
-    path.model.eval()
-
-    def call(*given: Any, method: str = "forward") -> Any:
-        own = instead is None or method not in ("forward", "standardized")
-        return path._call(*given, method=method) if own else instead
-
-    try:
-        with torch.no_grad(), path.redirected(Noise(path.key(0))):
-            losses, _ = path.parts.task.evaluate(call, (x, y), Noise(path.key(0)))
-        return float(sum(losses.values()))
-    except (ValueError, RuntimeError):  # what the task makes of them is not for its loss
-        return math.nan
-    finally:
-        path.model.train()
 
 
 def _times(path: Alone, dataset: Dataset) -> dict[str, float]:

@@ -87,8 +87,11 @@ def imbalance(seen: Seen) -> Finding | None:
     data = seen.data
     if data is None or not data.counts or min(data.counts) < 0:
         return None
-    ratio = max(data.counts) / max(1, min(data.counts))
-    if ratio < 4:
+    most, least = max(data.counts), min(data.counts)
+    ratio = most / max(1, least)
+    # as it surely is: a few samples of many classes are uneven by chance
+    surely = (most - 1.64 * math.sqrt(most)) / (least + 1.64 * math.sqrt(least) + 1)
+    if surely < 4:
         return None
     scores = seen.net.scores if seen.net is not None else None
     lost = 0.3
@@ -100,7 +103,7 @@ def imbalance(seen: Seen) -> Finding | None:
             rare, usual = ([scores.recalls[data.counts.index(f(data.counts))]] for f in (min, max))
         if rare and usual:
             lost = sum(usual) / len(usual) - min(rare)
-    confidence = between(math.log10(ratio), 0.6, 1.2) * (0.25 + 0.75 * between(lost, 0.05, 0.3))
+    confidence = between(math.log10(surely), 0.6, 1.1) * (0.25 + 0.75 * between(lost, 0.05, 0.3))
     evidence = (
         Evidence("training samples of the largest class over those of the smallest", ratio),
         Evidence("by how much a rare class is recognised less often, on validation", lost),

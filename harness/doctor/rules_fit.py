@@ -128,7 +128,8 @@ def overfitting(seen: Seen) -> Finding | None:
     else:
         # an accuracy of few samples is chance in part
         gap -= math.sqrt(max(0.0, scores.val * (1 - scores.val)) / max(1, int(seen.counts.get("val", 0))))
-        by_gap, by_rise = between(gap, 0.08, 0.18), between(gap, 0.05, 0.15) * between(rise, 0.03, 0.12)
+        by_gap, by_rise = between(gap, 0.06, 0.14), between(gap, 0.05, 0.15) * between(rise, 0.03, 0.12)
+        by_rise = max(by_rise, between(gap, 0.02, 0.08) * between(rise, 0.3, 1))
     evidence = (
         Evidence("score on training samples less that on validation", gap),
         Evidence("share of what validation loss had gained that is lost again", rise, "", val.index(best)),

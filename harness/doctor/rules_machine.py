@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from harness.diagnostics import quantities as q
 from harness.doctor.finding import Evidence, Finding, between
 from harness.doctor.seen import Seen
 
@@ -12,36 +13,64 @@ _SPENT = ("out of memory", "can't allocate memory", "cannot allocate memory", "u
 
 
 def loader(seen: Seen) -> Finding | None:
-    """A step takes as long as it takes to fetch its samples."""
-    data, fit = seen.data, float(seen.time.get("fit_s") or 0)
-    if data is None or not data.fetch_s or not fit or not seen.steps:
+    """A step takes as long as it takes to fetch its samples, or was seen to wait for them."""
+    share, evidence = waiting(seen)
+    if not evidence:
         return None
-    step = fit / seen.steps
-    share = data.fetch_s / step
     node = seen.config.get("data", {})
     tries = ("data.in_memory=true",) if "in_memory" in node else ()
     if not tries and isinstance(node.get("workers"), int):
         tries = (f"data.workers={max(4, 2 * node['workers'])}",)
+    cause = "samples are fetched one by one, and the network waits for them"
+    return Finding(LOADER, 0.9 * between(share, 0.25, 0.5), evidence, cause, tries)
+
+
+def waiting(seen: Seen) -> tuple[float, tuple[Evidence, ...]]:
+    """The share of the training time that goes to waiting for data, and where that is from; none where nobody knows."""
+    if (waited := seen.last(q.WAITING).get("")) is not None:
+        return waited[1], (Evidence("share of the training time in which data was waited for", waited[1]),)
+    data, fit = seen.data, float(seen.time.get("fit_s") or 0)
+    if data is None or not data.fetch_s or not fit or not seen.steps:
+        return 0.0, ()
+    step = fit / seen.steps
     evidence = (
         Evidence("seconds to fetch a batch's samples", data.fetch_s),
         Evidence("seconds of a whole step", step),
     )
-    cause = "samples are fetched one by one, and the network waits for them"
-    return Finding(LOADER, 0.9 * between(share, 0.4, 0.7), evidence, cause, tries)
+    return data.fetch_s / step, evidence
+
+
+def limit(seen: Seen) -> str:
+    """What a faster run would need, in a line; "" where nothing was measured."""
+    if waiting(seen)[0] > 0.25:
+        return "limited by data: the network waits for its samples"
+    times = speedup(seen)
+    if math.isnan(times):
+        return ""
+    if times > 1.5:
+        return (
+            f"limited by what a step costs whatever its size: with four times as large a batch, {times:.1f} times as "
+            "many samples a second"
+        )
+    return "limited by arithmetic: larger batches, or a faster loader, would train no more samples a second"
+
+
+def speedup(seen: Seen) -> float:
+    """How many times as many samples a second batches train that are four times as large; nan where nobody knows."""
+    return math.nan if seen.net is None else 4 * seen.net.step_s / seen.net.step4_s
 
 
 def small(seen: Seen) -> Finding | None:
     """Four times as many samples in a batch take hardly longer."""
-    net, size = seen.net, int(seen.config.get("batch_size", 0))
-    if net is None or math.isnan(net.step_s) or not size:
+    times, size = speedup(seen), int(seen.config.get("batch_size", 0))
+    if math.isnan(times) or not size:
         return None
-    times = 4 * net.step_s / net.step4_s
     evidence = (
         Evidence("samples a second with batches four times as large, over those now", times),
         Evidence("samples in a batch", float(size)),
     )
     cause = "most of a step is overhead that does not grow with the batch"
-    confidence = 0.75 * between(times, 2.0, 3.2) * between(size, 8, 2)
+    confidence = 0.75 * between(times, 1.8, 2.8) * between(size, 8, 2)
     return Finding(SMALL, confidence, evidence, cause, larger(seen))
 
 

@@ -6,7 +6,7 @@ import math
 
 from harness.diagnostics import quantities as q
 from harness.doctor.finding import Evidence, Finding, between
-from harness.doctor.seen import Seen, Trial
+from harness.doctor.seen import LEAP, Seen, Trial
 
 HIGH, LOW = "learning rate too high", "learning rate too low"
 
@@ -56,7 +56,7 @@ def overshoots(seen: Seen) -> float:
 def too_high(seen: Seen) -> Finding | None:
     """With a lower rate, the same steps come to a much lower loss; or the loss is no number any more."""
     evidence = []
-    if (tried := _tried(seen, higher=False)) is not None:
+    if (tried := _tried(seen, higher=False)) is not None and math.isfinite(tried[1].loss):
         own, best, gain = tried
         confidence = 0.93 * between(gain, 0.25, 0.6) * between(seen.lag(), 0.08, 0.25)
         evidence = [
@@ -68,6 +68,9 @@ def too_high(seen: Seen) -> Finding | None:
         confidence, lr = 0.8, seen.lr / 10
         at = int((seen.error or {}).get("step", 0))
         evidence = [Evidence("the loss is no number from this step on", math.nan, "", at)]
+        if seen.leap > LEAP:
+            confidence = 0.9
+            evidence.append(Evidence("the first step that was measured changed a layer's weights by", seen.leap))
     else:
         return None
     if any(share > 0.3 for _, share in seen.first(q.DEAD).values()):

@@ -13,9 +13,9 @@ VANISHING, EXPLODING, DYING = "vanishing gradients", "exploding gradients", "dyi
 SATURATION, SYMMETRIC, DISCONNECTED = "saturation", "symmetric units", "disconnected parameters"
 
 
-def _bad(seen: Seen, least: float) -> float:
+def _bad(seen: Seen, least: float, score: str = "both") -> float:
     """1 for a run that learns badly, `least` for one that learns well; between where nobody knows."""
-    lag = seen.lag("both")
+    lag = seen.lag(score)
     return (1 + least) / 2 if math.isnan(lag) else least + (1 - least) * between(lag, 0.08, 0.3)
 
 
@@ -68,8 +68,9 @@ def dying(seen: Seen) -> Finding | None:
     if not last:
         return None
     layer, (step, share) = max(last.items(), key=lambda item: item[1][1])
-    began_at, began = first[layer]
-    confidence = between(share, 0.35, 0.8) * _bad(seen, 0.45)
+    began_at, began = first.get(layer, (step, 0.0))
+    # what has died while the training split was learned has done no harm
+    confidence = between(share, 0.35, 0.8) * _bad(seen, 0.45, "both" if began > 0.3 else "train")
     evidence = [Evidence("share of units that are zero on every sample", share, layer, step)]
     if step != began_at:
         evidence.append(Evidence("and that were so before", began, layer, began_at))

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.diagnostics.quantities import UPDATE
+
 Series = list[tuple[int, float]]  # (step, value)
+LEAP = 0.3  # of its weights: a first step that changes a layer by more has left where it began
 
 
 @dataclass(frozen=True)
@@ -60,21 +63,18 @@ class Net:
     scores: Scores | None = None  # None: there are no trained weights, or no scores of such targets
     trials: tuple[Trial, ...] = ()  # of other learning rates, and of the run's own (factor 1)
     loss_start: float = math.nan  # of the initial weights
-    loss_prior: float = math.nan  # of the best constant prediction
     loss_right: float = math.nan  # of right predictions
     loss_made: float = math.nan  # of the trained network's, on the same samples
     sums_to_one: bool = False  # predictions of classes are probabilities already
     loss_of_certain: float = math.nan  # of predictions that are right and as sure as probabilities can be
     cut: float = 0.0  # share of exact zeros among the output's numbers
     curvature: float = math.nan  # the Hessian's largest eigenvalue, at the initial weights
-    curvature_end: float = math.nan  # at the trained ones
     plain_steps: bool = False  # a step is -lr times the gradient
     batch_statistics: tuple[str, ...] = ()  # modules that normalize over the batch
     batch_numbers: int = 0  # over so many numbers they do, at least
     company: float = 0.0  # how far an evaluated prediction depends on the others in its batch, relative
     unreached: tuple[str, ...] = ()  # trainable parameters without a gradient
     weighted: tuple[str, ...] = ()  # modules of weights, in the order in which they act
-    rectifies: bool = False  # an activation makes exact zeros
     step_s: float = math.nan  # of forward and backward pass of a batch
     step4_s: float = math.nan  # of one four times as large
 
@@ -105,8 +105,20 @@ class Seen:
         return self.measured.get(quantity, {})
 
     def first(self, quantity: str) -> dict[str, tuple[int, float]]:
-        """{layer: (step, value)} of the earliest measurement."""
-        return {layer: series[0] for layer, series in self.layers(quantity).items() if series}
+        """{layer: (step, value)} of the network as it begins.
+
+        A diagnostic looks for the first time when a step has been made. That stands for the beginning where nothing
+        better is known, unless this one step has changed the weights by much.
+        """
+        found = {layer: series[0] for layer, series in self.layers(quantity).items() if series}
+        if self.net is not None:
+            return {layer: (step, value) for layer, (step, value) in found.items() if step == 0}
+        return {} if self.leap > LEAP else found
+
+    @property
+    def leap(self) -> float:
+        """The largest change of a layer's weights by the first step that was measured, relative to them; 0: unknown."""
+        return max((series[0][1] for series in self.layers(UPDATE).values() if series), default=0.0)
 
     def last(self, quantity: str) -> dict[str, tuple[int, float]]:
         """{layer: (step, value)} of the latest."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from harness.doctor import files
 from harness.doctor.diagnose import diagnose
 from harness.doctor.finding import ACCUSES, SURE, Finding
+from harness.doctor.rules_machine import limit
 from harness.doctor.seen import Seen
 from harness.record import Record
 
@@ -87,6 +88,7 @@ def _of_run(one: Examined) -> list[str]:
         lines.append(f"  {finding.confidence:.2f}  {finding.trouble}")
         lines += [f"        {evidence}" for evidence in finding.evidence]
         lines += _mend(finding)
+    lines += [f"  {limit(one.seen)}"] if limit(one.seen) else []
     lines += [f"  not looked at: {reason}" for reason in one.seen.missing]
     return lines
 

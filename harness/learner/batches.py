@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from harness.dataset import Dataset as Data
 from harness.dataset import Samples
+from harness.learner.machine import Waited
 from harness.learner.plan import Plan, rows
 from harness.stored import Stored
 
@@ -85,11 +86,11 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def loader(data: Data, plan: Plan, rank: int, world: int, first: int = 0) -> Chunks | DataLoader[Any]:
+def loader(data: Data, plan: Plan, rank: int, world: int, first: int = 0) -> Chunks | Waited:
     """What a fit iterates over; `first` is the epoch that it begins with."""
     if isinstance(data.train, Samples):
         return Chunks(plan)
-    return DataLoader(
+    return Waited(
         Transformed(data.train, data.transforms),
         batch_sampler=OrderedBatches(plan, rank, world, first),
         collate_fn=_as_it_is,  # `__getitems__` has made a batch of them

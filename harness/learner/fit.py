@@ -25,6 +25,7 @@ from harness.learner.distributed import Ranks, child_command, rank_environment, 
 from harness.learner.fitted import Fitted
 from harness.learner.fused import Fused
 from harness.learner.looking import Looking
+from harness.learner.machine import Machine
 from harness.learner.member import Member
 from harness.learner.module import Learner, Path
 from harness.learner.plan import Plan
@@ -87,13 +88,14 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
         if run.checkpoint is not None:
             run.member.resume(run.checkpoint["member"], run.plan.steps)
     begin, states = first.member.epochs, [checkpoint["state"] for checkpoint in kept] or None
-    learner = Learner(model, [run.member for run in cohort], first.plan, make, begin, states)
+    batches = loader(first.dataset, first.plan, rank, world, begin)
+    learner = Learner(model, [run.member for run in cohort], first.plan, make, Machine(batches), begin, states)
     trainer.fit_loop.max_epochs = (until or first.plan.epochs) - begin
     count = 1 if fused else threads(first.parts.probe.work, first.plan.samples // world, torch.get_num_threads())
     with quiet(), rank_environment(), signals(), using(count), torch.random.fork_rng(devices=[]):
         torch.manual_seed(first.plan.seed)  # for draws that no one redirects
         try:
-            trainer.fit(learner, loader(first.dataset, first.plan, rank, world, begin))
+            trainer.fit(learner, batches)
         except SystemExit:
             # Lightning ends the process at Ctrl-C and SIGTERM; an exit of a component's own is a failure
             if isinstance(catch.error, (KeyboardInterrupt, SIGTERMException)):

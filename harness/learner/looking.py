@@ -118,12 +118,13 @@ class Looking:
         """Notes what it cost to write down what was found."""
         self.budget.wrote([name for name in look.names if name in self.budget.costs], seconds)
 
-    def epoch(self, history: list[dict[str, float]]) -> Found:
-        """What the diagnostics of histories find after an epoch of a member."""
+    def epoch(self, history: list[dict[str, float]], machine: Mapping[str, float]) -> Found:
+        """What the diagnostics of histories, and of the machine, find after an epoch of a member."""
         found: Found = {}
+        offers = {"history": history, "machine": machine}
         for name, diagnostic in list(self.histories.items()):
             try:
-                values = diagnostic.measure(history=history)
+                values = diagnostic.measure(**{ask: offers[ask] for ask in diagnostic.asks})
                 found |= {_tag(name, tag): float(value) for tag, value in values.items()}
             except Exception as error:
                 del self.histories[name]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from harness.learner.batches import Chunk
 from harness.learner.looking import Looking
+from harness.learner.machine import Machine
 from harness.learner.member import Member
 from harness.learner.plan import Plan
 
@@ -45,12 +46,14 @@ class Learner(pl.LightningModule):
         members: list[Member],
         plan: Plan,
         make: Callable[[pl.Trainer], Path],
+        machine: Machine,
         first: int = 0,
         states: list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model, self.members, self.plan, self.make = model, list(members), plan, make
+        self.machine = machine
         self.path: Path
         self._losses: list[Tensor] = []
         self.started = False
@@ -84,6 +87,7 @@ class Learner(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         self.path.start_epoch(self.epoch)
         self._losses = []
+        self.machine.begin()
 
     def training_step(self, batch: Any, batch_index: int) -> None:
         if isinstance(batch, Chunk):
@@ -127,6 +131,8 @@ class Learner(pl.LightningModule):
         means = (losses.double() * sizes[:, None]).sum(0) / self.plan.n
         found: list[dict[str, float]] = [{} for _ in self.members]
         looking: Looking | None = getattr(self.path, "looking", None)
+        histories = looking is not None and bool(looking.histories)
+        seen = self.machine.end(self.plan.n * len(self.members), losses.device) if histories else {}
         every = self.trainer.check_val_every_n_epoch or 1
         if (self.epoch + 1) % every == 0 or self.epoch + 1 == self.plan.epochs:
             found = self.evaluate("val")
@@ -134,8 +140,8 @@ class Learner(pl.LightningModule):
             metrics = {"train/loss": mean, "train/lr": self.path.lr(row), **values}
             step = (self.epoch + 1) * self.plan.steps
             member.end_epoch(metrics, step, functools.partial(self.path.weights, row))
-            if looking is not None and looking.histories:
-                member.look(looking.epoch(member.history), step, self.epoch)
+            if looking is not None and histories:
+                member.look(looking.epoch(member.history, seen), step, self.epoch)
         self.path.end_epoch(found)
         self._share()
         done = [row for row, member in enumerate(self.members) if member.stopped or member.failed]

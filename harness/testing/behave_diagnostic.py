@@ -41,7 +41,7 @@ def _found(made: Diagnostic, place: Bench) -> dict[str, Any]:
     kept = pytree.tree_map_only(Tensor, lambda t: t.clone(), given)
     with redirected():
         if made.when == "epoch":
-            found = made.measure(history=given["history"])
+            found = made.measure(**{ask: given[ask] for ask in made.asks})
         else:
             found = Seeing(_scene(place), COUNT, None).measure(made, given)
     same = zip(pytree.tree_leaves(given), pytree.tree_leaves(kept), strict=True)
@@ -78,6 +78,9 @@ def _given(made: Diagnostic, place: Bench) -> dict[str, Any]:
         "dataset": place.dataset,
         "task": place.task,
         "history": [row, row],
+        "machine": {"samples_per_s": 1000.0, "waiting": 0.1, "cores": 1.0, "memory": 3e8},
         "model": copy.deepcopy(place.model).eval(),
     }
-    return {name: value for name, value in given.items() if name not in ("history", "model") or name in made.asks}
+    return {
+        name: value for name, value in given.items() if name not in ("history", "machine", "model") or name in made.asks
+    }

@@ -134,3 +134,19 @@ def _gap(history: list[dict[str, float]]) -> dict[str, float]:
 def train_val_gap() -> Diagnostic:
     """By how much the validation loss lies above the training loss of the same epoch, which was taken while it ran."""
     return Diagnostic(_gap)
+
+
+def _systems(machine: Mapping[str, float]) -> dict[str, float]:
+    return dict(machine)
+
+
+@harness.diagnostic(tells={"waiting": quantities.WAITING})
+def systems() -> Diagnostic:
+    """What the machine does in the training part of each epoch.
+
+    `samples_per_s`, of all runs that are trained together; `waiting`, the share of the time in which a batch of data
+    was waited for; `cores`, the processor seconds of this process a second; `memory`, what it holds, in bytes; and
+    where a GPU tells them, `device_memory`, the most that tensors held on it in bytes, and `device_busy`, the share of
+    the time in which it computed. No function of the run: another time it is another.
+    """
+    return Diagnostic(_systems)

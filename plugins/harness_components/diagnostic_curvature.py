@@ -18,6 +18,7 @@ from harness.space import Integers, Log
 
 Named = Mapping[str, Tensor]
 Loss = Callable[..., Tensor]
+QUADRATURE = 60  # Hessian-vector products of each direction
 BROKEN = 1e-6  # of the largest number so far: what is left of a direction is then rounding
 
 
@@ -59,9 +60,10 @@ def hessian_times(loss: Loss, params: Named) -> Callable[[Tensor], Tensor]:
     return lambda v: flat(pull(shaped(v, params))[0])
 
 
-def lanczos(times: Callable[[Tensor], Tensor], start: Tensor, iterations: int) -> Tensor:
-    """The eigenvalues [iterations], ascending, of a symmetric operator on the Krylov space of a start [n]: the
-    outermost are near its own. Where that space has fewer dimensions, what is left is filled with a number between.
+def lanczos(times: Callable[[Tensor], Tensor], start: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
+    """The eigenvalues [iterations], ascending, of a symmetric operator on the Krylov space of a start [n], of which the
+    outermost are near its own; and how much of the start lies along each: shares [iterations] that add up to 1. Where
+    that space has fewer dimensions, what is left is filled with a number between, of which the start has nothing.
 
     Each direction is made orthogonal to all before it, which are held: without that, rounding decides what comes after
     an eigenvalue has been found.
@@ -84,13 +86,19 @@ def lanczos(times: Callable[[Tensor], Tensor], start: Tensor, iterations: int) -
         beside.append(torch.where(alive, beta, 0))
         basis.append(torch.where(alive, w / beta.clamp_min(1e-30), 0))
     off = torch.stack(beside)[:-1]
-    return eigenvalues((torch.diag(torch.stack(diagonal)) + torch.diag(off, 1) + torch.diag(off, -1)).double())
+    small = (torch.diag(torch.stack(diagonal)) + torch.diag(off, 1) + torch.diag(off, -1)).double()
+    found, vectors = torch.linalg.eigh(_finite(small))
+    return torch.where(small.isfinite().all(), found, torch.nan), vectors[0].square()
 
 
 def eigenvalues(symmetric: Tensor) -> Tensor:
     """The eigenvalues [n], ascending, of a matrix [n, n]; none is a number where one of its own is not."""
-    found = torch.linalg.eigvalsh(symmetric.nan_to_num(0.0, 0.0, 0.0))  # which refuses them, of one run for all
-    return torch.where(symmetric.isfinite().all(), found, torch.nan)
+    return torch.where(symmetric.isfinite().all(), torch.linalg.eigvalsh(_finite(symmetric)), torch.nan)
+
+
+def _finite(symmetric: Tensor) -> Tensor:
+    """What decompositions accept: they refuse what is no number, of one run for all."""
+    return symmetric.nan_to_num(0.0, 0.0, 0.0)
 
 
 Iterations = Annotated[int, Integers(5, 50), Ge(2), "Hessian-vector products"]
@@ -98,7 +106,7 @@ Iterations = Annotated[int, Integers(5, 50), Ge(2), "Hessian-vector products"]
 
 def _hessian(params: Named, loss: Loss, lr: Tensor | float, *, iterations: int) -> dict[str, Tensor]:
     size = sum(p.numel() for p in params.values())
-    found = lanczos(hessian_times(loss, params), drawn(params, 0), min(iterations, size))
+    found, _ = lanczos(hessian_times(loss, params), drawn(params, 0), min(iterations, size))
     return {"largest": found[-1], "smallest": found[0], "lr_over_limit": lr * found[-1] / 2}
 
 
@@ -159,36 +167,46 @@ def sharpness(
     return Diagnostic(functools.partial(_sharpness, radius=radius), every)
 
 
-def _index(params: Named, loss: Loss, *, parameters: int, zero: float) -> dict[str, Tensor]:
-    n = len(flat(params))
-    if n > parameters:
-        raise ValueError(f"the Hessian of {n:,} parameters is too large to be written down: at most {parameters:,}")
-    units = torch.eye(n, dtype=flat(params).dtype)
+def spectrum(params: Named, loss: Loss) -> tuple[Tensor, Tensor]:
+    """The eigenvalues [n] of the whole Hessian, written down, and the share of all that each is: 1 / n."""
+    units = torch.eye(len(flat(params)), dtype=flat(params).dtype)
     matrix = torch.func.vmap(hessian_times(loss, params), chunk_size=64)(units).double()
     found = eigenvalues((matrix + matrix.T) / 2)
+    return found, torch.full_like(found, 1 / len(found))
+
+
+def density(params: Named, loss: Loss, directions: int) -> tuple[Tensor, Tensor]:
+    """Numbers [m] that stand for the Hessian's eigenvalues, and shares [m] of them: stochastic Lanczos quadrature."""
+    times, count = hessian_times(loss, params), min(QUADRATURE, len(flat(params)))
+    parts = [lanczos(times, drawn(params, number), count) for number in range(directions)]
+    return torch.cat([found for found, _ in parts]), torch.cat([share for _, share in parts]) / directions
+
+
+def _index(params: Named, loss: Loss, *, exact: int, directions: int, zero: float) -> dict[str, Tensor]:
+    n = len(flat(params))
+    found, shares = spectrum(params, loss) if n <= exact else density(params, loss, directions)
     level = zero * found.abs().amax()
-    return {
-        "negative": (found < -level).sum(),
-        "zero": (found.abs() <= level).sum(),
-        "positive": (found > level).sum(),
-        "smallest": found[0],
-        "largest": found[-1],
-        "gradient_norm": length(grad(loss)(dict(params))),
-    }
+    counted = {"negative": found < -level, "zero": found.abs() <= level, "positive": found > level}
+    ends = {"smallest": found.amin(), "largest": found.amax(), "gradient_norm": length(grad(loss)(dict(params)))}
+    return {name: n * (shares * which).sum() for name, which in counted.items()} | ends
 
 
 @harness.diagnostic(
     reference="Dauphin et al., Identifying and attacking the saddle point problem in high-dimensional non-convex "
-    "optimization, NeurIPS 2014, arXiv:1406.2572"
+    "optimization, NeurIPS 2014, arXiv:1406.2572; stochastic Lanczos quadrature: Ghorbani, Krishnan, Xiao, ICML 2019, "
+    "arXiv:1901.10159"
 )
 def hessian_index(
     *,
-    parameters: Annotated[int, Ge(1), "that the network may have: the whole matrix is made"] = 2000,
+    exact: Annotated[int, Ge(1), "parameters up to which the whole matrix is made; of more it is estimated"] = 1000,
+    directions: Annotated[int, Integers(2, 16), Ge(1), "random directions of the estimate"] = 4,
     zero: Annotated[float, Gt(0), "of the largest eigenvalue: what is nearer to zero counts as zero"] = 1e-5,
 ) -> Diagnostic:
     """How many eigenvalues of the Hessian are negative, zero and positive where the run has stopped.
 
-    Of the whole H = ∇² L of the probe samples. Where the gradient is near zero, no negative one tells a minimum, some
-    tell a saddle, and their number is its index; with a gradient the point is on a slope, and no stop.
+    Of H = ∇² L of the probe samples. Where the gradient is near zero, no negative one tells a minimum, some tell a
+    saddle, and their number is its index; with a gradient the point is on a slope, and no stop. Of a large network the
+    numbers are estimates: n times the share of random directions that lies along negative, zero and positive
+    eigenvalues, which blurs those that are very near to zero.
     """
-    return Diagnostic(functools.partial(_index, parameters=parameters, zero=zero), once=True)
+    return Diagnostic(functools.partial(_index, exact=exact, directions=directions, zero=zero), once=True)

@@ -55,7 +55,8 @@ def test_lanczos_never_leaves_the_spectrum(spectrum, seed, iterations):
     rng = np.random.default_rng(seed)
     q, _ = np.linalg.qr(rng.normal(size=(len(spectrum), len(spectrum))))
     matrix = torch.tensor(q @ np.diag(spectrum) @ q.T)
-    found = lanczos(lambda v: matrix @ v, torch.tensor(rng.normal(size=len(spectrum))), iterations)
+    found, shares = lanczos(lambda v: matrix @ v, torch.tensor(rng.normal(size=len(spectrum))), iterations)
+    assert float(shares.sum()) == pytest.approx(1)
     slack = 1e-6 * max(map(abs, spectrum)) + 1e-12
     assert len(found) == iterations
     assert min(spectrum) - slack <= found[0]
@@ -103,5 +104,19 @@ def test_the_index_of_a_saddle_and_of_a_network():
     found = measured("hessian_index", params=params, loss=loss)
     level = 1e-5 * np.abs(expected).max()
     assert (found["negative"], found["positive"]) == ((expected < -level).sum(), (expected > level).sum())
-    with pytest.raises(ValueError, match="43 parameters is too large to be written down: at most 20"):
-        measured("hessian_index", {"parameters": 20}, params=params, loss=loss)
+    assert found["negative"] + found["zero"] + found["positive"] == pytest.approx(len(expected))
+
+
+def test_the_index_of_a_large_network_is_estimated():
+    rates = torch.cat([torch.linspace(-2, -0.5, 300), torch.zeros(300), torch.linspace(0.1, 3, 900)])
+    bowl = {"params": {"w": torch.zeros(1500)}, "loss": lambda p: (rates * p["w"] ** 2).sum() / 2}
+    found = measured("hessian_index", {"exact": 10, "directions": 8}, **bowl)
+    assert found["negative"] == pytest.approx(300, rel=0.1)
+    assert found["zero"] == pytest.approx(300, rel=0.2)
+    assert found["positive"] == pytest.approx(900, rel=0.1)
+    assert (found["smallest"], found["largest"]) == pytest.approx((-2, 3), rel=0.01)
+    loss, params = network(2)
+    whole = measured("hessian_index", params=params, loss=loss)
+    blurred = measured("hessian_index", {"exact": 10, "directions": 64}, params=params, loss=loss)
+    assert blurred["positive"] == pytest.approx(whole["positive"], rel=0.15)
+    assert blurred["largest"] == pytest.approx(whole["largest"], rel=1e-4)

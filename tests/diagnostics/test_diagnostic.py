@@ -19,6 +19,7 @@ def scaled(params, *, by):
         (lambda params, loss: {}, False, "step"),
         (functools.partial(scaled, by=2), False, "step"),
         (lambda history: {}, False, "epoch"),
+        (lambda machine: {}, False, "epoch"),
         (lambda model: {}, False, "end"),
         (lambda model, dataset, loss, history: {}, False, "end"),
         (lambda params, loss: {}, True, "end"),
@@ -32,9 +33,10 @@ def test_when_it_is_measured(measure, once, when):
     ("measure", "once", "said"),
     [
         (lambda weight: {}, False, "asks for 'weight'; it may ask for batch_size, "),
-        (lambda model, grads: {}, False, "asks for 'grads' of a step"),
-        (lambda previous: {}, True, "asks for 'previous' of a step"),
-        (lambda history, params: {}, False, "asks for nothing else"),
+        (lambda model, grads: {}, False, "asks for 'grads' of before"),
+        (lambda previous: {}, True, "asks for 'previous' of before"),
+        (lambda machine, model: {}, False, "asks for 'machine' of before"),
+        (lambda history, params: {}, False, "asks for history and machine alone"),
     ],
 )
 def test_what_is_not_there_is_refused(measure, once, said):

@@ -20,14 +20,14 @@ from harness import catalogue
 from harness.build import build, first_samples
 from harness.cli.main import dispatch
 from harness.diagnostics import quantities
-from harness.doctor import of_data, of_net, rules_data, rules_fit, rules_machine
+from harness.doctor import files, of_data, of_net, rules_data, rules_fit, rules_machine
 from harness.doctor.diagnose import EXPLAINS, RULES, TROUBLES, diagnose, offered
 from harness.doctor.examine import Examination, joined
 from harness.doctor.files import measured
 from harness.doctor.finding import Finding, between, ranked
-from harness.doctor.glance import curvature
+from harness.doctor.glance import curvature, largest_eigenvalue
 from harness.doctor.of_scores import recalls, right_logits, scored
-from harness.doctor.seen import Data, Seen
+from harness.doctor.seen import Data, Net, Seen
 from harness.load_data import load
 from harness.prepare import make_plan
 from harness.settings import parse
@@ -57,6 +57,17 @@ def test_scores_are_those_of_scikit_learn() -> None:
     near = y + 0.5 * torch.tensor(rng.standard_normal((100, 2)))
     assert scored("real", near, y) == pytest.approx(r2_score(y, near))
     assert math.isnan(scored("class", torch.zeros(3), torch.zeros(3)))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(2, 40), st.integers(0, 2**31))
+def test_the_largest_eigenvalue_is_the_matrix_s(width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    half = rng.standard_normal((width, width))
+    matrix = torch.tensor(half + half.T)
+    expected = np.linalg.eigvalsh(matrix.numpy())[-1]
+    found = largest_eigenvalue(lambda v: matrix @ v, torch.zeros(width, dtype=torch.float64), 40)
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
 def test_right_logits_are_right() -> None:
@@ -214,6 +225,16 @@ def test_a_run_ends_with_what_is_sure(workdir: Path, capsys: pytest.CaptureFixtu
     assert "doctor" not in capsys.readouterr().out
 
 
+def test_what_one_step_has_done_is_not_how_it_began(workdir: Path) -> None:
+    line = ["data=iris", "epochs=5", "optimizer=sgd", "optimizer.lr=10000", "diagnostic=[standard]", "logger=[]"]
+    record = harness.run(line)
+    assert record.status == "diverged"
+    for seen in (files.seen(record), Examination().examine(record)):
+        first, *_ = diagnose(seen)
+        assert first.trouble == "learning rate too high"
+        assert first.confidence >= 0.8
+
+
 def test_what_cannot_be_looked_at_is_told(workdir: Path) -> None:
     record = harness.run(["data=iris", "epochs=1", "logger=[]"])
     gone = replace(record, config=record.config | {"data": {"_component_": "gone"}})
@@ -228,3 +249,23 @@ def test_there_is_no_run(workdir: Path) -> None:
     (workdir / "outputs" / "empty").mkdir(parents=True)
     with pytest.raises(harness.HarnessError, match="no runs in empty"):
         dispatch(["doctor", "empty"])
+
+
+def test_what_waits_for_data_is_found_from_what_was_measured() -> None:
+    measured = {quantities.WAITING: {"": [(10, 0.1), (20, 0.6)]}}
+    waits = replace(NOTHING, config=NOTHING.config | {"data": {"workers": 2}}, measured=measured)
+    found = rules_machine.loader(waits)
+    assert found is not None
+    assert (found.trouble, found.tries) == ("data loader bound", ("data.workers=4",))
+    assert found.confidence > 0.8
+    assert [e.value for e in found.evidence] == [0.6]
+    assert "waits for its samples" in rules_machine.limit(waits)
+    slow = replace(NOTHING, data=Data("class", 2, fetch_s=0.09), time={"fit_s": 1.0, "steps": 10})
+    assert (rules_machine.loader(slow) or found).evidence[0].value == 0.09
+
+
+@pytest.mark.parametrize(("times", "said"), [(3.0, "3.0 times as many"), (1.0, "arithmetic"), (math.nan, "")])
+def test_what_limits_a_run_is_told(times: float, said: str) -> None:
+    net = Net(step_s=times, step4_s=4.0)
+    assert said in rules_machine.limit(replace(NOTHING, net=net))
+    assert bool(rules_machine.limit(replace(NOTHING, net=net))) == bool(said)
