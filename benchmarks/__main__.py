@@ -6,7 +6,7 @@ import argparse
 import functools
 from collections.abc import Callable
 
-from benchmarks import memory, overhead, paths, peak, single_run, startup, sweep
+from benchmarks import memory, overhead, paths, peak, single_run, startup, sweep, watching
 from benchmarks.measure import environment
 
 BENCHMARKS: dict[str, Callable[[bool], str]] = {
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[bool], str]] = {
     "paths": paths.report,
     "peak": peak.report,
     "overhead": overhead.report,
+    "watching": watching.report,
 }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import cases, memory, overhead, paths, peak, single_run, startup, stock, sweep
+from benchmarks import cases, memory, overhead, paths, peak, single_run, startup, stock, sweep, watching
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.contest import Contest
 from benchmarks.measure import interleave, interval, ratio, table
@@ -50,10 +50,11 @@ def test_each_benchmark_runs_at_a_toy_size(name, capsys, monkeypatch, tmp_path):
         "sweep": sweep.ALL,
         "sweep_small": tuple(name for name in sweep.ALL if name not in (sweep.STOCK, sweep.JOBLIB)),
         "sweep_cnn": (sweep.OURS, sweep.LOOP, sweep.FUSED, sweep.JAX),
-        "sweep_images": (sweep.OURS, sweep.LOKY, sweep.LOOP),
+        "sweep_images": (sweep.OURS, sweep.LOKY),
         "paths": (*paths.PLAIN, paths.AUTO, *paths.TOYS),
         "peak": (peak.OURS, peak.ONE, peak.LOOP),
         "overhead": ("2 runs", "4 runs", overhead.BARE),
+        "watching": tuple(watching.SETS),
     }
     assert all(contestant in out for contestant in names[name])  # who cannot take part is named, too
     assert not list(tmp_path.iterdir())
