@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 LOOKS = 100  # in a run, where a diagnostic does not say how often
+CLOCKED = 0.75  # of a budget is given out: what a look leaves behind, as cold caches, no clock tells apart
+LEAST = 0.25  # of it is left to looks at steps, whatever is measured at epochs
 
 
 @dataclass
@@ -25,7 +27,8 @@ class Budget:
     """Decides at which steps which diagnostics are due. `share` is of the time of training without them."""
 
     def __init__(self, every: Mapping[str, int], share: float, steps: int) -> None:
-        self.share, self.steps = share, steps
+        self.share, self.steps = CLOCKED * share, steps
+        self.epochs = 0.0  # seconds that measurements of epochs have cost
         usual = max(1, steps // LOOKS)
         self.costs = {name: Cost(interval or usual, interval or usual) for name, interval in every.items()}
         self.next = 0 if self.costs else NEVER
@@ -33,7 +36,7 @@ class Budget:
     @property
     def spent(self) -> float:
         """Seconds, all together."""
-        return sum(cost.spent for cost in self.costs.values())
+        return self.epochs + sum(cost.spent for cost in self.costs.values())
 
     def due(self, step: int, elapsed: float) -> list[str]:
         """What to measure at a step, `elapsed` seconds after the first one began, measurements included.
@@ -71,7 +74,7 @@ class Budget:
             {name: cost.latest for name, cost in known.items()},
             {name: cost.interval for name, cost in known.items()},
             step_s,
-            self.share,
+            max(LEAST * self.share, self.share - self.epochs / trained),
         )
         for name, cost in known.items():
             cost.widened = found[name]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +110,13 @@ class Looking:
         shared += time.perf_counter() - began
         self.budget.measured({n: c + shared / len(costs) for n, c in costs.items()}, due.step, self._elapsed())
 
+    @contextmanager
+    def clocked(self) -> Iterator[None]:
+        """Inside, what epochs are measured for, and where that is written down: it counts as a cost."""
+        began = time.perf_counter()
+        yield
+        self.budget.epochs += time.perf_counter() - began
+
     def take(self) -> list[Look]:
         """What was found since the last time."""
         found, self.found = self.found, []
@@ -138,7 +146,8 @@ class Looking:
             name: {"interval": cost.widened, "looks": cost.looks, "cost_share": round(cost.spent / trained, 6)}
             for name, cost in self.budget.costs.items()
         }
-        rows |= {name: {"interval": self.plan.steps, "cost_share": 0.0} for name in self.histories}
+        each = round(self.budget.epochs / trained / max(1, len(self.histories)), 6)
+        rows |= {name: {"interval": self.plan.steps, "cost_share": each} for name in self.histories}
         return rows | {name: {"failed": reason} for name, reason in self.failed.items()}
 
     def keep(self, index: list[int]) -> None:

@@ -131,8 +131,11 @@ class Learner(pl.LightningModule):
         means = (losses.double() * sizes[:, None]).sum(0) / self.plan.n
         found: list[dict[str, float]] = [{} for _ in self.members]
         looking: Looking | None = getattr(self.path, "looking", None)
-        histories = looking is not None and bool(looking.histories)
-        seen = self.machine.end(self.plan.n * len(self.members), losses.device) if histories else {}
+        histories = looking if looking is not None and looking.histories else None
+        seen: dict[str, float] = {}
+        if histories is not None:
+            with histories.clocked():
+                seen = self.machine.end(self.plan.n * len(self.members), losses.device)
         every = self.trainer.check_val_every_n_epoch or 1
         if (self.epoch + 1) % every == 0 or self.epoch + 1 == self.plan.epochs:
             found = self.evaluate("val")
@@ -140,8 +143,9 @@ class Learner(pl.LightningModule):
             metrics = {"train/loss": mean, "train/lr": self.path.lr(row), **values}
             step = (self.epoch + 1) * self.plan.steps
             member.end_epoch(metrics, step, functools.partial(self.path.weights, row))
-            if looking is not None and histories:
-                member.look(looking.epoch(member.history, seen), step, self.epoch)
+            if histories is not None:
+                with histories.clocked():
+                    member.look(histories.epoch(member.history, seen), step, self.epoch)
         self.path.end_epoch(found)
         self._share()
         done = [row for row, member in enumerate(self.members) if member.stopped or member.failed]

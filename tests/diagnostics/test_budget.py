@@ -87,3 +87,19 @@ def test_what_is_written_counts():
     budget.wrote(["a", "b"], 0.5)
     assert budget.spent == 3.5
     assert budget.costs["a"].spent == 1.25
+
+
+def test_what_epochs_cost_is_taken_from_the_looks_at_steps_but_not_all_of_it():
+    looks = {}
+    for epochs in (0.0, 0.02, 10.0):
+        budget, clock = Budget({"a": 1}, 0.1, 1000), 0.0
+        budget.epochs, clock = epochs, epochs
+        for step in range(1000):
+            due = budget.due(step, clock)
+            clock += 1e-3
+            if due:
+                clock += 0.002
+                budget.measured({"a": 0.002}, step, clock)
+        looks[epochs] = budget.costs["a"].looks
+        assert budget.spent - budget.epochs <= 0.1 * 1.0
+    assert looks[0.0] > looks[0.02] >= looks[10.0] >= 1

@@ -59,7 +59,9 @@ def test_it_is_told_each_epoch(workdir: Path) -> None:
     assert all(
         value > 0 for name in ("samples_per_s", "cores", "memory") for value in series(record, f"systems/{name}")
     )
-    assert record.diagnostics == {"systems": {"interval": record.time["steps"] // 2, "cost_share": 0.0}}
+    told = record.diagnostics["systems"]
+    assert told["interval"] == record.time["steps"] // 2
+    assert told["cost_share"] > 0
 
 
 def test_runs_that_are_trained_together_are_told_the_same(workdir: Path) -> None:
