@@ -66,7 +66,6 @@ def test_an_interval_holds_its_share() -> None:
         assert wilson(hits, of) == pytest.approx((exact.low, exact.high), abs=1e-4)
 
 
-@pytest.mark.slow  # they are written once all runs have been judged
 def test_the_page_holds_the_tables() -> None:
     page = PAGE.read_text()
     assert written(page, {"judged": "x", "mended": "y"}).count("\nx\n") == 1
