@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -10,6 +12,8 @@ from typing import Annotated, Any
 from harness.component import Decorator
 from harness.errors import HarnessError, one_line
 from harness.types import convert, encode
+
+log = logging.getLogger("harness.bridges")
 
 
 class LeftOut(Exception):
@@ -55,10 +59,15 @@ def setting(p: inspect.Parameter, hint: Any, said: str) -> inspect.Parameter | N
 
 @contextmanager
 def refused(name: str) -> Iterator[None]:
-    """Inside, what a collection refuses is told as a mistake in what was asked for."""
-    try:
-        yield
-    except HarnessError:
-        raise
-    except Exception as error:
-        raise HarnessError(f"{name}: {' '.join(str(error).split()) or one_line(error)}") from error
+    """Inside, what a collection refuses is told as a mistake in what was asked for, and what it warns of is logged."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            yield
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise HarnessError(f"{name}: {' '.join(str(error).split()) or one_line(error)}") from error
+        finally:
+            for text in dict.fromkeys(" ".join(str(warning.message).split()) for warning in said):
+                log.warning("%s: %s", name, text)

@@ -90,7 +90,8 @@ def _component(name: str, cls: Any, face: type[Fitted]) -> Component:
     taken = cls.__init__.__code__.co_varnames
     fixed = {INVERSE: True} if INVERSE in taken else {}
     asks: dict[str, Any] = {"outputs": int} | ({"generator": Generator} if "random_state" in taken else {})
-    _check(cls, fixed, complete=all(p.default is not p.empty for p in own))
+    positive = _check(cls, fixed, complete=all(p.default is not p.empty for p in own))
+    skips = {"builds": "it wants positive targets, and those of the checks are not"} if positive else {}
 
     def compute(outputs: int, generator: Generator | None = None, **given: Any) -> Fitted:
         seed = {} if generator is None else {"random_state": generator.initial_seed() % 2**32}
@@ -98,7 +99,7 @@ def _component(name: str, cls: Any, face: type[Fitted]) -> Component:
 
     return bridging.described(
         "model", name, __name__, compute, asks, own, harness.Estimator, described(cls, MORE[face]),
-        REFERENCE + path(cls), tasks=TASKS[face], estimator=True,
+        REFERENCE + path(cls), tasks=TASKS[face], estimator=True, **({"skips": skips} if skips else {}),
     )  # fmt: skip
 
 
@@ -106,10 +107,12 @@ def _no_setting(name: str) -> bool:
     return name in NOT_SETTINGS or name == INVERSE or name.startswith("copy")
 
 
-def _check(cls: Any, fixed: dict[str, Any], complete: bool) -> None:
-    """Refuses what takes no table of real numbers as its inputs, and what is on its way out."""
+def _check(cls: Any, fixed: dict[str, Any], complete: bool) -> bool:
+    """Refuses what takes no table of real numbers as its inputs, and what is on its way out. Whether its targets must
+    be positive.
+    """
     if not complete:
-        return
+        return False
     with warnings.catch_warnings():
         warnings.simplefilter("error", FutureWarning)
         try:
@@ -121,6 +124,7 @@ def _check(cls: Any, fixed: dict[str, Any], complete: bool) -> None:
         raise LeftOut("it takes one number a sample")
     if tags.input_tags.pairwise:
         raise LeftOut("it takes distances between samples")
+    return bool(tags.target_tags.positive_only)
 
 
 _made, LEFT_OUT = bridge(estimators())

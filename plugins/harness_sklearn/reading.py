@@ -45,7 +45,7 @@ def path(member: Any) -> str:
 
 def described(member: Any, more: str) -> str:
     """The docstring of its component."""
-    first = sentence(inspect.getdoc(member) or "") or f"{path(member)}, as it is in scikit-learn."
+    first = sentence(inspect.getdoc(member) or "") or f"The {path(member)} of scikit-learn."
     where = f"https://scikit-learn.org/stable/modules/generated/{path(member)}.html"
     return f"{first}\n\nComputed by {path(member)}; what it does stands at\n{where}\n\n{more}\n"
 

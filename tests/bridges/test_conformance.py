@@ -9,4 +9,4 @@ from harness.testing import conformance
 pytestmark = pytest.mark.slow  # hundreds of components that others wrote
 
 test_optimizers = conformance("pytorch-optimizer")
-test_estimators_and_data = conformance("scikit-learn")
+test_estimators_and_data = conformance("scikit-learn", settings={"data/sklearn_fetch_openml": {"name": "iris"}})

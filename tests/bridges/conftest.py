@@ -1,0 +1,34 @@
+"""Faults that the checks find in what others wrote: each is expected, and one that is mended is told."""
+
+from __future__ import annotations
+
+import pytest
+
+_PICKLED = "its state_dict holds objects of its own, which torch reads from no file that is not trusted"
+_WAITS = "its first steps move nothing at all, and no more than these are made"
+
+FAULTS = {
+    "adafactor-devices": "its state is in bfloat16, whatever the parameters are in",
+    "adashift-resumes": _PICKLED,
+    "adashift-ungraded": _WAITS,
+    "conda-resumes": _PICKLED,
+    "fadam-devices": "it mixes float and double where parameters are in float64",
+    "kate-descends": "with its default learning rate the loss of least squares rises",
+    "kron-devices": "its state is in float32, whatever the parameters are in",
+    "radam-ungraded": _WAITS,
+    "sara-descends": "with its defaults, 40 steps move next to nothing",
+    "sara-ungraded": _WAITS,
+    "scalableshampoo-resumes": _PICKLED,
+    "schedulefreeradam-ungraded": _WAITS,
+    "scion-resumes": _PICKLED,
+    "scionlight-resumes": _PICKLED,
+    "soap-fused": "2e-4 apart: it follows eigenvectors, which rounding can turn",
+    "splus-descends": "its evaluation mode reads a state that its first step has not made: KeyError",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        known = item.name.partition("[optimizer/pytorch_optimizer_")[2].removesuffix("]")
+        if item.module.__name__.endswith("bridges.test_conformance") and known in FAULTS:
+            item.add_marker(pytest.mark.xfail(reason=FAULTS[known], strict=True))
