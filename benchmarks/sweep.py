@@ -143,4 +143,4 @@ def cnn(quick: bool = False) -> str:
 
 def images(quick: bool = False) -> str:
     """16 convolutional networks on larger images: what the harness chooses against worker processes."""
-    return report(quick, IMAGES, (OURS, LOKY), 21)  # many: the interval is what counts
+    return report(quick, IMAGES, (OURS, LOKY), 15)  # many: the interval is what counts

@@ -40,8 +40,11 @@ def fused(case: Case) -> None:
     """Many runs trained as one program are each what they are by themselves, to the bit whoever trains beside."""
     if why := alone_because(case.entry):
         raise Inapplicable(why)
-    if case.kind == "diagnostic" and case.make().when == "end":
-        raise Inapplicable("it is measured once, when a run has ended")
+    if case.kind == "diagnostic":
+        if case.make().when == "end":
+            raise Inapplicable("it is measured once, when a run has ended")
+        if "machine" in case.make().asks:
+            raise Inapplicable("it looks at the machine, and is no function of the run")
     config = composed(("trainer=cpu", *line(case.entry, case.given))).values
     data = suited(case.entry)(LOADER.load(config).dataset)
     members = [_with(config, *member) for member in TRIED]

@@ -18,7 +18,11 @@ from harness.presets import own_presets
 from harness.schema import KEY
 from harness.settings import rows
 
-ENTRIES = [(entry["kind"], entry["name"]) for entry in catalogue.current()]
+# those that bridges bring are hundreds, and all made by one function
+ENTRIES = [
+    pytest.param(entry["kind"], entry["name"], marks=() if entry["plugin"] == "harness" else pytest.mark.slow)
+    for entry in catalogue.current()
+]
 MANY = [kind.name for kind in KINDS.values() if kind.many]
 
 
@@ -41,7 +45,7 @@ def test_the_options_of_a_kind_are_its_components(kind: str, hydra: Any) -> None
     assert kind in hydra.config_loader.list_groups("")
 
 
-@pytest.mark.parametrize(("kind", "name"), ENTRIES, ids=str)
+@pytest.mark.parametrize(("kind", "name"), ENTRIES)
 def test_an_option_is_its_parameters_at_its_place(kind: str, name: str, hydra: Any) -> None:
     entry = catalogue.current().get(kind, name)
     config = compose("config", [choose(kind, name)])
