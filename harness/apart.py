@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import multiprocessing
 import signal
 import sys
@@ -70,27 +71,30 @@ def _answered(child: BaseProcess, pipe: Connection) -> Any:
 
 @contextmanager
 def forking() -> Iterator[None]:
-    """Without Python's warning that a child of several threads might wait for a lock of one of them: those of
-    ours hold none that computing wants, and torch's own workers are forked so.
+    """Without the warnings (Python's, and that of JAX where someone has imported it) that a child of several threads
+    might wait for a lock of one of them: those of ours hold none that computing wants, and torch's own workers are
+    forked so.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*use of fork.. may lead to deadlocks", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
         yield
 
 
-def single_threaded() -> None:
-    """To be called first in a forked process: the threads of its parent's libraries are not there, and who asked them
-    for help would wait for ever.
+def settle() -> None:
+    """To be called first in a forked process: the threads of its parent are not there, and who asked them for help
+    would wait. Libraries compute on this one, and what the parent left behind is not finalised here.
     """
     from threadpoolctl import threadpool_limits
 
+    gc.freeze()  # a client of dask that is garbage closes itself, and waits half a minute for its thread
     torch.set_num_threads(1)
     threadpool_limits(1)
 
 
 def _answer(pipe: Connection, call: Callable[[], object]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who waits for the answer is interrupted, and ends this process
-    single_threaded()
+    settle()
     try:
         answer = call()
     except Exception as error:

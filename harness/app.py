@@ -29,7 +29,7 @@ class Job:
 
     values: dict[str, Any]
     overrides: list[str]
-    hydra: str = field(default="", repr=False)  # the text of .hydra/hydra.yaml
+    hydra: str = field(default="", repr=False)  # the text of .hydra/hydra.yaml (folder.py)
 
     @functools.cached_property
     def settings(self) -> Settings:

@@ -110,9 +110,9 @@ def read(again: bool = False) -> Catalogue:
     out = blocked()
     points = list(entry_points())
     wanted = [(p, d, v) for p, d, v in points if p.name not in out and d not in out]
-    environment = fingerprint()
-    jobs = [("", "", environment.key(""))]  # Lightning's Trainer
-    jobs += [(p.name, d, environment.key(p.value, p.name, d, v)) for p, d, v in wanted]
+    environment = fingerprint(d for _, d, _ in points)
+    jobs = [("", "", environment.key("", ""))]  # Lightning's Trainer
+    jobs += [(p.name, d, environment.key(p.name, d, p.value, v)) for p, d, v in wanted]
     with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
         try:
             ours = pool.submit(cached_together, [job for job in jobs if job[1] in OURS], again)

@@ -24,14 +24,14 @@ from harness.types import convert
 OTHER = ("trainer",)
 
 
-Seen = dict[tuple[str, str], dict[str, Any]]  # components as they were checked, by their place and their text
+Seen = dict[tuple[str, str], dict[str, Any]]  # nodes as they were checked, by their place and their text
 
 
 def check(config: DictConfig, catalogue: Catalogue, seen: Seen | None = None) -> dict[str, Any]:
     """The config as plain, canonical data. Raises HarnessError at the first thing that is wrong.
 
     What is in `seen`, of configs that the same catalogue has checked, is not checked again: of a sweep's jobs, most
-    components are alike.
+    components are alike. They then share their nodes, which nobody may change.
 
     Canonical means: every value has the type that its parameter declares (0.5 and not "0.5", lists for tuples),
     so that equal settings are equal data.
@@ -94,7 +94,7 @@ def _once(kind: str, node: Any, path: str, catalogue: Catalogue, key: str | None
     place = path, repr(node)
     if place not in seen:
         seen[place] = _component(kind, node, path, catalogue, key)
-    return dict(seen[place])
+    return seen[place]
 
 
 def _component(kind: str, node: Any, path: str, catalogue: Catalogue, key: str | None) -> dict[str, Any]:

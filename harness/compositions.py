@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,9 +14,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from harness import catalogue
 from harness.app import Job
 from harness.check import Seen, check
+from harness.folder import NAME, TASK
 from harness.overrides import GROUPS, parse
-
-_TASK, _NAME = "@task@", "@name@"
 
 
 class Compositions:
@@ -41,7 +39,7 @@ class Compositions:
             with open_dict(config):
                 del config["hydra"]  # a copy without it would not know its types
             self._kept[options] = (config, hydra)
-        return Job(check(config, self._catalogue, self._seen), list(overrides), _filled(hydra, overrides))
+        return Job(check(config, self._catalogue, self._seen), list(overrides), hydra)
 
     def _put(self, parsed: Sequence[Override], config: DictConfig) -> bool:
         """Puts values into a kept config; False if one of them is refused."""
@@ -63,12 +61,6 @@ def _is_value(override: Override) -> bool:
 def _template(full: DictConfig) -> str:
     """The text of .hydra/hydra.yaml, with places for what differs between jobs of the same options."""
     hydra: Any = OmegaConf.to_container(OmegaConf.masked_copy(full, ["hydra"]), resolve=False)
-    hydra["hydra"]["overrides"]["task"] = _TASK
-    hydra["hydra"]["job"]["override_dirname"] = _NAME
+    hydra["hydra"]["overrides"]["task"] = TASK
+    hydra["hydra"]["job"]["override_dirname"] = NAME
     return yaml.dump(hydra, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False)
-
-
-def _filled(template: str, overrides: Sequence[str]) -> str:
-    """JSON is YAML too."""
-    task, name = json.dumps(list(overrides)), json.dumps(",".join(overrides))
-    return template.replace(f"'{_TASK}'", task).replace(f"'{_NAME}'", name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from harness.record import FILE, Record, write
 
 log = logging.getLogger("harness")
 KEPT = (FILE, ".hydra")  # what a new attempt writes over
+TASK, NAME = "@task@", "@name@"  # in the text of .hydra/hydra.yaml, what differs between the jobs of a sweep
 
 
 def make_study(folder: Path) -> None:
@@ -29,7 +31,8 @@ def make_study(folder: Path) -> None:
 def open_folder(record: Record, overrides: Sequence[str], hydra: str, keep: Sequence[str] = ()) -> None:
     """Makes the run's folder; what an older attempt left is removed, but for the names in `keep`.
 
-    `hydra` is the text of `.hydra/hydra.yaml`. Raises CannotWrite where nothing can be written.
+    `hydra` is the text of `.hydra/hydra.yaml`, where TASK and NAME may stand for the overrides. Raises CannotWrite
+    where nothing can be written.
     """
     try:
         (record.folder / ".hydra").mkdir(parents=True, exist_ok=True)
@@ -37,11 +40,21 @@ def open_folder(record: Record, overrides: Sequence[str], hydra: str, keep: Sequ
         for path in record.folder.iterdir():
             if path.name not in (*KEPT, *keep):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        texts = {"config": _yaml(record.config), "overrides": _yaml(list(overrides)), "hydra": hydra}
+        texts = {
+            "config": _yaml(record.config),
+            "overrides": _yaml(list(overrides)),
+            "hydra": _filled(hydra, overrides),
+        }
         for name, text in texts.items():
             (record.folder / ".hydra" / f"{name}.yaml").write_text(text)
     except OSError as error:
         raise CannotWrite.told(record.folder, error) from error
+
+
+def _filled(text: str, overrides: Sequence[str]) -> str:
+    """JSON is YAML too."""
+    task, name = json.dumps(list(overrides)), json.dumps(",".join(overrides))
+    return text.replace(f"'{TASK}'", task).replace(f"'{NAME}'", name)
 
 
 def _yaml(value: Any) -> str:

@@ -38,7 +38,7 @@ class Prepared:
     values: dict[str, Any]  # resolved
     asked: dict[str, Any]  # as composed, where `auto` may stand
     overrides: list[str]
-    hydra: str  # the text of .hydra/hydra.yaml
+    hydra: str  # the text of .hydra/hydra.yaml (folder.py)
     plan: Plan
     device: str
     record: Record
@@ -90,11 +90,12 @@ class Preparation:
         self.known = catalogue.current()
         self._folders: dict[Path, dict[str, Path]] = {}
         self._sources: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+        self._nodes: dict[tuple[str, str], Any] = {}
 
     def prepare(self, job: Job) -> Prepared:
         """Loads the data, resolves `auto`, checks what only the data can tell, and freezes the identity."""
         loaded = self.loader.load(job.values)
-        values = resolve(job.values, loaded.dataset, self.known)
+        values = {k: self._shared(k, v) for k, v in resolve(job.values, loaded.dataset, self.known).items()}
         dataset, settings = loaded.dataset, job.settings
         plan = make_plan(settings, dataset, values)
         device = environment.device_type(values["trainer"])
@@ -106,7 +107,7 @@ class Preparation:
             name=readable(job.overrides),
             study=settings.study,
             config=values,
-            choices=choices(values),
+            choices=self._shared("choices", choices(values)),
             data={"name": values["data"]["_component_"], "digest": loaded.digest}
             | {split: size(dataset.part(split)) for split in SPLITS}
             | {"overlap": loaded.overlap},
@@ -124,6 +125,10 @@ class Preparation:
 
     def _identity(self, values: dict[str, Any], device: str, digest: str) -> str:
         return identity(values, device, digest, self.known.trainer, self._sources_of(values))
+
+    def _shared(self, key: str, node: Any) -> Any:
+        """A node as an earlier job had it, if it had the same: thousands are held until they are trained."""
+        return self._nodes.setdefault((key, repr(node)), node) if isinstance(node, dict) else node
 
     def _existing(self, study: Path, run_id: str) -> Path | None:
         """The folder that this identity already has in its study, however the overrides were written."""

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,17 +36,26 @@ Job = tuple[str, str, str]  # plugin, distribution, key
 class Fingerprint:
     """What every plugin's scan depends on: Python, the installed distributions, harness's own files."""
 
-    parts: tuple[str, ...]
+    installed: tuple[str, ...]
+    strangers: frozenset[str]  # of them, those of strangers' plugins
+    files: tuple[str, ...]
 
-    def key(self, value: str, *more: str) -> str:
-        """The key of one plugin, from its entry point and the files of its top-level package."""
-        text = "\n".join([*self.parts, value, *more, *_sources(value)])
+    def key(self, plugin: str, distribution: str, value: str = "", version: str = "") -> str:
+        """The key of one plugin, from its entry point and the files of its top-level package.
+
+        Harness's own ask for no stranger's: to scan them again would only make whoever installs a plugin wait.
+        """
+        seen = [name for name in self.installed if distribution not in OURS or name not in self.strangers]
+        text = "\n".join([*seen, *self.files, value, plugin, distribution, version, *_sources(value)])
         return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def fingerprint() -> Fingerprint:
-    """Of this environment, now."""
-    return Fingerprint((*_installed(), *_tree(Path(__file__).parent)))
+def fingerprint(distributions: Iterable[str]) -> Fingerprint:
+    """Of this environment, now, in which these distributions bring plugins."""
+    installed = _installed()
+    theirs = {_normal(name) for name in distributions} - set(OURS)
+    strangers = frozenset(name for name in installed if _owner(name) in theirs)
+    return Fingerprint(tuple(installed), strangers, tuple(_tree(Path(__file__).parent)))
 
 
 def cache_folder() -> Path:
@@ -230,6 +239,18 @@ def _installed() -> list[str]:
         except OSError:
             continue
     return sorted(names)
+
+
+def _normal(distribution: str) -> str:
+    """A distribution's name as packaging compares it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _owner(name: str) -> str:
+    """The distribution of NAME-VERSION.dist-info, or of a file of paths that an editable install has left."""
+    if name.endswith(".pth"):
+        name = name.removesuffix(".pth").removeprefix("__editable__.").lstrip("_")
+    return _normal(name.partition("-")[0])
 
 
 def _sources(value: str) -> Iterator[str]:

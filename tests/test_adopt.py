@@ -311,7 +311,6 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     install(site, "mine", MINE, offers="flowers, lengths, module, loaded, net")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))
-        patch.setenv("HARNESS_CACHE", str(site / "catalogue"))
         patch.setattr(catalogue, "_current", None)
         patch.setattr(REGISTRY, "_offers", dict(REGISTRY._offers))
         yield

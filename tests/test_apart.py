@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -51,6 +52,28 @@ def busy(size: int) -> float:
 
 def threads() -> tuple[int, set[int]]:
     return torch.get_num_threads(), {int(pool["num_threads"]) for pool in threadpoolctl.threadpool_info()}
+
+
+class Waiting:
+    """Garbage that is finalised by a thread of its own process."""
+
+    def __init__(self) -> None:
+        self.me, self.pid = self, os.getpid()
+
+    def __del__(self) -> None:
+        if os.getpid() != self.pid:
+            time.sleep(600)
+
+
+def test_garbage_of_the_parent_is_left_to_it() -> None:
+    gc.disable()
+    try:
+        Waiting()
+        began = time.monotonic()
+        apart(gc.collect)
+        assert time.monotonic() - began < 30
+    finally:
+        gc.enable()
 
 
 def test_what_is_returned_comes_back_from_another_process() -> None:

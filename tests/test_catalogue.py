@@ -82,11 +82,32 @@ def test_an_install_and_a_removal_are_seen(site: Path, scanned: list[str]) -> No
     again(scanned)
     install(site, "waves", "@harness.activation\ndef wave(x):\n    return x", offers="wave")
     assert again(scanned).names("activation") == ["snake", "wave"]
-    assert "waves" in scanned
+    assert sorted(scanned) == ["snakes", "waves"]  # what is ours does not ask for strangers
     uninstall(site, "snakes")
     known = again(scanned)
+    assert scanned == ["waves"]
     assert known.names("activation") == ["wave"]
     assert "snakes" not in {p.distribution for p in known.plugins}
+
+
+@pytest.mark.parametrize(
+    ("file", "ours"),
+    [
+        ("__editable__.snakes-1.0.pth", False),
+        ("_snakes.pth", False),
+        ("Snakes-1.0.egg-info", False),
+        ("snakes_of_africa-1.0.dist-info", True),
+        ("torch_extras-1.0.dist-info", True),
+    ],
+)
+def test_another_distribution_may_be_what_a_plugin_was_waiting_for(
+    file: str, ours: bool, site: Path, scanned: list[str]
+) -> None:
+    again(scanned)
+    (site / file).touch()
+    again(scanned)
+    assert "snakes" in scanned
+    assert ("harness" in scanned) is ours
 
 
 def test_an_upgrade_is_seen(site: Path, scanned: list[str]) -> None:

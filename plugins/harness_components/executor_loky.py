@@ -19,7 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
 
 from harness import catalogue
-from harness.apart import can_fork, forking, single_threaded
+from harness.apart import can_fork, forking, settle
 from harness.workers import edited, no_interrupts, perform, sources_held
 from harness_components.executor_base import Threaded
 
@@ -152,7 +152,7 @@ def _offered() -> frozenset[tuple[str, str, str]]:
 def _begin(launcher: int, forked: bool) -> None:
     """A worker's first act: it ends with its launcher, and is not started afresh for the memory that it holds."""
     if forked:
-        single_threaded()
+        settle()
     from loky import process_executor
 
     # else a worker whose second task is larger than its first by 300 MB ends, with a warning about a leak

@@ -54,7 +54,6 @@ def _install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
     points = project["entry-points"]["harness"]
     (info / "entry_points.txt").write_text("\n".join(["[harness]", *(f"{k} = {v}" for k, v in points.items())]))
-    monkeypatch.setenv("HARNESS_CACHE", str(folder / ".catalogue"))  # leave that of the other tests as it is
     monkeypatch.setattr(catalogue, "_current", None)
 
 
