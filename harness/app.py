@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +12,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from harness import catalogue
 from harness.check import check
+from harness.compositions import Compositions
 from harness.errors import HarnessError
+from harness.job import Job
 from harness.overrides import parse
-from harness.presets import conf_dir, names_in, own_presets
-from harness.settings import Settings
-from harness.settings import parse as parse_settings
+from harness.presets import conf_dir, located, names_in, own_presets
 
 CONFIG = "config"
 VERSION_BASE = "1.3"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run to do: checked, plain, and not yet resolved (`auto` stands where data must be seen first)."""
-
-    values: dict[str, Any]
-    overrides: list[str]
-    hydra: str = field(default="", repr=False)  # the text of .hydra/hydra.yaml (folder.py)
-
-    @functools.cached_property
-    def settings(self) -> Settings:
-        return parse_settings(self.values)
+KEPT = 64  # composed configs, of 0.4 MB each
 
 
 @contextmanager
@@ -66,13 +53,34 @@ def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[st
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
-    """Overrides to a checked job. Raises HarnessError, or Hydra's own errors, for anything wrong in them."""
+    """Overrides to a checked job. Raises HarnessError, or Hydra's own errors, for anything wrong in them.
+
+    Who trains one run after another pays for each choice of options once.
+    """
+    parse(overrides)
+    with_config_dir([], config_dir)  # what is wrong with it is told first
+    folder = None if config_dir is None else str(Path(config_dir).expanduser().resolve())
+    stamp = catalogue.current(), _files(folder)
+    if folder not in _kept or _kept[folder][0] != stamp:
+        _kept[folder] = stamp, Compositions(functools.partial(_full, config_dir=folder), KEPT)
+    return _kept[folder][1].job(list(overrides))
+
+
+_kept: dict[str | None, tuple[Any, Compositions]] = {}  # by the folder of the user's own
+
+
+def _files(folder: str | None) -> list[tuple[str, int, int]]:
+    """Every file that Hydra may read, its size and its time."""
+    folders = [str(conf_dir()), *(located(own).removeprefix("file://") for _, own in catalogue.current().config_dirs)]
+    paths = [path for root in [*folders, folder] if root is not None for path in sorted(Path(root).rglob("*.yaml"))]
+    return [(str(path), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths]
+
+
+def _full(overrides: list[str], config_dir: str | None) -> DictConfig:
     from hydra import compose as hydra_compose
 
-    parse(overrides)
     with hydra_session():
-        full = hydra_compose(CONFIG, with_config_dir(overrides, config_dir), return_hydra_config=True)
-        return job_from_hydra(full, list(overrides))
+        return hydra_compose(CONFIG, with_config_dir(overrides, config_dir), return_hydra_config=True)
 
 
 def job_from_hydra(full: DictConfig, overrides: list[str]) -> Job:

@@ -12,17 +12,20 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from harness import catalogue
-from harness.app import Job
 from harness.check import Seen, check
-from harness.folder import NAME, TASK
+from harness.folder import CWD, NAME, TASK
+from harness.job import Job
 from harness.overrides import GROUPS, parse
 
 
 class Compositions:
-    """Jobs from overrides, by Hydra's `compose`; the next of a sweep with the same options costs a fraction of it."""
+    """Jobs from overrides, by Hydra's `compose`; the next one with the same options costs a fraction of it.
 
-    def __init__(self, compose: Callable[[list[str]], DictConfig]) -> None:
-        self._compose = compose
+    At most so many configs are `kept`, all where it is None.
+    """
+
+    def __init__(self, compose: Callable[[list[str]], DictConfig], kept: int | None = None) -> None:
+        self._compose, self._most = compose, kept
         self._kept: dict[tuple[str, ...], tuple[DictConfig, str]] = {}
         self._catalogue = catalogue.current()
         self._seen: Seen = {}
@@ -38,6 +41,8 @@ class Compositions:
             hydra = _template(config)
             with open_dict(config):
                 del config["hydra"]  # a copy without it would not know its types
+            if len(self._kept) == self._most:
+                self._kept.clear()
             self._kept[options] = (config, hydra)
         return Job(check(config, self._catalogue, self._seen), list(overrides), hydra)
 
@@ -63,4 +68,5 @@ def _template(full: DictConfig) -> str:
     hydra: Any = OmegaConf.to_container(OmegaConf.masked_copy(full, ["hydra"]), resolve=False)
     hydra["hydra"]["overrides"]["task"] = TASK
     hydra["hydra"]["job"]["override_dirname"] = NAME
+    hydra["hydra"]["runtime"]["cwd"] = CWD
     return yaml.dump(hydra, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False)

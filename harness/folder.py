@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from harness.record import FILE, Record, write
 
 log = logging.getLogger("harness")
 KEPT = (FILE, ".hydra")  # what a new attempt writes over
-TASK, NAME = "@task@", "@name@"  # in the text of .hydra/hydra.yaml, what differs between the jobs of a sweep
+TASK, NAME, CWD = "@task@", "@name@", "@cwd@"  # in the text of .hydra/hydra.yaml, what differs between jobs
 
 
 def make_study(folder: Path) -> None:
@@ -31,8 +32,8 @@ def make_study(folder: Path) -> None:
 def open_folder(record: Record, overrides: Sequence[str], hydra: str, keep: Sequence[str] = ()) -> None:
     """Makes the run's folder; what an older attempt left is removed, but for the names in `keep`.
 
-    `hydra` is the text of `.hydra/hydra.yaml`, where TASK and NAME may stand for the overrides. Raises CannotWrite
-    where nothing can be written.
+    `hydra` is the text of `.hydra/hydra.yaml`, where TASK and NAME may stand for the overrides, CWD for the working
+    folder. Raises CannotWrite where nothing can be written.
     """
     try:
         (record.folder / ".hydra").mkdir(parents=True, exist_ok=True)
@@ -53,8 +54,10 @@ def open_folder(record: Record, overrides: Sequence[str], hydra: str, keep: Sequ
 
 def _filled(text: str, overrides: Sequence[str]) -> str:
     """JSON is YAML too."""
-    task, name = json.dumps(list(overrides)), json.dumps(",".join(overrides))
-    return text.replace(f"'{TASK}'", task).replace(f"'{NAME}'", name)
+    places = {TASK: list(overrides), NAME: ",".join(overrides), CWD: os.getcwd()}
+    for place, value in places.items():
+        text = text.replace(f"'{place}'", json.dumps(value))
+    return text
 
 
 def _yaml(value: Any) -> str:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from harness import catalogue, environment
-from harness.app import Job
 from harness.build import make_task, trait
 from harness.dataset import SPLITS, Dataset, size
 from harness.errors import HarnessError
 from harness.identity import changed, components, identity, sources
 from harness.index import by_id
+from harness.job import Job
 from harness.learner.plan import Plan
 from harness.learner.tuples import evaluated
 from harness.load_data import Facts, Loader

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import warnings
 
-from harness.app import Job
 from harness.cohort.attempt import How, build_parts
 from harness.cohort.together import train_cohort
 from harness.errors import HarnessError
+from harness.job import Job
 from harness.learner.fit import Run, fit, make_trainer
 from harness.load_data import Loader, warn_of_overlap
 from harness.prepare import Preparation, refuse_stale

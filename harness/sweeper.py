@@ -9,13 +9,13 @@ from concurrent.futures import Executor
 from dataclasses import replace
 
 from harness import catalogue
-from harness.app import Job
 from harness.build import component
 from harness.cohort.choose import Share, chosen, started
 from harness.cohort.grouping import groups
 from harness.cohort.launch import Done, Launch
 from harness.errors import HarnessError
 from harness.folder import make_study
+from harness.job import Job
 from harness.kinds import AUTO
 from harness.learner.fit import make_trainer
 from harness.load_data import warn_of_overlap

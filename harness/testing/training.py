@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from harness import catalogue
-from harness.app import Job, compose
+from harness.app import compose
 from harness.build import Parts, build
 from harness.dataset import Dataset
+from harness.job import Job
 from harness.learner.fit import Run, fit, make_trainer
 from harness.learner.member import Member
 from harness.learner.plan import Plan
