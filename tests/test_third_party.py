@@ -138,6 +138,7 @@ def test_without_it_its_names_are_unknown(workdir: Path) -> None:
     assert not (workdir / "outputs").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_share_data_that_is_not_in_memory(site: Path, workdir: Path) -> None:
     """The loader of each process reads its own samples; the result is that of one process, dropout included."""
     line = ["data=stripes", "regularizer=[dropout]", "trainer=cpu", "trainer.precision=64-true", "epochs=2"]

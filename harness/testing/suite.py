@@ -19,7 +19,7 @@ from harness.schema import of_entry
 from harness.testing import common, devices, fused, gradients, samples, stepping, traits, values  # noqa: F401  # checks
 from harness.testing.case import Case, Fault, Inapplicable
 from harness.testing.check import CHECKS, Check, checks_of
-from harness.testing.common import preserved
+from harness.testing.process import preserved
 from harness.types import convert
 
 Status = Literal["passed", "failed", "skipped"]

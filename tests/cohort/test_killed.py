@@ -56,7 +56,7 @@ def killed_and_run_again(
 
 @pytest.mark.parametrize(
     ("executor", "path", "moments"),
-    [("in_process", "fused", 2), ("in_process", "alone", 1), ("loky", "alone", 1), ("dask", "fused", 1)],
+    [("in_process", "fused", 1), ("in_process", "alone", 1), ("loky", "alone", 1)],
 )
 def test_killed_at_some_moments(forking: Forking, tmp_path: Path, executor: str, path: str, moments: int) -> None:
     runs, epochs = 8, 3

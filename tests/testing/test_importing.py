@@ -10,22 +10,29 @@ from harness import catalogue
 from harness.testing.importing import imported
 from tests.helpers.strangers import install
 
-SOURCE = """
-import torch
-
-torch.set_default_dtype(torch.float64)
-
+WAVE = """
 @harness.activation
 def wave(x):
     \"\"\"A wave for every unit.\"\"\"
     return torch.sin(x)
 """
+SOURCES = {
+    "loud": ("torch.set_default_dtype(torch.float64)", "failed", "its import changes torch's default dtype"),
+    "learned": ("import sklearn", "passed", " s beyond numpy, torch, sklearn, pytorch_lightning"),  # which changes some
+    "louder": (
+        "import sklearn, os\nos.environ['LOUDER'] = '1'",
+        "failed",
+        "its import changes the environment variables",
+    ),
+}
 
 
-def test_an_import_that_changes_the_process_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tmp_path, "loud-plugin", SOURCE, offers="wave")
+@pytest.mark.parametrize("name", SOURCES)
+def test_an_import_that_changes_the_process_is_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, status, finding = SOURCES[name]
+    install(tmp_path, name, f"import torch\n{source}\n{WAVE}", offers="wave")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(catalogue, "_current", None)
-    (found,) = imported([("loud-plugin", "loud-plugin")])
-    assert (found.component, found.check, found.status) == ("loud-plugin", "imports", "failed")
-    assert found.finding == "its import changes torch's default dtype"
+    (found,) = imported([(name, name)])
+    assert (found.component, found.check, found.status) == (name, "imports", status)
+    assert found.finding.endswith(finding)
