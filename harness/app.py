@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +65,8 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
     stamp = catalogue.current(), _files(folder)
     if folder not in _kept or _kept[folder][0] != stamp:
         _kept[folder] = stamp, Compositions(functools.partial(_full, config_dir=folder), KEPT)
-    return _kept[folder][1].job(list(overrides))
+    job = _kept[folder][1].job(list(overrides))
+    return replace(job, values=copy.deepcopy(job.values))  # what becomes of a record changes no later run
 
 
 _kept: dict[str | None, tuple[Any, Compositions]] = {}  # by the folder of the user's own
