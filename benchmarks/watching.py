@@ -24,9 +24,7 @@ SETS = {
 }
 EPOCHS, MEMBERS = 20, 32
 ROUNDS, FEW = 31, 9  # of the cheap ones, whose interval must be narrow, and of all of them
-TURNS = (
-    5  # a run is short: in a round of the cheap ones it is made so often, in turn with the other, and the mean counts
-)
+TURNS = {1: 5, MEMBERS: 2}  # so often in a round of the cheap ones, in turn with the other: the mean counts
 
 
 @contextmanager

@@ -19,11 +19,6 @@ def wave(x):
 SOURCES = {
     "loud": ("torch.set_default_dtype(torch.float64)", "failed", "its import changes torch's default dtype"),
     "learned": ("import sklearn", "passed", " s beyond numpy, torch, sklearn, pytorch_lightning"),  # which changes some
-    "louder": (
-        "import sklearn, os\nos.environ['LOUDER'] = '1'",
-        "failed",
-        "its import changes the environment variables",
-    ),
 }
 
 
