@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -42,7 +43,7 @@ def open_folder(record: Record, overrides: Sequence[str], hydra: str, keep: Sequ
             if path.name not in (*KEPT, *keep):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         texts = {
-            "config": _yaml(record.config),
+            "config": _config(record.config),
             "overrides": _yaml(list(overrides)),
             "hydra": _filled(hydra, overrides),
         }
@@ -58,6 +59,16 @@ def _filled(text: str, overrides: Sequence[str]) -> str:
     for place, value in places.items():
         text = text.replace(f"'{place}'", json.dumps(value))
     return text
+
+
+def _config(values: dict[str, Any]) -> str:
+    """A config's text, key by key: of a sweep's jobs, most keys are alike."""
+    return "".join(_entry(key, json.dumps(value)) for key, value in values.items())
+
+
+@functools.lru_cache(1024)
+def _entry(key: str, value: str) -> str:
+    return _yaml({key: json.loads(value)})
 
 
 def _yaml(value: Any) -> str:

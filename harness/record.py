@@ -97,8 +97,10 @@ def _numbers(value: Any) -> Any:
 
 
 def write(record: Record, durable: bool = True) -> None:
-    """Writes the record atomically: whoever reads sees the old one or the new one; if durable, also after a crash."""
-    write_file(record.folder / FILE, record.to_json().encode(), durable)
+    """Writes the record atomically: whoever reads sees the old one or the new one; if durable, also after a crash.
+    One that is not meant to last is one line.
+    """
+    write_file(record.folder / FILE, record.to_json(1 if durable else None).encode(), durable)
 
 
 def write_file(path: Path, content: bytes | Callable[[Any], None], durable: bool = True) -> None:
