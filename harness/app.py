@@ -19,10 +19,13 @@ from harness.errors import HarnessError
 from harness.job import Job
 from harness.overrides import parse
 from harness.presets import conf_dir, located, names_in, own_presets
+from harness.scan_cache import stamps
 
 CONFIG = "config"
 VERSION_BASE = "1.3"
 KEPT = 64  # composed configs, of 0.4 MB each
+
+_kept: dict[str | None, tuple[Any, Compositions]] = {}  # by the user's own folder; with what it was composed from
 
 
 @contextmanager
@@ -69,14 +72,10 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
     return replace(job, values=copy.deepcopy(job.values))  # what becomes of a record changes no later run
 
 
-_kept: dict[str | None, tuple[Any, Compositions]] = {}  # by the folder of the user's own
-
-
-def _files(folder: str | None) -> list[tuple[str, int, int]]:
-    """Every file that Hydra may read, its size and its time."""
-    folders = [str(conf_dir()), *(located(own).removeprefix("file://") for _, own in catalogue.current().config_dirs)]
-    paths = [path for root in [*folders, folder] if root is not None for path in sorted(Path(root).rglob("*.yaml"))]
-    return [(str(path), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths]
+def _files(folder: str | None) -> list[str]:
+    """Of every file that Hydra may read, what changes with it."""
+    own = [str(conf_dir()), *(located(theirs).removeprefix("file://") for _, theirs in catalogue.current().config_dirs)]
+    return [stamp for root in [*own, *([folder] if folder else [])] for stamp in stamps(Path(root))]
 
 
 def _full(overrides: list[str], config_dir: str | None) -> DictConfig:

@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,10 +56,9 @@ def open_folder(record: Record, overrides: Sequence[str], hydra: str, keep: Sequ
 
 def _filled(text: str, overrides: Sequence[str]) -> str:
     """JSON is YAML too."""
-    places = {TASK: list(overrides), NAME: ",".join(overrides), CWD: os.getcwd()}
-    for place, value in places.items():
-        text = text.replace(f"'{place}'", json.dumps(value))
-    return text
+    values = {TASK: list(overrides), NAME: ",".join(overrides), CWD: os.getcwd()}
+    # in one pass: an override may hold what looks like a place
+    return re.sub(f"'({'|'.join(values)})'", lambda place: json.dumps(values[place[1]]), text)
 
 
 def _config(values: dict[str, Any]) -> str:

@@ -25,7 +25,10 @@ _BESIDE = ("folder", "cached")  # fields that are not written
 
 @dataclass(repr=False)
 class Record:
-    """One run. `folder` is where it lies; `cached` tells that this call found it complete and did not train it."""
+    """One run. `folder` is where it lies; `cached` tells that this call found it complete and did not train it.
+
+    Records of one sweep share the parts of their `config` that are alike: copy it before you change it.
+    """
 
     id: str
     name: str

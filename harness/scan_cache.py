@@ -55,7 +55,7 @@ def fingerprint(distributions: Iterable[str]) -> Fingerprint:
     installed = _installed()
     theirs = {_normal(name) for name in distributions} - set(OURS)
     strangers = frozenset(name for name in installed if _owner(name) in theirs)
-    return Fingerprint(tuple(installed), strangers, tuple(_tree(Path(__file__).parent)))
+    return Fingerprint(tuple(installed), strangers, tuple(stamps(Path(__file__).parent)))
 
 
 def cache_folder() -> Path:
@@ -262,10 +262,11 @@ def _sources(value: str) -> Iterator[str]:
     if spec is None:
         return
     for root in spec.submodule_search_locations or [spec.origin or ""]:
-        yield from _tree(Path(root))
+        yield from stamps(Path(root))
 
 
-def _tree(root: Path) -> Iterator[str]:
+def stamps(root: Path) -> Iterator[str]:
+    """Path, size and time of a file, or of every file below a folder; what cannot be read is left out."""
     if root.is_file():
         stat = root.stat()
         yield f"{root} {stat.st_size} {stat.st_mtime_ns}"

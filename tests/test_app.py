@@ -82,6 +82,14 @@ def test_an_edit_of_a_users_file_is_seen(tmp_path: Path, composed: list[list[str
     assert len(composed) == 2
 
 
+def test_what_an_editor_leaves_beside_a_file_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "experiment" / "mine.yaml"
+    path.parent.mkdir()
+    path.write_text(f"{HEAD}epochs: 3\n")
+    path.with_name(".#mine.yaml").symlink_to("someone@somewhere.1234")  # Emacs's lock, which leads nowhere
+    assert compose(["experiment=mine"], str(tmp_path)).values["epochs"] == 3
+
+
 def test_a_plugin_that_was_installed_is_seen(composed: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     compose([])
     known = catalogue.current()

@@ -41,7 +41,7 @@ def test_equal_numbers_are_written_as_what_they_are(tmp_path: Path) -> None:
 
 
 def test_it_says_running_and_holds_its_own_overrides(tmp_path: Path) -> None:
-    overrides = ["seed=1", "study='it''s'", '"x"=y']
+    overrides = ["seed=1", "study='it''s'", "name='@name@'", '"x"=y']
     opened(tmp_path, {"seed": 1}, overrides, f"hydra: {{task: '{TASK}', name: '{NAME}'}}")
     record = read(tmp_path)
     assert record is not None

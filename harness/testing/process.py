@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-# What a process shares, and how it is read. Each compares by ==.
+# What a process shares, and how it is read. Each compares by ==. NPY002 would have a numpy Generator of one's own in
+# place of the global one: the global one is what is watched here, and nothing is drawn from it.
 SHARED: dict[str, Callable[[], Any]] = {
     "torch's random generator": lambda: torch.get_rng_state().tolist(),
-    "numpy's random generator": lambda: [str(part) for part in np.random.get_state()],  # noqa: NPY002  # it is looked at
+    "numpy's random generator": lambda: [str(part) for part in np.random.get_state()],  # noqa: NPY002
     "Python's random generator": random.getstate,
     "torch's default dtype": torch.get_default_dtype,
     "torch's default device": torch.get_default_device,

@@ -87,7 +87,7 @@ def _command(command: str, status: int, folder: Path, monkeypatch: pytest.Monkey
             assert words[0] in LEFT_OUT, f"the test cannot run {command!r}"
 
 
-def _run(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, slow: bool) -> None:
+def _check_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, slow: bool) -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page):
         if "slow" in block.words and not slow:
@@ -115,13 +115,13 @@ def _has_examples(page: Path) -> bool:
 
 @pytest.mark.parametrize("page", [p for p in PAGES if _has_examples(p)], ids=lambda page: page.name)
 def test_the_examples_of_a_page_run(page: Path, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _run(page, reader, monkeypatch, slow=False)
+    _check_page(page, reader, monkeypatch, slow=False)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [p for p in PAGES if _slow(p)], ids=lambda page: page.name)
 def test_the_slow_examples_of_a_page_run(page: Path, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _run(page, reader, monkeypatch, slow=True)
+    _check_page(page, reader, monkeypatch, slow=True)
 
 
 def test_a_console_block_tells_its_commands_and_their_status() -> None:

@@ -34,7 +34,7 @@ CASES = {
 }
 
 
-def equal(case: str) -> None:
+def assert_equal(case: str) -> None:
     line = [*FLOAT64, *CASES[case]]
     one = harness.run([*line, "study=one"])
     two = harness.run([*line, "study=two", "trainer.devices=2"])
@@ -51,7 +51,7 @@ def equal(case: str) -> None:
 def test_two_processes_equal_one(workdir: Path) -> None:
     """One case after the other, in this process: what a distributed run leaves behind is no trouble of the next."""
     for case in CASES:
-        equal(case)
+        assert_equal(case)
 
 
 def test_a_batch_too_small_for_the_processes_is_refused(workdir: Path) -> None:
