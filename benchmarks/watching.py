@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import statistics
 import time
 from collections.abc import Iterator
@@ -13,18 +12,18 @@ from typing import Any
 import pytorch_lightning as pl
 
 import harness
-from benchmarks.measure import Figures, Times, interleave, interval, ratio, table
-from benchmarks.single_run import scratch
+from benchmarks import at_once
+from benchmarks.measure import Figures, Times, interval, ratio, table
 
 NONE, STANDARD, FULL = "none", "standard", "full, diagnostic_budget=1"
 SETS = {
-    NONE: [],
+    NONE: ["diagnostic=[]"],
     STANDARD: ["diagnostic=[standard]"],
     FULL: ["diagnostic=[full]", "diagnostic_budget=1"],
 }
 EPOCHS, MEMBERS = 20, 32
 ROUNDS, FEW = 31, 9  # of the cheap ones, whose interval must be narrow, and of all of them
-TURNS = {1: 5, MEMBERS: 2}  # so often in a round of the cheap ones, in turn with the other: the mean counts
+TURNS = {1: 5, MEMBERS: 1}  # trainings in a row: of their mean
 
 
 @contextmanager
@@ -47,13 +46,13 @@ def clocked() -> Iterator[list[float]]:
         pl.Trainer.fit = real  # type: ignore[method-assign]
 
 
-def trained(diagnostics: list[str], seeds: itertools.count[int], epochs: int, members: int) -> Figures:
+def trained(epochs: int, members: int, name: str, number: int) -> Figures:
     """One run, or one stack: seconds that the process computed while it trained, and in all; how often it looked.
 
     Processor time: what others do on the machine is in it as far as they slow a core down, and not as they take one.
     """
-    first = next(seeds) * members
-    line = [*diagnostics, f"epochs={epochs}", "trainer=cpu"]
+    first = number * members
+    line = [*SETS[name], f"epochs={epochs}", "trainer=cpu"]
     began = time.process_time()
     with clocked() as fits:
         if members == 1:
@@ -72,17 +71,10 @@ def trained(diagnostics: list[str], seeds: itertools.count[int], epochs: int, me
     return {"fit": sum(fits), "whole": whole, "looks": statistics.median(looks or [0]), "told": share}
 
 
-def measured(names: tuple[str, ...], epochs: int, rounds: int, members: int, turns: int) -> Times:
-    """Interleaved rounds, in one process and one thread."""
-    with scratch():
-        seeds = itertools.count()
-        contestants = {name: functools.partial(trained, SETS[name], seeds, epochs, members) for name in names}
-        each = interleave(contestants, rounds * turns)
-    return {name: {figure: _means(values, turns) for figure, values in found.items()} for name, found in each.items()}
-
-
-def _means(values: list[float], turns: int) -> list[float]:
-    return [statistics.mean(values[first : first + turns]) for first in range(0, len(values), turns)]
+def repeated(epochs: int, members: int, turns: int, name: str, number: int) -> Figures:
+    """The means of several trainings."""
+    found = [trained(epochs, members, name, number * turns + turn) for turn in range(turns)]
+    return {figure: statistics.mean(each[figure] for each in found) for figure in found[0]}
 
 
 def shown(times: Times, epochs: int, members: int) -> str:
@@ -100,15 +92,17 @@ def shown(times: Times, epochs: int, members: int) -> str:
     ]
     rounds = len(times[NONE]["whole"])
     who = "one run" if members == 1 else f"a stack of {members} runs"
-    title = f"Diagnostics: digits, mlp 64-128-128-10, batch 64, {epochs} epochs, {who}, {rounds} rounds, one thread"
+    what = f"digits, mlp 64-128-128-10, batch 64, {epochs} epochs, {who}"
+    title = f"Diagnostics: {what}; {rounds} rounds, at once on one core"
     return table(title, ["", "CPU ms", "training / none", "whole / none", "looks", "told %"], rows)
 
 
 def report(quick: bool = False) -> str:
     """The tables of this benchmark."""
-    plan = [
-        (names, 1 if quick else EPOCHS, 1 if quick else rounds, members, 1 if names[1] == FULL else turns)
-        for members, turns in ({1: 1, 2: 1} if quick else TURNS).items()
-        for names, rounds in (((NONE, STANDARD), ROUNDS), ((NONE, FULL), FEW))
-    ]
-    return "\n".join(shown(measured(*given), given[1], given[3]) for given in plan)
+    epochs = 1 if quick else EPOCHS
+    tables = []
+    for members, turns in ({1: 1, 2: 1} if quick else TURNS).items():
+        for name, rounds in ((STANDARD, ROUNDS), (FULL, FEW)):
+            job = functools.partial(repeated, epochs, members, turns if name == STANDARD else 1)
+            tables.append(shown(at_once.measured(job, (NONE, name), 1 if quick else rounds), epochs, members))
+    return "\n".join(tables)

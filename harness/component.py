@@ -93,6 +93,7 @@ def marked(module: Any) -> list[Callable[..., Any]]:
     ]
 
 
+@functools.lru_cache(1024)
 def asks(function: Callable[..., Any]) -> list[str]:
     """The names of what a component asks the harness for."""
     parameters = inspect.signature(function).parameters.values()

@@ -15,12 +15,13 @@ class Curves:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
-        self._rows = ["step,epoch,metric,value\n"]
+        self._held: list[tuple[dict[str, float], int, int]] = []
+        self._head = "step,epoch,metric,value\n"
         self._written = 0.0
 
     def add(self, metrics: dict[str, float], step: int, epoch: int) -> None:
         """An epoch's metrics."""
-        self._rows += [f"{step},{epoch},{name},{value!r}\n" for name, value in metrics.items()]
+        self._held.append((dict(metrics), step, epoch))
         if time.monotonic() - self._written > EVERY_S:
             self.flush()
 
@@ -31,6 +32,8 @@ class Curves:
     def flush(self) -> None:
         """Hands all rows over to the file system."""
         with open(self.path, "a", newline="") as file:
-            file.writelines(self._rows)
-        self._rows = []
+            file.write(self._head)
+            for metrics, step, epoch in self._held:
+                file.writelines(f"{step},{epoch},{name},{value!r}\n" for name, value in metrics.items())
+        self._head, self._held = "", []
         self._written = time.monotonic()

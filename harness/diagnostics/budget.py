@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 LOOKS = 100  # in a run, where a diagnostic does not say how often
-CLOCKED = 0.75  # of a budget is given out: what a look leaves behind, as cold caches, no clock tells apart
-LEAST = 0.25  # of it is left to looks at steps, whatever is measured at epochs
+CLOCKED = 0.6  # of a budget is given out: what a look leaves behind, as cold caches and pages, no clock tells apart
+EPOCHS = 0.5  # of that may go to what is measured at epochs; the rest is for looks at steps
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Budget:
     def __init__(self, every: Mapping[str, int], share: float, steps: int) -> None:
         self.share, self.steps = CLOCKED * share, steps
         self.epochs = 0.0  # seconds that measurements of epochs have cost
+        self.latest_epoch = 0.0
         usual = max(1, steps // LOOKS)
         self.costs = {name: Cost(interval or usual, interval or usual) for name, interval in every.items()}
         self.next = 0 if self.costs else NEVER
@@ -74,13 +75,23 @@ class Budget:
             {name: cost.latest for name, cost in known.items()},
             {name: cost.interval for name, cost in known.items()},
             step_s,
-            max(LEAST * self.share, self.share - self.epochs / trained),
+            max((1 - EPOCHS) * self.share, self.share - self.epochs / trained),
         )
         for name, cost in known.items():
             cost.widened = found[name]
             if name in costs:
                 cost.next = _multiple(cost.widened, step + 1)
         self._plan()
+
+    def epoch_due(self, epoch: int, elapsed: float) -> bool:
+        """Whether to measure at the end of an epoch: of the first, and then as often as a part of the budget allows."""
+        allowed = EPOCHS * self.share * (elapsed - self.spent)
+        return epoch == 0 or self.epochs + self.latest_epoch <= allowed
+
+    def epoch_measured(self, seconds: float) -> None:
+        """Notes what that cost."""
+        self.epochs += seconds
+        self.latest_epoch = seconds
 
     def wrote(self, names: Collection[str], seconds: float) -> None:
         """Notes what it cost to write their results down."""

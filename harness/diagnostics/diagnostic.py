@@ -96,9 +96,11 @@ class Diagnostic:
     @functools.cached_property
     def asks(self) -> frozenset[str]:
         """The names of what it wants to be handed. Raises TypeError for what is not there."""
-        function = self.measure
-        bound = function.keywords if isinstance(function, functools.partial) else {}
-        names = frozenset(inspect.signature(function).parameters) - frozenset(bound)
+        measure: Any = self.measure
+        if isinstance(measure, functools.partial) and not measure.args:
+            names = _parameters(measure.func) - frozenset(measure.keywords)
+        else:
+            names = _parameters(measure)
         if unknown := sorted(names - OFFERS):
             raise TypeError(
                 f"a diagnostic's measure asks for {unknown[0]!r}; it may ask for {', '.join(sorted(OFFERS))}"
@@ -113,3 +115,14 @@ class Diagnostic:
     def when(self) -> str:
         """step | epoch | end"""
         return "end" if self.once or self.asks & END else "epoch" if self.asks & HISTORY else "step"
+
+
+def _parameters(function: Measure) -> frozenset[str]:
+    """Remembered of a module's own functions: each run makes its diagnostics anew, and to ask is most of that."""
+    plain = inspect.isfunction(function) and function.__closure__ is None
+    return _remembered(function) if plain else frozenset(inspect.signature(function).parameters)
+
+
+@functools.lru_cache(1024)
+def _remembered(function: Measure) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)

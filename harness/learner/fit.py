@@ -29,8 +29,8 @@ from harness.learner.machine import Machine
 from harness.learner.member import Member
 from harness.learner.module import Learner, Path
 from harness.learner.plan import Plan
+from harness.learner.scene import Scene
 from harness.learner.scenes import AloneScene, FusedScene
-from harness.learner.seeing import Scene
 from harness.learner.threads import threads, using
 
 

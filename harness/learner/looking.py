@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,8 @@ from harness.diagnostics.budget import Budget
 from harness.diagnostics.diagnostic import Diagnostic
 from harness.errors import one_line
 from harness.learner.plan import Plan
-from harness.learner.seeing import Named, Scene, Seeing, Step, copied
+from harness.learner.scene import Named, Scene, copied
+from harness.learner.seeing import Seeing, Step
 
 PROBED = 128  # samples that are looked at
 NUMBERS = 1 << 22  # that their activations may have, at most: a function of the model alone, and not of its company
@@ -61,6 +61,7 @@ class Looking:
         self.budget = Budget({name: d.every for name, d in self.diagnostics.items()}, share, plan.total_steps)
         self.seeing = Seeing(scene, probed(activations), rows)
         self.failed: dict[str, str] = {}
+        self.epochs = 0  # that were measured
         self.found: list[Look] = []
         wanted = any({"start", "start_layers"} & d.asks for d in self.diagnostics.values())
         self._start = copied(scene.params()) if wanted else {}
@@ -89,33 +90,31 @@ class Looking:
         step = Step(due.step, due.previous, self._start, grads, lr, self.plan.samples, self.plan.each)
         asked = {name for due_name in due.names for name in self.diagnostics[due_name].asks}
         given, troubles = self.seeing.given(step, asked)
-        shared = due.cost + time.perf_counter() - began  # for all that are due
-        costs: dict[str, float] = {}
-        raw: dict[str, dict[str, Any]] = {}
         for name in due.names:
-            began = time.perf_counter()
-            diagnostic = self.diagnostics[name]
-            try:
-                for ask in sorted(diagnostic.asks & troubles.keys()):
-                    raise troubles[ask]
-                raw[name] = self.seeing.measure(diagnostic, given)
-            except Exception as error:
-                self.failed[name] = one_line(error)
-                del self.diagnostics[name]
-                self.budget.drop(name)
-            else:
-                costs[name] = time.perf_counter() - began
-        began = time.perf_counter()
+            for ask in sorted(self.diagnostics[name].asks & troubles.keys())[:1]:
+                self._drop(name, troubles[ask])
+        made = self.seeing.measured({name: d for name, d in self.diagnostics.items() if name in due.names}, given)
+        for name, error in made.failed.items():
+            self._drop(name, error)
+        raw = made.found
         self.found.append(Look(due.step, tuple(raw), settled(raw, self.seeing.rows)))
-        shared += time.perf_counter() - began
+        costs = {name: made.seconds[name] for name in raw}
+        shared = due.cost + time.perf_counter() - began - sum(costs.values())  # among all that were due
         self.budget.measured({n: c + shared / len(costs) for n, c in costs.items()}, due.step, self._elapsed())
 
-    @contextmanager
-    def clocked(self) -> Iterator[None]:
-        """Inside, what epochs are measured for, and where that is written down: it counts as a cost."""
-        began = time.perf_counter()
-        yield
-        self.budget.epochs += time.perf_counter() - began
+    def _drop(self, name: str, error: Exception) -> None:
+        self.failed[name] = one_line(error)
+        del self.diagnostics[name]
+        self.budget.drop(name)
+
+    def epoch_due(self, epoch: int) -> bool:
+        """Whether histories, and the machine, are measured at the end of an epoch."""
+        return bool(self.histories) and self.budget.epoch_due(epoch, self._elapsed())
+
+    def epoch_measured(self, seconds: float) -> None:
+        """Notes what it cost, for all members, and to write it down."""
+        self.budget.epoch_measured(seconds)
+        self.epochs += 1
 
     def take(self) -> list[Look]:
         """What was found since the last time."""
@@ -147,7 +146,8 @@ class Looking:
             for name, cost in self.budget.costs.items()
         }
         each = round(self.budget.epochs / trained / max(1, len(self.histories)), 6)
-        rows |= {name: {"interval": self.plan.steps, "cost_share": each} for name in self.histories}
+        told = {"interval": self.plan.steps, "looks": self.epochs, "cost_share": each}
+        rows |= {name: dict(told) for name in self.histories}
         return rows | {name: {"failed": reason} for name, reason in self.failed.items()}
 
     def keep(self, index: list[int]) -> None:

@@ -131,11 +131,13 @@ class Learner(pl.LightningModule):
         means = (losses.double() * sizes[:, None]).sum(0) / self.plan.n
         found: list[dict[str, float]] = [{} for _ in self.members]
         looking: Looking | None = getattr(self.path, "looking", None)
-        histories = looking if looking is not None and looking.histories else None
+        histories = looking if looking is not None and looking.epoch_due(self.epoch - self.first) else None
         seen: dict[str, float] = {}
+        cost = 0.0  # of what is measured of epochs, and of writing it down
         if histories is not None:
-            with histories.clocked():
-                seen = self.machine.end(self.plan.n * len(self.members), losses.device)
+            began = time.perf_counter()
+            seen = self.machine.end(self.plan.n * len(self.members), losses.device)
+            cost = time.perf_counter() - began
         every = self.trainer.check_val_every_n_epoch or 1
         if (self.epoch + 1) % every == 0 or self.epoch + 1 == self.plan.epochs:
             found = self.evaluate("val")
@@ -144,8 +146,11 @@ class Learner(pl.LightningModule):
             step = (self.epoch + 1) * self.plan.steps
             member.end_epoch(metrics, step, functools.partial(self.path.weights, row))
             if histories is not None:
-                with histories.clocked():
-                    member.look(histories.epoch(member.history, seen), step, self.epoch)
+                began = time.perf_counter()
+                member.look(histories.epoch(member.history, seen), step, self.epoch)
+                cost += time.perf_counter() - began
+        if histories is not None:
+            histories.epoch_measured(cost)
         self.path.end_epoch(found)
         self._share()
         done = [row for row, member in enumerate(self.members) if member.stopped or member.failed]

@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.modules.batchnorm import _NormBase
-from torch.utils import _pytree as pytree
+from torch import Tensor
 
 from harness.diagnostics.capture import captured, roles
-from harness.diagnostics.diagnostic import Diagnostic, Layer
+from harness.diagnostics.diagnostic import Diagnostic
 from harness.learner.distributed import by_itself
-from harness.noise import Noise, mix
-from harness.tasks import Call, Task
+from harness.learner.measuring import Measured, Measuring
+from harness.learner.scene import Named, Scene, copied, untracked
+from harness.noise import Noise
 
 LOOKED = 1 << 44  # the noise of looking at step 0; that of training and evaluation never meets it
-Named = dict[str, Tensor]
-
-
-class Scene(Protocol):
-    """What a path shows of itself. Tensors of a stack have a first dimension for its rows."""
-
-    task: Task
-    model: nn.Module  # whose modules are called
-
-    def params(self) -> Named: ...
-    def buffers(self) -> Named: ...
-    def bind(self, params: Named, buffers: Named) -> Call: ...
-    def probe(self, split: str, count: int) -> tuple[Tensor, Tensor]: ...
-    def key(self, number: int) -> Tensor: ...
-    def redirected(self, noise: Noise) -> AbstractContextManager[Any]: ...
-    def differentiated(self, noise: Noise, together: bool) -> AbstractContextManager[Any]: ...
-    def apart(self, row: int) -> AbstractContextManager[Any]: ...
-    def map(self, one: Callable[..., Any], given: Any) -> Any: ...
 
 
 @dataclass
@@ -60,7 +39,8 @@ class Seeing:
     def __init__(self, scene: Scene, count: int, rows: int | None) -> None:
         self.scene, self.count, self.rows = scene, count, rows
         self._probes: dict[str, tuple[Tensor, Tensor]] = {}
-        self._apart: set[int] = set()  # diagnostics that vmap has refused
+        self._roles = roles(scene.model)
+        self._measuring = Measuring(scene, self._roles)
         self._first: Named | None = None  # what the layers made at the start
 
     def keep(self, index: list[int]) -> None:
@@ -68,10 +48,6 @@ class Seeing:
         self.rows, self._probes = len(index), {}
         if self._first is not None:
             self._first = {name: t[index] for name, t in self._first.items()}
-
-    @functools.cached_property
-    def _roles(self) -> dict[str, str]:
-        return roles(self.scene.model)
 
     def given(self, step: Step, asked: Iterable[str]) -> tuple[dict[str, Any], dict[str, Exception]]:
         """What diagnostics ask for, and what of it could not be had."""
@@ -124,11 +100,11 @@ class Seeing:
                     (slope,) = torch.autograd.grad(made[name].sum(), x_in, retain_graph=True, allow_unused=True)
                     found |= {} if slope is None else {name: slope}
             outputs = {name: out for name, out in made.items() if out.requires_grad}
-            grads = torch.autograd.grad(total.sum(), list(outputs.values()), allow_unused=True)
-        y = self._probe("train")[1]
-        count = len(y) if self.rows is None else y.shape[1]
+            y = self._probe("train")[1]
+            count = len(y) if self.rows is None else y.shape[1]  # the loss is their mean
+            grads = torch.autograd.grad(total.sum() * count, list(outputs.values()), allow_unused=True)
         pairs = zip(outputs.items(), grads, strict=True)
-        return {name: (out.detach(), g * count) for (name, out), g in pairs if g is not None}, found
+        return {name: (out.detach(), g) for (name, out), g in pairs if g is not None}, found
 
     def _made(self, params: Named, step: int) -> tuple[Tensor, Named, Named]:
         """The loss of the probe samples, and the inputs and outputs of modules, in training mode."""
@@ -178,102 +154,13 @@ class Seeing:
             scene.model.train()
         return tuple(found)
 
+    def measured(self, due: Mapping[str, Diagnostic], given: Mapping[str, Any]) -> Measured:
+        """What some diagnostics find, of all rows together, or row by row where vmap refuses one."""
+        return self._measuring.measured(due, given, self.rows)
+
     def measure(self, diagnostic: Diagnostic, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What a diagnostic finds, of all rows together, or row by row where vmap refuses it."""
-        wanted = set(diagnostic.asks)
-        if "loss" in wanted:
-            wanted |= {"params", "fixed", "buffers", "key", "x", "y"}
-        own = {key: value for key, value in given.items() if key in wanted}
-        plain = {key: value for key, value in own.items() if not _tensors(value)}
-        tree = {key: value for key, value in own.items() if key not in plain}
-
-        def one(tree: dict[str, Any]) -> dict[str, Any]:
-            offers = plain | tree
-            if "layers" in offers:
-                offers["layers"] = {n: Layer(out, g, self._roles[n]) for n, (out, g) in offers["layers"].items()}
-            if "loss" in diagnostic.asks:
-                offers["loss"] = self._loss(offers, id(diagnostic) not in self._apart)
-            found = diagnostic.measure(**{n: offers[n] for n in diagnostic.asks})
-            return {t: torch.as_tensor(v) if isinstance(v, (int, float)) else v for t, v in found.items()}
-
-        with torch.no_grad():
-            if id(diagnostic) not in self._apart:
-                try:
-                    return dict(self.scene.map(one, tree))
-                except Exception:
-                    if self.rows is None:
-                        raise
-                    self._apart.add(id(diagnostic))
-            found = []
-            for row in range(self.rows or 0):
-                with self.scene.apart(row):
-                    found.append(one(_row(tree, row)))
-            return {tag: _stacked([row[tag] for row in found]) for tag in found[0]}
-
-    def _loss(self, offers: Mapping[str, Any], together: bool) -> Callable[..., Tensor]:
-        """The loss as a function that torch.func can differentiate twice, under vmap where rows are together: with
-        torch's own functions, since what stands in for them in a stack is differentiated once, outside of vmap.
-        """
-        scene, key = self.scene, offers["key"]
-        fixed, buffers = offers["fixed"], offers["buffers"]
-
-        def loss(
-            params: Named, x: Tensor = offers["x"], y: Tensor = offers["y"], draw: Tensor | int = 0, train: bool = True
-        ) -> Tensor:
-            noise = Noise(key if isinstance(draw, int) and draw == 0 else mix(key + draw))
-            with (
-                _mode(scene.model, train),
-                scene.differentiated(noise, together),
-                by_itself(),
-                untracked(scene.model),
-                sdpa_kernel(SDPBackend.MATH),  # the others have no second derivative
-                torch.enable_grad(),
-            ):
-                losses = scene.task.losses(scene.bind(fixed | params, buffers), (x, y), noise)
-            first, *more = losses.values()
-            return sum(more, first)
-
-        return loss
-
-
-@contextmanager
-def _mode(model: nn.Module, train: bool) -> Iterator[None]:
-    """Inside, the model trains or is evaluated."""
-    was = model.training
-    if was != train:
-        model.train(train)
-    try:
-        yield
-    finally:
-        if was != train:
-            model.train(was)
-
-
-@contextmanager
-def untracked(model: nn.Module) -> Iterator[None]:
-    """Inside, batch normalization notes nothing of the batches that it sees."""
-    tracking = [m for m in model.modules() if isinstance(m, _NormBase) and m.track_running_stats]
-    for module in tracking:
-        module.track_running_stats = False
-    try:
-        yield
-    finally:
-        for module in tracking:
-            module.track_running_stats = True
-
-
-def copied(tensors: Mapping[str, Tensor]) -> Named:
-    """Copies, with the same names."""
-    return {name: t.detach().clone() for name, t in tensors.items()}
-
-
-def _tensors(value: Any) -> bool:
-    return any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(value))
-
-
-def _row(tree: Any, row: int) -> Any:
-    return pytree.tree_map_only(Tensor, lambda t: t[row], tree)
-
-
-def _stacked(values: list[Any]) -> Any:
-    return pytree.tree_map(lambda *leaves: torch.stack(leaves), values[0], *values[1:])
+        """What one finds. Raises what it raises."""
+        made = self.measured({"": diagnostic}, given)
+        for error in made.failed.values():
+            raise error
+        return made.found[""]

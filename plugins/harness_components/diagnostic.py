@@ -16,7 +16,7 @@ Named = Mapping[str, Tensor]
 
 def norm(tensors: Iterable[Tensor]) -> Tensor:
     """The Euclidean norm of all the numbers of some tensors."""
-    return torch.stack([t.square().sum() for t in tensors]).sum().sqrt()
+    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(t) for t in tensors]))
 
 
 def by_layer(tensors: Named) -> dict[str, list[Tensor]]:
@@ -42,11 +42,8 @@ def matrices(tensors: Named) -> dict[str, Tensor]:
 
 
 def _gradient_norm(grads: Named) -> dict[str, Tensor]:
-    squares = {layer: torch.stack([g.square().sum() for g in own]).sum() for layer, own in by_layer(grads).items()}
-    if not squares:
-        return {}
-    total = torch.stack(list(squares.values())).sum().sqrt()
-    return {"all": total} | {layer: square.sqrt() for layer, square in squares.items()}
+    norms = {layer: norm(own) for layer, own in by_layer(grads).items()}
+    return {"all": norm(norms.values())} | norms if norms else {}
 
 
 @harness.diagnostic(tells={"all": quantities.WHOLE_GRADIENT, "{layer}": quantities.WEIGHT_GRADIENT})

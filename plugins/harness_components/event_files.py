@@ -36,7 +36,10 @@ class Events(Logger):
         self._dir, self._name, self._trace = Path(run_dir), name, trace
         stamp = f"{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
         self.path = self._dir / f"events.out.tfevents.{stamp}"
-        self._held = [record(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())]
+        first = record(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+        # records, and metrics that are made into some when they are written: between two epochs of a small network the
+        # processor has forgotten how, and it costs three times as much
+        self._held: list[bytes | tuple[float, int, dict[str, float]]] = [first]
         self._written = 0.0
         self._tags: dict[str, None] = {}  # of scalars, in their order
         self._laid_out = 0  # of them
@@ -70,8 +73,7 @@ class Events(Logger):
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """One event with a scalar for each metric."""
-        self._hold([values.scalar(tag, value) for tag, value in metrics.items()], step)
-        self._tags |= dict.fromkeys(metrics)
+        self._held.append((time.time(), step or 0, dict(metrics)))
         if time.monotonic() - self._written > EVERY_S:
             self.save()
 
@@ -81,12 +83,8 @@ class Events(Logger):
 
     def save(self) -> None:
         """Hands all events over to the file system."""
-        self._lay_out()
-        if self._held:
-            with open(self.path, "ab") as file:
-                file.write(b"".join(self._held))
-            self._held = []
-        self._written = time.monotonic()
+        self._make()
+        self._write()
 
     def finalize(self, status: str) -> None:
         """The run has ended."""
@@ -94,24 +92,38 @@ class Events(Logger):
             self._trace.end()
             log.info("%s", self._trace.told, extra={"run_folder": self._dir})
             self.log_text("trace", self._trace.told)
-        self._lay_out()
+        self._make()
         if self._started:  # the last event of all: TensorBoard then takes the run for ended
             self._hold([values.session_end(status == "success", time.time())], 0)
-        self.save()
+        self._write()
         if hasattr(self, "_writer"):
             self._writer.close()
 
-    def _lay_out(self) -> None:
+    def _make(self) -> None:
+        """Records of all that is held, and how the scalars are laid out, where there are new ones."""
+        self._held = [held if isinstance(held, bytes) else self._scalars(*held) for held in self._held]
         if len(self._tags) > self._laid_out:
             self._laid_out = len(self._tags)
             self._hold([values.layout(tuple(self._tags))], 0)
 
-    def _hold(self, shown: Sequence[Summary.Value], step: int | None) -> None:
-        self._event(step, summary=Summary(value=shown))
+    def _write(self) -> None:
+        if self._held:
+            with open(self.path, "ab") as file:
+                file.write(b"".join(held for held in self._held if isinstance(held, bytes)))
+            self._held = []
+        self._written = time.monotonic()
 
-    def _event(self, step: int | None, **content: Any) -> None:
-        event = Event(wall_time=time.time(), step=step or 0, **content)
-        self._held.append(record(event.SerializeToString()))
+    def _scalars(self, wall_time: float, step: int, metrics: dict[str, float]) -> bytes:
+        self._tags |= dict.fromkeys(metrics)
+        shown = [values.scalar(tag, value) for tag, value in metrics.items()]
+        return _event(wall_time, step, summary=Summary(value=shown))
+
+    def _hold(self, shown: Sequence[Summary.Value], step: int | None) -> None:
+        self._held.append(_event(time.time(), step or 0, summary=Summary(value=shown)))
+
+
+def _event(wall_time: float, step: int, **content: Any) -> bytes:
+    return record(Event(wall_time=wall_time, step=step, **content).SerializeToString())
 
 
 class Details(Events):
@@ -153,4 +165,4 @@ class Details(Events):
     def log_graph(self, model: nn.Module, input_array: Tensor | None = None) -> None:
         """The model's operations on an input, under the names of its modules. Raises what tracing raises."""
         if input_array is not None:
-            self._event(0, graph_def=graph_of(model, input_array).SerializeToString())
+            self._held.append(_event(time.time(), 0, graph_def=graph_of(model, input_array).SerializeToString()))

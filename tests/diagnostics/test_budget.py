@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.diagnostics.budget import NEVER, Budget, widened
+from harness.diagnostics.budget import CLOCKED, EPOCHS, NEVER, Budget, widened
 
 costs = st.dictionaries(st.sampled_from("abcde"), st.floats(1e-6, 1.0), min_size=1)
 SHARE = st.floats(0.001, 2.0)
@@ -59,7 +59,7 @@ def test_what_costs_next_to_nothing_is_measured_as_often_as_was_asked_for_and_at
 
 
 def test_the_last_step_is_kept_something_for():
-    _, seen, _ = played({"a": 0.01}, {"a": 1}, 0.05, 1000, 1e-3)
+    _, seen, _ = played({"a": 0.01}, {"a": 1}, 0.0625, 1000, 1e-3)
     assert max(seen) == 999
     assert 3 <= len(seen) <= 6  # 5% of a second
 
@@ -103,3 +103,26 @@ def test_what_epochs_cost_is_taken_from_the_looks_at_steps_but_not_all_of_it():
         looks[epochs] = budget.costs["a"].looks
         assert budget.spent - budget.epochs <= 0.1 * 1.0
     assert looks[0.0] > looks[0.02] >= looks[10.0] >= 1
+
+
+def test_epochs_are_measured_as_often_as_half_of_what_is_given_out_allows():
+    budget, clock, epochs = Budget({}, 0.1, 1000), 0.0, []
+    for epoch in range(100):
+        clock += 0.01
+        if budget.epoch_due(epoch, clock):
+            epochs.append(epoch)
+            clock += 0.001
+            budget.epoch_measured(0.001)
+            assert epoch == 0 or budget.epochs <= EPOCHS * CLOCKED * 0.1 * (clock - budget.spent) + 1e-9
+    assert epochs[0] == 0
+    assert 25 <= len(epochs) <= 30
+
+
+def test_epochs_that_cost_nothing_are_all_measured_and_without_a_share_the_first_alone():
+    for share, count in ((0.1, 10), (0.0, 1)):
+        budget, found = Budget({}, share, 1000), 0
+        for epoch in range(10):
+            if budget.epoch_due(epoch, epoch + 1.0):
+                found += 1
+                budget.epoch_measured(1e-6)
+        assert found == count

@@ -97,6 +97,18 @@ def test_one_that_fails_is_named_and_costs_nothing(fused: bool) -> None:
         assert found[0]["values/largest", 1] != found[1]["values/largest", 1]
 
 
+def words(params: Any) -> dict[str, Any]:
+    return {"": "many"}
+
+
+def test_what_no_stack_can_hold_is_named_and_the_others_are_measured() -> None:
+    lines = [[*BASE, *chosen(["gradient_norm"], 4), f"seed={seed}"] for seed in (1, 2)]
+    runs, found = looked(lines, True, {"words": Diagnostic(words, 4)})
+    for run, values in zip(runs, found, strict=True):
+        assert run.member.diagnosed["words"] == {"failed": "TypeError: a diagnostic found str, which is no tensor"}
+        assert values["gradient_norm/all", 9] > 0
+
+
 def rate(params: Any, loss: Any) -> dict[str, Any]:
     asks_values(params)
     return {"train": loss(params), "eval": loss(params, train=False)}
