@@ -80,7 +80,8 @@ class Running:
         member.watchers = [self.curves.add, self._to_loggers, *self.watchers]
         member.lookers = [self.curves.look, self._looked]
         member.ended = self._left
-        member.save = functools.partial(checkpoint.save, record.folder, record.id, record.cohort["path"])
+        if self.prepared.plan.checkpoint_every:
+            member.save = functools.partial(checkpoint.save, record.folder, record.id, record.cohort["path"])
         self.run = Run(parts, self.prepared.plan, dataset, member, self.prepared.checkpoint)
         self.telling.begin(self.run, self.prepared.overrides)
         return self.run

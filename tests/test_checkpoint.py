@@ -13,7 +13,8 @@ from harness import checkpoint
 from harness.learner.module import Learner
 from harness.record import Record
 
-LINE = ["model=mlp", "model.width=13", "epochs=6", "batch_size=43", "split.test=0.6", "checkpoint_every=2"]
+LINE = ["model=mlp", "model.width=13", "epochs=6", "batch_size=43", "split.test=0.6", "checkpoint_every=2",
+        "diagnostic=[]"]  # fmt: skip
 CASES = {
     "adam, dropout, cosine": ["regularizer=[dropout,l2]", "scheduler=cosine", "warmup=0.2"],
     "batch norm, momentum": ["normalization=batch_norm", "optimizer=sgd", "optimizer.momentum=0.9"],
@@ -70,6 +71,32 @@ def test_going_on_is_never_having_stopped(
     assert "after epoch 2" in resumed.cohort["why"]
     same(resumed, whole)
     assert not (resumed.folder / checkpoint.FILE).exists()
+
+
+@pytest.mark.parametrize("path", ["alone", "fused"])
+def test_what_was_looked_at_before_is_still_told(
+    path: str, workdir: Path, stop_after: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = [word for word in LINE if word != "diagnostic=[]"]
+    line += [
+        f"path={path}",
+        "diagnostic=[weights,train_val_gap]",
+        "diagnostic.weights.every=4",
+        "diagnostic_budget=1000",
+    ]
+    whole = harness.run([*line, "study=whole"])
+    stop_after(3)
+    with pytest.raises(KeyboardInterrupt):
+        harness.run([*line, "study=cut"])
+    monkeypatch.undo()
+    monkeypatch.chdir(workdir)
+    resumed = harness.run([*line, "study=cut", "resume=true"])
+    assert "after epoch 2" in resumed.cohort["why"]
+    ours, theirs = ((r.folder / "curves.csv").read_text().splitlines() for r in (resumed, whole))
+    assert any(line.split(",")[2].startswith("weights/") for line in theirs)
+    again = [line for line in ours if line not in theirs]  # the first step of what is gone on with is looked at too
+    assert [line for line in ours if line not in again] == theirs
+    assert {int(line.split(",")[0]) for line in again} <= {2 * resumed.time["steps"] // 6 + 1}
 
 
 def test_members_of_a_sweep_go_on_together(workdir: Path, stop_after: Any, monkeypatch: pytest.MonkeyPatch) -> None:

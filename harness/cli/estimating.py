@@ -21,7 +21,8 @@ def estimate(overrides: list[str], config_dir: str | None, as_json: bool) -> int
     job = app.compose(overrides, config_dir)
     from harness.build import build
     from harness.errors import one_line
-    from harness.learner.footprint import footprint, free_bytes
+    from harness.learner.footprint import footprint
+    from harness.learner.memory import free_bytes
     from harness.prepare import prepare
 
     prepared = prepare(job)
@@ -53,6 +54,7 @@ def told_of(found: Footprint, sizes: list[int], free: int) -> dict[str, Any]:
         "optimizer": found.optimizer,
         "averages": found.averages,
         "copies": found.copies,
+        "diagnostics": found.looking,
         "data": found.data,
         "activations": sum(activations.values()),
     }

@@ -16,8 +16,9 @@ from harness.errors import one_line
 from harness.learner.alone import Alone
 from harness.learner.batches import Transformed
 from harness.learner.fit import placed
-from harness.learner.footprint import footprint, free_bytes
+from harness.learner.footprint import footprint
 from harness.learner.fused import Fused
+from harness.learner.memory import free_bytes
 from harness.learner.plan import Plan
 from harness.learner.threads import threads, using
 from harness.prepare import Prepared

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.catalogue import Catalogue, current
 from harness.curves import FILE
+from harness.diagnostics.diagnostic import full_tag
 from harness.doctor.seen import Seen, Series
 from harness.record import Record
 from harness.schema import KEY
@@ -77,5 +78,4 @@ def measured(tags: dict[str, Series], nodes: dict[str, Any], known: Catalogue) -
 
 def _shape(name: str, pattern: str) -> re.Pattern[str]:
     """The tags of a diagnostic that a pattern stands for."""
-    tag = f"{name}/{pattern}" if pattern else name
-    return re.compile(re.escape(tag).replace(r"\{layer\}", "(?P<layer>[^/]+)"))
+    return re.compile(re.escape(full_tag(name, pattern)).replace(r"\{layer\}", "(?P<layer>[^/]+)"))

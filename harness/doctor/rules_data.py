@@ -21,7 +21,7 @@ def inputs(seen: Seen) -> Finding | None:
     else:
         values = {quantity: value for quantity in (q.INPUT_WIDEST, q.INPUT_LARGEST)
                   for _, value in seen.last(quantity).values()}  # fmt: skip
-        if q.INPUT_WIDEST not in values:
+        if not values.get(q.INPUT_WIDEST):  # not known, or samples that are all alike, which no scale sets apart
             return None
         widest = narrowest = values[q.INPUT_WIDEST]
         center = values.get(q.INPUT_LARGEST, 0.0) / 3

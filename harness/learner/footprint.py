@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -30,7 +29,7 @@ from harness.regularization import having
 
 HANDED_BACK = 1 << 25  # bytes: glibc returns larger blocks to the system when they are freed, and keeps smaller ones
 # Of smaller blocks, the heap holds so many times what is in use: fitted to peaks (docs/memory.md), not derived.
-FRAGMENTED = 1.9
+FRAGMENTED = 1.75
 FEW = 4  # samples, or tuples, that are passed through; and twice as many
 NUMBERS = 1 << 16  # of the parameters that an optimizer is stepped on, about
 STEPS = 128  # of an optimizer whose state grows (a history of steps), at most
@@ -47,7 +46,8 @@ class Footprint:
     optimizer: int  # its state
     stepping: int  # what a step of it makes on the way
     averages: int  # what regularizers keep beside the weights
-    copies: int  # of the weights that are the best so far
+    copies: int  # of the weights that are the best so far, and of the first ones where diagnostics compare with them
+    looking: int  # of the weights before a step, which diagnostics of it compare with
     data: int
     forward: tuple[Sized, ...]  # of a batch, there and back
     evaluation: tuple[Sized, ...]
@@ -74,7 +74,7 @@ class Footprint:
         at_end = self.parameters  # a copy, which is saved
         return (
             there
-            + max(returned, self.gradients + self.stepping, tested, at_end)
+            + max(returned, self.gradients + self.looking + self.stepping, tested, at_end)
             + round(FRAGMENTED * max(kept, kept_there))
         )
 
@@ -94,8 +94,14 @@ def _key(parts: Parts, dataset: Dataset, plan: Plan, device: str) -> str:
     shapes = [list(p.shape) for p in parts.model.parameters()]
     splits = [size(dataset.part(split)) for split in SPLITS]
     of_plan = [plan.batch_size, plan.accumulate > 1, plan.n, plan.each, min(plan.total_steps, STEPS)]
-    rest = [parts.values["save"], list(dataset.inputs), splits, data_bytes(dataset), of_plan, device]
+    rest = [parts.values["save"], list(dataset.inputs), splits, data_bytes(dataset), of_plan, device, *_looks(parts)]
     return json.dumps([settings, shapes, rest], default=str)
+
+
+def _looks(parts: Parts) -> tuple[bool, bool]:
+    """Whether diagnostics of steps ask for the weights at the beginning, and for those before the step."""
+    asked = {ask for d in parts.diagnostics.values() if d.when == "step" for ask in d.asks}
+    return bool(asked & {"start", "start_layers"}), "previous" in asked
 
 
 def _rounded(node: Any) -> Any:
@@ -125,13 +131,17 @@ def _measured(parts: Parts, dataset: Dataset, plan: Plan, device: str) -> Footpr
     together = evaluated_together(plan, x, 1 if drawn is None else drawn.shape[1])
     most = max(size(dataset.part(split)) for split in ("val", "test")) if drawn is None else len(drawn)
     glibc = device == "cpu" and sys.platform.startswith("linux")
+    weights = [] if fitted else list(parts.model.parameters())
+    compared, before = _looks(parts)
+    difference = max((p.nbytes for p in weights), default=0) if compared or before else 0
     return Footprint(
         parameters=own,
         gradients=_bytes([p for p in parts.model.parameters() if p.requires_grad]),
         optimizer=state,
-        stepping=stepping + (own if after else 0),  # they are told the weights before the step
+        stepping=max(stepping + (own if after else 0), difference),  # averages are told the weights before the step
         averages=averages,
-        copies=own if best else 0,
+        copies=(own if best else 0) + compared * _bytes(weights),
+        looking=before * _bytes(weights),
         data=data_bytes(dataset),
         forward=() if fitted else _both(parts, dataset, plan, _trained),
         evaluation=() if fitted else _both(parts, dataset, plan, _tested),
@@ -290,8 +300,3 @@ def _state(optimizer: torch.optim.Optimizer, params: Sequence[Tensor]) -> int:
 
 def _bytes(tensors: Any) -> int:
     return sum(t.nbytes for t in tensors)
-
-
-def free_bytes(device: str) -> int:
-    """Of the memory that runs on a device take theirs from."""
-    return int(torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available)

@@ -62,7 +62,8 @@ class _Watch(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         copies = None
         if any(word in func.name() for word in COPIED):
-            read = [t for t in pytree.tree_leaves(args) if isinstance(t, Tensor)]
+            # of numbers alone: the bytes of a workspace are in its own layout already
+            read = [t for t in pytree.tree_leaves(args) if isinstance(t, Tensor) and t.is_floating_point()]
             copies = self.ledger.open(sum(t.nbytes for t in read), self.layers[-1])
         made = func(*args, **(kwargs or {}))
         for t in pytree.tree_leaves(made):

@@ -13,13 +13,16 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from harness.diagnostics.budget import Budget
-from harness.diagnostics.diagnostic import Diagnostic
+from harness.diagnostics.diagnostic import Diagnostic, full_tag
 from harness.errors import one_line
+from harness.learner.memory import free_bytes
 from harness.learner.plan import Plan
 from harness.learner.scene import Named, Scene, copied
 from harness.learner.seeing import Seeing, Step
 
 PROBED = 128  # samples that are looked at
+COPIES = frozenset({"start", "start_layers", "previous"})
+SMALL, SPARED = 1 << 26, 4  # bytes of copies that are always made; more of them are at most this part of what is free
 NUMBERS = 1 << 22  # that their activations may have, at most: a function of the model alone, and not of its company
 Found = dict[str, Any]  # tag: a number, or what is none
 
@@ -56,16 +59,28 @@ class Looking:
         rows: int | None = None,
     ) -> None:
         self.scene, self.plan = scene, plan
-        self.diagnostics = {name: d for name, d in diagnostics.items() if d.when == "step"}
+        self.failed: dict[str, str] = {}
+        self.diagnostics = self._affordable({name: d for name, d in diagnostics.items() if d.when == "step"})
         self.histories = {name: d for name, d in diagnostics.items() if d.when == "epoch"}
         self.budget = Budget({name: d.every for name, d in self.diagnostics.items()}, share, plan.total_steps)
         self.seeing = Seeing(scene, probed(activations), rows)
-        self.failed: dict[str, str] = {}
         self.epochs = 0  # that were measured
         self.found: list[Look] = []
         wanted = any({"start", "start_layers"} & d.asks for d in self.diagnostics.values())
         self._start = copied(scene.params()) if wanted else {}
         self._began = time.perf_counter()
+
+    def _affordable(self, diagnostics: dict[str, Diagnostic]) -> dict[str, Diagnostic]:
+        """Without those that ask for copies of the weights, where these would take much of the memory that is free."""
+        params = self.scene.params().values()
+        asked = {name: d.asks & COPIES for name, d in diagnostics.items()}
+        copies = {"previous" if ask == "previous" else "start" for asks in asked.values() for ask in asks}
+        size = sum(t.nbytes for t in params) * len(copies)
+        if size < SMALL or size * SPARED < free_bytes(next(iter(params)).device.type):
+            return diagnostics
+        reason = f"it asks for copies of the weights, and {size / 1e6:,.0f} MB of them are too many for what is free"
+        self.failed |= {name: reason for name, asks in asked.items() if asks}
+        return {name: d for name, d in diagnostics.items() if not asked[name]}
 
     @property
     def next(self) -> int:
@@ -132,7 +147,7 @@ class Looking:
         for name, diagnostic in list(self.histories.items()):
             try:
                 values = diagnostic.measure(**{ask: offers[ask] for ask in diagnostic.asks})
-                found |= {_tag(name, tag): float(value) for tag, value in values.items()}
+                found |= {full_tag(name, tag): float(value) for tag, value in values.items()}
             except Exception as error:
                 del self.histories[name]
                 self.failed[name] = one_line(error)
@@ -164,13 +179,9 @@ def probed(activations: int | None) -> int:
     return max(16, min(PROBED, NUMBERS // max(1, activations or 1)))
 
 
-def _tag(name: str, tag: str) -> str:
-    return f"{name}/{tag}" if tag else name
-
-
 def settled(raw: Mapping[str, Mapping[str, Any]], rows: int | None) -> list[Found]:
     """Numbers for tensors, brought to the host at once, for each row."""
-    flat = {_tag(name, tag): value for name, values in raw.items() for tag, value in values.items()}
+    flat = {full_tag(name, tag): value for name, values in raw.items() for tag, value in values.items()}
     scalars = {tag: torch.as_tensor(value) for tag, value in flat.items() if isinstance(value, (Tensor, float, int))}
     found: list[Found] = [{} for _ in range(rows or 1)]
     if scalars:

@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.regularization import Regularizer, having
 
 _KEPT = (
-    "history", "metrics", "best", "best_weights", "epochs", "steps", "last_finite_loss", "fit_s", "share_s",
+    "history", "looks", "metrics", "best", "best_weights", "epochs", "steps", "last_finite_loss", "fit_s", "share_s",
 )  # fmt: skip
 Directions = dict[str, bool]  # metric: whether higher is better
 
@@ -26,6 +26,7 @@ class Member:
     keep_best: str | None = None  # the metric whose best weights are to be kept, if any are
     watchers: list[Callable[[dict[str, float], int, int], None]] = field(default_factory=list)
     history: list[dict[str, float]] = field(default_factory=list)
+    looks: list[tuple[dict[str, float], int, int]] = field(default_factory=list)  # (numbers, step, epoch)
     metrics: dict[str, float] = field(default_factory=dict)
     best: dict[str, dict[str, Any]] = field(default_factory=dict)
     best_weights: dict[str, Tensor] | None = None
@@ -100,6 +101,8 @@ class Member:
         """Hands on what diagnostics found after so many steps, in an epoch; what goes wrong then is this member's
         failure.
         """
+        if self.save is not None:
+            self.looks.append(({tag: value for tag, value in found.items() if isinstance(value, float)}, step, epoch))
         try:
             for look in self.lookers:
                 look(found, step, epoch)
@@ -130,8 +133,16 @@ class Member:
         for name in _KEPT:
             setattr(self, name, kept[name])
         for epoch, row in enumerate(self.history):
+            own = [(found, step) for found, step, of in self.looks if of == epoch]
+            self._look_again([(found, step) for found, step in own if step < (epoch + 1) * steps], epoch)
             for watch in self.watchers:
                 watch(row, (epoch + 1) * steps, epoch)
+            self._look_again([(found, step) for found, step in own if step >= (epoch + 1) * steps], epoch)
+
+    def _look_again(self, looks: list[tuple[dict[str, float], int]], epoch: int) -> None:
+        for found, step in looks:
+            for look in self.lookers:
+                look(found, step, epoch)
 
     def better(self, name: str, value: float) -> bool:
         """Whether a value is the best so far of its metric."""

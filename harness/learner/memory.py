@@ -1,7 +1,8 @@
-"""When memory was short."""
+"""How much memory is free, and when it was short."""
 
 from __future__ import annotations
 
+import psutil
 import torch
 
 _WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "failed to allocate")
@@ -16,3 +17,8 @@ def out_of_memory(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+def free_bytes(device: str) -> int:
+    """Of the memory that runs on a device take theirs from."""
+    return int(torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available)

@@ -177,10 +177,11 @@ class Learner(pl.LightningModule):
             return
         self._share()
         self._final([row for row in rows if not self.members[row].diverged and not self.members[row].failed])
+        looking: Looking | None = getattr(self.path, "looking", None)
+        told = {} if looking is None else looking.summary()
         for row in rows:
             member = self.members[row]
-            if (looking := getattr(self.path, "looking", None)) is not None:
-                member.diagnosed = looking.summary()
+            member.diagnosed = dict(told)
             member.end(None if member.diverged or member.failed else self.path.weights(row))
         kept = [row for row in range(len(self.members)) if row not in rows]
         self.members = [self.members[row] for row in kept]

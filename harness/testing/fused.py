@@ -45,7 +45,7 @@ def fused(case: Case) -> None:
             raise Inapplicable("it is measured once, when a run has ended")
         if "machine" in case.make().asks:
             raise Inapplicable("it looks at the machine, and is no function of the run")
-    config = composed(("trainer=cpu", *line(case.entry, case.given))).values
+    config = composed(tuple(line(case.entry, case.given))).values
     data = suited(case.entry)(LOADER.load(config).dataset)
     members = [_with(config, *member) for member in TRIED]
     if case.kind != "diagnostic":  # what looks on is in no step: whether all is the same is seen in what it finds

@@ -21,6 +21,7 @@ from harness.prepare import make_plan
 from harness.resolve import resolve
 from harness.settings import parse
 
+USUAL = ("trainer=cpu", "diagnostic=[]")
 FLOAT64 = ["trainer=cpu", "trainer.precision=64-true"]
 Change = Callable[[Parts], None]
 LOADER = Loader()  # the same few sets are asked for again and again
@@ -35,8 +36,11 @@ def _keep(found: Found, values: dict[str, Any], step: int, epoch: int) -> None:
 
 @functools.lru_cache(256)
 def composed(overrides: tuple[str, ...]) -> Job:
-    """The same line is trained alone and in several stacks: Hydra is asked once."""
-    return compose(overrides)
+    """A line, on the CPU and without diagnostics where it does not say otherwise. The same one is trained alone and in
+    several stacks: Hydra is asked once.
+    """
+    given = {word.partition("=")[0] for word in overrides}
+    return compose([*(word for word in USUAL if word.partition("=")[0] not in given), *overrides])
 
 
 def cohort(
@@ -48,7 +52,7 @@ def cohort(
     seen: list[Found] | None = None,
 ) -> list[Run]:
     """Trains several runs as one cohort; all see the data of the first."""
-    jobs = [composed(("trainer=cpu", *line) if "trainer=cpu" not in line else tuple(line)) for line in lines]
+    jobs = [composed(tuple(line)) for line in lines]
     return trained(
         [job.values for job in jobs], data(LOADER.load(jobs[0].values).dataset), change, fused, planned, seen
     )

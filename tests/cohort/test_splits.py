@@ -17,7 +17,7 @@ from harness.dataset import Dataset
 from harness.record import Record
 from tests.cohort.test_grouping import prepared
 
-TINY = ["model=mlp", "model.width=8", "epochs=1", "executor=in_process", "split.seed=${seed}"]
+TINY = ["model=mlp", "model.width=8", "epochs=1", "executor=in_process", "split.seed=${seed}", "diagnostic=[]"]
 LINES = {
     "split": TINY,
     "split and labels": [*TINY, "corruption=[label_noise]", "corruption.label_noise.p=0.3"],

@@ -111,7 +111,7 @@ print(json.dumps([record.memory["estimate"], resident("VmHWM") - before]))
 """
 MODELS = {
     "mlp": "batch_size=1024 model=mlp model.width=4000 model.depth=3",
-    "cnn": "batch_size=1149 model=cnn model.channels=[256,256]",
+    "cnn": "batch_size=1149 model=cnn model.channels=[320,320]",
     "rnn": "batch_size=512 data=parity data.n=1600 data.length=24 model=rnn model.width=1024 model.depth=2",
     "vae": "batch_size=1024 task=generation model=vae model.width=3500 model.depth=2 optimizer.lr=1e-6",
 }
@@ -142,6 +142,7 @@ def test_the_estimate_is_what_a_process_takes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("model", MODELS)
 def test_the_estimate_is_what_a_process_takes_above_300_mb(tmp_path: Path, model: str, optimizer: str) -> None:
-    estimate, peak = measured(tmp_path, f"epochs=2 {MODELS[model]} optimizer={optimizer}")
+    found = [measured(tmp_path, f"epochs=2 {MODELS[model]} optimizer={optimizer}") for _ in range(3)]
+    estimate, peak = sorted(found, key=lambda pair: pair[1])[1]  # equal runs differ by a quarter: where blocks lie
     assert peak > 300e6
     assert estimate == pytest.approx(peak, rel=0.15)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from harness.diagnostics.diagnostic import Diagnostic
+from harness.learner import looking
 from harness.learner.fit import Run
 from tests.learner.helpers import FLOAT64, cohort
 
@@ -92,9 +93,22 @@ def test_one_that_fails_is_named_and_costs_nothing(fused: bool) -> None:
         told = run.member.diagnosed
         assert told["broken"] == {"failed": "ValueError: nothing to see"}
         assert told["gradient_norm"]["looks"] == told["values"]["looks"] == 3
-        assert values["values", 5] == 1.0
+        assert values["values/value", 5] == 1.0
     if fused:
         assert found[0]["values/largest", 1] != found[1]["values/largest", 1]
+
+
+@pytest.mark.parametrize("free", [0, 1 << 40])
+def test_copies_of_the_weights_that_are_too_large_are_not_made(free: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "SMALL", 1)
+    monkeypatch.setattr(looking, "free_bytes", lambda device: free)
+    (run,), (found,) = looked([[*BASE, *chosen(["weights", "update_ratio", "gradient_norm"], 4)]], False)
+    told = run.member.diagnosed
+    assert {name for name, row in told.items() if "failed" in row} == (set() if free else {"weights", "update_ratio"})
+    assert "too many for what is free" in told["weights"].get("failed", "too many for what is free")
+    assert {tag.partition("/")[0] for tag, _ in found} == {"gradient_norm"} | (
+        {"weights", "update_ratio"} if free else set()
+    )
 
 
 def words(params: Any) -> dict[str, Any]:
@@ -115,7 +129,7 @@ def rate(params: Any, loss: Any) -> dict[str, Any]:
 
 
 def test_row_by_row_each_has_its_own_dropout_rate() -> None:
-    line = [*BASE, *FLOAT64]
+    line = [*BASE, *FLOAT64, "diagnostic=[]"]
     lines = [[*line, "seed=3"], [*line, "seed=5", "regularizer.dropout.p=0.9"]]
     add = {"rate": Diagnostic(rate, 4)}
     _, stacked = looked(lines, True, add)

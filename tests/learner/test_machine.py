@@ -53,7 +53,7 @@ def series(record: Record, metric: str) -> list[float]:
 
 
 def test_it_is_told_each_epoch(workdir: Path) -> None:
-    line = ["epochs=2", "batch_size=200", "diagnostic=[systems]", "trainer=cpu"]
+    line = ["epochs=2", "batch_size=200", "diagnostic=[systems]", "diagnostic_budget=1000", "trainer=cpu"]
     record = harness.run(line)
     assert series(record, "systems/waiting") == [0, 0]
     assert all(
