@@ -67,7 +67,7 @@ def _loss_slice(params: Named, loss: Callable[..., Tensor], *, points: int, radi
     heights = surface(params, loss, points, radius)
     known = torch.where(heights.isfinite(), heights, torch.nan)
     return {
-        "": Image(enlarged(bands(heights))),
+        "picture": Image(enlarged(bands(heights))),
         "centre": heights[points // 2, points // 2],
         "lowest": known.nan_to_num(torch.inf).amin(),
         "highest": known.nan_to_num(-torch.inf).amax(),

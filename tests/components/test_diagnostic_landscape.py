@@ -66,8 +66,8 @@ def test_all_of_them_alone_and_fused(workdir, kept):
     assert sum(counts) == pytest.approx(sum(sizes))
     assert all(count > 0 for count in counts)
     ours, theirs = kept["alone", alone.id], kept["fused", fused.id]
-    assert ours.keys() == theirs.keys() == {"loss_slice"}
-    kind, (pixels,), step = ours["loss_slice"]
+    assert ours.keys() == theirs.keys() == {"loss_slice/picture"}
+    kind, (pixels,), step = ours["loss_slice/picture"]
     assert (kind, step) == (Image, alone.time["steps"])
     assert pixels.shape[1:] == (125, 125)
     assert numbers(alone)["loss_slice/lowest"] <= numbers(alone)["loss_slice/centre"]
