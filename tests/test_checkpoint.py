@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -32,37 +33,36 @@ def same(a: Record, b: Record) -> None:
     assert (a.folder / "curves.csv").read_text() == (b.folder / "curves.csv").read_text()
 
 
+Stop = Callable[[int], AbstractContextManager[None]]
+
+
 @pytest.fixture
-def stop_after(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Ends training, as a lost process would, when an epoch begins."""
+def stop_after(monkeypatch: pytest.MonkeyPatch) -> Stop:
+    """Inside, training ends, as a lost process would, when an epoch begins."""
+    begin = Learner.on_train_epoch_start
 
-    def stop(epoch: int) -> None:
-        begin = Learner.on_train_epoch_start
-
+    @contextmanager
+    def stop(epoch: int) -> Iterator[None]:
         def stopping(self: Learner) -> None:
             if self.epoch == epoch:
                 raise KeyboardInterrupt
             begin(self)
 
-        monkeypatch.setattr(Learner, "on_train_epoch_start", stopping)
+        with monkeypatch.context() as patch:
+            patch.setattr(Learner, "on_train_epoch_start", stopping)
+            with pytest.raises(KeyboardInterrupt):
+                yield
 
     return stop
 
 
 @pytest.mark.parametrize("path", ["alone", "fused"])
 @pytest.mark.parametrize("case", CASES)
-def test_going_on_is_never_having_stopped(
-    case: str, path: str, workdir: Path, stop_after: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_going_on_is_never_having_stopped(case: str, path: str, workdir: Path, stop_after: Stop) -> None:
     line = [*LINE, *CASES[case], f"path={path}"]
     whole = harness.run([*line, "study=whole"])
-    with monkeypatch.context() as m:
-        m.setattr(Learner, "on_train_epoch_start", Learner.on_train_epoch_start)
-        stop_after(3)
-        with pytest.raises(KeyboardInterrupt):
-            harness.run([*line, "study=cut"])
-    monkeypatch.undo()
-    monkeypatch.chdir(workdir)
+    with stop_after(3):
+        harness.run([*line, "study=cut"])
     (cut,) = harness.load("cut")
     assert cut.status == "interrupted"
     assert checkpoint.read(cut.folder, cut.id)["member"]["epochs"] == 2  # type: ignore[index]
@@ -74,9 +74,7 @@ def test_going_on_is_never_having_stopped(
 
 
 @pytest.mark.parametrize("path", ["alone", "fused"])
-def test_what_was_looked_at_before_is_still_told(
-    path: str, workdir: Path, stop_after: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_looked_at_before_is_still_told(path: str, workdir: Path, stop_after: Stop) -> None:
     line = [word for word in LINE if word != "diagnostic=[]"]
     line += [
         f"path={path}",
@@ -85,11 +83,8 @@ def test_what_was_looked_at_before_is_still_told(
         "diagnostic_budget=1000",
     ]
     whole = harness.run([*line, "study=whole"])
-    stop_after(3)
-    with pytest.raises(KeyboardInterrupt):
+    with stop_after(3):
         harness.run([*line, "study=cut"])
-    monkeypatch.undo()
-    monkeypatch.chdir(workdir)
     resumed = harness.run([*line, "study=cut", "resume=true"])
     assert "after epoch 2" in resumed.cohort["why"]
     ours, theirs = ((r.folder / "curves.csv").read_text().splitlines() for r in (resumed, whole))
@@ -99,30 +94,21 @@ def test_what_was_looked_at_before_is_still_told(
     assert {int(line.split(",")[0]) for line in again} <= {2 * resumed.time["steps"] // 6 + 1}
 
 
-def test_members_of_a_sweep_go_on_together(workdir: Path, stop_after: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_members_of_a_sweep_go_on_together(workdir: Path, stop_after: Stop) -> None:
     line = [*LINE, "seed=1,2,3", "optimizer.lr=0.001,0.01", "path=fused", "executor=in_process"]
     whole = harness.sweep([*line, "study=whole"])
-    stop_after(5)
-    with pytest.raises(KeyboardInterrupt):
+    with stop_after(5):
         harness.sweep([*line, "study=cut"])
-    monkeypatch.undo()
-    monkeypatch.chdir(workdir)
     for a, b in zip(harness.sweep([*line, "study=cut", "resume=true"]), whole, strict=True):
         assert "after epoch 4" in a.cohort["why"]
         same(a, b)
 
 
-def test_without_resume_or_with_another_path_it_begins_anew(
-    workdir: Path, stop_after: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_resume_or_with_another_path_it_begins_anew(workdir: Path, stop_after: Stop) -> None:
     line = [*LINE, "study=cut"]
     for change in ([], ["resume=true", "path=fused"]):
-        with monkeypatch.context():
-            stop_after(3)
-            with pytest.raises(KeyboardInterrupt):
-                harness.run([*line, "path=alone", "rerun=true"])
-        monkeypatch.undo()
-        monkeypatch.chdir(workdir)
+        with stop_after(3):
+            harness.run([*line, "path=alone", "rerun=true"])
         record = harness.run([*line, *change])
         assert record.status == "completed"
         assert "after epoch" not in record.cohort["why"]
