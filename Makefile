@@ -4,13 +4,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# `make test CPU=default` (or avx2, avx512): with the kernels of another instruction set
+CPU ?=
+MKL_default := SSE4_2
+MKL_avx2 := AVX2
+MKL_avx512 := AVX512
+ONEDNN_default := SSE41
+ONEDNN_avx2 := AVX2
+ONEDNN_avx512 := AVX512_CORE
+CPU_ENV := $(if $(CPU),ATEN_CPU_CAPABILITY=$(CPU) MKL_ENABLE_INSTRUCTIONS=$(MKL_$(CPU)) ONEDNN_MAX_CPU_ISA=$(ONEDNN_$(CPU)))
+
 .PHONY: run test test-slow lint bench clean
 
 run: $(READY)
 	$(BIN)/harness
 
 test: $(READY) lint
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
+	$(CPU_ENV) $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow --timeout 3600

@@ -103,7 +103,7 @@ def test_a_run_of_its_own_shows_its_graph_its_weights_and_its_pictures(study: di
     edges = np.array(end[2])
     assert edges[:, 2].sum() == state["head.weight"].numel()
     weight = state["head.weight"]
-    np.testing.assert_allclose([edges[0, 0], edges[-1, 1]], [weight.min(), weight.max()], rtol=1e-6)
+    np.testing.assert_allclose([edges[0, 0], edges[-1, 1]], [weight.min(), weight.max()], rtol=1e-6, atol=1e-7)
     (shown,) = board.plugin("images/images", run=run, tag="pictures/confusion_matrix", sample=0)
     content = board.plugin("images/individualImage", **dict(urllib.parse.parse_qsl(shown["query"])))
     width, height = PIL.Image.open(io.BytesIO(content)).size

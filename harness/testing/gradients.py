@@ -145,7 +145,7 @@ def modes(case: Case) -> None:
             with torch.no_grad(), redirected():
                 found.append(numbers(place.call(x)))
         same = len(found[0]) == len(found[1]) and all(
-            a.shape == b.shape and torch.allclose(a, b, rtol=1e-9) for a, b in zip(*found, strict=True)
+            a.shape == b.shape and torch.allclose(a, b, rtol=1e-9, atol=1e-9) for a, b in zip(*found, strict=True)
         )
         if not same:
             differing.append(task)

@@ -93,7 +93,7 @@ def accumulates(case: Case) -> None:
         whole, made = measured(case, task)
         parts, _ = measured(case, task, parts=2)
         expect(
-            torch.allclose(whole.double(), parts.double(), rtol=1e-5, equal_nan=True),
+            torch.allclose(whole.double(), parts.double(), rtol=1e-5, atol=1e-6, equal_nan=True),
             f"for the task {task} it measures {float(whole):.6g} of a whole and {float(parts):.6g} of the same in two "
             "parts: sums are to be kept, and divided in the end",
         )

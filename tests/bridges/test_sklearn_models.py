@@ -97,14 +97,14 @@ def test_probabilities_scores_and_a_logit_of_two():
     x = train.x.double().numpy()
     svc = CLASSES["sklearn_svc"](C=2.0, random_state=SEED).fit(x, train.y)
     made = fitted("sklearn_svc", train, 3, C=2.0)
-    np.testing.assert_allclose(made.predict(train.x).numpy(), svc.decision_function(x))
+    np.testing.assert_allclose(made.predict(train.x).numpy(), svc.decision_function(x), rtol=1e-7, atol=1e-9)
     bayes = CLASSES["sklearn_gaussian_nb"]().fit(x, train.y)
     made = fitted("sklearn_gaussian_nb", train, 3)
     np.testing.assert_allclose(made.predict(train.x).exp().numpy(), bayes.predict_proba(x), atol=1e-9)
     two = Samples(train.x, train.y.clamp_max(1))
     logits = fitted("sklearn_svc", two, 1).predict(two.x)
     reference = CLASSES["sklearn_svc"](random_state=SEED).fit(x, two.y)
-    np.testing.assert_allclose(logits[:, 0].numpy(), reference.decision_function(x))
+    np.testing.assert_allclose(logits[:, 0].numpy(), reference.decision_function(x), rtol=1e-7, atol=1e-9)
 
 
 def test_a_class_that_training_never_saw_is_the_least_likely():
@@ -121,7 +121,7 @@ def test_regressors_of_one_number_are_fitted_for_each():
     made = fitted("sklearn_svr", Samples(x, y), 2).predict(x)
     for i in range(2):
         reference = CLASSES["sklearn_svr"]().fit(x.double().numpy(), y[:, i].double().numpy())
-        np.testing.assert_allclose(made[:, i].numpy(), reference.predict(x.double().numpy()), rtol=1e-6)
+        np.testing.assert_allclose(made[:, i].numpy(), reference.predict(x.double().numpy()), rtol=1e-6, atol=1e-6)
 
 
 def test_clusterers_give_squared_distances_and_decompositions_the_inputs():
@@ -129,7 +129,7 @@ def test_clusterers_give_squared_distances_and_decompositions_the_inputs():
     reference = CLASSES["sklearn_mini_batch_k_means"](n_clusters=4, random_state=SEED).fit(x.double().numpy())
     made = fitted("sklearn_mini_batch_k_means", Samples(x, x), 3, n_clusters=4).predict(x)
     expected = cdist(x.double().numpy(), reference.cluster_centers_, "sqeuclidean")
-    np.testing.assert_allclose(made.numpy(), expected, rtol=1e-9)
+    np.testing.assert_allclose(made.numpy(), expected, rtol=1e-9, atol=1e-9)
     left = [(fitted("sklearn_pca", Samples(x, x), 4, n_components=k).predict(x) - x).square().mean() for k in (1, 2, 4)]
     assert left[0] > left[1] > left[2]
     assert left[2] < 1e-12

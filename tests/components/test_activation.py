@@ -157,7 +157,7 @@ def test_extreme_inputs_stay_finite():
 @pytest.mark.parametrize("slope", [0.0, 0.2, 0.9])
 def test_the_slope_of_leaky_relu(slope):
     found = make("activation", "leaky_relu", {"negative_slope": slope}, x=X)
-    np.testing.assert_allclose(found.numpy(), np.where(X > 0, X, slope * X))
+    np.testing.assert_allclose(found.numpy(), np.where(X > 0, X, slope * X), rtol=1e-7, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "leaky_relu"])

@@ -91,7 +91,7 @@ def test_columns_of_numbers_are_joined_and_arrays_keep_their_shape(folder):
     assert taken(folder, inputs=["a"]).inputs == (1,)
     grid = taken(folder, inputs=["grid"])
     assert grid.inputs == (3, 2)
-    np.testing.assert_allclose(grid.train.x[5], np.outer(X[5], X[5, :2]), rtol=1e-6)
+    np.testing.assert_allclose(grid.train.x[5], np.outer(X[5], X[5, :2]), rtol=1e-6, atol=1e-6)
 
 
 def test_what_the_target_is_tells_its_feature(folder):

@@ -133,7 +133,7 @@ def test_torchs_default_is_torchs_own(make_layer):
     fill = REGISTRY.get("initializer", "torch_default")
     initialize(ours, lambda **offers: fill(offers["weight"], offers["bias"], offers["generator"]), 1.0, seeded(5))
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-6, atol=0)
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
 
 
 def seeded(seed):

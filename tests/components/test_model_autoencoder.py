@@ -65,7 +65,7 @@ def test_the_linear_form_is_two_affine_maps():
     made, x = model("autoencoder", (2, 3), form="linear", code=2).double(), inputs(2, 3).double()
     w, b, v, c = (p.detach().numpy() for p in made.parameters())
     expected = (x.numpy().reshape(6, 6) @ w.T + b) @ v.T + c
-    np.testing.assert_allclose(made(x).detach().numpy().reshape(6, 6), expected, rtol=1e-12)
+    np.testing.assert_allclose(made(x).detach().numpy().reshape(6, 6), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_denoising_adds_noise_in_training_alone():

@@ -46,7 +46,10 @@ def test_a_forest_is_scikit_learns_with_the_runs_seed():
     reference = RandomForestRegressor(11, random_state=SEED).fit(x, y[:, 0].astype(float))
     made = fitted("random_forest", diabetes.train, 1, trees=11)
     np.testing.assert_allclose(
-        made.predict(diabetes.test.x)[:, 0].numpy(), reference.predict(arrays(diabetes, "test")[0])
+        made.predict(diabetes.test.x)[:, 0].numpy(),
+        reference.predict(arrays(diabetes, "test")[0]),
+        rtol=1e-7,
+        atol=1e-9,
     )
 
 
@@ -58,7 +61,7 @@ def test_logistic_regression_is_scikit_learns_and_of_two_classes_one_logit():
     made = fitted("logistic_regression", scaled.train, 1)
     reference = LogisticRegression(max_iter=1000).fit(*arrays(scaled, "train"))
     expected = reference.decision_function(arrays(scaled, "test")[0]).clip(-20, 20)
-    np.testing.assert_allclose(made.predict(scaled.test.x)[:, 0].numpy().clip(-20, 20), expected, rtol=1e-5)
+    np.testing.assert_allclose(made.predict(scaled.test.x)[:, 0].numpy().clip(-20, 20), expected, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("k", [1, 4])
@@ -69,7 +72,7 @@ def test_the_nearest_neighbours_decide(k):
         nearest = cdist(at, x).argsort(1, kind="stable")[:, :k]
         found = fitted("nearest_neighbour", dataset.train, outputs, k=k).predict(dataset.test.x)
         if outputs == 1:
-            np.testing.assert_allclose(found.numpy(), y[nearest].mean(1), rtol=1e-6)
+            np.testing.assert_allclose(found.numpy(), y[nearest].mean(1), rtol=1e-6, atol=1e-6)
         else:
             shares = np.eye(3)[y[nearest]].mean(1)
             same = np.abs(found.exp().numpy() - shares).max(1) < 1e-9
@@ -84,7 +87,7 @@ def test_linear_regression_solves_the_normal_equations(ridge):
     y = y.astype(float)
     w = np.linalg.solve(centred.T @ centred + ridge * np.eye(x.shape[1]), centred.T @ (y - y.mean(0)))
     found = fitted("linear_regression", dataset.train, 1, ridge=ridge).predict(dataset.test.x)
-    np.testing.assert_allclose(found.numpy(), (at - x.mean(0)) @ w + y.mean(0), rtol=1e-8)
+    np.testing.assert_allclose(found.numpy(), (at - x.mean(0)) @ w + y.mean(0), rtol=1e-8, atol=1e-8)
 
 
 def test_kmeans_gives_squared_distances_to_scikit_learns_centres():
@@ -94,7 +97,7 @@ def test_kmeans_gives_squared_distances_to_scikit_learns_centres():
         reference = KMeans(k, n_init=sets.get("starts", 10), random_state=SEED).fit(x)
         found = fitted("kmeans", dataset.train, 3, **sets).predict(dataset.test.x)
         expected = cdist(arrays(dataset, "test")[0], reference.cluster_centers_, "sqeuclidean")
-        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9)
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-9)
         inertia = fitted("kmeans", dataset.train, 3, **sets).predict(dataset.train.x).amin(1).sum().item()
         assert inertia == pytest.approx(reference.inertia_)
 

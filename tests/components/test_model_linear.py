@@ -15,7 +15,7 @@ def test_logistic_is_one_linear_layer():
     made = model("logistic", (2, 3), 4).double()
     assert parameters(made) == {"head.weight": (4, 6), "head.bias": (4,)}
     w, b = (p.detach().numpy() for p in made.parameters())
-    np.testing.assert_allclose(made(X).detach().numpy(), X.numpy().reshape(9, 6) @ w.T + b, rtol=1e-12)
+    np.testing.assert_allclose(made(X).detach().numpy(), X.numpy().reshape(9, 6) @ w.T + b, rtol=1e-12, atol=1e-12)
     assert parameters(model("logistic", (2, 3), 4, {"bias": False})) == {"head.weight": (4, 6)}
 
 
@@ -46,7 +46,9 @@ def test_deep_linear_is_the_product_of_its_matrices(width, depth):
     product, shift = np.eye(6), np.zeros(6)
     for weight, bias in zip(w[::2], w[1::2], strict=True):
         product, shift = weight @ product, weight @ shift + bias
-    np.testing.assert_allclose(made(X).detach().numpy(), X.numpy().reshape(9, 6) @ product.T + shift, rtol=1e-11)
+    np.testing.assert_allclose(
+        made(X).detach().numpy(), X.numpy().reshape(9, 6) @ product.T + shift, rtol=1e-11, atol=1e-12
+    )
 
 
 def test_deep_linear_through_a_narrow_layer_has_its_rank():

@@ -22,7 +22,7 @@ def test_prototypes_are_the_nearest_centroids():
     found = scores(Prototypical(nn.Identity()))
     for e in range(2):
         means = SUPPORT[e].mean(1)
-        np.testing.assert_allclose(found[e], -cdist(QUERY[e], means, "sqeuclidean"))
+        np.testing.assert_allclose(found[e], -cdist(QUERY[e], means, "sqeuclidean"), rtol=1e-7, atol=1e-12)
         centroids = NearestCentroid().fit(SUPPORT[e].reshape(-1, WIDTH), np.repeat(np.arange(WAY), SHOT))
         np.testing.assert_array_equal(found[e].argmax(1), centroids.predict(QUERY[e]))
 
@@ -33,9 +33,11 @@ def test_twins_are_told_by_their_distance(distance, known_as):
     found = scores(made)
     for e in range(2):
         apart = cdist(QUERY[e], SUPPORT[e].reshape(-1, WIDTH), known_as).reshape(QUERIES, WAY, SHOT)
-        np.testing.assert_allclose(found[e], -apart.mean(2))
+        np.testing.assert_allclose(found[e], -apart.mean(2), rtol=1e-7, atol=1e-12)
     a, b = torch.tensor(QUERY[0]), torch.tensor(QUERY[1])
-    np.testing.assert_allclose(made.distances(a, b), np.diag(cdist(QUERY[0], QUERY[1], known_as)))
+    np.testing.assert_allclose(
+        made.distances(a, b), np.diag(cdist(QUERY[0], QUERY[1], known_as)), rtol=1e-7, atol=1e-12
+    )
 
 
 def test_two_that_are_one_have_a_slope_of_nothing():

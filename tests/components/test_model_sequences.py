@@ -19,7 +19,7 @@ def test_bag_of_words_counts():
     w, b = (p.detach().numpy() for p in made.parameters())
     assert (w.shape, b.shape) == ((3, 4), (3,))
     y = made(torch.eye(4, dtype=torch.float64)[tokens]).detach().numpy()
-    np.testing.assert_allclose(y, counts / 6 @ w.T + b, rtol=1e-12)
+    np.testing.assert_allclose(y, counts / 6 @ w.T + b, rtol=1e-12, atol=1e-12)
 
 
 @given(st.permutations(range(7)), st.integers(0, 99))
@@ -64,7 +64,7 @@ def test_conv1d_computes_its_formula(kernel, padding, pooling, dilation, residua
         y = np.tanh(dilated(h, w[2 * layer], w[2 * layer + 1], dilation**layer, left))
         h = h + y if residual and layer else y
     pooled = h.mean(2) if pooling == "average" else h[:, :, -1]
-    np.testing.assert_allclose(made(x).detach().numpy(), pooled @ head.T + last, rtol=1e-10)
+    np.testing.assert_allclose(made(x).detach().numpy(), pooled @ head.T + last, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(("kernel", "dilation", "depth"), [(2, 2, 4), (3, 2, 3), (3, 1, 4), (3, 3, 2)])
@@ -90,7 +90,7 @@ def test_causal_layers_do_not_see_what_comes():
     later = x.clone()
     later[:, :, 7:] += 1
     torch.testing.assert_close(made.layers(later)[:, :, :7], made.layers(x)[:, :, :7])
-    assert not torch.allclose(made.layers(later)[:, :, 7:], made.layers(x)[:, :, 7:])
+    assert not torch.allclose(made.layers(later)[:, :, 7:], made.layers(x)[:, :, 7:], rtol=1e-6, atol=1e-6)
 
 
 def test_conv1d_has_a_branch_for_each_residual_layer_and_blocks_for_its_width():

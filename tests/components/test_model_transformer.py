@@ -64,7 +64,7 @@ def test_it_computes_its_formula(heads, positions, pooling):
         h = h + (linear(np.tanh(linear(z, branch.inner)), branch.out) if index % 2 else attended(z, branch, heads))
     h = normed(h, made.norm)
     y = linear(h[:, 0] if pooling == "token" else h.mean(1), made.head)
-    np.testing.assert_allclose(made(x).detach().numpy(), y, rtol=1e-6)
+    np.testing.assert_allclose(made(x).detach().numpy(), y, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("positions", "pooling"), [("learned", "average"), ("sinusoidal", "token")])
@@ -81,7 +81,7 @@ def test_without_positions_it_is_blind_to_order_and_with_them_it_is_not():
     torch.testing.assert_close(blind(x.flip(1)), blind(x))
     for positions in ("learned", "sinusoidal"):
         made = made_of({"positions": positions})
-        assert not torch.allclose(made(x.flip(1)), made(x), rtol=1e-6)
+        assert not torch.allclose(made(x.flip(1)), made(x), rtol=1e-6, atol=1e-6)
 
 
 def test_learned_positions_end_and_sinusoidal_ones_go_on():

@@ -41,7 +41,7 @@ def test_none_is_nothing():
 def test_batch_norm_normalizes_each_channel_over_batch_and_space(ndim, eps):
     module, x = normalization("batch_norm", ndim, {"eps": eps}), inputs(ndim)
     axes = (0, *range(2, x.ndim))
-    np.testing.assert_allclose(module(x).detach().numpy(), expected(x, axes, eps), rtol=1e-9)
+    np.testing.assert_allclose(module(x).detach().numpy(), expected(x, axes, eps), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("ndim", SHAPES)
@@ -54,20 +54,20 @@ def test_batch_norm_evaluates_with_its_running_averages(ndim):
         axes = (0, *range(2, x.ndim))
         mean = 0.7 * mean + 0.3 * x.numpy().mean(axes)
         var = 0.7 * var + 0.3 * x.numpy().var(axes, ddof=1)
-    np.testing.assert_allclose(module.running_mean.numpy(), mean, rtol=1e-9)
-    np.testing.assert_allclose(module.running_var.numpy(), var, rtol=1e-9)
+    np.testing.assert_allclose(module.running_mean.numpy(), mean, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(module.running_var.numpy(), var, rtol=1e-9, atol=1e-12)
     x = inputs(ndim, 9)
     each = (1, 5, *[1] * ndim)
     plain = (x.numpy() - mean.reshape(each)) / np.sqrt(var.reshape(each) + 1e-5)
     scaled = np.linspace(0.5, 2, 5).reshape(each) * plain + np.linspace(-1, 1, 5).reshape(each)
-    np.testing.assert_allclose(module.eval()(x).detach().numpy(), scaled, rtol=1e-9)
+    np.testing.assert_allclose(module.eval()(x).detach().numpy(), scaled, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("eps", [1e-5, 0.5])
 @pytest.mark.parametrize("ndim", SHAPES)
 def test_layer_norm_normalizes_over_the_channels_of_each_sample_and_place(ndim, eps):
     module, x = normalization("layer_norm", ndim, {"eps": eps}), inputs(ndim)
-    np.testing.assert_allclose(module(x).detach().numpy(), expected(x, (1,), eps), rtol=1e-9)
+    np.testing.assert_allclose(module(x).detach().numpy(), expected(x, (1,), eps), rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(module(x[:1]), module(x)[:1])
     assert f"eps={eps}" in repr(module)
 

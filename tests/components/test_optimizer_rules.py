@@ -127,4 +127,4 @@ def test_a_quadratic_is_sampled_at_its_temperature():
 def test_without_temperature_there_is_no_noise():
     found, _ = trained("noisy_gd", {"lr": 0.05, "temperature": 0.0}, torch.float64)
     expected, _ = trained("sgd", {"lr": 0.05}, torch.float64)
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)

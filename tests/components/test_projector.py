@@ -18,7 +18,7 @@ def config(folder):
 def test_vectors_and_labels_stand_in_their_files(tmp_path):
     Projector(tmp_path).add("features/val", VECTORS, ["a", "b\tc", "d\ne"], None)
     (info,) = config(tmp_path).embeddings
-    np.testing.assert_allclose(np.loadtxt(tmp_path / info.tensor_path), VECTORS, rtol=1e-3)
+    np.testing.assert_allclose(np.loadtxt(tmp_path / info.tensor_path), VECTORS, rtol=1e-3, atol=1e-6)
     assert (tmp_path / info.metadata_path).read_text().splitlines() == ["a", "b c", "d e"]
     assert (info.tensor_name, list(info.tensor_shape)) == ("features/val", [3, 2])
 
@@ -29,7 +29,7 @@ def test_tags_add_up_and_the_latest_of_one_stands(tmp_path):
         made.add(key, vectors, None, None)
     first, second = config(tmp_path).embeddings
     assert (first.tensor_name, second.tensor_name) == ("one", "two")
-    np.testing.assert_allclose(np.loadtxt(tmp_path / first.tensor_path), 2 * VECTORS, rtol=1e-3)
+    np.testing.assert_allclose(np.loadtxt(tmp_path / first.tensor_path), 2 * VECTORS, rtol=1e-3, atol=1e-6)
 
 
 def test_images_stand_in_a_square_row_by_row(tmp_path):

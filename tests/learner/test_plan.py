@@ -38,7 +38,7 @@ def test_steps_are_the_batches_that_end_one(plan):
         share += plan.share(batch)
         of_step += 1
         if plan.ends_step(batch):
-            assert math.isclose(share, 1)
+            assert math.isclose(share, 1, rel_tol=1e-9, abs_tol=1e-9)
             steps.append(of_step)
             share, of_step = 0.0, 0
     assert of_step == 0
