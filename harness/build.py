@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,13 +20,15 @@ from harness.diagnostics.diagnostic import Diagnostic
 from harness.errors import HarnessError
 from harness.estimator import Fitting
 from harness.initialize import initialize, weights
-from harness.kinds import AT_END
+from harness.kinds import AT_END, NONE
+from harness.lightning_models import refuse_ignored
 from harness.probe import Probe, draws, probe
 from harness.registry import REGISTRY
-from harness.regularization import Regularizer, having
+from harness.regularization import Regularizer, does
 from harness.schema import KEY
 from harness.tasks import Task
 from harness.types import convert
+from harness.unused import Uses, default_choice
 
 Node = Mapping[str, Any]
 LOOKED_AT = 256  # training samples that a data-driven initializer sees
@@ -45,12 +48,19 @@ def component(kind: str, node: Node, **offers: Any) -> Any:
 
 def trait(kind: str, node: Node, name: str, default: Any) -> Any:
     """A trait of a component; where it depends on the settings, it is a function of them, or the name of one."""
+    if left_out(kind, node):
+        return default
     mark = mark_of(REGISTRY.get(kind, node[KEY]))
     assert isinstance(mark, Mark)
     value = mark.traits.get(name, default)
     if callable(value):
         return value(**settings_of(kind, node))
     return settings_of(kind, node).get(value, value) if isinstance(value, str) else value
+
+
+def left_out(kind: str, node: Node) -> bool:
+    """Whether a resolved config has no component of a kind, as the model has no use for one (`unused`)."""
+    return node[KEY] == NONE and not REGISTRY.holds(kind, NONE)
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,7 @@ class Parts:
     scheduler: Callable[..., Any] = field(repr=False)
     closure: bool = False  # the optimizer evaluates the loss itself, as often as it wants to
     gradient: bool = True  # and wants its gradient
+    uses: Uses = field(default_factory=Uses)  # what the network has a place for
 
     @property
     def measured(self) -> list[str]:
@@ -96,7 +107,8 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
     ]
     first = functools.partial(first_inputs, dataset)
     shape = dataset.inputs, task.outputs(dataset), dataset.words
-    model = task.prepare(make_model(values, *shape, regularizers, first), dataset)
+    uses = Uses()
+    model = task.prepare(make_model(values, *shape, regularizers, first, uses), dataset)
     if probed is None:
         probed = probe(model, first(2))
         if not probed.noisy and draws(task, model, first_samples(dataset, 2)):
@@ -121,6 +133,7 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
         scheduler=functools.partial(component, "scheduler", values["scheduler"]),
         closure=needs_closure(values["optimizer"]),
         gradient=trait("optimizer", values["optimizer"], "gradient", True),
+        uses=uses,
     )
 
 
@@ -157,6 +170,15 @@ def needs_closure(optimizer: Node) -> bool:
     return any((trait("optimizer", optimizer, "closure", False), not trait("optimizer", optimizer, "gradient", True)))
 
 
+def check_closure(name: str, optimizer: Any, declared: bool) -> None:
+    """Raise HarnessError if an optimizer's step needs a closure, and its author has not said so."""
+    step = inspect.signature(type(optimizer).step).parameters.get("closure")
+    if step is not None and step.default is step.empty and not declared:
+        raise HarnessError(
+            f"optimizer {name}: its step(closure) evaluates the loss by itself: write @harness.optimizer(closure=True)"
+        )
+
+
 def make_model(
     values: dict[str, Any],
     inputs: tuple[int, ...],
@@ -164,25 +186,38 @@ def make_model(
     vocabulary: int | None,
     regularizers: list[Regularizer],
     batch: Callable[[], Tensor] | None = None,
+    uses: Uses | None = None,
 ) -> nn.Module:
     """The model with its initial weights, a function of the run's seed (and of its data, where the initializer looks
     at a batch) alone, in float32 on the CPU. Without a `batch` the weights are going to be replaced.
+
+    `uses` is told which components the model took.
     """
-    seed = values["seed"]
+    uses = Uses() if uses is None else uses
+    seed, named = values["seed"], dict(zip(values["regularizer"], regularizers, strict=True))
+    uses.note(named)
     activation, normalization = values["activation"], values["normalization"]
-    of_layers = "layer" in _asked("normalization", normalization)
+    of_layers = not left_out("normalization", normalization) and "layer" in _asked("normalization", normalization)
     drawn = seeds.generator(seed, "normalization")
+
+    def places(hook: str) -> list[Callable[..., Any]]:
+        return [uses.noting("regularizer", n, getattr(r, hook)) for n, r in named.items() if does(r, hook)]
+
     block = Block(
-        activation=functools.partial(make_activation, activation),
-        normalization=lambda features, ndim: (
-            None
-            if of_layers
-            else component("normalization", normalization, features=features, ndim=ndim, generator=drawn)
+        activation=uses.noting("activation", activation[KEY], functools.partial(make_activation, activation)),
+        normalization=uses.noting(
+            "normalization",
+            normalization[KEY],
+            lambda features, ndim: (
+                None
+                if of_layers
+                else component("normalization", normalization, features=features, ndim=ndim, generator=drawn)
+            ),
         ),
-        layers=[r.layer for r in having(regularizers, "layer")],
+        layers=places("layer"),
         bias=not trait("normalization", normalization, "cancels_bias", False),
         factor=trait("activation", activation, "width_factor", 1),
-        branches=[r.branch for r in having(regularizers, "branch")],
+        branches=places("branch"),
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seeds.derive(seed, "model"))  # no other: models are made on the CPU
@@ -199,9 +234,13 @@ def make_model(
         return Fitting(model)
     if not isinstance(model, nn.Module):
         raise HarnessError(f"model {values['model'][KEY]} returned {type(model).__name__}, not a torch.nn.Module")
+    refuse_ignored(values["model"][KEY], model, trait("model", values["model"], "forward_only", False))
     _initialize(model, values, batch)
+    if weights(model) or trait("initializer", values["initializer"], "keeps", False):
+        uses.taken.add(("initializer", values["initializer"][KEY]))
     if of_layers:
         for layer, name in weights(model):
+            uses.taken.add(("normalization", normalization[KEY]))
             component("normalization", normalization, layer=layer, name=name, generator=drawn)
     return model
 
@@ -217,8 +256,13 @@ def make_activation(node: Node, features: int) -> nn.Module:
 
 def _initialize(model: nn.Module, values: dict[str, Any], batch: Callable[[], Tensor] | None) -> None:
     node, generator = values["initializer"], seeds.generator(values["seed"], "initializer")
+    if left_out("initializer", node):
+        return
+    activation = values["activation"]
+    if left_out("activation", activation):  # layers without one are filled as before the usual one
+        activation = {KEY: default_choice("activation")}
     fill, settings = REGISTRY.get("initializer", node[KEY]), settings_of("initializer", node)
-    asked, gain = asks(fill), trait("activation", values["activation"], "gain", 1.0)
+    asked, gain = asks(fill), trait("activation", activation, "gain", 1.0)
     if "model" not in asked:
         initialize(model, lambda **offers: fill(*(offers[name] for name in asked), **settings), gain, generator)
     elif batch is not None:

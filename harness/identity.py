@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.component import Mark, mark_of
-from harness.kinds import KINDS
+from harness.kinds import KINDS, NONE
 from harness.registry import REGISTRY
 from harness.schema import KEY
 from harness.settings import NOT_IDENTITY
@@ -58,7 +58,7 @@ def components(values: dict[str, Any]) -> Iterable[tuple[str, str]]:
         if kind.name in WATCHERS:
             continue
         nodes = values[kind.name].values() if kind.many else [values[kind.name]]
-        yield from ((kind.name, node[KEY]) for node in nodes)
+        yield from ((kind.name, node[KEY]) for node in nodes if node[KEY] != NONE or REGISTRY.holds(kind.name, NONE))
 
 
 def sources(used: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 AUTO = "auto"  # the choice that means: decide for me
+NONE = "none"  # stands in a resolved config for a kind that the model has no use for
 # A metric that asks for one of these is no torchmetrics.Metric but a number, measured once when a run has ended.
 AT_END = frozenset({"history", "model", "dataset"})
 SKIPS = "skips"  # the trait of every kind: {check: why it is not for this component}, seen to be needed by `testing`
@@ -43,7 +44,18 @@ _ALL = (
         False,
         ("inputs", "outputs", "vocabulary", "block", "generator"),
         "a torch.nn.Module; or a harness.Estimator, with the trait `estimator`, which is fitted at once",
-        ("tasks", "losses", "metrics", "input_ndim", "inputs_within", "real_inputs", "estimator", "training"),
+        (
+            "tasks",
+            "losses",
+            "metrics",
+            "input_ndim",
+            "inputs_within",
+            "real_inputs",
+            "estimator",
+            "training",
+            "initializer",
+            "forward_only",
+        ),
         "mlp",
     ),
     Kind(
@@ -66,6 +78,7 @@ _ALL = (
         ("weight", "bias", "fan_in", "fan_out", "gain", "index", "generator", "model", "batch"),
         "None: it fills the weight (and the bias) in place; or, where it asks for the model, all of them at once",
         ("keeps", "mean", "std"),
+        "he_normal",
     ),
     Kind(
         "loss",
@@ -92,7 +105,7 @@ _ALL = (
     Kind("regularizer", True, ("classes", "total_steps"), "a harness.Regularizer"),
     Kind("augmentation", True, ("classes",), "a callable (x, y, noise) -> (x, y)", ("input_ndim",)),
     Kind("corruption", True, ("dataset", "generator"), "a harness.Dataset", ("targets",)),
-    Kind("transform", True, ("train", "chunks"), "a callable on inputs", (), "standardize"),
+    Kind("transform", True, ("train", "chunks"), "a callable on inputs", ("within",), "standardize"),
     Kind(
         "metric",
         True,

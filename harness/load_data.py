@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from harness.build import component
 from harness.component import asks
 from harness.dataset import SPLITS, Dataset, Samples, Target, digest, overlap, validate
 from harness.errors import HarnessError, one_line
+from harness.kinds import AUTO
 from harness.registry import REGISTRY
 from harness.resolve import transforms
 from harness.schema import KEY
@@ -34,6 +35,7 @@ class Loaded:
     dataset: Dataset
     digest: str
     overlap: int | None
+    transform: dict[str, Any] = field(default_factory=dict)  # the chosen ones, `auto` decided
 
     @property
     def bytes(self) -> int:
@@ -70,7 +72,8 @@ class Loader:
 
     def load(self, values: dict[str, Any]) -> Loaded:
         """The data set of a config. Raises HarnessError for data that cannot be had or used."""
-        key = json.dumps([values[k] for k in ("data", "corruption", "transform", "split", "cache_dir")], default=str)
+        parts = [values[k] for k in ("data", "corruption", "transform", "split", "cache_dir")]
+        key = json.dumps([*parts, _bounds(values) if AUTO in values["transform"] else None], default=str)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
@@ -112,7 +115,14 @@ def load(values: dict[str, Any]) -> Loaded:
     whole, shared = digest(dataset), overlap(dataset)
     if shared and split.on_overlap == "error":
         raise HarnessError(f"{_overlapping(name, shared)} (split.on_overlap=error)")
-    return Loaded(_transformed(dataset, transforms(values["transform"], dataset, known)), whole, shared)
+    chosen = transforms(values["transform"], dataset, known, values.get("model", {}).get(KEY))
+    return Loaded(_transformed(dataset, chosen), whole, shared, chosen)
+
+
+def _bounds(values: dict[str, Any]) -> Any:
+    """The bounds that the chosen model wants its inputs to lie in: a reason for `auto` to choose another transform."""
+    model = values.get("model", {}).get(KEY, AUTO)
+    return None if model == AUTO else catalogue.current().get("model", model)["traits"].get("inputs_within")
 
 
 def _overlapping(name: str, shared: int) -> str:

@@ -23,8 +23,9 @@ from harness.record import OUTPUTS, Record, read
 from harness.rehearse import rehearse
 from harness.resolve import choices, resolve
 from harness.schema import KEY
-from harness.settings import Settings
+from harness.settings import Settings, parse
 from harness.tasks import Task
+from harness.unused import key_of, left_out, of_estimator, refuse_chosen
 from harness.weights import WEIGHTS
 
 
@@ -85,8 +86,9 @@ def sufficient(old: Record, values: dict[str, Any]) -> Record | None:
 class Preparation:
     """Prepares the jobs of one launch; what they have in common is found out once."""
 
-    def __init__(self, loader: Loader | None = None) -> None:
+    def __init__(self, loader: Loader | None = None, over_models: bool = False) -> None:
         self.loader = loader or Loader()
+        self.over_models = over_models  # what one of several models cannot use is left out for it, and not refused
         self.known = catalogue.current()
         self._folders: dict[Path, dict[str, Path]] = {}
         self._sources: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
@@ -95,23 +97,34 @@ class Preparation:
     def prepare(self, job: Job) -> Prepared:
         """Loads the data, resolves `auto`, checks what only the data can tell, and freezes the identity."""
         loaded = self.loader.load(job.values)
-        values = {k: self._shared(k, v) for k, v in resolve(job.values, loaded.dataset, self.known).items()}
-        dataset, settings = loaded.dataset, job.settings
+        asked, dataset = job.values | {"transform": loaded.transform}, loaded.dataset
+        values = resolve(asked, dataset, self.known)
+        estimator = trait("model", values["model"], "estimator", False)
+        useless = of_estimator(values) if estimator else []
+        if not self.over_models:
+            refuse_chosen(values, useless, job.overrides, self.known)
+        values = left_out(values, useless)
+        settings = parse(values)
         plan = make_plan(settings, dataset, values)
         device = environment.device_type(values["trainer"])
-        rehearse(values, dataset, plan)
+        placeless = rehearse(values, dataset, plan)
+        if not self.over_models:
+            refuse_chosen(values, placeless, job.overrides, self.known)
+        values = {k: self._shared(k, v) for k, v in left_out(values, placeless).items()}
+        useless_words = {kind for kind, _ in (*useless, *placeless)}
+        used = [text for text in job.overrides if key_of(text) not in useless_words]
         run_id = self._identity(values, device, loaded.digest)
         study = Path(OUTPUTS) / settings.study
         record = Record(
             id=run_id,
-            name=readable(job.overrides),
+            name=readable(used),
             study=settings.study,
             config=values,
             choices=self._shared("choices", choices(values)),
             data={"name": values["data"]["_component_"], "digest": loaded.digest}
             | {split: size(dataset.part(split)) for split in SPLITS}
             | {"overlap": loaded.overlap},
-            folder=self._existing(study, run_id) or study / folder_name(job.overrides, run_id),
+            folder=self._existing(study, run_id) or study / folder_name(used, run_id),
         )
         return Prepared(values, job.values, job.overrides, job.hydra, plan, device, record, loaded.facts, self.loader)
 
@@ -151,13 +164,14 @@ def make_plan(s: Settings, dataset: Dataset, values: dict[str, Any]) -> Plan:
     """
     n, each = _drawn(values, dataset) or (size(dataset.train), 1)
     batch_size = 1 if dataset.target == "surface" else s.batch_size
+    if trait("model", values["model"], "estimator", False):
+        batch_size = min(batch_size, n)  # of evaluation alone
     if batch_size > n:
         what = "samples" if each == 1 else f"tuples of {each} samples"
         raise HarnessError(f"batch_size={batch_size} is larger than the {n} training {what}")
     whole = trait("optimizer", values["optimizer"], "full_batch", False)
     accumulate = math.ceil(n / batch_size) if whole else s.accumulate
-    epochs = 1 if trait("model", values["model"], "estimator", False) else s.epochs
-    return Plan(s.seed, epochs, batch_size, accumulate, s.warmup, n, s.checkpoint_every, each)
+    return Plan(s.seed, s.epochs, batch_size, accumulate, s.warmup, n, s.checkpoint_every, each)
 
 
 def _drawn(values: dict[str, Any], dataset: Dataset) -> tuple[int, int] | None:

@@ -167,6 +167,12 @@ class Registry:
     def __init__(self) -> None:
         self._offers: dict[tuple[str, str], Offer] = {}
 
+    def holds(self, kind: str, name: str) -> bool:
+        """Whether there is a component of this name, without importing its plugin."""
+        from harness import catalogue
+
+        return name in catalogue.current().entries.get(kind, {})
+
     def get(self, kind: str, name: str) -> Component:
         """The component. Raises HarnessError if it cannot be had, saying why."""
         from harness import catalogue

@@ -54,9 +54,18 @@ class Regularizer:
         return False
 
 
+HOOKS = ("layer", "branch", "target", "penalty", "gradient", "after_step", "evaluate", "should_stop")
+
+
 def does(regularizer: Regularizer, hook: str) -> bool:
     """Whether a regularizer overrides a hook."""
     return getattr(type(regularizer), hook) is not getattr(Regularizer, hook)
+
+
+def acts_on(regularizer: Regularizer) -> set[str]:
+    """The hooks by which a regularizer changes a run: those that it overrides, and `keep` where it keeps the best."""
+    hooks = {hook for hook in HOOKS if does(regularizer, hook)}
+    return hooks | ({"keep"} if regularizer.keep != "last" else set())
 
 
 def having(regularizers: list[Regularizer], hook: str) -> list[Regularizer]:

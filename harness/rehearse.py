@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -9,22 +10,26 @@ import torch
 from torch import Tensor
 
 from harness import seeds
-from harness.build import Parts, build, first_inputs
+from harness.build import Parts, build, check_closure, first_inputs, first_samples
 from harness.dataset import Dataset, Samples
 from harness.errors import HarnessError, suggest
+from harness.estimator import Fitting
 from harness.kinds import AT_END
 from harness.learner.plan import Plan
 from harness.noise import Noise, keys
-from harness.regularization import does
+from harness.redirect import Redirect
+from harness.regularization import acts_on, does
 from harness.schema import KEY
+from harness.unused import Choice, unused
 
 _PARTS = ("model", "optimizer", "scheduler", "regularizer", "augmentation", "metric", "diagnostic", "task", "loss")
 _BLOCKS = ("activation", "normalization", "initializer")
-_passed: set[str] = set()
+_passed: dict[str, list[Choice]] = {}
 
 
-def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> None:
-    """Raises HarnessError for a setting that a component refuses, or for a metric that is watched and not measured.
+def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choice]:
+    """The components that the model has no use for. Raises HarnessError for a setting that a component refuses, or for
+    a metric that is watched and not measured.
 
     Settings that passed are not built again, so a sweep over seeds rehearses once. Any other exception is left to the
     run, whose failure it is.
@@ -34,17 +39,18 @@ def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> None:
         [[values[kind] for kind in (*_PARTS, *_BLOCKS)], shape, plan.total_steps, plan.epochs], default=str
     )
     if key in _passed:
-        return
+        return _passed[key]
     try:
-        _build(values, dataset, plan)
+        found = _build(values, dataset, plan)
     except HarnessError:
         raise
     except (Exception, SystemExit):
-        return
-    _passed.add(key)
+        return []
+    _passed[key] = found
+    return found
 
 
-def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> None:
+def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choice]:
     parts = build(values, dataset, plan.total_steps)
     measured = [name for name in parts.measured if name.startswith("val/")]
     for name, regularizer in zip(values["regularizer"], parts.regularizers, strict=True):
@@ -56,6 +62,8 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> None:
         make()
     if plan.each > 1:
         _refuse_mixing(values, parts, dataset)
+    else:
+        _refuse_unseen(values, parts, dataset)
     for metric in parts.at_end.values():
         if AT_END & metric.asks == {"history"}:  # what it refuses need not wait for the end
             row = dict.fromkeys(parts.measured, 0.0)
@@ -69,7 +77,9 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> None:
             total_steps=plan.total_steps,
             generator=seeds.generator(plan.seed, "optimizer", group),
         )
+        check_closure(values["optimizer"][KEY], optimizer, parts.closure)
         parts.scheduler(optimizer=optimizer, total_steps=plan.total_steps)
+    return [] if isinstance(parts.model, Fitting) else unused(values, parts.uses.taken)
 
 
 def _refuse_mixing(values: dict[str, Any], parts: Parts, dataset: Dataset) -> None:
@@ -85,6 +95,31 @@ def _refuse_mixing(values: dict[str, Any], parts: Parts, dataset: Dataset) -> No
     for name, regularizer in zip(values["regularizer"], parts.regularizers, strict=True):
         if does(regularizer, "target") and not _same(regularizer.target(y), y):
             raise HarnessError(f"regularizer {name} changes targets, and task {task} draws samples by theirs")
+
+
+def _refuse_unseen(values: dict[str, Any], parts: Parts, dataset: Dataset) -> None:
+    """A task without targets never sees that they were changed."""
+    named = zip(values["regularizer"], parts.regularizers, strict=True)
+    changing = {name: r for name, r in named if acts_on(r) == {"target"}}
+    if not changing:
+        return
+    x, y = first_samples(dataset, 8)
+    model, noise = copy.deepcopy(parts.model).eval(), Noise(keys(torch.tensor(0), 0))
+
+    def losses(target: Tensor) -> list[Tensor]:
+        def call(*given: Any, method: str = "forward") -> Any:
+            return model(*given) if method == "forward" else getattr(model, method)(*given)
+
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), Redirect(noise):
+            return list(parts.task.losses(call, (x, target), noise).values())
+
+    for name, regularizer in changing.items():
+        changed = regularizer.target(y)
+        if not _same(changed, y) and all(map(_same, losses(y), losses(changed))):
+            raise HarnessError(
+                f"regularizer {name} changes targets, and task {values['task'][KEY]} does not look at them: "
+                "leave it out"
+            )
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

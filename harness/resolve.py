@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from harness.catalogue import Catalogue
 from harness.dataset import Dataset, Samples
 from harness.errors import HarnessError, suggest
-from harness.kinds import AT_END, AUTO, KINDS
+from harness.kinds import AT_END, AUTO, KINDS, NONE
 from harness.schema import KEY, of_entry
 
 
@@ -21,19 +22,32 @@ def default_node(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
     return node
 
 
-def transforms(chosen: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> dict[str, Any]:
+def transforms(
+    chosen: dict[str, Any], dataset: Dataset, catalogue: Catalogue, model: str | None = None
+) -> dict[str, Any]:
     """The chosen transforms, with the one that `auto` stands for in its place.
 
     Data that is read sample by sample is not read whole to fit one, whole numbers are names and no amounts, and a
-    surface has its own scale: there `auto` stands for none.
+    surface has its own scale: there `auto` stands for none. For a model that wants its inputs within bounds, it stands
+    for none where they are, and else for a transform that brings them there.
     """
     standard = KINDS["transform"].auto or ""
-    if not dataset.passed_over or not dataset.real_inputs or dataset.target == "surface":
+    bounds = catalogue.get("model", model)["traits"].get("inputs_within") if model not in (None, AUTO) else None
+    within = {n: catalogue.get("transform", n)["traits"].get("within") for n in catalogue.names("transform")}
+    standard = next((n for n, reached in within.items() if bounds and reached == bounds), standard)
+    as_is = bounds and _is_within(dataset, bounds)
+    if as_is or not dataset.passed_over or not dataset.real_inputs or dataset.target == "surface":
         chosen = {name: node for name, node in chosen.items() if name != AUTO}
     return {
         standard if name == AUTO else name: default_node(catalogue, "transform", standard) if name == AUTO else node
         for name, node in chosen.items()
     }
+
+
+def _is_within(dataset: Dataset, bounds: Sequence[float]) -> bool:
+    if not isinstance(dataset.train, Samples):
+        return False
+    return bool(dataset.train.x.min() >= bounds[0] and dataset.train.x.max() <= bounds[1])
 
 
 def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> dict[str, Any]:
@@ -72,6 +86,7 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
     classes = traits("task", task).get("classes", len(dataset.classes))
     if dataset.target == "class" and len(dataset.classes) != classes:
         raise HarnessError(f"task {task} wants {classes} classes, and data {chosen('data')} has {len(dataset.classes)}")
+    decide("initializer", _initializer(catalogue.get("model", chosen("model")), catalogue))
     decide("loss", next(iter(model.get("losses", ())), traits("task", task).get("loss", "")))
     own = [*traits("task", task).get("metrics", ()), *model.get("metrics", ())]
     out["metric"] = {n: default_node(catalogue, "metric", n) for n in own if n not in out["metric"]} | out["metric"]
@@ -84,11 +99,22 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
     return out
 
 
+def _initializer(model: dict[str, Any], catalogue: Catalogue) -> str | None:
+    """What `auto` stands for: the usual one where a model is made of blocks or names one (trait `initializer`); a
+    model that makes its layers by itself keeps their weights.
+    """
+    usual = KINDS["initializer"].auto if "block" in model["asks"] or model["traits"].get("estimator") else None
+    keeping = (n for n in catalogue.names("initializer") if catalogue.get("initializer", n)["traits"].get("keeps"))
+    return model["traits"].get("initializer") or usual or next(keeping, KINDS["initializer"].auto)
+
+
 def _check_pairs(values: dict[str, Any], task: str, dataset: Dataset, catalogue: Catalogue) -> None:
     for kind in KINDS.values():
         nodes = values[kind.name].values() if kind.many else [values[kind.name]]
         for node in nodes:
             name = node[KEY]
+            if name == NONE and name not in catalogue.entries[kind.name]:
+                continue
             traits = catalogue.get(kind.name, name)["traits"]
             tasks, dimensions = traits.get("tasks"), traits.get("input_ndim")
             if not catalogue.serves(tasks, task):
@@ -134,13 +160,12 @@ def _check_inputs(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue
             f"model {name} wants inputs that are real numbers, and these are indices: choose 'transform=[one_hot]'"
         )
     bounds = traits.get("inputs_within")
-    if bounds and isinstance(dataset.train, Samples):
+    if bounds and isinstance(dataset.train, Samples) and not _is_within(dataset, bounds):
         low, high = dataset.train.x.min().item(), dataset.train.x.max().item()
-        if low < bounds[0] or high > bounds[1]:
-            raise HarnessError(
-                f"model {name} wants inputs within {bounds[0]} .. {bounds[1]}, and these are within {low:.3g} .. "
-                f"{high:.3g}: choose 'transform=[]' if the data is as it wants it, or 'transform=[min_max]'"
-            )
+        raise HarnessError(
+            f"model {name} wants inputs within {bounds[0]} .. {bounds[1]}, and these are within {low:.3g} .. "
+            f"{high:.3g}: choose transform=auto, or 'transform=[]' if the data is as it wants it"
+        )
 
 
 def _check_estimator(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> None:

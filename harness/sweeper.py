@@ -34,7 +34,7 @@ def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
     `first` is the place of the first job in the whole sweep. Jobs of one identity are trained once. With fail_fast
     the sweep ends at the first failed run, and the records are those so far.
     """
-    preparation = Preparation()
+    preparation = Preparation(over_models=len({str(job.values["model"]) for job in jobs}) > 1)
     members = [preparation.prepare(job) for job in jobs]
     places: dict[str, list[int]] = defaultdict(list)
     for place, member in enumerate(members):

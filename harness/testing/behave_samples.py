@@ -10,6 +10,7 @@ import torchmetrics
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from harness.adopt import adopt, drawing
 from harness.dataset import SPLITS, Dataset, Samples, digest, row_chunks, size, validate
 from harness.errors import HarnessError
 from harness.kinds import AT_END
@@ -35,9 +36,16 @@ def augmentation(case: Case) -> Any:
 
 
 def data(case: Case) -> Any:
-    made = case.make(generator=generator(Split().seed, "split"))
+    made = made_data(case)
     _check_dataset(made, case)
     return [digest(made), [rows(made, name) for name in SPLITS]]
+
+
+def made_data(case: Case) -> Dataset:
+    """The data set of whatever a data component returns, as a run sees it."""
+    draw = generator(Split().seed, "split")
+    with drawing(Split().seed):
+        return adopt(case.make(generator=draw), Split(), draw, case.folder)
 
 
 def rows(dataset: Dataset, split: str) -> list[Tensor]:

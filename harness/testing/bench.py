@@ -24,15 +24,16 @@ from harness.tasks import Task
 from harness.testing.case import Case, Inapplicable, drawn, redirected, smooth_block
 
 SHAPES = {1: (6,), 2: (5, 4), 3: (1, 8, 8), 4: (1, 4, 4, 4)}  # of one sample, by its dimensions
+PICTURES = ((3, 8, 8), (1, 28, 28), (3, 32, 32))  # tried beside these, for a model that is made for one shape
 COUNT = 100  # samples
 
 
-def dataset(target: str, ndim: int = 1, classes: int = 3, count: int = COUNT) -> Dataset:
+def dataset(target: str, shape: tuple[int, ...] = SHAPES[1], classes: int = 3, count: int = COUNT) -> Dataset:
     """Inputs in 0 .. 1, in steps of a tenth, and targets of a kind that depend on them."""
     if target == "surface":
         return surface(_bowl, (1.0, -0.5, 2.0), (0.0, 0.0, 0.0))
-    draw = seeds.generator(0, "testing", "data", ndim)
-    x = torch.randint(0, 11, (count, *SHAPES[ndim]), generator=draw) / 10
+    draw = seeds.generator(0, "testing", "data", len(shape))
+    x = torch.randint(0, 11, (count, *shape), generator=draw) / 10
     sums = x.flatten(1).sum(1)
     if target == "class":
         y = (sums * 97).long() % classes
@@ -116,8 +117,7 @@ def bench(case: Case, task: str, dtype: torch.dtype = torch.float32) -> Bench:
     """Where a model, a loss, a metric or a task is tried. Raises Inapplicable where there is nothing to try it with."""
     traits = catalogue.current().get("task", task)["traits"]
     model = case.entry if case.kind == "model" else _model_for(case, task)
-    ndim = next((d for d in model["traits"].get("input_ndim") or () if d in SHAPES), 1)
-    data = _data(traits, ndim)
+    data = _data(traits, _shape(case, model))
     seen: list[tuple[Any, Any]] = []
     loss = _noting(_loss(case, model, traits), seen)
     if case.kind == "task":
@@ -147,12 +147,34 @@ def _network(case: Case, model: Any, offers: dict[str, Any]) -> Any:
         return component("model", node, **offers, generator=seeds.generator(0, "model"))
 
 
-def _data(task: dict[str, Any], ndim: int) -> Dataset:
+def _shape(case: Case, model: Any) -> tuple[int, ...]:
+    """The shape of a sample that a model takes."""
+    declared = [SHAPES[d] for d in model["traits"].get("input_ndim") or () if d in SHAPES]
+    if declared or case.kind != "model":
+        return next(iter(declared), SHAPES[1])
+    return taken(case)
+
+
+def taken(case: Case, first: tuple[int, ...] = SHAPES[1]) -> tuple[int, ...]:
+    """The first shape of samples that a model that declares none makes predictions of; `first` where there is none."""
+    for shape in (first, *SHAPES.values(), *PICTURES):
+        try:
+            made = case.make(inputs=shape, outputs=3, vocabulary=12, block=smooth_block())
+            if isinstance(made, nn.Module):
+                with torch.no_grad(), redirected():
+                    made.eval()(drawn((4, *shape), "x"))
+        except Exception:  # a layer says in its own words that it wants another shape
+            continue
+        return shape
+    return first
+
+
+def _data(task: dict[str, Any], shape: tuple[int, ...]) -> Dataset:
     if task.get("words"):
         return words()
     if task.get("tuples"):  # several samples of several classes
-        return dataset(_target(task), ndim, task.get("classes", 6), 5 * COUNT)
-    return dataset(_target(task), ndim, task.get("classes", 3))
+        return dataset(_target(task), shape, task.get("classes", 6), 5 * COUNT)
+    return dataset(_target(task), shape, task.get("classes", 3))
 
 
 def _target(traits: dict[str, Any]) -> str:

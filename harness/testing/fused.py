@@ -16,6 +16,7 @@ from harness.kinds import AT_END, KINDS
 from harness.learner.member import Member
 from harness.schema import of_entry
 from harness.space import Choice
+from harness.testing.bench import taken
 from harness.testing.case import Case, Fault, Inapplicable, expect
 from harness.testing.check import check
 from harness.testing.training import LOADER, Found, composed, same, trained
@@ -47,6 +48,8 @@ def fused(case: Case) -> None:
             raise Inapplicable("it looks at the machine, and is no function of the run")
     config = composed(tuple(line(case.entry, case.given))).values
     data = suited(case.entry)(LOADER.load(config).dataset)
+    if case.kind == "model" and not case.told("input_ndim") and data.target != "surface":
+        data = reshaped(data, taken(case, tuple(data.inputs)))
     members = [_with(config, *member) for member in TRIED]
     if case.kind != "diagnostic":  # what looks on is in no step: whether all is the same is seen in what it finds
         _whoever_is_beside(members, data)
@@ -208,6 +211,20 @@ def _changed(dataset: Dataset, change: Callable[[Samples], Samples], **more: Any
     parts = {split: dataset.part(split) for split in SPLITS}
     made: dict[str, Any] = {s: change(p) for s, p in parts.items() if isinstance(p, Samples)}
     return replace(dataset, **made, **more)
+
+
+def reshaped(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
+    """Inputs of another shape, made of the middle of each or of several copies of it."""
+    if tuple(dataset.inputs) == shape:
+        return dataset
+    wanted, held = math.prod(shape), math.prod(dataset.inputs)
+    skipped = max(0, held - wanted) // 2
+
+    def change(part: Samples) -> Samples:
+        flat = part.x.flatten(1)[:, skipped:].repeat(1, math.ceil(wanted / held))
+        return Samples(flat[:, :wanted].reshape(len(flat), *shape), part.y)
+
+    return _changed(dataset, change)
 
 
 def _as_it_is(dataset: Dataset) -> Dataset:

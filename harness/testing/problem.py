@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.testing.case import Case, drawn
+from harness.build import check_closure
+from harness.errors import one_line
+from harness.testing.case import Case, Fault, drawn
 
 STEPS = 40
 
@@ -27,6 +29,7 @@ class Problem:
         self.optimizer = self._made()
         self.gradient = bool(case.trait("gradient", True))
         self.closure = bool(case.trait("closure", False)) or not self.gradient
+        check_closure(case.name, self.optimizer, self.closure)
 
     @property
     def params(self) -> list[nn.Parameter]:
@@ -62,7 +65,15 @@ class Problem:
                 self.optimizer.step(self._evaluate)  # type: ignore[arg-type]
             else:
                 self._evaluate()
-                self.optimizer.step()
+                self._step()
+
+    def _step(self) -> None:
+        try:
+            self.optimizer.step()
+        except Exception as error:
+            if "closure" in str(error):
+                raise Fault(f"its step wants a closure ({one_line(error)}): declare it with closure=True") from error
+            raise
 
     def _evaluate(self) -> Tensor:
         with torch.set_grad_enabled(self.gradient):

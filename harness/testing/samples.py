@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from harness.dataset import SPLITS, digest, overlap, row_chunks, size
-from harness.seeds import generator
 from harness.testing import bench as benches
-from harness.testing.behave_samples import rows, transformable
+from harness.testing.behave_samples import made_data, rows, transformable
 from harness.testing.case import Case, Inapplicable, drawn, expect, noise
 from harness.testing.check import check
 
@@ -20,7 +19,7 @@ SHARE = 0.05  # of the smaller split: samples that are alike by chance or by rou
 @check("data", needs=("repeats",))
 def disjoint(case: Case) -> None:
     """No sample stands in two splits, unless the data says so (`repeats`)."""
-    made = case.make(generator=generator(0, "split"))
+    made = made_data(case)
     if made.repeats:
         raise Inapplicable("it says that inputs stand in several splits by nature (repeats)")
     found = overlap(made)

@@ -75,7 +75,7 @@ def _model(case: Case) -> None:
         can = all(callable(getattr(made, method, None)) for method in ("fit", "predict"))
         expect(can, "it declares that it is an estimator, and has not both fit and predict")
         return
-    wanted = [d for d in case.told("input_ndim") or (1, 2, 3) if d in benches.SHAPES]
+    wanted = [d for d in case.told("input_ndim") if d in benches.SHAPES]
     task = tasks_of(case)[0]
     data = bench(case, task).dataset
     if data.target == "surface":
@@ -86,8 +86,7 @@ def _model(case: Case) -> None:
             made = case.make(inputs=tuple(x.shape[1:]), outputs=3, block=smooth_block())
             made(x)
         except Exception as error:
-            declared = "declares" if case.told("input_ndim") else "declares no input_ndim, so that it takes"
-            raise Fault(f"it {declared} samples of {ndim} dimensions, and of one it says: {error}") from error
+            raise Fault(f"it declares samples of {ndim} dimensions, and of one it says: {error}") from error
 
 
 def _scheduler(case: Case) -> None:

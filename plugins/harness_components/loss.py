@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 import harness
 from harness.space import Log, Uniform
-from harness_components.probability import log_others, probabilities
+from harness_components.probability import both, log_others, probabilities
 
 
 @harness.loss(
-    tasks=("classification", "one_shot"),
+    tasks=("classification", "binary_classification", "one_shot"),
     reference="Bishop, Pattern recognition and machine learning, 2006, eq. 4.108",
 )
 def cross_entropy(
@@ -23,8 +23,10 @@ def cross_entropy(
 ) -> Tensor:
     """Cross-entropy of a softmax over logits.
 
-    L = - mean_n log softmax(z_n)[y_n]. prediction: logits [N, C]; target: classes [N], or probabilities [N, C].
+    L = - mean_n log softmax(z_n)[y_n]. prediction: logits [N, C]; target: classes [N], or probabilities [N, C]. One
+    logit [N, 1] of two classes stands for (0, z).
     """
+    prediction, target = both(prediction, target)
     if target.is_floating_point():
         target = target.to(prediction.dtype)
     return F.cross_entropy(prediction, target, label_smoothing=label_smoothing)
@@ -39,16 +41,21 @@ def mse(prediction: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(prediction, target)
 
 
-@harness.loss(tasks=("regression",), reference="Bishop, Pattern recognition and machine learning, 2006, section 1.5.5")
+@harness.loss(
+    tasks=("regression", "reconstruction"),
+    reference="Bishop, Pattern recognition and machine learning, 2006, section 1.5.5",
+)
 def mae(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean absolute error: its best constant is the median.
 
-    L = mean |ŷ - y|. prediction and target: [N, D].
+    L = mean |ŷ - y|. prediction and target: [N, ...].
     """
     return F.l1_loss(prediction, target)
 
 
-@harness.loss(tasks=("regression",), reference="Huber, Robust estimation of a location parameter, 1964")
+@harness.loss(
+    tasks=("regression", "reconstruction"), reference="Huber, Robust estimation of a location parameter, 1964"
+)
 def huber(
     prediction: Tensor,
     target: Tensor,
@@ -57,13 +64,14 @@ def huber(
 ) -> Tensor:
     """Huber's loss: squared for small errors, linear for large ones.
 
-    L = mean ρ(ŷ - y), ρ(e) = e² / 2 where |e| <= delta, else delta · (|e| - delta / 2). prediction and target: [N, D].
+    L = mean ρ(ŷ - y), ρ(e) = e² / 2 where |e| <= delta, else delta · (|e| - delta / 2). prediction and target:
+    [N, ...].
     """
     return F.huber_loss(prediction, target, delta=delta)
 
 
 @harness.loss(
-    tasks=("classification", "binary_classification", "multilabel"),
+    tasks=("classification", "binary_classification", "multilabel", "one_shot"),
     reference="Wightman, Touvron, Jégou, ResNet strikes back, 2021, arXiv:2110.00476, section 2.2",
 )
 def bce(prediction: Tensor, target: Tensor) -> Tensor:
@@ -78,7 +86,7 @@ def bce(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 @harness.loss(
-    tasks=("classification", "one_shot"),
+    tasks=("classification", "binary_classification", "one_shot"),
     reference="Lin et al., Focal loss for dense object detection, 2017, arXiv:1708.02002",
 )
 def focal(
@@ -90,8 +98,9 @@ def focal(
     """Cross-entropy in which samples that are already right count little.
 
     L = - mean_n Σ_c t_nc (1 - p_nc)^gamma log p_nc, p = softmax(z); gamma = 0 is the cross-entropy. prediction: logits
-    [N, C]; target: classes [N], or probabilities [N, C].
+    [N, C]; target: classes [N], or probabilities [N, C]. One logit [N, 1] of two classes stands for (0, z).
     """
+    prediction, target = both(prediction, target)
     log_p = F.log_softmax(prediction, -1)
     # never 0, of which a power below 1 has no finite slope
     rest = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
@@ -100,25 +109,29 @@ def focal(
 
 
 @harness.loss(
-    tasks=("classification",), reference="Brier, Verification of forecasts expressed in terms of probability, 1950"
+    tasks=("classification", "binary_classification", "one_shot"),
+    reference="Brier, Verification of forecasts expressed in terms of probability, 1950",
 )
 def softmax_mse(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of the softmax's probabilities: where these are wrong and sure, its slope vanishes.
 
     L = mean (softmax(z) - t)², over samples and classes. prediction: logits [N, C]; target: classes [N], or
-    probabilities [N, C].
+    probabilities [N, C]. One logit [N, 1] of two classes stands for (0, z).
     """
+    prediction, target = both(prediction, target)
     p = prediction.softmax(-1)
     return F.mse_loss(p, probabilities(target, prediction.shape[-1], p.dtype))
 
 
-@harness.loss(tasks=("classification",))
+@harness.loss(tasks=("classification", "binary_classification", "one_shot"))
 def softmax_bce(prediction: Tensor, target: Tensor) -> Tensor:
     """The binary formula on each output of a softmax: the other classes count too, beside what the softmax does.
 
     L = - mean (t log p + (1 - t) log(1 - p)), p = softmax(z), over samples and classes; for two classes it is the
-    cross-entropy. prediction: logits [N, C] with C > 1; target: classes [N], or probabilities [N, C].
+    cross-entropy. prediction: logits [N, C]; target: classes [N], or probabilities [N, C]. One logit [N, 1] of two
+    classes stands for (0, z).
     """
+    prediction, target = both(prediction, target)
     t = probabilities(target, prediction.shape[-1], prediction.dtype)
     return -(t * F.log_softmax(prediction, -1) + (1 - t) * log_others(prediction)).mean()
 

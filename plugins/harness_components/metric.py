@@ -14,29 +14,42 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 
 import harness
-from harness_components.probability import probabilities
+from harness_components.probability import both_decided, probabilities
 from harness_components.sums import Sums
 
 Average = Literal["micro", "macro", "weighted"]
 
 
+CLASSES = ("classification", "binary_classification")  # one logit of two classes stands for (0, z)
+
+
+class _Accuracy(MulticlassAccuracy):
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        super().update(*both_decided(prediction, target))
+
+
+class _F1(MulticlassF1Score):
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        super().update(*both_decided(prediction, target))
+
+
 @harness.metric(
-    tasks=("classification",),
+    tasks=CLASSES,
     cases=(([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [0.0, 3.0, 1.0], [1.0, 0.0, 0.0]], [0, 1, 1, 2], 0.5),),
 )
 def accuracy(num_classes: int, *, average: Average = "micro") -> Metric:
     """Share of the samples whose most probable class is theirs (macro: the mean of the classes' shares)."""
-    return MulticlassAccuracy(num_classes, average=average, validate_args=False)
+    return _Accuracy(num_classes, average=average, validate_args=False)
 
 
 @harness.metric(
-    tasks=("classification",),
+    tasks=CLASSES,
     reference="van Rijsbergen, Information retrieval, 1979",
     cases=(([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [0.0, 3.0, 1.0], [1.0, 0.0, 0.0]], [0, 1, 1, 2], 4 / 9),),
 )
 def f1(num_classes: int, *, average: Average = "macro") -> Metric:
     """F1: the harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN), averaged over the classes."""
-    return MulticlassF1Score(num_classes, average=average, validate_args=False)
+    return _F1(num_classes, average=average, validate_args=False)
 
 
 class ProbabilityError(MeanSquaredError):
@@ -64,7 +77,7 @@ def mse(task: str) -> Metric:
     return ProbabilityError(classes=task == "classification")
 
 
-@harness.metric(tasks=("regression",), cases=(([[1.0], [2.0]], [[1.0], [4.0]], 1.0),))
+@harness.metric(tasks=("regression", "reconstruction"), cases=(([[1.0], [2.0]], [[1.0], [4.0]], 1.0),))
 def mae() -> Metric:
     """Mean absolute error, over samples and targets, in the target's units."""
     return MeanAbsoluteError()
@@ -120,6 +133,7 @@ class BalancedAccuracy(Sums):
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Logits [N, C], classes [N]."""
+        prediction, target = both_decided(prediction, target)
         own = probabilities(target, self.classes, torch.float64)
         self.add(len(own), right=(own * (prediction.argmax(-1) == target)[:, None]).sum(0), all=own.sum(0))
 
@@ -130,7 +144,7 @@ class BalancedAccuracy(Sums):
 
 
 @harness.metric(
-    tasks=("classification",),
+    tasks=CLASSES,
     reference="Brodersen et al., The balanced accuracy, ICPR 2010",
     cases=(([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [0.0, 3.0, 1.0], [1.0, 0.0, 0.0]], [0, 1, 1, 2], 0.5),),
 )

@@ -10,7 +10,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 import harness
-from harness_components.probability import log_others, probabilities
+from harness_components.metric import CLASSES
+from harness_components.probability import both_decided, log_others, probabilities
 from harness_components.sums import Sums
 
 
@@ -25,6 +26,7 @@ class Probable(Sums):
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Logits [N, C], classes [N]."""
+        prediction, target = both_decided(prediction, target)
         own = probabilities(target, self.classes, torch.float64)
         z = prediction.double()
         terms = -own * z.log_softmax(-1) if self.log else (z.softmax(-1) - own).square()
@@ -36,7 +38,7 @@ class Probable(Sums):
 
 
 @harness.metric(
-    tasks=("classification",),
+    tasks=CLASSES,
     reference="Good, Rational decisions, 1952",
     cases=(([[0.0, 0.0], [0.0, 1.0986123]], [0, 1], 0.4904146),),
 )
@@ -54,7 +56,7 @@ class Perplexity(Probable):
 
 
 @harness.metric(
-    tasks=("classification",),
+    tasks=CLASSES,
     reference="Jelinek, Mercer, Bahl, Baker, Perplexity: a measure of the difficulty of speech recognition tasks, 1977",
     cases=(([[0.0, 0.0], [0.0, 1.0986123]], [0, 1], 1.6329932),),
 )
@@ -64,7 +66,7 @@ def perplexity(num_classes: int) -> Metric:
 
 
 @harness.metric(
-    tasks=("classification",),
+    tasks=CLASSES,
     reference="Brier, Verification of forecasts expressed in terms of probability, 1950",
     cases=(([[0.0, 0.0], [0.0, 1.0986123]], [0, 1], 0.3125),),
 )
@@ -86,6 +88,7 @@ class CalibrationError(Sums):
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Logits [N, C], classes [N]."""
+        prediction, target = both_decided(prediction, target)
         best = prediction.double().softmax(-1).max(-1)
         at = ((best.values * self.bins).ceil() - 1).clamp(0, self.bins - 1)
         inside = (at[:, None] == torch.arange(self.bins, device=at.device)).double()
@@ -100,7 +103,7 @@ class CalibrationError(Sums):
 
 
 @harness.metric(
-    tasks=("classification",),
+    tasks=CLASSES,
     reference="Guo et al., On calibration of modern neural networks, ICML 2017",
     cases=(([[0.0, 0.0], [0.0, 1.0986123]], [0, 1], 0.375),),
 )
@@ -128,6 +131,7 @@ class Auroc(Sums):
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Logits [N, C], classes [N]."""
+        prediction, target = both_decided(prediction, target)
         classes, bins = self.classes, self.bins
         # even in the logit: a network that is sure of itself puts all its probabilities next to 0 and 1
         z = prediction.double()
@@ -151,7 +155,7 @@ class Auroc(Sums):
 
 
 @harness.metric(
-    tasks=("classification",),
+    tasks=CLASSES,
     reference="Hanley, McNeil, The meaning and use of the area under a ROC, 1982",
     cases=(([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]], [0, 1, 0], 0.5),),
 )

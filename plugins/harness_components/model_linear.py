@@ -14,8 +14,9 @@ from harness_components.model import Mlp
 
 
 @harness.model(
-    tasks=("classification", "regression"),
+    tasks=("classification", "regression", "binary_classification", "multilabel"),
     real_inputs=True,
+    initializer="he_normal",
     reference="Cox, The regression analysis of binary sequences, Journal of the Royal Statistical Society B 1958",
 )
 def logistic(inputs: tuple[int, ...], outputs: int, *, bias: bool = True) -> nn.Module:
@@ -27,8 +28,9 @@ def logistic(inputs: tuple[int, ...], outputs: int, *, bias: bool = True) -> nn.
 
 
 @harness.model(
-    tasks=("classification", "regression"),
+    tasks=("classification", "regression", "binary_classification", "multilabel"),
     real_inputs=True,
+    initializer="he_normal",
     reference="Saxe, McClelland, Ganguli, Exact solutions to the nonlinear dynamics of learning in deep linear neural "
     "networks, ICLR 2014, arXiv:1312.6120",
 )

@@ -75,6 +75,7 @@ class Rbm(nn.Module):
     metrics=("log_likelihood",),
     inputs_within=(0, 1),
     training=True,
+    initializer="he_normal",
     reference="Hinton, Training products of experts by minimizing contrastive divergence, Neural Computation 2002",
 )
 def rbm(

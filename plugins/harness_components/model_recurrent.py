@@ -41,7 +41,7 @@ def _read(cell: nn.RNNBase, outputs: int, block: Block, readout: int) -> nn.Modu
 
 
 @harness.model(
-    tasks=("classification", "regression"),
+    tasks=("classification", "regression", "binary_classification", "multilabel"),
     input_ndim=(2,),
     reference="Elman, Finding structure in time, Cognitive Science 1990",
 )
@@ -89,7 +89,7 @@ class Lstm(nn.LSTM):
 
 
 @harness.model(
-    tasks=("classification", "regression"),
+    tasks=("classification", "regression", "binary_classification", "multilabel"),
     input_ndim=(2,),
     reference="Hochreiter, Schmidhuber, Long short-term memory, Neural Computation 1997; forget gates and their bias: "
     "Gers, Schmidhuber, Cummins, Learning to forget, Neural Computation 2000",
@@ -114,7 +114,7 @@ def lstm(
 
 
 @harness.model(
-    tasks=("classification", "regression"),
+    tasks=("classification", "regression", "binary_classification", "multilabel"),
     input_ndim=(2,),
     reference="Cho et al., Learning phrase representations using RNN encoder-decoder for statistical machine "
     "translation, EMNLP 2014, arXiv:1406.1078",

@@ -54,7 +54,7 @@ class Resnet(nn.Module):
 
 
 @harness.model(
-    tasks=("classification", "regression"),
+    tasks=("classification", "regression", "binary_classification", "multilabel"),
     input_ndim=(3,),
     reference="He, Zhang, Ren, Sun, Identity mappings in deep residual networks, ECCV 2016, arXiv:1603.05027; sizes "
     "and shortcuts as in Deep residual learning for image recognition, CVPR 2016, arXiv:1512.03385, section 4.2",

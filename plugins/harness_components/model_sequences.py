@@ -27,8 +27,9 @@ class BagOfWords(nn.Module):
 
 
 @harness.model(
-    tasks=("classification", "regression"),
+    tasks=("classification", "regression", "binary_classification", "multilabel"),
     input_ndim=(2,),
+    initializer="he_normal",
     reference="Joulin, Grave, Bojanowski, Mikolov, Bag of tricks for efficient text classification, 2016, "
     "arXiv:1607.01759",
 )
@@ -72,7 +73,7 @@ class Conv1d(nn.Module):
 
 
 @harness.model(
-    tasks=("classification", "regression"),
+    tasks=("classification", "regression", "binary_classification", "multilabel"),
     input_ndim=(2,),
     reference="van den Oord et al., WaveNet, 2016, arXiv:1609.03499, section 2.1; Bai, Kolter, Koltun, An empirical "
     "evaluation of generic convolutional and recurrent networks for sequence modeling, 2018, arXiv:1803.01271",

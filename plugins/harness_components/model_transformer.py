@@ -105,7 +105,7 @@ class Transformer(nn.Module):
 
 
 @harness.model(
-    tasks=("classification", "regression"),
+    tasks=("classification", "regression", "binary_classification", "multilabel"),
     input_ndim=(2,),
     reference="Vaswani et al., Attention is all you need, NeurIPS 2017, arXiv:1706.03762; norms before the branches: "
     "Xiong et al., On layer normalization in the transformer architecture, ICML 2020, arXiv:2002.04745",

@@ -18,6 +18,26 @@ def probabilities(target: Tensor, classes: int, dtype: torch.dtype | None = None
     return one_hot.to(torch.get_default_dtype() if dtype is None else dtype)
 
 
+def both(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """One logit z of two classes, [N, 1], as the logits (0, z) of both, and the second's probability as both classes'.
+
+    What has more logits is kept.
+
+    >>> both(torch.tensor([[2.0]]), torch.tensor([[1.0]]))
+    (tensor([[0., 2.]]), tensor([[0., 1.]]))
+    """
+    if prediction.shape[-1] != 1:
+        return prediction, target
+    target = target.to(prediction.dtype)
+    return torch.cat([torch.zeros_like(prediction), prediction], -1), torch.cat([1 - target, target], -1)
+
+
+def both_decided(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The same, with the index of the class that is there, [N]."""
+    z, p = both(prediction, target)
+    return (z, target) if z is prediction else (z, p.argmax(-1))
+
+
 def log_others(z: Tensor) -> Tensor:
     """log(1 - p) of p = softmax(z), [N, C] with C > 1: also of a p so near to 1 that the difference rounds to 0."""
     whole = z.logsumexp(-1, keepdim=True)

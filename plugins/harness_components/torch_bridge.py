@@ -207,7 +207,7 @@ def _tasks(module: nn.Module) -> tuple[str, ...]:
         raise LeftOut("its targets are neither real values nor classes")
     if (soft := _tried(module, 9 * sure, sure)) is None or not torch.isclose(soft, right) or right < 0:
         raise LeftOut("it takes classes, but no probabilities of classes (label smoothing, mixup) beside logits")
-    return ("classification",)
+    return ("classification", "one_shot")
 
 
 def _gain(nonlinearity: str, settings: list[inspect.Parameter]) -> Any:

@@ -59,7 +59,7 @@ def standardize(chunks: Chunks, *, per: Per = "auto") -> Callable[[Tensor], Tens
     return lambda x: (x - mean) / std
 
 
-@harness.transform
+@harness.transform(within=(0, 1))
 def min_max(chunks: Chunks, *, per: Per = "auto") -> Callable[[Tensor], Tensor]:
     """The training inputs' range as 0 .. 1, for each feature of vectors and each channel of images (per=auto).
 

@@ -224,3 +224,30 @@ def test_every_model_learns_each_of_its_tasks(model: str, task: str) -> None:
     else:
         first, *_, last = curve(member)
         assert last < first
+
+
+NETWORK_MODELS = [model for model, traits in MODELS.items() if not traits.get("estimator")]
+CHANGES = (
+    ("activation", "tanh"), ("normalization", "batch_norm"), ("normalization", "weight_norm"), ("initializer", "zeros"),
+    ("regularizer", "dropout"), ("regularizer", "stochastic_depth"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("model", NETWORK_MODELS)
+def test_a_component_is_taken_if_it_changes_the_network_and_else_not(model: str) -> None:
+    task = MODELS[model]["tasks"][0]
+    name = next(name for name in data() if fits(name, model=model, task=task))
+    values, dataset = paired(name, model=model, task=task)
+
+    def built(**changed: Any) -> tuple[Parts, list[torch.Tensor]]:
+        parts = build(values | changed, dataset, total_steps=10)
+        return parts, [weight.detach() for weight in parts.model.parameters()]
+
+    plain, start = built(initializer=node("initializer", "he_normal"))
+    for kind, one in CHANGES:
+        chosen = node(kind, one)
+        parts, weights = built(**{kind: {one: chosen} if KINDS[kind].many else chosen})
+        changed = repr(parts.model) != repr(plain.model)
+        if kind == "initializer":
+            changed = not all(map(torch.equal, weights, start))
+        assert ((kind, one) in parts.uses.taken) == changed, (kind, one)

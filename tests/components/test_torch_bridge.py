@@ -233,7 +233,7 @@ def test_the_tasks_of_the_losses():
     assert {"torch_l1", "torch_mse", "torch_smooth_l1", "torch_huber"} <= {
         n for n in tasks if tasks[n] == ["regression", "reconstruction"]
     }
-    assert tasks["torch_cross_entropy"] == ["classification"]
+    assert tasks["torch_cross_entropy"] == ["classification", "one_shot"]
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid", "selu"])

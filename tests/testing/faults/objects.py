@@ -159,9 +159,9 @@ def no_dropout(inputs: tuple[int, ...], outputs: int) -> nn.Module:
 
 
 @fault("traits")
-@harness.model(tasks=("classification",))
+@harness.model(tasks=("classification",), input_ndim=(1, 2, 3))
 def images_alone(inputs: tuple[int, ...], outputs: int) -> nn.Module:
-    """A convolution, which takes images, and does not declare it."""
+    """A convolution, which takes images and vectors, and declares sequences too."""
     if len(inputs) == 1:
         return nn.Linear(inputs[0], outputs)
     channels, height, width = inputs
