@@ -66,9 +66,7 @@ def binary_accuracy() -> Metric:
     cases=(([[1.0], [-1.0], [2.0]], [[1.0], [1.0], [0.0]], 0.5),),
 )
 def binary_f1() -> Metric:
-    """F1 of the second class, or of all labels alike: the harmonic mean of precision and recall,
-    2 TP / (2 TP + FP + FN).
-    """
+    """F1 of the second class, or of all labels alike: 2 TP / (2 TP + FP + FN)."""
     return _F1(validate_args=False)
 
 
@@ -78,8 +76,9 @@ def binary_f1() -> Metric:
     cases=(([[1.0], [-1.0], [0.0]], [[1.0], [1.0], [0.0]], 0.5),),
 )
 def binary_auroc() -> Metric:
-    """Area under the ROC curve: the chance that one of the second class has a higher logit than one of the first; of
-    all labels alike, that one that holds has a higher one than one that does not.
+    """Area under the ROC curve: the chance that one of the second class has a higher logit than one of the first.
+
+    Of labels, all alike: the chance that one that holds has a higher logit than one that does not.
     """
     return _AUROC(validate_args=False)
 

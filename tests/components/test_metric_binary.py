@@ -55,3 +55,36 @@ def test_more_is_better(name):
     bad.update(0.5 - TARGETS[:, :width], TARGETS[:, :width])
     assert good.higher_is_better is True
     assert (good.compute(), bad.compute()) == (1, 0)
+
+
+def brier(y, z):
+    return 2 * sklearn.metrics.brier_score_loss(y, 1 / (1 + np.exp(-z)))
+
+
+OF_CLASSES = [
+    ("accuracy", lambda y, z: sklearn.metrics.accuracy_score(y, z > 0)),
+    ("f1", lambda y, z: sklearn.metrics.f1_score(y, z > 0, average="macro")),
+    ("balanced_accuracy", lambda y, z: sklearn.metrics.balanced_accuracy_score(y, z > 0)),
+    ("cross_entropy", lambda y, z: sklearn.metrics.log_loss(y, 1 / (1 + np.exp(-z)))),
+    ("perplexity", lambda y, z: np.exp(sklearn.metrics.log_loss(y, 1 / (1 + np.exp(-z))))),
+    ("brier", brier),
+]
+
+
+@pytest.mark.parametrize(("name", "reference"), OF_CLASSES)
+def test_a_metric_of_classes_takes_one_logit_of_two(name, reference):
+    y, z = TARGETS[:, :1], LOGITS[:, :1]
+    metric = make("metric", name, num_classes=2)
+    for first in range(0, N, 64):
+        metric.update(z[first : first + 64], y[first : first + 64])
+    expected = reference(y[:, 0].numpy(), z[:, 0].double().numpy())
+    assert metric.compute().item() == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["auroc", "calibration_error"])
+def test_one_logit_is_measured_as_the_logits_of_both_classes(name):
+    y, z = TARGETS[:, :1], LOGITS[:, :1]
+    one, two = (make("metric", name, num_classes=2) for _ in range(2))
+    one.update(z, y)
+    two.update(torch.cat([torch.zeros_like(z), z], 1), y[:, 0].long())
+    assert one.compute().item() == pytest.approx(two.compute().item(), rel=1e-9, abs=1e-12)

@@ -126,3 +126,11 @@ def test_bars_and_stripes_are_learned_well(workdir):
 def test_what_is_for_another_models_outputs_is_refused(overrides, message, workdir):
     with pytest.raises(HarnessError, match=message):
         harness.run(overrides)
+
+
+@pytest.mark.parametrize(("line", "chosen"), [("bars_and_stripes", []), ("digits", ["min_max"])])
+def test_auto_brings_its_inputs_within_its_bounds(line, chosen, workdir):
+    words = ["model=rbm", "epochs=1", "batch_size=4", f"data={line}", "diagnostic=[]", "logger=[]", "trainer=cpu"]
+    record = harness.run(words)
+    assert record.status == "completed", record.error
+    assert record.choices["transform"] == chosen
