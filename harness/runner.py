@@ -40,8 +40,8 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
 
 def main_rank(payload: str) -> None:
     """What the other processes of a distributed run do: the same training, and no writing."""
-    given = json.loads(payload)
-    prepared = Preparation().prepare(Job(given["values"], given["overrides"]))
+    given = json.loads(payload)  # the launcher has refused what is to be refused
+    prepared = Preparation(over_models=True).prepare(Job(given["values"], given["overrides"]))
     if prepared.record.id != given["id"]:
         raise RuntimeError(f"this process sees run {prepared.record.id}, its launcher {given['id']}")
     dataset = prepared.dataset
