@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 import functools
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.callbacks import Callbacks
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from harness import catalogue
+from harness import catalogue, hydra_keys
 from harness.check import check
 from harness.compositions import Compositions
 from harness.errors import HarnessError
@@ -28,6 +31,10 @@ KEPT = 64  # composed configs, of 0.4 MB each
 _kept: dict[str | None, tuple[Any, Compositions]] = {}  # by the user's own folder; with what it was composed from
 
 
+class SweepDeclared(HarnessError):
+    """A preset asks for a sweep, and one run was asked for."""
+
+
 @contextmanager
 def hydra_session() -> Iterator[Any]:
     """Hydra set up on harness's config folder; yields Hydra's own object, for what only it can do."""
@@ -40,9 +47,6 @@ def hydra_session() -> Iterator[Any]:
 
 def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[str]:
     """The overrides that also search a user's folder. Refuses a folder whose names are taken."""
-    for text in overrides:
-        if text.lstrip("+~").startswith("hydra.searchpath"):  # of two files of one name, Hydra takes the first
-            raise HarnessError(f"{text}: a folder of your own is searched with --config-dir FOLDER, its names checked")
     if config_dir is None:
         return list(overrides)
     folder = Path(config_dir).expanduser().resolve()
@@ -62,7 +66,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
 
     Who trains one run after another pays for each choice of options once.
     """
-    parse(overrides)
+    hydra_keys.check_words(parse(overrides), sweep=False)
     with_config_dir([], config_dir)  # what is wrong with it is told first
     folder = None if config_dir is None else str(Path(config_dir).expanduser().resolve())
     stamp = catalogue.current(), _files(folder)
@@ -82,11 +86,17 @@ def _full(overrides: list[str], config_dir: str | None) -> DictConfig:
     from hydra import compose as hydra_compose
 
     with hydra_session():
-        return hydra_compose(CONFIG, with_config_dir(overrides, config_dir), return_hydra_config=True)
+        full = hydra_compose(CONFIG, with_config_dir(overrides, config_dir), return_hydra_config=True)
+    if full.hydra.mode == RunMode.MULTIRUN:
+        raise SweepDeclared("hydra.mode=MULTIRUN declares a sweep: run it with harness -m or harness.sweep")
+    if full.hydra.sweeper.get("params"):
+        warnings.warn("hydra.sweeper.params declares a sweep, and this is one run: add -m to sweep", stacklevel=2)
+    return full
 
 
 def job_from_hydra(full: DictConfig, overrides: list[str]) -> Job:
     """A job from a config that Hydra composed."""
+    hydra_keys.check_node(full)
     config = OmegaConf.masked_copy(full, [str(k) for k in full if k != "hydra"])
     hydra = OmegaConf.to_yaml(OmegaConf.masked_copy(full, ["hydra"]))
     return Job(check(config, catalogue.current()), overrides, hydra)
@@ -94,15 +104,24 @@ def job_from_hydra(full: DictConfig, overrides: list[str]) -> Job:
 
 def multirun(overrides: Sequence[str], config_dir: str | None = None) -> None:
     """A sweep, by whichever sweeper and launcher the config names. Raises what a job raised."""
-    parse(overrides, sweep=True)
+    from hydra.core.plugins import Plugins
+    from hydra.types import HydraContext
+
+    hydra_keys.check_words(parse(overrides, sweep=True), sweep=True)
     with hydra_session() as hydra:
-        returned = hydra.multirun(
+        config = hydra.compose_config(
             config_name=CONFIG,
-            task_function=task,
             overrides=with_config_dir(overrides, config_dir),
+            run_mode=RunMode.MULTIRUN,
             with_log_configuration=False,
         )
-    _reraise(returned)
+        hydra_keys.check_node(config)
+        if config.hydra.mode == RunMode.RUN:
+            raise HarnessError("hydra.mode=RUN says that this is one run: take it out, or -m")
+        config.hydra.mode = RunMode.MULTIRUN
+        context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
+        sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=task)
+        _reraise(sweeper.sweep(arguments=list(config.hydra.overrides.task)))
 
 
 def _reraise(returned: Any) -> None:

@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from harness import app
+from harness import app, hydra_keys
 from harness.errors import HarnessError, nearest_flag, suggest
 
 if TYPE_CHECKING:
@@ -40,13 +40,16 @@ def hydra_line(line: list[str]) -> int:
         return _ask(args, parser)
     if args.multirun:
         return _sweep(args.overrides, args.config_dir)
-    return _run(args.overrides, args.config_dir)
+    try:
+        return _run(args.overrides, args.config_dir)
+    except app.SweepDeclared:
+        return _sweep(args.overrides, args.config_dir)
 
 
 def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
     from harness.overrides import parse
 
-    parse(args.overrides)
+    hydra_keys.check_words(parse(args.overrides), sweep=True)
     if args.help:
         from harness.cli.help import text
 
