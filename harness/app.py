@@ -20,7 +20,8 @@ from harness.check import check
 from harness.compositions import Compositions
 from harness.errors import HarnessError
 from harness.job import Job
-from harness.overrides import parse
+from harness.override_text import as_typed, put_texts
+from harness.overrides import parse, quote_choices
 from harness.presets import conf_dir, located, names_in, own_presets
 from harness.scan_cache import stamps
 
@@ -47,8 +48,9 @@ def hydra_session() -> Iterator[Any]:
 
 def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[str]:
     """The overrides that also search a user's folder. Refuses a folder whose names are taken."""
+    words = quote_choices(overrides)
     if config_dir is None:
-        return list(overrides)
+        return words
     folder = Path(config_dir).expanduser().resolve()
     if not folder.is_dir():
         raise HarnessError(f"--config-dir: no folder {config_dir}")
@@ -58,7 +60,7 @@ def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[st
     for name in names_in(folder):
         if name in taken:
             raise HarnessError(f"{folder / name}.yaml: the name {name} is taken by {taken[name]}; rename the file")
-    return [*overrides, f"hydra.searchpath=[file://{folder}]"]
+    return [*words, f"hydra.searchpath=[file://{folder}]"]
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
@@ -74,6 +76,12 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
         _kept[folder] = stamp, Compositions(functools.partial(_full, config_dir=folder), KEPT)
     job = _kept[folder][1].job(list(overrides))
     return replace(job, values=copy.deepcopy(job.values))  # what becomes of a record changes no later run
+
+
+def composed(hydra: Any, words: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+    """A whole config, by Hydra's own object; nothing in it is checked."""
+    config: DictConfig = hydra.compose_config(CONFIG, words, run_mode=mode, with_log_configuration=False)
+    return config
 
 
 def _files(folder: str | None) -> list[str]:
@@ -98,6 +106,7 @@ def job_from_hydra(full: DictConfig, overrides: list[str]) -> Job:
     """A job from a config that Hydra composed."""
     hydra_keys.check_node(full)
     config = OmegaConf.masked_copy(full, [str(k) for k in full if k != "hydra"])
+    put_texts(parse(overrides), config)
     hydra = OmegaConf.to_yaml(OmegaConf.masked_copy(full, ["hydra"]))
     return Job(check(config, catalogue.current()), overrides, hydra)
 
@@ -109,19 +118,17 @@ def multirun(overrides: Sequence[str], config_dir: str | None = None) -> None:
 
     hydra_keys.check_words(parse(overrides, sweep=True), sweep=True)
     with hydra_session() as hydra:
-        config = hydra.compose_config(
-            config_name=CONFIG,
-            overrides=with_config_dir(overrides, config_dir),
-            run_mode=RunMode.MULTIRUN,
-            with_log_configuration=False,
-        )
+        config = composed(hydra, with_config_dir(overrides, config_dir), RunMode.MULTIRUN)
         hydra_keys.check_node(config)
         if config.hydra.mode == RunMode.RUN:
             raise HarnessError("hydra.mode=RUN says that this is one run: take it out, or -m")
         config.hydra.mode = RunMode.MULTIRUN
         context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
         sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=task)
-        _reraise(sweeper.sweep(arguments=list(config.hydra.overrides.task)))
+        words = list(config.hydra.overrides.task)
+        if config.hydra.runtime.choices["hydra/sweeper"] != "harness":  # it would hand on what Hydra has made of them
+            words = as_typed(parse(words, sweep=True), config)
+        _reraise(sweeper.sweep(arguments=words))
 
 
 def _reraise(returned: Any) -> None:
@@ -139,6 +146,7 @@ def task(config: DictConfig) -> float:
     """One job under a launcher that is not ours: the run's objective."""
     from hydra.core.hydra_config import HydraConfig
 
+    from harness.objective import for_search
     from harness.runner import train
     from harness.watching import tell
 
@@ -148,4 +156,4 @@ def task(config: DictConfig) -> float:
     full.hydra = hydra
     record = train(job_from_hydra(full, list(hydra.overrides.task)))
     tell(hydra.job.num, None, record)
-    return record.objective
+    return for_search(record)

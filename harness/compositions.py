@@ -16,6 +16,7 @@ from harness.check import Seen, check
 from harness.folder import CWD, NAME, TASK
 from harness.hydra_keys import check_node
 from harness.job import Job
+from harness.override_text import put_texts
 from harness.overrides import GROUPS, parse
 
 
@@ -46,6 +47,7 @@ class Compositions:
             if len(self._kept) == self._most:
                 self._kept.clear()
             self._kept[options] = (config, hydra)
+        put_texts(parsed, config)
         return Job(check(config, self._catalogue, self._seen), list(overrides), hydra)
 
     def _put(self, parsed: Sequence[Override], config: DictConfig) -> bool:
