@@ -125,7 +125,7 @@ def multirun(overrides: Sequence[str], config_dir: str | None = None) -> None:
         config.hydra.mode = RunMode.MULTIRUN
         context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
         sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=task)
-        words = list(config.hydra.overrides.task)
+        words: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
         if config.hydra.runtime.choices["hydra/sweeper"] != "harness":  # it would hand on what Hydra has made of them
             words = as_typed(parse(words, sweep=True), config)
         _reraise(sweeper.sweep(arguments=words))

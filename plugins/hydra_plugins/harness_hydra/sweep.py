@@ -12,7 +12,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 class HarnessSweeper(Sweeper):
@@ -52,9 +52,8 @@ class HarnessSweeper(Sweeper):
         assert self.context is not None
         assert self.config is not None
         hydra = self.config.hydra
-        return self.context.config_loader.get_group_options(
-            group, ObjectType.CONFIG, hydra.job.config_name, list(hydra.overrides.hydra)
-        )
+        words: Any = OmegaConf.to_container(hydra.overrides.hydra, resolve=False)
+        return self.context.config_loader.get_group_options(group, ObjectType.CONFIG, hydra.job.config_name, words)
 
 
 class HarnessLauncher(Launcher):
