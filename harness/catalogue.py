@@ -41,6 +41,7 @@ class Catalogue:
     config_dirs: list[tuple[str, str]]  # (distribution, pkg://...)
     trainer: dict[str, Any]  # Lightning's Trainer: its parameters and defaults
     presets: dict[str, str] = field(default_factory=dict)  # {group/name: distribution} of the plugins' own presets
+    files: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # (plugin, distribution): opened to load it
     absent: dict[str, tuple[str, str]] = field(default_factory=dict)  # {kind/name or kind/prefix_*: (whose, why)}
 
     def names(self, kind: str) -> list[str]:
@@ -55,6 +56,11 @@ class Catalogue:
             reason = self.left_out(kind, name)
             raise HarnessError(reason or f"no {kind} {name!r}.{suggest(name, self.names(kind))}{self.missing()}")
         return self.entries[kind][name]
+
+    def files_of(self, kind: str, name: str) -> list[str]:
+        """The files beyond installed packages that the plugin of a component opens while it is loaded."""
+        entry = self.entries[kind].get(name, {})
+        return self.files.get((entry.get("plugin", ""), entry.get("origin", "")), [])
 
     def serves(self, tasks: Sequence[str] | None, task: str) -> bool:
         """Whether a component that declares these tasks (none: it is for all) is for a task, or what that is `like`."""
@@ -149,7 +155,11 @@ def _merge(
         for (_, distribution, _), scan in zip(wanted, scans, strict=True)
         for pattern, reason in scan.get("left_out", {}).items()
     }
-    return Catalogue(entries, order, problems, folders, trainer, presets, absent)
+    files = {
+        (name, distribution): list(scan.get("files", {}))
+        for (name, distribution, _), scan in zip(wanted, scans, strict=True)
+    }
+    return Catalogue(entries, order, problems, folders, trainer, presets, files, absent)
 
 
 def _components(

@@ -7,15 +7,18 @@ import functools
 import hashlib
 import importlib.metadata
 import importlib.util
+import itertools
 import json
-import site
+import os
+import re
 import sys
-import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from harness import catalogue
 from harness.component import Mark, mark_of
+from harness.dependencies import installed
 from harness.kinds import KINDS, NONE
 from harness.registry import REGISTRY
 from harness.schema import KEY
@@ -23,6 +26,15 @@ from harness.settings import NOT_IDENTITY
 
 # Who watches and who launches changes no result.
 WATCHERS = ("metric", "diagnostic", "logger", "executor")
+# Where a run trains is told by the device's type; how many processes share it changes rounding only.
+_IMPORTERS = (
+    "import_module",
+    "__import__",
+    "find_spec",
+    "run_module",
+)  # of a module whose name is their first argument
+_FILE_NAME = re.compile(r"[\w.*/ -]{2,100}")
+MANY = 1000  # files that one name in a module's text may stand for
 # Where a run trains is told by the device's type; how many processes share it changes rounding only.
 PLACES = ("accelerator", "devices", "num_nodes", "strategy")
 
@@ -67,12 +79,17 @@ def sources(used: Iterable[tuple[str, str]]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     packages = []
+    beside: set[str] = set()
+    known = catalogue.current()
     for kind, name in used:
         function = REGISTRY.get(kind, name)
         assert isinstance(mark_of(function), Mark)
         packages.append(function.__module__.partition(".")[0])
+        beside |= set(known.files_of(kind, name))
     for package in sorted(set(packages)):
         _follow(package, found, own=True)
+    for path in sorted(beside):
+        _add(path, found)
     for package in found.keys() & sys.modules.keys():
         _first.setdefault(package, found[package])
     return found
@@ -92,13 +109,25 @@ def _follow(package: str, found: dict[str, str], own: bool = False) -> None:
     roots = _roots(package)
     if not roots:
         return
-    if not (own or all(_first_party(root) for root in roots)):
+    read = roots if own else [root for root in roots if _first_party(root)]  # a namespace may lie in both
+    if not read:
         found[package] = _version(package)
         return
-    digest, imports = _read(tuple(roots), _stamp(roots))
-    found[package] = digest
+    digest, imports = _read(tuple(read), _stamp(read))
+    found[package] = digest if len(read) == len(roots) else f"{digest}, {_version(package)}"
     for name in imports:
         _follow(name, found)
+
+
+def _add(path: str, found: dict[str, str]) -> None:
+    """Adds a file that a plugin has opened while it was loaded: what it imports in some way that its text does not
+    tell, or data. It counts by its content, and by its name alone: a checkout may lie anywhere.
+    """
+    if any(Path(path).is_relative_to(root) for name in found for root in _roots(name)):
+        return  # with its package
+    content = _read((path,), _stamp([path]))[0]
+    name = Path(path).name
+    found[name] = content if name not in found else hashlib.sha256(f"{found[name]}{content}".encode()).hexdigest()[:16]
 
 
 def _version(package: str) -> str:
@@ -124,17 +153,10 @@ def _roots(package: str) -> list[str]:
     return list(spec.submodule_search_locations or ([spec.origin] if spec.origin else []))
 
 
-@functools.cache
-def _installed() -> tuple[str, ...]:
-    folders = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    folders |= {*site.getsitepackages(), site.getusersitepackages()}
-    return tuple(str(Path(folder).resolve()) for folder in folders)
-
-
 def _first_party(root: str) -> bool:
     """Whether a package is worked on here: it lies outside of the folders where packages are installed."""
     path = Path(root).resolve()
-    if root in ("built-in", "frozen") or any(path.is_relative_to(folder) for folder in _installed()):
+    if root in ("built-in", "frozen") or any(path.is_relative_to(folder) for folder in installed()):
         return False
     return not _holds_distributions(path.parent)
 
@@ -145,24 +167,76 @@ def _holds_distributions(folder: Path) -> bool:
     return next(folder.glob("*.dist-info"), None) is not None
 
 
+Stamp = tuple[tuple[str, int, int, int, int], ...]
+
+
 def _files(roots: Iterable[str]) -> list[Path]:
+    """The files below folders, also through links to folders, as imports go; and the data that a module by itself
+    names."""
     files: list[Path] = []
-    for root in map(Path, roots):
-        files += [root] if root.is_file() else [p for p in root.rglob("*") if p.is_file()]
-    return sorted(p for p in files if "__pycache__" not in p.parts)
+    for root in roots:
+        if os.path.isfile(root):
+            files += [Path(root), *_named(root)]
+            continue
+        seen: set[str] = set()
+        for folder, folders, names in os.walk(root, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:  # a link to a folder above
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = [name for name in folders if name != "__pycache__"]
+            files += [path for name in names if (path := Path(folder, name)).is_file()]
+    return sorted(set(files))
 
 
-def _stamp(roots: Iterable[str]) -> tuple[tuple[str, int, int], ...]:
-    return tuple((str(p), (s := p.stat()).st_size, s.st_mtime_ns) for p in _files(roots))
+def _named(module: str) -> list[Path]:
+    """The files beside a one-file module that its text names: "table.csv", "data/*.csv", f"{name}.csv", ".csv".
+
+    Folders and patterns count where the module asks for its own place, in a folder that is no other packages' too.
+    """
+    try:
+        text = Path(module).read_bytes()
+        nodes = list(ast.walk(ast.parse(text)))
+    except (OSError, SyntaxError, ValueError):
+        return []
+    folder, found = Path(module).parent, set()
+    wide = b"__file__" in text and _first_party(module)
+    for name in {name for node in nodes if (name := _file_name(node))}:
+        path = folder / name  # an absolute name stands for itself
+        if "*" not in name and path.is_file():
+            found.add(path)
+        elif wide and not os.path.isabs(name):
+            matches = folder.glob(name) if "*" in name else path.rglob("*") if path.is_dir() else ()
+            found |= set(itertools.islice(matches, MANY))
+    return [path for path in found if path.suffix not in (".py", ".pyc") and path.is_file()]
+
+
+def _file_name(node: ast.AST) -> str:
+    """A file's name, or a pattern of names, from a string in a module's text; empty where it is none."""
+    if isinstance(node, ast.JoinedStr):
+        text = "".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in node.values)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        text = node.value
+    else:
+        return ""
+    text = f"*{text}" if re.fullmatch(r"\.\w+", text) else text  # a suffix
+    return text if _FILE_NAME.fullmatch(text) and "**" not in text and text.strip("*./ ") else ""
+
+
+def _stamp(roots: Iterable[str]) -> Stamp:
+    """What changes with the files: the time of their change cannot be set back, as that of their content can."""
+    stats = ((path, path.stat()) for path in _files(roots))
+    return tuple((str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for p, s in stats)
 
 
 @functools.lru_cache(64)
-def _read(roots: tuple[str, ...], stamp: tuple[tuple[str, int, int], ...]) -> tuple[str, tuple[str, ...]]:
+def _read(roots: tuple[str, ...], stamp: Stamp) -> tuple[str, tuple[str, ...]]:
     """(digest of all files, top-level packages that the Python files import); the stamp makes a change be seen."""
     h = hashlib.sha256()
     imports: set[str] = set()
     base = Path(roots[0])
-    for path in _files(roots):
+    for path in map(Path, (name for name, *_ in stamp)):
         content = path.read_bytes()
         name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
         h.update(f"{name}\0{len(content)}\0".encode() + content)
@@ -178,8 +252,16 @@ def _imports(source: bytes) -> set[str]:
         return set()
     names: set[str] = set()
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and node.args and _called(node) in _IMPORTERS:
+            name = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
+            names |= {name.partition(".")[0]} if isinstance(name, str) else set()
         if isinstance(node, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.partition(".")[0])
     return names
+
+
+def _called(node: ast.Call) -> str:
+    """The last name of what is called: import_module of importlib.import_module."""
+    return str(getattr(node.func, "attr", getattr(node.func, "id", "")))

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
+from harness.dependencies import Opened, noted
 
 
 def main(plugins: str, answer: str) -> None:
     """Scans each (plugin, distribution) of a JSON list (or, with no distribution, Lightning's Trainer) into the file
     `answer`.
     """
-    found = [scan(plugin, distribution) if distribution else trainer() for plugin, distribution in json.loads(plugins)]
+    opened = Opened()
+    found = []
+    for plugin, distribution in json.loads(plugins):
+        offer = scan(plugin, distribution) if distribution else trainer()
+        found.append(offer | {"files": noted(opened.files()), "environment": opened.variables()})
     Path(answer).write_text(json.dumps(found))
 
 

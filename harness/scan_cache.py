@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.dependencies import unchanged
 from harness.errors import HarnessError
 
 TIMEOUT_S = 120.0  # a first import of torch from a slow disk takes a while; HARNESS_SCAN_TIMEOUT sets another
@@ -119,7 +120,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     whole = isinstance(found, dict) and {"components", "config_dirs", "problems"} <= found.keys()
-    return found if whole else None
+    return found if whole and unchanged(found.get("files", {}), found.get("environment", {})) else None
 
 
 def _write(path: Path, found: dict[str, Any]) -> None:

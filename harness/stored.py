@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -29,7 +30,7 @@ from harness.errors import HarnessError
 LARGE = 1 << 30  # bytes: more is not held in memory, unless that is asked for
 BLOCK_BYTES = 1 << 22  # of samples that are read or written together, about
 ABOUT = "about.json"
-_FORMAT = 1  # of these files; part of the names of those that are looked for again
+_FORMAT = 2  # of these files; part of the names of those that are looked for again
 
 Chunk = tuple[np.ndarray, np.ndarray]  # some inputs [n, ...] and their targets [n] or [n, D]
 
@@ -115,7 +116,7 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 def write(folder: Path, chunks: Iterable[Chunk], name: str, **more: Any) -> str:
     """Writes samples into an empty folder, telling how many of `name` on standard error; a digest of their content."""
-    hashes = {array: hashlib.sha256() for array in ("x", "y")}
+    hashes = {array: hashlib.sha256() for array in ("x", "y", "keys")}
     about: dict[str, Any] = {}
     count = 0
     with (
@@ -131,15 +132,37 @@ def write(folder: Path, chunks: Iterable[Chunk], name: str, **more: Any) -> str:
                 hashes[array].update(content)
                 file.write(content)
             flat = np.ascontiguousarray(x).reshape(len(x), -1)
-            keys.write(b"".join(hashlib.blake2b(row.data, digest_size=8).digest() for row in flat))
+            keys.write(own := b"".join(hashlib.blake2b(row.data, digest_size=8).digest() for row in flat))
+            hashes["keys"].update(own)
             count += len(x)
             _tell(f"\rreading {name}: {count:,} samples", end="")
     about["keys"] = {"dtype": "int64", "shape": []}
-    described = repr((count, about["x"], about["y"], *(h.hexdigest() for h in hashes.values())))
+    described = repr((count, about["x"], about["y"], hashes["x"].hexdigest(), hashes["y"].hexdigest()))
     digest = hashlib.sha256(described.encode()).hexdigest()
-    (folder / ABOUT).write_text(json.dumps(about | {"count": count, "digest": digest} | more))
+    files = {f"{array}.bin": [*_stamp(folder / f"{array}.bin"), h.hexdigest()] for array, h in hashes.items()}
+    (folder / ABOUT).write_text(json.dumps(about | {"count": count, "digest": digest, "files": files} | more))
     _tell("\r\033[K", end="")
     return digest
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether kept samples are as they were written; a file is read only if its size or times have changed."""
+    if not (folder / ABOUT).exists():
+        return not list(folder.glob("*.bin"))
+    try:
+        for name, (*stamp, digest) in read_about(folder)["files"].items():
+            if list(_stamp(folder / name)) != stamp:
+                with (folder / name).open("rb") as file:
+                    if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                        return False
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return False
+    return True
+
+
+def _stamp(file: Path) -> tuple[int, int, int]:
+    found = file.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _tell(text: str, end: str) -> None:
@@ -153,17 +176,20 @@ def keep(root: Path, name: str, make: Callable[[Path], str]) -> Path:
     It is named after the digest that `make` returns, or has the name that is given, and is then not made twice; of
     many processes that ask at once, one makes it.
     """
-    if name and (root / name).is_dir():
+    if name and (root / name).is_dir() and is_whole(root / name):
         return root / name
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{name or 'content'}.lock"):
-            if name and (root / name).is_dir():
+            if name and (root / name).is_dir() and is_whole(root / name):
                 return root / name
             beside = Path(tempfile.mkdtemp(prefix=".", dir=root))
             try:
                 digest = make(beside)
                 folder = root / (name or digest[:32])
+                if folder.is_dir() and not is_whole(folder):
+                    warnings.warn(f"the kept samples in {folder} were damaged, and are made again", stacklevel=2)
+                    shutil.rmtree(folder)
                 if not folder.is_dir():
                     beside.rename(folder)
                 return folder

@@ -380,3 +380,62 @@ def test_of_two_presets_of_one_name_neither_wins(site: Path, scanned: list[str])
     }
     assert known.config_dirs == []
     assert "optimizer/hot of kitchen is left out" in (known.left_out("optimizer", "hot") or "")
+
+
+def keep_times(path: Path, text: str) -> None:
+    """Changes a file to a text of equal length, as if nothing had happened."""
+    times = path.stat()
+    assert len(text) == times.st_size
+    path.write_text(text)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", ["write", "keep_times"])
+@pytest.mark.parametrize(
+    "loading",
+    [
+        "from helpers_of_mine import LR\n",
+        "import importlib\nLR = importlib.import_module('helpers_' + 'of_mine').LR\n",
+        "from pathlib import Path\nLR = float((Path(__file__).parent / 'lr.txt').read_text())\n",
+    ],
+    ids=["import", "dynamic", "data"],
+)
+def test_a_helper_that_gives_a_default_is_seen_to_change(
+    loading: str, change: str, site: Path, scanned: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    helper = tmp_path / "mine" / "helpers_of_mine.py"
+    monkeypatch.syspath_prepend(str(helper.parent))
+    files = {helper: "LR = {}\n", site / "lr.txt": "{}"}
+    for path, text in files.items():
+        path.write_text(text.format(0.25))
+    source = loading + "@harness.activation\ndef snake(x, *, a: float = LR):\n    return x\n"
+    uninstall(site, "snakes")
+    install(site, "snakes", source, offers="snake")
+    assert default(again(scanned)) == 0.25
+    assert default(again(scanned)) == 0.25
+    assert scanned == []
+    for path, text in files.items():
+        (keep_times if change == "keep_times" else Path.write_text)(path, text.format(0.75))
+    assert default(again(scanned)) == 0.75
+    assert scanned == ["snakes"]
+
+
+def test_a_plugin_that_changes_at_equal_size_and_time_is_scanned_again(site: Path, scanned: list[str]) -> None:
+    again(scanned)
+    keep_times(site / "snakes.py", (site / "snakes.py").read_text().replace("= 1.0", "= 2.5"))
+    assert default(again(scanned)) == 2.5
+    assert scanned == ["snakes"]
+
+
+def test_an_environment_variable_that_gives_a_default_is_seen_to_change(
+    site: Path, scanned: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "import os\n" + SNAKE.format("float(os.environ.get('SNAKE', '1.5'))")
+    uninstall(site, "snakes")
+    install(site, "snakes", source, offers="snake")
+    assert default(again(scanned)) == 1.5
+    monkeypatch.setenv("SNAKE", "2.5")
+    assert default(again(scanned)) == 2.5
+    assert default(again(scanned)) == 2.5
+    assert scanned == []

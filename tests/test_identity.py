@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -111,3 +113,83 @@ def test_a_helper_that_cannot_be_parsed_is_still_counted(package: Path, monkeypa
     before = digests(monkeypatch)
     (package / "plug_helper" / "broken.py").write_text("def (:\n")
     assert digests(monkeypatch)["plug_helper"] != before["plug_helper"]
+
+
+def test_a_file_of_equal_size_and_time_is_read_again(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = package / "plug_third" / "__init__.py"
+    before, times = digests(monkeypatch), file.stat()
+    file.write_text("x = 2\n")
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert digests(monkeypatch)["plug_third"] != before["plug_third"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from importlib import import_module\nm = import_module('plug_dynamic')\n",
+        "import importlib\ndef f(): return importlib.import_module('plug_dynamic.deep')\n",
+        "m = __import__('plug_dynamic')\n",
+    ],
+)
+def test_a_module_that_is_imported_by_a_call_counts(text: str, package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (package / "plug_dynamic.py").write_text("x = 1\n")
+    (package / "plug_helper" / "deep.py").write_text(text)
+    before = digests(monkeypatch)
+    (package / "plug_dynamic.py").write_text("x = 2\n")
+    assert digests(monkeypatch)["plug_dynamic"] != before["plug_dynamic"]
+
+
+def test_a_folder_that_is_a_link_counts(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (package / "shared").mkdir()
+    (package / "shared" / "rules.py").write_text("x = 1\n")
+    (package / "plug_main" / "rules").symlink_to(package / "shared")
+    (package / "shared" / "up").symlink_to(package / "plug_main")  # in a circle
+    before = digests(monkeypatch)
+    (package / "shared" / "rules.py").write_text("x = 2\n")
+    assert digests(monkeypatch)["plug_main"] != before["plug_main"]
+
+
+@pytest.mark.parametrize(
+    ("text", "file"),
+    [
+        ("def f(): return open('table.csv').read()\n", "table.csv"),
+        ("HERE = Path(__file__).parent\ndef f(): return (HERE / 'tables' / 'a.csv').read_text()\n", "tables/a.csv"),
+        ("HERE = Path(__file__).parent\ndef f(n): return (HERE / f'table_{n}.csv').read_text()\n", "table_3.csv"),
+        ("def f(): return Path(__file__).with_suffix('.json').read_text()\n", "plug_main.json"),
+        ("def f(): return list(Path(__file__).parent.glob('*.txt'))\n", "words.txt"),
+    ],
+)
+def test_a_data_file_beside_a_plugin_of_one_file_counts(
+    text: str, file: str, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(package / "plug_main")
+    (package / "plug_main.py").write_text(f"from pathlib import Path\n{text}")
+    (package / file).parent.mkdir(exist_ok=True)
+    (package / file).write_text("1")
+    (package / "other.log").write_text("1")
+    before = digests(monkeypatch)
+    (package / "other.log").write_text("2")
+    assert digests(monkeypatch) == before
+    (package / file).write_text("2")
+    assert digests(monkeypatch)["plug_main"] != before["plug_main"]
+
+
+def test_the_part_of_a_namespace_that_is_worked_on_counts(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("here", "installed"):
+        (package / folder / "plug_space").mkdir(parents=True)
+        (package / folder / "plug_space" / f"{folder}.py").write_text("x = 1\n")
+        monkeypatch.syspath_prepend(str(package / folder))
+    (package / "installed" / "other-1.0.dist-info").mkdir()
+    (package / "plug_main" / "__init__.py").write_text("from plug_space import here\n")
+    before = digests(monkeypatch)
+    (package / "here" / "plug_space" / "here.py").write_text("x = 2\n")
+    assert digests(monkeypatch)["plug_space"] != before["plug_space"]
+
+
+def test_what_a_plugin_opens_while_it_is_loaded_counts(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = package / "rules.txt"
+    rules.write_text("1")
+    monkeypatch.setattr(catalogue.Catalogue, "files_of", lambda self, kind, name: [str(rules)])
+    before = digests(monkeypatch)
+    rules.write_text("2")
+    assert digests(monkeypatch)["rules.txt"] != before["rules.txt"]

@@ -111,3 +111,20 @@ def test_a_name_changes_with_the_content_and_with_how_it_is_read(tmp_path):
         names.append(name_for(path, how))
     assert names[0] == names[3]
     assert len(set(names)) == 3
+
+
+@pytest.mark.parametrize("file", ["x.bin", "y.bin", "keys.bin", "about.json"])
+@pytest.mark.parametrize("name", ["a", ""])
+def test_damaged_samples_are_made_again(tmp_path, file, name):
+    def make(folder):
+        return write(folder, chunks(), "")
+
+    folder = keep(tmp_path, name, make)
+    good = (folder / file).read_bytes()
+    (folder / file).write_bytes(good[:-9] if file == "about.json" else good[:-9] + b"?" + good[-8:])
+    with pytest.warns(UserWarning, match="were damaged, and are made again"):
+        assert keep(tmp_path, name, make) == folder
+    if file != "about.json":  # which holds times
+        assert (folder / file).read_bytes() == good
+    (folder / "x.bin").touch()  # other times, and the same content
+    assert keep(tmp_path, name, make) == folder
