@@ -15,7 +15,7 @@ from harness.dataset import Dataset
 from harness.errors import CannotWrite, one_line
 from harness.folder import log_files
 from harness.learner.fit import Run, fit, make_trainer
-from harness.learner.lift import Unlike
+from harness.learner.lift import Again, Apart, Unlike
 from harness.learner.member import Member
 from harness.learner.memory import out_of_memory
 from harness.owner import Claims
@@ -93,7 +93,8 @@ class Attempt:
         pace = self._pace(members)
         opened = [self._open(member, len(members), "fused", why, pace) for member in members]
         with self._recorded(opened, unless_raised=(Exception, SystemExit)) as troubles:
-            runs = [run for running in opened if (run := self._begun(running)) is not None]
+            begun = [(running, run) for running in opened if (run := self._begun(running)) is not None]
+            runs = [run for _, run in begun]
             if runs and not self._enough():
                 if reason := unfusable(members[0]):
                     raise _NoStack(reason)
@@ -103,6 +104,10 @@ class Attempt:
                 fit(trainer, runs, fused=True)
         trouble = troubles[0] if troubles else None
         done = [running for running in opened if running.ended]
+        if isinstance(trouble, (Apart, Again)):
+            rows = trouble.rows if isinstance(trouble, Apart) else ()
+            apart = [running for row, (running, _) in enumerate(begun) if row in rows and not running.ended]
+            return done + self._in_another_way(opened, apart, trouble, why)
         return done + self._again([running for running in opened if not running.ended], trouble)
 
     def _begun(self, running: Running) -> Run | None:
@@ -147,6 +152,16 @@ class Attempt:
         for half in filter(None, (members[:middle], members[middle:])):
             found += self._fused(half, why)
         return found
+
+    def _in_another_way(
+        self, opened: list[Running], apart: list[Running], trouble: BaseException, why: str
+    ) -> list[Running]:
+        """Trains some members of a stack alone, and stacks the others again."""
+        found = [self._dropped(r) if self._enough() else self._by_itself(r, trouble) for r in apart]
+        left = [r for r in opened if not r.ended and r not in apart]
+        if self._enough():
+            return found + [self._dropped(r) for r in left]
+        return found + (self._fused([r.prepared for r in left], why) if left else [])
 
     def _dropped(self, running: Running) -> Running:
         """One that is not trained on, since another has failed."""
