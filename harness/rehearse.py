@@ -11,7 +11,7 @@ from torch import Tensor
 from harness import seeds
 from harness.build import Parts, build, first_inputs
 from harness.dataset import Dataset, Samples
-from harness.errors import HarnessError, suggest
+from harness.errors import HarnessError, reraise_interrupt, suggest
 from harness.kinds import AT_END
 from harness.learner.plan import Plan
 from harness.noise import Noise, keys
@@ -39,7 +39,8 @@ def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> None:
         _build(values, dataset, plan)
     except HarnessError:
         raise
-    except (Exception, SystemExit):
+    except BaseException as error:
+        reraise_interrupt(error)
         return
     _passed.add(key)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from harness.build import Parts, build
 from harness.cohort.grouping import unfusable
 from harness.dataset import Dataset
-from harness.errors import CannotWrite, one_line
+from harness.errors import CannotWrite, one_line, reraise_interrupt
 from harness.folder import log_files
 from harness.learner.fit import Run, fit, make_trainer
 from harness.learner.lift import Again, Apart, Unlike
@@ -92,7 +92,7 @@ class Attempt:
     def _fused(self, members: list[Prepared], why: str) -> list[Running]:
         pace = self._pace(members)
         opened = [self._open(member, len(members), "fused", why, pace) for member in members]
-        with self._recorded(opened, unless_raised=(Exception, SystemExit)) as troubles:
+        with self._recorded(opened, unless_raised=(BaseException,)) as troubles:
             begun = [(running, run) for running in opened if (run := self._begun(running)) is not None]
             runs = [run for _, run in begun]
             if runs and not self._enough():
@@ -120,7 +120,8 @@ class Attempt:
             if running.prepared.values["fail_fast"]:
                 run.member.ended = functools.partial(_ended_or_enough, run.member, run.member.ended)
             return run
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            reraise_interrupt(error)
             running.fail(error)
             self.claims.release(running.record.id)
             return None
@@ -190,11 +191,13 @@ class Attempt:
         try:
             with log_files([running.record.folder for running in opened]):
                 yield troubles
-        except (CannotWrite, KeyboardInterrupt):
+        except CannotWrite:
             raise
         except unless_raised as error:
+            reraise_interrupt(error)
             troubles.append(error)
         except BaseException as error:
+            reraise_interrupt(error)
             for running in opened:
                 if not running.ended:
                     running.fail(error)

@@ -103,10 +103,10 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
         try:
             trainer.fit(learner, batches)
         except SystemExit:
-            # Lightning ends the process at Ctrl-C and SIGTERM; an exit of a component's own is a failure
-            if isinstance(catch.error, (KeyboardInterrupt, SIGTERMException)):
+            # Lightning ends the process at Ctrl-C and SIGTERM; what a component raises is a failure
+            if type(catch.error) in (KeyboardInterrupt, SIGTERMException):
                 raise KeyboardInterrupt from None
-            raise
+            raise catch.error or RuntimeError("Lightning ended the process") from None
         if not learner.started:
             raise RuntimeError("the run was ended before its first step (trainer.max_time?)")
 

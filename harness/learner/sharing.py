@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
 from harness.code_state import CodeState
+from harness.errors import reraise_interrupt
 from harness.learner.rowwise import NotRowwise, Rowwise
 from harness.learner.stack import Weights
 from harness.learner.stacked_optimizer import Make, Rows
@@ -115,9 +116,8 @@ def _mixes(weights: Weights, names: Sequence[str], make: Make, steps: int, stric
                     return "over a stack it does not step a member as it steps the member's own parameters"
     except NotRowwise as error:
         return str(error)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
+        reraise_interrupt(error)
         return f"it raises {type(error).__name__} over a stack"
     return ""
 
@@ -143,9 +143,8 @@ def _coupled(
     changed: list[str] = []
     try:
         first, again, beside = trained([1]), trained([1]), trained([3, 0, 1, 2])
-    except KeyboardInterrupt:
-        raise
-    except BaseException:
+    except BaseException as error:
+        reraise_interrupt(error)
         return ""  # the run's own failure, which it will be told of
     if changed:
         return f"it keeps a state outside of the optimizer: {', '.join(dict.fromkeys(changed))}"

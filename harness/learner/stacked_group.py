@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from harness.build import Parts
 from harness.code_state import CodeState, is_plugin
 from harness.component import asks
+from harness.errors import reraise_interrupt
 from harness.learner.gradients import Gradients
 from harness.learner.lift import Again, Apart
 from harness.learner.memory import out_of_memory
@@ -140,7 +141,8 @@ class StackedGroup:
             except NotRowwise as error:
                 _late[section.name] = Sharing("member", str(error))
                 raise Again(f"optimizer {section.name}: {error}") from error
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                reraise_interrupt(error)
                 if out_of_memory(error):  # anyone's fault
                     raise
                 rows = range(section.start, section.stop)
