@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from harness import seeds
 from harness.block import Block, Elementwise
+from harness.code_state import first_state
 from harness.component import Mark, asks, mark_of, parameters
 from harness.dataset import Dataset, Samples, size
 from harness.diagnostics.diagnostic import Diagnostic
@@ -129,12 +130,19 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
         metrics={n: functools.partial(component, "metric", node, **known) for n, node in watched.items()},
         at_end={n: _at_end(node, known) for n, node in values["metric"].items() if n not in watched},
         diagnostics={n: make_diagnostic(n, node) for n, node in values["diagnostic"].items()},
-        optimizer=functools.partial(component, "optimizer", values["optimizer"]),
+        optimizer=functools.partial(make_optimizer, values["optimizer"]),
         scheduler=functools.partial(component, "scheduler", values["scheduler"]),
         closure=needs_closure(values["optimizer"]),
         gradient=trait("optimizer", values["optimizer"], "gradient", True),
         uses=uses,
     )
+
+
+def make_optimizer(node: Node, **offers: Any) -> torch.optim.Optimizer:
+    """Make an optimizer. The state of its code is remembered as it was before this process first made one."""
+    first_state(REGISTRY.get("optimizer", node[KEY]))
+    made: torch.optim.Optimizer = component("optimizer", node, **offers)
+    return made
 
 
 def make_task(values: dict[str, Any], dataset: Dataset) -> Task:

@@ -21,6 +21,12 @@ class CannotWrite(HarnessError):
         return cls(f"cannot write {path}: {error.strerror or error}")
 
 
+def reraise_interrupt(error: BaseException) -> None:
+    """Raise an error again if it is the user's Ctrl-C. Anything else, whatever its base class, is a component's own."""
+    if type(error) is KeyboardInterrupt:
+        raise error
+
+
 def suggest(word: object, known: Iterable[object], listed: bool = True) -> str:
     """A tail for an error line: the words nearest to a wrong one, or else, if `listed`, those that there are.
 

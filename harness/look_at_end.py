@@ -9,7 +9,7 @@ import torch
 
 from harness.at_end import trained
 from harness.diagnostics.diagnostic import Diagnostic
-from harness.errors import one_line
+from harness.errors import one_line, reraise_interrupt
 from harness.learner.fit import Run
 from harness.learner.looking import probed, settled
 from harness.learner.scenes import ModelScene
@@ -35,7 +35,8 @@ def look_at_end(run: Run) -> dict[str, Any]:
         try:
             values = _measured(run, diagnostic)
             found |= settled({name: values}, None)[0]
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            reraise_interrupt(error)
             member.diagnosed[name] = {"failed": one_line(error)}
         else:
             share = (time.perf_counter() - began) / max(member.share_s, 1e-9)

@@ -11,7 +11,7 @@ from typing import Any
 from harness import catalogue, environment
 from harness.build import make_task, trait
 from harness.dataset import SPLITS, Dataset, size
-from harness.errors import HarnessError
+from harness.errors import HarnessError, reraise_interrupt
 from harness.identity import changed, components, identity, sources
 from harness.index import by_id
 from harness.job import Job
@@ -187,7 +187,8 @@ def _drawn(values: dict[str, Any], dataset: Dataset) -> tuple[int, int] | None:
         drawn = {split: evaluated(task, dataset.part(split), split, seed) for split in SPLITS}["train"]
     except HarnessError:
         raise
-    except (Exception, SystemExit):
+    except BaseException as error:
+        reraise_interrupt(error)
         return None
     return None if drawn is None else (drawn.shape[0], drawn.shape[1])
 

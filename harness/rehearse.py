@@ -12,7 +12,7 @@ from torch import Tensor
 from harness import seeds
 from harness.build import Parts, build, check_closure, first_inputs, first_samples
 from harness.dataset import Dataset, Samples
-from harness.errors import HarnessError, suggest
+from harness.errors import HarnessError, reraise_interrupt, suggest
 from harness.estimator import Fitting
 from harness.kinds import AT_END
 from harness.learner.plan import Plan
@@ -44,7 +44,8 @@ def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choic
         found = _build(values, dataset, plan)
     except HarnessError:
         raise
-    except (Exception, SystemExit):
+    except BaseException as error:
+        reraise_interrupt(error)
         return []
     _passed[key] = found
     return found

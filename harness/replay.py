@@ -67,9 +67,9 @@ def replay(record: Record, preparation: Preparation) -> Replayed:
     seen = preparation.identity(values)
     if seen != record.id:
         return Replayed(record.name, record.id, members, None, None, None, "the sources or the data have changed")
-    whole = _trained(record, preparation.loader, fused=True)
-    alone = _trained(record, preparation.loader, until=1)
-    nudged = _trained(record, preparation.loader, until=1, nudge=True)
+    whole = trained_again(record, preparation.loader, fused=True)
+    alone = trained_again(record, preparation.loader, until=1)
+    nudged = trained_again(record, preparation.loader, until=1, nudge=True)
     return Replayed(
         record.name,
         record.id,
@@ -80,9 +80,10 @@ def replay(record: Record, preparation: Preparation) -> Replayed:
     )
 
 
-def _trained(
+def trained_again(
     record: Record, loader: Loader, fused: bool = False, until: int | None = None, nudge: bool = False
 ) -> Member:
+    """Trains a finished run again, alone or in a stack of its own; what it leaves."""
     values = record.config
     dataset = loader.load(values).dataset
     plan = make_plan(parse(values), dataset, values)

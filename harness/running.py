@@ -17,7 +17,7 @@ from harness.at_end import measure_at_end
 from harness.build import Parts, component
 from harness.curves import Curves
 from harness.dataset import Dataset
-from harness.errors import CannotWrite
+from harness.errors import CannotWrite, reraise_interrupt
 from harness.folder import open_folder
 from harness.learner.fit import Run
 from harness.learner.footprint import footprint
@@ -95,7 +95,8 @@ class Running:
     def _estimate(self, parts: Parts, dataset: Dataset) -> int | None:
         try:
             return footprint(parts, dataset, self.prepared.plan, self.prepared.device).total()
-        except (Exception, SystemExit):  # the run's own failure, which its first step will tell
+        except BaseException as error:  # the run's own failure, which its first step will tell
+            reraise_interrupt(error)
             return None
 
     def _left(self) -> None:
@@ -114,7 +115,8 @@ class Running:
             if found := look_at_end(self.run):
                 for look in member.lookers:
                     look(found, member.steps, max(0, member.epochs - 1))
-        except (Exception, SystemExit) as error:  # a metric's own, or a logger's
+        except BaseException as error:  # a metric's own, or a logger's
+            reraise_interrupt(error)
             self._failed(error)
         self._end()
 
@@ -150,7 +152,8 @@ class Running:
         for last in (self._leave_behind, self.telling.end):  # loggers are told how all else came out
             try:
                 last()
-            except (Exception, SystemExit) as error:  # a logger's, or a disk's that is full
+            except BaseException as error:  # a logger's, or a disk's that is full
+                reraise_interrupt(error)
                 if record.status != "interrupted":
                     self._failed(error)
         record.time["total_s"] = round(time.perf_counter() - self.started, 6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -13,6 +14,7 @@ from harness.build import component
 from harness.cohort.choose import Share, chosen, started
 from harness.cohort.grouping import groups
 from harness.cohort.launch import Done, Launch
+from harness.cohort.sampled import compare_one
 from harness.errors import HarnessError
 from harness.folder import make_study
 from harness.job import Job
@@ -56,11 +58,15 @@ def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
             wanted.append(member)
         else:
             done(member, complete)
+    began = time.perf_counter()
     try:
         _train(wanted, done, any(job.settings.fail_fast for job in jobs))
     finally:
         for study in {member.record.folder.parent for member in members}:
             tidy(study)
+    by_id = {member.record.id: member for member in wanted}
+    trained = [found[places[run][0]] for run in by_id if places[run][0] in found]
+    compare_one(trained, by_id, time.perf_counter() - began)
     return [found[place] for place in sorted(found)]
 
 

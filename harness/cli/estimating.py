@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, reraise_interrupt
 
 if TYPE_CHECKING:
     from harness.learner.footprint import Footprint
@@ -32,7 +32,8 @@ def estimate(overrides: list[str], config_dir: str | None, as_json: bool) -> int
         found = footprint(parts, dataset, prepared.plan, prepared.device)
     except HarnessError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        reraise_interrupt(error)
         raise HarnessError(f"a step of this run fails: {one_line(error)} (HYDRA_FULL_ERROR=1 shows where)") from error
     here = found.parameters + found.data if prepared.device == "cpu" else 0  # this process holds them already
     free = free_bytes(prepared.device) + here

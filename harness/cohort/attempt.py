@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from harness.build import Parts, build
 from harness.cohort.grouping import unfusable
 from harness.dataset import Dataset
-from harness.errors import CannotWrite, one_line
+from harness.errors import CannotWrite, one_line, reraise_interrupt
 from harness.folder import log_files
 from harness.learner.fit import Run, fit, make_trainer
-from harness.learner.lift import Unlike
+from harness.learner.lift import Again, Apart, Unlike
 from harness.learner.member import Member
 from harness.learner.memory import out_of_memory
 from harness.owner import Claims
@@ -92,8 +92,9 @@ class Attempt:
     def _fused(self, members: list[Prepared], why: str) -> list[Running]:
         pace = self._pace(members)
         opened = [self._open(member, len(members), "fused", why, pace) for member in members]
-        with self._recorded(opened, unless_raised=(Exception, SystemExit)) as troubles:
-            runs = [run for running in opened if (run := self._begun(running)) is not None]
+        with self._recorded(opened, unless_raised=(BaseException,)) as troubles:
+            begun = [(running, run) for running in opened if (run := self._begun(running)) is not None]
+            runs = [run for _, run in begun]
             if runs and not self._enough():
                 if reason := unfusable(members[0]):
                     raise _NoStack(reason)
@@ -103,6 +104,10 @@ class Attempt:
                 fit(trainer, runs, fused=True)
         trouble = troubles[0] if troubles else None
         done = [running for running in opened if running.ended]
+        if isinstance(trouble, (Apart, Again)):
+            rows = trouble.rows if isinstance(trouble, Apart) else ()
+            apart = [running for row, (running, _) in enumerate(begun) if row in rows and not running.ended]
+            return done + self._in_another_way(opened, apart, trouble, why)
         return done + self._again([running for running in opened if not running.ended], trouble)
 
     def _begun(self, running: Running) -> Run | None:
@@ -115,7 +120,8 @@ class Attempt:
             if running.prepared.values["fail_fast"]:
                 run.member.ended = functools.partial(_ended_or_enough, run.member, run.member.ended)
             return run
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            reraise_interrupt(error)
             running.fail(error)
             self.claims.release(running.record.id)
             return None
@@ -148,6 +154,16 @@ class Attempt:
             found += self._fused(half, why)
         return found
 
+    def _in_another_way(
+        self, opened: list[Running], apart: list[Running], trouble: BaseException, why: str
+    ) -> list[Running]:
+        """Trains some members of a stack alone, and stacks the others again."""
+        found = [self._dropped(r) if self._enough() else self._by_itself(r, trouble) for r in apart]
+        left = [r for r in opened if not r.ended and r not in apart]
+        if self._enough():
+            return found + [self._dropped(r) for r in left]
+        return found + (self._fused([r.prepared for r in left], why) if left else [])
+
     def _dropped(self, running: Running) -> Running:
         """One that is not trained on, since another has failed."""
         running.interrupt("FailFast", FAIL_FAST)
@@ -175,11 +191,13 @@ class Attempt:
         try:
             with log_files([running.record.folder for running in opened]):
                 yield troubles
-        except (CannotWrite, KeyboardInterrupt):
+        except CannotWrite:
             raise
         except unless_raised as error:
+            reraise_interrupt(error)
             troubles.append(error)
         except BaseException as error:
+            reraise_interrupt(error)
             for running in opened:
                 if not running.ended:
                     running.fail(error)

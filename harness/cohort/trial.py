@@ -12,7 +12,7 @@ import torch
 from harness.apart import Died, apart
 from harness.build import build
 from harness.dataset import Samples
-from harness.errors import one_line
+from harness.errors import one_line, reraise_interrupt
 from harness.learner.alone import Alone
 from harness.learner.batches import Transformed
 from harness.learner.fit import placed
@@ -88,7 +88,8 @@ def _tried(members: Sequence[Prepared], unfusable: str, workers: int, most: int)
             try:
                 single, probe = _by_itself(members[at], 1)
                 break
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                reraise_interrupt(error)
                 first = first or error
         else:
             assert first is not None
@@ -102,7 +103,8 @@ def _tried(members: Sequence[Prepared], unfusable: str, workers: int, most: int)
         for some in _stacks(members, _size(single, plan)):
             try:
                 return _Tried(single, _stacked(some, probe), "", at, count)
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                reraise_interrupt(error)
                 first = first or error
     assert first is not None
     return _Tried(single, None, f"cannot be fused: {one_line(first)}", at, count)
@@ -187,7 +189,8 @@ def room(members: Sequence[Prepared], workers: int) -> int:
         dataset = member.dataset
         parts = build(member.values, dataset, member.plan.total_steps)
         found = footprint(parts, dataset, member.plan, member.device)
-    except (Exception, SystemExit):
+    except BaseException as error:
+        reraise_interrupt(error)
         return ANY  # the run's own failure, which it will be told of
     each = own + found.total() - found.data
     return max(1, int(free_bytes(member.device) / 2 / workers / max(1, each)))

@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from harness.build import Parts
+from harness.code_state import first_state
 from harness.dataset import SPLITS, Dataset, Part, Samples
 from harness.errors import HarnessError
 from harness.estimator import Fitting
@@ -32,6 +33,8 @@ from harness.learner.plan import Plan
 from harness.learner.scene import Scene
 from harness.learner.scenes import AloneScene, FusedScene
 from harness.learner.threads import threads, using
+from harness.registry import REGISTRY
+from harness.schema import KEY
 
 
 @dataclass
@@ -60,6 +63,9 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
     Raises KeyboardInterrupt when interrupted, Unlike or torch's own error for a cohort that cannot be fused, and
     whatever goes wrong in training.
     """
+    for run in cohort:  # a plugin's globals are as if no run had been trained before in this process
+        if (code := first_state(REGISTRY.get("optimizer", run.parts.values["optimizer"][KEY]))) is not None:
+            code.restore()
     catch = next(c for c in trainer.callbacks if isinstance(c, Catch))  # type: ignore[attr-defined]
     rank, world = trainer.global_rank, trainer.world_size
     first = cohort[0]
@@ -97,10 +103,10 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
         try:
             trainer.fit(learner, batches)
         except SystemExit:
-            # Lightning ends the process at Ctrl-C and SIGTERM; an exit of a component's own is a failure
-            if isinstance(catch.error, (KeyboardInterrupt, SIGTERMException)):
+            # Lightning ends the process at Ctrl-C and SIGTERM; what a component raises is a failure
+            if type(catch.error) in (KeyboardInterrupt, SIGTERMException):
                 raise KeyboardInterrupt from None
-            raise
+            raise catch.error or RuntimeError("Lightning ended the process") from None
         if not learner.started:
             raise RuntimeError("the run was ended before its first step (trainer.max_time?)")
 

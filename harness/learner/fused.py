@@ -201,7 +201,9 @@ class Fused:
             group.train(on)
 
     def evaluate(self, split: str, rows: Sequence[int] | None = None) -> list[dict[str, float]]:
-        """Loss and metrics on a split, for each member."""
+        """Loss and metrics on a split, for each member. Raises Again where their training was not exact."""
+        for group in self.groups:
+            group.check()
         self._train_mode(False)
         metrics = self.metrics[split]
         total = torch.zeros(self.stack.rows, device=self.device, dtype=torch.float64)

@@ -22,6 +22,18 @@ class Unlike(Exception):
     """Members that cannot be one stack; the message says what differs."""
 
 
+class Apart(Unlike):
+    """Some members of a stack can only be trained alone. `rows` are theirs."""
+
+    def __init__(self, message: str, rows: Sequence[int]) -> None:
+        super().__init__(message)
+        self.rows = frozenset(rows)
+
+
+class Again(Unlike):
+    """A stack was trained in a way that turned out not to be exact. From now on another way is chosen for it."""
+
+
 def alike(a: Any, b: Any) -> bool:
     """Whether two values compute the same: equal data, the same code, objects of one class with alike attributes.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from harness.errors import reraise_interrupt
 from harness.regularization import Regularizer, having
 
 _KEPT = (
@@ -80,7 +81,8 @@ class Member:
         """
         try:
             self._end_epoch(metrics, step, weights)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            reraise_interrupt(error)
             self.failed = error
 
     def _end_epoch(self, metrics: dict[str, float], step: int, weights: Callable[[], dict[str, Tensor]]) -> None:
@@ -106,7 +108,8 @@ class Member:
         try:
             for look in self.lookers:
                 look(found, step, epoch)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            reraise_interrupt(error)
             self.failed = error
 
     def see_end(self, name: str, value: float) -> None:
@@ -125,7 +128,8 @@ class Member:
             return
         try:
             self.save({"state": state(), "member": {name: getattr(self, name) for name in _KEPT}})
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            reraise_interrupt(error)
             self.failed = error
 
     def resume(self, kept: dict[str, Any], steps: int) -> None:

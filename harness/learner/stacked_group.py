@@ -12,20 +12,26 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from harness.build import Parts
+from harness.code_state import CodeState, is_plugin
 from harness.component import asks
+from harness.errors import reraise_interrupt
 from harness.learner.gradients import Gradients
+from harness.learner.lift import Again, Apart
 from harness.learner.memory import out_of_memory
 from harness.learner.plan import Plan
+from harness.learner.rowwise import NotRowwise, Rowwise
 from harness.learner.schedule import Schedule
+from harness.learner.sharing import Sharing, sharing
 from harness.learner.stack import Stack
 from harness.learner.stacked_hooks import StackedRegularizer, stack_trees
-from harness.learner.stacked_optimizer import Rows, elementwise
+from harness.learner.stacked_optimizer import Rows
 from harness.registry import REGISTRY
 from harness.schema import KEY
 from harness.seeds import generator
 
 Failure = tuple[BaseException, int]  # what an optimizer raised, and how many members it steps
-_elementwise: dict[str, bool] = {}  # what the probe has found, by settings and shapes
+_sharings: dict[str, Sharing] = {}  # what the probe has found, by settings and shapes
+_late: dict[str, Sharing] = {}  # what was found of an optimizer's code, in steps that the probe did not make
 
 
 class StackedGroup:
@@ -45,15 +51,23 @@ class StackedGroup:
         self.gradients = Gradients()
         self.sections: list[Rows] = []
         self.failures: dict[int, Failure] = {}  # by row; such rows are stepped no more
+        self._codes: dict[str, CodeState] = {}  # of plugins' optimizers, by name
+        found = [self._sharing(stack, *own) for own in zip(parts, plans, strict=True)]
+        found = [_late.get(_name(own), one) for own, one in zip(parts, found, strict=True)]
+        if alone := [row for row, one in enumerate(found) if one.by == "run"]:
+            raise Apart(f"optimizer {_name(parts[alone[0]])}: {found[alone[0]].why}", alone)
         start = 0
         while start < stack.size:
             stop = start + 1
-            shared = self._shareable(stack, parts[start], plans[start])
+            shared = found[start].by == "stack"
             while shared and stop < stack.size and _settings(parts[stop]) == _settings(parts[start]):
                 stop += 1
             make = functools.partial(self._make, parts[start], plans[start])
             schedule = functools.partial(_schedule, parts[start], plans[start])
-            self.sections.append(Rows(stack.weights, self.names, start, stop, shared, make, schedule))
+            watch = functools.partial(Rowwise, strict=True) if shared and found[start].guarded else None
+            rows = Rows(stack.weights, self.names, start, stop, shared, make, schedule, watch)
+            rows.name = _name(parts[start])
+            self.sections.append(rows)
             start = stop
         self.after = [(r, self._state(r)) for r in after]
 
@@ -65,17 +79,30 @@ class StackedGroup:
             generator=generator(plan.seed, "optimizer", self.name),
         )
 
-    def _shareable(self, stack: Stack, parts: Parts, plan: Plan) -> bool:
-        node = parts.values["optimizer"]
-        if "generator" in asks(REGISTRY.get("optimizer", node[KEY])):
-            return False  # it draws: each member from its own seed
+    def _sharing(self, stack: Stack, parts: Parts, plan: Plan) -> Sharing:
+        """How this member is stepped: a function of its settings and shapes, and never of its company."""
+        function = REGISTRY.get("optimizer", _name(parts))
+        if is_plugin(function) and _name(parts) not in self._codes:
+            self._codes[_name(parts)] = CodeState(function)
         first = next(iter(self.params.values()))
-        shapes = {name: tuple(p.shape[1:]) for name, p in self.params.items()}
-        key = json.dumps([node, list(shapes.values()), str(first.dtype), str(first.device)], default=str)
-        if key not in _elementwise:
+        shapes = [tuple(p.shape[1:]) for p in self.params.values()]
+        key = json.dumps([parts.values["optimizer"], shapes, str(first.dtype), str(first.device)], default=str)
+        if key not in _sharings:
             make = functools.partial(self._make, parts, plan)
-            _elementwise[key] = elementwise(stack.weights, self.names, make)
-        return _elementwise[key]
+            drawing = "generator" in asks(function)  # each member from its own seed
+            found = sharing(stack.weights, self.names, make, function if is_plugin(function) else None, not drawing)
+            _sharings[key] = found
+            if found.by == "run":  # so it is by its code, whatever its settings
+                _late[_name(parts)] = found
+        return _sharings[key]
+
+    def check(self) -> None:
+        """Raises Again where an optimizer has come to keep a state that belongs to the process."""
+        for name, code in self._codes.items():
+            if changed := code.changed():
+                code.restore()
+                _late[name] = Sharing("run", f"it keeps a state outside of the optimizer: {', '.join(changed)}")
+                raise Again(f"optimizer {name}: {_late[name].why}")
 
     def _state(self, regularizer: StackedRegularizer) -> Any:
         own = [{n: p[row].detach() for n, p in self.params.items()} for row in range(len(regularizer.members))]
@@ -111,7 +138,11 @@ class StackedGroup:
                 continue
             try:
                 section.step(grads)
-            except (Exception, SystemExit) as error:
+            except NotRowwise as error:
+                _late[section.name] = Sharing("member", str(error))
+                raise Again(f"optimizer {section.name}: {error}") from error
+            except BaseException as error:
+                reraise_interrupt(error)
                 if out_of_memory(error):  # anyone's fault
                     raise
                 rows = range(section.start, section.stop)
@@ -174,6 +205,10 @@ class StackedGroup:
 
 def _indexed(state: Any, rows: list[int]) -> Any:
     return pytree.tree_map_only(Tensor, lambda t: t[rows], state)
+
+
+def _name(parts: Parts) -> str:
+    return str(parts.values["optimizer"][KEY])
 
 
 def _settings(parts: Parts) -> str:

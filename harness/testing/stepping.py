@@ -25,7 +25,7 @@ def descends(case: Case) -> None:
     expect(after < before, f"on least squares its loss is {before:.4g} at first and {after:.4g} after {STEPS} steps")
 
 
-@check("optimizer", "scheduler", needs=("repeats",))
+@check("optimizer", "scheduler", needs=("repeats", "company"))
 def resumes(case: Case) -> None:
     """From its state_dict, written and read, it goes on as if it had never stopped, to the bit."""
     if case.kind == "scheduler":

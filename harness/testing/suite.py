@@ -16,7 +16,7 @@ from harness.errors import HarnessError, one_line, suggest
 from harness.kinds import SKIPS
 from harness.registry import REGISTRY
 from harness.schema import of_entry
-from harness.testing import common, devices, fused, gradients, samples, stepping, traits, values  # noqa: F401  # checks
+from harness.testing import common, company, devices, fused, gradients, samples, stepping, traits, values  # noqa: F401  # checks
 from harness.testing.case import Case, Fault, Inapplicable
 from harness.testing.check import CHECKS, Check, checks_of
 from harness.testing.process import preserved

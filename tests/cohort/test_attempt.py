@@ -18,6 +18,7 @@ from harness.cohort.attempt import How
 from harness.cohort.together import train_cohort
 from harness.prepare import Preparation
 from harness.record import Record
+from harness.running import Running
 
 TINY = ["model=mlp", "model.width=8", "epochs=3", "optimizer=sgd"]
 STEP = 24  # in the second epoch of three
@@ -25,7 +26,20 @@ OWN = ("failed", "ZeroDivisionError")
 LEFT = ("interrupted", "FailFast")
 
 
-def sabotage(monkeypatch: pytest.MonkeyPatch, seeds: Sequence[int], once: bool = False) -> None:
+class Stopped(KeyboardInterrupt):
+    """A component's own, and not the user's Ctrl-C."""
+
+
+class Odd(BaseException):
+    """Derives from no Exception."""
+
+
+def sabotage(
+    monkeypatch: pytest.MonkeyPatch,
+    seeds: Sequence[int],
+    once: bool = False,
+    error: type[BaseException] = ZeroDivisionError,
+) -> None:
     """Optimizers of runs with some seeds raise at a step; or their first optimizers do."""
     whole, tries = attempt.build_parts, dict.fromkeys(seeds, 0)
 
@@ -42,7 +56,7 @@ def sabotage(monkeypatch: pytest.MonkeyPatch, seeds: Sequence[int], once: bool =
 
             def stepped(*args: Any) -> Any:
                 if next(count) == STEP:
-                    raise ZeroDivisionError("sabotage")
+                    raise error("sabotage")
                 return step(*args)
 
             made.step = stepped  # type: ignore[method-assign]
@@ -115,3 +129,43 @@ def test_without_fail_fast_the_others_never_knew(workdir: Path, monkeypatch: pyt
     sabotage(monkeypatch, [1])
     records = trained(3, forced=True, line=[])
     assert endings(records) == [("completed", ""), OWN, ("completed", "")]
+
+
+@pytest.mark.parametrize("error", [SystemExit, Stopped, GeneratorExit, Odd])
+def test_base_exception_fails_only_the_run_that_raises_it(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    sabotage(monkeypatch, [1], error=error)
+    records = trained(4, forced=True, line=[])
+    raised = ("failed", error.__name__)
+    assert endings(records) == [raised if place == 1 else ("completed", "") for place in range(4)]
+
+
+@pytest.mark.parametrize("error", [SystemExit, Stopped, GeneratorExit, Odd])
+def test_base_exception_of_a_run_that_is_trained_alone_is_its_failure(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    sabotage(monkeypatch, [0], error=error)
+    preparation = Preparation()
+    members = [preparation.prepare(compose([*TINY, f"seed={seed}"])) for seed in range(2)]
+    records = [record for record in train_cohort(members, How()) if record is not None]
+    assert endings(records) == [("failed", error.__name__), ("completed", "")]
+
+
+def test_base_exception_of_a_watcher_fails_its_run_alone(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Running._to_loggers
+
+    def raising(self: Running, metrics: dict[str, float], step: int, epoch: int) -> None:
+        if self.prepared.values["seed"] == 2:
+            raise Odd("sabotage")
+        whole(self, metrics, step, epoch)
+
+    monkeypatch.setattr(Running, "_to_loggers", raising)
+    assert endings(trained(3, forced=True, line=[])) == [("completed", ""), ("completed", ""), ("failed", "Odd")]
+
+
+def test_ctrl_c_still_interrupts_a_stack(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sabotage(monkeypatch, [1], error=KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        trained(3, forced=True, line=[])
+    assert {record.status for record in harness.load("scratch")} == {"interrupted"}

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from harness.errors import HarnessError
+from harness.learner.sharing import sharing
 from harness.learner.stack import Weights
-from harness.learner.stacked_optimizer import elementwise
 from tests.components.helpers import make
 from tests.components.optimizers import NAMES, built, path, trained
 
@@ -145,7 +145,8 @@ def test_a_parameter_without_a_gradient_stays(name):
 def test_one_steps_many_members_if_it_is_elementwise(name):
     shapes = {"w": (4, 5), "b": (3,)}
     weights = Weights({n: torch.zeros(3, 32) for n in shapes}, {n: (shape, True) for n, shape in shapes.items()})
-    assert elementwise(weights, list(shapes), lambda leaves: built(name, {}, [*leaves.values()])) == (name != "muon")
+    found = sharing(weights, list(shapes), lambda leaves: built(name, {}, [*leaves.values()]))
+    assert found.by == ("member" if name == "muon" else "stack"), found
 
 
 @pytest.mark.parametrize(("settings", "factor"), [({}, 1), ({"bias_correction": False}, 0.1 / math.sqrt(0.001))])

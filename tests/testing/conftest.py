@@ -1,0 +1,37 @@
+"""The planted plugin, installed as pip would."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import catalogue
+from harness.registry import REGISTRY
+from tests.testing import faults
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """While a test runs, the components of tests/testing/faults are installed under the distribution `planted`."""
+    site = tmp_path_factory.mktemp("site")
+    shutil.copytree(Path(faults.__file__).parent, site / "planted", ignore=shutil.ignore_patterns("__pycache__"))
+    info = site / "planted-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[harness]\nplanted = planted\n")
+    sys.path.insert(0, str(site))
+    importlib.invalidate_caches()
+    before = catalogue._current
+    catalogue._current = None
+    assert not catalogue.current().problems
+    yield
+    sys.path.remove(str(site))
+    catalogue._current = before
+    REGISTRY._offers.pop(("planted", "planted"), None)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "planted"]:
+        del sys.modules[name]
