@@ -162,7 +162,9 @@ def test_names() -> None:
     assert readable(["study=a", "optimizer=sgd", "+x.y=1", "rerun=true"]) == "optimizer=sgd,x.y=1"
     assert readable([]) == "default"
     name = folder_name(["data=csv", "data.path=/a b/ü:?.csv"], "0" * 12)
-    assert name == "data=csv,data.path=_a_b_.csv-" + "0" * 12
+    assert name == "data=csv,data.path=_a_b_ü_.csv-" + "0" * 12
+    assert folder_name(["data.target=결과"], "0" * 12) == "data.target=결과-" + "0" * 12
+    assert len(folder_name([f"data.target={'결과' * 100}"], "0" * 12).encode()) < 255
     assert len(folder_name([f"k{i}={'v' * 30}" for i in range(50)], "0" * 12)) < 200
 
 
