@@ -79,7 +79,7 @@ def run(overrides: Sequence[str] = (), *, config_dir: str | None = None) -> Reco
     from harness.runner import train
 
     with plain_errors():
-        return train(compose(list(overrides), config_dir))
+        return train(compose(_words(overrides, "run"), config_dir))
 
 
 def sweep(overrides: Sequence[str], *, config_dir: str | None = None) -> Records:
@@ -91,8 +91,18 @@ def sweep(overrides: Sequence[str], *, config_dir: str | None = None) -> Records
 
     found: list[tuple[int, Record]] = []
     with plain_errors(), watching(lambda place, jobs, record: found.append((place, record))):
-        multirun(list(overrides), config_dir)
+        multirun(_words(overrides, "sweep"), config_dir)
     return Records([record for _, record in sorted(found, key=lambda row: row[0])])
+
+
+def _words(overrides: Sequence[str], function: str) -> list[str]:
+    """Return the overrides as a list. Raises HarnessError for a text, whose letters would be taken for overrides."""
+    if isinstance(overrides, str):
+        raise HarnessError(f"overrides must be a list: write harness.{function}({overrides.split()}), not a text")
+    words = list(overrides)
+    if not all(isinstance(word, str) for word in words):
+        raise HarnessError(f"overrides must be a list of texts, each KEY=VALUE, got {words}")
+    return words
 
 
 def load(folder: str | Path) -> Records:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness import foreign_words
 from harness.errors import HarnessError, suggest
 from harness.kinds import KINDS
 from harness.presets import own_presets
@@ -54,6 +55,8 @@ class Catalogue:
             raise HarnessError(f"no kind {kind!r}.{suggest(kind, KINDS)}")
         if name not in self.entries[kind]:
             reason = self.left_out(kind, name)
+            if reason is None and (instead := foreign_words.option(kind, name)):
+                reason = f"no {kind} {name!r}. Instead: {instead}"
             raise HarnessError(reason or f"no {kind} {name!r}.{suggest(name, self.names(kind))}{self.missing()}")
         return self.entries[kind][name]
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
@@ -18,7 +21,24 @@ class CannotWrite(HarnessError):
 
     @classmethod
     def told(cls, path: object, error: OSError) -> CannotWrite:
-        return cls(f"cannot write {path}: {error.strerror or error}")
+        return cls(f"cannot write {path}: {error.strerror or error}{_whose(path, error)}")
+
+
+def _whose(path: object, error: OSError) -> str:
+    """Return whose folder it is that may not be written, and what to do; nothing for errors of another kind."""
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        return ""
+    folder = Path(os.path.abspath(str(path)))
+    while not folder.is_dir() or os.access(folder, os.W_OK | os.X_OK):
+        if folder == folder.parent:
+            return ""
+        folder = folder.parent
+    try:
+        owner = folder.owner()
+    except (KeyError, NotImplementedError):  # a user without a name, a system without owners
+        owner = "another user"
+    share = f"or let {owner} share it: chmod -R g+rwXs {folder}"
+    return f". {folder} belongs to {owner}: write elsewhere with study=NAME or in another working folder, {share}"
 
 
 def reraise_interrupt(error: BaseException) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from harness import catalogue, trainer_keys
+from harness import catalogue, foreign_words, trainer_keys
 from harness.errors import HarnessError, shown, suggest
 from harness.kinds import AUTO, KINDS
 from harness.schema import KEY, of_entry
@@ -83,6 +83,8 @@ def _sentence(text: str) -> str:
     if found := re.search(r"(?:In '(.+?)': )?Could not override '(.+?)'\.", text):
         place, key = found.groups()
         where = f"{place}.yaml: " if place else ""
+        if instead := foreign_words.key(key):
+            return f"{where}there is no group {key!r} to choose from. {instead}"
         return f"{where}there is no group {key!r} to choose from.{suggest(key, [*KINDS, 'trainer', 'experiment'])}"
     return text
 
@@ -90,6 +92,8 @@ def _sentence(text: str) -> str:
 def _no_option(file: str, options: Iterable[str] | None) -> str:
     group, _, name = file.rpartition("/")
     known = list(options or catalogue.current().entries.get(group, {}))
+    if instead := foreign_words.option(group, name):
+        return f"no {group} {name!r}. Instead: {instead}"
     near = suggest(name, known) if known else " There is none yet."
     return f"no {group or 'config'} {name!r}.{near}{catalogue.current().missing()}"
 
@@ -127,7 +131,11 @@ def unknown_key(full: str, known: Iterable[str], component: str | None = None) -
     names = [name for name in known if name not in _HIDDEN]
     if group == "trainer" and key in trainer_keys.INSTEAD:
         return trainer_keys.refusal(key)
+    if "." not in full and (instead := foreign_words.key(full)):
+        return f"unknown key {full!r}. {instead}"
     near = suggest(key, names)
+    if component is not None and (instead := foreign_words.same(key)) in names:
+        near = f" Did you mean {instead!r}?"
     if component is None or "Did you mean" in near:
         return f"unknown key {full!r}.{near}"
     found = catalogue.current().entries.get(group, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -130,9 +131,25 @@ def _overlapping(name: str, shared: int) -> str:
 
 
 def warn_of_overlap(shared: int | None, values: dict[str, Any]) -> None:
-    """Warns of shared samples, once a run is sure to start: a config that is refused gets its one line and no other."""
-    if shared and values["split"]["on_overlap"] == "warn":
-        warnings.warn(_overlapping(values["data"][KEY], shared), OverlapWarning, stacklevel=2)
+    """Warn of shared samples once a run is sure to start, and once only for the runs of a process that share data: a
+    config that is refused gets its one line and no other.
+    """
+    data = repr(values["data"])
+    if shared and values["split"]["on_overlap"] == "warn" and data not in _warned:
+        _warned.add(data)
+        text = _overlapping(values["data"][KEY], shared)
+        warnings.warn(f"{text} (split.on_overlap=ignore says nothing)", OverlapWarning, stacklevel=_outside())
+
+
+_warned: set[str] = set()  # data sets of this process
+
+
+def _outside() -> int:
+    """Return the `stacklevel` of the first caller outside of harness: a warning shows the user's own line."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "harness":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _transformed(dataset: Dataset, nodes: dict[str, Any]) -> Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
 
+from harness import foreign_words
 from harness.errors import HarnessError, shown, suggest
 from harness.kinds import AUTO, KINDS
 from harness.override_text import texts
@@ -20,6 +22,7 @@ from harness.settings import NOT_IDENTITY
 
 GROUPS = (*KINDS, "trainer", "experiment")
 _LISTS = (*(kind.name for kind in KINDS.values() if kind.many), "experiment")
+FOLDER_BYTES = 200  # of a folder's readable part: file systems allow 255 for a name
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -42,6 +45,7 @@ def parse(overrides: Sequence[str], sweep: bool = False) -> list[Override]:
             if name == KEY:
                 group = key.partition(".")[0]
                 raise HarnessError(f"{text}: {KEY} is written by the harness; choose with {group}=NAME")
+        _check_place(text, key, override)
         if key in seen and not override.is_delete():
             raise HarnessError(f"{key} is given twice: {seen[key]} and {text}")
         seen[key] = text
@@ -95,6 +99,22 @@ def _names(key: str, value: Any) -> Iterator[str]:
             yield from _names(str(inner), more)
 
 
+def _check_place(text: str, key: str, override: Override) -> None:
+    """Refuse a key that no config holds while it still stands as it was typed: Hydra names its first word only."""
+    path = key.partition("@")[0]
+    first, *rest = path.split(".")
+    kind = KINDS.get(first)
+    if kind is not None and not rest and override.is_delete() and override.value_type is None:
+        write = f"'{first}=[]' chooses none" if kind.many else f"write {foreign_words.default_of(first)}"
+        raise HarnessError(f"{text}: a kind cannot be taken out; {write}")
+    if text.startswith("+") and not rest:
+        return  # a folder of the user's own may bring a group of that name
+    known = path.partition("/")[0] if "/" in path else first
+    nested = kind is not None and not kind.many and len(rest) > 1 and rest[0] in KINDS
+    if (known not in foreign_words.top_level() or nested) and (instead := foreign_words.key(path)):
+        raise HarnessError(f"unknown key {path!r}. {instead}")
+
+
 def _check_choice(override: Override, key: str) -> None:
     """A choice is a name, or a list of names where the kind is a list; Hydra has no words of its own for others."""
     if key not in GROUPS or override.is_delete():
@@ -109,7 +129,9 @@ def _check_choice(override: Override, key: str) -> None:
     names = value if isinstance(value, list) else [value]
     for name in names:
         if not isinstance(name, str) and not _is_word(text, name):
+            default = None if key in _LISTS else foreign_words.default_of(key)
             empty = f"; none at all is '{key}=[]'" if key in _LISTS and name is None else ""
+            empty = f"; the default is {default}" if default and name is None else empty
             raise HarnessError(f"{key} must be a name, got {shown(name)}{empty}")
         if names.count(name) > 1:
             raise HarnessError(f"{text}: {name!r} is chosen twice")
@@ -183,6 +205,7 @@ def readable(overrides: Sequence[str]) -> str:
 
 
 def folder_name(overrides: Sequence[str], identity: str) -> str:
-    """The run's folder: readable, safe on every file system, and told apart by the identity."""
-    safe = re.sub(r"[^A-Za-z0-9=,._+-]+", "_", readable(overrides))[:120].strip("._") or "run"
+    """The run's folder: readable in any language, safe on every file system, and told apart by the identity."""
+    name = unicodedata.normalize("NFC", readable(overrides))
+    safe = re.sub(r"[^\w=,.+-]+", "_", name)[:120].encode()[:FOLDER_BYTES].decode(errors="ignore").strip("._") or "run"
     return f"{safe}-{identity}"

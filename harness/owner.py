@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness.errors import HarnessError
+from harness.errors import CannotWrite, HarnessError
 from harness.owner_files import FOLDER, STALE_S, Judge, Sheet, glance
 from harness.processes import here, started, uptime
 
@@ -235,4 +235,4 @@ def _told_in_a_line(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise HarnessError(f"cannot write {folder}: {error.strerror or error}") from error
+        raise CannotWrite.told(folder, error) from error

@@ -206,7 +206,10 @@ def _wait(child: subprocess.Popen[bytes], limit: float, stranger: str) -> int | 
     left = limit - PATIENCE_S
     if stranger and left > 0:
         hint = f"HARNESS_BLOCK={stranger} leaves it out"
-        print(f"harness: the plugin {stranger} is still loading, for {left:g} s more; {hint}", file=sys.stderr)
+        print(
+            f"harness: the plugin {stranger} is still loading; it is given up after {limit:g} s; {hint}",
+            file=sys.stderr,
+        )
     with contextlib.suppress(subprocess.TimeoutExpired):
         return child.wait(max(0.0, left))
     return None

@@ -1,4 +1,4 @@
-"""Which parameters of Lightning's Trainer are the learner's own business, and where a person finds them instead."""
+"""Parameters of Lightning's Trainer that harness manages, and what to set instead."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ INSTEAD = {
     "default_root_dir": "study=",
     "enable_progress_bar": "a pipe or a file for the output: the bar is drawn on terminals only",
     "enable_model_summary": "harness show, and model.parameters in the record",
-    "limit_train_batches": "data of the size that you want",
+    "limit_train_batches": "'corruption=[fraction]', which keeps a share of the training samples",
     "limit_val_batches": "split.val=",
     "limit_test_batches": "split.test=",
     "limit_predict_batches": "harness.load_model",
-    "overfit_batches": "data of the size that you want",
+    "overfit_batches": "'corruption=[fraction]', which keeps a share of the training samples",
     "fast_dev_run": "epochs=1",
     "val_check_interval": "trainer.check_val_every_n_epoch=",
     "num_sanity_val_steps": "nothing: validation needs no rehearsal, data is checked before the run",
@@ -78,7 +78,7 @@ def allowed(parameters: Iterable[str]) -> list[str]:
 
 def refusal(key: str) -> str:
     """The line on a key that the learner owns."""
-    return f"trainer.{key} is the learner's own business; use {INSTEAD[key]}"
+    return f"trainer.{key} is managed by harness; use {INSTEAD[key]}"
 
 
 def check(given: dict[str, Any], parameters: Iterable[str], epochs: int) -> None:

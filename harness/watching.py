@@ -32,8 +32,8 @@ class Way:
 
     @property
     def counts(self) -> str:
-        """How many, where, and in how many cohorts if that is not plain."""
-        cohorts = f" in {self.cohorts:,} cohorts" if 1 < self.cohorts < self.runs else ""
+        """How many, where, and in how many stacks if that is not plain."""
+        cohorts = f" in {self.cohorts:,} stacks" if 1 < self.cohorts < self.runs else ""
         return f"{self.runs:,} {over(self.executor)}{cohorts}"
 
     def __str__(self) -> str:

@@ -238,7 +238,10 @@ def test_a_person_is_told_what_they_wait_for(
     monkeypatch.setenv("HARNESS_SCAN_TIMEOUT", "0.5")
     assert scan_cache._scan("slow", "slow")["problems"][0]["message"] == "it did not finish loading within 0.5 s"
     said = capsys.readouterr()
-    assert said.err == "harness: the plugin slow is still loading, for 0.4 s more; HARNESS_BLOCK=slow leaves it out\n"
+    assert (
+        said.err
+        == "harness: the plugin slow is still loading; it is given up after 0.5 s; HARNESS_BLOCK=slow leaves it out\n"
+    )
 
 
 INTERRUPTED = """

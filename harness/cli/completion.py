@@ -1,4 +1,4 @@
-"""Bash completion: verbs and what follows them, names in lists and sweeps, flags; Hydra's own for the rest."""
+"""Completion for bash, zsh and fish: verbs, names in lists and sweeps, flags; Hydra's own for the rest."""
 
 from __future__ import annotations
 
@@ -22,6 +22,34 @@ complete -o default -F _harness_completion harness"""
 UNINSTALL = """\
 complete -r harness
 unset -f _harness_completion"""
+ZSH_INSTALL = """\
+_harness_completion() {
+    local -a found=("${(@f)$(COMP_LINE=${(j: :)words[1,CURRENT]} "${words[1]}" -sc query=bash 2>/dev/null)}")
+    local -a open=(${(M)found:#*(=|.)}) done=(${found:#*(=|.)})
+    (( $#open )) && compadd -S '' -- $open
+    (( $#done )) && compadd -- $done
+}
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
+compdef _harness_completion harness"""
+ZSH_UNINSTALL = """\
+compdef -d harness
+unfunction _harness_completion"""
+FISH_INSTALL = """\
+function _harness_completion
+    env COMP_LINE=(commandline --cut-at-cursor | string collect) harness -sc query=bash 2>/dev/null
+end
+complete --command harness --no-files --arguments '(_harness_completion)'"""
+FISH_UNINSTALL = """\
+complete --command harness --erase
+functions --erase _harness_completion"""
+SCRIPTS = {
+    "install=bash": INSTALL,
+    "uninstall=bash": UNINSTALL,
+    "install=zsh": ZSH_INSTALL,
+    "uninstall=zsh": ZSH_UNINSTALL,
+    "install=fish": FISH_INSTALL,
+    "uninstall=fish": FISH_UNINSTALL,
+}
 
 
 def query() -> list[str]:

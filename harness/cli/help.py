@@ -1,4 +1,4 @@
-"""`harness --help`: the verbs, everything that can be chosen, the config that would run.
+"""`harness --help` and `harness help`: the verbs, a line for each group of choices, how an override is written.
 
 Written here and not by Hydra's template: Hydra copies its whole store for every group that it lists.
 """
@@ -9,33 +9,33 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import app, catalogue
+from harness.foreign_words import default_of
 from harness.kinds import AUTO, KINDS
 from harness.presets import names_in, own_presets
 
+WIDTH = 110  # of a line of choices
 FOOT = """\
-Change a choice or a value with an override: harness optimizer=sgd optimizer.lr=0.1 seed=1
+All choices of a kind:                       harness list optimizer
+What a choice does and its settings:         harness show optimizer/sgd
+Change a choice or a value:                  harness optimizer=sgd optimizer.lr=0.1 seed=1
 Lists are chosen in brackets and quoted:     harness 'regularizer=[l2,dropout]' regularizer.dropout.p=0.3
 Sweep over commas:                           harness -m activation=relu,tanh seed=0,1,2
-A folder of your own presets:                harness --config-dir FOLDER experiment=MINE
 The config as it would run:                  harness [overrides] --cfg job
-Bash completion:                             eval "$(harness -sc install=bash)"
+A folder of your own presets:                harness --config-dir FOLDER experiment=MINE
+Completion for bash, zsh and fish:           eval "$(harness -sc install=bash)"
 Hydra's own flags:                           harness --hydra-help"""
 
 
 def text(overrides: Sequence[str], config_dir: str | None = None) -> str:
-    """The help, with the config as these overrides compose it."""
+    """Return the help. Raises HarnessError for overrides that do not compose."""
     from hydra import compose
-    from omegaconf import OmegaConf
 
     from harness.cli.verbs import VERBS
-    from harness.override_text import put_texts
-    from harness.overrides import parse
-
-    with app.hydra_session():
-        config = compose(app.CONFIG, app.with_config_dir(overrides, config_dir))
-    put_texts(parse(overrides), config)
+    if overrides or config_dir:
+        with app.hydra_session():
+            compose(app.CONFIG, app.with_config_dir(overrides, config_dir))
     verbs = [f"  harness {verb:<20} {call.__doc__}" for verb, call in VERBS.items()]
-    choices = [f"{group}: {', '.join(names)}" for group, names in options(config_dir).items()]
+    choices = [_line(group, names) for group, names in options(config_dir).items()]
     return "\n".join(
         [
             "harness: declare a deep-learning experiment; run it once or ten thousand times.",
@@ -44,27 +44,47 @@ def text(overrides: Sequence[str], config_dir: str | None = None) -> str:
             "  harness -m [overrides]       A sweep.",
             *verbs,
             "",
-            "== What can be chosen (group=option) ==",
+            "What can be chosen (group=name):",
             "",
             *choices,
             "",
-            "== Config (override anything: foo.bar=value) ==",
-            "",
-            OmegaConf.to_yaml(config),
             FOOT,
         ]
     )
 
 
 def options(config_dir: str | None = None) -> dict[str, list[str]]:
-    """Every group with its options: components, presets of harness, of plugins and of the user's folder."""
+    """Return the names of every group. First come those that harness does not bring: presets of the user's folder and
+    what other plugins offer; then the default; then the rest.
+    """
     known = catalogue.current()
-    found: dict[str, set[str]] = {}
+    theirs = names_in(Path(config_dir).expanduser()) if config_dir else []
+    first: dict[str, set[str]] = {}
+    rest: dict[str, set[str]] = {}
+    for entry in known:
+        (rest if entry["origin"] == "harness" else first).setdefault(entry["kind"], set()).add(entry["name"])
+    for presets, into in ((theirs, first), (known.presets, first), (own_presets(), rest)):
+        for name in presets:
+            group, slash, option = name.rpartition("/")
+            if slash:
+                into.setdefault(group, set()).add(option)
     for kind in KINDS.values():
-        found[kind.name] = {*known.names(kind.name), *([AUTO] if kind.auto is not None else [])}
-    presets = [*own_presets(), *known.presets, *(names_in(Path(config_dir).expanduser()) if config_dir else [])]
-    for name in presets:
-        group, slash, option = name.rpartition("/")
-        if slash:
-            found.setdefault(group, set()).add(option)
-    return {group: sorted(names) for group, names in sorted(found.items())}
+        if kind.auto is not None:
+            rest.setdefault(kind.name, set()).add(AUTO)
+    found = {}
+    for group in sorted({*KINDS, *first, *rest}):
+        default = (default_of(group) or "").partition("=")[2]
+        others = sorted(rest.get(group, set()), key=lambda name: (name != default, name))
+        found[group] = [*sorted(first.get(group, set())), *others]
+    return found
+
+
+def _line(group: str, names: Sequence[str]) -> str:
+    """Return a group and as many of its names as fit into a line, and how many more there are."""
+    line = f"  {group}: "
+    for index, name in enumerate(names):
+        more = f"... and {len(names) - index} more"
+        if index and len(line) + len(name) + 2 + len(more) > WIDTH and group in KINDS:
+            return line + more
+        line += name + (", " if index < len(names) - 1 else "")
+    return line

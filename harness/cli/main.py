@@ -43,16 +43,32 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def dispatch(line: list[str]) -> int:
     """A verb if the first word holds no `=` and starts with none of `-+~`; otherwise the line is Hydra's."""
+    if line[:1] == ["help"]:
+        line = [*line[1:2], "--help", *line[2:]]  # `harness help report` is `harness report --help`
     if line and line[0] and "=" not in line[0] and line[0][0] not in "-+~":
         from harness.cli.verbs import VERBS
 
         verb = VERBS.get(line[0])
         if verb is None:
-            raise HarnessError(f"no command {line[0]!r}.{suggest(line[0], VERBS)} An override is KEY=VALUE.")
+            raise HarnessError(f"no command {line[0]!r}.{suggest(line[0], VERBS)} {_meant(line[0])}")
         return _call(verb, line[1:])
     from harness.cli.train import hydra_line
 
     return hydra_line(line)
+
+
+def _meant(word: str) -> str:
+    """Return how a word is written that is no verb: a component's choice, or an override in general."""
+    from harness import catalogue
+    from harness.kinds import KINDS
+
+    if word in KINDS:
+        return f"Choose one with {word}=NAME; harness list {word} shows them."
+    kinds = [entry["kind"] for entry in catalogue.current() if entry["name"] == word]
+    if kinds:
+        kind = kinds[0]
+        return f"Choose it with '{kind}=[{word}]'." if KINDS[kind].many else f"Choose it with {kind}={word}."
+    return "An override is KEY=VALUE."
 
 
 def _call(verb: Callable[[list[str]], int], words: list[str]) -> int:

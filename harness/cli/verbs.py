@@ -102,7 +102,7 @@ def board(words: list[str]) -> int:
 def report(words: list[str]) -> int:
     """One row a run."""
     from harness.record import load
-    from harness.report.table import columns, render, rows
+    from harness.report.table import columns, render, rows, shared
 
     parser = verb_parser("report", "The runs of a study, one row each.")
     parser.add_argument("study")
@@ -120,6 +120,8 @@ def report(words: list[str]) -> int:
         print("[" + ",\n".join(record.to_json(None).strip() for record in records) + "]")
         return 0
     shown = columns(records, args.metric)
+    if common := shared(records):
+        print(f"all runs: {common}\n")
     header = ["run", "status", *shown, "fit_s"]
     render(header, rows(records, shown), numeric=[*shown, "fit_s"])
     return 0

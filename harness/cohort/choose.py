@@ -127,7 +127,7 @@ def _how(group: Sequence[Prepared], workers: int, executor: str, sweep: str) -> 
     if len(group) == 1:
         return How("alone", unfusable(group[0]) or "no other run of its shape", executor, sweep=sweep)
     best, *others = _ways(group, workers, executor)
-    why = f"a trial: {best}" + (f", {others[0]}" if others else f"; {_trial(group, workers).why}")
+    why = f"expected: {best}" + (f", {others[0]}" if others else f"; {_trial(group, workers).why}")
     return How(best.path, why, executor, sweep=sweep)
 
 

@@ -71,11 +71,11 @@ def unfusable(member: Prepared) -> str:
     if values["trainer"].get("devices") not in (None, "auto", 1, "1") or values["trainer"].get("num_nodes", 1) != 1:
         return "several devices train one run"
     if trait("model", values["model"], "estimator", False):
-        return f"model {values['model'][KEY]} is fitted at once"
+        return f"model {values['model'][KEY]} is fitted as a whole"
     if needs_closure(values["optimizer"]):
-        return f"optimizer {values['optimizer'][KEY]} evaluates the loss as often as it wants to"
+        return f"optimizer {values['optimizer'][KEY]} evaluates the loss several times a step"
     if watches := trait("scheduler", values["scheduler"], "watches", ""):
-        return f"scheduler {values['scheduler'][KEY]} follows each run's own {watches}"
+        return f"scheduler {values['scheduler'][KEY]} follows the {watches} of each run"
     if member.device not in ("cpu", "cuda"):
-        return f"stacks are not tried on {member.device}"
+        return f"stacks are not supported on {member.device}"
     return ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from harness.apart import Died, apart
-from harness.build import build
+from harness.build import build, trait
 from harness.dataset import Samples
 from harness.errors import one_line, reraise_interrupt
 from harness.learner.alone import Alone
@@ -29,7 +29,7 @@ TRIED = 16  # members of the stack that is tried, at most
 ANY = 1 << 20
 TRIED_S = 0.02  # what a step of all of them takes by themselves, at most: where steps are long, a stack saves little
 STACK_S, STACK_STEPS = 0.05, 25  # what trying a stack costs: a part of its own, and steps of all its members
-TOO_LITTLE = "too little to do for a stack to be tried"
+TOO_LITTLE = "too short to try a stack"
 WORTH = 0.1  # of the time that the runs take by themselves, which is what trying a stack may cost
 ALONE_S, FUSED_S = 0.015, 0.004  # what a run costs beside its steps, by itself and in a stack
 
@@ -52,11 +52,13 @@ def tried(members: Sequence[Prepared], unfusable: str = "", workers: int = 1, he
     As many processes try as would work, all at once: they share caches and the way to memory, and so will the runs.
     `here` is whether the runs may be trained in this process, with all of its threads.
     """
+    if trait("model", members[0].values["model"], "estimator", False):
+        return Trial(0.0, 0.0, None, unfusable)  # it has no steps to measure
     most = torch.get_num_threads()
     try:
         found = apart(_tried, members, unfusable, workers, most, times=min(workers, len(members)))
     except Died as died:
-        return Trial(0.0, 0.0, None, f"cannot be tried: {died}", deadly=True)
+        return Trial(0.0, 0.0, None, f"the trial failed: {died}", deadly=True)
     first = found[0]
     single = sum(one.single for one in found) / len(found)
     stacks = [one.fused for one in found if one.fused is not None]
@@ -93,11 +95,11 @@ def _tried(members: Sequence[Prepared], unfusable: str, workers: int, most: int)
                 first = first or error
         else:
             assert first is not None
-            return _Tried(0.0, None, f"cannot be tried: {one_line(first)}")
+            return _Tried(0.0, None, f"the trial failed: {one_line(first)}")
         plan = members[at].plan
         count = threads(probe.work, plan.samples, most)
         if unfusable or len(members) < 2:
-            return _Tried(single, None, unfusable or "one run has no one to be stacked with", at, count)
+            return _Tried(single, None, unfusable or "a single run", at, count)
         if not worth(single, members, workers):
             return _Tried(single, None, TOO_LITTLE, at, count)
         for some in _stacks(members, _size(single, plan)):
@@ -107,7 +109,7 @@ def _tried(members: Sequence[Prepared], unfusable: str, workers: int, most: int)
                 reraise_interrupt(error)
                 first = first or error
     assert first is not None
-    return _Tried(single, None, f"cannot be fused: {one_line(first)}", at, count)
+    return _Tried(single, None, f"cannot be stacked: {one_line(first)}", at, count)
 
 
 def worth(single: float, members: Sequence[Prepared], workers: int) -> bool:

@@ -52,7 +52,7 @@ def endings(records: Sequence[Record], whole: bool = True) -> list[tuple[int, li
     for (status, why), group in sorted(alike.items(), key=lambda item: UNHAPPY.index(item[0][0])):
         if len(group) >= MANY:
             common = in_common([record.name for record in group]) - usual
-            alone = ",".join(part for part in _parts(group[0].name) if part in common)
+            alone = ",".join(part for part in split_name(group[0].name) if part in common)
             rows.append((len(group), [status, f"{len(group)} runs" + (f" of {alone}" if alone else ""), "", why]))
         else:
             left_out = frozenset() if whole else usual
@@ -85,7 +85,7 @@ def in_common(names: Sequence[str]) -> frozenset[str]:
     >>> in_common(["optimizer=sgd,epochs=1", "optimizer=adam,epochs=1"])
     frozenset({'epochs=1'})
     """
-    return frozenset.intersection(*(frozenset(_parts(name)) for name in names)) if len(names) > 1 else frozenset()
+    return frozenset.intersection(*(frozenset(split_name(name)) for name in names)) if len(names) > 1 else frozenset()
 
 
 def without(name: str, parts: frozenset[str]) -> str:
@@ -94,8 +94,9 @@ def without(name: str, parts: frozenset[str]) -> str:
     >>> without("optimizer=sgd,regularizer=[l2,dropout],epochs=1", frozenset({"epochs=1"}))
     'optimizer=sgd,regularizer=[l2,dropout]'
     """
-    return ",".join(part for part in _parts(name) if part not in parts) or name
+    return ",".join(part for part in split_name(name) if part not in parts) or name
 
 
-def _parts(name: str) -> list[str]:
+def split_name(name: str) -> list[str]:
+    """Return the overrides that a run is named after."""
     return re.split(r",(?=[\w.@/:~-]+=)", name)  # a comma inside of a list stands before no key

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.record import Record
+from harness.report.endings import in_common, split_name, without
 
 FITTED = 300  # more rows are not looked at one by one, and fitting them takes seconds
 
@@ -22,12 +23,19 @@ def columns(records: Sequence[Record], metric: str | None = None) -> list[str]:
     return list(judged | dict.fromkeys(name.replace("val/", "test/") for name in judged))
 
 
+def shared(records: Sequence[Record]) -> str:
+    """Return the overrides that all runs share, as they are typed; empty for a single run or where there are none."""
+    common = in_common([record.name for record in records])
+    return " ".join(part for part in split_name(records[0].name) if part in common) if common else ""
+
+
 def rows(records: Sequence[Record], shown: Sequence[str]) -> Iterable[list[str]]:
-    """Name, status, metrics, seconds."""
+    """Return name, status, metrics and seconds of each run; the names without the overrides that all runs share."""
+    common = in_common([record.name for record in records])
     for record in records:
         numbers = [f"{record.metrics[name]:.4f}" if name in record.metrics else "" for name in shown]
         seconds = record.time.get("fit_s")
-        yield [record.name, record.status, *numbers, "" if seconds is None else f"{seconds:.2f}"]
+        yield [without(record.name, common), record.status, *numbers, "" if seconds is None else f"{seconds:.2f}"]
 
 
 def render(header: Sequence[str], body: Iterable[Sequence[str]], numeric: Sequence[str] = ()) -> None:

@@ -119,7 +119,7 @@ def test_a_large_sweep_has_a_line_for_what_failed_and_few_others(capsys: pytest.
                 progress._said -= 2 * EVERY_S
             tell(number, runs, ended(number, "failed" if number == 7 else "completed", error=RAISED))
     first, failed, counts, *more = capsys.readouterr().err.splitlines()
-    assert first == "10000 runs: 0 already complete, 10000 to train; fused 10,000 over loky workers in 40 cohorts (why)"
+    assert first == "10000 runs: 0 already complete, 10000 to train; fused 10,000 over loky workers in 40 stacks (why)"
     assert failed == f"8/10000  {ended(7).name}  failed  RuntimeError: no [bold]room[/bold] for it"
     assert counts.startswith("5001/10000  5000 completed, 1 failed, 4999 left; 0:0")
     assert len(more) < 5

@@ -13,7 +13,7 @@ from harness.pace import Cohort
 from harness.watching import Outline, Way
 from tests.cli.sweeps import RAISED, ended, terminal, text
 
-WHY = "a trial: fused over loky workers 3.2 s, alone over loky workers 31.0 s"
+WHY = "expected: fused over loky workers 3.2 s, alone over loky workers 31.0 s"
 
 
 def lines(standing: Standing, width: int = 80) -> list[str]:
@@ -54,7 +54,7 @@ def test_a_sweep_in_the_middle() -> None:
     assert more.endswith("43% 0:30 gone, 0:40 left")
     assert [bar, *rows] == [
         "best      val/accuracy 0.19  seed=19",
-        "path      fused 21 of 64 over loky workers in 4 cohorts (a trial)",
+        "path      fused 21 of 64 over loky workers in 4 stacks (a trial)",
         "          alone 1 over loky workers (no)",
         "training  16 runs  epoch 7 of 20",
         "failed    seed=20  RuntimeError: no [bold]room[/bold] for it",

@@ -82,7 +82,7 @@ def test_ways_are_in_the_order_of_their_ends(
 def test_a_stack_that_saves_nothing_is_not_made(told: Told) -> None:
     found = told(seeds(4, "executor=in_process"), Trial(alone=1.0, single=1.0, fused=1.5))
     assert paths(found) == {"alone"}
-    assert found[0].how.why.startswith("a trial: alone in this process")
+    assert found[0].how.why.startswith("expected: alone in this process")
     assert "fused in this process" in found[0].how.why
 
 
@@ -118,9 +118,9 @@ def test_one_that_a_dead_process_had_begun_goes_to_a_worker_with_all_others(told
 
 
 def test_one_that_kills_who_tries_it_goes_to_a_worker(told: Told) -> None:
-    found = told(seeds(3), Trial(0.0, 0.0, None, "cannot be tried: its process ended with SIGKILL", deadly=True))
+    found = told(seeds(3), Trial(0.0, 0.0, None, "the trial failed: its process ended with SIGKILL", deadly=True))
     assert (executors(found), paths(found), sizes(found)) == ({AWAY}, {"alone"}, [1, 1, 1])
-    assert found[0].how.why.endswith("cannot be tried: its process ended with SIGKILL")
+    assert found[0].how.why.endswith("the trial failed: its process ended with SIGKILL")
 
 
 def test_an_executor_that_was_asked_for_is_kept(told: Told) -> None:

@@ -73,7 +73,7 @@ def test_the_next_sweep_of_a_computation_tries_nothing(workdir: Path, monkeypatc
     monkeypatch.setattr(choose, "tried", lambda *_: pytest.fail("it was tried again"))
     records = harness.sweep([*line, "study=second", "optimizer.lr=0.1"])
     assert {record.status for record in records} == {"completed"}
-    assert all(record.cohort["why"].startswith("a trial: ") for record in records)
+    assert all(record.cohort["why"].startswith("expected: ") for record in records)
 
 
 def test_a_stack_is_tried_once_there_is_enough_to_do(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ def test_a_member_that_breaks_does_not_end_a_trial(workdir: Path, monkeypatch: p
         assert found.alone > 0
         assert found.fused is not None
     broken = set(range(6))
-    assert tried(members).why == "cannot be tried: RuntimeError: broken"
+    assert tried(members).why == "the trial failed: RuntimeError: broken"
     assert room(members, 2) > 0
 
 
@@ -91,7 +91,7 @@ def test_one_that_kills_its_process_is_told_and_this_one_lives(workdir: Path, mo
     monkeypatch.setattr(trial.Alone, "train", kills(0))
     found = tried(members)
     assert (found.deadly, found.fused) == (True, None)
-    assert found.why == "cannot be tried: its process ended with SIGKILL"
+    assert found.why == "the trial failed: its process ended with SIGKILL"
     assert not tried(members[1:]).deadly
 
 

@@ -61,7 +61,7 @@ PRESETS = [
     ("optimizer/mine.yaml", "defaults: [adm]\n", "optimizer=mine", "no optimizer 'adm'. Did you mean 'adam'"),
     ("optimizer/mine.yaml", "defaults: [adam]\nlr: fast\n", "optimizer=mine", "optimizer.lr must be a number > 0"),
     ("optimizer/mine.yaml", "defaults: [adam]\nlrr: 1\n", "optimizer=mine", "unknown key 'optimizer.lrr'"),
-    ("trainer/mine.yaml", "max_epochs: 1\n", "trainer=mine", "trainer.max_epochs is the learner's own business"),
+    ("trainer/mine.yaml", "max_epochs: 1\n", "trainer=mine", "trainer.max_epochs is managed by harness"),
     ("experiment/mine.yaml", HEAD, "experiment=mien", "no experiment 'mien'. Did you mean 'mine'?"),
 ]
 

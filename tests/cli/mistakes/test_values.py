@@ -68,8 +68,8 @@ VALUES = [
     ("model=cnn model.kernel=2", "model.kernel must be odd, got 2"),
     ("optimizer=sgd optimizer.nesterov=true", "optimizer.nesterov=true wants optimizer.momentum > 0"),
     # Lightning's
-    ("trainer.max_epochs=3", "trainer.max_epochs is the learner's own business; use epochs="),
-    ("+trainer.max_epochs=3", "trainer.max_epochs is the learner's own business; use epochs="),
+    ("trainer.max_epochs=3", "trainer.max_epochs is managed by harness; use epochs="),
+    ("+trainer.max_epochs=3", "trainer.max_epochs is managed by harness; use epochs="),
     ("trainer.gradient_clip_val=1", "use 'regularizer=[gradient_clipping]'"),
     ("trainer.accumulate_grad_batches=2", "use accumulate="),
     ("trainer.precision=fast", "trainer.precision must be one of 32-true"),
