@@ -19,6 +19,7 @@ from harness.curves import Curves
 from harness.dataset import Dataset
 from harness.errors import CannotWrite
 from harness.folder import open_folder
+from harness.learner.ending import ending, never_finite
 from harness.learner.fit import Run
 from harness.learner.footprint import footprint
 from harness.learner.member import Member
@@ -60,6 +61,12 @@ class Running:
 
     def _say(self, message: str, *args: object) -> None:
         log.info(message, *args, extra={"run_folder": self.record.folder})
+
+    def warn(self, line: str) -> None:
+        """Notes in the run's record and log a line that its reader should know."""
+        if line not in self.record.warnings:
+            self.record.warnings.append(line)
+            log.warning("%s", line, extra={"run_folder": self.record.folder})
 
     def begin(self, parts: Parts, dataset: Dataset) -> Run:
         """The run as a member of a cohort."""
@@ -147,12 +154,17 @@ class Running:
         """Raises CannotWrite where the record cannot be written: on disk the run is then still `running`."""
         self.ended = True
         record, prepared = self.record, self.prepared
+        stop: KeyboardInterrupt | None = None
         for last in (self._leave_behind, self.telling.end):  # loggers are told how all else came out
             try:
                 last()
-            except (Exception, SystemExit) as error:  # a logger's, or a disk's that is full
+            except KeyboardInterrupt as error:
+                stop = error
+            except BaseException as error:  # a logger's, or a disk's that is full: whatever it is, a record is written
                 if record.status != "interrupted":
                     self._failed(error)
+        member = self.run.member if hasattr(self, "run") else None
+        record.steps, record.ended = ending(record.status, member, prepared.plan)
         record.time["total_s"] = round(time.perf_counter() - self.started, 6)
         record.memory = record.memory | {"peak": environment.peak_memory(prepared.device)}
         try:
@@ -164,6 +176,8 @@ class Running:
             raise CannotWrite.told(record.folder, error) from error
         if record.status in ("completed", "diverged"):
             checkpoint.remove(record.folder)
+        if stop is not None:
+            raise stop
 
     def _leave_behind(self) -> None:
         """All but the record: what was measured, what loggers take of it, the weights."""
@@ -171,6 +185,8 @@ class Running:
         if hasattr(self, "run"):
             member = self.run.member
             self._measured(member)
+            for line in never_finite(member, member.keep_best if prepared.values["save"] == "best" else None):
+                self.warn(line)
             final = {k: v for k, v in member.metrics.items() if not k.startswith(("train/", "val/"))}
             if final:
                 self.curves.add(final, member.steps, member.epochs - 1)
@@ -213,12 +229,15 @@ def make_member(values: Mapping[str, Any], parts: Parts) -> Member:
         {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}
         | {name: metric.higher_is_better for name, metric in parts.at_end.items()},
         keep_best=values["objective"] if values["save"] == "best" else None,
+        names=list(values["regularizer"]),
     )
 
 
 def write_failure(record: Record, kind: str, message: str, status: str = "failed") -> Record:
     """Records a run that could not do it itself: whoever has noticed does. Raises CannotWrite where that fails."""
-    failed = replace(record, status=status, error={"type": kind, "message": message, "traceback": None})
+    error = {"type": kind, "message": message, "traceback": None}
+    ended = {"reason": status, "by": None, "epoch": int(record.time.get("epochs", 0))}
+    failed = replace(record, status=status, error=error, ended=ended)
     try:
         record.folder.mkdir(parents=True, exist_ok=True)
         write(failed)

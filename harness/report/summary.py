@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.record import FILE, Record
 from harness.report.endings import ROWS, endings, shorter
+from harness.report.notes import of_run, of_sweep
 from harness.report.table import aligned
 from harness.report.tally import Best, Tally
 from harness.watching import over
@@ -38,6 +39,7 @@ def run_summary(record: Record) -> str:
     seconds = record.time.get("fit_s")
     if seconds is not None and record.time["epochs"]:
         lines.append(f"  time      {seconds:.2f} s, {record.time['samples_per_s']:,.0f} samples a second")
+    lines += of_run(record)
     if record.error:
         where = f"; the traceback is in {record.folder}/record.json" if record.error.get("traceback") else ""
         lines.append(f"  error     {record.error['type']}: {record.error['message']}{where}")
@@ -60,6 +62,7 @@ def sweep_summary(records: Sequence[Record], times: tuple[float, float] | None =
     studies = sorted({str(record.folder.parent) for record in records})
     lines = [f"{len(records)} runs: " + ", ".join(f"{n} {status}" for status, n in tally.counted())]
     lines += _endings(records, studies[0], width)
+    lines += of_sweep(records)
     lines += [_best(best, width) for best in tally.best.values()]
     lines += _ways(tally)
     if times is not None:

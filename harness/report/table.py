@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.record import Record
+from harness.report.notes import status
 
 FITTED = 300  # more rows are not looked at one by one, and fitting them takes seconds
 
@@ -27,7 +28,7 @@ def rows(records: Sequence[Record], shown: Sequence[str]) -> Iterable[list[str]]
     for record in records:
         numbers = [f"{record.metrics[name]:.4f}" if name in record.metrics else "" for name in shown]
         seconds = record.time.get("fit_s")
-        yield [record.name, record.status, *numbers, "" if seconds is None else f"{seconds:.2f}"]
+        yield [record.name, status(record), *numbers, "" if seconds is None else f"{seconds:.2f}"]
 
 
 def render(header: Sequence[str], body: Iterable[Sequence[str]], numeric: Sequence[str] = ()) -> None:
