@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +19,13 @@ class CannotWrite(HarnessError):
 
     @classmethod
     def told(cls, path: object, error: OSError) -> CannotWrite:
-        return cls(f"cannot write {path}: {error.strerror or error}")
+        return cls(f"cannot write {beside(path)}: {error.strerror or error}")
+
+
+def beside(path: object) -> str:
+    """A path as a person would type it: relative to the working folder where it lies below."""
+    text = str(path)
+    return text.removeprefix(os.getcwd() + os.sep) if os.path.isabs(text) else text
 
 
 def suggest(word: object, known: Iterable[object], listed: bool = True) -> str:

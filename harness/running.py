@@ -67,6 +67,8 @@ class Running:
         if line not in self.record.warnings:
             self.record.warnings.append(line)
             log.warning("%s", line, extra={"run_folder": self.record.folder})
+            if self.ended:
+                self._write()
 
     def begin(self, parts: Parts, dataset: Dataset) -> Run:
         """The run as a member of a cohort."""
@@ -169,15 +171,22 @@ class Running:
         record.memory = record.memory | {"peak": environment.peak_memory(prepared.device)}
         try:
             self._say("%s: %s", record.status, json.dumps(record.metrics))
+        except OSError as error:
+            raise CannotWrite.told(record.folder, error) from error
+        self._write()
+        if record.status in ("completed", "diverged"):
+            checkpoint.remove(record.folder)
+        if stop is not None:
+            raise stop
+
+    def _write(self) -> None:
+        record = self.record
+        try:
             other = read(record.folder)  # another process may have completed this run meanwhile: that is kept
             if record.status in ("completed", "diverged") or other is None or other.status != "completed":
                 write(record)
         except OSError as error:
             raise CannotWrite.told(record.folder, error) from error
-        if record.status in ("completed", "diverged"):
-            checkpoint.remove(record.folder)
-        if stop is not None:
-            raise stop
 
     def _leave_behind(self) -> None:
         """All but the record: what was measured, what loggers take of it, the weights."""

@@ -62,7 +62,7 @@ def ending(status: str, member: Member | None, plan: Plan) -> tuple[dict[str, in
 
     Returns:
         `{"planned": n, "made": n}`, and `{"reason": ..., "by": ..., "epoch": n}`: the reason is `epochs` for a
-        completed run that made all its steps, `early_stopping` or `max_time` for one that a setting (`by`) ended, and the
+        completed run that made all its steps, `early_stopping` or `max_time` for one ended by a setting (`by`), and the
         status for any other. `epoch` counts the epochs that were completed.
     """
     made, epoch = (member.made, member.epochs) if member is not None else (0, 0)

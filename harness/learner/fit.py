@@ -32,6 +32,7 @@ from harness.learner.plan import Plan
 from harness.learner.scene import Scene
 from harness.learner.scenes import AloneScene, FusedScene
 from harness.learner.threads import threads, using
+from harness.signals import Terminated
 
 
 @dataclass
@@ -98,6 +99,8 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
             trainer.fit(learner, batches)
         except SystemExit:
             # Lightning ends the process at Ctrl-C and SIGTERM; an exit of a component's own is a failure
+            if isinstance(catch.error, Terminated):
+                raise catch.error from None
             if isinstance(catch.error, (KeyboardInterrupt, SIGTERMException)):
                 raise KeyboardInterrupt from None
             raise

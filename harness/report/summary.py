@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.errors import beside
 from harness.record import FILE, Record
 from harness.report.endings import ROWS, endings, shorter
 from harness.report.notes import of_run, of_sweep
@@ -41,9 +42,9 @@ def run_summary(record: Record) -> str:
         lines.append(f"  time      {seconds:.2f} s, {record.time['samples_per_s']:,.0f} samples a second")
     lines += of_run(record)
     if record.error:
-        where = f"; the traceback is in {record.folder}/record.json" if record.error.get("traceback") else ""
+        where = f"; the traceback is in {beside(record.folder)}/record.json" if record.error.get("traceback") else ""
         lines.append(f"  error     {record.error['type']}: {record.error['message']}{where}")
-    lines.append(f"  folder    {record.folder}")
+    lines.append(f"  folder    {beside(record.folder)}")
     lines.append(f"  look      {board_command(record.folder)}")
     return "\n".join(lines)
 
@@ -59,7 +60,7 @@ def sweep_summary(records: Sequence[Record], times: tuple[float, float] | None =
     tally = Tally()
     for record in records:
         tally.add(record)
-    studies = sorted({str(record.folder.parent) for record in records})
+    studies = sorted({beside(record.folder.parent) for record in records})
     lines = [f"{len(records)} runs: " + ", ".join(f"{n} {status}" for status, n in tally.counted())]
     lines += _endings(records, studies[0], width)
     lines += of_sweep(records)
@@ -84,7 +85,7 @@ def _endings(records: Sequence[Record], study: str, width: int | None) -> list[s
     if left:
         lines.append(f"  and {left} more: {program()} report {shlex.quote(study)}")
     traced = next((r for r in records if r.status == "failed" and (r.error or {}).get("traceback")), None)
-    return lines if traced is None else [*lines, f"  trace     {traced.folder / FILE}"]
+    return lines if traced is None else [*lines, f"  trace     {beside(traced.folder / FILE)}"]
 
 
 def _ways(tally: Tally) -> list[str]:
@@ -106,7 +107,7 @@ def _cut(line: str, width: int | None) -> str:
 
 def board_command(folder: Path) -> str:
     """The command that opens TensorBoard on a folder."""
-    return f"{program()} board {shlex.quote(str(folder))}"
+    return f"{program()} board {shlex.quote(beside(folder))}"
 
 
 def program() -> str:
