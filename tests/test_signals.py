@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
@@ -13,8 +12,7 @@ from harness.signals import ENDING, Terminated, reason, terminable
 @pytest.mark.parametrize("number", ENDING)
 def test_signal_is_an_interrupt_and_is_given_back(number: signal.Signals) -> None:
     with pytest.raises(Terminated) as caught, terminable():
-        os.kill(os.getpid(), number)
-        signal.sigtimedwait([], 5)
+        signal.raise_signal(number)
     assert reason(caught.value) == (number.name, f"ended by {number.name}")
     assert signal.getsignal(number) is signal.SIG_DFL
 
