@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from harness.signals import let_end
+
 T = TypeVar("T")
 
 
@@ -93,6 +95,7 @@ def settle() -> None:
 
 
 def _answer(pipe: Connection, call: Callable[[], object]) -> None:
+    let_end()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who waits for the answer is interrupted, and ends this process
     settle()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,6 +25,7 @@ from harness.initialize import initialize, weights
 from harness.kinds import AT_END, NONE
 from harness.lightning_models import refuse_ignored
 from harness.probe import Probe, draws, probe
+from harness.process_state import kept
 from harness.registry import REGISTRY
 from harness.regularization import Regularizer, does
 from harness.schema import KEY
@@ -31,6 +33,7 @@ from harness.tasks import Task
 from harness.types import convert
 from harness.unused import Uses, default_choice
 
+log = logging.getLogger("harness")
 Node = Mapping[str, Any]
 LOOKED_AT = 256  # training samples that a data-driven initializer sees
 
@@ -44,7 +47,8 @@ def settings_of(kind: str, node: Node) -> dict[str, Any]:
 def component(kind: str, node: Node, **offers: Any) -> Any:
     """Calls a component with what it asks for and what the config sets."""
     function = REGISTRY.get(kind, node[KEY])
-    return function(*(offers[name] for name in asks(function)), **settings_of(kind, node))
+    with kept(lambda line: log.warning("%s %s: %s", kind, node[KEY], line)):  # its neighbour is built after it
+        return function(*(offers[name] for name in asks(function)), **settings_of(kind, node))
 
 
 def trait(kind: str, node: Node, name: str, default: Any) -> Any:
@@ -98,6 +102,7 @@ class Parts:
         return ["train/loss", "train/lr", "val/loss", *(f"val/{name}" for name in self.metrics)]
 
 
+@kept()
 def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None = None) -> Parts:
     """Everything that a run of a resolved config needs; `probed` is what a run of its shape was found to be like."""
     classes = len(dataset.classes) if dataset.target == "class" else None

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness.signals import Terminated
+
 
 class HarnessError(ValueError):
     """A mistake in what was asked for. The command line prints it as one line and exits with 2."""
@@ -21,7 +23,13 @@ class CannotWrite(HarnessError):
 
     @classmethod
     def told(cls, path: object, error: OSError) -> CannotWrite:
-        return cls(f"cannot write {path}: {error.strerror or error}{_whose(path, error)}")
+        return cls(f"cannot write {beside(path)}: {error.strerror or error}{_whose(path, error)}")
+
+
+def beside(path: object) -> str:
+    """Return a path as a person would type it: relative to the working folder where it lies below."""
+    text = str(path)
+    return text.removeprefix(os.getcwd() + os.sep) if os.path.isabs(text) else text
 
 
 def _whose(path: object, error: OSError) -> str:
@@ -42,8 +50,8 @@ def _whose(path: object, error: OSError) -> str:
 
 
 def reraise_interrupt(error: BaseException) -> None:
-    """Raise an error again if it is the user's Ctrl-C. Anything else, whatever its base class, is a component's own."""
-    if type(error) is KeyboardInterrupt:
+    """Raise an error again if the user ends the command (Ctrl-C, SIGTERM); anything else is a component's own."""
+    if type(error) in (KeyboardInterrupt, Terminated):
         raise error
 
 

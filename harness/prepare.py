@@ -19,6 +19,7 @@ from harness.learner.plan import Plan
 from harness.learner.tuples import evaluated
 from harness.load_data import Facts, Loader
 from harness.overrides import folder_name, readable
+from harness.process_state import kept
 from harness.record import OUTPUTS, Record, read
 from harness.rehearse import rehearse
 from harness.resolve import choices, resolve
@@ -94,6 +95,7 @@ class Preparation:
         self._sources: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
         self._nodes: dict[tuple[str, str], Any] = {}
 
+    @kept()
     def prepare(self, job: Job) -> Prepared:
         """Loads the data, resolves `auto`, checks what only the data can tell, and freezes the identity."""
         loaded = self.loader.load(job.values)
@@ -114,7 +116,7 @@ class Preparation:
         useless_words = {kind for kind, _ in (*useless, *placeless)}
         used = [text for text in job.overrides if key_of(text) not in useless_words]
         run_id = self._identity(values, device, loaded.digest)
-        study = Path(OUTPUTS) / settings.study
+        study = Path(OUTPUTS).absolute() / settings.study  # a component may change the working folder
         record = Record(
             id=run_id,
             name=readable(used),

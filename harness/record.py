@@ -46,6 +46,9 @@ class Record:
     memory: dict[str, Any] = field(default_factory=dict)
     diagnostics: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
+    ended: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     schema: int = SCHEMA
     folder: Path = field(default=Path(), compare=False)
     cached: bool = field(default=False, compare=False)

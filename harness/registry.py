@@ -17,6 +17,7 @@ from harness.component import ComponentError, describe, mark_of
 from harness.errors import HarnessError, one_line
 from harness.kinds import KINDS
 from harness.presets import plugin_presets
+from harness.process_state import kept
 
 GROUP = "harness"
 Component = Callable[..., Any]
@@ -81,6 +82,12 @@ def blocked() -> set[str]:
 
 
 def load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool = False) -> Offer:
+    """Imports one plugin, as `_load` does, and leaves the state of this process as it was."""
+    with kept():
+        return _load(point, distribution, scanned)
+
+
+def _load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool) -> Offer:
     """Imports one plugin and calls its hooks, that on what it leaves out only when it is `scanned`. Never raises but
     for Ctrl-C.
     """

@@ -7,11 +7,12 @@ import warnings
 
 from harness.cohort.attempt import How, build_parts
 from harness.cohort.together import train_cohort
-from harness.errors import HarnessError
+from harness.errors import HarnessError, beside
 from harness.job import Job
 from harness.learner.fit import Run, fit, make_trainer
 from harness.load_data import Loader, warn_of_overlap
 from harness.prepare import Preparation, refuse_stale
+from harness.process_state import kept
 from harness.record import Record
 from harness.running import Watch, make_member
 
@@ -29,12 +30,13 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
         return done
     fused = job.settings.path == "fused"
     how = How("fused", "path=fused", forced=True) if fused else How()
-    make_trainer(prepared.values["trainer"], prepared.plan, "")  # what Lightning refuses is bad input
+    with kept():
+        make_trainer(prepared.values["trainer"], prepared.plan, "")  # what Lightning refuses is bad input
     refuse_stale([prepared])
     warn_of_overlap(prepared.record.data["overlap"], prepared.values)
     (record,) = train_cohort([prepared], how, watch)
     if record is None:
-        raise HarnessError(f"another process trains this run now: {prepared.record.folder}")
+        raise HarnessError(f"another process trains this run now: {beside(prepared.record.folder)}")
     return record
 
 

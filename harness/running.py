@@ -19,12 +19,14 @@ from harness.curves import Curves
 from harness.dataset import Dataset
 from harness.errors import CannotWrite, reraise_interrupt
 from harness.folder import open_folder
+from harness.learner.ending import ending, never_finite
 from harness.learner.fit import Run
 from harness.learner.footprint import footprint
 from harness.learner.member import Member
 from harness.look_at_end import look_at_end
 from harness.prepare import Prepared
 from harness.record import Record, read, write
+from harness.signals import Terminated
 from harness.telling import Telling
 from harness.weights import save_weights
 
@@ -60,6 +62,14 @@ class Running:
 
     def _say(self, message: str, *args: object) -> None:
         log.info(message, *args, extra={"run_folder": self.record.folder})
+
+    def warn(self, line: str) -> None:
+        """Notes in the run's record and log a line that its reader should know."""
+        if line not in self.record.warnings:
+            self.record.warnings.append(line)
+            log.warning("%s", line, extra={"run_folder": self.record.folder})
+            if self.ended:
+                self._write()
 
     def begin(self, parts: Parts, dataset: Dataset) -> Run:
         """The run as a member of a cohort."""
@@ -149,24 +159,38 @@ class Running:
         """Raises CannotWrite where the record cannot be written: on disk the run is then still `running`."""
         self.ended = True
         record, prepared = self.record, self.prepared
+        stop: BaseException | None = None
         for last in (self._leave_behind, self.telling.end):  # loggers are told how all else came out
             try:
                 last()
-            except BaseException as error:  # a logger's, or a disk's that is full
-                reraise_interrupt(error)
+            except BaseException as error:  # a logger's, or a disk's that is full: whatever it is, a record is written
+                if type(error) in (KeyboardInterrupt, Terminated):
+                    stop = error
+                    continue
                 if record.status != "interrupted":
                     self._failed(error)
+        member = self.run.member if hasattr(self, "run") else None
+        record.steps, record.ended = ending(record.status, member, prepared.plan)
         record.time["total_s"] = round(time.perf_counter() - self.started, 6)
         record.memory = record.memory | {"peak": environment.peak_memory(prepared.device)}
         try:
             self._say("%s: %s", record.status, json.dumps(record.metrics))
+        except OSError as error:
+            raise CannotWrite.told(record.folder, error) from error
+        self._write()
+        if record.status in ("completed", "diverged"):
+            checkpoint.remove(record.folder)
+        if stop is not None:
+            raise stop
+
+    def _write(self) -> None:
+        record = self.record
+        try:
             other = read(record.folder)  # another process may have completed this run meanwhile: that is kept
             if record.status in ("completed", "diverged") or other is None or other.status != "completed":
                 write(record)
         except OSError as error:
             raise CannotWrite.told(record.folder, error) from error
-        if record.status in ("completed", "diverged"):
-            checkpoint.remove(record.folder)
 
     def _leave_behind(self) -> None:
         """All but the record: what was measured, what loggers take of it, the weights."""
@@ -174,6 +198,8 @@ class Running:
         if hasattr(self, "run"):
             member = self.run.member
             self._measured(member)
+            for line in never_finite(member, member.keep_best if prepared.values["save"] == "best" else None):
+                self.warn(line)
             final = {k: v for k, v in member.metrics.items() if not k.startswith(("train/", "val/"))}
             if final:
                 self.curves.add(final, member.steps, member.epochs - 1)
@@ -216,12 +242,15 @@ def make_member(values: Mapping[str, Any], parts: Parts) -> Member:
         {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}
         | {name: metric.higher_is_better for name, metric in parts.at_end.items()},
         keep_best=values["objective"] if values["save"] == "best" else None,
+        names=list(values["regularizer"]),
     )
 
 
 def write_failure(record: Record, kind: str, message: str, status: str = "failed") -> Record:
     """Records a run that could not do it itself: whoever has noticed does. Raises CannotWrite where that fails."""
-    failed = replace(record, status=status, error={"type": kind, "message": message, "traceback": None})
+    error = {"type": kind, "message": message, "traceback": None}
+    ended = {"reason": status, "by": None, "epoch": int(record.time.get("epochs", 0))}
+    failed = replace(record, status=status, error=error, ended=ended)
     try:
         record.folder.mkdir(parents=True, exist_ok=True)
         write(failed)

@@ -23,6 +23,7 @@ from harness.learner.fit import make_trainer
 from harness.load_data import warn_of_overlap
 from harness.owner import tidy
 from harness.prepare import Preparation, Prepared
+from harness.process_state import kept
 from harness.record import Record
 from harness.resolve import default_node
 from harness.schema import KEY
@@ -76,7 +77,8 @@ def _run(member: Prepared) -> tuple[str, str]:
 
 def _train(wanted: list[Prepared], done: Done, fail_fast: bool) -> None:
     for trainer in {str(m.values["trainer"]): m for m in wanted}.values():
-        make_trainer(trainer.values["trainer"], trainer.plan, "")  # what Lightning refuses is bad input
+        with kept():
+            make_trainer(trainer.values["trainer"], trainer.plan, "")  # what Lightning refuses is bad input
     for member in {m.record.data["digest"]: m for m in wanted}.values():
         warn_of_overlap(member.record.data["overlap"], member.values)
     sweep = secrets.token_hex(4)

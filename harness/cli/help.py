@@ -31,6 +31,7 @@ def text(overrides: Sequence[str], config_dir: str | None = None) -> str:
     from hydra import compose
 
     from harness.cli.verbs import VERBS
+
     if overrides or config_dir:
         with app.hydra_session():
             compose(app.CONFIG, app.with_config_dir(overrides, config_dir))

@@ -9,28 +9,32 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.errors import HarnessError, plain_errors, suggest
+from harness.signals import Terminated, terminable
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The `harness` command. Exits with 0 done, 1 a run failed, 2 bad input, 130 interrupted."""
+    """The `harness` command. Exits with 0 done, 1 a run failed, 2 bad input, 130 interrupted, 143 ended by SIGTERM."""
     line = list(sys.argv[1:] if argv is None else argv)
     os.environ["HYDRA_FULL_ERROR"] = os.environ.get("HYDRA_FULL_ERROR", "")  # seen before Hydra is told to re-raise
     traces = os.environ["HYDRA_FULL_ERROR"] == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"
     warnings.showwarning = _warning
     try:
-        with plain_errors():
+        with terminable(), plain_errors():
             sys.exit(dispatch(line))
     except HarnessError as error:
         if traces:
             raise
         print(f"harness: error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         if traces:
             raise
+        if isinstance(error, Terminated):
+            print(f"harness: {error}", file=sys.stderr)
+            sys.exit(128 + error.number)
         print("harness: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of a pipe (`| head`) has gone

@@ -22,7 +22,9 @@ from harness.owner import Claims
 from harness.pace import Pace
 from harness.prepare import Prepared
 from harness.probe import Probe
+from harness.process_state import kept
 from harness.running import FAIL_FAST, Running, Watch
+from harness.signals import reason
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,9 @@ class Attempt:
                 if not self._enough():
                     done.append(self._alone(member, self.how.why))
             return done
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             for running in self.opened.values():
-                running.interrupt()
+                running.interrupt(*reason(error))
             raise
         except CannotWrite as error:
             with suppress(CannotWrite):
@@ -82,10 +84,12 @@ class Attempt:
         running = self._open(member, 1, "alone", why, self._pace([member]))
         with self._recorded([running]):
             dataset = member.dataset
-            run = running.begin(build_parts(member, dataset), dataset)
+            with kept(functools.partial(_tell, [running])):
+                run = running.begin(build_parts(member, dataset), dataset)
             trainer = make_trainer(member.values["trainer"], member.plan, payload(member))
             running.record.cohort["processes"] = trainer.world_size
-            fit(trainer, [run])
+            with kept(functools.partial(_tell, [running])):
+                fit(trainer, [run])
         running.forget()
         return running
 
@@ -101,7 +105,8 @@ class Attempt:
                 trainer = make_trainer(members[0].values["trainer"], members[0].plan, "")
                 if trainer.world_size > 1:
                     raise _NoStack("several processes train one run")
-                fit(trainer, runs, fused=True)
+                with kept(functools.partial(_tell, opened)):
+                    fit(trainer, runs, fused=True)
         trouble = troubles[0] if troubles else None
         done = [running for running in opened if running.ended]
         if isinstance(trouble, (Apart, Again)):
@@ -189,7 +194,7 @@ class Attempt:
         """
         troubles: list[BaseException] = []
         try:
-            with log_files([running.record.folder for running in opened]):
+            with log_files([running.record.folder for running in opened]), kept():
                 yield troubles
         except CannotWrite:
             raise
@@ -205,6 +210,11 @@ class Attempt:
             for running in opened:
                 if running.ended:
                     self.claims.release(running.record.id)
+
+
+def _tell(opened: Sequence[Running], line: str) -> None:
+    for running in opened:
+        running.warn(f"a component changed the state of the process: {line}")
 
 
 class _Enough(RuntimeError):

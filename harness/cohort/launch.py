@@ -17,6 +17,7 @@ from harness.owner import alive
 from harness.prepare import Prepared
 from harness.record import Record, read
 from harness.running import FAIL_FAST, write_failure
+from harness.signals import reason
 from harness.workers import died
 
 ATTEMPTS = 2  # of a run whose worker dies
@@ -61,7 +62,7 @@ class Launch:
                     queue.extend(self._look_elsewhere())
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
-            self._abandon(*(("KeyboardInterrupt", "interrupted by the user") if interrupted else _told(error)))
+            self._abandon(*(reason(error) if interrupted else _told(error)))
             raise
         if self.running:
             self._abandon("FailFast", FAIL_FAST)

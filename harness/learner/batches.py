@@ -10,6 +10,7 @@ from torch.utils.data import Dataset, Sampler
 
 from harness.dataset import Dataset as Data
 from harness.dataset import Samples
+from harness.learner.ending import raising
 from harness.learner.machine import Waited
 from harness.learner.plan import Plan, rows
 from harness.stored import Stored
@@ -65,6 +66,7 @@ class Transformed(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.source)
 
+    @raising
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         x, y = self.source[index]
         x = torch.as_tensor(x)
@@ -72,6 +74,7 @@ class Transformed(Dataset[Any]):
             x = transform(x[None])[0]
         return x, torch.as_tensor(y)
 
+    @raising
     def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         if not isinstance(self.source, Stored):
             x, y = zip(*(self[index] for index in indices), strict=True)

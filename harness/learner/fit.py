@@ -35,6 +35,7 @@ from harness.learner.scenes import AloneScene, FusedScene
 from harness.learner.threads import threads, using
 from harness.registry import REGISTRY
 from harness.schema import KEY
+from harness.signals import Terminated
 
 
 @dataclass
@@ -104,6 +105,8 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
             trainer.fit(learner, batches)
         except SystemExit:
             # Lightning ends the process at Ctrl-C and SIGTERM; what a component raises is a failure
+            if isinstance(catch.error, Terminated):
+                raise catch.error from None
             if type(catch.error) in (KeyboardInterrupt, SIGTERMException):
                 raise KeyboardInterrupt from None
             raise catch.error or RuntimeError("Lightning ended the process") from None

@@ -13,7 +13,8 @@ from harness.errors import reraise_interrupt
 from harness.regularization import Regularizer, having
 
 _KEPT = (
-    "history", "looks", "metrics", "best", "best_weights", "epochs", "steps", "last_finite_loss", "fit_s", "share_s",
+    "history", "looks", "metrics", "best", "best_weights", "epochs", "steps", "made", "last_finite_loss", "fit_s",
+    "share_s",
 )  # fmt: skip
 Directions = dict[str, bool]  # metric: whether higher is better
 
@@ -34,7 +35,10 @@ class Member:
     diverged: dict[str, Any] | None = None
     epochs: int = 0
     steps: int = 0
+    made: int = 0  # optimizer steps, also those of an epoch that did not end
+    names: list[str] = field(default_factory=list)  # of the regularizers, where the config names them
     stopped: bool = False
+    stopped_by: str | None = None  # the setting that ended training before its plan
     failed: BaseException | None = None  # what went wrong for this member alone
     sharers: int = 0  # of a stack, under the optimizer that raised it; 0: it did not come from there
     last_finite_loss: float | None = None
@@ -97,7 +101,11 @@ class Member:
                     self.best_weights = weights()
         for watch in self.watchers:
             watch(metrics, step, epoch)
-        self.stopped = any(r.should_stop(self.history) for r in self.stoppers)
+        for regularizer in self.stoppers:
+            if regularizer.should_stop(self.history):
+                self.stopped = True
+                self.stopped_by = f"regularizer.{self.name(regularizer)}"
+                break
 
     def look(self, found: dict[str, Any], step: int, epoch: int) -> None:
         """Hands on what diagnostics found after so many steps, in an epoch; what goes wrong then is this member's
@@ -147,6 +155,11 @@ class Member:
         for found, step in looks:
             for look in self.lookers:
                 look(found, step, epoch)
+
+    def name(self, regularizer: Regularizer) -> str:
+        """A regularizer's name in the config, or that of its class."""
+        place = next(at for at, one in enumerate(self.regularizers) if one is regularizer)
+        return self.names[place] if self.names else type(regularizer).__name__
 
     def better(self, name: str, value: float) -> bool:
         """Whether a value is the best so far of its metric."""

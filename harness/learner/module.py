@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.learner.batches import Chunk
+from harness.learner.ending import ended_by_timer, raising, refuse_short_training
 from harness.learner.looking import Looking
 from harness.learner.machine import Machine
 from harness.learner.member import Member
@@ -63,6 +64,7 @@ class Learner(pl.LightningModule):
     def configure_optimizers(self) -> None:
         """The path makes its own."""
 
+    @raising
     def on_train_start(self) -> None:
         self.path = self.make(self.trainer)
         if self.states is not None:
@@ -84,11 +86,13 @@ class Learner(pl.LightningModule):
             member.share_s += (now - self._clock) / len(self.members)
         self._clock = now
 
+    @raising
     def on_train_epoch_start(self) -> None:
         self.path.start_epoch(self.epoch)
         self._losses = []
         self.machine.begin()
 
+    @raising
     def training_step(self, batch: Any, batch_index: int) -> None:
         if isinstance(batch, Chunk):
             first, last = batch.first, batch.last
@@ -102,7 +106,7 @@ class Learner(pl.LightningModule):
             return self.epoch * self.plan.steps + (first + index) // self.plan.accumulate
 
         for member, column in zip(self.members, losses.T.tolist(), strict=True):
-            member.see(column, step_of)
+            member.made = step_of(last - first - 1) + 1 if member.see(column, step_of) else member.steps
         self._looked()
         for row, (error, sharers) in getattr(self.path, "failures", {}).items():  # of a stack
             member = self.members[row]
@@ -165,10 +169,18 @@ class Learner(pl.LightningModule):
         with self.trainer.precision_plugin.val_step_context():
             return self.path.evaluate(split)
 
+    @raising
     def on_train_end(self) -> None:
         """The final values of those that are left."""
-        if self.started and self.members:
-            self._leave(range(len(self.members)))
+        if not (self.started and self.members):
+            return
+        timer = ended_by_timer(self.trainer)
+        planned = (self.first + (self.trainer.fit_loop.max_epochs or 0)) * self.plan.steps
+        for member in self.members:
+            if timer and member.made < planned:
+                member.stopped_by = timer
+            refuse_short_training(member, planned)
+        self._leave(range(len(self.members)))
 
     def _leave(self, rows: Iterable[int]) -> None:
         """Some members are done: their final values are measured, and the others go on without them."""

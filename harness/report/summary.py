@@ -9,8 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.errors import beside
 from harness.record import FILE, Record
 from harness.report.endings import ROWS, endings, shorter
+from harness.report.notes import of_run, of_sweep
 from harness.report.table import aligned
 from harness.report.tally import Best, Tally
 from harness.watching import over
@@ -38,10 +40,11 @@ def run_summary(record: Record) -> str:
     seconds = record.time.get("fit_s")
     if seconds is not None and record.time["epochs"]:
         lines.append(f"  time      {seconds:.2f} s, {record.time['samples_per_s']:,.0f} samples a second")
+    lines += of_run(record)
     if record.error:
-        where = f"; the traceback is in {record.folder}/record.json" if record.error.get("traceback") else ""
+        where = f"; the traceback is in {beside(record.folder)}/record.json" if record.error.get("traceback") else ""
         lines.append(f"  error     {record.error['type']}: {record.error['message']}{where}")
-    lines.append(f"  folder    {record.folder}")
+    lines.append(f"  folder    {beside(record.folder)}")
     lines.append(f"  look      {board_command(record.folder)}")
     return "\n".join(lines)
 
@@ -57,9 +60,10 @@ def sweep_summary(records: Sequence[Record], times: tuple[float, float] | None =
     tally = Tally()
     for record in records:
         tally.add(record)
-    studies = sorted({str(record.folder.parent) for record in records})
+    studies = sorted({beside(record.folder.parent) for record in records})
     lines = [f"{len(records)} runs: " + ", ".join(f"{n} {status}" for status, n in tally.counted())]
     lines += _endings(records, studies[0], width)
+    lines += of_sweep(records)
     lines += [_best(best, width) for best in tally.best.values()]
     lines += _ways(tally)
     if times is not None:
@@ -81,7 +85,7 @@ def _endings(records: Sequence[Record], study: str, width: int | None) -> list[s
     if left:
         lines.append(f"  and {left} more: {program()} report {shlex.quote(study)}")
     traced = next((r for r in records if r.status == "failed" and (r.error or {}).get("traceback")), None)
-    return lines if traced is None else [*lines, f"  trace     {traced.folder / FILE}"]
+    return lines if traced is None else [*lines, f"  trace     {beside(traced.folder / FILE)}"]
 
 
 def _ways(tally: Tally) -> list[str]:
@@ -103,7 +107,7 @@ def _cut(line: str, width: int | None) -> str:
 
 def board_command(folder: Path) -> str:
     """The command that opens TensorBoard on a folder."""
-    return f"{program()} board {shlex.quote(str(folder))}"
+    return f"{program()} board {shlex.quote(beside(folder))}"
 
 
 def program() -> str:

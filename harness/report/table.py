@@ -11,6 +11,7 @@ from rich.table import Table
 
 from harness.record import Record
 from harness.report.endings import in_common, split_name, without
+from harness.report.notes import status
 
 FITTED = 300  # more rows are not looked at one by one, and fitting them takes seconds
 
@@ -35,7 +36,7 @@ def rows(records: Sequence[Record], shown: Sequence[str]) -> Iterable[list[str]]
     for record in records:
         numbers = [f"{record.metrics[name]:.4f}" if name in record.metrics else "" for name in shown]
         seconds = record.time.get("fit_s")
-        yield [without(record.name, common), record.status, *numbers, "" if seconds is None else f"{seconds:.2f}"]
+        yield [without(record.name, common), status(record), *numbers, "" if seconds is None else f"{seconds:.2f}"]
 
 
 def render(header: Sequence[str], body: Iterable[Sequence[str]], numeric: Sequence[str] = ()) -> None:

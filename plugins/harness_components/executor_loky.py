@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import catalogue
 from harness.apart import can_fork, forking, settle
+from harness.signals import let_end
 from harness.workers import edited, no_interrupts, perform, sources_held
 from harness_components.executor_base import Threaded
 
@@ -152,6 +153,7 @@ def _offered() -> frozenset[tuple[str, str, str]]:
 def _begin(launcher: int, forked: bool) -> None:
     """A worker's first act: it ends with its launcher, and is not started afresh for the memory that it holds."""
     if forked:
+        let_end()
         settle()
     from loky import process_executor
 

@@ -171,7 +171,9 @@ def test_a_run_ended_inside_an_epoch_measures_everything_of_the_same_weights(mon
 
     def step(self: Learner, batch: object, index: int) -> None:
         whole(self, batch, index)
-        self.trainer.should_stop = self.current_epoch == 1
+        if self.current_epoch == 1:
+            self.trainer.should_stop = True
+            self.members[0].stopped_by = "trainer.max_time"
 
     monkeypatch.setattr(Learner, "training_step", step)
     member, weights, parts = train(["epochs=5", "batch_size=1"])
