@@ -15,6 +15,7 @@ import torch.utils.data
 from torch import Tensor
 
 from harness.errors import HarnessError
+from harness.precision import exact
 from harness.settings import Split
 from harness.stored import Stored
 
@@ -25,7 +26,11 @@ CHUNK_BYTES = 1 << 19  # of inputs, in what is computed over all of them
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples in memory: inputs [N, ...] and targets [N] (classes, int64) or [N, D] (labels, real)."""
+    """Samples in memory: inputs [N, ...] and targets [N] (classes, int64) or [N, D] (labels, real).
+
+    Real numbers are float32, or float64 where float32 would round them. Once transformed, inputs have the precision of
+    the run; targets stay exact.
+    """
 
     x: Tensor
     y: Tensor
@@ -182,11 +187,11 @@ def from_arrays(
     x: Any, y: Any, split: Split, generator: torch.Generator, *, target: Target, classes: Sequence[Any] = ()
 ) -> Dataset:
     """A Dataset from whole arrays: inputs [N, ...] and targets [N] or [N, D], divided by `split`."""
-    inputs = torch.as_tensor(np.require(x, requirements=["C", "W"])).to(torch.float32)
+    inputs = exact(x)
     if target == "class":
         targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.int64)
     else:
-        targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.float32).reshape(len(inputs), -1)
+        targets = exact(y).reshape(len(inputs), -1)
     parts = {name: Samples(inputs[i], targets[i]) for name, i in divide(len(inputs), split, generator).items()}
     return Dataset(parts["train"], parts["val"], parts["test"], target=target, classes=tuple(str(c) for c in classes))
 

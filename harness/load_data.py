@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from harness import catalogue, seeds
 from harness.adopt import adopt, drawing
-from harness.build import component
+from harness.build import component, first_samples
 from harness.component import asks
 from harness.dataset import SPLITS, Dataset, Samples, Target, digest, overlap, validate
 from harness.errors import HarnessError, one_line
+from harness.precision import cast, of_run
 from harness.registry import REGISTRY
 from harness.resolve import transforms
 from harness.schema import KEY
@@ -70,7 +73,8 @@ class Loader:
 
     def load(self, values: dict[str, Any]) -> Loaded:
         """The data set of a config. Raises HarnessError for data that cannot be had or used."""
-        key = json.dumps([values[k] for k in ("data", "corruption", "transform", "split", "cache_dir")], default=str)
+        asked = [values[k] for k in ("data", "corruption", "transform", "split", "cache_dir")]
+        key = json.dumps([*asked, str(of_run(values["trainer"]))], default=str)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
@@ -112,7 +116,8 @@ def load(values: dict[str, Any]) -> Loaded:
     whole, shared = digest(dataset), overlap(dataset)
     if shared and split.on_overlap == "error":
         raise HarnessError(f"{_overlapping(name, shared)} (split.on_overlap=error)")
-    return Loaded(_transformed(dataset, transforms(values["transform"], dataset, known)), whole, shared)
+    nodes = transforms(values["transform"], dataset, known)
+    return Loaded(_transformed(dataset, nodes, of_run(values["trainer"])), whole, shared)
 
 
 def _overlapping(name: str, shared: int) -> str:
@@ -125,7 +130,10 @@ def warn_of_overlap(shared: int | None, values: dict[str, Any]) -> None:
         warnings.warn(_overlapping(values["data"][KEY], shared), OverlapWarning, stacklevel=2)
 
 
-def _transformed(dataset: Dataset, nodes: dict[str, Any]) -> Dataset:
+def _transformed(dataset: Dataset, nodes: dict[str, Any], precision: torch.dtype = torch.float32) -> Dataset:
+    """With transforms, fitted and computed on unrounded numbers; what they make is rounded to the run's precision."""
+    if precision == torch.float64 and dataset.real_inputs:
+        dataset = dataset.mapped(cast(precision))
     for name, node in nodes.items():
         if not dataset.passed_over:
             raise HarnessError(
@@ -139,4 +147,11 @@ def _transformed(dataset: Dataset, nodes: dict[str, Any]) -> Dataset:
                 "say data.in_memory=true, or choose another"
             )
         dataset = dataset.mapped(component("transform", node, train=train, chunks=dataset.chunks))
-    return dataset
+    return dataset if _dtypes(dataset) <= {precision} else dataset.mapped(cast(precision))
+
+
+def _dtypes(dataset: Dataset) -> set[torch.dtype]:
+    """The precisions of real inputs; of those that are not in memory, that of the first sample."""
+    parts = [dataset.part(split) for split in SPLITS]
+    found = [p.x if isinstance(p, Samples) else first_samples(dataset, 1)[0] for p in parts]
+    return {x.dtype for x in found if x.is_floating_point()}

@@ -18,6 +18,8 @@ Loss = Callable[[Any, Any], Tensor]
 class Task:
     """One output, one loss. Override what differs; every method is a pure function of its arguments."""
 
+    exact_targets = False  # targets come as the data holds them, maybe in float64, and not in the model's precision
+
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
 

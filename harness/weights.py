@@ -42,6 +42,6 @@ def load_model(run: str | Path | Record) -> nn.Module:
     model = make_model(record.config, tuple(kept["inputs"]), kept["outputs"], kept["vocabulary"], regularizers)
     state = kept["state"]
     model = scaled_for(state, model)
-    floats = [t.dtype for t in state.values() if t.is_floating_point()]
+    floats = [state[name].dtype for name, p in model.named_parameters() if p.is_floating_point()]
     model.to(floats[0] if floats else torch.float32).load_state_dict(state)
     return model.eval()
