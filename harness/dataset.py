@@ -68,6 +68,10 @@ class Dataset:
     repeats: bool = False  # the same inputs stand in several splits by nature (tokens, all patterns there are)
     surface: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)  # [..., D] -> [...]
     transforms: tuple[Callable[[Tensor], Tensor], ...] = field(default=(), repr=False)  # of splits not in memory
+    applied: tuple[Callable[[Tensor], Tensor], ...] = field(
+        default=(), repr=False
+    )  # the run's own, wherever the data is
+    given: tuple[int, ...] = ()  # the shape of one sample's input before transforms, where it is known
     columns: tuple[str, ...] = ()  # names of the inputs, where they come from a table
     encode: Callable[[Any], np.ndarray] | None = field(default=None, repr=False)  # a table's rows -> inputs [N, D]
 
@@ -134,13 +138,19 @@ class Dataset:
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Dataset:
         """The data set with a function on its inputs."""
         if not self.in_memory:
-            return replace(self, transforms=(*self.transforms, function))
+            return replace(self, transforms=(*self.transforms, function), applied=(*self.applied, function))
         parts: dict[str, Any] = {}
         for split in SPLITS:
             part = self.part(split)
             assert isinstance(part, Samples)
             parts[split] = Samples(_by_rows(function, part.x), part.y)
-        return replace(self, **parts)
+        return replace(self, **parts, applied=(*self.applied, function))
+
+    def transform(self, x: Tensor) -> Tensor:
+        """Inputs [N, ...] of new samples with the run's transforms, as they were fitted on the training split."""
+        for function in self.applied:
+            x = function(x)
+        return x
 
 
 def _by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

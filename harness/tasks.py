@@ -54,6 +54,15 @@ class Task:
         x, y = batch
         return call(x), y
 
+    def infer(self, call: Call, x: Tensor) -> Tensor | None:
+        """Predictions [N, ...] for inputs whose targets are not known; None where there are none for single samples."""
+        prediction: Tensor = call(x)
+        return prediction
+
+    def probabilities(self, prediction: Tensor) -> Tensor | None:
+        """Of each class or label, [N, C], as predictions stand for them; None where these are no scores of classes."""
+        return None
+
     def evaluate(self, call: Call, batch: Batch, noise: Noise) -> tuple[dict[str, Tensor], tuple[Any, Any]]:
         """Losses and predictions together, with one pass through the model where that is enough."""
         prediction, target = self.predict(call, batch)

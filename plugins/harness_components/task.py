@@ -17,7 +17,15 @@ from harness.tasks import Batch, Call, Task
 @harness.task(targets=("class",), loss="cross_entropy", metrics=("accuracy",), auto=True)
 def classification(loss: Callable[..., Any]) -> Task:
     """Tells classes apart: one logit a class, [N, C], against class indices [N]."""
-    return Task(loss)
+    return Classification(loss)
+
+
+class Classification(Task):
+    """One logit a class."""
+
+    def probabilities(self, prediction: Tensor) -> Tensor:
+        """The softmax of the logits."""
+        return prediction.double().softmax(1)
 
 
 class Standardized(Task):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,13 @@ class Loader:
 
 def load(values: dict[str, Any]) -> Loaded:
     """Loads the data set of a config, fresh."""
+    loaded = load_untransformed(values)
+    nodes = transforms(values["transform"], loaded.dataset, catalogue.current())
+    return replace(loaded, dataset=_transformed(loaded.dataset, nodes, of_run(values["trainer"])))
+
+
+def load_untransformed(values: dict[str, Any]) -> Loaded:
+    """Loads the data set of a config, before its transforms are fitted."""
     split = Split(**values["split"])
     name = values["data"][KEY]
     cache_dir, generator = Path(values["cache_dir"]).expanduser(), seeds.generator(split.seed, "split")
@@ -116,8 +123,7 @@ def load(values: dict[str, Any]) -> Loaded:
     whole, shared = digest(dataset), overlap(dataset)
     if shared and split.on_overlap == "error":
         raise HarnessError(f"{_overlapping(name, shared)} (split.on_overlap=error)")
-    nodes = transforms(values["transform"], dataset, known)
-    return Loaded(_transformed(dataset, nodes, of_run(values["trainer"])), whole, shared)
+    return Loaded(dataset, whole, shared)
 
 
 def _overlapping(name: str, shared: int) -> str:
@@ -132,6 +138,7 @@ def warn_of_overlap(shared: int | None, values: dict[str, Any]) -> None:
 
 def _transformed(dataset: Dataset, nodes: dict[str, Any], precision: torch.dtype = torch.float32) -> Dataset:
     """With transforms, fitted and computed on unrounded numbers; what they make is rounded to the run's precision."""
+    dataset = replace(dataset, given=dataset.inputs, applied=())  # corruptions are of these samples alone
     if precision == torch.float64 and dataset.real_inputs:
         dataset = dataset.mapped(cast(precision))
     for name, node in nodes.items():
