@@ -18,6 +18,7 @@ from harness.errors import HarnessError
 from harness.precision import exact
 from harness.settings import Split
 from harness.stored import Stored
+from harness.stratify import shares, stratified
 
 Target = Literal["class", "labels", "real", "surface"]
 SPLITS = ("train", "val", "test")
@@ -66,6 +67,7 @@ class Dataset:
     outputs: int = 0
     workers: int = 0
     repeats: bool = False  # the same inputs stand in several splits by nature (tokens, all patterns there are)
+    remarks: tuple[str, ...] = ()  # on how the data was read, for a person
     surface: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)  # [..., D] -> [...]
     transforms: tuple[Callable[[Tensor], Tensor], ...] = field(default=(), repr=False)  # of splits not in memory
     applied: tuple[Callable[[Tensor], Tensor], ...] = field(
@@ -178,10 +180,11 @@ def size(part: Part) -> int:
     return len(part)  # type: ignore[arg-type]  # map-style by contract
 
 
-def divide(n: int, split: Split, generator: torch.Generator) -> Divided:
+def divide(n: int, split: Split, generator: torch.Generator, y: Tensor | None = None) -> Divided:
     """Indices of n samples for each split, drawn by `generator`: the same n and seed give the same division.
 
-    Validation and test get the shares `split.val` and `split.test`, rounded up; training gets what is left.
+    Validation and test get the shares `split.val` and `split.test`, rounded up; training gets what is left. With
+    classes y [n] each split has the same share of each class, as `split.stratify` says.
     """
     test, val = math.ceil(n * split.test), math.ceil(n * split.val)
     if n - test - val < 1:
@@ -190,6 +193,12 @@ def divide(n: int, split: Split, generator: torch.Generator) -> Divided:
             "of them and leave none to train on"
         )
     order = torch.randperm(n, generator=generator)
+    if stratified(y, split, test, val):
+        assert y is not None
+        in_test = shares(y[order], test)
+        rest = order[~in_test]
+        in_val = shares(y[rest], val)
+        return {"train": rest[~in_val], "val": rest[in_val], "test": order[in_test]}
     return {"train": order[test + val :], "val": order[test : test + val], "test": order[:test]}
 
 
@@ -199,23 +208,29 @@ def from_arrays(
     """A Dataset from whole arrays: inputs [N, ...] and targets [N] or [N, D], divided by `split`."""
     inputs = exact(x)
     if target == "class":
-        targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.int64)
+        targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.int64).reshape(len(inputs))
+        if not classes and len(targets):  # the whole numbers that there are
+            found, targets = targets.unique(return_inverse=True)
+            classes = found.tolist()
     else:
         targets = exact(y).reshape(len(inputs), -1)
-    parts = {name: Samples(inputs[i], targets[i]) for name, i in divide(len(inputs), split, generator).items()}
+    of_classes = targets if target == "class" else None
+    parts = {
+        name: Samples(inputs[i], targets[i]) for name, i in divide(len(inputs), split, generator, of_classes).items()
+    }
     return Dataset(parts["train"], parts["val"], parts["test"], target=target, classes=tuple(str(c) for c in classes))
 
 
-def divide_rest(counts: dict[str, int], split: Split, generator: torch.Generator) -> Divided:
+def divide_rest(counts: dict[str, int], split: Split, generator: torch.Generator, y: Tensor | None = None) -> Divided:
     """Indices into the samples of the splits that a set brings, one after the other; those that it lacks are drawn from
-    its training samples.
+    its training samples, which stand first; by their classes, where y [N] of all samples is known.
     """
     n = counts["train"]
     if len(counts) == len(SPLITS):
         parts = {"train": torch.arange(n)}
     else:
         val, test = (0.0 if name in counts else share for name, share in (("val", split.val), ("test", split.test)))
-        parts = divide(n, replace(split, val=val, test=test), generator)
+        parts = divide(n, replace(split, val=val, test=test), generator, None if y is None else y[:n])
     for name in ("val", "test"):
         if name in counts:
             parts[name] = torch.arange(n, n + counts[name])

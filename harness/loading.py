@@ -19,6 +19,7 @@ from harness.dataset import SPLITS, Dataset, Samples, Target, digest, overlap, v
 from harness.errors import HarnessError, one_line
 from harness.precision import cast, of_run
 from harness.registry import REGISTRY
+from harness.remarks import TargetWarning, remarks
 from harness.resolve import transforms
 from harness.schema import KEY
 from harness.settings import Split
@@ -37,6 +38,7 @@ class Loaded:
     dataset: Dataset
     digest: str
     overlap: int | None
+    remarks: tuple[str, ...] = ()  # for a person (remarks.py)
 
     @property
     def bytes(self) -> int:
@@ -105,6 +107,9 @@ def load_untransformed(values: dict[str, Any]) -> Loaded:
     except Exception as error:  # whatever a stranger's loader meets: there is no run yet that could fail
         raise HarnessError(f"data {name}: {one_line(error)} (HYDRA_FULL_ERROR=1 shows where)") from error
     validate(dataset, name)
+    if split.stratify is True and dataset.target != "class":
+        raise HarnessError(f"split.stratify=true wants classes, and data {name} has {dataset.target} targets")
+    told = remarks(dataset)
     known = catalogue.current()
     for corruption, node in values["corruption"].items():
         targets = known.get("corruption", corruption)["traits"].get("targets", [dataset.target])
@@ -123,7 +128,7 @@ def load_untransformed(values: dict[str, Any]) -> Loaded:
     whole, shared = digest(dataset), overlap(dataset)
     if shared and split.on_overlap == "error":
         raise HarnessError(f"{_overlapping(name, shared)} (split.on_overlap=error)")
-    return Loaded(dataset, whole, shared)
+    return Loaded(dataset, whole, shared, tuple(told))
 
 
 def _overlapping(name: str, shared: int) -> str:
@@ -134,6 +139,13 @@ def warn_of_overlap(shared: int | None, values: dict[str, Any]) -> None:
     """Warns of shared samples, once a run is sure to start: a config that is refused gets its one line and no other."""
     if shared and values["split"]["on_overlap"] == "warn":
         warnings.warn(_overlapping(values["data"][KEY], shared), OverlapWarning, stacklevel=2)
+
+
+def warn_of_data(data: dict[str, Any], values: dict[str, Any]) -> None:
+    """Warns of what a record's `data` says: samples that several splits share, and what is odd about the targets."""
+    warn_of_overlap(data["overlap"], values)
+    for remark in data.get("remarks", ()):
+        warnings.warn(f"data {data['name']}: {remark}", TargetWarning, stacklevel=2)
 
 
 def _transformed(dataset: Dataset, nodes: dict[str, Any], precision: torch.dtype = torch.float32) -> Dataset:

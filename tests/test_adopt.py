@@ -122,6 +122,16 @@ def test_a_loader_that_collates_in_its_own_way_is_asked_to(tmp_path: Path) -> No
     assert inputs(dataset) == {torch.tensor(row).numpy().tobytes() for row in ([1.0, 1], [3.0, 1], [4.0, 4], [5.0, 2])}
 
 
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_classes_may_be_any_whole_numbers(tmp_path: Path, in_memory: bool) -> None:
+    pairs = Listed([(np.full((2, 3), i), 2 * (i % 2) - 1) for i in range(N)])
+    told = {"split": Split(), "generator": generator(0, "split"), "cache_dir": tmp_path}
+    dataset = from_torch(pairs, in_memory=in_memory, **told)
+    assert dataset.classes == ("-1", "1")
+    _, y = dataset.train[0] if not in_memory else (None, dataset.train.y[0])
+    assert int(y) in (0, 1)
+
+
 @pytest.mark.parametrize(
     ("y", "target", "classes"),
     [
@@ -129,6 +139,8 @@ def test_a_loader_that_collates_in_its_own_way_is_asked_to(tmp_path: Path) -> No
         (lambda i: i % 2 == 0, "class", ("0", "1")),
         (lambda i: np.int32(i % 2), "class", ("0", "1")),
         (lambda i: torch.tensor([i % 2]), "class", ("0", "1")),
+        (lambda i: float(i % 2), "class", ("0", "1")),
+        (lambda i: torch.tensor([float(i % 2), 1.0]), "labels", ("0", "1")),
         (lambda i: i / 2, "real", ()),
         (lambda i: np.array([i, 1.5]), "real", ()),
         (lambda i: [i % 2, 1, 0], "labels", ("0", "1", "2")),
@@ -218,7 +230,7 @@ class Feed(IterableDataset[Any]):
         ),
         (Listed([(X[0], 1)] * 20 + [(X[0], 0.5)]), "train, sample 20: the target is torch.float64"),
         (Listed([(X[0], 1)] * 20 + [(X[0] / 0, 1)]), "train, sample 20: the input is not finite"),
-        (Listed([(X[0], -1)] * 20), "train holds class -1, and there are none below 0"),
+        (Listed([(X[0], -1)] * 20, classes=["a", "b"]), "train holds class -1, and there are 2, from 0"),
         (
             (TensorDataset(X, Y), TensorDataset(X[:, :2], Y)),
             r"the samples of val and train differ in shape or type: \[\[2\]",
