@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -136,6 +137,14 @@ class Dataset:
         if self.target != "real":
             return len(self.classes)
         return int(self.train.y.shape[1]) if isinstance(self.train, Samples) else self.outputs
+
+    @functools.cached_property
+    def class_counts(self) -> Tensor | None:
+        """Training samples of each class, [C]; None where there are no classes, or they are not read as a whole."""
+        if self.target != "class" or not isinstance(self.train, Samples | Stored):
+            return None
+        counts = (torch.bincount(y, minlength=len(self.classes)) for y in self.target_chunks())
+        return sum(counts, torch.zeros(len(self.classes), dtype=torch.int64))
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Dataset:
         """The data set with a function on its inputs."""

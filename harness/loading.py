@@ -50,7 +50,9 @@ class Loaded:
     def facts(self) -> Facts:
         """What is known of the data when it is gone again."""
         dataset = self.dataset
-        return Facts(dataset.inputs, dataset.width, dataset.target, dataset.classes, dataset.in_memory, self.bytes)
+        counts = dataset.class_counts.tolist() if dataset.in_memory and dataset.class_counts is not None else []
+        shape = dataset.inputs, dataset.width, dataset.target, dataset.classes
+        return Facts(*shape, dataset.in_memory, self.bytes, tuple(counts))
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Facts:
     classes: tuple[str, ...]
     in_memory: bool
     bytes: int  # of the samples in memory
+    class_counts: tuple[int, ...] = ()  # in training
 
 
 class Loader:
