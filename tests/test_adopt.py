@@ -353,3 +353,19 @@ def test_a_users_model_keeps_its_own_weights_where_that_is_asked(mine: None, wor
     for initializer, kept in (("as_built", True), ("he_normal", False)):
         model: Any = harness.load_model(harness.run([*line, f"initializer={initializer}"]))
         assert torch.allclose(model.layers[0].weight, torch.tensor(0.5)) is kept
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_module_may_return_a_list_of_one_loader(tmp_path: Path, count: int) -> None:
+    class Listing(pl.LightningDataModule):
+        def train_dataloader(self) -> DataLoader[Any]:
+            return DataLoader(TensorDataset(X, Y), 8)
+
+        def val_dataloader(self) -> list[DataLoader[Any]]:
+            return [DataLoader(TensorDataset(X[:9] + 7, Y[:9]), 8)] * count
+
+    if count > 1:
+        with pytest.raises(HarnessError, match="val_dataloader returns 2 loaders, and a split is one"):
+            taken(Listing(), tmp_path)
+        return
+    assert len(taken(Listing(), tmp_path).val) == 9

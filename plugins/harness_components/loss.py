@@ -42,9 +42,9 @@ def cross_entropy(
         target = target.to(prediction.dtype)
     if class_counts is None:
         return F.cross_entropy(prediction, target, label_smoothing=label_smoothing)
-    w = balanced(class_counts, prediction)
-    each = F.cross_entropy(prediction, target, weight=w, reduction="none", label_smoothing=label_smoothing)
-    return each.mean()
+    classes = prediction.shape[-1]
+    t = probabilities(target, classes, prediction.dtype) * (1 - label_smoothing) + label_smoothing / classes
+    return -(t * balanced(class_counts, prediction) * F.log_softmax(prediction, -1)).sum(-1).mean()
 
 
 @harness.loss(tasks=("regression", "reconstruction"))

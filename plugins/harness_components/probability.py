@@ -26,7 +26,7 @@ def balanced(class_counts: Tensor, like: Tensor) -> Tensor:
     [0.6666666865348816, 2.0]
     """
     seen = class_counts > 0
-    weights = class_counts.sum() / (seen.sum() * class_counts.clamp_min(1))
+    weights = class_counts.double().sum() / (seen.sum() * class_counts.clamp_min(1))
     return torch.where(seen, weights, 1.0).to(like.device, like.dtype)
 
 

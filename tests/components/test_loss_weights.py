@@ -30,12 +30,14 @@ def test_over_the_training_samples_it_is_torchs_weighted_mean() -> None:
     torch.testing.assert_close(focal(Z, Y, COUNTS, gamma=0.0), expected, rtol=1e-12, atol=1e-12)
     soft = probabilities(Y, 3, Z.dtype)
     torch.testing.assert_close(cross_entropy(Z, soft, COUNTS), expected, rtol=1e-12, atol=1e-12)
+    smooth = F.cross_entropy(Z, Y, weight=balanced(COUNTS, Z), reduction="none", label_smoothing=0.1).mean()
+    torch.testing.assert_close(cross_entropy(Z, Y, COUNTS, label_smoothing=0.1), smooth, rtol=1e-12, atol=1e-12)
 
 
 def test_binary_weights_are_those_of_each_samples_class() -> None:
     y = (Y > 0).double()[:, None]
     counts = torch.tensor([14, 6])
-    w = torch.where(y > 0, 20 / 12, 20 / 28)
+    w = torch.tensor([20 / 28, 20 / 12], dtype=torch.float64)[y.long()]
     expected = (w * F.binary_cross_entropy_with_logits(Z[:, :1], y, reduction="none")).mean()
     torch.testing.assert_close(bce(Z[:, :1], y, counts), expected, rtol=1e-12, atol=1e-12)
     each = F.binary_cross_entropy_with_logits(Z, probabilities(Y, 3, Z.dtype), reduction="none").mean(1)
