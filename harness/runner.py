@@ -10,7 +10,7 @@ from harness.cohort.together import train_cohort
 from harness.errors import HarnessError, beside
 from harness.job import Job
 from harness.learner.fit import Run, fit, make_trainer
-from harness.load_data import Loader, warn_of_overlap
+from harness.loading import Loader, warn_of_data
 from harness.prepare import Preparation, refuse_stale
 from harness.process_state import kept
 from harness.record import Record
@@ -33,7 +33,7 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
     with kept():
         make_trainer(prepared.values["trainer"], prepared.plan, "")  # what Lightning refuses is bad input
     refuse_stale([prepared])
-    warn_of_overlap(prepared.record.data["overlap"], prepared.values)
+    warn_of_data(prepared.record.data, prepared.values)
     (record,) = train_cohort([prepared], how, watch)
     if record is None:
         raise HarnessError(f"another process trains this run now: {beside(prepared.record.folder)}")

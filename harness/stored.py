@@ -114,8 +114,16 @@ def read_about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def write(folder: Path, chunks: Iterable[Chunk], name: str, **more: Any) -> str:
-    """Writes samples into an empty folder, telling how many of `name` on standard error; a digest of their content."""
+def stored_classes(folder: Path) -> Tensor:
+    """The classes [N] of all samples that `write` has written."""
+    return torch.from_numpy(np.fromfile(folder / "y.bin", dtype=np.int64))
+
+
+def write(folder: Path, chunks: Iterable[Chunk], name: str, numbered: bool = False, **more: Any) -> str:
+    """Writes samples into an empty folder, telling how many of `name` on standard error; a digest of their content.
+
+    Targets that are `numbered` are any whole numbers: they are kept as places among those that there are, `values`.
+    """
     hashes = {array: hashlib.sha256() for array in ("x", "y", "keys")}
     about: dict[str, Any] = {}
     count = 0
@@ -138,7 +146,12 @@ def write(folder: Path, chunks: Iterable[Chunk], name: str, **more: Any) -> str:
             _tell(f"\rreading {name}: {count:,} samples", end="")
     about["keys"] = {"dtype": "int64", "shape": []}
     described = repr((count, about["x"], about["y"], hashes["x"].hexdigest(), hashes["y"].hexdigest()))
-    digest = hashlib.sha256(described.encode()).hexdigest()
+    digest = hashlib.sha256((described + "numbered" * numbered).encode()).hexdigest()
+    if numbered:
+        values, places = np.unique(np.fromfile(folder / "y.bin", dtype=np.int64), return_inverse=True)
+        places.astype(np.int64).tofile(folder / "y.bin")
+        hashes["y"] = hashlib.sha256(places.astype(np.int64).tobytes())
+        more["values"] = values.tolist()
     files = {f"{array}.bin": [*_stamp(folder / f"{array}.bin"), h.hexdigest()] for array, h in hashes.items()}
     (folder / ABOUT).write_text(json.dumps(about | {"count": count, "digest": digest, "files": files} | more))
     _tell("\r\033[K", end="")

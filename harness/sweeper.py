@@ -20,7 +20,7 @@ from harness.folder import make_study
 from harness.job import Job
 from harness.kinds import AUTO
 from harness.learner.fit import make_trainer
-from harness.load_data import warn_of_overlap
+from harness.loading import warn_of_data
 from harness.owner import tidy
 from harness.prepare import Preparation, Prepared
 from harness.process_state import kept
@@ -66,7 +66,7 @@ def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
         for study in {member.record.folder.parent for member in members}:
             tidy(study)
     by_id = {member.record.id: member for member in wanted}
-    trained = [found[places[run][0]] for run in by_id if places[run][0] in found]
+    trained = [found[place] for member in wanted if (place := places[_run(member)][0]) in found]
     compare_one(trained, by_id, time.perf_counter() - began)
     return [found[place] for place in sorted(found)]
 
@@ -80,7 +80,7 @@ def _train(wanted: list[Prepared], done: Done, fail_fast: bool) -> None:
         with kept():
             make_trainer(trainer.values["trainer"], trainer.plan, "")  # what Lightning refuses is bad input
     for member in {m.record.data["digest"]: m for m in wanted}.values():
-        warn_of_overlap(member.record.data["overlap"], member.values)
+        warn_of_data(member.record.data, member.values)
     sweep = secrets.token_hex(4)
     alike: dict[tuple[str, str], list[Prepared]] = defaultdict(list)  # what is asked of executors may be swept too
     for member in wanted:

@@ -6,18 +6,22 @@ import json
 import sys
 import warnings
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from harness import catalogue, seeds
 from harness.adopt import adopt, drawing
-from harness.build import component
+from harness.build import component, first_samples
 from harness.component import asks
 from harness.dataset import SPLITS, Dataset, Samples, Target, digest, overlap, validate
 from harness.errors import HarnessError, one_line
 from harness.kinds import AUTO
+from harness.precision import cast, of_run
 from harness.registry import REGISTRY
+from harness.remarks import TargetWarning, remarks
 from harness.resolve import transforms
 from harness.schema import KEY
 from harness.settings import Split
@@ -37,6 +41,7 @@ class Loaded:
     digest: str
     overlap: int | None
     transform: dict[str, Any] = field(default_factory=dict)  # the chosen ones, `auto` decided
+    remarks: tuple[str, ...] = ()  # for a person (remarks.py)
 
     @property
     def bytes(self) -> int:
@@ -48,7 +53,9 @@ class Loaded:
     def facts(self) -> Facts:
         """What is known of the data when it is gone again."""
         dataset = self.dataset
-        return Facts(dataset.inputs, dataset.width, dataset.target, dataset.classes, dataset.in_memory, self.bytes)
+        counts = dataset.class_counts.tolist() if dataset.in_memory and dataset.class_counts is not None else []
+        shape = dataset.inputs, dataset.width, dataset.target, dataset.classes
+        return Facts(*shape, dataset.in_memory, self.bytes, tuple(counts))
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,7 @@ class Facts:
     classes: tuple[str, ...]
     in_memory: bool
     bytes: int  # of the samples in memory
+    class_counts: tuple[int, ...] = ()  # in training
 
 
 class Loader:
@@ -73,8 +81,9 @@ class Loader:
 
     def load(self, values: dict[str, Any]) -> Loaded:
         """The data set of a config. Raises HarnessError for data that cannot be had or used."""
-        parts = [values[k] for k in ("data", "corruption", "transform", "split", "cache_dir")]
-        key = json.dumps([*parts, _bounds(values) if AUTO in values["transform"] else None], default=str)
+        asked = [values[k] for k in ("data", "corruption", "transform", "split", "cache_dir")]
+        bounds = _bounds(values) if AUTO in values["transform"] else None
+        key = json.dumps([*asked, bounds, str(of_run(values["trainer"]))], default=str)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
@@ -86,6 +95,14 @@ class Loader:
 
 def load(values: dict[str, Any]) -> Loaded:
     """Loads the data set of a config, fresh."""
+    loaded = load_untransformed(values)
+    model = values.get("model", {}).get(KEY)
+    nodes = transforms(values["transform"], loaded.dataset, catalogue.current(), model)
+    return replace(loaded, dataset=_transformed(loaded.dataset, nodes, of_run(values["trainer"])), transform=nodes)
+
+
+def load_untransformed(values: dict[str, Any]) -> Loaded:
+    """Loads the data set of a config, before its transforms are fitted."""
     split = Split(**values["split"])
     name = values["data"][KEY]
     cache_dir, generator = Path(values["cache_dir"]).expanduser(), seeds.generator(split.seed, "split")
@@ -98,6 +115,9 @@ def load(values: dict[str, Any]) -> Loaded:
     except Exception as error:  # whatever a stranger's loader meets: there is no run yet that could fail
         raise HarnessError(f"data {name}: {one_line(error)} (HYDRA_FULL_ERROR=1 shows where)") from error
     validate(dataset, name)
+    if split.stratify is True and dataset.target != "class":
+        raise HarnessError(f"split.stratify=true wants classes, and data {name} has {dataset.target} targets")
+    told = remarks(dataset)
     known = catalogue.current()
     for corruption, node in values["corruption"].items():
         targets = known.get("corruption", corruption)["traits"].get("targets", [dataset.target])
@@ -116,8 +136,7 @@ def load(values: dict[str, Any]) -> Loaded:
     whole, shared = digest(dataset), overlap(dataset)
     if shared and split.on_overlap == "error":
         raise HarnessError(f"{_overlapping(name, shared)} (split.on_overlap=error)")
-    chosen = transforms(values["transform"], dataset, known, values.get("model", {}).get(KEY))
-    return Loaded(_transformed(dataset, chosen), whole, shared, chosen)
+    return Loaded(dataset, whole, shared, remarks=tuple(told))
 
 
 def _bounds(values: dict[str, Any]) -> Any:
@@ -152,7 +171,18 @@ def _outside() -> int:
     return level
 
 
-def _transformed(dataset: Dataset, nodes: dict[str, Any]) -> Dataset:
+def warn_of_data(data: dict[str, Any], values: dict[str, Any]) -> None:
+    """Warns of what a record's `data` says: samples that several splits share, and what is odd about the targets."""
+    warn_of_overlap(data["overlap"], values)
+    for remark in data.get("remarks", ()):
+        warnings.warn(f"data {data['name']}: {remark}", TargetWarning, stacklevel=2)
+
+
+def _transformed(dataset: Dataset, nodes: dict[str, Any], precision: torch.dtype = torch.float32) -> Dataset:
+    """With transforms, fitted and computed on unrounded numbers; what they make is rounded to the run's precision."""
+    dataset = replace(dataset, given=dataset.inputs, applied=())  # corruptions are of these samples alone
+    if precision == torch.float64 and dataset.real_inputs:
+        dataset = dataset.mapped(cast(precision))
     for name, node in nodes.items():
         if not dataset.passed_over:
             raise HarnessError(
@@ -166,4 +196,11 @@ def _transformed(dataset: Dataset, nodes: dict[str, Any]) -> Dataset:
                 "say data.in_memory=true, or choose another"
             )
         dataset = dataset.mapped(component("transform", node, train=train, chunks=dataset.chunks))
-    return dataset
+    return dataset if _dtypes(dataset) <= {precision} else dataset.mapped(cast(precision))
+
+
+def _dtypes(dataset: Dataset) -> set[torch.dtype]:
+    """The precisions of real inputs; of those that are not in memory, that of the first sample."""
+    parts = [dataset.part(split) for split in SPLITS]
+    found = [p.x if isinstance(p, Samples) else first_samples(dataset, 1)[0] for p in parts]
+    return {x.dtype for x in found if x.is_floating_point()}
