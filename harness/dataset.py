@@ -63,6 +63,8 @@ class Dataset:
     repeats: bool = False  # the same inputs stand in several splits by nature (tokens, all patterns there are)
     surface: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)  # [..., D] -> [...]
     transforms: tuple[Callable[[Tensor], Tensor], ...] = field(default=(), repr=False)  # of splits not in memory
+    columns: tuple[str, ...] = ()  # names of the inputs, where they come from a table
+    encode: Callable[[Any], np.ndarray] | None = field(default=None, repr=False)  # a table's rows -> inputs [N, D]
 
     def part(self, split: str) -> Part:
         """A split by its name."""
