@@ -19,6 +19,7 @@ from harness.errors import HarnessError
 from harness.job import Job
 from harness.overrides import parse
 from harness.presets import conf_dir, located, names_in, own_presets
+from harness.quoting import quoted
 from harness.scan_cache import stamps
 
 CONFIG = "config"
@@ -62,6 +63,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
 
     Who trains one run after another pays for each choice of options once.
     """
+    overrides = quoted(overrides)
     parse(overrides)
     with_config_dir([], config_dir)  # what is wrong with it is told first
     folder = None if config_dir is None else str(Path(config_dir).expanduser().resolve())
@@ -94,6 +96,7 @@ def job_from_hydra(full: DictConfig, overrides: list[str]) -> Job:
 
 def multirun(overrides: Sequence[str], config_dir: str | None = None) -> None:
     """A sweep, by whichever sweeper and launcher the config names. Raises what a job raised."""
+    overrides = quoted(overrides, sweep=True)
     parse(overrides, sweep=True)
     with hydra_session() as hydra:
         returned = hydra.multirun(

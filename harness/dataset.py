@@ -65,6 +65,7 @@ class Dataset:
     transforms: tuple[Callable[[Tensor], Tensor], ...] = field(default=(), repr=False)  # of splits not in memory
     columns: tuple[str, ...] = ()  # names of the inputs, where they come from a table
     encode: Callable[[Any], np.ndarray] | None = field(default=None, repr=False)  # a table's rows -> inputs [N, D]
+    left_out: dict[str, str] = field(default_factory=dict)  # columns of a table that are not used, and why
 
     def part(self, split: str) -> Part:
         """A split by its name."""
@@ -179,16 +180,25 @@ def divide(n: int, split: Split, generator: torch.Generator) -> Divided:
 
 
 def from_arrays(
-    x: Any, y: Any, split: Split, generator: torch.Generator, *, target: Target, classes: Sequence[Any] = ()
+    x: Any,
+    y: Any,
+    split: Split,
+    generator: torch.Generator,
+    *,
+    target: Target,
+    classes: Sequence[Any] = (),
+    parts: Divided | None = None,
+    **more: Any,
 ) -> Dataset:
-    """A Dataset from whole arrays: inputs [N, ...] and targets [N] or [N, D], divided by `split`."""
+    """A Dataset from whole arrays: inputs [N, ...] and targets [N] or [N, D], divided by `split`, or as `parts` say."""
     inputs = torch.as_tensor(np.require(x, requirements=["C", "W"])).to(torch.float32)
     if target == "class":
         targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.int64)
     else:
         targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.float32).reshape(len(inputs), -1)
-    parts = {name: Samples(inputs[i], targets[i]) for name, i in divide(len(inputs), split, generator).items()}
-    return Dataset(parts["train"], parts["val"], parts["test"], target=target, classes=tuple(str(c) for c in classes))
+    if parts is None:
+        parts = divide(len(inputs), split, generator)
+    return from_parts(inputs, targets, parts, target=target, classes=classes, **more)
 
 
 def divide_rest(counts: dict[str, int], split: Split, generator: torch.Generator) -> Divided:
@@ -243,7 +253,7 @@ def digest(dataset: Dataset) -> str:
     """16 hex digits of everything that the splits hold, and of what is asked of them."""
     if not dataset.in_memory:
         return dataset.digest
-    told = [names for names in (dataset.vocabulary, dataset.analogies) if names]
+    told = [names for names in (dataset.vocabulary, dataset.analogies, dataset.columns) if names]
     h = hashlib.sha256(repr((dataset.target, dataset.classes, *told)).encode())
     for split in SPLITS:
         part = dataset.part(split)

@@ -37,7 +37,7 @@ _ALL = (
         ("targets", "classes", "loss", "metrics", "model", "like", "auto", "words", "tuples"),
         "",
     ),
-    Kind("data", False, ("split", "cache_dir", "generator"), "a harness.Dataset"),
+    Kind("data", False, ("split", "cache_dir", "generator"), "a harness.Dataset", ("describe",)),
     Kind(
         "model",
         False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import warnings
 from collections import OrderedDict
@@ -11,6 +12,7 @@ from typing import Any
 
 from harness import catalogue, seeds
 from harness.adopt import adopt, drawing
+from harness.baseline import baseline
 from harness.build import component
 from harness.component import asks
 from harness.dataset import SPLITS, Dataset, Samples, Target, digest, overlap, validate
@@ -34,6 +36,11 @@ class Loaded:
     dataset: Dataset
     digest: str
     overlap: int | None
+
+    @functools.cached_property
+    def baseline(self) -> dict[str, Any]:
+        """What a prediction without any input scores."""
+        return baseline(self.dataset)
 
     @property
     def bytes(self) -> int:

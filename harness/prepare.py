@@ -110,7 +110,9 @@ class Preparation:
             choices=self._shared("choices", choices(values)),
             data={"name": values["data"]["_component_"], "digest": loaded.digest}
             | {split: size(dataset.part(split)) for split in SPLITS}
-            | {"overlap": loaded.overlap},
+            | {"overlap": loaded.overlap}
+            | loaded.baseline
+            | ({"left_out": loaded.dataset.left_out} if loaded.dataset.left_out else {}),
             folder=self._existing(study, run_id) or study / folder_name(job.overrides, run_id),
         )
         return Prepared(values, job.values, job.overrides, job.hydra, plan, device, record, loaded.facts, self.loader)

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.record import FILE, Record
 from harness.report.endings import ROWS, endings, shorter
@@ -33,6 +34,9 @@ def run_summary(record: Record) -> str:
             lines.append(f"  {split:<8}  " + "  ".join(f"{name} {value:.4f}" for name, value in own.items()))
     if once := {n: v for n, v in record.metrics.items() if "/" not in n}:
         lines.append("  at end    " + "  ".join(f"{name} {value:.4f}" for name, value in once.items()))
+    lines += _baseline(d)
+    if d.get("left_out"):
+        lines.append("  left out  " + ", ".join(f"{name} ({why})" for name, why in d["left_out"].items()))
     if d.get("overlap"):
         lines.append(f"  overlap   {d['overlap']} samples stand in more than one split")
     seconds = record.time.get("fit_s")
@@ -44,6 +48,15 @@ def run_summary(record: Record) -> str:
     lines.append(f"  folder    {record.folder}")
     lines.append(f"  look      {board_command(record.folder)}")
     return "\n".join(lines)
+
+
+def _baseline(data: dict[str, Any]) -> list[str]:
+    """What a prediction without any input scores."""
+    if majority := data.get("majority"):
+        return [f"  majority  {majority['test']:.0%}: the accuracy on test of answering {majority['class']!r} always"]
+    if mean := data.get("mean"):
+        return [f"  mean      mse {mean['test']:.4g}: the error on test of predicting the training mean"]
+    return []
 
 
 def sweep_summary(records: Sequence[Record], times: tuple[float, float] | None = None, width: int | None = None) -> str:
