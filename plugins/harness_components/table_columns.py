@@ -103,43 +103,50 @@ class Seen:
             self.infinite += int(counts[np.isinf(found)].sum())
 
     def _keep(self, found: np.ndarray, counts: np.ndarray) -> None:
+        self.overflows |= len(found) > DISTINCT
         if not self.overflows:
             for value, n in zip(found.tolist(), counts.tolist(), strict=True):
                 self.distinct[value] = self.distinct.get(value, 0) + n
             self.overflows = len(self.distinct) > DISTINCT
-        if self._hashes is not None and self.count <= UNIQUE:
-            before = len(self._hashes)
+        if self._hashes is None or self.count > UNIQUE:
+            return
+        before = len(self._hashes)
+        if len(found) == int(counts.sum()):
             self._hashes.update(map(hash, found.tolist()))
-            if len(self._hashes) < before + int(counts.sum()):
-                self._hashes = None
+        if len(self._hashes) < before + int(counts.sum()):
+            self._hashes = None
 
     def _counting(self, values: Values, present: np.ndarray) -> None:
         """Whether the values are row numbers, from 0 or 1."""
         if (self.counting is None and self.count) or values.missing.any() or not len(present):
             self.counting = None
             return
-        found = present if values.type == "number" else numbers(present, ".")
-        first = found[0] if self.counting is None else self.counting + self.count
-        plain = first in (0, 1) if self.count == 0 else True
-        if plain and np.array_equal(found, first + np.arange(len(found))):
+        first = self._number(values, present[:1])[0] if self.counting is None else self.counting + self.count
+        if self.count == 0 and first not in (0, 1):
+            return
+        if np.array_equal(self._number(values, present), first + np.arange(len(present))):
             self.counting = int(first) if self.count == 0 else self.counting
         else:
             self.counting = None
 
+    def _number(self, values: Values, present: np.ndarray) -> np.ndarray:
+        return present if values.type == "number" else numbers(present, ".")
+
     def _texts(self, found: np.ndarray, counts: np.ndarray) -> None:
         self.length += int(sum(len(text) * n for text, n in zip(found.tolist(), counts.tolist(), strict=True)))
-        for decimal in (".", ","):
-            if self.bad[decimal] > max(1, self.count // 5) and self.bad[decimal] > 2 * DISTINCT:
-                continue  # decided long ago
-            parsed = numbers(found, decimal)
-            wrong = np.isnan(parsed)
-            self.bad[decimal] += int(counts[wrong].sum())
-            if decimal == ".":
-                self.signs += int(sum(n for text, n in zip(found[wrong], counts[wrong], strict=True) if is_sign(text)))
-                self.infinite += int(counts[np.isinf(parsed)].sum())
-                self.whole &= bool((parsed[~wrong] == np.floor(parsed[~wrong])).all())
-            self._see_range(decimal, parsed)
+        parsed = numbers(found, ".")
+        wrong = np.isnan(parsed)
+        self.bad["."] += int(counts[wrong].sum())
+        self.signs += int(sum(n for text, n in zip(found[wrong], counts[wrong], strict=True) if is_sign(text)))
+        self.infinite += int(counts[np.isinf(parsed)].sum())
+        self.whole &= bool((parsed[~wrong] == np.floor(parsed[~wrong])).all())
+        self._see_range(".", parsed)
         sample = found[:20]
+        if any("." in text or "," in text for text in found[~wrong]) or wrong.any():
+            # what ends in three digits behind a mark may be grouped: 1.234
+            parsed = numbers(found, ",") if wrong.any() or not np.isnan(numbers(sample, ",")).any() else parsed * np.nan
+        self.bad[","] += int(counts[np.isnan(parsed)].sum())
+        self._see_range(",", parsed)
         if self.forms is None:
             likely = [text for text in sample.tolist() if is_date_like(text)]
             self.forms = {}

@@ -74,6 +74,7 @@ class Column:
     distinct: int | None = None  # None: more than are counted
     decimal: str | None = None
     form: str | None = None  # of dates
+    faulty: bool = False  # whether values of another type, or infinite ones, stand among its own
     signs: bool = False  # what has no letter and no digit (?, -) is missing
     scale: tuple[str, ...] = ()  # of an ordinal column: its values, from low to high
     numeric: bool = False  # categories that are written as numbers: 1 and 1.0 are one
@@ -178,7 +179,7 @@ def make_plan(table: Table, choice: Choice, rows: int | None = None) -> Plan:
     if not total:
         raise HarnessError(f"{table.file} has no rows under its header")
     usual = _usual_decimal(seen.values(), choice)
-    made = [_column(seen[name], choice, usual, place) for place, name in enumerate(columns)]
+    made = [_column(seen[name], choice, usual) for name in columns]
     made = [c for c in made if not (c.kind == "empty" and c.name.startswith("Unnamed: "))]
     plan = Plan(tuple(made), total, tuple(choice.missing))
     if choice.target and not plan.inputs:
@@ -194,10 +195,10 @@ def _usual_decimal(seen: Iterable[Seen], choice: Choice) -> str:
     return "," if any(s.types == {"text"} and s.bad["."] and not s.bad[","] for s in seen) else "."
 
 
-def _column(seen: Seen, choice: Choice, usual: str, place: int) -> Column:
+def _column(seen: Seen, choice: Choice, usual: str) -> Column:
     name = seen.name
     explicit = name in choice.inputs or name in choice.categories or name in choice.orders
-    kind, more = _kind(seen, choice, usual, place)
+    kind, more = _kind(seen, choice, usual)
     order = choice.orders.get(name)
     shared = {"name": name, "count": seen.count, "missing": seen.missing, **more}
 
@@ -224,7 +225,7 @@ def _column(seen: Seen, choice: Choice, usual: str, place: int) -> Column:
         if kind == "constant":
             return made("left out", "one value only")
         if kind == "id":
-            return made("left out", _why_id(seen, place))
+            return made("left out", _why_id(seen))
         if kind == "text":
             return made(
                 "left out", "text" if seen.unique or seen.overflows else f"text, {len(seen.distinct)} different"
@@ -242,11 +243,11 @@ def _column(seen: Seen, choice: Choice, usual: str, place: int) -> Column:
     return made("input", action + gaps.format("median"), kind=kind)
 
 
-def _why_id(seen: Seen, place: int) -> str:
-    return "row number" if seen.counting is not None or (place == 0 and seen.name in UNNAMED) else "id, each value once"
+def _why_id(seen: Seen) -> str:
+    return "row number" if seen.counting is not None or seen.name in UNNAMED else "id, each value once"
 
 
-def _kind(seen: Seen, choice: Choice, usual: str, place: int) -> tuple[Kind, dict[str, Any]]:
+def _kind(seen: Seen, choice: Choice, usual: str) -> tuple[Kind, dict[str, Any]]:
     """The type of a column, and the fields of Column that go with it."""
     decimal, form = seen.decimal(choice.decimal, usual), seen.form("auto")
     bad = seen.bad[decimal] if decimal and seen.types == {"text"} else 0
@@ -261,6 +262,7 @@ def _kind(seen: Seen, choice: Choice, usual: str, place: int) -> tuple[Kind, dic
         "signs": bool(decimal and seen.signs and seen.types == {"text"}),
         "low": None,
         "high": None,
+        "faulty": bool(bad > seen.signs or seen.infinite),
         "numeric": seen.types == {"number"} or decimal is not None,
     }
     if not seen.present:
@@ -269,13 +271,15 @@ def _kind(seen: Seen, choice: Choice, usual: str, place: int) -> tuple[Kind, dic
         return "other", more
     dated = form is not None and (decimal is None or (form == "%Y%m%d" and seen.present >= 10 and seen.whole))
     at = form if dated else decimal
+    if dated and form in (seen.forms or {}):
+        more["faulty"] = bool((seen.forms or {})[form])
     if at in seen.range:
         more["low"], more["high"] = seen.range[at]
     if seen.name in choice.categories:
         return "category", more
     if not seen.overflows and len(seen.distinct) == 1 and not seen.missing:
         return "constant", more
-    if place == 0 and seen.name in UNNAMED:
+    if seen.name in UNNAMED:
         return "id", more
     if seen.counting is not None and seen.count >= 10:
         return "id", more
@@ -324,7 +328,11 @@ def _scale(values: Sequence[str]) -> list[str]:
 
 def check_values(table: Table, plan: Plan, choice: Choice, rows: int | None = None) -> None:
     """Raise HarnessError with the places of all values that cannot be used, of the columns that are used."""
-    suspects = [c for c in plan.columns if c.role != "left out" and (c.real or c.role != "input")]
+    suspects = [c for c in plan.columns if c.role != "left out" and (c.faulty or (c.role != "input" and c.missing))]
+    if choice.kind == "real" and choice.target:
+        suspects = list({c.name: c for c in [*suspects, plan.column(choice.target)]}.values())
+    if not suspects:
+        return
     faults: list[Fault] = []
     more = at = 0
     for frame in table.frames(rows):

@@ -151,6 +151,10 @@ class TextTable(Table):
     def columns(self) -> list[str]:
         return list(self._header[1])
 
+    @property
+    def repeated(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self._header[3]
+
     @functools.cached_property
     def encoding(self) -> str:
         """The encoding, as it was given or found."""
@@ -184,8 +188,8 @@ class TextTable(Table):
             yield text
 
     @functools.cached_property
-    def _header(self) -> tuple[str, list[str], int]:
-        """(separator, names of all columns, lines before the first row)."""
+    def _header(self) -> tuple[str, list[str], int, tuple[str, ...]]:
+        """(separator, names of all columns, lines before the first row, names that stand twice)."""
         with self._readable(), self._text() as text:
             lines = list(itertools.islice(text, 20 * _SAMPLE))
         skipped, said = _preamble(lines)
@@ -200,10 +204,20 @@ class TextTable(Table):
             rows = list(itertools.islice((values for values in reader if _is_record(values)), _SAMPLE))
         except csv.Error:  # told when the rows are read
             rows = []
-        return separator, _names([name.strip() for name in header], rows), behind
+        header = [name.strip() for name in header]
+        twice = tuple(name for name, n in Counter(header).items() if n > 1 and name)
+        return separator, _names(header, rows), behind, twice
 
     def frames(self, rows: int | None = None, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
-        separator, names, behind = self._header
+        for frame in [self._whole] if rows is None else self._frames(rows):
+            yield frame if columns is None else frame[list(columns)]
+
+    @functools.cached_property
+    def _whole(self) -> pd.DataFrame:
+        return next(self._frames(None), pd.DataFrame(columns=self.columns, dtype=str))
+
+    def _frames(self, rows: int | None) -> Iterator[pd.DataFrame]:
+        separator, names, behind, _ = self._header
         options: dict[str, Any] = {"sep": separator, "skipinitialspace": True, "index_col": False, "header": None}
         options |= {"names": names, "dtype": str, "na_filter": False, "low_memory": False, "chunksize": rows}
         checked = False  # that no row is too short
@@ -225,11 +239,11 @@ class TextTable(Table):
                         raise wrong
                     checked = True
                     frame = frame[~(last & (frame == "").all(axis=1))].reset_index(drop=True)
-                yield frame if columns is None else frame[list(columns)]
+                yield frame
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """(line, values) of every row behind the header; a line without any value is none."""
-        separator, _, behind = self._header
+        separator, _, behind, _ = self._header
         with self._text() as text:
             for _ in range(behind):
                 next(text)

@@ -43,20 +43,37 @@ def numbers(texts: Iterable[str], decimal: str) -> np.ndarray:
     """
     array = np.asarray(texts, dtype=object)
     found = np.full(len(array), np.nan)
-    if decimal == ".":
+    if decimal == "." and not _all_plain(array, found):
         plain = ~np.isnan(np.asarray(pd.to_numeric(pd.Series(array, dtype=object), errors="coerce"), dtype=np.float64))
         found[plain] = array[plain].astype(np.float64)  # Python's own reading, exact to the last bit
     pattern, marks = _pattern(decimal), str.maketrans({_GROUPS[decimal]: "", decimal: "."})
     for place in np.flatnonzero(np.isnan(found)):
         if match := pattern.fullmatch(array[place]):
             found[place] = float(match["number"].translate(marks))
-    found[[bool(text[:1] in "0+-" and _CODE.fullmatch(text)) for text in array]] = np.nan
+    for place in np.flatnonzero(found == np.floor(found)):
+        if len(array[place]) > 1 and array[place][0] in "0+-" and _CODE.fullmatch(array[place]):
+            found[place] = np.nan
     return found
+
+
+def _all_plain(array: np.ndarray, found: np.ndarray) -> bool:
+    """Whether Python reads all texts as numbers; they then are in `found`. It would read 2020_21 too."""
+    try:
+        found[:] = array.astype(np.float64)
+    except ValueError:
+        found[:] = np.nan
+        return False
+    if any("_" in text for text in array):
+        found[:] = np.nan
+        return False
+    return True
 
 
 def is_date_like(text: str) -> bool:
     """Whether a text may be a date: it has digits and a mark between them, or is a date of eight digits."""
-    return 4 <= len(text) <= 40 and bool(_DATE.fullmatch(text) or (re.search(r"\d", text) and re.search(r"\d\D", text)))
+    if not 4 <= len(text) <= 40 or _pattern(".").fullmatch(text):
+        return bool(_DATE.fullmatch(text))
+    return bool(re.search(r"\d\D", text))
 
 
 def dates(texts: Iterable[str], form: str) -> np.ndarray:

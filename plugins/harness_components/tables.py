@@ -49,6 +49,7 @@ def readable(path: str) -> Path:
 class Table:
     """A table and the file it comes from."""
 
+    repeated: tuple[str, ...] = ()  # names that several columns have
     words = False  # whether every value is text, and its type has to be found out
 
     def __init__(self, file: Path) -> None:
@@ -144,6 +145,9 @@ def check_columns(table: Table, target: str, named: dict[str, Sequence[str]]) ->
         named: the columns that each setting names.
     """
     columns = table.columns
+    used = {target, *(name for names in named.values() for name in names)}
+    if twice := sorted(used.intersection(table.repeated)):
+        raise HarnessError(f"{table.file}: two columns are named {twice[0]!r}; rename one of them")
     wrong = []
     for setting, names in {"target": [target] if target else [], **named}.items():
         for name in names:
@@ -151,11 +155,7 @@ def check_columns(table: Table, target: str, named: dict[str, Sequence[str]]) ->
                 where = "" if setting == "target" else f" (data.{setting})"
                 wrong.append(f"no column {name!r}{where}.{suggest(name, columns)}")
     if wrong:
-        one = (
-            f" The whole header was read as one name: say data.separator=... ({columns[0]!r})."
-            if _whole(columns)
-            else ""
-        )
+        one = " The header was read as one name: say what separates, data.separator=..." if _whole(columns) else ""
         raise HarnessError(f"{table.file} has {' '.join(wrong)}{one}")
     if target and len(columns) < 2:
         raise HarnessError(f"{table.file} has no column beside {target!r}: nothing to learn from")
