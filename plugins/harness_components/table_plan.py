@@ -22,6 +22,7 @@ MISSING = (
 _ID = re.compile(
     r"(.*[_\W])?(id|uuid|guid|index|idx|key|no|nr|rownames?|row)\W?|.*[a-z](ID|Id)|.*(번호|순번|아이디|식별자)", re.I
 )
+_TOLD = ("data.drop", "not in data.inputs")  # left out because that was said
 _ID_CASE = re.compile(r".*[a-z](ID|Id)")  # customerId, and not "valid"
 # Words of which the order is known; others are put into the order of their texts.
 _SCALES = (
@@ -150,7 +151,7 @@ class Plan:
     @property
     def left_out(self) -> dict[str, str]:
         """{column: why} of those that were left out without being told to."""
-        return {c.name: c.action for c in self.columns if c.role == "left out" and c.action != "data.drop"}
+        return {c.name: c.action for c in self.columns if c.role == "left out" and c.action not in _TOLD}
 
 
 def named_columns(choice: Choice) -> dict[str, Sequence[str]]:

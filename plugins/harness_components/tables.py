@@ -156,9 +156,19 @@ def check_columns(table: Table, target: str, named: dict[str, Sequence[str]]) ->
                 wrong.append(f"no column {name!r}{where}.{suggest(name, columns)}")
     if wrong:
         one = " The header was read as one name: say what separates, data.separator=..." if _whole(columns) else ""
+        if table.words and 2 * sum(_is_number(name) for name in columns) > len(columns):
+            one = " The first line looks like values: a header line with names has to stand above it"
         raise HarnessError(f"{table.file} has {' '.join(wrong)}{one}")
     if target and len(columns) < 2:
         raise HarnessError(f"{table.file} has no column beside {target!r}: nothing to learn from")
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _whole(columns: Sequence[str]) -> bool:
