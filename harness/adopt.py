@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, default_collat
 
 from harness.dataset import SPLITS, Dataset, Divided, Target, divide_rest, from_parts, from_stored
 from harness.errors import HarnessError
+from harness.precision import exact
 from harness.settings import Split
 from harness.stored import BLOCK_BYTES, LARGE, Chunk, keep, write
 
@@ -226,7 +227,7 @@ def hold(
     `classes` is asked when they have been read.
     """
     if not (size > LARGE if in_memory == "auto" else not in_memory):
-        x, y = (torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*chunks(), strict=True))
+        x, y = (_joined(arrays) for arrays in zip(*chunks(), strict=True))
         return from_parts(x, y, parts, target=target, classes=classes())
 
     def make(folder: Path) -> str:
@@ -234,6 +235,11 @@ def hold(
 
     folder = keep(Path(cache_dir).expanduser() / "samples", "", make)
     return from_stored(folder, parts, target=target, classes=classes())
+
+
+def _joined(arrays: Sequence[np.ndarray]) -> Tensor:
+    whole = np.concatenate(arrays)
+    return exact(whole) if whole.dtype.kind == "f" else torch.from_numpy(whole)
 
 
 def _read_later(
@@ -256,6 +262,8 @@ def _told(value: Any) -> str:
 def _tensor(value: Any, where: str) -> Tensor:
     try:
         tensor = torch.as_tensor(value)
+        if tensor.is_floating_point() and not hasattr(value, "dtype"):  # Python's own numbers are float64
+            tensor = torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
         raise HarnessError(f"{where} is {_told(value)}, expected a tensor, an array or numbers") from None
     if tensor.is_complex():
@@ -264,9 +272,15 @@ def _tensor(value: Any, where: str) -> Tensor:
 
 
 def _input(x: Tensor) -> Tensor:
-    """float32, or int64 for whole numbers: indices of words, say. Bytes and truths are amounts."""
+    """float32 or float64, or int64 for whole numbers: indices of words, say. Bytes and truths are amounts."""
     indices = not x.is_floating_point() and x.dtype not in (torch.uint8, torch.bool)
-    return x.to(torch.int64 if indices else torch.float32).reshape(x.shape or (1,))
+    return x.to(torch.int64 if indices else _unrounded(x)).reshape(x.shape or (1,))
+
+
+def _unrounded(x: Tensor) -> torch.dtype:
+    """float64 for what float32 could round."""
+    wide = (torch.float64, torch.int64, torch.int32, torch.uint32, torch.uint64)
+    return torch.float64 if x.dtype in wide else torch.float32
 
 
 def _kind(y: Tensor) -> Target:
@@ -278,7 +292,7 @@ def _kind(y: Tensor) -> Target:
 
 def _target(y: Tensor, kind: Target, where: str) -> Tensor:
     if kind != "class":
-        return y.to(torch.float32).reshape(-1)
+        return y.to(torch.float32 if kind == "labels" else _unrounded(y)).reshape(-1)
     if y.numel() != 1 or (y.is_floating_point() and bool(y != y.round())):
         raise HarnessError(f"{where}: the target is {y.dtype} {list(y.shape)}, and a class is one whole number")
     return y.to(torch.int64).reshape(())

@@ -15,6 +15,7 @@ import torch.utils.data
 from torch import Tensor
 
 from harness.errors import HarnessError
+from harness.precision import exact
 from harness.settings import Split
 from harness.stored import Stored
 
@@ -25,7 +26,11 @@ CHUNK_BYTES = 1 << 19  # of inputs, in what is computed over all of them
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples in memory: inputs [N, ...] and targets [N] (classes, int64) or [N, D] (labels, real)."""
+    """Samples in memory: inputs [N, ...] and targets [N] (classes, int64) or [N, D] (labels, real).
+
+    Real numbers are float32, or float64 where float32 would round them. Once transformed, inputs have the precision of
+    the run; targets stay exact.
+    """
 
     x: Tensor
     y: Tensor
@@ -66,6 +71,10 @@ class Dataset:
     columns: tuple[str, ...] = ()  # names of the inputs, where they come from a table
     encode: Callable[[Any], np.ndarray] | None = field(default=None, repr=False)  # a table's rows -> inputs [N, D]
     left_out: dict[str, str] = field(default_factory=dict)  # columns of a table that are not used, and why
+    applied: tuple[Callable[[Tensor], Tensor], ...] = field(
+        default=(), repr=False
+    )  # the run's own, wherever the data is
+    given: tuple[int, ...] = ()  # the shape of one sample's input before transforms, where it is known
 
     def part(self, split: str) -> Part:
         """A split by its name."""
@@ -130,13 +139,19 @@ class Dataset:
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Dataset:
         """The data set with a function on its inputs."""
         if not self.in_memory:
-            return replace(self, transforms=(*self.transforms, function))
+            return replace(self, transforms=(*self.transforms, function), applied=(*self.applied, function))
         parts: dict[str, Any] = {}
         for split in SPLITS:
             part = self.part(split)
             assert isinstance(part, Samples)
             parts[split] = Samples(_by_rows(function, part.x), part.y)
-        return replace(self, **parts)
+        return replace(self, **parts, applied=(*self.applied, function))
+
+    def transform(self, x: Tensor) -> Tensor:
+        """Inputs [N, ...] of new samples with the run's transforms, as they were fitted on the training split."""
+        for function in self.applied:
+            x = function(x)
+        return x
 
 
 def _by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -191,11 +206,11 @@ def from_arrays(
     **more: Any,
 ) -> Dataset:
     """A Dataset from whole arrays: inputs [N, ...] and targets [N] or [N, D], divided by `split`, or as `parts` say."""
-    inputs = torch.as_tensor(np.require(x, requirements=["C", "W"])).to(torch.float32)
+    inputs = exact(x)
     if target == "class":
         targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.int64)
     else:
-        targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.float32).reshape(len(inputs), -1)
+        targets = exact(y).reshape(len(inputs), -1)
     if parts is None:
         parts = divide(len(inputs), split, generator)
     return from_parts(inputs, targets, parts, target=target, classes=classes, **more)

@@ -17,7 +17,7 @@ from harness.index import by_id
 from harness.job import Job
 from harness.learner.plan import Plan
 from harness.learner.tuples import evaluated
-from harness.load_data import Facts, Loader
+from harness.loading import Facts, Loader
 from harness.overrides import folder_name, readable
 from harness.record import OUTPUTS, Record, read
 from harness.rehearse import rehearse

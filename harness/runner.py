@@ -10,7 +10,7 @@ from harness.cohort.together import train_cohort
 from harness.errors import HarnessError
 from harness.job import Job
 from harness.learner.fit import Run, fit, make_trainer
-from harness.load_data import Loader, warn_of_overlap
+from harness.loading import Loader, warn_of_overlap
 from harness.prepare import Preparation, refuse_stale
 from harness.record import Record
 from harness.running import Watch, make_member

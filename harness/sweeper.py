@@ -18,7 +18,7 @@ from harness.folder import make_study
 from harness.job import Job
 from harness.kinds import AUTO
 from harness.learner.fit import make_trainer
-from harness.load_data import warn_of_overlap
+from harness.loading import warn_of_overlap
 from harness.owner import tidy
 from harness.prepare import Preparation, Prepared
 from harness.record import Record

@@ -216,7 +216,7 @@ class Feed(IterableDataset[Any]):
             Listed([(X[0], 1)] * 20 + [(X[0, :2], 1)]),
             r"train, sample 20: input \[2\] and target \[\], and those of sample 0",
         ),
-        (Listed([(X[0], 1)] * 20 + [(X[0], 0.5)]), "train, sample 20: the target is torch.float32"),
+        (Listed([(X[0], 1)] * 20 + [(X[0], 0.5)]), "train, sample 20: the target is torch.float64"),
         (Listed([(X[0], 1)] * 20 + [(X[0] / 0, 1)]), "train, sample 20: the input is not finite"),
         (Listed([(X[0], -1)] * 20), "train holds class -1, and there are none below 0"),
         (

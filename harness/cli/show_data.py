@@ -36,7 +36,7 @@ def show_data(words: list[str]) -> int:
 def _splits(values: dict[str, Any]) -> dict[str, Any]:
     """What is known of data that is no table: it has to be loaded for that."""
     from harness.dataset import SPLITS, Samples, size
-    from harness.load_data import load
+    from harness.loading import load
 
     dataset = load(values).dataset
     told: dict[str, Any] = {"data": values["data"]["_component_"], "inputs": list(dataset.inputs)}

@@ -10,7 +10,7 @@ from harness.cohort.attempt import How
 from harness.cohort.together import train_cohort
 from harness.errors import HarnessError
 from harness.identity import components
-from harness.load_data import Loader, OverlapWarning
+from harness.loading import Loader, OverlapWarning
 from harness.prepare import Preparation, Prepared, refuse_stale
 from harness.record import Record
 

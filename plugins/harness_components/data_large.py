@@ -81,6 +81,8 @@ def large_array(
                 )
             width = dtype.itemsize * int(np.prod(shape[1:]))
             rows = max(1, BLOCK_BYTES // max(1, width))
+            # float64 for what float32 would round
+            held = np.float64 if dtype.kind in "iuf" and dtype.itemsize > 2 and dtype != np.float32 else np.float32
             for first in range(0, shape[0], rows):
                 count = min(rows, shape[0] - first)
                 content = opened.read(count * width)
@@ -88,7 +90,7 @@ def large_array(
                     raise EOFError(f"array {inputs!r} is cut short")
                 x = np.frombuffer(content, dtype).reshape(count, *shape[1:])
                 _check_numbers(x, inputs, file, first=first)
-                yield x.astype(np.float32), found.encode(y[first : first + count])
+                yield x.astype(held), found.encode(y[first : first + count])
 
     def make(folder: Path) -> str:
         return write(folder, chunks(), file.name, kind=found.kind, classes=found.classes)

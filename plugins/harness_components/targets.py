@@ -28,9 +28,9 @@ class Told:
         return [str(value) for value in self.values]
 
     def encode(self, y: np.ndarray) -> np.ndarray:
-        """Targets as a data set holds them: int64 [n], the places of their values, or float32 [n, D]."""
+        """Targets as a data set holds them: int64 [n], the places of their values, or real numbers [n, D]."""
         if self.kind == "real":
-            return y.astype(np.float32).reshape(len(y), -1)
+            return y.reshape(len(y), -1)
         return pd.Index(list(self.values)).get_indexer(_plain(y)).astype(np.int64)
 
 

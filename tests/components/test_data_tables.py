@@ -12,7 +12,7 @@ import torch
 import harness
 from harness.dataset import SPLITS, digest, overlap
 from harness.errors import HarnessError
-from harness.load_data import load
+from harness.loading import load
 from harness_components import table_large
 from tests.components.helpers import data
 

@@ -28,7 +28,7 @@ from harness.doctor.finding import Finding, between, ranked
 from harness.doctor.glance import curvature, largest_eigenvalue
 from harness.doctor.of_scores import recalls, right_logits, scored
 from harness.doctor.seen import Data, Net, Seen
-from harness.load_data import load
+from harness.loading import load
 from harness.prepare import make_plan
 from harness.settings import parse
 

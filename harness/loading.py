@@ -6,17 +6,20 @@ import functools
 import json
 import warnings
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from harness import catalogue, seeds
 from harness.adopt import adopt, drawing
 from harness.baseline import baseline
-from harness.build import component
+from harness.build import component, first_samples
 from harness.component import asks
 from harness.dataset import SPLITS, Dataset, Samples, Target, digest, overlap, validate
 from harness.errors import HarnessError, one_line
+from harness.precision import cast, of_run
 from harness.registry import REGISTRY
 from harness.resolve import transforms
 from harness.schema import KEY
@@ -77,7 +80,8 @@ class Loader:
 
     def load(self, values: dict[str, Any]) -> Loaded:
         """The data set of a config. Raises HarnessError for data that cannot be had or used."""
-        key = json.dumps([values[k] for k in ("data", "corruption", "transform", "split", "cache_dir")], default=str)
+        asked = [values[k] for k in ("data", "corruption", "transform", "split", "cache_dir")]
+        key = json.dumps([*asked, str(of_run(values["trainer"]))], default=str)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
@@ -89,6 +93,13 @@ class Loader:
 
 def load(values: dict[str, Any]) -> Loaded:
     """Loads the data set of a config, fresh."""
+    loaded = load_untransformed(values)
+    nodes = transforms(values["transform"], loaded.dataset, catalogue.current())
+    return replace(loaded, dataset=_transformed(loaded.dataset, nodes, of_run(values["trainer"])))
+
+
+def load_untransformed(values: dict[str, Any]) -> Loaded:
+    """Loads the data set of a config, before its transforms are fitted."""
     split = Split(**values["split"])
     name = values["data"][KEY]
     cache_dir, generator = Path(values["cache_dir"]).expanduser(), seeds.generator(split.seed, "split")
@@ -119,7 +130,7 @@ def load(values: dict[str, Any]) -> Loaded:
     whole, shared = digest(dataset), overlap(dataset)
     if shared and split.on_overlap == "error":
         raise HarnessError(f"{_overlapping(name, shared)} (split.on_overlap=error)")
-    return Loaded(_transformed(dataset, transforms(values["transform"], dataset, known)), whole, shared)
+    return Loaded(dataset, whole, shared)
 
 
 def _overlapping(name: str, shared: int) -> str:
@@ -132,7 +143,11 @@ def warn_of_overlap(shared: int | None, values: dict[str, Any]) -> None:
         warnings.warn(_overlapping(values["data"][KEY], shared), OverlapWarning, stacklevel=2)
 
 
-def _transformed(dataset: Dataset, nodes: dict[str, Any]) -> Dataset:
+def _transformed(dataset: Dataset, nodes: dict[str, Any], precision: torch.dtype = torch.float32) -> Dataset:
+    """With transforms, fitted and computed on unrounded numbers; what they make is rounded to the run's precision."""
+    dataset = replace(dataset, given=dataset.inputs, applied=())  # corruptions are of these samples alone
+    if precision == torch.float64 and dataset.real_inputs:
+        dataset = dataset.mapped(cast(precision))
     for name, node in nodes.items():
         if not dataset.passed_over:
             raise HarnessError(
@@ -146,4 +161,11 @@ def _transformed(dataset: Dataset, nodes: dict[str, Any]) -> Dataset:
                 "say data.in_memory=true, or choose another"
             )
         dataset = dataset.mapped(component("transform", node, train=train, chunks=dataset.chunks))
-    return dataset
+    return dataset if _dtypes(dataset) <= {precision} else dataset.mapped(cast(precision))
+
+
+def _dtypes(dataset: Dataset) -> set[torch.dtype]:
+    """The precisions of real inputs; of those that are not in memory, that of the first sample."""
+    parts = [dataset.part(split) for split in SPLITS]
+    found = [p.x if isinstance(p, Samples) else first_samples(dataset, 1)[0] for p in parts]
+    return {x.dtype for x in found if x.is_floating_point()}
