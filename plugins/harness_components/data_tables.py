@@ -107,7 +107,7 @@ def _dataset(
     found = told_target(table, plan, choice)
     (frame,) = table.frames()
     parts = division(dividing_values(frame, plan, choice), len(frame), choice, split, generator)
-    encoder = Encoder(plan)
+    encoder = Encoder(plan, table)
     columns = encoder.columns(frame)
     encoder.fit(columns.iloc[parts["train"].numpy()])
     y = target_values(frame[choice.target], plan.column(choice.target), choice, plan)

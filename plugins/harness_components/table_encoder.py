@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 
 from harness.errors import HarnessError, suggest
 from harness_components.table_plan import Column, Plan
+from harness_components.tables import Table, readable
 
 
 class Encoder:
@@ -16,10 +18,11 @@ class Encoder:
 
     Args:
         plan: the columns of the table.
+        table: the table; other files are read in the same way.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, table: Table) -> None:
+        self.plan, self.table = plan, table
         self._transformer: Any = None
 
     def columns(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -78,13 +81,16 @@ class Encoder:
         return np.ascontiguousarray(self._transformer.transform(columns), dtype=np.float64)
 
     def __call__(self, table: Any) -> np.ndarray:
-        """Rows of a table with the file's columns (a DataFrame, or what makes one) as inputs, float64 [N, D].
+        """Rows of a table with the file's columns (a DataFrame, or the path of a file) as inputs, float64 [N, D].
 
         Raises:
             HarnessError: For a column that is not there, or a value that is of another type than its column.
         """
+        if isinstance(table, str | Path):
+            (table,) = self.table.like(readable(str(table))).frames()
         frame = table if isinstance(table, pd.DataFrame) else pd.DataFrame(table)
-        frame = frame.reset_index(drop=True)
+        lost = [c.name for c in self.plan.inputs if c.name not in frame.columns and c.name in frame.index.names]
+        frame = frame.reset_index(lost).reset_index(drop=True) if lost else frame.reset_index(drop=True)
         columns = self.columns(frame)
         for column in self.plan.inputs:
             for row, expected in column.bad(frame[column.name], self.plan.missing).items():

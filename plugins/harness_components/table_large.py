@@ -80,7 +80,7 @@ def _division(table: Table, plan: Plan, choice: Choice, rows: int, split: Split,
 
 
 def _fitted(table: Table, plan: Plan, train: torch.Tensor, rows: int) -> Encoder:
-    encoder = Encoder(plan)
+    encoder = Encoder(plan, table)
     wanted = np.sort(train[:FITTED_ON].numpy())
     at, found = 0, []
     for frame in table.frames(rows):

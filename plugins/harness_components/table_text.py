@@ -143,6 +143,9 @@ class TextTable(Table):
                 raise HarnessError(f"data.encoding: there is no encoding {encoding!r}; try utf-8 or cp949") from error
         self._encoding = encoding
 
+    def like(self, file: Path) -> TextTable:
+        return TextTable(file, self._separator, self._encoding)
+
     @property
     def about(self) -> dict[str, str]:
         return {"encoding": self.encoding, "separator": self.separator}

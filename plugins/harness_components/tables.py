@@ -55,6 +55,10 @@ class Table:
     def __init__(self, file: Path) -> None:
         self.file = file
 
+    def like(self, file: Path) -> Table:
+        """Another file, read in the same way."""
+        return type(self)(file)
+
     @property
     def columns(self) -> list[str]:
         """The names of all columns, in order."""

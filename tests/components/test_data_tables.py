@@ -366,6 +366,9 @@ def test_further_rows_are_encoded_by_what_training_taught(tmp_path):
     assert made[0, place["나이"]] == np.median(present)
     assert made[1, [place[f"도시={c}"] for c in ("대구", "부산", "서울")]].sum() == 0
     assert made.dtype == np.float64
+    rows.to_csv(tmp_path / "more.csv", index=False, sep=";", encoding="cp949")
+    np.testing.assert_array_equal(dataset.encode(str(tmp_path / "more.csv")), made)
+    np.testing.assert_array_equal(dataset.encode(rows.set_index("키")), made)
     with pytest.raises(HarnessError, match="no column '나이'"):
         dataset.encode(rows.drop(columns=["나이"]))
     with pytest.raises(HarnessError, match="row 2, column '키': expected a number, got 'tall'"):
