@@ -414,3 +414,18 @@ def test_gzip_is_known_by_its_content(tmp_path):
     people(60).to_csv(tmp_path / "t.csv", index=False)
     (tmp_path / "packed").write_bytes(gzip.compress((tmp_path / "t.csv").read_bytes()))
     assert len(data("csv", settings(tmp_path / "packed")).classes) == 3
+
+
+def test_predictions_of_a_table_are_the_records(workdir):
+    table = people(1200)
+    table.to_csv("people (1).csv", index=False, sep=";", encoding="cp949")
+    record = harness.run(["data=csv", "data.path=people (1).csv", "data.target=결과", *SHORT])
+    dataset = harness.load_data(record, transformed=False)
+    inputs = torch.from_numpy(dataset.encode(table)).to(dataset.test.x.dtype)
+    rows = {row.numpy().tobytes(): i for i, row in enumerate(inputs)}
+    test = table.iloc[[rows[row.numpy().tobytes()] for row in dataset.test.x]]
+    predicted = harness.predict(record, test.drop(columns="결과"))
+    right = (np.asarray(predicted.labels) == test["결과"].to_numpy()).mean()
+    assert right == pytest.approx(record.metrics["test/accuracy"], rel=1e-6, abs=1e-9)
+    test.to_csv("test.csv", index=False, encoding="utf-8")
+    assert harness.predict(record, "test.csv").labels == predicted.labels
