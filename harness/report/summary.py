@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from harness.record import FILE, Record
 from harness.report.endings import ROWS, endings, shorter
@@ -34,7 +33,7 @@ def run_summary(record: Record) -> str:
             lines.append(f"  {split:<8}  " + "  ".join(f"{name} {value:.4f}" for name, value in own.items()))
     if once := {n: v for n, v in record.metrics.items() if "/" not in n}:
         lines.append("  at end    " + "  ".join(f"{name} {value:.4f}" for name, value in once.items()))
-    lines += _baseline(d)
+    lines += _baseline(record)
     if d.get("left_out"):
         lines.append("  left out  " + ", ".join(f"{name} ({why})" for name, why in d["left_out"].items()))
     if d.get("overlap"):
@@ -50,11 +49,11 @@ def run_summary(record: Record) -> str:
     return "\n".join(lines)
 
 
-def _baseline(data: dict[str, Any]) -> list[str]:
-    """What a prediction without any input scores."""
-    if majority := data.get("majority"):
+def _baseline(record: Record) -> list[str]:
+    """What a prediction without any input scores, beside the metric that it is to be compared with."""
+    if (majority := record.data.get("majority")) and "test/accuracy" in record.metrics:
         return [f"  majority  {majority['test']:.0%}: the accuracy on test of answering {majority['class']!r} always"]
-    if mean := data.get("mean"):
+    if (mean := record.data.get("mean")) and "test/mse" in record.metrics:
         return [f"  mean      mse {mean['test']:.4g}: the error on test of predicting the training mean"]
     return []
 
