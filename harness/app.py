@@ -23,6 +23,7 @@ from harness.job import Job
 from harness.override_text import as_typed, put_texts
 from harness.overrides import parse, quote_choices
 from harness.presets import conf_dir, located, names_in, own_presets
+from harness.quoting import quoted
 from harness.scan_cache import stamps
 
 CONFIG = "config"
@@ -68,6 +69,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
 
     Who trains one run after another pays for each choice of options once.
     """
+    overrides = quoted(overrides)
     hydra_keys.check_words(parse(overrides), sweep=False)
     with_config_dir([], config_dir)  # what is wrong with it is told first
     folder = None if config_dir is None else str(Path(config_dir).expanduser().resolve())
@@ -116,6 +118,7 @@ def multirun(overrides: Sequence[str], config_dir: str | None = None) -> None:
     from hydra.core.plugins import Plugins
     from hydra.types import HydraContext
 
+    overrides = quoted(overrides, sweep=True)
     hydra_keys.check_words(parse(overrides, sweep=True), sweep=True)
     with hydra_session() as hydra:
         config = composed(hydra, with_config_dir(overrides, config_dir), RunMode.MULTIRUN)

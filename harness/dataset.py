@@ -71,12 +71,13 @@ class Dataset:
     remarks: tuple[str, ...] = ()  # on how the data was read, for a person
     surface: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)  # [..., D] -> [...]
     transforms: tuple[Callable[[Tensor], Tensor], ...] = field(default=(), repr=False)  # of splits not in memory
+    columns: tuple[str, ...] = ()  # names of the inputs, where they come from a table
+    encode: Callable[[Any], np.ndarray] | None = field(default=None, repr=False)  # a table's rows -> inputs [N, D]
+    left_out: dict[str, str] = field(default_factory=dict)  # columns of a table that are not used, and why
     applied: tuple[Callable[[Tensor], Tensor], ...] = field(
         default=(), repr=False
     )  # the run's own, wherever the data is
     given: tuple[int, ...] = ()  # the shape of one sample's input before transforms, where it is known
-    columns: tuple[str, ...] = ()  # names of the inputs, where they come from a table
-    encode: Callable[[Any], np.ndarray] | None = field(default=None, repr=False)  # a table's rows -> inputs [N, D]
 
     def part(self, split: str) -> Part:
         """A split by its name."""
@@ -212,9 +213,17 @@ def divide(n: int, split: Split, generator: torch.Generator, y: Tensor | None = 
 
 
 def from_arrays(
-    x: Any, y: Any, split: Split, generator: torch.Generator, *, target: Target, classes: Sequence[Any] = ()
+    x: Any,
+    y: Any,
+    split: Split,
+    generator: torch.Generator,
+    *,
+    target: Target,
+    classes: Sequence[Any] = (),
+    parts: Divided | None = None,
+    **more: Any,
 ) -> Dataset:
-    """A Dataset from whole arrays: inputs [N, ...] and targets [N] or [N, D], divided by `split`."""
+    """A Dataset from whole arrays: inputs [N, ...] and targets [N] or [N, D], divided by `split`, or as `parts` say."""
     inputs = exact(x)
     if target == "class":
         targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.int64).reshape(len(inputs))
@@ -223,11 +232,9 @@ def from_arrays(
             classes = found.tolist()
     else:
         targets = exact(y).reshape(len(inputs), -1)
-    of_classes = targets if target == "class" else None
-    parts = {
-        name: Samples(inputs[i], targets[i]) for name, i in divide(len(inputs), split, generator, of_classes).items()
-    }
-    return Dataset(parts["train"], parts["val"], parts["test"], target=target, classes=tuple(str(c) for c in classes))
+    if parts is None:
+        parts = divide(len(inputs), split, generator, targets if target == "class" else None)
+    return from_parts(inputs, targets, parts, target=target, classes=classes, **more)
 
 
 def divide_rest(counts: dict[str, int], split: Split, generator: torch.Generator, y: Tensor | None = None) -> Divided:
@@ -282,7 +289,7 @@ def digest(dataset: Dataset) -> str:
     """16 hex digits of everything that the splits hold, and of what is asked of them."""
     if not dataset.in_memory:
         return dataset.digest
-    told = [names for names in (dataset.vocabulary, dataset.analogies) if names]
+    told = [names for names in (dataset.vocabulary, dataset.analogies, dataset.columns) if names]
     h = hashlib.sha256(repr((dataset.target, dataset.classes, *told)).encode())
     for split in SPLITS:
         part = dataset.part(split)

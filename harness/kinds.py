@@ -38,7 +38,7 @@ _ALL = (
         ("targets", "classes", "loss", "metrics", "model", "like", "auto", "words", "tuples"),
         "",
     ),
-    Kind("data", False, ("split", "cache_dir", "generator"), "a harness.Dataset"),
+    Kind("data", False, ("split", "cache_dir", "generator"), "a harness.Dataset", ("describe",)),
     Kind(
         "model",
         False,

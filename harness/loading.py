@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import warnings
@@ -14,6 +15,7 @@ import torch
 
 from harness import catalogue, seeds
 from harness.adopt import adopt, drawing
+from harness.baseline import baseline
 from harness.build import component, first_samples
 from harness.component import asks
 from harness.dataset import SPLITS, Dataset, Samples, Target, digest, overlap, validate
@@ -42,6 +44,11 @@ class Loaded:
     overlap: int | None
     transform: dict[str, Any] = field(default_factory=dict)  # the chosen ones, `auto` decided
     remarks: tuple[str, ...] = ()  # for a person (remarks.py)
+
+    @functools.cached_property
+    def baseline(self) -> dict[str, Any]:
+        """What a prediction without any input scores."""
+        return baseline(self.dataset)
 
     @property
     def bytes(self) -> int:

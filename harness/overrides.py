@@ -88,7 +88,8 @@ def _why(text: str) -> str:
             return f"{opening} and {closing} do not match"
     if re.search(r",\s*(,|$|\])|\[\s*,", value):
         return "a value is missing beside a comma"
-    return f"put a value with special characters in quotes of its own: {key}='\"...\"'"
+    quoted = value.strip("'\"").replace('"', "").replace("'", "")
+    return f"put a value with special characters in quotes of its own: {key}='\"{quoted}\"'"
 
 
 def _names(key: str, value: Any) -> Iterator[str]:

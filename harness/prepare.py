@@ -126,7 +126,9 @@ class Preparation:
             data={"name": values["data"]["_component_"], "digest": loaded.digest}
             | {split: size(dataset.part(split)) for split in SPLITS}
             | {"overlap": loaded.overlap}
-            | ({"remarks": list(loaded.remarks)} if loaded.remarks else {}),
+            | ({"remarks": list(loaded.remarks)} if loaded.remarks else {})
+            | loaded.baseline
+            | ({"left_out": loaded.dataset.left_out} if loaded.dataset.left_out else {}),
             folder=self._existing(study, run_id) or study / folder_name(used, run_id),
         )
         return Prepared(values, job.values, job.overrides, job.hydra, plan, device, record, loaded.facts, self.loader)

@@ -10,6 +10,7 @@ import pytest
 
 import harness
 from harness.record import Record
+from harness.report.summary import _baseline as baseline_of
 from harness.report.summary import board_command, run_summary, sweep_summary
 from tests.cli.sweeps import RAISED, ended
 
@@ -110,3 +111,17 @@ def test_the_command_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.Monk
     assert board_command(Path("a b")) == "bin/harness board 'a b'"
     monkeypatch.setenv("PATH", str(program.parent))
     assert board_command(Path("a")) == "harness board a"
+
+
+def test_the_baseline_stands_beside_the_metric_it_is_compared_with() -> None:
+    share = {"class": "mid", "train": 0.5, "val": 0.6, "test": 0.61}
+    error = {"value": [3.0], "train": 2.0, "val": 2.5, "test": 2.25}
+    for key, told, metric, words in (
+        ("majority", share, "test/accuracy", "majority  61%: the accuracy on test of answering 'mid' always"),
+        ("mean", error, "test/mse", "mean      mse 2.25: the error on test of predicting the training mean"),
+    ):
+        record = ended(1, "completed", metrics={metric: 0.5})
+        record.data[key] = told
+        assert baseline_of(record) == [f"  {words}"]
+        record.metrics.clear()
+        assert baseline_of(record) == []

@@ -113,6 +113,7 @@ def _components() -> list[str]:
 _BEHIND: dict[str, tuple[Callable[[], Iterable[str]], tuple[str, ...]]] = {
     "list": (lambda: KINDS, ("--json",)),
     "show": (_components, ()),
+    "show-data": (lambda: (), ("--json", "--config-dir")),
     "plugins": (lambda: (), ("--json",)),
     "board": (_studies, ()),
     "rm": (_studies, ("--all", "--yes")),
@@ -130,7 +131,7 @@ def _behind(before: list[str], word: str) -> list[str]:
         return _metrics(given[0])
     if given and given[-1] == "--kind":
         return list(KINDS)
-    if verb == "doctor" and "--estimate" in given and not word.startswith("-"):
+    if (verb == "show-data" or (verb == "doctor" and "--estimate" in given)) and not word.startswith("-"):
         return complete([*(w for w in given if "=" in w), word])
     if word.startswith("-"):
         return [flag for flag in (*flags, "--help") if flag not in given]

@@ -49,7 +49,9 @@ def hydra_line(line: list[str]) -> int:
 def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
     from harness.override_text import as_typed
     from harness.overrides import parse
+    from harness.quoting import quoted
 
+    args.overrides = quoted(args.overrides)
     hydra_keys.check_words(parse(args.overrides), sweep=True)
     if args.help:
         from harness.cli.help import text
@@ -97,7 +99,10 @@ def _complete(args: Any) -> int:
 
 
 def _run(overrides: list[str], config_dir: str | None) -> int:
+    from harness.described import check_data
+
     job = app.compose(overrides, config_dir)
+    check_data(job.values)  # before torch is imported
     from harness.cli.progress import RunProgress
     from harness.report.summary import run_summary
     from harness.runner import train

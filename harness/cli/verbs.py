@@ -13,6 +13,7 @@ from harness.cli.doctor import doctor
 from harness.cli.parser import verb_parser
 from harness.cli.remove import rm
 from harness.cli.scaffolding import new
+from harness.cli.show_data import show_data
 from harness.errors import HarnessError, suggest
 
 
@@ -130,6 +131,7 @@ def report(words: list[str]) -> int:
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "list": list_,
     "show": show,
+    "show-data": show_data,
     "plugins": plugins,
     "board": board,
     "report": report,

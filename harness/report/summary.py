@@ -35,6 +35,9 @@ def run_summary(record: Record) -> str:
             lines.append(f"  {split:<8}  " + "  ".join(f"{name} {value:.4f}" for name, value in own.items()))
     if once := {n: v for n, v in record.metrics.items() if "/" not in n}:
         lines.append("  at end    " + "  ".join(f"{name} {value:.4f}" for name, value in once.items()))
+    lines += _baseline(record)
+    if d.get("left_out"):
+        lines.append("  left out  " + ", ".join(f"{name} ({why})" for name, why in d["left_out"].items()))
     if d.get("overlap"):
         lines.append(f"  overlap   {d['overlap']} samples stand in more than one split")
     seconds = record.time.get("fit_s")
@@ -47,6 +50,15 @@ def run_summary(record: Record) -> str:
     lines.append(f"  folder    {beside(record.folder)}")
     lines.append(f"  look      {board_command(record.folder)}")
     return "\n".join(lines)
+
+
+def _baseline(record: Record) -> list[str]:
+    """What a prediction without any input scores, beside the metric that it is to be compared with."""
+    if (majority := record.data.get("majority")) and "test/accuracy" in record.metrics:
+        return [f"  majority  {majority['test']:.0%}: the accuracy on test of answering {majority['class']!r} always"]
+    if (mean := record.data.get("mean")) and "test/mse" in record.metrics:
+        return [f"  mean      mse {mean['test']:.4g}: the error on test of predicting the training mean"]
+    return []
 
 
 def sweep_summary(records: Sequence[Record], times: tuple[float, float] | None = None, width: int | None = None) -> str:

@@ -1,9 +1,9 @@
-"""Files that are larger than memory: read once, a part at a time, and kept as the rows that training reads."""
+"""Arrays in files that are larger than memory: read once, a part at a time, and kept as rows that training reads."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,55 +18,11 @@ from harness.dataset import Dataset, divide, from_stored
 from harness.errors import HarnessError
 from harness.settings import Split
 from harness.stored import BLOCK_BYTES, Chunk, keep, name_for, read_about, stored_classes, write
-from harness_components import tables, targets
-from harness_components.tables import Table, check_column, check_columns
-from harness_components.targets import Told, tell
+from harness_components import targets
+from harness_components.targets import Told
 
 # What decides how a file is read: kept samples are made again where any of it changes.
-_READERS = [Path(str(module.__file__)) for module in (stored, tables, targets)] + [Path(__file__)]
-
-
-def large_table(
-    table: Table, target: str, kind: str, how: tuple[Any, ...], cache_dir: Path, split: Split, generator: Generator
-) -> Dataset:
-    """The data set of a table, of which some rows at a time are in memory; `how` it is read beside target and kind."""
-    first = next(table.frames(1), None)
-    columns = list(first.columns) if first is not None else []
-    if first is None or first.empty:
-        raise HarnessError(f"{table.file} has no rows under its header")
-    check_columns(table, columns, target)
-    rows = max(1, BLOCK_BYTES // (8 * len(columns)))
-
-    def seen(kinds: dict[str, Any] | None) -> Iterator[np.ndarray]:
-        at = 0
-        for frame in table.frames(rows, [target], kinds):
-            check_column(table, frame[target], columns.index(target), kind == "real", at)
-            at += len(frame)
-            yield frame[target].to_numpy()
-
-    def make(folder: Path) -> str:
-        as_text, found = None, tell(seen(None), target, kind, table.file)
-        if found is None:  # numbers here and texts there
-            as_text = {target: str}
-            found = tell(seen(as_text), target, kind, table.file)
-            assert found is not None
-        chunks = _rows(table, columns, target, found, table.frames(rows, None, as_text))
-        return write(folder, chunks, table.file.name, kind=found.kind, classes=found.classes, remarks=found.remarks)
-
-    return _kept(table.file, (target, kind, *how), make, cache_dir, split, generator)
-
-
-def _rows(
-    table: Table, columns: list[str], target: str, found: Told, frames: Iterable[pd.DataFrame]
-) -> Iterator[Chunk]:
-    at = 0
-    for frame in frames:
-        for place, name in enumerate(columns):
-            if name != target:
-                check_column(table, frame[name], place, numbers=True, first=at)
-        at += len(frame)
-        x = frame.drop(columns=[target]).to_numpy(dtype=np.float64)
-        yield x, found.encode(frame[target].to_numpy())
+_READERS = [Path(str(module.__file__)) for module in (stored, targets)] + [Path(__file__)]
 
 
 def numbers(arrays: Any, name: str, file: Path, texts: bool = False) -> np.ndarray:

@@ -1,176 +1,179 @@
-"""Tables in files, and the place of a value in them: a mistake is told with the line where a person finds it."""
+"""Tables in files, read some rows at a time, and the place of a value in them: faults are reported with their line."""
 
 from __future__ import annotations
 
-import csv
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.errors import HarnessError, suggest
 
+FAULTS = 10  # that one message lists
+UNNAMED = ("Unnamed: 0", "__index_level_0__")  # what pandas calls the index of a table that had no name for it
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One value that cannot be used: its row, counted from 0, and column."""
+
+    row: int
+    column: str
+    expected: str
+    fix: str = ""
+
+
+def readable(path: str) -> Path:
+    """The file of a path. Raises HarnessError for one that cannot be read."""
+    if not path:
+        raise HarnessError("data.path must name a file, got ''")
+    file = Path(path).expanduser()
+    try:
+        if file.exists() and not file.is_file() and not file.is_dir():
+            raise HarnessError(f"{file} is a pipe or a device, expected a file")
+        with file.open("rb"):
+            return file
+    except IsADirectoryError as error:
+        raise HarnessError(f"{file} is a folder, expected a file") from error
+    except FileNotFoundError as error:
+        near = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
+        raise HarnessError(f"no file {file}.{suggest(file.name, near, listed=False)}") from error
+    except OSError as error:
+        raise HarnessError(f"cannot read {file}: {error.strerror}") from error
+
 
 class Table:
     """A table and the file it comes from."""
 
+    repeated: tuple[str, ...] = ()  # names that several columns have
+    words = False  # whether every value is text, and its type has to be found out
+
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def frames(
-        self, rows: int | None = None, columns: list[str] | None = None, kinds: dict[str, Any] | None = None
-    ) -> Iterator[pd.DataFrame]:
-        """The table, so many rows at a time, or all at once; of some columns alone, or with some as a given dtype."""
+    def like(self, file: Path) -> Table:
+        """Another file, read in the same way."""
+        return type(self)(file)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of all columns, in order."""
         raise NotImplementedError
 
-    def place(self, row: int) -> str:
-        """Where a row stands; the first is row 1."""
-        return f"{self.file}, row {row + 1}"
+    @property
+    def about(self) -> dict[str, str]:
+        """How the file is read: encoding, separator."""
+        return {}
 
-    def cell(self, row: int, column: int, value: Any) -> str:
-        """What stands there, as it is written; it was read as `value`."""
-        return "nothing" if pd.isna(value) else repr(value) if isinstance(value, str) else str(value)
+    def frames(self, rows: int | None = None, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+        """Yield the table `rows` rows at a time, or all at once; of some columns only."""
+        raise NotImplementedError
+
+    def places(self, rows: Iterable[int]) -> dict[int, tuple[str, dict[str, str]]]:
+        """Where rows stand, and their values as they are written."""
+        wanted, at = set(rows), 0
+        found: dict[int, tuple[str, dict[str, str]]] = {}
+        for frame in self.frames(10_000):
+            for row in sorted(r for r in wanted if at <= r < at + len(frame)):
+                values = {str(c): frame[c].iloc[row - at] for c in frame}
+                found[row] = f"row {row + 1}", {c: "" if _is_null(v) else str(v) for c, v in values.items()}
+            at += len(frame)
+        return found
+
+    def refuse(self, faults: Sequence[Fault], more: int = 0) -> HarnessError:
+        """One line on every fault, each with its place; `more` were not looked up."""
+        places = self.places(fault.row for fault in faults)
+        lines = []
+        for fault in faults:
+            place, values = places.get(fault.row, (f"row {fault.row + 1}", {}))
+            got = repr(values[fault.column]) if values.get(fault.column) else "nothing"
+            lines.append(f"{place}, column {fault.column!r}: expected {fault.expected}, got {got}")
+        fixes = list(dict.fromkeys(fault.fix for fault in faults if fault.fix))
+        return HarnessError(all_faults(self.file, lines, more) + "".join(f"; {fix}" for fix in fixes))
+
+
+def all_faults(file: Path, lines: Sequence[str], more: int = 0) -> str:
+    """The faults of a file in one line."""
+    rest = f"; and {more:,} more" if more > 0 else ""
+    return f"{file}, {'; '.join(lines)}{rest}"
+
+
+def _is_null(value: Any) -> bool:
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 class ParquetTable(Table):
-    """A table in a Parquet file."""
+    """A table in a Parquet file. A named index that pandas stored is a column like any other."""
 
-    def frames(
-        self, rows: int | None = None, columns: list[str] | None = None, kinds: dict[str, Any] | None = None
-    ) -> Iterator[pd.DataFrame]:
+    @property
+    def columns(self) -> list[str]:
+        with self._opened() as opened:
+            return list(opened.schema_arrow.names)
+
+    def _opened(self) -> Any:
         try:
-            if rows is None:
-                yield pd.read_parquet(self.file, columns=columns)
-                return
             # a little of each column at a time, also where the whole file is one group of rows
-            with pq.ParquetFile(self.file, buffer_size=1 << 20) as opened:
-                for batch in opened.iter_batches(rows, columns=columns):
-                    yield pa.Table.from_batches([batch]).to_pandas()
+            return pq.ParquetFile(self.file, buffer_size=1 << 20)
         except Exception as error:  # pyarrow has many, none of them public
-            reason = " ".join(str(error).split()).partition(f"'{self.file}': ")
-            raise HarnessError(f"{self.file} is not a readable Parquet file: {reason[2] or reason[0]}") from error
+            raise self._unreadable(error) from error
 
+    def _unreadable(self, error: Exception) -> HarnessError:
+        reason = " ".join(str(error).split()).partition(f"'{self.file}': ")
+        return HarnessError(f"{self.file} is not a readable Parquet file: {reason[2] or reason[0]}")
 
-class TextTable(Table):
-    """A table in a text file. Raises HarnessError, with the line, for a file that is none."""
-
-    def __init__(self, file: Path, separator: str) -> None:
-        super().__init__(file)
-        self.separator = "\t" if separator == "\\t" else separator
-        if len(self.separator) != 1:
-            raise HarnessError(f"data.separator must be one character (\\t is a tab), got {separator!r}")
-
-    def frames(
-        self, rows: int | None = None, columns: list[str] | None = None, kinds: dict[str, Any] | None = None
-    ) -> Iterator[pd.DataFrame]:
-        options: dict[str, Any] = {"sep": self.separator, "skipinitialspace": True, "index_col": False}
-        options |= {"usecols": columns, "dtype": kinds, "low_memory": False}
-        try:
-            self._check_header()
-            with warnings.catch_warnings():  # rows longer than the header are cut, with a warning
-                warnings.simplefilter("error", pd.errors.ParserWarning)
+    def frames(self, rows: int | None = None, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+        wanted = None if columns is None else list(columns)
+        with self._opened() as opened:
+            try:
                 if rows is None:
-                    yield pd.read_csv(self.file, **options)
-                    return
-                with pd.read_csv(self.file, chunksize=rows, **options) as chunks:
-                    yield from chunks
-        except UnicodeDecodeError as error:
-            raise HarnessError(f"{self._undecodable()}: expected text in UTF-8") from error
-        except (
-            pd.errors.ParserError,
-            pd.errors.EmptyDataError,
-            pd.errors.ParserWarning,
-            csv.Error,
-            ValueError,
-        ) as error:
-            if isinstance(error, HarnessError):
-                raise
-            self._check_lengths()
-            raise HarnessError(f"{self.file}: {' '.join(str(error).split())}") from error
-
-    def _records(self) -> Iterator[tuple[int, list[str]]]:
-        """(line, values) of every record, the header first; as in pandas, blank lines are none."""
-        with self.file.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=self.separator, skipinitialspace=True)
-            start = 1
-            for values in reader:
-                if any(value.strip() for value in values) or len(values) > 1:
-                    yield start, values
-                start = reader.line_num + 1
-
-    def _check_header(self) -> None:
-        _, header = next(self._records(), (0, None))
-        if header is None:
-            raise HarnessError(f"{self.file} is empty, expected a header line and rows")
-        twice = sorted({name for name in header if header.count(name) > 1})
-        if twice:
-            raise HarnessError(f"{self.file}, line 1: two columns are named {twice[0]!r}")
-
-    def _check_lengths(self) -> None:
-        """Raises HarnessError for the first record that is longer or shorter than the header."""
-        records = self._records()
-        _, header = next(records)
-        for line, values in records:
-            if len(values) != len(header):
-                end = ": is a quotation mark open?" if any("\n" in value for value in values) else ""
-                raise HarnessError(f"{self.file}, line {line}: expected {len(header)} values, got {len(values)}{end}")
-
-    def _undecodable(self) -> str:
-        with self.file.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    line.decode()
-                except UnicodeDecodeError as error:
-                    return f"{self.file}, line {number}, byte {line[error.start]:#x}"
-        return str(self.file)
-
-    def _record(self, row: int) -> tuple[int, list[str]]:
-        for number, found in enumerate(self._records()):
-            if number == row + 1:
-                return found
-        return row + 2, []
-
-    def place(self, row: int) -> str:
-        """Where a row stands; the header is line 1."""
-        self._check_lengths()
-        return f"{self.file}, line {self._record(row)[0]}"
-
-    def cell(self, row: int, column: int, value: Any) -> str:
-        """What stands there, as it is written: pandas reads many words as nothing."""
-        values = self._record(row)[1]
-        text = values[column].strip() if column < len(values) else ""
-        return repr(text) if text else "nothing"
+                    batches: Iterable[Any] = [opened.read(columns=wanted)]
+                else:
+                    batches = (pa.Table.from_batches([b]) for b in opened.iter_batches(rows, columns=wanted))
+                for batch in batches:
+                    frame = batch.to_pandas(ignore_metadata=True, date_as_object=False)
+                    yield frame if wanted is None else frame[wanted]
+            except Exception as error:
+                raise self._unreadable(error) from error
 
 
-def check_column(table: Table, column: pd.Series, place: int, numbers: bool, first: int = 0) -> None:
-    """Raises HarnessError with the place of the first value that cannot be used; `place` is the column's among all,
-    `first` the row of the first value.
+def check_columns(table: Table, target: str, named: dict[str, Sequence[str]]) -> None:
+    """Raise HarnessError for a table that lacks a column that is named, listing all that are not there.
+
+    Args:
+        table: the table.
+        target: the column to predict; "" where none is.
+        named: the columns that each setting names.
     """
-
-    def refuse(bad: Any, expected: str) -> None:
-        at = int(np.flatnonzero(np.asarray(bad))[0])
-        got = table.cell(first + at, place, column.iloc[at])
-        raise HarnessError(f"{table.place(first + at)}, column {column.name!r}: expected {expected}, got {got}")
-
-    if column.isna().any():
-        refuse(column.isna(), "a finite number" if numbers else "a value")
-    if numbers and not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
-        bad = pd.to_numeric(column, errors="coerce").isna()
-        if bad.any():
-            refuse(bad, "a number")
-        raise HarnessError(f"{table.file}, column {column.name!r}: expected numbers, got {column.dtype}")
-    if pd.api.types.is_float_dtype(column) and bool(np.isinf(column).any()):
-        refuse(np.isinf(column), "a finite number")
-
-
-def check_columns(table: Table, columns: list[str], target: str) -> None:
-    """Raises HarnessError for a table that lacks the target, or has nothing else."""
-    if target not in columns:
-        raise HarnessError(f"{table.file} has no column {target!r}.{suggest(target, columns)}")
-    if len(columns) < 2:
+    columns = table.columns
+    used = {target, *(name for names in named.values() for name in names)}
+    if twice := sorted(used.intersection(table.repeated)):
+        raise HarnessError(f"{table.file}: two columns are named {twice[0]!r}; rename one of them")
+    wrong = []
+    for setting, names in {"target": [target] if target else [], **named}.items():
+        for name in names:
+            if name not in columns:
+                where = "" if setting == "target" else f" (data.{setting})"
+                wrong.append(f"no column {name!r}{where}.{suggest(name, columns)}")
+    if wrong:
+        one = " The header was read as one name: say what separates, data.separator=..." if _whole(columns) else ""
+        if table.words and 2 * sum(_is_number(name) for name in columns) > len(columns):
+            one = " The first line looks like values: a header line with names has to stand above it"
+        raise HarnessError(f"{table.file} has {' '.join(wrong)}{one}")
+    if target and len(columns) < 2:
         raise HarnessError(f"{table.file} has no column beside {target!r}: nothing to learn from")
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _whole(columns: Sequence[str]) -> bool:
+    return len(columns) == 1 and any(mark in columns[0] for mark in ",;\t|")

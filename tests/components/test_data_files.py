@@ -75,9 +75,9 @@ def test_a_csv_may_have_another_separator_and_spaces(tmp_path):
     path = tmp_path / "table.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file, delimiter=";")
-        writer.writerows([["a", " b", "y"], *([i, f" {i / 2}", "odd" if i % 2 else "even"] for i in range(N))])
+        writer.writerows([["a", " b", "y"], *([2 * i, f" {i / 2}", "odd" if i % 2 else "even"] for i in range(N))])
     x, y = joined(data("csv", {"path": str(path), "target": "y", "separator": ";"}))
-    np.testing.assert_array_equal(x, [[i, i / 2] for i in range(N)])
+    np.testing.assert_array_equal(x, [[2 * i, i / 2] for i in range(N)])
     np.testing.assert_array_equal(y, np.arange(N) % 2)
 
 
@@ -104,7 +104,6 @@ def test_an_npz_may_hold_images_and_several_targets_under_any_names(tmp_path):
         ("a,z\n1,2\n", "no column 'y'"),
         ("a,y\n1,p\nx,q\n", r"line 3, column 'a': expected .*number, got 'x'"),
         ("a,y\n1,p\n2,\n", r"line 3, column 'y': expected .*value"),
-        ("a,y\n1,p\n,q\n", r"line 3, column 'a'"),
         ("a,y\n1,p\ninf,q\n", r"line 3, column 'a': expected a finite number"),
     ],
 )

@@ -1,0 +1,106 @@
+"""Texts as the numbers and dates that they are written for."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+# A sign, digits in groups of three or not, decimals, an exponent; a currency or a percent sign around it.
+_SIGNS = r"[$€£¥₩]?\s*(?P<number>[+-]?{whole}(?:{decimal}\d*)?(?:[eE][+-]?\d+)?)\s*[%€£¥₩원]?"
+_WHOLE = r"(?:[1-9]\d{{0,2}}(?:{mark}\d{{3}})+|\d+)"
+_GROUPS = {".": ",", ",": "."}  # what groups of three digits are divided by, for each decimal mark
+_CODE = re.compile(r"[+-]?0\d+")  # 00123: a code, whose zeros a number would lose
+_DATE = re.compile(r"(19|20)\d{6}")
+
+DATES = (
+    "ISO8601", "%Y/%m/%d", "%Y.%m.%d", "%Y. %m. %d.", "%Y. %m. %d", "%Y년 %m월 %d일", "%Y%m%d", "%Y/%m/%d %H:%M",
+    "%Y/%m/%d %H:%M:%S", "%Y.%m.%d %H:%M", "%Y.%m.%d %H:%M:%S", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S",
+    "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%d-%m-%Y",
+    "%d-%m-%Y %H:%M", "%d-%m-%Y %H:%M:%S", "%d-%b-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%Y/%m",
+    "%Y.%m", "%Y년 %m월", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%H:%M", "%H:%M:%S",
+)  # fmt: skip
+_EPOCH = np.datetime64("1970-01-01", "ns")
+_DAY = np.timedelta64(1, "D") / np.timedelta64(1, "ns")
+
+
+@functools.cache
+def _pattern(decimal: str) -> re.Pattern[str]:
+    whole = _WHOLE.format(mark=re.escape(_GROUPS[decimal]))
+    return re.compile(_SIGNS.format(whole=whole, decimal=re.escape(decimal)))
+
+
+def numbers(texts: Iterable[str], decimal: str) -> np.ndarray:
+    """Texts as float64 [N]; NaN for those that are no numbers. Codes with leading zeros are none.
+
+    >>> numbers(["1,234.5", "7%", "-1e3", "007", "x"], ".")
+    array([ 1234.5,     7. , -1000. ,     nan,     nan])
+    >>> numbers(["1.234,5", "0,25"], ",")
+    array([1.2345e+03, 2.5000e-01])
+    """
+    array = np.asarray(texts, dtype=object)
+    found = np.full(len(array), np.nan)
+    if decimal == "." and not _all_plain(array, found):
+        plain = ~np.isnan(np.asarray(pd.to_numeric(pd.Series(array, dtype=object), errors="coerce"), dtype=np.float64))
+        found[plain] = array[plain].astype(np.float64)  # Python's own reading, exact to the last bit
+    pattern, marks = _pattern(decimal), str.maketrans({_GROUPS[decimal]: "", decimal: "."})
+    for place in np.flatnonzero(np.isnan(found)):
+        if match := pattern.fullmatch(array[place]):
+            found[place] = float(match["number"].translate(marks))
+    for place in np.flatnonzero(found == np.floor(found)):
+        if len(array[place]) > 1 and array[place][0] in "0+-" and _CODE.fullmatch(array[place]):
+            found[place] = np.nan
+    return found
+
+
+def _all_plain(array: np.ndarray, found: np.ndarray) -> bool:
+    """Whether Python reads all texts as numbers; they then are in `found`. It would read 2020_21 too."""
+    try:
+        found[:] = array.astype(np.float64)
+    except ValueError:
+        found[:] = np.nan
+        return False
+    if any("_" in text for text in array):
+        found[:] = np.nan
+        return False
+    return True
+
+
+def is_date_like(text: str) -> bool:
+    """Whether a text may be a date: it has digits and a mark between them, or is a date of eight digits."""
+    if not 4 <= len(text) <= 40 or _pattern(".").fullmatch(text):
+        return bool(_DATE.fullmatch(text))
+    return bool(re.search(r"\d\D", text))
+
+
+def dates(texts: Iterable[str], form: str) -> np.ndarray:
+    """Texts as days since 1970, float64 [N]; NaN for those that are not written in this form.
+
+    >>> dates(["1970-01-02 12:00", "x"], "ISO8601")
+    array([1.5, nan])
+    """
+    series = pd.Series(np.asarray(texts, dtype=object), dtype=object)
+    return days(pd.to_datetime(series, format=form, errors="coerce", utc=True))
+
+
+def days(moments: pd.Series) -> np.ndarray:
+    """Moments as days since 1970, float64 [N]; NaN where there is none."""
+    if getattr(moments.dt, "tz", None) is not None:
+        moments = moments.dt.tz_convert("UTC").dt.tz_localize(None)
+    values = moments.to_numpy(dtype="datetime64[ns]")
+    found = (values - _EPOCH).astype(np.float64) / _DAY
+    found[np.isnat(values)] = np.nan
+    return found
+
+
+def written_date(day: float) -> str:
+    """A day as it is shown.
+
+    >>> written_date(19723.5)
+    '2024-01-01 12:00:00'
+    """
+    moment = pd.Timestamp(0) + pd.Timedelta(days=day)
+    return str(moment.date()) if moment == moment.normalize() else str(moment.floor("s"))
