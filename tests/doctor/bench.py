@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from harness.doctor.diagnose import diagnose
 from harness.doctor.examine import Examination
 from harness.doctor.finding import Finding
 from harness.doctor.seen import Seen
+from harness.doctor.trying import with_tries
 from harness.errors import HarnessError
-from tests.doctor.case import Case, named, trained, with_tries
+from tests.doctor.case import Case, named, trained
 
 SURELY = 1.96  # deviations of a 95% interval
 
 
 class Run(NamedTuple):
-    """A run that was examined: its validation metric, nan where it has none, and what is seen of it."""
+    """A run that was examined: its validation metric, nan where it has none, what is seen of it and found, and the same
+    metric on test.
+    """
 
     score: float
     metric: str
     higher_is_better: bool
     seen: Seen
+    findings: list[Finding]
+    test: float = math.nan
 
 
 Look = Callable[[Sequence[str]], Run]
@@ -55,6 +59,24 @@ class Result:
         gain = self.after.score - self.run.score
         return math.isnan(self.run.score) or (gain > 0) == self.after.higher_is_better
 
+    @property
+    def worse(self) -> bool:
+        """Whether the override has made a run that is worse on validation, or on test by more than chance (a standard
+        error of an accuracy, a tenth of an error).
+        """
+        if self.after is None or math.isnan(self.run.score):
+            return False
+        if math.isnan(self.after.score):
+            return True
+        sign = 1 if self.after.higher_is_better else -1
+        lost, lost_test = sign * (self.run.score - self.after.score), sign * (self.run.test - self.after.test)
+        if sign > 0:
+            n = int(self.run.seen.counts.get("test", 0) or 1)
+            chance = math.sqrt(max(0.25 / n, self.run.test * (1 - self.run.test) / n)) if self.run.test <= 1 else 0.0
+        else:
+            chance = 0.1 * abs(self.run.test)
+        return lost > (0.005 if sign > 0 else 0.01 * abs(self.run.score)) or lost_test > chance
+
 
 def looking(study: str) -> Look:
     """Trains and examines in this process."""
@@ -64,8 +86,11 @@ def looking(study: str) -> Look:
         record = trained(words, study)
         metric = str(record.config["objective"])
         best = record.best.get(metric, {})
-        score = record.objective if record.status == "completed" else math.nan
-        return Run(score, metric, bool(best.get("higher_is_better", True)), examination.examine(record))
+        done = record.status == "completed"
+        score = record.objective if done else math.nan
+        test = float(record.metrics.get(metric.replace("val/", "test/"), math.nan)) if done else math.nan
+        seen = examination.examine(record)
+        return Run(score, metric, higher(metric, best), seen, examination.findings(record, seen), test)
 
     return look
 
@@ -74,17 +99,22 @@ def judged(cases: Iterable[Case], look: Look, mending: bool) -> Iterator[Result]
     """The cases, one after the other; with `mending`, the overrides that are suggested are tried."""
     for case in cases:
         run = look(case.words)
-        findings = diagnose(run.seen)
+        findings = run.findings
         result = Result(case, run, findings)
         tries = findings[0].tries if findings else ()
         if mending and case.trouble and result.right and tries:
             try:
-                after = look(with_tries(case, tries))
+                after = look(with_tries(case.words, tries))
             except HarnessError:  # an override that does not fit mends nothing
                 yield result
                 continue
-            result = Result(case, run, findings, after, named(diagnose(after.seen)))
+            result = Result(case, run, findings, after, named(after.findings))
         yield result
+
+
+def higher(metric: str, best: Mapping[str, Any]) -> bool:
+    """Whether more of a metric is better; of one that was never measured, as its name says."""
+    return bool(best.get("higher_is_better", metric.rpartition("/")[2] not in ("loss", "mse", "mae")))
 
 
 def wilson(hits: int, of: int) -> tuple[float, float]:
