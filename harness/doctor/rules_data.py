@@ -47,8 +47,8 @@ def label_noise(seen: Seen) -> Finding | None:
         return unrelated
     if not data.usual >= 0.5:
         return None
-    train, val = data.agreement, data.usual
     held = max(1, int(seen.counts.get("val", 0)))
+    train, val = data.agreement, (data.usual * held + 2) / (held + 4)  # of few samples, even 1 is chance in part
     error = math.sqrt(_variance(train, data.n) + _variance(val, held))
     wrong = 1 - train / val
     surely = wrong - 2.33 * error / val
@@ -129,7 +129,7 @@ def imbalance(seen: Seen) -> Finding | None:
         Evidence("by how much a rare class is recognised less often, on validation", lost),
     )
     cause = "the loss counts samples, and rare classes are few of them"
-    return Finding(IMBALANCE, 0.96 * confidence, evidence, cause, ("loss.weights=balanced",))
+    return Finding(IMBALANCE, 0.96 * confidence, evidence, cause, ("loss.weights=balanced",), (("loss=focal",),))
 
 
 def targets(seen: Seen) -> Finding | None:

@@ -35,7 +35,7 @@ from harness.settings import parse
 
 PROVEN = frozenset({OVERFITTING, UNDERFITTING})  # what no advice mends is not this trouble
 UNTRIED = frozenset({LOADER, SMALL, MEMORY})  # of the machine: a score does not tell
-LEAST_S, TIMES = 5.0, 2.0  # processor seconds that all trials of a run take, or so many times what it took itself
+LEAST_S, TIMES = 10.0, 2.0  # processor seconds that all trials of a run take, or so many times what it took itself
 GAIN, SURE_GAIN = 0.01, 0.02  # of a score, at the least, that counts as better; and that proves a trouble
 LOSS_GAIN = 0.85  # of the loss on validation: what is lower is better at an equal score
 ASIDE = frozenset(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from harness.doctor.examine import Examination
 from harness.doctor.finding import Finding
+from harness.doctor.rules_data import IMBALANCE
 from harness.doctor.seen import Seen
 from harness.doctor.trying import with_tries
 from harness.errors import HarnessError
@@ -57,6 +58,8 @@ class Result:
         if self.after is None or self.left or math.isnan(self.after.score):
             return False
         gain = self.after.score - self.run.score
+        if self.case.trouble == IMBALANCE:  # the mean recall of the classes, and not the share of all samples
+            return balanced(self.after) > balanced(self.run)
         return math.isnan(self.run.score) or (gain > 0) == self.after.higher_is_better
 
     @property
@@ -68,6 +71,8 @@ class Result:
             return False
         if math.isnan(self.after.score):
             return True
+        if self.case.trouble == IMBALANCE:
+            return balanced(self.after) < balanced(self.run)
         sign = 1 if self.after.higher_is_better else -1
         lost, lost_test = sign * (self.run.score - self.after.score), sign * (self.run.test - self.after.test)
         if sign > 0:
@@ -110,6 +115,13 @@ def judged(cases: Iterable[Case], look: Look, mending: bool) -> Iterator[Result]
                 continue
             result = Result(case, run, findings, after, named(after.findings))
         yield result
+
+
+def balanced(run: Run) -> float:
+    """The mean recall of the classes, on validation."""
+    scores = run.seen.net.scores if run.seen.net is not None else None
+    known = [recall for recall in (scores.recalls if scores is not None else ()) if not math.isnan(recall)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def higher(metric: str, best: Mapping[str, Any]) -> bool:
