@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.diagnostics.diagnostic import Diagnostic
     from harness.estimator import Estimator
     from harness.noise import Noise
+    from harness.prediction import Prediction
     from harness.record import Record, Records
     from harness.regularization import Regularizer
     from harness.tasks import Task
@@ -58,6 +59,7 @@ _LATER = {
     "Estimator": "harness.estimator",
     "Regularizer": "harness.regularization",
     "Task": "harness.tasks",
+    "Prediction": "harness.prediction",
     "Record": "harness.record",
     "Records": "harness.record",
 }
@@ -103,15 +105,41 @@ def load(folder: str | Path) -> Records:
 
 
 def load_model(run: str | Path | Record) -> torch.nn.Module:
-    """The trained model of a run, in evaluation mode on the CPU."""
+    """The trained model of a run, in evaluation mode on the CPU. It takes transformed inputs: see `predict`."""
     from harness.weights import load_model as load_weights
 
     return load_weights(run)
 
 
+def load_data(run: str | Path | Record, *, transformed: bool = True) -> Dataset:
+    """The data set that a run saw: splits, transforms and names of classes. Raises HarnessError if it has changed.
+
+    With transformed=False, inputs are as they were before the transforms.
+    """
+    from harness.errors import plain_errors
+    from harness.prediction import load_data as of_run
+
+    with plain_errors():
+        return of_run(run, transformed=transformed)
+
+
+def predict(run: str | Path | Record, x: Any) -> Prediction:
+    """What a run predicts for new samples, with the names of classes.
+
+    `x` is [N, ...] as the data was before transforms: an array, a tensor or lists; of a table also a DataFrame or the
+    path of a file.
+    """
+    from harness.errors import plain_errors
+    from harness.prediction import predict as of_run
+
+    with plain_errors():
+        return of_run(run, x)
+
+
 __all__ = [
-    "Dataset", "Diagnostic", "Estimator", "HarnessError", "Noise", "Record", "Records", "Regularizer", "Samples",
-    "Task", "activation", "augmentation", "corruption", "data", "diagnostic", "executor", "from_arrays", "from_torch",
-    "hookimpl", "initializer", "load", "load_model", "logger", "loss", "marked", "metric", "model", "normalization",
-    "optimizer", "regularizer", "run", "scheduler", "surface", "sweep", "task", "transform",
+    "Dataset", "Diagnostic", "Estimator", "HarnessError", "Noise", "Prediction", "Record", "Records", "Regularizer",
+    "Samples", "Task", "activation", "augmentation", "corruption", "data", "diagnostic", "executor", "from_arrays",
+    "from_torch", "hookimpl", "initializer", "load", "load_data", "load_model", "logger", "loss", "marked", "metric",
+    "model", "normalization", "optimizer", "predict", "regularizer", "run", "scheduler", "surface", "sweep", "task",
+    "transform",
 ]  # fmt: skip

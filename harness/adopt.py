@@ -22,10 +22,12 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, default_collat
 
 from harness.dataset import SPLITS, Dataset, Divided, Target, divide_rest, from_parts, from_stored
 from harness.errors import HarnessError
+from harness.precision import exact
 from harness.settings import Split
-from harness.stored import BLOCK_BYTES, LARGE, Chunk, keep, write
+from harness.stored import BLOCK_BYTES, LARGE, Chunk, keep, read_about, stored_classes, write
 
 InMemory = bool | Literal["auto"]
+FEW = 20  # whole numbers of up to so many different values are classes
 _AGAIN = 8  # samples that are read twice: what differs then is drawn by chance
 
 
@@ -71,7 +73,14 @@ def _of_module(module: Any) -> list[Any]:
         make = getattr(module, f"{name}_dataloader")
         inherited = getattr(make, "__qualname__", "").startswith("DataHooks.")  # Lightning's own, which raises
         found = None if inherited else make()
-        loaders.append(None if isinstance(found, list) and not found else found)
+        if isinstance(found, list | tuple):
+            if len(found) > 1:
+                raise HarnessError(
+                    f"{name}_dataloader returns {len(found)} loaders, and a split is one: return the one to use, or "
+                    "one of a torch.utils.data.ConcatDataset"
+                )
+            found = found[0] if found else None
+        loaders.append(found)
     return loaders
 
 
@@ -185,55 +194,81 @@ def from_torch(
         if (other.shapes, other.types) != (first.shapes, first.types):
             told = [[list(s) for s in p.shapes or ()] for p in (other, first)]
             raise HarnessError(f"the samples of {name} and train differ in shape or type: {told[0]} and {told[1]}")
-    parts = divide_rest({name: len(p) for name, p in pairs.items()}, split, generator)
+    counts = {name: len(p) for name, p in pairs.items()}
     known = tuple(classes) or tuple(first.classes or ())
     if digest:
-        return _read_later(pairs, parts, known, digest, workers)
-    top = -1
+        return _read_later(pairs, divide_rest(counts, split, generator), known, digest, workers)
 
     def chunks() -> Iterator[Chunk]:
-        nonlocal top
         for name in SPLITS:
             for x, y in pairs[name].chunks() if name in pairs else ():
-                if first.target == "class":
-                    top = max(top, int(y.max()))
-                    if y.min() < 0 or (known and top >= len(known)):
-                        raise HarnessError(
-                            f"{name} holds class {y.min() if y.min() < 0 else top}, and there are "
-                            f"{len(known) or 'none below 0'}{', from 0' if known else ''}"
-                        )
+                if first.target == "class" and known and not 0 <= y.min() <= y.max() < len(known):
+                    raise HarnessError(
+                        f"{name} holds class {y.min() if y.min() < 0 else y.max()}, and there are {len(known)}, from 0"
+                    )
                 yield x, y
 
-    def names() -> tuple[Any, ...]:
-        if first.target == "real":
-            return ()
-        return known or tuple(range(top + 1 if first.target == "class" else first.width))
+    def divided(y: Tensor | None) -> Divided:
+        return divide_rest(counts, split, generator, y)
 
-    return hold(chunks, parts, sum(p.bytes for p in pairs.values()), in_memory, cache_dir, first.target, names)
+    names = known or (range(first.width) if first.target == "labels" else ())
+    total = sum(p.bytes for p in pairs.values())
+    return hold(chunks, divided, total, in_memory, cache_dir, first.target, names, told=target != "auto")
 
 
 def hold(
     chunks: Callable[[], Iterator[Chunk]],
-    parts: Divided,
+    divided: Callable[[Tensor | None], Divided],
     size: int,
     in_memory: InMemory,
     cache_dir: str | Path,
     target: Target,
-    classes: Callable[[], Sequence[Any]],
+    classes: Sequence[Any],
+    told: bool = True,
 ) -> Dataset:
     """The data set of samples that are read once: in memory, or in files where they have more bytes than is usual.
 
-    `classes` is asked when they have been read.
+    `divided` gives the indices of each split, of classes [N] or None. Classes without names are the whole numbers that
+    there are. Where nobody has `told` the target, floats in memory that are few whole numbers are classes, and columns
+    of 0 and 1 labels.
     """
     if not (size > LARGE if in_memory == "auto" else not in_memory):
-        x, y = (torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*chunks(), strict=True))
-        return from_parts(x, y, parts, target=target, classes=classes())
+        x, y = (_joined(arrays) for arrays in zip(*chunks(), strict=True))
+        if target == "real" and not told:
+            target, y, classes = _seen(y, classes)
+        if target == "class" and not classes:
+            values, y = y.unique(return_inverse=True)
+            classes = values.tolist()
+        return from_parts(x, y, divided(y if target == "class" else None), target=target, classes=classes)
 
     def make(folder: Path) -> str:
-        return write(folder, chunks(), "the data")
+        named = target != "class" or bool(classes)
+        return write(folder, chunks(), "the data", numbered=not named)
 
     folder = keep(Path(cache_dir).expanduser() / "samples", "", make)
-    return from_stored(folder, parts, target=target, classes=classes())
+    of_class = stored_classes(folder) if target == "class" else None
+    if of_class is not None and not classes:
+        classes = read_about(folder)["values"]
+    return from_stored(folder, divided(of_class), target=target, classes=classes)
+
+
+def _seen(y: Tensor, classes: Sequence[Any]) -> tuple[Target, Tensor, Sequence[Any]]:
+    """What floats [N, D] are: (target, y, classes)."""
+    values = y.unique()
+    if len(values) == 1:
+        return "real", y, ()
+    if y.shape[1] == 1:
+        if len(values) <= FEW and bool((values == values.round()).all()):
+            fits = len(classes) > values.max() and values.min() >= 0
+            return "class", y[:, 0].long(), classes if fits else ()
+    elif bool(((y == 0) | (y == 1)).all()):
+        return "labels", y, classes if len(classes) == y.shape[1] else range(y.shape[1])
+    return "real", y, ()
+
+
+def _joined(arrays: Sequence[np.ndarray]) -> Tensor:
+    whole = np.concatenate(arrays)
+    return exact(whole) if whole.dtype.kind == "f" else torch.from_numpy(whole)
 
 
 def _read_later(
@@ -256,6 +291,8 @@ def _told(value: Any) -> str:
 def _tensor(value: Any, where: str) -> Tensor:
     try:
         tensor = torch.as_tensor(value)
+        if tensor.is_floating_point() and not hasattr(value, "dtype"):  # Python's own numbers are float64
+            tensor = torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
         raise HarnessError(f"{where} is {_told(value)}, expected a tensor, an array or numbers") from None
     if tensor.is_complex():
@@ -264,9 +301,15 @@ def _tensor(value: Any, where: str) -> Tensor:
 
 
 def _input(x: Tensor) -> Tensor:
-    """float32, or int64 for whole numbers: indices of words, say. Bytes and truths are amounts."""
+    """float32 or float64, or int64 for whole numbers: indices of words, say. Bytes and truths are amounts."""
     indices = not x.is_floating_point() and x.dtype not in (torch.uint8, torch.bool)
-    return x.to(torch.int64 if indices else torch.float32).reshape(x.shape or (1,))
+    return x.to(torch.int64 if indices else _unrounded(x)).reshape(x.shape or (1,))
+
+
+def _unrounded(x: Tensor) -> torch.dtype:
+    """float64 for what float32 could round."""
+    wide = (torch.float64, torch.int64, torch.int32, torch.uint32, torch.uint64)
+    return torch.float64 if x.dtype in wide else torch.float32
 
 
 def _kind(y: Tensor) -> Target:
@@ -278,7 +321,7 @@ def _kind(y: Tensor) -> Target:
 
 def _target(y: Tensor, kind: Target, where: str) -> Tensor:
     if kind != "class":
-        return y.to(torch.float32).reshape(-1)
+        return y.to(torch.float32 if kind == "labels" else _unrounded(y)).reshape(-1)
     if y.numel() != 1 or (y.is_floating_point() and bool(y != y.round())):
         raise HarnessError(f"{where}: the target is {y.dtype} {list(y.shape)}, and a class is one whole number")
     return y.to(torch.int64).reshape(())

@@ -126,9 +126,27 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
 
 def make_task(values: dict[str, Any], dataset: Dataset) -> Task:
     """The task with its loss."""
-    loss = functools.partial(REGISTRY.get("loss", values["loss"][KEY]), **settings_of("loss", values["loss"]))
+    node = values["loss"]
+    offers = {"class_counts": _class_counts(values, dataset)} if "class_counts" in _asked("loss", node) else {}
+    loss = functools.partial(REGISTRY.get("loss", node[KEY]), **offers, **settings_of("loss", node))
     made: Task = component("task", values["task"], loss=loss, dataset=dataset)
     return made
+
+
+def weighted(values: dict[str, Any]) -> bool:
+    """Whether the loss weighs classes by how often they occur."""
+    return bool(trait("loss", values["loss"], "weighted", "none") != "none")
+
+
+def _class_counts(values: dict[str, Any], dataset: Dataset) -> Tensor | None:
+    if not weighted(values):
+        return None
+    if dataset.class_counts is None or trait("task", values["task"], "tuples", False):
+        raise HarnessError(
+            f"loss {values['loss'][KEY]} with weights wants classes that are counted before training, and task "
+            f"{values['task'][KEY]} on data {values['data'][KEY]} has none: set loss.weights=none"
+        )
+    return dataset.class_counts
 
 
 def _asked(kind: str, node: Node) -> list[str]:

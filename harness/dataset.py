@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +16,10 @@ import torch.utils.data
 from torch import Tensor
 
 from harness.errors import HarnessError
+from harness.precision import exact
 from harness.settings import Split
 from harness.stored import Stored
+from harness.stratify import shares, stratified
 
 Target = Literal["class", "labels", "real", "surface"]
 SPLITS = ("train", "val", "test")
@@ -25,7 +28,11 @@ CHUNK_BYTES = 1 << 19  # of inputs, in what is computed over all of them
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples in memory: inputs [N, ...] and targets [N] (classes, int64) or [N, D] (labels, real)."""
+    """Samples in memory: inputs [N, ...] and targets [N] (classes, int64) or [N, D] (labels, real).
+
+    Real numbers are float32, or float64 where float32 would round them. Once transformed, inputs have the precision of
+    the run; targets stay exact.
+    """
 
     x: Tensor
     y: Tensor
@@ -61,8 +68,15 @@ class Dataset:
     outputs: int = 0
     workers: int = 0
     repeats: bool = False  # the same inputs stand in several splits by nature (tokens, all patterns there are)
+    remarks: tuple[str, ...] = ()  # on how the data was read, for a person
     surface: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)  # [..., D] -> [...]
     transforms: tuple[Callable[[Tensor], Tensor], ...] = field(default=(), repr=False)  # of splits not in memory
+    applied: tuple[Callable[[Tensor], Tensor], ...] = field(
+        default=(), repr=False
+    )  # the run's own, wherever the data is
+    given: tuple[int, ...] = ()  # the shape of one sample's input before transforms, where it is known
+    columns: tuple[str, ...] = ()  # names of the inputs, where they come from a table
+    encode: Callable[[Any], np.ndarray] | None = field(default=None, repr=False)  # a table's rows -> inputs [N, D]
 
     def part(self, split: str) -> Part:
         """A split by its name."""
@@ -124,16 +138,30 @@ class Dataset:
             return len(self.classes)
         return int(self.train.y.shape[1]) if isinstance(self.train, Samples) else self.outputs
 
+    @functools.cached_property
+    def class_counts(self) -> Tensor | None:
+        """Training samples of each class, [C]; None where there are no classes, or they are not read as a whole."""
+        if self.target != "class" or not isinstance(self.train, Samples | Stored):
+            return None
+        counts = (torch.bincount(y, minlength=len(self.classes)) for y in self.target_chunks())
+        return sum(counts, torch.zeros(len(self.classes), dtype=torch.int64))
+
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Dataset:
         """The data set with a function on its inputs."""
         if not self.in_memory:
-            return replace(self, transforms=(*self.transforms, function))
+            return replace(self, transforms=(*self.transforms, function), applied=(*self.applied, function))
         parts: dict[str, Any] = {}
         for split in SPLITS:
             part = self.part(split)
             assert isinstance(part, Samples)
             parts[split] = Samples(_by_rows(function, part.x), part.y)
-        return replace(self, **parts)
+        return replace(self, **parts, applied=(*self.applied, function))
+
+    def transform(self, x: Tensor) -> Tensor:
+        """Inputs [N, ...] of new samples with the run's transforms, as they were fitted on the training split."""
+        for function in self.applied:
+            x = function(x)
+        return x
 
 
 def _by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -161,10 +189,11 @@ def size(part: Part) -> int:
     return len(part)  # type: ignore[arg-type]  # map-style by contract
 
 
-def divide(n: int, split: Split, generator: torch.Generator) -> Divided:
+def divide(n: int, split: Split, generator: torch.Generator, y: Tensor | None = None) -> Divided:
     """Indices of n samples for each split, drawn by `generator`: the same n and seed give the same division.
 
-    Validation and test get the shares `split.val` and `split.test`, rounded up; training gets what is left.
+    Validation and test get the shares `split.val` and `split.test`, rounded up; training gets what is left. With
+    classes y [n] each split has the same share of each class, as `split.stratify` says.
     """
     test, val = math.ceil(n * split.test), math.ceil(n * split.val)
     if n - test - val < 1:
@@ -173,6 +202,12 @@ def divide(n: int, split: Split, generator: torch.Generator) -> Divided:
             "of them and leave none to train on"
         )
     order = torch.randperm(n, generator=generator)
+    if stratified(y, split, test, val):
+        assert y is not None
+        in_test = shares(y[order], test)
+        rest = order[~in_test]
+        in_val = shares(y[rest], val)
+        return {"train": rest[~in_val], "val": rest[in_val], "test": order[in_test]}
     return {"train": order[test + val :], "val": order[test : test + val], "test": order[:test]}
 
 
@@ -180,25 +215,31 @@ def from_arrays(
     x: Any, y: Any, split: Split, generator: torch.Generator, *, target: Target, classes: Sequence[Any] = ()
 ) -> Dataset:
     """A Dataset from whole arrays: inputs [N, ...] and targets [N] or [N, D], divided by `split`."""
-    inputs = torch.as_tensor(np.require(x, requirements=["C", "W"])).to(torch.float32)
+    inputs = exact(x)
     if target == "class":
-        targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.int64)
+        targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.int64).reshape(len(inputs))
+        if not classes and len(targets):  # the whole numbers that there are
+            found, targets = targets.unique(return_inverse=True)
+            classes = found.tolist()
     else:
-        targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.float32).reshape(len(inputs), -1)
-    parts = {name: Samples(inputs[i], targets[i]) for name, i in divide(len(inputs), split, generator).items()}
+        targets = exact(y).reshape(len(inputs), -1)
+    of_classes = targets if target == "class" else None
+    parts = {
+        name: Samples(inputs[i], targets[i]) for name, i in divide(len(inputs), split, generator, of_classes).items()
+    }
     return Dataset(parts["train"], parts["val"], parts["test"], target=target, classes=tuple(str(c) for c in classes))
 
 
-def divide_rest(counts: dict[str, int], split: Split, generator: torch.Generator) -> Divided:
+def divide_rest(counts: dict[str, int], split: Split, generator: torch.Generator, y: Tensor | None = None) -> Divided:
     """Indices into the samples of the splits that a set brings, one after the other; those that it lacks are drawn from
-    its training samples.
+    its training samples, which stand first; by their classes, where y [N] of all samples is known.
     """
     n = counts["train"]
     if len(counts) == len(SPLITS):
         parts = {"train": torch.arange(n)}
     else:
         val, test = (0.0 if name in counts else share for name, share in (("val", split.val), ("test", split.test)))
-        parts = divide(n, replace(split, val=val, test=test), generator)
+        parts = divide(n, replace(split, val=val, test=test), generator, None if y is None else y[:n])
     for name in ("val", "test"):
         if name in counts:
             parts[name] = torch.arange(n, n + counts[name])

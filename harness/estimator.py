@@ -29,5 +29,9 @@ class Fitting(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [N, ...] -> its predictions, on its device and in its precision."""
-        made = torch.as_tensor(self.estimator.predict(x.cpu()))
-        return made.to(x.device, x.dtype if made.is_floating_point() and x.is_floating_point() else made.dtype)
+        made = self.predicted(x)
+        return made.to(x.dtype if made.is_floating_point() and x.is_floating_point() else made.dtype)
+
+    def predicted(self, x: Tensor) -> Tensor:
+        """The same as the estimator gives it, which may be in a higher precision."""
+        return torch.as_tensor(self.estimator.predict(x.cpu())).to(x.device)

@@ -70,9 +70,9 @@ _ALL = (
     Kind(
         "loss",
         False,
-        ("prediction", "target"),
+        ("prediction", "target", "class_counts"),
         "a scalar, a mean over the batch; {group: scalar} where the task has several groups",
-        ("tasks", "pairs"),
+        ("tasks", "pairs", "weighted"),
         "",
     ),
     Kind(

@@ -17,7 +17,7 @@ from harness.index import by_id
 from harness.job import Job
 from harness.learner.plan import Plan
 from harness.learner.tuples import evaluated
-from harness.load_data import Facts, Loader
+from harness.loading import Facts, Loader
 from harness.overrides import folder_name, readable
 from harness.record import OUTPUTS, Record, read
 from harness.rehearse import rehearse
@@ -110,7 +110,8 @@ class Preparation:
             choices=self._shared("choices", choices(values)),
             data={"name": values["data"]["_component_"], "digest": loaded.digest}
             | {split: size(dataset.part(split)) for split in SPLITS}
-            | {"overlap": loaded.overlap},
+            | {"overlap": loaded.overlap}
+            | ({"remarks": list(loaded.remarks)} if loaded.remarks else {}),
             folder=self._existing(study, run_id) or study / folder_name(job.overrides, run_id),
         )
         return Prepared(values, job.values, job.overrides, job.hydra, plan, device, record, loaded.facts, self.loader)

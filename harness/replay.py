@@ -15,7 +15,7 @@ from harness.build import build
 from harness.curves import FILE as CURVES
 from harness.learner.fit import Run, fit, make_trainer
 from harness.learner.member import Member
-from harness.load_data import Loader
+from harness.loading import Loader
 from harness.prepare import Preparation, make_plan
 from harness.record import Record
 from harness.running import make_member

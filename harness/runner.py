@@ -10,7 +10,7 @@ from harness.cohort.together import train_cohort
 from harness.errors import HarnessError
 from harness.job import Job
 from harness.learner.fit import Run, fit, make_trainer
-from harness.load_data import Loader, warn_of_overlap
+from harness.loading import Loader, warn_of_data
 from harness.prepare import Preparation, refuse_stale
 from harness.record import Record
 from harness.running import Watch, make_member
@@ -31,7 +31,7 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
     how = How("fused", "path=fused", forced=True) if fused else How()
     make_trainer(prepared.values["trainer"], prepared.plan, "")  # what Lightning refuses is bad input
     refuse_stale([prepared])
-    warn_of_overlap(prepared.record.data["overlap"], prepared.values)
+    warn_of_data(prepared.record.data, prepared.values)
     (record,) = train_cohort([prepared], how, watch)
     if record is None:
         raise HarnessError(f"another process trains this run now: {prepared.record.folder}")

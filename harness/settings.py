@@ -21,6 +21,9 @@ class Split:
     seed: Annotated[int, Ge(0), Le(_SEED), "which samples stand where; nothing else moves them"] = 0
     val: Annotated[float, Interval(gt=0, lt=1), "share of the samples for validation"] = 0.16
     test: Annotated[float, Interval(gt=0, lt=1), "share of the samples for the test"] = 0.2
+    stratify: Annotated[
+        bool | Literal["auto"], "the same share of each class in every split; auto: where each has enough samples"
+    ] = "auto"
     on_overlap: Annotated[
         Literal["warn", "error", "ignore"], "what to do when a sample stands in more than one split"
     ] = "warn"

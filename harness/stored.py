@@ -113,8 +113,16 @@ def read_about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def write(folder: Path, chunks: Iterable[Chunk], name: str, **more: Any) -> str:
-    """Writes samples into an empty folder, telling how many of `name` on standard error; a digest of their content."""
+def stored_classes(folder: Path) -> Tensor:
+    """The classes [N] of all samples that `write` has written."""
+    return torch.from_numpy(np.fromfile(folder / "y.bin", dtype=np.int64))
+
+
+def write(folder: Path, chunks: Iterable[Chunk], name: str, numbered: bool = False, **more: Any) -> str:
+    """Writes samples into an empty folder, telling how many of `name` on standard error; a digest of their content.
+
+    Targets that are `numbered` are any whole numbers: they are kept as places among those that there are, `values`.
+    """
     hashes = {array: hashlib.sha256() for array in ("x", "y")}
     about: dict[str, Any] = {}
     count = 0
@@ -135,8 +143,12 @@ def write(folder: Path, chunks: Iterable[Chunk], name: str, **more: Any) -> str:
             count += len(x)
             _tell(f"\rreading {name}: {count:,} samples", end="")
     about["keys"] = {"dtype": "int64", "shape": []}
+    if numbered:
+        values, places = np.unique(np.fromfile(folder / "y.bin", dtype=np.int64), return_inverse=True)
+        places.astype(np.int64).tofile(folder / "y.bin")
+        more["values"] = values.tolist()
     described = repr((count, about["x"], about["y"], *(h.hexdigest() for h in hashes.values())))
-    digest = hashlib.sha256(described.encode()).hexdigest()
+    digest = hashlib.sha256((described + "numbered" * numbered).encode()).hexdigest()
     (folder / ABOUT).write_text(json.dumps(about | {"count": count, "digest": digest} | more))
     _tell("\r\033[K", end="")
     return digest

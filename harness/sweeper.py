@@ -18,7 +18,7 @@ from harness.folder import make_study
 from harness.job import Job
 from harness.kinds import AUTO
 from harness.learner.fit import make_trainer
-from harness.load_data import warn_of_overlap
+from harness.loading import warn_of_data
 from harness.owner import tidy
 from harness.prepare import Preparation, Prepared
 from harness.record import Record
@@ -68,7 +68,7 @@ def _train(wanted: list[Prepared], done: Done, fail_fast: bool) -> None:
     for trainer in {str(m.values["trainer"]): m for m in wanted}.values():
         make_trainer(trainer.values["trainer"], trainer.plan, "")  # what Lightning refuses is bad input
     for member in {m.record.data["digest"]: m for m in wanted}.values():
-        warn_of_overlap(member.record.data["overlap"], member.values)
+        warn_of_data(member.record.data, member.values)
     sweep = secrets.token_hex(4)
     alike: dict[tuple[str, str], list[Prepared]] = defaultdict(list)  # what is asked of executors may be swept too
     for member in wanted:

@@ -18,6 +18,8 @@ Loss = Callable[[Any, Any], Tensor]
 class Task:
     """One output, one loss. Override what differs; every method is a pure function of its arguments."""
 
+    exact_targets = False  # targets come as the data holds them, maybe in float64, and not in the model's precision
+
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
 
@@ -51,6 +53,15 @@ class Task:
         """(predictions, targets) as the task's metrics take them."""
         x, y = batch
         return call(x), y
+
+    def infer(self, call: Call, x: Tensor) -> Tensor | None:
+        """Predictions [N, ...] for inputs whose targets are not known; None where there are none for single samples."""
+        prediction: Tensor = call(x)
+        return prediction
+
+    def probabilities(self, prediction: Tensor) -> Tensor | None:
+        """Of each class or label, [N, C], as predictions stand for them; None where these are no scores of classes."""
+        return None
 
     def evaluate(self, call: Call, batch: Batch, noise: Noise) -> tuple[dict[str, Tensor], tuple[Any, Any]]:
         """Losses and predictions together, with one pass through the model where that is enough."""

@@ -122,6 +122,16 @@ def test_a_loader_that_collates_in_its_own_way_is_asked_to(tmp_path: Path) -> No
     assert inputs(dataset) == {torch.tensor(row).numpy().tobytes() for row in ([1.0, 1], [3.0, 1], [4.0, 4], [5.0, 2])}
 
 
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_classes_may_be_any_whole_numbers(tmp_path: Path, in_memory: bool) -> None:
+    pairs = Listed([(np.full((2, 3), i), 2 * (i % 2) - 1) for i in range(N)])
+    told = {"split": Split(), "generator": generator(0, "split"), "cache_dir": tmp_path}
+    dataset = from_torch(pairs, in_memory=in_memory, **told)
+    assert dataset.classes == ("-1", "1")
+    _, y = dataset.train[0] if not in_memory else (None, dataset.train.y[0])
+    assert int(y) in (0, 1)
+
+
 @pytest.mark.parametrize(
     ("y", "target", "classes"),
     [
@@ -129,6 +139,8 @@ def test_a_loader_that_collates_in_its_own_way_is_asked_to(tmp_path: Path) -> No
         (lambda i: i % 2 == 0, "class", ("0", "1")),
         (lambda i: np.int32(i % 2), "class", ("0", "1")),
         (lambda i: torch.tensor([i % 2]), "class", ("0", "1")),
+        (lambda i: float(i % 2), "class", ("0", "1")),
+        (lambda i: torch.tensor([float(i % 2), 1.0]), "labels", ("0", "1")),
         (lambda i: i / 2, "real", ()),
         (lambda i: np.array([i, 1.5]), "real", ()),
         (lambda i: [i % 2, 1, 0], "labels", ("0", "1", "2")),
@@ -216,9 +228,9 @@ class Feed(IterableDataset[Any]):
             Listed([(X[0], 1)] * 20 + [(X[0, :2], 1)]),
             r"train, sample 20: input \[2\] and target \[\], and those of sample 0",
         ),
-        (Listed([(X[0], 1)] * 20 + [(X[0], 0.5)]), "train, sample 20: the target is torch.float32"),
+        (Listed([(X[0], 1)] * 20 + [(X[0], 0.5)]), "train, sample 20: the target is torch.float64"),
         (Listed([(X[0], 1)] * 20 + [(X[0] / 0, 1)]), "train, sample 20: the input is not finite"),
-        (Listed([(X[0], -1)] * 20), "train holds class -1, and there are none below 0"),
+        (Listed([(X[0], -1)] * 20, classes=["a", "b"]), "train holds class -1, and there are 2, from 0"),
         (
             (TensorDataset(X, Y), TensorDataset(X[:, :2], Y)),
             r"the samples of val and train differ in shape or type: \[\[2\]",
@@ -341,3 +353,19 @@ def test_a_users_model_keeps_its_own_weights_where_that_is_asked(mine: None, wor
     for initializer, kept in (("as_built", True), ("he_normal", False)):
         model: Any = harness.load_model(harness.run([*line, f"initializer={initializer}"]))
         assert torch.allclose(model.layers[0].weight, torch.tensor(0.5)) is kept
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_module_may_return_a_list_of_one_loader(tmp_path: Path, count: int) -> None:
+    class Listing(pl.LightningDataModule):
+        def train_dataloader(self) -> DataLoader[Any]:
+            return DataLoader(TensorDataset(X, Y), 8)
+
+        def val_dataloader(self) -> list[DataLoader[Any]]:
+            return [DataLoader(TensorDataset(X[:9] + 7, Y[:9]), 8)] * count
+
+    if count > 1:
+        with pytest.raises(HarnessError, match="val_dataloader returns 2 loaders, and a split is one"):
+            taken(Listing(), tmp_path)
+        return
+    assert len(taken(Listing(), tmp_path).val) == 9

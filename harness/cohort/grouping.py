@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from harness.build import needs_closure, trait
+from harness.build import needs_closure, trait, weighted
 from harness.component import parameters
 from harness.dataset import SPLITS
 from harness.prepare import Prepared
@@ -57,6 +57,7 @@ def _fixed(kind: str, node: dict[str, Any]) -> dict[str, Any]:
 def _data(member: Prepared) -> list[Any]:
     facts, data = member.facts, member.record.data
     described: list[Any] = [facts.inputs, facts.width, facts.target, facts.classes]
+    described.append(facts.class_counts if weighted(member.values) else ())  # the members of a stack share their loss
     small = facts.bytes <= SHARED_BYTES
     return [*described, [data[split] for split in SPLITS], "" if small else data["digest"]]
 

@@ -10,9 +10,10 @@ from harness.cohort.attempt import How
 from harness.cohort.together import train_cohort
 from harness.errors import HarnessError
 from harness.identity import components
-from harness.load_data import Loader, OverlapWarning
+from harness.loading import Loader, OverlapWarning
 from harness.prepare import Preparation, Prepared, refuse_stale
 from harness.record import Record
+from harness.remarks import TargetWarning
 
 _loader = Loader()  # data stays in a worker from one share to the next
 
@@ -26,7 +27,8 @@ def train_share(members: Sequence[Prepared], how: How, launcher: int) -> list[Re
     if os.getpid() == launcher:
         refuse_stale(members)
         return train_cohort(members, how)
-    warnings.simplefilter("ignore", OverlapWarning)  # the launcher has said it
+    for said in (OverlapWarning, TargetWarning):  # by the launcher
+        warnings.simplefilter("ignore", said)
     preparation = Preparation(_loader)
     for member in members:
         member.loader = _loader

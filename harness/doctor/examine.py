@@ -18,7 +18,7 @@ from harness.doctor.seen import Data, Seen, Series
 from harness.doctor.trying import tried
 from harness.errors import HarnessError, one_line
 from harness.learner.threads import using
-from harness.load_data import Loaded, Loader
+from harness.loading import Loaded, Loader
 from harness.prepare import make_plan
 from harness.record import Record
 from harness.settings import parse

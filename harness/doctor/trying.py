@@ -26,7 +26,7 @@ from harness.doctor.rules_machine import LOADER, MEMORY, SMALL
 from harness.doctor.seen import Scores, Seen
 from harness.errors import HarnessError
 from harness.learner.fit import Run, fit, make_trainer
-from harness.load_data import Loader
+from harness.loading import Loader
 from harness.prepare import make_plan
 from harness.record import Record
 from harness.resolve import resolve

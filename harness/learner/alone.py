@@ -78,13 +78,16 @@ class Alone:
         """In-memory samples on the device, if they leave half of its memory free; else they go batch by batch."""
         if not isinstance(part, Samples):
             return part
-        x, y = self._cast(part.x), self._cast(part.y)
+        x, y = self._cast(part.x), self._target(part.y)
         if self.device.type == "cuda" and x.nbytes + y.nbytes > torch.cuda.mem_get_info(self.device)[0] / 2:
             return Samples(x, y)
         return Samples(x.to(self.device), y.to(self.device))
 
     def _cast(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+
+    def _target(self, y: Tensor) -> Tensor:
+        return y if self.parts.task.exact_targets else self._cast(y)
 
     def start_epoch(self, epoch: int) -> None:
         """Draws the epoch's order and sets modules and optimizers to training."""
@@ -111,7 +114,7 @@ class Alone:
 
     def train_on(self, batch: int, x: Tensor, y: Tensor) -> Tensor:
         """Trains on this process's samples of a batch that a loader made; returns the loss [1, 1]."""
-        loss = self._batch(batch, self._cast(x).to(self.device), y.to(self.device), whole=False)
+        loss = self._batch(batch, self._cast(x).to(self.device), self._target(y).to(self.device), whole=False)
         return self._global(loss[None])
 
     def _global(self, losses: Tensor) -> Tensor:
@@ -250,7 +253,7 @@ class Alone:
             return tuple(t[first : first + count].to(self.device) for t in (part.x, part.y))  # type: ignore[return-value]
         assert isinstance(part, Transformed)
         x, y = part.__getitems__(range(first, first + count))
-        return self._cast(x).to(self.device), y.to(self.device)
+        return self._cast(x).to(self.device), self._target(y).to(self.device)
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:

@@ -45,7 +45,7 @@ class Fused:
         def drawn(member: int, split: str) -> Tensor | None:
             return evaluated(self.task, data[member].part(split), split, parts[member].values["split"]["seed"])
 
-        self.data = StackedData(data, self.dtype, device, drawn)
+        self.data = StackedData(data, self.dtype, device, drawn, self.task.exact_targets)
         self._exact: dict[tuple[str, int], bool] = {}  # whether products of batches of a size must be laid on lines
         spare = 1 if len(parts) == 1 else 0
         while True:

@@ -17,7 +17,7 @@ class StackedData:
     """The distinct data sets of K members, one after the other: {split: (x [sets, n, ...], y [sets, n, ...])}.
 
     `drawn(member, split)` tells which samples are evaluated together, [T, S], or None. Raises Unlike if the data sets
-    differ in shape or are not in memory.
+    differ in shape or are not in memory. Targets keep their precision where they are `exact`.
     """
 
     def __init__(
@@ -26,6 +26,7 @@ class StackedData:
         dtype: torch.dtype,
         device: torch.device,
         drawn: Callable[[int, str], Tensor | None],
+        exact: bool = False,
     ) -> None:
         sets = list({id(dataset): dataset for dataset in data}.values())
         places = {id(dataset): place for place, dataset in enumerate(sets)}
@@ -37,7 +38,7 @@ class StackedData:
                 raise Unlike("the data is not in memory")
             if len({(part.x.shape, part.y.shape) for part in pairs}) > 1:
                 raise Unlike("the data sets differ in shape")
-            self.parts[split] = _stacked(pairs, dtype, device)
+            self.parts[split] = _stacked(pairs, dtype, device, exact)
         owners = [next(m for m, dataset in enumerate(data) if dataset is one) for one in sets]
         self.tuples: dict[str, Tensor] = {}  # [sets, T, S]
         for split in ("val", "test"):
@@ -84,9 +85,9 @@ class StackedData:
         return x[self.rows], y[self.rows]
 
 
-def _stacked(pairs: Sequence[Samples], dtype: torch.dtype, device: torch.device) -> Pair:
-    def placed(tensors: list[Tensor]) -> Tensor:
+def _stacked(pairs: Sequence[Samples], dtype: torch.dtype, device: torch.device, exact: bool) -> Pair:
+    def placed(tensors: list[Tensor], kept: bool) -> Tensor:
         t = torch.stack(tensors) if len(tensors) > 1 else tensors[0][None]
-        return t.to(device, dtype) if t.is_floating_point() else t.to(device)
+        return t.to(device, dtype) if t.is_floating_point() and not kept else t.to(device)
 
-    return placed([pair.x for pair in pairs]), placed([pair.y for pair in pairs])
+    return placed([pair.x for pair in pairs], False), placed([pair.y for pair in pairs], exact)

@@ -16,7 +16,7 @@ from harness.job import Job
 from harness.learner.fit import Run, fit, make_trainer
 from harness.learner.member import Member
 from harness.learner.plan import Plan
-from harness.load_data import Loader
+from harness.loading import Loader
 from harness.prepare import make_plan
 from harness.resolve import resolve
 from harness.settings import parse

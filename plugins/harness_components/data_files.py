@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,8 +21,8 @@ from harness_components.tables import ParquetTable, Table, TextTable, check_colu
 from harness_components.targets import Told, told
 
 Kind = Annotated[
-    Literal["auto", "class", "real"],
-    "what the target is; auto: texts, truths and few whole numbers are classes",
+    Literal["auto", "class", "labels", "real"],
+    "what the target is; auto: texts, truths and few whole numbers are classes, columns of 0 and 1 are labels",
 ]
 Held = Annotated[
     bool | Literal["auto"],
@@ -146,4 +147,5 @@ def _from_table(table: Table, target: str, kind: str, split: Split, generator: G
 
 
 def _dataset(x: np.ndarray, y: np.ndarray, found: Told, split: Split, generator: Generator) -> Dataset:
-    return from_arrays(x, found.encode(y), split, generator, target=found.kind, classes=found.classes)
+    made = from_arrays(x, found.encode(y), split, generator, target=found.kind, classes=found.classes)
+    return replace(made, remarks=found.remarks)

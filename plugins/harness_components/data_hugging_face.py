@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Gt, MinLen
-from torch import Generator
+from torch import Generator, Tensor
 
 import harness
 from harness.adopt import hold
-from harness.dataset import SPLITS, Dataset, divide_rest
+from harness.dataset import SPLITS, Dataset, Divided, divide_rest
 from harness.errors import HarnessError, one_line, suggest
 from harness.settings import Split
 from harness.stored import BLOCK_BYTES, Chunk
@@ -97,9 +98,12 @@ def hugging_face(
                     )
                 yield x, y
 
-    parts = divide_rest({part: len(rows) for part, rows in sets.items()}, split, generator)
+    def divided(y: Tensor | None) -> Divided:
+        return divide_rest({part: len(rows) for part, rows in sets.items()}, split, generator, y)
+
     total = first.nbytes * sum(len(s) for s in sets.values())
-    return hold(chunks, parts, total, in_memory, cache_dir, classes.kind, lambda: labels)
+    made = hold(chunks, divided, total, in_memory, cache_dir, classes.kind, labels)
+    return replace(made, remarks=classes.remarks)
 
 
 def _loaded(path: str, config: str | None, revision: str | None, cache_dir: Path) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from harness import stored
 from harness.dataset import Dataset, divide, from_stored
 from harness.errors import HarnessError
 from harness.settings import Split
-from harness.stored import BLOCK_BYTES, Chunk, keep, name_for, read_about, write
+from harness.stored import BLOCK_BYTES, Chunk, keep, name_for, read_about, stored_classes, write
 from harness_components import tables, targets
 from harness_components.tables import Table, check_column, check_columns
 from harness_components.targets import Told, tell
@@ -50,7 +51,7 @@ def large_table(
             found = tell(seen(as_text), target, kind, table.file)
             assert found is not None
         chunks = _rows(table, columns, target, found, table.frames(rows, None, as_text))
-        return write(folder, chunks, table.file.name, kind=found.kind, classes=found.classes)
+        return write(folder, chunks, table.file.name, kind=found.kind, classes=found.classes, remarks=found.remarks)
 
     return _kept(table.file, (target, kind, *how), make, cache_dir, split, generator)
 
@@ -64,7 +65,7 @@ def _rows(
             if name != target:
                 check_column(table, frame[name], place, numbers=True, first=at)
         at += len(frame)
-        x = frame.drop(columns=[target]).to_numpy(dtype=np.float64).astype(np.float32)
+        x = frame.drop(columns=[target]).to_numpy(dtype=np.float64)
         yield x, found.encode(frame[target].to_numpy())
 
 
@@ -125,6 +126,8 @@ def large_array(
                 )
             width = dtype.itemsize * int(np.prod(shape[1:]))
             rows = max(1, BLOCK_BYTES // max(1, width))
+            # float64 for what float32 would round
+            held = np.float64 if dtype.kind in "iuf" and dtype.itemsize > 2 and dtype != np.float32 else np.float32
             for first in range(0, shape[0], rows):
                 count = min(rows, shape[0] - first)
                 content = opened.read(count * width)
@@ -132,10 +135,10 @@ def large_array(
                     raise EOFError(f"array {inputs!r} is cut short")
                 x = np.frombuffer(content, dtype).reshape(count, *shape[1:])
                 _check_numbers(x, inputs, file, first=first)
-                yield x.astype(np.float32), found.encode(y[first : first + count])
+                yield x.astype(held), found.encode(y[first : first + count])
 
     def make(folder: Path) -> str:
-        return write(folder, chunks(), file.name, kind=found.kind, classes=found.classes)
+        return write(folder, chunks(), file.name, kind=found.kind, classes=found.classes, remarks=found.remarks)
 
     return _kept(file, (inputs, *how), make, cache_dir, split, generator)
 
@@ -145,5 +148,6 @@ def _kept(file: Path, how: tuple[Any, ...], make: Any, cache_dir: Path, split: S
     name = name_for(file, how, readers, np.__version__, pd.__version__)
     folder = keep(Path(cache_dir) / "files", name, make)
     about = read_about(folder)
-    parts = divide(about["count"], split, generator)
-    return from_stored(folder, parts, target=about["kind"], classes=about["classes"])
+    parts = divide(about["count"], split, generator, stored_classes(folder) if about["kind"] == "class" else None)
+    made = from_stored(folder, parts, target=about["kind"], classes=about["classes"])
+    return replace(made, remarks=tuple(about["remarks"]))

@@ -86,6 +86,11 @@ class Embedding(Task):
             frequency.copy_(counts / counts.sum())
         return model
 
+    def infer(self, call: Call, x: Tensor) -> Tensor:
+        """The vectors [N, D] of words [N, 1]."""
+        vectors: Tensor = call(method="embeddings")[x[:, 0]]
+        return vectors
+
     def predict(self, call: Call, batch: Batch) -> tuple[Tensor, Tensor]:
         """(the vectors of all words [V, D], contexts [N])"""
         _, y = batch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Gt, Interval
@@ -11,23 +11,40 @@ from torch.nn import functional as F
 
 import harness
 from harness.space import Log, Uniform
-from harness_components.probability import log_others, probabilities
+from harness_components.probability import balanced, log_others, probabilities
+
+Weights = Annotated[
+    Literal["none", "balanced"],
+    "of classes; balanced: N / (C n_c) for a class with n_c of the N training samples, so that rare classes count",
+]
 
 
 @harness.loss(
     tasks=("classification", "one_shot"),
+    weighted="weights",
     reference="Bishop, Pattern recognition and machine learning, 2006, eq. 4.108",
 )
 def cross_entropy(
-    prediction: Tensor, target: Tensor, *, label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    prediction: Tensor,
+    target: Tensor,
+    class_counts: Tensor | None = None,
+    *,
+    label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
+    weights: Weights = "none",
 ) -> Tensor:
     """Cross-entropy of a softmax over logits.
 
-    L = - mean_n log softmax(z_n)[y_n]. prediction: logits [N, C]; target: classes [N], or probabilities [N, C].
+    L = - mean_n w_{y_n} log softmax(z_n)[y_n], with weights w that are 1 or balanced: their mean over the training
+    samples is 1, and over all of these L is torch's weighted mean. prediction: logits [N, C]; target: classes [N], or
+    probabilities [N, C].
     """
     if target.is_floating_point():
         target = target.to(prediction.dtype)
-    return F.cross_entropy(prediction, target, label_smoothing=label_smoothing)
+    if class_counts is None:
+        return F.cross_entropy(prediction, target, label_smoothing=label_smoothing)
+    classes = prediction.shape[-1]
+    t = probabilities(target, classes, prediction.dtype) * (1 - label_smoothing) + label_smoothing / classes
+    return -(t * balanced(class_counts, prediction) * F.log_softmax(prediction, -1)).sum(-1).mean()
 
 
 @harness.loss(tasks=("regression", "reconstruction"))
@@ -64,28 +81,38 @@ def huber(
 
 @harness.loss(
     tasks=("classification", "binary_classification", "multilabel"),
+    weighted="weights",
     reference="Wightman, Touvron, Jégou, ResNet strikes back, 2021, arXiv:2110.00476, section 2.2",
 )
-def bce(prediction: Tensor, target: Tensor) -> Tensor:
+def bce(prediction: Tensor, target: Tensor, class_counts: Tensor | None = None, *, weights: Weights = "none") -> Tensor:
     """Binary cross-entropy of a sigmoid on each logit: one class against the rest, for each class.
 
     L = - mean (t log σ(z) + (1 - t) log(1 - σ(z))), over samples and classes. prediction: logits [N, C]; target:
-    classes [N] (one-hot then), or values in [0, 1] of the predictions' shape.
+    classes [N] (one-hot then), or values in [0, 1] of the predictions' shape. With weights a sample counts as much as
+    its class does.
     """
     if target.ndim < prediction.ndim:
         target = probabilities(target, prediction.shape[-1])
-    return F.binary_cross_entropy_with_logits(prediction, target.to(prediction.dtype))
+    target = target.to(prediction.dtype)
+    if class_counts is None:
+        return F.binary_cross_entropy_with_logits(prediction, target)
+    w = balanced(class_counts, prediction)
+    of_sample = w[0] + target * (w[1] - w[0]) if target.shape[-1] == 1 else (target * w).sum(-1, keepdim=True)
+    return (of_sample * F.binary_cross_entropy_with_logits(prediction, target, reduction="none")).mean()
 
 
 @harness.loss(
     tasks=("classification", "one_shot"),
+    weighted="weights",
     reference="Lin et al., Focal loss for dense object detection, 2017, arXiv:1708.02002",
 )
 def focal(
     prediction: Tensor,
     target: Tensor,
+    class_counts: Tensor | None = None,
     *,
     gamma: Annotated[float, Uniform(0.0, 5.0), Ge(0), "how much less easy samples count"] = 2.0,
+    weights: Weights = "none",
 ) -> Tensor:
     """Cross-entropy in which samples that are already right count little.
 
@@ -96,6 +123,8 @@ def focal(
     # never 0, of which a power below 1 has no finite slope
     rest = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
     t = probabilities(target, prediction.shape[-1], prediction.dtype)
+    if class_counts is not None:
+        t = t * balanced(class_counts, prediction)
     return -(t * rest**gamma * log_p).sum(-1).mean()
 
 

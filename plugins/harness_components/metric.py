@@ -60,38 +60,57 @@ def mse(task: str) -> Metric:
     labels: so it can be watched while another loss is trained on. That of classes is `brier` / C.
     """
     if task in ("regression", "reconstruction"):
-        return MeanSquaredError()
+        return MeanSquaredError().set_dtype(torch.float64)
     return ProbabilityError(classes=task == "classification")
 
 
 @harness.metric(tasks=("regression",), cases=(([[1.0], [2.0]], [[1.0], [4.0]], 1.0),))
 def mae() -> Metric:
     """Mean absolute error, over samples and targets, in the target's units."""
-    return MeanAbsoluteError()
+    return MeanAbsoluteError().set_dtype(torch.float64)
 
 
-class R2(Sums):
-    """1 - residual / total, for each target."""
+class R2(Metric):
+    """1 - residual / spread, for each target.
 
+    Means and squared deviations of batches are merged (Chan, Golub, LeVeque, 1979): a sum of squares would lose the
+    spread of targets that are far from 0.
+    """
+
+    full_state_update = False
     higher_is_better = True
+    count: Tensor
+    mean: Tensor
+    spread: Tensor
     residual: Tensor
-    total: Tensor
-    squares: Tensor
 
     def __init__(self) -> None:
-        super().__init__(residual=(), total=(), squares=())
+        super().__init__()
+        for name in ("count", "mean", "spread", "residual"):  # of several processes one below the other
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx=None)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """[N, D]"""
         y = target.double()
-        error = (y - prediction.double()).square().sum(0)
-        self.add(len(y), residual=error, total=y.sum(0), squares=y.square().sum(0))
+        n, mean = len(y), y.mean(0)
+        off, count = mean - self.mean, self.count + n
+        self.spread = self.spread + (y - mean).square().sum(0) + off.square() * self.count * n / count
+        self.mean = self.mean + off * n / count
+        self.residual = self.residual + (y - prediction.double()).square().sum(0)
+        self.count = count
 
     def compute(self) -> Tensor:
         """The mean over the targets; of one that is constant, 1 if it is met and 0 otherwise, as in scikit-learn."""
-        spread = self.squares - self.total.square() / self.count
-        constant = spread <= 1e-12 * self.squares  # what rounding leaves of nothing
-        return torch.where(constant, (self.residual == 0).double(), 1 - self.residual / spread).mean()
+        count, mean, spread, residual = self.count, self.mean, self.spread, self.residual
+        if count.ndim:  # [processes], and the others [processes, D]
+            share = count[:, None] / count.sum()
+            off = mean - mean[0]
+            off = off - (share * off).sum(0)
+            spread = spread.sum(0) + (count[:, None] * off.square()).sum(0)
+            count, mean, residual = count.sum(), (share * mean).sum(0), residual.sum(0)
+        # what rounding leaves of nothing
+        constant = spread <= count * (16 * torch.finfo(torch.float64).eps * mean).square()
+        return torch.where(constant, (residual == 0).double(), 1 - residual / spread).mean()
 
 
 @harness.metric(

@@ -109,6 +109,9 @@ class OneShot(Task):
             scores = call(support, query, method="scores")
         return self.loss(scores.flatten(0, 1), self._targets(scores).flatten())
 
+    def infer(self, call: Call, x: Tensor) -> None:
+        """Nothing: a sample has a class among those of its episode alone."""
+
     def losses(self, call: Call, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """Of the queries' scores, or of pairs of queries and support samples where the loss is one of pairs."""
         support, query = self._embedded(call, batch[0], self.train_way)

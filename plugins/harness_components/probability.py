@@ -18,6 +18,18 @@ def probabilities(target: Tensor, classes: int, dtype: torch.dtype | None = None
     return one_hot.to(torch.get_default_dtype() if dtype is None else dtype)
 
 
+def balanced(class_counts: Tensor, like: Tensor) -> Tensor:
+    """Weights [C] of classes that training has n_c samples of: N / (C n_c), as scikit-learn's `balanced`, whose mean
+    over the training samples is 1. A class without samples has weight 1 and does not count.
+
+    >>> balanced(torch.tensor([6, 2]), torch.zeros(())).tolist()
+    [0.6666666865348816, 2.0]
+    """
+    seen = class_counts > 0
+    weights = class_counts.double().sum() / (seen.sum() * class_counts.clamp_min(1))
+    return torch.where(seen, weights, 1.0).to(like.device, like.dtype)
+
+
 def log_others(z: Tensor) -> Tensor:
     """log(1 - p) of p = softmax(z), [N, C] with C > 1: also of a p so near to 1 that the difference rounds to 0."""
     whole = z.logsumexp(-1, keepdim=True)

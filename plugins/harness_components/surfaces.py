@@ -57,6 +57,9 @@ class Optimise(Task):
         assert dataset.surface is not None
         self.surface = dataset.surface
 
+    def infer(self, call: Call, x: Tensor) -> None:
+        """Nothing: a surface has no samples."""
+
     def losses(self, call: Call, batch: Batch, noise: Any) -> dict[str, Tensor]:
         x, y = batch
         return {"model": self.loss(self.surface(call(x)), self.surface(y))}

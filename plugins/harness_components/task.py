@@ -17,11 +17,21 @@ from harness.tasks import Batch, Call, Task
 @harness.task(targets=("class",), loss="cross_entropy", metrics=("accuracy",), auto=True)
 def classification(loss: Callable[..., Any]) -> Task:
     """Tells classes apart: one logit a class, [N, C], against class indices [N]."""
-    return Task(loss)
+    return Classification(loss)
+
+
+class Classification(Task):
+    """One logit a class."""
+
+    def probabilities(self, prediction: Tensor) -> Tensor:
+        """The softmax of the logits."""
+        return prediction.double().softmax(1)
 
 
 class Standardized(Task):
     """Real targets, learned as z = (y - μ) / σ and predicted as y."""
+
+    exact_targets = True
 
     def prepare(self, model: nn.Module, dataset: Dataset) -> nn.Module:
         """With μ and σ of the training targets: these are each run's own, and a stack's members share their task."""
@@ -29,14 +39,18 @@ class Standardized(Task):
 
     def losses(self, call: Call, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """The loss between standardized predictions and targets."""
-        x, y = batch
-        return {"model": self.loss(call(x, method="standardized"), call(y, method="standardize"))}
+        return {"model": self.loss(*self._standardized(call, batch))}
 
     def evaluate(self, call: Call, batch: Batch, noise: Noise) -> tuple[dict[str, Tensor], tuple[Any, Any]]:
         """The loss between standardized numbers; predictions and targets as they are."""
+        z, target = self._standardized(call, batch)
+        return {"model": self.loss(z, target)}, (call(z, method="restore"), batch[1].double())
+
+    def _standardized(self, call: Call, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Predictions and targets in units of the deviation, in the precision of the inputs."""
         x, y = batch
         z = call(x, method="standardized")
-        return {"model": self.loss(z, call(y, method="standardize"))}, (call(z, method="restore"), y)
+        return z, call(y, method="standardize").to(x.dtype if x.is_floating_point() else z.dtype)
 
 
 @harness.task(targets=("real",), loss="mse", metrics=("mse",), auto=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 import harness
@@ -25,6 +26,11 @@ class Binary(Task):
         prediction, target = self.predict(call, batch)
         return {"model": self.loss(prediction, target)}
 
+    def probabilities(self, prediction: Tensor) -> Tensor:
+        """Of both classes, [N, 2]."""
+        p = prediction.double().sigmoid()
+        return torch.cat([1 - p, p], 1)
+
     def predict(self, call: Call, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits and targets, both [N, 1]. Smoothed or mixed targets are probabilities of both classes, [N, 2]."""
         x, y = batch
@@ -41,4 +47,12 @@ def binary_classification(loss: Callable[..., Any]) -> Task:
 @harness.task(targets=("labels",), loss="bce", metrics=("binary_accuracy",), auto=True)
 def multilabel(loss: Callable[..., Any]) -> Task:
     """Tells which of several labels hold: one logit a label, [N, L], against [N, L] of 0 and 1."""
-    return Task(loss)
+    return Multilabel(loss)
+
+
+class Multilabel(Task):
+    """One logit a label."""
+
+    def probabilities(self, prediction: Tensor) -> Tensor:
+        """The sigmoid of each logit."""
+        return prediction.double().sigmoid()

@@ -68,6 +68,9 @@ class Generation(Unsupervised):
     method `groups()`.
     """
 
+    def infer(self, call: Call, x: Tensor) -> None:
+        """Nothing: samples are drawn, and answer no input."""
+
     def groups(self, model: nn.Module) -> dict[str, list[str]]:
         """The players' parameters, or all in one group."""
         own = getattr(model, "groups", None)

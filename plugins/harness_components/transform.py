@@ -55,7 +55,7 @@ def standardize(chunks: Chunks, *, per: Per = "auto") -> Callable[[Tensor], Tens
     mean = sum((x.double().sum(over, keepdim=True) for x in chunks()), zero) / count
     var = sum(((x.double() - mean).square().sum(over, keepdim=True) for x in chunks()), zero) / count
     std = torch.where(high > low, var.sqrt(), 1.0)  # where nothing varies, the deviation may be a rounding and not zero
-    mean, std = mean.float()[0], std.float()[0].clamp_min(torch.finfo(torch.float32).tiny)
+    mean, std = mean.to(low.dtype)[0], std.to(low.dtype)[0].clamp_min(torch.finfo(torch.float32).tiny)
     return lambda x: (x - mean) / std
 
 
@@ -80,7 +80,7 @@ def robust(train: Tensor, *, per: Per = "auto") -> Callable[[Tensor], Tensor]:
     over = _over(train, per)
     low, median, high = np.quantile(train.numpy(), (0.25, 0.5, 0.75), axis=tuple(over), keepdims=True)
     span = np.where(high > low, high - low, 1.0)
-    centre, scale = (torch.as_tensor(a[0], dtype=torch.float32) for a in (median, span))
+    centre, scale = (torch.as_tensor(a[0], dtype=train.dtype) for a in (median, span))
     scale = scale.clamp_min(torch.finfo(torch.float32).tiny)
     return lambda x: (x - centre) / scale
 
@@ -107,7 +107,7 @@ def whiten(
         width = x[0].numel()
         if width > WIDEST:
             raise HarnessError(f"whiten wants {WIDEST} features or fewer, and there are {width}")
-        count, mean = count + len(x), mean + x.flatten(1).double().sum(0)
+        dtype, count, mean = x.dtype, count + len(x), mean + x.flatten(1).double().sum(0)
     mean = mean / count
     covariance = torch.zeros(width, width, dtype=torch.float64)
     for x in chunks():
@@ -115,13 +115,13 @@ def whiten(
         covariance.addmm_(off.T, off)
     values, vectors = torch.linalg.eigh(covariance / count)
     values, vectors = values.flip(0), vectors.flip(1)  # the largest first, as components are told
-    # the inputs are float32: less than their rounding is no variance
-    varies = values > values[0].clamp_min(0) * width * torch.finfo(torch.float32).eps ** 2
+    # less than the rounding of the inputs is no variance
+    varies = values > values[0].clamp_min(0) * width * torch.finfo(dtype).eps ** 2
     factor = torch.where(varies, (values + epsilon * values[0]).clamp_min(1e-300).rsqrt(), 0.0)
     matrix = vectors * factor
     if method == "zca":
         matrix = matrix @ vectors.T
-    return lambda x: ((x.flatten(1).double() - mean) @ matrix).float().reshape(x.shape)
+    return lambda x: ((x.flatten(1).double() - mean) @ matrix).to(x.dtype).reshape(x.shape)
 
 
 @harness.transform
@@ -158,8 +158,9 @@ def one_hot(
     known = {c: torch.arange(int(v[-1]) + 1) if indices else v for c, v in found.items()}
 
     def encode(x: Tensor) -> Tensor:
-        made = [(x[:, i, None] == known[i]).float() if i in known else x[:, i, None].float() for i in range(x.shape[1])]
-        return torch.cat(made, dim=1)
+        dtype = x.dtype if x.is_floating_point() else torch.float32
+        columns = ((x[:, i, None], known.get(i)) for i in range(x.shape[1]))
+        return torch.cat([(c if v is None else c == v).to(dtype) for c, v in columns], dim=1)
 
     return encode
 

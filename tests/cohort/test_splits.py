@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import harness
-from harness import load_data
+from harness import loading
 from harness.dataset import Dataset
 from harness.record import Record
 from tests.cohort.test_grouping import prepared
@@ -79,7 +79,7 @@ def test_what_is_prepared_holds_no_data(workdir: Path) -> None:
 @pytest.fixture
 def alive(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many data sets are there, each time after another was loaded."""
-    whole, loaded, counts = load_data.load, [], []
+    whole, loaded, counts = loading.load, [], []
 
     def load(values: dict[str, Any]) -> Any:
         found = whole(values)
@@ -88,14 +88,14 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counts.append(sum(one() is not None for one in loaded))
         return found
 
-    monkeypatch.setattr(load_data, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     return counts
 
 
 def test_a_sweep_over_splits_of_large_data_holds_one_or_two_of_them(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, alive: list[int]
 ) -> None:
-    monkeypatch.setattr(load_data, "KEPT_BYTES", 1)
+    monkeypatch.setattr(loading, "KEPT_BYTES", 1)
     monkeypatch.setattr("harness.cohort.grouping.SHARED_BYTES", 1)  # too large to be stacked with others
     records = harness.sweep([*TINY, "seed=range(0,12)"])
     assert [r.status for r in records] == ["completed"] * 12

@@ -13,6 +13,8 @@ def make(kind, name, settings=None, /, **offers):
     """A component, called with what it asks for of `offers`; training inputs come in pieces too."""
     if kind == "transform":
         offers.setdefault("chunks", lambda: iter(offers["train"].split(7)))
+    if kind == "loss":
+        offers.setdefault("class_counts", None)
     return component(kind, {KEY: name, **(settings or {})}, **offers)
 
 

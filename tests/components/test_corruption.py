@@ -12,7 +12,7 @@ from harness import catalogue
 from harness.app import compose
 from harness.dataset import SPLITS, Dataset, Samples, digest, overlap
 from harness.errors import HarnessError
-from harness.load_data import OverlapWarning, load, warn_of_overlap
+from harness.loading import OverlapWarning, load, warn_of_overlap
 from harness.seeds import generator
 from tests.components.helpers import data, make
 

@@ -52,12 +52,12 @@ def test_what_is_written_is_read_and_the_kind_of_target_told(tmp_path, component
     assert dataset.classes == classes
     order = np.argsort(X[:, 0])
     x, got = joined(dataset)
-    np.testing.assert_array_equal(x, X[order].astype(np.float32))
+    np.testing.assert_array_equal(x, X[order])
     expected = y[order]
     if kind == "class":
         assert [classes[i] for i in got] == [str(v) for v in expected]
     else:
-        np.testing.assert_array_equal(got[:, 0], expected.astype(np.float32))
+        np.testing.assert_array_equal(got[:, 0], expected)
 
 
 @pytest.mark.parametrize("component", ["csv", "parquet", "npz"])

@@ -13,7 +13,7 @@ import harness
 from harness import catalogue, stored
 from harness.dataset import SPLITS, digest, overlap, validate
 from harness.errors import HarnessError
-from harness.load_data import _transformed
+from harness.loading import _transformed
 from harness.resolve import default_node
 from harness_components import data_files, data_large
 from tests.components.helpers import data

@@ -9,7 +9,7 @@ from harness import catalogue
 from harness.app import compose
 from harness.block import Block
 from harness.errors import HarnessError
-from harness.load_data import load
+from harness.loading import load
 from harness.resolve import resolve
 from harness.schema import KEY
 from tests.components.models import block, model, parameters

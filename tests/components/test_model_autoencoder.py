@@ -8,7 +8,7 @@ import harness
 from harness.app import compose
 from harness.block import Block
 from harness.errors import HarnessError
-from harness.load_data import load
+from harness.loading import load
 from harness.noise import Noise, keys
 from harness.redirect import Redirect
 from tests.components.helpers import make

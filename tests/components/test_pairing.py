@@ -23,7 +23,7 @@ from harness.estimator import Fitting
 from harness.kinds import KINDS
 from harness.learner.fit import Run, fit, make_trainer
 from harness.learner.member import Member
-from harness.load_data import load
+from harness.loading import load
 from harness.noise import Noise, keys
 from harness.prepare import make_plan
 from harness.redirect import Redirect

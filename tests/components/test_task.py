@@ -78,7 +78,7 @@ def test_auto_is_what_the_model_names_first_or_else_the_usual_task_of_the_target
 def test_a_model_that_names_no_task_gets_the_usual_one(workdir, monkeypatch):
     from harness import catalogue
     from harness.app import compose
-    from harness.load_data import load
+    from harness.loading import load
     from harness.resolve import choices, resolve
 
     known = catalogue.current()

@@ -8,7 +8,7 @@ import torch
 from harness import catalogue
 from harness.dataset import Dataset, Samples
 from harness.errors import HarnessError
-from harness.load_data import _transformed
+from harness.loading import _transformed
 from harness.resolve import default_node
 from tests.components.helpers import make
 

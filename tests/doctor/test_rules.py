@@ -30,7 +30,7 @@ from harness.doctor.of_scores import recalls, right_logits, scored
 from harness.doctor.seen import Data, Net, Scores, Seen, score_error
 from harness.doctor.study import certain
 from harness.doctor.trying import tried
-from harness.load_data import load
+from harness.loading import load
 from harness.prepare import make_plan
 from harness.settings import parse
 from tests.doctor.case import named

@@ -14,7 +14,7 @@ from harness.dataset import Samples
 from harness.learner.batches import CHUNK
 from harness.learner.module import Learner
 from harness.learner.plan import Plan
-from harness.load_data import load
+from harness.loading import load
 from tests.learner.helpers import FLOAT64, on_disk, train
 
 

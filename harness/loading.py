@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import warnings
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from harness import catalogue, seeds
 from harness.adopt import adopt, drawing
-from harness.build import component
+from harness.build import component, first_samples
 from harness.component import asks
 from harness.dataset import SPLITS, Dataset, Samples, Target, digest, overlap, validate
 from harness.errors import HarnessError, one_line
+from harness.precision import cast, of_run
 from harness.registry import REGISTRY
+from harness.remarks import TargetWarning, remarks
 from harness.resolve import transforms
 from harness.schema import KEY
 from harness.settings import Split
@@ -34,6 +38,7 @@ class Loaded:
     dataset: Dataset
     digest: str
     overlap: int | None
+    remarks: tuple[str, ...] = ()  # for a person (remarks.py)
 
     @property
     def bytes(self) -> int:
@@ -45,7 +50,9 @@ class Loaded:
     def facts(self) -> Facts:
         """What is known of the data when it is gone again."""
         dataset = self.dataset
-        return Facts(dataset.inputs, dataset.width, dataset.target, dataset.classes, dataset.in_memory, self.bytes)
+        counts = dataset.class_counts.tolist() if dataset.in_memory and dataset.class_counts is not None else []
+        shape = dataset.inputs, dataset.width, dataset.target, dataset.classes
+        return Facts(*shape, dataset.in_memory, self.bytes, tuple(counts))
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class Facts:
     classes: tuple[str, ...]
     in_memory: bool
     bytes: int  # of the samples in memory
+    class_counts: tuple[int, ...] = ()  # in training
 
 
 class Loader:
@@ -70,7 +78,8 @@ class Loader:
 
     def load(self, values: dict[str, Any]) -> Loaded:
         """The data set of a config. Raises HarnessError for data that cannot be had or used."""
-        key = json.dumps([values[k] for k in ("data", "corruption", "transform", "split", "cache_dir")], default=str)
+        asked = [values[k] for k in ("data", "corruption", "transform", "split", "cache_dir")]
+        key = json.dumps([*asked, str(of_run(values["trainer"]))], default=str)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
@@ -82,6 +91,13 @@ class Loader:
 
 def load(values: dict[str, Any]) -> Loaded:
     """Loads the data set of a config, fresh."""
+    loaded = load_untransformed(values)
+    nodes = transforms(values["transform"], loaded.dataset, catalogue.current())
+    return replace(loaded, dataset=_transformed(loaded.dataset, nodes, of_run(values["trainer"])))
+
+
+def load_untransformed(values: dict[str, Any]) -> Loaded:
+    """Loads the data set of a config, before its transforms are fitted."""
     split = Split(**values["split"])
     name = values["data"][KEY]
     cache_dir, generator = Path(values["cache_dir"]).expanduser(), seeds.generator(split.seed, "split")
@@ -94,6 +110,9 @@ def load(values: dict[str, Any]) -> Loaded:
     except Exception as error:  # whatever a stranger's loader meets: there is no run yet that could fail
         raise HarnessError(f"data {name}: {one_line(error)} (HYDRA_FULL_ERROR=1 shows where)") from error
     validate(dataset, name)
+    if split.stratify is True and dataset.target != "class":
+        raise HarnessError(f"split.stratify=true wants classes, and data {name} has {dataset.target} targets")
+    told = remarks(dataset)
     known = catalogue.current()
     for corruption, node in values["corruption"].items():
         targets = known.get("corruption", corruption)["traits"].get("targets", [dataset.target])
@@ -112,7 +131,7 @@ def load(values: dict[str, Any]) -> Loaded:
     whole, shared = digest(dataset), overlap(dataset)
     if shared and split.on_overlap == "error":
         raise HarnessError(f"{_overlapping(name, shared)} (split.on_overlap=error)")
-    return Loaded(_transformed(dataset, transforms(values["transform"], dataset, known)), whole, shared)
+    return Loaded(dataset, whole, shared, tuple(told))
 
 
 def _overlapping(name: str, shared: int) -> str:
@@ -125,7 +144,18 @@ def warn_of_overlap(shared: int | None, values: dict[str, Any]) -> None:
         warnings.warn(_overlapping(values["data"][KEY], shared), OverlapWarning, stacklevel=2)
 
 
-def _transformed(dataset: Dataset, nodes: dict[str, Any]) -> Dataset:
+def warn_of_data(data: dict[str, Any], values: dict[str, Any]) -> None:
+    """Warns of what a record's `data` says: samples that several splits share, and what is odd about the targets."""
+    warn_of_overlap(data["overlap"], values)
+    for remark in data.get("remarks", ()):
+        warnings.warn(f"data {data['name']}: {remark}", TargetWarning, stacklevel=2)
+
+
+def _transformed(dataset: Dataset, nodes: dict[str, Any], precision: torch.dtype = torch.float32) -> Dataset:
+    """With transforms, fitted and computed on unrounded numbers; what they make is rounded to the run's precision."""
+    dataset = replace(dataset, given=dataset.inputs, applied=())  # corruptions are of these samples alone
+    if precision == torch.float64 and dataset.real_inputs:
+        dataset = dataset.mapped(cast(precision))
     for name, node in nodes.items():
         if not dataset.passed_over:
             raise HarnessError(
@@ -139,4 +169,11 @@ def _transformed(dataset: Dataset, nodes: dict[str, Any]) -> Dataset:
                 "say data.in_memory=true, or choose another"
             )
         dataset = dataset.mapped(component("transform", node, train=train, chunks=dataset.chunks))
-    return dataset
+    return dataset if _dtypes(dataset) <= {precision} else dataset.mapped(cast(precision))
+
+
+def _dtypes(dataset: Dataset) -> set[torch.dtype]:
+    """The precisions of real inputs; of those that are not in memory, that of the first sample."""
+    parts = [dataset.part(split) for split in SPLITS]
+    found = [p.x if isinstance(p, Samples) else first_samples(dataset, 1)[0] for p in parts]
+    return {x.dtype for x in found if x.is_floating_point()}
