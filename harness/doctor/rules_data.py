@@ -7,6 +7,7 @@ import math
 from harness.diagnostics import quantities as q
 from harness.doctor.finding import ACCUSES, Evidence, Finding, between
 from harness.doctor.seen import Data, Seen
+from harness.schema import KEY
 
 INPUTS, NOISE, LEAK, IMBALANCE = "inputs not scaled", "label noise", "leak between splits", "imbalance"
 TARGETS, CONSTANT, TOLD = "targets not scaled", "constant targets", "target among the inputs"
@@ -68,6 +69,7 @@ def _unrelated(data: Data) -> Finding | None:
     """Of hundreds of samples, nothing that plain estimators find tells of the labels."""
     gain = max(data.attained - data.floor_train, data.reference - data.floor - data.error)
     confidence = 0.75 * between(data.looked, 200, 400) * between(gain, 2 * data.error_train, data.error_train)
+    confidence *= between(data.floor_train, 0.9, 0.8)  # where one class is nearly all, accuracy tells nothing
     if confidence < ACCUSES:
         return None
     evidence = (
@@ -129,7 +131,15 @@ def imbalance(seen: Seen) -> Finding | None:
         Evidence("by how much a rare class is recognised less often, on validation", lost),
     )
     cause = "the loss counts samples, and rare classes are few of them"
-    return Finding(IMBALANCE, 0.96 * confidence, evidence, cause, ("loss.weights=balanced",), (("loss=focal",),))
+    first, *others = _for_rare_classes(seen)
+    return Finding(IMBALANCE, 0.96 * confidence, evidence, cause, first, tuple(others))
+
+
+def _for_rare_classes(seen: Seen) -> list[tuple[str, ...]]:
+    """Losses that count the rare classes for more: the run's own with weights, where it takes them."""
+    loss = seen.config.get("loss", {})
+    weighted = [(f"loss={loss[KEY]}", "loss.weights=balanced")] if loss.get("weights") == "none" else []
+    return [*weighted, ("loss=focal",)]
 
 
 def targets(seen: Seen) -> Finding | None:

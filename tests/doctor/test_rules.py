@@ -269,6 +269,16 @@ def test_noise_is_no_underfitting() -> None:
     assert first.others == (("epochs=60",),)
 
 
+def test_imbalance_is_weighed_where_the_loss_can() -> None:
+    rare = table(train=0.98, val=0.97, counts=(480, 20), floor=0.96, floor_train=0.96, attained=0.97, reference=0.97)
+    rare = replace(rare, net=Net(Scores(train=0.98, val=0.97, recalls=(1.0, 0.4))))
+    assert diagnose(rare)[0].tries == ("loss=focal",)
+    node = {"_component_": "cross_entropy", "weights": "none"}
+    (first,) = diagnose(replace(rare, config=rare.config | {"loss": node}))
+    assert (first.trouble, first.others) == ("imbalance", (("loss=focal",),))
+    assert first.tries == ("loss=cross_entropy", "loss.weights=balanced")
+
+
 def test_the_findings_of_targets() -> None:
     real = Data("real", 1, looked=400, looked_val=100, n=400, target_std=1e5, target_mean=3e5)
     plain = replace(NOTHING, config=NOTHING.config | {"task": {"standardize": False}}, status="diverged")
