@@ -11,13 +11,12 @@ from harness.doctor.diagnose import diagnose
 from harness.doctor.finding import ACCUSES, SURE, Finding
 from harness.doctor.rules_fit import SMALL_BATCHES
 from harness.doctor.rules_machine import MEMORY, limit
-from harness.doctor.rules_rate import HIGH
 from harness.doctor.rules_signals import DISCONNECTED, SYMMETRIC
 from harness.doctor.seen import Seen
 from harness.record import Record
 
 LISTED = 5  # runs of a study that are named under a trouble
-PLAIN = frozenset({SYMMETRIC, DISCONNECTED, HIGH, MEMORY, SMALL_BATCHES})  # are told by the files as surely
+PLAIN = frozenset({SYMMETRIC, DISCONNECTED, MEMORY, SMALL_BATCHES})  # are told by the files as surely
 COUNTED = 100  # runs of a sweep that are looked at when it ends
 
 

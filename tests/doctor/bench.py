@@ -64,23 +64,26 @@ class Result:
 
     @property
     def worse(self) -> bool:
-        """Whether the override has made a run that is worse on validation, or on test by more than chance (a standard
-        error of an accuracy, a tenth of an error).
+        """Whether the override has made a run that is worse on validation or on test, by more than chance: the 95%
+        interval of an accuracy, a tenth of an error. A run that has another metric now cannot be compared.
         """
-        if self.after is None or math.isnan(self.run.score):
+        if self.after is None or math.isnan(self.run.score) or self.after.metric != self.run.metric:
             return False
-        if math.isnan(self.after.score):
-            return True
         if self.case.trouble == IMBALANCE:
             return balanced(self.after) < balanced(self.run)
-        sign = 1 if self.after.higher_is_better else -1
-        lost, lost_test = sign * (self.run.score - self.after.score), sign * (self.run.test - self.after.test)
-        if sign > 0:
-            n = int(self.run.seen.counts.get("test", 0) or 1)
-            chance = math.sqrt(max(0.25 / n, self.run.test * (1 - self.run.test) / n)) if self.run.test <= 1 else 0.0
-        else:
-            chance = 0.1 * abs(self.run.test)
-        return lost > (0.005 if sign > 0 else 0.01 * abs(self.run.score)) or lost_test > chance
+        if math.isnan(self.after.score):
+            return True
+        before, after, counts = self.run, self.after, self.run.seen.counts
+        pairs = ((before.score, after.score, "val"), (before.test, after.test, "test"))
+        return any(fallen(a, b, int(counts.get(split, 0) or 1), before.higher_is_better) for a, b, split in pairs)
+
+
+def fallen(before: float, after: float, n: int, higher_is_better: bool) -> bool:
+    """Whether a metric on `n` samples has become worse by more than chance."""
+    if not higher_is_better:
+        return after > 1.1 * before
+    share = min(max(before, 0.0), 1.0)
+    return before - after > SURELY * math.sqrt(max(share * (1 - share), 1 / n) / n)
 
 
 def looking(study: str) -> Look:
