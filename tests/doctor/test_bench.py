@@ -102,7 +102,7 @@ def test_a_result_is_mended_only_if_better(tmp_path: Path) -> None:
     from harness.doctor.seen import Seen
     from tests.doctor.bench import Run
 
-    seen = Seen({}, {}, "completed", None, {}, {})
+    seen = Seen({}, {}, "completed", None, {}, {}, counts={"val": 100, "test": 100})
     worse, better = (Run(score, "val/accuracy", True, seen, [], score) for score in (0.4, 0.9))
     assert Result(Case("", "x"), worse, [], better).mended
     assert not Result(Case("", "x"), better, [], worse).mended
