@@ -22,6 +22,7 @@ SETS = {
     FULL: ["diagnostic=[full]", "diagnostic_budget=1"],
 }
 EPOCHS, MEMBERS = 20, 32
+LONG, LONG_ROUNDS = 280, 9  # epochs of a run in which a dozen looks fit in the budget
 ROUNDS, FEW = 31, 9  # of the cheap ones, whose interval must be narrow, and of all of them
 TURNS = {1: 5, MEMBERS: 1}  # trainings in a row: of their mean
 
@@ -105,4 +106,6 @@ def report(quick: bool = False) -> str:
         for name, rounds in ((STANDARD, ROUNDS), (FULL, FEW)):
             job = functools.partial(repeated, epochs, members, turns if name == STANDARD else 1)
             tables.append(shown(at_once.measured(job, (NONE, name), 1 if quick else rounds), epochs, members))
+    job = functools.partial(repeated, 2 if quick else LONG, 1, 1)
+    tables.append(shown(at_once.measured(job, (NONE, STANDARD), 1 if quick else LONG_ROUNDS), 2 if quick else LONG, 1))
     return "\n".join(tables)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 FILE = "record.json"
 STATUSES = ("completed", "diverged", "failed", "interrupted", "running")
-_NUMBERS = ("metrics", "best", "error", "time")  # where "nan" stands for a number
+_NUMBERS = ("metrics", "best", "error", "time", "diagnostics")  # where "nan" stands for a number
 _BESIDE = ("folder", "cached")  # fields that are not written
 
 

@@ -17,6 +17,7 @@ from harness.at_end import measure_at_end
 from harness.build import Parts, component
 from harness.curves import Curves
 from harness.dataset import Dataset
+from harness.diagnostics.summary import Summary
 from harness.errors import CannotWrite, reraise_interrupt
 from harness.folder import open_folder
 from harness.learner.ending import ending, never_finite
@@ -88,7 +89,8 @@ class Running:
         self.telling = Telling(loggers, record)
         member = make_member(values, parts)
         member.watchers = [self.curves.add, self._to_loggers, *self.watchers]
-        member.lookers = [self.curves.look, self._looked]
+        self.found = Summary()
+        member.lookers = [self.curves.look, self._looked, self.found.add]
         member.ended = self._left
         if self.prepared.plan.checkpoint_every:
             member.save = functools.partial(checkpoint.save, record.folder, record.id, record.cohort["path"])
@@ -218,7 +220,8 @@ class Running:
         record.best = {
             name: best | {"higher_is_better": member.higher_is_better(name)} for name, best in member.best.items()
         }
-        record.diagnostics = member.diagnosed
+        found = self.found.rows()
+        record.diagnostics = {name: row | found.get(name, {}) for name, row in member.diagnosed.items()}
         seen = member.epochs * plan.n * plan.each
         record.time |= {
             "fit_s": round(member.fit_s, 6),

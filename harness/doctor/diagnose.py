@@ -7,7 +7,7 @@ from dataclasses import replace
 from harness.catalogue import Catalogue, current
 from harness.doctor import rules_data, rules_fit, rules_machine, rules_rate, rules_signals
 from harness.doctor.finding import Finding, Rule, ranked
-from harness.doctor.rules_data import IMBALANCE, INPUTS, LEAK, NOISE
+from harness.doctor.rules_data import CONSTANT, IMBALANCE, INPUTS, LEAK, NOISE, TARGETS, TOLD
 from harness.doctor.rules_fit import MODE, OVERFITTING, SMALL_BATCHES, UNDERFITTING, WRONG_LOSS
 from harness.doctor.rules_machine import LOADER, MEMORY, SMALL
 from harness.doctor.rules_rate import HIGH, LOW
@@ -21,6 +21,7 @@ RULES: tuple[Rule, ...] = (
 TROUBLES = (
     VANISHING, EXPLODING, DYING, SATURATION, SYMMETRIC, HIGH, LOW, INPUTS, WRONG_LOSS, SMALL_BATCHES, MODE,
     OVERFITTING, UNDERFITTING, NOISE, LEAK, IMBALANCE, DISCONNECTED, LOADER, SMALL, MEMORY,
+    TARGETS, CONSTANT, TOLD,
 )  # fmt: skip
 HINT = 0.2  # what is less sure than this is not told
 
@@ -41,6 +42,9 @@ EXPLAINS = {
     NOISE: _RATE | {OVERFITTING},
     IMBALANCE: frozenset({OVERFITTING, UNDERFITTING}),
     LEAK: frozenset({OVERFITTING}),
+    TARGETS: _RATE | {EXPLODING, VANISHING, DYING, OVERFITTING, SYMMETRIC},
+    TOLD: _RATE | {OVERFITTING, NOISE},
+    CONSTANT: frozenset(TROUBLES) - {CONSTANT, MEMORY, LEAK},
     MEMORY: frozenset(TROUBLES) - {MEMORY},
 }
 

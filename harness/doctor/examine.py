@@ -12,7 +12,10 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from harness.doctor import files, of_data, of_net
+from harness.doctor.diagnose import diagnose
+from harness.doctor.finding import Finding
 from harness.doctor.seen import Data, Seen, Series
+from harness.doctor.trying import tried
 from harness.errors import HarnessError, one_line
 from harness.learner.threads import using
 from harness.loading import Loaded, Loader
@@ -48,6 +51,11 @@ class Examination:
             except Exception as error:  # whatever a stranger's broken model does when it is made again
                 return replace(told, missing=(f"its network: {one_line(error)}",))
 
+    def findings(self, record: Record, seen: Seen) -> list[Finding]:
+        """What is wrong with a run, the first finding's advice having been tried."""
+        with threadpool_limits(1), using(1):
+            return tried(record, seen, diagnose(seen), self.loader)
+
     def _data(self, loaded: Loaded, record: Record) -> Data:
         batch = int(record.config["batch_size"])
         key = f"{loaded.digest}/{batch}/{record.config['transform']}"
@@ -62,7 +70,7 @@ class Examination:
         if (record.folder / WEIGHTS).exists():
             weights = load_model(record).state_dict()
         data = told.data
-        enough = math.inf if data is None else data.reference - CLOSE * (data.reference - data.floor)
+        enough = math.inf if data is None else data.attained - CLOSE * (data.attained - data.floor_train)
         looked = of_net.look(values, dataset, plan, weights, told.steps, enough)
         return replace(told, net=looked.net, measured=joined(told.measured, looked.measured))
 

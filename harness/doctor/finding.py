@@ -35,13 +35,17 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """`tries` are overrides that go together; none where no override mends it, and `cause` says what would."""
+    """`tries` are overrides that go together; none where no override mends it, and `cause` says what would. `outcome`
+    tells what a short training with them has come to, where there was one.
+    """
 
     trouble: str
     confidence: float
     evidence: tuple[Evidence, ...]
     cause: str
     tries: tuple[str, ...] = ()
+    others: tuple[tuple[str, ...], ...] = ()  # overrides to try where `tries` do not help
+    outcome: str = ""  # of a trial of them
 
     def row(self) -> dict[str, Any]:
         """As plain data."""
@@ -51,7 +55,7 @@ class Finding:
             "evidence": [one.row() for one in self.evidence],
             "cause": self.cause,
             "try": list(self.tries),
-        }
+        } | ({"outcome": self.outcome} if self.outcome else {})
 
 
 Rule = Callable[[Seen], Finding | None]

@@ -19,6 +19,8 @@ MOST = 2000  # samples that are looked at, of training
 HELD = 1000  # of validation
 NEAR = 1e-4  # of a usual distance: samples so near are the same one
 FEATURES = 4096  # numbers of a sample, with more of which no estimator is asked
+SURELY = 0.98  # score, of an input that determines the target
+KERNEL = 256  # numbers of a sample, with more of which a kernel machine takes too long
 FEW = 30  # different targets: whole numbers, so few of them that they may be names
 Array = NDArray[Any]
 
@@ -46,6 +48,8 @@ def look(dataset: Dataset, overlap: int | None, batch_size: int) -> Data:
         "overlap": overlap,
         "held_out": sum(size(dataset.part(split)) for split in SPLITS[1:]),
         "n": size(dataset.train),
+        "looked": len(inputs),
+        "looked_val": len(held),
         "fetch_s": 0.0 if dataset.in_memory else fetching(dataset, batch_size),
     }
     if dataset.target == "class":
@@ -54,7 +58,8 @@ def look(dataset: Dataset, overlap: int | None, batch_size: int) -> Data:
     if dataset.target == "real" and targets.ndim == 2 and targets.shape[1] == 1:
         values = np.unique(targets)
         whole_numbers = bool((values == np.round(values)).all()) and len(values) <= min(FEW, len(targets) // 5)
-        facts["distinct_targets"] = len(values) if whole_numbers else 0
+        facts["distinct_targets"] = len(values) if whole_numbers and len(values) > 1 else 0
+        facts |= {"target_mean": float(targets.mean()), "target_std": float(targets.astype(float).std())}
     if dataset.target in ("class", "real", "labels") and inputs.shape[1] <= FEATURES and len(held) and len(inputs) > 9:
         facts |= _reference(dataset.target, inputs, targets, held, held_targets)
         if dataset.real_inputs and not dataset.repeats:
@@ -91,11 +96,35 @@ def _reference(target: str, x: Array, y: Array, vx: Array, vy: Array) -> dict[st
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class with one sample, say: an estimator's advice is no finding
         asked = _asked(target, x, y, vx, vy)
-    best = max(asked, key=lambda one: one.score)
-    told = {"reference": best.score, "by_reference": best.name, "floor": floor(target, y, vy)}
-    if target == "class":
-        told |= {"agreement": agreement(best.model, x, y), "agreement_val": best.score}
-    return told
+        best = max(asked, key=lambda one: one.score)
+        if math.isnan(best.score):
+            return {}
+        told: dict[str, Any] = {"reference": best.score, "by_reference": best.name, "floor": floor(target, y, vy)}
+        told["usual"] = float(np.median([one.score for one in asked]))
+        told |= {"attained": attained(target, best.model, x, y), "floor_train": floor(target, y, y)}
+        return told | telling(target, x, y, told["attained"])
+
+
+def telling(target: str, x: Array, y: Array, reached: float) -> dict[str, Any]:
+    """The input that determines the target by itself, where all the others together do not: the target itself, in other
+    units or under another name.
+    """
+    if target not in ("class", "real") or x.shape[1] < 3 or (y.ndim == 2 and y.shape[1] > 1) or reached < SURELY:
+        return {}
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    flat = y.ravel()
+    tree = DecisionTreeClassifier if target == "class" else DecisionTreeRegressor
+    found = tree(random_state=0).fit(x, flat).feature_importances_
+    place = int(found.argmax())
+    if found[place] < SURELY:
+        return {}
+    alone = attained(target, tree(random_state=0), x[:, [place]], y)
+    if alone < SURELY:
+        return {}
+    others = np.delete(x, place, axis=1)
+    rest = max(attained(target, one.model, others, y) for one in _asked(target, others, y, others[:1], y[:1]))
+    return {"telling": place, "telling_score": alone, "others_score": rest}
 
 
 def _asked(target: str, x: Array, y: Array, vx: Array, vy: Array) -> list[_Asked]:
@@ -119,15 +148,29 @@ def _asked(target: str, x: Array, y: Array, vx: Array, vy: Array) -> list[_Asked
             "ridge regression": make_pipeline(StandardScaler(), Ridge()),
         }
     flat = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
+    if x.shape[1] <= KERNEL and flat.ndim == 1:
+        models["a kernel machine"] = _kernel_machine(target)
     return [_Asked(name, score(target, model.fit(x, flat).predict(vx), vy), model) for name, model in models.items()]
 
 
-def agreement(model: Any, x: Array, y: Array) -> float:
-    """The share of training classes that an estimator says of samples that it has not seen, a fifth at a time."""
+def _kernel_machine(target: str) -> Any:
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC, SVR
+
+    if target == "class":
+        return make_pipeline(StandardScaler(), SVC())
+    return TransformedTargetRegressor(make_pipeline(StandardScaler(), SVR(C=10)), transformer=StandardScaler())
+
+
+def attained(target: str, model: Any, x: Array, y: Array) -> float:
+    """The score of an estimator on training samples that it has not seen, a fifth at a time."""
     from sklearn.model_selection import KFold, cross_val_predict
 
     folds = KFold(min(5, len(x)), shuffle=True, random_state=0)
-    return score("class", cross_val_predict(model, x, y, cv=folds), y)
+    flat = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
+    return score(target, cross_val_predict(model, x, flat, cv=folds), y)
 
 
 def score(target: str, made: Array, y: Array) -> float:

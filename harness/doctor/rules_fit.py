@@ -122,20 +122,37 @@ def overfitting(seen: Seen) -> Finding | None:
     start = seen.net.loss_start if seen.net is not None and math.isfinite(seen.net.loss_start) else val[0]
     rise = (val[-1] - best) / max(start - best, 1e-12)
     gap = scores.train - scores.val
+    lag = seen.lag("val")
     if seen.data is not None and seen.data.target == "real":  # of r², a gap is harmless where nobody does better
-        by_gap = between(gap, 0.2, 0.45) * between(seen.lag("val"), 0.08, 0.25)
+        by_gap = between(gap, 0.2, 0.45) * between(lag, 0.08, 0.25)
         by_rise = between(gap, 0.15, 0.3) * between(rise, 0.03, 0.12)
     else:
         # an accuracy of few samples is chance in part
         gap -= math.sqrt(max(0.0, scores.val * (1 - scores.val)) / max(1, int(seen.counts.get("val", 0))))
-        by_gap, by_rise = between(gap, 0.06, 0.14), between(gap, 0.05, 0.15) * between(rise, 0.03, 0.12)
+        # noise makes a gap as well: it harms where plain estimators, or the run itself earlier, do better
+        harm = max(between(lag, 0.02, 0.15), _fallen(seen, scores.val))
+        by_gap = between(gap, 0.06, 0.14) * (0.6 + 0.4 * harm)
+        by_rise = between(gap, 0.05, 0.15) * between(rise, 0.03, 0.12) * (0.6 + 0.4 * max(harm, between(rise, 0.3, 1)))
         by_rise = max(by_rise, between(gap, 0.02, 0.08) * between(rise, 0.3, 1))
     evidence = (
         Evidence("score on training samples less that on validation", gap),
         Evidence("share of what validation loss had gained that is lost again", rise, "", val.index(best)),
     )
+    return _overfits(seen, 0.9 * max(by_gap, by_rise), evidence)
+
+
+def _overfits(seen: Seen, confidence: float, evidence: tuple[Evidence, ...]) -> Finding:
     cause = "more parameters and epochs than samples can teach"
-    return Finding(OVERFITTING, 0.9 * max(by_gap, by_rise), evidence, cause, remedies(seen.config))
+    first, *others = remedies(seen.config)
+    return Finding(OVERFITTING, confidence, evidence, cause, first, tuple(others))
+
+
+def _fallen(seen: Seen, made: float) -> float:
+    """How far accuracy on validation has fallen from its best epoch, beyond chance: 0 not, 1 by a tenth or more."""
+    curve = [value for value in seen.curve("val/accuracy") if math.isfinite(value)]
+    if not curve or seen.data is None:
+        return 0.0
+    return between(max(curve) - curve[-1] - 1.5 * seen.data.error, 0, 0.1)
 
 
 def _by_curves(seen: Seen, val: list[float], best: float) -> Finding | None:
@@ -148,42 +165,50 @@ def _by_curves(seen: Seen, val: list[float], best: float) -> Finding | None:
         Evidence("least validation loss, after which it rose", best, "", at),
         Evidence("and at the end", val[-1]),
     )
-    cause = "more parameters and epochs than samples can teach"
-    return Finding(OVERFITTING, 0.9 * between(rise, 0.2, 0.8), evidence, cause, remedies(seen.config))
+    return _overfits(seen, 0.9 * between(rise, 0.2, 0.8), evidence)
 
 
-def remedies(config: Any) -> tuple[str, ...]:
-    """Regularizers to take, beside those that there are."""
+def remedies(config: Any) -> list[tuple[str, ...]]:
+    """Regularizers to take, beside those that there are: several choices, the one that mends most often first."""
     chosen = list(config.get("regularizer", {}))
-    wanted = [*chosen, *(name for name in ("early_stopping", "dropout") if name not in chosen)]
-    return (f"regularizer=[{','.join(wanted)}]",)
+    wanted = (("early_stopping", "dropout"), ("early_stopping",), ("dropout",), ("weight_decay",))
+    added = [[*chosen, *(name for name in names if name not in chosen)] for names in wanted]
+    return [(f"regularizer=[{','.join(names)}]",) for names in added if names != chosen]
 
 
 def underfitting(seen: Seen) -> Finding | None:
-    """Not even the training split is learned, though simple estimators learn it."""
+    """Not even the training split is learned as well as plain estimators predict training samples that they have not
+    seen, and validation lacks it too. What noise keeps from everyone is no underfitting.
+    """
     lag = seen.lag()
     if math.isnan(lag) or seen.status != "completed" or seen.net is None or seen.net.scores is None:
         return None
     evidence = [Evidence("score on training samples", seen.net.scores.train)]
-    if seen.data is not None:
-        evidence.append(Evidence(f"score that {seen.data.by_reference} has on validation", seen.data.reference))
-    losses = seen.curve("train/loss")
-    cause, tries = _why(seen, losses)
-    return Finding(UNDERFITTING, 0.85 * between(lag, 0.1, 0.2), tuple(evidence), cause, tries)
+    confidence = 0.85 * between(lag, 0.08, 0.16)
+    if seen.data is not None and not math.isnan(seen.data.attained):
+        evidence.append(Evidence(f"score of {seen.data.by_reference} on those it has not seen", seen.data.attained))
+        evidence.append(Evidence("and on validation", seen.data.reference))
+        confidence *= between(seen.lag("val"), 0, 0.05)
+    cause, tries, others = _why(seen, seen.curve("train/loss"))
+    return Finding(UNDERFITTING, confidence, tuple(evidence), cause, tries, others)
 
 
-def _why(seen: Seen, losses: list[float]) -> tuple[str, tuple[str, ...]]:
+def _why(seen: Seen, losses: list[float]) -> tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    longer = (f"epochs={3 * int(seen.config['epochs'])}",)
+    larger = _larger(seen.config.get("model", {}))
     if seen.config.get("regularizer"):
-        return "what is regularized so strongly cannot fit", ("regularizer=[]",)
-    model = seen.config.get("model", {})
+        return "what is regularized so strongly cannot fit", ("regularizer=[]",), (longer, larger)
     late = losses[-max(2, len(losses) // 5) :]
     if len(late) >= 2 and late[0] > 0 and late[-1] < 0.9 * late[0]:
-        return "it is still learning when it ends", (f"epochs={5 * int(seen.config['epochs'])}",)
+        return "it is still learning when it ends", longer, (larger,)
+    cause = "the network is too small for this data" if len(larger) > 1 else "the model is too simple for this data"
+    return cause, larger, (longer,)
+
+
+def _larger(model: Any) -> tuple[str, ...]:
     grown = {"width": lambda n: max(64, 4 * n), "depth": lambda n: max(2, n + 1)}
     tries = tuple(f"model.{key}={grow(model[key])}" for key, grow in grown.items() if isinstance(model.get(key), int))
-    if not tries:
-        return "the model is too simple for this data", ("model=auto",)
-    return "the network is too small for this data", (f"model={model[KEY]}", *tries)
+    return (f"model={model[KEY]}", *tries) if tries else ("model=auto",)
 
 
 RULES = (wrong_loss, small_batches, mode, overfitting, underfitting)

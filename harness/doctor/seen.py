@@ -27,14 +27,43 @@ class Data:
     floor: float = 0.0  # score on validation of the best constant
     reference: float = math.nan  # of the best of a few plain estimators: what can be had
     by_reference: str = ""
-    agreement: float = math.nan  # of training targets with what the estimator says that has not seen them
-    agreement_val: float = math.nan  # of validation targets, with the same
+    usual: float = math.nan  # score on validation of the middle one of them: less of a matter of luck
+    attained: float = math.nan  # score of that estimator on training samples that it has not seen (cross-validation)
+    floor_train: float = 0.0  # score on training of the best constant
+    target_mean: float = 0.0  # of one real target
+    target_std: float = 1.0  # of one real target; 0 where all are the same
+    telling: int = -1  # the input that determines the target by itself, as no other does
+    telling_score: float = math.nan  # of that input alone, in cross-validation
+    others_score: float = math.nan  # and of all the others
     overlap: int | None = None  # samples that stand in several splits
     near: float = 0.0  # share of validation and test samples with a near-duplicate in training
     held_out: int = 0  # samples of validation and test
     distinct_targets: int = 0  # of one real target: how many values, where all are whole numbers; else 0
     fetch_s: float = 0.0  # to fetch a batch, of data that is read sample by sample
     n: int = 0
+    looked: int = 0  # training samples that were looked at
+    looked_val: int = 0  # and of validation
+
+    @property
+    def agreement(self) -> float:
+        """Of training classes with what the estimator says that has not seen them."""
+        return self.attained if self.target == "class" else math.nan
+
+    @property
+    def error(self) -> float:
+        """The standard error of `reference`: validation samples are few."""
+        return score_error(self.target, self.reference, self.looked_val)
+
+    @property
+    def error_train(self) -> float:
+        """The standard error of `attained`."""
+        return score_error(self.target, self.attained, self.looked)
+
+    @property
+    def learnable(self) -> bool:
+        """Whether the plain estimators do better than a constant on what they have not seen, beyond chance."""
+        gain = self.attained - self.floor_train
+        return not gain < max(0.05, 2 * self.error_train)
 
 
 @dataclass(frozen=True)
@@ -144,12 +173,29 @@ class Seen:
             return 1.0
         if self.net is None or self.net.scores is None or self.data is None:
             return self._stagnation()
-        scores = self.net.scores
-        made = {"train": scores.train, "val": scores.val, "both": min(scores.train, scores.val)}[score]
-        best = self.data.reference
-        if math.isnan(best) or math.isnan(made) or best - self.data.floor < 0.05:
+        lags = {"train": self._lag_train(self.data, self.net.scores), "val": self._lag_val(self.data, self.net.scores)}
+        if score != "both":
+            return lags[score]
+        known = [lag for lag in lags.values() if not math.isnan(lag)]
+        return max(known, default=math.nan)
+
+    def _lag_train(self, data: Data, scores: Scores) -> float:
+        """Of the score on training: against what plain estimators reach on training samples that they have not seen.
+        Where they learn nothing, a network that does no worse than a constant lacks nothing.
+        """
+        if math.isnan(data.attained) or math.isnan(scores.train):
             return self._stagnation()
-        return min(1.5, max(0.0, (best - made) / (best - self.data.floor)))
+        if not data.learnable:
+            return 0.0 if scores.train >= data.floor_train - max(0.05, 2 * data.error_train) else 1.0
+        return _missing(data.attained - data.error_train, scores.train, data.floor_train)
+
+    def _lag_val(self, data: Data, scores: Scores) -> float:
+        """Of the score on validation, where an advantage within the standard error is none."""
+        if math.isnan(data.reference) or math.isnan(scores.val):
+            return self._stagnation()
+        if data.reference - data.floor < max(0.05, data.error):
+            return 0.0 if scores.val >= data.floor - max(0.05, 2 * data.error) else 1.0
+        return _missing(data.reference - data.error, scores.val, data.floor)
 
     def _stagnation(self) -> float:
         """Where no score is known: the share of the loss that is left; nan where it says nothing."""
@@ -159,3 +205,17 @@ class Seen:
         if not losses or not math.isfinite(first) or first <= 0 or not math.isfinite(losses[-1]):
             return math.nan
         return min(1.0, max(0.0, losses[-1] / first))
+
+
+def _missing(best: float, made: float, floor: float) -> float:
+    return min(1.5, max(0.0, (best - made) / max(best - floor, 1e-9)))
+
+
+def score_error(target: str, score: float, n: int) -> float:
+    """The standard error of an accuracy, never 0 (Agresti and Coull), or of r² (Olkin and Finn), of n samples."""
+    if n <= 0 or math.isnan(score):
+        return 0.0
+    if target == "real":
+        return 2 * math.sqrt(max(score, 0.05)) * max(0.0, 1 - score) / math.sqrt(n)
+    share = (score * n + 2) / (n + 4)
+    return math.sqrt(max(0.0, share * (1 - share)) / n)

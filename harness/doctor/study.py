@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 from harness.doctor import files
 from harness.doctor.diagnose import diagnose
 from harness.doctor.finding import ACCUSES, SURE, Finding
-from harness.doctor.rules_machine import limit
+from harness.doctor.rules_fit import SMALL_BATCHES
+from harness.doctor.rules_machine import MEMORY, limit
+from harness.doctor.rules_signals import DISCONNECTED, SYMMETRIC
 from harness.doctor.seen import Seen
 from harness.record import Record
 
 LISTED = 5  # runs of a study that are named under a trouble
+PLAIN = frozenset({SYMMETRIC, DISCONNECTED, MEMORY, SMALL_BATCHES})  # are told by the files as surely
 COUNTED = 100  # runs of a sweep that are looked at when it ends
 
 
@@ -28,16 +31,27 @@ class Examined(NamedTuple):
 def examined(records: Iterable[Record], quick: bool, told: Callable[[int], None] = lambda done: None) -> list[Examined]:
     """Runs with their findings; `quick`: from their files alone."""
     look: Callable[[Record], Seen] = files.seen
+    judge: Callable[[Record, Seen], list[Finding]] = _of_files
     if not quick:
         from harness.doctor.examine import Examination  # torch
 
-        look = Examination().examine
+        examination = Examination()
+        look, judge = examination.examine, examination.findings
     found = []
     for done, record in enumerate(records, 1):
         seen = look(record)
-        found.append(Examined(record, seen, diagnose(seen)))
+        found.append(Examined(record, seen, judge(record, seen)))
         told(done)
     return found
+
+
+def _of_files(record: Record, seen: Seen) -> list[Finding]:
+    return certain(diagnose(seen))
+
+
+def certain(findings: list[Finding]) -> list[Finding]:
+    """Of what a run's files alone tell, that which a look at its data and its network has always confirmed."""
+    return [finding for finding in findings if finding.trouble in PLAIN]
 
 
 def rows(found: list[Examined]) -> list[dict[str, Any]]:
@@ -95,14 +109,15 @@ def _of_run(one: Examined) -> list[str]:
 
 def _mend(finding: Finding) -> list[str]:
     tries = [f"  try   {' '.join(finding.tries)}"] if finding.tries else []
-    return [f"  cause {finding.cause}", *tries]
+    outcome = [f"        tried: {finding.outcome}"] if finding.outcome else []
+    return [f"  cause {finding.cause}", *tries, *outcome]
 
 
 def at_end(record: Record) -> list[str]:
     """One line for each finding of high confidence, from a run's files alone, in milliseconds."""
     return [
         f"{f.trouble}: {f.evidence[0] if f.evidence else f.cause}" + (f"; try {' '.join(f.tries)}" if f.tries else "")
-        for f in diagnose(files.seen(record))
+        for f in certain(diagnose(files.seen(record)))
         if f.confidence >= SURE
     ]
 
@@ -110,7 +125,8 @@ def at_end(record: Record) -> list[str]:
 def counted(records: Iterable[Record]) -> str:
     """In how many of some runs something is found, from their files alone; "" where in none."""
     looked = [record for record in records if not record.cached][:COUNTED]
-    troubles = Counter(f.trouble for record in looked for f in diagnose(files.seen(record)) if f.confidence >= SURE)
+    findings = [finding for record in looked for finding in certain(diagnose(files.seen(record)))]
+    troubles = Counter(finding.trouble for finding in findings if finding.confidence >= SURE)
     if not troubles:
         return ""
     told = ", ".join(f"{trouble} in {runs}" for trouble, runs in troubles.most_common(3))

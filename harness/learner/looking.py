@@ -62,7 +62,9 @@ class Looking:
         self.failed: dict[str, str] = {}
         self.diagnostics = self._affordable({name: d for name, d in diagnostics.items() if d.when == "step"})
         self.histories = {name: d for name, d in diagnostics.items() if d.when == "epoch"}
-        self.budget = Budget({name: d.every for name, d in self.diagnostics.items()}, share, plan.total_steps)
+        self.budget = Budget(
+            {name: d.every for name, d in self.diagnostics.items()}, share, plan.total_steps, plan.epochs
+        )
         self.seeing = Seeing(scene, probed(activations), rows)
         self.epochs = 0  # that were measured
         self.found: list[Look] = []

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from harness.doctor.diagnose import diagnose
 from harness.doctor.examine import Examination
 from harness.doctor.finding import Finding
+from harness.doctor.rules_data import IMBALANCE
 from harness.doctor.seen import Seen
+from harness.doctor.trying import with_tries
 from harness.errors import HarnessError
-from tests.doctor.case import Case, named, trained, with_tries
+from tests.doctor.case import Case, named, trained
 
 SURELY = 1.96  # deviations of a 95% interval
 
 
 class Run(NamedTuple):
-    """A run that was examined: its validation metric, nan where it has none, and what is seen of it."""
+    """A run that was examined: its validation metric, nan where it has none, what is seen of it and found, and the same
+    metric on test.
+    """
 
     score: float
     metric: str
     higher_is_better: bool
     seen: Seen
+    findings: list[Finding]
+    test: float = math.nan
 
 
 Look = Callable[[Sequence[str]], Run]
@@ -53,7 +58,32 @@ class Result:
         if self.after is None or self.left or math.isnan(self.after.score):
             return False
         gain = self.after.score - self.run.score
+        if self.case.trouble == IMBALANCE:  # the mean recall of the classes, and not the share of all samples
+            return balanced(self.after) > balanced(self.run)
         return math.isnan(self.run.score) or (gain > 0) == self.after.higher_is_better
+
+    @property
+    def worse(self) -> bool:
+        """Whether the override has made a run that is worse on validation or on test, by more than chance: the 95%
+        interval of an accuracy, a tenth of an error. A run that has another metric now cannot be compared.
+        """
+        if self.after is None or math.isnan(self.run.score) or self.after.metric != self.run.metric:
+            return False
+        if self.case.trouble == IMBALANCE:
+            return balanced(self.after) < balanced(self.run)
+        if math.isnan(self.after.score):
+            return True
+        before, after, counts = self.run, self.after, self.run.seen.counts
+        pairs = ((before.score, after.score, "val"), (before.test, after.test, "test"))
+        return any(fallen(a, b, int(counts.get(split, 0) or 1), before.higher_is_better) for a, b, split in pairs)
+
+
+def fallen(before: float, after: float, n: int, higher_is_better: bool) -> bool:
+    """Whether a metric on `n` samples has become worse by more than chance."""
+    if not higher_is_better:
+        return after > 1.1 * before
+    share = min(max(before, 0.0), 1.0)
+    return before - after > SURELY * math.sqrt(max(share * (1 - share), 1 / n) / n)
 
 
 def looking(study: str) -> Look:
@@ -64,8 +94,11 @@ def looking(study: str) -> Look:
         record = trained(words, study)
         metric = str(record.config["objective"])
         best = record.best.get(metric, {})
-        score = record.objective if record.status == "completed" else math.nan
-        return Run(score, metric, bool(best.get("higher_is_better", True)), examination.examine(record))
+        done = record.status == "completed"
+        score = record.objective if done else math.nan
+        test = float(record.metrics.get(metric.replace("val/", "test/"), math.nan)) if done else math.nan
+        seen = examination.examine(record)
+        return Run(score, metric, higher(metric, best), seen, examination.findings(record, seen), test)
 
     return look
 
@@ -74,17 +107,29 @@ def judged(cases: Iterable[Case], look: Look, mending: bool) -> Iterator[Result]
     """The cases, one after the other; with `mending`, the overrides that are suggested are tried."""
     for case in cases:
         run = look(case.words)
-        findings = diagnose(run.seen)
+        findings = run.findings
         result = Result(case, run, findings)
         tries = findings[0].tries if findings else ()
         if mending and case.trouble and result.right and tries:
             try:
-                after = look(with_tries(case, tries))
+                after = look(with_tries(case.words, tries))
             except HarnessError:  # an override that does not fit mends nothing
                 yield result
                 continue
-            result = Result(case, run, findings, after, named(diagnose(after.seen)))
+            result = Result(case, run, findings, after, named(after.findings))
         yield result
+
+
+def balanced(run: Run) -> float:
+    """The mean recall of the classes, on validation."""
+    scores = run.seen.net.scores if run.seen.net is not None else None
+    known = [recall for recall in (scores.recalls if scores is not None else ()) if not math.isnan(recall)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def higher(metric: str, best: Mapping[str, Any]) -> bool:
+    """Whether more of a metric is better; of one that was never measured, as its name says."""
+    return bool(best.get("higher_is_better", metric.rpartition("/")[2] not in ("loss", "mse", "mae")))
 
 
 def wilson(hits: int, of: int) -> tuple[float, float]:

@@ -69,10 +69,3 @@ def trained(words: Sequence[str], study: str) -> Record:
 def named(findings: Sequence[Finding]) -> str:
     """The first accusation's trouble; "" where there is none."""
     return next((f.trouble for f in findings if f.confidence >= ACCUSES), "")
-
-
-def with_tries(case: Case, tries: Sequence[str]) -> list[str]:
-    """The case's overrides with those to try, which win."""
-    keys = {t.partition("=")[0] for t in tries}
-    kept = [w for w in case.words if (key := w.partition("=")[0]) not in keys and key.partition(".")[0] not in keys]
-    return [*kept, *tries]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.doctor.diagnose import TROUBLES
+from tests.doctor import judged_tables
 from tests.doctor.bench import Result, Run, judged, looking, wilson
 from tests.doctor.case import planted
 from tests.doctor.judged import HEALTHY, PLANTED
@@ -34,7 +35,8 @@ def confusion(results: Sequence[Result]) -> str:
         told = ", ".join(f"{name} ({n})" for name, n in others.items())
         silent = sum(not r.named for r in own)
         right = "" if not trouble else str(sum(r.right for r in own))
-        rows.append(f"| {trouble or 'nothing (healthy)'} | {len(own)} | {right} | {told} | {silent} |")
+        if own:
+            rows.append(f"| {trouble or 'nothing (healthy)'} | {len(own)} | {right} | {told} | {silent} |")
     return "\n".join(rows)
 
 
@@ -52,14 +54,15 @@ def mended(results: Sequence[Result]) -> str:
     tried = [r for r in results if r.after is not None]
     rows = [
         f"Of {len(tried)} planted troubles that an override is suggested for, it makes the run healthy (nothing is "
-        f"found any more, and validation is better) in {sum(r.mended for r in tried)}.",
+        f"found any more, and validation is better) in {sum(r.mended for r in tried)}, and makes it worse in "
+        f"{sum(r.worse for r in tried)}.",
         "",
         "| run | trouble | tried | metric | before | after | |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for r in tried:
         assert r.after is not None
-        ends = "healthy" if r.mended else f"still: {r.left or 'no better'}"
+        ends = "worse" if r.worse else "healthy" if r.mended else f"still: {r.left or 'no better'}"
         tries = " ".join(r.findings[0].tries)
         rows.append(
             f"| `{r.case.overrides}` | {r.case.trouble} | `{tries}` | {r.after.metric} | {number(r.run)} | "
@@ -84,8 +87,12 @@ def written(page: str, tables: dict[str, str]) -> str:
 
 def write(results: Sequence[Result]) -> None:
     """Puts the tables into the page."""
-    tables = {"judged": f"{headline(results)}\n\n{confusion(results)}", "mended": mended(results)}
-    PAGE.write_text(written(PAGE.read_text(), tables))
+    on_tables = {case.overrides for case in (*judged_tables.PLANTED, *judged_tables.HEALTHY)}
+    found: dict[str, str] = {}
+    for suffix, wanted in (("", False), ("_tables", True)):
+        own = [r for r in results if (r.case.overrides in on_tables) == wanted]
+        found |= {f"judged{suffix}": f"{headline(own)}\n\n{confusion(own)}", f"mended{suffix}": mended(own)}
+    PAGE.write_text(written(PAGE.read_text(), found))
 
 
 def main() -> None:
@@ -97,11 +104,11 @@ def main() -> None:
         with planted(site):
             look = looking("judged")
             results = []
-            for result in judged([*PLANTED, *HEALTHY], look, mending=True):
+            cases = [*PLANTED, *HEALTHY, *judged_tables.PLANTED, *judged_tables.HEALTHY]
+            for result in judged(cases, look, mending=True):
                 results.append(result)
                 print("right" if result.right else f"WRONG ({result.named or 'nothing'})", result.case, file=sys.stderr)
     write(results)
-    print(headline(results))
 
 
 if __name__ == "__main__":

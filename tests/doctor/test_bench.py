@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from tests.doctor import judged as cases
-from tests.doctor import tuning
+from tests.doctor import judged_tables, tuning, tuning_tables
 from tests.doctor.bench import Look, Result, judged, looking, wilson
 from tests.doctor.case import Case, planted
 from tests.doctor.table import PAGE, confusion, headline, mended, written
@@ -21,6 +22,13 @@ QUICK = (
 TEN = [
     *(next(case for case in cases.PLANTED if case.trouble == trouble) for trouble in QUICK),
     *[case for case in cases.HEALTHY if "data=breast_cancer" in case.overrides][:2],
+]
+TABLES = [
+    *(
+        next(case for case in judged_tables.PLANTED if case.trouble == trouble)
+        for trouble in ("leak between splits", "targets not scaled", "target among the inputs")
+    ),
+    *judged_tables.HEALTHY[2:6:3],
 ]
 
 
@@ -42,7 +50,21 @@ def test_what_is_judged_was_not_tuned_on() -> None:
     assert {case.trouble for case in cases.PLANTED} == {case.trouble for case in tuning.PLANTED}
 
 
-@pytest.mark.parametrize("case", TEN, ids=lambda case: case.overrides)
+def test_tables_that_are_judged_were_not_tuned_on() -> None:
+    modules = (tuning_tables, judged_tables)
+    of = [{drawn(case) for case in (*module.PLANTED, *module.HEALTHY)} for module in modules]
+    assert not of[0] & of[1]
+    assert len(judged_tables.PLANTED) >= 20
+    assert len(judged_tables.HEALTHY) >= 40
+    assert {case.trouble for case in judged_tables.PLANTED} == {case.trouble for case in tuning_tables.PLANTED}
+
+
+def drawn(case: Case) -> str:
+    """The draw of a case's table."""
+    return next(word for word in case.words if word.startswith("data.draw="))
+
+
+@pytest.mark.parametrize("case", [*TEN, *TABLES], ids=lambda case: case.overrides)
 def test_some_cases(case: Case, look: Look) -> None:
     (result,) = judged([case], look, mending=False)
     assert result.named == case.trouble, result.findings
@@ -50,12 +72,15 @@ def test_some_cases(case: Case, look: Look) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_every_case(look: Look) -> None:
-    results = list(judged([*cases.PLANTED, *cases.HEALTHY], look, mending=True))
+@pytest.mark.parametrize(("module", "least"), [(cases, 25), (judged_tables, 12)], ids=["textbook", "tables"])
+def test_every_case(module: ModuleType, least: int, look: Look) -> None:
+    results = list(judged([*module.PLANTED, *module.HEALTHY], look, mending=True))
     sick, well = [r for r in results if r.case.trouble], [r for r in results if not r.case.trouble]
     assert sum(r.right for r in sick) >= 0.9 * len(sick), headline(results) + "\n" + confusion(results)
     assert sum(not r.right for r in well) <= 0.05 * len(well), headline(results)
-    assert sum(r.mended for r in sick) >= 25, mended(results)
+    assert sum(r.mended for r in sick) >= least, mended(results)
+    tried = [r for r in results if r.after is not None]
+    assert sum(r.worse for r in tried) <= 0.02 * len(tried), mended(results)
 
 
 def test_an_interval_holds_its_share() -> None:
@@ -69,15 +94,18 @@ def test_an_interval_holds_its_share() -> None:
 def test_the_page_holds_the_tables() -> None:
     page = PAGE.read_text()
     assert written(page, {"judged": "x", "mended": "y"}).count("\nx\n") == 1
-    assert all(f"| {trouble} |" in page for trouble in {case.trouble for case in cases.PLANTED})
+    planted = {case.trouble for case in (*cases.PLANTED, *judged_tables.PLANTED)}
+    assert all(f"| {trouble} |" in page for trouble in planted)
 
 
 def test_a_result_is_mended_only_if_better(tmp_path: Path) -> None:
     from harness.doctor.seen import Seen
     from tests.doctor.bench import Run
 
-    seen = Seen({}, {}, "completed", None, {}, {})
-    worse, better = (Run(score, "val/accuracy", True, seen) for score in (0.4, 0.9))
+    seen = Seen({}, {}, "completed", None, {}, {}, counts={"val": 100, "test": 100})
+    worse, better = (Run(score, "val/accuracy", True, seen, [], score) for score in (0.4, 0.9))
     assert Result(Case("", "x"), worse, [], better).mended
     assert not Result(Case("", "x"), better, [], worse).mended
+    assert Result(Case("", "x"), better, [], worse).worse
+    assert not Result(Case("", "x"), worse, [], better).worse
     assert not Result(Case("", "x"), worse, [], better, "underfitting").mended

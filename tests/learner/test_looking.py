@@ -155,3 +155,15 @@ def test_the_gradients_of_layers_are_finite_differences() -> None:
     base = ["batch_size=100", "epochs=1", "model=mlp", "model.width=7", *FLOAT64]
     looked([base], False, {"keep": Diagnostic(functools.partial(keep), 100)})
     assert float(seen["gradient"][:, 2].mean()) == pytest.approx(float(seen["slope"]), rel=1e-5)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_short_run_is_looked_at_a_dozen_times_in_the_default_budget(fused: bool) -> None:
+    names = ["gradient_norm", "dead_units", "numerics", "hessian"]
+    line = [*BASE[1:], "batch_size=8", f"diagnostic=[{','.join(names)}]"]  # 45 steps
+    runs, found = looked([[*line, "seed=3"], [*line, "seed=5"]][: 1 + fused], fused)
+    for run, values in zip(runs, found, strict=True):
+        steps = sorted(step for tag, step in values if tag == "gradient_norm/all")
+        assert steps == [*range(1, 45, 4), 45]
+        assert {step for tag, step in values if tag.startswith("hessian/")} >= {1, 45}
+        assert all(run.member.diagnosed[name]["looks"] >= 12 for name in names[:3])

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import torch
+from planted.tables import amounts, rows
 from torch import Tensor, nn
 
 import harness
@@ -161,5 +162,5 @@ def doubled(split: Split, generator: torch.Generator, *, name: str = "wine", noi
 def harness_components() -> list[Any]:
     return [
         softmax_out, relu_out, detached, unused, greedy, stuck_batch_norm, training_batch_norm, slow, coded, noisy,
-        doubled,
+        doubled, rows, amounts,
     ]  # fmt: skip
