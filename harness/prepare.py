@@ -22,6 +22,7 @@ from harness.overrides import folder_name, readable
 from harness.record import OUTPUTS, Record, read
 from harness.rehearse import rehearse
 from harness.resolve import choices, resolve
+from harness.safe_files import refuse_links
 from harness.schema import KEY
 from harness.settings import Settings
 from harness.tasks import Task
@@ -113,6 +114,7 @@ class Preparation:
             | {"overlap": loaded.overlap},
             folder=self._existing(study, run_id) or study / folder_name(job.overrides, run_id),
         )
+        refuse_links(Path(OUTPUTS), Path(settings.study) / record.folder.name)
         return Prepared(values, job.values, job.overrides, job.hydra, plan, device, record, loaded.facts, self.loader)
 
     def identity(self, values: dict[str, Any], asked: dict[str, Any] | None = None) -> str:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from harness import checkpoint, environment
+from harness import checkpoint, environment, safe_files
 from harness.at_end import measure_at_end
 from harness.build import Parts, component
 from harness.curves import Curves
@@ -220,7 +220,7 @@ def write_failure(record: Record, kind: str, message: str, status: str = "failed
     """Records a run that could not do it itself: whoever has noticed does. Raises CannotWrite where that fails."""
     failed = replace(record, status=status, error={"type": kind, "message": message, "traceback": None})
     try:
-        record.folder.mkdir(parents=True, exist_ok=True)
+        safe_files.make_folder(record.folder)
         write(failed)
     except OSError as error:
         raise CannotWrite.told(record.folder, error) from error

@@ -15,7 +15,7 @@ from harness.doctor import files, of_data, of_net
 from harness.doctor.seen import Data, Seen, Series
 from harness.errors import HarnessError, one_line
 from harness.learner.threads import using
-from harness.load_data import Loaded, Loader
+from harness.load_data import Loaded, Loader, usable
 from harness.prepare import make_plan
 from harness.record import Record
 from harness.settings import parse
@@ -37,7 +37,8 @@ class Examination:
         with warnings.catch_warnings(), threadpool_limits(1), using(1):  # more threads only wait for each other
             warnings.simplefilter("ignore")  # what is broken may warn; it is examined, and not used
             try:
-                loaded = self.loader.load(dict(record.config))
+                record = replace(record, config=usable(record.config))
+                loaded = self.loader.load(record.config)
                 told = replace(told, data=self._data(loaded, record))
             except HarnessError as error:
                 return replace(told, missing=(f"its data: {error}",))

@@ -11,6 +11,7 @@ from harness.doctor.diagnose import diagnose
 from harness.doctor.finding import ACCUSES, SURE, Finding
 from harness.doctor.rules_machine import limit
 from harness.doctor.seen import Seen
+from harness.errors import one_line
 from harness.record import Record
 
 LISTED = 5  # runs of a study that are named under a trouble
@@ -34,10 +35,18 @@ def examined(records: Iterable[Record], quick: bool, told: Callable[[int], None]
         look = Examination().examine
     found = []
     for done, record in enumerate(records, 1):
-        seen = look(record)
-        found.append(Examined(record, seen, diagnose(seen)))
+        found.append(_examined(record, look))
         told(done)
     return found
+
+
+def _examined(record: Record, look: Callable[[Record], Seen]) -> Examined:
+    try:
+        seen = look(record)
+        return Examined(record, seen, diagnose(seen))
+    except Exception as error:  # a record that anyone may have written costs itself alone
+        reason = f"its files: {one_line(error)}"
+        return Examined(record, Seen({}, {}, record.status, record.error, {}, {}, missing=(reason,)), [])
 
 
 def rows(found: list[Examined]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.escape import printable
 from harness.record import FILE, Record
 from harness.report.endings import ROWS, endings, shorter
 from harness.report.table import aligned
@@ -40,10 +41,10 @@ def run_summary(record: Record) -> str:
         lines.append(f"  time      {seconds:.2f} s, {record.time['samples_per_s']:,.0f} samples a second")
     if record.error:
         where = f"; the traceback is in {record.folder}/record.json" if record.error.get("traceback") else ""
-        lines.append(f"  error     {record.error['type']}: {record.error['message']}{where}")
+        lines.append(f"  error     {record.error['type']}: {' '.join(str(record.error['message']).split())}{where}")
     lines.append(f"  folder    {record.folder}")
     lines.append(f"  look      {board_command(record.folder)}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def sweep_summary(records: Sequence[Record], times: tuple[float, float] | None = None, width: int | None = None) -> str:
@@ -69,7 +70,7 @@ def sweep_summary(records: Sequence[Record], times: tuple[float, float] | None =
     for study in studies:
         lines.append(f"  report    {program()} report {shlex.quote(study)}")
         lines.append(f"  look      {board_command(Path(study))}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _endings(records: Sequence[Record], study: str, width: int | None) -> list[str]:

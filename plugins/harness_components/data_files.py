@@ -13,6 +13,7 @@ from torch import Generator
 import harness
 from harness.dataset import Dataset, from_arrays
 from harness.errors import HarnessError, suggest
+from harness.safe_files import check_plain
 from harness.settings import Split
 from harness.stored import LARGE
 from harness_components.data_large import large_array, large_table, numbers, stored_shape
@@ -122,6 +123,8 @@ def _file(path: str) -> Path:
         raise HarnessError("data.path must name a file, got ''")
     file = Path(path).expanduser()
     try:
+        if not file.is_dir():
+            check_plain(file)  # a pipe would be waited for, and a device has no end
         with file.open("rb"):
             return file
     except IsADirectoryError as error:
