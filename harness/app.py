@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import copy
 import functools
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.callbacks import Callbacks
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from harness import catalogue
+from harness import catalogue, hydra_keys
 from harness.check import check
 from harness.compositions import Compositions
 from harness.errors import HarnessError
 from harness.job import Job
-from harness.overrides import parse
+from harness.override_text import as_typed, put_texts
+from harness.overrides import parse, quote_choices
 from harness.presets import conf_dir, located, names_in, own_presets
 from harness.scan_cache import stamps
 
@@ -26,6 +30,10 @@ VERSION_BASE = "1.3"
 KEPT = 64  # composed configs, of 0.4 MB each
 
 _kept: dict[str | None, tuple[Any, Compositions]] = {}  # by the user's own folder; with what it was composed from
+
+
+class SweepDeclared(HarnessError):
+    """A preset asks for a sweep, and one run was asked for."""
 
 
 @contextmanager
@@ -40,11 +48,9 @@ def hydra_session() -> Iterator[Any]:
 
 def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[str]:
     """The overrides that also search a user's folder. Refuses a folder whose names are taken."""
-    for text in overrides:
-        if text.lstrip("+~").startswith("hydra.searchpath"):  # of two files of one name, Hydra takes the first
-            raise HarnessError(f"{text}: a folder of your own is searched with --config-dir FOLDER, its names checked")
+    words = quote_choices(overrides)
     if config_dir is None:
-        return list(overrides)
+        return words
     folder = Path(config_dir).expanduser().resolve()
     if not folder.is_dir():
         raise HarnessError(f"--config-dir: no folder {config_dir}")
@@ -54,7 +60,7 @@ def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[st
     for name in names_in(folder):
         if name in taken:
             raise HarnessError(f"{folder / name}.yaml: the name {name} is taken by {taken[name]}; rename the file")
-    return [*overrides, f"hydra.searchpath=[file://{folder}]"]
+    return [*words, f"hydra.searchpath=[file://{folder}]"]
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
@@ -62,7 +68,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
 
     Who trains one run after another pays for each choice of options once.
     """
-    parse(overrides)
+    hydra_keys.check_words(parse(overrides), sweep=False)
     with_config_dir([], config_dir)  # what is wrong with it is told first
     folder = None if config_dir is None else str(Path(config_dir).expanduser().resolve())
     stamp = catalogue.current(), _files(folder)
@@ -70,6 +76,12 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
         _kept[folder] = stamp, Compositions(functools.partial(_full, config_dir=folder), KEPT)
     job = _kept[folder][1].job(list(overrides))
     return replace(job, values=copy.deepcopy(job.values))  # what becomes of a record changes no later run
+
+
+def composed(hydra: Any, words: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+    """A whole config, by Hydra's own object; nothing in it is checked."""
+    config: DictConfig = hydra.compose_config(CONFIG, words, run_mode=mode, with_log_configuration=False)
+    return config
 
 
 def _files(folder: str | None) -> list[str]:
@@ -82,27 +94,41 @@ def _full(overrides: list[str], config_dir: str | None) -> DictConfig:
     from hydra import compose as hydra_compose
 
     with hydra_session():
-        return hydra_compose(CONFIG, with_config_dir(overrides, config_dir), return_hydra_config=True)
+        full = hydra_compose(CONFIG, with_config_dir(overrides, config_dir), return_hydra_config=True)
+    if full.hydra.mode == RunMode.MULTIRUN:
+        raise SweepDeclared("hydra.mode=MULTIRUN declares a sweep: run it with harness -m or harness.sweep")
+    if full.hydra.sweeper.get("params"):
+        warnings.warn("hydra.sweeper.params declares a sweep, and this is one run: add -m to sweep", stacklevel=2)
+    return full
 
 
 def job_from_hydra(full: DictConfig, overrides: list[str]) -> Job:
     """A job from a config that Hydra composed."""
+    hydra_keys.check_node(full)
     config = OmegaConf.masked_copy(full, [str(k) for k in full if k != "hydra"])
+    put_texts(parse(overrides), config)
     hydra = OmegaConf.to_yaml(OmegaConf.masked_copy(full, ["hydra"]))
     return Job(check(config, catalogue.current()), overrides, hydra)
 
 
 def multirun(overrides: Sequence[str], config_dir: str | None = None) -> None:
     """A sweep, by whichever sweeper and launcher the config names. Raises what a job raised."""
-    parse(overrides, sweep=True)
+    from hydra.core.plugins import Plugins
+    from hydra.types import HydraContext
+
+    hydra_keys.check_words(parse(overrides, sweep=True), sweep=True)
     with hydra_session() as hydra:
-        returned = hydra.multirun(
-            config_name=CONFIG,
-            task_function=task,
-            overrides=with_config_dir(overrides, config_dir),
-            with_log_configuration=False,
-        )
-    _reraise(returned)
+        config = composed(hydra, with_config_dir(overrides, config_dir), RunMode.MULTIRUN)
+        hydra_keys.check_node(config)
+        if config.hydra.mode == RunMode.RUN:
+            raise HarnessError("hydra.mode=RUN says that this is one run: take it out, or -m")
+        config.hydra.mode = RunMode.MULTIRUN
+        context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
+        sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=task)
+        words = list(config.hydra.overrides.task)
+        if config.hydra.runtime.choices["hydra/sweeper"] != "harness":  # it would hand on what Hydra has made of them
+            words = as_typed(parse(words, sweep=True), config)
+        _reraise(sweeper.sweep(arguments=words))
 
 
 def _reraise(returned: Any) -> None:
@@ -120,6 +146,7 @@ def task(config: DictConfig) -> float:
     """One job under a launcher that is not ours: the run's objective."""
     from hydra.core.hydra_config import HydraConfig
 
+    from harness.objective import for_search
     from harness.runner import train
     from harness.watching import tell
 
@@ -129,4 +156,4 @@ def task(config: DictConfig) -> float:
     full.hydra = hydra
     record = train(job_from_hydra(full, list(hydra.overrides.task)))
     tell(hydra.job.num, None, record)
-    return record.objective
+    return for_search(record)

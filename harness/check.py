@@ -132,8 +132,22 @@ def _checked(
             found[p.name] = _plain(convert(p.hint, value))
         except ValueError as error:
             whole = f" in {shown(value)}" if isinstance(value, list) and shown(value) not in str(error) else ""
-            raise HarnessError(f"{prefix}{p.name} {error}{whole}") from error
+            quote = f"; in a file, text stands in quotes: {p.name}: '...'" if _lost_text(p.hint, value) else ""
+            raise HarnessError(f"{prefix}{p.name} {error}{whole}{quote}") from error
     return found
+
+
+def _lost_text(hint: Any, value: Any) -> bool:
+    """Whether a value that is refused would be allowed as text: YAML makes a number of 2024_01_15."""
+    values = value if isinstance(value, list) else [value]
+    if all(isinstance(v, str) for v in values):
+        return False
+    as_text = [v if isinstance(v, str) else shown(v) for v in values]
+    try:
+        convert(hint, as_text if isinstance(value, list) else as_text[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from harness import catalogue
 from harness.check import Seen, check
 from harness.folder import CWD, NAME, TASK
+from harness.hydra_keys import check_node
 from harness.job import Job
+from harness.override_text import put_texts
 from harness.overrides import GROUPS, parse
 
 
@@ -38,12 +40,14 @@ class Compositions:
             config, hydra = self._kept[options]
         else:  # also where a value was refused: composing says what is wrong as it would of one run
             config = self._compose(list(overrides))
+            check_node(config)
             hydra = _template(config)
             with open_dict(config):
                 del config["hydra"]  # a copy without it would not know its types
             if len(self._kept) == self._most:
                 self._kept.clear()
             self._kept[options] = (config, hydra)
+        put_texts(parsed, config)
         return Job(check(config, self._catalogue, self._seen), list(overrides), hydra)
 
     def _put(self, parsed: Sequence[Override], config: DictConfig) -> bool:
@@ -65,7 +69,7 @@ def _is_value(override: Override) -> bool:
 
 def _template(full: DictConfig) -> str:
     """The text of .hydra/hydra.yaml, with places for what differs between jobs of the same options."""
-    hydra: Any = OmegaConf.to_container(OmegaConf.masked_copy(full, ["hydra"]), resolve=False)
+    hydra: Any = OmegaConf.to_container(OmegaConf.masked_copy(full, ["hydra"]), resolve=False, enum_to_str=True)
     hydra["hydra"]["overrides"]["task"] = TASK
     hydra["hydra"]["job"]["override_dirname"] = NAME
     hydra["hydra"]["runtime"]["cwd"] = CWD

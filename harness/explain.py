@@ -142,7 +142,7 @@ def unknown_key(full: str, known: Iterable[str], component: str | None = None) -
 
 def _wrong_value(error: Any) -> str:
     full = str(error.full_key)
-    hint = _hint(full, error.parent_node)
+    hint = declared(full, error.parent_node)
     if hint is None:
         return f"{full}: {str(error).splitlines()[0]}"
     value = error.value
@@ -151,8 +151,8 @@ def _wrong_value(error: Any) -> str:
     return f"{full} must be {describe(hint)}, got {shown(value)}"
 
 
-def _hint(full: str, node: Any) -> Any:
-    """The declared type of a key of the config, if it has one."""
+def declared(full: str, node: Any) -> Any:
+    """The declared type of a key of the config, if it has one; `node` is what the key stands in."""
     group, _, rest = full.partition(".")
     parameters = rows() if not rest else groups().get(group, [])
     if group in KINDS and node is not None and KEY in node:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
 
-from harness.errors import HarnessError, shown
-from harness.kinds import KINDS
+from harness.errors import HarnessError, shown, suggest
+from harness.kinds import AUTO, KINDS
+from harness.override_text import texts
 from harness.schema import KEY
 from harness.settings import NOT_IDENTITY
 
@@ -107,15 +108,35 @@ def _check_choice(override: Override, key: str) -> None:
         raise HarnessError(f"{key} takes one choice, got a list: {text}")
     names = value if isinstance(value, list) else [value]
     for name in names:
-        if not isinstance(name, str):
+        if not isinstance(name, str) and not _is_word(text, name):
             empty = f"; none at all is '{key}=[]'" if key in _LISTS and name is None else ""
             raise HarnessError(f"{key} must be a name, got {shown(name)}{empty}")
         if names.count(name) > 1:
             raise HarnessError(f"{text}: {name!r} is chosen twice")
 
 
-def expand(overrides: Sequence[str]) -> list[list[str]]:
-    """The grid: one list of overrides a job, the last key fastest.
+def quote_choices(overrides: Sequence[str]) -> list[str]:
+    """The overrides, with quotes around a choice that Hydra would take for a number.
+
+    >>> quote_choices(["experiment=2024_01", "seed=1"])
+    ["experiment='2024_01'", 'seed=1']
+    """
+    words = []
+    for text in overrides:
+        key, _, name = text.partition("=")
+        number = key in GROUPS and _is_word(text, _read(text).value())
+        words.append(f"{key}='{name.strip()}'" if number else text)
+    return words
+
+
+def _is_word(text: str, value: Any) -> bool:
+    """Whether the value of a choice is a number to Hydra, and a name to whoever has typed it."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and re.fullmatch(r"[\w.-]+", text.partition("=")[2].strip()) is not None
+
+
+def expand(overrides: Sequence[str], options: Callable[[str], list[str]] = lambda group: []) -> list[list[str]]:
+    """The grid: one list of overrides a job, the last key fastest. `glob(...)` stands for some `options` of a group.
 
     >>> expand(["seed=0,1", "optimizer=sgd"])
     [['seed=0', 'optimizer=sgd'], ['seed=1', 'optimizer=sgd']]
@@ -126,7 +147,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         if override.is_sweep_override():
             if not override.is_discrete_sweep():
                 raise HarnessError(f"{override.input_line}: a grid sweeps over lists of values: {key}=a,b,c")
-            values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            values = [f"{key}={value}" for value in _values(override, options)]
             if not values:
                 raise HarnessError(f"{override.input_line} holds no value to sweep over")
             for value in values:
@@ -135,6 +156,20 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         else:
             axes.append([override.input_line or ""])
     return [list(job) for job in itertools.product(*axes)]
+
+
+def _values(override: Override, options: Callable[[str], list[str]]) -> list[str]:
+    if override.value_type != ValueType.GLOB_CHOICE_SWEEP:
+        return texts(override)
+    key = override.key_or_group
+    if key not in GROUPS:
+        raise HarnessError(f"{override.input_line}: glob stands for options of a group, and {key} is a value")
+    pattern: Any = override.value()
+    known = [name for name in options(key) if name != AUTO]
+    names: list[str] = pattern.filter(known)
+    if not names:
+        raise HarnessError(f"{override.input_line}: no {key} has such a name.{suggest('', known)}")
+    return [f"[{name}]" for name in names] if key in _LISTS and key != "experiment" else names
 
 
 def readable(overrides: Sequence[str]) -> str:

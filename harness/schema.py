@@ -25,7 +25,26 @@ from harness.trainer_keys import allowed
 from harness.types import decode
 
 KEY = "_component_"
-_NODES: dict[Any, Any] = {float: FloatNode, int: IntegerNode, str: StringNode, bool: BooleanNode}
+
+
+class TextNode(StringNode):
+    """A string. A number, a boolean or null that is put into it stays what it is, so that it can be refused, or give
+    way to what was typed (`override_text`); what an interpolation takes from elsewhere becomes text.
+    """
+
+    def _set_value(self, value: Any, flags: dict[str, bool] | None = None) -> None:
+        if value is None or isinstance(value, (bool, int, float)):
+            self.__dict__["_val"] = value
+        else:
+            super()._set_value(value, flags)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TextNode:
+        copied = TextNode()
+        self._deepcopy_impl(copied, memo)
+        return copied
+
+
+_NODES: dict[Any, Any] = {float: FloatNode, int: IntegerNode, str: TextNode, bool: BooleanNode}
 
 
 def of_entry(entry: dict[str, Any]) -> list[Parameter]:
@@ -55,7 +74,7 @@ def typed(hint: Any, value: Any) -> Any:
         else:
             break
     if hint in _NODES:
-        return _NODES[hint](value=value, is_optional=optional)
+        return _NODES[hint](value=value, is_optional=optional or hint is str)  # null may be a text
     if origin in (list, tuple):
         content = list(value) if isinstance(value, (list, tuple)) else value
         return ListConfig(content=content, is_optional=optional)

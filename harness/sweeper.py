@@ -31,20 +31,20 @@ from harness.workers import count
 def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
     """Trains jobs, and returns their records in their order. Nothing is written before all have passed their checks.
 
-    `first` is the place of the first job in the whole sweep. Jobs of one identity are trained once. With fail_fast
-    the sweep ends at the first failed run, and the records are those so far.
+    `first` is the place of the first job in the whole sweep. Jobs of one identity are trained once in each study. With
+    fail_fast the sweep ends at the first failed run, and the records are those so far.
     """
     preparation = Preparation()
     members = [preparation.prepare(job) for job in jobs]
-    places: dict[str, list[int]] = defaultdict(list)
+    places: dict[tuple[str, str], list[int]] = defaultdict(list)
     for place, member in enumerate(members):
-        places[member.record.id].append(place)
+        places[_run(member)].append(place)
     found: dict[int, Record] = {}
 
     def done(member: Prepared, record: Record) -> None:
         if record.config == member.values:
             record.config = member.values  # thousands are held: a worker's answer brings a copy
-        for place in places[member.record.id]:
+        for place in places[_run(member)]:
             found[place] = record
             tell(first + place, first + len(jobs), record)
 
@@ -62,6 +62,10 @@ def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
         for study in {member.record.folder.parent for member in members}:
             tidy(study)
     return [found[place] for place in sorted(found)]
+
+
+def _run(member: Prepared) -> tuple[str, str]:
+    return member.record.study, member.record.id
 
 
 def _train(wanted: list[Prepared], done: Done, fail_fast: bool) -> None:

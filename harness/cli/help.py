@@ -28,9 +28,12 @@ def text(overrides: Sequence[str], config_dir: str | None = None) -> str:
     from omegaconf import OmegaConf
 
     from harness.cli.verbs import VERBS
+    from harness.override_text import put_texts
+    from harness.overrides import parse
 
     with app.hydra_session():
         config = compose(app.CONFIG, app.with_config_dir(overrides, config_dir))
+    put_texts(parse(overrides), config)
     verbs = [f"  harness {verb:<20} {call.__doc__}" for verb, call in VERBS.items()]
     choices = [f"{group}: {', '.join(names)}" for group, names in options(config_dir).items()]
     return "\n".join(

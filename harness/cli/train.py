@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from harness import app
+from harness import app, hydra_keys
 from harness.errors import HarnessError, nearest_flag, suggest
 from harness.escape import printable
 
@@ -41,13 +41,17 @@ def hydra_line(line: list[str]) -> int:
         return _ask(args, parser)
     if args.multirun:
         return _sweep(args.overrides, args.config_dir)
-    return _run(args.overrides, args.config_dir)
+    try:
+        return _run(args.overrides, args.config_dir)
+    except app.SweepDeclared:
+        return _sweep(args.overrides, args.config_dir)
 
 
 def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
+    from harness.override_text import as_typed
     from harness.overrides import parse
 
-    parse(args.overrides)
+    hydra_keys.check_words(parse(args.overrides), sweep=True)
     if args.help:
         from harness.cli.help import text
 
@@ -59,6 +63,7 @@ def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
             hydra.hydra_help(config_name=app.CONFIG, args_parser=parser, args=args)
         elif args.cfg:
             _check_package(hydra, overrides, args)
+            overrides = as_typed(parse(overrides), app.composed(hydra, overrides))
             hydra.show_cfg(app.CONFIG, overrides, args.cfg, package=args.package, resolve=args.resolve)
         elif args.info:
             hydra.show_info(args.info, app.CONFIG, overrides)
@@ -69,14 +74,11 @@ def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
 
 def _check_package(hydra: Any, overrides: list[str], args: Any) -> None:
     """Hydra itself says that a package is missing, and exits in its own way."""
-    from hydra.types import RunMode
     from omegaconf import OmegaConf
 
     if args.package in (None, "_global_"):
         return
-    config = hydra.compose_config(
-        app.CONFIG, overrides, run_mode=RunMode.RUN, with_log_configuration=False, validate_sweep_overrides=True
-    )
+    config = app.composed(hydra, overrides)
     if OmegaConf.select(config, args.package) is None:
         raise HarnessError(f"--package: the config has no {args.package!r}.{suggest(args.package, config)}")
 

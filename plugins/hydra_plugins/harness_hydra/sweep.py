@@ -3,10 +3,11 @@ Hydra 1.3 executes plugin modules before they stand in sys.modules, and a datacl
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.object_type import ObjectType
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -15,23 +16,45 @@ from omegaconf import DictConfig
 
 
 class HarnessSweeper(Sweeper):
-    """The grid of all comma-separated values; nothing is written before every job has passed its checks."""
+    """The grid of all comma-separated values; nothing is written before every job has passed its checks.
 
-    def __init__(self) -> None:
+    Args:
+        params: Overrides that a file declares as a sweep ({"seed": "0,1,2"}); what is typed goes before them.
+    """
+
+    def __init__(self, params: dict[str, Any] | None = None) -> None:
         self.launcher: Launcher | None = None
+        self.context: HydraContext | None = None
+        self.params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hydra.core.plugins import Plugins
 
+        self.context, self.config = hydra_context, config
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from harness.overrides import expand
+        from harness.declared_sweep import words
+        from harness.override_text import as_typed
+        from harness.overrides import expand, parse
 
         assert self.launcher is not None
-        return self.launcher.launch(expand(arguments), initial_job_idx=0)
+        assert self.context is not None
+        assert self.config is not None
+        jobs = expand(words(self.params, arguments, self.config), self._options)
+        if self.config.hydra.runtime.choices["hydra/launcher"] != "harness":  # it composes what Hydra makes of them
+            jobs = [as_typed(parse(job), self.config) for job in jobs]
+        return self.launcher.launch(jobs, initial_job_idx=0)
+
+    def _options(self, group: str) -> list[str]:
+        assert self.context is not None
+        assert self.config is not None
+        hydra = self.config.hydra
+        return self.context.config_loader.get_group_options(
+            group, ObjectType.CONFIG, hydra.job.config_name, list(hydra.overrides.hydra)
+        )
 
 
 class HarnessLauncher(Launcher):
@@ -45,20 +68,29 @@ class HarnessLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from harness.compositions import Compositions
+        from harness.declared_sweep import refuse_another
+        from harness.overrides import quote_choices
         from harness.watching import began
 
         began(initial_job_idx + len(job_overrides))
         assert self.hydra_context is not None
         loader = self.hydra_context.config_loader
-        compositions = Compositions(lambda overrides: loader.load_sweep_config(self.config, overrides))
+
+        def compose(overrides: list[str]) -> DictConfig:
+            full = loader.load_sweep_config(self.config, quote_choices(overrides))
+            refuse_another(full, self.config)
+            return full
+
+        compositions = Compositions(compose)
         jobs = [compositions.job(list(overrides)) for overrides in job_overrides]
+        from harness.objective import for_search
         from harness.sweeper import train_all  # imports torch, which a job with a mistake in it does without
 
         returns = []
         records = train_all(jobs, initial_job_idx)
         for job, record in zip(jobs, records, strict=False):  # fail_fast may have ended it early
             done = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
-            done.return_value = record.objective
+            done.return_value = for_search(record)
             returns.append(done)
         return returns
 
@@ -66,6 +98,8 @@ class HarnessLauncher(Launcher):
 @dataclass
 class SweeperConf:
     _target_: str = "hydra_plugins.harness_hydra.sweep.HarnessSweeper"
+    _recursive_: bool = False  # params are words
+    params: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

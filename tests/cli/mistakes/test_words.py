@@ -43,8 +43,8 @@ UNKNOWN = [
     ("task=regresion", "no task 'regresion'. Did you mean 'regression'?"),
     ("trainer=gpuu", "no trainer 'gpuu'. Did you mean 'gpu'?"),
     ("experiment=nope", "no experiment 'nope'"),
-    ("hydra/sweeper=harnes", "no hydra/sweeper 'harnes'. Did you mean 'harness'?"),
-    ("hydra.sweep.dirr=x", "unknown key 'hydra.sweep.dirr'. Did you mean 'dir'"),
+    ("-m hydra/sweeper=harnes", "no hydra/sweeper 'harnes'. Did you mean 'harness'?"),
+    ("hydra.sweeeper.x=1", "hydra.sweeeper.x=1 has no effect in harness: its keys of Hydra are hydra/sweeper=, hydra/"),
     ("--cfg job optimizer=adm", "no optimizer 'adm'. Did you mean 'adam'"),
     ("--help optimizer=adm", "no optimizer 'adm'. Did you mean 'adam'"),
     # members of lists
