@@ -113,6 +113,18 @@ def refuse_links(outer: Path, inner: str | Path) -> None:
             raise HarnessError(f"{path} is a link, and nothing is written through links below {outer}: remove it")
 
 
+def refuse_special(folder: Path) -> None:
+    """Raise HarnessError for a pipe, socket or device below a folder: a program that reads all files waits for it."""
+    waiting = [str(folder)]
+    while waiting:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                elif not entry.is_file() and not entry.is_dir() and os.path.exists(entry.path):
+                    raise HarnessError(f"{entry.path} is no plain file: remove it")
+
+
 def _refuse_link(path: str | Path) -> None:
     if is_link(path):
         raise UnsafeFile(path, f"{os.path.basename(path)} is a link, and links in a study are not followed: remove it")

@@ -67,7 +67,7 @@ def _scalar(hint: Any) -> Check:
     options = get_args(hint) if union else (hint,)
     plain = tuple(_types(options))
     others = [checker(option) for option in options if get_origin(option) is not None]
-    name = str(hint) if union else hint.__name__
+    name = " | ".join(_name(option) for option in options)
 
     def check(value: Any) -> str | None:
         kind = type(value)
@@ -78,6 +78,13 @@ def _scalar(hint: Any) -> Check:
         return f"must be {name}, got {_shown(value)}"
 
     return check
+
+
+def _name(hint: Any) -> str:
+    origin = get_origin(hint)
+    if hint is type(None):
+        return "None"
+    return "a mapping" if origin is Annotated else str(hint) if origin is not None else str(hint.__name__)
 
 
 def _types(options: Iterable[Any]) -> list[type]:

@@ -15,6 +15,7 @@ from harness.cli.remove import rm
 from harness.cli.scaffolding import new
 from harness.errors import HarnessError, suggest
 from harness.escape import lines, printable
+from harness.safe_files import refuse_special
 
 
 def list_(words: list[str]) -> int:
@@ -95,6 +96,7 @@ def board(words: list[str]) -> int:
     parser.add_argument("study", nargs="?", default=OUTPUTS)
     args, more = parser.parse_known_args(words)
     folder = study_folder(args.study)
+    refuse_special(folder)
     sys.stdout.flush()
     options = ["--logdir", str(folder), "--window_title", f"harness {args.study}", *more]
     os.execv(sys.executable, [sys.executable, "-P", "-m", "harness.board", *options])
