@@ -56,6 +56,7 @@ def test_ranks_and_workers_search_it_for_nothing(trap: Path) -> None:
     assert "PYTHONSAFEPATH" not in os.environ or os.environ["PYTHONSAFEPATH"] != "1"
 
 
+@pytest.mark.slow  # a worker that is not forked imports torch
 def test_fresh_loky_worker_imports_nothing_from_it(trap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from harness_components import executor_loky
     from harness_components.executor_loky import Loky
