@@ -22,7 +22,8 @@ from harness.errors import HarnessError
 from harness.job import Job
 from harness.override_text import as_typed, put_texts
 from harness.overrides import parse, quote_choices
-from harness.presets import conf_dir, located, names_in, own_presets
+from harness.preset_files import check_folder
+from harness.presets import conf_dir, located, own_presets
 from harness.quoting import quoted
 from harness.scan_cache import stamps
 
@@ -58,7 +59,7 @@ def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[st
     known = catalogue.current()
     taken = known.presets | dict.fromkeys(own_presets(), "harness")
     taken |= {f"{entry['kind']}/{entry['name']}": entry["origin"] for entry in known}
-    for name in names_in(folder):
+    for name in check_folder(folder):
         if name in taken:
             raise HarnessError(f"{folder / name}.yaml: the name {name} is taken by {taken[name]}; rename the file")
     return [*words, f"hydra.searchpath=[file://{folder}]"]

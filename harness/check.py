@@ -41,6 +41,11 @@ def check(config: DictConfig, catalogue: Catalogue, seen: Seen | None = None) ->
     except OmegaConfBaseException as error:
         raise HarnessError(explain(error) or str(error)) from error
     assert isinstance(raw, dict)
+    return check_values(raw, catalogue, seen)
+
+
+def check_values(raw: dict[Any, Any], catalogue: Catalogue, seen: Seen | None = None) -> dict[str, Any]:
+    """The same of a config that is plain data already, as that of a record, which anyone may have written."""
     values: dict[str, Any] = {str(k): v for k, v in raw.items() if k != "hydra"}
     for path, key in _keys(values):
         if key == "_target_":

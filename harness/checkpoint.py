@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from harness import safe_files
 from harness.record import write_file
 
 FILE = "checkpoint.pt"
@@ -21,10 +22,19 @@ def save(folder: Path, run_id: str, path: str, content: dict[str, Any]) -> None:
 def read(folder: Path, run_id: str) -> dict[str, Any] | None:
     """The run's checkpoint; None where there is none that can be gone on from."""
     try:
-        found: dict[str, Any] = torch.load(folder / FILE, weights_only=True, map_location="cpu")
+        safe_files.check_plain(folder / FILE)
+        found: Any = torch.load(folder / FILE, weights_only=True, map_location="cpu")
     except Exception:  # of a torn file, torch says all sorts of things
         return None
-    return found if found.get("id") == run_id else None
+    return found if _whole(found, run_id) else None
+
+
+def _whole(found: Any, run_id: str) -> bool:
+    """Return True for what `save` writes. What is in `state` is its path's own, which refuses what does not fit."""
+    if not isinstance(found, dict) or found.get("id") != run_id or found.get("path") not in ("alone", "fused"):
+        return False
+    member = found.get("member")
+    return isinstance(member, dict) and isinstance(found.get("state"), dict) and type(member.get("epochs")) is int
 
 
 def remove(folder: Path) -> None:

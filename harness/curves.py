@@ -6,7 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from harness import safe_files
+
 FILE = "curves.csv"
+LARGEST = safe_files.GB  # of a file that is read
 EVERY_S = 0.5  # a killed run shows its curves up to this long ago
 
 
@@ -31,9 +34,7 @@ class Curves:
 
     def flush(self) -> None:
         """Hands all rows over to the file system."""
-        with open(self.path, "a", newline="") as file:
-            file.write(self._head)
-            for metrics, step, epoch in self._held:
-                file.writelines(f"{step},{epoch},{name},{value!r}\n" for name, value in metrics.items())
+        rows = [f"{step},{epoch},{n},{v!r}\n" for metrics, step, epoch in self._held for n, v in metrics.items()]
+        safe_files.append(self.path, "".join([self._head, *rows]).encode())
         self._head, self._held = "", []
         self._written = time.monotonic()

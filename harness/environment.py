@@ -75,17 +75,30 @@ def _cpu() -> str:
 
 @functools.cache
 def _git(folder: str) -> str:
-    """The commit, with "+changes" where files differ from it; empty outside of a checkout."""
+    """The commit, with "+changes" where files differ from it, "+unknown" where comparing would run programs that the
+    checkout names; empty outside of a checkout.
+    """
 
     def ask(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=5, check=True)
+        command = ["git", "-c", "core.fsmonitor=false", "-c", "safe.bareRepository=explicit", *words]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=5, check=True)
         return done.stdout.strip()
 
     try:
         commit = ask("rev-parse", "HEAD")
-        return commit + ("+changes" if ask("status", "--porcelain", "--untracked-files=no") else "")
+        if _runs_programs(ask("config", "--local", "--includes", "--list", "--name-only")):
+            return f"{commit}+unknown"
+        changed = ask("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
+        return commit + ("+changes" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+def _runs_programs(keys: str) -> bool:
+    """Return True if a checkout's own config names programs that `git status` runs to compare files: whoever made the
+    working folder has named them.
+    """
+    return any(key.startswith("filter.") and not key.endswith(".required") for key in keys.lower().splitlines())
 
 
 def peak_memory(device: str) -> int:

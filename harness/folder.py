@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +14,11 @@ from typing import Any
 
 import yaml
 
+from harness import safe_files
 from harness.errors import CannotWrite
 from harness.record import FILE, Record, write
 
 log = logging.getLogger("harness")
-KEPT = (FILE, ".hydra")  # what a new attempt writes over
 TASK, NAME, CWD = "@task@", "@name@", "@cwd@"  # in the text of .hydra/hydra.yaml, what differs between jobs
 
 
@@ -38,18 +37,19 @@ def open_folder(record: Record, overrides: Sequence[str], hydra: str, keep: Sequ
     folder. Raises CannotWrite where nothing can be written.
     """
     try:
-        (record.folder / ".hydra").mkdir(parents=True, exist_ok=True)
+        safe_files.make_folder(record.folder)
         write(record, durable=False)  # after a crash, a run without a record is as good as one that says `running`
         for path in record.folder.iterdir():
-            if path.name not in (*KEPT, *keep):
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            if path.name not in (FILE, *keep):
+                safe_files.remove(path)
+        (record.folder / ".hydra").mkdir()
         texts = {
             "config": _config(record.config),
             "overrides": _yaml(list(overrides)),
             "hydra": _filled(hydra, overrides),
         }
         for name, text in texts.items():
-            (record.folder / ".hydra" / f"{name}.yaml").write_text(text)
+            safe_files.create(record.folder / ".hydra" / f"{name}.yaml", text.encode())
     except OSError as error:
         raise CannotWrite.told(record.folder, error) from error
 
@@ -87,8 +87,7 @@ class _LogFiles(logging.Handler):
         line = self.format(record) + "\n"
         only = getattr(record, "run_folder", None)
         for folder in self.folders if only is None else [only]:
-            with open(folder / "log.txt", "a") as file:
-                file.write(line)
+            safe_files.append(folder / "log.txt", line.encode(errors="backslashreplace"))
 
 
 @contextmanager

@@ -23,10 +23,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.record import FILE, Record, from_row, read, write_file
+from harness import safe_files
+from harness.errors import one_line
+from harness.record import FILE, OUTPUTS, Record, from_row, read_record, read_row, write_file
+from harness.typed_json import refuse_depth
 
 INDEX = ".index.jsonl"
 FORMAT = 1
+EACH = 256 * safe_files.KB  # of a line of the index, on average
 MANY = 64  # fewer records are read as quickly from their own files
 SETTLED_NS = 2_000_000_000  # within its file system's tick (up to 2 s) a file can change and keep its times
 _RUN = re.compile(r".*-([0-9a-f]{12})", re.DOTALL)
@@ -36,27 +40,35 @@ Row = dict[str, Any]
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def read_all(root: Path) -> list[Record]:
+def read_all(root: Path, unreadable: list[str] | None = None) -> list[Record]:
     """Every record below a folder (a run, a study, a folder of studies) that can be read, in the order of the paths.
 
-    Hidden folders are left out, and what stands inside of a run's folder.
+    Hidden folders are left out, and what stands inside of a run's folder. `unreadable` gets a line for each record
+    that cannot be read, and for an index that is not used.
     """
     before = time.time_ns()
+    bad: list[str] = [] if unreadable is None else unreadable
     stamps = dict(_runs(root))
     names = sorted(stamps, key=lambda name: name.split("/"))
-    if len(names) < MANY:
-        return [record for name in names if (record := read(root / name)) is not None]
     records: list[Record] = []
+    if len(names) < MANY:
+        for name in names:
+            try:
+                records.append(read_record(root / name))
+            except (OSError, ValueError) as error:
+                bad.append(_told(root / name / FILE, error))
+        return records
     fresh: dict[str, Row] = {}
     with _uncollected():
-        index = _Index.read(root / INDEX)
+        index = _Index.read(root, len(names), bad)
         for name in names:
             record = index.record(name, stamps[name], root / name)
             if record is None:
                 try:
-                    row = json.loads((root / name / FILE).read_bytes())
+                    row = read_row(root / name)
                     record = from_row(row, root / name)
-                except (OSError, ValueError, TypeError):
+                except (OSError, ValueError) as error:
+                    bad.append(_told(root / name / FILE, error))
                     continue
                 if max(stamps[name][:2]) < before - SETTLED_NS:
                     fresh[name] = row
@@ -64,6 +76,13 @@ def read_all(root: Path) -> list[Record]:
         with contextlib.suppress(OSError):  # an index that cannot be written costs time, never the answer
             index.keep(root / INDEX, fresh, stamps)
     return records
+
+
+def _told(path: Path, error: Exception) -> str:
+    """Why a file cannot be read, in a line."""
+    if isinstance(error, OSError):
+        return f"{path}: {error.strerror or one_line(error)}"
+    return f"{path}: {' '.join(str(error).split())}"
 
 
 def by_id(study: Path, only: Container[str] | None = None) -> dict[str, Path]:
@@ -117,19 +136,35 @@ class _Index:
     runs: dict[str, tuple[Stamp, str, list[Any]]] = field(default_factory=dict)  # stamp, name of the base, difference
     lines: int = 0
     ended: bool = True  # whether the last line has its end
+    usable: bool = True  # whether the file may be written
 
     @classmethod
-    def read(cls, path: Path) -> _Index:
-        """The index in a file; empty where there is none. A line that is torn or of another format is passed over."""
+    def read(cls, root: Path, runs: int, bad: list[str]) -> _Index:
+        """The index in a folder; empty where there is none. A line that is torn or of another format is passed over.
+
+        A link is neither read nor written, and no more is read than an index of so many `runs` can hold.
+        """
         index = cls()
+        path = root / INDEX
+        outer = root.name != OUTPUTS and safe_files.is_link(root)  # the user's own outputs may lie elsewhere
+        if outer or safe_files.is_link(path):
+            index.usable = False
+            if not outer:
+                bad.append(f"{path} is a link, and is not used: remove it")
+            return index
         try:
-            text = path.read_bytes().decode(errors="replace")
-        except OSError:
+            text = safe_files.read(path, EACH * (runs + MANY)).decode(errors="replace")
+        except FileNotFoundError:
+            return index
+        except OSError as error:
+            index.usable = False
+            bad.append(f"{_told(path, error)}; it is not used: remove it")
             return index
         index.ended = not text or text.endswith("\n")
         for line in filter(None, text.split("\n")):
             index.lines += 1
             with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+                refuse_depth(line)
                 index._take(json.loads(line))
         return index
 
@@ -137,6 +172,7 @@ class _Index:
         if isinstance(line, dict):
             if line["format"] == FORMAT:
                 base, row = str(line["base"]), dict(line["row"])
+                from_row(row, Path())  # in a run that differs from it, only the difference is checked again
                 self.bases[base], self.copies[base] = row, _copier(row)
         else:
             name, stamp, base, difference = line
@@ -148,12 +184,14 @@ class _Index:
         if known != stamp or base not in self.copies:
             return None
         try:
-            return from_row(_merged(self.copies[base](), difference), folder)
+            return from_row(_merged(self.copies[base](), difference), folder, difference[0] | difference[1])
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
 
     def keep(self, path: Path, fresh: dict[str, Row], stamps: dict[str, Stamp]) -> None:
         """Appends what was read anew; writes the file without its garbage where that is more than the half."""
+        if not self.usable:
+            return
         lines = self._add(fresh, stamps)
         live = {n: run for n, run in self.runs.items() if run[0] == stamps.get(n) and run[1] in self.bases}
         used = {base for _, base, _ in live.values()}
@@ -161,7 +199,8 @@ class _Index:
             bases = [_base_line(base, self.bases[base]) for base in sorted(used)]
             write_file(path, _joined(bases + [_encode([name, *run]) for name, run in live.items()]))
         elif lines:
-            _append(path, _joined(lines if self.ended else ["", *lines]))
+            # in one write: the lines of several readers may follow each other, they do not mix
+            safe_files.append(path, _joined(lines if self.ended else ["", *lines]))
 
     def _add(self, fresh: dict[str, Row], stamps: dict[str, Stamp]) -> list[str]:
         """The lines that are new. A run's base is one with the same keys in the same order."""
@@ -185,15 +224,6 @@ def _base_line(base: str, row: Row) -> str:
 
 def _joined(lines: list[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
-
-
-def _append(path: Path, content: bytes) -> None:
-    """In one write: the lines of several readers may follow each other, they do not mix."""
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(handle, content)
-    finally:
-        os.close(handle)
 
 
 def _difference(new: Row, base: Row) -> list[Any]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from harness.at_end import INSIDE, calling, trained
 from harness.build import first_samples
 from harness.drawing import enlarged, grid, heat, matrix
+from harness.escape import markdown
 from harness.learner.fit import Run
 from harness.noise import Noise, keys
 from harness.redirect import Redirect
@@ -127,7 +128,10 @@ def _add_classes(shown: Inside, scores: Tensor, y: Tensor, names: list[str], pix
     wrong = [i for i in sure.argsort(descending=True, stable=True).tolist() if said[i] != y[i]][:WRONG]
     if not wrong:
         return
-    rows = [f"| {n + 1} | {names[y[i]]} | {names[said[i]]} | {sure[i]:.3f} |" for n, i in enumerate(wrong)]
+    rows = [
+        f"| {n + 1} | {markdown(names[y[i]])} | {markdown(names[said[i]])} | {sure[i]:.3f} |"
+        for n, i in enumerate(wrong)
+    ]
     head = "Validation samples of which the model is surest and wrong"
     if pixels is not None:
         shown.images["misclassified"] = grid(pixels[wrong])

@@ -17,6 +17,7 @@ from harness import catalogue, seeds
 from harness.adopt import adopt, drawing
 from harness.baseline import baseline
 from harness.build import component, first_samples
+from harness.check import check_values
 from harness.component import asks
 from harness.dataset import SPLITS, Dataset, Samples, Target, digest, overlap, validate
 from harness.errors import HarnessError, one_line
@@ -26,7 +27,7 @@ from harness.registry import REGISTRY
 from harness.remarks import TargetWarning, remarks
 from harness.resolve import transforms
 from harness.schema import KEY
-from harness.settings import Split
+from harness.settings import Settings, Split
 
 KEPT_BYTES = 1 << 26  # of data sets that a loader keeps, until it is asked for another
 
@@ -98,6 +99,14 @@ class Loader:
             self._kept.popitem(last=False)  # before the next is loaded: two large ones need not fit in memory
         self._kept[key] = loaded = load(values)
         return loaded
+
+
+def usable(config: dict[str, Any]) -> dict[str, Any]:
+    """A record's config, to load its data and to train it again: anyone may have written the record.
+
+    It passes the checks of any config, and what its data keeps lies in the default `cache_dir`, not where it says.
+    """
+    return check_values(config, catalogue.current()) | {"cache_dir": Settings().cache_dir}
 
 
 def load(values: dict[str, Any]) -> Loaded:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.errors import CannotWrite, HarnessError
-from harness.owner_files import FOLDER, STALE_S, Judge, Sheet, glance
+from harness.owner_files import STALE_S, Judge, Sheet, folder_of, glance
 from harness.processes import here, started, uptime
 
 LOCK_S = 60.0  # a lock is held for milliseconds: whoever waits longer is told so
@@ -31,13 +31,13 @@ def alive(study: Path, id: str) -> bool:
 
 def holder(study: Path, id: str) -> dict[str, Any] | None:
     """What the living process that holds a run says of itself, with its `note`; None where there is none."""
-    folder = Path(study) / FOLDER
+    folder = folder_of(study)
     return Judge(folder).living(folder / f"{id}.json")
 
 
 def holders(study: Path) -> dict[str, dict[str, Any]]:
     """Every run of a study that a living process holds, and what that process says of itself, with its `note`."""
-    folder = Path(study) / FOLDER
+    folder = folder_of(study)
     judge = Judge(folder)
     found = {path.stem: judge.living_by_inode(path, inode) for path, inode in glance(folder)}
     return {id: owner for id, owner in found.items() if owner is not None}
@@ -47,8 +47,8 @@ def tidy(study: Path) -> None:
     """Removes what dead processes have left: owner files of runs that no one has taken over, since they are complete,
     and files that were never put in place.
     """
-    folder = Path(study) / FOLDER
     with contextlib.suppress(OSError, HarnessError):
+        folder = folder_of(study)
         if not os.listdir(folder):
             return
         with _lock(folder):
@@ -68,7 +68,7 @@ class Claims:
     """
 
     def __init__(self, study: Path, beat_s: float = 5.0) -> None:
-        self.folder, self.beat_s = Path(study) / FOLDER, beat_s
+        self.folder, self.beat_s = folder_of(study), beat_s
         self._pid, self._nonce = os.getpid(), secrets.token_hex(8)
         self._held: dict[str, dict[str, Any]] = {}  # what the file of each run says, or will say after the next beat
         self._noted: set[str] = set()  # whose note is not yet written

@@ -7,15 +7,45 @@ import json
 import math
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from harness import safe_files
+from harness.errors import HarnessError
 from harness.processes import here, started
+from harness.typed_json import Keys, Longest, checker, refuse_depth
 
 FOLDER = ".owners"
 STALE_S = 60.0  # a process that cannot be looked at is dead when it was not heard of for so long
+LARGEST = 64 * safe_files.KB  # of an owner file
+
+_Text = Annotated[str, Longest(1_000)]
+_NOTE = Keys(dict.fromkeys(("epoch", "epochs", "cohort"), int))
+_check = checker(
+    Annotated[
+        dict[str, Any],
+        Keys(
+            dict.fromkeys(("host", "machine", "boot", "namespace", "nonce"), _Text)
+            | {"pid": int, "started": float | None, "since": float, "note": Annotated[dict[str, Any], _NOTE]}
+        ),
+    ]
+)
+
+
+def folder_of(study: Path) -> Path:
+    """The folder of a study's owner files. Raises HarnessError where a link stands in its place."""
+    folder = Path(study) / FOLDER
+    lock = folder / ".lock"
+    if folder.is_symlink():
+        raise HarnessError(f"{folder} is a link, and links in a study are not followed: remove it")
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        status = os.lstat(lock)  # whoever locks it opens it for writing
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise HarnessError(f"{lock} is a link or no plain file, and is not written: remove it")
+    return folder
 
 
 class Sheet:
@@ -106,14 +136,14 @@ class Judge:
         found = []
         for path in self.folder.iterdir():
             with contextlib.suppress(FileNotFoundError):
-                if path.suffix in kinds and not self._heard_of(path.stat().st_mtime):
+                if path.suffix in kinds and not self._heard_of(path.lstat().st_mtime):
                     found.append(path)
         return found
 
     def _heard_of(self, touched: float) -> bool:
         if self._now is None:
             self._now = _clock(self.folder)
-        return self._now - touched <= STALE_S
+        return abs(self._now - touched) <= STALE_S  # a time in the future is no sign of life
 
 
 def glance(folder: Path) -> Iterator[tuple[Path, int]]:
@@ -125,26 +155,27 @@ def glance(folder: Path) -> Iterator[tuple[Path, int]]:
     for entry in entries:
         if entry.name.endswith(".json") and not entry.name.startswith("."):
             with contextlib.suppress(FileNotFoundError):
-                yield Path(entry.path), entry.stat().st_ino
+                yield Path(entry.path), entry.stat(follow_symlinks=False).st_ino
 
 
 def _read(path: Path) -> tuple[dict[str, Any], float] | None:
     """What a file says ({}: nothing that can be read) and when it was touched; None where there is none."""
     try:
-        with open(path, "rb") as file:  # opening it asks a network file system for its latest
-            touched, text = os.fstat(file.fileno()).st_mtime, file.read()
+        text = safe_files.read(path, LARGEST)  # opening it asks a network file system for its latest
+        touched = os.stat(path).st_mtime
     except FileNotFoundError:
         return None
     except OSError:
         try:
-            return {}, os.stat(path).st_mtime
+            return {}, os.lstat(path).st_mtime
         except OSError:
             return None
     try:
+        refuse_depth(text)
         owner = json.loads(text)
-    except ValueError:
-        owner = None
-    return (owner if isinstance(owner, dict) else {}), touched
+    except (ValueError, RecursionError):
+        return {}, touched
+    return ({} if _check(owner) else owner), touched
 
 
 def _create(path: Path, text: bytes) -> None:

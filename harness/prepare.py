@@ -23,6 +23,7 @@ from harness.process_state import kept
 from harness.record import OUTPUTS, Record, read
 from harness.rehearse import rehearse
 from harness.resolve import choices, resolve
+from harness.safe_files import refuse_links
 from harness.schema import KEY
 from harness.settings import Settings, parse
 from harness.tasks import Task
@@ -131,6 +132,7 @@ class Preparation:
             | ({"left_out": loaded.dataset.left_out} if loaded.dataset.left_out else {}),
             folder=self._existing(study, run_id) or study / folder_name(used, run_id),
         )
+        refuse_links(Path(OUTPUTS), Path(settings.study) / record.folder.name)
         return Prepared(values, job.values, job.overrides, job.hydra, plan, device, record, loaded.facts, self.loader)
 
     def identity(self, values: dict[str, Any], asked: dict[str, Any] | None = None) -> str:

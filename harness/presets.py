@@ -33,6 +33,12 @@ def plugin_presets(folder: str) -> list[str]:
     names = names_in(root)
     if not names:
         raise ValueError(f"{folder} holds no presets: GROUP/NAME.yaml (does the wheel carry them?)")
+    from harness.preset_files import check_file  # it knows Hydra's keys, which no one else here needs
+
+    for name in names:
+        path = root.joinpath(f"{name}.yaml")
+        if isinstance(path, Path):
+            check_file(path, stranger=False)
     return names
 
 

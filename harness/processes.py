@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}  # Python then does not search the working folder for modules, as -m and -c would
+
+
+@contextlib.contextmanager
+def safe_path() -> Iterator[None]:
+    """A Python that is started inside, by whomever, imports nothing from the working folder."""
+    before = {name: os.environ.get(name) for name in SAFE_PATH}
+    os.environ.update(SAFE_PATH)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @functools.cache

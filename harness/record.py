@@ -6,12 +6,15 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints, overload
 
+from harness import safe_files
 from harness.errors import HarnessError
+from harness.typed_json import Keys, Longest, OneOf, Pattern, checker, refuse_depth
 
 if TYPE_CHECKING:
     import pandas
@@ -21,6 +24,16 @@ FILE = "record.json"
 STATUSES = ("completed", "diverged", "failed", "interrupted", "running")
 _NUMBERS = ("metrics", "best", "error", "time", "diagnostics")  # where "nan" stands for a number
 _BESIDE = ("folder", "cached")  # fields that are not written
+LARGEST = 16 * safe_files.MB  # of a record.json
+
+_Number = float | None
+_ERROR = Keys({"type": str, "message": str, "traceback": str | None, "step": int | None, "last_finite_loss": _Number})
+_BEST = Keys({"value": float, "epoch": int, "higher_is_better": bool})
+_DATA = Keys({"name": str, "digest": str} | dict.fromkeys(("train", "val", "test", "overlap"), int | None))
+_SECONDS = ("fit_s", "share_s", "total_s", "samples_per_s")
+_TIME = Keys({"started": str, "epochs": int, "steps": int} | dict.fromkeys(_SECONDS, _Number))
+_COHORT = Keys({"size": int} | dict.fromkeys(("path", "executor", "why", "sweep"), str))
+_ENVIRONMENT = Keys({"plugins": dict[str, str]})
 
 
 @dataclass(repr=False)
@@ -30,22 +43,22 @@ class Record:
     Records of one sweep share the parts of their `config` that are alike: copy it before you change it.
     """
 
-    id: str
-    name: str
-    study: str
-    status: str = "running"
-    error: dict[str, Any] | None = None
+    id: Annotated[str, Pattern("[0-9a-f]{12}")]
+    name: Annotated[str, Longest(100_000)]
+    study: Annotated[str, Longest(1_000)]
+    status: Annotated[str, OneOf(STATUSES)] = "running"
+    error: Annotated[dict[str, Any], _ERROR] | None = None
     config: dict[str, Any] = field(default_factory=dict)
     choices: dict[str, str | list[str]] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    best: dict[str, dict[str, Any]] = field(default_factory=dict)
+    best: dict[str, Annotated[dict[str, Any], _BEST]] = field(default_factory=dict)
     model: dict[str, int] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
-    time: dict[str, Any] = field(default_factory=dict)
-    cohort: dict[str, Any] = field(default_factory=dict)
+    data: Annotated[dict[str, Any], _DATA] = field(default_factory=dict)
+    time: Annotated[dict[str, Any], _TIME] = field(default_factory=dict)
+    cohort: Annotated[dict[str, Any], _COHORT] = field(default_factory=dict)
     memory: dict[str, Any] = field(default_factory=dict)
     diagnostics: dict[str, Any] = field(default_factory=dict)
-    environment: dict[str, Any] = field(default_factory=dict)
+    environment: Annotated[dict[str, Any], _ENVIRONMENT] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
     ended: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -73,17 +86,31 @@ _WRITTEN = ("schema", *(f.name for f in fields(Record) if f.name not in (*_BESID
 _KEYS = frozenset(_WRITTEN)
 
 
-def from_json(text: str, folder: Path) -> Record:
-    """A record from its text. Raises ValueError for one that is torn or of an unknown schema."""
+def from_json(text: str | bytes, folder: Path) -> Record:
+    """A record from its text. Raises ValueError for one that is torn, nested too deep, or of wrong types."""
+    refuse_depth(text)
     return from_row(json.loads(text), folder)
 
 
-def from_row(row: Any, folder: Path) -> Record:
-    """A record from what its text holds. Raises ValueError for an unknown schema, TypeError for a missing key."""
-    if not isinstance(row, dict) or row.get("schema") != SCHEMA:
-        raise ValueError(f"unknown schema {row.get('schema') if isinstance(row, dict) else row!r}")
+def from_row(row: Any, folder: Path, unchecked: Container[str] = _KEYS) -> Record:
+    """A record from what its text holds. Raises ValueError for an unknown schema, a missing key or a wrong type.
+
+    The types of keys that are not in `unchecked` are known to be right.
+    """
+    if type(row) is not dict or row.get("schema") != SCHEMA:
+        raise ValueError(f"unknown schema {row.get('schema')!r:.60}" if type(row) is dict else "it is no mapping")
     kept = {k: _numbers(v) if k in _NUMBERS else v for k, v in row.items() if k in _KEYS}
+    for key, value in kept.items():
+        if key in unchecked and (wrong := _CHECKS[key](value)) is not None:
+            raise ValueError(f"{key}: {wrong}" if wrong.startswith("'") else f"{key} {wrong}")
+    for key in _NEEDED:
+        if key not in kept:
+            raise ValueError(f"it has no {key!r}")
     return Record(**kept, folder=folder)
+
+
+_CHECKS = {key: checker(hint) for key, hint in get_type_hints(Record, include_extras=True).items() if key in _KEYS}
+_NEEDED = ("id", "name", "study")
 
 
 def _written(value: Any) -> Any:
@@ -138,9 +165,24 @@ def write_file(path: Path, content: bytes | Callable[[Any], None], durable: bool
 def read(folder: Path) -> Record | None:
     """The record in a run's folder; None where there is none that can be read."""
     try:
-        return from_json((folder / FILE).read_text(), folder)
-    except (OSError, ValueError, TypeError):
+        return read_record(folder)
+    except (OSError, ValueError):
         return None
+
+
+def read_record(folder: Path) -> Record:
+    """The record in a run's folder. Raises OSError or ValueError, which say why it cannot be read."""
+    return from_row(read_row(folder), folder)
+
+
+def read_row(folder: Path) -> Any:
+    """What the text of a record holds, yet unchecked. Raises OSError, or ValueError for what is no JSON."""
+    text = safe_files.read(folder / FILE, LARGEST)
+    refuse_depth(text)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("it is torn, or no JSON") from error
 
 
 class Records(Sequence[Record]):
@@ -232,7 +274,15 @@ def study_folder(study: str | Path) -> Path:
 
 
 def load(folder: str | Path) -> Records:
-    """Every record of a study (or the one of a run), below a folder or a name under outputs/."""
+    """Every record of a study (or the one of a run), below a folder or a name under outputs/.
+
+    Records that cannot be read are left out, and named in one warning.
+    """
     from harness.index import read_all  # it reads records by what stands above
 
-    return Records(read_all(study_folder(folder)))
+    unreadable: list[str] = []
+    records = read_all(study_folder(folder), unreadable)
+    if unreadable:
+        more = f"; and {len(unreadable) - 3} more records" if len(unreadable) > 3 else ""
+        warnings.warn(f"left out: {'; '.join(unreadable[:3])}{more}", stacklevel=2)
+    return Records(records)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
 from harness.at_end import measure_at_end
 from harness.build import build
-from harness.curves import FILE as CURVES
+from harness.doctor.files import rows
+from harness.errors import HarnessError, one_line
 from harness.learner.fit import Run, fit, make_trainer
 from harness.learner.member import Member
-from harness.loading import Loader
+from harness.loading import Loader, usable
 from harness.prepare import Preparation, make_plan
 from harness.record import Record
 from harness.running import make_member
 from harness.settings import parse
-from harness.weights import WEIGHTS
+from harness.weights import WEIGHTS, read_weights
 
 ALONE = 1e-4  # relative, of float32's training loss after one epoch
 
@@ -62,7 +62,18 @@ def sampled(records: Sequence[Record], count: int) -> list[Record]:
 
 
 def replay(record: Record, preparation: Preparation) -> Replayed:
-    """Trains a finished run again."""
+    """Trains a finished run again. What its files hold that cannot be used is its own problem."""
+    try:
+        return _replayed(record, preparation)
+    except HarnessError as error:
+        problem = str(error)
+    except Exception as error:  # a config or weights that anyone may have written
+        problem = one_line(error)
+    return Replayed(record.name, record.id, 0, None, None, None, problem)
+
+
+def _replayed(record: Record, preparation: Preparation) -> Replayed:
+    record = replace(record, config=usable(record.config))
     values, members = record.config, int(record.cohort.get("size", 1))
     seen = preparation.identity(values)
     if seen != record.id:
@@ -106,15 +117,13 @@ def _first_loss(member: Member) -> float:
 def _deviation(record: Record, again: Member) -> float:
     """The largest relative difference of anything that both know."""
     pairs = [(value, again.metrics.get(name, math.nan)) for name, value in record.metrics.items()]
-    with open(record.folder / CURVES, newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"].startswith(("train/", "val/"))]
-    for row in rows:
-        epoch = int(row["epoch"])
-        known = again.history[epoch] if epoch < len(again.history) else {}
-        pairs.append((float(row["value"]), known.get(row["metric"], math.nan)))
+    for _, epoch, metric, value in rows(record):
+        if metric.startswith(("train/", "val/")):
+            known = again.history[epoch] if epoch < len(again.history) else {}
+            pairs.append((value, known.get(metric, math.nan)))
     found = max((_relative(a, b) for a, b in pairs), default=0.0)
     if again.weights is not None and record.config["save"] == "last" and (record.folder / WEIGHTS).exists():
-        kept = torch.load(record.folder / WEIGHTS, weights_only=True, map_location="cpu")["state"]
+        kept = read_weights(record.folder)["state"]
         for name, tensor in again.weights.items():
             scale = float(tensor.abs().max()) or 1.0
             found = max(found, float((kept[name] - tensor).abs().max()) / scale if tensor.numel() else 0.0)

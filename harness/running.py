@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from harness import checkpoint, environment
+from harness import checkpoint, environment, safe_files
 from harness.at_end import measure_at_end
 from harness.build import Parts, component
 from harness.curves import Curves
@@ -255,7 +255,7 @@ def write_failure(record: Record, kind: str, message: str, status: str = "failed
     ended = {"reason": status, "by": None, "epoch": int(record.time.get("epochs", 0))}
     failed = replace(record, status=status, error=error, ended=ended)
     try:
-        record.folder.mkdir(parents=True, exist_ok=True)
+        safe_files.make_folder(record.folder)
         write(failed)
     except OSError as error:
         raise CannotWrite.told(record.folder, error) from error

@@ -17,16 +17,42 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from harness import safe_files
 from harness.dependencies import unchanged
 from harness.errors import HarnessError
+from harness.kinds import KINDS
+from harness.typed_json import Keys, OneOf, checker, refuse_depth
 
 TIMEOUT_S = 120.0  # a first import of torch from a slow disk takes a while; HARNESS_SCAN_TIMEOUT sets another
 OURS = ("", "harness")  # the distributions without which nothing works, Lightning by no name
 PATIENCE_S = 15.0  # after which a person is told what they wait for
 RETRY_S = 600.0  # how long a time-out or a crash is believed: it may have been the machine's fault
 KEPT = 8  # scans of one plugin: environments share the folder, and switching between them scans nothing again
+LARGEST = 64 * safe_files.MB  # of a kept scan
+
+_Parameter = Annotated[
+    dict[str, Any],
+    Keys({"name": str, "type": Annotated[dict[str, Any], Keys({"of": str})], "default": Any, "required": bool}, True),
+]
+_Component = Annotated[
+    dict[str, Any],
+    Keys(
+        {"kind": Annotated[str, OneOf(tuple(KINDS))], "asks": list[str], "parameters": list[_Parameter]}
+        | {"name": str, "reference": str | None, "doc": str, "traits": dict[str, Any]},
+        needed=True,
+    ),
+]
+_Problem = Annotated[dict[str, str], Keys(dict.fromkeys(("plugin", "distribution", "stage", "message"), str), True)]
+_Scan = Annotated[
+    dict[str, Any],
+    Keys(
+        {"components": list[_Component], "config_dirs": dict[str, list[str]], "problems": list[_Problem]}, needed=True
+    ),
+    Keys({"left_out": dict[str, str], "trainer": dict[str, Any], "limit": float}),
+]
+_check = checker(_Scan)
 _CHILD = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from harness import scan; scan.main(*sys.argv[2:])"
 
 
@@ -115,11 +141,14 @@ def _lasts(path: Path, found: dict[str, Any]) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
+    """A kept scan; None for one that is no scan, which is then made anew."""
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
+        text = safe_files.read(path, LARGEST)
+        refuse_depth(text)
+        found: dict[str, Any] = json.loads(text)
+    except (OSError, ValueError, RecursionError):
         return None
-    whole = isinstance(found, dict) and {"components", "config_dirs", "problems"} <= found.keys()
+    whole = _check(found) is None
     return found if whole and unchanged(found.get("files", {}), found.get("environment", {})) else None
 
 

@@ -25,6 +25,7 @@ import torch.utils.data
 from filelock import FileLock
 from torch import Tensor
 
+from harness import safe_files
 from harness.errors import HarnessError
 
 LARGE = 1 << 30  # bytes: more is not held in memory, unless that is asked for
@@ -110,7 +111,7 @@ class Stored(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
 
 def read_about(folder: Path) -> dict[str, Any]:
     """What `write` noted of a folder's samples: how many, their shapes and digest, and what else it was told."""
-    about: dict[str, Any] = json.loads((folder / ABOUT).read_text())
+    about: dict[str, Any] = json.loads(safe_files.read(folder / ABOUT, 64 * safe_files.MB))
     return about
 
 

@@ -17,6 +17,7 @@ from harness import catalogue
 from harness.build import first_inputs
 from harness.diagnostics.written import to_logger
 from harness.errors import one_line
+from harness.escape import markdown, printable
 from harness.estimator import Fitting
 from harness.identity import PLACES, WATCHERS
 from harness.inside import Inside, inside, weights
@@ -139,11 +140,15 @@ def config_text(settings: Mapping[str, Any], overrides: Sequence[str]) -> str:
     for key, value in settings.items():
         kind, _, setting = key.partition(".")
         if not setting:
-            rows.setdefault(kind, []).insert(0, f"**{value}**" if kind in KINDS else str(value))
+            rows.setdefault(kind, []).insert(0, f"**{markdown(value)}**" if kind in KINDS else markdown(value))
         else:
-            rows.setdefault(kind, []).append(f"{setting}={value}")
-    table = [f"| {kind} | {' '.join(words)} |" for kind, words in rows.items() if words != ["**[]**"]]
-    return "\n".join([f"    harness {' '.join(overrides)}", "", "| | |", "|---|---|", *table])
+            rows.setdefault(kind, []).append(markdown(f"{setting}={value}"))
+    table = [
+        f"| {markdown(kind)} | {' '.join(words)} |"
+        for kind, words in rows.items()
+        if words != [f"**{markdown('[]')}**"]
+    ]
+    return "\n".join([f"    harness {printable(' '.join(overrides))}", "", "| | |", "|---|---|", *table])
 
 
 def summary_text(record: Record) -> str:
@@ -153,19 +158,22 @@ def summary_text(record: Record) -> str:
     if "epochs" in time:
         lines[0] += f" after {time['epochs']} epochs, {time['steps']} steps, {time['fit_s']:.2f} s"
     if error:
-        lines += ["", f"{error['type']}: {' '.join(str(error['message']).split())}"]
+        lines += ["", markdown(f"{error['type']}: {' '.join(str(error['message']).split())}")]
     rows: dict[str, dict[str, float]] = {}
     for name, value in record.metrics.items():
         split, slash, own = name.rpartition("/")
         rows.setdefault(own, {})[split if slash else "at end"] = value
     splits = list(dict.fromkeys(split for row in rows.values() for split in row))
     if rows:
-        lines += ["", f"| | {' | '.join(splits)} |", "|---" * (len(splits) + 1) + "|"]
+        lines += ["", f"| | {' | '.join(map(markdown, splits))} |", "|---" * (len(splits) + 1) + "|"]
         for own, row in rows.items():
             cells = [f"{row[split]:.4f}" if split in row else "" for split in splits]
-            lines.append(f"| {own} | {' | '.join(cells)} |")
+            lines.append(f"| {markdown(own)} | {' | '.join(cells)} |")
     c, d = record.choices, record.data
     if "parameters" in record.model:
         sizes = f"{d.get('train')}/{d.get('val')}/{d.get('test')}"
-        lines += ["", f"{c['model']} with {record.model['parameters']:,} parameters on {d.get('name')} ({sizes})"]
+        lines += [
+            "",
+            f"{c['model']} with {record.model['parameters']:,} parameters on {markdown(d.get('name'))} ({sizes})",
+        ]
     return "\n".join(lines)

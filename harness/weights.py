@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
+from harness import safe_files
 from harness.build import component, make_model, trait
-from harness.errors import HarnessError
+from harness.errors import HarnessError, one_line
 from harness.record import Record, load, write_file
 from harness.scaling import scaled_for
+from harness.schema import KEY
+from harness.typed_json import Keys, checker
 
 WEIGHTS = "weights.pt"
 
@@ -32,17 +36,51 @@ def record_of(run: str | Path | Record) -> Record:
     return record
 
 
+def read_weights(folder: Path) -> dict[str, Any]:
+    """What `save_weights` has kept. Raises HarnessError for a file that holds something else."""
+    path = folder / WEIGHTS
+    try:
+        safe_files.check_plain(path)
+        kept: Any = torch.load(path, weights_only=True, map_location="cpu")
+    except OSError as error:
+        raise HarnessError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # of a file that is torn, or holds objects, torch says all sorts of things
+        raise HarnessError(f"{path} holds no weights: it is torn, or more than tensors") from error
+    if not isinstance(kept, dict) or _wrong(kept) is not None or not _tensors(kept.get("state")):
+        raise HarnessError(f"{path} holds something else than the weights of a run")
+    return kept
+
+
+_wrong = checker(Annotated[dict[str, Any], Keys({"inputs": list[int], "outputs": int, "vocabulary": int | None})])
+
+
+def _tensors(state: Any) -> bool:
+    return isinstance(state, dict) and all(isinstance(n, str) and isinstance(t, Tensor) for n, t in state.items())
+
+
 def load_model(run: str | Path | Record) -> nn.Module:
     """The trained model of a run, in evaluation mode on the CPU: a Record, or the run's folder.
 
     Raises HarnessError if the run has kept no weights.
     """
     record = record_of(run)
-    if trait("model", record.config["model"], "estimator", False):
-        raise HarnessError(f"{record.folder}: model {record.choices['model']} is fitted at once, and keeps no weights")
+    chosen = record.config.get("model")
+    if not isinstance(chosen, dict) or not isinstance(chosen.get(KEY), str):
+        raise HarnessError(f"{record.folder}: its record names no model")
+    if trait("model", chosen, "estimator", False):
+        raise HarnessError(f"{record.folder}: model {chosen[KEY]} is fitted at once, and keeps no weights")
     if not (record.folder / WEIGHTS).exists():
         raise HarnessError(f"{record.folder} has no weights (save=none, or not completed)")
-    kept = torch.load(record.folder / WEIGHTS, weights_only=True, map_location="cpu")
+    kept = read_weights(record.folder)
+    try:
+        return _model(record, kept)
+    except HarnessError:
+        raise
+    except Exception as error:  # a config or weights that anyone may have written
+        raise HarnessError(f"{record.folder / WEIGHTS} does not fit its run's config: {one_line(error)}") from error
+
+
+def _model(record: Record, kept: dict[str, Any]) -> nn.Module:
     regularizers = [
         component("regularizer", node, classes=kept["outputs"], total_steps=1)
         for node in record.config["regularizer"].values()

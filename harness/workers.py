@@ -16,6 +16,7 @@ from typing import Any, Literal
 import psutil
 
 from harness.errors import HarnessError, one_line
+from harness.processes import SAFE_PATH
 
 # One thread a worker: to be set before the libraries that read them are loaded.
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -89,7 +90,7 @@ def environments(jobs: int, accelerator: Literal["auto", "cpu", "gpu"]) -> list[
     found = [] if accelerator == "cpu" else gpus()
     if accelerator == "gpu" and not found:
         raise HarnessError("executor.accelerator=gpu: this process sees no GPU")
-    return [{**SINGLE_THREADED, "CUDA_VISIBLE_DEVICES": name} for name in found[:jobs] or [""] * jobs]
+    return [{**SINGLE_THREADED, **SAFE_PATH, "CUDA_VISIBLE_DEVICES": name} for name in found[:jobs] or [""] * jobs]
 
 
 @contextmanager

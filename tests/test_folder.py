@@ -21,7 +21,7 @@ VALUES = st.recursive(
 
 
 def opened(folder: Path, config: dict[str, Any], overrides: list[str], hydra: str = "") -> Record:
-    record = Record("0123", "a", "s", config=config, folder=folder)
+    record = Record("0" * 12, "a", "s", config=config, folder=folder)
     open_folder(record, overrides, hydra)
     return record
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cli.parser import verb_parser
 from harness.errors import HarnessError, one_line, suggest
+from harness.escape import printable
 
 if TYPE_CHECKING:
     from harness.replay import Replayed
@@ -128,7 +129,7 @@ def _report(found: Sequence[Result]) -> None:
             if result.status == "failed" or (result.finding and len(by) <= FEW):
                 said.setdefault((result.status, result.finding), []).append(result.check)
         for (status, finding), checks in said.items():
-            print(f"    {', '.join(checks)}, {status}: {finding}")
+            print(f"    {', '.join(checks)}, {status}: {printable(finding)}")
     total = Counter(result.status for result in found)
     wrong = len({result.component for result in found if result.status == "failed"})
     print(

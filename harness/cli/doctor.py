@@ -7,6 +7,7 @@ import sys
 
 from harness.cli.parser import verb_parser
 from harness.errors import HarnessError
+from harness.escape import lines
 
 
 def doctor(words: list[str]) -> int:
@@ -53,5 +54,5 @@ def findings(run: str, quick: bool, as_json: bool) -> int:
             print(f"\r\x1b[K{done} of {len(records)} runs", end="" if done < len(records) else "\n", file=sys.stderr)
 
     found = examined(records, quick, told)
-    print(json.dumps({"findings": rows(found)}, indent=1) if as_json else text(found))
+    print(json.dumps({"findings": rows(found)}, indent=1) if as_json else lines(text(found)))
     return 0

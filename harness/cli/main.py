@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.errors import HarnessError, plain_errors, suggest
+from harness.escape import lines, printable
+from harness.processes import safe_path
 from harness.signals import Terminated, terminable
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -22,12 +24,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     warnings.showwarning = _warning
     try:
-        with terminable(), plain_errors():
+        with terminable(), plain_errors(), safe_path():
             sys.exit(dispatch(line))
     except HarnessError as error:
         if traces:
             raise
-        print(f"harness: error: {error}", file=sys.stderr)
+        print(f"harness: error: {lines(error)}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt as error:
         if traces:
@@ -84,4 +86,4 @@ def _call(verb: Callable[[list[str]], int], words: list[str]) -> int:
 
 def _warning(message: Warning | str, *where: Any, **more: Any) -> None:
     text = " ".join(str(message).split())
-    print(f"harness: warning: {text}", file=sys.stderr)
+    print(f"harness: warning: {printable(text)}", file=sys.stderr)

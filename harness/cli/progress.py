@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from harness.cli.standing import Standing, clock
 from harness.cli.sweep_table import SweepTable
+from harness.escape import printable
 from harness.record import Record
 from harness.report.endings import told
 from harness.report.tally import CACHED
@@ -34,7 +35,7 @@ def drawn(console: Console) -> bool:
 
 def _brief(metrics: dict[str, float]) -> str:
     shown = [n for n in metrics if n != "train/lr"]
-    return "  ".join(f"{name} {metrics[name]:.4g}" for name in shown)
+    return printable("  ".join(f"{name} {metrics[name]:.4g}" for name in shown))
 
 
 class RunProgress:
@@ -174,4 +175,4 @@ class SweepProgress(Watcher):
 
     def _say(self, line: str) -> None:
         self._said = time.monotonic()
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)

@@ -15,7 +15,8 @@ from typing import Any
 
 from harness.cli.parser import verb_parser
 from harness.errors import HarnessError, suggest
-from harness.record import FILE, STATUSES, Record, flat, load, read, study_folder
+from harness.escape import printable
+from harness.record import FILE, OUTPUTS, STATUSES, Record, flat, load, read, study_folder
 
 LISTED = 20
 _REMOVED = ".removed-"  # hidden: no reader of the study sees it, and what is left of it goes at the next rm
@@ -38,6 +39,8 @@ def rm(words: list[str]) -> int:
         raise HarnessError("harness rm wants a filter, as optimizer=sgd or status=failed; --all removes every run")
     filters = parse(args.filter)
     root = study_folder(args.study)
+    if root.is_symlink() and root.name != OUTPUTS:
+        raise HarnessError(f"{root} is a link, and nothing is removed through one: harness rm {root.resolve()}")
     if (root / FILE).exists():
         raise HarnessError(f"{root} is one run: harness rm {root.parent} id={root.name[-12:]}")
     records = load(root)
@@ -49,7 +52,7 @@ def rm(words: list[str]) -> int:
         raise HarnessError(f"harness rm would remove {len(chosen)} runs: say --yes, there is no terminal to ask on")
     if len(passing) > len(chosen):
         print(f"{len(passing) - len(chosen)} runs stay: a process trains them")
-    print("".join(f"{line}\n" for line in listing(chosen)), end="")
+    print("".join(f"{printable(line)}\n" for line in listing(chosen)), end="")
     if chosen and not args.yes and not _agreed(f"remove {len(chosen)} runs? [y/N] "):
         chosen = []
     for study in sorted({root, *(record.folder.parent for record in records)}):

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli.standing import Standing, clock
+from harness.escape import printable
 from harness.pace import Cohort
 from harness.record import Record
 from harness.report.endings import shorter, told
@@ -67,7 +68,7 @@ class SweepTable:
         rows.add_column(width=LABEL, no_wrap=True)
         rows.add_column(ratio=1)
         for label, text, style in self._labelled(width - LABEL):
-            rows.add_row(Text(label, style or "dim"), Text(text, no_wrap=True, overflow="ellipsis"))
+            rows.add_row(Text(label, style or "dim"), Text(printable(text), no_wrap=True, overflow="ellipsis"))
         return rows
 
     def _labelled(self, room: int) -> Iterator[tuple[str, str, str]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import app, hydra_keys
 from harness.errors import HarnessError, nearest_flag, suggest
+from harness.escape import printable
 
 if TYPE_CHECKING:
     from harness.cli.progress import SweepProgress
@@ -114,7 +115,7 @@ def _run(overrides: list[str], config_dir: str | None) -> int:
         from harness.doctor.study import at_end
 
         for line in at_end(record):
-            print(f"  doctor    {line}")
+            print(f"  doctor    {printable(line)}")
     return 1 if record.status == "failed" else 0
 
 

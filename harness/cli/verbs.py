@@ -15,6 +15,8 @@ from harness.cli.remove import rm
 from harness.cli.scaffolding import new
 from harness.cli.show_data import show_data
 from harness.errors import HarnessError, suggest
+from harness.escape import lines, printable
+from harness.safe_files import refuse_special
 
 
 def list_(words: list[str]) -> int:
@@ -56,7 +58,7 @@ def show(words: list[str]) -> int:
     kind, slash, name = args.component.partition("/")
     if not slash:
         raise HarnessError(f"harness show wants KIND/NAME, for example optimizer/adam; got {args.component!r}")
-    print(describe(catalogue.current().get(kind, name)))
+    print(lines(describe(catalogue.current().get(kind, name))))
     return 0
 
 
@@ -80,7 +82,7 @@ def plugins(words: list[str]) -> int:
         numeric=["components"],
     )
     for problem in known.problems:
-        print(f"{problem.plugin} ({problem.distribution}), {problem.stage}: {problem.message}")
+        print(f"{problem.plugin} ({problem.distribution}), {problem.stage}: {printable(problem.message)}")
     names = {name for plugin in known.plugins for name in (plugin.name, plugin.distribution)}
     for name in sorted(blocked() - names):
         print(f"HARNESS_BLOCK names {name!r}, and no such plugin is installed.{suggest(name, names, listed=False)}")
@@ -95,9 +97,10 @@ def board(words: list[str]) -> int:
     parser.add_argument("study", nargs="?", default=OUTPUTS)
     args, more = parser.parse_known_args(words)
     folder = study_folder(args.study)
+    refuse_special(folder)
     sys.stdout.flush()
     options = ["--logdir", str(folder), "--window_title", f"harness {args.study}", *more]
-    os.execv(sys.executable, [sys.executable, "-m", "harness.board", *options])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "harness.board", *options])
 
 
 def report(words: list[str]) -> int:

@@ -13,22 +13,25 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated, Any, get_type_hints
 
 import torch
 
-from harness import environment
+from harness import environment, safe_files
 from harness.cohort.grouping import computation
 from harness.cohort.trial import TOO_LITTLE, TRIED, Trial
 from harness.identity import components, sources
 from harness.prepare import Prepared
 from harness.record import write_file
 from harness.scan_cache import cache_folder
+from harness.typed_json import Keys, checker
 
 KEPT_S = 7 * 86_400.0  # a machine changes
 _known: dict[tuple[str, str], str] = {}  # by the first run's identity, which holds its code: reading that takes a while
-_NAMES = {field.name for field in fields(Trial)}
+_TYPES = get_type_hints(Trial)
+_check = checker(Annotated[dict[str, Any], Keys(_TYPES)])
 
 
 def key(members: Sequence[Prepared], workers: int) -> str:
@@ -49,9 +52,9 @@ def recall(key: str) -> Trial | None:
         path = _path(key)
         if time.time() - path.stat().st_mtime > KEPT_S:
             return None
-        found = json.loads(path.read_text())
-        return Trial(**found) if found.keys() == _NAMES else None
-    except (OSError, ValueError, AttributeError, TypeError):
+        found = json.loads(safe_files.read(path, safe_files.MB))
+        return Trial(**found) if _check(found) is None and found.keys() == _TYPES.keys() else None
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -18,7 +18,7 @@ from harness.doctor.seen import Data, Seen, Series
 from harness.doctor.trying import tried
 from harness.errors import HarnessError, one_line
 from harness.learner.threads import using
-from harness.loading import Loaded, Loader
+from harness.loading import Loaded, Loader, usable
 from harness.prepare import make_plan
 from harness.record import Record
 from harness.settings import parse
@@ -40,7 +40,8 @@ class Examination:
         with warnings.catch_warnings(), threadpool_limits(1), using(1):  # more threads only wait for each other
             warnings.simplefilter("ignore")  # what is broken may warn; it is examined, and not used
             try:
-                loaded = self.loader.load(dict(record.config))
+                record = replace(record, config=usable(record.config))
+                loaded = self.loader.load(record.config)
                 told = replace(told, data=self._data(loaded, record))
             except HarnessError as error:
                 return replace(told, missing=(f"its data: {error}",))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 import re
 from collections.abc import Iterable
 from typing import Any
 
+from harness import safe_files
 from harness.catalogue import Catalogue, current
-from harness.curves import FILE
+from harness.curves import FILE, LARGEST
 from harness.diagnostics.diagnostic import full_tag
 from harness.doctor.seen import Seen, Series
 from harness.record import Record
@@ -19,14 +21,24 @@ Rows = Iterable[tuple[int, int, str, float]]  # step, epoch, metric, value
 
 
 def rows(record: Record) -> list[tuple[int, int, str, float]]:
-    """The rows of curves.csv; none where it is missing, or as far as it is whole."""
-    path = record.folder / FILE
-    if not path.exists():
+    """The rows of curves.csv; none where it is missing or no plain file, and of the others those that are whole."""
+    try:
+        text = safe_files.read(record.folder / FILE, LARGEST).decode(errors="replace")
+    except OSError:
         return []
-    with path.open(newline="") as file:
-        lines = csv.reader(file)
+    lines = csv.reader(text.replace("\0", "").splitlines())
+    found = []
+    with contextlib.suppress(csv.Error):  # a field that is larger than any
         next(lines, None)
-        return [(int(r[0]), int(r[1]), r[2], _number(r[3])) for r in lines if len(r) == 4]
+        for row in lines:
+            if len(row) == 4 and _count(row[0]) and _count(row[1]):
+                found.append((int(row[0]), int(row[1]), row[2], _number(row[3])))
+    return found
+
+
+def _count(text: str) -> bool:
+    """Return True for a whole number that is no larger than any step can be."""
+    return len(text) <= 18 and text.isdecimal()
 
 
 def _number(text: str) -> float:
@@ -42,6 +54,7 @@ def seen(record: Record) -> Seen:
     history: dict[str, Series] = {}
     tags: dict[str, Series] = {}
     nodes = record.config.get("diagnostic", {})
+    nodes = nodes if isinstance(nodes, dict) else {}
     for step, epoch, metric, value in rows(record):
         if metric.partition("/")[0] in nodes:
             tags.setdefault(metric, []).append((step, value))
@@ -64,7 +77,7 @@ def measured(tags: dict[str, Series], nodes: dict[str, Any], known: Catalogue) -
     """{quantity: {layer: series}} of the tags of diagnostics that say what they tell."""
     found: dict[str, dict[str, Series]] = {}
     for name, node in nodes.items():
-        entry = known.entries["diagnostic"].get(node[KEY])
+        entry = known.entries["diagnostic"].get(str(node.get(KEY))) if isinstance(node, dict) else None
         told = entry["traits"].get("tells", {}) if entry else {}
         shapes = [(_shape(name, pattern), quantity) for pattern, quantity in told.items()]
         for tag, series in tags.items():

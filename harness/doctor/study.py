@@ -13,6 +13,7 @@ from harness.doctor.rules_fit import SMALL_BATCHES
 from harness.doctor.rules_machine import MEMORY, limit
 from harness.doctor.rules_signals import DISCONNECTED, SYMMETRIC
 from harness.doctor.seen import Seen
+from harness.errors import one_line
 from harness.record import Record
 
 LISTED = 5  # runs of a study that are named under a trouble
@@ -39,10 +40,20 @@ def examined(records: Iterable[Record], quick: bool, told: Callable[[int], None]
         look, judge = examination.examine, examination.findings
     found = []
     for done, record in enumerate(records, 1):
-        seen = look(record)
-        found.append(Examined(record, seen, judge(record, seen)))
+        found.append(_examined(record, look, judge))
         told(done)
     return found
+
+
+def _examined(
+    record: Record, look: Callable[[Record], Seen], judge: Callable[[Record, Seen], list[Finding]]
+) -> Examined:
+    try:
+        seen = look(record)
+        return Examined(record, seen, judge(record, seen))
+    except Exception as error:  # a record that anyone may have written costs itself alone
+        reason = f"its files: {one_line(error)}"
+        return Examined(record, Seen({}, {}, record.status, record.error, {}, {}, missing=(reason,)), [])
 
 
 def _of_files(record: Record, seen: Seen) -> list[Finding]:

@@ -78,6 +78,7 @@ def child_command(payload: str) -> list[str]:
     """What another process of the same run executes."""
     return [
         sys.executable,
+        "-P",  # the working folder is not searched for modules
         "-c",
         "import sys; from harness.runner import main_rank; main_rank(sys.argv[1])",
         payload,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import beside
+from harness.escape import printable
 from harness.record import FILE, Record
 from harness.report.endings import ROWS, endings, shorter
 from harness.report.notes import of_run, of_sweep
@@ -46,10 +47,10 @@ def run_summary(record: Record) -> str:
     lines += of_run(record)
     if record.error:
         where = f"; the traceback is in {beside(record.folder)}/record.json" if record.error.get("traceback") else ""
-        lines.append(f"  error     {record.error['type']}: {record.error['message']}{where}")
+        lines.append(f"  error     {record.error['type']}: {' '.join(str(record.error['message']).split())}{where}")
     lines.append(f"  folder    {beside(record.folder)}")
     lines.append(f"  look      {board_command(record.folder)}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _baseline(record: Record) -> list[str]:
@@ -85,7 +86,7 @@ def sweep_summary(records: Sequence[Record], times: tuple[float, float] | None =
     for study in studies:
         lines.append(f"  report    {program()} report {shlex.quote(study)}")
         lines.append(f"  look      {board_command(Path(study))}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _endings(records: Sequence[Record], study: str, width: int | None) -> list[str]:

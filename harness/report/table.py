@@ -8,7 +8,9 @@ from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from harness.escape import printable
 from harness.record import Record
 from harness.report.endings import in_common, split_name, without
 from harness.report.notes import status
@@ -41,7 +43,8 @@ def rows(records: Sequence[Record], shown: Sequence[str]) -> Iterable[list[str]]
 
 def render(header: Sequence[str], body: Iterable[Sequence[str]], numeric: Sequence[str] = ()) -> None:
     """Prints a table: fitted to a terminal, whole lines elsewhere and where there are many."""
-    rows = [list(row) for row in body]
+    header, numeric = [printable(name) for name in header], [printable(name) for name in numeric]
+    rows = [[printable(cell) for cell in row] for row in body]
     console = Console()
     if console.is_terminal and len(rows) <= FITTED:
         console.print(_fitted(header, rows, numeric), highlight=False)
@@ -71,7 +74,7 @@ def _fitted(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Seque
     longest = max(range(len(header)), key=lambda c: max((len(row[c]) for row in rows), default=0))
     for index, name in enumerate(header):
         folds = index == longest  # numbers and short words are never broken
-        table.add_column(name, justify="right" if name in numeric else "left", overflow="fold", no_wrap=not folds)
+        table.add_column(Text(name), justify="right" if name in numeric else "left", overflow="fold", no_wrap=not folds)
     for row in rows:
-        table.add_row(*[cell.replace("[", r"\[") for cell in row])
+        table.add_row(*map(Text, row))  # no markup: a name may hold brackets
     return table

@@ -13,6 +13,7 @@ from annotated_types import Ge
 
 import harness
 from harness.errors import HarnessError
+from harness.processes import SAFE_PATH
 from harness.workers import SINGLE_THREADED, environments
 
 Accelerator = Annotated[
@@ -80,8 +81,8 @@ def submitit(
     local = chosen == "local"
     if local and gpus_per_node:
         raise HarnessError("executor.gpus_per_node: local jobs would share the GPUs; use executor=loky")
-    threads = [f"{name}={cpus_per_task}" for name in SINGLE_THREADED]
-    python = {f"{chosen}_python": shlex.join(["env", *threads, sys.executable])}
+    set_there = dict.fromkeys(SINGLE_THREADED, str(cpus_per_task)) | SAFE_PATH
+    python = {f"{chosen}_python": shlex.join(["env", *(f"{k}={v}" for k, v in set_there.items()), sys.executable])}
     try:
         executor = AutoExecutor(own_folder(folder), chosen, **python)
     except (OSError, RuntimeError) as error:

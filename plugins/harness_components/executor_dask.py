@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, one_line
+from harness.processes import safe_path
 from harness.workers import died, no_interrupts, perform
 from harness_components.executor_base import Threaded
 
@@ -89,7 +90,7 @@ def local(environments: list[dict[str, str]]) -> Dask:
     }
     # connections that end with a cluster are told after it has stopped to be silent
     logging.getLogger("distributed.batched").setLevel(logging.WARNING)
-    with no_interrupts():
+    with no_interrupts(), safe_path():
         cluster = SpecCluster(
             workers, {"cls": Scheduler, "options": scheduler}, silence_logs=logging.CRITICAL, name="harness"
         )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import catalogue
 from harness.apart import can_fork, forking, settle
+from harness.processes import safe_path
 from harness.signals import let_end
 from harness.workers import edited, no_interrupts, perform, sources_held
 from harness_components.executor_base import Threaded
@@ -68,7 +69,7 @@ class Seat:
                 return self._pool.submit(_work, surroundings, task)
         fork, self._fork = self._fork, False
         self._pool = self._started(fork)
-        with no_interrupts():
+        with no_interrupts(), safe_path():
             if not fork:
                 return self._pool.submit(_work, surroundings, task)
             with _forks, forking():  # one at a time: another's pipes, half made, would be inherited

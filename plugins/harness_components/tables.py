@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.errors import HarnessError, suggest
+from harness.safe_files import check_plain
 
 FAULTS = 10  # that one message lists
 UNNAMED = ("Unnamed: 0", "__index_level_0__")  # what pandas calls the index of a table that had no name for it
@@ -33,8 +34,8 @@ def readable(path: str) -> Path:
         raise HarnessError("data.path must name a file, got ''")
     file = Path(path).expanduser()
     try:
-        if file.exists() and not file.is_file() and not file.is_dir():
-            raise HarnessError(f"{file} is a pipe or a device, expected a file")
+        if not file.is_dir():
+            check_plain(file)  # a pipe would be waited for, and a device has no end
         with file.open("rb"):
             return file
     except IsADirectoryError as error:

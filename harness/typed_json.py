@@ -1,0 +1,193 @@
+"""Check that data from a file has the types that a class declares for it: wrong data is told, never met later."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Union, get_args, get_origin
+
+Check = Callable[[Any], str | None]  # what is wrong with a value; None: nothing
+LARGEST = 1 << 63  # of a whole number: beyond it, arithmetic with floats and arrays raises
+DEPTH = 100  # of lists and mappings in each other
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """The form of a text, as a regular expression."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The texts that there are."""
+
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Longest:
+    """The most characters of a text."""
+
+    characters: int
+
+
+@dataclass(frozen=True, eq=False)  # hashed as itself: a mapping has no hash
+class Keys:
+    """The types of some keys of a mapping. Others may be there, and any may be missing unless all are `needed`."""
+
+    types: Mapping[str, Any]
+    needed: bool = False
+
+
+def checker(hint: Any) -> Check:
+    """A quick check of decoded JSON against a type: str, int, float (also a whole number), bool, None, Any, a union,
+    list, dict, and Annotated with Pattern, OneOf, Longest or Keys.
+
+    >>> check = checker(dict[str, float | None])
+    >>> check({"a": 1.5, "b": None}), check({"a": "x"})
+    (None, "'a' must be float | None, got 'x'")
+    """
+    if hint is Any:
+        return lambda value: None
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _annotated(args[0], args[1:])
+    if origin is dict:
+        return _mapping(args[1] if args else Any)
+    if origin is list:
+        return _items(args[0])
+    return _scalar(hint)
+
+
+def _scalar(hint: Any) -> Check:
+    union = get_origin(hint) in (Union, types.UnionType)
+    options = get_args(hint) if union else (hint,)
+    plain = tuple(_types(options))
+    others = [checker(option) for option in options if get_origin(option) is not None]
+    name = " | ".join(_name(option) for option in options)
+
+    def check(value: Any) -> str | None:
+        kind = type(value)
+        if kind in plain:
+            return _too_large(value) if kind is int else None
+        if any(other(value) is None for other in others):
+            return None
+        return f"must be {name}, got {_shown(value)}"
+
+    return check
+
+
+def _name(hint: Any) -> str:
+    origin = get_origin(hint)
+    if hint is type(None):
+        return "None"
+    return "a mapping" if origin is Annotated else str(hint) if origin is not None else str(hint.__name__)
+
+
+def _types(options: Iterable[Any]) -> list[type]:
+    """The exact types that are allowed: True is no number."""
+    found = {option for option in options if get_origin(option) is None}
+    return [*found, int] if float in found else list(found)
+
+
+def _mapping(inner: Any) -> Check:
+    if inner is Any:
+        return lambda value: None if type(value) is dict else f"must be a mapping, got {_shown(value)}"
+    check, plain = checker(inner), _plain(inner)
+
+    def each(value: Any) -> str | None:
+        if type(value) is not dict:
+            return f"must be a mapping, got {_shown(value)}"
+        if plain.issuperset(map(type, value.values())):
+            return None
+        for key, item in value.items():
+            if type(item) not in plain and (wrong := check(item)) is not None:
+                return f"{_shown(key)} {wrong}"
+        return None
+
+    return each
+
+
+def _plain(hint: Any) -> frozenset[type]:
+    """The types whose every value passes, so that it need not be looked at: most of a record is of such."""
+    union = get_origin(hint) in (Union, types.UnionType)
+    options = get_args(hint) if union else (hint,)
+    return frozenset({str, float, bool, type(None)}.intersection(option for option in options if option is not Any))
+
+
+def _items(inner: Any) -> Check:
+    check = checker(inner)
+
+    def each(value: Any) -> str | None:
+        if type(value) is not list:
+            return f"must be a list, got {_shown(value)}"
+        return next((f"item {i} {wrong}" for i, item in enumerate(value) if (wrong := check(item)) is not None), None)
+
+    return each
+
+
+def _annotated(hint: Any, marks: tuple[Any, ...]) -> Check:
+    check = checker(hint)
+    more = [_marked(mark) for mark in marks if isinstance(mark, (Pattern, OneOf, Longest, Keys))]
+    if not more:
+        return check
+    if len(more) > 1:
+        return lambda value: next((wrong for one in (check, *more) if (wrong := one(value)) is not None), None)
+    (only,) = more
+    return lambda value: only(value) if (wrong := check(value)) is None else wrong
+
+
+def _marked(mark: Pattern | OneOf | Longest | Keys) -> Check:
+    if isinstance(mark, Pattern):
+        match = re.compile(mark.text).fullmatch
+        return lambda value: None if match(value) else f"must match {mark.text}, got {_shown(value)}"
+    if isinstance(mark, OneOf):
+        known = frozenset(mark.texts)
+        return lambda value: None if value in known else f"must be one of {', '.join(mark.texts)}, got {_shown(value)}"
+    if isinstance(mark, Longest):
+        most = mark.characters
+        return lambda value: None if len(value) <= most else f"must have at most {most} characters, got {len(value)}"
+    return _keys(mark.types, mark.needed)
+
+
+def _keys(hints: Mapping[str, Any], needed: bool) -> Check:
+    checks = {key: (_plain(hint), checker(hint)) for key, hint in hints.items()}
+
+    def each(value: dict[str, Any]) -> str | None:
+        for key, (plain, check) in checks.items():
+            if key in value and type(value[key]) not in plain and (wrong := check(value[key])) is not None:
+                return f"{key!r} {wrong}"
+            if needed and key not in value:
+                return f"{key!r} is missing"
+        return None
+
+    return each
+
+
+def _too_large(value: int) -> str | None:
+    return None if -LARGEST <= value < LARGEST else "must be a number below 2^63"
+
+
+def _shown(value: Any) -> str:
+    """What stands there, as far as it fits in a line; whatever it is, to tell of it costs nothing."""
+    if isinstance(value, (dict, list)):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    if isinstance(value, int) and not -LARGEST <= value < LARGEST:
+        return "a huge number"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def refuse_depth(text: bytes | str) -> None:
+    """Raise ValueError for JSON that is nested too deep to be worked on. Cheap for a text with few brackets."""
+    plain = text.decode("latin-1") if isinstance(text, bytes) else text  # every byte is a character there
+    if plain.count("]") + plain.count("}") <= DEPTH:
+        return
+    depth = 0
+    for bracket in re.findall(r"[\[{\]}]", re.sub(r'"(?:[^"\\]|\\.)*"?', "", plain, flags=re.DOTALL)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > DEPTH:
+            raise ValueError(f"it is nested more than {DEPTH} deep")

@@ -1,0 +1,152 @@
+"""No link is followed out of a study for writing or deleting."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import harness
+from harness import index, safe_files
+from harness.errors import CannotWrite, HarnessError
+from harness.folder import open_folder
+from harness.owner import Claims, holders, tidy
+from harness.record import Record, load, read
+from tests.security.conftest import Command, bad
+
+RUN = ["epochs=1", "model=mlp", "model.width=4", "diagnostic=[]", "study=dl"]
+
+
+@pytest.mark.parametrize("make", ["symlink", "link"])
+def test_index_that_is_a_link_is_not_appended_to(
+    make: str, study: Path, mine: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "MANY", 1)
+    monkeypatch.setattr(index, "SETTLED_NS", 0)
+    getattr(os, make)(mine / "notes", study / ".index.jsonl")
+    if make == "symlink":
+        with pytest.warns(UserWarning, match=r"\.index\.jsonl is a link, and is not used: remove it"):
+            assert len(load("dl")) == 2
+    else:
+        assert len(load("dl")) == 2
+
+
+@pytest.mark.filterwarnings("ignore:left out")
+@pytest.mark.parametrize("id", ["../../../x", "..", "/etc/x", "", "a" * 12 + "\n", "ABCDEF012345", "0" * 13, 3, None])
+def test_id_that_is_none_is_not_removed_by(id: Any, study: Path, mine: Path, command: Command) -> None:
+    folder = bad(study, id=id)
+    status, out, _ = command("rm", "dl", "--all", "--yes")
+    assert (status, out.splitlines()[-1]) == (0, "removed 2 runs")
+    assert folder.is_dir()
+
+
+def test_owners_that_are_a_link_are_neither_read_nor_removed(study: Path, mine: Path, command: Command) -> None:
+    (study / ".owners").symlink_to(mine)
+    tidy(study)
+    for use in (lambda: Claims(study), lambda: holders(study)):
+        with pytest.raises(HarnessError, match=r"\.owners is a link"):
+            use()
+    status, _, said = command("rm", "dl", "--all", "--yes")
+    assert status == 2
+    assert said.count("\n") == 1
+    assert "is a link" in said
+
+
+@pytest.mark.parametrize("make", ["symlink", "link"])
+def test_lock_that_is_a_link_is_not_truncated(make: str, study: Path, mine: Path) -> None:
+    (study / ".owners").mkdir()
+    getattr(os, make)(mine / "notes", study / ".owners" / ".lock")
+    with pytest.raises(HarnessError, match=r"\.lock is a link"):
+        Claims(study)
+
+
+def test_links_in_a_run_are_replaced_and_not_followed(study: Path, mine: Path) -> None:
+    folder = study / f"seed=0-{0:012x}"
+    for name in ("curves.csv", "log.txt", "weights.pt", "checkpoint.pt"):
+        (folder / name).symlink_to(mine / "notes")
+    for name in (".hydra", "projector"):
+        (folder / name).symlink_to(mine)
+    (folder / "record.json").unlink()
+    (folder / "record.json").symlink_to(mine / "notes")
+    open_folder(Record("0" * 12, "seed=0", "dl", config={"seed": 0}, folder=folder), [], "")
+    assert {path.name for path in folder.iterdir()} == {".hydra", "record.json"}
+    assert not any(path.is_symlink() for path in folder.rglob("*"))
+    assert read(folder) is not None
+
+
+def test_files_of_hydra_that_are_links_are_replaced(study: Path, mine: Path) -> None:
+    folder = study / f"seed=0-{0:012x}"
+    (folder / ".hydra").mkdir()
+    os.link(mine / "config.yaml", folder / ".hydra" / "config.yaml")
+    (folder / ".hydra" / "overrides.yaml").symlink_to(mine / "notes")
+    open_folder(Record("0" * 12, "seed=0", "dl", config={"seed": 0}, folder=folder), [], "")
+    assert (folder / ".hydra" / "config.yaml").read_text() == "seed: 0\n"
+
+
+def test_run_folder_that_is_a_link_is_not_opened(study: Path, mine: Path) -> None:
+    (study / "run").symlink_to(mine)
+    with pytest.raises(CannotWrite, match="run is a link"):
+        open_folder(Record("0" * 12, "a", "dl", folder=study / "run"), [], "")
+
+
+def test_training_in_a_study_that_is_a_link_is_refused(workdir: Path, mine: Path) -> None:
+    (workdir / "outputs").mkdir()
+    (workdir / "outputs" / "dl").symlink_to(mine)
+    with pytest.raises(HarnessError, match="dl is a link, and nothing is written through links"):
+        harness.run(RUN)
+
+
+def test_outputs_on_another_disk_work(workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    disk = tmp_path_factory.mktemp("disk")
+    (workdir / "outputs").symlink_to(disk)
+    record = harness.run(RUN)
+    assert record.status == "completed"
+    assert len(load("dl")) == len(list((disk / "dl").glob("*/record.json"))) == 1
+
+
+def test_rm_removes_links_and_not_what_they_point_to(study: Path, mine: Path, command: Command) -> None:
+    for run in study.iterdir():
+        (run / "more").symlink_to(mine)
+        (run / "notes").symlink_to(mine / "notes")
+    (study / "linked").symlink_to(mine)
+    assert command("rm", "dl", "--all", "--yes")[1].splitlines()[-1] == "removed 2 runs"
+
+
+def test_rm_refuses_a_study_that_is_a_link(study: Path, workdir: Path, command: Command) -> None:
+    (workdir / "outputs" / "other").symlink_to(study)
+    status, _, said = command("rm", "other", "--all", "--yes")
+    assert status == 2
+    assert "nothing is removed through one: harness rm " in said
+    assert len(load("dl")) == 2
+
+
+@pytest.mark.parametrize("make", ["symlink", "link", "mkfifo", "mkdir"])
+def test_append_touches_plain_files_of_one_name_only(make: str, mine: Path, tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    if make in ("symlink", "link"):
+        getattr(os, make)(mine / "notes", path)
+    else:
+        getattr(os, make)(path)
+    with pytest.raises(OSError):  # noqa: PT011
+        safe_files.append(path, b"x")
+
+
+def test_append_makes_and_extends(tmp_path: Path) -> None:
+    for _ in range(2):
+        safe_files.append(tmp_path / "log.txt", b"x")
+    assert (tmp_path / "log.txt").read_bytes() == b"xx"
+
+
+def test_owner_file_of_the_future_blocks_nobody(study: Path) -> None:
+    import time
+
+    (study / ".owners").mkdir()
+    path = study / ".owners" / f"{0:012x}.json"
+    for text in ("", "{}", '{"host": "elsewhere"}', '{"pid": [1], "host": {}}', '{"note": 3}', "[" * 5000):
+        path.write_text(text)
+        os.utime(path, (time.time() + 1e6, time.time() + 1e6))
+        assert holders(study) == {}
+        with Claims(study) as claims:
+            assert claims.claim([f"{0:012x}"]) == [f"{0:012x}"]

@@ -1,0 +1,185 @@
+"""A bad record costs itself alone: the good ones are shown, and one line names the bad."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import harness
+from harness import checkpoint, index
+from harness.doctor.files import rows
+from harness.errors import HarnessError
+from harness.record import Record, from_json, load
+from tests.security.conftest import Command, bad, good
+
+Make = Callable[[Path], Any]
+
+
+def _text(text: str) -> Make:
+    return lambda path: path.write_text(text)
+
+
+def _nested(depth: int) -> str:
+    return '{"schema": 1, "config": ' + '{"a": ' * depth + "1" + "}" * depth + "}"
+
+
+FILES: dict[str, tuple[Make, str]] = {
+    "pipe": (os.mkfifo, "record.json is a pipe"),
+    "folder": (os.mkdir, "record.json is a folder"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "record.json is a device"),
+    "5000 deep": (_text(_nested(5000)), "nested more than 100 deep"),
+    "150 lists": (_text("[" * 150 + "]" * 150), "nested more than 100 deep"),
+    "torn": (_text('{"schema": 1'), "torn"),
+    "no text": (lambda path: path.write_bytes(b"\xff\xfe\x00"), "torn"),
+    "a huge number": (_text('{"schema": 1, "metrics": {"a": ' + "9" * 5000 + "}}"), "torn"),
+    "too large": (lambda path: os.truncate(_touched(path), 1 << 30), "larger than 16 MB"),
+}
+
+
+def _touched(path: Path) -> Path:
+    path.touch()
+    return path
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("case", FILES)
+def test_file_that_is_no_record_costs_itself(
+    case: str, many: bool, study: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if many:
+        monkeypatch.setattr(index, "MANY", 1)
+    make, why = FILES[case]
+    (good(study, 0xBAD) / "record.json").unlink()
+    make(study / f"seed={0xBAD}-{0xBAD:012x}" / "record.json")
+    with pytest.warns(UserWarning, match=why):
+        assert [record.id for record in load("dl")] == [f"{0:012x}", f"{1:012x}"]
+
+
+TYPES: dict[str, Any] = {
+    "name": 3, "study": [], "status": "excellent", "error": "boom", "config": [], "choices": {"model": 3},
+    "metrics": {"val/loss": "0.5"}, "best": {"val/loss": 3}, "model": {"parameters": "many"}, "data": 3,
+    "time": {"fit_s": "long"}, "cohort": {"why": {}}, "memory": "much", "diagnostics": [],
+    "environment": {"plugins": 1},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", TYPES)
+def test_wrong_type_in_any_key_is_named(key: str, study: Path, command: Command) -> None:
+    folder = bad(study, **{key: TYPES[key]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        status, out, said = command("report", "dl")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["run", "seed=0", "seed=1"]
+    assert said.startswith(f"harness: warning: left out: outputs/dl/{folder.name}/record.json: {key}")
+    assert said.count("\n") == 1
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.dictionaries(st.sampled_from([*TYPES, "id", "schema", "new"]), json_values, max_size=4))
+def test_record_of_anything_is_read_and_reported_or_refused(changes: dict[str, Any]) -> None:
+    from harness.report.endings import told
+    from harness.report.summary import sweep_summary
+    from harness.report.table import columns
+    from harness.report.table import rows as table_rows
+
+    row = json.loads(Record("0" * 12, "a", "s").to_json()) | changes
+    try:
+        record = from_json(json.dumps(row), Path("outputs/s/a"))
+    except ValueError:
+        return
+    assert list(table_rows([record], columns([record])))
+    assert told(record) is not None
+    assert sweep_summary([record])
+    assert json.loads(record.to_json())["id"] == "0" * 12
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\x00\xfe", b"step,epoch\n\n1,2,a,b\n" + b"9" * 5000 + b",0,a,1\n", b'"' * 9, b""]
+)
+def test_curves_that_are_none_are_passed_over(content: bytes, study: Path) -> None:
+    record = load("dl")[0]
+    (record.folder / "curves.csv").write_bytes(content)
+    assert all(isinstance(step, int) for step, *_ in rows(record))
+
+
+def test_curves_that_are_a_pipe_are_passed_over(study: Path, command: Command) -> None:
+    for record in load("dl"):
+        os.mkfifo(record.folder / "curves.csv")
+    status, out, _ = command("doctor", "dl", "--quick")
+    assert (status, out.splitlines()[0]) == (0, "2 runs, 2 of them without a finding")
+
+
+@pytest.mark.parametrize(
+    "kept", [[1], {"id": "a"}, {"id": "a", "path": "alone", "member": {"epochs": "x"}, "state": {}}]
+)
+def test_checkpoint_of_something_else_is_none(kept: Any, tmp_path: Path) -> None:
+    import torch
+
+    torch.save(kept, tmp_path / checkpoint.FILE)
+    assert checkpoint.read(tmp_path, "a") is None
+    (tmp_path / checkpoint.FILE).unlink()
+    os.mkfifo(tmp_path / checkpoint.FILE)
+    assert checkpoint.read(tmp_path, "a") is None
+
+
+@pytest.mark.parametrize("case", ["pipe", "text", "objects", "other", "misfit"])
+def test_weights_of_something_else_are_refused_in_a_line(case: str, study: Path) -> None:
+    import torch
+
+    record = load("dl")[0]
+    path = record.folder / "weights.pt"
+    other = {"state": {"w": torch.zeros(1)}, "inputs": [4], "outputs": 2, "vocabulary": None}
+    if case == "pipe":
+        os.mkfifo(path)
+    elif case == "text":
+        path.write_text("no weights")
+    else:
+        torch.save({"objects": Path("x"), "other": [1], "misfit": other}[case], path)
+    with pytest.raises(HarnessError) as refused:
+        harness.load_model(record)
+    assert "\n" not in str(refused.value)
+    assert str(record.folder) in str(refused.value)
+
+
+def test_command_on_a_special_data_file_does_not_wait(workdir: Path, command: Command) -> None:
+    os.mkfifo("t.csv")
+    for path, kind in (("t.csv", "a pipe"), ("/dev/zero", "a device")):
+        status, _, said = command("data=csv", f"data.path={path}", "data.target=y", "study=dl")
+        assert status == 2
+        assert f"is {kind}, expected a plain file" in said
+    assert not Path("outputs").exists()
+
+
+def test_board_refuses_a_study_with_a_pipe(study: Path, command: Command) -> None:
+    os.mkfifo(study / "events.out.tfevents.1")
+    status, _, said = command("board", "dl")
+    assert (status, said) == (2, "harness: error: outputs/dl/events.out.tfevents.1 is no plain file: remove it\n")
+
+
+def test_index_of_a_stranger_cannot_break_reading(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "MANY", 1)
+    stamp = list(index._stamp(str(study / f"seed=0-{0:012x}")) or ())
+    base = {"format": 1, "base": "b", "row": {"schema": 1, "id": "0" * 12, "name": "n", "study": "s", "metrics": {}}}
+    name = f"seed=0-{0:012x}"
+    lines: list[Any] = [base]
+    lines += [[name, stamp, "b", difference] for difference in (3, [{"metrics": 3}, {}], [{}, {"name": [{}, {}]}])]
+    for line in lines[1:]:
+        text = "\n".join(json.dumps(one) for one in (base, line))
+        (study / ".index.jsonl").write_text(text + "\n" + "[" * 5000 + "\n")
+        assert [record.name for record in load("dl")] == ["seed=0", "seed=1"]

@@ -1,0 +1,105 @@
+"""Nothing is imported from the working folder, and none of its programs is run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import environment
+from harness.learner.distributed import child_command
+from harness.processes import safe_path
+from harness.workers import environments
+
+TRAP = "import pathlib; pathlib.Path({mark!r}).touch()\nraise SystemExit(99)\n"
+
+
+@pytest.fixture
+def trap(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with modules that leave a mark when they are imported; the mark."""
+    searched = [folder for folder in sys.path if folder not in ("", str(workdir))]
+    monkeypatch.setattr(sys, "path", searched)  # as the command's own: `python -m pytest` searches the working folder
+    mark = workdir / "imported"
+    for name in ("absl", "torch", "loky", "submitit", "argparse", "pickle", "hydra", "yaml"):
+        (workdir / f"{name}.py").write_text(TRAP.format(mark=str(mark)))
+    (workdir / "harness").mkdir()
+    (workdir / "harness" / "__init__.py").write_text(TRAP.format(mark=str(mark)))
+    return mark
+
+
+def test_board_imports_nothing_from_it(trap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.cli.verbs import board
+
+    (trap.parent / "outputs").mkdir()
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda program, line: started.append(line))
+    board(["outputs"])
+    command = [*started[0][: started[0].index("harness.board") + 1], "--helpshort"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=200)
+    assert done.returncode in (0, 1, 2)
+    assert not trap.exists()
+
+
+def test_ranks_and_workers_search_it_for_nothing(trap: Path) -> None:
+    assert child_command("x")[:2] == [sys.executable, "-P"]
+    for words in (["-c", "import pickle, argparse"], ["-m", "pickle", os.devnull]):
+        with safe_path():
+            subprocess.run([sys.executable, *words], check=False, capture_output=True, timeout=60)
+        for extra in environments(2, "cpu"):
+            given = os.environ | extra
+            subprocess.run([sys.executable, *words], check=False, capture_output=True, timeout=60, env=given)
+    assert not trap.exists()
+    assert "PYTHONSAFEPATH" not in os.environ or os.environ["PYTHONSAFEPATH"] != "1"
+
+
+@pytest.mark.slow  # a worker that is not forked imports torch
+def test_fresh_loky_worker_imports_nothing_from_it(trap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness_components import executor_loky
+    from harness_components.executor_loky import Loky
+
+    monkeypatch.setattr(executor_loky, "can_fork", lambda: False)
+    monkeypatch.setattr(executor_loky, "_seats", None)
+    with Loky(environments(1, "cpu")) as executor:
+        assert executor.submit(os.getpid).result(timeout=200) != os.getpid()
+    assert not trap.exists()
+
+
+def test_python_m_harness_imports_nothing_else_from_it(trap: Path) -> None:
+    shutil.rmtree(trap.parent / "harness")  # `python -m harness` asks for that one, and its own imports come before
+    for name in ("argparse", "pickle"):
+        (trap.parent / f"{name}.py").unlink()
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "report", "none"], check=False, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 2, done.stderr
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize("how", ["fsmonitor", "filter"])
+def test_checkout_runs_no_program_of_its_own(how: str, workdir: Path) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True, capture_output=True)
+
+    git("init")
+    Path("a").write_text("1")
+    git("add", "a")
+    git("commit", "-m", "a")
+    program = workdir / "program"
+    program.write_text(f"#!/bin/sh\ntouch {workdir}/ran\ncat\n")
+    program.chmod(0o755)
+    if how == "fsmonitor":
+        git("config", "core.fsmonitor", str(program))
+    else:
+        git("config", "filter.x.clean", str(program))
+        Path(".gitattributes").write_text("* filter=x\n")
+        Path("a").write_text("2")
+        os.utime("a", (1, 1))
+    environment._git.cache_clear()
+    commit = environment._git(str(workdir))
+    assert len(commit.partition("+")[0]) == 40
+    assert commit.endswith("+unknown") == (how == "filter")
+    assert not (workdir / "ran").exists()
