@@ -201,12 +201,12 @@ def readable(overrides: Sequence[str]) -> str:
     for text in overrides:
         key = text.lstrip("+").split("=")[0]
         if key not in NOT_IDENTITY and key.split(".")[0] not in ("executor", "hydra"):
-            kept.append(text.lstrip("+"))
+            kept.append(re.sub(r"^([^=]+)='([\w.-]*[^\x00-\x7f][\w.-]*)'$", r"\1=\2", text.lstrip("+")))
     return ",".join(kept) or "default"
 
 
 def folder_name(overrides: Sequence[str], identity: str) -> str:
     """The run's folder: readable in any language, safe on every file system, and told apart by the identity."""
-    name = unicodedata.normalize("NFC", readable(overrides))
+    name = unicodedata.normalize("NFC", re.sub("['\"]", "", readable(overrides)))
     safe = re.sub(r"[^\w=,.+-]+", "_", name)[:120].encode()[:FOLDER_BYTES].decode(errors="ignore").strip("._") or "run"
     return f"{safe}-{identity}"

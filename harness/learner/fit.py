@@ -15,7 +15,7 @@ import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
 
-from harness.build import Parts
+from harness.build import Parts, left_out
 from harness.code_state import first_state
 from harness.dataset import SPLITS, Dataset, Part, Samples
 from harness.errors import HarnessError
@@ -65,7 +65,8 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
     whatever goes wrong in training.
     """
     for run in cohort:  # a plugin's globals are as if no run had been trained before in this process
-        if (code := first_state(REGISTRY.get("optimizer", run.parts.values["optimizer"][KEY]))) is not None:
+        node = run.parts.values["optimizer"]
+        if not left_out("optimizer", node) and (code := first_state(REGISTRY.get("optimizer", node[KEY]))) is not None:
             code.restore()
     catch = next(c for c in trainer.callbacks if isinstance(c, Catch))  # type: ignore[attr-defined]
     rank, world = trainer.global_rank, trainer.world_size
