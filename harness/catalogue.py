@@ -19,6 +19,7 @@ from harness.kinds import KINDS
 from harness.presets import own_presets
 from harness.registry import Problem, blocked, entry_points
 from harness.scan_cache import OURS, cached, cached_together, end_all, fingerprint
+from harness.waiting import Waiting
 
 
 @dataclass
@@ -122,7 +123,7 @@ def read(again: bool = False) -> Catalogue:
     environment = fingerprint(d for _, d, _ in points)
     jobs = [("", "", environment.key("", ""))]  # Lightning's Trainer
     jobs += [(p.name, d, environment.key(p.name, d, p.value, v)) for p, d, v in wanted]
-    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
+    with Waiting("reading the installed plugins"), ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
         try:
             ours = pool.submit(cached_together, [job for job in jobs if job[1] in OURS], again)
             others = [pool.submit(cached, *job, again) for job in jobs if job[1] not in OURS]

@@ -47,7 +47,13 @@ def findings(run: str, quick: bool, as_json: bool) -> int:
     records = load(run)
     if not len(records):
         raise HarnessError(f"no runs in {run}")
-    from harness.doctor.study import examined, rows, text
+    from harness.waiting import Waiting
+
+    with Waiting("loading what looks at runs"):
+        from harness.doctor.study import examined, rows, text
+
+        if not quick:
+            pass  # torch
 
     def told(done: int) -> None:
         if sys.stderr.isatty() and len(records) > 1:

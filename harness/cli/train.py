@@ -104,9 +104,12 @@ def _run(overrides: list[str], config_dir: str | None) -> int:
 
     job = app.compose(overrides, config_dir)
     check_data(job.values)  # before torch is imported
-    from harness.cli.progress import RunProgress
-    from harness.report.summary import run_summary
-    from harness.runner import train
+    from harness.waiting import Waiting
+
+    with Waiting("loading torch and Lightning"):
+        from harness.cli.progress import RunProgress
+        from harness.report.summary import run_summary
+        from harness.runner import train
 
     with RunProgress(job.settings.epochs) as progress:
         record = train(job, progress.epoch)
