@@ -4,6 +4,7 @@ imports that by name or dynamically, in its own folder or elsewhere; and the env
 
 from __future__ import annotations
 
+import _collections_abc
 import contextlib
 import functools
 import hashlib
@@ -20,6 +21,7 @@ from typing import Any
 LARGE = 1 << 26  # bytes: of a larger file, size and time are compared and not the content
 _CODE = (".py", ".pyc", ".so", ".pyd")
 _WITHOUT_FILES = ("/proc/", "/sys/", "/dev/")
+_PYTHON = tuple(f"{module.__file__}" for module in (os, _collections_abc))  # read the environment
 _DEEP = 16  # callers that are looked through for one that is no library
 
 
@@ -65,14 +67,15 @@ class Opened:
         if path.endswith(_CODE) or self._own_caller(sys._getframe(1)):
             self._files[path] = None
 
-    def _own_caller(self, frame: FrameType | None) -> bool:
-        """Whether what opens a file for itself, and not as a part of an import, is no library."""
+    def _own_caller(self, frame: FrameType | None, through: tuple[str, ...] | None = None) -> bool:
+        """Return whether the nearest caller that is not below one of the folders `through` is no library."""
+        skipped = self._library if through is None else through
         for _ in range(_DEEP):
             if frame is None:
                 return False
             name = frame.f_code.co_filename
-            if not name.startswith(("<", *self._library)):
-                return True
+            if not name.startswith(("<", *skipped)):
+                return not name.startswith(self._library)
             frame = frame.f_back
         return False
 
@@ -81,7 +84,8 @@ class Opened:
         read = kind.__getitem__
 
         def getitem(environment: Any, key: str) -> str:
-            if environment is os.environ and self._own_caller(sys._getframe(1)):
+            # what a library reads while a plugin imports it is the library's own
+            if environment is os.environ and self._own_caller(sys._getframe(1), _PYTHON):
                 self._variables[key] = None
                 self._variables[key] = read(environment, key)
             return read(environment, key)

@@ -34,7 +34,7 @@ LARGEST = 64 * safe_files.MB  # of a kept scan
 
 _Parameter = Annotated[
     dict[str, Any],
-    Keys({"name": str, "type": Annotated[dict[str, Any], Keys({"of": str})], "default": Any, "required": bool}, True),
+    Keys({"name": str, "type": Any, "default": Any, "required": bool}, True),
 ]
 _Component = Annotated[
     dict[str, Any],
