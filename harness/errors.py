@@ -15,15 +15,29 @@ from harness.signals import Terminated
 
 
 class HarnessError(ValueError):
-    """A mistake in what was asked for. The command line prints it as one line and exits with 2."""
+    """A mistake in what was asked for. The command line prints it as one line and exits with 2.
+
+    Attributes:
+        begun: Whether runs had begun: then it was no mistake in what was asked for, and the exit status is 1.
+    """
+
+    begun = False
 
 
 class CannotWrite(HarnessError):
-    """A file of a run that cannot be written: no fault of the run, and no way to record it."""
+    """A file of a run that cannot be written: no fault of the run, and no way to record it.
+
+    Attributes:
+        errno: The system's number of the error, where it is known.
+    """
+
+    errno: int | None = None
 
     @classmethod
-    def told(cls, path: object, error: OSError) -> CannotWrite:
-        return cls(f"cannot write {beside(path)}: {error.strerror or error}{_whose(path, error)}")
+    def told(cls, path: object, error: OSError, begun: bool = False) -> CannotWrite:
+        made = cls(f"cannot write {beside(path)}: {error.strerror or error}{_whose(path, error)}")
+        made.begun, made.errno = begun, error.errno
+        return made
 
 
 def beside(path: object) -> str:

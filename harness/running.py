@@ -25,6 +25,7 @@ from harness.learner.fit import Run
 from harness.learner.footprint import footprint
 from harness.learner.member import Member
 from harness.look_at_end import look_at_end
+from harness.machine_faults import MACHINE_FAULT, machine_fault
 from harness.prepare import Prepared
 from harness.record import Record, read, write
 from harness.signals import Terminated
@@ -133,16 +134,21 @@ class Running:
         self._end()
 
     def fail(self, error: BaseException) -> None:
-        """The run ends with an exception, unless it has ended."""
+        """The run ends with an exception, unless it has ended: it has failed, or the machine has (`interrupted`)."""
         if self.ended:
             return
         self._failed(error)
         self._end()
 
     def _failed(self, error: BaseException) -> None:
+        """Record an exception: a fault of the machine interrupts the run, and anything else is the run's failure."""
         trace = "".join(traceback.format_exception(error))
-        self.record.status = "failed"
-        self.record.error = {"type": type(error).__name__, "message": str(error), "traceback": trace}
+        if (fault := machine_fault(error)) is None:
+            self.record.status = "failed"
+            self.record.error = {"type": type(error).__name__, "message": str(error), "traceback": trace}
+        elif self.record.status != "failed":
+            self.record.status = "interrupted"
+            self.record.error = {"type": MACHINE_FAULT, "message": fault, "traceback": trace}
 
     def forget(self) -> None:
         """Lets go of what was trained and of its data; the record stays."""
@@ -178,7 +184,10 @@ class Running:
         try:
             self._say("%s: %s", record.status, json.dumps(record.metrics))
         except OSError as error:
-            raise CannotWrite.told(record.folder, error) from error
+            if machine_fault(error) is None:
+                raise CannotWrite.told(record.folder, error, begun=True) from error
+            self._failed(error)
+            record.ended = record.ended | {"reason": record.status, "by": None}
         self._write()
         if record.status in ("completed", "diverged"):
             checkpoint.remove(record.folder)
@@ -192,7 +201,7 @@ class Running:
             if record.status in ("completed", "diverged") or other is None or other.status != "completed":
                 write(record)
         except OSError as error:
-            raise CannotWrite.told(record.folder, error) from error
+            raise CannotWrite.told(record.folder, error, begun=True) from error
 
     def _leave_behind(self) -> None:
         """All but the record: what was measured, what loggers take of it, the weights."""

@@ -35,7 +35,8 @@ def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
     """Trains jobs, and returns their records in their order. Nothing is written before all have passed their checks.
 
     `first` is the place of the first job in the whole sweep. Jobs of one identity are trained once in each study. With
-    fail_fast the sweep ends at the first failed run, and the records are those so far.
+    fail_fast the sweep ends at the first failed run, and the records are those so far. Raises HarnessError after the
+    others have ended if a run could not be begun or recorded, or if a fault of the machine ended the sweep.
     """
     preparation = Preparation(over_models=len({str(job.values["model"]) for job in jobs}) > 1)
     members = [preparation.prepare(job) for job in jobs]
@@ -102,7 +103,7 @@ def _train(wanted: list[Prepared], done: Done, fail_fast: bool) -> None:
             launch = Launch(executor, count(first.values["jobs"]), done, fail_fast)
             launch.run(own)
         refused = refused or launch.refused
-        if launch.stopped:
+        if launch.stopped or launch.machine_failed:
             break
     if refused is not None:
         raise refused

@@ -155,8 +155,13 @@ def test_an_interrupt_is_recorded_and_passed_on(workdir: Path, monkeypatch: pyte
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_the_command_at_once(which: signal.Signals, workdir: Path) -> None:
+@pytest.mark.parametrize(
+    ("which", "status", "last"),
+    [(signal.SIGINT, 130, "harness: interrupted"), (signal.SIGTERM, 143, "harness: ended by SIGTERM")],
+)
+def test_ctrl_c_and_sigterm_end_the_command_at_once(
+    which: signal.Signals, status: int, last: str, workdir: Path
+) -> None:
     command = [sys.executable, "-m", "harness", "epochs=100000"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
@@ -164,9 +169,9 @@ def test_ctrl_c_ends_the_command_at_once(which: signal.Signals, workdir: Path) -
         time.sleep(0.1)
     time.sleep(0.5)
     process.send_signal(which)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert said.strip().splitlines()[-1] == "harness: interrupted"
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert said.strip().splitlines()[-1] == last
     assert "Traceback" not in said
     record = harness.load("scratch")[0]
     assert record.status == "interrupted"

@@ -100,7 +100,7 @@ def test_weights_that_cannot_be_written_are_no_success(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(running, "save_weights", full)
-    assert harness.run(QUICK).status == "failed"
+    assert harness.run(QUICK).status == "interrupted"
     assert logger.calls[-1] == ("finalize", "failed")
 
 

@@ -17,7 +17,9 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The `harness` command. Exits with 0 done, 1 a run failed, 2 bad input, 130 interrupted, 143 ended by SIGTERM."""
+    """The `harness` command. Exits with 0 done, 1 a run or the machine failed, 2 bad input, 130 interrupted, 143 ended
+    by SIGTERM.
+    """
     line = list(sys.argv[1:] if argv is None else argv)
     os.environ["HYDRA_FULL_ERROR"] = os.environ.get("HYDRA_FULL_ERROR", "")  # seen before Hydra is told to re-raise
     traces = os.environ["HYDRA_FULL_ERROR"] == "1"
@@ -30,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if traces:
             raise
         print(f"harness: error: {lines(error)}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+        sys.exit(FAILED if error.begun else BAD_INPUT)
     except KeyboardInterrupt as error:
         if traces:
             raise

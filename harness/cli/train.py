@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from harness import app, hydra_keys
-from harness.errors import HarnessError, nearest_flag, suggest
+from harness.errors import CannotWrite, HarnessError, nearest_flag, suggest
 from harness.escape import printable
 
 if TYPE_CHECKING:
@@ -108,12 +108,15 @@ def _run(overrides: list[str], config_dir: str | None) -> int:
 
     with Waiting("loading torch and Lightning"):
         from harness.cli.progress import RunProgress
+        from harness.machine_faults import MachineFault, blames_machine, machine_line
         from harness.report.summary import run_summary
         from harness.runner import train
 
     with RunProgress(job.settings.epochs) as progress:
         record = train(job, progress.epoch)
     print(run_summary(record))
+    if blames_machine(record):
+        raise MachineFault(machine_line(record))
     if not record.cached:
         from harness.doctor.study import at_end
 
@@ -129,7 +132,9 @@ def _sweep(overrides: list[str], config_dir: str | None) -> int:
     try:
         with progress:
             app.multirun(overrides, config_dir)
-    except HarnessError:  # some runs could not be begun, or not be recorded; the others have ended
+    except HarnessError as error:  # some runs could not be begun, or not be recorded; the others have ended
+        if isinstance(error, CannotWrite):
+            error.begun = error.begun or any(not record.cached for record in progress.records)
         if progress.records:
             _summarise(progress)
         raise

@@ -18,6 +18,7 @@ from harness.learner.fit import Run, fit, make_trainer
 from harness.learner.lift import Again, Apart, Unlike
 from harness.learner.member import Member
 from harness.learner.memory import out_of_memory
+from harness.machine_faults import MACHINE_FAULT, blames_machine, machine_fault
 from harness.owner import Claims
 from harness.pace import Pace
 from harness.prepare import Prepared
@@ -54,7 +55,7 @@ class Attempt:
                 return self._fused(self.members, self.how.why)
             done: list[Running] = []
             for member in self.members:
-                if not self._enough():
+                if self.ended_by is None:
                     done.append(self._alone(member, self.how.why))
             return done
         except KeyboardInterrupt as error:
@@ -62,9 +63,10 @@ class Attempt:
                 running.interrupt(*reason(error))
             raise
         except CannotWrite as error:
+            error.begun = error.begun or bool(self.opened)
             with suppress(CannotWrite):
                 for running in self.opened.values():
-                    running.fail(error)
+                    running.interrupt(MACHINE_FAULT, str(error))
             raise
 
     def _open(self, member: Prepared, size: int, path: str, why: str, pace: Pace) -> Running:
@@ -73,9 +75,15 @@ class Attempt:
         running = self.opened[member.record.id] = Running(member, cohort, self.started, watchers)
         return running
 
-    def _enough(self) -> bool:
-        """Whether a run has failed that was to be the last."""
-        return any(r.record.status == "failed" and r.prepared.values["fail_fast"] for r in self.opened.values())
+    @property
+    def ended_by(self) -> tuple[str, str] | None:
+        """Why no further run is trained, as the type and the message of an error; None while nothing has ended it."""
+        for running in self.opened.values():
+            if blames_machine(running.record):
+                return MACHINE_FAULT, str((running.record.error or {})["message"])
+            if running.record.status == "failed" and running.prepared.values["fail_fast"]:
+                return "FailFast", FAIL_FAST
+        return None
 
     def _pace(self, members: Sequence[Prepared]) -> Pace:
         return Pace(self.claims, [member.record.id for member in members], members[0].plan.epochs)
@@ -99,7 +107,7 @@ class Attempt:
         with self._recorded(opened, unless_raised=(BaseException,)) as troubles:
             begun = [(running, run) for running in opened if (run := self._begun(running)) is not None]
             runs = [run for _, run in begun]
-            if runs and not self._enough():
+            if runs and self.ended_by is None:
                 if reason := unfusable(members[0]):
                     raise _NoStack(reason)
                 trainer = make_trainer(members[0].values["trainer"], members[0].plan, "")
@@ -108,6 +116,12 @@ class Attempt:
                 with kept(functools.partial(_tell, opened)):
                     fit(trainer, runs, fused=True)
         trouble = troubles[0] if troubles else None
+        if trouble is not None and machine_fault(trouble) is not None:
+            for running in opened:  # all of them would meet it again
+                if not running.ended:
+                    running.fail(trouble)
+                    self.claims.release(running.record.id)
+            return opened
         done = [running for running in opened if running.ended]
         if isinstance(trouble, (Apart, Again)):
             rows = trouble.rows if isinstance(trouble, Apart) else ()
@@ -144,12 +158,12 @@ class Attempt:
             doubtful = []
         found: list[Running] = []
         for r in left:
-            if self._enough():
+            if self.ended_by is not None:
                 found.append(self._dropped(r))
             elif r not in doubtful:
                 found.append(self._by_itself(r, _blamed(r) or _failure(r) or trouble))
         doubtful = [r for r in doubtful if r not in found]
-        if self._enough() or not doubtful:
+        if self.ended_by is not None or not doubtful:
             return found + [self._dropped(r) for r in doubtful]
         error = trouble or _failure(doubtful[0])
         fault = "did not fit in memory" if out_of_memory(error) else f"raised {one_line(error)}" if error else "failed"
@@ -163,15 +177,16 @@ class Attempt:
         self, opened: list[Running], apart: list[Running], trouble: BaseException, why: str
     ) -> list[Running]:
         """Trains some members of a stack alone, and stacks the others again."""
-        found = [self._dropped(r) if self._enough() else self._by_itself(r, trouble) for r in apart]
+        found = [self._dropped(r) if self.ended_by is not None else self._by_itself(r, trouble) for r in apart]
         left = [r for r in opened if not r.ended and r not in apart]
-        if self._enough():
+        if self.ended_by is not None:
             return found + [self._dropped(r) for r in left]
         return found + (self._fused([r.prepared for r in left], why) if left else [])
 
     def _dropped(self, running: Running) -> Running:
-        """One that is not trained on, since another has failed."""
-        running.interrupt("FailFast", FAIL_FAST)
+        """One that is not trained on, since another has failed or the machine has."""
+        assert self.ended_by is not None
+        running.interrupt(*self.ended_by)
         self.claims.release(running.record.id)
         return running
 

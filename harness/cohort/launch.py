@@ -12,7 +12,8 @@ from typing import TypeGuard
 
 from harness.cohort.choose import Share
 from harness.cohort.worker import train_share
-from harness.errors import HarnessError, one_line
+from harness.errors import CannotWrite, HarnessError, one_line
+from harness.machine_faults import MACHINE_FAULT, MachineFault, blames_machine, machine_fault, machine_line
 from harness.owner import alive
 from harness.prepare import Prepared
 from harness.record import Record, read
@@ -44,20 +45,24 @@ class Launch:
         self.elsewhere: dict[str, tuple[Prepared, Share]] = {}
         self.refused: HarnessError | None = None  # the first share's that could not be begun, or not be recorded
         self.stopped = False
+        self.machine_failed = False  # then runs that were begun may end, and no other is begun
 
     def run(self, shares: Sequence[Share]) -> None:
         """Raises KeyboardInterrupt after every run that was begun has been recorded.
 
-        A share that cannot be begun (its sources changed, nothing can be written) does not end the others: `refused`
-        tells of it.
+        A share that cannot be begun (its sources changed, its folder cannot be written) does not end the others:
+        `refused` tells of it. After a fault of the machine (its disk is full), which `refused` then tells, no further
+        share is begun.
         """
         queue = deque(_Task(share) for share in shares)
         try:
             while (queue or self.running or self.elsewhere) and not self.stopped:
-                while queue and len(self.running) < self.most and not self.stopped:
+                while queue and len(self.running) < self.most and not self.stopped and not self.machine_failed:
                     self._submit(queue.popleft())
                     queue.extend(self._collect(timeout=0))
                 queue.extend(self._collect(timeout=POLL_S))
+                if self.machine_failed:
+                    self._begin_no_more(queue)
                 if not queue and not self.running:
                     queue.extend(self._look_elsewhere())
         except BaseException as error:
@@ -83,6 +88,7 @@ class Launch:
             except HarnessError as error:
                 self.refused = self.refused or error
                 self.stopped |= self.fail_fast
+                self.machine_failed |= isinstance(error, CannotWrite) and machine_fault(error) is not None
                 continue
             except Exception as error:
                 yield from self._lost(task, error)
@@ -97,6 +103,15 @@ class Launch:
         self.done(member, record)
         if self.fail_fast and record.status == "failed":
             self.stopped = True
+        if blames_machine(record):
+            self.machine_failed = True
+            self.refused = self.refused or MachineFault(machine_line(record))
+
+    def _begin_no_more(self, queue: deque[_Task]) -> None:
+        queue.clear()
+        self.elsewhere.clear()
+        for future in [future for future in self.running if future.cancel()]:
+            del self.running[future]
 
     def _lost(self, task: _Task, error: Exception) -> Iterator[_Task]:
         """A share's worker has died. What it had finished counts; the rest is tried again, in halves: the run that
@@ -114,8 +129,10 @@ class Launch:
         if not left:
             return
         if not died(error):
+            fault = machine_fault(error)
+            told = (*_told(error), "failed") if fault is None else (MACHINE_FAULT, fault, "interrupted")
             for member in left:
-                self._tell(member, write_failure(member.record, *_told(error)))
+                self._tell(member, write_failure(member.record, *told))
         elif len(left) > 1:
             middle = (len(left) + 1) // 2
             for half in (left[:middle], left[middle:]):

@@ -16,8 +16,8 @@ from harness.running import Watch
 
 def train_cohort(members: Sequence[Prepared], how: How, watch: Watch | None = None) -> list[Record | None]:
     """Trains prepared runs of one study, as one program if `how` says so, and returns their records in order; None
-    for one that a living process trains elsewhere, or that fail_fast left untrained. Raises KeyboardInterrupt after
-    recording it.
+    for one that a living process trains elsewhere, or that fail_fast or a fault of the machine left untrained. Raises
+    KeyboardInterrupt after recording it.
     """
     found: dict[str, Record | None] = {}
     study = members[0].record.folder.parent
@@ -35,8 +35,11 @@ def train_cohort(members: Sequence[Prepared], how: How, watch: Watch | None = No
                 claims.release(done.id)
         if todo:
             for some, way in _begun_where(todo, how):
-                for running in Attempt(some, way, watch, claims).train():
+                attempt = Attempt(some, way, watch, claims)
+                for running in attempt.train():
                     found[running.record.id] = running.record
+                if attempt.ended_by is not None:
+                    break
     return [found.get(m.record.id) for m in members]
 
 

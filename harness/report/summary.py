@@ -25,7 +25,8 @@ def run_summary(record: Record) -> str:
     lists = "".join(
         f", {kind} {'+'.join(c[kind])}" for kind in ("regularizer", "augmentation", "corruption") if c[kind]
     )
-    model = f"{c['model']} ({record.model['parameters']:,} parameters, {c['activation']})"
+    size = f"{record.model['parameters']:,} parameters, " if record.model else ""  # none where it ended before
+    model = f"{c['model']} ({size}{c['activation']})"
     lines = [
         f"{_headline(record)}  {record.name}",
         f"  trained   {model} on {d['name']} ({d['train']}/{d['val']}/{d['test']}) with {c['optimizer']}{lists}",

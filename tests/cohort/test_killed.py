@@ -110,6 +110,22 @@ def test_ctrl_c_ends_a_sweep_over_workers_at_once(forking: Forking, tmp_path: Pa
     assert left_over(study) == []
 
 
+def test_sigterm_of_the_launcher_ends_a_sweep_and_its_workers(forking: Forking, tmp_path: Path) -> None:
+    study = tmp_path / STUDY
+    process = forking.start(*line("loky", "alone", 4, 100_000), folder=tmp_path)
+    until(lambda: len(statuses(study)) == 2)
+    workers = started_by(process.pid)
+    process.signal(signal.SIGTERM, group=False)
+    assert process.wait() == 128 + signal.SIGTERM
+    assert process.errors.strip().splitlines()[-1] == "harness: ended by SIGTERM"
+    assert list(statuses(study).values()) == ["interrupted", "interrupted"]
+    errors = [json.loads(path.read_text())["error"] for path in statuses(study)]
+    assert {(error["type"], error["message"]) for error in errors} == {("SIGTERM", "ended by SIGTERM")}
+    _, left = psutil.wait_procs(list(workers), timeout=30)
+    assert left == []
+    assert left_over(study) == []
+
+
 def started_by(pid: int) -> set[psutil.Process]:
     """The processes that one has started, or that are of its group."""
     own = set(psutil.Process(pid).children(recursive=True)) if psutil.pid_exists(pid) else set()

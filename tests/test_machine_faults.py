@@ -1,0 +1,171 @@
+"""A full disk and its like interrupt a run: it has not failed, and the same line trains it when that is mended."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import harness
+from harness import curves, running
+from harness.cli import main
+from harness.errors import CannotWrite
+from harness.machine_faults import MACHINE_FAULT, machine_fault
+from harness_components import event_files
+from tests.cohort.commands import left_over
+
+TINY = ["data=iris", "model=mlp", "model.width=8", "epochs=2"]
+STUDY = Path("outputs/scratch")
+FULL = "No space left on device"
+
+
+def command(*line: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([*TINY, *line])
+    return int(stop.value.code or 0)
+
+
+def raises(error: BaseException) -> Callable[..., Any]:
+    def call(*_: object, **__: object) -> None:
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize("name", ["ENOSPC", "EDQUOT", "EFBIG", "EMFILE", "ENFILE", "EROFS", "EIO", "ESTALE"])
+def test_errors_of_the_system(name: str) -> None:
+    number = getattr(errno, name)
+    error = OSError(number, os.strerror(number), "curves.csv")
+    fault = machine_fault(error)
+    assert fault is not None
+    assert fault.endswith(f"(curves.csv: {os.strerror(number)})")
+    assert machine_fault(CannotWrite.told("run", error)) is not None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("unable to write to file </torch_51_3007_0>: No space left on device (28)"),
+        RuntimeError("unable to open shared memory object </torch_51_3> in read-write mode: Too many open files (24)"),
+        RuntimeError("unable to allocate shared memory(shm) for file </torch_51_3007_0>: Success (0)"),
+        RuntimeError("DataLoader worker (pid 5) is killed by signal: Bus error. It is possible that dataloader's "
+                     "workers are out of shared memory. Please try to raise your shared memory limit."),
+        RuntimeError("received 0 items of ancdata"),
+        OSError("Caught OSError in DataLoader worker process 0.\nTraceback:\nOSError: [Errno 28] No space left on "
+                "device"),
+        OSError("1000 requested and 512 written"),
+    ],
+)  # fmt: skip
+def test_words_of_libraries(error: BaseException) -> None:
+    fault = machine_fault(error)
+    assert fault is not None
+    assert "\n" not in fault
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "table.csv"),
+        PermissionError(errno.EACCES, "Permission denied", "table.csv"),
+        OSError("no number"),
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        MemoryError(),
+        ValueError(FULL),
+    ],
+)
+def test_what_is_the_own_fault_of_a_run(error: BaseException) -> None:
+    assert machine_fault(error) is None
+
+
+def test_cause_and_context_are_looked_at() -> None:
+    full = OSError(errno.ENOSPC, FULL)
+    caused, met, hidden = ValueError("a"), ValueError("b"), ValueError("c")
+    caused.__cause__, met.__context__, hidden.__context__ = full, full, full
+    hidden.__suppress_context__ = True
+    full.__context__ = caused  # a circle ends
+    assert machine_fault(caused) == machine_fault(met) == f"the disk is full ({FULL})"
+    assert machine_fault(hidden) is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_weights_on_a_full_disk() -> None:
+    with pytest.raises((OSError, RuntimeError)) as caught, open("/dev/full", "wb") as file:
+        torch.save({"a": torch.zeros(100_000)}, file)
+    assert machine_fault(caught.value) == f"the disk is full ({FULL})"
+
+
+PLACES = {
+    "curves": (curves.Curves, "flush"),
+    "weights": (running, "save_weights"),
+    "logger": (event_files.Events, "_write"),
+    "log.txt": (running.Running, "_say"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_run_is_interrupted_and_trained_again(
+    place: str, workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(*PLACES[place], raises(OSError(errno.ENOSPC, FULL)))
+        assert command() == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert [line for line in said if "error" in line] == [said[-1]]
+    assert said[-1].startswith(f"harness: error: the disk is full ({FULL}). When that is mended, the same line")
+    (record,) = harness.load("scratch")
+    assert record.status == record.ended["reason"] == "interrupted"
+    assert record.error is not None
+    assert (record.error["type"], record.error["message"]) == (MACHINE_FAULT, f"the disk is full ({FULL})")
+    again = harness.run(TINY)
+    assert (again.status, again.cached, again.error) == ("completed", False, None)
+    assert left_over(STUDY) == []
+
+
+def test_record_that_cannot_be_written(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", raises(OSError(errno.EDQUOT, "Disk quota exceeded")))
+        assert command() == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("harness: error: cannot write outputs/scratch/")
+    assert said.endswith("Disk quota exceeded")
+    assert harness.run(TINY).status == "completed"
+
+
+@pytest.mark.parametrize("path", ["alone", "fused"])
+def test_sweep_begins_no_further_run(
+    path: str, workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["-m", f"path={path}", "executor=in_process", "seed=0,1,2,3"]
+    whole, written = curves.Curves.flush, []
+
+    def flush(self: curves.Curves) -> None:
+        written.append(self.path.parent)
+        if self.path.parent != written[0]:
+            raise OSError(errno.EMFILE, "Too many open files")
+        whole(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(curves.Curves, "flush", flush)
+        assert command(*line) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("harness: error: too many open files: raise the limit with ulimit -n (Too many open files)")
+    found = [record.status for record in harness.load("scratch")]
+    assert set(found) <= {"completed", "interrupted"}
+    if path == "alone":
+        assert sorted(found) == ["completed", "interrupted"]
+    assert left_over(STUDY) == []
+    assert command(*line) == 0
+    assert [record.status for record in harness.load("scratch")] == ["completed"] * 4
+
+
+def test_component_that_finds_no_file_has_failed(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = FileNotFoundError(errno.ENOENT, "No such file or directory", "words.txt")
+    monkeypatch.setattr("harness.build.make_model", raises(error))
+    assert harness.run(TINY).status == "failed"
