@@ -173,13 +173,13 @@ def warn_of_overlap(shared: int | None, values: dict[str, Any]) -> None:
     if shared and values["split"]["on_overlap"] == "warn" and data not in _warned:
         _warned.add(data)
         text = _overlapping(values["data"][KEY], shared)
-        warnings.warn(f"{text} (split.on_overlap=ignore says nothing)", OverlapWarning, stacklevel=_outside())
+        warnings.warn(f"{text} (split.on_overlap=ignore says nothing)", OverlapWarning, stacklevel=outside())
 
 
 _warned: set[str] = set()  # data sets of this process
 
 
-def _outside() -> int:
+def outside() -> int:
     """Return the `stacklevel` of the first caller outside of harness: a warning shows the user's own line."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "harness":

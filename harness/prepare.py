@@ -48,6 +48,7 @@ class Prepared:
     facts: Facts  # of the data
     loader: Loader | None = field(default=None, repr=False)
     checkpoint: dict[str, Any] | None = field(default=None, repr=False)  # to go on from
+    fresh: str = ""  # why it starts from the beginning, where resume=true finds nothing to resume
     orphan: bool = False  # a process had begun it, and died
 
     @property
@@ -142,6 +143,11 @@ class Preparation:
         """
         device = environment.device_type(values["trainer"])
         return self._identity(values, device, self.loader.load(asked or values).digest)
+
+    def with_epochs(self, member: Prepared, epochs: int) -> str:
+        """Return the identity that a run would have with another number of epochs."""
+        values = member.values | {"epochs": epochs}
+        return self._identity(values, member.device, member.record.data["digest"])
 
     def _identity(self, values: dict[str, Any], device: str, digest: str) -> str:
         return identity(values, device, digest, self.known.trainer, self._sources_of(values))

@@ -20,6 +20,7 @@ from harness.noise import Noise, keys
 from harness.redirect import Redirect
 from harness.regularization import acts_on, does
 from harness.schema import KEY
+from harness.single_sample import has_single, refuse_single
 from harness.unused import Choice, unused
 
 _PARTS = ("model", "optimizer", "scheduler", "regularizer", "augmentation", "metric", "diagnostic", "task", "loss")
@@ -36,7 +37,8 @@ def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choic
     """
     shape = [list(dataset.inputs), dataset.width, dataset.target, dataset.words, bool(dataset.analogies)]
     key = json.dumps(
-        [[values[kind] for kind in (*_PARTS, *_BLOCKS)], shape, plan.total_steps, plan.epochs], default=str
+        [[values[kind] for kind in (*_PARTS, *_BLOCKS)], shape, plan.total_steps, plan.epochs, has_single(plan)],
+        default=str,
     )
     if key in _passed:
         return _passed[key]
@@ -80,6 +82,7 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choice]
         )
         check_closure(values["optimizer"][KEY], optimizer, parts.closure)
         parts.scheduler(optimizer=optimizer, total_steps=plan.total_steps)
+    refuse_single(values, parts, dataset, plan)
     return [] if isinstance(parts.model, Fitting) else unused(values, parts.uses.taken)
 
 

@@ -10,10 +10,11 @@ from harness.cohort.together import train_cohort
 from harness.errors import HarnessError, beside
 from harness.job import Job
 from harness.learner.fit import Run, fit, make_trainer
-from harness.loading import Loader, warn_of_data
+from harness.loading import Loader, outside, warn_of_data
 from harness.prepare import Preparation, refuse_stale
 from harness.process_state import kept
 from harness.record import Record
+from harness.resuming import note_fresh
 from harness.running import Watch, make_member
 
 
@@ -34,6 +35,8 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
         make_trainer(prepared.values["trainer"], prepared.plan, "")  # what Lightning refuses is bad input
     refuse_stale([prepared])
     warn_of_data(prepared.record.data, prepared.values)
+    if line := note_fresh([prepared], preparation):
+        warnings.warn(line, stacklevel=outside())
     (record,) = train_cohort([prepared], how, watch)
     if record is None:
         raise HarnessError(f"another process trains this run now: {beside(prepared.record.folder)}")

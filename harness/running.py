@@ -79,6 +79,8 @@ class Running:
         # what building the model again wants to know
         self.shape = dataset.inputs, parts.task.outputs(dataset), dataset.words
         self._say("run %s (%s) of study %s", record.id, record.name, record.study)
+        if self.prepared.fresh and self.prepared.checkpoint is None:
+            self.warn(self.prepared.fresh)
         parameters = list(parts.model.parameters())
         record.model = {
             "parameters": sum(p.numel() for p in parameters),

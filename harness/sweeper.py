@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -20,12 +21,13 @@ from harness.folder import make_study
 from harness.job import Job
 from harness.kinds import AUTO
 from harness.learner.fit import make_trainer
-from harness.loading import warn_of_data
+from harness.loading import outside, warn_of_data
 from harness.owner import tidy
 from harness.prepare import Preparation, Prepared
 from harness.process_state import kept
 from harness.record import Record
 from harness.resolve import default_node
+from harness.resuming import note_fresh
 from harness.schema import KEY
 from harness.watching import Outline, Way, planned, tell
 from harness.workers import count
@@ -60,6 +62,9 @@ def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
             wanted.append(member)
         else:
             done(member, complete)
+    fresh = note_fresh(wanted, preparation)
+    if fresh and not first:  # a sweeper may ask for batches: one line for all of them
+        warnings.warn(fresh, stacklevel=outside())
     began = time.perf_counter()
     try:
         _train(wanted, done, any(job.settings.fail_fast for job in jobs))

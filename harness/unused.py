@@ -30,6 +30,7 @@ class Uses:
     """The components that a network took while it was built: it may have no place for some that were chosen."""
 
     taken: set[Choice] = field(default_factory=set)
+    _made: list[tuple[Any, Choice]] = field(default_factory=list, repr=False)
 
     def noting(self, kind: str, name: str, make: Callable[..., Any]) -> Callable[..., Any]:
         """The same function, which notes when it has made something."""
@@ -38,9 +39,14 @@ class Uses:
             made = make(*args)
             if made is not None:
                 self.taken.add((kind, name))
+                self._made.append((made, (kind, name)))
             return made
 
         return noted
+
+    def maker(self, module: Any) -> Choice | None:
+        """Return the component that made a module; None for one of the model's own."""
+        return next((choice for made, choice in self._made if made is module), None)
 
     def note(self, regularizers: dict[str, Regularizer]) -> None:
         """Note those regularizers that act beside the network's layers."""

@@ -106,18 +106,63 @@ def test_members_of_a_sweep_go_on_together(workdir: Path, stop_after: Stop) -> N
 
 def test_without_resume_or_with_another_path_it_begins_anew(workdir: Path, stop_after: Stop) -> None:
     line = [*LINE, "study=cut"]
-    for change in ([], ["resume=true", "path=fused"]):
-        with stop_after(3):
-            harness.run([*line, "path=alone", "rerun=true"])
-        record = harness.run([*line, *change])
-        assert record.status == "completed"
-        assert "after epoch" not in record.cohort["why"]
+    with stop_after(3):
+        harness.run([*line, "path=alone"])
+    assert "after epoch" not in harness.run(line).cohort["why"]
+    with stop_after(3):
+        harness.run([*line, "path=alone", "rerun=true"])
+    with pytest.warns(UserWarning, match="its checkpoint was written under path=alone, and path=fused is set"):
+        record = harness.run([*line, "resume=true", "path=fused"])
+    assert record.status == "completed"
+    assert "after epoch" not in record.cohort["why"]
 
 
-def test_a_checkpoint_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+def test_more_epochs_are_another_run(workdir: Path) -> None:
+    line = ["data=moons", "data.n=300", "checkpoint_every=2"]
+    four = harness.run([*line, "epochs=4"])
+    with pytest.warns(UserWarning, match="resume=true: nothing to resume") as told:
+        six = harness.run([*line, "epochs=6", "resume=true"])
+    assert six.status == "completed"
+    assert [str(warning.message) for warning in told] == six.warnings
+    assert six.warnings == [
+        "resume=true: nothing to resume, the run starts from the beginning: "
+        f"run {four.folder.name} (completed) differs only in epochs, and schedules depend on epochs: it is another run"
+    ]
+    with pytest.warns(UserWarning, match="it has no checkpoint"):  # differs in more than epochs
+        harness.run([*line, "epochs=5", "seed=1", "resume=true"])
+
+
+def test_a_torn_checkpoint_is_told(workdir: Path, stop_after: Stop) -> None:
+    line = [*LINE, "study=cut"]
+    with stop_after(3):
+        harness.run(line)
+    (cut,) = harness.load("cut")
+    file = cut.folder / checkpoint.FILE
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match="its checkpoint.pt is torn"):
+        record = harness.run([*line, "resume=true"])
+    assert record.status == "completed"
+    assert "torn" in record.warnings[0]
+
+
+def test_a_fresh_sweep_is_told_in_one_line(workdir: Path) -> None:
+    line = ["data=moons", "data.n=300", "epochs=1", "seed=0,1,2", "resume=true", "executor=in_process"]
+    with pytest.warns(UserWarning, match="resume=true") as told:
+        records = harness.sweep(line)
+    assert [str(warning.message) for warning in told] == [
+        "resume=true: nothing to resume for 3 of 3 runs, which start from the beginning; one of them: it has no "
+        "checkpoint (checkpoint_every=N writes one every N epochs)"
+    ]
+    assert all("it has no checkpoint" in record.warnings[0] for record in records)
+
+
+def test_torn_foreign_and_missing_checkpoints_are_told_apart(tmp_path: Path) -> None:
     assert checkpoint.read(tmp_path, "x") is None
     (tmp_path / checkpoint.FILE).write_bytes(b"torn")
-    assert checkpoint.read(tmp_path, "x") is None
-    checkpoint.save(tmp_path, "x", "alone", {"state": {}, "member": {}})
-    assert checkpoint.read(tmp_path, "x") is not None
-    assert checkpoint.read(tmp_path, "y") is None
+    with pytest.raises(checkpoint.Unusable, match="torn"):
+        checkpoint.read(tmp_path, "x")
+    checkpoint.save(tmp_path, "x", "alone", {"state": {}, "member": {"epochs": 1}})
+    for peek in (False, True):
+        assert checkpoint.read(tmp_path, "x", peek) is not None
+        with pytest.raises(checkpoint.Unusable, match="of another run"):
+            checkpoint.read(tmp_path, "y", peek)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from harness import checkpoint
 from harness.cohort.attempt import Attempt, How
 from harness.index import by_id
 from harness.owner import Claims
 from harness.prepare import Prepared
 from harness.record import Record
+from harness.resuming import find
 from harness.running import Watch
 
 
@@ -47,8 +47,8 @@ def _begun_where(members: Sequence[Prepared], how: How) -> Iterator[tuple[list[P
     """Members that begin at the same epoch: those that go on from a checkpoint do so on the path that made it."""
     places: dict[tuple[str, int], list[Prepared]] = {}
     for member in members:
-        kept = checkpoint.read(member.record.folder, member.record.id) if member.values["resume"] else None
-        if kept is not None and member.values["path"] in ("auto", kept["path"]):
+        kept = find(member)[0] if member.values["resume"] else None
+        if kept is not None:
             member.checkpoint = kept
             places.setdefault((kept["path"], kept["member"]["epochs"]), []).append(member)
         else:

@@ -128,14 +128,16 @@ def test_curves_that_are_a_pipe_are_passed_over(study: Path, command: Command) -
 @pytest.mark.parametrize(
     "kept", [[1], {"id": "a"}, {"id": "a", "path": "alone", "member": {"epochs": "x"}, "state": {}}]
 )
-def test_checkpoint_of_something_else_is_none(kept: Any, tmp_path: Path) -> None:
+def test_checkpoint_of_something_else_is_refused(kept: Any, tmp_path: Path) -> None:
     import torch
 
     torch.save(kept, tmp_path / checkpoint.FILE)
-    assert checkpoint.read(tmp_path, "a") is None
+    with pytest.raises(checkpoint.Unusable, match="is not a checkpoint of harness"):
+        checkpoint.read(tmp_path, "a")
     (tmp_path / checkpoint.FILE).unlink()
     os.mkfifo(tmp_path / checkpoint.FILE)
-    assert checkpoint.read(tmp_path, "a") is None
+    with pytest.raises(checkpoint.Unusable, match="a pipe"):
+        checkpoint.read(tmp_path, "a")
 
 
 @pytest.mark.parametrize("case", ["pipe", "text", "objects", "other", "misfit"])
