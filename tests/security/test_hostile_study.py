@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def hostile(trained: Path, workdir: Path, mine: Path) -> Iterator[Path]:
+def hostile(trained: Path, workdir: Path, mine: Path) -> Path:
     """The same study with bad runs beside the good ones."""
     shutil.copytree(trained, workdir / "outputs")
     study = workdir / "outputs" / "dl"
@@ -53,7 +52,7 @@ def hostile(trained: Path, workdir: Path, mine: Path) -> Iterator[Path]:
         run = sorted(p for p in study.iterdir() if not p.name.startswith("bad-") and p.name[0] != ".")[number]
         (run / name).unlink(missing_ok=True)
         (run / name).symlink_to(mine / "notes")
-    yield study
+    return study
 
 
 def _spoil(case: str, path: Path, row: dict[str, Any], mine: Path) -> None:
