@@ -15,7 +15,7 @@ from harness.catalogue import Catalogue
 from harness.component import REQUIRED, Parameter
 from harness.errors import HarnessError, shown, suggest
 from harness.explain import explain, unknown_key
-from harness.kinds import AUTO, KINDS
+from harness.kinds import AUTO, KINDS, NONE, SPARED
 from harness.schema import KEY, of_entry
 from harness.settings import groups, rows
 from harness.types import convert
@@ -111,6 +111,10 @@ def _component(kind: str, node: Any, path: str, catalogue: Catalogue, key: str |
     if name == AUTO and KINDS[kind].auto is not None:
         if settings:
             raise HarnessError(unknown_key(f"{path}.{next(iter(settings))}", [], AUTO))
+        return {KEY: name}
+    if name == NONE and kind in SPARED and name not in catalogue.entries[kind]:  # as a record's config has it
+        if settings:
+            raise HarnessError(unknown_key(f"{path}.{next(iter(settings))}", [], NONE))
         return {KEY: name}
     return {KEY: name} | _checked(of_entry(catalogue.get(kind, name)), settings, f"{path}.", name)
 

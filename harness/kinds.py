@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 AUTO = "auto"  # the choice that means: decide for me
 NONE = "none"  # stands in a resolved config for a kind that the model has no use for
+SPARED = frozenset({"activation", "normalization", "initializer", "optimizer", "scheduler"})  # kinds of which it may
 # A metric that asks for one of these is no torchmetrics.Metric but a number, measured once when a run has ended.
 AT_END = frozenset({"history", "model", "dataset"})
 SKIPS = "skips"  # the trait of every kind: {check: why it is not for this component}, seen to be needed by `testing`

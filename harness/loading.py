@@ -17,6 +17,7 @@ from harness import catalogue, seeds
 from harness.adopt import adopt, drawing
 from harness.baseline import baseline
 from harness.build import component, first_samples
+from harness.channels import check_channels
 from harness.check import check_values
 from harness.component import asks
 from harness.dataset import SPLITS, Dataset, Samples, Target, digest, overlap, validate
@@ -133,7 +134,8 @@ def load_untransformed(values: dict[str, Any]) -> Loaded:
     validate(dataset, name)
     if split.stratify is True and dataset.target != "class":
         raise HarnessError(f"split.stratify=true wants classes, and data {name} has {dataset.target} targets")
-    told = remarks(dataset)
+    kept = check_channels(dataset, name, values["transform"])
+    told = [*remarks(dataset), *([kept] if kept else [])]
     known = catalogue.current()
     for corruption, node in values["corruption"].items():
         targets = known.get("corruption", corruption)["traits"].get("targets", [dataset.target])
@@ -200,13 +202,14 @@ def _transformed(dataset: Dataset, nodes: dict[str, Any], precision: torch.dtype
     if precision == torch.float64 and dataset.real_inputs:
         dataset = dataset.mapped(cast(precision))
     for name, node in nodes.items():
-        if not dataset.passed_over:
+        asked = asks(REGISTRY.get("transform", name))
+        if asked and not dataset.passed_over:
             raise HarnessError(
                 "transforms are fitted on data in memory or in harness's files; choose 'transform=[]' for what is "
                 "read sample by sample"
             )
         train = dataset.train.x if isinstance(dataset.train, Samples) else None
-        if train is None and "train" in asks(REGISTRY.get("transform", name)):
+        if train is None and "train" in asked:
             raise HarnessError(
                 f"transform {name} wants all training inputs in memory at once, and these are not: "
                 "say data.in_memory=true, or choose another"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 import harness
 from harness.app import compose
+from harness.loading import usable
 from harness.prepare import Preparation
 from harness.unused import key_of
 
@@ -106,3 +108,10 @@ def test_the_key_of_an_override() -> None:
         "metric",
         "a",
     ]
+
+
+@pytest.mark.parametrize("model", ["random_forest", "nearest_neighbour", "logistic"])
+def test_record_of_a_model_without_use_for_a_kind_is_usable(model: str) -> None:
+    config = json.loads(json.dumps(Preparation().prepare(compose([f"model={model}", "data=iris"])).values))
+    assert {"_component_": "none"} in config.values()
+    assert usable(config) == config

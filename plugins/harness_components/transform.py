@@ -169,3 +169,22 @@ def one_hot(
 def flatten() -> Callable[[Tensor], Tensor]:
     """Every sample as one vector: [N, ...] becomes [N, D]."""
     return lambda x: x.flatten(1)
+
+
+@harness.transform
+def channels_first() -> Callable[[Tensor], Tensor]:
+    """Moves the channels of images before their rows: [N, height, width, C] becomes [N, C, height, width].
+
+    For data that keeps the channels last, as files of pictures do; choose it before other transforms. Vectors stay as
+    they are.
+    """
+
+    def move(x: Tensor) -> Tensor:
+        if x.ndim == 3:
+            raise HarnessError(
+                f"channels_first moves the channels of images [height, width, channels], and samples here have shape "
+                f"{list(x.shape[1:])}"
+            )
+        return x.movedim(-1, 1).contiguous()
+
+    return move

@@ -166,6 +166,19 @@ def test_flatten_makes_vectors():
     assert torch.equal(make("transform", "flatten", train=IMAGES)(IMAGES), IMAGES.reshape(30, -1))
 
 
+@pytest.mark.parametrize("shape", [(5, 4, 3), (5,), (6, 5, 4, 1)])
+def test_channels_first_moves_the_last_axis(shape):
+    x = torch.arange(4 * np.prod(shape)).reshape(4, *shape)
+    moved = make("transform", "channels_first", train=x)(x)
+    assert moved.is_contiguous()
+    assert np.array_equal(moved.numpy(), np.moveaxis(x.numpy(), -1, 1))
+
+
+def test_channels_first_refuses_sequences():
+    with pytest.raises(HarnessError, match=r"moves the channels of images .*, and samples here have shape \[7, 3\]"):
+        make("transform", "channels_first", train=IMAGES)(torch.zeros(4, 7, 3))
+
+
 @pytest.mark.parametrize("name", [row["name"] for row in catalogue.current() if row["kind"] == "transform"])
 def test_only_the_training_split_is_looked_at(name):
     """Whatever stands in validation and test, what training becomes is the same, and what they become is by it."""
