@@ -50,8 +50,8 @@ def _value(value: str) -> str:
         return value
     if value.startswith("[") and value.endswith("]"):
         return f"[{','.join(_value(part) for part in _divided(value[1:-1]))}]"
-    if value[:1] in "'\"" or value[:1] == "[":
-        return value  # an open quotation mark, or an open list: a mistake
+    if value[:1] in "'\"" or value[:1] == "[" or "${" in value:
+        return value  # an open quotation mark, list or interpolation: a mistake
     escaped = re.sub(r"\\+(?='|$)", lambda found: 2 * found[0], value).replace("'", "\\'")
     return f"'{escaped}'"
 

@@ -22,13 +22,13 @@ from harness.weights import WEIGHTS
 
 KEYS = {
     "schema", "id", "name", "study", "status", "error", "config", "choices", "metrics", "best", "model", "data",
-    "time", "cohort", "memory", "diagnostics", "environment",
+    "time", "cohort", "memory", "diagnostics", "environment", "steps", "ended", "warnings",
 }  # fmt: skip
 
 
 def test_the_run_folder_is_complete(workdir: Path) -> None:
     record = harness.run(["epochs=3", "optimizer=sgd", "seed=4"])
-    assert record.folder == Path("outputs/scratch") / f"epochs=3,optimizer=sgd,seed=4-{record.id}"
+    assert record.folder == workdir / "outputs/scratch" / f"epochs=3,optimizer=sgd,seed=4-{record.id}"
     assert record.name == "epochs=3,optimizer=sgd,seed=4"
     row = json.loads((record.folder / FILE).read_text())
     assert set(row) == KEYS
@@ -40,6 +40,7 @@ def test_the_run_folder_is_complete(workdir: Path) -> None:
     assert row["config"]["objective"] == "val/accuracy"
     assert row["data"] | {"digest": ""} == {
         "name": "digits", "digest": "", "train": 1149, "val": 288, "test": 360, "overlap": 0,
+        "majority": {"class": "3", "train": 117 / 1149, "val": 29 / 288, "test": 37 / 360},
     }  # fmt: skip
     assert row["model"] == {"parameters": 26122, "trainable": 26122}
     assert {"fit_s", "share_s", "total_s", "samples_per_s", "started"} <= set(row["time"])
@@ -207,7 +208,8 @@ def test_save(workdir: Path) -> None:
 def test_a_torn_record_is_no_record(workdir: Path) -> None:
     record = harness.run(["epochs=1"])
     (record.folder / FILE).write_text('{"schema": 1, "id": ')
-    assert len(harness.load("scratch")) == 0
+    with pytest.warns(UserWarning, match="it is torn"):
+        assert len(harness.load("scratch")) == 0
     assert not harness.run(["epochs=1"]).cached
     assert len(harness.load("scratch")) == 1
 

@@ -134,7 +134,7 @@ def test_hyperparameters_are_what_a_result_depends_on() -> None:
     }  # fmt: skip
     text = config_text(found, ["optimizer.lr=0.1", "seed=3"])
     assert text.startswith("    harness optimizer.lr=0.1 seed=3\n")
-    assert "| optimizer | **adam** lr=0.1 betas=[0.9,0.99] |" in text
+    assert r"| optimizer | **adam** lr=0.1 betas=\[0.9,0.99\] |" in text
     assert "corruption" not in text
 
 

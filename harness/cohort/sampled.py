@@ -16,6 +16,7 @@ from harness import catalogue, environment
 from harness.apart import Died, apart
 from harness.curves import FILE as CURVES
 from harness.errors import one_line
+from harness.kinds import NONE
 from harness.learner.lift import Again
 from harness.prepare import Prepared
 from harness.record import Record, write
@@ -72,7 +73,9 @@ def plugins_used(config: Mapping[str, Any]) -> list[str]:
         if kind in WATCHING or not isinstance(node, dict):
             continue
         nodes = [node] if KEY in node else [one for one in node.values() if isinstance(one, dict) and KEY in one]
-        found += [f"{kind}/{n[KEY]}" for n in nodes if known.get(kind, n[KEY])["plugin"] != "harness"]
+        found += [
+            f"{kind}/{n[KEY]}" for n in nodes if n[KEY] != NONE and known.get(kind, n[KEY])["plugin"] != "harness"
+        ]
     return found
 
 

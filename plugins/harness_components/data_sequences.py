@@ -33,7 +33,8 @@ def _sequences(
     if test_length in (0, length):
         return dataset
     x, y = draw(rng, size(dataset.test), test_length)
-    return replace(dataset, test=Samples(torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(y).long()))
+    assert isinstance(dataset.train, Samples)
+    return replace(dataset, test=Samples(torch.as_tensor(x, dtype=dataset.train.x.dtype), torch.as_tensor(y).long()))
 
 
 def _one_hot(tokens: np.ndarray, vocabulary: int) -> np.ndarray:

@@ -91,7 +91,7 @@ def test_the_others_are_trained_no_further(
     records = trained(count, forced)
     assert endings(records) == [OWN if place == bad else LEFT for place in range(count)]
     assert {record.time["epochs"] for record in records} == {1}
-    assert {r.folder: (r.status, r.error) for r in harness.load("scratch")} == {
+    assert {r.folder.absolute(): (r.status, r.error) for r in harness.load("scratch")} == {
         r.folder: (r.status, r.error) for r in records
     }
 

@@ -23,7 +23,6 @@ LINE = [
     "logger=[]",
     "save=none",
 ]
-LINE += ["logger=[]", "save=none"]
 PLUGIN = [*LINE, "optimizer=pytorch_optimizer_prodigy"]
 
 

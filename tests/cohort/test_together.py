@@ -21,4 +21,4 @@ def test_what_another_launch_completed_under_other_words_is_found(workdir: Path)
     assert found is not None
     assert found.cached
     assert found.folder == trained.folder
-    assert [path.parent for path in Path("outputs").rglob("record.json")] == [trained.folder]
+    assert [path.parent for path in Path("outputs").absolute().rglob("record.json")] == [trained.folder]

@@ -87,8 +87,9 @@ def test_what_comes_from_the_mixture_itself_is_good_as_is_told_and_in_any_units(
 
 def test_modes_that_are_points_and_data_that_is_not_in_memory():
     dataset = data("ring_mixture", {"modes": 4, "deviation": 0.0})
-    assert judged(dataset.train.x[:8], dataset) == [1.0, 1.0]
-    assert judged(dataset.train.x[:8] + 0.01, dataset) == [0.0, 0.0]
+    points = torch.cat([dataset.train.x[dataset.train.y == mode][:2] for mode in range(4)])
+    assert judged(points, dataset) == [1.0, 1.0]
+    assert judged(points + 0.01, dataset) == [0.0, 0.0]
     whole = data("ring_mixture")
     away = on_disk(whole).mapped(lambda x: 3 * x)
     assert judged(ring(8, 0.0, 3.0), away) == [1.0, 1.0] == judged(ring(8, 0.0), whole)
@@ -168,7 +169,7 @@ def test_bce_is_trained_and_mse_watched(workdir, capsys):
         (["model=gan", "metric=[mode_coverage]"], "wants samples of 1 dimensions"),
         (["model=gan", "data=diabetes", "metric=[mode_coverage]"], "wants class targets"),
         (["metric=[mode_quality]"], "does not fit task classification"),
-        (["model=rbm"], "choose 'transform=[]'"),
+        (["model=rbm", "transform=[standardize]"], "choose transform=auto, or 'transform=[]'"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_and_nothing_is_written(workdir, line, said):

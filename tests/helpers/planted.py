@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness import catalogue
+from harness.registry import REGISTRY
 from tests.helpers.strangers import install
 
 
@@ -18,6 +20,8 @@ def planted(site: Path, distribution: str, source: str, offers: str) -> Iterator
     install(site, distribution, source, offers=offers)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))
+        patch.setattr(catalogue, "_current", None)
+        patch.setattr(REGISTRY, "_offers", dict(REGISTRY._offers))
         try:
             yield
         finally:

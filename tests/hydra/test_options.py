@@ -145,4 +145,4 @@ def test_composing_leaves_the_catalogue_as_it_was(hydra: Any) -> None:
 def test_every_setting_is_in_the_config_with_its_default(hydra: Any) -> None:
     config = compose("config")
     assert {p.name: config[p.name] for p in rows()} == {p.name: p.default for p in rows()}
-    assert set(config.split) == {"seed", "val", "test", "on_overlap"}
+    assert set(config.split) == {"seed", "val", "test", "stratify", "on_overlap"}
