@@ -39,7 +39,7 @@ def scratch() -> Iterator[Path]:
 
 def same_data(data: peers.Data) -> None:
     """Raises AssertionError if the harness trains on other tensors than the peers do."""
-    ours = prepare(app.compose([])).dataset
+    ours = prepare(app.compose(["split.stratify=false"])).dataset
     for split in ("train", "val", "test"):
         part, (x, y) = ours.part(split), getattr(data, split)
         assert isinstance(part, harness.Samples), split

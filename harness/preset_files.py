@@ -42,6 +42,8 @@ def check_folder(folder: Path) -> list[str]:
     """
     names = []
     for path in _files(folder):
+        if path.is_symlink() and not path.exists():
+            continue  # an editor's lock beside an open file
         name = path.relative_to(folder).as_posix().removesuffix(".yaml")
         if name.startswith("hydra/") or name == "hydra":
             raise HarnessError(f"{path}: a config folder holds no options of Hydra's own; choose among those installed")

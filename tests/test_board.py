@@ -136,10 +136,10 @@ def test_texts_tell_what_was_asked_for_and_what_came_of_it(study: dict[str, Reco
 
 
 def test_members_of_a_sweep_are_small(study: dict[str, Record], board: Board) -> None:
-    """A sweep of 500 is 500 of these."""
+    """A sweep of 500 is 500 of these; the diagnostics' dozen looks are most of it."""
     files = [path for path in study["adam1"].folder.rglob("*") if "tfevents" in path.name or "projector" in str(path)]
     assert [path.name.split(".")[0] for path in files] == ["events"]
-    assert files[0].stat().st_size < 8000
+    assert files[0].stat().st_size < 32_000
     with pytest.raises(urllib.error.HTTPError):
         board.plugin("graphs/graph", run=study["adam1"].folder.name)
 

@@ -19,6 +19,9 @@ import json, sys, time
 sys.path[:] = json.loads(sys.argv[1])
 for name in sys.argv[5].split():
     __import__(name)
+import contextlib
+from harness import registry
+registry.kept = contextlib.nullcontext  # harness would put back what the import changes before it is seen
 from harness.registry import entry_points, load
 from harness.testing.process import shared
 (point,) = [p for p, distribution, _ in entry_points() if [p.name, distribution] == sys.argv[2:4]]

@@ -6,12 +6,13 @@ import time
 from typing import Any
 
 import torch
-from planted.tables import amounts, rows
 from torch import Tensor, nn
 
 import harness
 from harness.dataset import Dataset, from_arrays
 from harness.settings import Split
+
+from .tables import amounts, rows
 
 
 class _Net(nn.Module):
