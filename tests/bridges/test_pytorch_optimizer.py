@@ -238,12 +238,18 @@ def node(name):
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_it_descends_on_digits_with_its_defaults(name):
+    """In two of three draws of weights and split: with these, dadaptadan and vsgd overshoot now and then."""
+
     def change(parts):
         parts.optimizer = functools.partial(component, "optimizer", node(name))
 
-    # one division for all: on some, by class or not (split.seed=3), dadaptadan overshoots with its defaults
-    history = train([*SMALL, "epochs=2", "split.stratify=false"], change=change)[0].history  # composed once for all
-    assert history[1]["train/loss"] < history[0]["train/loss"]
+    def descends(seed):
+        line = [*SMALL, "epochs=2", f"seed={seed}", f"split.seed={seed}"]
+        first, second = train(line, change=change)[0].history  # composed once for all
+        return second["train/loss"] < first["train/loss"]
+
+    found = descends(0) + descends(1)
+    assert found == 2 or (found == 1 and descends(2))
 
 
 @pytest.mark.slow

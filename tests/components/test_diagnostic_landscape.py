@@ -84,6 +84,7 @@ def test_what_fails_is_named_and_the_run_goes_on(workdir, monkeypatch):
 
 
 def test_a_diverged_run_has_nothing_to_look_at(workdir):
+    # overflows at the first step: after steps of 1e9 all units may be dead, and the loss finite
     line = [*SHORT, "optimizer=sgd", "optimizer.lr=1e30", "epochs=2", "diagnostic=[hessian_index,gradient_norm]"]
     record = harness.run([word for word in line if word != "epochs=1"])
     assert record.status == "diverged"
