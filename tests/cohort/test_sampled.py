@@ -78,6 +78,11 @@ def test_plugins_are_looked_for_in_lists_too() -> None:
     ]
 
 
+def test_kinds_that_a_run_does_without_are_passed_over() -> None:
+    none = {"_component_": "none"}  # a surface has no activation, an estimator no optimizer
+    assert plugins_used({"activation": none, "optimizer": none, "data": {"_component_": "rosenbrock"}}) == []
+
+
 def test_affordable_epochs() -> None:
     record = Record("0" * 12, "x", "y", time={"fit_s": 10.0, "epochs": 10}, cohort={"size": 4})
     assert [affordable(record, seconds) for seconds in (1.0, 12.1, 42.1, 1e6)] == [0, 1, 4, 10]
