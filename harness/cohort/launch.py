@@ -93,13 +93,13 @@ class Launch:
             try:
                 outcomes = future.result()
             except Exception as error:
-                yield from self._lost(task, error)
+                yield from self._take(task, error)
                 continue
             for share, outcome in zip(task.shares, outcomes, strict=False):  # fewer, where one ended the sweep
                 yield from self._take(replace(task, shares=(share,)), outcome)
 
     def _take(self, task: _Task, outcome: Outcome) -> Iterator[_Task]:
-        """Takes the outcome of a task of one share."""
+        """Takes the outcome of a task of one share, or what ended a task as a whole."""
         if isinstance(outcome, HarnessError):
             self.refused = self.refused or outcome
             self.stopped |= self.fail_fast
