@@ -48,6 +48,8 @@ def beside(path: object) -> str:
 
 def _whose(path: object, error: OSError) -> str:
     """Return whose folder it is that may not be written, and what to do; nothing for errors of another kind."""
+    if error.errno == errno.EMFILE:
+        return ": raise the limit with ulimit -n"
     if error.errno not in (errno.EACCES, errno.EPERM):
         return ""
     folder = Path(os.path.abspath(str(path)))

@@ -116,7 +116,7 @@ _ALL = (
     ),
     Kind("diagnostic", True, (), "a harness.Diagnostic: a pure measurement, and how often it is made", ("tells",)),
     Kind("logger", True, ("run_dir", "name", "in_sweep"), "a Lightning logger"),
-    Kind("executor", False, ("jobs",), "a concurrent.futures.Executor", (), "loky"),
+    Kind("executor", False, ("jobs",), "a concurrent.futures.Executor", ("task_minutes",), "loky"),
 )
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}

@@ -45,6 +45,8 @@ _WORDS = {
     r"\[errno 5\] input/output error": _IO_ERROR,
 }
 
+_REMOTE = ("_RemoteTraceback", "RemoteTraceback")  # of loky, concurrent.futures and multiprocessing: text alone
+
 
 class MachineFault(HarnessError):
     """A fault of the machine ended a sweep, since its other runs would meet it too."""
@@ -97,10 +99,14 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _reason(error: BaseException) -> str | None:
     if isinstance(error, (OSError, CannotWrite)) and error.errno is not None:
         return _REASONS.get(error.errno)
-    if isinstance(error, (OSError, RuntimeError)):
-        text = str(error)
-        return next((reason for words, reason in _WORDS.items() if re.search(words, text, re.IGNORECASE)), None)
-    return None
+    text = str(error)
+    if type(error).__name__ in _REMOTE:
+        text = text.rstrip(' "\n').rpartition("\n")[2]
+        if not re.match(r"(OSError|RuntimeError): ", text):
+            return None
+    elif not isinstance(error, (OSError, RuntimeError)):
+        return None
+    return next((reason for words, reason in _WORDS.items() if re.search(words, text, re.IGNORECASE)), None)
 
 
 def _said(error: BaseException) -> str:

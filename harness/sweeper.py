@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from harness import catalogue
 from harness.build import component
-from harness.cohort.choose import Share, chosen, started
+from harness.cohort.choose import Share, chosen, packed, started, task_seconds
 from harness.cohort.grouping import groups
-from harness.cohort.launch import Done, Launch
+from harness.cohort.launch import Done, Launch, Task
 from harness.cohort.sampled import compare_one
 from harness.errors import HarnessError
 from harness.folder import make_study
@@ -91,18 +91,18 @@ def _train(wanted: list[Prepared], done: Done, fail_fast: bool) -> None:
     alike: dict[tuple[str, str], list[Prepared]] = defaultdict(list)  # what is asked of executors may be swept too
     for member in wanted:
         alike[str(member.asked["executor"]), str(member.values["jobs"])].append(member)
-    shares: list[list[Share]] = []  # of an executor each
+    tasks: list[list[Task]] = []  # of an executor each
     for some in alike.values():
         by_name: dict[str, list[Share]] = defaultdict(list)
         for share in chosen(groups(some), count(some[0].values["jobs"]), sweep):
             by_name[share.how.executor].append(share)
-        shares += by_name.values()
+        tasks += [_tasks(own) for own in by_name.values()]
     for study in {member.record.folder.parent for member in wanted}:
         make_study(study)
-    planned(_outline([share for own in shares for share in own]))
+    planned(_outline([task for own in tasks for task in own]))
     refused: HarnessError | None = None
-    for own in shares:
-        name, first = own[0].how.executor, own[0].members[0]
+    for own in tasks:
+        name, first = own[0][0].how.executor, own[0][0].members[0]
         with _executor(name, first) as executor:
             started(name)
             launch = Launch(executor, count(first.values["jobs"]), done, fail_fast)
@@ -114,13 +114,25 @@ def _train(wanted: list[Prepared], done: Done, fail_fast: bool) -> None:
         raise refused
 
 
-def _outline(shares: Sequence[Share]) -> Outline:
+def _tasks(shares: Sequence[Share]) -> list[Task]:
+    """The tasks of one executor: a share each, or packed into few where each is costly to start."""
+    first = shares[0].members[0]
+    limit = task_seconds(first.asked["executor"])
+    return [(share,) for share in shares] if limit is None else packed(shares, count(first.values["jobs"]), limit)
+
+
+def _outline(tasks: Sequence[Task]) -> Outline:
     ways: dict[tuple[str, str], Way] = {}
-    for share in shares:
-        how = share.how
-        way = ways.get((how.path, how.executor), Way(how.path, how.executor, how.why, 0, 0))
-        ways[how.path, how.executor] = replace(way, runs=way.runs + len(share.members), cohorts=way.cohorts + 1)
-    members = [member for share in shares for member in share.members]
+    for task in tasks:
+        for share in task:
+            how = share.how
+            way = ways.get((how.path, how.executor), Way(how.path, how.executor, how.why, 0, 0))
+            ways[how.path, how.executor] = replace(way, runs=way.runs + len(share.members), cohorts=way.cohorts + 1)
+        for path, executor in {(share.how.path, share.how.executor) for share in task}:
+            if task_seconds(task[0].members[0].asked["executor"]) is not None:
+                way = ways[path, executor]
+                ways[path, executor] = replace(way, jobs=(way.jobs or 0) + 1)
+    members = [member for task in tasks for share in task for member in share.members]
     return Outline(
         {member.record.id: member.record.name for member in members},
         frozenset(member.record.folder.parent for member in members),

@@ -29,12 +29,20 @@ class Way:
     why: str
     runs: int
     cohorts: int
+    jobs: int | None = None  # of a cluster's queue, among which runs are divided; None where tasks start at once
 
     @property
     def counts(self) -> str:
-        """How many, where, and in how many stacks if that is not plain."""
+        """How many, where, and in how many stacks and jobs if that is not plain.
+
+        >>> Way("alone", "submitit", "path=alone", 45, 45, 3).counts
+        '45 over submitit workers in 3 jobs'
+        >>> Way("fused", "loky", "path=fused", 45, 2).counts
+        '45 over loky workers in 2 stacks'
+        """
         cohorts = f" in {self.cohorts:,} stacks" if 1 < self.cohorts < self.runs else ""
-        return f"{self.runs:,} {over(self.executor)}{cohorts}"
+        jobs = f" in {self.jobs:,} job{'s' * (self.jobs > 1)}" if self.jobs is not None else ""
+        return f"{self.runs:,} {over(self.executor)}{cohorts}{jobs}"
 
     def __str__(self) -> str:
         return f"{self.path} {self.counts} ({self.why})"

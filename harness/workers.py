@@ -120,11 +120,17 @@ def perform(task: bytes) -> Any:
         function, args, kwargs = pickle.loads(task)
         return function(*args, **kwargs)
     except Exception as error:
-        if _travels(error):
+        sent = sendable(error)
+        if sent is error:
             raise
-        raise TaskError(f"{one_line(error)}\n\n{traceback.format_exc()}") from None
+        raise sent from None
     except BaseException as error:
         raise TaskEnded(f"the task raised {error!r}") from None
+
+
+def sendable(error: Exception) -> Exception:
+    """Return an exception that is being handled as it can be sent between processes: itself, or else a TaskError."""
+    return error if _travels(error) else TaskError(f"{one_line(error)}\n\n{traceback.format_exc()}")
 
 
 def _travels(error: Exception) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from loky.process_executor import _RemoteTraceback
 
 import harness
 from harness import curves, running
@@ -17,7 +19,7 @@ from harness.cli import main
 from harness.errors import CannotWrite
 from harness.machine_faults import MACHINE_FAULT, machine_fault
 from harness_components import event_files
-from tests.cohort.commands import left_over
+from tests.cohort.commands import Forking, forking, left_over, statuses
 
 TINY = ["data=iris", "model=mlp", "model.width=8", "epochs=2"]
 STUDY = Path("outputs/scratch")
@@ -65,6 +67,22 @@ def test_words_of_libraries(error: BaseException) -> None:
     fault = machine_fault(error)
     assert fault is not None
     assert "\n" not in fault
+
+
+def remote(said: str) -> BaseException:
+    """The error of a pool whose manager has met another one, which it tells in words."""
+    error = BrokenProcessPool("The executor manager thread crashed")
+    error.__cause__ = _RemoteTraceback(f"Traceback (most recent call last):\n  ...\n{said}\n")
+    return error
+
+
+def test_what_a_pool_of_processes_met() -> None:
+    fault = machine_fault(remote("OSError: [Errno 24] Too many open files: '/proc/7/stat'"))
+    assert fault is not None
+    assert fault.startswith("too many open files: raise the limit with ulimit -n (")
+    assert "\n" not in fault
+    assert machine_fault(remote(f"ValueError: {FULL}")) is None
+    assert machine_fault(remote("RuntimeError: it is odd")) is None
 
 
 @pytest.mark.parametrize(
@@ -163,6 +181,39 @@ def test_sweep_begins_no_further_run(
     assert left_over(STUDY) == []
     assert command(*line) == 0
     assert [record.status for record in harness.load("scratch")] == ["completed"] * 4
+
+
+def test_error_outside_of_runs_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("harness.cli.main.dispatch", raises(OSError(errno.EMFILE, "Too many open files", "a")))
+    assert command() == 1
+    said = "harness: error: too many open files: raise the limit with ulimit -n (a: Too many open files)\n"
+    assert capsys.readouterr().err == said
+
+
+def test_no_more_files_for_a_record_has_a_remedy() -> None:
+    told = CannotWrite.told("run", OSError(errno.EMFILE, "Too many open files", "run"))
+    assert str(told) == "cannot write run: Too many open files: raise the limit with ulimit -n"
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
+    """Starts commands at once."""
+    with forking(tmp_path_factory.mktemp("site")) as made:
+        yield made
+
+
+@pytest.mark.parametrize("path", ["alone", "fused"])
+def test_workers_meet_the_limit_of_files(commands: Forking, tmp_path: Path, path: str) -> None:
+    """The weights are larger than a file may be, and the records are not."""
+    line = ["-m", "data=iris", "model=mlp", "model.width=600", "epochs=1", "executor=loky", "jobs=2", f"path={path}"]
+    line += ["seed=0,1,2,3", "logger=[]", "diagnostic=[]"]
+    command = commands.run(*line, folder=tmp_path, limits={"RLIMIT_FSIZE": 12_000}, status=1)
+    assert command.errors.splitlines()[-1].startswith("harness: error: a file is larger than ulimit -f")
+    study = tmp_path / STUDY
+    assert set(statuses(study).values()) == {"interrupted"}
+    assert left_over(study) == []
+    commands.run(*line, folder=tmp_path)
+    assert list(statuses(study).values()) == ["completed"] * 4
 
 
 def test_component_that_finds_no_file_has_failed(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

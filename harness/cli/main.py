@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if traces:
             raise
         print(f"harness: error: {lines(error)}", file=sys.stderr)
-        sys.exit(FAILED if error.begun else BAD_INPUT)
+        sys.exit(FAILED if error.begun or _machine_fault(error) else BAD_INPUT)
     except KeyboardInterrupt as error:
         if traces:
             raise
@@ -44,9 +44,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of a pipe (`| head`) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(DONE)
+    except OSError as error:
+        if traces or not (fault := _machine_fault(error)):
+            raise
+        print(f"harness: error: {lines(fault)}", file=sys.stderr)
+        sys.exit(FAILED)
     finally:
         if not traces:
             del os.environ["HYDRA_FULL_ERROR"]
+
+
+def _machine_fault(error: Exception) -> str | None:
+    from harness.machine_faults import machine_fault
+
+    return machine_fault(error)
 
 
 def dispatch(line: list[str]) -> int:

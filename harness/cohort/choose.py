@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.apart import can_fork
+from harness.build import Node, trait
 from harness.cohort import remembered
 from harness.cohort.attempt import How
 from harness.cohort.grouping import unfusable
@@ -21,6 +24,7 @@ AWAY = KINDS["executor"].auto or HERE  # between these two a trial can choose
 MOST = 256  # members of a stack, so that a killed worker loses no more
 IMPORT_S = min(10.0, time.process_time())  # until a new worker has imported what this process has imported by now
 FORK_S = 0.1  # until one that is forked has begun, which none is where code was edited
+FILLED = 0.5  # of its time limit that a task is expected to take: a cluster's cores may be slower than this one
 WORTH = 0.9  # of the time by themselves is what a stack must promise: its shares are few, and the last to end decides
 SURE = 0.8  # of the time over workers is what this process must promise: only those survive what a run may do
 
@@ -34,6 +38,7 @@ class Share:
 
     members: tuple[Prepared, ...]
     how: How
+    seconds: float = 0.0  # that it is expected to take, where shares are packed into tasks
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,40 @@ def chosen(groups: Sequence[Sequence[Prepared]], workers: int, sweep: str) -> li
     return shares
 
 
+def packed(shares: Sequence[Share], workers: int, limit_s: float) -> list[tuple[Share, ...]]:
+    """Pack the shares of a sweep into tasks of about equal time, for an executor whose tasks are costly to start.
+
+    Args:
+        shares: The shares, with the seconds that each is expected to take.
+        workers: The number of tasks, unless there are fewer shares or these take longer than the limit allows.
+        limit_s: Seconds that the executor gives a task. It is filled by half.
+
+    Returns:
+        The shares of each task, in the order in which it trains them.
+
+    >>> runs = [Share((), How(), seconds) for seconds in (60.0, 30.0, 30.0, 30.0, 30.0)]
+    >>> [[share.seconds for share in task] for task in packed(runs, 3, math.inf)]
+    [[60.0], [30.0, 30.0], [30.0, 30.0]]
+    >>> [[share.seconds for share in task] for task in packed(runs, 1, 240.0)]
+    [[60.0, 30.0], [30.0, 30.0, 30.0]]
+    """
+    wanted = max(workers, math.ceil(sum(share.seconds for share in shares) / (FILLED * limit_s)))
+    tasks: list[list[int]] = [[] for _ in range(min(wanted, len(shares)))]
+    shortest = [(0.0, 0, at) for at in range(len(tasks))]  # seconds, members and place of each task
+    for place in sorted(range(len(shares)), key=lambda place: -shares[place].seconds):
+        seconds, members, at = heapq.heappop(shortest)
+        tasks[at].append(place)
+        share = shares[place]
+        heapq.heappush(shortest, (seconds + share.seconds, members + len(share.members), at))
+    return [tuple(shares[place] for place in sorted(task)) for task in tasks]
+
+
+def task_seconds(node: Node) -> float | None:
+    """Return the seconds that an executor gives a task whose start is costly; None where tasks start at once."""
+    minutes = None if node[KEY] == AUTO else trait("executor", node, "task_minutes", None)
+    return None if minutes is None else 60.0 * float(minutes)
+
+
 def started(executor: str) -> None:
     """Notes that an executor's workers have been started: the next sweep of this process finds them."""
     _warm.add(executor)
@@ -104,7 +143,9 @@ def _soonest(group: Sequence[Prepared], workers: int, executor: str) -> Way:
 
 def _ways(group: Sequence[Prepared], workers: int, executor: str) -> list[Way]:
     first = group[0]
-    return ways(_trial(group, workers), first.plan.epochs, len(group), workers, executor)
+    start = 0.0 if task_seconds(first.asked["executor"]) is None else IMPORT_S
+    found = ways(_trial(group, workers), first.plan.epochs, len(group), workers, executor)
+    return [replace(way, seconds=way.seconds + start) for way in found]
 
 
 def _trial(group: Sequence[Prepared], workers: int) -> Trial:
@@ -134,8 +175,18 @@ def _how(group: Sequence[Prepared], workers: int, executor: str, sweep: str) -> 
 def _divided(group: Sequence[Prepared], how: How, workers: int) -> list[Share]:
     """The group in shares: stacks as large as memory allows, and runs that are trained alone one at a time."""
     most = min(MOST, room(group, workers)) if how.path == "fused" else 1
+    each = _seconds(group, how, workers)
     shares, at = [], 0
     for size in parts_of(len(group), workers, most):
-        shares.append(Share(tuple(group[at : at + size]), how))
+        shares.append(Share(tuple(group[at : at + size]), how, size * each))
         at += size
     return shares
+
+
+def _seconds(group: Sequence[Prepared], how: How, workers: int) -> float:
+    """The seconds that a member of a group is expected to take, where a time limit depends on them; otherwise 0."""
+    limit = task_seconds(group[0].asked["executor"])
+    if limit is None or math.isinf(limit):
+        return 0.0
+    found = ways(_trial(group, workers), group[0].plan.epochs, 1, 1, how.executor)
+    return next((way.seconds for way in found if way.path == how.path), found[0].seconds)

@@ -1,4 +1,4 @@
-"""Sees the shares of a sweep through, over workers that may die and beside other launchers, until all have records."""
+"""Sees the tasks of a sweep through, over workers that may die and beside other launchers, until all have records."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeGuard
 
 from harness.cohort.choose import Share
-from harness.cohort.worker import train_share
+from harness.cohort.worker import Outcome, train_task
 from harness.errors import CannotWrite, HarnessError, one_line
 from harness.machine_faults import MACHINE_FAULT, MachineFault, blames_machine, machine_fault, machine_line
 from harness.owner import alive
@@ -27,40 +27,47 @@ GOING_S = 5.0  # that workers may take to end when they are killed
 LOOK_S = 0.02
 
 Done = Callable[[Prepared, Record], None]
+Task = tuple[Share, ...]  # what a worker does at a time: shares, one after another
 
 
 @dataclass
 class _Task:
-    share: Share
+    shares: Task
     attempts: int = 0
+    told: set[str] = field(default_factory=set)  # runs of it whose end is known before its own
+
+    def members(self) -> Iterator[tuple[Share, Prepared]]:
+        """Its runs, in the order in which they are trained."""
+        return ((share, member) for share in self.shares for member in share.members)
 
 
 class Launch:
-    """Hands shares to an executor, and calls `done` with each run's record. With `fail_fast`, ends at a failed one."""
+    """Hands tasks to an executor, and calls `done` with each run's record. With `fail_fast`, ends at a failed one."""
 
     def __init__(self, executor: Executor, workers: int, done: Done, fail_fast: bool = False) -> None:
         self.executor, self.done, self.fail_fast = executor, done, fail_fast
         self.most = 2 * workers  # submitted at a time: every worker has its next, and few are watched
-        self.running: dict[Future[list[Record | None]], _Task] = {}
+        self.running: dict[Future[list[Outcome]], _Task] = {}
         self.elsewhere: dict[str, tuple[Prepared, Share]] = {}
         self.refused: HarnessError | None = None  # the first share's that could not be begun, or not be recorded
         self.stopped = False
         self.machine_failed = False  # then runs that were begun may end, and no other is begun
 
-    def run(self, shares: Sequence[Share]) -> None:
+    def run(self, tasks: Sequence[Task]) -> None:
         """Raises KeyboardInterrupt after every run that was begun has been recorded.
 
         A share that cannot be begun (its sources changed, its folder cannot be written) does not end the others:
         `refused` tells of it. After a fault of the machine (its disk is full), which `refused` then tells, no further
-        share is begun.
+        task is begun.
         """
-        queue = deque(_Task(share) for share in shares)
+        queue = deque(_Task(task) for task in tasks)
         try:
             while (queue or self.running or self.elsewhere) and not self.stopped:
                 while queue and len(self.running) < self.most and not self.stopped and not self.machine_failed:
                     self._submit(queue.popleft())
                     queue.extend(self._collect(timeout=0))
                 queue.extend(self._collect(timeout=POLL_S))
+                self._look_inside()
                 if self.machine_failed:
                     self._begin_no_more(queue)
                 if not queue and not self.running:
@@ -73,7 +80,7 @@ class Launch:
             self._abandon("FailFast", FAIL_FAST)
 
     def _submit(self, task: _Task) -> None:
-        future = self.executor.submit(train_share, task.share.members, task.share.how, os.getpid())
+        future = self.executor.submit(train_task, task.shares, os.getpid())
         self.running[future] = task
 
     def _collect(self, timeout: float) -> Iterator[_Task]:
@@ -84,20 +91,40 @@ class Launch:
         for future in ended:
             task = self.running.pop(future)
             try:
-                records = future.result()
-            except HarnessError as error:
-                self.refused = self.refused or error
-                self.stopped |= self.fail_fast
-                self.machine_failed |= isinstance(error, CannotWrite) and machine_fault(error) is not None
-                continue
+                outcomes = future.result()
             except Exception as error:
-                yield from self._lost(task, error)
+                yield from self._take(task, error)
                 continue
-            for member, record in zip(task.share.members, records, strict=True):
-                if record is None:
-                    self.elsewhere[member.record.id] = (member, task.share)
-                else:
-                    self._tell(member, record)
+            for share, outcome in zip(task.shares, outcomes, strict=False):  # fewer, where one ended the sweep
+                yield from self._take(replace(task, shares=(share,)), outcome)
+
+    def _take(self, task: _Task, outcome: Outcome) -> Iterator[_Task]:
+        """Takes the outcome of a task of one share, or what ended a task as a whole."""
+        if isinstance(outcome, HarnessError):
+            self.refused = self.refused or outcome
+            self.stopped |= self.fail_fast
+            self.machine_failed |= isinstance(outcome, CannotWrite) and machine_fault(outcome) is not None
+            return
+        if isinstance(outcome, Exception):
+            yield from self._lost(task, outcome)
+            return
+        for (share, member), record in zip(task.members(), outcome, strict=True):
+            if record is None:
+                self.elsewhere[member.record.id] = (member, share)
+            elif member.record.id not in task.told:
+                self._tell(member, record)
+
+    def _look_inside(self) -> None:
+        """Tells of the runs that have ended in tasks of several shares, which may go on for hours."""
+        for task in self.running.values():
+            for share, member in task.members() if len(task.shares) > 1 else ():
+                if member.record.id in task.told:
+                    continue
+                record = read(member.record.folder)
+                if not _ours(record, share) or record.status == "running":
+                    break  # those after it have not begun
+                task.told.add(member.record.id)
+                self._tell(member, record)
 
     def _tell(self, member: Prepared, record: Record) -> None:
         self.done(member, record)
@@ -110,40 +137,56 @@ class Launch:
     def _begin_no_more(self, queue: deque[_Task]) -> None:
         queue.clear()
         self.elsewhere.clear()
-        for future in [future for future in self.running if future.cancel()]:
-            del self.running[future]
+        for future, task in list(self.running.items()):
+            begun = any(_ours(read(member.record.folder), share) for share, member in task.members())
+            if not begun and future.cancel():
+                del self.running[future]
 
     def _lost(self, task: _Task, error: Exception) -> Iterator[_Task]:
-        """A share's worker has died. What it had finished counts; the rest is tried again, in halves: the run that
-        kills its worker is found so, and costs the others no more than that.
+        """A task's worker has died. What it had finished counts; the share that it was training is tried again, in
+        halves: the run that kills its worker is found so, and costs the others no more than that. Shares that it had
+        not begun are a task again.
         """
-        left = []
-        for member in task.share.members:
-            record = read(member.record.folder)
-            if _ours(record, task.share) and record.status != "running":
-                self._tell(member, record)
-            elif alive(member.record.folder.parent, member.record.id):
-                self.elsewhere[member.record.id] = (member, task.share)  # another launcher's
-            else:
-                left.append(member)
-        if not left:
+        rest: list[Share] = []
+        for share in task.shares:
+            left = list(self._left(share, task.told))
+            if left:
+                rest.append(replace(share, members=tuple(left)))
+        if not rest:
             return
-        if not died(error):
-            fault = machine_fault(error)
+        fault = machine_fault(error)
+        if fault is not None or not died(error):
             told = (*_told(error), "failed") if fault is None else (MACHINE_FAULT, fault, "interrupted")
-            for member in left:
+            for _, member in _Task(tuple(rest)).members():
                 self._tell(member, write_failure(member.record, *told))
-        elif len(left) > 1:
+            return
+        share, left = rest[0], list(rest[0].members)
+        if len(left) > 1:
             middle = (len(left) + 1) // 2
             for half in (left[:middle], left[middle:]):
-                yield _Task(replace(task.share, members=tuple(half)), ATTEMPTS - 1 if len(half) == 1 else 0)
+                yield _Task((replace(share, members=tuple(half)),), ATTEMPTS - 1 if len(half) == 1 else 0)
         elif task.attempts + 1 < ATTEMPTS:
-            yield _Task(replace(task.share, members=tuple(left)), task.attempts + 1)
+            yield _Task((share,), task.attempts + 1)
         else:
             message = f"its worker died, {ATTEMPTS} times: {one_line(error)}"
             begun = read(left[0].record.folder)
-            record = begun if _ours(begun, task.share) else left[0].record
+            record = begun if _ours(begun, share) else left[0].record
             self._tell(left[0], write_failure(record, "WorkerDied", message))
+        if len(rest) > 1:
+            yield _Task(tuple(rest[1:]))
+
+    def _left(self, share: Share, told: set[str]) -> Iterator[Prepared]:
+        """Yields the runs of a share whose worker has died that are to be trained again, and tells of the others."""
+        for member in share.members:
+            if member.record.id in told:
+                continue
+            record = read(member.record.folder)
+            if _ours(record, share) and record.status != "running":
+                self._tell(member, record)
+            elif alive(member.record.folder.parent, member.record.id):
+                self.elsewhere[member.record.id] = (member, share)  # another launcher's
+            else:
+                yield member
 
     def _look_elsewhere(self) -> Iterator[_Task]:
         """Runs that another process had: done there, or ours to train since it is gone."""
@@ -156,7 +199,7 @@ class Launch:
         if not orphans and self.elsewhere:
             time.sleep(POLL_S)
         for share, members in orphans.values():
-            yield _Task(replace(share, members=tuple(members)))
+            yield _Task((replace(share, members=tuple(members)),))
 
     def _abandon(self, kind: str, message: str) -> None:
         """The launch ends before its runs: workers are stopped, and what they were training is recorded."""
@@ -167,10 +210,10 @@ class Launch:
             kill()
         until = time.monotonic() + GOING_S
         for task in self.running.values():
-            for member in task.share.members:
+            for share, member in task.members():
                 study, id = member.record.folder.parent, member.record.id
                 record = read(member.record.folder)
-                if not _ours(record, task.share) or record.status != "running":
+                if not _ours(record, share) or record.status != "running":
                     continue
                 while (held := alive(study, id)) and time.monotonic() < until:
                     time.sleep(LOOK_S)

@@ -1,4 +1,4 @@
-"""What a worker does: one share of a sweep."""
+"""What a worker does: one task of a sweep, which is one share or several, one after another."""
 
 from __future__ import annotations
 
@@ -7,15 +7,50 @@ import warnings
 from collections.abc import Sequence
 
 from harness.cohort.attempt import How
+from harness.cohort.choose import Share
 from harness.cohort.together import train_cohort
-from harness.errors import HarnessError
+from harness.errors import CannotWrite, HarnessError
 from harness.identity import components
 from harness.loading import Loader, OverlapWarning
+from harness.machine_faults import blames_machine, machine_fault
 from harness.prepare import Preparation, Prepared, refuse_stale
 from harness.record import Record
 from harness.remarks import TargetWarning
+from harness.workers import sendable
+
+# The records of a share, None for a run that a living process trains elsewhere; or what ended the share.
+Outcome = list[Record | None] | Exception
 
 _loader = Loader()  # data stays in a worker from one share to the next
+
+
+def train_task(shares: Sequence[Share], launcher: int) -> list[Outcome]:
+    """Train the shares of a task one after another.
+
+    Args:
+        shares: The shares.
+        launcher: The number of the process that launched the sweep.
+
+    Returns:
+        The outcome of each share. There are fewer than shares if the machine, or a failed run with `fail_fast`, left no
+        use in the others.
+    """
+    outcomes: list[Outcome] = []
+    for share in shares:
+        try:
+            outcomes.append(train_share(share.members, share.how, launcher))
+        except Exception as error:
+            outcomes.append(sendable(error))
+        if _ends_task(outcomes[-1], share.members[0].values["fail_fast"]):
+            break
+    return outcomes
+
+
+def _ends_task(outcome: Outcome, fail_fast: bool) -> bool:
+    if isinstance(outcome, Exception):
+        return fail_fast or (isinstance(outcome, CannotWrite) and machine_fault(outcome) is not None)
+    records = [record for record in outcome if record is not None]
+    return any(blames_machine(record) or (fail_fast and record.status == "failed") for record in records)
 
 
 def train_share(members: Sequence[Prepared], how: How, launcher: int) -> list[Record | None]:

@@ -52,7 +52,7 @@ def loky(jobs: int, *, accelerator: Accelerator = "auto") -> Executor:
     return Loky(environments(jobs, accelerator))
 
 
-@harness.executor
+@harness.executor(task_minutes="timeout_min")
 def submitit(
     jobs: int,
     *,
@@ -60,16 +60,18 @@ def submitit(
         Literal["auto", "slurm", "local"], "auto: slurm where there is one; local: processes of this machine"
     ] = "auto",
     folder: Annotated[str, "for what is sent, returned and logged; every node must see it"] = "outputs/.submitit",
-    timeout_min: Annotated[int, Ge(1), "minutes that a job may take"] = 240,
+    timeout_min: Annotated[int, Ge(1), "minutes that a job may take; runs are packed to fill at most half of it"] = 240,
     cpus_per_task: Annotated[int, Ge(1), "cores of a job, and its threads"] = 1,
     gpus_per_node: Annotated[int, Ge(0), "GPUs of a job"] = 0,
     mem_gb: Annotated[float, Ge(0), "memory of a job in GB; 0: the cluster's own default"] = 0.0,
     partition: Annotated[str, "empty: the cluster's own default"] = "",
     account: Annotated[str, "empty: the cluster's own default"] = "",
 ) -> Executor:
-    """Jobs of a SLURM cluster, at most `jobs` at once.
+    """Jobs of a SLURM cluster, at most `jobs` at once. A sweep's runs are packed into `jobs` jobs.
 
-    A job goes on when its launcher is killed, and the next launcher finds what it did; Ctrl-C cancels the jobs.
+    They are more where they would not end in half of `timeout_min`. A job that ends early, as at its time limit, loses
+    the run that it was training: that and those not begun are submitted again. A job goes on when its launcher is
+    killed, and the next launcher finds what it did; Ctrl-C cancels the jobs.
     """
     if find_spec("submitit") is None:
         raise HarnessError("executor submitit wants the extra: pip install 'harness[slurm]'")

@@ -6,16 +6,19 @@ dead one's place, or that has a GPU, is started afresh.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import multiprocessing
 import os
 import queue
+import signal
 import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
 from harness import catalogue
@@ -28,7 +31,8 @@ from harness_components.executor_base import Threaded
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
 
-_forks = threading.Lock()
+_starts = threading.Lock()
+KILL_S = 1.0  # that loky may take to kill a worker
 ORPHAN_S = 0.5  # how long a worker may outlive its launcher
 Surroundings = tuple[str, list[str], dict[str, str]]  # working folder, module search path, environment
 
@@ -41,6 +45,7 @@ class Seat:
         self._pool: ProcessPoolExecutor | None = None
         self._fork = environment.get("CUDA_VISIBLE_DEVICES") == "" and can_fork() and not edited()
         self._lock = threading.Lock()  # between running and killing
+        self._workers: list[BaseProcess] = []  # of the pool
 
     def run(self, task: bytes, killed: threading.Event) -> Any:
         """Does a task. Raises what the task raises, BrokenProcessPool if the worker dies."""
@@ -60,6 +65,9 @@ class Seat:
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=False, kill_workers=True)
+            for worker in self._workers:
+                worker.join(KILL_S)
+            _kill(self._workers)
 
     def _submit(self, task: bytes) -> Future[Any]:
         surroundings = (os.getcwd(), list(sys.path), {**os.environ, **self.environment})
@@ -69,11 +77,14 @@ class Seat:
                 return self._pool.submit(_work, surroundings, task)
         fork, self._fork = self._fork, False
         self._pool = self._started(fork)
-        with no_interrupts(), safe_path():
-            if not fork:
+        # one at a time: another's pipes, half made, would be inherited
+        with no_interrupts(), safe_path(), _starts, forking() if fork else contextlib.nullcontext():
+            before = multiprocessing.active_children()
+            try:
                 return self._pool.submit(_work, surroundings, task)
-            with _forks, forking():  # one at a time: another's pipes, half made, would be inherited
-                return self._pool.submit(_work, surroundings, task)
+            finally:
+                self._workers = [child for child in multiprocessing.active_children() if child not in before]
+                atexit.register(_kill, self._workers)
 
     def _started(self, fork: bool) -> ProcessPoolExecutor:
         from loky import ProcessPoolExecutor
@@ -81,6 +92,17 @@ class Seat:
         context = multiprocessing.get_context("fork") if fork else None
         begin = functools.partial(_begin, os.getpid(), fork)
         return ProcessPoolExecutor(1, context=context, initializer=begin, env=self.environment)
+
+
+def _kill(workers: list[BaseProcess]) -> None:
+    """Kills the workers that loky has left alive: it needs a file for that, and there may be too many open.
+
+    The end of a process would wait for them.
+    """
+    for worker in workers:
+        if worker.is_alive() and worker.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGKILL)
 
 
 class Seats:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import signal
 import sys
 import threading
 import time
@@ -12,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -169,8 +172,23 @@ def own_folder(folder: str) -> Path:
 def _work(path: list[str], task: bytes) -> tuple[Any, Exception | None]:
     """Does a task; its exception is returned, since submitit would send its text alone."""
     sys.path.extend(entry for entry in path if entry not in sys.path)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        if callable(handler := signal.getsignal(number)):
+            signal.signal(number, functools.partial(_end_job, handler))
     try:
         return perform(task), None
     except Exception as error:
         error.add_note(f"in the job:\n{traceback.format_exc()}")
         return None, error
+
+
+def _end_job(handler: Callable[[int, FrameType | None], Any], number: int, frame: FrameType | None) -> None:
+    """Lets a time limit or a preemption end the process. submitit's handler raises an error for that, wherever the
+    program is: a run would catch it, and be recorded as failed.
+    """
+    try:
+        handler(number, frame)
+    except SystemExit as error:
+        os._exit(error.code & 0xFF if isinstance(error.code, int) else 1)
+    except Exception:
+        os._exit(1)

@@ -20,18 +20,21 @@ from tests.helpers.commands import environment
 from tests.helpers.strangers import install
 
 FORKING = """
-import json, os, signal, sys
+import json, os, resource, signal, sys
 import torch, pytorch_lightning, yaml, loky, submitit, distributed
 import harness.sweeper, harness.learner.fit, harness.cli.progress, harness.cli.train, harness.report.summary
 from harness.cli import main
 
-def command(line, folder):
+def command(line, folder, limits):
     os.setsid()
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # who runs the tests may ignore it
     for number, name in enumerate((os.devnull, "said.txt", "errors.txt")):
         file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, number)
+    for name, most in limits.items():
+        resource.setrlimit(getattr(resource, name), (most, most))
     sys.argv = ["harness", *line]
     main(line)
 
@@ -52,7 +55,8 @@ if __name__ == "__main__":
 """
 
 SABOTEUR = '''
-import os, signal, sys
+import os, signal, sys, time
+from pathlib import Path
 import torch
 
 HOW = {5: "raise", 9: "nan", 13: "exit", 17: "kill", 21: "memory"}
@@ -66,6 +70,12 @@ class Saboteur(torch.optim.SGD):
     def step(self, closure=None):
         self.steps += 1
         how = HOW.get(self.param_groups[0]["number"]) if self.steps == self.param_groups[0]["at"] else None
+        if how and self.param_groups[0]["company"]:
+            end = time.monotonic() + 120
+            while len(list(Path("outputs").glob("*/*/record.json"))) < 2:
+                if time.monotonic() > end:
+                    raise TimeoutError("no other run has begun")
+                time.sleep(0.01)
         if how == "raise":
             raise ZeroDivisionError("sabotage")
         if how == "exit":
@@ -82,13 +92,13 @@ class Saboteur(torch.optim.SGD):
 
 
 @harness.optimizer
-def saboteur(params, *, number: int = 0, at: int = 25, lr: float = 0.05):
-    """Plain descent; some numbers break at a step, one before the first."""
+def saboteur(params, *, number: int = 0, at: int = 25, company: bool = False, lr: float = 0.05):
+    """Plain descent; some numbers break at a step (in company: when another run has begun), one before the first."""
     if number == 25:
         raise ValueError("cannot be made")
     optimizer = Saboteur(params, lr)
     for group in optimizer.param_groups:
-        group |= {"number": number, "at": at}
+        group |= {"number": number, "at": at, "company": company}
     return optimizer
 
 
@@ -151,14 +161,14 @@ class Forking:
         )
         assert self._answer() == "ready"
 
-    def start(self, *line: str, folder: Path) -> Command:
-        """Starts `harness LINE` in a folder."""
+    def start(self, *line: str, folder: Path, limits: dict[str, int] | None = None) -> Command:
+        """Starts `harness LINE` in a folder; `limits` by their names in `resource`."""
         folder.mkdir(exist_ok=True)
-        return Command(self.ask({"line": line, "folder": str(folder)}), folder, self)
+        return Command(self.ask({"line": line, "folder": str(folder), "limits": limits or {}}), folder, self)
 
-    def run(self, *line: str, folder: Path, status: int = 0) -> Command:
+    def run(self, *line: str, folder: Path, status: int = 0, limits: dict[str, int] | None = None) -> Command:
         """Runs `harness LINE` in a folder, and expects an exit status."""
-        command = self.start(*line, folder=folder)
+        command = self.start(*line, folder=folder, limits=limits)
         ended = command.wait()
         assert ended == status, f"exit {ended}\n{command.said}\n{command.errors}"
         return command

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cohort import choose, remembered
-from harness.cohort.choose import AWAY, HERE, WORTH, Share, chosen, ways
+from harness.cohort.choose import AWAY, HERE, WORTH, Share, chosen, packed, task_seconds, ways
 from harness.cohort.grouping import groups
 from harness.cohort.trial import Trial
 from harness.prepare import Prepared
@@ -170,6 +170,35 @@ def test_a_stack_is_no_larger_than_memory_and_a_lost_worker_allow(told: Told, mo
 
 def test_runs_by_themselves_are_handed_over_one_by_one(told: Told) -> None:
     assert sizes(told(seeds(5, "executor=loky", "path=alone"), LONG, room=2)) == [1] * 5
+
+
+def test_runs_of_a_queue_are_packed_within_its_time_limit(told: Told) -> None:
+    line = ["executor=submitit", "path=alone", "epochs=2"]
+    node = seeds(1, *line, "executor.timeout_min=1")[0].asked["executor"]
+    shares = told([*seeds(8, *line), *seeds(1, *line, "model.width=9")], LONG)  # 10 s each
+    limit = task_seconds(node)
+    assert limit == 60.0
+    assert [round(share.seconds) for share in shares] == [10] * 9
+    assert [len(task) for task in packed(shares, 3, 1e9)] == [3, 3, 3]
+    assert [len(task) for task in packed(shares, 2, limit)] == [3, 2, 2, 2]  # 30 s, and a little more for each run
+    assert [len(task) for task in packed(shares, 20, limit)] == [1] * 9
+    assert sorted(id(share) for task in packed(shares, 2, limit) for share in task) == sorted(map(id, shares))
+
+
+def test_workers_that_start_at_once_are_handed_no_packs(told: Told) -> None:
+    for executor in ("auto", "in_process", "loky", "dask"):
+        (one,) = seeds(1, f"executor={executor}")
+        assert task_seconds(one.asked["executor"]) is None
+        (share,) = told([one], LONG)
+        assert share.seconds == 0.0  # nothing is tried for it
+
+
+def test_a_job_of_a_queue_is_expected_to_start_slowly(told: Told) -> None:
+    seconds = {}
+    for executor in ("loky", "submitit"):
+        share = told(seeds(4, f"executor={executor}"), UNFUSABLE)[0]
+        seconds[executor] = float(share.how.why.partition(" workers ")[2].partition(" s")[0])
+    assert seconds["submitit"] == pytest.approx(seconds["loky"] + choose.IMPORT_S, rel=0, abs=0.2)
 
 
 def test_a_shape_is_tried_once(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:

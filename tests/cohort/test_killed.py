@@ -78,7 +78,7 @@ def test_killed_at_some_moments(forking: Forking, tmp_path: Path, executor: str,
     + [(executor, path, 5) for executor in ("in_process", "dask", "submitit") for path in ("alone", "fused")],
 )
 def test_killed_at_any_moment(forking: Forking, tmp_path: Path, executor: str, path: str, moments: int) -> None:
-    runs, epochs = (60, 5) if (executor, path) != ("submitit", "alone") else (12, 5)  # a process a run
+    runs, epochs = 60, 5
     expected = undisturbed(forking, tmp_path / "reference", path, runs, epochs)
     command = line(executor, path, runs, epochs)
     process, study = forking.start(*command, folder=tmp_path / "timed"), tmp_path / "timed" / STUDY
@@ -110,17 +110,27 @@ def test_ctrl_c_ends_a_sweep_over_workers_at_once(forking: Forking, tmp_path: Pa
     assert left_over(study) == []
 
 
-def test_sigterm_of_the_launcher_ends_a_sweep_and_its_workers(forking: Forking, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("executor", "number"),
+    [
+        ("loky", signal.SIGTERM),
+        pytest.param("loky", signal.SIGHUP, marks=pytest.mark.slow),
+        pytest.param("submitit", signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_to_the_launcher_ends_a_sweep_and_its_workers(
+    forking: Forking, tmp_path: Path, executor: str, number: signal.Signals
+) -> None:
     study = tmp_path / STUDY
-    process = forking.start(*line("loky", "alone", 4, 100_000), folder=tmp_path)
-    until(lambda: len(statuses(study)) == 2)
+    process = forking.start(*line(executor, "alone", 4, 100_000), folder=tmp_path)
+    until(lambda: len(statuses(study)) == 2, within=300)
     workers = started_by(process.pid)
-    process.signal(signal.SIGTERM, group=False)
-    assert process.wait() == 128 + signal.SIGTERM
-    assert process.errors.strip().splitlines()[-1] == "harness: ended by SIGTERM"
+    process.signal(number, group=False)
+    assert process.wait() == 128 + number
+    assert process.errors.strip().splitlines()[-1] == f"harness: ended by {number.name}"
     assert list(statuses(study).values()) == ["interrupted", "interrupted"]
     errors = [json.loads(path.read_text())["error"] for path in statuses(study)]
-    assert {(error["type"], error["message"]) for error in errors} == {("SIGTERM", "ended by SIGTERM")}
+    assert {(error["type"], error["message"]) for error in errors} == {(number.name, f"ended by {number.name}")}
     _, left = psutil.wait_procs(list(workers), timeout=30)
     assert left == []
     assert left_over(study) == []

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,13 @@ import torch
 
 import harness
 from harness.cli import main
-from harness.cohort import launch
+from harness.cohort import launch, worker
+from harness.machine_faults import MachineFault
 from harness.owner import Claims, alive
 from harness.record import FILE, Record, read
+from harness.watching import Outline, Watcher, watching
+from harness_components import executor_submitit
+from harness_components.executor import InProcess
 from tests.cohort.commands import left_over, stamps
 from tests.owners import rewrite
 
@@ -34,7 +39,7 @@ def command(*line: str) -> int:
 
 def spoil(monkeypatch: pytest.MonkeyPatch, seeds: Sequence[int], error: Callable[[], Exception]) -> list[list[int]]:
     """Shares with some seed in them end with an error; returns the shares that were submitted."""
-    whole, seen = launch.train_share, []
+    whole, seen = worker.train_share, []
 
     def train_share(members: Any, how: Any, launcher: int) -> list[Record | None]:
         seen.append([m.values["seed"] for m in members])
@@ -42,8 +47,30 @@ def spoil(monkeypatch: pytest.MonkeyPatch, seeds: Sequence[int], error: Callable
             raise error()
         return whole(members, how, launcher)
 
-    monkeypatch.setattr(launch, "train_share", train_share)
+    monkeypatch.setattr(worker, "train_share", train_share)
     return seen
+
+
+class Queue(InProcess):
+    """In the place of submitit: a queue whose jobs are done here, one after another."""
+
+    def __init__(self, *_: object) -> None:
+        self.jobs: list[list[int]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        self.jobs.append([member.values["seed"] for share in args[0] for member in share.members])
+        return super().submit(fn, *args, **kwargs)
+
+
+@pytest.fixture
+def queue(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
+    """The queue of a cluster."""
+    found = Queue()
+    monkeypatch.setattr(executor_submitit, "Submitit", lambda *_: found)
+    return found
+
+
+QUEUED = ["model=mlp", "epochs=1", "executor=submitit", "executor.cluster=local"]
 
 
 def test_a_share_that_cannot_begin_costs_the_others_nothing(
@@ -66,6 +93,102 @@ def test_who_kills_a_worker_is_found_in_halves(workdir: Path, monkeypatch: pytes
     assert [len(share) for share in seen] == [8, 4, 4, 2, 2, 1, 1]
     undisturbed = harness.sweep([*TINY, "path=fused", "seed=range(0,8)", "study=undisturbed"])
     assert all(a.metrics == b.metrics for a, b in zip(records, undisturbed, strict=True) if a.status == "completed")
+
+
+def test_runs_of_a_queue_are_packed_into_jobs(queue: Queue) -> None:
+    ways: list[str] = []
+
+    class Hears(Watcher):
+        def planned(self, outline: Outline) -> None:
+            ways.extend(map(str, outline.ways))
+
+    with watching(Hears()):
+        records = harness.sweep([*QUEUED, "jobs=3", "path=alone", "model.width=8", "seed=range(0,9)"])
+    assert [record.status for record in records] == ["completed"] * 9
+    assert sorted(map(len, queue.jobs)) == [3, 3, 3]
+    assert ways == ["alone 9 over submitit workers in 3 jobs (path=alone)"]
+    del queue.jobs[:]
+    harness.sweep([*QUEUED, "jobs=3", "path=fused", "seed=range(0,4)", "model.width=6,7,8", "study=shapes"])
+    assert (len(queue.jobs), sum(map(len, queue.jobs))) == (3, 12)  # stacks of several shapes, by measured seconds
+
+
+def test_a_job_that_dies_loses_the_run_that_it_trained(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = worker.train_task
+
+    def train_task(shares: Any, launcher: int) -> list[worker.Outcome]:
+        for share in shares:
+            if share.members[0].values["seed"] == 4:
+                raise BrokenProcessPool("killed")  # what was trained before is known from its records alone
+            whole([share], launcher)
+        return whole(shares, launcher)
+
+    monkeypatch.setattr(launch, "train_task", train_task)
+    records = harness.sweep([*QUEUED, "path=alone", "model.width=8", "seed=range(0,9)", "jobs=1"])
+    assert [record.status for record in records] == ["completed"] * 4 + ["failed"] + ["completed"] * 4
+    assert records[4].error is not None
+    assert records[4].error["type"] == "WorkerDied"
+    assert queue.jobs == [[*range(9)], [4], [5, 6, 7, 8]] or queue.jobs == [[*range(9)], [5, 6, 7, 8], [4]]
+
+
+def test_runs_of_a_job_are_told_before_it_ends(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    first: list[str] = []
+
+    def submit(fn: Callable[..., Any], shares: Any, launcher: int) -> Future[Any]:
+        fn(shares[:2], launcher)
+        future: Future[Any] = Future()
+        running.append((future, fn, shares))
+        return future
+
+    def told(place: int, jobs: int | None, record: Record) -> None:
+        first.append(record.name)
+        if len(first) == 2:
+            ((future, fn, shares),) = running
+            future.set_result(fn(shares, os.getpid()))
+
+    running: list[tuple[Future[Any], Any, Any]] = []
+    monkeypatch.setattr(queue, "submit", submit)
+    with watching(told):
+        harness.sweep([*QUEUED, "path=alone", "model.width=8", "seed=0,1,2,3", "jobs=1"])
+    assert len(first) == len(set(first)) == 4
+
+
+def test_a_share_of_a_job_that_is_refused_costs_the_others_nothing(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, [1], lambda: harness.HarnessError("the sources changed"))
+    with pytest.raises(harness.HarnessError, match="the sources changed"):
+        harness.sweep([*QUEUED, "path=alone", "model.width=8", "seed=0,1,2,3", "jobs=1"])
+    assert len(queue.jobs) == 1
+    assert [record.status for record in harness.load("scratch")] == ["completed"] * 3
+
+
+@pytest.mark.parametrize("fail_fast", [True, False])
+def test_a_job_trains_no_further_run_after_the_one_that_ends_a_sweep(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, fail_fast: bool
+) -> None:
+    from harness.cohort import attempt
+
+    whole, calls = attempt.fit, []
+
+    def fit(trainer: Any, cohort: Any, fused: bool = False, **more: Any) -> None:
+        calls.append(cohort)
+        if len(calls) == 2:
+            raise ZeroDivisionError if fail_fast else OSError(errno.ENOSPC, "No space left on device")
+        whole(trainer, cohort, fused, **more)
+
+    monkeypatch.setattr(attempt, "fit", fit)
+    line = [*QUEUED, "path=alone", "model.width=8", "seed=0,1,2,3", "jobs=1", f"fail_fast={fail_fast}"]
+    if fail_fast:
+        harness.sweep(line)
+    else:
+        with pytest.raises(MachineFault, match="the disk is full"):
+            harness.sweep(line)
+    assert [record.status for record in harness.load("scratch")] == [
+        "completed",
+        "failed" if fail_fast else "interrupted",
+    ]
+    monkeypatch.setattr(attempt, "fit", whole)
+    assert [record.status for record in harness.sweep(line)] == ["completed"] * 4
 
 
 def test_a_stack_that_does_not_fit_is_halved(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +267,7 @@ def test_a_record_that_cannot_be_written(
     line = [f"path={path}", "seed=0,1"]
     with monkeypatch.context() as patch:
         patch.setattr(os, call, full)
-        assert command(*line) == (1 if call == "fsync" else 2)  # when a run has ended; before the first
+        assert command(*line) == 1  # whether a run has begun (fsync) or none has: it is the machine's fault
     said = capsys.readouterr().err.strip().splitlines()
     assert [text for text in said if "error" in text] == [said[-1]]
     assert said[-1].startswith("harness: error: cannot write outputs/scratch/")

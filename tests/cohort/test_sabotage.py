@@ -119,6 +119,7 @@ def test_fail_fast_where_a_member_cannot_be_built(forking: Forking, tmp_path: Pa
 def test_fail_fast_stops_the_other_worker(forking: Forking, tmp_path: Path) -> None:
     line = [word for word in TINY if word != "epochs=2"]
     line += ["epochs=20000", "executor=loky", "jobs=2", "path=alone", "optimizer.number=1,5,6,7,8", "fail_fast=true"]
+    line += ["optimizer.company=true"]
     forking.run(*line, folder=tmp_path, status=1)
     found = endings(tmp_path / STUDY)
     assert found.pop(5) == RAISED[5]

@@ -1,4 +1,5 @@
 import os
+import resource
 import signal
 import threading
 import time
@@ -41,6 +42,23 @@ def test_loky_does_not_blame_a_task_for_a_worker_that_died_before():
         while not seat._pool._flags.broken:  # its pool has not noticed yet
             time.sleep(0.01)
         assert executor.submit(os.getpid).result() != pid
+
+
+def test_loky_kills_its_workers_where_no_file_can_be_opened(tmp_path):
+    """loky itself cannot, and the end of this process would wait for them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with make("executor", "loky", jobs=1) as executor:
+        pid = executor.submit(os.getpid).result()
+        running = executor.submit(exec, until(tmp_path / "open", tmp_path / "began"))
+        seen(tmp_path / "began")
+        os.close(free := os.dup(0))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+            executor.kill()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert gone(pid)
+        assert running.exception() is not None
 
 
 def test_loky_keeps_workers_warm_for_the_next_sweep_of_as_many():

@@ -20,6 +20,15 @@ def test_submitit_takes_its_jobs_one_after_another(tmp_path):
     assert all("_log." in name for name in left), "no result that a later job of the same number could be given"
 
 
+def test_a_time_limit_ends_a_job_whatever_it_does(tmp_path):
+    """The task catches every error, as a run does."""
+    task = "import signal\ntry: signal.raise_signal(signal.SIGUSR2)\nexcept BaseException: pass"
+    with make("executor", "submitit", {**settings("submitit", tmp_path), "timeout_min": 1}, jobs=1) as executor:
+        error = executor.submit(exec, task).exception()
+    assert died(error)
+    assert "ended without a result" in str(error)
+
+
 def test_submitit_refuses_what_there_is_not(tmp_path, monkeypatch):
     local = settings("submitit", tmp_path)
     with pytest.raises(HarnessError, match="use executor=loky"):
