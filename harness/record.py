@@ -280,8 +280,10 @@ def load(folder: str | Path) -> Records:
     """
     from harness.index import read_all  # it reads records by what stands above
 
+    if not isinstance(folder, str | os.PathLike):
+        raise HarnessError(f"expected a folder, or the name of a study, got {type(folder).__name__}")
     unreadable: list[str] = []
-    records = read_all(study_folder(folder), unreadable)
+    records = read_all(study_folder(folder).absolute(), unreadable)
     if unreadable:
         more = f"; and {len(unreadable) - 3} more records" if len(unreadable) > 3 else ""
         warnings.warn(f"left out: {'; '.join(unreadable[:3])}{more}", stacklevel=2)

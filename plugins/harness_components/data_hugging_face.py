@@ -15,6 +15,7 @@ import harness
 from harness.adopt import hold
 from harness.dataset import SPLITS, Dataset, Divided, divide_rest
 from harness.errors import HarnessError, one_line, suggest
+from harness.precision import holding
 from harness.settings import Split
 from harness.stored import BLOCK_BYTES, Chunk
 from harness_components.targets import Told, tell
@@ -157,7 +158,7 @@ class _Numbers:
         values = _column(rows, name, first, last)
         if values.dtype == object:
             try:
-                values = np.stack(values.tolist()).astype(np.float32)
+                values = np.stack(values.tolist())
             except (TypeError, ValueError):
                 raise HarnessError(
                     f"{self.path}: the column {name!r} holds {rows.features[name]} of different shapes or with gaps, "
@@ -165,7 +166,7 @@ class _Numbers:
                 ) from None
         if values.dtype.kind not in "fiub":
             raise HarnessError(f"{self.path}: the column {name!r} holds {values.dtype}, expected numbers or images")
-        return values.astype(np.float32)
+        return values.astype(holding(values.dtype), copy=False)
 
 
 class _Images:
