@@ -108,10 +108,11 @@ def _words(overrides: Sequence[str], function: str) -> list[str]:
 
 
 def load(folder: str | Path) -> Records:
-    """The records below a folder, or of a study by its name under outputs/."""
+    """The records below a folder, or of a study by its name under outputs/. Their folders are absolute."""
     from harness.record import load as load_records
+    from harness.record import study_folder
 
-    return load_records(folder)
+    return load_records(study_folder(folder).absolute())
 
 
 def load_model(run: str | Path | Record) -> torch.nn.Module:

@@ -262,6 +262,8 @@ def study_folder(study: str | Path) -> Path:
 
     Raises HarnessError if there is none.
     """
+    if not isinstance(study, str | os.PathLike):
+        raise HarnessError(f"expected a folder, or the name of a study, got {type(study).__name__}")
     name_first = isinstance(study, str) and not study.startswith(".")
     places = (Path(OUTPUTS) / study, Path(study))  # a plugin's folder may be called as the study that compares it
     for folder in places if name_first else reversed(places):
@@ -280,10 +282,8 @@ def load(folder: str | Path) -> Records:
     """
     from harness.index import read_all  # it reads records by what stands above
 
-    if not isinstance(folder, str | os.PathLike):
-        raise HarnessError(f"expected a folder, or the name of a study, got {type(folder).__name__}")
     unreadable: list[str] = []
-    records = read_all(study_folder(folder).absolute(), unreadable)
+    records = read_all(study_folder(folder), unreadable)
     if unreadable:
         more = f"; and {len(unreadable) - 3} more records" if len(unreadable) > 3 else ""
         warnings.warn(f"left out: {'; '.join(unreadable[:3])}{more}", stacklevel=2)
