@@ -138,7 +138,8 @@ def _is_image(rows: Any, inputs: tuple[str, ...]) -> bool:
 
 
 def _column(rows: Any, name: str, first: int, last: int) -> np.ndarray:
-    return np.asarray(rows.select_columns([name]).with_format("numpy")[first:last][name])
+    exact = {"dtype": np.float64} if "float64" in repr(rows.features[name]) else {}  # datasets itself makes it float32
+    return np.asarray(rows.select_columns([name]).with_format("numpy", **exact)[first:last][name])
 
 
 class _Numbers:
