@@ -5,7 +5,7 @@ A plugin imports this module for the decorators and base classes; importing it d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -101,17 +101,18 @@ def _words(overrides: Sequence[str], function: str) -> list[str]:
     """Return the overrides as a list. Raises HarnessError for a text, whose letters would be taken for overrides."""
     if isinstance(overrides, str):
         raise HarnessError(f"overrides must be a list: write harness.{function}({overrides.split()}), not a text")
-    words = list(overrides)
+    words = list(overrides) if isinstance(overrides, Iterable) else [overrides]
     if not all(isinstance(word, str) for word in words):
         raise HarnessError(f"overrides must be a list of texts, each KEY=VALUE, got {words}")
     return words
 
 
 def load(folder: str | Path) -> Records:
-    """The records below a folder, or of a study by its name under outputs/."""
+    """The records below a folder, or of a study by its name under outputs/. Their folders are absolute."""
     from harness.record import load as load_records
+    from harness.record import study_folder
 
-    return load_records(folder)
+    return load_records(study_folder(folder).absolute())
 
 
 def load_model(run: str | Path | Record) -> torch.nn.Module:

@@ -32,18 +32,27 @@ _AGAIN = 8  # samples that are read twice: what differs then is drawn by chance
 
 
 @contextmanager
-def drawing(seed: int) -> Iterator[None]:
-    """Everything that draws from a global generator draws the same, and leaves these generators as they were."""
+def drawing(seed: int) -> Iterator[Callable[[], bool]]:
+    """Everything that draws from a global generator draws the same, and leaves these generators as they were.
+
+    Yields a function that tells whether something has drawn so far.
+    """
     kept = random.getstate(), np.random.get_state()  # noqa: NPY002  # other people's code draws from it
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
+        began = _states()
         try:
-            yield
+            yield lambda: _states() != began
         finally:
             random.setstate(kept[0])
             np.random.set_state(kept[1])  # noqa: NPY002
+
+
+def _states() -> tuple[Any, ...]:
+    """The states of the global generators, to compare."""
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), str(np.random.get_state())  # noqa: NPY002
 
 
 def adopt(found: Any, split: Split, generator: torch.Generator, cache_dir: Path) -> Dataset:

@@ -27,6 +27,10 @@ OTHER = ("trainer",)
 Seen = dict[tuple[str, str], dict[str, Any]]  # nodes as they were checked, by their place and their text
 
 
+class Incomplete(HarnessError):
+    """A setting that has no default is not given."""
+
+
 def check(config: DictConfig, catalogue: Catalogue, seen: Seen | None = None) -> dict[str, Any]:
     """The config as plain, canonical data. Raises HarnessError at the first thing that is wrong.
 
@@ -98,17 +102,20 @@ def _kind(values: dict[str, Any], kind: str, many: bool, catalogue: Catalogue, s
 def _once(kind: str, node: Any, path: str, catalogue: Catalogue, key: str | None, seen: Seen) -> dict[str, Any]:
     place = path, repr(node)
     if place not in seen:
-        seen[place] = _component(kind, node, path, catalogue, key)
+        seen[place] = component_values(kind, node, path, catalogue, key)
     return seen[place]
 
 
-def _component(kind: str, node: Any, path: str, catalogue: Catalogue, key: str | None) -> dict[str, Any]:
+def component_values(kind: str, node: Any, path: str, catalogue: Catalogue, key: str | None = None) -> dict[str, Any]:
+    """A component's node with all of its settings, each of its type. Raises HarnessError for one that it lacks."""
     if not isinstance(node, dict) or KEY not in node:
         wanted = f"'{kind}=[{key}]'" if key else f"{kind}=NAME"
         raise HarnessError(f"{path} is set but not chosen: choose it with {wanted}, or take its settings out")
     name = node[KEY]
     settings = {k: v for k, v in node.items() if k != KEY}
     if name == AUTO and KINDS[kind].auto is not None:
+        if KINDS[kind].auto == "":
+            return {KEY: name} | _settings_of_some(kind, settings, catalogue)
         if settings:
             raise HarnessError(unknown_key(f"{path}.{next(iter(settings))}", [], AUTO))
         return {KEY: name}
@@ -117,6 +124,15 @@ def _component(kind: str, node: Any, path: str, catalogue: Catalogue, key: str |
             raise HarnessError(unknown_key(f"{path}.{next(iter(settings))}", [], NONE))
         return {KEY: name}
     return {KEY: name} | _checked(of_entry(catalogue.get(kind, name)), settings, f"{path}.", name)
+
+
+def _settings_of_some(kind: str, settings: dict[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+    """Settings for the component that `auto` will stand for (`resolve` checks them), as far as one has them."""
+    known = {p.name for entry in catalogue.entries[kind].values() for p in of_entry(entry)}
+    for name in settings:
+        if name not in known:
+            raise HarnessError(unknown_key(f"{kind}.{name}", sorted(known)))
+    return settings
 
 
 def _checked(
@@ -131,7 +147,7 @@ def _checked(
     for p in parameters:
         value = values.get(p.name, p.default)
         if isinstance(value, str) and value == REQUIRED:
-            raise HarnessError(f"{prefix}{p.name} must be given: {prefix}{p.name}=...")
+            raise Incomplete(f"{prefix}{p.name} must be given: {prefix}{p.name}=...")
         try:
             found[p.name] = _plain(convert(p.hint, value))
         except ValueError as error:

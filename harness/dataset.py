@@ -258,8 +258,9 @@ def divide_rest(counts: dict[str, int], split: Split, generator: torch.Generator
     if len(counts) == len(SPLITS):
         parts = {"train": torch.arange(n)}
     else:
-        val, test = (0.0 if name in counts else share for name, share in (("val", split.val), ("test", split.test)))
-        parts = divide(n, replace(split, val=val, test=test), generator, None if y is None else y[:n])
+        val, test = (0.0 if name in counts else getattr(split, name) for name in ("val", "test"))
+        drawn = Split(val=val, test=test, stratify=split.stratify)
+        parts = divide(n, drawn, generator, None if y is None else y[:n])
     for name in ("val", "test"):
         if name in counts:
             parts[name] = torch.arange(n, n + counts[name])

@@ -37,6 +37,32 @@ class OverlapWarning(UserWarning):
     """Samples stand in more than one split."""
 
 
+class AskedSplit(Split):
+    """The settings of `split`, with the names of those that a data component has looked at."""
+
+    names: set[str]
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        object.__setattr__(self, "names", set())
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in Split.__dataclass_fields__:
+            self.names.add(name)
+        return super().__getattribute__(name)
+
+
+class AskedGenerator(torch.Generator):
+    """A generator that knows whether it was asked for its seed, as other libraries' generators are made from."""
+
+    asked = False
+
+    def initial_seed(self) -> int:
+        """The seed."""
+        self.asked = True
+        return super().initial_seed()
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A data set after corruptions and transforms; `digest` and `overlap` are of what the transforms were fitted on."""
@@ -46,6 +72,7 @@ class Loaded:
     overlap: int | None
     transform: dict[str, Any] = field(default_factory=dict)  # the chosen ones, `auto` decided
     remarks: tuple[str, ...] = ()  # for a person (remarks.py)
+    divided_by: frozenset[str] | None = None  # settings of `split` that decided which samples stand where
 
     @functools.cached_property
     def baseline(self) -> dict[str, Any]:
@@ -64,7 +91,7 @@ class Loaded:
         dataset = self.dataset
         counts = dataset.class_counts.tolist() if dataset.in_memory and dataset.class_counts is not None else []
         shape = dataset.inputs, dataset.width, dataset.target, dataset.classes
-        return Facts(*shape, dataset.in_memory, self.bytes, tuple(counts))
+        return Facts(*shape, dataset.in_memory, self.bytes, tuple(counts), self.divided_by)
 
 
 @dataclass(frozen=True)
@@ -78,6 +105,7 @@ class Facts:
     in_memory: bool
     bytes: int  # of the samples in memory
     class_counts: tuple[int, ...] = ()  # in training
+    divided_by: frozenset[str] | None = None  # settings of `split` that decided which samples stand where
 
 
 class Loader:
@@ -120,13 +148,17 @@ def load(values: dict[str, Any]) -> Loaded:
 
 def load_untransformed(values: dict[str, Any]) -> Loaded:
     """Loads the data set of a config, before its transforms are fitted."""
-    split = Split(**values["split"])
+    split, asked = Split(**values["split"]), AskedSplit(**values["split"])
     name = values["data"][KEY]
-    cache_dir, generator = Path(values["cache_dir"]).expanduser(), seeds.generator(split.seed, "split")
+    cache_dir, generator = Path(values["cache_dir"]).expanduser(), AskedGenerator()
+    generator.manual_seed(seeds.derive(split.seed, "split"))
+    began = generator.get_state()
     try:
-        with drawing(split.seed):
-            found = component("data", values["data"], split=split, cache_dir=cache_dir, generator=generator)
-            dataset = adopt(found, split, generator, cache_dir)
+        with drawing(split.seed) as drawn:
+            found = component("data", values["data"], split=asked, cache_dir=cache_dir, generator=generator)
+            dataset = adopt(found, asked, generator, cache_dir)
+            if generator.asked or drawn() or not torch.equal(began, generator.get_state()):
+                asked.names.add("seed")
     except HarnessError as error:
         raise HarnessError(f"data {name}: {error}") from error
     except Exception as error:  # whatever a stranger's loader meets: there is no run yet that could fail
@@ -154,7 +186,7 @@ def load_untransformed(values: dict[str, Any]) -> Loaded:
     whole, shared = digest(dataset), overlap(dataset)
     if shared and split.on_overlap == "error":
         raise HarnessError(f"{_overlapping(name, shared)} (split.on_overlap=error)")
-    return Loaded(dataset, whole, shared, remarks=tuple(told))
+    return Loaded(dataset, whole, shared, remarks=tuple(told), divided_by=frozenset(asked.names))
 
 
 def _bounds(values: dict[str, Any]) -> Any:

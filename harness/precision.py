@@ -21,7 +21,7 @@ def exact(values: Any) -> Tensor:
     (torch.float32, torch.float64)
     """
     array = np.require(values, requirements=["C", "W"])
-    if array.dtype == np.float32 or array.dtype.kind == "b" or array.dtype.itemsize <= 2:
+    if holding(array.dtype) is np.float32:
         return torch.as_tensor(array.astype(np.float32, copy=False))
     with np.errstate(over="ignore"):
         narrow = array.astype(np.float32)
@@ -29,6 +29,16 @@ def exact(values: Any) -> Tensor:
     if all(np.array_equal(small[at : at + ROWS], flat[at : at + ROWS]) for at in range(0, len(flat), ROWS)):
         return torch.as_tensor(narrow)
     return torch.as_tensor(array.astype(np.float64, copy=False))
+
+
+def holding(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
+    """The precision that rounds no number of a type: of data that is not seen as a whole.
+
+    >>> holding(np.dtype("int32")).__name__, holding(np.dtype("uint8")).__name__
+    ('float64', 'float32')
+    """
+    narrow = dtype.kind == "b" or dtype.itemsize <= 2 or dtype == np.float32
+    return np.float32 if narrow else np.float64
 
 
 def of_run(trainer: Mapping[str, Any]) -> torch.dtype:

@@ -262,6 +262,8 @@ def study_folder(study: str | Path) -> Path:
 
     Raises HarnessError if there is none.
     """
+    if not isinstance(study, str | os.PathLike):
+        raise HarnessError(f"expected a folder, or the name of a study, got {type(study).__name__}")
     name_first = isinstance(study, str) and not study.startswith(".")
     places = (Path(OUTPUTS) / study, Path(study))  # a plugin's folder may be called as the study that compares it
     for folder in places if name_first else reversed(places):

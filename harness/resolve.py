@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.catalogue import Catalogue
+from harness.check import component_values
 from harness.dataset import Dataset, Samples
 from harness.errors import HarnessError, suggest
 from harness.kinds import AT_END, AUTO, KINDS, NONE
@@ -20,6 +21,14 @@ def default_node(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
             raise HarnessError(f"{kind}={name} cannot be chosen for you: it wants {p.name}")
         node[p.name] = list(p.default) if isinstance(p.default, tuple) else p.default
     return node
+
+
+def _with_settings(catalogue: Catalogue, kind: str, name: str, typed: dict[str, Any]) -> dict[str, Any]:
+    """What `auto` stands for, with the settings that were typed for it."""
+    try:
+        return component_values(kind, {KEY: name} | typed, kind, catalogue)
+    except HarnessError as error:
+        raise HarnessError(f"{error} ({kind}=auto is {name} here)") from error
 
 
 def transforms(
@@ -61,7 +70,11 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
         return dict(catalogue.get(kind, name)["traits"])
 
     def decide(kind: str, name: str | None) -> None:
-        if chosen(kind) == AUTO and name is not None:
+        if chosen(kind) != AUTO or name is None:
+            return
+        if typed := {k: v for k, v in out[kind].items() if k != KEY}:
+            out[kind] = _with_settings(catalogue, kind, name, typed)
+        else:
             out[kind] = default_node(catalogue, kind, name)
 
     decide("executor", KINDS["executor"].auto)

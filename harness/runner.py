@@ -7,6 +7,7 @@ import warnings
 
 from harness.cohort.attempt import How, build_parts
 from harness.cohort.together import train_cohort
+from harness.effects import check_effects
 from harness.errors import HarnessError, beside
 from harness.job import Job
 from harness.learner.fit import Run, fit, make_trainer
@@ -26,6 +27,7 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
     """
     preparation = Preparation(loader)
     prepared = preparation.prepare(job)
+    check_effects([prepared], preparation.known, in_sweep=False)
     done = prepared.finished()
     if done is not None:
         return done

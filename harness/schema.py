@@ -19,7 +19,7 @@ from omegaconf import (
 )
 
 from harness.component import Parameter
-from harness.kinds import AUTO
+from harness.kinds import AUTO, KINDS
 from harness.settings import groups, rows
 from harness.trainer_keys import allowed
 from harness.types import decode
@@ -96,9 +96,11 @@ def trainer_node(defaults: dict[str, Any]) -> DictConfig:
     return OmegaConf.create({name: defaults[name] for name in allowed(defaults)})
 
 
-def auto_node() -> DictConfig:
-    """The choice that means: decide for me."""
-    return OmegaConf.create({KEY: AUTO})
+def auto_node(kind: str) -> DictConfig:
+    """The choice that means: decide for me. Where the other choices decide (a task's is the data's), it takes settings
+    of what will be chosen.
+    """
+    return OmegaConf.create({KEY: AUTO}, flags={"struct": False} if KINDS[kind].auto == "" else None)
 
 
 def _node(parameters: Iterable[Parameter], first: dict[str, Any]) -> DictConfig:

@@ -16,6 +16,7 @@ from harness.cohort.choose import Share, chosen, packed, started, task_seconds
 from harness.cohort.grouping import groups
 from harness.cohort.launch import Done, Launch, Task
 from harness.cohort.sampled import compare_one
+from harness.effects import check_distinct, check_effects
 from harness.errors import HarnessError
 from harness.folder import make_study
 from harness.job import Job
@@ -45,6 +46,9 @@ def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
     places: dict[tuple[str, str], list[int]] = defaultdict(list)
     for place, member in enumerate(members):
         places[_run(member)].append(place)
+    check_effects(members, preparation.known, in_sweep=True)
+    for own in places.values():
+        check_distinct([members[place] for place in own])
     found: dict[int, Record] = {}
 
     def done(member: Prepared, record: Record) -> None:

@@ -36,6 +36,8 @@ INSTEAD = {
     "model_registry": "nothing: weights are kept in the run's folder",
     "sync_batchnorm": "nothing: batch statistics are always those of the global batch",
     "barebones": "'logger=[]'",
+    "enable_autolog_hparams": "nothing: the whole config is in the record",
+    "plugins": "trainer.precision= and trainer.strategy=: a config names no Python objects",
     "profiler": "nothing yet: harness records the time of a run",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from harness import safe_files
 from harness.build import component, make_model, trait
 from harness.errors import HarnessError, one_line
-from harness.record import Record, load, write_file
+from harness.record import Record, Records, load, write_file
 from harness.scaling import scaled_for
 from harness.schema import KEY
 from harness.typed_json import Keys, checker
@@ -29,11 +30,18 @@ def save_weights(folder: Path, weights: dict[str, Tensor], shape: tuple[tuple[in
 
 
 def record_of(run: str | Path | Record) -> Record:
-    """The record of a run, given itself or by the run's folder. Raises HarnessError if there is none."""
-    record = run if isinstance(run, Record) else next(iter(load(run)), None)
-    if record is None:
-        raise HarnessError(f"{run} has no record of a run")
-    return record
+    """The record of a run, given itself or by the run's folder. Raises HarnessError if there is none, or several."""
+    if isinstance(run, Record):
+        return run
+    if isinstance(run, Records):
+        raise HarnessError(f"expected one run, got {run!r}: take one of them, records[0] for example")
+    if not isinstance(run, str | os.PathLike):
+        raise HarnessError(f"expected a run (its record or its folder), got {type(run).__name__}")
+    records = load(run)
+    if len(records) != 1:
+        what = f"the records of {len(records)} runs: name the folder of one" if records else "no record of a run"
+        raise HarnessError(f"{run} has {what}")
+    return records[0]
 
 
 def read_weights(folder: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,3 +127,39 @@ def test_data_that_has_changed_is_told(tmp_path) -> None:
     gone = dataclasses.replace(record, folder=tmp_path / "none")
     with pytest.raises(HarnessError, match="has no weights"):
         harness.predict(gone, x)
+
+
+def test_folders_of_records_are_absolute(workdir) -> None:
+    record = harness.run([*LINE, "data=iris"])
+    for asked in ("t", "outputs/t", Path("outputs"), record.folder.relative_to(workdir)):
+        (loaded,) = harness.load(asked)
+        assert loaded.folder == record.folder
+        assert loaded.folder.is_absolute()
+
+
+@pytest.mark.parametrize("function", ["load", "load_data", "load_model", "predict"])
+@pytest.mark.parametrize("wrong", [None, 3, {"a": 1}, ["t"]])
+def test_what_is_no_run_is_refused_in_one_line(function, wrong) -> None:
+    more = [[[1.0]]] if function == "predict" else []
+    with pytest.raises(
+        HarnessError, match=r"expected a (run \(its record or its folder\)|folder, or the name of)"
+    ) as told:
+        getattr(harness, function)(wrong, *more)
+    assert str(told.value).endswith(f"got {type(wrong).__name__}")
+
+
+@pytest.mark.parametrize("function", ["load_data", "load_model", "predict"])
+def test_several_runs_are_refused_in_one_line(function, workdir) -> None:
+    more = [[[1.0] * 4]] if function == "predict" else []
+    records = harness.sweep([*LINE, "data=iris", "seed=0,1"])
+    with pytest.raises(HarnessError, match=r"expected one run, got .*2 runs.*: take one of them, records"):
+        getattr(harness, function)(records, *more)
+    with pytest.raises(HarnessError, match="t has the records of 2 runs: name the folder of one"):
+        getattr(harness, function)("t", *more)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, [1]])
+@pytest.mark.parametrize("function", [harness.run, harness.sweep])
+def test_overrides_of_a_wrong_type_are_refused(function, wrong) -> None:
+    with pytest.raises(HarnessError, match="overrides must be a list of texts, each KEY=VALUE"):
+        function(wrong)

@@ -6,9 +6,11 @@ Written here and not by Hydra's template: Hydra copies its whole store for every
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from harness import app, catalogue
+from harness.check import Incomplete
 from harness.foreign_words import default_of
 from harness.kinds import AUTO, KINDS
 from harness.presets import names_in, own_presets
@@ -27,14 +29,13 @@ Hydra's own flags:                           harness --hydra-help"""
 
 
 def text(overrides: Sequence[str], config_dir: str | None = None) -> str:
-    """Return the help. Raises HarnessError for overrides that do not compose."""
-    from hydra import compose
-
+    """Return the help. Raises HarnessError for overrides that a run would not take."""
     from harness.cli.verbs import VERBS
 
     if overrides or config_dir:
-        with app.hydra_session():
-            compose(app.CONFIG, app.with_config_dir(overrides, config_dir))
+        words = app.with_config_dir(overrides, config_dir)
+        with app.hydra_session() as hydra, suppress(Incomplete):
+            app.job_from_hydra(app.composed(hydra, words), words)
     verbs = [f"  harness {verb:<20} {call.__doc__}" for verb, call in VERBS.items()]
     choices = [_line(group, names) for group, names in options(config_dir).items()]
     return "\n".join(

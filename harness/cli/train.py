@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from harness import app, hydra_keys
+from harness.check import Incomplete
 from harness.errors import CannotWrite, HarnessError, nearest_flag, suggest
 from harness.escape import printable
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from harness.cli.progress import SweepProgress
 
 
@@ -63,26 +67,27 @@ def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
     with app.hydra_session() as hydra:
         if args.hydra_help:
             hydra.hydra_help(config_name=app.CONFIG, args_parser=parser, args=args)
-        elif args.cfg:
-            _check_package(hydra, overrides, args)
-            overrides = as_typed(parse(overrides), app.composed(hydra, overrides))
-            hydra.show_cfg(app.CONFIG, overrides, args.cfg, package=args.package, resolve=args.resolve)
-        elif args.info:
-            hydra.show_info(args.info, app.CONFIG, overrides)
-        else:
+            return 0
+        if not args.cfg and not args.info:
             raise HarnessError("--resolve goes with --cfg job")
+        config = app.composed(hydra, overrides)
+        with suppress(Incomplete):  # a value that is still to be given is shown as ???
+            app.job_from_hydra(config, overrides)
+        overrides = as_typed(parse(overrides), config)
+        if args.cfg:
+            _check_package(config, args.package)
+            hydra.show_cfg(app.CONFIG, overrides, args.cfg, package=args.package, resolve=args.resolve)
+        else:
+            hydra.show_info(args.info, app.CONFIG, overrides)
     return 0
 
 
-def _check_package(hydra: Any, overrides: list[str], args: Any) -> None:
+def _check_package(config: DictConfig, package: str | None) -> None:
     """Hydra itself says that a package is missing, and exits in its own way."""
     from omegaconf import OmegaConf
 
-    if args.package in (None, "_global_"):
-        return
-    config = app.composed(hydra, overrides)
-    if OmegaConf.select(config, args.package) is None:
-        raise HarnessError(f"--package: the config has no {args.package!r}.{suggest(args.package, config)}")
+    if package not in (None, "_global_") and OmegaConf.select(config, package) is None:
+        raise HarnessError(f"--package: the config has no {package!r}.{suggest(package, config)}")
 
 
 def _complete(args: Any) -> int:

@@ -15,6 +15,7 @@ import harness
 from harness.adopt import hold
 from harness.dataset import SPLITS, Dataset, Divided, divide_rest
 from harness.errors import HarnessError, one_line, suggest
+from harness.precision import holding
 from harness.settings import Split
 from harness.stored import BLOCK_BYTES, Chunk
 from harness_components.targets import Told, tell
@@ -137,7 +138,8 @@ def _is_image(rows: Any, inputs: tuple[str, ...]) -> bool:
 
 
 def _column(rows: Any, name: str, first: int, last: int) -> np.ndarray:
-    return np.asarray(rows.select_columns([name]).with_format("numpy")[first:last][name])
+    exact = {"dtype": np.float64} if "float64" in repr(rows.features[name]) else {}  # datasets itself makes it float32
+    return np.asarray(rows.select_columns([name]).with_format("numpy", **exact)[first:last][name])
 
 
 class _Numbers:
@@ -157,7 +159,7 @@ class _Numbers:
         values = _column(rows, name, first, last)
         if values.dtype == object:
             try:
-                values = np.stack(values.tolist()).astype(np.float32)
+                values = np.stack(values.tolist())
             except (TypeError, ValueError):
                 raise HarnessError(
                     f"{self.path}: the column {name!r} holds {rows.features[name]} of different shapes or with gaps, "
@@ -165,7 +167,7 @@ class _Numbers:
                 ) from None
         if values.dtype.kind not in "fiub":
             raise HarnessError(f"{self.path}: the column {name!r} holds {values.dtype}, expected numbers or images")
-        return values.astype(np.float32)
+        return values.astype(holding(values.dtype), copy=False)
 
 
 class _Images:

@@ -16,6 +16,7 @@ from torch import Generator
 from harness import stored
 from harness.dataset import Dataset, divide, from_stored
 from harness.errors import HarnessError
+from harness.precision import holding
 from harness.settings import Split
 from harness.stored import BLOCK_BYTES, Chunk, keep, name_for, read_about, stored_classes, write
 from harness_components import targets
@@ -82,8 +83,7 @@ def large_array(
                 )
             width = dtype.itemsize * int(np.prod(shape[1:]))
             rows = max(1, BLOCK_BYTES // max(1, width))
-            # float64 for what float32 would round
-            held = np.float64 if dtype.kind in "iuf" and dtype.itemsize > 2 and dtype != np.float32 else np.float32
+            held = holding(dtype)
             for first in range(0, shape[0], rows):
                 count = min(rows, shape[0] - first)
                 content = opened.read(count * width)

@@ -65,4 +65,21 @@ def regression(
     The loss is taken between (ŷ - μ) / σ and (y - μ) / σ, with μ and σ (biased) of each target in the training split;
     predictions and metrics are in the target's units. Data that is read sample by sample is learned as it is.
     """
-    return Standardized(loss) if standardize and dataset.passed_over else Task(loss)
+    return Standardized(loss) if standardize and dataset.passed_over else Unscaled(loss)
+
+
+class Unscaled(Task):
+    """Real targets, learned in their own units, and compared with predictions in float64, which does not round them."""
+
+    exact_targets = True
+
+    def losses(self, call: Call, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+        """The loss, computed in float64, in the precision of the predictions."""
+        x, y = batch
+        prediction = call(x)
+        return {"model": self.loss(prediction.double(), y.double()).to(prediction.dtype)}
+
+    def predict(self, call: Call, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Predictions and targets, both in float64."""
+        x, y = batch
+        return call(x).double(), y.double()

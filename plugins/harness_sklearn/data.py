@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from harness.errors import HarnessError, one_line
 from harness.settings import Split
 from harness_components import bridging
 from harness_components.bridging import LeftOut, refused
+from harness_components.targets import told
 from harness_sklearn import PREFIX, REFERENCE
 from harness_sklearn.reading import described, path, settings
 
@@ -68,7 +70,7 @@ def _component(name: str, word: str, module: Any) -> Component:
             given["data_home"] = str(Path(offered["cache_dir"]) / "sklearn")
         with refused(word):
             x, y, classes = _arrays(getattr(module, word)(**settings, **given))
-            return _dataset(x, y, classes, offered["split"], offered["generator"])
+            return _dataset(word, x, y, classes, offered["split"], offered["generator"])
 
     more = (
         "It is downloaded when it is first asked for, into cache_dir." if fetched else "Inputs [features], or images."
@@ -99,21 +101,19 @@ def _arrays(found: Any) -> tuple[np.ndarray, np.ndarray, Any]:
     return x, np.asarray(y), found.get("target_names")
 
 
-def _dataset(x: np.ndarray, y: np.ndarray, names: Any, split: Split, generator: Generator) -> Dataset:
-    """Whole numbers and words are classes, and so are real numbers of which there are but two; columns of 0 and 1 are
-    labels; the rest are real targets."""
+def _dataset(word: str, x: np.ndarray, y: np.ndarray, names: Any, split: Split, generator: Generator) -> Dataset:
+    """Targets are what they are in a file (targets.py), but one column that is no floats is of classes, however many:
+    so scikit-learn tells them from real numbers.
+    """
     if x.ndim < 2 or len(x) != len(y) or x.dtype.kind not in "fiub":
         raise HarnessError("its inputs are no table of numbers, a row a sample")
-    if y.ndim == 2 and y.dtype.kind in "iub" and set(np.unique(y)) <= {0, 1}:
-        return from_arrays(x, y, split, generator, target="labels", classes=range(y.shape[1]))
-    values = np.unique(y.astype(str) if y.dtype.kind == "O" else y)
-    if y.ndim == 1 and (y.dtype.kind != "f" or len(values) == 2):
-        place = np.searchsorted(values, y.astype(values.dtype))
-        classes = names if names is not None and len(names) == len(values) else values
-        return from_arrays(x, place, split, generator, target="class", classes=list(classes))
-    if y.dtype.kind not in "fiu" or y.ndim > 2:
+    if y.ndim > 2 or (y.ndim == 2 and y.dtype.kind not in "fiub"):
         raise HarnessError("its targets are neither classes nor real numbers")
-    return from_arrays(x, y.astype(float), split, generator, target="real")
+    found = told(y, "target", "class" if y.ndim == 1 and y.dtype.kind != "f" else "auto", Path(word))
+    named = found.kind == "class" and names is not None and len(names) == len(found.classes)
+    classes = list(names) if named else found.classes
+    made = from_arrays(x, found.encode(y), split, generator, target=found.kind, classes=classes)
+    return replace(made, remarks=found.remarks)
 
 
 def failures(components: Mapping[str, Component]) -> dict[str, str]:

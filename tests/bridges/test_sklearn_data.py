@@ -97,6 +97,27 @@ def test_what_is_fetched_lies_in_the_cache_folder(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("y", "target", "classes"),
+    [
+        (np.arange(120) % 40, "class", tuple(map(str, range(40)))),  # whole numbers are classes, however many
+        (np.where(np.arange(120) % 2, 1.0, -1.0), "class", ("-1", "1")),
+        (np.arange(120) % 3 + 1.0, "class", ("1", "2", "3")),
+        (np.array(["yes", "no", " yes"] * 40, dtype=object), "class", ("no", "yes")),
+        (np.arange(120) / 2, "real", ()),
+        (np.eye(3)[np.arange(120) % 3], "labels", ("0", "1", "2")),
+        (np.arange(240.0).reshape(120, 2), "real", ()),
+    ],
+)
+def test_targets_are_told_by_the_rule_of_files(y, target, classes, monkeypatch, tmp_path):
+    def fetch_openml(**given):
+        return Bunch(data=np.arange(240.0).reshape(120, 2), target=y)
+
+    monkeypatch.setattr(sklearn.datasets, "fetch_openml", fetch_openml)
+    made = data("sklearn_fetch_openml", {"name": "any"}, cache_dir=tmp_path)
+    assert (made.target, made.classes) == (target, classes)
+
+
+@pytest.mark.parametrize(
     ("found", "reason"),
     [
         (OSError("no route to host"), "no route to host"),

@@ -86,8 +86,8 @@ def test_its_own_splits_are_kept_and_others_drawn_from_training(folder):
 
 def test_columns_of_numbers_are_joined_and_arrays_keep_their_shape(folder):
     joined = taken(folder, inputs=["a", "vector", "b"])
-    expected = np.column_stack([X[:24, 0], X[:24], np.arange(24)])
-    np.testing.assert_array_equal(joined.train.x, expected.astype(np.float32))
+    expected = np.column_stack([X[:24, 0], X[:24].astype(np.float32), np.arange(24)])  # the vectors are float32 there
+    np.testing.assert_array_equal(joined.train.x, expected)
     assert taken(folder, inputs=["a"]).inputs == (1,)
     grid = taken(folder, inputs=["grid"])
     assert grid.inputs == (3, 2)
@@ -185,3 +185,20 @@ def test_a_run_on_one(workdir):
     record = harness.run([*line, "batch_size=8", "model.width=8", "model=mlp", "executor=in_process", "cache_dir=kept"])
     assert record.status == "completed"
     assert [record.data[split] for split in SPLITS] == [25, 7, 8]
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("hint", ["int64", "float64"])
+def test_numbers_that_float32_would_round_stay_apart(tmp_path, hint, in_memory):
+    """400 different times, of which float32 has a few."""
+    seconds = (1_700_000_000 + 10 * np.arange(400)).tolist()
+    features = datasets.Features({"t": datasets.Value(hint), "v": datasets.List(datasets.Value(hint), length=2)})
+    rows = {"t": seconds, "v": [[s, s + 1] for s in seconds]}
+    datasets.Dataset.from_dict(rows, features).save_to_disk(tmp_path / "set")
+    for inputs, width in ((["t"], 1), (["v"], 2), (["t", "v"], 3)):
+        made = taken(tmp_path / "set", inputs=inputs, target="t", in_memory=in_memory)
+        blocks = [made.train.x] if in_memory else list(made.train.blocks(made.train.x))
+        x = torch.cat([torch.as_tensor(block) for block in blocks])
+        assert x.dtype == torch.float64
+        assert x.shape[1] == width
+        assert len(x[:, 0].unique()) == size(made.train)

@@ -50,3 +50,35 @@ def test_help_has_a_line_for_every_group_and_fits_a_screen(told: Callable[..., s
     assert told("help") == text
     assert told("help", "report") == told("report", "--help")
     assert "is powered by Hydra" not in text
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("+lr=3 --cfg job", "unknown key 'lr'."),
+        ("+lr=3 --cfg all", "unknown key 'lr'."),
+        ("+lr=3 --cfg job --package optimizer", "unknown key 'lr'."),
+        ("+lr=3 --info defaults-tree", "unknown key 'lr'."),
+        ("+lr=3 --help", "unknown key 'lr'."),
+        ("epochs=0 --cfg job", "epochs must be >= 1, got 0"),
+        ("trainer.precision=16-mixed --info config", "trainer.precision=16-mixed needs loss scaling"),
+        ("data=csv +lr=3 --cfg job", "unknown key 'lr'."),
+        ("task.standardise=false --cfg job", "unknown key 'task.standardise'. Did you mean 'standardize'?"),
+    ],
+)
+def test_a_question_is_checked_as_a_run_is(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(line.split())
+    told = capsys.readouterr()
+    assert (stop.value.code, told.out) == (2, "")
+    assert told.err.startswith(f"harness: error: {said}")
+    assert len(told.err.splitlines()) == 1
+
+
+def test_a_config_that_still_wants_a_value_is_shown(told: Callable[..., str]) -> None:
+    assert yaml.safe_load(told("data=csv", "--cfg", "job", "-p", "data"))["target"] == "???"
+
+
+def test_auto_shows_the_settings_that_were_typed_for_it(told: Callable[..., str]) -> None:
+    shown = yaml.safe_load(told("task.standardize=false", "--cfg", "job", "-p", "task"))
+    assert shown == {"_component_": "auto", "standardize": False}

@@ -50,7 +50,7 @@ class HarnessSource(ConfigSource):
         else:
             package = f"{kind}.{name}" if KINDS[kind].many else kind
             auto = name == AUTO
-            node = schema.auto_node() if auto else schema.component_node(catalogue.current().get(kind, name))
+            node = schema.auto_node(kind) if auto else schema.component_node(catalogue.current().get(kind, name))
         return ConfigResult(
             provider="harness", path=self.full_path(), config=node, header={"package": package or "_global_"}
         )
