@@ -76,12 +76,13 @@ class Seat:
             with contextlib.suppress(BrokenProcessPool):
                 return self._pool.submit(_work, surroundings, task)
         fork, self._fork = self._fork, False
-        self._pool = self._started(fork)
         # one at a time: another's pipes, half made, would be inherited
-        with no_interrupts(), safe_path(), _starts, forking() if fork else contextlib.nullcontext():
+        with no_interrupts(), safe_path(), _starts:
+            self._pool = self._started(fork)  # loky starts a process of its own for the pool's locks
             before = multiprocessing.active_children()
             try:
-                return self._pool.submit(_work, surroundings, task)
+                with forking() if fork else contextlib.nullcontext():
+                    return self._pool.submit(_work, surroundings, task)
             finally:
                 self._workers = [child for child in multiprocessing.active_children() if child not in before]
                 atexit.register(_kill, self._workers)

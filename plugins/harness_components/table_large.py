@@ -25,13 +25,14 @@ from harness_components.tables import Table
 from harness_components.targets import Told
 
 FITTED_ON = 100_000  # training rows, at most, that medians and categories are taken from
+FITTED_BYTES = 1 << 24  # of their values, about: wide tables are fitted on fewer rows
 _PARTS = "parts.npz"
 
 
 def large_table(table: Table, choice: Choice, cache_dir: Path, split: Split, generator: Generator) -> Dataset:
     """The data set of a table, of which some rows at a time are in memory.
 
-    Types are found from all rows; medians and categories from the training rows, at most `FITTED_ON` of them.
+    Types are found from all rows; medians and categories from some of the training rows.
     """
     rows = max(1, BLOCK_BYTES // (8 * max(1, len(table.columns))))
 
@@ -89,7 +90,8 @@ def _division(
 
 def _fitted(table: Table, plan: Plan, train: torch.Tensor, rows: int) -> Encoder:
     encoder = Encoder(plan, table)
-    wanted = np.sort(train[:FITTED_ON].numpy())
+    most = min(FITTED_ON, FITTED_BYTES // (8 * max(1, len(plan.inputs))))
+    wanted = np.sort(train[: max(1, most)].numpy())
     at, found = 0, []
     for frame in table.frames(rows):
         here = wanted[(wanted >= at) & (wanted < at + len(frame))] - at

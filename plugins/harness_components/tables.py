@@ -117,8 +117,8 @@ class ParquetTable(Table):
 
     def _opened(self) -> Any:
         try:
-            # a little of each column at a time, also where the whole file is one group of rows
-            return pq.ParquetFile(self.file, buffer_size=1 << 20)
+            # a page of each column at a time, also where the whole file is one group of rows
+            return pq.ParquetFile(self.file, buffer_size=1 << 16, pre_buffer=False)
         except Exception as error:  # pyarrow has many, none of them public
             raise self._unreadable(error) from error
 

@@ -16,6 +16,7 @@ from harness.build import Parts
 from harness.cohort import attempt
 from harness.cohort.attempt import How
 from harness.cohort.together import train_cohort
+from harness.learner.stacked_group import StackedGroup
 from harness.prepare import Preparation
 from harness.record import Record
 from harness.running import Running
@@ -139,6 +140,28 @@ def test_base_exception_fails_only_the_run_that_raises_it(
     records = trained(4, forced=True, line=[])
     raised = ("failed", error.__name__)
     assert endings(records) == [raised if place == 1 else ("completed", "") for place in range(4)]
+
+
+@pytest.mark.parametrize(("error", "forced"), [(Odd, True), (Stopped, False)])
+def test_base_exception_of_a_shared_optimizer_costs_the_others_nothing(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], forced: bool
+) -> None:
+    sabotage(monkeypatch, [0], error=error)  # the first of those who share makes the optimizer of all
+    shared: list[int] = []
+    step = StackedGroup._step
+
+    def noted(self: StackedGroup, grads: dict[str, torch.Tensor]) -> None:
+        shared.extend(section.stop - section.start for section in self.sections)
+        step(self, grads)
+
+    monkeypatch.setattr(StackedGroup, "_step", noted)
+    records = trained(4, forced=forced, own=False, line=[])
+    assert shared[0] == 4
+    assert endings(records) == [("failed", error.__name__), *[("completed", "")] * 3]
+    monkeypatch.undo()
+    monkeypatch.chdir(workdir)
+    undisturbed = trained(4, forced=True, own=False, line=["study=undisturbed"])
+    assert [a.metrics for a in records[1:]] == [b.metrics for b in undisturbed[1:]]
 
 
 @pytest.mark.parametrize("error", [SystemExit, Stopped, GeneratorExit, Odd])

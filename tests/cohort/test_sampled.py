@@ -84,7 +84,7 @@ def test_kinds_that_a_run_does_without_are_passed_over() -> None:
 
 
 def test_affordable_epochs() -> None:
-    record = Record("0" * 12, "x", "y", time={"fit_s": 10.0, "epochs": 10}, cohort={"size": 4})
+    record = Record("0" * 12, "x", "y", time={"fit_s": 10.0, "epochs": 10}, cohort={"size": 16})
     assert [affordable(record, seconds) for seconds in (1.0, 12.1, 42.1, 1e6)] == [0, 1, 4, 10]
     with warnings.catch_warnings():
         warnings.simplefilter("error")

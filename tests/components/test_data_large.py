@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
@@ -16,6 +17,7 @@ from harness.errors import HarnessError
 from harness.loading import _transformed
 from harness.resolve import default_node
 from harness_components import data_files, data_large, table_large
+from harness_components.tables import ParquetTable
 from tests.components.helpers import data
 
 N = 203
@@ -198,6 +200,34 @@ def test_arrays_that_cannot_be_read_by_rows_are_refused(tmp_path):
     assert not any(p.is_dir() for p in tmp_path.glob("kept/files/*"))
 
 
+@pytest.mark.parametrize("group", [50_000, 2_000_000])
+def test_of_a_parquet_file_a_page_of_each_column_is_in_memory(tmp_path, group):
+    path = tmp_path / "a.parquet"
+    pd.DataFrame(RNG.standard_normal((2_000_000, 2)), columns=["a", "b"]).to_parquet(path, row_group_size=group)
+    before, held = pa.total_allocated_bytes(), []
+    for frame in ParquetTable(path).frames(20_000):
+        held.append(pa.total_allocated_bytes() - before)
+        del frame
+    assert len(held) >= 100
+    assert max(held) < 0.3 * path.stat().st_size
+
+
+@pytest.mark.parametrize("most", [50, 10_000])
+def test_wide_tables_are_fitted_on_fewer_rows(tmp_path, monkeypatch, most):
+    fitted = []
+    fit = table_large.Encoder.fit
+
+    def noted(self, columns):
+        fitted.append(len(columns))
+        return fit(self, columns)
+
+    monkeypatch.setattr(table_large.Encoder, "fit", noted)
+    monkeypatch.setattr(table_large, "FITTED_BYTES", 8 * 3 * most)  # three columns of numbers
+    settings = {**written(tmp_path, "csv", TARGETS["texts"]), "in_memory": False}
+    dataset = data("csv", settings, cache_dir=tmp_path)
+    assert fitted == [min(most, len(dataset.train))]
+
+
 PEAK = """
 import sys, harness
 record = harness.run(sys.argv[1:])
@@ -233,7 +263,8 @@ def test_a_run_on_a_large_file_takes_a_fraction_of_its_size(tmp_path, component)
                 x if component == "parquet" else x[: n // 2].round(3), columns=[f"c{i}" for i in range(200)]
             )
             table["y"] = y[: len(table)]
-            table.to_csv(path, index=False) if component == "csv" else table.to_parquet(path)
+            # pages of 200 columns, of which each is at least so large as its rows in a group, are in memory at a time
+            table.to_csv(path, index=False) if component == "csv" else table.to_parquet(path, row_group_size=20_000)
             del table
         del x
         sizes[name] = path.stat().st_size

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import harness
 from harness import catalogue
+from harness.cohort import choose, remembered
+from harness.cohort.trial import Trial
+from harness.learner import stacked_group
 from harness.learner.fit import Run
 from harness.learner.lift import Again, Apart
 from harness.testing.suite import CHECKS, Subject
@@ -61,6 +66,35 @@ def test_optimizer_is_exact_in_a_stack_or_in_none(name: str) -> None:
         assert losses[0] == pytest.approx(losses[1], rel=1e-4, abs=1e-6), "views are stepped as parameters are"
     if EXPECTED.get(f"optimizer/{name}") != "globals" and name != "counter_of_all":  # those cannot be put back
         assert same(alone(name, TRIED[2]), first), "another run of the process has changed it"
+
+
+def test_a_sweep_gives_the_numbers_of_each_run_alone(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who cannot be stacked leaves, at the first step and at a late one; the others are stacked again."""
+    for verdicts in ("_late", "_sharings"):  # nothing is known of the optimizers yet
+        monkeypatch.setattr(stacked_group, verdicts, {})
+    monkeypatch.setattr(choose, "_trials", {})
+    monkeypatch.setattr(remembered, "recall", lambda key: Trial(1.0, 1.0, 0.01))  # a stack is soonest done
+    ways = {"sgd": "fused", "number_on_self": "fused", "late_mean": "fused", "cache_by_shape": "alone"}
+    ways["late_global"] = "alone"
+    line = [*LINE, "executor=in_process", "logger=[]", "save=none", "diagnostic=[]", "optimizer.lr=0.01"]
+    records = harness.sweep([*line, f"optimizer={','.join(ways)}", "seed=3,5"])
+    took = [(r.choices["optimizer"], r.cohort["path"]) for r in records]
+    assert took == [pair for pair in ways.items() for _ in range(2)]
+    assert {r.status for r in records} == {"completed"}
+    whys = {r.choices["optimizer"]: r.cohort["why"] for r in records}
+    for name in ("cache_by_shape", "late_global"):
+        assert f"optimizer {name}: it keeps a state outside of the optimizer: planted.company." in whys[name]
+    assert not any("halved" in why for why in whys.values())
+    for record in records[1::2]:
+        name = record.choices["optimizer"]
+        found: dict[str, dict[str, float]] = {}
+        for way in {"alone", ways[name]}:
+            run = harness.run([*line, f"optimizer={name}", "seed=5", f"path={way}", f"study={way}"])
+            assert run.status == "completed"
+            found[way] = run.metrics
+        assert record.metrics == found[ways[name]], name
+        loss = found["alone"]["train/loss"]
+        assert record.metrics["train/loss"] == pytest.approx(loss, rel=1e-4, abs=1e-6), "rounding apart, it is the same"
 
 
 @pytest.mark.parametrize("name", company.BY)
