@@ -5,7 +5,7 @@ A plugin imports this module for the decorators and base classes; importing it d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -102,6 +102,9 @@ def _words(overrides: Sequence[str], function: str) -> list[str]:
     if isinstance(overrides, str):
         raise HarnessError(f"overrides must be a list: write harness.{function}({overrides.split()}), not a text")
     words = list(overrides)
+    if isinstance(overrides, Mapping):
+        listed = [f"{key}={value}" for key, value in overrides.items()]
+        raise HarnessError(f"overrides must be a list: write harness.{function}({listed}), not a mapping")
     if not all(isinstance(word, str) for word in words):
         raise HarnessError(f"overrides must be a list of texts, each KEY=VALUE, got {words}")
     return words
