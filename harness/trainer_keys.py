@@ -38,7 +38,7 @@ INSTEAD = {
     "barebones": "'logger=[]'",
     "profiler": "nothing yet: harness records the time of a run",
 }
-_FORMER = {  # of older versions of Lightning
+FORMER = {  # of older versions of Lightning
     "auto_lr_find": "a sweep over optimizer.lr: harness -m optimizer.lr=0.001,0.01,0.1",
     "gpus": "trainer.accelerator=gpu trainer.devices=N",
     "num_processes": "trainer.devices=N",
@@ -94,8 +94,6 @@ def check(given: dict[str, Any], parameters: Iterable[str], epochs: int) -> None
     for key, value in given.items():
         if key in INSTEAD:
             raise HarnessError(refusal(key))
-        if key in _FORMER:
-            raise HarnessError(f"unknown key 'trainer.{key}'. Instead: {_FORMER[key]}")
         if key not in known:
             raise HarnessError(f"unknown key 'trainer.{key}'.{suggest(key, known)}")
         if key == "precision" and str(value) in _SCALED:

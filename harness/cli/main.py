@@ -78,6 +78,7 @@ def _meant(line: list[str]) -> str:
     """Return how a line is written whose first word is no verb: a choice, a key, or a verb of another tool; or ""."""
     from harness import catalogue
     from harness.foreign_words import is_key
+    from harness.foreign_words import key as foreign_key
     from harness.kinds import KINDS
 
     word, behind = line[0], line[1:]
@@ -96,7 +97,8 @@ def _meant(line: list[str]) -> str:
     if is_key(key):
         value = next((value for value in values if value != "="), "VALUE").removeprefix("=")
         return f" Write {key}={value}, without a space."
-    return ""
+    hint = foreign_key(key)
+    return f" {hint}" if hint else ""
 
 
 def _call(verb: Callable[[list[str]], int], words: list[str]) -> int:
