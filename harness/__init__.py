@@ -5,7 +5,7 @@ A plugin imports this module for the decorators and base classes; importing it d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -101,6 +101,9 @@ def _words(overrides: Sequence[str], function: str) -> list[str]:
     """Return the overrides as a list. Raises HarnessError for a text, whose letters would be taken for overrides."""
     if isinstance(overrides, str):
         raise HarnessError(f"overrides must be a list: write harness.{function}({overrides.split()}), not a text")
+    if isinstance(overrides, Mapping):
+        listed = [f"{key}={value}" for key, value in overrides.items()]
+        raise HarnessError(f"overrides must be a list: write harness.{function}({listed}), not a mapping")
     words = list(overrides) if isinstance(overrides, Iterable) else [overrides]
     if not all(isinstance(word, str) for word in words):
         raise HarnessError(f"overrides must be a list of texts, each KEY=VALUE, got {words}")

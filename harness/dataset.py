@@ -349,6 +349,8 @@ def validate(dataset: Dataset, name: str) -> None:
             continue
         if len(part.x) != len(part.y):
             raise HarnessError(f"data {name}: {split} has {len(part.x)} inputs and {len(part.y)} targets")
+        if not part.x.numel():
+            raise HarnessError(f"data {name}: the inputs hold no numbers: a sample has shape {list(part.x.shape[1:])}")
         for what, tensor in (("inputs", part.x), ("targets", part.y)):
             # a finite sum has finite terms only, and costs no memory
             if not tensor.is_floating_point() or bool(torch.isfinite(tensor.sum())):

@@ -76,11 +76,15 @@ def suggest(word: object, known: Iterable[object], listed: bool = True) -> str:
 
     >>> suggest("rely", ["relu", "tanh"])
     " Did you mean 'relu'?"
+    >>> suggest("AdamW", ["adam", "adamw"])
+    " Did you mean 'adamw'?"
     >>> suggest("zzz", ["relu", "tanh"])
     ' Known: relu, tanh.'
     """
     names = sorted({str(name) for name in known})
-    near = difflib.get_close_matches(str(word), names, n=3, cutoff=0.6)
+    near = [name for name in names if name.casefold() == str(word).casefold()]
+    near = near or difflib.get_close_matches(str(word).casefold(), names, n=3, cutoff=0.6)
+    near = near or difflib.get_close_matches(str(word), names, n=3, cutoff=0.6)
     if near:
         return f" Did you mean {' or '.join(repr(name) for name in near)}?"
     if not names or not listed:

@@ -131,6 +131,8 @@ def unknown_key(full: str, known: Iterable[str], component: str | None = None) -
     names = [name for name in known if name not in _HIDDEN]
     if group == "trainer" and key in trainer_keys.INSTEAD:
         return trainer_keys.refusal(key)
+    if group == "trainer" and key in trainer_keys.FORMER:
+        return f"unknown key 'trainer.{key}'. Instead: {trainer_keys.FORMER[key]}"
     if "." not in full and (instead := foreign_words.key(full)):
         return f"unknown key {full!r}. {instead}"
     near = suggest(key, names)

@@ -54,6 +54,7 @@ _INSTEAD = {
     "task_name": _STUDY,
     "test": "nothing: every run is tested at its end, split.test= is the test's share of the samples",
     "train": "nothing: a run always trains; epochs= says how long",
+    "wandb": "harness writes TensorBoard events and a record for each run; see harness list logger",
     "use_wandb": "harness writes TensorBoard events and a record for each run; see harness list logger",
 }
 _LOGGER = (
@@ -172,6 +173,11 @@ def _defaults() -> dict[str, Any]:
 
     body = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))
     return {kind: chosen for entry in body["defaults"] if isinstance(entry, dict) for kind, chosen in entry.items()}
+
+
+def is_key(path: str) -> bool:
+    """Return whether a path is one of harness's own keys, as they may stand in an override."""
+    return path in _places(path.split("."))
 
 
 def top_level() -> Iterable[str]:

@@ -88,6 +88,8 @@ def _why(text: str) -> str:
             return f"{opening} and {closing} do not match"
     if re.search(r",\s*(,|$|\])|\[\s*,", value):
         return "a value is missing beside a comma"
+    if re.search(r"\s[+~]*[A-Za-z_][\w.@/]*=", value):
+        return "these are several overrides: give each as a word of its own, without quotes around all of them"
     quoted = value.strip("'\"").replace('"', "").replace("'", "")
     return f"put a value with special characters in quotes of its own: {key}='\"{quoted}\"'"
 

@@ -40,6 +40,13 @@ INSTEAD = {
     "plugins": "trainer.precision= and trainer.strategy=: a config names no Python objects",
     "profiler": "nothing yet: harness records the time of a run",
 }
+FORMER = {  # of older versions of Lightning
+    "auto_lr_find": "a sweep over optimizer.lr: harness -m optimizer.lr=0.001,0.01,0.1",
+    "gpus": "trainer.accelerator=gpu trainer.devices=N",
+    "num_processes": "trainer.devices=N",
+    "resume_from_checkpoint": "resume=true",
+    "tpu_cores": "trainer.accelerator=tpu trainer.devices=N",
+}
 
 
 def _count(value: Any) -> bool:

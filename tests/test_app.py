@@ -120,3 +120,16 @@ def test_few_configs_are_kept(composed: list[list[str]], monkeypatch: pytest.Mon
     (compositions,) = (kept for _, kept in app._kept.values())
     assert len(composed) == 4
     assert len(compositions._kept) <= 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("epochs=2 seed=1", r"write harness\.run\(\['epochs=2', 'seed=1'\]\), not a text"),
+        ({"epochs": 2}, r"write harness\.run\(\['epochs=2'\]\), not a mapping"),
+        (["epochs", 2], "must be a list of texts"),
+    ],
+)
+def test_what_is_no_list_of_overrides_is_refused(overrides: object, message: str) -> None:
+    with pytest.raises(harness.HarnessError, match=message):
+        harness.run(overrides)  # type: ignore[arg-type]  # what is refused

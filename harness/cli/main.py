@@ -69,25 +69,47 @@ def dispatch(line: list[str]) -> int:
 
         verb = VERBS.get(line[0])
         if verb is None:
-            raise HarnessError(f"no command {line[0]!r}.{suggest(line[0], VERBS)} {_meant(line[0])}")
+            meant = _meant(line)
+            raise HarnessError(
+                f"no command {line[0]!r}.{meant or suggest(line[0], VERBS) + ' An override is KEY=VALUE.'}"
+            )
         return _call(verb, line[1:])
     from harness.cli.train import hydra_line
 
     return hydra_line(line)
 
 
-def _meant(word: str) -> str:
-    """Return how a word is written that is no verb: a component's choice, or an override in general."""
+_TRAIN = ("fit", "launch", "multirun", "run", "start", "sweep", "train", "tune")  # verbs of other tools
+_INSTEAD = {"components": "harness list", "config": "harness --cfg job", "help": "harness --help",
+            "rerun": "harness rerun=true", "resume": "harness resume=true", "tensorboard": "harness board",
+            "test": "harness check", "version": "harness --version"}  # fmt: skip
+
+
+def _meant(line: list[str]) -> str:
+    """Return how a line is written whose first word is no verb: a choice, a key, or a verb of another tool; or ""."""
     from harness import catalogue
+    from harness.foreign_words import is_key
+    from harness.foreign_words import key as foreign_key
     from harness.kinds import KINDS
 
+    word, behind = line[0], line[1:]
+    if word in _TRAIN:
+        rest = [*(["-m"] if word in ("multirun", "sweep", "tune") else []), *behind]
+        return f" A run needs none: {' '.join(['harness', *(rest or ['[KEY=VALUE ...]'])])}"
+    if word in _INSTEAD:
+        return f" Write {_INSTEAD[word]}."
     if word in KINDS:
-        return f"Choose one with {word}=NAME; harness list {word} shows them."
+        return f" Choose one with {word}=NAME; harness list {word} shows them."
     kinds = [entry["kind"] for entry in catalogue.current() if entry["name"] == word]
     if kinds:
         kind = kinds[0]
-        return f"Choose it with '{kind}=[{word}]'." if KINDS[kind].many else f"Choose it with {kind}={word}."
-    return "An override is KEY=VALUE."
+        return f" Choose it with '{kind}=[{word}]'." if KINDS[kind].many else f" Choose it with {kind}={word}."
+    key, *values = [*word.replace(":", " ").split(), *behind]
+    if is_key(key):
+        value = next((value for value in values if value != "="), "VALUE").removeprefix("=")
+        return f" Write {key}={value}, without a space."
+    hint = foreign_key(key)
+    return f" {hint}" if hint else ""
 
 
 def _call(verb: Callable[[list[str]], int], words: list[str]) -> int:

@@ -66,6 +66,8 @@ def _print(told: dict[str, Any]) -> None:
     else:
         splits = ", ".join(f"{split} {n:,}" for split, n in told["splits"].items())
         print(f"{told['data']}: {splits}; inputs of shape {tuple(told['inputs'])}")
+    for remark in told.get("remarks", ()):
+        print(f"note: {remark}")
     if "target" not in told:
         print("choose what to predict: data.target=COLUMN")
         return

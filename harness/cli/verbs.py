@@ -57,7 +57,9 @@ def show(words: list[str]) -> int:
     args = parser.parse_args(words)
     kind, slash, name = args.component.partition("/")
     if not slash:
-        raise HarnessError(f"harness show wants KIND/NAME, for example optimizer/adam; got {args.component!r}")
+        kinds = [f"{entry['kind']}/{kind}" for entry in catalogue.current() if entry["name"] == kind]
+        wanted = " or ".join(kinds) or "for example optimizer/adam"
+        raise HarnessError(f"harness show wants KIND/NAME, {wanted}; got {args.component!r}")
     print(lines(describe(catalogue.current().get(kind, name))))
     return 0
 

@@ -18,7 +18,7 @@ from harness.settings import Split
 from harness.stored import LARGE
 from harness_components.data_large import large_array, numbers, stored_shape
 from harness_components.tables import readable
-from harness_components.targets import Told, told
+from harness_components.targets import Told, rounded, rounding, told
 
 Kind = Annotated[
     Literal["auto", "class", "labels", "real"],
@@ -68,7 +68,21 @@ def npz(
             return large_array(file, inputs, y, (target, kind), found, cache_dir, split, generator)
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError) as error:
         raise HarnessError(f"{file} is not a readable npz file: {' '.join(str(error).split())}") from error
+    _check_exact(x, inputs, file)
     return _dataset(x, y, found, split, generator)
+
+
+def _check_exact(x: np.ndarray, name: str, file: Path) -> None:
+    """Raise HarnessError for whole numbers of which float64 loses the differences."""
+    if x.dtype.kind in "iu" and x.size and (error := rounding(x)):
+        columns = x.reshape(len(x), -1).astype(object)
+        if any(
+            error > (high - low) / 1000
+            for low, high in zip(columns.min(0), columns.max(0), strict=True)
+            if high >= 2**53
+        ):
+            what = f"{file}: array {name!r} holds whole numbers up to {x.max()}"
+            raise HarnessError(rounded(what, error, int(x.min())))
 
 
 def is_large(file: Path, in_memory: bool | str) -> bool:

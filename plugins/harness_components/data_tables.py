@@ -123,5 +123,5 @@ def _dataset(
         columns=encoder.names,
         encode=encoder,
         left_out=plan.left_out,
-        remarks=found.remarks,
+        remarks=(*plan.remarks, *found.remarks),
     )

@@ -13,6 +13,7 @@ from harness_components.table_values import DATES, dates, days, is_date_like, nu
 Kind = Literal["number", "category", "date", "boolean", "id", "constant", "text", "empty", "other"]
 DISTINCT = 10_000  # different values that are counted, each
 CATEGORIES = 255  # different texts of a column that is taken for categories
+EXACT = 2.0**53  # from here on, float64 does not tell all whole numbers apart
 UNIQUE = 1_000_000  # rows of which values are compared to see whether all differ
 _TRUTHS = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"}, {"예", "아니오"}, {"참", "거짓"}, {"o", "x"})
 _NO_SCALARS = (list, tuple, set, dict, bytes, np.ndarray)
@@ -24,8 +25,12 @@ class Values:
 
     def __init__(self, series: pd.Series, missing: Collection[str]) -> None:
         self.type: Literal["number", "date", "text", "other"] = "text"
+        self.whole: np.ndarray | None = None  # of whole numbers that float64 would round: Python's own, [N]
+        self.named = isinstance(series.dtype, pd.CategoricalDtype)  # the file says that they are categories
         if isinstance(series.dtype, pd.CategoricalDtype):
             series = series.astype(series.dtype.categories.dtype)
+        if pd.api.types.is_timedelta64_dtype(series.dtype):
+            series = series.dt.total_seconds()
         if series.dtype == object:
             series = _plain(series)
         if pd.api.types.is_bool_dtype(series.dtype):
@@ -36,6 +41,8 @@ class Values:
             said = numbers([word for word in missing if word], ".")
             self.array[np.isin(self.array, said[~np.isnan(said)])] = np.nan
             self.missing = np.isnan(self.array)
+            if pd.api.types.is_integer_dtype(series.dtype) and bool((np.abs(self.array) >= EXACT).any()):
+                self.whole = np.asarray([None if pd.isna(value) else int(value) for value in series], dtype=object)
         elif pd.api.types.is_datetime64_any_dtype(series.dtype):
             self.type = "date"
             self.array = days(series)
@@ -70,6 +77,7 @@ class Seen:
         self.distinct: dict[Any, int] = {}
         self.overflows = False
         self.types: set[str] = set()
+        self.named = False  # categories, as the file says
         self.bad = {".": 0, ",": 0}  # values that are no numbers, for each decimal mark
         self.signs = 0  # of those, without a letter or a digit: ?, -
         self.infinite = 0
@@ -84,6 +92,7 @@ class Seen:
         """Look at further rows."""
         values = Values(series, self._words)
         present = values.array[~values.missing]
+        self.named |= values.named
         if len(present):
             self.types.add(values.type)
         if values.type in ("number", "text"):
@@ -93,7 +102,7 @@ class Seen:
         if values.type == "other" or not len(present):
             return
         found, counts = np.unique(present, return_counts=True) if values.type != "text" else _counted(present)
-        self._keep(found, counts)
+        self._keep(*(_counted(values.whole[~values.missing]) if values.whole is not None else (found, counts)))
         if values.type == "text":
             self._texts(found, counts)
         else:

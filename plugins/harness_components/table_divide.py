@@ -89,4 +89,6 @@ def dividing_values(frame: pd.DataFrame, plan: Plan, choice: Choice) -> np.ndarr
     column = plan.column(name)
     if choice.order and column.decimal and not column.real:
         column = dataclasses.replace(column, kind="number")
+    if choice.group and column.kind == "number":
+        column = dataclasses.replace(column, kind="category")  # whole numbers of any size differ, 1 and 1.0 do not
     return column.read(frame[name], plan.missing)

@@ -50,7 +50,7 @@ def large_table(table: Table, choice: Choice, cache_dir: Path, split: Split, gen
 
         np.savez(folder / _PARTS, **{name: parts[name].numpy() for name in SPLITS})  # type: ignore[arg-type]
         told: dict[str, Any] = {"kind": found.kind, "classes": found.classes, "columns": encoder.names}
-        told |= {"left_out": plan.left_out, "remarks": found.remarks}
+        told |= {"left_out": plan.left_out, "remarks": (*plan.remarks, *found.remarks)}
         return write(folder, chunks(), table.file.name, **told)
 
     how = (choice, table.about, split.seed, split, generator.initial_seed())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from harness.errors import HarnessError
-from harness_components.table_columns import CATEGORIES, Kind, Seen, Values, is_sign, truth
-from harness_components.table_values import dates, numbers, written_date
+from harness_components.table_columns import CATEGORIES, EXACT, Kind, Seen, Values, is_sign, truth
+from harness_components.table_values import dates, numbers, other_order, written_date
 from harness_components.tables import FAULTS, UNNAMED, Fault, Table, check_columns
 
 Role = Literal["target", "input", "left out", "group", "order"]
@@ -91,7 +91,8 @@ class Column:
         if self.real:
             found = values.array if values.type != "text" else self._numbers(values)
             return np.where(values.missing, np.nan, found.astype(np.float64))
-        texts = [_written(v) if self.numeric or values.type == "number" else str(v) for v in values.array]
+        written = values.array if values.whole is None else values.whole
+        texts = [_written(v) if self.numeric or values.type == "number" else str(v) for v in written]
         made = np.asarray(texts, dtype=object)
         made[values.missing] = np.nan
         return made
@@ -123,12 +124,14 @@ class Column:
 
 
 def _written(value: Any) -> str:
-    """A category that is a number: 1 and 1.0 are one."""
+    """A category that is a number: 1 and 1.0 are one, and so are no two whole numbers that differ."""
+    if re.fullmatch(r"[+-]?\d+", str(value)):
+        return str(int(value))
     try:
         number = float(value)
-    except ValueError:
+    except (TypeError, ValueError):
         return str(value)
-    return str(int(number)) if np.isfinite(number) and number == int(number) else str(value)
+    return str(int(number)) if abs(number) < EXACT and number == int(number) else str(value)
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,7 @@ class Plan:
     columns: tuple[Column, ...]
     rows: int
     missing: tuple[str, ...]
+    remarks: tuple[str, ...] = ()  # on what may have been read otherwise than it was meant
 
     @property
     def inputs(self) -> list[Column]:
@@ -182,11 +186,26 @@ def make_plan(table: Table, choice: Choice, rows: int | None = None) -> Plan:
     usual = _usual_decimal(seen.values(), choice)
     made = [_column(seen[name], choice, usual) for name in columns]
     made = [c for c in made if not (c.kind == "empty" and c.name.startswith("Unnamed: "))]
-    plan = Plan(tuple(made), total, tuple(choice.missing))
+    remarks = [*table.remarks, *(text for c in made if c.role != "left out" for text in _remarks(seen[c.name], c))]
+    plan = Plan(tuple(made), total, tuple(choice.missing), tuple(remarks))
     if choice.target and not plan.inputs:
         why = ", ".join(f"{c.name} ({c.action})" for c in made if c.role == "left out")
         raise HarnessError(f"{table.file} has no column to learn from: {why}; say data.inputs=[...] to use one of them")
     return plan
+
+
+def _remarks(seen: Seen, column: Column) -> Iterator[str]:
+    """What a person should know of how a column was read."""
+    name = column.name
+    if column.kind == "date" and (twin := other_order(column.form or "")) and (seen.forms or {}).get(twin[0]) == 0:
+        yield f"the dates of {name!r} are read as {twin[1]}, and may be {twin[2]}: write them as 2024-12-31"
+    large = max(abs(column.low or 0.0), abs(column.high or 0.0))
+    error = float(np.spacing(large)) / 2 if large >= EXACT and column.low is not None else 0.0
+    if column.role == "input" and column.kind == "number" and error > ((column.high or 0.0) - column.low) / 1000:  # type: ignore[operator]
+        yield (
+            f"the numbers of {name!r} are so large that float64 rounds them by up to {error:g}: subtract a constant, "
+            f"or say data.categories=[{name}] or data.drop=[{name}] if they are names"
+        )
 
 
 def _usual_decimal(seen: Iterable[Seen], choice: Choice) -> str:
@@ -276,7 +295,7 @@ def _kind(seen: Seen, choice: Choice, usual: str) -> tuple[Kind, dict[str, Any]]
         more["faulty"] = bool((seen.forms or {})[form])
     if at in seen.range:
         more["low"], more["high"] = seen.range[at]
-    if seen.name in choice.categories:
+    if seen.name in choice.categories or seen.named:
         return "category", more
     if not seen.overflows and len(seen.distinct) == 1 and not seen.missing:
         return "constant", more

@@ -54,9 +54,11 @@ def describe(settings: dict[str, Any]) -> dict[str, Any]:
         }
         for c in plan.columns
     ]
+    told["remarks"] = list(plan.remarks)
     if choice.target:
         check_values(table, plan, choice, ROWS)
         found = told_target(table, plan, choice, ROWS)
+        told["remarks"] += found.remarks
         told["target"] = {"name": choice.target, "kind": found.kind}
         if found.kind == "class":
             counts = Counter(found.encode(all_targets(table, plan, choice, ROWS)).tolist())

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
 
+from harness.errors import HarnessError
 from harness_components.table_columns import Values
 from harness_components.table_plan import Choice, Column, Plan
 from harness_components.tables import Table
 from harness_components.targets import Told, tell
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
 def target_values(series: pd.Series, column: Column, choice: Choice, plan: Plan) -> np.ndarray:
@@ -20,17 +24,22 @@ def target_values(series: pd.Series, column: Column, choice: Choice, plan: Plan)
     if column.kind == "date" and choice.kind != "class":
         return column.read(series, plan.missing)
     values = Values(series, plan.missing)
+    if values.type == "other":
+        raise HarnessError(f"{column.name!r} cannot be predicted: it holds neither numbers nor texts")
     if values.type == "number":
-        whole = pd.api.types.is_integer_dtype(series.dtype)
-        return series.to_numpy(dtype=np.int64) if whole and not series.isna().any() else values.array
+        whole = pd.api.types.is_integer_dtype(series.dtype) and not series.isna().any()
+        return np.asarray(series.to_numpy()) if whole else values.array
     texts = values.array.astype(str)
     if column.decimal is None:
         return texts
     found = Column.read(_as_number(column), series, plan.missing)
     if np.isnan(found).any():
         return texts
-    whole = all(text.lstrip("+-").isdigit() for text in texts.tolist())
-    return found.astype(np.int64) if whole and float(np.abs(found).max(initial=0)) < 2**53 else found
+    if not all(_WHOLE.fullmatch(text) for text in texts.tolist()):
+        return found
+    if float(np.abs(found).max(initial=0)) < 2**63:
+        return np.asarray([int(text) for text in texts.tolist()], dtype=np.int64)  # to the last digit
+    return texts if choice.kind == "class" else found
 
 
 def _as_number(column: Column) -> Column:
@@ -48,8 +57,10 @@ def told_target(table: Table, plan: Plan, choice: Choice, rows: int | None = Non
             y = target_values(frame[choice.target], column, choice, plan)
             yield y.astype(str) if texts else y
 
-    found = tell(chunks(False), choice.target, choice.kind, table.file)
-    return found or tell(chunks(True), choice.target, choice.kind, table.file)  # type: ignore[return-value]
+    named = column.kind == "category" and choice.kind == "auto"  # categories that are written as numbers
+    kind = "class" if named else choice.kind
+    found = tell(chunks(False), choice.target, kind, table.file)
+    return found or tell(chunks(True), choice.target, kind, table.file)  # type: ignore[return-value]
 
 
 def all_targets(table: Table, plan: Plan, choice: Choice, rows: int | None = None) -> np.ndarray:

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 # A sign, digits in groups of three or not, decimals, an exponent; a currency or a percent sign around it.
-_SIGNS = r"[$€£¥₩]?\s*(?P<number>[+-]?{whole}(?:{decimal}\d*)?(?:[eE][+-]?\d+)?)\s*[%€£¥₩원]?"
+_SIGNS = r"[$€£¥₩]?\s*(?P<number>[+\-\u2212]?{whole}(?:{decimal}\d*)?(?:[eE][+-]?\d+)?)\s*[%€£¥₩원]?"
 _WHOLE = r"(?:[1-9]\d{{0,2}}(?:{mark}\d{{3}})+|\d+)"
-_GROUPS = {".": ",", ",": "."}  # what groups of three digits are divided by, for each decimal mark
+_GROUPS = {".": ",", ",": "."}  # what groups of three digits are divided by, for each decimal mark; or by
+_SPACES = " '\u00a0\u2009\u202f\u2019"  # a space (a thin one, one that does not break) or an apostrophe
 _CODE = re.compile(r"[+-]?0\d+")  # 00123: a code, whose zeros a number would lose
 _DATE = re.compile(r"(19|20)\d{6}")
 
@@ -23,13 +24,14 @@ DATES = (
     "%d-%m-%Y %H:%M", "%d-%m-%Y %H:%M:%S", "%d-%b-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%Y/%m",
     "%Y.%m", "%Y년 %m월", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%H:%M", "%H:%M:%S",
 )  # fmt: skip
+_READ = {"%m/%d": "month/day", "%d/%m": "day/month"}  # forms that differ in nothing else
 _EPOCH = np.datetime64("1970-01-01", "ns")
 _DAY = np.timedelta64(1, "D") / np.timedelta64(1, "ns")
 
 
 @functools.cache
 def _pattern(decimal: str) -> re.Pattern[str]:
-    whole = _WHOLE.format(mark=re.escape(_GROUPS[decimal]))
+    whole = _WHOLE.format(mark=f"[{re.escape(_GROUPS[decimal])}{_SPACES}]")
     return re.compile(_SIGNS.format(whole=whole, decimal=re.escape(decimal)))
 
 
@@ -38,15 +40,16 @@ def numbers(texts: Iterable[str], decimal: str) -> np.ndarray:
 
     >>> numbers(["1,234.5", "7%", "-1e3", "007", "x"], ".")
     array([ 1234.5,     7. , -1000. ,     nan,     nan])
-    >>> numbers(["1.234,5", "0,25"], ",")
-    array([1.2345e+03, 2.5000e-01])
+    >>> numbers(["1.234,5", "0,25", "1 234,5"], ",")
+    array([1.2345e+03, 2.5000e-01, 1.2345e+03])
     """
     array = np.asarray(texts, dtype=object)
     found = np.full(len(array), np.nan)
     if decimal == "." and not _all_plain(array, found):
         plain = ~np.isnan(np.asarray(pd.to_numeric(pd.Series(array, dtype=object), errors="coerce"), dtype=np.float64))
         found[plain] = array[plain].astype(np.float64)  # Python's own reading, exact to the last bit
-    pattern, marks = _pattern(decimal), str.maketrans({_GROUPS[decimal]: "", decimal: "."})
+    pattern = _pattern(decimal)
+    marks = str.maketrans({_GROUPS[decimal]: "", decimal: ".", "\u2212": "-", **dict.fromkeys(_SPACES, "")})
     for place in np.flatnonzero(np.isnan(found)):
         if match := pattern.fullmatch(array[place]):
             found[place] = float(match["number"].translate(marks))
@@ -74,6 +77,19 @@ def is_date_like(text: str) -> bool:
     if not 4 <= len(text) <= 40 or _pattern(".").fullmatch(text):
         return bool(_DATE.fullmatch(text))
     return bool(re.search(r"\d\D", text))
+
+
+def other_order(form: str) -> tuple[str, str, str] | None:
+    """(the form with day and month exchanged, what this one reads first, what that one does), where there is such.
+
+    >>> other_order("%d/%m/%y"), other_order("%Y-%m")
+    (('%m/%d/%y', 'day/month', 'month/day'), None)
+    """
+    mine = next((start for start in _READ if form.startswith(start)), None)
+    if mine is None:
+        return None
+    other = next(start for start in _READ if start != mine)
+    return form.replace(mine, other), _READ[mine], _READ[other]
 
 
 def dates(texts: Iterable[str], form: str) -> np.ndarray:

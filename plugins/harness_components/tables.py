@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,10 @@ from harness.errors import HarnessError, suggest
 from harness.safe_files import check_plain
 
 FAULTS = 10  # that one message lists
+_WHOLE = {
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+}  # pandas reads them as floats where some are missing
 UNNAMED = ("Unnamed: 0", "__index_level_0__")  # what pandas calls the index of a table that had no name for it
 
 
@@ -64,6 +69,16 @@ class Table:
     def columns(self) -> list[str]:
         """The names of all columns, in order."""
         raise NotImplementedError
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a person should know of how the file was read."""
+        if not (self.words and looks_like_values([*self.columns, *self.repeated])):
+            return []
+        shown = ", ".join(self.columns[:4]) + (", ..." if len(self.columns) > 4 else "")
+        return [
+            f"{self.file}: is the first line, read as names ({shown}), a row? A line with names has to stand above it"
+        ]
 
     @property
     def about(self) -> dict[str, str]:
@@ -134,11 +149,18 @@ class ParquetTable(Table):
                     batches: Iterable[Any] = [opened.read(columns=wanted)]
                 else:
                     batches = (pa.Table.from_batches([b]) for b in opened.iter_batches(rows, columns=wanted))
+                named = _named(opened.schema_arrow.pandas_metadata or {})
                 for batch in batches:
-                    frame = batch.to_pandas(ignore_metadata=True, date_as_object=False)
+                    frame = batch.to_pandas(ignore_metadata=True, date_as_object=False, types_mapper=_WHOLE.get)
+                    frame = frame.astype(dict.fromkeys(named.intersection(frame), "category"))
                     yield frame if wanted is None else frame[wanted]
             except Exception as error:
                 raise self._unreadable(error) from error
+
+
+def _named(metadata: dict[str, Any]) -> set[str]:
+    """The columns that pandas stored as categories; of numbers, the file itself keeps the numbers alone."""
+    return {c["field_name"] for c in metadata.get("columns", ()) if c.get("pandas_type") == "categorical"}
 
 
 def check_columns(table: Table, target: str, named: dict[str, Sequence[str]]) -> None:
@@ -166,6 +188,17 @@ def check_columns(table: Table, target: str, named: dict[str, Sequence[str]]) ->
         raise HarnessError(f"{table.file} has {' '.join(wrong)}{one}")
     if target and len(columns) < 2:
         raise HarnessError(f"{table.file} has no column beside {target!r}: nothing to learn from")
+
+
+def looks_like_values(names: Sequence[str]) -> bool:
+    """Whether most names are numbers, and other ones than years or places: these are whole, and increase.
+
+    >>> looks_like_values(["5.1", "3.5", "setosa"]), looks_like_values(["y", "2019", "2020"])
+    (True, False)
+    """
+    values = [float(name) for name in names if _is_number(name)]
+    whole = all(value >= 0 and value == int(value) for value in values if math.isfinite(value))
+    return 2 * len(values) > len(names) and not (whole and values == sorted(set(values)))
 
 
 def _is_number(name: str) -> bool:

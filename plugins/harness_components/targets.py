@@ -50,6 +50,21 @@ def _whole(y: np.ndarray) -> bool:
     return y.dtype.kind in "iu" or bool((np.abs(y) < 2**53).all() and (y == np.round(y)).all())
 
 
+def rounding(y: np.ndarray) -> int:
+    """How much float64 changes whole numbers, at most.
+
+    >>> rounding(np.array([2**53, 2**53 + 1])), rounding(np.array([1, 2]))
+    (1, 0)
+    """
+    wide = np.unique(y[(y >= 2**53) | (y <= -(2**53))])
+    return max((abs(int(value) - int(float(value))) for value in wide.tolist()), default=0)
+
+
+def rounded(what: str, error: int, low: int) -> str:
+    """What to do about whole numbers that float64 rounds."""
+    return f"{what}, which float64 rounds by up to {error}: subtract {low} from all of them"
+
+
 def tell(chunks: Iterable[np.ndarray], target: str, kind: str, file: Path) -> Told | None:
     """What targets are that are seen a part at a time; None where some parts are numbers and others are not: a table's
     column then is text as a whole, and wants to be read as such.
@@ -58,9 +73,13 @@ def tell(chunks: Iterable[np.ndarray], target: str, kind: str, file: Path) -> To
     values: set[Any] = set()
     shape: tuple[int, ...] = ()
     whole = truths = True  # numbers without a fraction; 0 and 1 alone
-    stripped = 0
+    stripped = error = 0
+    low, high = float("inf"), float("-inf")
     for part in chunks:
         y = _column(part)
+        if y.dtype.kind in "iu" and len(y):
+            low, high = min(low, int(y.min())), max(high, int(y.max()))
+            error = max(error, rounding(y))
         letters.add({"u": "i"}.get(y.dtype.kind, y.dtype.kind) if y.dtype.kind in "bfiu" else "t")
         shape = shape or y.shape
         if not len(y) or kind == "real":
@@ -90,6 +109,9 @@ def tell(chunks: Iterable[np.ndarray], target: str, kind: str, file: Path) -> To
     if kind == "real":
         if not numeric:
             raise HarnessError(f"{file}: target {target!r} holds no numbers, and data.kind=real expects them")
+        if error and error > (high - low) / 1000:
+            what = f"{file}: target {target!r} holds whole numbers between {low} and {high}"
+            raise HarnessError(f"{rounded(what, error, int(low))}, or say data.kind=class if they are names")
         return Told("real")
     if len(shape) != 1:
         raise HarnessError(f"{file}: target {target!r} has shape {shape}, and classes are one a sample")
