@@ -25,11 +25,11 @@ from typing import Any
 
 from harness import safe_files
 from harness.errors import one_line
-from harness.record import FILE, OUTPUTS, Record, from_row, read_record, read_row, write_file
+from harness.record import FILE, OUTPUTS, Record, from_row, has_words, read_record, read_row, write_file
 from harness.typed_json import refuse_depth
 
 INDEX = ".index.jsonl"
-FORMAT = 1
+FORMAT = 2
 EACH = 256 * safe_files.KB  # of a line of the index, on average
 MANY = 64  # fewer records are read as quickly from their own files
 SETTLED_NS = 2_000_000_000  # within its file system's tick (up to 2 s) a file can change and keep its times
@@ -65,8 +65,8 @@ def read_all(root: Path, unreadable: list[str] | None = None) -> list[Record]:
             record = index.record(name, stamps[name], root / name)
             if record is None:
                 try:
-                    row = read_row(root / name)
-                    record = from_row(row, root / name)
+                    row, words = read_row(root / name)
+                    record = from_row(row, root / name, words=words)
                 except (OSError, ValueError) as error:
                     bad.append(_told(root / name / FILE, error))
                     continue
@@ -134,6 +134,7 @@ class _Index:
     bases: dict[str, Row] = field(default_factory=dict)
     copies: dict[str, Callable[[], Row]] = field(default_factory=dict)  # of the bases: records share nothing
     runs: dict[str, tuple[Stamp, str, list[Any]]] = field(default_factory=dict)  # stamp, name of the base, difference
+    words: set[str] = field(default_factory=set)  # runs and bases where numbers may be written as words
     lines: int = 0
     ended: bool = True  # whether the last line has its end
     usable: bool = True  # whether the file may be written
@@ -153,30 +154,32 @@ class _Index:
                 bad.append(f"{path} is a link, and is not used: remove it")
             return index
         try:
-            text = safe_files.read(path, EACH * (runs + MANY)).decode(errors="replace")
+            text = safe_files.read(path, EACH * (runs + MANY))
         except FileNotFoundError:
             return index
         except OSError as error:
             index.usable = False
             bad.append(f"{_told(path, error)}; it is not used: remove it")
             return index
-        index.ended = not text or text.endswith("\n")
-        for line in filter(None, text.split("\n")):
+        index.ended = not text or text.endswith(b"\n")
+        for line in filter(None, text.split(b"\n")):
             index.lines += 1
             with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
                 refuse_depth(line)
-                index._take(json.loads(line))
+                index._take(json.loads(line.decode(errors="replace")), has_words(line))
         return index
 
-    def _take(self, line: Any) -> None:
+    def _take(self, line: Any, words: bool) -> None:
         if isinstance(line, dict):
             if line["format"] == FORMAT:
                 base, row = str(line["base"]), dict(line["row"])
                 from_row(row, Path())  # in a run that differs from it, only the difference is checked again
                 self.bases[base], self.copies[base] = row, _copier(row)
+                (self.words.add if words else self.words.discard)(base)
         else:
             name, stamp, base, difference = line
             self.runs[str(name)] = tuple(stamp), str(base), difference
+            (self.words.add if words else self.words.discard)(str(name))
 
     def record(self, name: str, stamp: Stamp, folder: Path) -> Record | None:
         """A run's record; None where the index does not hold this state of it."""
@@ -184,7 +187,9 @@ class _Index:
         if known != stamp or base not in self.copies:
             return None
         try:
-            return from_row(_merged(self.copies[base](), difference), folder, difference[0] | difference[1])
+            changed = {key for part in difference for key in part}
+            words = name in self.words or base in self.words
+            return from_row(_merged(self.copies[base](), difference), folder, changed, words)
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
 
@@ -227,18 +232,24 @@ def _joined(lines: list[str]) -> bytes:
 
 
 def _difference(new: Row, base: Row) -> list[Any]:
-    """[the values that differ, the differences of inner dictionaries with the same keys in the same order]."""
+    """[the values that differ, the differences of inner dictionaries with the same keys in the same order, all values
+    of those inner dictionaries of which most differ, without their keys].
+    """
     values: Row = {}
     inner: dict[str, list[Any]] = {}
+    whole: dict[str, list[Any]] = {}
     for key, value in new.items():
         old = base[key]
         if isinstance(value, dict) and isinstance(old, dict) and list(value) == list(old):
             difference = _difference(value, old)
-            if any(difference):
+            if 2 * len(difference[0]) > len(value):
+                whole[key] = list(value.values())
+            elif any(difference):
                 inner[key] = difference
-        elif type(value) is not type(old) or repr(value) != repr(old):  # 1, 1.0 and True are equal, and differ
+        # 1, 1.0 and True are equal, and differ
+        elif type(value) is not type(old) or value != old or repr(value) != repr(old):
             values[key] = value
-    return [values, inner]
+    return [values, inner, whole]
 
 
 def _copier(value: Row | list[Any]) -> Callable[[], Any]:
@@ -259,10 +270,13 @@ def _copier(value: Row | list[Any]) -> Callable[[], Any]:
 
 def _merged(row: Row, difference: list[Any]) -> Row:
     """A base, changed into the record that differs so from it."""
-    values, inner = difference
-    row.update(values)
+    values, inner, whole = difference
+    if values:
+        row.update(values)
     for key, more in inner.items():
         _merged(row[key], more)
+    for key, all_values in whole.items():
+        row[key] = dict(zip(row[key], all_values, strict=True))
     return row
 
 

@@ -92,14 +92,16 @@ def from_json(text: str | bytes, folder: Path) -> Record:
     return from_row(json.loads(text), folder)
 
 
-def from_row(row: Any, folder: Path, unchecked: Container[str] = _KEYS) -> Record:
+def from_row(row: Any, folder: Path, unchecked: Container[str] = _KEYS, words: bool = True) -> Record:
     """A record from what its text holds. Raises ValueError for an unknown schema, a missing key or a wrong type.
 
-    The types of keys that are not in `unchecked` are known to be right.
+    The types of keys that are not in `unchecked` are known to be right; without `words` no number is written as one.
     """
     if type(row) is not dict or row.get("schema") != SCHEMA:
         raise ValueError(f"unknown schema {row.get('schema')!r:.60}" if type(row) is dict else "it is no mapping")
-    kept = {k: _numbers(v) if k in _NUMBERS else v for k, v in row.items() if k in _KEYS}
+    kept = {k: v for k, v in row.items() if k in _KEYS}
+    if words:
+        kept |= {key: _numbers(kept[key]) for key in _NUMBERS if key in kept}
     for key, value in kept.items():
         if key in unchecked and (wrong := _CHECKS[key](value)) is not None:
             raise ValueError(f"{key}: {wrong}" if wrong.startswith("'") else f"{key} {wrong}")
@@ -172,15 +174,24 @@ def read(folder: Path) -> Record | None:
 
 def read_record(folder: Path) -> Record:
     """The record in a run's folder. Raises OSError or ValueError, which say why it cannot be read."""
-    return from_row(read_row(folder), folder)
+    row, words = read_row(folder)
+    return from_row(row, folder, words=words)
 
 
-def read_row(folder: Path) -> Any:
-    """What the text of a record holds, yet unchecked. Raises OSError, or ValueError for what is no JSON."""
+def has_words(text: bytes) -> bool:
+    """Tell whether numbers may be written as words ("nan", "inf", "-inf") in a text."""
+    return b'nan"' in text or b'inf"' in text
+
+
+def read_row(folder: Path) -> tuple[Any, bool]:
+    """What the text of a record holds, yet unchecked, and whether numbers in it may be words.
+
+    Raises OSError, or ValueError for what is no JSON.
+    """
     text = safe_files.read(folder / FILE, LARGEST)
     refuse_depth(text)
     try:
-        return json.loads(text)
+        return json.loads(text.decode(errors="surrogatepass")), has_words(text)
     except (ValueError, RecursionError) as error:
         raise ValueError("it is torn, or no JSON") from error
 

@@ -44,7 +44,9 @@ def read(path: str | Path, limit: int) -> bytes:
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(handle)
         _refuse_special(path, status)
-        content = file.read(limit + 1) if status.st_size <= limit else None
+        content = file.read(status.st_size + 1) if status.st_size <= limit else None
+        if content is not None and len(content) > status.st_size:  # it grows
+            content += file.read(limit + 1 - len(content))
     if content is None or len(content) > limit:
         raise UnsafeFile(path, f"it is larger than {_size(limit)}")
     return content

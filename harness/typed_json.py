@@ -183,11 +183,27 @@ def _shown(value: Any) -> str:
 
 def refuse_depth(text: bytes | str) -> None:
     """Raise ValueError for JSON that is nested too deep to be worked on. Cheap for a text with few brackets."""
-    plain = text.decode("latin-1") if isinstance(text, bytes) else text  # every byte is a character there
-    if plain.count("]") + plain.count("}") <= DEPTH:
+    plain = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    if plain.count(b"]") + plain.count(b"}") <= DEPTH or _is_flat(plain):
         return
     depth = 0
-    for bracket in re.findall(r"[\[{\]}]", re.sub(r'"(?:[^"\\]|\\.)*"?', "", plain, flags=re.DOTALL)):
-        depth += 1 if bracket in "[{" else -1
+    for bracket in re.findall(rb"[\[{\]}]", re.sub(rb'"(?:[^"\\]|\\.)*"?', b"", plain, flags=re.DOTALL)):
+        depth += 1 if bracket in b"[{" else -1
         if depth > DEPTH:
             raise ValueError(f"it is nested more than {DEPTH} deep")
+
+
+def _is_flat(text: bytes) -> bool:
+    """Tell of most texts, quickly, that they are nested a little only: innermost pairs are taken away until none is
+    left. Where a bracket stands in a string its quotes stay, and the answer is False.
+    """
+    if b"\\" in text:
+        text = text.replace(rb"\\", b"").replace(rb"\"", b"")
+    left = text.translate(None, _NO_BRACKETS).replace(b'""', b"")
+    for _ in range(_LITTLE):
+        left = left.replace(b"{}", b"").replace(b"[]", b"")
+    return not left
+
+
+_NO_BRACKETS = bytes(set(range(256)) - set(b'"[]{}'))
+_LITTLE = 16  # each time, `[{}]` loses two levels
