@@ -12,12 +12,14 @@ from harness.errors import HarnessError
 from harness.identity import components
 from harness.loading import Loader, OverlapWarning
 from harness.prepare import Preparation, Prepared, refuse_stale
+from harness.process_state import StateWarning, as_new
 from harness.record import Record
 from harness.remarks import TargetWarning
 
 _loader = Loader()  # data stays in a worker from one share to the next
 
 
+@as_new()
 def train_share(members: Sequence[Prepared], how: How, launcher: int) -> list[Record | None]:
     """Trains a share and returns its records; None for a run that a living process trains elsewhere.
 
@@ -27,7 +29,7 @@ def train_share(members: Sequence[Prepared], how: How, launcher: int) -> list[Re
     if os.getpid() == launcher:
         refuse_stale(members)
         return train_cohort(members, how)
-    for said in (OverlapWarning, TargetWarning):  # by the launcher
+    for said in (OverlapWarning, TargetWarning, StateWarning):  # by the launcher
         warnings.simplefilter("ignore", said)
     preparation = Preparation(_loader)
     for member in members:

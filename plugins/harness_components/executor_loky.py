@@ -68,8 +68,8 @@ class Seat:
             with contextlib.suppress(BrokenProcessPool):
                 return self._pool.submit(_work, surroundings, task)
         fork, self._fork = self._fork, False
-        self._pool = self._started(fork)
         with no_interrupts(), safe_path():
+            self._pool = self._started(fork)  # with loky's tracker of resources, a process too
             if not fork:
                 return self._pool.submit(_work, surroundings, task)
             with _forks, forking():  # one at a time: another's pipes, half made, would be inherited
