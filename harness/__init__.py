@@ -120,9 +120,11 @@ def load(folder: str | Path) -> Records:
 
 def load_model(run: str | Path | Record) -> torch.nn.Module:
     """The trained model of a run, in evaluation mode on the CPU. It takes transformed inputs: see `predict`."""
+    from harness.process_state import as_new
     from harness.weights import load_model as load_weights
 
-    return load_weights(run)
+    with as_new():
+        return load_weights(run)
 
 
 def load_data(run: str | Path | Record, *, transformed: bool = True) -> Dataset:
@@ -132,8 +134,9 @@ def load_data(run: str | Path | Record, *, transformed: bool = True) -> Dataset:
     """
     from harness.errors import plain_errors
     from harness.prediction import load_data as of_run
+    from harness.process_state import as_new
 
-    with plain_errors():
+    with plain_errors(), as_new():
         return of_run(run, transformed=transformed)
 
 
@@ -145,8 +148,9 @@ def predict(run: str | Path | Record, x: Any) -> Prediction:
     """
     from harness.errors import plain_errors
     from harness.prediction import predict as of_run
+    from harness.process_state import as_new
 
-    with plain_errors():
+    with plain_errors(), as_new():
         return of_run(run, x)
 
 

@@ -7,9 +7,7 @@ Samples are read once, in their order, and are then held in memory or, where the
 from __future__ import annotations
 
 import functools
-import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -29,30 +27,6 @@ from harness.stored import BLOCK_BYTES, LARGE, Chunk, keep, read_about, stored_c
 InMemory = bool | Literal["auto"]
 FEW = 20  # whole numbers of up to so many different values are classes
 _AGAIN = 8  # samples that are read twice: what differs then is drawn by chance
-
-
-@contextmanager
-def drawing(seed: int) -> Iterator[Callable[[], bool]]:
-    """Everything that draws from a global generator draws the same, and leaves these generators as they were.
-
-    Yields a function that tells whether something has drawn so far.
-    """
-    kept = random.getstate(), np.random.get_state()  # noqa: NPY002  # other people's code draws from it
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        began = _states()
-        try:
-            yield lambda: _states() != began
-        finally:
-            random.setstate(kept[0])
-            np.random.set_state(kept[1])  # noqa: NPY002
-
-
-def _states() -> tuple[Any, ...]:
-    """The states of the global generators, to compare."""
-    return torch.get_rng_state().numpy().tobytes(), random.getstate(), str(np.random.get_state())  # noqa: NPY002
 
 
 def adopt(found: Any, split: Split, generator: torch.Generator, cache_dir: Path) -> Dataset:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from harness import seeds
 from harness.block import Block, Elementwise
-from harness.code_state import first_state
+from harness.code_state import first_state, is_plugin
 from harness.component import Mark, asks, mark_of, parameters
 from harness.dataset import Dataset, Samples, size
 from harness.diagnostics.diagnostic import Diagnostic
@@ -25,7 +24,7 @@ from harness.initialize import initialize, weights
 from harness.kinds import AT_END, NONE
 from harness.lightning_models import refuse_ignored
 from harness.probe import Probe, draws, probe
-from harness.process_state import kept
+from harness.process_state import drawing, kept
 from harness.registry import REGISTRY
 from harness.regularization import Regularizer, does
 from harness.schema import KEY
@@ -33,7 +32,6 @@ from harness.tasks import Task
 from harness.types import convert
 from harness.unused import Uses, default_choice
 
-log = logging.getLogger("harness")
 Node = Mapping[str, Any]
 LOOKED_AT = 256  # training samples that a data-driven initializer sees
 
@@ -47,8 +45,11 @@ def settings_of(kind: str, node: Node) -> dict[str, Any]:
 def component(kind: str, node: Node, **offers: Any) -> Any:
     """Calls a component with what it asks for and what the config sets."""
     function = REGISTRY.get(kind, node[KEY])
-    with kept(lambda line: log.warning("%s %s: %s", kind, node[KEY], line)):  # its neighbour is built after it
-        return function(*(offers[name] for name in asks(function)), **settings_of(kind, node))
+    given = [offers[name] for name in asks(function)]
+    if not is_plugin(function):  # harness's own are shown to leave the process as it was by their tests
+        return function(*given, **settings_of(kind, node))
+    with kept(by=f"{kind} {node[KEY]}", package=function.__module__.partition(".")[0]):  # its neighbour comes next
+        return function(*given, **settings_of(kind, node))
 
 
 def trait(kind: str, node: Node, name: str, default: Any) -> Any:
@@ -105,6 +106,11 @@ class Parts:
 @kept()
 def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None = None) -> Parts:
     """Everything that a run of a resolved config needs; `probed` is what a run of its shape was found to be like."""
+    with drawing(values["seed"]):  # for draws from generators that are nobody's
+        return _build(values, dataset, total_steps, probed)
+
+
+def _build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None) -> Parts:
     classes = len(dataset.classes) if dataset.target == "class" else None
     task = make_task(values, dataset)
     regularizers = [

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from harness import catalogue, seeds
-from harness.adopt import adopt, drawing
+from harness.adopt import adopt
 from harness.baseline import baseline
 from harness.build import component, first_samples
 from harness.channels import check_channels
@@ -24,6 +24,7 @@ from harness.dataset import SPLITS, Dataset, Samples, Target, digest, overlap, v
 from harness.errors import HarnessError, one_line
 from harness.kinds import AUTO
 from harness.precision import cast, of_run
+from harness.process_state import drawing, kept
 from harness.registry import REGISTRY
 from harness.remarks import TargetWarning, remarks
 from harness.resolve import transforms
@@ -73,6 +74,7 @@ class Loaded:
     transform: dict[str, Any] = field(default_factory=dict)  # the chosen ones, `auto` decided
     remarks: tuple[str, ...] = ()  # for a person (remarks.py)
     divided_by: frozenset[str] | None = None  # settings of `split` that decided which samples stand where
+    changes: tuple[str, ...] = ()  # of the state of the process, by its components
 
     @functools.cached_property
     def baseline(self) -> dict[str, Any]:
@@ -140,10 +142,13 @@ def usable(config: dict[str, Any]) -> dict[str, Any]:
 
 def load(values: dict[str, Any]) -> Loaded:
     """Loads the data set of a config, fresh."""
-    loaded = load_untransformed(values)
-    model = values.get("model", {}).get(KEY)
-    nodes = transforms(values["transform"], loaded.dataset, catalogue.current(), model)
-    return replace(loaded, dataset=_transformed(loaded.dataset, nodes, of_run(values["trainer"])), transform=nodes)
+    changes: list[str] = []
+    with kept(changes.append):
+        loaded = load_untransformed(values)
+        model = values.get("model", {}).get(KEY)
+        nodes = transforms(values["transform"], loaded.dataset, catalogue.current(), model)
+        dataset = _transformed(loaded.dataset, nodes, of_run(values["trainer"]))
+    return replace(loaded, dataset=dataset, transform=nodes, changes=tuple(dict.fromkeys(changes)))
 
 
 def load_untransformed(values: dict[str, Any]) -> Loaded:

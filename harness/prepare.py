@@ -19,7 +19,7 @@ from harness.learner.plan import Plan
 from harness.learner.tuples import evaluated
 from harness.loading import Facts, Loader
 from harness.overrides import folder_name, readable
-from harness.process_state import kept
+from harness.process_state import ignore, kept
 from harness.record import OUTPUTS, Record, read
 from harness.rehearse import rehearse
 from harness.resolve import choices, resolve
@@ -97,7 +97,7 @@ class Preparation:
         self._sources: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
         self._nodes: dict[tuple[str, str], Any] = {}
 
-    @kept()
+    @kept(ignore)  # what its components change they change again in the run, which records it
     def prepare(self, job: Job) -> Prepared:
         """Loads the data, resolves `auto`, checks what only the data can tell, and freezes the identity."""
         loaded = self.loader.load(job.values)
@@ -131,6 +131,7 @@ class Preparation:
             | ({"remarks": list(loaded.remarks)} if loaded.remarks else {})
             | loaded.baseline
             | ({"left_out": loaded.dataset.left_out} if loaded.dataset.left_out else {}),
+            warnings=[*loaded.changes],
             folder=self._existing(study, run_id) or study / folder_name(used, run_id),
         )
         refuse_links(Path(OUTPUTS), Path(settings.study) / record.folder.name)

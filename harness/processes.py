@@ -7,6 +7,7 @@ import functools
 import math
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,19 +16,33 @@ from typing import Any
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}  # Python then does not search the working folder for modules, as -m and -c would
 
 
+_lock = threading.Lock()
+_inside = 0  # how many are inside of `safe_path`, in whatever threads
+_before: dict[str, str | None] = {}  # what the first of them found
+
+
 @contextlib.contextmanager
 def safe_path() -> Iterator[None]:
-    """A Python that is started inside, by whomever, imports nothing from the working folder."""
-    before = {name: os.environ.get(name) for name in SAFE_PATH}
-    os.environ.update(SAFE_PATH)
+    """A Python that is started inside, by whomever, imports nothing from the working folder.
+
+    Calls may be nested, and several threads may be inside at once: the last to leave puts the environment back.
+    """
+    global _inside
+    with _lock:
+        if not _inside:
+            _before.update({name: os.environ.get(name) for name in SAFE_PATH})
+            os.environ.update(SAFE_PATH)
+        _inside += 1
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        with _lock:
+            _inside -= 1
+            for name, value in _before.items() if not _inside else ():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
 
 @functools.cache

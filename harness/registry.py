@@ -17,7 +17,7 @@ from harness.component import ComponentError, describe, mark_of
 from harness.errors import HarnessError, one_line
 from harness.kinds import KINDS
 from harness.presets import plugin_presets
-from harness.process_state import kept
+from harness.process_state import ignore, kept
 
 GROUP = "harness"
 Component = Callable[..., Any]
@@ -82,8 +82,12 @@ def blocked() -> set[str]:
 
 
 def load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool = False) -> Offer:
-    """Imports one plugin, as `_load` does, and leaves the state of this process as it was."""
-    with kept():
+    """Imports one plugin, as `_load` does, and leaves the state of this process as it was.
+
+    What it changed is told, unless it is `scanned`: whoever uses it imports it again.
+    """
+    by = f"the import of plugin {point.name} ({distribution})"
+    with kept(ignore if scanned else None, by, point.module.partition(".")[0]):
         return _load(point, distribution, scanned)
 
 

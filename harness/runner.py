@@ -13,12 +13,13 @@ from harness.job import Job
 from harness.learner.fit import Run, fit, make_trainer
 from harness.loading import Loader, outside, warn_of_data
 from harness.prepare import Preparation, refuse_stale
-from harness.process_state import kept
+from harness.process_state import as_new, ignore, kept
 from harness.record import Record
 from harness.resuming import note_fresh
 from harness.running import Watch, make_member
 
 
+@as_new()
 def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) -> Record:
     """Trains a job in this process, unless a complete record of its identity stands in its study.
 
@@ -33,7 +34,7 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
         return done
     fused = job.settings.path == "fused"
     how = How("fused", "path=fused", forced=True) if fused else How()
-    with kept():
+    with kept(ignore):
         make_trainer(prepared.values["trainer"], prepared.plan, "")  # what Lightning refuses is bad input
     refuse_stale([prepared])
     warn_of_data(prepared.record.data, prepared.values)
@@ -45,6 +46,7 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
     return record
 
 
+@as_new()
 def main_rank(payload: str) -> None:
     """What the other processes of a distributed run do: the same training, and no writing."""
     given = json.loads(payload)  # the launcher has refused what is to be refused

@@ -25,7 +25,7 @@ from harness.learner.fit import make_trainer
 from harness.loading import outside, warn_of_data
 from harness.owner import tidy
 from harness.prepare import Preparation, Prepared
-from harness.process_state import kept
+from harness.process_state import as_new, ignore, kept
 from harness.record import Record
 from harness.resolve import default_node
 from harness.resuming import note_fresh
@@ -34,6 +34,7 @@ from harness.watching import Outline, Way, planned, tell
 from harness.workers import count
 
 
+@as_new()
 def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
     """Trains jobs, and returns their records in their order. Nothing is written before all have passed their checks.
 
@@ -87,7 +88,7 @@ def _run(member: Prepared) -> tuple[str, str]:
 
 def _train(wanted: list[Prepared], done: Done, fail_fast: bool) -> None:
     for trainer in {str(m.values["trainer"]): m for m in wanted}.values():
-        with kept():
+        with kept(ignore):
             make_trainer(trainer.values["trainer"], trainer.plan, "")  # what Lightning refuses is bad input
     for member in {m.record.data["digest"]: m for m in wanted}.values():
         warn_of_data(member.record.data, member.values)

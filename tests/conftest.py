@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,21 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HARNESS_CACHE"] = str(ROOT / ".pytest_cache" / "harness")
 os.environ.pop("HARNESS_BLOCK", None)
+
+
+@pytest.fixture(autouse=True)
+def leaves_the_process() -> Iterator[None]:
+    """No test leaves another working folder, or what harness sets for the processes that it starts."""
+    before = _left()
+    yield
+    after = _left()
+    if after != before:
+        os.chdir(before[0])
+        pytest.fail(f"the test leaves {after} in place of {before}")
+
+
+def _left() -> tuple[str, ...]:
+    return os.getcwd(), *(os.environ.get(name, "-") for name in ("PYTHONSAFEPATH", "HYDRA_FULL_ERROR", "LOCAL_RANK"))
 
 
 @pytest.fixture

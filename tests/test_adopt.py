@@ -16,9 +16,10 @@ from torch.utils.data import Dataset as TorchDataset
 import harness
 from harness import adopt as adopting
 from harness import catalogue
-from harness.adopt import adopt, drawing, from_torch
+from harness.adopt import adopt, from_torch
 from harness.dataset import SPLITS, Dataset, Samples, digest, overlap, size, validate
 from harness.errors import HarnessError
+from harness.process_state import drawing
 from harness.registry import REGISTRY
 from harness.seeds import generator
 from harness.settings import Split

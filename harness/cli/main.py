@@ -21,9 +21,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     by SIGTERM.
     """
     line = list(sys.argv[1:] if argv is None else argv)
-    os.environ["HYDRA_FULL_ERROR"] = os.environ.get("HYDRA_FULL_ERROR", "")  # seen before Hydra is told to re-raise
-    traces = os.environ["HYDRA_FULL_ERROR"] == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+    asked = os.environ.get("HYDRA_FULL_ERROR")
+    traces = asked == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and what it raises is told here
     warnings.showwarning = _warning
     try:
         with terminable(), plain_errors(), safe_path():
@@ -50,8 +50,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"harness: error: {lines(fault)}", file=sys.stderr)
         sys.exit(FAILED)
     finally:
-        if not traces:
+        if asked is None:
             del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = asked
 
 
 def _machine_fault(error: Exception) -> str | None:

@@ -23,7 +23,7 @@ from harness.owner import Claims
 from harness.pace import Pace
 from harness.prepare import Prepared
 from harness.probe import Probe
-from harness.process_state import kept
+from harness.process_state import ignore, kept
 from harness.running import FAIL_FAST, Running, Watch
 from harness.signals import reason
 
@@ -133,9 +133,10 @@ class Attempt:
         """The run as a member; None, and a failed record, where it cannot be built."""
         try:
             dataset = running.prepared.dataset
-            parts = build_parts(running.prepared, dataset, self.probed)
-            self.probed = parts.probe  # members are of one shape
-            run = running.begin(parts, dataset)
+            with kept(functools.partial(_tell, [running])):
+                parts = build_parts(running.prepared, dataset, self.probed)
+                self.probed = parts.probe  # members are of one shape
+                run = running.begin(parts, dataset)
             if running.prepared.values["fail_fast"]:
                 run.member.ended = functools.partial(_ended_or_enough, run.member, run.member.ended)
             return run
@@ -209,7 +210,7 @@ class Attempt:
         """
         troubles: list[BaseException] = []
         try:
-            with log_files([running.record.folder for running in opened]), kept():
+            with log_files([running.record.folder for running in opened]), kept(ignore):
                 yield troubles
         except CannotWrite:
             raise
@@ -229,7 +230,7 @@ class Attempt:
 
 def _tell(opened: Sequence[Running], line: str) -> None:
     for running in opened:
-        running.warn(f"a component changed the state of the process: {line}")
+        running.warn(line)
 
 
 class _Enough(RuntimeError):

@@ -14,6 +14,7 @@ from harness.identity import components
 from harness.loading import Loader, OverlapWarning
 from harness.machine_faults import blames_machine, machine_fault
 from harness.prepare import Preparation, Prepared, refuse_stale
+from harness.process_state import StateWarning, as_new
 from harness.record import Record
 from harness.remarks import TargetWarning
 from harness.workers import sendable
@@ -53,6 +54,7 @@ def _ends_task(outcome: Outcome, fail_fast: bool) -> bool:
     return any(blames_machine(record) or (fail_fast and record.status == "failed") for record in records)
 
 
+@as_new()
 def train_share(members: Sequence[Prepared], how: How, launcher: int) -> list[Record | None]:
     """Trains a share and returns its records; None for a run that a living process trains elsewhere.
 
@@ -62,7 +64,7 @@ def train_share(members: Sequence[Prepared], how: How, launcher: int) -> list[Re
     if os.getpid() == launcher:
         refuse_stale(members)
         return train_cohort(members, how)
-    for said in (OverlapWarning, TargetWarning):  # by the launcher
+    for said in (OverlapWarning, TargetWarning, StateWarning):  # by the launcher
         warnings.simplefilter("ignore", said)
     preparation = Preparation(_loader)
     for member in members:

@@ -33,6 +33,7 @@ from harness.learner.plan import Plan
 from harness.learner.scene import Scene
 from harness.learner.scenes import AloneScene, FusedScene
 from harness.learner.threads import threads, using
+from harness.process_state import drawing
 from harness.registry import REGISTRY
 from harness.schema import KEY
 from harness.signals import Terminated
@@ -100,8 +101,7 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
     learner = Learner(model, [run.member for run in cohort], first.plan, make, Machine(batches), begin, states)
     trainer.fit_loop.max_epochs = (until or first.plan.epochs) - begin
     count = 1 if fused else threads(first.parts.probe.work, first.plan.samples // world, torch.get_num_threads())
-    with quiet(), rank_environment(), signals(), using(count), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(first.plan.seed)  # for draws that no one redirects
+    with quiet(), rank_environment(), signals(), using(count), drawing(first.plan.seed):
         try:
             trainer.fit(learner, batches)
         except SystemExit:

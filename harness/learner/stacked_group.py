@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from harness.learner.sharing import Sharing, sharing
 from harness.learner.stack import Stack
 from harness.learner.stacked_hooks import StackedRegularizer, stack_trees
 from harness.learner.stacked_optimizer import Rows
+from harness.process_state import kept
 from harness.registry import REGISTRY
 from harness.schema import KEY
 from harness.seeds import generator
@@ -90,11 +92,16 @@ class StackedGroup:
         if key not in _sharings:
             make = functools.partial(self._make, parts, plan)
             drawing = "generator" in asks(function)  # each member from its own seed
-            found = sharing(stack.weights, self.names, make, function if is_plugin(function) else None, not drawing)
+            with self._guarded(_name(parts)):
+                found = sharing(stack.weights, self.names, make, function if is_plugin(function) else None, not drawing)
             _sharings[key] = found
             if found.by == "run":  # so it is by its code, whatever its settings
                 _late[_name(parts)] = found
         return _sharings[key]
+
+    def _guarded(self, name: str) -> AbstractContextManager[None]:
+        """Inside, what a plugin's optimizer changes in the process is put back before its neighbour is stepped."""
+        return kept(by=f"optimizer {name}") if name in self._codes else nullcontext()
 
     def check(self) -> None:
         """Raises Again where an optimizer has come to keep a state that belongs to the process."""
@@ -137,7 +144,8 @@ class StackedGroup:
             if section.start in self.failures:
                 continue
             try:
-                section.step(grads)
+                with self._guarded(section.name):
+                    section.step(grads)
             except NotRowwise as error:
                 _late[section.name] = Sharing("member", str(error))
                 raise Again(f"optimizer {section.name}: {error}") from error

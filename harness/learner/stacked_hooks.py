@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -10,7 +11,9 @@ from torch import Tensor
 from torch.func import vmap
 from torch.utils import _pytree as pytree
 
+from harness.code_state import is_plugin
 from harness.learner.lift import Lifted, Unlike, bound, lift
+from harness.process_state import kept
 from harness.regularization import Regularizer, does
 
 COMPUTING = ("target", "penalty", "gradient", "after_step", "evaluate")
@@ -41,7 +44,8 @@ class StackedRegularizer:
             given = [leaf for leaf in pytree.tree_leaves(args) if isinstance(leaf, Tensor)]
             kept = [t.detach().clone() for t in given] if hook == "after_step" and hook not in self.together else []
             try:
-                found = self._together(hook, args)
+                with self._guarded():
+                    found = self._together(hook, args)
             except KeyboardInterrupt:
                 raise
             except Exception:
@@ -52,7 +56,13 @@ class StackedRegularizer:
             else:
                 self.together.add(hook)
                 return found
-        return self._apart(hook, args)
+        with self._guarded():
+            return self._apart(hook, args)
+
+    def _guarded(self) -> AbstractContextManager[None]:
+        """Inside, what a plugin's regularizer changes in the process is put back before others compute."""
+        kind = type(self.members[0])
+        return kept(by=f"regularizer {kind.__name__}") if is_plugin(kind) else nullcontext()
 
     def _together(self, hook: str, args: tuple[Any, ...]) -> Any:
         template = self.members[0]

@@ -10,10 +10,11 @@ import torchmetrics
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from harness.adopt import adopt, drawing
+from harness.adopt import adopt
 from harness.dataset import SPLITS, Dataset, Samples, digest, row_chunks, size, validate
 from harness.errors import HarnessError
 from harness.kinds import AT_END
+from harness.process_state import drawing
 from harness.seeds import generator
 from harness.settings import Split
 from harness.testing import bench as benches

@@ -16,11 +16,11 @@ from torch.utils import _pytree as pytree
 
 from harness.component import ComponentError, mark_of, validate
 from harness.errors import HarnessError, one_line
+from harness.process_state import states
 from harness.schema import of_entry
 from harness.testing.behave import behave
 from harness.testing.case import Case, Fault, Inapplicable, expect
 from harness.testing.check import check
-from harness.testing.process import shared
 from harness.types import convert, encode, space_of
 
 # What papers are written about: with a reference, the docstring tells the formula too.
@@ -137,9 +137,9 @@ def leaves_globals(case: Case) -> None:
         raise Inapplicable("it opens files or processes by its nature")
     # once it has built: what the import of a library does is not the component's
     _scramble(2)
-    before = shared()
+    before = states()
     case.kept["second"] = _bits(behave(case))
-    after = shared()
+    after = states()
     changed = [name for name in before if before[name] != after[name]]
     expect(not changed, f"it changes {', '.join(changed)} (chance comes from the generator or noise that is offered)")
 

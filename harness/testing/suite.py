@@ -14,12 +14,12 @@ from typing import Any, Literal
 from harness import catalogue
 from harness.errors import HarnessError, one_line, suggest
 from harness.kinds import SKIPS
+from harness.process_state import preserved
 from harness.registry import REGISTRY
 from harness.schema import of_entry
 from harness.testing import common, company, devices, fused, gradients, samples, stepping, traits, values  # noqa: F401  # checks
 from harness.testing.case import Case, Fault, Inapplicable
 from harness.testing.check import CHECKS, Check, checks_of
-from harness.testing.process import preserved
 from harness.types import convert
 
 Status = Literal["passed", "failed", "skipped"]

@@ -44,7 +44,8 @@ def test_board_imports_nothing_from_it(trap: Path, monkeypatch: pytest.MonkeyPat
     assert not trap.exists()
 
 
-def test_ranks_and_workers_search_it_for_nothing(trap: Path) -> None:
+def test_ranks_and_workers_search_it_for_nothing(trap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)  # whoever started pytest may have set it
     assert child_command("x")[:2] == [sys.executable, "-P"]
     for words in (["-c", "import pickle, argparse"], ["-m", "pickle", os.devnull]):
         with safe_path():
@@ -53,7 +54,20 @@ def test_ranks_and_workers_search_it_for_nothing(trap: Path) -> None:
             given = os.environ | extra
             subprocess.run([sys.executable, *words], check=False, capture_output=True, timeout=60, env=given)
     assert not trap.exists()
-    assert "PYTHONSAFEPATH" not in os.environ or os.environ["PYTHONSAFEPATH"] != "1"
+
+
+@pytest.mark.parametrize("outside", [None, "0", "1"])
+def test_environment_is_put_back_by_the_last_to_leave(outside: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that start workers enter and leave in any order."""
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    if outside is not None:
+        monkeypatch.setenv("PYTHONSAFEPATH", outside)
+    first, second = safe_path(), safe_path()
+    for step in (first.__enter__, second.__enter__, lambda: first.__exit__(None, None, None)):
+        step()
+        assert os.environ["PYTHONSAFEPATH"] == "1"
+    second.__exit__(None, None, None)
+    assert os.environ.get("PYTHONSAFEPATH") == outside
 
 
 @pytest.mark.slow  # a worker that is not forked imports torch
