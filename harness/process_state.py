@@ -4,40 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
-import locale
-import logging
-import os
 import random
-import signal
 import sys
-import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
+
+from harness.shared_state import CALLERS, GENERATORS, SIGNALS, Shared, current
 
 Tell = Callable[[str], None]
-CALLERS = object()  # a run starts from what its caller has
-
-
-class Shared(NamedTuple):
-    """A state that all code of a process shares.
-
-    Attributes:
-        read: Returns the state, as what compares by ==; called dozens of times a run.
-        write: Puts a state back that `read` has returned.
-        start: What a run starts from.
-        libraries: Whether libraries change it for good reason when they are imported.
-        say: Describes a change from one state to another.
-    """
-
-    read: Callable[[], Any]
-    write: Callable[[Any], object]
-    start: Any = CALLERS
-    libraries: bool = False
-    say: Callable[[Any, Any], str] = lambda old, new: f" from {old} to {new}"
 
 
 class StateWarning(UserWarning):
@@ -65,7 +42,7 @@ def kept(tell: Tell | None = None, by: str = "a component", package: str = "") -
         by: Who is said to have changed it.
         package: The package of who is called: what it imports of itself is no library.
     """
-    table = _table()
+    table = current()
     before, modules = _states(table), len(sys.modules)
     token = None if tell is None else _listener.set(tell)
     ending = False
@@ -77,7 +54,7 @@ def kept(tell: Tell | None = None, by: str = "a component", package: str = "") -
     finally:
         if token is not None:
             _listener.reset(token)
-        now = _table()
+        now = current()
         if now is not table or _states(now) != before:
             known = {name: state for name, state in zip(table, before, strict=True) if not (ending and name == SIGNALS)}
             for line in _put_back(now, known, functools.partial(_imported, modules, package)):
@@ -91,7 +68,7 @@ def as_new() -> Iterator[None]:
     """
     import torch
 
-    table = _table() | GENERATORS
+    table = current() | GENERATORS
     before = dict(zip(table, _states(table), strict=True))
     ending = False
     with torch.inference_mode(False) if torch.is_inference_mode_enabled() else contextlib.nullcontext():
@@ -106,12 +83,15 @@ def as_new() -> Iterator[None]:
         finally:
             if ending:  # a second signal must not disturb who records what the first has ended
                 del before[SIGNALS]
-            _put_back(_table() | GENERATORS, before)
+            _put_back(current() | GENERATORS, before)
 
 
 @contextmanager
-def drawing(seed: int) -> Iterator[None]:
-    """Everything that draws from a global generator draws the same, and leaves these generators as they were."""
+def drawing(seed: int) -> Iterator[Callable[[], bool]]:
+    """Everything that draws from a global generator draws the same, and leaves these generators as they were.
+
+    Yields a function that tells whether something has drawn so far.
+    """
     import numpy as np
     import torch
 
@@ -121,8 +101,9 @@ def drawing(seed: int) -> Iterator[None]:
         (torch.manual_seed if torch.cuda.is_initialized() else torch.default_generator.manual_seed)(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
+        began = _states(GENERATORS)
         try:
-            yield
+            yield lambda: _states(GENERATORS) != began
         finally:
             random.setstate(kept[0])
             np.random.set_state(kept[1])  # noqa: NPY002
@@ -130,7 +111,7 @@ def drawing(seed: int) -> Iterator[None]:
 
 def states() -> dict[str, Any]:
     """Return all of the state that components share, by name, as what compares by ==."""
-    table = _table() | GENERATORS
+    table = current() | GENERATORS
     return dict(zip(table, _states(table), strict=True))
 
 
@@ -141,7 +122,7 @@ def preserved() -> Iterator[None]:
     try:
         yield
     finally:
-        _put_back(_table() | GENERATORS, before)
+        _put_back(current() | GENERATORS, before)
 
 
 def _states(table: Mapping[str, Shared]) -> list[Any]:
@@ -170,285 +151,3 @@ def _imported(modules: int, package: str) -> bool:
     """Whether a library was imported since there were so many modules: new ones are last."""
     names = {name.partition(".")[0] for name in list(sys.modules)[modules:]}
     return bool(names - sys.stdlib_module_names - {package, "harness"})
-
-
-# How each is read and written
-
-
-def _folder() -> str:
-    try:
-        return os.getcwd()
-    except FileNotFoundError:  # it was removed
-        return "a folder that is gone"
-
-
-def _enter(folder: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.chdir(folder)
-
-
-def _variables() -> dict[Any, Any]:
-    # decoding all of them takes 200 times as long
-    return dict(getattr(os.environ, "_data", os.environ))
-
-
-def _set_variables(old: dict[Any, Any]) -> None:
-    new = _variables()
-    for name in new.keys() - old.keys():
-        del os.environ[os.fsdecode(name)]
-    for name, value in old.items():
-        if new.get(name) != value:
-            os.environ[os.fsdecode(name)] = os.fsdecode(value)
-
-
-def _say_variables(old: dict[Any, Any], new: dict[Any, Any]) -> str:
-    """Name them; their values may be secrets."""
-    changed = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
-    return f" {', '.join(sorted(os.fsdecode(name) for name in changed))}"
-
-
-def _set_path(old: Sequence[str]) -> None:
-    sys.path[:] = old
-
-
-def _say_nothing(old: Any, new: Any) -> str:
-    return ""
-
-
-def _say_entries(old: Sequence[Any], new: Sequence[Any]) -> str:
-    return f" ({', '.join(f'{entry!r}' for entry in new if entry not in old) or 'entries are gone'})"
-
-
-_CATEGORIES = [
-    getattr(locale, f"LC_{name}")
-    for name in ("NUMERIC", "TIME", "COLLATE", "MONETARY", "MESSAGES")
-    if hasattr(locale, f"LC_{name}")
-]
-
-
-def _locale() -> tuple[str, ...]:
-    return tuple([locale.setlocale(category) for category in _CATEGORIES])
-
-
-def _set_locale(old: Sequence[str]) -> None:
-    for category, name in zip(_CATEGORIES, old, strict=True):
-        locale.setlocale(category, name)
-
-
-def _umask() -> int:
-    """It is read by setting it: for that moment, files of another thread are more private than they should be."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-SIGNALS = "the handlers of signals"
-_NUMBERS = [
-    int(getattr(signal, f"SIG{name}"))
-    for name in ("INT", "TERM", "HUP", "QUIT", "ALRM", "USR1", "USR2", "CHLD", "PIPE", "ABRT", "FPE", "SEGV")
-    if hasattr(signal, f"SIG{name}")
-]
-_handler = importlib.import_module("_signal").getsignal  # signal's own makes an Enum of it, in 10 times the time
-
-
-def _handlers() -> list[Any]:
-    return [_handler(number) for number in _NUMBERS]
-
-
-def _set_handlers(old: Sequence[Any]) -> None:
-    if threading.current_thread() is threading.main_thread():  # no other can change them
-        for number, handler in zip(_NUMBERS, old, strict=True):
-            if handler is not None and _handler(number) != handler:  # None: it was not set by Python
-                signal.signal(number, handler)
-
-
-def _say_handlers(old: Sequence[Any], new: Sequence[Any]) -> str:
-    changed = (number for number, a, b in zip(_NUMBERS, old, new, strict=True) if a != b)
-    return f" ({', '.join(signal.Signals(number).name for number in changed)})"
-
-
-def _filters() -> tuple[Any, ...]:
-    return (*warnings.filters, warnings.showwarning)
-
-
-def _set_filters(old: Sequence[Any]) -> None:
-    *filters, warnings.showwarning = old
-    warnings.resetwarnings()  # tells Python that what it has kept of them is no longer so
-    warnings.filters[:] = filters  # type: ignore[index]
-
-
-def _hooks() -> tuple[Any, ...]:
-    return sys.excepthook, threading.excepthook, sys.unraisablehook
-
-
-def _set_hooks(old: tuple[Any, ...]) -> None:
-    sys.excepthook, threading.excepthook, sys.unraisablehook = old
-
-
-def _logging() -> tuple[Any, ...]:
-    return logging.root.level, logging.getLogger("harness").level, logging.root.manager.disable, *logging.root.handlers
-
-
-def _set_logging(old: Sequence[Any]) -> None:
-    level, own, disabled, *handlers = old
-    logging.root.setLevel(level)
-    logging.getLogger("harness").setLevel(own)
-    logging.disable(disabled)
-    logging.root.handlers[:] = handlers
-
-
-PYTHON: dict[str, Shared] = {
-    "the working folder": Shared(_folder, _enter),
-    "the environment variables": Shared(_variables, _set_variables, libraries=True, say=_say_variables),
-    "the search path of modules": Shared(lambda: [*sys.path], _set_path, libraries=True, say=_say_entries),
-    "the locale": Shared(_locale, _set_locale, start=("C",) * len(_CATEGORIES)),
-    "the locale's characters": Shared(
-        functools.partial(locale.setlocale, locale.LC_CTYPE), functools.partial(locale.setlocale, locale.LC_CTYPE)
-    ),
-    "the permissions of new files": Shared(_umask, os.umask, say=lambda old, new: f" (umask {old:03o} to {new:03o})"),
-    SIGNALS: Shared(_handlers, _set_handlers, say=_say_handlers),
-    "the filters of warnings": Shared(_filters, _set_filters, libraries=True, say=_say_nothing),
-    "the hooks for uncaught exceptions": Shared(_hooks, _set_hooks, say=_say_nothing),
-    "the levels and handlers of logging": Shared(_logging, _set_logging, libraries=True, say=_say_nothing),
-    "the limit of recursion": Shared(sys.getrecursionlimit, sys.setrecursionlimit, libraries=True),
-}
-
-
-@functools.cache
-def _numpy() -> dict[str, Shared]:
-    import numpy as np
-
-    start = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
-    return {"numpy's handling of errors": Shared(np.geterr, lambda old: np.seterr(**old), start)}
-
-
-_LEAST = [5e-324]  # the smallest number above 0, where no compiler sees it
-
-
-@functools.cache
-def _torch() -> dict[str, Shared]:
-    import torch
-    from torch import backends
-
-    def set_deterministic(old: tuple[bool, bool]) -> None:
-        torch.use_deterministic_algorithms(old[0], warn_only=old[1])
-
-    def set_device(old: torch.device) -> None:
-        # a default of "cpu" costs every function that makes a tensor some time, and none does not
-        torch.set_default_device(None if old == torch.device("cpu") else old)
-
-    def precision() -> str:
-        try:
-            return torch.get_float32_matmul_precision()
-        except RuntimeError:  # backends were given different ones
-            return "mixed"
-
-    def set_precision(old: str) -> None:
-        if old != "mixed":
-            torch.set_float32_matmul_precision(old)
-
-    def autocast() -> tuple[Any, ...]:
-        kinds = ("cpu", "cuda")
-        return *map(torch.is_autocast_enabled, kinds), *map(torch.get_autocast_dtype, kinds)
-
-    def set_autocast(old: tuple[Any, ...]) -> None:
-        for kind, enabled, dtype in zip(("cpu", "cuda"), old[:2], old[2:], strict=True):
-            torch.set_autocast_enabled(kind, enabled)
-            torch.set_autocast_dtype(kind, dtype)
-
-    cudnn: Any = backends.cudnn
-    mkldnn: Any = backends.mkldnn
-
-    def libraries() -> tuple[bool, ...]:
-        return cudnn.enabled, cudnn.benchmark, cudnn.deterministic, mkldnn.enabled, mkldnn.deterministic
-
-    def set_libraries(old: tuple[bool, ...]) -> None:
-        cudnn.enabled, cudnn.benchmark, cudnn.deterministic, mkldnn.enabled, mkldnn.deterministic = old
-
-    kinds = ("flash", "mem_efficient", "math", "cudnn")
-    enabled = [getattr(backends.cuda, f"{kind}_sdp_enabled") for kind in kinds]
-    enable = [getattr(backends.cuda, f"enable_{kind}_sdp") for kind in kinds]
-
-    def set_attention(old: Sequence[bool]) -> None:
-        for write, value in zip(enable, old, strict=True):
-            write(value)
-
-    return {
-        "torch's default dtype": Shared(torch.get_default_dtype, torch.set_default_dtype, torch.float32),
-        "torch's default device": Shared(torch.get_default_device, set_device, torch.device("cpu")),
-        "whether torch records gradients": Shared(torch.is_grad_enabled, torch.set_grad_enabled, True),
-        "whether torch is deterministic": Shared(
-            lambda: (
-                torch.are_deterministic_algorithms_enabled(),
-                torch.is_deterministic_algorithms_warn_only_enabled(),
-            ),
-            set_deterministic,
-            (False, False),
-            say=lambda old, new: f" from {old[0]} to {new[0]}",
-        ),
-        "torch's precision of float32 products": Shared(precision, set_precision, "highest"),
-        "torch's number of threads": Shared(torch.get_num_threads, torch.set_num_threads),
-        "torch's check for anomalies": Shared(torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly, False),
-        "torch's autocast": Shared(
-            autocast, set_autocast, (False, False, torch.bfloat16, torch.float16), say=_say_nothing
-        ),
-        "torch's settings of cuDNN and oneDNN": Shared(
-            libraries, set_libraries, (True, False, False, True, False), say=_say_nothing
-        ),
-        "torch's choice of attention kernels": Shared(
-            lambda: tuple([read() for read in enabled]), set_attention, (True, True, True, True), say=_say_nothing
-        ),
-        "whether denormal numbers are kept": Shared(
-            lambda: _LEAST[0] * 1.0 > 0.0, lambda old: torch.set_flush_denormal(not old), True
-        ),
-    }
-
-
-_tables: dict[tuple[bool, bool], dict[str, Shared]] = {}
-
-
-def _table() -> dict[str, Shared]:
-    """What can be read now: numpy and torch are not imported for it."""
-    known = "numpy" in sys.modules, "torch" in sys.modules
-    if known not in _tables:
-        _tables[known] = PYTHON | (_numpy() if known[0] else {}) | (_torch() if known[1] else {})
-    return _tables[known]
-
-
-def _numpy_generator() -> tuple[Any, ...]:
-    import numpy as np
-
-    state: Any = np.random.get_state()  # noqa: NPY002
-    return state[0], state[1].tobytes(), *state[2:]
-
-
-def _set_numpy_generator(old: tuple[Any, ...]) -> None:
-    import numpy as np
-
-    np.random.set_state((old[0], np.frombuffer(old[1], np.uint32), *old[2:]))  # noqa: NPY002
-
-
-def _torch_generators() -> list[bytes]:
-    import torch
-
-    found = [torch.get_rng_state()]
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        found += torch.cuda.get_rng_state_all()
-    return [state.numpy().tobytes() for state in found]
-
-
-def _set_torch_generators(old: Sequence[bytes]) -> None:
-    import torch
-
-    first, *gpus = [torch.frombuffer(bytearray(state), dtype=torch.uint8) for state in old]
-    torch.set_rng_state(first)
-    if gpus:
-        torch.cuda.set_rng_state_all(gpus)
-
-
-# They cost more to read than all else. A run draws from its own, and from these only as its seed says (`drawing`).
-GENERATORS: dict[str, Shared] = {
-    "Python's random generator": Shared(random.getstate, random.setstate, say=_say_nothing),
-    "numpy's random generator": Shared(_numpy_generator, _set_numpy_generator, say=_say_nothing),
-    "torch's random generators": Shared(_torch_generators, _set_torch_generators, say=_say_nothing),
-}

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import harness
-from harness import process_state
-from harness.process_state import CALLERS, GENERATORS, StateWarning, as_new, ignore, kept, preserved, states
+from harness.process_state import StateWarning, as_new, ignore, kept, preserved, states
 from harness.record import Record
+from harness.shared_state import CALLERS, GENERATORS, current
 from tests.helpers.planted import planted
 
 HEADER = """
@@ -149,7 +149,7 @@ def test_handlers_stay_where_the_user_ends_the_command() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_run_starts_as_in_a_new_process(name: str) -> None:
-    start = (process_state._table() | GENERATORS)[name].start
+    start = (current() | GENERATORS)[name].start
     change(name)
     caller = states()
     with as_new():
