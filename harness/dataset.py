@@ -191,10 +191,21 @@ def size(part: Part) -> int:
 
 
 def divide(n: int, split: Split, generator: torch.Generator, y: Tensor | None = None) -> Divided:
-    """Indices of n samples for each split, drawn by `generator`: the same n and seed give the same division.
+    """Divide n samples by chance: the same n, seed and classes give the same division.
 
-    Validation and test get the shares `split.val` and `split.test`, rounded up; training gets what is left. With
-    classes y [n] each split has the same share of each class, as `split.stratify` says.
+    The order of a split is drawn too, whatever the classes are: its first samples are a random sample of it.
+
+    Args:
+        n: how many samples there are.
+        split: shares of validation and test, rounded up; training gets what is left.
+        generator: draws the division.
+        y: classes [n], for splits with the same share of each class, as `split.stratify` says.
+
+    Returns:
+        The indices of each split.
+
+    Raises:
+        HarnessError: If nothing is left to train on, or split.stratify=true cannot be done.
     """
     test, val = math.ceil(n * split.test), math.ceil(n * split.val)
     if n - test - val < 1:
@@ -208,7 +219,9 @@ def divide(n: int, split: Split, generator: torch.Generator, y: Tensor | None = 
         in_test = shares(y[order], test)
         rest = order[~in_test]
         in_val = shares(y[rest], val)
-        return {"train": rest[~in_val], "val": rest[in_val], "test": order[in_test]}
+        parts = {"test": order[in_test], "val": rest[in_val], "train": rest[~in_val]}
+        # the first of each class are taken, so that what is left begins with few classes
+        return {name: part[torch.randperm(len(part), generator=generator)] for name, part in parts.items()}
     return {"train": order[test + val :], "val": order[test : test + val], "test": order[:test]}
 
 

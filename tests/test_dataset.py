@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from harness.dataset import SPLITS, Dataset, Samples, digest, divide, from_arrays, overlap, size, validate
@@ -59,12 +59,60 @@ def test_a_division_is_a_partition_with_the_shares_asked_for(n, val, test, seed)
     assert all(torch.equal(parts[name], divide(n, split, generator(seed))[name]) for name in SPLITS)
 
 
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    sizes=st.lists(st.integers(3, 90), min_size=2, max_size=6),
+    val=st.floats(0.1, 0.4),
+    test=st.floats(0.1, 0.4),
+    seed=st.integers(0, 99),
+)
+def test_a_division_by_class_is_a_partition_with_the_shares_of_each_class(sizes, val, test, seed):
+    n, y = sum(sizes), torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))  # in the order of the classes
+    wanted = {"val": math.ceil(n * val), "test": math.ceil(n * test)}
+    wanted["train"] = n - sum(wanted.values())
+    assume(min(wanted["val"], wanted["test"]) >= len(sizes))
+    parts = divide(n, Split(val=val, test=test), generator(seed), y)
+    assert {name: len(part) for name, part in parts.items()} == wanted
+    assert torch.equal(torch.cat([parts[name] for name in SPLITS]).sort().values, torch.arange(n))
+    whole = torch.tensor(sizes) / n
+    for name, part in parts.items():
+        counts = y[part].bincount(minlength=len(sizes))
+        assert bool(((counts - len(part) * whole).abs() <= 2).all()), name  # one by each rounding
+    again = divide(n, Split(val=val, test=test), generator(seed), y)
+    assert all(torch.equal(parts[name], again[name]) for name in SPLITS)
+
+
+@pytest.mark.parametrize("presented", ["sorted", "shuffled"])
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_first_samples_of_a_split_are_a_random_sample_of_it(split, presented):
+    """Classes of the first, middle and last k, over many seeds: hypergeometric, within five standard errors."""
+    sizes = torch.tensor([70, 20, 10, 10, 10])
+    y = torch.arange(5).repeat_interleave(sizes)
+    if presented == "shuffled":
+        y = y[torch.randperm(120, generator=generator(1))]
+    k, seeds = 6, 400
+    found = [y[divide(120, Split(), generator(seed), y)[split]] for seed in range(seeds)]
+    p = found[0].bincount(minlength=5) / len(found[0])
+    assert all(torch.equal(part.bincount(minlength=5), found[0].bincount(minlength=5)) for part in found)
+    error = (p * (1 - p) * k * (len(found[0]) - k) / (len(found[0]) - 1) / seeds).sqrt()
+    middle = (len(found[0]) - k) // 2
+    for at in (slice(0, k), slice(middle, middle + k), slice(-k, None)):
+        mean = torch.stack([part[at].bincount(minlength=5) for part in found]).double().mean(0)
+        assert bool(((mean - k * p).abs() <= 5 * error).all()), (at, mean, k * p)
+
+
+def test_a_division_by_chance_is_one_permutation_cut_in_three():
+    order, parts = torch.randperm(50, generator=generator(4)), divide(50, Split(), generator(4))
+    assert torch.equal(torch.cat([parts["test"], parts["val"], parts["train"]]), order)
+
+
 def test_another_seed_divides_otherwise():
     assert not torch.equal(divide(50, Split(), generator(0))["test"], divide(50, Split(), generator(1))["test"])
 
 
-def test_the_test_split_does_not_move_with_the_validation_share():
-    few, many = (divide(100, Split(val=val), generator(3))["test"] for val in (0.1, 0.3))
+@pytest.mark.parametrize("y", [None, torch.arange(100) % 3])
+def test_the_test_split_does_not_move_with_the_validation_share(y):
+    few, many = (divide(100, Split(val=val), generator(3), y)["test"] for val in (0.1, 0.3))
     assert torch.equal(few, many)
 
 

@@ -37,8 +37,7 @@ def dataset(target: str, shape: tuple[int, ...] = SHAPES[1], classes: int = 3, c
     sums = x.flatten(1).sum(1)
     if target == "class":
         y = (sums * 97).long() % classes
-        split = Split(stratify=False)  # a batch is the first samples: those left by class begin with few classes
-        return from_arrays(x.numpy(), y.numpy(), split, draw, target="class", classes=range(classes))
+        return from_arrays(x.numpy(), y.numpy(), Split(), draw, target="class", classes=range(classes))
     if target == "labels":
         bits = torch.stack([(x.flatten(1)[:, i] > 0.5).float() for i in range(3)], 1)
         return from_arrays(x.numpy(), bits.numpy(), Split(), draw, target="labels", classes=range(3))

@@ -87,9 +87,8 @@ def test_what_comes_from_the_mixture_itself_is_good_as_is_told_and_in_any_units(
 
 def test_modes_that_are_points_and_data_that_is_not_in_memory():
     dataset = data("ring_mixture", {"modes": 4, "deviation": 0.0})
-    points = torch.cat([dataset.train.x[dataset.train.y == mode][:2] for mode in range(4)])
-    assert judged(points, dataset) == [1.0, 1.0]
-    assert judged(points + 0.01, dataset) == [0.0, 0.0]
+    assert judged(dataset.train.x[:8], dataset) == [1.0, 1.0]
+    assert judged(dataset.train.x[:8] + 0.01, dataset) == [0.0, 0.0]
     whole = data("ring_mixture")
     away = on_disk(whole).mapped(lambda x: 3 * x)
     assert judged(ring(8, 0.0, 3.0), away) == [1.0, 1.0] == judged(ring(8, 0.0), whole)
