@@ -1,4 +1,6 @@
-"""Writes the tables of docs/doctor.md: `python -m tests.doctor.table` trains and judges every case anew."""
+"""Writes the tables of docs/doctor.md: `python -m tests.doctor.table` trains and judges every case anew;
+`python -m tests.doctor.table advice textbook tables`, as many of its parts as are named.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.doctor.diagnose import TROUBLES
+from tests.doctor import judged as textbook
 from tests.doctor import judged_tables
 from tests.doctor.advice import DRAWS, MARGIN, Advice, advised, held_out
-from tests.doctor.bench import Result, Run, judged, looking, wilson
+from tests.doctor.bench import Look, Result, Run, judged, looking, wilson
 from tests.doctor.case import Case, planted
-from tests.doctor.judged import HEALTHY, PLANTED
 
+BENCHES = {"textbook": (textbook, ""), "tables": (judged_tables, "_tables")}
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "doctor.md"
 
 
@@ -76,6 +79,8 @@ def mended(results: Sequence[Result]) -> str:
 def advice_table(found: Sequence[tuple[Case, Advice | None]]) -> str:
     """What advice did on fresh seeds and splits."""
     given = [advice for _, advice in found if advice is not None]
+    if not given:
+        return f"No advice is given on any of {len(found)} runs."
     better, worse = sum(a.better for a in given), sum(a.worse for a in given)
     rows = [
         f"On {len(given)} of {len(found)} runs, advice is given. It is worse in {share(worse, len(given))}, better in "
@@ -108,33 +113,40 @@ def written(page: str, tables: dict[str, str]) -> str:
     return page
 
 
-def write(results: Sequence[Result], advice: Sequence[tuple[Case, Advice | None]]) -> None:
-    """Puts the tables into the page."""
-    on_tables = {case.overrides for case in (*judged_tables.PLANTED, *judged_tables.HEALTHY)}
-    found: dict[str, str] = {}
-    for suffix, wanted in (("", False), ("_tables", True)):
-        own = [r for r in results if (r.case.overrides in on_tables) == wanted]
-        found |= {f"judged{suffix}": f"{headline(own)}\n\n{confusion(own)}", f"mended{suffix}": mended(own)}
-    found["advice"] = advice_table(advice)
-    PAGE.write_text(written(PAGE.read_text(), found))
-
-
-def main() -> None:
-    """Judges every case in an empty folder, and writes the page."""
+def main(parts: Sequence[str]) -> None:
+    """Judges every case of some parts in an empty folder, and writes their tables into the page."""
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         site = Path(folder) / "site"
         site.mkdir()
         with planted(site):
             look = looking("judged")
-            results = []
-            cases = [*PLANTED, *HEALTHY, *judged_tables.PLANTED, *judged_tables.HEALTHY]
-            for result in judged(cases, look, mending=True):
-                results.append(result)
-                print("right" if result.right else f"WRONG ({result.named or 'nothing'})", result.case, file=sys.stderr)
-            advice = [(case, given) for case, _, given in advised(held_out(DRAWS), look)]
-    write(results, advice)
+            for part in parts or ("advice", *BENCHES):
+                tables = {"advice": of_advice(look)} if part == "advice" else of_bench(part, look)
+                PAGE.write_text(written(PAGE.read_text(), tables))
+
+
+def of_advice(look: Look) -> str:
+    """The advice that is given on held-out cases."""
+    found = []
+    for case, _, given in advised(held_out(DRAWS), look):
+        found.append((case, given))
+        told = (
+            "no advice" if given is None else "WORSE" if given.worse else f"{sum(given.gains) / len(given.gains):+.3f}"
+        )
+        print(told, case, file=sys.stderr)
+    return advice_table(found)
+
+
+def of_bench(part: str, look: Look) -> dict[str, str]:
+    """The tables of a bench."""
+    module, suffix = BENCHES[part]
+    results = []
+    for result in judged([*module.PLANTED, *module.HEALTHY], look, mending=True):
+        results.append(result)
+        print("right" if result.right else f"WRONG ({result.named or 'nothing'})", result.case, file=sys.stderr)
+    return {f"judged{suffix}": f"{headline(results)}\n\n{confusion(results)}", f"mended{suffix}": mended(results)}
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
