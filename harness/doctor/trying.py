@@ -92,19 +92,20 @@ def _tried(record: Record, seen: Seen, found: Finding, loader: Loader) -> Findin
     if not choices:
         return silent
     needed = found.trouble in GAINS or found.confidence < ACCUSES
-    last = ""
+    last, proven = "", False
     if seen.data is not None and (record.folder / ".hydra" / "overrides.yaml").exists():
         trial = _Trial(record, seen, loader)
         for tries in choices:
             result = trial.of(found, tries, needed)
             if result is None:
                 break  # no time is left, or it cannot be trained here
-            helps, last = result
-            if helps:
-                return replace(found, tries=tries, others=(), outcome=last)
+            if result.helps:
+                return replace(found, tries=tries, others=(), outcome=result.told)
+            last, proven = f"{' '.join(tries)}: {result.told}", proven or result.proves
     if last:
-        cause = f"{found.cause}; what usually mends it did not help here"
-        confidence = min(found.confidence, 0.8 * ACCUSES) if found.trouble in PROVEN else found.confidence
+        cause = f"{found.cause}; what usually mends it did not help here beyond chance"
+        doubtful = found.trouble in PROVEN and not proven
+        confidence = min(found.confidence, 0.8 * ACCUSES) if doubtful else found.confidence
         return replace(silent, cause=cause, outcome=last, confidence=confidence)
     if needed:
         return replace(silent, cause=f"{found.cause}; what usually mends it could not be tried here")
@@ -117,6 +118,14 @@ def fits(record: Record, tries: Sequence[str]) -> bool:
         return True
     useless = {*OF_TRAINING, *OF_STEPS, "loss"}
     return not any(word.partition("=")[0].partition(".")[0] in useless for word in tries)
+
+
+class Outcome(NamedTuple):
+    """What came of a trial: whether its overrides help beyond chance, in words; and whether the trouble is likely."""
+
+    helps: bool
+    told: str
+    proves: bool = False
 
 
 class Made(NamedTuple):
@@ -191,8 +200,8 @@ class _Trial:
         found = seen.net.scores if seen.net is not None else None
         self._before = {0: Made(found, losses[-1] if losses else math.nan)}
 
-    def of(self, finding: Finding, tries: Sequence[str], needed: bool) -> tuple[bool, str] | None:
-        """Whether some overrides help, and in words what came of them; None where that cannot be known here.
+    def of(self, finding: Finding, tries: Sequence[str], needed: bool) -> Outcome | None:
+        """What comes of some overrides; None where that cannot be known here.
 
         Args:
             finding: What they are to mend.
@@ -205,7 +214,7 @@ class _Trial:
             try:
                 pair = self._pair(tries, place)
             except (HarnessError, HydraException, OmegaConfBaseException):
-                return False, "it cannot be combined with this run"
+                return Outcome(False, "it cannot be combined with this run")
             except (Exception, SystemExit):  # whatever a stranger's broken component does
                 return None
             if pair is None:
@@ -214,7 +223,7 @@ class _Trial:
             if not place and (before.scores is None or math.isnan(before.scores.val)):
                 return self._alone(after)
             if after.scores is None:
-                return False, "it diverged"
+                return Outcome(False, "it diverged")
             if math.isnan(after.scores.val):
                 return None
             gains.note(before, after)
@@ -270,16 +279,14 @@ class _Trial:
         with torch.random.fork_rng(devices=[]):
             return Made(scores(path, dataset), float(member.metrics.get("val/loss", math.nan)))
 
-    def _alone(self, after: Made) -> tuple[bool, str] | None:
+    def _alone(self, after: Made) -> Outcome | None:
         """Where the run has no score, as one that diverged, advice helps that beats a constant."""
         if after.scores is None:
-            return False, "it diverged"
-        if math.isnan(after.scores.val):
+            return Outcome(False, "it diverged")
+        made, data = after.scores.val, self.seen.data
+        if math.isnan(made):
             return None
-        data = self.seen.data
-        return after.scores.val > (
-            -math.inf if data is None else data.floor
-        ), f"score on validation {after.scores.val:.3g}"
+        return Outcome(made > (-math.inf if data is None else data.floor), f"score on validation {made:.3g}")
 
     def _clear(self, gains: Gains, needed: bool, finding: Finding, same: bool) -> bool:
         """Whether no further seed would change what is said of them."""
@@ -293,17 +300,20 @@ class _Trial:
         """Whether predictions are as good as before and much less wrongly sure: that mends a fit to noise."""
         return same and finding.trouble in (OVERFITTING, NOISE) and gains.mean >= 0 and gains.lower_loss
 
-    def _judged(self, gains: Gains, needed: bool, finding: Finding, same: bool) -> tuple[bool, str]:
+    def _judged(self, gains: Gains, needed: bool, finding: Finding, same: bool) -> Outcome:
         what = "mean recall of the classes, on validation" if gains.balanced else "score on validation"
         told = f"{what} {np.mean(gains.after):.3g}, {np.mean(gains.before):.3g} without"
         seeds = len(gains.after)
         told += f" (means of {seeds} seeds)" if seeds > 1 else ""
-        if gains.mean >= max(SURE_GAIN if finding.trouble == UNDERFITTING else GAIN, SURELY * gains.error):
-            return True, told
+        error = 0.0 if self.seen.data is None else self.seen.data.error
+        under = finding.trouble == UNDERFITTING
+        proves = gains.mean >= (max(SURE_GAIN, error) if under else max(GAIN, 0.5 * error))
+        if gains.mean >= max(SURE_GAIN if under else GAIN, SURELY * gains.error):
+            return Outcome(True, told, proves)
         if self._softer(gains, finding, same):
             before, after = np.mean(gains.losses, 0)
-            return True, f"{told}; loss on validation {after:.3g}, {before:.3g} without"
-        return not needed and gains.mean >= -LOSS, told
+            return Outcome(True, f"{told}; loss on validation {after:.3g}, {before:.3g} without", proves)
+        return Outcome(not needed and gains.mean >= -LOSS, told, proves)
 
 
 def balanced(scores: Scores) -> float:
