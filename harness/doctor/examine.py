@@ -14,13 +14,15 @@ from torch import Tensor
 from harness.doctor import files, of_data, of_net
 from harness.doctor.diagnose import diagnose
 from harness.doctor.finding import Finding
-from harness.doctor.seen import Data, Seen, Series
+from harness.doctor.of_predictions import scores
+from harness.doctor.seen import Data, Net, Seen, Series
 from harness.doctor.trying import tried
 from harness.errors import HarnessError, one_line
 from harness.learner.threads import using
 from harness.loading import Loaded, Loader, usable
 from harness.prepare import make_plan
 from harness.record import Record
+from harness.schema import KEY
 from harness.settings import parse
 from harness.weights import WEIGHTS, load_model
 
@@ -67,6 +69,9 @@ class Examination:
     def _with_net(self, told: Seen, record: Record, loaded: Loaded) -> Seen:
         values, dataset = dict(record.config), loaded.dataset
         plan = make_plan(parse(values), dataset, values)
+        if path := of_net.fitted(values, dataset, plan):
+            unseen = f"steps, gradients and units: model {values['model'][KEY]} is fitted at once and has none"
+            return replace(told, net=Net(scores=scores(path, dataset)), missing=(unseen,))
         weights: dict[str, Tensor] | None = None
         if (record.folder / WEIGHTS).exists():
             weights = load_model(record).state_dict()

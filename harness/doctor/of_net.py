@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from harness.build import build, first_samples
-from harness.dataset import Dataset
+from harness.build import build, first_samples, trait
+from harness.dataset import Dataset, Samples
 from harness.diagnostics import quantities as q
 from harness.doctor.glance import Found, curvature, glance
 from harness.doctor.of_predictions import company, losses, scores
 from harness.doctor.seen import Net, Series, Trial
+from harness.estimator import Fitting
 from harness.learner.alone import Alone
 from harness.learner.fit import placed
 from harness.learner.plan import Plan
@@ -46,6 +47,19 @@ def make(values: dict[str, Any], dataset: Dataset, plan: Plan, factor: float = 1
     parts = build(values, dataset, plan.total_steps)
     path = Alone(parts, plan, placed(dataset), torch.device("cpu"), (0, 1))
     path.start_epoch(0)
+    return path
+
+
+def fitted(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Alone | None:
+    """The path of an estimator, fitted as the run has fitted it; None of a network."""
+    if not trait("model", values["model"], "estimator", False):
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        path = make(values, dataset, plan)
+        assert isinstance(path.model, Fitting)
+        assert isinstance(dataset.train, Samples)
+        path.model.estimator.fit(dataset.train)
     return path
 
 

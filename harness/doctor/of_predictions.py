@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harness.build import first_samples
 from harness.dataset import Dataset
-from harness.doctor.of_scores import recalls, right_logits, scored
+from harness.doctor.of_scores import marks, recalls, right_logits, scored, shares
 from harness.doctor.seen import Scores
 from harness.learner.alone import Alone
 from harness.learner.seeing import untracked
@@ -43,6 +43,8 @@ def scores(path: Alone, dataset: Dataset) -> Scores | None:
         train_mode,
         scored(dataset.target, val, truths),
         recalls(val, vy, classes) if classes and isinstance(val, Tensor) and val.ndim == 2 else (),
+        marks(dataset.target, val, truths),
+        shares(vy) if classes else (),
     )
 
 

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from harness.doctor.of_data import score
 
+WORST = -3.0  # mark of a number: what is further off says no more
+
 
 def scored(target: str, prediction: Tensor, truth: Tensor) -> float:
     """Accuracy, or r²: of logits [N, C] or [N, 1] against classes, of logits against labels, of numbers. nan where
@@ -18,6 +20,26 @@ def scored(target: str, prediction: Tensor, truth: Tensor) -> float:
     if made is None:
         return math.nan
     return score(target, made.double().numpy(), truth.reshape(made.shape).double().numpy())
+
+
+def marks(target: str, prediction: Tensor, truth: Tensor) -> tuple[float, ...]:
+    """How right each prediction is: what `scored` is the mean of; none where it is nan."""
+    made = decided(target, prediction, truth)
+    if made is None:
+        return ()
+    made, truth = made.double(), truth.reshape(made.shape).double()
+    if target != "real":
+        return tuple((made == truth).double().reshape(len(made), -1).mean(1).tolist())
+    variance = truth.var(0, correction=0)
+    each = (1 - (made - truth).square() / variance)[:, variance > 0].clamp_min(WORST)
+    return tuple(each.mean(1).tolist()) if each.numel() else ()
+
+
+def shares(truth: Tensor) -> tuple[float, ...]:
+    """The share of each sample in the mean recall of the classes that there are."""
+    truth = truth.reshape(-1).long()
+    counts = torch.bincount(truth)
+    return tuple((1 / (counts[truth] * (counts > 0).sum())).tolist())
 
 
 def decided(target: str, prediction: Tensor, truth: Tensor) -> Tensor | None:

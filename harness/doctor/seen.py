@@ -74,6 +74,10 @@ class Scores:
     train_mode: float = math.nan  # on the same samples, in batches and in training mode
     val: float = math.nan
     recalls: tuple[float, ...] = ()  # of each class, on validation
+    marks: tuple[
+        float, ...
+    ] = ()  # of each sample of validation: 1 for a right class, 1 - error² / variance of a number
+    shares: tuple[float, ...] = ()  # of each sample in the mean recall of the classes
 
 
 @dataclass(frozen=True)

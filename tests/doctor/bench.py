@@ -77,6 +77,24 @@ class Result:
         pairs = ((before.score, after.score, "val"), (before.test, after.test, "test"))
         return any(fallen(a, b, int(counts.get(split, 0) or 1), before.higher_is_better) for a, b, split in pairs)
 
+    @property
+    def lower(self) -> bool:
+        """Whether it is worse by one standard error of an accuracy on test, or a tenth of an error; or on validation by
+        more than 0.005, or a hundredth of an error: the first definition, which chance meets often.
+        """
+        if self.after is None or math.isnan(self.run.score) or self.after.metric != self.run.metric:
+            return False
+        if self.case.trouble == IMBALANCE:
+            return balanced(self.after) < balanced(self.run)
+        if math.isnan(self.after.score):
+            return True
+        before, after = self.run, self.after
+        if not before.higher_is_better:
+            return after.score > 1.01 * before.score or after.test > 1.1 * before.test
+        n, share = int(before.seen.counts.get("test", 0) or 1), min(max(before.test, 0.0), 1.0)
+        error = math.sqrt(max(0.25 / n, share * (1 - share) / n))
+        return before.score - after.score > 0.005 or before.test - after.test > error
+
 
 def fallen(before: float, after: float, n: int, higher_is_better: bool) -> bool:
     """Whether a metric on `n` samples has become worse by more than chance."""

@@ -51,8 +51,8 @@ PLANTED = cases({
     """,
     "batch norm with small batches": """
       normalization=batch_norm batch_size=2 data=circles epochs=4 split.seed=7 seed=31
-      normalization=batch_norm batch_size=3 data=moons activation=tanh epochs=4 split.seed=8 seed=32
-      normalization=batch_norm batch_size=4 model=mlp model.width=64 epochs=3 split.seed=9 seed=33
+      normalization=batch_norm batch_size=3 data=moons data.n=750 activation=tanh epochs=4 split.seed=8 seed=32
+      normalization=batch_norm batch_size=3 model=mlp model.width=64 epochs=3 split.seed=9 seed=33
     """,
     "batch norm in the wrong mode": """
       normalization=stuck_batch_norm activation=tanh epochs=12 split.seed=7 seed=31

@@ -10,9 +10,10 @@ import pytest
 
 from tests.doctor import judged as cases
 from tests.doctor import judged_tables, tuning, tuning_tables
+from tests.doctor.advice import DRAWS, SEEDS, Advice, advised, gain, held_out
 from tests.doctor.bench import Look, Result, judged, looking, wilson
 from tests.doctor.case import Case, planted
-from tests.doctor.table import PAGE, confusion, headline, mended, written
+from tests.doctor.table import PAGE, advice_table, confusion, headline, mended, written
 
 # What is quick to train: the first case of some troubles, and two healthy runs.
 QUICK = (
@@ -81,6 +82,37 @@ def test_every_case(module: ModuleType, least: int, look: Look) -> None:
     assert sum(r.mended for r in sick) >= least, mended(results)
     tried = [r for r in results if r.after is not None]
     assert sum(r.worse for r in tried) <= 0.02 * len(tried), mended(results)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_advice_does_no_harm(look: Look) -> None:
+    found = [(case, given) for case, _, given in advised(held_out(DRAWS), look)]
+    given = [advice for _, advice in found if advice is not None]
+    assert len(given) >= 30, advice_table(found)
+    assert sum(a.worse for a in given) <= 0.02 * len(given), advice_table(found)
+
+
+def test_advice_is_worse_by_its_margin_and_not_by_chance() -> None:
+    def told(*gains: float, metric: str = "test/accuracy") -> tuple[bool, bool, bool]:
+        one = Advice(Case(""), "x", ("a=b",), "", metric, gains)
+        return one.worse, one.lower, one.better
+
+    assert told(-0.03, -0.02, -0.04, -0.03, -0.02) == (True, True, False)
+    assert told(-0.2, 0.1, -0.2, 0.1, -0.1) == (False, True, False)
+    assert told(-0.002, -0.001, -0.002, -0.003, -0.002) == (False, False, False)
+    assert told(0.2, 0.1, 0.2, 0.1, 0.2) == (False, False, True)
+    assert told(-0.03, -0.02, -0.04, -0.03, -0.02, metric="test/mse") == (False, False, False)
+    assert gain(2.0, 1.0, False) == pytest.approx(-gain(1.0, 2.0, False), rel=1e-12, abs=0)
+    assert gain(0.5, float("nan"), True) == -0.5
+    assert SEEDS > 2
+
+
+def test_advice_is_judged_on_draws_of_its_own() -> None:
+    known = (*tuning_tables.PLANTED, *tuning_tables.HEALTHY, *judged_tables.PLANTED, *judged_tables.HEALTHY)
+    made = held_out(DRAWS)
+    assert not {drawn(case) for case in made if "data.draw=" in case.overrides} & {drawn(case) for case in known}
+    assert len({case.overrides for case in made}) == len(made) >= 50
 
 
 def test_an_interval_holds_its_share() -> None:

@@ -26,10 +26,10 @@ from harness.doctor.examine import Examination, joined
 from harness.doctor.files import measured
 from harness.doctor.finding import Finding, between, ranked
 from harness.doctor.glance import curvature, largest_eigenvalue
-from harness.doctor.of_scores import recalls, right_logits, scored
+from harness.doctor.of_scores import marks, recalls, right_logits, scored, shares
 from harness.doctor.seen import Data, Net, Scores, Seen, score_error
 from harness.doctor.study import certain
-from harness.doctor.trying import tried
+from harness.doctor.trying import Gains, Made, fits, tried
 from harness.loading import load
 from harness.prepare import make_plan
 from harness.settings import parse
@@ -327,6 +327,58 @@ def test_advice_is_tried_and_withdrawn(workdir: Path) -> None:
     (kept,) = tried(record, seen, [helps], examination.loader)
     assert kept.tries == ("optimizer.lr=0.003",)
     assert [one.folder.absolute() for one in harness.load("scratch")] == [record.folder]  # trials leave nothing
+
+
+def test_advice_needs_more_than_its_noise() -> None:
+    """Gains of seeds and of samples: what both could make by chance is none."""
+    rng = np.random.default_rng(0)
+
+    def gains(*means: float, samples: int = 100) -> Gains:
+        found = Gains(balanced=False)
+        for mean in means:
+            before = (rng.uniform(size=samples) < 0.7).astype(float)
+            after = before.copy()
+            wrong = np.flatnonzero(before == 0)
+            after[wrong[: round(mean * samples)]] = 1.0
+            one, other = (
+                Scores(val=float(marks.mean()), marks=tuple(marks.tolist()), shares=(1 / samples,) * samples)
+                for marks in (before, after)
+            )
+            found.note(Made(one, 0.5), Made(other, 0.5))
+        return found
+
+    sure, few, nothing = gains(0.1, 0.1, 0.1), gains(0.02, samples=50), gains(0.0, 0.0)
+    assert sure.mean == pytest.approx(0.1, abs=1e-9, rel=1e-9)
+    assert sure.mean > 3 * sure.error > 0
+    assert few.mean == pytest.approx(0.02, abs=1e-9, rel=1e-9)
+    assert few.mean < 1.64 * few.error
+    assert (nothing.mean, nothing.error) == (0.0, 0.0)
+    uneven = gains(0.2, 0.0, 0.0)
+    assert uneven.error > sure.error
+
+
+def test_marks_are_what_scores_are_made_of() -> None:
+    logits, classes = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 1.0]]), torch.tensor([0, 1, 1])
+    assert marks("class", logits, classes) == (1.0, 1.0, 0.0)
+    assert shares(classes) == pytest.approx((0.5, 0.25, 0.25), rel=1e-6, abs=0)
+    truth = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    made = truth + 0.3
+    assert np.mean(marks("real", made, truth)) == pytest.approx(scored("real", made, truth), rel=1e-5, abs=1e-6)
+
+
+def test_an_estimator_is_told_of_by_its_data_and_scores(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = harness.run(["data=wine", "model=random_forest", "logger=[]", "study=trees"])
+    seen = Examination().examine(record)
+    assert seen.net is not None
+    assert seen.net.scores is not None
+    assert seen.net.scores.train > 0.95
+    assert dispatch(["doctor", "trees"]) == 0
+    text = capsys.readouterr().out
+    assert "model random_forest is fitted at once" in text
+    assert "Error" not in text
+    assert not fits(record, ("optimizer.lr=0.1",))
+    assert not fits(record, ("regularizer=[dropout]",))
+    assert fits(record, ("transform=[standardize]",))
 
 
 def test_what_one_step_has_done_is_not_how_it_began(workdir: Path) -> None:

@@ -12,7 +12,7 @@ import harness
 from harness.dataset import Dataset, from_arrays
 from harness.settings import Split
 
-from .tables import amounts, rows
+from .tables import amounts, drawn, rows
 
 
 class _Net(nn.Module):
@@ -163,5 +163,5 @@ def doubled(split: Split, generator: torch.Generator, *, name: str = "wine", noi
 def harness_components() -> list[Any]:
     return [
         softmax_out, relu_out, detached, unused, greedy, stuck_batch_norm, training_batch_norm, slow, coded, noisy,
-        doubled, rows, amounts,
+        doubled, rows, amounts, drawn,
     ]  # fmt: skip

@@ -100,3 +100,55 @@ def amounts(
         y = np.full(n, shift)
     x, y = np.tile(x, (copies, 1)), np.tile(y, copies)
     return from_arrays(x, y[:, None], split, generator, target="real")
+
+
+@harness.data
+def drawn(
+    split: Split,
+    generator: torch.Generator,
+    *,
+    kind: Literal["quantiles", "hastie", "checks", "friedman2", "friedman3", "sparse", "low_rank"] = "quantiles",
+    n: int = 600,
+    features: int = 10,
+    classes: int = 2,
+    flip: float = 0.0,
+    rare: float = 0.0,
+    noise: float = 0.1,
+    unit: float = 1.0,
+    draw: int = 0,
+) -> Dataset:
+    """Other generators than those of `rows` and `amounts`, for advice alone.
+
+    Classes: shells of a normal distribution, Hastie's example 10.2, a chessboard of four fields; a share `flip` of the
+    labels is drawn at random, and a share `rare` of the rows has the last class (0: as drawn). Amounts: Friedman's
+    second and third problem, a sparse linear one, inputs of low rank; `noise` in deviations of the target.
+    """
+    from sklearn import datasets
+
+    rng = np.random.default_rng(draw)
+    more = 4 * n if rare else n
+    if kind in ("quantiles", "hastie", "checks"):
+        if kind == "quantiles":
+            x, y = datasets.make_gaussian_quantiles(n_samples=more, n_features=features, n_classes=classes,
+                                                    random_state=draw)  # fmt: skip
+        elif kind == "hastie":
+            x, y = datasets.make_hastie_10_2(more, random_state=draw)
+            y = (y > 0).astype(int)
+        else:
+            x = rng.uniform(-1, 1, (more, features))
+            y = ((x[:, 0] > 0) ^ (x[:, 1] > 0)).astype(int)
+        if rare:
+            few, many = np.flatnonzero(y == y.max()), np.flatnonzero(y != y.max())
+            kept = np.concatenate([few[: round(rare * n)], many[: n - round(rare * n)]])
+            x, y = x[kept], y[kept]
+        y = np.where(rng.uniform(size=len(y)) < flip, rng.permutation(y), y)
+        return from_arrays(x, y, split, generator, target="class", classes=range(classes))
+    if kind == "sparse":
+        x, y = datasets.make_sparse_uncorrelated(n, features, random_state=draw)
+    elif kind == "low_rank":
+        x, y = datasets.make_regression(n, features, n_informative=5, effective_rank=8, random_state=draw)
+    else:
+        make = datasets.make_friedman2 if kind == "friedman2" else datasets.make_friedman3
+        x, y = make(n, random_state=draw)
+    y = unit * (y / y.std() + noise * rng.standard_normal(len(y)))
+    return from_arrays(x, y[:, None], split, generator, target="real")
