@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 import harness
-from harness import app
-from harness.prepare import prepare
+from harness.config import composition
+from harness.execution.preparation import prepare
 
 LRS = (0.0003, 0.001, 0.003, 0.01)
 FAST = (0.003, 0.005, 0.007, 0.01)  # for few epochs: what is half learned depends on the seed
@@ -99,7 +99,7 @@ def written(case: Case) -> Iterator[Work]:
             write_synthetic(source, case)
         work = Work(source, folder / "arrays.npz")
         overrides = work.overrides(replace(case, seeds=1, lrs=case.lrs[:1]))
-        dataset = prepare(app.compose([o for o in overrides if not o.startswith("seed=")])).dataset
+        dataset = prepare(composition.compose([o for o in overrides if not o.startswith("seed=")])).dataset
         arrays: dict[str, np.ndarray] = {}
         for split in SPLITS:
             part = dataset.part(split)

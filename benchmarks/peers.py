@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from harness import seeds
+from harness.config import seeds
 
 LR, BATCH, WIDTH = 1e-3, 64, 128
 VAL, TEST = 0.16, 0.2

@@ -16,8 +16,8 @@ import torch
 import harness
 from benchmarks import peers
 from benchmarks.measure import Figures, Times, interleave, interval, ratio, table
-from harness import app
-from harness.prepare import prepare
+from harness.config import composition
+from harness.execution.preparation import prepare
 
 OURS, LOOP, FUSED, STOCK = "harness", "loop, Adam", "loop, Adam(fused=True)", "stock Lightning"
 CLOSE = 0.02  # mean test accuracies of the contestants differ by no more
@@ -39,7 +39,7 @@ def scratch() -> Iterator[Path]:
 
 def same_data(data: peers.Data) -> None:
     """Raises AssertionError if the harness trains on other tensors than the peers do."""
-    ours = prepare(app.compose(["split.stratify=false"])).dataset
+    ours = prepare(composition.compose(["split.stratify=false"])).dataset
     for split in ("train", "val", "test"):
         part, (x, y) = ours.part(split), getattr(data, split)
         assert isinstance(part, harness.Samples), split

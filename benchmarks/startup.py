@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from benchmarks.measure import Figures, Times, interleave, interval, ratio, table
-from harness import catalogue
+from harness.registry import catalogue
 
 BARE, EMPTY = "bare Hydra --help", "bare Hydra --help, no groups"
 HARNESS = (sys.executable, "-c", "from harness.cli import main; main()")

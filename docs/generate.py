@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from harness import catalogue
 from harness.cli.verbs import VERBS
-from harness.component import Parameter
-from harness.dataset import Dataset, Samples
-from harness.kinds import KINDS, UNTOLD, Kind
-from harness.noise import Noise
-from harness.regularization import Regularizer
-from harness.schema import of_entry
-from harness.settings import NOT_IDENTITY, groups, rows
-from harness.tasks import Task
+from harness.config.schema import of_entry
+from harness.config.settings import NOT_IDENTITY, groups, rows
+from harness.config.trainer_options import INSTEAD, allowed
+from harness.datasets.dataset import Dataset, Samples
+from harness.modeling.regularizer import Regularizer
+from harness.modeling.rng.noise import Noise
+from harness.modeling.task import Task
+from harness.registry import catalogue
+from harness.registry.component import Parameter
+from harness.registry.kinds import KINDS, UNTOLD, Kind
+from harness.registry.param_types import describe, doc_of, space_of
 from harness.testing.suite import CHECKS
-from harness.trainer_keys import INSTEAD, allowed
-from harness.types import describe, doc_of, space_of
 
 FOLDER = Path(__file__).resolve().parent / "reference"
 HEADER = "<!-- Written by `python docs/generate.py`: change the code, then run it again. -->\n"

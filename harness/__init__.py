@@ -11,21 +11,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.component import Decorator, marked
-from harness.errors import HarnessError
-from harness.hookspecs import hookimpl
+from harness.registry.component import Decorator, marked
+from harness.registry.hookspecs import hookimpl
+from harness.system.errors import HarnessError
 
 if TYPE_CHECKING:
     import torch
 
-    from harness.dataset import Dataset, Samples
-    from harness.diagnostics.diagnostic import Diagnostic
-    from harness.estimator import Estimator
-    from harness.noise import Noise
-    from harness.prediction import Prediction
-    from harness.record import Record, Records
-    from harness.regularization import Regularizer
-    from harness.tasks import Task
+    from harness.datasets.dataset import Dataset, Samples
+    from harness.execution.prediction import Prediction
+    from harness.modeling.diagnostic import Diagnostic
+    from harness.modeling.estimator import Estimator
+    from harness.modeling.regularizer import Regularizer
+    from harness.modeling.rng.noise import Noise
+    from harness.modeling.task import Task
+    from harness.results.record import Record, Records
 
 __version__ = version("harness")
 
@@ -49,19 +49,19 @@ transform = Decorator("transform")
 
 # What needs torch is imported when it is first used.
 _LATER = {
-    "Dataset": "harness.dataset",
-    "Samples": "harness.dataset",
-    "from_arrays": "harness.dataset",
-    "surface": "harness.dataset",
-    "from_torch": "harness.adopt",
-    "Diagnostic": "harness.diagnostics.diagnostic",
-    "Noise": "harness.noise",
-    "Estimator": "harness.estimator",
-    "Regularizer": "harness.regularization",
-    "Task": "harness.tasks",
-    "Prediction": "harness.prediction",
-    "Record": "harness.record",
-    "Records": "harness.record",
+    "Dataset": "harness.datasets.dataset",
+    "Samples": "harness.datasets.dataset",
+    "from_arrays": "harness.datasets.dataset",
+    "surface": "harness.datasets.dataset",
+    "from_torch": "harness.datasets.torch_adapter",
+    "Diagnostic": "harness.modeling.diagnostic",
+    "Noise": "harness.modeling.rng.noise",
+    "Estimator": "harness.modeling.estimator",
+    "Regularizer": "harness.modeling.regularizer",
+    "Task": "harness.modeling.task",
+    "Prediction": "harness.execution.prediction",
+    "Record": "harness.results.record",
+    "Records": "harness.results.record",
 }
 
 
@@ -76,9 +76,9 @@ def run(overrides: Sequence[str] = (), *, config_dir: str | None = None) -> Reco
 
     Raises HarnessError for what the command line refuses. A run that fails in training is a failed record.
     """
-    from harness.app import compose
-    from harness.errors import plain_errors
-    from harness.runner import train
+    from harness.config.composition import compose
+    from harness.config.error_messages import plain_errors
+    from harness.execution.train import train
 
     with plain_errors():
         return train(compose(_words(overrides, "run"), config_dir))
@@ -86,10 +86,10 @@ def run(overrides: Sequence[str] = (), *, config_dir: str | None = None) -> Reco
 
 def sweep(overrides: Sequence[str], *, config_dir: str | None = None) -> Records:
     """Trains a sweep, as `harness -m OVERRIDES` does, and returns the records in the order of the jobs."""
-    from harness.app import multirun
-    from harness.errors import plain_errors
-    from harness.record import Records
-    from harness.watching import watching
+    from harness.config.error_messages import plain_errors
+    from harness.execution.hydra_app import multirun
+    from harness.execution.sweep.events import watching
+    from harness.results.record import Records
 
     found: list[tuple[int, Record]] = []
     with plain_errors(), watching(lambda place, jobs, record: found.append((place, record))):
@@ -112,16 +112,16 @@ def _words(overrides: Sequence[str], function: str) -> list[str]:
 
 def load(folder: str | Path) -> Records:
     """The records below a folder, or of a study by its name under outputs/. Their folders are absolute."""
-    from harness.record import load as load_records
-    from harness.record import study_folder
+    from harness.results.study import load as load_records
+    from harness.results.study import study_folder
 
     return load_records(study_folder(folder).absolute())
 
 
 def load_model(run: str | Path | Record) -> torch.nn.Module:
     """The trained model of a run, in evaluation mode on the CPU. It takes transformed inputs: see `predict`."""
-    from harness.process_state import as_new
-    from harness.weights import load_model as load_weights
+    from harness.modeling.weights import load_model as load_weights
+    from harness.system.process_state import as_new
 
     with as_new():
         return load_weights(run)
@@ -132,9 +132,9 @@ def load_data(run: str | Path | Record, *, transformed: bool = True) -> Dataset:
 
     With transformed=False, inputs are as they were before the transforms.
     """
-    from harness.errors import plain_errors
-    from harness.prediction import load_data as of_run
-    from harness.process_state import as_new
+    from harness.config.error_messages import plain_errors
+    from harness.execution.prediction import load_data as of_run
+    from harness.system.process_state import as_new
 
     with plain_errors(), as_new():
         return of_run(run, transformed=transformed)
@@ -146,9 +146,9 @@ def predict(run: str | Path | Record, x: Any) -> Prediction:
     `x` is [N, ...] as the data was before transforms: an array, a tensor or lists; of a table also a DataFrame or the
     path of a file.
     """
-    from harness.errors import plain_errors
-    from harness.prediction import predict as of_run
-    from harness.process_state import as_new
+    from harness.config.error_messages import plain_errors
+    from harness.execution.prediction import predict as of_run
+    from harness.system.process_state import as_new
 
     with plain_errors(), as_new():
         return of_run(run, x)

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.parser import verb_parser
-from harness.errors import HarnessError, one_line, suggest
-from harness.escape import printable
+from harness.system.errors import HarnessError, one_line, suggest
+from harness.system.escape import printable
 
 if TYPE_CHECKING:
-    from harness.replay import Replayed
+    from harness.execution.sweep.verify import Replayed
     from harness.testing.suite import Result
 
 FEW = 12  # of so many components, it is also told why a check was skipped
@@ -47,7 +47,7 @@ def check(words: list[str]) -> int:
 
 
 def _listed(as_json: bool) -> int:
-    from harness.report.table import render
+    from harness.analysis.report.table import render
     from harness.testing.suite import CHECKS
 
     if as_json:
@@ -142,13 +142,13 @@ def _fused(study: str, sample: int, as_json: bool) -> int:
     """Trains some runs of a study again, to show that training many as one has changed nothing."""
     if sample < 1:
         raise HarnessError(f"--sample must be at least 1, got {sample}")
-    from harness.record import load
-    from harness.replay import replay, sampled
+    from harness.execution.sweep.verify import replay, sampled
+    from harness.results.study import load
 
     chosen = sampled(load(study), sample)
     if not chosen:
         raise HarnessError(f"no run of {study} was trained fused: path=fused makes every run one of a stack")
-    from harness.prepare import Preparation
+    from harness.execution.preparation import Preparation
 
     preparation = Preparation()
     found = [replay(record, preparation) for record in chosen]
@@ -160,7 +160,7 @@ def _fused(study: str, sample: int, as_json: bool) -> int:
 
 
 def _show(found: Sequence[Replayed]) -> None:
-    from harness.report.table import render
+    from harness.analysis.report.table import render
 
     def number(value: float | None) -> str:
         return "" if value is None else f"{value:.1e}" if value else "0"

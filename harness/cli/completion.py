@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from harness import app, catalogue
-from harness.kinds import KINDS
-from harness.record import OUTPUTS
+from harness.config import composition
+from harness.registry import catalogue
+from harness.registry.kinds import KINDS
+from harness.results.study import OUTPUTS
 
 # Hydra's own script takes an open quote for a part of the word, and lists of components are quoted.
 INSTALL = """\
@@ -100,7 +101,7 @@ def _studies() -> list[str]:
 
 
 def _metrics(study: str) -> list[str]:
-    from harness.record import load
+    from harness.results.study import load
 
     return sorted({name for record in load(study) for name in record.metrics})
 
@@ -154,6 +155,6 @@ def _inside(word: str, kind: str) -> list[str]:
 def _hydra(words: list[str]) -> list[str]:
     from hydra._internal.core_plugins.bash_completion import BashCompletion
 
-    with app.hydra_session() as hydra:
-        found = BashCompletion(hydra.config_loader)._query(config_name=app.CONFIG, line=" ".join(words))
+    with composition.hydra_session() as hydra:
+        found = BashCompletion(hydra.config_loader)._query(config_name=composition.CONFIG, line=" ".join(words))
     return [w for w in found if w]

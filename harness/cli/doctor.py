@@ -6,8 +6,8 @@ import json
 import sys
 
 from harness.cli.parser import verb_parser
-from harness.errors import HarnessError
-from harness.escape import lines
+from harness.system.errors import HarnessError
+from harness.system.escape import lines
 
 
 def doctor(words: list[str]) -> int:
@@ -42,15 +42,15 @@ def doctor(words: list[str]) -> int:
 
 def findings(run: str, quick: bool, as_json: bool) -> int:
     """Prints what is found of a run or a study."""
-    from harness.record import load
+    from harness.results.study import load
 
     records = load(run)
     if not len(records):
         raise HarnessError(f"no runs in {run}")
-    from harness.waiting import Waiting
+    from harness.system.spinner import Waiting
 
     with Waiting("loading what looks at runs"):
-        from harness.doctor.study import examined, rows, text
+        from harness.analysis.doctor.summary import examined, rows, text
 
         if not quick:
             pass  # torch

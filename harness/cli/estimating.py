@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError, reraise_interrupt
+from harness.system.errors import HarnessError, reraise_interrupt
 
 if TYPE_CHECKING:
-    from harness.learner.footprint import Footprint
+    from harness.training.memory.estimate import Footprint
 
 MB = 1e6
 SIZES = (0.5, 1, 2, 4)  # of the batch, times what was asked for
@@ -16,14 +16,14 @@ SIZES = (0.5, 1, 2, 4)  # of the batch, times what was asked for
 
 def estimate(overrides: list[str], config_dir: str | None, as_json: bool) -> int:
     """Prints the estimate of one run."""
-    from harness import app
+    from harness.config import composition
 
-    job = app.compose(overrides, config_dir)
-    from harness.build import build
-    from harness.errors import one_line
-    from harness.learner.footprint import footprint
-    from harness.learner.memory import free_bytes
-    from harness.prepare import prepare
+    job = composition.compose(overrides, config_dir)
+    from harness.execution.preparation import prepare
+    from harness.modeling.builder import build
+    from harness.system.errors import one_line
+    from harness.training.memory.estimate import footprint
+    from harness.training.memory.heap import free_bytes
 
     prepared = prepare(job)
     dataset = prepared.dataset
@@ -70,7 +70,7 @@ def told_of(found: Footprint, sizes: list[int], free: int) -> dict[str, Any]:
 
 
 def _print(told: dict[str, Any], batch_size: int) -> None:
-    from harness.report.table import render
+    from harness.analysis.report.table import render
 
     rows = [[name, _mb(size)] for name, size in told["parts"].items() if size or name in ("optimizer", "activations")]
     of_layers = [[f"  {layer or 'loss and between layers'}", _mb(size)] for layer, size in told["activations"].items()]

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from harness import app, catalogue
-from harness.check import Incomplete
-from harness.foreign_words import default_of
-from harness.kinds import AUTO, KINDS
-from harness.presets import names_in, own_presets
+from harness.config import composition
+from harness.config.foreign_words import default_of
+from harness.config.validation import Incomplete
+from harness.registry import catalogue
+from harness.registry.kinds import AUTO, KINDS
+from harness.registry.presets import names_in, own_presets
 
 WIDTH = 110  # of a line of choices
 FOOT = """\
@@ -33,9 +34,9 @@ def text(overrides: Sequence[str], config_dir: str | None = None) -> str:
     from harness.cli.verbs import VERBS
 
     if overrides or config_dir:
-        words = app.with_config_dir(overrides, config_dir)
-        with app.hydra_session() as hydra, suppress(Incomplete):
-            app.job_from_hydra(app.composed(hydra, words), words)
+        words = composition.with_config_dir(overrides, config_dir)
+        with composition.hydra_session() as hydra, suppress(Incomplete):
+            composition.job_from_hydra(composition.composed(hydra, words), words)
     verbs = [f"  harness {verb:<20} {call.__doc__}" for verb, call in VERBS.items()]
     choices = [_line(group, names) for group, names in options(config_dir).items()]
     return "\n".join(

@@ -8,10 +8,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness.errors import HarnessError, plain_errors, suggest
-from harness.escape import lines, printable
-from harness.processes import safe_path
-from harness.signals import Terminated, terminable
+from harness.config.error_messages import plain_errors
+from harness.system.errors import HarnessError, suggest
+from harness.system.escape import lines, printable
+from harness.system.process_id import safe_path
+from harness.system.signals import Terminated, terminable
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _machine_fault(error: Exception) -> str | None:
-    from harness.machine_faults import machine_fault
+    from harness.results.machine_faults import machine_fault
 
     return machine_fault(error)
 
@@ -89,10 +90,10 @@ _INSTEAD = {"components": "harness list", "config": "harness --cfg job", "help":
 
 def _meant(line: list[str]) -> str:
     """Return how a line is written whose first word is no verb: a choice, a key, or a verb of another tool; or ""."""
-    from harness import catalogue
-    from harness.foreign_words import is_key
-    from harness.foreign_words import key as foreign_key
-    from harness.kinds import KINDS
+    from harness.config.foreign_words import is_key
+    from harness.config.foreign_words import key as foreign_key
+    from harness.registry import catalogue
+    from harness.registry.kinds import KINDS
 
     word, behind = line[0], line[1:]
     if word in _TRAIN:

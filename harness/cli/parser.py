@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from harness.errors import HarnessError, nearest_flag
+from harness.system.errors import HarnessError, nearest_flag
 
 
 class Parser(argparse.ArgumentParser):

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.parser import verb_parser
-from harness.errors import HarnessError, suggest
-from harness.escape import printable
-from harness.record import FILE, OUTPUTS, STATUSES, Record, flat, load, read, study_folder
+from harness.results.record import FILE, STATUSES, Record, flat, read
+from harness.results.study import OUTPUTS, load, study_folder
+from harness.system.errors import HarnessError, suggest
+from harness.system.escape import printable
 
 LISTED = 20
 _REMOVED = ".removed-"  # hidden: no reader of the study sees it, and what is left of it goes at the next rm
@@ -89,7 +90,7 @@ def _as_hydra(words: list[str]) -> Filters:
         return {}
     from hydra.core.override_parser.types import ChoiceSweep, QuotedString, RangeSweep
 
-    from harness import overrides
+    from harness.config import overrides
 
     filters: Filters = {}
     for override in overrides.parse(words, sweep=True):
@@ -163,14 +164,14 @@ def _agreed(question: str) -> bool:
 
 
 def _alive(record: Record) -> bool:
-    from harness.owner import alive
+    from harness.execution.locks.run_lock import alive
 
     return alive(record.folder.parent, record.id)
 
 
 def _remove_all(study: Path, filters: Filters, records: Sequence[Record]) -> int:
     """Removes those of a study, while no one else can begin to train them; how many."""
-    from harness.owner import Claims
+    from harness.execution.locks.run_lock import Claims
 
     own = [record for record in records if record.folder.parent == study]
     with Claims(study) as claims:

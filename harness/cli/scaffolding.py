@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.cli.parser import verb_parser
-from harness.errors import HarnessError, suggest
-from harness.kinds import KINDS
+from harness.registry.kinds import KINDS
+from harness.system.errors import HarnessError, suggest
 
 
 def new(words: list[str]) -> int:
     """A plugin to begin with: a package that works."""
-    from harness import catalogue
-    from harness.scaffold import LICENCES, Plugin, refuse_name, refuse_place, refuse_taken, render, use, write
+    from harness.cli.scaffold import LICENCES, Plugin, refuse_name, refuse_place, refuse_taken, render, use, write
+    from harness.registry import catalogue
 
     parser = verb_parser(
         "new",

@@ -10,8 +10,8 @@ from harness.cli.parser import verb_parser
 
 def show_data(words: list[str]) -> int:
     """The data of a run: columns, types, classes, and what is done with them."""
-    from harness import app
-    from harness.described import describe_data
+    from harness.config import composition
+    from harness.datasets.description import describe_data
 
     parser = verb_parser("show-data", "The data that a run would have: its columns, their types and its classes.")
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="for example data=csv data.path=people.csv")
@@ -22,7 +22,7 @@ def show_data(words: list[str]) -> int:
     chosen = [o for o in overrides if o.startswith(("data=csv", "data=parquet"))]
     if chosen and not any(o.startswith("data.target=") for o in overrides):
         overrides.append("data.target=''")  # all columns are shown before one is chosen
-    values = app.compose(overrides, args.config_dir).values
+    values = composition.compose(overrides, args.config_dir).values
     told = describe_data(values)
     if told is None:
         told = _splits(values)
@@ -35,8 +35,8 @@ def show_data(words: list[str]) -> int:
 
 def _splits(values: dict[str, Any]) -> dict[str, Any]:
     """What is known of data that is no table: it has to be loaded for that."""
-    from harness.dataset import SPLITS, Samples, size
-    from harness.loading import load
+    from harness.datasets.dataset import SPLITS, Samples, size
+    from harness.datasets.loading import load
 
     dataset = load(values).dataset
     told: dict[str, Any] = {"data": values["data"]["_component_"], "inputs": list(dataset.inputs)}
@@ -51,7 +51,7 @@ def _splits(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print(told: dict[str, Any]) -> None:
-    from harness.report.table import render
+    from harness.analysis.report.table import render
 
     if "columns" in told:
         marks = [told["encoding"], f"separator {told['separator']!r}"] if "encoding" in told else []

@@ -9,15 +9,17 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from harness import app, hydra_keys
-from harness.check import Incomplete
-from harness.errors import CannotWrite, HarnessError, nearest_flag, suggest
-from harness.escape import printable
+from harness.config import composition
+from harness.config.validation import Incomplete
+from harness.execution import hydra_app
+from harness.registry import hydra_keys
+from harness.system.errors import CannotWrite, HarnessError, nearest_flag, suggest
+from harness.system.escape import printable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from harness.cli.progress import SweepProgress
+    from harness.cli.live.progress import SweepProgress
 
 
 def hydra_line(line: list[str]) -> int:
@@ -47,14 +49,14 @@ def hydra_line(line: list[str]) -> int:
         return _sweep(args.overrides, args.config_dir)
     try:
         return _run(args.overrides, args.config_dir)
-    except app.SweepDeclared:
+    except composition.SweepDeclared:
         return _sweep(args.overrides, args.config_dir)
 
 
 def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
-    from harness.override_text import as_typed
-    from harness.overrides import parse
-    from harness.quoting import quoted
+    from harness.config.override_text import as_typed
+    from harness.config.overrides import parse
+    from harness.config.quoting import quoted
 
     args.overrides = quoted(args.overrides)
     hydra_keys.check_words(parse(args.overrides), sweep=True)
@@ -63,22 +65,22 @@ def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
 
         print(text(args.overrides, args.config_dir))
         return 0
-    overrides = app.with_config_dir(args.overrides, args.config_dir)
-    with app.hydra_session() as hydra:
+    overrides = composition.with_config_dir(args.overrides, args.config_dir)
+    with composition.hydra_session() as hydra:
         if args.hydra_help:
-            hydra.hydra_help(config_name=app.CONFIG, args_parser=parser, args=args)
+            hydra.hydra_help(config_name=composition.CONFIG, args_parser=parser, args=args)
             return 0
         if not args.cfg and not args.info:
             raise HarnessError("--resolve goes with --cfg job")
-        config = app.composed(hydra, overrides)
+        config = composition.composed(hydra, overrides)
         with suppress(Incomplete):  # a value that is still to be given is shown as ???
-            app.job_from_hydra(config, overrides)
+            composition.job_from_hydra(config, overrides)
         overrides = as_typed(parse(overrides), config)
         if args.cfg:
             _check_package(config, args.package)
-            hydra.show_cfg(app.CONFIG, overrides, args.cfg, package=args.package, resolve=args.resolve)
+            hydra.show_cfg(composition.CONFIG, overrides, args.cfg, package=args.package, resolve=args.resolve)
         else:
-            hydra.show_info(args.info, app.CONFIG, overrides)
+            hydra.show_info(args.info, composition.CONFIG, overrides)
     return 0
 
 
@@ -105,17 +107,17 @@ def _complete(args: Any) -> int:
 
 
 def _run(overrides: list[str], config_dir: str | None) -> int:
-    from harness.described import check_data
+    from harness.datasets.description import check_data
 
-    job = app.compose(overrides, config_dir)
+    job = composition.compose(overrides, config_dir)
     check_data(job.values)  # before torch is imported
-    from harness.waiting import Waiting
+    from harness.system.spinner import Waiting
 
     with Waiting("loading torch and Lightning"):
-        from harness.cli.progress import RunProgress
-        from harness.machine_faults import MachineFault, blames_machine, machine_line
-        from harness.report.summary import run_summary
-        from harness.runner import train
+        from harness.analysis.report.summary import run_summary
+        from harness.cli.live.progress import RunProgress
+        from harness.execution.train import train
+        from harness.results.machine_faults import MachineFault, blames_machine, machine_line
 
     with RunProgress(job.settings.epochs) as progress:
         record = train(job, progress.epoch)
@@ -123,7 +125,7 @@ def _run(overrides: list[str], config_dir: str | None) -> int:
     if blames_machine(record):
         raise MachineFault(machine_line(record))
     if not record.cached:
-        from harness.doctor.study import at_end
+        from harness.analysis.doctor.summary import at_end
 
         for line in at_end(record):
             print(f"  doctor    {printable(line)}")
@@ -131,12 +133,12 @@ def _run(overrides: list[str], config_dir: str | None) -> int:
 
 
 def _sweep(overrides: list[str], config_dir: str | None) -> int:
-    from harness.cli.progress import SweepProgress
+    from harness.cli.live.progress import SweepProgress
 
     progress = SweepProgress()
     try:
         with progress:
-            app.multirun(overrides, config_dir)
+            hydra_app.multirun(overrides, config_dir)
     except HarnessError as error:  # some runs could not be begun, or not be recorded; the others have ended
         if isinstance(error, CannotWrite):
             error.begun = error.begun or any(not record.cached for record in progress.records)
@@ -154,8 +156,8 @@ def _sweep(overrides: list[str], config_dir: str | None) -> int:
 
 
 def _summarise(progress: SweepProgress) -> None:
-    from harness.doctor.study import counted
-    from harness.report.summary import sweep_summary
+    from harness.analysis.doctor.summary import counted
+    from harness.analysis.report.summary import sweep_summary
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     times = progress.standing.gone_s, progress.standing.training_s

@@ -14,16 +14,16 @@ from harness.cli.parser import verb_parser
 from harness.cli.remove import rm
 from harness.cli.scaffolding import new
 from harness.cli.show_data import show_data
-from harness.errors import HarnessError, suggest
-from harness.escape import lines, printable
-from harness.safe_files import refuse_special
+from harness.system.errors import HarnessError, suggest
+from harness.system.escape import lines, printable
+from harness.system.safe_files import refuse_special
 
 
 def list_(words: list[str]) -> int:
     """Components and their origin."""
-    from harness import catalogue
-    from harness.kinds import KINDS
-    from harness.report.table import render
+    from harness.analysis.report.table import render
+    from harness.registry import catalogue
+    from harness.registry.kinds import KINDS
 
     parser = verb_parser("list", "Components and their origin.")
     parser.add_argument("kind", nargs="?", help="one kind only")
@@ -49,8 +49,8 @@ def _first_line(doc: str) -> str:
 
 def show(words: list[str]) -> int:
     """A component's parameters, their space, its reference, its documentation."""
-    from harness import catalogue
-    from harness.report.component import describe
+    from harness.analysis.report.component import describe
+    from harness.registry import catalogue
 
     parser = verb_parser("show", "One component: what it does, its parameters, where they are searched, its source.")
     parser.add_argument("component", metavar="KIND/NAME")
@@ -66,9 +66,9 @@ def show(words: list[str]) -> int:
 
 def plugins(words: list[str]) -> int:
     """Installed, blocked and broken plugins."""
-    from harness import catalogue
-    from harness.registry import blocked
-    from harness.report.table import render
+    from harness.analysis.report.table import render
+    from harness.registry import catalogue
+    from harness.registry.discovery import blocked
 
     parser = verb_parser("plugins", "Installed, blocked and broken plugins.")
     parser.add_argument("--json", action="store_true")
@@ -93,7 +93,7 @@ def plugins(words: list[str]) -> int:
 
 def board(words: list[str]) -> int:
     """TensorBoard on a study."""
-    from harness.record import OUTPUTS, study_folder
+    from harness.results.study import OUTPUTS, study_folder
 
     parser = verb_parser("board", "TensorBoard on a study or a run; further options go to TensorBoard (--port 6007).")
     parser.add_argument("study", nargs="?", default=OUTPUTS)
@@ -102,13 +102,13 @@ def board(words: list[str]) -> int:
     refuse_special(folder)
     sys.stdout.flush()
     options = ["--logdir", str(folder), "--window_title", f"harness {args.study}", *more]
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "harness.board", *options])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "harness.cli.tensorboard", *options])
 
 
 def report(words: list[str]) -> int:
     """One row a run."""
-    from harness.record import load
-    from harness.report.table import columns, render, rows, shared
+    from harness.analysis.report.table import columns, render, rows, shared
+    from harness.results.study import load
 
     parser = verb_parser("report", "The runs of a study, one row each.")
     parser.add_argument("study")

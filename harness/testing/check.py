@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from harness.kinds import KINDS
-from harness.testing.case import Case
+from harness.registry.kinds import KINDS
+from harness.testing.component_case import Case
 
 
 @dataclass(frozen=True)

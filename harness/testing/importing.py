@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.registry import entry_points
+from harness.registry.discovery import entry_points
 from harness.testing.suite import Result, Status
 
 LIMIT_S = 20.0  # above it, every new worker of a sweep is kept waiting
@@ -20,10 +20,10 @@ sys.path[:] = json.loads(sys.argv[1])
 for name in sys.argv[5].split():
     __import__(name)
 import contextlib
-from harness import registry
-registry.kept = lambda *_: contextlib.nullcontext()  # harness would put back what the import changes before it is seen
-from harness.registry import entry_points, load
-from harness.process_state import states
+from harness.registry import discovery
+discovery.kept = lambda *_: contextlib.nullcontext()  # harness would put back what the import changes before it is seen
+from harness.registry.discovery import entry_points, load
+from harness.system.process_state import states
 (point,) = [p for p, distribution, _ in entry_points() if [p.name, distribution] == sys.argv[2:4]]
 before = states()
 began = time.perf_counter()

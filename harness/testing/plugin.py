@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from harness.errors import HarnessError, suggest
+from harness.system.errors import HarnessError, suggest
 
 
 def conformance(

@@ -11,16 +11,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import catalogue
-from harness.errors import HarnessError, one_line, suggest
-from harness.kinds import SKIPS
-from harness.process_state import preserved
-from harness.registry import REGISTRY
-from harness.schema import of_entry
-from harness.testing import common, company, devices, fused, gradients, samples, stepping, traits, values  # noqa: F401  # checks
-from harness.testing.case import Case, Fault, Inapplicable
+from harness.config.schema import of_entry
+from harness.registry import catalogue
+from harness.registry.kinds import SKIPS
+from harness.registry.param_types import convert
+from harness.registry.registry import REGISTRY
+from harness.system.errors import HarnessError, one_line, suggest
+from harness.system.process_state import preserved
 from harness.testing.check import CHECKS, Check, checks_of
-from harness.types import convert
+from harness.testing.checks import common, company, devices, fused, gradients, samples, stepping, traits, values  # noqa: F401  # checks
+from harness.testing.component_case import Case, Fault, Inapplicable
 
 Status = Literal["passed", "failed", "skipped"]
 Settings = Mapping[str, Mapping[str, Any]]  # {kind/name: {setting: value}}

@@ -8,18 +8,18 @@ from typing import Any
 
 import torch
 
-from harness import catalogue
-from harness.app import compose
-from harness.build import Parts, build
-from harness.dataset import Dataset
-from harness.job import Job
-from harness.learner.fit import Run, fit, make_trainer
-from harness.learner.member import Member
-from harness.learner.plan import Plan
-from harness.loading import Loader
-from harness.prepare import make_plan
-from harness.resolve import resolve
-from harness.settings import parse
+from harness.config.composition import compose
+from harness.config.job import Job
+from harness.config.settings import parse
+from harness.datasets.dataset import Dataset
+from harness.datasets.loading import Loader
+from harness.execution.preparation import make_plan
+from harness.execution.resolve import resolve
+from harness.modeling.builder import Parts, build
+from harness.registry import catalogue
+from harness.training.fit import Run, fit, make_trainer
+from harness.training.plan import Plan
+from harness.training.run_state import Member
 
 USUAL = ("trainer=cpu", "diagnostic=[]")
 FLOAT64 = ["trainer=cpu", "trainer.precision=64-true"]

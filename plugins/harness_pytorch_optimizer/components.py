@@ -10,9 +10,9 @@ import pytorch_optimizer as collection
 from torch import Generator, nn
 from torch.optim import Optimizer
 
-from harness.errors import one_line
-from harness_components.bridging import LeftOut, described, refused
-from harness_components.torch_words import sentence
+from harness.system.errors import one_line
+from harness_components.bridges.signatures import LeftOut, described, refused
+from harness_components.bridges.torch_words import sentence
 from harness_pytorch_optimizer import PREFIX
 from harness_pytorch_optimizer.chance import draws, seeded
 from harness_pytorch_optimizer.reading import MATRICES, STEPS, closure, differentiates, matrices, settings

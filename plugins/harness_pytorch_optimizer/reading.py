@@ -11,10 +11,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from torch import Tensor
 
+from harness.registry.param_types import encode
 from harness.space import NonFinite
-from harness.types import encode
-from harness_components.bridging import LeftOut, setting
-from harness_components.torch_words import meaning
+from harness_components.bridges.signatures import LeftOut, setting
+from harness_components.bridges.torch_words import meaning
 
 STEPS = "num_iterations"  # what the collection calls the steps of a run
 MATRICES = "use_muon"  # its mark of a group of matrices

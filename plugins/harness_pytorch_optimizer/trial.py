@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.component import asks, mark_of, parameters
-from harness.errors import HarnessError, one_line
+from harness.registry.component import asks, mark_of, parameters
+from harness.system.errors import HarnessError, one_line
 from harness_pytorch_optimizer.chance import drawing
 
 TRIED = 3  # steps

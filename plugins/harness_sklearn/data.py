@@ -12,14 +12,14 @@ import numpy as np
 from sklearn import datasets
 from torch import Generator
 
-from harness import seeds
-from harness.component import asks, parameters
-from harness.dataset import Dataset, from_arrays
-from harness.errors import HarnessError, one_line
-from harness.settings import Split
-from harness_components import bridging
-from harness_components.bridging import LeftOut, refused
-from harness_components.targets import told
+from harness.config import seeds
+from harness.config.settings import Split
+from harness.datasets.dataset import Dataset, from_arrays
+from harness.registry.component import asks, parameters
+from harness.system.errors import HarnessError, one_line
+from harness_components.bridges import signatures
+from harness_components.bridges.signatures import LeftOut, refused
+from harness_components.data.files.targets import told
 from harness_sklearn import PREFIX, REFERENCE
 from harness_sklearn.reading import described, path, settings
 
@@ -76,7 +76,7 @@ def _component(name: str, word: str, module: Any) -> Component:
         "It is downloaded when it is first asked for, into cache_dir." if fetched else "Inputs [features], or images."
     )
     text = described(function, more)
-    return bridging.described("data", name, __name__, compute, wanted, own, Dataset, text, REFERENCE + path(function))
+    return signatures.described("data", name, __name__, compute, wanted, own, Dataset, text, REFERENCE + path(function))
 
 
 def _no_setting(name: str) -> bool:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.dataset import Samples
-from harness_components.bridging import refused
+from harness.datasets.dataset import Samples
+from harness_components.bridges.signatures import refused
 
 FLOOR = 1e-12  # of a probability whose logarithm is taken
 Make = Callable[[], Any]

@@ -14,9 +14,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin, ClusterMixin, Regressor
 from torch import Generator
 
 import harness
-from harness.errors import one_line
-from harness_components import bridging
-from harness_components.bridging import LeftOut
+from harness.system.errors import one_line
+from harness_components.bridges import signatures
+from harness_components.bridges.signatures import LeftOut
 from harness_sklearn import PREFIX, REFERENCE
 from harness_sklearn.estimators import Centres, Classifier, Code, Fitted, Regressor
 from harness_sklearn.reading import described, path, settings, snake
@@ -97,7 +97,7 @@ def _component(name: str, cls: Any, face: type[Fitted]) -> Component:
         seed = {} if generator is None else {"random_state": generator.initial_seed() % 2**32}
         return face(name, lambda: cls(**given, **fixed, **seed), outputs)
 
-    return bridging.described(
+    return signatures.described(
         "model", name, __name__, compute, asks, own, harness.Estimator, described(cls, MORE[face]),
         REFERENCE + path(cls), tasks=TASKS[face], estimator=True, **({"skips": skips} if skips else {}),
     )  # fmt: skip

@@ -16,8 +16,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from sklearn.utils._param_validation import Hidden, Interval, Options, RealNotInt
 
 from harness.space import NonFinite
-from harness_components.bridging import LeftOut, setting
-from harness_components.torch_words import sentence
+from harness_components.bridges.signatures import LeftOut, setting
+from harness_components.bridges.torch_words import sentence
 
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _ARGUMENT = re.compile(r"^(\w+) ?: .*\n((?:    .*\n|[ \t]*\n)+)", re.MULTILINE)

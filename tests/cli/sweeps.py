@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from harness.record import Record
+from harness.results.record import Record
 
 RAISED = {"type": "RuntimeError", "message": "no [bold]room[/bold]\n  for it", "traceback": "..."}
 

@@ -11,7 +11,7 @@ import torch
 
 import harness
 from harness.cli.main import dispatch
-from harness.weights import WEIGHTS
+from harness.modeling.weights import WEIGHTS
 
 LINE = ["model=mlp", "model.width=9", "epochs=2", "executor=in_process", "split.test=0.6"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.cli.completion import complete
 from harness.cli.verbs import VERBS
-from harness.kinds import KINDS
+from harness.registry.kinds import KINDS
 from tests.cli.terminal import Terminal
 from tests.helpers.commands import HARNESS, environment
 

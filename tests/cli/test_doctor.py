@@ -9,14 +9,15 @@ import pytest
 
 from harness.cli.completion import complete
 from harness.cli.main import dispatch
-from harness.errors import HarnessError, plain_errors
-from harness.learner import memory
+from harness.config.error_messages import plain_errors
+from harness.system.errors import HarnessError
+from harness.training.memory import heap
 
 
 def test_the_estimate_is_told_by_part_by_layer_and_by_batch_size(
     workdir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 3_000_000)
+    monkeypatch.setattr(heap, "free_bytes", lambda device: 3_000_000)
     line = ["doctor", "model=mlp", "model.width=100", "--estimate", "batch_size=400", "optimizer=adam"]
     assert dispatch(line) == 0
     text = capsys.readouterr().out

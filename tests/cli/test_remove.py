@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import owner
 from harness.cli import main, remove
 from harness.cli.remove import parse, passes
-from harness.record import FILE, Record, load, write
+from harness.execution.locks import run_lock
+from harness.results.record import FILE, Record, write
+from harness.results.study import load
 from tests.helpers.commands import python
 
 Line = Callable[..., tuple[int, str, str]]
@@ -187,7 +188,7 @@ def test_many_are_listed_in_short(study: Path, line: Line) -> None:
 
 
 def test_a_run_that_a_process_trains_stays(study: Path, line: Line) -> None:
-    with owner.Claims(study) as claims:
+    with run_lock.Claims(study) as claims:
         assert claims.claim([f"{0:012x}", f"{3:012x}"])
         _, out, _ = line("first", "seed=0,1", "--yes")
     assert out.splitlines()[0] == "2 runs stay: a process trains them"
@@ -196,7 +197,7 @@ def test_a_run_that_a_process_trains_stays(study: Path, line: Line) -> None:
 
 
 def test_what_has_changed_since_it_was_listed_stays(study: Path, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    listed, claims = remove.listing, owner.Claims(study)
+    listed, claims = remove.listing, run_lock.Claims(study)
 
     def meanwhile(records: Sequence[Record]) -> list[str]:
         found = listed(records)
@@ -263,7 +264,7 @@ plain = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=Fal
 
 @given(plain, plain)
 def test_a_value_passes_its_own_filter_and_no_other(held: Any, other: Any) -> None:
-    from harness.errors import shown
+    from harness.system.errors import shown
 
     written = "inf" if held == float("inf") else "-inf" if held == float("-inf") else held  # as in a record
     record = Record("0" * 12, "a", "s", config={"x": written, "more": [written]})

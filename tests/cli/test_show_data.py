@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from harness.cli.show_data import show_data
-from harness.errors import HarnessError
+from harness.system.errors import HarnessError
 
 ROW = "{id};{age};{city};{day:02d}.03.2021;{result}\n"
 TABLE = "id;나이;도시;가입일;결과\n" + "".join(

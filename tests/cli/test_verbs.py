@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import catalogue
 from harness.cli import main
 from harness.cli.verbs import VERBS
-from harness.kinds import KINDS
-from harness.record import Record, write
+from harness.registry import catalogue
+from harness.registry.kinds import KINDS
+from harness.results.record import Record, write
 from tests.helpers.commands import HARNESS, environment
 
 Told = Callable[..., str]

@@ -10,11 +10,11 @@ from types import ModuleType
 
 import pytest
 
-from harness import catalogue, hookspecs
+from harness.cli.scaffold import Plugin, component, use
 from harness.cli.verbs import VERBS
-from harness.kinds import KINDS
-from harness.scaffold import Plugin, component, use
-from harness.settings import groups, rows
+from harness.config.settings import groups, rows
+from harness.registry import catalogue, hookspecs
+from harness.registry.kinds import KINDS
 from tests.docs.pages import GENERATED, PAGES, ROOT, blocks, commands
 
 BOOK = ROOT / "docs"

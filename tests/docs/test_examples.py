@@ -21,9 +21,10 @@ from typing import Any
 
 import pytest
 
-from harness import catalogue, identity
 from harness.cli import main
-from harness.registry import REGISTRY
+from harness.registry import catalogue
+from harness.registry.registry import REGISTRY
+from harness.results import run_id
 from tests.docs.pages import PAGES, Block, blocks, commands
 
 LEFT_OUT = ("make", "git", "cd", "source", ".", "python", "tensorboard")  # they change or need the reader's machine
@@ -61,7 +62,7 @@ def _forget(folder: Path) -> None:
     """What was imported from a folder is imported anew, as by a new process."""
     for name in [n for n, m in sys.modules.items() if str(folder) in str(getattr(m, "__file__", ""))]:
         del sys.modules[name]
-        identity._first.pop(name, None)
+        run_id._first.pop(name, None)
     REGISTRY._offers.clear()
     importlib.invalidate_caches()
 

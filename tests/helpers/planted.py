@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import catalogue
-from harness.registry import REGISTRY
+from harness.registry import catalogue
+from harness.registry.registry import REGISTRY
 from tests.helpers.strangers import install
 
 

@@ -21,9 +21,9 @@ OFFLINE = ("--quiet", "--no-deps", "--no-index", "--no-build-isolation")
 
 WHERE = """
 import importlib, json, pathlib
-import harness, harness.app, harness_components
+import harness, harness.config.composition, harness_components
 from hydra_plugins.harness_hydra import source
-files = [harness.__file__, harness_components.__file__, source.__file__, harness.app.conf_dir()]
+files = [harness.__file__, harness_components.__file__, source.__file__, harness.config.composition.conf_dir()]
 print(json.dumps([str(pathlib.Path(file).resolve()) for file in files]))
 """
 

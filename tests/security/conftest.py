@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.cli import main
-from harness.record import Record, write
+from harness.results.record import Record, write
 
 SECRET = "mine\n"
 Command = Callable[..., tuple[int, str, str]]

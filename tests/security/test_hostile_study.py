@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import harness
-from harness.errors import HarnessError
+from harness.system.errors import HarnessError
 from tests.security.conftest import Command
 
 RUN = ["data=iris", "epochs=1", "model=mlp", "model.width=4", "diagnostic=[]", "logger=[]", "study=dl", "trainer=cpu"]

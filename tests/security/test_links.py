@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 import harness
-from harness import index, safe_files
-from harness.errors import CannotWrite, HarnessError
-from harness.folder import open_folder
-from harness.owner import Claims, holders, tidy
-from harness.record import Record, load, read
+from harness.execution.locks.run_lock import Claims, holders, tidy
+from harness.results import index
+from harness.results.record import Record, read
+from harness.results.run_dir import open_folder
+from harness.results.study import load
+from harness.system import safe_files
+from harness.system.errors import CannotWrite, HarnessError
 from tests.security.conftest import Command, bad
 
 RUN = ["epochs=1", "model=mlp", "model.width=4", "diagnostic=[]", "study=dl"]

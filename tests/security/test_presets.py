@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.app import compose, with_config_dir
-from harness.errors import HarnessError
-from harness.preset_files import check_file, check_folder
+from harness.config.composition import compose, with_config_dir
+from harness.registry.preset_files import check_file, check_folder
+from harness.system.errors import HarnessError
 from tests.security.conftest import Command
 
 GLOBAL = "# @package _global_\n"

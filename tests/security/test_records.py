@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import harness
-from harness import checkpoint, index
-from harness.doctor.files import rows
-from harness.errors import HarnessError
-from harness.record import Record, from_json, load
+from harness.results import checkpoint, index
+from harness.results.curves import rows
+from harness.results.record import Record, from_json
+from harness.results.study import load
+from harness.system.errors import HarnessError
 from tests.security.conftest import Command, bad, good
 
 Make = Callable[[Path], Any]
@@ -93,10 +94,10 @@ json_values = st.recursive(
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(st.sampled_from([*TYPES, "id", "schema", "new"]), json_values, max_size=4))
 def test_record_of_anything_is_read_and_reported_or_refused(changes: dict[str, Any]) -> None:
-    from harness.report.endings import told
-    from harness.report.summary import sweep_summary
-    from harness.report.table import columns
-    from harness.report.table import rows as table_rows
+    from harness.analysis.report.failures import told
+    from harness.analysis.report.summary import sweep_summary
+    from harness.analysis.report.table import columns
+    from harness.analysis.report.table import rows as table_rows
 
     row = json.loads(Record("0" * 12, "a", "s").to_json()) | changes
     try:

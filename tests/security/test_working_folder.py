@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import environment
-from harness.learner.distributed import child_command
-from harness.processes import safe_path
-from harness.workers import environments
+from harness.execution.workers import environments
+from harness.results import environment
+from harness.system.process_id import safe_path
+from harness.training.distributed import child_command
 
 TRAP = "import pathlib; pathlib.Path({mark!r}).touch()\nraise SystemExit(99)\n"
 
@@ -38,7 +38,7 @@ def test_board_imports_nothing_from_it(trap: Path, monkeypatch: pytest.MonkeyPat
     started: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda program, line: started.append(line))
     board(["outputs"])
-    command = [*started[0][: started[0].index("harness.board") + 1], "--helpshort"]
+    command = [*started[0][: started[0].index("harness.cli.tensorboard") + 1], "--helpshort"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=200)
     assert done.returncode in (0, 1, 2)
     assert not trap.exists()
@@ -72,11 +72,11 @@ def test_environment_is_put_back_by_the_last_to_leave(outside: str | None, monke
 
 @pytest.mark.slow  # a worker that is not forked imports torch
 def test_fresh_loky_worker_imports_nothing_from_it(trap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness_components import executor_loky
-    from harness_components.executor_loky import Loky
+    from harness_components.executors import loky_pool
+    from harness_components.executors.loky_pool import Loky
 
-    monkeypatch.setattr(executor_loky, "can_fork", lambda: False)
-    monkeypatch.setattr(executor_loky, "_seats", None)
+    monkeypatch.setattr(loky_pool, "can_fork", lambda: False)
+    monkeypatch.setattr(loky_pool, "_seats", None)
     with Loky(environments(1, "cpu")) as executor:
         assert executor.submit(os.getpid).result(timeout=200) != os.getpid()
     assert not trap.exists()

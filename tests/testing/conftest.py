@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import catalogue
-from harness.registry import REGISTRY
+from harness.registry import catalogue
+from harness.registry.registry import REGISTRY
 from tests.testing import faults
 
 

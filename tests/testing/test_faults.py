@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness import catalogue
 from harness.cli.main import dispatch
+from harness.registry import catalogue
 from harness.testing.suite import CHECKS, Result, Subject
 from tests.testing import faults
 

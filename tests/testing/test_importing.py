@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import catalogue
+from harness.registry import catalogue
 from harness.testing.importing import imported
 from tests.helpers.strangers import install
 

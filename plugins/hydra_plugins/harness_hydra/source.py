@@ -22,7 +22,7 @@ class HarnessSource(ConfigSource):
         return True
 
     def is_group(self, config_path: str) -> bool:
-        from harness.kinds import KINDS
+        from harness.registry.kinds import KINDS
 
         return config_path.strip("/") in ("", *KINDS)
 
@@ -31,13 +31,14 @@ class HarnessSource(ConfigSource):
         kind, _, name = path.partition("/")
         if path in (SETTINGS, TRAINER) or name in self._options(kind):
             return True
-        from harness import catalogue
+        from harness.registry import catalogue
 
         return catalogue.current().left_out(kind, name) is not None  # loading it then says why
 
     def load_config(self, config_path: str) -> ConfigResult:
-        from harness import catalogue, schema
-        from harness.kinds import AUTO, KINDS
+        from harness.config import schema
+        from harness.registry import catalogue
+        from harness.registry.kinds import AUTO, KINDS
 
         path = _name(config_path)
         kind, _, name = path.partition("/")
@@ -56,7 +57,7 @@ class HarnessSource(ConfigSource):
         )
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        from harness.kinds import KINDS
+        from harness.registry.kinds import KINDS
 
         path = config_path.strip("/")
         if path == "":
@@ -64,8 +65,8 @@ class HarnessSource(ConfigSource):
         return self._options(path) if results_filter in (None, ObjectType.CONFIG) else []
 
     def _options(self, kind: str) -> builtins.list[str]:
-        from harness import catalogue
-        from harness.kinds import AUTO, KINDS
+        from harness.registry import catalogue
+        from harness.registry.kinds import AUTO, KINDS
 
         if kind not in KINDS:
             return []
@@ -76,13 +77,13 @@ class HarnessSearchPath(SearchPathPlugin):
     """Adds the components, and the folders that plugins bring, where harness's own conf is searched: nowhere else."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        from harness.presets import conf_dir
+        from harness.registry.presets import conf_dir
 
         own = conf_dir().as_posix()
         if not any((item.path or "").removeprefix("file://") == own for item in search_path.get_path()):
             return
-        from harness import catalogue
-        from harness.presets import located
+        from harness.registry import catalogue
+        from harness.registry.presets import located
 
         search_path.append("harness", URL)
         for distribution, folder in catalogue.current().config_dirs:

@@ -36,9 +36,9 @@ class HarnessSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from harness.declared_sweep import words
-        from harness.override_text import as_typed
-        from harness.overrides import expand, parse
+        from harness.config.declared_sweep import words
+        from harness.config.override_text import as_typed
+        from harness.config.overrides import expand, parse
 
         assert self.launcher is not None
         assert self.context is not None
@@ -66,10 +66,10 @@ class HarnessLauncher(Launcher):
         self.hydra_context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from harness.compositions import Compositions
-        from harness.declared_sweep import refuse_another
-        from harness.overrides import quote_choices
-        from harness.watching import began
+        from harness.config.composition_cache import Compositions
+        from harness.config.declared_sweep import refuse_another
+        from harness.config.overrides import quote_choices
+        from harness.execution.sweep.events import began
 
         began(initial_job_idx + len(job_overrides))
         assert self.hydra_context is not None
@@ -82,8 +82,10 @@ class HarnessLauncher(Launcher):
 
         compositions = Compositions(compose)
         jobs = [compositions.job(list(overrides)) for overrides in job_overrides]
-        from harness.objective import for_search
-        from harness.sweeper import train_all  # imports torch, which a job with a mistake in it does without
+        from harness.execution.sweep.objective import for_search
+        from harness.execution.sweep.scheduler import (
+            train_all,  # imports torch, which a job with a mistake in it does without
+        )
 
         returns = []
         records = train_all(jobs, initial_job_idx)

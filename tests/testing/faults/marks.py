@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.component import mark_of
+from harness.registry.component import mark_of
 
 EXPECTED: dict[str, str] = {}  # {kind/name: the check that is to find it}
 

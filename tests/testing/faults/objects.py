@@ -12,7 +12,7 @@ import torchmetrics
 from torch import Tensor, nn
 
 import harness
-from harness.dataset import Samples
+from harness.datasets.dataset import Samples
 
 from .marks import fault
 

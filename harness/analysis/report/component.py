@@ -1,0 +1,43 @@
+"""One component in words, from its catalogue row."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from harness.config.schema import of_entry
+from harness.registry.kinds import KINDS, UNTOLD
+from harness.registry.param_types import describe as describe_type
+from harness.registry.param_types import doc_of, space_of
+from harness.system.errors import shown
+
+
+def describe(entry: dict[str, Any]) -> str:
+    """Documentation, parameters with their types, defaults and spaces, reference, traits, and how to choose it."""
+    kind, name = entry["kind"], entry["name"]
+    many = KINDS[kind].many
+    prefix = f"{kind}.{name}" if many else kind
+    choose = f"'{kind}=[{name}]'" if many else f"{kind}={name}"
+    lines = [f"{kind}/{name}  ({entry['origin']})", "", textwrap.indent(entry["doc"], "  "), ""]
+    parameters = of_entry(entry)
+    for p in parameters:
+        default = "must be given" if p.required else f"= {shown(p.default)}"
+        space = space_of(p.hint)
+        more = [
+            describe_type(p.hint),
+            *([f"search {space}"] if space else []),
+            *([doc_of(p.hint)] if doc_of(p.hint) else []),
+        ]
+        lines.append(f"  {prefix}.{p.name} {default}")
+        lines.append(f"      {'; '.join(more)}")
+    if parameters:
+        lines.append("")
+    if entry["reference"]:
+        lines.append(f"  reference  {entry['reference']}")
+    for trait, value in entry["traits"].items():
+        if trait in UNTOLD:
+            continue
+        words = ", ".join(str(v) for v in value) if isinstance(value, list) else value
+        lines.append(f"  {trait:<9}  {words}")
+    lines.append(f"  choose     harness {choose}")
+    return "\n".join(lines)

@@ -1,0 +1,135 @@
+"""How a sweep stands while it lasts: what has ended, what is trained now, and how long the rest will take."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from harness.analysis.report.failures import UNHAPPY, in_common, without
+from harness.analysis.report.tally import CACHED, Tally
+from harness.execution.sweep.events import Outline, Watcher
+from harness.execution.sweep.progress import Cohort, cohorts
+from harness.results.record import Record
+from harness.system.errors import HarnessError
+
+LAST = 3  # of those that did not complete, kept to be shown
+
+
+class Standing(Watcher):
+    """Hears of each run as it ends, and looks for those that are trained. To be read with its lock held."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.lock = threading.Lock()
+        self.clock, self.started = clock, clock()
+        self.jobs: int | None = None
+        self.tally = Tally()
+        self.outline: Outline | None = None
+        self.cohorts: list[Cohort] = []
+        self.last: deque[Record] = deque(maxlen=LAST)
+        self._names: dict[str, str] = {}  # of the runs that have not ended
+        self._usual: frozenset[str] = frozenset()  # overrides, the same in all of them
+        self.training = self.started  # since when
+
+    def began(self, jobs: int) -> None:
+        """So many jobs, as far as is known."""
+        with self.lock:
+            self.jobs = jobs
+
+    def planned(self, outline: Outline) -> None:
+        """The runs that are not complete are trained from now on."""
+        with self.lock:
+            if self.outline is None:
+                self.training = self.clock()
+            self.outline = outline
+            self._names |= outline.runs
+            self._usual = in_common(list(outline.runs.values()))
+
+    def run(self, place: int, jobs: int | None, record: Record) -> None:
+        """A run has ended, or was complete."""
+        with self.lock:
+            self.jobs = jobs if jobs is not None else self.jobs
+            self.tally.add(record)
+            self._names.pop(record.id, None)
+            if record.status in UNHAPPY:
+                self.last.append(record)
+
+    def look(self) -> None:
+        """Looks for cohorts of this sweep that are trained now, by whichever process."""
+        outline = self.outline
+        found: list[Cohort] = []
+        # a file server that is away is no reason to stop: the next look tries again
+        with contextlib.suppress(OSError, HarnessError):
+            for study in sorted(outline.studies) if outline is not None else ():
+                found += cohorts(study)
+        with self.lock:
+            self.cohorts = [cohort for cohort in found if any(id in self._names for id in cohort.ids)]
+
+    @property
+    def running(self) -> int:
+        """How many runs living processes hold."""
+        return sum(id in self._names for cohort in self.cohorts for id in cohort.ids)
+
+    @property
+    def left(self) -> int | None:
+        """How many runs nobody has begun."""
+        return None if self.jobs is None else max(0, self.jobs - self.tally.ended - self.running)
+
+    def name(self, name: str) -> str:
+        """What is special in a run's name."""
+        return without(name, self._usual)
+
+    def only(self, cohort: Cohort) -> str:
+        """The run that a cohort of one trains."""
+        return next((self.name(self._names[id]) for id in cohort.ids if id in self._names), "")
+
+    @property
+    def share(self) -> float:
+        """What part of the sweep is done, with the epochs of those that are trained now."""
+        return self._part(self.tally.ended, self.jobs)
+
+    @property
+    def gone_s(self) -> float:
+        """Seconds since the sweep began."""
+        return self.clock() - self.started
+
+    @property
+    def training_s(self) -> float:
+        """Of these, those since all jobs were checked."""
+        return self.clock() - self.training
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that the rest will take, judged by what was trained and not by what was complete before; None while
+        nothing is known.
+        """
+        if self.outline is None or self.jobs is None:
+            return None
+        done = self._part(self.tally.trained, self.jobs - self.tally.counts[CACHED])
+        return self.training_s * (1 - done) / done if done else None
+
+    def _part(self, ended: int, of: int | None) -> float:
+        if not of:
+            return 0.0
+        begun = sum(cohort.size * cohort.epoch / cohort.epochs for cohort in self.cohorts if cohort.epochs)
+        return min(1.0, (ended + begun) / of)
+
+    def counts(self) -> list[tuple[str, int]]:
+        """How many runs ended how, are trained, and are left; what is nought is left out."""
+        now = [(word, n) for word, n in (("running", self.running), ("left", self.left or 0)) if n]
+        return [*self.tally.counted(), *now]
+
+
+def clock(seconds: float | None) -> str:
+    """A time in words; "-" where it is not known.
+
+    >>> clock(None), clock(7.4), clock(3661)
+    ('-', '0:07', '1:01:01')
+    """
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

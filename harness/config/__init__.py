@@ -1,0 +1,1 @@
+"""The config: settings, types, composition with Hydra, validation, error messages."""

@@ -1,0 +1,163 @@
+"""Words of other tools and shorthand for harness's own keys, answered with what to type instead."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+from harness.config import trainer_options
+from harness.config.settings import groups, rows
+from harness.registry.kinds import KINDS
+
+# A word that stands for one of harness's keys.
+_SAME = {
+    "bs": "batch_size",
+    "criterion": "loss",
+    "datamodule": "data",
+    "dataset": "data",
+    "learning_rate": "lr",
+    "lr_scheduler": "scheduler",
+    "max_epochs": "epochs",
+    "n_epochs": "epochs",
+    "net": "model",
+    "network": "model",
+    "num_epochs": "epochs",
+    "optim": "optimizer",
+    "wd": "weight_decay",
+}
+_STUDY = "study=NAME gathers runs under outputs/NAME, and each run is named after its overrides"
+_GPU = "trainer=gpu takes GPUs (trainer.devices=2 that many); trainer=auto, the default, takes what there is"
+# A word that has no key of its own, and what to do instead.
+_INSTEAD = {
+    "callbacks": "harness has no callbacks: 'regularizer=[early_stopping]' stops a run, save=best keeps the best "
+    "weights, 'diagnostic=[...]' measures while it trains",
+    "ckpt_path": "resume=true continues from a run's last checkpoint, which checkpoint_every=N writes",
+    "debug": "a quick run: epochs=1",
+    "device": _GPU,
+    "early_stopping": "'regularizer=[early_stopping]'",
+    "exp_name": _STUDY,
+    "experiment_name": _STUDY,
+    "extras": "harness has no extras; harness --cfg job prints the config",
+    "gpus": _GPU,
+    "model_checkpoint": "save=best keeps the best weights, checkpoint_every=N writes checkpoints to resume from",
+    "monitor": "objective=val/accuracy is what a sweep optimises",
+    "name": _STUDY,
+    "num_workers": "nothing: data in memory needs no loading processes; jobs= is the number of workers of a sweep",
+    "output_dir": _STUDY,
+    "paths": "study=NAME gathers runs under outputs/NAME; cache_dir= is where prepared data is kept",
+    "print_config": "harness [overrides] --cfg job",
+    "project": _STUDY,
+    "resume_from_checkpoint": "resume=true continues from a run's last checkpoint, which checkpoint_every=N writes",
+    "run_name": _STUDY,
+    "tags": _STUDY,
+    "task_name": _STUDY,
+    "test": "nothing: every run is tested at its end, split.test= is the test's share of the samples",
+    "train": "nothing: a run always trains; epochs= says how long",
+    "wandb": "harness writes TensorBoard events and a record for each run; see harness list logger",
+    "use_wandb": "harness writes TensorBoard events and a record for each run; see harness list logger",
+}
+
+
+def same(word: str) -> str | None:
+    """Return harness's own word for a setting that other tools call otherwise, or None."""
+    return _SAME.get(word)
+
+
+def key(path: str) -> str | None:
+    """Return what to type instead of a key that harness does not have, or None where nothing is known of it.
+
+    Args:
+        path: The key as it was typed, without `+` and `~`: `lr`, `model.optimizer.lr`, `callbacks.early_stopping`.
+
+    >>> key("lr")
+    'Did you mean optimizer.lr?'
+    >>> key("max_epochs")
+    'Did you mean epochs?'
+    """
+    words = [_SAME.get(word, word) for word in path.split(".")]
+    if words[0] in _INSTEAD:
+        return f"Instead: {_INSTEAD[words[0]]}"
+    if len(words) == 1 and (answer := trainer_options.INSTEAD.get(words[0])):
+        return f"Instead: {answer}"
+    found = next((known for start in range(len(words)) if (known := _places(words[start:]))), [])
+    found = [place for place in found if place != path]
+    return f"Did you mean {' or '.join(found)}?" if found else None
+
+
+def _places(words: list[str]) -> list[str]:
+    """Return the keys of the config that end in these words, the likeliest first, three at most."""
+    from harness.registry import catalogue
+
+    first, rest = words[0], words[1:]
+    settings = {name: {p.name for p in inner} for name, inner in groups().items()}
+    if first in settings and len(rest) == 1 and rest[0] in settings[first]:
+        return [".".join(words)]
+    if not rest and first in {p.name for p in rows()}:
+        return [first]
+    if not rest and first in KINDS:
+        return [f"'{first}=[NAME]'" if KINDS[first].many else f"{first}=NAME"]
+    known = catalogue.current()
+    if not rest and first in trainer_options.allowed(known.trainer):
+        return [f"trainer.{first}"]
+    if first in KINDS and not KINDS[first].many and len(rest) == 1:
+        return [".".join(words)] if _owners(known.entries.get(first, {}), rest[0]) else []
+    if found := [name for name, inner in settings.items() if not rest and first in inner]:
+        return [f"{name}.{first}" for name in found]
+    for kind in KINDS.values():  # a component by its name, with or without one of its settings
+        entry = known.entries.get(kind.name, {}).get(first)
+        if entry is not None and not rest:
+            choice = f"'{kind.name}=[{first}]'" if kind.many else f"{kind.name}={first}"
+            return [*_settings_of_components(known.entries, first), choice]
+        if entry is not None and rest[0] in {p["name"] for p in entry["parameters"]}:
+            if kind.many:
+                return [f"'{kind.name}=[{first}]' with {kind.name}.{first}.{rest[0]}"]
+            return [f"{kind.name}={first} with {kind.name}.{rest[0]}"]
+    return [] if rest else _settings_of_components(known.entries, first)
+
+
+def _settings_of_components(entries: dict[str, dict[str, dict[str, Any]]], name: str) -> list[str]:
+    """Return where components have a setting of this name: first the kind in which most of them do."""
+    owners = {kind: _owners(entries.get(kind, {}), name) for kind in KINDS}
+    ranked = sorted((kind for kind in owners if owners[kind]), key=lambda kind: -len(owners[kind]))
+    if not ranked:
+        return []
+    most = len(owners[ranked[0]])
+    places = []
+    for kind in ranked[:3]:
+        if len(owners[kind]) * 4 < most:
+            continue
+        places.append(f"{kind}.{owners[kind][0]}.{name}" if KINDS[kind].many else f"{kind}.{name}")
+    return places
+
+
+def _owners(entries: dict[str, dict[str, Any]], name: str) -> list[str]:
+    return [
+        component for component in sorted(entries) if any(p["name"] == name for p in entries[component]["parameters"])
+    ]
+
+
+def default_of(kind: str) -> str | None:
+    """Return the default choice of a kind as it is typed, read from harness's own config; None where it is a list."""
+    chosen = _defaults().get(kind)
+    return f"{kind}={chosen}" if isinstance(chosen, str) else None
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    import yaml
+
+    from harness.registry.presets import conf_dir
+
+    body = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))
+    return {kind: chosen for entry in body["defaults"] if isinstance(entry, dict) for kind, chosen in entry.items()}
+
+
+def is_key(path: str) -> bool:
+    """Return whether a path is one of harness's own keys, as they may stand in an override."""
+    return path in _places(path.split("."))
+
+
+def top_level() -> Iterable[str]:
+    """Return every key that may stand first in an override."""
+    return (*(p.name for p in rows()), *groups(), *KINDS, "trainer", "experiment", "hydra")

@@ -1,0 +1,408 @@
+"""What a data component returns, and what the harness wants to know of it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.utils.data
+from torch import Tensor
+
+from harness.config.settings import Split
+from harness.datasets.disk import Stored
+from harness.datasets.precision import exact
+from harness.datasets.stratify import shares, stratified
+from harness.system.errors import HarnessError
+
+Target = Literal["class", "labels", "real", "surface"]
+SPLITS = ("train", "val", "test")
+CHUNK_BYTES = 1 << 19  # of inputs, in what is computed over all of them
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples in memory: inputs [N, ...] and targets [N] (classes, int64) or [N, D] (labels, real).
+
+    Real numbers are float32, or float64 where float32 would round them. Once transformed, inputs have the precision of
+    the run; targets stay exact.
+    """
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+Part = Samples | torch.utils.data.Dataset  # the second for data that does not fit in memory: yields (x, y)
+Divided = dict[str, Tensor]  # the indices of each split
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The three splits of a data set.
+
+    `target` is what is predicted: a class (y: int64 [N], indices into `classes`), which of several labels hold (y:
+    float [N, L] of 0 and 1, one for each of `classes`) or real numbers (y: float [N, D]); or nothing,
+    for a surface to find the lowest point of.
+    A split is `Samples` in memory, `harness.datasets.disk.Stored` in
+    files, or a map-style torch Dataset of (x, y). For the
+    last, `digest` must be given (a hash of the files, say), `outputs` too for real targets, and `workers` processes
+    read ahead.
+    """
+
+    train: Part
+    val: Part
+    test: Part
+    target: Target
+    classes: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = ()  # the words that inputs are indices of, where they are whole numbers
+    analogies: tuple[tuple[int, int, int, int], ...] = ()  # indices of words (a, b, c, d): a - b + c = d
+    digest: str = ""
+    outputs: int = 0
+    workers: int = 0
+    repeats: bool = False  # the same inputs stand in several splits by nature (tokens, all patterns there are)
+    remarks: tuple[str, ...] = ()  # on how the data was read, for a person
+    surface: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)  # [..., D] -> [...]
+    transforms: tuple[Callable[[Tensor], Tensor], ...] = field(default=(), repr=False)  # of splits not in memory
+    columns: tuple[str, ...] = ()  # names of the inputs, where they come from a table
+    encode: Callable[[Any], np.ndarray] | None = field(default=None, repr=False)  # a table's rows -> inputs [N, D]
+    left_out: dict[str, str] = field(default_factory=dict)  # columns of a table that are not used, and why
+    applied: tuple[Callable[[Tensor], Tensor], ...] = field(
+        default=(), repr=False
+    )  # the run's own, wherever the data is
+    given: tuple[int, ...] = ()  # the shape of one sample's input before transforms, where it is known
+
+    def part(self, split: str) -> Part:
+        """A split by its name."""
+        found: Part = getattr(self, split)
+        return found
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether every split is `Samples`."""
+        return all(isinstance(self.part(split), Samples) for split in SPLITS)
+
+    @property
+    def passed_over(self) -> bool:
+        """Whether transforms can be fitted: the training inputs are in memory, or in files that are read fast."""
+        return self.in_memory or isinstance(self.train, Stored)
+
+    @property
+    def real_inputs(self) -> bool:
+        """Whether inputs, where that is known, are real numbers, and not whole ones (tokens)."""
+        if isinstance(self.train, Stored):
+            return self.train.x.dtype.kind == "f"
+        return not isinstance(self.train, Samples) or self.train.x.is_floating_point()
+
+    def chunks(self) -> Iterator[Tensor]:
+        """The training inputs, with the transforms so far, some rows at a time: what a transform is fitted on."""
+        if isinstance(self.train, Samples):
+            yield from row_chunks(self.train.x)
+            return
+        assert isinstance(self.train, Stored)
+        for x in self.train.blocks(self.train.x):
+            for transform in self.transforms:
+                x = transform(x)
+            yield x
+
+    def target_chunks(self) -> Iterator[Tensor]:
+        """The training targets, some rows at a time."""
+        assert isinstance(self.train, Samples | Stored)
+        return iter([self.train.y]) if isinstance(self.train, Samples) else self.train.blocks(self.train.y)
+
+    @property
+    def words(self) -> int | None:
+        """How many different words inputs may be indices of; None where they are numbers, or tell no vocabulary."""
+        return None if self.real_inputs or not self.vocabulary else len(self.vocabulary)
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """The shape of one sample's input."""
+        if isinstance(self.train, Samples):
+            return tuple(self.train.x.shape[1:])
+        x = torch.as_tensor(self.train[0][0])
+        for transform in self.transforms:
+            x = transform(x[None])[0]
+        return tuple(x.shape)
+
+    @property
+    def width(self) -> int:
+        """How many numbers a prediction has: one a class or label, or one a real target."""
+        if self.target != "real":
+            return len(self.classes)
+        return int(self.train.y.shape[1]) if isinstance(self.train, Samples) else self.outputs
+
+    @functools.cached_property
+    def class_counts(self) -> Tensor | None:
+        """Training samples of each class, [C]; None where there are no classes, or they are not read as a whole."""
+        if self.target != "class" or not isinstance(self.train, Samples | Stored):
+            return None
+        counts = (torch.bincount(y, minlength=len(self.classes)) for y in self.target_chunks())
+        return sum(counts, torch.zeros(len(self.classes), dtype=torch.int64))
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> Dataset:
+        """The data set with a function on its inputs."""
+        if not self.in_memory:
+            return replace(self, transforms=(*self.transforms, function), applied=(*self.applied, function))
+        parts: dict[str, Any] = {}
+        for split in SPLITS:
+            part = self.part(split)
+            assert isinstance(part, Samples)
+            parts[split] = Samples(_by_rows(function, part.x), part.y)
+        return replace(self, **parts, applied=(*self.applied, function))
+
+    def transform(self, x: Tensor) -> Tensor:
+        """Inputs [N, ...] of new samples with the run's transforms, as they were fitted on the training split."""
+        for function in self.applied:
+            x = function(x)
+        return x
+
+
+def _by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """function(x), some rows at a time: what it makes on the way is never as large as the data."""
+    rows = row_chunks(x)
+    first = function(next(rows))
+    if len(first) == len(x):
+        return first
+    made = first.new_empty((len(x), *first.shape[1:]))
+    made[: len(first)] = first
+    at = len(first)
+    for chunk in rows:
+        made[at : at + len(chunk)] = function(chunk)
+        at += len(chunk)
+    return made
+
+
+def row_chunks(x: Tensor) -> Iterator[Tensor]:
+    """Views of some rows each, of about half a megabyte."""
+    return iter(x.split(max(1, CHUNK_BYTES // max(1, x[:1].nbytes))))
+
+
+def size(part: Part) -> int:
+    """How many samples a split has."""
+    return len(part)  # type: ignore[arg-type]  # map-style by contract
+
+
+def divide(n: int, split: Split, generator: torch.Generator, y: Tensor | None = None) -> Divided:
+    """Divide n samples by chance: the same n, seed and classes give the same division.
+
+    The order of a split is drawn too, whatever the classes are: its first samples are a random sample of it.
+
+    Args:
+        n: how many samples there are.
+        split: shares of validation and test, rounded up; training gets what is left.
+        generator: draws the division.
+        y: classes [n], for splits with the same share of each class, as `split.stratify` says.
+
+    Returns:
+        The indices of each split.
+
+    Raises:
+        HarnessError: If nothing is left to train on, or split.stratify=true cannot be done.
+    """
+    test, val = math.ceil(n * split.test), math.ceil(n * split.val)
+    if n - test - val < 1:
+        raise HarnessError(
+            f"{n} samples are too few: split.val={split.val:g} and split.test={split.test:g} take {val} and {test} "
+            "of them and leave none to train on"
+        )
+    order = torch.randperm(n, generator=generator)
+    if stratified(y, split, test, val):
+        assert y is not None
+        in_test = shares(y[order], test)
+        rest = order[~in_test]
+        in_val = shares(y[rest], val)
+        parts = {"test": order[in_test], "val": rest[in_val], "train": rest[~in_val]}
+        # the first of each class are taken, so that what is left begins with few classes
+        return {name: part[torch.randperm(len(part), generator=generator)] for name, part in parts.items()}
+    return {"train": order[test + val :], "val": order[test : test + val], "test": order[:test]}
+
+
+def from_arrays(
+    x: Any,
+    y: Any,
+    split: Split,
+    generator: torch.Generator,
+    *,
+    target: Target,
+    classes: Sequence[Any] = (),
+    parts: Divided | None = None,
+    **more: Any,
+) -> Dataset:
+    """A Dataset from whole arrays: inputs [N, ...] and targets [N] or [N, D], divided by `split`, or as `parts` say."""
+    inputs = exact(x)
+    if target == "class":
+        targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.int64).reshape(len(inputs))
+        if not classes and len(targets):  # the whole numbers that there are
+            found, targets = targets.unique(return_inverse=True)
+            classes = found.tolist()
+    else:
+        targets = exact(y).reshape(len(inputs), -1)
+    if parts is None:
+        parts = divide(len(inputs), split, generator, targets if target == "class" else None)
+    return from_parts(inputs, targets, parts, target=target, classes=classes, **more)
+
+
+def divide_rest(counts: dict[str, int], split: Split, generator: torch.Generator, y: Tensor | None = None) -> Divided:
+    """Indices into the samples of the splits that a set brings, one after the other; those that it lacks are drawn from
+    its training samples, which stand first; by their classes, where y [N] of all samples is known.
+    """
+    n = counts["train"]
+    if len(counts) == len(SPLITS):
+        parts = {"train": torch.arange(n)}
+    else:
+        val, test = (0.0 if name in counts else getattr(split, name) for name in ("val", "test"))
+        drawn = Split(val=val, test=test, stratify=split.stratify)
+        parts = divide(n, drawn, generator, None if y is None else y[:n])
+    for name in ("val", "test"):
+        if name in counts:
+            parts[name] = torch.arange(n, n + counts[name])
+            n += counts[name]
+    return parts
+
+
+def from_parts(
+    x: Tensor, y: Tensor, parts: Divided, *, target: Target, classes: Sequence[Any] = (), **more: Any
+) -> Dataset:
+    """A Dataset of samples in memory and the indices of each split."""
+    train, val, test = (Samples(x[parts[split]], y[parts[split]]) for split in SPLITS)
+    return Dataset(train, val, test, target=target, classes=tuple(str(c) for c in classes), **more)
+
+
+def from_stored(folder: Path, parts: Divided, *, target: Target, classes: Sequence[Any] = ()) -> Dataset:
+    """A Dataset of samples in files that `harness.datasets.disk.write` made, and the indices of each split."""
+    train, val, test = (Stored(folder, parts[split]) for split in SPLITS)
+    names = tuple(str(c) for c in classes)
+    h = hashlib.sha256(repr((target, names, train.about["digest"])).encode())
+    for split in SPLITS:
+        h.update(repr((split, len(parts[split]))).encode() + parts[split].numpy().data.cast("B"))
+    width = math.prod(train.y.shape)
+    return Dataset(train, val, test, target=target, classes=names, digest=h.hexdigest()[:16], outputs=width)
+
+
+def surface(function: Callable[[Tensor], Tensor], start: Sequence[float], minimum: Sequence[float]) -> Dataset:
+    """A function to minimise in place of data: of points [..., D] to values [...], from a start, with its lowest point.
+
+    Every split is one sample: the start as its input [1, D], the lowest point as its target [1, D].
+    """
+    x, y = torch.tensor([list(start)], dtype=torch.float32), torch.tensor([list(minimum)], dtype=torch.float32)
+    if x.shape != y.shape:
+        raise HarnessError(f"a start of {x.shape[1]} coordinates, and a minimum of {y.shape[1]}")
+    part = Samples(x, y)
+    return Dataset(part, part, part, target="surface", repeats=True, surface=function)
+
+
+def digest(dataset: Dataset) -> str:
+    """16 hex digits of everything that the splits hold, and of what is asked of them."""
+    if not dataset.in_memory:
+        return dataset.digest
+    told = [names for names in (dataset.vocabulary, dataset.analogies, dataset.columns) if names]
+    h = hashlib.sha256(repr((dataset.target, dataset.classes, *told)).encode())
+    for split in SPLITS:
+        part = dataset.part(split)
+        assert isinstance(part, Samples)
+        for tensor in (part.x, part.y):
+            h.update(repr((split, tuple(tensor.shape), str(tensor.dtype))).encode())
+            h.update(tensor.contiguous().numpy().data.cast("B") if tensor.numel() else b"")
+    return h.hexdigest()[:16]
+
+
+def overlap(dataset: Dataset) -> int | None:
+    """How many distinct inputs stand in more than one split; None where that cannot be told, or says nothing."""
+    if dataset.repeats:
+        return None
+    parts = [dataset.part(split) for split in SPLITS]
+    if all(isinstance(part, Stored) for part in parts):
+        return _overlap_of_keys([np.concatenate([k.numpy() for k in p.blocks(p.keys)]) for p in parts])  # type: ignore[union-attr]
+    if not dataset.in_memory:
+        return None
+    seen: list[set[bytes]] = []
+    for part in parts:
+        assert isinstance(part, Samples)
+        rows = part.x.flatten(1).contiguous().numpy() if len(part) else np.empty((0, 1))
+        seen.append({hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows})
+    train, val, test = seen
+    return len((train & val) | (train & test) | (val & test))
+
+
+def _overlap_of_keys(keys: list[np.ndarray]) -> int:
+    """The same of hashes of the inputs, in the memory of a few numbers a sample."""
+    train, val, test = (np.unique(k) for k in keys)
+    shared = [np.intersect1d(a, b, assume_unique=True) for a, b in ((train, val), (train, test), (val, test))]
+    return len(np.unique(np.concatenate(shared)))
+
+
+def validate(dataset: Dataset, name: str) -> None:
+    """Raises HarnessError, naming the data, for what no run could be made of."""
+    for split in SPLITS:
+        part = dataset.part(split)
+        if size(part) == 0:
+            raise HarnessError(f"data {name}: the {split} split is empty")
+        if not isinstance(part, Samples):
+            continue
+        if len(part.x) != len(part.y):
+            raise HarnessError(f"data {name}: {split} has {len(part.x)} inputs and {len(part.y)} targets")
+        if not part.x.numel():
+            raise HarnessError(f"data {name}: the inputs hold no numbers: a sample has shape {list(part.x.shape[1:])}")
+        for what, tensor in (("inputs", part.x), ("targets", part.y)):
+            # a finite sum has finite terms only, and costs no memory
+            if not tensor.is_floating_point() or bool(torch.isfinite(tensor.sum())):
+                continue
+            bad = ~torch.isfinite(tensor)
+            if bool(bad.any()):
+                at = bad.nonzero()[0].tolist()
+                raise HarnessError(f"data {name}: the {what} of the {split} split hold {tensor[tuple(at)]} at {at}")
+        if (words := dataset.words) and (out := part.x[(part.x < 0) | (part.x >= words)]).numel():
+            raise HarnessError(f"data {name}: word {out[0]} in the {split} split, and there are {words}, from 0")
+        if dataset.target == "class" and (out := part.y[(part.y < 0) | (part.y >= len(dataset.classes))]).numel():
+            raise HarnessError(
+                f"data {name}: class {out[0]} in the {split} split, and there are {len(dataset.classes)}, from 0"
+            )
+        if dataset.target == "labels":
+            _validate_labels(part.y, len(dataset.classes), f"data {name}: the targets of the {split} split")
+    if dataset.target == "class" and len(dataset.classes) < 2:
+        raise HarnessError(
+            f"data {name}: there is one class only ({', '.join(dataset.classes)}), nothing to tell apart"
+        )
+    if dataset.target == "class" and isinstance(dataset.train, Samples) and len(dataset.train.y.unique()) < 2:
+        raise HarnessError(f"data {name}: the training split holds one class only, nothing to learn")
+    if dataset.target == "labels" and not dataset.classes:
+        raise HarnessError(f"data {name}: labels want names, one for each column of the targets, in `classes`")
+    if not dataset.in_memory and not dataset.digest:
+        raise HarnessError(f"data {name}: splits that are not in memory need a digest")
+
+
+def _validate_labels(y: Tensor, labels: int, what: str) -> None:
+    if tuple(y.shape[1:]) != (labels,) or not y.is_floating_point():
+        raise HarnessError(f"{what} must be float of shape [N, {labels}], one a label, got {y.dtype} {list(y.shape)}")
+    if (odd := y[(y != 0) & (y != 1)]).numel():
+        raise HarnessError(f"{what} hold {odd[0]:g}, and a label is 0 or 1")
+
+
+LOOKED_AT = 256  # training samples that a data-driven initializer sees
+
+
+def first_inputs(dataset: Dataset, count: int = LOOKED_AT, split: str = "train") -> Tensor:
+    """Some inputs [n, ...] of a split to look at: the first ones, which chance has chosen."""
+    return first_samples(dataset, count, split)[0]
+
+
+def first_samples(dataset: Dataset, count: int, split: str = "train") -> tuple[Tensor, Tensor]:
+    """Some inputs [n, ...] and targets [n, ...], in the same way."""
+    part = dataset.part(split)
+    count = min(count, size(part))
+    if isinstance(part, Samples):
+        return part.x[:count], part.y[:count]
+    pairs = [part[i] for i in range(count)]
+    x, y = (torch.stack([torch.as_tensor(pair[i]) for pair in pairs]) for i in (0, 1))
+    for transform in dataset.transforms:
+        x = transform(x)
+    return x, y

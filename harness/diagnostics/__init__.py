@@ -1,1 +1,0 @@
-"""What is measured of a network while it trains: the measurements' face, their budget, and what they are handed."""

@@ -1,0 +1,129 @@
+"""Builds a run's parts once and lets them go: what a component refuses is known before anything is written."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.config import seeds
+from harness.datasets.dataset import Dataset, Samples, first_inputs, first_samples
+from harness.execution.single_sample import has_single, refuse_single
+from harness.modeling.builder import Parts, build, check_closure
+from harness.modeling.estimator import Fitting
+from harness.modeling.regularizer import acts_on, does
+from harness.modeling.rng.noise import Noise, keys
+from harness.modeling.rng.torch_functions import Redirect
+from harness.modeling.unused import Choice, unused
+from harness.registry.kinds import AT_END, KEY
+from harness.system.errors import HarnessError, reraise_interrupt, suggest
+from harness.training.plan import Plan
+
+_PARTS = ("model", "optimizer", "scheduler", "regularizer", "augmentation", "metric", "diagnostic", "task", "loss")
+_BLOCKS = ("activation", "normalization", "initializer")
+_passed: dict[str, list[Choice]] = {}
+
+
+def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choice]:
+    """The components that the model has no use for. Raises HarnessError for a setting that a component refuses, or for
+    a metric that is watched and not measured.
+
+    Settings that passed are not built again, so a sweep over seeds rehearses once. Any other exception is left to the
+    run, whose failure it is.
+    """
+    shape = [list(dataset.inputs), dataset.width, dataset.target, dataset.words, bool(dataset.analogies)]
+    key = json.dumps(
+        [[values[kind] for kind in (*_PARTS, *_BLOCKS)], shape, plan.total_steps, plan.epochs, has_single(plan)],
+        default=str,
+    )
+    if key in _passed:
+        return _passed[key]
+    try:
+        found = _build(values, dataset, plan)
+    except HarnessError:
+        raise
+    except BaseException as error:
+        reraise_interrupt(error)
+        return []
+    _passed[key] = found
+    return found
+
+
+def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choice]:
+    parts = build(values, dataset, plan.total_steps)
+    measured = [name for name in parts.measured if name.startswith("val/")]
+    for name, regularizer in zip(values["regularizer"], parts.regularizers, strict=True):
+        watches = does(regularizer, "should_stop") or regularizer.keep == "best"
+        if watches and regularizer.watch not in measured:
+            near = suggest(regularizer.watch, measured)
+            raise HarnessError(f"regularizer {name} watches {regularizer.watch!r}, which is not measured.{near}")
+    for make in parts.metrics.values():
+        make()
+    if plan.each > 1:
+        _refuse_mixing(values, parts, dataset)
+    else:
+        _refuse_unseen(values, parts, dataset)
+    for metric in parts.at_end.values():
+        if AT_END & metric.asks == {"history"}:  # what it refuses need not wait for the end
+            row = dict.fromkeys(parts.measured, 0.0)
+            metric.measure(history=[row], directions=dict.fromkeys(row, False))
+    named = dict(parts.model.named_parameters())
+    for group, names in parts.task.groups(parts.model).items() if named else ():
+        chosen = {name: named[name] for name in names}
+        optimizer = parts.optimizer(
+            params=list(chosen.values()),
+            named_params=list(chosen.items()),
+            total_steps=plan.total_steps,
+            generator=seeds.generator(plan.seed, "optimizer", group),
+        )
+        check_closure(values["optimizer"][KEY], optimizer, parts.closure)
+        parts.scheduler(optimizer=optimizer, total_steps=plan.total_steps)
+    refuse_single(values, parts, dataset, plan)
+    return [] if isinstance(parts.model, Fitting) else unused(values, parts.uses.taken)
+
+
+def _refuse_mixing(values: dict[str, Any], parts: Parts, dataset: Dataset) -> None:
+    """Samples that are drawn by their targets are compared by their places: targets changed later would not be seen."""
+    assert isinstance(dataset.train, Samples)
+    x = first_inputs(dataset)
+    y = dataset.train.y[: len(x)]
+    noise = Noise(keys(torch.tensor(0), 0))
+    task = values["task"][KEY]
+    for name, augment in zip(values["augmentation"], parts.augmentations, strict=True):
+        if not _same(augment(x, y, noise)[1], y):
+            raise HarnessError(f"augmentation {name} changes targets, and task {task} draws samples by theirs")
+    for name, regularizer in zip(values["regularizer"], parts.regularizers, strict=True):
+        if does(regularizer, "target") and not _same(regularizer.target(y), y):
+            raise HarnessError(f"regularizer {name} changes targets, and task {task} draws samples by theirs")
+
+
+def _refuse_unseen(values: dict[str, Any], parts: Parts, dataset: Dataset) -> None:
+    """A task without targets never sees that they were changed."""
+    named = zip(values["regularizer"], parts.regularizers, strict=True)
+    changing = {name: r for name, r in named if acts_on(r) == {"target"}}
+    if not changing:
+        return
+    x, y = first_samples(dataset, 8)
+    model, noise = copy.deepcopy(parts.model).eval(), Noise(keys(torch.tensor(0), 0))
+
+    def losses(target: Tensor) -> list[Tensor]:
+        def call(*given: Any, method: str = "forward") -> Any:
+            return model(*given) if method == "forward" else getattr(model, method)(*given)
+
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), Redirect(noise):
+            return list(parts.task.losses(call, (x, target), noise).values())
+
+    for name, regularizer in changing.items():
+        changed = regularizer.target(y)
+        if not _same(changed, y) and all(map(_same, losses(y), losses(changed))):
+            raise HarnessError(
+                f"regularizer {name} changes targets, and task {values['task'][KEY]} does not look at them: "
+                "leave it out"
+            )
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and bool((a == b).all())

@@ -1,0 +1,1 @@
+"""Locks that let launchers share a study."""

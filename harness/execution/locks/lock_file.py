@@ -1,0 +1,203 @@
+"""The files that tell who owns a run: written whole, read, and judged: does their process live?"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from harness.system import safe_files
+from harness.system.errors import HarnessError
+from harness.system.process_id import here, started
+from harness.system.typed_json import Keys, Longest, checker, refuse_depth
+
+FOLDER = ".owners"
+STALE_S = 60.0  # a process that cannot be looked at is dead when it was not heard of for so long
+LARGEST = 64 * safe_files.KB  # of an owner file
+
+_Text = Annotated[str, Longest(1_000)]
+_NOTE = Keys(dict.fromkeys(("epoch", "epochs", "cohort"), int))
+_check = checker(
+    Annotated[
+        dict[str, Any],
+        Keys(
+            dict.fromkeys(("host", "machine", "boot", "namespace", "nonce"), _Text)
+            | {"pid": int, "started": float | None, "since": float, "note": Annotated[dict[str, Any], _NOTE]}
+        ),
+    ]
+)
+
+
+def folder_of(study: Path) -> Path:
+    """The folder of a study's owner files. Raises HarnessError where a link stands in its place."""
+    folder = Path(study) / FOLDER
+    lock = folder / ".lock"
+    if folder.is_symlink():
+        raise HarnessError(f"{folder} is a link, and links in a study are not followed: remove it")
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        status = os.lstat(lock)  # whoever locks it opens it for writing
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise HarnessError(f"{lock} is a link or no plain file, and is not written: remove it")
+    return folder
+
+
+class Sheet:
+    """One text, to stand under many names: it is written once, and each name is a link to it.
+
+    So a file appears whole or not at all, a thousand of them cost one write, and one touch is a heartbeat of all.
+    """
+
+    def __init__(self, folder: Path, content: dict[str, Any]) -> None:
+        self.text = json.dumps(content, default=str).encode()
+        self.path = folder / f".{secrets.token_hex(8)}.new"
+        self.beside = self.path.with_suffix(".over")
+
+    def __enter__(self) -> Sheet:
+        _create(self.path, self.text)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for path in (self.path, self.beside):
+            path.unlink(missing_ok=True)
+
+    def put(self, path: Path) -> bool:
+        """Gives it a name; False where there is a file of that name."""
+        try:
+            os.link(self.path, path)
+        except FileExistsError:
+            return False
+        except OSError:  # this file system knows no links, or not so many
+            try:
+                _create(path, self.text)
+            except FileExistsError:
+                return False
+        return True
+
+    def replace(self, path: Path) -> bool:
+        """Gives it a name, whatever had that name before."""
+        self.beside.unlink(missing_ok=True)
+        self.put(self.beside)
+        os.replace(self.beside, path)
+        return True
+
+
+class Judge:
+    """Tells whose process lives, as of one moment: what it finds out about a process or a clock is not asked again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._now: float | None = None
+        self._started: dict[int, float | None] = {}
+        self._inodes: dict[int, dict[str, Any] | None] = {}
+
+    def living(self, path: Path) -> dict[str, Any] | None:
+        """What the file says, if its process lives; {} for one that cannot be read and is young."""
+        found = _read(path)
+        if found is None:
+            return None
+        owner, touched = found
+        return owner if self._lives(owner, touched) else None
+
+    def living_by_inode(self, path: Path, inode: int) -> dict[str, Any] | None:
+        """The same, looking once at names of one file."""
+        if inode not in self._inodes:
+            self._inodes[inode] = self.living(path)
+        return self._inodes[inode]
+
+    def _lives(self, owner: dict[str, Any], touched: float) -> bool:
+        me = here()
+        if any(owner.get(key, me[key]) != me[key] for key in ("host", "machine")):
+            return self._heard_of(touched)
+        if not {"boot", "pid", "started"} <= owner.keys():
+            # Torn: its writer is at it (where there are no links), or the power went, which is longer ago than a boot.
+            return self._heard_of(touched)
+        if owner["boot"] != me["boot"]:
+            return False
+        if owner.get("namespace", me["namespace"]) != me["namespace"]:
+            return self._heard_of(touched)  # another container, whose processes are not seen from here
+        pid = owner["pid"]
+        if pid not in self._started:
+            self._started[pid] = started(pid)
+        since = self._started[pid]
+        if since is not None and math.isnan(since):
+            return self._heard_of(touched)
+        return since == owner["started"]  # never by age: a stopped process lives
+
+    def forgotten(self) -> list[Path]:
+        """Files beside those of owners that whoever made them has left long ago."""
+        kinds = (".new", ".over", ".clock")
+        found = []
+        for path in self.folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if path.suffix in kinds and not self._heard_of(path.lstat().st_mtime):
+                    found.append(path)
+        return found
+
+    def _heard_of(self, touched: float) -> bool:
+        if self._now is None:
+            self._now = _clock(self.folder)
+        return abs(self._now - touched) <= STALE_S  # a time in the future is no sign of life
+
+
+def glance(folder: Path) -> Iterator[tuple[Path, int]]:
+    """The owner files of a folder, with their inodes."""
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.name.endswith(".json") and not entry.name.startswith("."):
+            with contextlib.suppress(FileNotFoundError):
+                yield Path(entry.path), entry.stat(follow_symlinks=False).st_ino
+
+
+def _read(path: Path) -> tuple[dict[str, Any], float] | None:
+    """What a file says ({}: nothing that can be read) and when it was touched; None where there is none."""
+    try:
+        text = safe_files.read(path, LARGEST)  # opening it asks a network file system for its latest
+        touched = os.stat(path).st_mtime
+    except FileNotFoundError:
+        return None
+    except OSError:
+        try:
+            return {}, os.lstat(path).st_mtime
+        except OSError:
+            return None
+    try:
+        refuse_depth(text)
+        owner = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}, touched
+    return ({} if _check(owner) else owner), touched
+
+
+def _create(path: Path, text: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), "wb") as file:
+        try:
+            file.write(text)
+            file.flush()
+        except BaseException:
+            path.unlink()
+            raise
+
+
+def _clock(folder: Path) -> float:
+    """The time by the file system's own clock: hosts do not agree on theirs."""
+    path = folder / f".{secrets.token_hex(8)}.clock"
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        try:
+            os.utime(handle)
+            return os.fstat(handle).st_mtime
+        finally:
+            os.close(handle)
+            path.unlink()
+    except OSError:  # we may read here, and not write
+        return time.time()

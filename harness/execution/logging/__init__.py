@@ -1,0 +1,1 @@
+"""What a run hands to its loggers beside numbers."""

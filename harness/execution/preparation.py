@@ -1,0 +1,222 @@
+"""From a job to what can be trained: data in memory, `auto` decided, the identity frozen. Nothing is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from harness.config.job import Job
+from harness.config.overrides import folder_name, readable
+from harness.config.settings import Settings, parse
+from harness.datasets.dataset import SPLITS, Dataset, size
+from harness.datasets.loading import Facts, Loader
+from harness.execution.dry_run import rehearse
+from harness.execution.resolve import choices, resolve
+from harness.modeling.builder import make_task
+from harness.modeling.task import Task
+from harness.modeling.unused import key_of, left_out, of_estimator, refuse_chosen
+from harness.modeling.weights import WEIGHTS
+from harness.registry import catalogue
+from harness.registry.instantiate import trait
+from harness.registry.kinds import KEY
+from harness.results import environment
+from harness.results.index import by_id
+from harness.results.record import Record, read
+from harness.results.run_id import changed, components, identity, sources
+from harness.results.study import OUTPUTS
+from harness.system.errors import HarnessError, reraise_interrupt
+from harness.system.process_state import ignore, kept
+from harness.system.safe_files import refuse_links
+from harness.training.plan import Plan
+from harness.training.tuples import evaluated
+
+
+@dataclass
+class Prepared:
+    """A job that has passed every check, with its identity frozen; nothing is written yet.
+
+    It holds no data: that is loaded when it is asked for, also in another process, where `loader` is another one.
+    """
+
+    values: dict[str, Any]  # resolved
+    asked: dict[str, Any]  # as composed, where `auto` may stand
+    overrides: list[str]
+    hydra: str  # the text of .hydra/hydra.yaml (folder.py)
+    plan: Plan
+    device: str
+    record: Record
+    facts: Facts  # of the data
+    loader: Loader | None = field(default=None, repr=False)
+    checkpoint: dict[str, Any] | None = field(default=None, repr=False)  # to go on from
+    fresh: str = ""  # why it starts from the beginning, where resume=true finds nothing to resume
+    orphan: bool = False  # a process had begun it, and died
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data: the caller should hold it for as long as it is needed, and no longer."""
+        assert self.loader is not None
+        return self.loader.load(self.asked).dataset
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"loader": None}
+
+    def finished(self) -> Record | None:
+        """The complete record of this identity that holds everything asked for, if there is one."""
+        old = read(self.record.folder)
+        if old is None or old.id != self.record.id:
+            return None
+        self.orphan = old.status == "running"
+        return None if self.values["rerun"] else sufficient(old, self.values)
+
+
+def sufficient(old: Record, values: dict[str, Any]) -> Record | None:
+    """A record of the right identity, if it is complete and holds everything asked for."""
+    if old.status not in ("completed", "diverged"):
+        return None
+    for kind in ("metric", "diagnostic"):
+        held = old.config.get(kind, {})
+        if any(held.get(name) != node for name, node in values[kind].items()):
+            return None
+    wants = values["save"]
+    if wants != "none" and (old.config.get("save") != wants or not (old.folder / WEIGHTS).exists()):
+        return None if old.status == "completed" else replace(old, cached=True)
+    if wants == "best" and old.config.get("objective") != values["objective"]:
+        return None  # the best by another measure
+    # what is optimised is asked anew at each launch, and decides nothing about the training
+    return replace(old, cached=True, config=old.config | {"objective": values["objective"]})
+
+
+class Preparation:
+    """Prepares the jobs of one launch; what they have in common is found out once."""
+
+    def __init__(self, loader: Loader | None = None, over_models: bool = False) -> None:
+        self.loader = loader or Loader()
+        self.over_models = over_models  # what one of several models cannot use is left out for it, and not refused
+        self.known = catalogue.current()
+        self._folders: dict[Path, dict[str, Path]] = {}
+        self._sources: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+        self._nodes: dict[tuple[str, str], Any] = {}
+
+    @kept(ignore)  # what its components change they change again in the run, which records it
+    def prepare(self, job: Job) -> Prepared:
+        """Loads the data, resolves `auto`, checks what only the data can tell, and freezes the identity."""
+        loaded = self.loader.load(job.values)
+        asked, dataset = job.values | {"transform": loaded.transform}, loaded.dataset
+        values = resolve(asked, dataset, self.known)
+        estimator = trait("model", values["model"], "estimator", False)
+        useless = of_estimator(values) if estimator else []
+        if not self.over_models:
+            refuse_chosen(values, useless, job.overrides, self.known)
+        values = left_out(values, useless)
+        settings = parse(values)
+        plan = make_plan(settings, dataset, values)
+        device = environment.device_type(values["trainer"])
+        placeless = rehearse(values, dataset, plan)
+        if not self.over_models:
+            refuse_chosen(values, placeless, job.overrides, self.known)
+        values = {k: self._shared(k, v) for k, v in left_out(values, placeless).items()}
+        useless_words = {kind for kind, _ in (*useless, *placeless)}
+        used = [text for text in job.overrides if key_of(text) not in useless_words]
+        run_id = self._identity(values, device, loaded.digest)
+        study = Path(OUTPUTS).absolute() / settings.study  # a component may change the working folder
+        record = Record(
+            id=run_id,
+            name=readable(used),
+            study=settings.study,
+            config=values,
+            choices=self._shared("choices", choices(values)),
+            data={"name": values["data"]["_component_"], "digest": loaded.digest}
+            | {split: size(dataset.part(split)) for split in SPLITS}
+            | {"overlap": loaded.overlap}
+            | ({"remarks": list(loaded.remarks)} if loaded.remarks else {})
+            | loaded.baseline
+            | ({"left_out": loaded.dataset.left_out} if loaded.dataset.left_out else {}),
+            warnings=[*loaded.changes],
+            folder=self._existing(study, run_id) or study / folder_name(used, run_id),
+        )
+        refuse_links(Path(OUTPUTS), Path(settings.study) / record.folder.name)
+        return Prepared(values, job.values, job.overrides, job.hydra, plan, device, record, loaded.facts, self.loader)
+
+    def identity(self, values: dict[str, Any], asked: dict[str, Any] | None = None) -> str:
+        """The identity of resolved values, as this process sees sources and data.
+
+        The data is loaded by what was asked for, where that is known: it then is the same as the other runs'.
+        """
+        device = environment.device_type(values["trainer"])
+        return self._identity(values, device, self.loader.load(asked or values).digest)
+
+    def with_epochs(self, member: Prepared, epochs: int) -> str:
+        """Return the identity that a run would have with another number of epochs."""
+        values = member.values | {"epochs": epochs}
+        return self._identity(values, member.device, member.record.data["digest"])
+
+    def _identity(self, values: dict[str, Any], device: str, digest: str) -> str:
+        return identity(values, device, digest, self.known.trainer, self._sources_of(values))
+
+    def _shared(self, key: str, node: Any) -> Any:
+        """A node as an earlier job had it, if it had the same: thousands are held until they are trained."""
+        return self._nodes.setdefault((key, repr(node)), node) if isinstance(node, dict) else node
+
+    def _existing(self, study: Path, run_id: str) -> Path | None:
+        """The folder that this identity already has in its study, however the overrides were written."""
+        if study not in self._folders:
+            self._folders[study] = by_id(study)
+        return self._folders[study].get(run_id)
+
+    def _sources_of(self, values: dict[str, Any]) -> dict[str, str]:
+        used = tuple(components(values))
+        if used not in self._sources:
+            self._sources[used] = sources(used)
+        return self._sources[used]
+
+
+def make_plan(s: Settings, dataset: Dataset, values: dict[str, Any]) -> Plan:
+    """The arithmetic of a run on a data set; an optimizer may want the gradients of all batches in one step, and an
+    estimator has one epoch.
+
+    Raises HarnessError for batches larger than the data.
+    """
+    n, each = _drawn(values, dataset) or (size(dataset.train), 1)
+    batch_size = 1 if dataset.target == "surface" else s.batch_size
+    if trait("model", values["model"], "estimator", False):
+        batch_size = min(batch_size, n)  # of evaluation alone
+    if batch_size > n:
+        what = "samples" if each == 1 else f"tuples of {each} samples"
+        raise HarnessError(f"batch_size={batch_size} is larger than the {n} training {what}")
+    whole = trait("optimizer", values["optimizer"], "full_batch", False)
+    accumulate = math.ceil(n / batch_size) if whole else s.accumulate
+    return Plan(s.seed, s.epochs, batch_size, accumulate, s.warmup, n, s.checkpoint_every, each)
+
+
+def _drawn(values: dict[str, Any], dataset: Dataset) -> tuple[int, int] | None:
+    """(tuples an epoch, samples of one) of a task that sees samples together. Every split is drawn from once: what
+    cannot be drawn raises HarnessError here, and any other exception is left to the run, whose failure it is.
+    """
+    try:
+        task, seed = make_task(values, dataset), values["split"]["seed"]
+        if type(task).tuples is Task.tuples:
+            return None
+        if not dataset.in_memory:
+            raise HarnessError(f"task {values['task'][KEY]} draws samples that are seen together from data in memory")
+        drawn = {split: evaluated(task, dataset.part(split), split, seed) for split in SPLITS}["train"]
+    except HarnessError:
+        raise
+    except BaseException as error:
+        reraise_interrupt(error)
+        return None
+    return None if drawn is None else (drawn.shape[0], drawn.shape[1])
+
+
+def prepare(job: Job) -> Prepared:
+    """One job by itself."""
+    return Preparation().prepare(job)
+
+
+def refuse_stale(members: Sequence[Prepared]) -> None:
+    """Raises HarnessError where this process holds code of the members that is no longer what their files say."""
+    for used in {tuple(components(member.values)) for member in members}:
+        if names := changed(sources(used)):
+            raise HarnessError(f"{', '.join(names)} changed after this process had imported it; start a new one")

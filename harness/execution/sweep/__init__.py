@@ -1,0 +1,1 @@
+"""Sweeps: which runs train together, on which path, over which workers."""

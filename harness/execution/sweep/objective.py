@@ -1,0 +1,39 @@
+"""What a sweeper is told of a run: its objective, or the worst value where the run has none."""
+
+from __future__ import annotations
+
+import math
+
+from harness.registry.component import asks
+from harness.registry.instantiate import component, trait
+from harness.registry.kinds import AT_END, KEY
+from harness.registry.registry import REGISTRY
+from harness.results.record import Record
+
+
+def for_search(record: Record) -> float:
+    """The run's objective; plus or minus infinity, whichever is worse, of a run that diverged or failed.
+
+    A sweeper that reads it (optuna, nevergrad, ax) takes nan for a broken search, and ends it.
+    """
+    value = record.objective
+    if math.isfinite(value):
+        return value
+    return -math.inf if higher_is_better(record) else math.inf
+
+
+def higher_is_better(record: Record) -> bool:
+    """The direction of a run's objective, also where the run has not measured it once."""
+    objective = str(record.config.get("objective"))
+    recorded = record.best.get(objective, {}).get("higher_is_better")
+    if recorded is not None:
+        return bool(recorded)
+    node = record.config["metric"].get(objective.rpartition("/")[2])
+    if node is None:
+        return False  # a loss
+    asked = REGISTRY.get("metric", node[KEY])
+    if AT_END.intersection(asks(asked)):
+        return bool(trait("metric", node, "higher_is_better", False))
+    # the direction depends on neither the classes nor the words
+    made = component("metric", node, num_classes=2, analogies=(), task=record.config["task"][KEY])
+    return bool(made.higher_is_better)

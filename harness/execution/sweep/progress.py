@@ -1,0 +1,74 @@
+"""How far a cohort is: told by the process that trains it, seen by any that looks at the study. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.execution.locks.run_lock import Claims, holders
+
+TELL_S = 0.5  # between two notes; a heartbeat writes the last of them
+
+_here: Pace | None = None  # of the cohort that this process trains
+
+
+class Pace:
+    """Notes the epochs of a cohort in its claims. `epoch` watches each of its members."""
+
+    def __init__(self, claims: Claims, ids: Iterable[str], epochs: int) -> None:
+        global _here
+        self.claims, self.ids, self.epochs, self.done = claims, frozenset(ids), epochs, 0
+        self._note()
+        _here = self
+
+    def epoch(self, metrics: dict[str, float], step: int, epoch: int) -> None:
+        """After an epoch of a member: the first one tells it for all."""
+        if epoch < self.done:
+            return
+        self.done = epoch + 1
+        if time.monotonic() - self._noted > TELL_S:
+            self._note()
+
+    @property
+    def note(self) -> dict[str, int]:
+        """What is told of each run."""
+        return {"epoch": self.done, "epochs": self.epochs, "cohort": len(self.ids)}
+
+    def _note(self) -> None:
+        self._noted = time.monotonic()
+        self.claims.note(self.ids, **self.note)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Runs that one process holds, of which it trains `size` together; `epochs` is 0 while it has told nothing."""
+
+    ids: frozenset[str]
+    size: int
+    epoch: int
+    epochs: int
+
+
+def cohorts(study: Path) -> list[Cohort]:
+    """The cohorts of a study that living processes train: of this process as they are, of others as of their last
+    heartbeat.
+    """
+    found: dict[str, list[str]] = {}
+    notes: dict[str, dict[str, Any]] = {}
+    here = _here
+    for id, owner in holders(study).items():
+        who = str(owner.get("nonce", id))
+        found.setdefault(who, []).append(id)
+        ours = here is not None and id in here.ids and owner.get("pid") == os.getpid()
+        note = here.note if here is not None and ours else owner.get("note", {})
+        if note.get("epoch", -1) > notes.get(who, {}).get("epoch", -1):
+            notes[who] = note
+    return [_cohort(found[who], notes.get(who, {})) for who in sorted(found)]
+
+
+def _cohort(ids: list[str], note: dict[str, Any]) -> Cohort:
+    return Cohort(frozenset(ids), note.get("cohort", len(ids)), note.get("epoch", 0), note.get("epochs", 0))

@@ -1,1 +1,0 @@
-"""The one way in which networks are trained here."""

@@ -1,0 +1,1 @@
+"""Base classes for plugin authors, and the objects that one run is built from."""

@@ -1,0 +1,37 @@
+"""A model that is fitted at once, in closed form or by another library."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from harness.datasets.dataset import Samples
+
+
+class Estimator(Protocol):
+    """What a model component may return instead of a module."""
+
+    def fit(self, train: Samples) -> None:
+        """Learns from the training split."""
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Predictions for inputs [N, ...], as the task's loss and metrics take them."""
+
+
+class Fitting(nn.Module):
+    """An estimator as a module without parameters."""
+
+    def __init__(self, estimator: Estimator) -> None:
+        super().__init__()
+        self.estimator = estimator
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [N, ...] -> its predictions, on its device and in its precision."""
+        made = self.predicted(x)
+        return made.to(x.dtype if made.is_floating_point() and x.is_floating_point() else made.dtype)
+
+    def predicted(self, x: Tensor) -> Tensor:
+        """The same as the estimator gives it, which may be in a higher precision."""
+        return torch.as_tensor(self.estimator.predict(x.cpu())).to(x.device)

@@ -1,0 +1,1 @@
+"""Random numbers that depend on the run and the step, and not on the company."""

@@ -1,0 +1,102 @@
+"""Real targets that are learned in units of their own spread, and predicted in theirs.
+
+The mean and the deviation are buffers of the model: every member of a stack has its own, and they are kept with the
+weights. They are float64 whatever the precision of the model, and so is what is computed with them: targets may be
+large numbers that differ little (times, say).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from harness.modeling.estimator import Fitting
+
+_MEAN = "target_mean"
+
+
+class Scale(nn.Module):
+    """What turns targets [N, D] into standardized ones z = (y - μ) / σ, and back, in float64."""
+
+    target_mean: Tensor
+    target_deviation: Tensor
+
+    def _hold(self, mean: Tensor, deviation: Tensor) -> None:
+        self.register_buffer(_MEAN, mean.double())
+        self.register_buffer("target_deviation", deviation.double())
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Moves to another device, or changes the precision of everything but mean and deviation."""
+        kept = {name: self._buffers.pop(name) for name in (_MEAN, "target_deviation")}
+        super()._apply(fn, recurse)
+        for name, buffer in kept.items():
+            assert buffer is not None
+            self._buffers[name] = buffer.to(fn(buffer).device)
+        return self
+
+    def standardize(self, y: Tensor) -> Tensor:
+        """z = (y - μ) / σ."""
+        return (y.double() - self.target_mean) / self.target_deviation
+
+    def restore(self, z: Tensor) -> Tensor:
+        """y = σ z + μ."""
+        return z.double() * self.target_deviation + self.target_mean
+
+
+class Scaled(Scale):
+    """A module that predicts standardized targets, as one that predicts them in their units."""
+
+    def __init__(self, model: nn.Module, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__()
+        self.model = model
+        self._hold(mean, deviation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predictions [N, D] in the target's units."""
+        return self.restore(self.model(x))
+
+    def standardized(self, x: Tensor) -> Tensor:
+        """Standardized predictions [N, D]."""
+        z: Tensor = self.model(x)
+        return z
+
+
+class ScaledFitting(Fitting, Scale):
+    """An estimator, which is fitted in the target's units, and whose loss is comparable with that of a module."""
+
+    def __init__(self, fitting: Fitting, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__(fitting.estimator)
+        self._hold(mean, deviation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predictions [N, D] in the target's units, unrounded."""
+        return self.predicted(x)
+
+    def standardized(self, x: Tensor) -> Tensor:
+        """Standardized predictions [N, D]."""
+        return self.standardize(self(x)).to(x.dtype if x.is_floating_point() else torch.float32)
+
+
+def scaled(model: nn.Module, targets: Callable[[], Iterable[Tensor]]) -> nn.Module:
+    """A model with the mean and the (biased) deviation of training targets [N, D], of which `targets` gives some rows
+    at a time, as often as it is asked; what does not vary there is only centred.
+    """
+    count = sum(len(y) for y in targets())
+    zero = torch.zeros((), dtype=torch.float64)
+    mean = sum((y.double().sum(0) for y in targets()), zero) / count
+    deviation = (sum(((y.double() - mean).square().sum(0) for y in targets()), zero) / count).sqrt()
+    low, high = (torch.stack([extreme(y, 0) for y in targets()]) for extreme in (torch.amin, torch.amax))
+    deviation = torch.where(high.amax(0) > low.amin(0), deviation, 1.0)  # it may be a rounding there, and not 0
+    kept = mean, deviation.clamp_min(torch.finfo(torch.float32).tiny)
+    return ScaledFitting(model, *kept) if isinstance(model, Fitting) else Scaled(model, *kept)
+
+
+def scaled_for(state: dict[str, Tensor], model: nn.Module) -> nn.Module:
+    """A model that can take a state: with a scale, if the state has one."""
+    if _MEAN not in state:
+        return model
+    mean = state[_MEAN]
+    return Scaled(model, mean, torch.ones_like(mean))

@@ -1,0 +1,230 @@
+"""The catalogue: what help, listing, completion and composition need to know, without importing any plugin.
+
+It is put together from one scan a plugin (`scan_cache`); a warm answer reads a few small files.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib.metadata
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.registry import foreign_options
+from harness.registry.discovery import Problem, blocked, entry_points
+from harness.registry.kinds import KINDS
+from harness.registry.presets import own_presets
+from harness.registry.scanning.scan_cache import OURS, cached, cached_together, end_all, fingerprint
+from harness.system.errors import HarnessError, suggest
+from harness.system.spinner import Waiting
+
+
+@dataclass
+class Plugin:
+    """An installed plugin, as `harness plugins` shows it."""
+
+    name: str
+    distribution: str
+    version: str
+    status: str  # installed | blocked | broken
+    components: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Catalogue:
+    """Every component by kind and name, every plugin, every problem."""
+
+    entries: dict[str, dict[str, dict[str, Any]]]
+    plugins: list[Plugin]
+    problems: list[Problem]
+    config_dirs: list[tuple[str, str]]  # (distribution, pkg://...)
+    trainer: dict[str, Any]  # Lightning's Trainer: its parameters and defaults
+    presets: dict[str, str] = field(default_factory=dict)  # {group/name: distribution} of the plugins' own presets
+    files: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # (plugin, distribution): opened to load it
+    absent: dict[str, tuple[str, str]] = field(default_factory=dict)  # {kind/name or kind/prefix_*: (whose, why)}
+
+    def names(self, kind: str) -> list[str]:
+        """The components of a kind."""
+        return sorted(self.entries.get(kind, {}))
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """One component's row. Raises HarnessError with the nearest name, or with the problem that left it out."""
+        if kind not in KINDS:
+            raise HarnessError(f"no kind {kind!r}.{suggest(kind, KINDS)}")
+        if name not in self.entries[kind]:
+            reason = self.left_out(kind, name)
+            if reason is None and (instead := foreign_options.option(kind, name)):
+                reason = f"no {kind} {name!r}. Instead: {instead}"
+            raise HarnessError(reason or f"no {kind} {name!r}.{suggest(name, self.names(kind))}{self.missing()}")
+        return self.entries[kind][name]
+
+    def files_of(self, kind: str, name: str) -> list[str]:
+        """The files beyond installed packages that the plugin of a component opens while it is loaded."""
+        entry = self.entries[kind].get(name, {})
+        return self.files.get((entry.get("plugin", ""), entry.get("origin", "")), [])
+
+    def serves(self, tasks: Sequence[str] | None, task: str) -> bool:
+        """Whether a component that declares these tasks (none: it is for all) is for a task, or what that is `like`."""
+        return not tasks or task in tasks or self.get("task", task)["traits"].get("like") in tasks
+
+    def left_out(self, kind: str, name: str) -> str | None:
+        """Why a component or preset that a plugin could bring cannot be chosen; None where none could, or it can."""
+        if name in self.entries.get(kind, {}):
+            return None
+        for problem in self.problems:
+            if problem.component == f"{kind}/{name}":
+                return f"{kind}/{name} of {problem.distribution} is left out: {problem.message}"
+        for pattern, (distribution, reason) in self.absent.items():
+            if fnmatch.fnmatchcase(f"{kind}/{name}", pattern):
+                return f"{kind}/{name} of {distribution} is left out: {reason}"
+        return None
+
+    def hints(self, kind: str | None) -> list[str]:
+        """A line for every group of components, of one kind or of all, that something else would bring."""
+        return [
+            f"{pattern}: {reason}"
+            for pattern, (_, reason) in self.absent.items()
+            if "*" in pattern and kind in (None, pattern.partition("/")[0])
+        ]
+
+    def missing(self) -> str:
+        """A tail for an error line on a name that is not there: the plugins that may have brought it."""
+        brought = {p.distribution for p in self.plugins if p.components} | set(self.presets.values())
+        out = [
+            f"{p.name} ({p.status})" for p in self.plugins if p.distribution not in brought and p.status != "installed"
+        ]
+        return f" Left out: {', '.join(out)}; see harness plugins" if out else ""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for kind in KINDS:
+            for name in self.names(kind):
+                yield self.entries[kind][name]
+
+
+_current: Catalogue | None = None
+
+
+def current() -> Catalogue:
+    """This process's catalogue, read once."""
+    global _current
+    if _current is None:
+        _current = read()
+    return _current
+
+
+def read(again: bool = False) -> Catalogue:
+    """The catalogue of what is installed now, scanning what is new; `again`: also what hung or crashed lately."""
+    out = blocked()
+    points = list(entry_points())
+    wanted = [(p, d, v) for p, d, v in points if p.name not in out and d not in out]
+    environment = fingerprint(d for _, d, _ in points)
+    jobs = [("", "", environment.key("", ""))]  # Lightning's Trainer
+    jobs += [(p.name, d, environment.key(p.name, d, p.value, v)) for p, d, v in wanted]
+    with Waiting("reading the installed plugins"), ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
+        try:
+            ours = pool.submit(cached_together, [job for job in jobs if job[1] in OURS], again)
+            others = [pool.submit(cached, *job, again) for job in jobs if job[1] not in OURS]
+            scans = ours.result() + [scan.result() for scan in others]  # in the order of the jobs: ours come first
+        except KeyboardInterrupt:  # leaving the pool waits for what hangs
+            end_all()
+            raise
+    plugins = [Plugin(p.name, d, v, "blocked") for p, d, v in points if p.name in out or d in out]
+    return _merge([(p.name, d, v) for p, d, v in wanted], scans[1:], plugins, scans[0].get("trainer", {}))
+
+
+def _merge(
+    wanted: list[tuple[str, str, str]],
+    scans: list[dict[str, Any]],
+    plugins: list[Plugin],
+    trainer: dict[str, Any],
+) -> Catalogue:
+    problems = [Problem(**row) for scan in scans for row in scan["problems"]]
+    entries = _components(wanted, scans, problems)
+    folders, presets = _presets(wanted, scans, entries, problems)
+    for name, distribution, version in wanted:
+        mine = [
+            f"{k}/{n}"
+            for k, names in entries.items()
+            for n, r in names.items()
+            if r["plugin"] == name and r["origin"] == distribution
+        ]
+        wrong = any(p.plugin == name and p.distribution == distribution for p in problems)
+        plugins.append(Plugin(name, distribution, version, "broken" if wrong else "installed", sorted(mine)))
+    order = sorted(plugins, key=lambda p: (p.distribution, p.name))
+    absent = {
+        pattern: (distribution, reason)
+        for (_, distribution, _), scan in zip(wanted, scans, strict=True)
+        for pattern, reason in scan.get("left_out", {}).items()
+    }
+    files = {
+        (name, distribution): list(scan.get("files", {}))
+        for (name, distribution, _), scan in zip(wanted, scans, strict=True)
+    }
+    return Catalogue(entries, order, problems, folders, trainer, presets, files, absent)
+
+
+def _components(
+    wanted: list[tuple[str, str, str]], scans: list[dict[str, Any]], problems: list[Problem]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    offers: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for (name, distribution, _), scan in zip(wanted, scans, strict=True):
+        for row in scan["components"]:
+            row = row | {"plugin": name, "origin": distribution}
+            offers.setdefault((row["kind"], row["name"]), []).append(row)
+    entries: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in KINDS}
+    for (kind, name), rows in offers.items():
+        # The harness's own names are not for the taking; of two strangers neither wins by the order of files.
+        own = [row for row in rows if row["origin"] == "harness"]
+        if len(rows) == 1 or own:
+            entries[kind][name] = (own or rows)[0]
+        for row in rows if len(rows) > 1 else []:
+            if row not in own:
+                providers = " and ".join(f"{r['plugin']!r} of {r['origin']}" for r in rows)
+                message = f"{kind}/{name} is offered by {providers}; uninstall or block one (HARNESS_BLOCK)"
+                problems.append(Problem(row["plugin"], row["origin"], "duplicate", message, component=f"{kind}/{name}"))
+    return entries
+
+
+def _presets(
+    wanted: list[tuple[str, str, str]],
+    scans: list[dict[str, Any]],
+    entries: dict[str, dict[str, dict[str, Any]]],
+    problems: list[Problem],
+) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """The plugins' folders, and whose each preset is. A folder with a taken name is left out: Hydra would silently
+    read the first file of that name."""
+    offers = [
+        (plugin, distribution, folder, names)
+        for (plugin, distribution, _), scan in zip(wanted, scans, strict=True)
+        for folder, names in scan["config_dirs"].items()
+    ]
+    harness = own_presets()
+    folders: list[tuple[str, str]] = []
+    presets: dict[str, str] = {}
+    for plugin, distribution, folder, names in offers:
+        taken = {}
+        for name in names:
+            kind, _, component = name.partition("/")
+            if name in harness:
+                taken[name] = "harness"
+            elif component in entries.get(kind, {}):
+                taken[name] = entries[kind][component]["origin"]
+            else:
+                for _, owner, other, theirs in offers:
+                    if (owner, other) != (distribution, folder) and name in theirs:
+                        taken[name] = owner
+        for name, owner in taken.items():
+            message = f"the preset {name} in {folder} has a name taken by {owner}; rename the file"
+            problems.append(Problem(plugin, distribution, "duplicate", message, component=name))
+        if not taken:
+            folders.append((distribution, folder))
+            presets |= dict.fromkeys(names, distribution)
+    return folders, presets
+
+
+def versions() -> dict[str, str]:
+    """{distribution: version} of every installed plugin."""
+    return {d: v for _, d, v in entry_points()} or {"harness": importlib.metadata.version("harness")}

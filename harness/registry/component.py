@@ -1,0 +1,192 @@
+"""A component: a marked factory, and what its signature tells.
+
+Positional parameters come from the harness, by name, and only those that are asked for; keyword-only parameters
+come from the config and are plain data. The mark changes nothing: the function stays picklable and callable.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import inspect
+import re
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from harness.registry.kinds import KINDS, SKIPS
+from harness.registry.param_types import convert, encode
+
+F = TypeVar("F", bound=Callable[..., Any])
+NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+REQUIRED = "???"  # OmegaConf's word for a value that must be given
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What the decorator notes on a component."""
+
+    kind: str
+    name: str
+    reference: str | None = None
+    traits: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One keyword-only parameter."""
+
+    name: str
+    hint: Any
+    default: Any  # REQUIRED where there is none
+
+    @property
+    def required(self) -> bool:
+        return isinstance(self.default, str) and self.default == REQUIRED
+
+
+class ComponentError(TypeError):
+    """A component that does not keep the rule of parameters, names or traits."""
+
+
+class Decorator:
+    """Marks a function as a component of a kind, and returns it unchanged."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    @typing.overload
+    def __call__(self, function: F, /) -> F: ...
+    @typing.overload
+    def __call__(
+        self, /, *, reference: str | None = None, name: str | None = None, **traits: Any
+    ) -> Callable[[F], F]: ...
+    def __call__(
+        self,
+        function: F | None = None,
+        /,
+        *,
+        reference: str | None = None,
+        name: str | None = None,
+        **traits: Any,
+    ) -> F | Callable[[F], F]:
+        def mark(target: F) -> F:
+            target.__harness__ = Mark(self.kind, name or target.__name__, reference, traits)  # type: ignore[attr-defined]
+            return target
+
+        return mark if function is None else mark(function)
+
+
+def mark_of(function: Any) -> Mark | None:
+    """The mark of a component, or None for anything else."""
+    mark = getattr(function, "__harness__", None)
+    return mark if isinstance(mark, Mark) else None
+
+
+def marked(module: Any) -> list[Callable[..., Any]]:
+    """Every component that a module defines, in the order of their definition."""
+    return [
+        value
+        for value in vars(module).values()
+        if mark_of(value) is not None and getattr(value, "__module__", None) == module.__name__
+    ]
+
+
+@functools.lru_cache(1024)
+def asks(function: Callable[..., Any]) -> list[str]:
+    """The names of what a component asks the harness for."""
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+@functools.lru_cache(1024)
+def parameters(function: Callable[..., Any]) -> list[Parameter]:
+    """The keyword-only parameters, with their hints and defaults."""
+    source = function.__init__ if inspect.isclass(function) else function
+    hints = typing.get_type_hints(source, include_extras=True)
+    found = []
+    for p in inspect.signature(function).parameters.values():
+        if p.kind is not p.KEYWORD_ONLY:
+            continue
+        if p.name not in hints:
+            raise ComponentError(f"parameter {p.name!r} has no type")
+        found.append(Parameter(p.name, hints[p.name], REQUIRED if p.default is p.empty else p.default))
+    return found
+
+
+def validate(function: Any) -> Mark:
+    """The component's mark, after checking that it keeps every rule. Raises ComponentError."""
+    mark = mark_of(function)
+    if mark is None:
+        raise ComponentError(f"{function!r} is not marked: decorate it with @harness.<kind>")
+    label = f"{mark.kind}/{mark.name}"
+    kind = KINDS[mark.kind]
+    if not NAME.match(mark.name):
+        raise ComponentError(f"{label}: a name is lower case letters, digits and _, and starts with a letter")
+    if mark.name == "auto":
+        raise ComponentError(f"{label}: 'auto' means: decide for me")
+    for p in inspect.signature(function).parameters.values():
+        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            raise ComponentError(f"{label}: *{p.name} hides its parameters; name each")
+    for asked in asks(function):
+        if asked not in kind.offers:
+            raise ComponentError(
+                f"{label} asks for {asked!r}; a {mark.kind} may ask for {', '.join(kind.offers)}. "
+                "What the config sets goes behind a bare '*'."
+            )
+    for trait in mark.traits:
+        if trait not in (*kind.traits, SKIPS):
+            raise ComponentError(
+                f"{label}: a {mark.kind} has no trait {trait!r} (it has {', '.join(kind.traits) or 'none'})"
+            )
+    try:
+        found = parameters(function)
+    except (TypeError, ValueError, NameError) as error:
+        raise ComponentError(f"{label}: {error}") from error
+    for row in found:
+        try:
+            encode(row.hint)
+            if not row.required:
+                convert(row.hint, row.default)
+        except (TypeError, ValueError) as error:
+            raise ComponentError(f"{label}: parameter {row.name!r}: {error}") from error
+    return mark
+
+
+def describe(function: Callable[..., Any]) -> dict[str, Any]:
+    """The component as plain data for the catalogue. Raises ComponentError."""
+    mark = validate(function)
+    rows = []
+    for p in parameters(function):
+        rows.append(
+            {
+                "name": p.name,
+                "type": encode(p.hint),
+                "default": _json(p.default),
+                "required": p.required,
+            }
+        )
+    return {
+        "kind": mark.kind,
+        "name": mark.name,
+        "asks": asks(function),
+        "parameters": rows,
+        "reference": mark.reference,
+        "doc": inspect.getdoc(function) or "",
+        "traits": {name: _plain(value) for name, value in mark.traits.items()},
+    }
+
+
+def _json(default: Any) -> Any:
+    """A default as JSON: tuples as lists, members of an Enum as their names."""
+    if isinstance(default, (list, tuple)):
+        return [_json(item) for item in default]
+    return default.name if isinstance(default, enum.Enum) else default
+
+
+def _plain(value: Any) -> Any:
+    """A trait as JSON; a function (a trait that depends on the settings) is told as such."""
+    if callable(value):
+        return "by its settings"
+    return list(value) if isinstance(value, tuple) else value

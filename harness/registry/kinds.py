@@ -1,0 +1,124 @@
+"""The kinds of components: what each is handed by the harness, and what it may declare about itself.
+
+This table is the contract with every plugin. What a component asks for by the names of its positional
+parameters must stand here under `offers`; what it declares beside its kind (`traits`) too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KEY = "_component_"
+
+AUTO = "auto"  # the choice that means: decide for me
+NONE = "none"  # stands in a resolved config for a kind that the model has no use for
+SPARED = frozenset({"activation", "normalization", "initializer", "optimizer", "scheduler"})  # kinds of which it may
+# A metric that asks for one of these is no torchmetrics.Metric but a number, measured once when a run has ended.
+AT_END = frozenset({"history", "model", "dataset"})
+SKIPS = "skips"  # the trait of every kind: {check: why it is not for this component}, seen to be needed by `testing`
+
+UNTOLD = ("cases",)  # traits that are for the checks, and no use to read
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One config group."""
+
+    name: str
+    many: bool  # a list (`'regularizer=[l2,dropout]'`) or one choice (`optimizer=adam`)
+    offers: tuple[str, ...]  # what a component may ask for, by the name of a positional parameter
+    returns: str
+    traits: tuple[str, ...] = ()
+    auto: str | None = None  # what the choice `auto` stands for; "" where the other choices decide; None: no `auto`
+
+
+_ALL = (
+    Kind(
+        "task",
+        False,
+        ("loss", "dataset"),
+        "a harness.Task",
+        ("targets", "classes", "loss", "metrics", "model", "like", "auto", "words", "tuples"),
+        "",
+    ),
+    Kind("data", False, ("split", "cache_dir", "generator"), "a harness.Dataset", ("describe",)),
+    Kind(
+        "model",
+        False,
+        ("inputs", "outputs", "vocabulary", "block", "generator"),
+        "a torch.nn.Module; or a harness.Estimator, with the trait `estimator`, which is fitted at once",
+        (
+            "tasks",
+            "losses",
+            "metrics",
+            "input_ndim",
+            "inputs_within",
+            "real_inputs",
+            "estimator",
+            "training",
+            "initializer",
+            "forward_only",
+        ),
+        "mlp",
+    ),
+    Kind(
+        "activation",
+        False,
+        ("x", "features", "axis"),
+        "a tensor of the shape of x, element by element; a torch.nn.Module where it asks for features or axis",
+        ("gain", "width_factor"),
+    ),
+    Kind(
+        "normalization",
+        False,
+        ("features", "ndim", "layer", "name", "generator"),
+        "a torch.nn.Module, or None; None where it asks for a layer, whose weight `name` it changes",
+        ("cancels_bias", "input_ndim"),
+    ),
+    Kind(
+        "initializer",
+        False,
+        ("weight", "bias", "fan_in", "fan_out", "gain", "index", "generator", "model", "batch"),
+        "None: it fills the weight (and the bias) in place; or, where it asks for the model, all of them at once",
+        ("keeps", "mean", "std"),
+        "he_normal",
+    ),
+    Kind(
+        "loss",
+        False,
+        ("prediction", "target", "class_counts"),
+        "a scalar, a mean over the batch; {group: scalar} where the task has several groups",
+        ("tasks", "pairs", "weighted"),
+        "",
+    ),
+    Kind(
+        "optimizer",
+        False,
+        ("params", "named_params", "total_steps", "generator"),
+        "a torch.optim.Optimizer",
+        ("full_batch", "closure", "gradient"),
+    ),
+    Kind(
+        "scheduler",
+        False,
+        ("optimizer", "total_steps"),
+        "a torch learning-rate scheduler, stepped once a step; ReduceLROnPlateau, stepped once an epoch",
+        ("watches",),
+    ),
+    Kind("regularizer", True, ("classes", "total_steps"), "a harness.Regularizer"),
+    Kind("augmentation", True, ("classes",), "a callable (x, y, noise) -> (x, y)", ("input_ndim",)),
+    Kind("corruption", True, ("dataset", "generator"), "a harness.Dataset", ("targets",)),
+    Kind("transform", True, ("train", "chunks"), "a callable on inputs", ("within",), "standardize"),
+    Kind(
+        "metric",
+        True,
+        ("num_classes", "analogies", "task", "history", "directions", "model", "dataset"),
+        "a torchmetrics.Metric; or, where it asks for the history, the model or the dataset, a number, once at the end",
+        ("tasks", "targets", "input_ndim", "higher_is_better", "cases"),
+    ),
+    Kind("diagnostic", True, (), "a harness.Diagnostic: a pure measurement, and how often it is made", ("tells",)),
+    Kind("logger", True, ("run_dir", "name", "in_sweep"), "a Lightning logger"),
+    Kind("executor", False, ("jobs",), "a concurrent.futures.Executor", ("task_minutes",), "loky"),
+)
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}

@@ -1,0 +1,1 @@
+"""Records, run folders, curves and checkpoints: the files of a study."""

@@ -1,0 +1,1 @@
+"""Errors, files, processes and signals: the ground that every other package stands on."""

@@ -1,0 +1,179 @@
+"""Open, write and remove files of a study, which may come from a stranger.
+
+What a user names may be a link (`outputs` on another disk). What lies inside a study is data: a link in it is never
+followed for writing or deleting, and only plain files of a bounded size are read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.system.errors import HarnessError
+
+KB, MB, GB = 1 << 10, 1 << 20, 1 << 30
+_KINDS = {
+    stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device", stat.S_IFLNK: "a link",
+}  # fmt: skip
+_EASY = os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOCTTY", 0)  # a pipe without a writer would be waited for
+
+
+class UnsafeFile(OSError):
+    """A file that is not opened: a link, a pipe, a device, or one that is too large. `strerror` is the reason."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(errno.EINVAL, reason, str(path))
+
+
+def read(path: str | Path, limit: int) -> bytes:
+    """Read a plain file of at most `limit` bytes.
+
+    A link to a plain file is followed: tools that keep data in one place put links into a study.
+
+    Raises:
+        UnsafeFile: If it is no plain file, or larger.
+        OSError: If it cannot be read.
+    """
+    _refuse_special(path, os.stat(path))  # before opening: to open a device may do something
+    handle = os.open(path, os.O_RDONLY | _EASY)
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        _refuse_special(path, status)
+        content = file.read(status.st_size + 1) if status.st_size <= limit else None
+        if content is not None and len(content) > status.st_size:  # it grows
+            content += file.read(limit + 1 - len(content))
+    if content is None or len(content) > limit:
+        raise UnsafeFile(path, f"it is larger than {_size(limit)}")
+    return content
+
+
+def check_plain(path: str | Path, limit: int | None = None) -> None:
+    """Raise UnsafeFile unless this is a plain file, or a link to one, of at most `limit` bytes; OSError if there is
+    none. For files that a library opens by itself.
+    """
+    status = os.stat(path)
+    _refuse_special(path, status)
+    if limit is not None and status.st_size > limit:
+        raise UnsafeFile(path, f"it is larger than {_size(limit)}")
+
+
+def append(path: str | Path, content: bytes) -> None:
+    """Append to a plain file in one write, and make it where there is none.
+
+    Raises UnsafeFile for a link, a file that has another name too (a hard link), and for all that is no plain file.
+    """
+    _refuse_link(path)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | _EASY, 0o644)
+    try:
+        status = os.fstat(handle)
+        _refuse_special(path, status)
+        if status.st_nlink > 1:
+            raise UnsafeFile(path, "the file has another name too, and would change there")
+        os.write(handle, content)
+    finally:
+        os.close(handle)
+
+
+def create(path: str | Path, content: bytes) -> None:
+    """Make a new file; never opens what had that name before. Raises FileExistsError where there is something."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+
+
+def remove(path: str | Path) -> None:
+    """Remove a file, a link (not what it points to), or a folder with all that is in it, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            shutil.rmtree(path)  # follows no link, also not one that is put there meanwhile
+        else:
+            os.unlink(path)
+
+
+def make_folder(path: str | Path) -> None:
+    """Make a folder, with those above it. Raises UnsafeFile where a link stands in its place."""
+    _refuse_link(path)
+    os.makedirs(path, exist_ok=True)
+
+
+def is_link(path: str | Path) -> bool:
+    """Return True for a symbolic link, wherever it points to."""
+    return os.path.islink(path)
+
+
+def refuse_links(outer: Path, inner: str | Path) -> None:
+    """Raise HarnessError if one of the folders from `outer` down to `outer / inner`, without `outer`, is a link."""
+    path = outer
+    for part in Path(inner).parts:
+        path = path / part
+        if is_link(path):
+            raise HarnessError(f"{path} is a link, and nothing is written through links below {outer}: remove it")
+
+
+def refuse_special(folder: Path) -> None:
+    """Raise HarnessError for a pipe, socket or device below a folder: a program that reads all files waits for it."""
+    waiting = [str(folder)]
+    while waiting:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                elif not entry.is_file() and not entry.is_dir() and os.path.exists(entry.path):
+                    raise HarnessError(f"{entry.path} is no plain file: remove it")
+
+
+def _refuse_link(path: str | Path) -> None:
+    if is_link(path):
+        raise UnsafeFile(path, f"{os.path.basename(path)} is a link, and links in a study are not followed: remove it")
+
+
+def _refuse_special(path: str | Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no plain file")
+        raise UnsafeFile(path, f"{os.path.basename(path)} is {kind}, expected a plain file")
+
+
+def _size(limit: int) -> str:
+    """A number of bytes, in words.
+
+    >>> _size(64 * MB)
+    '64 MB'
+    """
+    for unit, name in ((GB, "GB"), (MB, "MB"), (KB, "kB")):
+        if limit >= unit:
+            return f"{limit // unit} {name}"
+    return f"{limit} bytes"
+
+
+def write_file(path: Path, content: bytes | Callable[[Any], None], durable: bool = True) -> None:
+    """Writes a file beside and renames it into place; if durable, fsyncs the file before and the folder after."""
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                content(file)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.chmod(beside, 0o644)
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    if not durable:
+        return
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,104 @@
+"""Precision and device are those of what a component is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from harness.modeling.regularizer import Regularizer, does
+from harness.testing.check import check
+from harness.testing.checks.gradients import trained
+from harness.testing.component_case import Case, Inapplicable, drawn, expect, linear, noise, redirected
+from harness.testing.fixtures import SHAPES, predictions, tasks_of
+from harness.testing.least_squares import Problem
+
+
+@check("activation", "normalization", "loss", "model", "regularizer", "augmentation", "optimizer", needs=("repeats",))
+def devices(case: Case) -> None:
+    """It computes in the precision and on the device of what it is given (float64; and the device meta)."""
+    look: dict[str, Callable[[Case], None]] = {
+        "activation": _function, "normalization": _function, "loss": _loss, "model": _model,
+        "regularizer": _hooks, "augmentation": _augmented, "optimizer": _stepped,
+    }  # fmt: skip
+    look[case.kind](case)
+
+
+def like(what: str, made: Any, dtype: torch.dtype, device: str = "cpu") -> None:
+    """Raises Fault unless every tensor of real numbers is of a type, and on a device."""
+    for tensor in pytree.tree_leaves(made):
+        if not isinstance(tensor, Tensor):
+            continue
+        expect(tensor.device.type == device, f"{what} it makes a tensor on {tensor.device}")
+        right = not tensor.is_floating_point() or tensor.dtype == dtype
+        expect(right, f"{what} it makes {str(tensor.dtype).removeprefix('torch.')}")
+
+
+def _function(case: Case) -> None:
+    if "layer" in case.asks:
+        layer = linear(3, 4)
+        case.make(layer=layer)
+        like("of float64", layer.double()(drawn((7, 3), "x", dtype=torch.float64)), torch.float64)
+        return
+    x = drawn((5, 3, 4, 4), "x", dtype=torch.float64)
+    function: Any = None
+    if case.kind == "activation":
+        function, width = case.activate()
+        x = x if not width else drawn((5, 3 * width, 4), "x", dtype=torch.float64)
+    else:
+        function = case.make(features=3, ndim=2)
+    if function is None:
+        raise Inapplicable("it puts nothing there")
+    if isinstance(function, torch.nn.Module):
+        function.double()
+    like("of float64", function(x), torch.float64)
+    if isinstance(function, torch.nn.Module):
+        function.float().to("meta")
+    like("on another device", function(x.float().to("meta")), torch.float32, "meta")
+
+
+def _loss(case: Case) -> None:
+    for task, prediction, target in predictions(case, torch.float64):
+        like(f"for the task {task}, of float64", case.compute()(prediction, target), torch.float64)
+        both = pytree.tree_map_only(Tensor, lambda t: t.to("meta"), (prediction, target))
+        like(f"for the task {task}, on another device", case.compute()(*both), torch.float64, "meta")
+
+
+def _model(case: Case) -> None:
+    for task in tasks_of(case):
+        place = trained(case, task)
+        like(f"for the task {task}, of float64", place.losses(), torch.float64)
+        x, _ = place.batch
+        place.model.to("meta")
+        with torch.random.fork_rng(devices=[]):
+            like(f"for the task {task}, on another device", place.call(x.to("meta")), torch.float64, "meta")
+
+
+def _hooks(case: Case) -> None:
+    made: Regularizer = case.make()
+    params = {name: drawn((4, 3), name, dtype=torch.float64) for name in ("a", "b")}
+    if does(made, "penalty"):
+        like("of float64", made.penalty(params), torch.float64)
+    if does(made, "gradient"):
+        like("of float64", made.gradient(dict(params), dict(params), noise()), torch.float64)
+    if does(made, "layer") and (module := made.layer(4, 0)) is not None:
+        with redirected():
+            like("of float64", module.double()(drawn((5, 4), "x", dtype=torch.float64)), torch.float64)
+
+
+def _augmented(case: Case) -> None:
+    x = drawn((5, *SHAPES[(case.told("input_ndim") or (1,))[0]]), "x", dtype=torch.float64)
+    like("of float64", case.make()(x, torch.arange(5) % 3, noise())[0], torch.float64)
+
+
+def _stepped(case: Case) -> None:
+    problem = Problem(case, torch.float64)
+    problem.steps(2)
+    like("of float64 parameters", problem.weights(), torch.float64)
+    for p in problem.params:
+        held = problem.optimizer.state.get(p, {})
+        same = [t for t in pytree.tree_leaves(dict(held)) if isinstance(t, Tensor) and t.shape == p.shape]
+        like("of float64 parameters, in its state,", same, torch.float64)

@@ -1,0 +1,158 @@
+"""Checks of gradients: autograd beside finite differences, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from harness.modeling.estimator import Fitting
+from harness.testing.check import check
+from harness.testing.component_case import Case, Fault, Inapplicable, drawn, expect, redirected
+from harness.testing.fixtures import Bench, bench, numbers, predictions, tasks_of
+
+STEP = 1e-6  # of a central difference: its own error and that of rounding are both near 1e-10
+TOLERANCE = 1e-5  # relative to the larger of the two slopes, or to 1
+DIRECTIONS = 3
+
+
+@check("activation", "loss", "model", needs=("builds", "scalar", "repeats", "devices"))
+def gradient(case: Case) -> None:
+    """Its gradient is that of finite differences."""
+    {"activation": _activation, "loss": _loss, "model": _model}[case.kind](case)
+
+
+def _activation(case: Case) -> None:
+    function, width = case.activate()
+    if isinstance(function, torch.nn.Module):
+        function.double()
+    shape = (40,) if not width else (2, 3 * width, 5)
+    x = 2 * drawn(shape, "gradient", dtype=torch.float64)
+    _compare(function, [x], "")
+
+
+def _loss(case: Case) -> None:
+    for task, prediction, target in predictions(case, torch.float64):
+        leaves, form = pytree.tree_flatten(prediction)
+        places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+
+        def value(*x: Tensor, held: Any = (leaves, form, places, target)) -> Tensor:
+            leaves, form, places, target = held
+            whole = list(leaves)
+            for place, tensor in zip(places, x, strict=True):
+                whole[place] = tensor
+            with redirected():  # one that draws draws the same each time
+                found = case.compute()(pytree.tree_unflatten(whole, form), target)
+            return torch.stack([v.reshape(()) for v in pytree.tree_leaves(found)])
+
+        _compare(value, [leaves[i] for i in places], f"for the task {task}, ")
+
+
+def _compare(function: Callable[..., Tensor], inputs: Sequence[Tensor], where: str) -> None:
+    """Raises Fault where the slopes along a direction differ."""
+    leaves = [x.clone().requires_grad_() for x in inputs]
+    out = function(*leaves)
+    if not out.requires_grad:
+        raise Fault(f"{where}no gradient passes it: what it makes is cut from its input (a comparison, .detach(), ...)")
+    weight = drawn(tuple(out.shape), "weight", dtype=torch.float64)
+    grads = torch.autograd.grad((out * weight).sum(), leaves, allow_unused=True)
+
+    def value(moved: Sequence[Tensor]) -> float:
+        with torch.no_grad():
+            return float((function(*moved) * weight).sum())
+
+    for number in range(DIRECTIONS):
+        directions = [drawn(tuple(x.shape), number, i, dtype=torch.float64) for i, x in enumerate(inputs)]
+        slope = sum(float((g * v).sum()) for g, v in zip(grads, directions, strict=True) if g is not None)
+        ahead = value([x + STEP * v for x, v in zip(inputs, directions, strict=True)])
+        behind = value([x - STEP * v for x, v in zip(inputs, directions, strict=True)])
+        _same(slope, (ahead - behind) / (2 * STEP), where)
+
+
+def _same(slope: float, measured: float, where: str) -> None:
+    expect(
+        abs(slope - measured) <= TOLERANCE * max(1.0, abs(slope), abs(measured)),
+        f"{where}the slope along a random direction is {slope:.6g} by its gradient and {measured:.6g} by finite "
+        "differences",
+    )
+
+
+def trained(case: Case, task: str, dtype: torch.dtype = torch.float64) -> Bench:
+    """A model in training, its parameters moved off their start. Raises Inapplicable for one that has none."""
+    place = bench(case, task, dtype)
+    if isinstance(place.model, Fitting):
+        raise Inapplicable("it is fitted at once, and has no gradient")
+    place.shake()
+    place.model.train()
+    return place
+
+
+def _model(case: Case) -> None:
+    for task in tasks_of(case):
+        place = trained(case, task)
+        named = dict(place.model.named_parameters())
+        for group, members in place.task.groups(place.model).items():
+            params = [named[name] for name in members]
+            grads = torch.autograd.grad(place.losses()[group], params, allow_unused=True)
+            directions = [drawn(tuple(p.shape), i, dtype=torch.float64) for i, p in enumerate(params)]
+            slope = sum(float((g * v).sum()) for g, v in zip(grads, directions, strict=True) if g is not None)
+            ahead, behind = (_moved(place, group, params, directions, step) for step in (STEP, -STEP))
+            _same(slope, (ahead - behind) / (2 * STEP), f"for the task {task}, in {group}, ")
+
+
+def _moved(place: Bench, group: str, params: list[Any], directions: list[Tensor], step: float) -> float:
+    with torch.no_grad():
+        before = [p.clone() for p in params]
+        for p, v in zip(params, directions, strict=True):
+            p.add_(v, alpha=step)
+        found = float(place.losses()[group])
+        for p, kept in zip(params, before, strict=True):
+            p.copy_(kept)
+    return found
+
+
+@check("model", needs=("builds", "repeats"))
+def every_parameter(case: Case) -> None:
+    """Every parameter receives a gradient that is not zero throughout."""
+    for task in tasks_of(case):
+        place = trained(case, task)
+        named = {name: p for name, p in place.model.named_parameters() if p.requires_grad}
+        groups = place.task.groups(place.model)
+        seen: set[str] = set()
+        for group, members in groups.items():
+            losses = [place.losses(step)[group] for step in range(2)]
+            params = [named[name] for name in members]
+            grads = torch.autograd.grad(sum(losses[1:], losses[0]), params, allow_unused=True)
+            seen |= {name for name, g in zip(members, grads, strict=True) if g is not None and g.any()}
+        missing = [name for name in named if name not in seen]
+        expect(not missing, f"for the task {task} nothing is ever learned by {', '.join(missing)}")
+
+
+@check("model", needs=("builds", "repeats"))
+def modes(case: Case) -> None:
+    """It is the same function in training and in evaluation, unless it says otherwise (trait `training`)."""
+    declared = bool(case.trait("training", False))
+    differing = []
+    for task in tasks_of(case):
+        place = trained(case, task)
+        x, _ = place.batch
+        found = []
+        for training in (True, False):
+            place.model.train(training)
+            with torch.no_grad(), redirected():
+                found.append(numbers(place.call(x)))
+        same = len(found[0]) == len(found[1]) and all(
+            a.shape == b.shape and torch.allclose(a, b, rtol=1e-9, atol=1e-9) for a, b in zip(*found, strict=True)
+        )
+        if not same:
+            differing.append(task)
+    if declared:
+        expect(differing, "it declares that it is another function in training, and it is the same")
+    expect(
+        declared or not differing,
+        "in training it is another function than in evaluation, without a normalization or a regularizer chosen: "
+        "declare it with @harness.model(training=True)",
+    )

@@ -1,0 +1,252 @@
+"""Small data, a task, and a model for it: where a loss, a metric, a model or a task is tried. Components are found by
+their traits, never by their names."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from harness.config import seeds
+from harness.config.schema import default_node
+from harness.config.settings import Split
+from harness.datasets.dataset import SPLITS, Dataset, Samples, from_arrays, surface
+from harness.modeling.estimator import Fitting
+from harness.modeling.task import Task
+from harness.registry import catalogue
+from harness.registry.instantiate import component
+from harness.registry.kinds import KINDS
+from harness.registry.registry import REGISTRY
+from harness.testing.component_case import Case, Inapplicable, drawn, redirected, smooth_block
+
+SHAPES = {1: (6,), 2: (5, 4), 3: (1, 8, 8), 4: (1, 4, 4, 4)}  # of one sample, by its dimensions
+PICTURES = ((3, 8, 8), (1, 28, 28), (3, 32, 32))  # tried beside these, for a model that is made for one shape
+COUNT = 100  # samples
+
+
+def dataset(target: str, shape: tuple[int, ...] = SHAPES[1], classes: int = 3, count: int = COUNT) -> Dataset:
+    """Inputs in 0 .. 1, in steps of a tenth, and targets of a kind that depend on them."""
+    if target == "surface":
+        return surface(_bowl, (1.0, -0.5, 2.0), (0.0, 0.0, 0.0))
+    draw = seeds.generator(0, "testing", "data", len(shape))
+    x = torch.randint(0, 11, (count, *shape), generator=draw) / 10
+    sums = x.flatten(1).sum(1)
+    if target == "class":
+        y = (sums * 97).long() % classes
+        return from_arrays(x.numpy(), y.numpy(), Split(), draw, target="class", classes=range(classes))
+    if target == "labels":
+        bits = torch.stack([(x.flatten(1)[:, i] > 0.5).float() for i in range(3)], 1)
+        return from_arrays(x.numpy(), bits.numpy(), Split(), draw, target="labels", classes=range(3))
+    return from_arrays(x.numpy(), torch.stack([sums, sums.sin()], 1).numpy(), Split(), draw, target="real")
+
+
+def _bowl(w: Tensor) -> Tensor:
+    return (w * w).sum(-1) * 0.5 + w.prod(-1) * 0.1
+
+
+def words() -> Dataset:
+    """Pairs of words of a vocabulary, of which some are analogies."""
+    draw = seeds.generator(0, "testing", "words")
+    pairs = torch.randint(0, 12, (COUNT, 2), generator=draw).numpy()
+    made = from_arrays(pairs[:, :1], pairs[:, 1], Split(), draw, target="class", classes=range(12))
+    parts = {split: made.part(split) for split in SPLITS}
+    indices: dict[str, Any] = {s: Samples(p.x.long(), p.y) for s, p in parts.items() if isinstance(p, Samples)}
+    return replace(
+        made, **indices, vocabulary=tuple("abcdefghijkl"), analogies=tuple((a, a + 1, a + 2, a + 3) for a in range(8))
+    )
+
+
+@dataclass
+class Bench:
+    """A task with its loss and a model, and a batch of their data."""
+
+    dataset: Dataset
+    task: Task
+    model: nn.Module
+    seen: list[tuple[Any, Any]] = field(default_factory=list)  # what the loss was called with
+    by_sample: bool = True  # a prediction is of one sample: neither of some together, nor of words
+
+    @property
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """The first training samples, in the model's precision."""
+        assert isinstance(self.dataset.train, Samples)
+        dtype = next((p.dtype for p in self.model.parameters()), torch.float32)
+        drawn = self.task.tuples(self.dataset.train, "train", seeds.generator(0, "testing", "tuples"))
+        index = torch.arange(min(8, len(self.dataset.train))) if drawn is None else drawn[:2].flatten()
+        x, y = self.dataset.train.x[index], self.dataset.train.y[index]
+        return x.to(dtype) if x.is_floating_point() else x, y.to(dtype) if y.is_floating_point() else y
+
+    def call(self, *x: Any, method: str = "forward") -> Any:
+        """The model, as a task calls it."""
+        return self.model(*x) if method == "forward" else getattr(self.model, method)(*x)
+
+    def losses(self, step: int = 0) -> dict[str, Tensor]:
+        """{group: loss} of the batch, with a step's noise."""
+        with redirected(step) as redirect:
+            return self.task.losses(self.call, self.batch, redirect.noise)
+
+    def measured(self) -> tuple[dict[str, Tensor], tuple[Any, Any]]:
+        """What evaluation computes: losses, and (predictions, targets) for the metrics."""
+        self.model.eval()
+        with torch.no_grad(), redirected() as redirect:
+            return self.task.evaluate(self.call, self.batch, redirect.noise)
+
+    def shake(self) -> None:
+        """Moves every parameter a little, so that none is at a special value such as zero."""
+        with torch.no_grad():
+            for index, p in enumerate(self.model.parameters()):
+                if p.is_floating_point():
+                    p.add_(0.2 * drawn(tuple(p.shape), "shake", index, dtype=p.dtype))
+
+
+def tasks_of(case: Case) -> tuple[str, ...]:
+    """The tasks that a component is for: those that it declares, else every usual one of samples."""
+    if case.kind == "task":
+        return (case.name,)
+    if declared := case.told("tasks"):
+        return tuple(str(task) for task in declared)[: 1 if case.brief else None]
+    usual = [e for e in _entries("task") if e["traits"].get("auto") and "surface" not in e["traits"].get("targets", ())]
+    return tuple(e["name"] for e in usual)
+
+
+def bench(case: Case, task: str, dtype: torch.dtype = torch.float32) -> Bench:
+    """Where a model, a loss, a metric or a task is tried. Raises Inapplicable where there is nothing to try it with."""
+    traits = catalogue.current().get("task", task)["traits"]
+    model = case.entry if case.kind == "model" else _model_for(case, task)
+    data = _data(traits, _shape(case, model))
+    seen: list[tuple[Any, Any]] = []
+    loss = _noting(_loss(case, model, traits), seen)
+    if case.kind == "task":
+        made = case.make(loss=loss, dataset=data)
+    else:
+        made = component("task", default_node(catalogue.current(), "task", task), loss=loss, dataset=data)
+    offers = {
+        "inputs": data.inputs,
+        "outputs": made.outputs(data),
+        "vocabulary": data.words,
+        "block": smooth_block(),
+    }
+    network = _network(case, model, offers)
+    if hasattr(network, "fit") and not isinstance(network, nn.Module):
+        network.fit(data.train)
+        network = Fitting(network)
+    by_sample = not (traits.get("tuples") or traits.get("words"))
+    return Bench(data, made, made.prepare(network.to(dtype), data).to(dtype), seen, by_sample)
+
+
+def _network(case: Case, model: Any, offers: dict[str, Any]) -> Any:
+    if case.kind == "model":
+        return case.make(**offers)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        node = default_node(catalogue.current(), "model", model["name"])
+        return component("model", node, **offers, generator=seeds.generator(0, "model"))
+
+
+def _shape(case: Case, model: Any) -> tuple[int, ...]:
+    """The shape of a sample that a model takes."""
+    declared = [SHAPES[d] for d in model["traits"].get("input_ndim") or () if d in SHAPES]
+    if declared or case.kind != "model":
+        return next(iter(declared), SHAPES[1])
+    return taken(case)
+
+
+def taken(case: Case, first: tuple[int, ...] = SHAPES[1]) -> tuple[int, ...]:
+    """The first shape of samples that a model that declares none makes predictions of; `first` where there is none."""
+    for shape in (first, *SHAPES.values(), *PICTURES):
+        try:
+            made = case.make(inputs=shape, outputs=3, vocabulary=12, block=smooth_block())
+            if isinstance(made, nn.Module):
+                with torch.no_grad(), redirected():
+                    made.eval()(drawn((4, *shape), "x"))
+        except Exception:  # a layer says in its own words that it wants another shape
+            continue
+        return shape
+    return first
+
+
+def _data(task: dict[str, Any], shape: tuple[int, ...]) -> Dataset:
+    if task.get("words"):
+        return words()
+    if task.get("tuples"):  # several samples of several classes
+        return dataset(_target(task), shape, task.get("classes", 6), 5 * COUNT)
+    return dataset(_target(task), shape, task.get("classes", 3))
+
+
+def _target(traits: dict[str, Any]) -> str:
+    targets = traits.get("targets") or ("class",)
+    return str(targets[0])
+
+
+def _entries(kind: str) -> Iterable[dict[str, Any]]:
+    return (entry for entry in catalogue.current() if entry["kind"] == kind)
+
+
+def _model_for(case: Case, task: str) -> dict[str, Any]:
+    """The model that a loss or a metric is for; else the task's own, the usual one, or any that takes the task."""
+    known = [e for e in _entries("model") if catalogue.current().serves(e["traits"].get("tasks"), task)]
+    own = {"loss": "losses", "metric": "metrics"}.get(case.kind, "")
+    usual = catalogue.current().get("task", task)["traits"].get("model") or KINDS["model"].auto
+
+    def fitness(entry: dict[str, Any]) -> tuple[bool, ...]:
+        traits = entry["traits"]
+        return (
+            case.name not in (traits.get(own) or ()),
+            entry["name"] != usual,
+            bool(traits.get("losses")) and case.kind == "loss",  # a model with a loss of its own is for no other
+            bool(traits.get("estimator")),
+            task not in (traits.get("tasks") or ()),
+        )
+
+    if not known:
+        raise Inapplicable(f"no installed model is for the task {task}")
+    return min(known, key=fitness)
+
+
+def _loss(case: Case, model: Any, task: dict[str, Any]) -> functools.partial[Any]:
+    if case.kind == "loss":
+        return functools.partial(case.function, **case.settings)
+    name = next(iter(model["traits"].get("losses") or ()), task["loss"])
+    settings = {k: v for k, v in default_node(catalogue.current(), "loss", name).items() if not k.startswith("_")}
+    return functools.partial(REGISTRY.get("loss", name), **settings)
+
+
+def _noting(loss: functools.partial[Any], seen: list[tuple[Any, Any]]) -> Callable[..., Any]:
+    def noted(prediction: Any, target: Any) -> Any:
+        seen.append((prediction, target))
+        return loss(prediction, target)
+
+    # a task may look at its settings and its traits
+    noted.keywords, noted.func = loss.keywords, loss.func  # type: ignore[attr-defined]
+    return noted
+
+
+def predictions(case: Case, dtype: torch.dtype = torch.float32) -> list[tuple[str, Any, Any]]:
+    """(task, prediction, target) as the loss is given them, for each of its tasks: leaves, cut from the model."""
+    found = []
+    for task in tasks_of(case):
+        place = bench(case, task, dtype)
+        place.shake()
+        with torch.no_grad():
+            place.losses()
+        if not place.seen:  # the task of a fitted model may ask for its loss in evaluation alone
+            place.measured()
+        if not place.seen:
+            raise Inapplicable(f"the task {task} never asks for its loss")
+        prediction, target = pytree.tree_map_only(Tensor, lambda t: _leaf(t, dtype), place.seen[0])
+        found.append((task, prediction, target))
+    return found
+
+
+def _leaf(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.clone()
+
+
+def numbers(tree: Any) -> list[Tensor]:
+    """The tensors of real numbers in a nest of tuples and dicts."""
+    return [t for t in pytree.tree_leaves(tree) if isinstance(t, Tensor) and t.is_floating_point()]

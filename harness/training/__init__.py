@@ -1,0 +1,1 @@
+"""Training: one run as a Lightning module, or many as one program."""

@@ -1,0 +1,1 @@
+"""Diagnostics while a run trains: when they are due, their inputs, their results."""

@@ -1,0 +1,149 @@
+"""What the two paths, and a model that is trained no more, show of themselves to diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from harness.datasets.dataset import Dataset, Samples, first_samples, size
+from harness.modeling.rng.noise import Noise, keys
+from harness.modeling.rng.torch_functions import Redirect
+from harness.modeling.task import Call, Task
+from harness.training.tuples import evaluated
+from harness.training.vectorized.ops import RECURRENT, STACKED
+from harness.training.vectorized.stack import Bound
+
+if TYPE_CHECKING:
+    from harness.training.single import Alone
+    from harness.training.vectorized.loop import Fused
+
+Named = dict[str, Tensor]
+
+
+def bind(base: Bound, params: Named, buffers: Named) -> Call:
+    """The model with these parameters and buffers."""
+    bound = {f"model.{name}": t for name, t in (params | buffers).items()}
+
+    def call(*x: Any, method: str = "forward") -> Any:
+        return functional_call(base, bound, (method, *x))
+
+    return call
+
+
+class ModelScene:
+    """Of a model by itself, with the data of its run: tensors as they are."""
+
+    def __init__(self, task: Task, model: nn.Module, dataset: Dataset, seed: int) -> None:
+        self.task, self.model, self.dataset, self.seed = task, model, dataset, seed
+        self.base = Bound(model)
+
+    def params(self) -> Named:
+        return dict(self.model.named_parameters())
+
+    def buffers(self) -> Named:
+        return dict(self.model.named_buffers())
+
+    def bind(self, params: Named, buffers: Named) -> Call:
+        return bind(self.base, params, buffers)
+
+    def probe(self, split: str, count: int) -> tuple[Tensor, Tensor]:
+        """The first samples of a split, which chance has chosen, or the first tuples of them."""
+        part = self.dataset.part(split)
+        drawn = evaluated(self.task, part, split, 0)
+        if drawn is None:
+            x, y = first_samples(self.dataset, count, split)
+        else:
+            assert isinstance(part, Samples)
+            index = drawn[: max(1, count // drawn.shape[1])].flatten()
+            x, y = part.x[index], part.y[index]
+        dtype = next((p.dtype for p in self.model.parameters()), torch.float32)
+        return tuple(t.to(dtype) if t.is_floating_point() else t for t in (x, y))  # type: ignore[return-value]
+
+    def key(self, number: int) -> Tensor:
+        return keys(torch.tensor(self.seed), number)
+
+    def redirected(self, noise: Noise) -> AbstractContextManager[Any]:
+        return Redirect(noise)
+
+    def differentiated(self, noise: Noise, together: bool) -> AbstractContextManager[Any]:
+        return Redirect(noise, RECURRENT)
+
+    def apart(self, row: int) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def map(self, one: Callable[..., Any], given: Any) -> Any:
+        return one(given)
+
+
+class AloneScene(ModelScene):
+    """Of one member that is being trained."""
+
+    def __init__(self, path: Alone, dataset: Dataset) -> None:
+        super().__init__(path.parts.task, path.model, dataset, path.plan.seed)
+        self.path = path
+
+    def probe(self, split: str, count: int) -> tuple[Tensor, Tensor]:
+        """Of the splits as they lie on its device."""
+        path, part = self.path, self.path.data[split]
+        whole = path.train_part if split == "train" else part
+        drawn = evaluated(self.task, whole, split, 0)
+        if drawn is not None:
+            return path.slice(part, 0, max(1, count // drawn.shape[1]), drawn)
+        return path.slice(part, 0, min(count, size(part)), None)
+
+    def key(self, number: int) -> Tensor:
+        return self.path.key(number)()
+
+    def redirected(self, noise: Noise) -> AbstractContextManager[Any]:
+        return self.path.redirected(noise)
+
+
+class FusedScene:
+    """Of a stack: tensors have a first dimension for its rows, and functions are called under vmap."""
+
+    def __init__(self, path: Fused) -> None:
+        self.path, self.task = path, path.task
+        self.model = path.stack.base.model
+
+    def params(self) -> Named:
+        return self.path.stack.params
+
+    def buffers(self) -> Named:
+        return self.path.stack.buffers
+
+    def bind(self, params: Named, buffers: Named) -> Call:
+        return bind(self.path.stack.base, params, buffers)
+
+    def probe(self, split: str, count: int) -> tuple[Tensor, Tensor]:
+        """The first samples, or tuples, of a split of each row's own data."""
+        data = self.path.data
+        if split != "train":
+            return data.slice(split, 0, min(max(1, count // data.each(split)), data.size(split)))
+        of: dict[int, Tensor] = {}
+        for dataset in self.path.sets:
+            drawn = evaluated(self.task, dataset.train, split, 0)
+            first = torch.arange(min(count, data.samples(split)))
+            of[id(dataset)] = first if drawn is None else drawn[: max(1, count // drawn.shape[1])].flatten()
+        index = [of[id(dataset)] for dataset in self.path.filled(self.path.sets)]
+        return data.gather(torch.stack(index).to(self.path.device))
+
+    def key(self, number: int) -> Tensor:
+        return keys(self.path.seeds, number)
+
+    def redirected(self, noise: Noise) -> AbstractContextManager[Any]:
+        return Redirect(noise, STACKED, stack=True)
+
+    def differentiated(self, noise: Noise, together: bool) -> AbstractContextManager[Any]:
+        return Redirect(noise, RECURRENT, stack=together)
+
+    def apart(self, row: int) -> AbstractContextManager[Any]:
+        stack = self.path.stack
+        return stack.rated({name: rate[row] for name, rate in stack.rates.items()})
+
+    def map(self, one: Callable[..., Any], given: Any) -> Any:
+        return self.path.stack.map(lambda call, noise, given: one(given), self.key(0), given)

@@ -1,0 +1,1 @@
+"""Memory: an estimate before a run starts, from a trace of allocations."""

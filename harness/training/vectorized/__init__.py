@@ -1,0 +1,1 @@
+"""Stacks: runs that train as one program, equal to the bit to each alone."""

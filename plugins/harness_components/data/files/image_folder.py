@@ -1,0 +1,73 @@
+"""Images of the user's own, a folder for each class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from annotated_types import Gt
+from torch import Generator
+
+import harness
+from harness.config.settings import Split
+from harness.datasets.dataset import Dataset, from_arrays
+from harness.system.errors import HarnessError, suggest
+
+ENDINGS = (".png", ".jpg", ".jpeg")
+Side = Annotated[int, Gt(0)]
+
+
+@harness.data
+def image_folder(
+    split: Split,
+    generator: Generator,
+    *,
+    path: Annotated[str, "the folder; in it, a folder of images for each class"],
+    size: Annotated[tuple[Side, Side], "height and width that every image is brought to"] = (32, 32),
+    colour: Annotated[bool, "red, green and blue; false: grey"] = True,
+) -> Dataset:
+    """Images in a folder for each class, PNG or JPEG, held in memory. Needs Pillow.
+
+    Inputs [3, height, width], or [1, height, width] without colour, 0 .. 1; the classes are the folders' names.
+    """
+    if not path:
+        raise HarnessError("data.path must name a folder, got ''")
+    image = _pillow()
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        near = [p.name for p in root.parent.iterdir()] if root.parent.is_dir() else []
+        raise HarnessError(f"no folder {root}.{suggest(root.name, near, listed=False)}")
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if len(folders) < 2:
+        raise HarnessError(f"{root} has {len(folders)} folders, expected one for each of two classes or more")
+    x, y = [], []
+    for place, folder in enumerate(folders):
+        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
+        if not files:
+            raise HarnessError(f"{folder} holds no images ({', '.join(ENDINGS)})")
+        x += [_read(image, file, size, colour) for file in files]
+        y += [place] * len(files)
+    return from_arrays(np.stack(x), np.array(y), split, generator, target="class", classes=[p.name for p in folders])
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise HarnessError("image_folder reads images with Pillow: pip install 'harness[images]'") from error
+    return Image
+
+
+def _read(image: Any, file: Path, size: tuple[int, int], colour: bool) -> np.ndarray:
+    """An image as [channels, height, width], 0 .. 1."""
+    height, width = size
+    try:
+        with image.open(file) as opened:
+            pixels = opened.convert("RGB" if colour else "L")
+            if pixels.size != (width, height):
+                pixels = pixels.resize((width, height), image.Resampling.BILINEAR)
+            found = np.asarray(pixels, dtype=np.float32) / 255
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises the last for a broken PNG
+        raise HarnessError(f"{file} is not a readable image: {' '.join(str(error).split())}") from error
+    return np.moveaxis(found, -1, 0) if colour else found[None]

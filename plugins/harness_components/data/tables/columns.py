@@ -1,0 +1,232 @@
+"""The type of a column, found out from all of its values, some rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from harness_components.data.tables.values import DATES, dates, days, is_date_like, numbers
+
+Kind = Literal["number", "category", "date", "boolean", "id", "constant", "text", "empty", "other"]
+DISTINCT = 10_000  # different values that are counted, each
+CATEGORIES = 255  # different texts of a column that is taken for categories
+EXACT = 2.0**53  # from here on, float64 does not tell all whole numbers apart
+UNIQUE = 1_000_000  # rows of which values are compared to see whether all differ
+_TRUTHS = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"}, {"예", "아니오"}, {"참", "거짓"}, {"o", "x"})
+_NO_SCALARS = (list, tuple, set, dict, bytes, np.ndarray)
+_TRUE = {"true", "yes", "y", "t", "예", "참", "o"}
+
+
+class Values:
+    """Some rows of a column: float64 for numbers and dates, or texts; `missing` marks the rows that have no value."""
+
+    def __init__(self, series: pd.Series, missing: Collection[str]) -> None:
+        self.type: Literal["number", "date", "text", "other"] = "text"
+        self.whole: np.ndarray | None = None  # of whole numbers that float64 would round: Python's own, [N]
+        self.named = isinstance(series.dtype, pd.CategoricalDtype)  # the file says that they are categories
+        if isinstance(series.dtype, pd.CategoricalDtype):
+            series = series.astype(series.dtype.categories.dtype)
+        if pd.api.types.is_timedelta64_dtype(series.dtype):
+            series = series.dt.total_seconds()
+        if series.dtype == object:
+            series = _plain(series)
+        if pd.api.types.is_bool_dtype(series.dtype):
+            series = series.astype(object).where(series.notna(), None)
+        if pd.api.types.is_numeric_dtype(series.dtype) and not pd.api.types.is_bool_dtype(series.dtype):
+            self.type = "number"
+            self.array = series.to_numpy(dtype=np.float64, na_value=np.nan).copy()
+            said = numbers([word for word in missing if word], ".")
+            self.array[np.isin(self.array, said[~np.isnan(said)])] = np.nan
+            self.missing = np.isnan(self.array)
+            if pd.api.types.is_integer_dtype(series.dtype) and bool((np.abs(self.array) >= EXACT).any()):
+                self.whole = np.asarray([None if pd.isna(value) else int(value) for value in series], dtype=object)
+        elif pd.api.types.is_datetime64_any_dtype(series.dtype):
+            self.type = "date"
+            self.array = days(series)
+            self.missing = np.isnan(self.array)
+        elif not (series.dtype == object and any(isinstance(v, _NO_SCALARS) for v in series)):
+            absent = series.isna().to_numpy()
+            texts = series.astype(str).str.strip()
+            self.missing = absent | texts.isin(["", *missing]).to_numpy()
+            self.array = texts.to_numpy(dtype=object)
+        else:
+            self.type = "other"
+            self.missing = series.isna().to_numpy()
+            self.array = series.to_numpy(dtype=object)
+
+
+def _plain(series: pd.Series) -> pd.Series:
+    """A column of Python objects as the type that all of them have."""
+    kind = pd.api.types.infer_dtype(series, skipna=True)
+    if kind in ("decimal", "integer", "floating", "mixed-integer-float"):
+        return series.astype(np.float64)
+    if kind in ("date", "datetime", "datetime64"):
+        return pd.to_datetime(series, utc=True)
+    return series
+
+
+class Seen:
+    """What was seen of a column: how many values, which, and what they may be."""
+
+    def __init__(self, name: str, missing: Collection[str]) -> None:
+        self.name, self._words = name, missing
+        self.count = self.missing = 0
+        self.distinct: dict[Any, int] = {}
+        self.overflows = False
+        self.types: set[str] = set()
+        self.named = False  # categories, as the file says
+        self.bad = {".": 0, ",": 0}  # values that are no numbers, for each decimal mark
+        self.signs = 0  # of those, without a letter or a digit: ?, -
+        self.infinite = 0
+        self.range: dict[str, tuple[float, float]] = {}  # by decimal mark or form of date
+        self.whole = True
+        self.forms: dict[str, int] | None = None  # forms of dates, with the values that are not so written
+        self.length = 0  # of all texts together
+        self.counting: int | None = None  # where it counts the rows: the first number
+        self._hashes: set[int] | None = set()
+
+    def update(self, series: pd.Series) -> None:
+        """Look at further rows."""
+        values = Values(series, self._words)
+        present = values.array[~values.missing]
+        self.named |= values.named
+        if len(present):
+            self.types.add(values.type)
+        if values.type in ("number", "text"):
+            self._counting(values, present)
+        self.count += len(values.array)
+        self.missing += int(values.missing.sum())
+        if values.type == "other" or not len(present):
+            return
+        found, counts = np.unique(present, return_counts=True) if values.type != "text" else _counted(present)
+        self._keep(*(_counted(values.whole[~values.missing]) if values.whole is not None else (found, counts)))
+        if values.type == "text":
+            self._texts(found, counts)
+        else:
+            form = "." if values.type == "number" else "ISO8601"
+            self._see_range(form, found)
+            self.whole &= bool((found == np.floor(found)).all())
+            self.infinite += int(counts[np.isinf(found)].sum())
+
+    def _keep(self, found: np.ndarray, counts: np.ndarray) -> None:
+        self.overflows |= len(found) > DISTINCT
+        if not self.overflows:
+            for value, n in zip(found.tolist(), counts.tolist(), strict=True):
+                self.distinct[value] = self.distinct.get(value, 0) + n
+            self.overflows = len(self.distinct) > DISTINCT
+        if self._hashes is None or self.count > UNIQUE:
+            return
+        before = len(self._hashes)
+        if len(found) == int(counts.sum()):
+            self._hashes.update(map(hash, found.tolist()))
+        if len(self._hashes) < before + int(counts.sum()):
+            self._hashes = None
+
+    def _counting(self, values: Values, present: np.ndarray) -> None:
+        """Whether the values are row numbers, from 0 or 1."""
+        if (self.counting is None and self.count) or values.missing.any() or not len(present):
+            self.counting = None
+            return
+        first = self._number(values, present[:1])[0] if self.counting is None else self.counting + self.count
+        if self.count == 0 and first not in (0, 1):
+            return
+        if np.array_equal(self._number(values, present), first + np.arange(len(present))):
+            self.counting = int(first) if self.count == 0 else self.counting
+        else:
+            self.counting = None
+
+    def _number(self, values: Values, present: np.ndarray) -> np.ndarray:
+        return present if values.type == "number" else numbers(present, ".")
+
+    def _texts(self, found: np.ndarray, counts: np.ndarray) -> None:
+        self.length += int(sum(len(text) * n for text, n in zip(found.tolist(), counts.tolist(), strict=True)))
+        parsed = numbers(found, ".")
+        wrong = np.isnan(parsed)
+        self.bad["."] += int(counts[wrong].sum())
+        self.signs += int(sum(n for text, n in zip(found[wrong], counts[wrong], strict=True) if is_sign(text)))
+        self.infinite += int(counts[np.isinf(parsed)].sum())
+        self.whole &= bool((parsed[~wrong] == np.floor(parsed[~wrong])).all())
+        self._see_range(".", parsed)
+        sample = found[:20]
+        if any("." in text or "," in text for text in found[~wrong]) or wrong.any():
+            # what ends in three digits behind a mark may be grouped: 1.234
+            parsed = numbers(found, ",") if wrong.any() or not np.isnan(numbers(sample, ",")).any() else parsed * np.nan
+        self.bad[","] += int(counts[np.isnan(parsed)].sum())
+        self._see_range(",", parsed)
+        if self.forms is None:
+            likely = [text for text in sample.tolist() if is_date_like(text)]
+            self.forms = {}
+            if 2 * len(likely) >= len(sample):
+                self.forms = {form: 0 for form in DATES if np.isfinite(dates(likely, form)).mean() > 0.5}
+        for form in self.forms:
+            parsed = dates(found, form)
+            self.forms[form] += int(counts[np.isnan(parsed)].sum())
+            self._see_range(form, parsed)
+
+    def _see_range(self, form: str, found: np.ndarray) -> None:
+        finite = found[np.isfinite(found)]
+        if len(finite):
+            low, high = self.range.get(form, (np.inf, -np.inf))
+            self.range[form] = min(low, float(finite.min())), max(high, float(finite.max()))
+
+    @property
+    def present(self) -> int:
+        """How many values are there."""
+        return self.count - self.missing
+
+    @property
+    def unique(self) -> bool:
+        """Whether all values differ."""
+        return self._hashes is not None and self.present > 1
+
+    @property
+    def truths(self) -> bool:
+        """Whether the values are two opposite words."""
+        return len(self.distinct) == 2 and {str(v).casefold() for v in self.distinct} in _TRUTHS
+
+    def tolerated(self, bad: int) -> bool:
+        """Whether so few values differ in type from all others that they are faults, or words for missing ones."""
+        return bad <= max(1, self.present // 10) and self.present > bad
+
+    def decimal(self, said: str, usual: str) -> str | None:
+        """The decimal mark of a column of numbers; None where it holds none."""
+        if self.types == {"number"}:
+            return "."
+        if self.types != {"text"}:
+            return None
+        marks = [said] if said != "auto" else [usual, {".": ",", ",": "."}[usual]]
+        return next(
+            (m for m in marks if not self.bad[m]), next((m for m in marks if self.tolerated(self.bad[m])), None)
+        )
+
+    def form(self, said: str) -> str | None:
+        """How a column of dates is written; None where it holds none."""
+        if self.types == {"date"}:
+            return "ISO8601"
+        if self.types != {"text"} or not self.forms:
+            return None
+        forms = [said] if said != "auto" else sorted(self.forms, key=lambda form: self.forms[form] if self.forms else 0)
+        return next((form for form in forms if form in self.forms and self.tolerated(self.forms[form])), None)
+
+
+def is_sign(text: str) -> bool:
+    """Whether a text has no letter and no digit: ?, -, *."""
+    return not any(c.isalnum() for c in text)
+
+
+def _counted(texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    counts = pd.Series(texts, dtype=object).value_counts(sort=False)
+    return np.asarray(counts.index, dtype=object), counts.to_numpy()
+
+
+def truth(text: str) -> float:
+    """1 for yes, 0 for no, in any of the words that are known for them; NaN for any other word.
+
+    >>> truth("Yes"), truth("no"), truth("perhaps")
+    (1.0, 0.0, nan)
+    """
+    word = str(text).casefold()
+    return 1.0 if word in _TRUE else 0.0 if any(word in pair for pair in _TRUTHS) else np.nan

@@ -1,0 +1,127 @@
+"""Tables in files: columns of any type become numbers, and one column is predicted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from torch import Generator
+
+import harness
+from harness.config.settings import Split
+from harness.datasets.dataset import Dataset, from_arrays
+from harness.system.errors import HarnessError
+from harness_components.data.files.arrays import Held, Kind, is_large
+from harness_components.data.tables.divide import dividing_values, division
+from harness_components.data.tables.encoder import Encoder
+from harness_components.data.tables.large_table import large_table
+from harness_components.data.tables.plan import MISSING, Choice, check_values, make_plan
+from harness_components.data.tables.reader import ParquetTable, Table, readable
+from harness_components.data.tables.target import target_values, told_target
+from harness_components.data.tables.text import TextTable
+
+_DESCRIBED = "harness_components.data.tables.report"
+
+Names = tuple[str, ...]
+Target = Annotated[str, "the column to predict"]
+Inputs = Annotated[Names, "the columns to learn from; []: all that can be used"]
+Drop = Annotated[Names, "columns to leave out"]
+Categories = Annotated[Names, "columns whose values are names, also where they are numbers"]
+Ordinal = Annotated[Names, "columns of ordered categories, one number each; 'size: S < M < L' says the order"]
+Group = Annotated[str | None, "a column whose equal values stand in one split"]
+Order = Annotated[str | None, "a column to split by: training has its lowest values, the test its highest"]
+
+
+@harness.data(describe=_DESCRIBED)
+def csv(
+    split: Split,
+    cache_dir: Path,
+    generator: Generator,
+    *,
+    path: Annotated[str, "the file; it may be compressed (.gz, .bz2, .xz, .zip)"],
+    target: Target,
+    kind: Kind = "auto",
+    inputs: Inputs = (),
+    drop: Drop = (),
+    categories: Categories = (),
+    ordinal: Ordinal = (),
+    missing: Annotated[Names, "words for a missing value; an empty one is always missing"] = MISSING,
+    group: Group = None,
+    order: Order = None,
+    encoding: Annotated[str, "of the text: utf-8, cp949, ...; auto: found out"] = "auto",
+    separator: Annotated[str, "one character between two values; \\t is a tab; auto: found out"] = "auto",
+    decimal: Annotated[Literal["auto", ".", ","], "what decimals stand behind; auto: found out"] = "auto",
+    in_memory: Held = "auto",
+) -> Dataset:
+    """A table in a text file with a header line. One column is the target, the others are the inputs.
+
+    Numbers, dates (as days) and yes/no are one input each, texts of few values one for each value (one-hot); an input
+    more tells where a value is missing, and the median or the most frequent one of training takes its place. Row
+    numbers, ids, free texts and constant columns are left out. `harness show-data` shows what is done with each column.
+    A file of more than a gigabyte is read some rows at a time, and its samples are kept under `cache_dir`.
+    """
+    table = TextTable(readable(path), separator, encoding)
+    choice = Choice(target, inputs, drop, categories, ordinal, missing, decimal, group, order, kind)
+    return _dataset(table, choice, in_memory, cache_dir, split, generator)
+
+
+@harness.data(describe=_DESCRIBED)
+def parquet(
+    split: Split,
+    cache_dir: Path,
+    generator: Generator,
+    *,
+    path: Annotated[str, "the file"],
+    target: Target,
+    kind: Kind = "auto",
+    inputs: Inputs = (),
+    drop: Drop = (),
+    categories: Categories = (),
+    ordinal: Ordinal = (),
+    missing: Annotated[Names, "words for a missing value, beside what the file itself says is missing"] = (),
+    group: Group = None,
+    order: Order = None,
+    in_memory: Held = "auto",
+) -> Dataset:
+    """A table in a Parquet file. One column is the target, the others are the inputs, encoded as those of `csv`.
+
+    A named index that pandas stored is a column too.
+    A file of more than a gigabyte is read some rows at a time, and its samples are kept under `cache_dir`.
+    """
+    table = ParquetTable(readable(path))
+    choice = Choice(target, inputs, drop, categories, ordinal, missing, "auto", group, order, kind)
+    return _dataset(table, choice, in_memory, cache_dir, split, generator)
+
+
+def _dataset(
+    table: Table, choice: Choice, in_memory: bool | str, cache_dir: Path, split: Split, generator: Generator
+) -> Dataset:
+    if not choice.target:
+        raise HarnessError("data.target must name a column, got ''")
+    if choice.group and choice.order:
+        raise HarnessError("data.group and data.order divide the rows in two ways: choose one")
+    if is_large(table.file, in_memory):
+        return large_table(table, choice, cache_dir, split, generator)
+    plan = make_plan(table, choice)
+    check_values(table, plan, choice)
+    found = told_target(table, plan, choice)
+    (frame,) = table.frames()
+    y = found.encode(target_values(frame[choice.target], plan.column(choice.target), choice, plan))
+    classes = y if found.kind == "class" else None
+    parts = division(dividing_values(frame, plan, choice), len(frame), choice, split, generator, classes)
+    encoder = Encoder(plan, table)
+    columns = encoder.columns(frame)
+    encoder.fit(columns.iloc[parts["train"].numpy()])
+    return from_arrays(
+        encoder.transform(columns),
+        y,
+        split,
+        generator,
+        target=found.kind,
+        classes=found.classes,
+        parts=parts,
+        columns=encoder.names,
+        encode=encoder,
+        left_out=plan.left_out,
+        remarks=(*plan.remarks, *found.remarks),
+    )

@@ -1,0 +1,401 @@
+"""The role of each column of a table, its type, and what is done with it before training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from harness.system.errors import HarnessError
+from harness_components.data.tables.columns import CATEGORIES, EXACT, Kind, Seen, Values, is_sign, truth
+from harness_components.data.tables.reader import FAULTS, UNNAMED, Fault, Table, check_columns
+from harness_components.data.tables.values import dates, numbers, other_order, written_date
+
+Role = Literal["target", "input", "left out", "group", "order"]
+MISSING = (
+    "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "#NA", "1.#QNAN",
+)  # fmt: skip
+_ID = re.compile(
+    r"(.*[_\W])?(id|uuid|guid|index|idx|key|no|nr|rownames?|row)\W?|.*[a-z](ID|Id)|.*(번호|순번|아이디|식별자)", re.I
+)
+_TOLD = ("data.drop", "not in data.inputs")  # left out because that was said
+_ID_CASE = re.compile(r".*[a-z](ID|Id)")  # customerId, and not "valid"
+# Words of which the order is known; others are put into the order of their texts.
+_SCALES = (
+    ("xxs", "xs", "s", "m", "l", "xl", "xxl", "xxxl"), ("tiny", "small", "medium", "large", "huge"),
+    ("very low", "low", "medium", "high", "very high"), ("low", "mid", "high"), ("low", "normal", "high"),
+    ("never", "rarely", "sometimes", "often", "always"), ("bad", "poor", "fair", "good", "very good", "excellent"),
+    ("fair", "good", "very good", "premium", "ideal"), ("first", "second", "third"), ("최하", "하", "중", "상", "최상"),
+    ("소", "중", "대", "특대"), ("낮음", "보통", "높음"), ("나쁨", "보통", "좋음"), ("작음", "중간", "큼"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a person says of a table."""
+
+    target: str
+    inputs: Sequence[str] = ()
+    drop: Sequence[str] = ()
+    categories: Sequence[str] = ()
+    ordinal: Sequence[str] = ()
+    missing: Sequence[str] = ()
+    decimal: str = "auto"
+    group: str | None = None
+    order: str | None = None
+    kind: str = "auto"
+
+    @property
+    def orders(self) -> dict[str, tuple[str, ...]]:
+        """{column: its values from low to high, where they are given} of the ordinal columns."""
+        found = {}
+        for text in self.ordinal:
+            name, _, values = text.partition(":")
+            found[name.strip()] = tuple(v.strip() for v in values.split("<") if v.strip())
+        return found
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column, and what is done with it."""
+
+    name: str
+    role: Role
+    kind: Kind
+    action: str
+    count: int
+    missing: int
+    low: float | None = None  # of numbers, and of dates in days since 1970
+    high: float | None = None
+    values: dict[str, int] = field(default_factory=dict)  # the most frequent ones
+    distinct: int | None = None  # None: more than are counted
+    decimal: str | None = None
+    form: str | None = None  # of dates
+    faulty: bool = False  # whether values of another type, or infinite ones, stand among its own
+    signs: bool = False  # what has no letter and no digit (?, -) is missing
+    scale: tuple[str, ...] = ()  # of an ordinal column: its values, from low to high
+    numeric: bool = False  # categories that are written as numbers: 1 and 1.0 are one
+
+    @property
+    def real(self) -> bool:
+        """Whether its values are numbers by now."""
+        return self.kind in ("number", "date", "boolean")
+
+    def read(self, series: pd.Series, missing: Sequence[str]) -> np.ndarray:
+        """The values of some rows: float64 [N], NaN where missing; of categories texts [N], NaN where missing."""
+        values = Values(series, missing)
+        if self.real:
+            found = values.array if values.type != "text" else self._numbers(values)
+            return np.where(values.missing, np.nan, found.astype(np.float64))
+        written = values.array if values.whole is None else values.whole
+        texts = [_written(v) if self.numeric or values.type == "number" else str(v) for v in written]
+        made = np.asarray(texts, dtype=object)
+        made[values.missing] = np.nan
+        return made
+
+    def _numbers(self, values: Values) -> np.ndarray:
+        present = values.array[~values.missing]
+        found = np.full(len(values.array), np.nan)
+        if self.kind == "boolean":
+            parsed = np.asarray([truth(text) for text in present], dtype=np.float64)
+        elif self.kind == "date":
+            parsed = dates(present, self.form or "ISO8601")
+        else:
+            parsed = numbers(present, self.decimal or ".")
+        found[~values.missing] = parsed
+        return found
+
+    def bad(self, series: pd.Series, missing: Sequence[str]) -> dict[int, str]:
+        """{place: what was expected} of values that are there and cannot be used: of another type, or infinite."""
+        if not self.real:
+            return {}
+        found, values = self.read(series, missing), Values(series, missing)
+        wrong = np.flatnonzero(~np.isfinite(found) & ~values.missing)
+        wanted = {"number": "a number", "date": "a date", "boolean": "yes or no"}[self.kind]
+        return {
+            int(i): "a finite number" if np.isinf(found[i]) else wanted
+            for i in wrong
+            if not (self.signs and is_sign(str(values.array[i])))
+        }
+
+
+def _written(value: Any) -> str:
+    """A category that is a number: 1 and 1.0 are one, and so are no two whole numbers that differ."""
+    if re.fullmatch(r"[+-]?\d+", str(value)):
+        return str(int(value))
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return str(value)
+    return str(int(number)) if abs(number) < EXACT and number == int(number) else str(value)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All columns of a table, in order, and how many rows it has."""
+
+    columns: tuple[Column, ...]
+    rows: int
+    missing: tuple[str, ...]
+    remarks: tuple[str, ...] = ()  # on what may have been read otherwise than it was meant
+
+    @property
+    def inputs(self) -> list[Column]:
+        """The columns that are trained on."""
+        return [c for c in self.columns if c.role == "input"]
+
+    def column(self, name: str) -> Column:
+        """A column by its name."""
+        return next(c for c in self.columns if c.name == name)
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """{column: why} of those that were left out without being told to."""
+        return {c.name: c.action for c in self.columns if c.role == "left out" and c.action not in _TOLD}
+
+
+def named_columns(choice: Choice) -> dict[str, Sequence[str]]:
+    """{setting: the columns that it names}."""
+    return {
+        "inputs": choice.inputs, "drop": choice.drop, "categories": choice.categories, "ordinal": list(choice.orders),
+        "group": [choice.group] if choice.group else [], "order": [choice.order] if choice.order else [],
+    }  # fmt: skip
+
+
+def make_plan(table: Table, choice: Choice, rows: int | None = None) -> Plan:
+    """Look at all values of a table, `rows` at a time, and decide what is done with each column.
+
+    Raises:
+        HarnessError: For columns that do not exist, or if nothing is left to train on.
+    """
+    columns = table.columns
+    check_columns(table, choice.target, named_columns(choice))
+    if choice.target and choice.target in (*choice.inputs, *choice.drop):
+        raise HarnessError(f"data.inputs and data.drop cannot name the target, {choice.target!r}")
+    seen = {name: Seen(name, choice.missing) for name in columns}
+    for frame in table.frames(rows):
+        for name in columns:
+            seen[name].update(frame[name])
+    total = seen[columns[0]].count
+    if not total:
+        raise HarnessError(f"{table.file} has no rows under its header")
+    usual = _usual_decimal(seen.values(), choice)
+    made = [_column(seen[name], choice, usual) for name in columns]
+    made = [c for c in made if not (c.kind == "empty" and c.name.startswith("Unnamed: "))]
+    remarks = [*table.remarks, *(text for c in made if c.role != "left out" for text in _remarks(seen[c.name], c))]
+    plan = Plan(tuple(made), total, tuple(choice.missing), tuple(remarks))
+    if choice.target and not plan.inputs:
+        why = ", ".join(f"{c.name} ({c.action})" for c in made if c.role == "left out")
+        raise HarnessError(f"{table.file} has no column to learn from: {why}; say data.inputs=[...] to use one of them")
+    return plan
+
+
+def _remarks(seen: Seen, column: Column) -> Iterator[str]:
+    """What a person should know of how a column was read."""
+    name = column.name
+    if column.kind == "date" and (twin := other_order(column.form or "")) and (seen.forms or {}).get(twin[0]) == 0:
+        yield f"the dates of {name!r} are read as {twin[1]}, and may be {twin[2]}: write them as 2024-12-31"
+    large = max(abs(column.low or 0.0), abs(column.high or 0.0))
+    error = float(np.spacing(large)) / 2 if large >= EXACT and column.low is not None else 0.0
+    if column.role == "input" and column.kind == "number" and error > ((column.high or 0.0) - column.low) / 1000:  # type: ignore[operator]
+        yield (
+            f"the numbers of {name!r} are so large that float64 rounds them by up to {error:g}: subtract a constant, "
+            f"or say data.categories=[{name}] or data.drop=[{name}] if they are names"
+        )
+
+
+def _usual_decimal(seen: Iterable[Seen], choice: Choice) -> str:
+    """The decimal mark of a file: a comma if some column can only be read with it."""
+    if choice.decimal != "auto":
+        return choice.decimal
+    return "," if any(s.types == {"text"} and s.bad["."] and not s.bad[","] for s in seen) else "."
+
+
+def _column(seen: Seen, choice: Choice, usual: str) -> Column:
+    name = seen.name
+    explicit = name in choice.inputs or name in choice.categories or name in choice.orders
+    kind, more = _kind(seen, choice, usual)
+    order = choice.orders.get(name)
+    shared = {"name": name, "count": seen.count, "missing": seen.missing, **more}
+
+    def made(role: Role, action: str, kind: Kind = kind, **extra: Any) -> Column:
+        return Column(role=role, kind=kind, action=action, **shared, **extra)
+
+    if name == choice.target:
+        return made("target", "predicted")
+    if name in choice.drop:
+        return made("left out", "data.drop")
+    if name == choice.group and name not in choice.inputs:
+        return made("group", "its rows stand in one split")
+    if name == choice.order and name not in choice.inputs:
+        return made("order", "splits follow each other in this order")
+    if choice.inputs and name not in choice.inputs:
+        return made("left out", "not in data.inputs")
+    if kind == "empty":
+        return made("left out", "no value")
+    if kind == "other":
+        return made("left out", "neither numbers nor texts")
+    if order is not None and not seen.overflows:
+        return _ordinal(seen, made, order)
+    if not explicit:
+        if kind == "constant":
+            return made("left out", "one value only")
+        if kind == "id":
+            return made("left out", _why_id(seen))
+        if kind == "text":
+            return made(
+                "left out", "text" if seen.unique or seen.overflows else f"text, {len(seen.distinct)} different"
+            )
+    elif kind in ("id", "constant", "text"):
+        kind = "number" if more["decimal"] and name not in choice.categories else "category"
+    if kind == "category" and seen.overflows:
+        raise HarnessError(
+            f"column {name!r} has more than {len(seen.distinct) - 1:,} different values: too many for one-hot"
+        )
+    gaps = "; missing: {}, with an indicator" if seen.missing or more["signs"] else ""
+    if kind == "category":
+        return made("input", f"one-hot, {len(seen.distinct)}{gaps.format('most frequent')}", kind=kind)
+    action = {"number": "number", "boolean": "0 or 1", "date": "days since 1970"}[kind]
+    return made("input", action + gaps.format("median"), kind=kind)
+
+
+def _why_id(seen: Seen) -> str:
+    return "row number" if seen.counting is not None or seen.name in UNNAMED else "id, each value once"
+
+
+def _kind(seen: Seen, choice: Choice, usual: str) -> tuple[Kind, dict[str, Any]]:
+    """The type of a column, and the fields of Column that go with it."""
+    decimal, form = seen.decimal(choice.decimal, usual), seen.form("auto")
+    bad = seen.bad[decimal] if decimal and seen.types == {"text"} else 0
+    few = not seen.overflows and len(seen.distinct) <= 20
+    if bad > 1 and few and bad > seen.signs:  # 0, 1, 2, 3+
+        decimal = None
+    more: dict[str, Any] = {
+        "distinct": None if seen.overflows else len(seen.distinct),
+        "values": {str(v): n for v, n in sorted(seen.distinct.items(), key=lambda row: -row[1])[:100]},
+        "decimal": decimal,
+        "form": form,
+        "signs": bool(decimal and seen.signs and seen.types == {"text"}),
+        "low": None,
+        "high": None,
+        "faulty": bool(bad > seen.signs or seen.infinite),
+        "numeric": seen.types == {"number"} or decimal is not None,
+    }
+    if not seen.present:
+        return "empty", more
+    if len(seen.types) > 1 or seen.types == {"other"}:
+        return "other", more
+    dated = form is not None and (decimal is None or (form == "%Y%m%d" and seen.present >= 10 and seen.whole))
+    at = form if dated else decimal
+    if dated and form in (seen.forms or {}):
+        more["faulty"] = bool((seen.forms or {})[form])
+    if at in seen.range:
+        more["low"], more["high"] = seen.range[at]
+    if seen.name in choice.categories or seen.named:
+        return "category", more
+    if not seen.overflows and len(seen.distinct) == 1 and not seen.missing:
+        return "constant", more
+    if seen.name in UNNAMED:
+        return "id", more
+    if seen.counting is not None and seen.count >= 10:
+        return "id", more
+    named = bool(_ID.fullmatch(seen.name) and (not re.fullmatch(r".*[a-z]id", seen.name) or "_" in seen.name))
+    named = named or seen.name.lower() in ("id", "uuid", "guid") or bool(_ID_CASE.fullmatch(seen.name))
+    if seen.unique and seen.count >= 10 and named and not dated and (decimal is None or seen.whole):
+        return "id", more
+    if dated:
+        return "date", more
+    if decimal is not None:
+        return "number", more
+    if seen.truths:
+        return "boolean", more
+    if seen.unique and seen.present >= 10:
+        return ("id" if seen.length / seen.present <= 40 and _one_word(seen) else "text"), more
+    distinct = len(seen.distinct)
+    many = distinct > CATEGORIES or (distinct > 20 and 2 * distinct > seen.present)
+    if seen.overflows or many or (distinct > 20 and seen.length / seen.present > 50):
+        return "text", more
+    return "category", more
+
+
+def _one_word(seen: Seen) -> bool:
+    return not any(" " in str(value) for value in seen.distinct)
+
+
+def _ordinal(seen: Seen, made: Any, order: tuple[str, ...]) -> Column:
+    values = [_written(v) for v in seen.distinct] if seen.types == {"number"} else [str(v) for v in seen.distinct]
+    if order and (lost := [v for v in values if v not in order]):
+        raise HarnessError(f"data.ordinal: the order of {seen.name!r} lacks {', '.join(map(repr, lost[:5]))}")
+    scale = order or _scale(values)
+    gaps = "; missing: median, with an indicator" if seen.missing else ""
+    return made("input", f"ordinal, {' < '.join(scale[:8])}{gaps}", kind="category", scale=tuple(scale))
+
+
+def _scale(values: Sequence[str]) -> list[str]:
+    """Values from low to high: by their numbers, by a scale that is known, or else by their texts."""
+    found = [re.search(r"\d+(\.\d+)?", value) for value in values]
+    if all(found):
+        return sorted(values, key=lambda value: float(re.search(r"\d+(\.\d+)?", value)[0]))  # type: ignore[index]
+    for scale in _SCALES:
+        if all(value.casefold() in scale for value in values):
+            return sorted(values, key=lambda value: scale.index(value.casefold()))
+    return sorted(values)
+
+
+def check_values(table: Table, plan: Plan, choice: Choice, rows: int | None = None) -> None:
+    """Raise HarnessError with the places of all values that cannot be used, of the columns that are used."""
+    suspects = [c for c in plan.columns if c.role != "left out" and (c.faulty or (c.role != "input" and c.missing))]
+    if choice.kind == "real" and choice.target:
+        suspects = list({c.name: c for c in [*suspects, plan.column(choice.target)]}.values())
+    if not suspects:
+        return
+    faults: list[Fault] = []
+    more = at = 0
+    for frame in table.frames(rows):
+        found: list[Fault] = []
+        for column in suspects:
+            series = frame[column.name]
+            if column.role != "input":
+                absent = Values(series, plan.missing).missing
+                fix = _fix_missing(series, absent)
+                found += [Fault(at + int(i), column.name, "a value", fix) for i in np.flatnonzero(absent)]
+            if column.role == "target" and choice.kind == "real" and not column.real:
+                wrong = dict.fromkeys(np.flatnonzero(~Values(series, plan.missing).missing).tolist(), "a number")
+            elif column.role == "target" and choice.kind == "class":
+                wrong = {}  # any words
+            else:
+                wrong = column.bad(series, plan.missing)
+            fix = "" if column.role != "input" or set(wrong.values()) == {"a finite number"} else _fix_type(column)
+            found += [Fault(at + i, column.name, expected, fix) for i, expected in wrong.items()]
+        found.sort(key=lambda fault: fault.row)
+        more += max(0, len(faults) + len(found) - FAULTS)
+        faults = (faults + found)[:FAULTS]
+        at += len(frame)
+    if faults:
+        raise table.refuse(faults, more)
+
+
+def _fix_missing(series: pd.Series, absent: np.ndarray) -> str:
+    words = {str(v) for v in series[absent] if isinstance(v, str) and v}
+    return f"{min(words)!r} is read as missing: data.missing=[] takes it as a value" if words else ""
+
+
+def _fix_type(column: Column) -> str:
+    name = column.name
+    return f"data.missing=[...] names words for missing values, data.categories=[{name}] takes {name!r} as words"
+
+
+def range_of(column: Column) -> str:
+    """The range of a column, or its most frequent values, for people."""
+    if column.low is not None and column.kind in ("number", "date", "id"):
+        shown = written_date if column.kind == "date" else lambda value: f"{value:.12g}"
+        return f"{shown(column.low)} .. {shown(column.high or 0.0)}"
+    if column.kind in ("id", "text"):
+        return "many" if column.distinct is None else f"{column.distinct:,} different"
+    most = list(column.values)[:4]
+    more = "" if column.distinct is not None and column.distinct <= len(most) else ", ..."
+    return ", ".join(value if len(value) <= 24 else value[:23] + "…" for value in most) + more

@@ -1,0 +1,97 @@
+"""A dask cluster: of this machine's processes, or one that is running already."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+from harness.execution.workers import died, no_interrupts, perform
+from harness.system.errors import HarnessError, one_line
+from harness.system.process_id import safe_path
+from harness_components.executors.base import Threaded
+
+if TYPE_CHECKING:
+    from distributed import Client, SpecCluster
+
+RESTART_S = 60.0
+
+
+class Dask(Threaded):
+    """An executor over a client, and over a cluster if that is ours."""
+
+    def __init__(self, client: Client, cluster: SpecCluster | None, workers: int) -> None:
+        super().__init__(workers)
+        self._client, self._cluster, self._workers = client, cluster, workers
+        self._closing, self._killed = threading.Lock(), False
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Takes no more tasks; when those that there are have ended, the client and our cluster are closed."""
+        super().shutdown(wait=False, cancel_futures=cancel_futures)
+        closer = threading.Thread(target=self._close, name="dask-close")
+        closer.start()
+        if wait:
+            closer.join()
+
+    def kill(self) -> None:
+        """Cancels what is not begun, and ends the workers if they are ours; those of others finish their tasks."""
+        self._killed = True
+        super().shutdown(wait=False, cancel_futures=True)
+        for nanny in list(self._cluster.workers.values()) if self._cluster is not None else ():
+            nanny.auto_restart = False
+            if nanny.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(nanny.pid, signal.SIGKILL)
+        self._client.close()  # whoever waits for a task is told
+
+    def _run(self, task: bytes) -> Any:
+        future = self._client.submit(perform, task, pure=False)
+        try:
+            return future.result()
+        except Exception as error:
+            if self._cluster is not None and died(error) and not self._killed:
+                # else the next task would queue behind another one on a living worker, and be lost with that
+                with contextlib.suppress(Exception):
+                    self._client.wait_for_workers(self._workers, timeout=RESTART_S)
+            raise
+
+    def _close(self) -> None:
+        self._threads.shutdown(wait=True)
+        with self._closing:
+            self._client.close()
+            if self._cluster is not None:
+                self._cluster.close()
+
+
+def connect(address: str, workers: int) -> Dask:
+    """An executor over the cluster of a running scheduler. Raises HarnessError where none answers."""
+    from distributed import Client
+
+    try:
+        client = Client(address, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise HarnessError(f"executor.address={address}: no dask scheduler answers: {one_line(error)}") from error
+    return Dask(client, None, workers)
+
+
+def local(environments: list[dict[str, str]]) -> Dask:
+    """An executor over a cluster of this machine's processes, one for each environment."""
+    from distributed import Client, Nanny, Scheduler, SpecCluster
+
+    # a worker's death is told at once: who launches decides what is tried again
+    scheduler = {"allowed_failures": 0, "host": "127.0.0.1", "dashboard": False, "dashboard_address": None}
+    worker = {"nthreads": 1, "host": "127.0.0.1", "memory_limit": 0, "dashboard": False, "dashboard_address": None}
+    workers = {
+        i: {"cls": Nanny, "options": {**worker, "env": environment, "silence_logs": logging.CRITICAL}}
+        for i, environment in enumerate(environments)
+    }
+    # connections that end with a cluster are told after it has stopped to be silent
+    logging.getLogger("distributed.batched").setLevel(logging.WARNING)
+    with no_interrupts(), safe_path():
+        cluster = SpecCluster(
+            workers, {"cls": Scheduler, "options": scheduler}, silence_logs=logging.CRITICAL, name="harness"
+        )
+    return Dask(Client(cluster, set_as_default=False), cluster, len(environments))

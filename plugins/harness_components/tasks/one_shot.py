@@ -1,0 +1,195 @@
+"""One-shot learning: episodes of few classes with few samples of each, by which others are to be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Gt
+from torch import Generator, Tensor
+from torchmetrics import Metric
+
+import harness
+from harness.datasets.dataset import Part, Samples
+from harness.modeling.rng.noise import Noise
+from harness.modeling.task import Batch, Call, Task
+from harness.registry.component import Mark, mark_of
+from harness.space import Choice, Integers, Log
+from harness.system.errors import HarnessError
+from harness_components.metrics.sums import Sums
+
+
+def subsets(counts: Tensor, size: int, generator: Generator) -> Tensor:
+    """For each n of `counts` [...], `size` different numbers of 0 .. n - 1 in random order: [..., size], each such
+    sequence alike (Floyd's algorithm, then an order by chance). Every n is at least `size`.
+    """
+    shape = (*counts.shape, size)
+    chosen = torch.full(shape, -1)
+    for place in range(size):
+        top = counts - size + place
+        drawn = (torch.rand(counts.shape, generator=generator, dtype=torch.float64) * (top + 1)).long()
+        taken = (chosen == drawn[..., None]).any(-1)
+        chosen[..., place] = torch.where(taken, top, drawn)
+    order = torch.rand(shape, generator=generator, dtype=torch.float64).argsort(-1)
+    return chosen.gather(-1, order)
+
+
+def episodes(y: Tensor, count: int, way: int, each: int, generator: Generator) -> Tensor:
+    """Indices [count, way, each] into classes y [N]: `way` different classes an episode, `each` samples of a class.
+
+    Raises ValueError, with the number of classes that have so many samples, where these are too few.
+    """
+    sizes = y.bincount()
+    usable = (sizes >= each).nonzero()[:, 0]
+    if len(usable) < way:
+        raise ValueError(len(usable))
+    classes = usable[subsets(torch.full((count,), len(usable)), way, generator)]
+    first = sizes.cumsum(0) - sizes  # of each class, in the order of classes
+    return y.argsort(stable=True)[first[classes][..., None] + subsets(sizes[classes], each, generator)]
+
+
+def pairs(support: Tensor, query: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(a [P, D], b [P, D], same [P]) of episodes' support [E, N, K, D] and query [E, N · Q, D] embeddings: each query
+    with one support sample of its class, and with one of another. Classes and samples stand in an order by chance.
+    """
+    _, way, shot, _ = support.shape
+    number = query.shape[1] // way
+    place = torch.arange(query.shape[1], device=query.device)
+    own, turn = place // number, place % number
+    other = (own + 1 + turn % (way - 1)) % way
+    flat = support.flatten(1, 2)
+    mine, theirs = (flat.index_select(1, c * shot + turn % shot) for c in (own, other))
+    a, b = torch.cat([query, query], 1).flatten(0, 1), torch.cat([mine, theirs], 1).flatten(0, 1)
+    same = torch.cat([torch.ones_like(query[..., 0]), torch.zeros_like(query[..., 0])], 1).flatten()
+    return a, b, same
+
+
+class OneShot(Task):
+    """Episodes, for a model that embeds samples. Of each of their classes `shot` samples are known, `query` asked."""
+
+    def __init__(
+        self, loss: Callable[..., Any], way: int, train_way: int, shot: int, query: int, count: int, evaluated: int
+    ) -> None:
+        super().__init__(loss)
+        self.way, self.train_way, self.shot, self.query = way, train_way, shot, query
+        self.count, self.evaluated = count, evaluated
+        mark = mark_of(getattr(loss, "func", loss))
+        self.of_pairs = isinstance(mark, Mark) and bool(mark.traits.get("pairs"))
+
+    def tuples(self, part: Part, split: str, generator: Generator) -> Tensor:
+        """An episode's samples, class by class."""
+        assert isinstance(part, Samples)
+        train = split == "train"
+        count, way, name = (self.count, self.train_way, "train_way") if train else (self.evaluated, self.way, "way")
+        each = self.shot + self.query
+        try:
+            return episodes(part.y, count, way, each, generator).flatten(1)
+        except ValueError as error:
+            raise HarnessError(
+                f"task.{name}={way} wants {way} classes of task.shot + task.query = {each} samples or more, and the "
+                f"{split} split has {error}"
+            ) from error
+
+    def _embedded(self, call: Call, x: Tensor, way: int) -> tuple[Tensor, Tensor]:
+        """support [E, N, K, D], query [E, N · Q, D] of an episode's samples x [E · N · (K + Q), ...]."""
+        z = call(x).unflatten(0, (-1, way, self.shot + self.query))
+        return z[:, :, : self.shot], z[:, :, self.shot :].flatten(1, 2)
+
+    def _targets(self, scores: Tensor) -> Tensor:
+        """The class of each query [E, N · Q], by its place in the episode."""
+        places = torch.arange(scores.shape[1], device=scores.device) // self.query
+        return places.expand(scores.shape[:2])
+
+    def _loss(self, call: Call, support: Tensor, query: Tensor, scores: Tensor | None) -> Tensor:
+        if self.of_pairs:
+            a, b, same = pairs(support, query)
+            return self.loss(call(a, b, method="distances"), same)
+        if scores is None:
+            scores = call(support, query, method="scores")
+        return self.loss(scores.flatten(0, 1), self._targets(scores).flatten())
+
+    def infer(self, call: Call, x: Tensor) -> None:
+        """Nothing: a sample has a class among those of its episode alone."""
+
+    def losses(self, call: Call, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+        """Of the queries' scores, or of pairs of queries and support samples where the loss is one of pairs."""
+        support, query = self._embedded(call, batch[0], self.train_way)
+        return {"model": self._loss(call, support, query, None)}
+
+    def predict(self, call: Call, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Scores [E, N · Q, N] of each query, and its class [E, N · Q]."""
+        scores = call(*self._embedded(call, batch[0], self.way), method="scores")
+        return scores, self._targets(scores)
+
+    def evaluate(self, call: Call, batch: Batch, noise: Noise) -> tuple[dict[str, Tensor], tuple[Any, Any]]:
+        """Both, with one embedding of the samples."""
+        support, query = self._embedded(call, batch[0], self.way)
+        scores = call(support, query, method="scores")
+        return {"model": self._loss(call, support, query, scores)}, (scores, self._targets(scores))
+
+
+@harness.task(
+    targets=("class",), loss="cross_entropy", metrics=("episode_accuracy",), model="prototypical", tuples=True
+)
+def one_shot(
+    loss: Callable[..., Any],
+    *,
+    way: Annotated[int, Integers(2, 20), Ge(2), "classes of an episode, N"] = 5,
+    shot: Annotated[int, Choice(1, 5), Gt(0), "known samples of each of its classes, K"] = 1,
+    query: Annotated[int, Integers(1, 15), Gt(0), "samples of each that are to be told"] = 5,
+    train_way: Annotated[int | None, Ge(2), "classes of a training episode; null: as many as way"] = None,
+    episodes: Annotated[int, Integers(50, 2000, log=True), Gt(0), "drawn for an epoch; batch_size counts these"] = 200,
+    evaluated: Annotated[int, Gt(0), "episodes of validation and of test, the same for all runs of a split"] = 200,
+) -> Task:
+    """N-way K-shot episodes: of N classes, K samples each are known, and others are told apart by them.
+
+    An episode's classes and samples are drawn by chance; a model embeds them, and scores each query for each class.
+    A loss of pairs is given each query's distance from one known sample of its class and from one of another. Episodes
+    are drawn from each split by itself: with corruption=[unseen_classes] the test is on classes never trained on.
+    """
+    return OneShot(loss, way, train_way or way, shot, query, episodes, evaluated)
+
+
+@harness.loss(
+    tasks=("one_shot",),
+    pairs=True,
+    reference="Hadsell, Chopra, LeCun, Dimensionality reduction by learning an invariant mapping, CVPR 2006, eq. 4",
+)
+def contrastive(
+    prediction: Tensor,
+    target: Tensor,
+    *,
+    margin: Annotated[float, Log(0.1, 10), Gt(0), "the distance from which on different samples are far enough"] = 1.0,
+) -> Tensor:
+    """Contrastive loss: draws pairs of one class together, and pushes others apart up to a margin.
+
+    L = mean_p ½ [ t d² + (1 - t) max(0, margin - d)² ]. prediction: distances d [P]; target: t [P], 1 where the two
+    are of one class, else 0.
+    """
+    apart = (margin - prediction).clamp_min(0)
+    return 0.5 * (target * prediction.square() + (1 - target) * apart.square()).mean()
+
+
+class EpisodeAccuracy(Sums):
+    """The share of the queries that are given to their class."""
+
+    higher_is_better = True
+    right: Tensor
+
+    def __init__(self) -> None:
+        super().__init__(right=())
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Scores [E, Q, N], classes [E, Q] by their place in the episode."""
+        self.add(target.numel(), right=(prediction.argmax(-1) == target).sum())
+
+    def compute(self) -> Tensor:
+        """Of all queries of all episodes."""
+        return self.right / self.count
+
+
+@harness.metric(tasks=("one_shot",), reference="Vinyals et al., Matching networks for one shot learning, NeurIPS 2016")
+def episode_accuracy() -> Metric:
+    """Share of the queries that get the highest score for their own class of the episode: 1 / way is chance."""
+    return EpisodeAccuracy()

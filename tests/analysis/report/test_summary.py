@@ -1,0 +1,128 @@
+"""What is printed when a run or a sweep ends."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.analysis.report.summary import _baseline as baseline_of
+from harness.analysis.report.summary import board_command, run_summary, sweep_summary
+from harness.results.record import Record
+from tests.cli.sweeps import RAISED, ended
+
+
+def test_a_run_in_words(workdir: Path) -> None:
+    record = harness.run(["epochs=1", "regularizer=[l2,dropout]", "optimizer=sgd"])
+    text = run_summary(record)
+    assert text.startswith("completed  epochs=1,regularizer=[l2,dropout],optimizer=sgd")
+    assert "mlp (26,122 parameters, relu) on digits (1149/288/360) with sgd, regularizer l2+dropout" in text
+    assert f"accuracy {record.metrics['test/accuracy']:.4f}" in text
+    assert str(record.folder.relative_to(workdir)) in text
+    assert str(workdir) not in text
+    assert "already" in run_summary(harness.run(["epochs=1", "regularizer=[l2,dropout]", "optimizer=sgd"]))
+
+
+def test_overlap_and_divergence_are_told(workdir: Path) -> None:
+    with pytest.warns(UserWarning, match="stand in more than one split"):
+        record = harness.run(["data=iris", "split.seed=1", "optimizer=sgd", "optimizer.lr=1e30", "batch_size=16"])
+    text = run_summary(record)
+    assert text.startswith("diverged")
+    assert f"overlap   {record.data['overlap']} samples" in text
+    assert "Diverged: the training loss became" in text
+    assert "samples a second" not in text
+
+
+def test_a_sweep_in_words(workdir: Path) -> None:
+    records = harness.sweep(["seed=0,1", "epochs=1"])
+    text = sweep_summary([*records, harness.run(["seed=0", "epochs=1"])])
+    assert text.startswith("3 runs: 2 completed, 1 already complete")
+    assert f"\n  best      val/accuracy {max(r.objective for r in records):.4g}  seed=" in text
+    assert re.search(r"\n  path      (alone|fused) 2 (in this process|over loky workers) \(", text)  # a trial chose
+    assert "harness report outputs/scratch" in text
+
+
+def test_what_did_not_complete_is_told_with_its_reason_and_many_of_one_reason_in_a_line() -> None:
+    failed = [ended(n, "failed", error=RAISED, time={"epochs": 3}) for n in range(2)]
+    odd = ended(9, "interrupted", error={"type": "FailFast", "message": "fail_fast=true", "traceback": None})
+    wild = [ended(n, "diverged", name=f"optimizer.lr=1e30,seed={n},epochs=2") for n in range(10, 16)]
+    text = sweep_summary([ended(20), ended(21, cached=True), *wild, odd, *failed], (4.0, 2.7))
+    assert text.splitlines()[:8] == [
+        "11 runs: 1 completed, 1 already complete, 2 failed, 1 interrupted, 6 diverged",
+        "  failed       regularizer=[l2,dropout],seed=0,epochs=2  epoch 3  RuntimeError: no [bold]room[/bold] for it",
+        "  failed       regularizer=[l2,dropout],seed=1,epochs=2  epoch 3  RuntimeError: no [bold]room[/bold] for it",
+        "  interrupted  regularizer=[l2,dropout],seed=9,epochs=2           fail_fast=true",
+        "  diverged     6 runs of optimizer.lr=1e30                        the training loss became nan",
+        "  trace     outputs/s/a/record.json",
+        "  best      val/accuracy 0.5  regularizer=[l2,dropout],seed=20,epochs=2",
+        "  path      fused 10 over loky workers (a trial)",
+    ]
+    assert "\n  time      4.0 s; training 2.7 s, 270 ms a run\n" in text
+
+
+def test_a_terminal_gets_lines_that_fit_and_names_without_what_all_have_in_common() -> None:
+    long = {"type": "RuntimeError", "message": "very " * 50, "traceback": None}
+    records = [ended(n, "failed", error=long, name=f"{'model=mlp,' * 9}seed={n},epochs=2") for n in range(2)]
+    found = sweep_summary(records, width=60).splitlines()[1:3]
+    assert [len(line) for line in found] == [60, 60]
+    assert found[0].startswith("  failed  seed=0    RuntimeError: very very")
+    assert found[0].endswith("…")
+
+
+def test_no_more_than_twenty_rows_are_shown() -> None:
+    records = [ended(n, "failed", error=RAISED | {"message": f"reason {n}"}) for n in range(30)]
+    same = [ended(n, "failed", error=RAISED) for n in range(30, 40)]
+    lines = sweep_summary([*records, *same]).splitlines()
+    assert sum(line.startswith("  failed") for line in lines) == 20
+    assert "  and 20 more: harness report outputs/s" in lines
+
+
+def test_the_best_is_the_best_in_its_metrics_direction_of_those_that_completed() -> None:
+    def loss(number: int, value: float, status: str = "completed") -> Record:
+        best = {"val/loss": {"value": value, "epoch": 0, "higher_is_better": False}}
+        more = {"config": {"objective": "val/loss"}, "metrics": {"val/loss": value}, "best": best}
+        return ended(number, status, **more)
+
+    records = [ended(0, value=0.2), ended(1, value=0.9), ended(2, value=float("nan"))]
+    records += [loss(3, 0.5), loss(4, 0.1, "failed"), loss(5, 0.3), ended(6, value=1.0, best={})]
+    best = [line.split()[1:] for line in sweep_summary(records).splitlines() if line.startswith("  best")]
+    assert best == [
+        ["val/accuracy", "0.9", "regularizer=[l2,dropout],seed=1,epochs=2"],
+        ["val/loss", "0.3", "regularizer=[l2,dropout],seed=5,epochs=2"],
+    ]
+
+
+def test_several_reasons_for_a_path_are_counted() -> None:
+    why = ["a", "b", "b", "c"]
+    records = [ended(n, cohort={"path": "alone", "executor": "in_process", "why": w}) for n, w in enumerate(why)]
+    assert "\n  path      alone 4 in this process (a; and 2 more reasons)\n" in sweep_summary(records)
+
+
+def test_the_command_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "harness"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(program)])
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert board_command(Path("a b")) == "bin/harness board 'a b'"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert board_command(Path("a")) == "harness board a"
+
+
+def test_the_baseline_stands_beside_the_metric_it_is_compared_with() -> None:
+    share = {"class": "mid", "train": 0.5, "val": 0.6, "test": 0.61}
+    error = {"value": [3.0], "train": 2.0, "val": 2.5, "test": 2.25}
+    for key, told, metric, words in (
+        ("majority", share, "test/accuracy", "majority  61%: the accuracy on test of answering 'mid' always"),
+        ("mean", error, "test/mse", "mean      mse 2.25: the error on test of predicting the training mean"),
+    ):
+        record = ended(1, "completed", metrics={metric: 0.5})
+        record.data[key] = told
+        assert baseline_of(record) == [f"  {words}"]
+        record.metrics.clear()
+        assert baseline_of(record) == []

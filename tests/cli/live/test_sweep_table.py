@@ -1,0 +1,109 @@
+"""The live table of a sweep: what it says, and that it fits."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from rich.cells import cell_len
+
+from harness.cli.live.standing import Standing
+from harness.cli.live.sweep_table import SweepTable
+from harness.execution.sweep.events import Outline, Way
+from harness.execution.sweep.progress import Cohort
+from tests.cli.sweeps import RAISED, ended, terminal, text
+
+WHY = "expected: fused over loky workers 3.2 s, alone over loky workers 31.0 s"
+
+
+def lines(standing: Standing, width: int = 80) -> list[str]:
+    console = terminal(width)
+    console.print(SweepTable(standing))
+    return [line.rstrip() for line in text(console).splitlines()]
+
+
+def begun(runs: int = 64, clock: float = 0.0) -> Standing:
+    now = [0.0]
+    found = Standing(lambda: now[0])
+    found.began(runs)
+    names = {f"{n:012x}": ended(n).name for n in range(runs)}
+    found.planned(Outline(names, frozenset(), (Way("fused", "loky", WHY, runs, 4),)))
+    now[0] = clock
+    return found
+
+
+def test_before_anything_is_trained() -> None:
+    found = Standing(lambda: 0.0)
+    found.began(6)
+    counts, bar, now = lines(found)
+    assert counts == "0 of 6 runs  6 left"
+    assert bar.endswith("0% 0:00 gone, - left")
+    assert now == "now       checks the jobs: their configs, their data, a short trial"
+
+
+def test_a_sweep_in_the_middle() -> None:
+    found = begun(clock=30.0)
+    for number in range(20):
+        found.run(number, 64, ended(number, value=number / 100))
+    found.run(20, 64, ended(20, "failed", error=RAISED, cohort={"path": "alone", "executor": "loky", "why": "no"}))
+    found.run(21, 64, ended(21, "diverged"))
+    found.cohorts = [Cohort(frozenset(f"{n:012x}" for n in range(22, 38)), 16, 7, 20)]
+    counts, more, bar, *rows = lines(found, 72)
+    assert counts == "22 of 64 runs  20 completed  1 failed  1 diverged  16 running  26 left"
+    assert more.startswith("━")
+    assert more.endswith("43% 0:30 gone, 0:40 left")
+    assert [bar, *rows] == [
+        "best      val/accuracy 0.19  seed=19",
+        "path      fused 21 of 64 over loky workers in 4 stacks (a trial)",
+        "          alone 1 over loky workers (no)",
+        "training  16 runs  epoch 7 of 20",
+        "failed    seed=20  RuntimeError: no [bold]room[/bold] for it",
+        "diverged  seed=21  the training loss became nan, step 21",
+    ]
+
+
+@pytest.mark.parametrize("width", [20, 40, 59, 60, 200])
+def test_it_fits_however_narrow(width: int) -> None:
+    found = begun(clock=30.0)
+    for number in range(3):
+        found.run(number, 64, ended(number, "failed", error=RAISED, name=f"model=ｗｉｄｅ,{'x' * 100},seed={number}"))
+    found.run(3, 64, ended(3))
+    found.cohorts = [Cohort(frozenset({f"{n:012x}"}), 1, 1, 20) for n in range(4, 10)]
+    shown = lines(found, width)
+    assert max(cell_len(line) for line in shown) <= width
+    assert sum(line.startswith("failed") for line in shown) == 3
+    assert any("and 2 mor" in line for line in shown)
+    counted = " ".join(line for line in shown if line[:1].isdigit() or line.startswith("  ")).split()
+    assert [word for word in counted if word in ("completed", "failed", "running", "left")][:4] == [
+        "completed",
+        "failed",
+        "running",
+        "left",
+    ]
+
+
+def test_a_launcher_that_tells_no_number_has_no_bar() -> None:
+    found = Standing(lambda: 0.0)
+    found.run(0, None, ended(0, cohort={"path": "alone", "executor": "in_process", "why": "one run at a time"}))
+    assert lines(found) == [
+        "1 runs  1 completed",
+        "0:00 gone, - left",
+        "best      val/accuracy 0.5  regularizer=[l2,dropout],seed=0,epochs=2",
+        "path      alone 1 in this process (one run at a time)",
+    ]
+
+
+def test_it_costs_the_same_however_many_runs_there_are() -> None:
+    def cost(runs: int) -> float:
+        found = begun(runs)
+        for number in range(runs - 1):
+            found.run(number, runs, ended(number, cohort={"path": "alone", "executor": "loky", "why": str(number)}))
+        times = []
+        for _ in range(5):
+            began = time.perf_counter()
+            lines(found)
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    few = cost(100)
+    assert cost(10_000) < 3 * few + 0.01  # measured: both 2 ms

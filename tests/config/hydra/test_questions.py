@@ -1,0 +1,85 @@
+"""What Hydra answers about the harness: the config, the help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import yaml
+from hydra import compose
+from omegaconf import OmegaConf
+
+from harness.cli import main
+from harness.config import composition
+from harness.registry import catalogue
+from harness.registry.kinds import KINDS
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What a line prints on standard output; nothing else is said."""
+
+    def run(*words: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main(list(words))
+        said = capsys.readouterr()
+        assert stop.value.code == 0, said.err
+        assert said.err == ""
+        return said.out
+
+    return run
+
+
+def test_cfg_job_prints_the_config_that_a_run_would_have(told: Callable[..., str]) -> None:
+    words = ["optimizer=sgd", "optimizer.lr=0.5", "regularizer=[l2]"]
+    text = told(*words, "--cfg", "job")
+    with composition.hydra_session():
+        composed = compose("config", words)
+    assert yaml.safe_load(text) == OmegaConf.to_container(composed)
+    assert "hydra" not in yaml.safe_load(text)
+
+
+def test_help_has_a_line_for_every_group_and_fits_a_screen(told: Callable[..., str]) -> None:
+    text = told("--help")
+    groups = {line.partition(":")[0].strip(): line.partition(": ")[2] for line in text.splitlines() if ": " in line}
+    for kind in KINDS:
+        assert groups[kind].split(", ")[0] in {"auto", *catalogue.current().names(kind), "standard"}, kind
+    assert groups["optimizer"].startswith("adam, ")
+    assert groups["optimizer"].endswith(" more")
+    assert groups["trainer"] == "auto, cpu, gpu"
+    assert len(text.splitlines()) <= 60
+    assert told("help") == text
+    assert told("help", "report") == told("report", "--help")
+    assert "is powered by Hydra" not in text
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("+lr=3 --cfg job", "unknown key 'lr'."),
+        ("+lr=3 --cfg all", "unknown key 'lr'."),
+        ("+lr=3 --cfg job --package optimizer", "unknown key 'lr'."),
+        ("+lr=3 --info defaults-tree", "unknown key 'lr'."),
+        ("+lr=3 --help", "unknown key 'lr'."),
+        ("epochs=0 --cfg job", "epochs must be >= 1, got 0"),
+        ("trainer.precision=16-mixed --info config", "trainer.precision=16-mixed needs loss scaling"),
+        ("data=csv +lr=3 --cfg job", "unknown key 'lr'."),
+        ("task.standardise=false --cfg job", "unknown key 'task.standardise'. Did you mean 'standardize'?"),
+    ],
+)
+def test_a_question_is_checked_as_a_run_is(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(line.split())
+    told = capsys.readouterr()
+    assert (stop.value.code, told.out) == (2, "")
+    assert told.err.startswith(f"harness: error: {said}")
+    assert len(told.err.splitlines()) == 1
+
+
+def test_a_config_that_still_wants_a_value_is_shown(told: Callable[..., str]) -> None:
+    assert yaml.safe_load(told("data=csv", "--cfg", "job", "-p", "data"))["target"] == "???"
+
+
+def test_auto_shows_the_settings_that_were_typed_for_it(told: Callable[..., str]) -> None:
+    shown = yaml.safe_load(told("task.standardize=false", "--cfg", "job", "-p", "task"))
+    assert shown == {"_component_": "auto", "standardize": False}

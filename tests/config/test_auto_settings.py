@@ -1,0 +1,61 @@
+"""Settings typed for `task=auto` and `loss=auto` are those of the components that `auto` stands for."""
+
+from __future__ import annotations
+
+import pytest
+
+import harness
+from harness.config.composition import compose
+from harness.execution.preparation import Preparation, Prepared
+
+
+def prepared(*words: str) -> Prepared:
+    return Preparation().prepare(compose(["logger=[]", "diagnostic=[]", "trainer=cpu", *words]))
+
+
+@pytest.mark.parametrize(
+    ("auto", "said"),
+    [
+        (["data=diabetes", "task.standardize=false"], ["data=diabetes", "task=regression", "task.standardize=false"]),
+        (
+            ["data=diabetes", "task={standardize: false}"],
+            ["data=diabetes", "task=regression", "task.standardize=false"],
+        ),
+        (["data=iris", "loss.weights=balanced"], ["data=iris", "loss=cross_entropy", "loss.weights=balanced"]),
+        (
+            ["data=moons", "task=binary_classification", "loss.weights=balanced"],
+            ["data=moons", "task=binary_classification", "loss=bce", "loss.weights=balanced"],
+        ),
+    ],
+)
+def test_auto_with_settings_is_the_run_that_names_the_component(auto: list[str], said: list[str]) -> None:
+    a, b = prepared(*auto), prepared(*said)
+    assert a.values["task"] == b.values["task"]
+    assert a.values["loss"] == b.values["loss"]
+    assert a.record.id == b.record.id
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["data=iris", "task.standardize=false"],
+            r"standardize is a setting of regression \(task=auto is classification",
+        ),
+        (["data=iris", "loss.delta=2"], r"delta is a setting of huber and .* \(loss=auto is cross_entropy here\)"),
+        (["data=iris", "loss.weights=balance"], "loss.weights must be one of none, balanced, got 'balance'"),
+        (["data=diabetes", "task.standardize=3"], "task.standardize must be true or false, got 3"),
+        (["task.standardise=false"], r"unknown key 'task\.standardise'. Did you mean 'standardize'"),
+    ],
+)
+def test_a_setting_that_the_component_lacks_is_refused(words: list[str], said: str) -> None:
+    with pytest.raises(harness.HarnessError, match=said) as refused:
+        prepared(*words)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_sweep_over_settings_of_auto(workdir) -> None:  # type: ignore[no-untyped-def]
+    line = ["logger=[]", "diagnostic=[]", "trainer=cpu", "data=moons", "data.n=60", "batch_size=16", "epochs=1"]
+    records = harness.sweep([*line, "loss.weights=none,balanced", "executor=in_process"])
+    assert [record.config["loss"]["weights"] for record in records] == ["none", "balanced"]
+    assert len({record.id for record in records}) == 2

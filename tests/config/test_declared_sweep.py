@@ -1,0 +1,203 @@
+"""A sweep that a file declares (hydra.sweeper.params), globs, and what a sweeper is told of a run."""
+
+from __future__ import annotations
+
+import enum
+import math
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from omegaconf import OmegaConf
+
+import harness
+from harness.cli import main
+from harness.execution.sweep.objective import for_search, higher_is_better
+from harness.results.record import Record
+
+QUICK = ["data=moons", "data.n=60", "batch_size=16", "epochs=1", "logger=[]", "diagnostic=[]", "path=alone", "jobs=1"]
+
+
+def write(folder: Path, body: str, name: str = "mine") -> str:
+    file = folder / "mine" / "experiment" / f"{name}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"# @package _global_\n{body}\n")
+    return str(folder / "mine")
+
+
+def swept(words: list[str], folder: str) -> list[tuple[int, float]]:
+    records = harness.sweep([*words, *QUICK], config_dir=folder)
+    return [(r.config["seed"], r.config["optimizer"]["lr"]) for r in records]
+
+
+@pytest.mark.parametrize("sweeper", ["harness", "basic"])
+def test_a_sweep_in_a_file_is_swept_and_what_is_typed_wins(sweeper: str, workdir: Path) -> None:
+    folder = write(workdir, "hydra:\n  sweeper:\n    params:\n      seed: 0,1\n      optimizer.lr: 0.1,1e-3\n")
+    words = ["experiment=mine", f"hydra/sweeper={sweeper}"]
+    assert swept(words, folder) == [(0, 0.1), (0, 0.001), (1, 0.1), (1, 0.001)]
+    assert swept([*words, "seed=5"], folder) == [(5, 0.1), (5, 0.001)]
+    assert swept([*words, "seed=5,6", "optimizer.lr=0.2"], folder) == [(5, 0.2), (6, 0.2)]
+
+
+def test_one_run_of_a_file_with_a_sweep_says_so(workdir: Path) -> None:
+    folder = write(workdir, "hydra: {sweeper: {params: {seed: '0,1'}}}")
+    with pytest.warns(UserWarning, match=r"^hydra\.sweeper\.params declares a sweep, and this is one run: add -m"):
+        assert harness.run(["experiment=mine", *QUICK], config_dir=folder).config["seed"] == 0
+
+
+def test_a_file_may_ask_for_a_sweep_by_itself(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(workdir, "hydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}")
+    with pytest.raises(SystemExit) as stop:
+        main(["--config-dir", "mine", "experiment=mine", *QUICK])
+    assert stop.value.code == 0
+    assert "2 runs: 2 completed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ("{study: 2024_01}", "hydra.sweeper.params.study is text: put it in quotes, study: '...', got 202401"),
+        (
+            "{seed: [0, 1]}",
+            "hydra.sweeper.params.seed is text as behind -m, in quotes (seed: '0,1,2'), got [0, 1]",
+        ),
+        ("{sead: '1,2'}", "unknown key 'sead'. Did you mean 'seed'?"),
+        ("{seed: 'interval(0,1)'}", "seed=interval(0,1): a grid sweeps over lists of values: seed=a,b,c"),
+    ],
+)
+def test_a_wrong_sweep_in_a_file_is_refused(params: str, told: str, workdir: Path) -> None:
+    folder = write(workdir, f"hydra: {{sweeper: {{params: {params}}}}}")
+    with pytest.raises(harness.HarnessError) as refused:
+        harness.sweep(["experiment=mine", *QUICK], config_dir=folder)
+    assert str(refused.value) == told
+    assert not (workdir / "outputs").exists()
+
+
+def test_a_sweep_in_one_of_several_experiments_is_refused(workdir: Path) -> None:
+    folder = write(workdir, "hydra: {sweeper: {params: {seed: '0,1'}}}")
+    with pytest.raises(harness.HarnessError, match=r"^experiment=mine declares a sweep of its own"):
+        harness.sweep(["experiment=digits_mlp,mine", *QUICK], config_dir=folder)
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "names"),
+    [
+        ("optimizer=glob(ada*)", "optimizer", ["adadelta", "adagrad", "adam", "adamw"]),
+        ("optimizer=glob([adag*,sg*],exclude=sgd)", "optimizer", ["adagrad"]),
+        ("regularizer=glob(l2*)", "regularizer", [["l2"]]),
+    ],
+)
+@pytest.mark.parametrize("sweeper", ["harness", "basic"])
+def test_glob_stands_for_the_options_of_a_group(
+    word: str, kind: str, names: list[Any], sweeper: str, workdir: Path
+) -> None:
+    records = harness.sweep([word, f"hydra/sweeper={sweeper}", *QUICK])
+    assert [record.choices[kind] for record in records] == names
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("optimizer=glob(zzz*)", "optimizer=glob(zzz*): no optimizer has such a name. Known: adadelta, adagrad"),
+        ("seed=glob(*)", "seed=glob(*): glob stands for options of a group, and seed is a value"),
+    ],
+)
+def test_glob_without_options_is_refused(word: str, told: str, workdir: Path) -> None:
+    with pytest.raises(harness.HarnessError) as refused:
+        harness.sweep([word, *QUICK])
+    assert str(refused.value).startswith(told)
+
+
+def test_glob_names_what_a_users_folder_brings_and_never_auto(workdir: Path) -> None:
+    folder = write(workdir, "epochs: 1", "abc")
+    write(workdir, "epochs: 2", "abd")
+    records = harness.sweep(["experiment=glob(ab*)", *[w for w in QUICK if w != "epochs=1"]], config_dir=folder)
+    assert [record.config["epochs"] for record in records] == [1, 2]
+    records = harness.sweep(["loss=glob([auto,cross_*])", *QUICK])
+    assert [record.choices["loss"] for record in records] == ["cross_entropy"]
+
+
+class Direction(enum.Enum):
+    """As optuna's sweeper has it in its config."""
+
+    minimize = 1
+    maximize = 2
+
+
+class Seeker(Sweeper):
+    """Asks for a job at a time and reads what it is told, as optuna's sweeper does."""
+
+    __module__ = "hydra_plugins.seeker"  # Hydra takes sweepers from there alone
+    launcher: Launcher
+    told: list[float]  # of the sweep of this test
+
+    def __init__(self, direction: Direction, tries: str) -> None:
+        assert direction is Direction.maximize
+        self.tries = tries.split(";")
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        OmegaConf.to_yaml(self.config)  # other sweepers write multirun.yaml
+        for place, word in enumerate(self.tries):
+            (done,) = self.launcher.launch([[*arguments, word]], initial_job_idx=place)
+            value = float(done.return_value)
+            if math.isnan(value):
+                raise RuntimeError("the value nan is not acceptable")
+            Seeker.told.append(value)
+
+
+@dataclass
+class SeekerConf:
+    tries: str
+    _target_: str = "hydra_plugins.seeker.Seeker"
+    direction: Direction = Direction.maximize
+
+
+@pytest.fixture
+def seeker(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Seeker]]:
+    Seeker.told = []
+    module = types.ModuleType("hydra_plugins.seeker")
+    monkeypatch.setattr(module, "Seeker", Seeker, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    Plugins.instance().register(Seeker)
+    ConfigStore.instance().store(group="hydra/sweeper", name="seeker", node=SeekerConf, provider="tests")
+    yield Seeker
+    ConfigStore.instance().repo["hydra"]["sweeper"].pop("seeker.yaml")
+
+
+@pytest.mark.parametrize("launcher", ["harness", "basic"])
+@pytest.mark.parametrize(("objective", "worst"), [("val/accuracy", -math.inf), ("val/loss", math.inf)])
+def test_a_diverged_run_is_the_worst_and_ends_no_search(
+    launcher: str, objective: str, worst: float, seeker: type[Seeker], workdir: Path
+) -> None:
+    words = ["hydra/sweeper=seeker", "hydra.sweeper.tries='optimizer.lr=1e30;optimizer.lr=0.1'", "optimizer=sgd"]
+    records = harness.sweep([*words, f"hydra/launcher={launcher}", f"objective={objective}", *QUICK])
+    assert [record.status for record in records] == ["diverged", "completed"]
+    assert seeker.told[0] == worst
+    assert seeker.told[1] == records[1].metrics[objective]
+    assert "direction: maximize" in (records[0].folder / ".hydra" / "hydra.yaml").read_text()
+
+
+@pytest.mark.parametrize(("metric", "higher"), [("accuracy", True), ("mse", False), ("epochs_to_target", False)])
+def test_the_direction_is_known_of_a_run_that_measured_nothing(metric: str, higher: bool) -> None:
+    from harness.config.composition import compose
+
+    more = ["metric.epochs_to_target.target=0.1"] if metric == "epochs_to_target" else []
+    values = compose([f"metric=[{metric}]", *more]).values
+    name = metric if metric == "epochs_to_target" else f"val/{metric}"
+    record = Record("", "", "", status="failed", config=values | {"objective": name, "task": {"_component_": "x"}})
+    assert higher_is_better(record) is higher
+    assert for_search(record) == (-math.inf if higher else math.inf)

@@ -1,0 +1,251 @@
+"""Data sets: how samples are divided, what is told of them, what is refused."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from harness.config.seeds import generator
+from harness.config.settings import Split
+from harness.datasets.dataset import SPLITS, Dataset, Samples, digest, divide, from_arrays, overlap, size, validate
+from harness.system.errors import HarnessError
+
+
+class Streamed(torch.utils.data.Dataset):
+    """What does not fit in memory."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, i):
+        return np.full((2, 3), i, dtype=np.float32), i % 2
+
+
+def streamed(**rest):
+    given = {"target": "class", "classes": ("a", "b"), **rest}
+    return Dataset(Streamed(6), Streamed(2), Streamed(2), **given)
+
+
+def whole(n=50, target="class", seed=0):
+    x = np.arange(n * 3, dtype=np.float64).reshape(n, 3)
+    y = {"class": np.arange(n) % 2, "real": x[:, :2], "labels": x[:, :2] % 2}[target]
+    classes = ("even", "odd") if target != "real" else ()
+    return from_arrays(x, y, Split(), generator(seed, "split"), target=target, classes=classes)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(n=st.integers(3, 500), val=st.floats(0.01, 0.49), test=st.floats(0.01, 0.49), seed=st.integers(0, 99))
+def test_a_division_is_a_partition_with_the_shares_asked_for(n, val, test, seed):
+    split = Split(val=val, test=test)
+    left = n - math.ceil(n * val) - math.ceil(n * test)
+    if left < 1:
+        with pytest.raises(HarnessError, match=f"^{n} samples "):
+            divide(n, split, generator(seed))
+        return
+    parts = divide(n, split, generator(seed))
+    assert {name: len(parts[name]) for name in SPLITS} == {
+        "train": left,
+        "val": math.ceil(n * val),
+        "test": math.ceil(n * test),
+    }
+    assert torch.equal(torch.cat([parts[name] for name in SPLITS]).sort().values, torch.arange(n))
+    assert all(torch.equal(parts[name], divide(n, split, generator(seed))[name]) for name in SPLITS)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    sizes=st.lists(st.integers(3, 90), min_size=2, max_size=6),
+    val=st.floats(0.1, 0.4),
+    test=st.floats(0.1, 0.4),
+    seed=st.integers(0, 99),
+)
+def test_a_division_by_class_is_a_partition_with_the_shares_of_each_class(sizes, val, test, seed):
+    n, y = sum(sizes), torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))  # in the order of the classes
+    wanted = {"val": math.ceil(n * val), "test": math.ceil(n * test)}
+    wanted["train"] = n - sum(wanted.values())
+    assume(min(wanted["val"], wanted["test"]) >= len(sizes))
+    parts = divide(n, Split(val=val, test=test), generator(seed), y)
+    assert {name: len(part) for name, part in parts.items()} == wanted
+    assert torch.equal(torch.cat([parts[name] for name in SPLITS]).sort().values, torch.arange(n))
+    whole = torch.tensor(sizes) / n
+    for name, part in parts.items():
+        counts = y[part].bincount(minlength=len(sizes))
+        assert bool(((counts - len(part) * whole).abs() <= 2).all()), name  # one by each rounding
+    again = divide(n, Split(val=val, test=test), generator(seed), y)
+    assert all(torch.equal(parts[name], again[name]) for name in SPLITS)
+
+
+@pytest.mark.parametrize("presented", ["sorted", "shuffled"])
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_first_samples_of_a_split_are_a_random_sample_of_it(split, presented):
+    """Classes of the first, middle and last k, over many seeds: hypergeometric, within five standard errors."""
+    sizes = torch.tensor([70, 20, 10, 10, 10])
+    y = torch.arange(5).repeat_interleave(sizes)
+    if presented == "shuffled":
+        y = y[torch.randperm(120, generator=generator(1))]
+    k, seeds = 6, 400
+    found = [y[divide(120, Split(), generator(seed), y)[split]] for seed in range(seeds)]
+    p = found[0].bincount(minlength=5) / len(found[0])
+    assert all(torch.equal(part.bincount(minlength=5), found[0].bincount(minlength=5)) for part in found)
+    error = (p * (1 - p) * k * (len(found[0]) - k) / (len(found[0]) - 1) / seeds).sqrt()
+    middle = (len(found[0]) - k) // 2
+    for at in (slice(0, k), slice(middle, middle + k), slice(-k, None)):
+        mean = torch.stack([part[at].bincount(minlength=5) for part in found]).double().mean(0)
+        assert bool(((mean - k * p).abs() <= 5 * error).all()), (at, mean, k * p)
+
+
+def test_a_division_by_chance_is_one_permutation_cut_in_three():
+    order, parts = torch.randperm(50, generator=generator(4)), divide(50, Split(), generator(4))
+    assert torch.equal(torch.cat([parts["test"], parts["val"], parts["train"]]), order)
+
+
+def test_another_seed_divides_otherwise():
+    assert not torch.equal(divide(50, Split(), generator(0))["test"], divide(50, Split(), generator(1))["test"])
+
+
+@pytest.mark.parametrize("y", [None, torch.arange(100) % 3])
+def test_the_test_split_does_not_move_with_the_validation_share(y):
+    few, many = (divide(100, Split(val=val), generator(3), y)["test"] for val in (0.1, 0.3))
+    assert torch.equal(few, many)
+
+
+@pytest.mark.parametrize("target", ["class", "real"])
+def test_inputs_keep_their_targets(target):
+    data = whole(target=target)
+    for split in SPLITS:
+        part = data.part(split)
+        assert part.x.dtype == torch.float32
+        expected = part.x[:, 0].to(torch.int64) % 2 if target == "class" else part.x[:, :2]
+        assert torch.equal(part.y, (part.x[:, 0] / 3).to(torch.int64) % 2 if target == "class" else expected)
+    assert data.inputs == (3,)
+    assert data.width == 2
+    assert data.train.y.dtype == (torch.int64 if target == "class" else torch.float32)
+
+
+def test_one_real_target_is_a_column():
+    data = from_arrays(np.ones((20, 2)), np.arange(20.0), Split(), generator(0), target="real")
+    assert data.train.y.shape == (len(data.train), 1)
+    assert data.width == 1
+
+
+def test_arrays_that_are_views_or_read_only_are_taken():
+    x = np.broadcast_to(np.arange(40.0)[:, None], (40, 2))[::-1]
+    data = from_arrays(x, np.arange(40)[::-1] % 2, Split(), generator(0), target="class", classes=range(2))
+    assert torch.equal(data.train.y, data.train.x[:, 0].long() % 2)
+
+
+def test_the_digest_sees_everything_that_the_splits_hold():
+    data = whole()
+    first = digest(data)
+    assert first == digest(whole())
+    assert len(first) == 16
+    assert int(first, 16) >= 0
+    changed = data.val.x.clone()
+    changed[0, 0] += 1e-3
+    others = [
+        whole(seed=1),
+        whole(51),
+        replace(data, classes=("even", "0dd")),
+        replace(data, vocabulary=("even", "odd")),
+        replace(data, analogies=((0, 1, 1, 0),)),
+        replace(data, val=Samples(changed, data.val.y)),
+        replace(data, val=Samples(data.val.x, 1 - data.val.y)),
+        replace(data, val=data.test, test=data.val),
+        replace(data, train=Samples(data.train.x.double(), data.train.y)),
+    ]
+    assert len({first, *(digest(other) for other in others)}) == len(others) + 1
+
+
+def test_data_that_is_not_in_memory_brings_its_own_digest():
+    data = streamed(digest="feed")
+    assert not data.in_memory
+    assert digest(data) == "feed"
+    assert overlap(data) is None
+    assert data.inputs == (2, 3)
+    assert replace(data, target="real", outputs=5).width == 5
+    assert [size(data.part(split)) for split in SPLITS] == [6, 2, 2]
+    validate(data, "mine")
+
+
+def test_a_function_on_the_inputs_reaches_every_split():
+    data = whole()
+    doubled = data.mapped(lambda x: 2 * x)
+    for split in SPLITS:
+        assert torch.equal(doubled.part(split).x, 2 * data.part(split).x)
+        assert torch.equal(doubled.part(split).y, data.part(split).y)
+    later = streamed(digest="feed").mapped(lambda x: x.flatten(1)).mapped(lambda x: x[:, :5])
+    assert later.inputs == (5,)
+    assert len(later.transforms) == 2
+
+
+def test_overlap_counts_distinct_inputs_that_stand_in_more_than_one_split():
+    def part(*values):
+        x = torch.tensor(values, dtype=torch.float32)[:, None].expand(-1, 4)
+        return Samples(x, torch.zeros(len(values), dtype=torch.int64))
+
+    def of(train, val, test):
+        return overlap(Dataset(part(*train), part(*val), part(*test), target="class", classes=("a", "b")))
+
+    assert of([1, 2, 3], [4], [5]) == 0
+    assert of([1, 1, 2], [1], [1, 2, 3]) == 2
+    assert of([1, 2], [3, 3], [3]) == 1
+    assert of([1, 1], [2, 2], [3, 3]) == 0
+
+
+def broken():
+    data = whole()
+    nan, far = data.val.x.clone(), data.test.y.clone()
+    nan[3, 1] = math.nan
+    far[2] = 7
+    real = whole(target="real")
+    infinite = real.train.y.clone()
+    infinite[0, 1] = math.inf
+    empty = Samples(data.val.x[:0], data.val.y[:0])
+    one = Samples(data.train.x, torch.zeros_like(data.train.y))
+    labels = whole(target="labels")
+    half, whole_numbers = labels.test.y.clone(), labels.val.y.long()
+    half[1, 1] = 0.5
+    return {
+        "the val split is empty": replace(data, val=empty),
+        "train has 32 inputs and 31 targets": replace(data, train=Samples(data.train.x, data.train.y[1:])),
+        r"inputs of the val split hold nan at \[3, 1\]": replace(data, val=Samples(nan, data.val.y)),
+        r"targets of the train split hold inf at \[0, 1\]": replace(real, train=Samples(real.train.x, infinite)),
+        "there is one class only": replace(data, classes=("even",), val=one, test=one, train=one),
+        "the training split holds one class only": replace(data, train=one),
+        "class 7 in the test split, and there are 2": replace(data, test=Samples(data.test.x, far)),
+        "word 2 in the val split, and there are 2": replace(
+            data,
+            **{
+                split: Samples(torch.full((len(data.part(split)), 1), 1 + (split == "val")), data.part(split).y)
+                for split in SPLITS
+            },
+            vocabulary=("a", "b"),
+        ),
+        "need a digest": streamed(),
+        "targets of the test split hold 0.5, and a label is 0 or 1": replace(labels, test=Samples(labels.test.x, half)),
+        r"targets of the val split must be float of shape \[N, 2\], one a label, got torch.int64 \[8, 2\]": replace(
+            labels, val=Samples(labels.val.x, whole_numbers)
+        ),
+        r"must be float of shape \[N, 3\], one a label, got torch.float32 \[32, 2\]": replace(
+            labels, classes=("a", "b", "c")
+        ),
+        "labels want names": streamed(target="labels", classes=(), digest="feed"),
+    }
+
+
+@pytest.mark.parametrize("message", broken())
+def test_data_that_no_run_could_be_made_of_is_refused_by_name(message):
+    with pytest.raises(HarnessError, match=f"^data mine: .*{message}"):
+        validate(broken()[message], "mine")
+
+
+@pytest.mark.parametrize("target", ["class", "real"])
+def test_good_data_is_not_refused(target):
+    assert validate(whole(target=target), "mine") is None

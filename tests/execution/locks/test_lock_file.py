@@ -1,0 +1,75 @@
+import os
+import time
+
+import pytest
+
+from harness.execution.locks import lock_file
+from harness.execution.locks.run_lock import Claims, alive, holder
+from tests.execution.locks.owners import files, rewrite
+
+
+@pytest.fixture
+def study(tmp_path):
+    (tmp_path / "study").mkdir()
+    return tmp_path / "study"
+
+
+@pytest.mark.parametrize(
+    ("changes", "age", "lives"),
+    [
+        ({}, 1e6, True),
+        ({"started": 1.0}, 0, False),  # the number of a process that has ended was given to another one
+        ({"pid": 2**31 - 1}, 0, False),
+        ({"boot": "another"}, 0, False),
+        ({"host": "another", "pid": 1}, 55, True),
+        ({"host": "another", "pid": 1}, 65, False),
+        ({"machine": "another of the same name", "boot": "another"}, 0, True),
+        ({"namespace": "of another container", "pid": 2**31 - 1}, 0, True),
+        ({"namespace": "of another container", "pid": 2**31 - 1}, 65, False),
+    ],
+)
+def test_who_is_alive(study, changes, age, lives):
+    with Claims(study) as mine:
+        mine.claim(["a"])
+        rewrite(study, "a", age, **changes)
+        assert alive(study, "a") is lives
+        with Claims(study) as other:
+            assert other.claim(["a"]) == ([] if lives else ["a"])
+            assert bool(mine.claim(["a"])) == (lives and holder(study, "a")["nonce"] == mine._nonce)
+
+
+@pytest.mark.parametrize("text", ["", '{"host": "h', "[]", "{}"])
+def test_a_torn_file_is_dead_when_it_is_old(study, text):
+    (study / ".owners").mkdir()
+    path = study / ".owners" / "a.json"
+    path.write_text(text)
+    with Claims(study) as claims:
+        assert claims.claim(["a"]) == []
+        os.utime(path, (time.time() - 61, time.time() - 61))
+        assert not alive(study, "a")
+        assert claims.claim(["a"]) == ["a"]
+
+
+def test_the_age_of_a_heartbeat_is_by_the_clock_of_the_file_system(study, monkeypatch):
+    with Claims(study) as claims:
+        claims.claim(["a"])
+        rewrite(study, "a", host="another")
+        monkeypatch.setattr(time, "time", lambda: 0.0)
+        assert alive(study, "a")
+        assert lock_file._clock(study / "gone") == 0.0  # where it cannot be asked
+
+
+def test_without_links_files_are_written_in_place(study, monkeypatch):
+    def no_links(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    with Claims(study) as claims:
+        assert claims.claim(["a", "b"]) == ["a", "b"]
+        rewrite(study, "b", boot="another")
+        with Claims(study) as other:
+            assert other.claim(["a", "b"]) == ["b"]
+        claims.note("a", epoch=1)
+        claims._beat()
+        assert holder(study, "a")["note"] == {"epoch": 1}
+    assert files(study) == [".lock"]

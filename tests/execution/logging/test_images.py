@@ -1,0 +1,66 @@
+"""Numbers drawn as images."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from harness.execution.logging.images import enlarged, grid, heat, matrix
+
+
+def test_a_grid_holds_every_image_once_in_its_order() -> None:
+    images = torch.rand(7, 3, 4, 5)
+    made = grid(images)
+    assert made.shape == (3, 3 * 5 - 1, 3 * 6 - 1)
+    for index, image in enumerate(images):
+        row, column = divmod(index, 3)
+        assert torch.equal(made[:, row * 5 : row * 5 + 4, column * 6 : column * 6 + 5], image)
+    assert made[:, 4].sum() == made[:, :, 5].sum() == 0
+
+
+def test_of_other_channels_the_first_is_shown() -> None:
+    images = torch.rand(2, 5, 3, 3)
+    assert torch.equal(grid(images), grid(images[:, :1]))
+
+
+def test_heat_gets_lighter_with_the_value() -> None:
+    colours = heat(torch.linspace(-3, 7, 50)[None])
+    assert colours.shape == (3, 1, 50)
+    luminance = (torch.tensor([0.2126, 0.7152, 0.0722])[:, None] * colours[:, 0]).sum(0)
+    assert bool((luminance.diff() > 0).all())
+
+
+def test_signed_heat_is_white_at_zero_and_symmetric() -> None:
+    below, zero, above = heat(torch.tensor([[-2.0, 0.0, 1.0]]), signed=True)[:, 0].T
+    assert torch.equal(zero, torch.ones(3))
+    assert below[2] > below[0]
+    assert above[0] > above[2]
+
+
+@pytest.mark.parametrize("values", [torch.full((2, 2), torch.nan), torch.tensor([[1.0, torch.inf]]), torch.zeros(2, 2)])
+def test_heat_has_a_colour_for_everything(values: torch.Tensor) -> None:
+    for signed in (False, True):
+        colours = heat(values, signed)
+        assert 0 <= colours.min() <= colours.max() <= 1
+        assert bool((colours.movedim(0, -1)[~values.isfinite()] == 0.5).all())
+
+
+def test_a_matrix_shows_the_share_of_each_row_and_its_numbers() -> None:
+    counts = torch.tensor([[9, 1], [0, 400]])
+    picture = matrix(counts)
+    scale = 2
+    cell = picture.shape[-1] // 3
+    assert picture.shape == (3, 3 * cell, 3 * cell)
+    corner = picture[:, scale + cell :: cell, scale + cell :: cell]  # no digit stands in a cell's corner
+    expected = heat(torch.tensor([[0.9, 0.1], [0.0, 1.0]]))
+    torch.testing.assert_close(corner[:, :2, :2], expected)
+    written = picture[:, cell : 2 * cell, 2 * cell :]  # the one
+    ones = (written == 1.0).all(0)[::scale, ::scale]
+    rows, across = ones.nonzero(as_tuple=True)
+    drawn = ones[rows.min() : rows.max() + 1, across.min() : across.max() + 1]
+    assert drawn.int().tolist() == [[0, 1, 0], [1, 1, 0], [0, 1, 0], [0, 1, 0], [1, 1, 1]]
+    assert len(picture[:, 2 * cell :, cell : 2 * cell].flatten(1).unique(dim=1).T) == 1  # nothing: an empty cell
+
+
+def test_pixels_become_squares() -> None:
+    assert enlarged(torch.tensor([[1, 2]]), 2).tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]

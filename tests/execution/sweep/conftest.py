@@ -1,0 +1,17 @@
+"""What the tests of cohorts share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.execution.sweep.commands import Forking
+from tests.execution.sweep.commands import forking as forked
+
+
+@pytest.fixture(scope="package")
+def forking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
+    """Starts commands at once."""
+    with forked(tmp_path_factory.mktemp("site")) as made:
+        yield made

@@ -1,0 +1,69 @@
+"""How far cohorts are: noted by who trains them, seen by whoever looks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from harness.execution.locks.run_lock import Claims, holders
+from harness.execution.sweep.progress import Cohort, Pace, cohorts
+
+IDS = ["a" * 12, "b" * 12]
+TRAINS = """
+import sys
+from pathlib import Path
+from harness.execution.locks.run_lock import Claims
+from harness.execution.sweep.progress import Pace
+with Claims(Path(sys.argv[1]), beat_s=0.02) as claims:
+    claims.claim(sys.argv[2:])
+    pace = Pace(claims, sys.argv[2:], 9)
+    pace._noted = -1e9
+    pace.epoch({}, 1, 3)
+    print("ready", flush=True)
+    sys.stdin.read()
+assert "torch" not in sys.modules
+"""
+
+
+def test_this_process_is_seen_as_it_is(tmp_path: Path) -> None:
+    with Claims(tmp_path, beat_s=60) as claims:
+        claims.claim(IDS)
+        assert cohorts(tmp_path) == [Cohort(frozenset(IDS), 2, 0, 0)]
+        pace = Pace(claims, IDS, 5)
+        for epoch in range(3):
+            pace.epoch({}, 1, epoch)  # of one member
+            pace.epoch({}, 1, epoch)  # and of the other
+        assert cohorts(tmp_path) == [Cohort(frozenset(IDS), 2, 3, 5)]
+        alone = Pace(claims, IDS[:1], 5)
+        alone.epoch({}, 1, 0)
+        assert cohorts(tmp_path) == [Cohort(frozenset(IDS), 1, 1, 5)]
+    assert cohorts(tmp_path) == []
+
+
+def test_another_process_is_seen_as_it_was_at_its_last_heartbeat(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", TRAINS, str(tmp_path), *IDS]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    deadline = time.monotonic() + 30
+    while cohorts(tmp_path) != [Cohort(frozenset(IDS), 2, 4, 9)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.communicate("", timeout=30)
+    assert process.returncode == 0
+    assert cohorts(tmp_path) == []
+
+
+def test_notes_cost_little(tmp_path: Path) -> None:
+    ids = [f"{i:012x}" for i in range(256)]
+    with Claims(tmp_path, beat_s=60) as claims:
+        claims.claim(ids)
+        pace = Pace(claims, ids, 10_000)
+        began = time.perf_counter()
+        for epoch in range(100):
+            for _ in ids:
+                pace.epoch({}, 1, epoch)
+        assert (time.perf_counter() - began) / 100 / len(ids) < 2e-5  # measured: 0.1 us a member's epoch
+        assert next(iter(holders(tmp_path).values()))["note"] == {}

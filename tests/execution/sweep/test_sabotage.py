@@ -1,0 +1,182 @@
+"""Runs that break, in every way there is: each is a row with its reason, and the others do not notice."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.execution.sweep.commands import Forking, ended, left_over, metrics
+
+STUDY = Path("outputs/sabotage")
+TINY = ["-m", "model=mlp", "model.width=8", "epochs=2", "study=sabotage", "optimizer=saboteur"]
+
+
+def rows(study: Path) -> dict[int, dict[str, Any]]:
+    """{number: record}"""
+    found = (json.loads(path.read_text()) for path in study.glob("*/record.json"))
+    return {row["config"]["optimizer"]["number"]: row for row in found}
+
+
+def endings(study: Path) -> dict[int, tuple[str, str]]:
+    """{number: (status, type of the error)} of the runs that are not complete as they should."""
+    return {n: (r["status"], r["error"]["type"]) for n, r in rows(study).items() if r["error"] is not None}
+
+
+RAISED = {5: ("failed", "ZeroDivisionError"), 9: ("diverged", "Diverged"), 13: ("failed", "SystemExit"),
+          21: ("failed", "RuntimeError")}  # fmt: skip
+HERE = "optimizer.number=5,9,13,21,1,2,3,4,6,7,8,10,11,12,14,15,16,18,19,20"
+
+
+@pytest.mark.parametrize("path", ["fused", "alone", "auto"])
+def test_a_fifth_is_sabotaged(forking: Forking, tmp_path: Path, path: str) -> None:
+    here = ["executor=in_process", f"path={path}"]
+    command = forking.run(*TINY, *here, HERE, folder=tmp_path, status=1)
+    study = tmp_path / STUDY
+    assert endings(study) == RAISED
+    assert len(ended(study)) == 17
+    assert "3 failed" in command.said
+    for reason in ("ZeroDivisionError", "SystemExit", "RuntimeError"):
+        assert reason in command.said
+    assert left_over(study) == []
+    if path != "fused":
+        return
+    innocent = rows(study)
+    assert {row["cohort"]["path"] for row in innocent.values()} == {"fused"}
+    forking.run(*TINY, *here, "optimizer.number=1,2,3,4", folder=tmp_path / "without")
+    for number, row in rows(tmp_path / "without" / STUDY).items():
+        assert row["metrics"] == innocent[number]["metrics"]
+
+
+def test_whose_optimizer_raises_leaves_at_once(forking: Forking, tmp_path: Path) -> None:
+    line = ["executor=in_process", "path=fused", "optimizer.number=1,2,3,5"]
+    forking.run(*TINY, *line, folder=tmp_path, status=1)
+    found = rows(tmp_path / STUDY)
+    assert {n: row["cohort"]["size"] for n, row in found.items()} == dict.fromkeys((1, 2, 3, 5), 4)  # no second try
+    assert "in step" in found[5]["error"]["traceback"]
+
+
+def test_of_those_who_share_an_optimizer_each_is_tried_again(forking: Forking, tmp_path: Path) -> None:
+    line = ["executor=in_process", "path=fused", "optimizer.number=3,5", "seed=0,1,2"]
+    forking.run(*TINY, *line, folder=tmp_path, status=1)
+    texts = [json.loads(path.read_text()) for path in (tmp_path / STUDY).glob("*/record.json")]
+    assert sorted((t["config"]["optimizer"]["number"], t["status"]) for t in texts) == [
+        (3, "completed"), (3, "completed"), (3, "completed"), (5, "failed"), (5, "failed"), (5, "failed"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["fused", "auto"])
+def test_a_shape_that_cannot_be_built_fails_alone(forking: Forking, tmp_path: Path, path: str) -> None:
+    line = ["executor=in_process", f"path={path}", "activation=grenade", "activation.pin=in,out", "seed=0,1"]
+    command = forking.run(*TINY, *line, folder=tmp_path, status=1)
+    assert "2 completed" in command.said
+    assert "2 failed" in command.said
+    assert "the pin is out" in command.said
+
+
+def test_fail_fast_leaves_the_others_untrained(forking: Forking, tmp_path: Path) -> None:
+    line = ["executor=in_process", "path=alone", "optimizer.number=1,5,7,8", "fail_fast=true"]
+    forking.run(*TINY, *line, folder=tmp_path, status=1)
+    assert {n: row["status"] for n, row in rows(tmp_path / STUDY).items()} == {1: "completed", 5: "failed"}
+
+
+LEFT = ("interrupted", "FailFast")
+
+
+def test_fail_fast_ends_the_stack_of_whose_optimizer_raises(forking: Forking, tmp_path: Path) -> None:
+    line = ["executor=in_process", "path=fused", "optimizer.number=1,2,3,4,5,6,7,8"]
+    command = forking.run(*TINY, *line, "fail_fast=true", folder=tmp_path, status=1)
+    found = rows(tmp_path / STUDY)
+    assert endings(tmp_path / STUDY) == dict.fromkeys((1, 2, 3, 4, 6, 7, 8), LEFT) | {5: RAISED[5]}
+    assert {row["cohort"]["path"] for n, row in found.items() if n != 5} == {"fused"}
+    assert {row["time"]["epochs"] for row in found.values()} == {1}  # of two
+    assert "ZeroDivisionError" in command.said
+    assert left_over(tmp_path / STUDY) == []
+    forking.run(*TINY, *line, folder=tmp_path, status=1)
+    assert endings(tmp_path / STUDY) == {5: RAISED[5]}  # the others are trained when they are asked for again
+
+
+def test_fail_fast_where_an_optimizer_cannot_be_made(forking: Forking, tmp_path: Path) -> None:
+    """Whose fault it is that there is no stack is found in halves, the first before the second."""
+    line = ["executor=in_process", "path=fused", "optimizer.number=1,25,3", "fail_fast=true"]
+    forking.run(*TINY, *line, folder=tmp_path, status=1)
+    assert endings(tmp_path / STUDY) == {25: ("failed", "ValueError"), 3: LEFT}
+
+
+@pytest.mark.parametrize("fuse", ["long,none", "none,long"])
+def test_fail_fast_where_a_member_cannot_be_built(forking: Forking, tmp_path: Path, fuse: str) -> None:
+    line = ["executor=in_process", "path=fused", "initializer=dud", f"initializer.fuse={fuse}", "fail_fast=true"]
+    forking.run(*TINY, *line, folder=tmp_path, status=1)
+    texts = [json.loads(path.read_text()) for path in (tmp_path / STUDY).glob("*/record.json")]
+    found = {t["config"]["initializer"]["fuse"]: (t["status"], t["error"]["type"]) for t in texts}
+    assert found.pop("none") == ("failed", "RuntimeError")
+    assert set(found.values()) <= {LEFT}
+
+
+def test_fail_fast_stops_the_other_worker(forking: Forking, tmp_path: Path) -> None:
+    line = [word for word in TINY if word != "epochs=2"]
+    line += ["epochs=20000", "executor=loky", "jobs=2", "path=alone", "optimizer.number=1,5,6,7,8", "fail_fast=true"]
+    line += ["optimizer.company=true"]
+    forking.run(*line, folder=tmp_path, status=1)
+    found = endings(tmp_path / STUDY)
+    assert found.pop(5) == RAISED[5]
+    assert set(found.values()) == {LEFT}
+    assert 1 in found
+    assert ended(tmp_path / STUDY) == []
+    assert left_over(tmp_path / STUDY) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("numbers", ["17,1,2,3", "1,17,2,3"])
+def test_one_that_kills_its_process_does_not_end_a_sweep_that_chose_for_itself(
+    forking: Forking, tmp_path: Path, numbers: str
+) -> None:
+    line = ["jobs=2", "optimizer.at=1", f"optimizer.number={numbers}"]
+    command = forking.run(*TINY, *line, folder=tmp_path, status=1)
+    study = tmp_path / STUDY
+    assert endings(study) == {17: ("failed", "WorkerDied")}
+    assert len(ended(study)) == 3
+    assert "its worker died, 2 times" in command.said
+    assert {row["cohort"]["executor"] for n, row in rows(study).items() if n != 17} == {"loky"}
+    assert "SIGKILL" in rows(study)[1]["cohort"]["why"]
+    assert left_over(study) == []
+
+
+@pytest.mark.slow
+def test_one_that_killed_its_launcher_is_given_to_a_worker_the_next_time(forking: Forking, tmp_path: Path) -> None:
+    """The trial does not come as far as it: the first launch trains it by itself, and the second knows better."""
+    line = ["jobs=2", "path=fused", "optimizer.number=1,2,17,3"]
+    forking.run(*TINY, *line, "executor=in_process", folder=tmp_path, status=-signal.SIGKILL)
+    study = tmp_path / STUDY
+    assert ended(study) == []
+    forking.run(*TINY, *line, folder=tmp_path, status=1)
+    assert endings(study) == {17: ("failed", "WorkerDied")}
+    assert len(ended(study)) == 3
+    assert {row["cohort"]["executor"] for n, row in rows(study).items() if n != 17} == {"loky"}
+    assert left_over(study) == []
+
+
+@pytest.mark.slow
+def test_one_that_kills_its_worker_is_found(forking: Forking, tmp_path: Path) -> None:
+    line = ["executor=loky", "jobs=2", "path=alone", "optimizer.number=1,17,2,5"]
+    command = forking.run(*TINY, *line, folder=tmp_path, status=1)
+    assert endings(tmp_path / STUDY) == {17: ("failed", "WorkerDied"), 5: RAISED[5]}
+    assert "its worker died, 2 times" in command.said
+    assert left_over(tmp_path / STUDY) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("path", ["fused", "alone", "auto"])
+def test_a_fifth_is_sabotaged_over_workers(forking: Forking, tmp_path: Path, path: str) -> None:
+    numbers = "optimizer.number=range(0,25)"
+    forking.run(*TINY, "executor=loky", "jobs=2", f"path={path}", numbers, folder=tmp_path, status=1)
+    assert endings(tmp_path / STUDY) == RAISED | {17: ("failed", "WorkerDied")}
+    innocent = "optimizer.number=" + ",".join(str(n) for n in range(25) if n not in (5, 9, 13, 17, 21))
+    if path == "fused":
+        forking.run(*TINY, "executor=in_process", "path=fused", innocent, folder=tmp_path / "without")
+        without = metrics(tmp_path / "without" / STUDY)
+        assert {id: found for id, found in metrics(tmp_path / STUDY).items() if id in without} == without

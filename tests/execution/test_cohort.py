@@ -1,0 +1,194 @@
+"""fail_fast inside a stack: the first member that fails is the last that is trained, wherever it stands."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import harness
+from harness.config.composition import compose
+from harness.execution import cohort as attempt
+from harness.execution.cohort import How
+from harness.execution.preparation import Preparation
+from harness.execution.run_recorder import Running
+from harness.execution.together import train_cohort
+from harness.modeling.builder import Parts
+from harness.results.record import Record
+from harness.training.vectorized.param_group import StackedGroup
+
+TINY = ["model=mlp", "model.width=8", "epochs=3", "optimizer=sgd"]
+STEP = 24  # in the second epoch of three
+OWN = ("failed", "ZeroDivisionError")
+LEFT = ("interrupted", "FailFast")
+
+
+class Stopped(KeyboardInterrupt):
+    """A component's own, and not the user's Ctrl-C."""
+
+
+class Odd(BaseException):
+    """Derives from no Exception."""
+
+
+def sabotage(
+    monkeypatch: pytest.MonkeyPatch,
+    seeds: Sequence[int],
+    once: bool = False,
+    error: type[BaseException] = ZeroDivisionError,
+) -> None:
+    """Optimizers of runs with some seeds raise at a step; or their first optimizers do."""
+    whole, tries = attempt.build_parts, dict.fromkeys(seeds, 0)
+
+    def build_parts(prepared: Any, *rest: Any) -> Parts:
+        parts, seed = whole(prepared, *rest), prepared.values["seed"]
+        if seed not in seeds or (once and tries[seed]):
+            return parts
+        tries[seed] += 1
+        make = parts.optimizer
+
+        def optimizer(**offers: Any) -> torch.optim.Optimizer:
+            made, count = make(**offers), itertools.count()
+            step = made.step
+
+            def stepped(*args: Any) -> Any:
+                if next(count) == STEP:
+                    raise error("sabotage")
+                return step(*args)
+
+            made.step = stepped  # type: ignore[method-assign]
+            return made
+
+        parts.optimizer = optimizer
+        return parts
+
+    monkeypatch.setattr(attempt, "build_parts", build_parts)
+
+
+def trained(count: int, forced: bool, own: bool = True, line: Sequence[str] = ("fail_fast=true",)) -> list[Record]:
+    """What becomes of a stack of runs, with optimizers of their own or one for all."""
+    preparation = Preparation()
+    lines = [[*TINY, *line, f"seed={i}", f"optimizer.lr={0.1 + 0.01 * i * own}"] for i in range(count)]
+    members = [preparation.prepare(compose(one)) for one in lines]
+    found = train_cohort(members, How("fused", "a test", forced=forced))
+    assert None not in found
+    return [record for record in found if record is not None]
+
+
+def endings(records: Sequence[Record]) -> list[tuple[str, str]]:
+    return [(record.status, record.error["type"] if record.error else "") for record in records]
+
+
+@pytest.mark.parametrize("forced", [True, False])
+@pytest.mark.parametrize(("count", "bad"), [(2, 0), (2, 1), (3, 1), (4, 3), (5, 0)])
+def test_the_others_are_trained_no_further(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, count: int, bad: int, forced: bool
+) -> None:
+    sabotage(monkeypatch, [bad])
+    records = trained(count, forced)
+    assert endings(records) == [OWN if place == bad else LEFT for place in range(count)]
+    assert {record.time["epochs"] for record in records} == {1}
+    assert {r.folder.absolute(): (r.status, r.error) for r in harness.load("scratch")} == {
+        r.folder: (r.status, r.error) for r in records
+    }
+
+
+def test_of_several_that_fail_at_a_step_one_is_recorded_as_failed(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sabotage(monkeypatch, [1, 2])
+    assert endings(trained(4, forced=True)) == [LEFT, OWN, LEFT, LEFT]
+
+
+def test_of_those_who_share_an_optimizer_the_first_is_tried_again_and_no_other(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sabotage(monkeypatch, range(3))
+    records = trained(3, forced=True, own=False)
+    assert sorted(endings(records)) == sorted([OWN, LEFT, LEFT])
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_where_it_goes_well_by_itself_the_others_go_on(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    sabotage(monkeypatch, [1], once=True)
+    records = trained(count, forced=False)
+    assert endings(records) == [("completed", "")] * count
+    assert [r.cohort["path"] for r in records] == ["fused", "alone", *["fused"] * (count - 2)]
+    monkeypatch.undo()
+    monkeypatch.chdir(workdir)
+    undisturbed = trained(count, forced=False, line=["fail_fast=true", "study=undisturbed"])
+    assert all(a.metrics == b.metrics for i, (a, b) in enumerate(zip(records, undisturbed, strict=True)) if i != 1)
+
+
+def test_without_fail_fast_the_others_never_knew(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sabotage(monkeypatch, [1])
+    records = trained(3, forced=True, line=[])
+    assert endings(records) == [("completed", ""), OWN, ("completed", "")]
+
+
+@pytest.mark.parametrize("error", [SystemExit, Stopped, GeneratorExit, Odd])
+def test_base_exception_fails_only_the_run_that_raises_it(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    sabotage(monkeypatch, [1], error=error)
+    records = trained(4, forced=True, line=[])
+    raised = ("failed", error.__name__)
+    assert endings(records) == [raised if place == 1 else ("completed", "") for place in range(4)]
+
+
+@pytest.mark.parametrize(("error", "forced"), [(Odd, True), (Stopped, False)])
+def test_base_exception_of_a_shared_optimizer_costs_the_others_nothing(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], forced: bool
+) -> None:
+    sabotage(monkeypatch, [0], error=error)  # the first of those who share makes the optimizer of all
+    shared: list[int] = []
+    step = StackedGroup._step
+
+    def noted(self: StackedGroup, grads: dict[str, torch.Tensor]) -> None:
+        shared.extend(section.stop - section.start for section in self.sections)
+        step(self, grads)
+
+    monkeypatch.setattr(StackedGroup, "_step", noted)
+    records = trained(4, forced=forced, own=False, line=[])
+    assert shared[0] == 4
+    assert endings(records) == [("failed", error.__name__), *[("completed", "")] * 3]
+    monkeypatch.undo()
+    monkeypatch.chdir(workdir)
+    undisturbed = trained(4, forced=True, own=False, line=["study=undisturbed"])
+    assert [a.metrics for a in records[1:]] == [b.metrics for b in undisturbed[1:]]
+
+
+@pytest.mark.parametrize("error", [SystemExit, Stopped, GeneratorExit, Odd])
+def test_base_exception_of_a_run_that_is_trained_alone_is_its_failure(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    sabotage(monkeypatch, [0], error=error)
+    preparation = Preparation()
+    members = [preparation.prepare(compose([*TINY, f"seed={seed}"])) for seed in range(2)]
+    records = [record for record in train_cohort(members, How()) if record is not None]
+    assert endings(records) == [("failed", error.__name__), ("completed", "")]
+
+
+def test_base_exception_of_a_watcher_fails_its_run_alone(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Running._to_loggers
+
+    def raising(self: Running, metrics: dict[str, float], step: int, epoch: int) -> None:
+        if self.prepared.values["seed"] == 2:
+            raise Odd("sabotage")
+        whole(self, metrics, step, epoch)
+
+    monkeypatch.setattr(Running, "_to_loggers", raising)
+    assert endings(trained(3, forced=True, line=[])) == [("completed", ""), ("completed", ""), ("failed", "Odd")]
+
+
+def test_ctrl_c_still_interrupts_a_stack(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sabotage(monkeypatch, [1], error=KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        trained(3, forced=True, line=[])
+    assert {record.status for record in harness.load("scratch")} == {"interrupted"}

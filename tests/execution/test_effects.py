@@ -1,0 +1,185 @@
+"""Every setting that a person can type has an effect, or is refused or told where it has none."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.config.composition import compose
+from harness.config.settings import groups, rows
+from harness.config.trainer_options import allowed
+from harness.execution.effects import RULES, NoEffectWarning, check_effects
+from harness.execution.preparation import Preparation
+from harness.registry import catalogue
+from harness.registry.kinds import KINDS
+
+QUIET = ["logger=[]", "trainer=cpu"]
+
+# (line, what is said of its first word); the first word of the second line has an effect
+USELESS = [
+    ("batch_size=64 data=rosenbrock", "data rosenbrock is a surface: a step takes its one point"),
+    ("accumulate=3 data=rosenbrock", "an epoch has 1 batch to accumulate"),
+    ("accumulate=7 data=iris batch_size=16 epochs=2", "an epoch has 6 batches to accumulate"),
+    ("accumulate=2 optimizer=lbfgs data=iris batch_size=16", "optimizer lbfgs takes the gradients of all batches"),
+    ("warmup=0.01 data=iris epochs=2", "it is 0.04 of the 4 steps, and a warmup takes two"),
+    ("fail_fast=true data=iris", r"it is for the runs of a sweep \(harness -m\)"),
+    ("jobs=2 data=iris", r"it is for the runs of a sweep \(harness -m\)"),
+    ("executor=loky data=iris", r"it is for the runs of a sweep \(harness -m\)"),
+    ("executor.cluster=local executor=submitit data=iris", r"it is for the runs of a sweep \(harness -m\)"),
+    ("checkpoint_every=5 data=iris epochs=3", "no checkpoint is due within epochs=3"),
+    ("checkpoint_every=1 data=iris model=random_forest", "model random_forest is fitted at once, and there is nothing"),
+    ("save=best data=iris model=random_forest", "it has no epochs of which one is the best"),
+    ("diagnostic_budget=0.5 diagnostic=[] data=iris", "no diagnostic is measured while this run trains"),
+    ("diagnostic_budget=0.5 model=random_forest data=iris", "no diagnostic is measured while this run trains"),
+    ("diagnostic=[hessian] data=iris model=random_forest", "in no steps that a diagnostic could measure"),
+    ("split.seed=1 data=rosenbrock", "data rosenbrock is divided without split.seed"),
+    ("split.val=0.1 data=rosenbrock", "data rosenbrock is divided without split.val"),
+    ("split.test=0.1 data=rosenbrock", "data rosenbrock is divided without split.test"),
+    ("split.stratify=false data=rosenbrock", "data rosenbrock is divided without split.stratify"),
+    ("split={val: 0.1, test: 0.1} data=rosenbrock", "data rosenbrock is divided without split.val"),
+    ("split.on_overlap=error data=rosenbrock", "the samples of data rosenbrock are not compared"),
+    ("trainer.max_time=00:00:01:00 data=iris model=random_forest", "fitted at once, and is not ended in between"),
+    ("trainer.benchmark=true data=iris", "it chooses algorithms on a GPU, and this run is on the CPU"),
+]
+TOLD = [
+    ("seed=3 data=diabetes model=linear_regression", "model linear_regression draws nothing by chance"),
+    ("seed=3 data=rosenbrock", "nothing is drawn by chance on data rosenbrock"),
+    ("loss=cross_entropy data=iris model=random_forest", "the loss is only measured"),
+    ("split.seed=${seed} data=rosenbrock", "data rosenbrock is divided without split.seed"),
+]
+USEFUL = [
+    "seed=3 data=iris",
+    "seed=3 data=iris model=random_forest",
+    "seed=3 data=rosenbrock regularizer=[gradient_noise]",
+    "batch_size=64 data=iris",
+    "accumulate=2 data=iris batch_size=16",
+    "warmup=0.1 data=iris batch_size=16",
+    "checkpoint_every=3 data=iris epochs=3",
+    "save=best data=iris",
+    "diagnostic_budget=0.5 data=iris",
+    "diagnostic=[hessian] data=iris",
+    "loss=cross_entropy data=iris",
+    "split.seed=1 data=iris",
+    "split.seed=1 data=sklearn_make_moons",
+    "split.val=0.1 data=iris",
+    "split.test=0.1 data=iris",
+    "split.stratify=false data=iris",
+    "split.on_overlap=error data=moons",
+    "split.on_overlap=ignore data=rosenbrock",
+    "trainer.max_time=00:00:01:00 data=iris",
+    "trainer.check_val_every_n_epoch=2 data=iris",
+    "executor=in_process jobs=1 fail_fast=false data=iris",
+    "batch_size=1 accumulate=1 data=rosenbrock",
+]
+
+
+def said(line: str) -> list[str]:
+    """What is told of a run, without training it."""
+    words = line.replace(": ", ":").replace(", ", ",").split()
+    of = Preparation()
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        check_effects([of.prepare(compose([*QUIET, *words]))], of.known, in_sweep=False)
+    return [str(one.message) for one in found if one.category is NoEffectWarning]
+
+
+def test_every_key_has_a_rule() -> None:
+    """A new setting wants an answer to: where has it no effect?"""
+    inner = [f"{name}.{row.name}" for name, own in groups().items() for row in own]
+    trainer = [f"trainer.{name}" for name in allowed(catalogue.current().trainer)]
+    assert {*KINDS, *(row.name for row in rows()), *inner, *trainer, "trainer", "experiment"} == set(RULES)
+
+
+def test_every_rule_is_shown_with_and_without_an_effect() -> None:
+    def keys(lines: list[str]) -> set[str]:
+        words = [word.partition("=")[0] for line in lines for word in line.split() if "=" in word]
+        return {*words, *(word.partition(".")[0] for word in words)}
+
+    ruled = {key for key, rule in RULES.items() if rule is not None} - {"trainer.check_val_every_n_epoch"}
+    assert ruled <= keys([line for line, _ in USELESS + TOLD])
+    assert ruled - {"trainer.benchmark"} <= keys(USEFUL)  # of a GPU
+
+
+@pytest.mark.parametrize(("line", "why"), USELESS)
+def test_what_has_no_effect_is_refused_in_one_line(line: str, why: str, workdir: Path) -> None:
+    words = line.replace(": ", ":").replace(", ", ",").split()
+    with pytest.raises(harness.HarnessError, match=why) as refused:
+        harness.run([*QUIET, *words])
+    assert str(refused.value).startswith(f"{words[0]} has no effect: ")
+    assert str(refused.value).endswith(". Leave it out")
+    assert len(str(refused.value).splitlines()) == 1
+    assert list(workdir.iterdir()) == []
+
+
+@pytest.mark.parametrize(("line", "why"), TOLD)
+def test_what_sweeps_are_made_of_is_told(line: str, why: str) -> None:
+    (told,) = said(line)
+    assert told.startswith(f"{line.split()[0]} has no effect: ")
+    assert why in told
+
+
+@pytest.mark.parametrize("line", USEFUL)
+def test_what_has_an_effect_is_taken_in_silence(line: str) -> None:
+    assert said(line) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["data=iris", "data=rosenbrock", "data=iris model=random_forest", "data=iris optimizer=lbfgs epochs=1"]
+)
+def test_defaults_are_silent(line: str) -> None:
+    assert said(line) == []
+
+
+def test_data_with_splits_of_its_own_says_which_settings_it_looks_at(workdir: Path) -> None:
+    """Of what a set brings only its training samples are divided: for validation, and by a seed."""
+    from datasets import Dataset, DatasetDict
+
+    rows = {"a": [float(i) for i in range(60)], "y": [i % 2 for i in range(60)]}
+    DatasetDict({"train": Dataset.from_dict(rows), "test": Dataset.from_dict(rows)}).save_to_disk("own")
+    line = "data=hugging_face data.path=own data.inputs=[a] data.target=y batch_size=16"
+    assert said(f"{line} split.val=0.3 split.seed=2 split.stratify=false") == []
+    with pytest.raises(harness.HarnessError, match=r"split\.test=0\.3 has no effect"):
+        said(f"{line} split.test=0.3")
+    DatasetDict({s: Dataset.from_dict(rows) for s in ("train", "validation", "test")}).save_to_disk("all")
+    for word in ("split.val=0.3", "split.seed=2", "split.stratify=false"):
+        with pytest.raises(harness.HarnessError, match="has no effect: data hugging_face is divided without"):
+            said(f"{line.replace('own', 'all')} {word}")
+
+
+@pytest.mark.parametrize(
+    ("swept", "key"),
+    [
+        ("save=last,best", "save"),
+        ("path=alone,fused", "path"),
+        ("metric=[],[f1]", "metric"),
+        ("jobs=1,2", "jobs"),
+        ("executor=in_process,loky", "executor"),
+        ("diagnostic=[],[hessian]", "diagnostic"),
+        ("split.on_overlap=warn,ignore", "split.on_overlap"),
+        ("checkpoint_every=0,1", "checkpoint_every"),
+    ],
+)
+def test_a_sweep_over_what_changes_no_result_is_refused(swept: str, key: str, workdir: Path) -> None:
+    """Its values would be one run, trained with the first of them."""
+    with pytest.raises(harness.HarnessError, match=f"a sweep over {key}: it changes no result"):
+        harness.sweep([*QUIET, "data=iris", "epochs=2", swept])
+    assert list(workdir.iterdir()) == []
+
+
+def test_in_a_sweep_one_run_that_has_a_use_is_enough(workdir: Path) -> None:
+    line = [*QUIET, "diagnostic=[]", "executor=in_process"]
+    records = harness.sweep([*line, "data=moons,rosenbrock", "batch_size=32", "epochs=1", "split.val=0.3"])
+    assert [record.status for record in records] == ["completed"] * 2
+    with pytest.raises(harness.HarnessError, match="batch_size=32 has no effect"):
+        harness.sweep([*line, "data=rosenbrock,beale", "batch_size=32", "epochs=1"])
+    with pytest.raises(harness.HarnessError, match="jobs=2 has no effect: executor=in_process trains one run after"):
+        harness.sweep([*line, "data=iris", "jobs=2", "seed=0,1"])
+
+
+@pytest.mark.parametrize("key", ["enable_autolog_hparams=true", "plugins=[x]"])
+def test_keys_of_the_trainer_that_could_have_no_effect_are_refused(key: str) -> None:
+    with pytest.raises(harness.HarnessError, match=f"trainer.{key.partition('=')[0]} is managed by harness"):
+        harness.run([f"trainer.{key}"])

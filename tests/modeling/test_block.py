@@ -1,0 +1,74 @@
+"""What stands between two layers, and in which order."""
+
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from harness.modeling.block import Block, Elementwise
+
+
+def block(normalization=lambda features, ndim: None, layers=(), bias=True, **more):
+    return Block(lambda features: nn.ReLU(), normalization, list(layers), bias, **more)
+
+
+def test_normalization_then_activation_then_what_regularizers_put_there():
+    made = block(
+        lambda features, ndim: nn.BatchNorm2d(features) if ndim == 2 else nn.LayerNorm(features),
+        [lambda features, ndim: nn.Dropout(0.1), lambda features, ndim: None, lambda f, n: nn.Dropout(0.2)],
+    )
+    modules = dict(made(6, 2).named_children())
+    assert list(modules) == ["normalization", "activation", "regularizer0", "regularizer2"]
+    assert modules["normalization"].num_features == 6
+    assert modules["regularizer2"].p == 0.2
+    assert isinstance(made(5).normalization, nn.LayerNorm)
+
+
+def test_nothing_takes_no_place():
+    assert list(dict(block()(4).named_children())) == ["activation"]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_block_tells_what_it_wants_of_the_layer_before(bias):
+    made = block(bias=bias)
+    assert made.bias is bias
+    assert made.inputs(12) == 12
+
+
+def test_an_activation_may_want_a_wider_layer_before_it():
+    seen = []
+
+    def halve(features):
+        seen.append(features)
+        return nn.AdaptiveAvgPool1d(features // 2)
+
+    made = Block(halve, lambda features, ndim: nn.BatchNorm1d(features), [lambda f, n: nn.LayerNorm(f)], True, factor=2)
+    assert made.inputs(6) == 12
+    modules = made(6)
+    assert seen == [12]
+    assert modules.normalization.num_features == 12
+    assert modules.regularizer0.normalized_shape == (6,)
+    assert modules(torch.ones(3, 12)).shape == (3, 6)
+
+
+def test_a_branch_ends_with_what_regularizers_put_there():
+    made = block(branches=[lambda index, depth: nn.Dropout(index / depth), lambda index, depth: None])
+    assert [type(m) for m in made.branch(1, 4)] == [nn.Dropout]
+    assert made.branch(1, 4)[0].p == 0.25
+    x = torch.ones(2, 3)
+    assert block().branch(0, 1)(x) is x
+
+
+def test_each_block_has_modules_of_its_own():
+    made = block(lambda features, ndim: nn.LayerNorm(features))
+    assert made(4).normalization is not made(4).normalization
+
+
+def test_an_elementwise_function_is_a_module_with_its_settings():
+    module = Elementwise(nn.functional.leaky_relu, {"negative_slope": 0.5}, "leaky_relu")
+    x = torch.tensor([[-2.0, 0.0, 3.0]])
+    assert module(x).tolist() == [[-1.0, 0.0, 3.0]]
+    assert repr(module) == "Elementwise(leaky_relu, negative_slope=0.5)"
+    assert torch.equal(pickle.loads(pickle.dumps(module))(x), module(x))
+    assert list(module.parameters()) == []

@@ -1,0 +1,44 @@
+"""The face of a diagnostic: what it asks for tells when it is measured, and what cannot be is refused."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from harness.modeling.diagnostic import Diagnostic
+
+
+def scaled(params, *, by):
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("measure", "once", "when"),
+    [
+        (lambda params, loss: {}, False, "step"),
+        (functools.partial(scaled, by=2), False, "step"),
+        (lambda history: {}, False, "epoch"),
+        (lambda machine: {}, False, "epoch"),
+        (lambda model: {}, False, "end"),
+        (lambda model, dataset, loss, history: {}, False, "end"),
+        (lambda params, loss: {}, True, "end"),
+    ],
+)
+def test_when_it_is_measured(measure, once, when):
+    assert Diagnostic(measure, once=once).when == when
+
+
+@pytest.mark.parametrize(
+    ("measure", "once", "said"),
+    [
+        (lambda weight: {}, False, "asks for 'weight'; it may ask for batch_size, "),
+        (lambda model, grads: {}, False, "asks for 'grads' of before"),
+        (lambda previous: {}, True, "asks for 'previous' of before"),
+        (lambda machine, model: {}, False, "asks for 'machine' of before"),
+        (lambda history, params: {}, False, "asks for history and machine alone"),
+    ],
+)
+def test_what_is_not_there_is_refused(measure, once, said):
+    with pytest.raises(TypeError, match=said):
+        _ = Diagnostic(measure, once=once).asks

@@ -1,0 +1,38 @@
+"""What bridges to other people's collections share."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+import numpy as np
+import pytest
+
+from harness.system.errors import HarnessError
+from harness_components.bridges.signatures import refused
+from harness_sklearn.estimators import own_chance
+
+
+def _trouble() -> None:
+    for _ in range(3):
+        warnings.warn("it has\n not converged", UserWarning, stacklevel=1)
+    raise ValueError("no such\n thing")
+
+
+def test_what_is_warned_of_is_logged_once_and_what_is_refused_is_a_mistake(caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        caplog.at_level(logging.WARNING, "harness"),
+        pytest.raises(HarnessError, match=r"^solver: no such thing$"),
+        refused("solver"),
+    ):
+        _trouble()
+    assert [record.getMessage() for record in caplog.records] == ["solver: it has not converged"]
+
+
+def test_what_draws_from_numpys_global_generator_draws_the_same_and_leaves_it_as_it_was() -> None:
+    before, drawn = np.random.get_state()[1].copy(), []  # noqa: NPY002
+    for _ in range(2):
+        with own_chance():
+            drawn.append(np.random.random())  # noqa: NPY002
+    assert drawn[0] == drawn[1]
+    assert (np.random.get_state()[1] == before).all()  # noqa: NPY002

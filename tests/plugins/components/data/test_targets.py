@@ -1,0 +1,146 @@
+"""Targets: classes as people write them, the same shares of them in every split, and a word on odd ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.model_selection import StratifiedShuffleSplit
+
+import harness
+from harness.config.settings import Split
+from harness.datasets.dataset import SPLITS, Samples, divide, from_arrays
+from harness.datasets.remarks import TargetWarning, remarks
+from harness.datasets.stratify import shares
+from harness.system.errors import HarnessError
+from tests.plugins.components.helpers import data
+
+N = 90
+X = np.random.default_rng(0).normal(size=(N, 3))
+PLACE = np.arange(N)
+BITS = np.random.default_rng(1).integers(0, 2, (N, 3))
+LINE = ["epochs=1", "batch_size=16", "logger=[]", "diagnostic=[]", "study=t"]
+
+
+def dataset_of(folder: Any, y: np.ndarray, **settings: Any) -> harness.Dataset:
+    np.savez(folder / "a.npz", x=X, y=y)
+    made: harness.Dataset = data("npz", {"path": str(folder / "a.npz"), **settings}, cache_dir=folder)
+    return made
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize(
+    ("y", "target", "classes"),
+    [
+        (PLACE % 3 + 1, "class", ("1", "2", "3")),
+        ((PLACE % 2).astype(float), "class", ("0", "1")),
+        ((PLACE % 2)[:, None], "class", ("0", "1")),
+        (PLACE + 0.5, "real", ()),
+        (PLACE.astype(float), "real", ()),
+        (BITS, "labels", ("0", "1", "2")),
+        (BITS.astype(float), "labels", ("0", "1", "2")),
+        (BITS.astype(bool), "labels", ("0", "1", "2")),
+        (np.array(["no", "yes ", "no\t"])[PLACE % 3], "class", ("no", "yes")),
+    ],
+)
+def test_the_kind_of_an_arrays_targets(tmp_path, y, target, classes, in_memory) -> None:
+    found = dataset_of(tmp_path, y, in_memory=in_memory)
+    assert (found.target, found.classes) == (target, classes)
+    assert dataset_of(tmp_path, BITS, kind="real").target == "real"
+    assert dataset_of(tmp_path, BITS, kind="labels").target == "labels"
+
+
+def test_labels_that_are_none_are_refused(tmp_path) -> None:
+    with pytest.raises(HarnessError, match=r"labels are columns of 0 and 1.*holds other values"):
+        dataset_of(tmp_path, BITS * 2, kind="labels")
+    with pytest.raises(HarnessError, match=r"labels are columns of 0 and 1.*shape \(90,\)"):
+        dataset_of(tmp_path, PLACE % 2, kind="labels")
+
+
+def test_own_arrays_may_count_classes_from_one() -> None:
+    made = from_arrays(X, PLACE % 3 + 1, Split(), torch.Generator(), target="class")
+    assert made.classes == ("1", "2", "3")
+    assert isinstance(made.train, Samples)
+    assert set(made.train.y.tolist()) == {0, 1, 2}
+
+
+def test_odd_classes_get_a_line_each(tmp_path) -> None:
+    found = dataset_of(tmp_path, np.array(["no", "no ", "No", "yes"])[PLACE % 4])
+    assert found.classes == ("No", "no", "yes")
+    spaces, case = remarks(found)
+    assert spaces == "spaces around 23 values of target 'y' are left out"
+    assert case == "classes 'No' and 'no' of target 'y' differ in upper and lower case alone"
+    (many,) = remarks(dataset_of(tmp_path, np.array([f"t{i}" for i in range(N)])))
+    assert many == "90 classes for 90 samples: are the targets numbers, or texts?"
+    rare = PLACE % 2
+    rare[5] = 7
+    assert remarks(dataset_of(tmp_path, rare)) == ["one sample alone is of class '7'"]
+    whole = from_arrays(X, PLACE % 3, Split(), torch.Generator(), target="class", classes="abcd")
+    test = whole.test
+    assert isinstance(test, Samples)
+    lacking = replace(whole, test=Samples(test.x[test.y != 1], test.y[test.y != 1]))
+    assert remarks(lacking) == ["the test split lacks class 'b'", "there is no sample of class 'd'"]
+    assert remarks(replace(whole, classes=("a", "b", "c"))) == []
+
+
+def test_a_run_warns_of_them_and_keeps_it_in_the_record(tmp_path) -> None:
+    y = PLACE % 2
+    y[5] = 7
+    np.savez(tmp_path / "a.npz", x=X, y=y)
+    with pytest.warns(TargetWarning, match=r"data npz: one sample alone is of class '7'"):
+        record = harness.run([*LINE, "data=npz", f"data.path={tmp_path / 'a.npz'}"])
+    assert record.data["remarks"] == ["one sample alone is of class '7'"]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_split_has_the_share_of_each_class(seed) -> None:
+    y = torch.tensor([0] * 700 + [1] * 250 + [2] * 50)[torch.randperm(1000)]
+    parts = divide(1000, Split(), torch.Generator().manual_seed(seed), y)
+    assert {name: y[i].bincount().tolist() for name, i in parts.items()} == {
+        "train": [448, 160, 32],
+        "val": [112, 40, 8],
+        "test": [140, 50, 10],
+    }
+    assert torch.equal(torch.cat(list(parts.values())).sort().values, torch.arange(1000))
+    again = divide(1000, Split(), torch.Generator().manual_seed(seed), y)
+    other = divide(1000, Split(), torch.Generator().manual_seed(seed + 7), y)
+    assert all(torch.equal(again[name], parts[name]) for name in SPLITS)
+    assert not torch.equal(other["test"], parts["test"])
+
+
+def test_shares_are_scikit_learns_where_these_are_whole() -> None:
+    y = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
+    (_, theirs), *_ = StratifiedShuffleSplit(1, test_size=20, random_state=0).split(y, y)
+    assert torch.equal(y[shares(y, 20)].bincount(), y[theirs].bincount())
+
+
+def test_few_samples_of_a_class_are_divided_by_chance_unless_it_is_asked_otherwise() -> None:
+    few = torch.tensor([0] * 50 + [1] * 2)
+    by_chance = divide(52, Split(stratify=False), torch.Generator().manual_seed(0), few)
+    found = divide(52, Split(), torch.Generator().manual_seed(0), few)
+    assert all(torch.equal(found[name], by_chance[name]) for name in SPLITS)
+    with pytest.raises(HarnessError, match=r"3 samples of each class, and of class 1 \(from 0\) there are 2"):
+        divide(52, Split(stratify=True), torch.Generator(), few)
+    with pytest.raises(HarnessError, match=r"one of 4 has fewer than 5 classes"):
+        divide(20, Split(stratify=True), torch.Generator(), torch.arange(20) % 5)
+    with pytest.raises(HarnessError, match=r"split\.stratify=true wants targets that are classes"):
+        harness.run(["data=diabetes", "split.stratify=true"])
+
+
+def test_stratified_files_are_divided_as_memory_is(tmp_path) -> None:
+    y = np.where(PLACE % 10 == 0, "rare", "usual")
+    held, read = (dataset_of(tmp_path, y, in_memory=memory) for memory in (True, False))
+    for name in SPLITS:
+        part = read.part(name)
+        targets = part.take(torch.arange(len(part)))[1]
+        assert torch.equal(targets, held.part(name).y)
+        assert int((targets == 0).sum()) == {"train": 6, "val": 1, "test": 2}[name]
+
+
+def test_the_division_is_part_of_the_identity() -> None:
+    records = [harness.run(["data=iris", *LINE, f"split.stratify={on}"]) for on in ("auto", "false")]
+    assert records[0].id != records[1].id
+    assert records[0].data["test"] == records[1].data["test"] == 30

@@ -1,0 +1,88 @@
+"""The noise of gradients against gradients taken batch by batch."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.func import functional_call
+
+from tests.plugins.components.helpers import measured
+
+N = 22  # samples: not a multiple of every size
+
+
+def problem(norm: bool):
+    """(loss(params, x, y, draw), params, x, y) of a regression, in float64."""
+    torch.manual_seed(0)
+    middle = torch.nn.BatchNorm1d(4, track_running_stats=False) if norm else torch.nn.Tanh()
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), middle, torch.nn.Linear(4, 1)).double()
+    x, y = torch.randn(N, 3, dtype=torch.float64), torch.randn(N, 1, dtype=torch.float64)
+    params = {name: p.detach() for name, p in net.named_parameters()}
+
+    def loss(own, x=x, y=y, draw=0):
+        return (functional_call(net, own, (x,)) - y).square().mean()
+
+    return loss, params, x, y
+
+
+def gradient(loss, params, x, y) -> np.ndarray:
+    leaves = {name: p.clone().requires_grad_() for name, p in params.items()}
+    grads = torch.autograd.grad(loss(leaves, x, y), list(leaves.values()))
+    return torch.cat([g.flatten() for g in grads]).numpy()
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_by_brute_force(norm):
+    loss, params, x, y = problem(norm)
+    given = {"params": params, "loss": loss, "x": x, "y": y, "batch_size": 16, "each": 1}
+    found = measured("gradient_noise", {"sizes": (2, 5, 12)}, **given)  # 12: there are no two of these
+    assert {tag for tag in found if "/" in tag} == {f"{what}/{n}" for what in ("variance", "bias") for n in (2, 5)}
+    for size in (2, 5):
+        count = N // size
+        each = np.stack(
+            [gradient(loss, params, x[i : i + size], y[i : i + size]) for i in range(0, count * size, size)]
+        )
+        whole = gradient(loss, params, x[: count * size], y[: count * size])
+        variance = each.var(0, ddof=1).sum()
+        assert found[f"variance/{size}"] == pytest.approx(variance / (whole @ whole), rel=1e-9)
+        bias = np.linalg.norm(each.mean(0) - whole) / np.linalg.norm(whole)
+        assert found[f"bias/{size}"] == pytest.approx(bias, rel=1e-6, abs=1e-12)
+        assert (bias > 0.05) == norm  # the statistics of few samples, and nothing else, move the mean
+        if size == 2:
+            left = each.mean(0) @ each.mean(0) - variance / count
+            expected = size * variance / left if left > 0 else math.inf
+            assert found["scale"] == pytest.approx(expected, rel=1e-9)
+            assert found["over_batch"] == pytest.approx(expected / 16, rel=1e-9)
+
+
+def test_the_scale_is_that_of_mccandlish_and_others():
+    """Per-sample gradients g_i: tr(Σ) / |G|², with the unbiased estimates of their appendix A.1."""
+    torch.manual_seed(1)
+    x = torch.randn(64, 5, dtype=torch.float64) + 1
+    params = {"w": torch.zeros(5, dtype=torch.float64)}
+
+    def loss(own, x=x, y=None, draw=0):
+        return (x @ own["w"] - 1).square().mean() / 2
+
+    given = {"params": params, "loss": loss, "x": x, "y": torch.zeros(64), "batch_size": 8, "each": 1}
+    found = measured("gradient_noise", {"sizes": (1,)}, **given)
+    g = (-x).numpy()  # (x w - 1) x at w = 0
+    small, big = (g**2).sum(1).mean(), (g.mean(0) ** 2).sum()
+    signal = (64 * big - 1 * small) / (64 - 1)
+    noise = (small - big) / (1 / 1 - 1 / 64)
+    assert found["scale"] == pytest.approx(noise / signal, rel=1e-9)
+
+
+def test_samples_that_are_seen_together_stay_so():
+    """Of pairs, batches are whole pairs: sizes are in tuples."""
+    params = {"w": torch.ones(1, dtype=torch.float64)}
+
+    def loss(own, x=None, y=None, draw=0):
+        return (own["w"] * (x[0::2] - x[1::2])).mean()  # fails to be the same for pairs that are cut
+
+    x = torch.arange(16, dtype=torch.float64)
+    given = {"params": params, "loss": loss, "x": x, "y": x, "batch_size": 8, "each": 2}
+    assert measured("gradient_noise", {"sizes": (1, 3)}, **given)["variance/2"] == 0.0

@@ -1,0 +1,65 @@
+"""Measurements of a step's weights and gradients against numpy, and on cases made by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.plugins.components.helpers import measured
+
+
+def named(seed, scale=1.0):
+    rng = np.random.default_rng(seed)
+    shapes = {"a.weight": (3, 4), "a.bias": (3,), "b.c.weight": (2, 3, 2, 2)}
+    return {name: torch.tensor(rng.normal(size=shape) * scale) for name, shape in shapes.items()}
+
+
+def flat(*tensors):
+    return np.concatenate([t.numpy().ravel() for t in tensors])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 99), st.floats(1e-6, 1e6))
+def test_norms_are_numpys(seed, scale):
+    grads = named(seed, scale)
+    found = measured("gradient_norm", grads=grads)
+    assert found["all"] == pytest.approx(np.linalg.norm(flat(*grads.values())))
+    assert found["a"] == pytest.approx(np.linalg.norm(flat(grads["a.weight"], grads["a.bias"])))
+    assert found.keys() == {"all", "a", "b.c"}
+    before, start = named(seed + 1), named(seed + 2)
+    ratio = measured("update_ratio", params=grads, previous=before)
+    norm = np.linalg.norm(before["a.weight"])
+    assert ratio["a"] == pytest.approx(np.linalg.norm(grads["a.weight"] - before["a.weight"]) / norm)
+    moved = measured("weights", params=grads, start=start)
+    assert moved["b.c/norm"] == pytest.approx(np.linalg.norm(grads["b.c.weight"].flatten()))
+    assert moved["a/moved"] == pytest.approx(
+        np.linalg.norm(grads["a.weight"] - start["a.weight"]) / np.linalg.norm(start["a.weight"])
+    )
+    assert moved.keys() == {"a/norm", "a/moved", "b.c/norm", "b.c/moved"}  # no bias
+
+
+def test_units_that_are_the_same():
+    row = torch.tensor([1.0, -2.0, 3.0])
+    alike = {"a.weight": row.repeat(4, 1), "b.weight": torch.stack([row, -row]), "one.weight": row[None]}
+    found = measured("unit_asymmetry", params=alike)
+    assert found == {"a": pytest.approx(0, abs=1e-6), "b": pytest.approx(1)}
+    assert measured("unit_asymmetry", params={"zero.weight": torch.zeros(3, 2)}) == {"zero": 0.0}
+
+
+def test_parameters_that_the_loss_does_not_reach():
+    params = named(0)
+    assert measured("unreached", params=params, grads=params) == {"": 0.0}
+    assert measured("unreached", params=params, grads={"a.bias": params["a.bias"]}) == {"": 2.0}
+    assert measured("gradient_norm", grads={}) == {}
+
+
+def test_the_gap_is_of_the_last_epoch():
+    rows = [{"train/loss": 1.0, "val/loss": 9.0}, {"train/loss": 0.25, "val/loss": 0.75}]
+    assert measured("train_val_gap", history=rows) == {"": 0.5}
+    assert measured("train_val_gap", history=[{"train/loss": 1.0}]) == {}
+    assert math.isnan(measured("train_val_gap", history=[{"train/loss": math.nan, "val/loss": 1.0}])[""])

@@ -1,0 +1,143 @@
+import os
+import resource
+import signal
+import threading
+import time
+from concurrent.futures import CancelledError
+
+import pytest
+
+from harness.execution.workers import died
+from harness_components.executors import loky_pool
+from tests.plugins.components.executors.helpers import KILL, gone, seen, until
+from tests.plugins.components.helpers import make
+
+
+def test_after_shutdown_what_began_is_finished(tmp_path):
+    executor = make("executor", "loky", jobs=1)
+    began = executor.submit(exec, until(tmp_path / "open", tmp_path / "began"))
+    queued = executor.submit(pow, 2, 3)
+    seen(tmp_path / "began")
+    threading.Timer(0.2, (tmp_path / "open").touch).start()
+    executor.shutdown(cancel_futures=True)
+    assert (began.exception(), queued.cancelled()) == (None, True)
+
+
+def test_loky_loses_the_task_of_a_killed_worker_alone(tmp_path):
+    with make("executor", "loky", jobs=2) as executor:
+        other = executor.submit(exec, until(tmp_path / "open", tmp_path / "began"))
+        seen(tmp_path / "began")
+        for _ in range(3):
+            assert died(executor.submit(*KILL).exception())
+        assert not other.done()
+        (tmp_path / "open").touch()
+        assert other.exception() is None
+
+
+def test_loky_does_not_blame_a_task_for_a_worker_that_died_before():
+    with make("executor", "loky", jobs=1) as executor:
+        pid = executor.submit(os.getpid).result()
+        os.kill(pid, signal.SIGKILL)
+        (seat,) = executor._seats.free.queue
+        while not seat._pool._flags.broken:  # its pool has not noticed yet
+            time.sleep(0.01)
+        assert executor.submit(os.getpid).result() != pid
+
+
+def test_loky_kills_its_workers_where_no_file_can_be_opened(tmp_path):
+    """loky itself cannot, and the end of this process would wait for them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with make("executor", "loky", jobs=1) as executor:
+        pid = executor.submit(os.getpid).result()
+        running = executor.submit(exec, until(tmp_path / "open", tmp_path / "began"))
+        seen(tmp_path / "began")
+        os.close(free := os.dup(0))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+            executor.kill()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert gone(pid)
+        assert running.exception() is not None
+
+
+def test_loky_keeps_workers_warm_for_the_next_sweep_of_as_many():
+    def pids(jobs):
+        with make("executor", "loky", jobs=jobs) as executor:
+            slowly = "(__import__('time').sleep(0.5), __import__('os').getpid())[1]"
+            return set(executor.map(eval, [slowly] * jobs))
+
+    two = pids(2)
+    assert len(two) == 2
+    assert pids(2) == two
+    assert not pids(3) & two
+    assert all(gone(pid) for pid in two)
+
+
+def test_loky_starts_workers_afresh_for_code_that_changed(tmp_path, monkeypatch):
+    (tmp_path / "helper_of_a_plugin.py").write_text("def answer():\n    return 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import helper_of_a_plugin as helper
+
+    with make("executor", "loky", jobs=1) as executor:
+        assert executor.submit(helper.answer).result() == 1
+    (tmp_path / "helper_of_a_plugin.py").write_text("def answer():\n    return 22\n")
+    with make("executor", "loky", jobs=1) as executor:
+        assert executor.submit(helper.answer).result() == 22
+
+
+def test_loky_works_where_the_launcher_stands_now(tmp_path, monkeypatch):
+    with make("executor", "loky", jobs=1) as executor:
+        pid = executor.submit(os.getpid).result()
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("SOMETHING_NEW", "1")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        (tmp_path / "late.py").write_text("def here():\n    return __file__\n")
+        import late
+
+        assert executor.submit(late.here).result() == str(tmp_path / "late.py")
+        assert executor.submit(os.getcwd).result() == str(tmp_path)
+        assert executor.submit(os.getenv, "SOMETHING_NEW").result() == "1"
+        monkeypatch.delenv("SOMETHING_NEW")
+        assert executor.submit(os.getenv, "SOMETHING_NEW").result() is None
+        assert executor.submit(os.getpid).result() == pid
+
+
+def test_loky_leaves_the_workers_of_a_process_that_was_forked(monkeypatch):
+    first = loky_pool._warm([{"A": "1"}])
+    assert loky_pool._warm([{"A": "1"}]) is first
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: -1)
+        assert loky_pool._warm([{"A": "1"}]) is not first
+    assert loky_pool._others.pop() is first
+
+
+def test_loky_ends_a_worker_with_a_task_that_an_interrupt_has_left(tmp_path):
+    executor = make("executor", "loky", jobs=1)
+    pid = executor.submit(os.getpid).result()
+    running = None
+
+    def sweep():
+        nonlocal running
+        with executor:
+            running = executor.submit(exec, until(tmp_path / "never", tmp_path / "began"))
+            seen(tmp_path / "began")
+            raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        sweep()
+    assert time.monotonic() - began < 10
+    assert running.exception() is not None
+    assert gone(pid)
+    with make("executor", "loky", jobs=1) as after:
+        assert after.submit(pow, 2, 3).result() == 8
+
+
+def test_loky_runs_nothing_after_a_kill():
+    seat = loky_pool.Seat({})
+    killed = loky_pool.threading.Event()
+    killed.set()
+    with pytest.raises(CancelledError):
+        seat.run(b"", killed)
+    seat.kill()

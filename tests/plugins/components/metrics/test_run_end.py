@@ -1,0 +1,201 @@
+"""Metrics of a whole run, against numbers worked out by hand, and through the commands."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import harness
+from harness.cli import main
+from tests.plugins.components.helpers import data, make
+from tests.training.helpers import on_disk
+
+LOSSES = [{"val/loss": v, "val/accuracy": a} for v, a in ((0.9, 0.2), (0.5, 0.7), (0.6, 0.6), (0.3, 0.9))]
+
+
+@pytest.mark.parametrize(
+    ("watch", "target", "expected"),
+    [
+        ("val/loss", 0.5, 2),  # reached is enough
+        ("val/loss", 0.49, 4),  # and that it was lost again between does not matter
+        ("val/loss", 1.0, 1),  # the first epoch is 1
+        ("val/loss", 0.1, math.inf),  # never
+        ("val/accuracy", 0.65, 2),
+        ("val/accuracy", 0.95, math.inf),
+    ],
+)
+def test_epochs_to_target(watch, target, expected):
+    settings = {"watch": watch, "target": target}
+    directions = {"val/loss": False, "val/accuracy": True}
+    offers = {"directions": directions, "history": LOSSES}
+    assert make("metric", "epochs_to_target", settings, **offers) == expected
+    sparse = [{}, *LOSSES[1:]]  # validated every second epoch, say
+    assert make("metric", "epochs_to_target", settings, **offers | {"history": sparse}) == max(2, expected)
+    assert make("metric", "epochs_to_target", settings, **offers | {"history": []}) == math.inf
+
+
+class Making(nn.Module):
+    """Gives the samples that it was made of."""
+
+    def __init__(self, made):
+        super().__init__()
+        self.made = torch.as_tensor(made, dtype=torch.float32)
+
+    def sample(self, like):
+        return self.made[: len(like)].view(-1, *like.shape[1:])
+
+
+def judged(made, dataset, **settings):
+    offers = {"model": Making(made), "dataset": dataset}
+    return [
+        make("metric", f"mode_{what}", {"samples": len(made), **settings}, **offers) for what in ("coverage", "quality")
+    ]
+
+
+def ring(modes, angle, radius=1.0):
+    """Points at the centres of a ring mixture, or beside them."""
+    at = 2 * math.pi * np.arange(modes) / modes + angle
+    return radius * np.stack([np.cos(at), np.sin(at)], 1)
+
+
+def test_samples_of_a_mixture_are_counted_mode_by_mode():
+    dataset = data("ring_mixture", {"modes": 8, "deviation": 0.05, "n": 4000})
+    centres = ring(8, 0.0)
+    assert judged(centres, dataset) == [1.0, 1.0]
+    assert judged(centres[[0, 0, 0, 3]], dataset) == [2 / 8, 1.0]  # two modes, and nothing else
+    beside = ring(8, math.pi / 8)  # between the modes: 2 sin(π/16) = 0.39, of which 3 · 0.05 is less than half
+    assert judged(np.concatenate([centres[:2], beside[:6]]), dataset) == [2 / 8, 2 / 8]
+    assert judged(beside, dataset, deviations=9.0)[1] == 1.0
+    assert judged(0 * centres, dataset) == [0.0, 0.0]  # all at the mean, which is no mode
+
+
+def test_what_comes_from_the_mixture_itself_is_good_as_is_told_and_in_any_units():
+    dataset = data("ring_mixture", {"modes": 4, "n": 10_000}, val=0.45, test=0.0)
+    drawn = dataset.val.x
+    _, good = judged(drawn, dataset)
+    assert good == pytest.approx(1 - math.exp(-4.5), abs=0.005)  # Rayleigh's distribution at 3
+    train = dataset.train.x.double().numpy()
+    means = np.stack([train[dataset.train.y.numpy() == k].mean(0) for k in range(4)])
+    deviation = (train - means[dataset.train.y.numpy()]).std(0)
+    distance = np.linalg.norm((drawn.double().numpy()[:, None] - means) / deviation, axis=-1)
+    assert good == np.mean(distance.min(1) <= 3)
+    scaled = dataset.mapped(lambda x: x * torch.tensor([100.0, 0.01]) + 5)
+    assert judged(scaled.val.x, scaled) == judged(drawn, dataset)
+
+
+def test_modes_that_are_points_and_data_that_is_not_in_memory():
+    dataset = data("ring_mixture", {"modes": 4, "deviation": 0.0})
+    assert judged(dataset.train.x[:8], dataset) == [1.0, 1.0]
+    assert judged(dataset.train.x[:8] + 0.01, dataset) == [0.0, 0.0]
+    whole = data("ring_mixture")
+    away = on_disk(whole).mapped(lambda x: 3 * x)
+    assert judged(ring(8, 0.0, 3.0), away) == [1.0, 1.0] == judged(ring(8, 0.0), whole)
+
+
+RING = ["model=gan", "data=ring_mixture", "data.n=200", "model.width=8", "logger=[]", "epochs=3",
+        "metric=[mode_coverage,mode_quality,epochs_to_target]", "metric.epochs_to_target.target=1.5",
+        "metric.epochs_to_target.watch=train/loss", "metric.mode_quality.deviations=9"]  # fmt: skip
+ONCE = ("mode_coverage", "mode_quality", "epochs_to_target")
+
+
+def test_they_are_measured_once_alone_fused_and_resumed_to_the_same(workdir):
+    alone, *others = (
+        harness.run([*RING, f"study={study}", *given])
+        for study, given in {
+            "alone": ["path=alone"], "resumed": ["path=alone", "checkpoint_every=1"], "fused": ["path=fused"],
+        }.items()
+    )  # fmt: skip
+    together = harness.sweep([*RING, "study=together", "path=fused", "seed=0,1", "executor=in_process"])[0]
+    assert 0 < alone.metrics["mode_quality"] < 1
+    for other in (*others, together):
+        assert other.status == "completed"
+        assert [other.metrics[name] for name in ONCE] == [alone.metrics[name] for name in ONCE]
+        assert other.best["mode_quality"]["higher_is_better"]
+        assert not other.best["epochs_to_target"]["higher_is_better"]
+    rows = [line for line in (alone.folder / "curves.csv").read_text().splitlines() if "mode_coverage" in line]
+    assert len(rows) == 1
+
+
+def test_a_record_that_holds_them_is_not_trained_again(workdir):
+    first = ["epochs=2", "model=mlp", "model.width=4", "logger=[]"]
+    asked = [*first, "metric=[epochs_to_target]", "metric.epochs_to_target.target=0.2"]
+    assert not harness.run(first).cached
+    found = harness.run(asked)
+    assert (found.cached, found.metrics["epochs_to_target"]) == (False, math.inf)
+    again = harness.run([*asked, "objective=epochs_to_target"])
+    assert (again.cached, again.objective) == (True, math.inf)
+    assert '"epochs_to_target": "inf"' in (found.folder / "record.json").read_text()
+    assert harness.run(first).cached
+    assert not harness.run([*asked[:-1], "metric.epochs_to_target.target=0.3"]).cached  # another target
+
+
+def test_a_diverged_run_is_judged_by_its_history(workdir):
+    line = ["optimizer=sgd", "optimizer.lr=1e9", "epochs=2", "logger=[]"]
+    record = harness.run([*line, "metric=[epochs_to_target]", "metric.epochs_to_target.target=0.1"])
+    assert (record.status, record.metrics["epochs_to_target"]) == ("diverged", math.inf)
+    ring = ["model=gan", "data=ring_mixture", "metric=[mode_coverage]"]
+    record = harness.run([*line, *ring])
+    assert record.status == "diverged"
+    assert "mode_coverage" not in record.metrics
+
+
+def test_bce_is_trained_and_mse_watched(workdir, capsys):
+    lines = {
+        "classes": ["loss=bce", "metric=[mse,brier]"],
+        "binary": ["task=binary_classification", "data=breast_cancer", "loss=bce", "metric=[mse]"],
+    }
+    for study, line in lines.items():
+        with pytest.raises(SystemExit) as ended:
+            main([*line, f"study={study}", "epochs=2", "model=mlp", "model.width=8", "logger=[]", "save=none"])
+        assert ended.value.code == 0
+        assert "mse 0." in capsys.readouterr().out
+    record = harness.load("classes")[0]
+    assert record.metrics["test/mse"] == pytest.approx(record.metrics["test/brier"] / 10, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["metric=[epochs_to_target]"], "target must be given"),
+        (["metric=[epochs_to_target]", "metric.epochs_to_target.target=1", "metric.epochs_to_target.watch=val/acuracy"],
+         "'val/acuracy', which is not measured. Did you mean 'val/accuracy'"),
+        (["metric=[epochs_to_target]", "metric.epochs_to_target.target=1", "objective=epochs_to_target", "save=best"],
+         "save=best wants"),
+        (["metric=[epochs_to_target]", "metric.epochs_to_target.target=1", "objective=val/epochs_to_target"],
+         "objective 'val/epochs_to_target' is not measured"),
+        (["model=gan", "metric=[mode_coverage]"], "wants samples of 1 dimensions"),
+        (["model=gan", "data=diabetes", "metric=[mode_coverage]"], "wants class targets"),
+        (["metric=[mode_quality]"], "does not fit task classification"),
+        (["model=rbm", "transform=[standardize]"], "choose transform=auto, or 'transform=[]'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_and_nothing_is_written(workdir, line, said):
+    with pytest.raises(harness.HarnessError) as refused:
+        harness.run(line)
+    assert said in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+    assert not any(workdir.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("task", "model"), [("clustering", "kmeans"), ("reconstruction", "autoencoder"), ("generation", "vae")]
+)
+def test_a_task_is_asked_for_and_its_model_is_found(workdir, task, model):
+    record = harness.run([f"task={task}", "epochs=1", "logger=[]", "save=none"])
+    assert (record.status, record.choices["model"]) == ("completed", model)
+
+
+def test_mse_of_logits_is_that_of_their_probabilities():
+    rng = np.random.default_rng(0)
+    z, y = rng.normal(size=(50, 4)), rng.integers(0, 4, 50)
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    given = torch.tensor(z), torch.tensor(y)
+    metric = make("metric", "mse", task="classification")
+    metric.update(*given)
+    assert float(metric.compute()) == pytest.approx(np.mean((p - np.eye(4)[y]) ** 2), rel=1e-6)
+    metric = make("metric", "mse", task="multilabel")
+    labels = rng.integers(0, 2, (50, 4)).astype(float)
+    metric.update(given[0], torch.tensor(labels))
+    assert float(metric.compute()) == pytest.approx(np.mean((1 / (1 + np.exp(-z)) - labels) ** 2), rel=1e-6)

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+from sklearn.neighbors import NearestCentroid
+from torch import nn
+
+from harness.system.errors import HarnessError
+from harness_components.models.one_shot import Prototypical, Siamese
+from tests.plugins.components.models.helpers import WideBlock, count, model
+
+WAY, SHOT, QUERIES, WIDTH = 4, 3, 10, 5
+RNG = np.random.default_rng(0)
+SUPPORT, QUERY = RNG.normal(size=(2, WAY, SHOT, WIDTH)), RNG.normal(size=(2, QUERIES, WIDTH))
+
+
+def scores(made):
+    return made.scores(torch.tensor(SUPPORT), torch.tensor(QUERY)).numpy()
+
+
+def test_prototypes_are_the_nearest_centroids():
+    found = scores(Prototypical(nn.Identity()))
+    for e in range(2):
+        means = SUPPORT[e].mean(1)
+        np.testing.assert_allclose(found[e], -cdist(QUERY[e], means, "sqeuclidean"), rtol=1e-7, atol=1e-12)
+        centroids = NearestCentroid().fit(SUPPORT[e].reshape(-1, WIDTH), np.repeat(np.arange(WAY), SHOT))
+        np.testing.assert_array_equal(found[e].argmax(1), centroids.predict(QUERY[e]))
+
+
+@pytest.mark.parametrize(("distance", "known_as"), [("euclidean", "euclidean"), ("manhattan", "cityblock")])
+def test_twins_are_told_by_their_distance(distance, known_as):
+    made = Siamese(nn.Identity(), distance)
+    found = scores(made)
+    for e in range(2):
+        apart = cdist(QUERY[e], SUPPORT[e].reshape(-1, WIDTH), known_as).reshape(QUERIES, WAY, SHOT)
+        np.testing.assert_allclose(found[e], -apart.mean(2), rtol=1e-7, atol=1e-12)
+    a, b = torch.tensor(QUERY[0]), torch.tensor(QUERY[1])
+    np.testing.assert_allclose(
+        made.distances(a, b), np.diag(cdist(QUERY[0], QUERY[1], known_as)), rtol=1e-7, atol=1e-12
+    )
+
+
+def test_two_that_are_one_have_a_slope_of_nothing():
+    a = torch.ones(2, 3, requires_grad=True)
+    for distance in ("euclidean", "manhattan"):
+        (slope,) = torch.autograd.grad(Siamese(nn.Identity(), distance).distances(a, torch.ones(2, 3)).sum(), a)
+        assert torch.equal(slope, torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("name", ["prototypical", "siamese"])
+@pytest.mark.parametrize(
+    ("inputs", "given", "numbers"),
+    [
+        ((6,), {"width": 7, "depth": 1}, 6 * 7 + 7 + 7 * 5 + 5),
+        ((1, 8, 8), {"depth": 0}, 64 * 5 + 5),
+        ((2, 8, 8), {"encoder": "cnn", "channels": (3,)}, 2 * 3 * 9 + 3 + 3 * 16 * 5 + 5),
+    ],
+)
+def test_the_encoder_is_an_mlp_or_a_cnn(name, inputs, given, numbers):
+    made = model(name, inputs, settings={"code": 5, **given})
+    assert count(made) == numbers
+    x = torch.randn(3, *inputs)
+    assert made(x).shape == (3, 5)
+    torch.testing.assert_close(made(x)[1:], made(x[1:]))
+
+
+def test_hidden_layers_are_the_blocks():
+    block = WideBlock()
+    model("siamese", (6,), settings={"width": 7, "depth": 2}, made=block)
+    assert block.seen == [(7, 0), (7, 0)]
+    block = WideBlock()
+    model("prototypical", (1, 8, 8), settings={"encoder": "cnn", "channels": (3, 4)}, made=block)
+    assert block.seen == [(3, 2), (4, 2)]
+
+
+def test_a_cnn_wants_images():
+    with pytest.raises(
+        HarnessError, match=r"model.encoder=cnn wants images \[C, H, W\], and samples have shape \(6,\)"
+    ):
+        model("prototypical", (6,), settings={"encoder": "cnn"})

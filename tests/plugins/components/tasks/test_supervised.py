@@ -1,0 +1,116 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import harness
+from harness.modeling.rng.noise import Noise, keys
+from harness.modeling.task import Task
+from tests.plugins.components.helpers import data, make
+
+NOISE = Noise(keys(torch.tensor(0), 0))
+X = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "target"),
+    [
+        ("classification", F.cross_entropy, torch.arange(12) % 3),
+        ("regression", F.mse_loss, X[:, :3].square()),
+        ("multilabel", F.binary_cross_entropy_with_logits, (X[:, :3] > 0).float()),
+    ],
+)
+def test_a_task_compares_the_models_output_with_the_target(name, loss, target):
+    model = nn.Linear(4, 3)
+    given = {"standardize": False} if name == "regression" else {}
+    task = make("task", name, given, loss=loss, dataset=None)
+    assert isinstance(task, Task)
+    losses = task.losses(model, (X, target), NOISE)
+    assert list(losses) == ["model"]
+    torch.testing.assert_close(losses["model"], loss(model(X), target))
+    prediction, same = task.predict(model, (X, target))
+    assert torch.equal(prediction, model(X))
+    assert same is target
+    both, pair = task.evaluate(model, (X, target), NOISE)
+    assert torch.equal(both["model"], losses["model"])
+    assert torch.equal(pair[0], prediction)
+
+
+def test_a_task_trains_what_can_be_trained_in_one_group():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    model[0].bias.requires_grad_(False)
+    task = make("task", "classification", loss=F.cross_entropy, dataset=None)
+    assert task.groups(model) == {"model": ["0.weight", "1.weight", "1.bias"]}
+
+
+def test_a_binary_task_compares_one_logit_with_the_second_class():
+    model = nn.Linear(4, 1)
+    task = make("task", "binary_classification", loss=F.binary_cross_entropy_with_logits)
+    assert task.outputs(data("moons")) == 1
+    y = torch.arange(12) % 2
+    both = torch.stack([1 - y, y], 1) * 0.8 + 0.1  # as smoothing and mixing make them
+    for target, wanted in ((y, y.float()), (both, both[:, 1])):
+        expected = F.binary_cross_entropy_with_logits(model(X)[:, 0], wanted)
+        torch.testing.assert_close(task.losses(model, (X, target), NOISE)["model"], expected)
+        losses, (prediction, found) = task.evaluate(model, (X, target), NOISE)
+        torch.testing.assert_close(losses["model"], expected)
+        assert torch.equal(prediction, model(X))
+        assert torch.equal(found, wanted[:, None])
+
+
+@pytest.mark.parametrize(
+    ("line", "task"),
+    [
+        (["data=moons"], "classification"),
+        (["data=moons", "model=logistic_regression"], "classification"),
+        (["data=topics"], "multilabel"),
+        (["data=diabetes"], "regression"),
+        (["data=moons", "model=kmeans"], "clustering"),
+    ],
+)
+def test_auto_is_what_the_model_names_first_or_else_the_usual_task_of_the_targets(workdir, line, task):
+    from harness.config.composition import compose
+    from harness.execution.preparation import prepare
+
+    assert prepare(compose(line)).record.choices["task"] == task
+
+
+def test_a_model_that_names_no_task_gets_the_usual_one(workdir, monkeypatch):
+    from harness.config.composition import compose
+    from harness.datasets.loading import load
+    from harness.execution.resolve import choices, resolve
+    from harness.registry import catalogue
+
+    known = catalogue.current()
+    get = known.get
+
+    def silent(kind, name):
+        entry = get(kind, name)
+        return entry | {"traits": {}} if (kind, name) == ("model", "mlp") else entry
+
+    monkeypatch.setattr(known, "get", silent)
+    values = compose(["data=moons"]).values
+    assert known.names("task")[0] != "classification"
+    assert choices(resolve(values, load(values).dataset, known))["task"] == "classification"
+
+
+def test_two_classes_are_wanted_by_a_binary_task(workdir):
+    with pytest.raises(
+        harness.HarnessError, match=r"^task binary_classification wants 2 classes, and data digits has 10$"
+    ):
+        harness.run(["data=digits", "task=binary_classification"])
+
+
+@pytest.mark.parametrize(
+    ("line", "metric", "least"),
+    [
+        (["data=moons", "task=binary_classification", "metric=[binary_f1,binary_auroc]"], "binary_auroc", 0.95),
+        (["data=topics", "metric=[label_f1,exact_match]"], "binary_accuracy", 0.7),
+    ],
+)
+def test_yes_and_no_are_learned(workdir, line, metric, least):
+    record = harness.run([*line, "epochs=5", "optimizer.lr=0.01"])
+    assert record.status == "completed", record.error
+    assert record.metrics[f"test/{metric}"] > least
+    outputs = {"moons": 1, "topics": 5}[record.data["name"]]
+    assert harness.load_model(record).head.out_features == outputs

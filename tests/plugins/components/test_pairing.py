@@ -1,0 +1,254 @@
+"""The pairing matrix: what can meet is trained a little and gets better, and what cannot is refused in one line.
+
+All pairs come from the catalogue. Whether a component computes what it should is tested where it is, and that it does
+so in a stack too in `test_fused`; here it is only put together with others.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from harness.config.composition import compose
+from harness.config.schema import default_node
+from harness.config.settings import parse
+from harness.datasets.dataset import SPLITS, Dataset, Samples, size
+from harness.datasets.loading import load
+from harness.execution.preparation import make_plan
+from harness.execution.resolve import resolve
+from harness.execution.run_recorder import make_member
+from harness.modeling.builder import Parts, build
+from harness.modeling.estimator import Fitting
+from harness.modeling.rng.noise import Noise, keys
+from harness.modeling.rng.torch_functions import Redirect
+from harness.registry import catalogue
+from harness.registry.kinds import KINDS
+from harness.system.errors import HarnessError
+from harness.training.fit import Run, fit, make_trainer
+from harness.training.run_state import Member
+
+BUILT_IN = [e for e in catalogue.current() if e["plugin"] == "harness"]
+MODELS = {e["name"]: e["traits"] for e in BUILT_IN if e["kind"] == "model"}
+TASKS = {e["name"]: e["traits"] for e in BUILT_IN if e["kind"] == "task"}
+PAIRS = [(model, task) for model, traits in MODELS.items() for task in traits["tasks"]]
+IN_NETWORKS = ("activation", "normalization", "initializer", "optimizer", "regularizer", "augmentation", "scheduler")
+FETCHED = ("cifar10", "mnist", "fashion_mnist")  # not on this machine
+NETWORKS = {
+    "mlp": ("digits", {"width": 16}),
+    "cnn": ("digits", {"channels": [4, 8]}),
+    "rnn": ("majority", {"width": 8, "readout": 1}),  # the block stands in the hidden layers of the readout
+}
+SMALL = {  # of a model or a task that has them
+    "width": 8, "trees": 10, "channels": [3, 4], "heads": 2,
+    "way": 2, "train_way": 2, "query": 2, "episodes": 60, "evaluated": 10,
+}  # fmt: skip
+
+Values = dict[str, Any]
+
+
+def named(kind: str) -> list[str]:
+    """The built-in components of a kind that can be chosen without settings."""
+    entries = [e for e in BUILT_IN if e["kind"] == kind and not any(p["required"] for p in e["parameters"])]
+    return [e["name"] for e in entries]
+
+
+def node(kind: str, name: str, **settings: Any) -> Values:
+    """A component with its defaults, and those of some settings that it has."""
+    found = default_node(catalogue.current(), kind, name)
+    return found | {key: value for key, value in settings.items() if type(found.get(key)) is type(value)}
+
+
+@functools.cache
+def base() -> Values:
+    """A run of a few steps, as composed."""
+    line = ["batch_size=12", "epochs=4", "executor=in_process", "trainer=cpu", "trainer.check_val_every_n_epoch=4"]
+    return compose(line).values
+
+
+@functools.lru_cache(128)
+def loaded(name: str, uneven: bool = False, scaled: bool = False) -> tuple[Values, Dataset]:
+    """A config on a little built-in data, and the data itself; the classes are made uneven, so that a network that
+    begins at 0 has something to learn too; or the inputs are scaled to 0 .. 1. NAME:real and NAME:labels have classes
+    as numbers, of data that the package has with classes alone.
+    """
+    name, _, target = name.partition(":")
+    values = base() | {"data": node("data", name, n=100, length=11)}
+    if uneven:
+        few = {"fraction": node("corruption", "fraction", n=50 if "n" in values["data"] else 200)}
+        values["corruption"] = few | {"imbalance": node("corruption", "imbalance")}
+    if scaled:
+        values["transform"] = {"min_max": node("transform", "min_max")}
+    dataset = load(values).dataset
+    return values, as_numbers(dataset, target) if target else dataset
+
+
+def as_numbers(dataset: Dataset, target: Any) -> Dataset:
+    """One number a class, 0 or 1, as real targets or as labels."""
+    parts = {split: dataset.part(split) for split in SPLITS}
+    made = {
+        split: Samples(part.x, torch.nn.functional.one_hot(part.y, len(dataset.classes)).float())
+        for split, part in parts.items()
+        if isinstance(part, Samples)
+    }
+    return replace(dataset, **made, target=target, classes=dataset.classes if target == "labels" else ())
+
+
+@functools.cache
+def data() -> list[str]:
+    """The smallest built-in data of each make: of a target, a number of classes, a number of dimensions."""
+    found: dict[Any, str] = {}
+
+    def numbers(name: str) -> int:
+        dataset = loaded(name)[1]
+        return size(dataset.train) * math.prod(dataset.inputs)
+
+    for name in sorted((name for name in named("data") if name not in FETCHED), key=numbers):
+        dataset = loaded(name)[1]
+        make = (dataset.target, len(dataset.classes) == 2, len(dataset.inputs), dataset.real_inputs)
+        found.setdefault(make, name)
+    with_classes = [name for make, name in found.items() if make[0] == "class"]
+    return [*found.values(), *(f"{name}:{target}" for target in ("real", "labels") for name in with_classes)]
+
+
+def paired(name: str, **chosen: str) -> tuple[Values, Dataset]:
+    """The resolved config of a model, a task, a loss on data. Raises HarnessError where they do not fit."""
+    scaled = bool(MODELS.get(chosen.get("model", ""), {}).get("inputs_within"))
+    values, dataset = loaded(name, scaled=scaled)
+    nodes = {kind: node(kind, one, **SMALL if kind in ("model", "task") else {}) for kind, one in chosen.items()}
+    return resolve(values | nodes, dataset, catalogue.current()), dataset
+
+
+def computed(parts: Parts, dataset: Dataset) -> dict[str, float]:
+    """The losses of a few samples, of a model that has not learned anything (or, an estimator, all at once)."""
+    assert isinstance(dataset.train, Samples)
+    drawn = parts.task.tuples(dataset.train, "train", torch.Generator())
+    index = torch.arange(min(8, len(dataset.train))) if drawn is None else drawn[:2].flatten()
+    batch = dataset.train.x[index], dataset.train.y[index]
+    noise = Noise(keys(torch.tensor(0), 0))
+
+    def call(*given: Any, method: str = "forward") -> Any:
+        return parts.model(*given) if method == "forward" else getattr(parts.model, method)(*given)
+
+    if isinstance(parts.model, Fitting):
+        parts.model.estimator.fit(dataset.train)
+    with Redirect(noise):
+        found = parts.task.losses(call, batch, noise)
+    return {group: float(loss.detach()) for group, loss in found.items()}
+
+
+def fits(name: str, **chosen: str) -> bool:
+    """Whether components meet on data; if so they compute, and if not they are refused in one line."""
+    try:
+        values, dataset = paired(name, **chosen)
+        parts = build(values, dataset, make_plan(parse(values), dataset, values).total_steps)
+    except HarnessError as error:
+        refused = str(error)
+    else:
+        losses = computed(parts, dataset)
+        assert all(math.isfinite(loss) for loss in losses.values()), (name, chosen)
+        return True
+    assert len(refused.splitlines()) == 1
+    return False
+
+
+def trained(values: Values, dataset: Dataset) -> tuple[Member, Parts]:
+    """A run without a folder."""
+    plan = make_plan(parse(values), dataset, values)
+    parts = build(values, dataset, plan.total_steps)
+    run = Run(parts, plan, dataset, make_member(values, parts))
+    fit(make_trainer(values["trainer"], plan, ""), [run])
+    assert run.member.diverged is None
+    return run.member, parts
+
+
+def curve(member: Member, name: str = "train/loss") -> list[float]:
+    """A value, epoch by epoch where it was measured."""
+    return [row[name] for row in member.history if name in row]
+
+
+@pytest.mark.parametrize("kind", IN_NETWORKS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_component_of_a_network_learns_or_is_refused_in_one_line(kind: str, network: str) -> None:
+    name, sizes = NETWORKS[network]
+    values, dataset = loaded(name, uneven=True)
+    known = catalogue.current()
+    curves = {}
+    for one in named(kind):
+        chosen = node(kind, one)
+        line = values | {"model": node("model", network, **sizes), kind: {one: chosen} if KINDS[kind].many else chosen}
+        try:
+            line = resolve(line, dataset, known)
+            build(line, dataset, total_steps=10)
+        except HarnessError as error:
+            refused = str(error)
+        else:
+            curves[one] = curve(trained(line, dataset)[0])
+            continue
+        assert len(refused.splitlines()) == 1
+        assert one in refused
+        assert known.get(kind, one)["traits"].get("input_ndim"), "what does not fit has said so"
+    assert curves
+    assert {one: losses for one, losses in curves.items() if not losses[-1] < losses[0]} == {}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_meets_data_or_is_refused_in_one_line(model: str) -> None:
+    tried = {task: [fits(name, model=model, task=task) for name in data()] for task in TASKS}
+    assert {task for task, found in tried.items() if any(found)} == set(MODELS[model]["tasks"])
+
+
+@pytest.mark.parametrize("loss", named("loss"))
+def test_a_loss_meets_a_task_or_is_refused_in_one_line(loss: str) -> None:
+    tasks = catalogue.current().get("loss", loss)["traits"].get("tasks", list(TASKS))
+    naming = [model for model, traits in MODELS.items() if loss in traits.get("losses", ())]
+    model = {"model": naming[0]} if naming else {}
+    met = {task for task in TASKS if any(fits(name, task=task, loss=loss, **model) for name in data())}
+    assert met == set(tasks)
+
+
+@pytest.mark.parametrize(("model", "task"), PAIRS)
+def test_every_model_learns_each_of_its_tasks(model: str, task: str) -> None:
+    name = next(name for name in data() if fits(name, model=model, task=task))
+    values, dataset = paired(name, model=model, task=task)
+    member, parts = trained(values | {"epochs": 12, "optimizer": node("optimizer", "adam", lr=0.01)}, dataset)
+    assert all(math.isfinite(value) for value in member.metrics.values())
+    if isinstance(parts.model, Fitting) or len(parts.task.groups(parts.model)) > 1:
+        return  # fitted at once; of players, one's gain is the other's loss
+    if own := MODELS[model].get("metrics"):  # a model whose loss says little names what does
+        first, *_, last = curve(member, f"val/{own[0]}")
+        assert (last > first) == member.higher_is_better(f"val/{own[0]}")
+    else:
+        first, *_, last = curve(member)
+        assert last < first
+
+
+NETWORK_MODELS = [model for model, traits in MODELS.items() if not traits.get("estimator")]
+CHANGES = (
+    ("activation", "tanh"), ("normalization", "batch_norm"), ("normalization", "weight_norm"), ("initializer", "zeros"),
+    ("regularizer", "dropout"), ("regularizer", "stochastic_depth"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("model", NETWORK_MODELS)
+def test_a_component_is_taken_if_it_changes_the_network_and_else_not(model: str) -> None:
+    task = MODELS[model]["tasks"][0]
+    name = next(name for name in data() if fits(name, model=model, task=task))
+    values, dataset = paired(name, model=model, task=task)
+
+    def built(**changed: Any) -> tuple[Parts, list[torch.Tensor]]:
+        parts = build(values | changed, dataset, total_steps=10)
+        return parts, [weight.detach() for weight in parts.model.parameters()]
+
+    plain, start = built(initializer=node("initializer", "he_normal"))
+    for kind, one in CHANGES:
+        chosen = node(kind, one)
+        parts, weights = built(**{kind: {one: chosen} if KINDS[kind].many else chosen})
+        changed = repr(parts.model) != repr(plain.model)
+        if kind == "initializer":
+            changed = not all(map(torch.equal, weights, start))
+        assert ((kind, one) in parts.uses.taken) == changed, (kind, one)

@@ -1,0 +1,271 @@
+"""The index is never seen: what is read through it is what stands in the folders, at once and always."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.results import index
+from harness.results.index import INDEX, by_id, read_all
+from harness.results.record import FILE, Record, from_json, write
+from harness.results.study import load
+
+ENVIRONMENT = {"python": "3.11", "torch": "2.8", "plugins": {"harness": "0.1", "more": "2"}, "device": "cpu"}
+
+
+@pytest.fixture(autouse=True)
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index for few records too, which trusts files however young they are. No disk is waited for."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    monkeypatch.setattr(index, "MANY", 1)
+    monkeypatch.setattr(index, "SETTLED_NS", 0)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs whose own record is read from now on."""
+    found: list[str] = []
+    read_row = index.read_row
+
+    def told(folder: Path) -> Any:
+        found.append(folder.name)
+        return read_row(folder)
+
+    monkeypatch.setattr(index, "read_row", told)
+    return found
+
+
+def run(folder: Path, seed: int = 0, **more: Any) -> Record:
+    """A record in its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"seed": seed, "optimizer": {"_component_": "sgd", "lr": 0.1, "betas": [0.9, 0.99]}, "regularizer": {}}
+    fields: dict[str, Any] = {"status": "completed", "config": config, "metrics": {"val/loss": 0.5 + seed}}
+    record = Record(f"{seed:012x}", f"seed={seed}", "s", **fields | {"environment": ENVIRONMENT} | more, folder=folder)
+    write(record)
+    return record
+
+
+def study(folder: Path, runs: int = 5) -> Path:
+    """Runs of different seeds."""
+    for seed in range(runs):
+        run(folder / f"seed={seed}-{seed:012x}", seed)
+    return folder
+
+
+def plainly(root: Path) -> list[tuple[Path, str]]:
+    """What a reading of every file tells, without an index."""
+    found = []
+    for path in sorted(root.rglob(FILE)):
+        try:
+            found.append((path.parent, from_json(path.read_text(), path.parent).to_json()))
+        except (ValueError, TypeError):
+            continue
+    return found
+
+
+def told(root: Path) -> list[tuple[Path, str]]:
+    """What reading through the index tells: the text shows the order of keys, and 1 apart from 1.0 and true."""
+    return [(record.folder, record.to_json()) for record in read_all(root)]
+
+
+leaves = st.none() | st.booleans() | st.integers(0, 2) | st.floats() | st.sampled_from(["", "nan", "a", "ä\n"])
+values = st.recursive(
+    leaves, lambda v: st.lists(v, max_size=2) | st.dictionaries(st.sampled_from("abc"), v, max_size=3), max_leaves=8
+)
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["write", "write", "write", "delete", "tear", "foreign", "cut", "garbage", "lose"]),
+        st.sampled_from(["a", "b", "in/c", "in/d", "in/e"]),
+        st.dictionaries(st.sampled_from(["config", "metrics", "diagnostics", "environment"]), values, max_size=3),
+    ),
+    max_size=12,
+)
+
+
+def _step(root: Path, what: str, name: str, more: dict[str, Any]) -> None:
+    folder, kept = root / name, root / INDEX
+    if what == "delete":
+        shutil.rmtree(folder, ignore_errors=True)
+    elif what == "write":
+        run(folder, **{key: value if isinstance(value, dict) else {"x": value} for key, value in more.items()})
+    elif what == "foreign" and (folder / FILE).exists():  # of another version: keys that we do not know, others missing
+        (folder / FILE).write_text(json.dumps({"schema": 1, "id": "0" * 12, "name": "f", "study": "s", "new": more}))
+    elif what == "tear" and (folder / FILE).exists():
+        (folder / FILE).write_bytes((folder / FILE).read_bytes()[:-20])
+    elif what == "lose":
+        kept.unlink(missing_ok=True)
+    elif what == "cut" and kept.exists():
+        kept.write_bytes(kept.read_bytes()[: -len(name) * 9])
+    elif what == "garbage" and kept.exists():
+        kept.write_bytes(
+            kept.read_bytes() + b'{}\n[]\n3\n["a", 1, 2, 3]\n\xff\n{"format": 1, "base": "x", "row": 3}\n["a", '
+        )
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps)
+def test_whatever_happens_it_tells_what_the_files_hold(happens: list[tuple[str, str, dict[str, Any]]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for tick, (what, name, more) in enumerate(happens):
+            _step(root, what, name, more)
+            if (root / name / FILE).exists():  # a test is quicker than the clock of a file system
+                os.utime(root / name / FILE, ns=(tick, tick))
+            assert told(root) == plainly(root)
+        assert told(root) == plainly(root)
+
+
+def test_what_has_not_changed_is_not_opened(tmp_path: Path, opened: list[str]) -> None:
+    root = study(tmp_path)
+    first = told(root)
+    assert len(opened) == 5
+    assert told(root) == first
+    assert len(opened) == 5
+    run(root / f"seed=3-{3:012x}", 9)
+    assert [record.config["seed"] for record in read_all(root)] == [0, 1, 2, 9, 4]
+    assert opened[5:] == [f"seed=3-{3:012x}"]
+
+
+def _now(folder: Path) -> int:
+    (folder / "clock").write_text("")
+    return (folder / "clock").stat().st_ctime_ns
+
+
+@pytest.mark.parametrize("young", [True, False])
+def test_a_change_that_keeps_name_size_and_time_is_seen(
+    young: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = study(tmp_path)
+    path = root / f"seed=3-{3:012x}" / FILE
+    monkeypatch.setattr(index, "SETTLED_NS", 2_000_000_000 if young else 0)
+    for old, new in (("seed=3", "seed=X"), ("seed=X", "seed=3")):
+        assert read_all(root)[3].name == old
+        before = path.stat()
+        while not young and _now(tmp_path) == before.st_ctime_ns:
+            pass  # two changes within one tick are told apart of the young only
+        path.write_text(path.read_text().replace(old, new))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        after = path.stat()
+        assert (after.st_mtime_ns, after.st_size, after.st_ino) == (before.st_mtime_ns, before.st_size, before.st_ino)
+        assert read_all(root)[3].name == new
+
+
+def test_the_young_are_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[str]) -> None:
+    monkeypatch.setattr(index, "SETTLED_NS", 2_000_000_000)
+    root = study(tmp_path)
+    assert told(root) == told(root) == plainly(root)
+    assert len(opened) == 10
+    assert not (root / INDEX).exists()
+
+
+def test_folders_of_studies_and_what_is_passed_over(tmp_path: Path) -> None:
+    study(tmp_path / "b", 2)
+    study(tmp_path / "a" / "deep", 2)
+    run(tmp_path / "a-b" / "x", 7)
+    expected = plainly(tmp_path)
+    run(tmp_path / ".removed-1" / "x")
+    run(tmp_path / "b" / ".owners")
+    run(tmp_path / "a-b" / "x" / "inner")
+    os.symlink(tmp_path / "b", tmp_path / "again")
+    (tmp_path / "b" / "torn").mkdir()
+    (tmp_path / "b" / "torn" / FILE).write_text("{")
+    assert told(tmp_path) == told(tmp_path) == expected
+    assert told(tmp_path / "a-b" / "x") == expected[2:3]
+    assert told(tmp_path / "nowhere") == []
+
+
+def test_few_records_need_no_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "MANY", 6)
+    assert len(load(study(tmp_path))) == 5
+    assert not (tmp_path / INDEX).exists()
+
+
+def test_records_share_nothing(tmp_path: Path) -> None:
+    root = study(tmp_path, 2)
+    for _ in range(2):
+        one, other = read_all(root)
+        one.environment["plugins"]["harness"] = "changed"
+        one.config["optimizer"]["betas"].append(1)
+        assert other.environment == ENVIRONMENT
+        assert other.config["optimizer"]["betas"] == [0.9, 0.99]
+    assert told(root) == plainly(root)
+
+
+def test_an_index_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    root = study(tmp_path)
+    (root / INDEX).mkdir()  # as good as a folder that is read-only, also for root
+    assert told(root) == told(root) == plainly(root)
+
+
+def test_what_is_the_same_is_written_once(tmp_path: Path) -> None:
+    root = study(tmp_path, 40)
+    read_all(root)
+    text = (root / INDEX).read_text()
+    assert text.count('"plugins"') == 1
+    assert len(text) < sum(path.stat().st_size for path in root.rglob(FILE)) / 2
+
+
+def test_garbage_does_not_gather(tmp_path: Path) -> None:
+    root = study(tmp_path, 20)
+    for again in range(12):
+        for seed in range(10):
+            run(root / f"seed={seed}-{seed:012x}", seed, metrics={"val/loss": float(again)})
+        assert told(root) == plainly(root)
+        assert len((root / INDEX).read_text().splitlines()) <= 2 * 21
+    shutil.rmtree(root / f"seed=0-{0:012x}")  # whose record the others are told from
+    assert told(root) == told(root) == plainly(root)
+
+
+def test_lines_of_another_format_are_passed_over(
+    tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = study(tmp_path)
+    for version in (1, 2, 2, 1):  # two environments that share a study
+        monkeypatch.setattr(index, "FORMAT", version)
+        assert told(root) == plainly(root)
+    assert len(opened) == 5 + 5 + 5
+
+
+def test_readers_at_the_same_time(tmp_path: Path, opened: list[str]) -> None:
+    root = study(tmp_path, 60)
+    expected = plainly(root)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(found == expected for found in pool.map(told, [root] * 16))
+    opened.clear()
+    assert told(root) == expected
+    assert opened == []
+
+
+@pytest.mark.parametrize(
+    "write_to", [lambda p: p.unlink(), lambda p: p.write_bytes(b""), lambda p: p.write_bytes(b"\0")]
+)
+def test_a_lost_index_is_made_again(tmp_path: Path, opened: list[str], write_to: Callable[[Path], Any]) -> None:
+    root = study(tmp_path)
+    read_all(root)
+    write_to(root / INDEX)
+    assert told(root) == told(root) == plainly(root)
+    assert len(opened) == 10
+
+
+def test_runs_by_their_id(tmp_path: Path, opened: list[str]) -> None:
+    root = study(tmp_path / "s", 3)
+    run(root / f"again-{1:012x}", 1)
+    run(root / f".removed-{7:012x}", 7)
+    run(root / "nested" / f"seed=8-{8:012x}", 8)
+    run(root / "no-id", 9)
+    (root / f"empty-{5:012x}").mkdir()
+    (root / f"file-{6:012x}").write_text("")
+    expected = {f"{seed:012x}": root / f"seed={seed}-{seed:012x}" for seed in range(3)}
+    assert by_id(root) == expected | {f"{1:012x}": root / f"again-{1:012x}"}  # the first of two, as their names sort
+    assert by_id(tmp_path / "nowhere") == {}
+    assert opened == []

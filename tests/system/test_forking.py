@@ -1,0 +1,180 @@
+"""Functions called in a forked process: their answers come back, their deaths are told, and nothing else is left."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import threadpoolctl
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from harness.system.forking import Died, apart
+from tests.plugins.components.executors.helpers import gone
+
+pytestmark = pytest.mark.timeout(60)  # one that waits for threads that are not there would wait for ever
+
+
+@pytest.fixture(autouse=True)
+def no_child_is_left() -> Iterator[None]:
+    """After each test this process has the children that it had before."""
+    before = set(psutil.Process().children())
+    known = set(multiprocessing.active_children())  # forked workers of tests before this one
+    yield
+    assert set(multiprocessing.active_children()) <= known
+    assert set(psutil.Process().children()) <= before
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Two threads, which have computed."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    busy(1000)
+    yield
+    torch.set_num_threads(before)
+
+
+def busy(size: int) -> float:
+    """Work that is divided among threads: a product, which MKL divides, and a sum and a map, which torch does."""
+    x = torch.linspace(-1, 1, size * size).reshape(size, size)
+    return float((x @ x).exp().sum())
+
+
+def threads() -> tuple[int, set[int]]:
+    return torch.get_num_threads(), {int(pool["num_threads"]) for pool in threadpoolctl.threadpool_info()}
+
+
+class Waiting:
+    """Garbage that is finalised by a thread of its own process."""
+
+    def __init__(self) -> None:
+        self.me, self.pid = self, os.getpid()
+
+    def __del__(self) -> None:
+        if os.getpid() != self.pid:
+            time.sleep(600)
+
+
+def test_garbage_of_the_parent_is_left_to_it() -> None:
+    gc.disable()
+    try:
+        Waiting()
+        began = time.monotonic()
+        apart(gc.collect)
+        assert time.monotonic() - began < 30
+    finally:
+        gc.enable()
+
+
+def test_what_is_returned_comes_back_from_another_process() -> None:
+    ((pid, answer),) = apart(lambda *args, **kwargs: (os.getpid(), (args, kwargs)), 1, [2], three=3)
+    assert pid != os.getpid()
+    assert answer == ((1, [2]), {"three": 3})
+    assert len(apart(bytes, 1 << 20)[0]) == 1 << 20  # more than a pipe holds
+
+
+def test_several_answer_at_once() -> None:
+    barrier = multiprocessing.get_context("fork").Barrier(3)
+    found = apart(lambda: (barrier.wait(10) >= 0, os.getpid()), times=3)
+    assert [met for met, _ in found] == [True] * 3
+    assert len({pid for _, pid in found} | {os.getpid()}) == 4
+    with pytest.raises(Died):
+        apart(signal.raise_signal, signal.SIGKILL, times=2)
+
+
+def test_what_is_raised_comes_back() -> None:
+    with pytest.raises(ZeroDivisionError, match="division"):
+        apart(divmod, 1, 0)
+
+
+def test_one_that_is_killed_is_told_by_its_signal() -> None:
+    with pytest.raises(Died, match=r"^its process ended with SIGKILL$"):
+        apart(signal.raise_signal, signal.SIGKILL)
+    with pytest.raises(Died, match=r"^its process ended with SIGTERM$"):
+        apart(signal.raise_signal, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("end", [os._exit, sys.exit])
+def test_one_that_exits_is_told_by_its_status(end: object) -> None:
+    with pytest.raises(Died, match=r"^its process ended with status 3$"):
+        apart(end, 3)  # type: ignore[arg-type]
+
+
+def test_it_has_one_thread_whatever_its_parent_has(two_threads: None) -> None:
+    assert threads()[0] == 2
+    assert apart(threads) == [(1, {1})]
+    assert threads()[0] == 2
+
+
+def test_it_computes_after_its_parent_has_with_two_threads(two_threads: None) -> None:
+    assert apart(busy, 1000) == [pytest.approx(busy(1000), rel=1e-4)]
+
+
+def test_what_it_draws_and_changes_stays_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LEFT_BEHIND", raising=False)
+    kept: list[int] = []
+
+    def change() -> list[float]:
+        kept.append(1)
+        os.environ["LEFT_BEHIND"] = "1"
+        os.chdir(tmp_path)
+        return torch.rand(3).tolist()
+
+    where, state = os.getcwd(), torch.random.get_rng_state()
+    (drawn,) = apart(change)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert (kept, os.environ.get("LEFT_BEHIND"), os.getcwd()) == ([], None, where)
+    with torch.random.fork_rng(devices=[]):
+        assert torch.rand(3).tolist() == drawn  # it starts where its parent stands
+
+
+def test_an_interrupt_of_the_one_who_waits_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which may be ignored where tests are run
+    told = tmp_path / "pid"
+
+    def sleep() -> None:
+        told.write_text(str(os.getpid()))
+        time.sleep(60)
+
+    def interrupt() -> None:
+        while not (told.exists() and told.read_text()):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    waiting = threading.Thread(target=interrupt)
+    waiting.start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            apart(sleep)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        waiting.join()
+    assert time.monotonic() - began < 10
+    assert gone(int(told.read_text()), within=1.0)
+
+
+def test_it_may_read_data_with_processes_of_its_own() -> None:
+    data = TensorDataset(torch.arange(8))
+    assert apart(lambda: sum(int(x.sum()) for (x,) in DataLoader(data, batch_size=4, num_workers=1))) == [28]
+
+
+def test_an_interrupt_is_not_for_it() -> None:
+    assert apart(lambda: signal.raise_signal(signal.SIGINT) or "went on") == ["went on"]
+
+
+def test_where_a_gpu_was_used_it_is_called_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    assert apart(os.getpid, times=3) == [os.getpid()]
+    with pytest.raises(ZeroDivisionError):
+        apart(divmod, 1, 0)

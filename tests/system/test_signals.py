@@ -1,0 +1,21 @@
+"""SIGTERM and SIGHUP are interrupts that name their signal."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from harness.system.signals import ENDING, Terminated, reason, terminable
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_signal_is_an_interrupt_and_is_given_back(number: signal.Signals) -> None:
+    with pytest.raises(Terminated) as caught, terminable():
+        signal.raise_signal(number)
+    assert reason(caught.value) == (number.name, f"ended by {number.name}")
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_interrupt_of_the_user() -> None:
+    assert reason(KeyboardInterrupt()) == ("KeyboardInterrupt", "interrupted by the user")

@@ -1,0 +1,169 @@
+"""Diagnostics while a cohort trains: the same alone and in a stack, and nothing of the run is moved by them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from harness.modeling.diagnostic import Diagnostic
+from harness.training.diagnostics import runner
+from harness.training.fit import Run
+from tests.training.helpers import FLOAT64, cohort
+
+# what a run could be moved by: statistics that are noted, noise that is drawn, and parameters that differ in a stack
+BASE = ["batch_size=43", "split.test=0.6", "split.val=0.2", "epochs=1", "model=mlp", "model.width=13",
+        "normalization=batch_norm", "regularizer=[dropout]"]  # fmt: skip
+SOME = ["gradient_norm", "activation_gradient", "update_ratio", "weights", "saturation", "drift", "calibration",
+        "mode_gap", "histograms", "gradient_noise", "sharpness"]  # fmt: skip
+OFTEN = ["diagnostic_budget=1000"]
+
+
+def chosen(names: Sequence[str], every: int) -> list[str]:
+    return [f"diagnostic=[{','.join(names)}]", *(f"diagnostic.{name}.every={every}" for name in names), *OFTEN]
+
+
+def looked(
+    lines: Sequence[Sequence[str]], fused: bool, add: dict[str, Diagnostic] | None = None
+) -> tuple[list[Run], list[Any]]:
+    """Runs as they ended, and for each what was found: {(tag, step): value}."""
+    found: list[Any] = []
+    runs = cohort(lines, change=lambda parts: parts.diagnostics.update(add or {}), fused=fused, seen=found)
+    return runs, found
+
+
+def close(ours: dict[Any, Any], theirs: dict[Any, Any], rel: float) -> None:
+    assert ours.keys() == theirs.keys()
+    for key, value in theirs.items():
+        if isinstance(value, float):
+            assert ours[key] == pytest.approx(value, rel=rel, abs=1e-9, nan_ok=True), key
+        else:
+            for a, b in zip(ours[key], value, strict=True):
+                torch.testing.assert_close(a, b, rtol=rel, atol=1e-9)
+
+
+def test_what_is_found_in_a_stack_is_found_alone() -> None:
+    line = [*BASE, *FLOAT64, *chosen([*SOME, "hessian"], 4)]
+    lines = [[*line, "seed=3"], [*line, "seed=5", "optimizer.lr=0.003", "regularizer.dropout.p=0.2"]]
+    runs, stacked = looked(lines, fused=True)
+    _, (alone,) = looked(lines[1:], fused=False)
+    assert not [name for run in runs for name, row in run.member.diagnosed.items() if "failed" in row]
+    assert {tag.partition("/")[0] for tag, _ in alone} == {*SOME, "hessian"}
+    assert {step for _, step in alone} == {1, 5, 9}  # the last is looked at too
+    close(stacked[1], alone, 1e-6)
+    assert stacked[0]["gradient_norm/all", 5] != stacked[1]["gradient_norm/all", 5]
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_run_is_the_same_to_the_bit_with_diagnostics_and_without(fused: bool) -> None:
+    lines = [[*BASE, f"seed={seed}"] for seed in (1, 2)]
+    lines = lines if fused else lines[:1]
+    bare, _ = looked(lines, fused)
+    watched, found = looked([[*line, *chosen(SOME, 4)] for line in lines], fused)
+    assert len(found[0]) > 50
+    for one, other in zip(bare, watched, strict=True):
+        assert one.member.history == other.member.history
+        assert one.member.metrics == other.member.metrics
+        weights = one.member.weights, other.member.weights
+        assert any(name.endswith("running_var") for name in weights[0])
+        assert all(torch.equal(t, weights[1][name]) for name, t in weights[0].items())
+
+
+def broken(grads: Any) -> dict[str, Any]:
+    raise ValueError("nothing\nto see")
+
+
+def asks_values(params: Any) -> dict[str, Any]:
+    """Looks at a number, which vmap refuses: it is then measured row by row."""
+    largest = next(iter(params.values())).abs().max()
+    return {"": 1.0 if float(largest) > 0 else 0.0, "largest": largest}
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_one_that_fails_is_named_and_costs_nothing(fused: bool) -> None:
+    lines = [[*BASE, *chosen(["gradient_norm"], 4), f"seed={seed}"] for seed in (1, 2)][: 2 if fused else 1]
+    add = {"broken": Diagnostic(broken), "values": Diagnostic(asks_values, 4)}
+    runs, found = looked(lines, fused, add)
+    for run, values in zip(runs, found, strict=True):
+        assert run.member.epochs == 1
+        assert run.member.failed is None
+        told = run.member.diagnosed
+        assert told["broken"] == {"failed": "ValueError: nothing to see"}
+        assert told["gradient_norm"]["looks"] == told["values"]["looks"] == 3
+        assert values["values/value", 5] == 1.0
+    if fused:
+        assert found[0]["values/largest", 1] != found[1]["values/largest", 1]
+
+
+@pytest.mark.parametrize("free", [0, 1 << 40])
+def test_copies_of_the_weights_that_are_too_large_are_not_made(free: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "SMALL", 1)
+    monkeypatch.setattr(runner, "free_bytes", lambda device: free)
+    (run,), (found,) = looked([[*BASE, *chosen(["weights", "update_ratio", "gradient_norm"], 4)]], False)
+    told = run.member.diagnosed
+    assert {name for name, row in told.items() if "failed" in row} == (set() if free else {"weights", "update_ratio"})
+    assert "too many for what is free" in told["weights"].get("failed", "too many for what is free")
+    assert {tag.partition("/")[0] for tag, _ in found} == {"gradient_norm"} | (
+        {"weights", "update_ratio"} if free else set()
+    )
+
+
+def words(params: Any) -> dict[str, Any]:
+    return {"": "many"}
+
+
+def test_what_no_stack_can_hold_is_named_and_the_others_are_measured() -> None:
+    lines = [[*BASE, *chosen(["gradient_norm"], 4), f"seed={seed}"] for seed in (1, 2)]
+    runs, found = looked(lines, True, {"words": Diagnostic(words, 4)})
+    for run, values in zip(runs, found, strict=True):
+        assert run.member.diagnosed["words"] == {"failed": "TypeError: a diagnostic found str, which is no tensor"}
+        assert values["gradient_norm/all", 9] > 0
+
+
+def rate(params: Any, loss: Any) -> dict[str, Any]:
+    asks_values(params)
+    return {"train": loss(params), "eval": loss(params, train=False)}
+
+
+def test_row_by_row_each_has_its_own_dropout_rate() -> None:
+    line = [*BASE, *FLOAT64, "diagnostic=[]"]
+    lines = [[*line, "seed=3"], [*line, "seed=5", "regularizer.dropout.p=0.9"]]
+    add = {"rate": Diagnostic(rate, 4)}
+    _, stacked = looked(lines, True, add)
+    _, (alone,) = looked(lines[1:], False, add)
+    close(stacked[1], alone, 1e-9)
+    assert alone["rate/train", 1] != alone["rate/eval", 1]
+
+
+def test_the_gradients_of_layers_are_finite_differences() -> None:
+    """Of each sample's own loss by what a layer made: a bias moves all samples' outputs by as much."""
+    seen: dict[str, Any] = {}
+
+    def keep(layers: Any, loss: Any, params: Any) -> dict[str, Any]:
+        moved = {}
+        for sign in (1, -1):
+            bias = params["hidden.layer1.0.bias"].clone()
+            bias[2] += sign * 1e-6
+            moved[sign] = loss(params | {"hidden.layer1.0.bias": bias})
+        seen["slope"] = (moved[1] - moved[-1]) / 2e-6
+        seen["gradient"] = layers["hidden.layer1.0"].gradient
+        return {}
+
+    base = ["batch_size=100", "epochs=1", "model=mlp", "model.width=7", *FLOAT64]
+    looked([base], False, {"keep": Diagnostic(functools.partial(keep), 100)})
+    assert float(seen["gradient"][:, 2].mean()) == pytest.approx(float(seen["slope"]), rel=1e-5)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_short_run_is_looked_at_a_dozen_times_in_the_default_budget(fused: bool) -> None:
+    names = ["gradient_norm", "dead_units", "numerics", "hessian"]
+    line = [*BASE[1:], "batch_size=8", f"diagnostic=[{','.join(names)}]"]  # 45 steps
+    runs, found = looked([[*line, "seed=3"], [*line, "seed=5"]][: 1 + fused], fused)
+    for run, values in zip(runs, found, strict=True):
+        steps = sorted(step for tag, step in values if tag == "gradient_norm/all")
+        assert steps == [*range(1, 45, 4), 45]
+        assert {step for tag, step in values if tag.startswith("hessian/")} >= {1, 45}
+        assert all(run.member.diagnosed[name]["looks"] >= 12 for name in names[:3])

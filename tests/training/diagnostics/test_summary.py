@@ -1,0 +1,67 @@
+"""What a record holds of diagnostics' values."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pandas
+import pytest
+
+import harness
+from harness.training.diagnostics.summary import TAGS, Summary
+
+
+def test_first_last_and_extremes_without_what_is_no_number() -> None:
+    summary = Summary()
+    for step, value in enumerate([math.nan, 3.0, 1.0, math.inf, math.nan, 2.0]):
+        summary.add({"a/b/c": value, "text/value": "words"}, step, 0)
+    (row,) = summary.rows().values()
+    told = {key: row[key]["b/c"] for key in ("first", "last", "min", "max")}
+    assert math.isnan(told.pop("first"))
+    assert told == {"last": 2.0, "min": 1.0, "max": math.inf}
+
+
+def test_a_deep_network_leaves_its_first_layers_and_its_last() -> None:
+    summary = Summary()
+    summary.add({f"dead/layer{i}": float(i) for i in range(200)}, 0, 0)
+    row = summary.rows()["dead"]
+    assert list(row["first"]) == [f"layer{i}" for i in (*range(12), *range(188, 200))]
+    assert row["left_out"] == 200 - TAGS
+
+
+LINE = ["data=iris", "epochs=5", "logger=[]"]
+SEVERAL = [*LINE, "diagnostic=[dead_units,train_val_gap,loss_slice]"]
+
+
+def test_a_record_holds_what_was_found_alone_and_in_a_stack(workdir: Path) -> None:
+    alone = harness.run([*SEVERAL, "study=s", "seed=1"])
+    curves = pandas.read_csv(alone.folder / "curves.csv")
+    for name in ("dead_units", "train_val_gap"):
+        row = alone.diagnostics[name]
+        for tag in row["first"]:
+            values = curves[curves.metric == f"{name}/{tag}"].value
+            assert len(values) == row["looks"]
+            told = [row[key][tag] for key in ("first", "last", "min", "max")]
+            assert told == pytest.approx([values.iloc[0], values.iloc[-1], values.min(), values.max()], rel=1e-5, abs=0)
+    assert alone.diagnostics["dead_units"]["looks"] == 10
+    assert alone.diagnostics["loss_slice"]["first"] == alone.diagnostics["loss_slice"]["last"]
+    stacked = harness.sweep([*SEVERAL, "study=t", "seed=1,2", "path=fused", "executor=in_process"])[0]
+    assert stacked.cohort["path"] == "fused"
+    for name in ("dead_units", "train_val_gap"):
+        for key in ("first", "last"):
+            expected = alone.diagnostics[name][key]
+            assert stacked.diagnostics[name][key] == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    again = harness.load("s")[0]
+    assert again.diagnostics == json.loads(json.dumps(alone.diagnostics))
+
+
+def test_values_that_are_no_numbers_come_back_as_they_were(workdir: Path) -> None:
+    record = harness.run([*LINE, "study=s", "optimizer=sgd", "optimizer.lr=1e30", "diagnostic=[gradient_norm]"])
+    (loaded,) = harness.load("s")
+    assert record.status == "diverged"
+    text = json.loads((record.folder / "record.json").read_text())["diagnostics"]["gradient_norm"]["max"]["all"]
+    assert isinstance(loaded.diagnostics["gradient_norm"]["max"]["all"], float)
+    assert isinstance(text, (float, str))
+    assert repr(loaded.diagnostics) == repr(record.diagnostics)

@@ -1,0 +1,70 @@
+"""What is seen of the machine: how fast an epoch was, and how long it waited for a loader."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+
+import torch
+from torch.utils.data import Dataset
+
+import harness
+from harness.results.record import Record
+from harness.training.diagnostics.system import Machine, Waited
+
+
+class Slow(Dataset):
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        time.sleep(0.05)
+        return torch.tensor(index)
+
+
+def test_a_loader_counts_what_is_waited_for_and_not_what_is_computed() -> None:
+    batches = Waited(Slow(), batch_size=2)
+    machine = Machine(batches)
+    machine.begin()
+    for _ in batches:
+        time.sleep(0.1)
+    found = machine.end(4, torch.device("cpu"))
+    assert 0.2 <= batches.seconds <= 4  # four samples; more on a machine that is busy
+    assert 0 < found["waiting"] < 1
+    assert found["samples_per_s"] <= 4 / 0.4
+    assert found["memory"] > 1e7
+    machine.begin()
+    assert machine.end(1, torch.device("cpu"))["waiting"] == 0
+
+
+def test_one_that_has_samples_in_memory_waits_for_none() -> None:
+    machine = Machine(object())
+    machine.begin()
+    sum(range(300_000))
+    found = machine.end(8, torch.device("cpu"))
+    assert found["waiting"] == 0
+    assert 0 < found["cores"] <= 1.5
+
+
+def series(record: Record, metric: str) -> list[float]:
+    rows = csv.DictReader((record.folder / "curves.csv").read_text().splitlines())
+    return [float(row["value"]) for row in rows if row["metric"] == metric]
+
+
+def test_it_is_told_each_epoch(workdir: Path) -> None:
+    line = ["epochs=2", "batch_size=200", "diagnostic=[systems]", "diagnostic_budget=1000", "trainer=cpu"]
+    record = harness.run(line)
+    assert series(record, "systems/waiting") == [0, 0]
+    assert all(
+        value > 0 for name in ("samples_per_s", "cores", "memory") for value in series(record, f"systems/{name}")
+    )
+    told = record.diagnostics["systems"]
+    assert told["interval"] == record.time["steps"] // 2
+    assert told["cost_share"] > 0
+
+
+def test_runs_that_are_trained_together_are_told_the_same(workdir: Path) -> None:
+    line = ["epochs=2", "batch_size=200", "diagnostic=[systems]", "trainer=cpu", "seed=0,1", "path=fused"]
+    one, other = harness.sweep([*line, "executor=in_process"])
+    assert series(one, "systems/samples_per_s") == series(other, "systems/samples_per_s")

@@ -1,0 +1,53 @@
+"""What is written down of a computation is what it allocates, carried over to any number of samples."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from harness.training.memory.allocations import Block, Ledger, Sized, affine, peaks, watching
+
+
+def passed(model: nn.Module, count: int) -> Ledger:
+    x = torch.randn(count, 8)
+    with watching(model, [x]) as ledger:
+        grads = torch.autograd.grad(model(x).sum(), list(model.parameters()))
+    del grads
+    return ledger
+
+
+def test_saved_activations_by_layer_are_those_of_the_closed_form() -> None:
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 4), nn.ReLU())
+    found = affine(passed(model, 3), 3, passed(model, 5), 5)
+    saved = {s.block.layer: s.bytes(1000) for s in found if s.block.saved}
+    assert saved == {"1": 4 * 16 * 1000, "3": 4 * 4 * 1000}  # tanh and relu save their outputs; x was there before
+    kept = [s.bytes(7) for s in found if s.block.died is None]
+    assert sorted(kept) == sorted(4 * n for n in (8 * 16, 16, 16 * 4, 4))  # the gradients, whatever the batch
+
+
+def test_a_block_that_is_let_go_is_written_down_as_gone() -> None:
+    with watching(nn.Module()) as ledger:
+        a = torch.zeros(1000)
+        b = a.view(10, 100)  # no block of its own
+        del a, b
+        c = torch.zeros(500)
+    del c
+    assert [(block.bytes, block.died is None) for block in ledger.blocks] == [(4000, False), (2000, True)]
+    assert peaks(affine(ledger, 1, ledger, 1), 1) == (4000, 0)
+
+
+@given(st.lists(st.tuples(st.integers(1, 1000), st.integers(1, 5)), min_size=1, max_size=20))
+@settings(deadline=None)
+def test_the_peak_is_that_of_every_moment(drawn: list[tuple[int, int]]) -> None:
+    """Block i comes at 10 i and goes at 10 (i + length) + 1; the peak is looked for moment by moment."""
+    sized = [Sized(size, 0.0, Block(size, 10 * i, "", died=10 * (i + n) + 1)) for i, (size, n) in enumerate(drawn)]
+    moments = range(10 * (len(drawn) + 6))
+
+    def most(chosen: list[Sized]) -> int:
+        return max(sum(s.bytes(1) for s in chosen if s.block.born <= t < (s.block.died or 0)) for t in moments)
+
+    assert peaks(sized, 1) == (most(sized), 0)
+    small, large = [s for s in sized if s.bytes(1) < 500], [s for s in sized if s.bytes(1) >= 500]
+    assert peaks(sized, 1, kept_below=500) == (most(large), most(small))
