@@ -58,8 +58,8 @@ def show(words: list[str]) -> int:
     kind, slash, name = args.component.partition("/")
     if not slash:
         kinds = [f"{entry['kind']}/{kind}" for entry in catalogue.current() if entry["name"] == kind]
-        wanted = " or ".join(kinds) or "for example optimizer/adam"
-        raise HarnessError(f"harness show wants KIND/NAME, {wanted}; got {args.component!r}")
+        hint = f"Did you mean {' or '.join(map(repr, kinds))}?" if kinds else "For example: optimizer/adam."
+        raise HarnessError(f"harness show wants KIND/NAME, got {args.component!r}. {hint}")
     print(lines(describe(catalogue.current().get(kind, name))))
     return 0
 

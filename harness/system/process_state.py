@@ -32,6 +32,11 @@ def ignore(line: str) -> None:
 _listener: ContextVar[Tell] = ContextVar("listener", default=_warn)
 
 
+def report(line: str) -> None:
+    """Tell whoever the enclosing `kept` names of a change that was put back elsewhere."""
+    _listener.get()(line)
+
+
 @contextmanager
 def kept(tell: Tell | None = None, by: str = "a component", package: str = "") -> Iterator[None]:
     """Put back what changes inside of the state that components share, but for random generators.

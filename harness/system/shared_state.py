@@ -78,7 +78,8 @@ def _say_nothing(old: Any, new: Any) -> str:
 
 
 def _say_entries(old: Sequence[Any], new: Sequence[Any]) -> str:
-    return f" ({', '.join(f'{entry!r}' for entry in new if entry not in old) or 'entries are gone'})"
+    added = dict.fromkeys(repr(entry) for entry in new if entry not in old)
+    return f" ({', '.join(added) or 'entries are gone'})"
 
 
 _CATEGORIES = [

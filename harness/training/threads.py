@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
+from harness.system.process_state import report
+
 WORK = 50_000_000  # multiplications and additions of a step that one more thread is worth
 
 
@@ -23,10 +25,12 @@ def threads(work: int | None, batch_size: int, most: int) -> int:
 
 @contextmanager
 def using(count: int) -> Iterator[None]:
-    """Inside, torch computes with so many threads."""
+    """Inside, torch computes with so many threads. A component that changes their number is told of."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
         yield
     finally:
+        if (new := torch.get_num_threads()) != count:
+            report(f"a component changed torch's number of threads from {count} to {new}; it was put back")
         torch.set_num_threads(before)

@@ -114,7 +114,7 @@ def test_show_tells_everything_about_a_component(told: Told) -> None:
         (["list", "optimiser"], "no kind 'optimiser'. Did you mean 'optimizer'?"),
         (["show", "optimizer/adm"], "no optimizer 'adm'. Did you mean 'adam'"),
         (["show", "optimiser/adam"], "no kind 'optimiser'. Did you mean 'optimizer'?"),
-        (["show", "adam"], "harness show wants KIND/NAME, for example optimizer/adam; got 'adam'"),
+        (["show", "adam"], "harness show wants KIND/NAME, got 'adam'. Did you mean 'optimizer/adam'?"),
         (["show"], "harness show: "),
         (["plugins", "--jsn"], "harness plugins: "),
         (["report", "stdy"], "no study 'stdy'"),

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,8 @@ def test_sweep_begins_no_further_run(
 
 
 def test_error_outside_of_runs_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("harness.cli.main.dispatch", raises(OSError(errno.EMFILE, "Too many open files", "a")))
+    error = OSError(errno.EMFILE, "Too many open files", "a")
+    monkeypatch.setattr(import_module("harness.cli.main"), "dispatch", raises(error))
     assert command() == 1
     said = "harness: error: too many open files: raise the limit with ulimit -n (a: Too many open files)\n"
     assert capsys.readouterr().err == said

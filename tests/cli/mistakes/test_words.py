@@ -81,7 +81,7 @@ UNKNOWN = [
     ("optimizer.lr 0.1", "Write optimizer.lr=0.1, without a space."),
     ("optimizer=AdamW", "no optimizer 'AdamW'. Did you mean 'adamw'?"),
     ("model=MLP", "no model 'MLP'. Did you mean 'mlp'?"),
-    ("show adamw", "wants KIND/NAME, optimizer/adamw; got 'adamw'"),
+    ("show adamw", "wants KIND/NAME, got 'adamw'. Did you mean 'optimizer/adamw'?"),
     ("trainer.gpus=1", "unknown key 'trainer.gpus'. Instead: trainer.accelerator=gpu trainer.devices=N"),
     ("wandb=true", "unknown key 'wandb'. Instead: harness writes TensorBoard events"),
     ("-sc install=tcsh", "--shell-completion takes one of install=bash, "),
