@@ -1,0 +1,85 @@
+"""The public names of harness. `harness/__init__.py` reads this file, and imports each when it is first used."""
+
+# Modules
+from . import space as space
+from . import testing as testing
+from .config import seeds as seeds
+from .config.hydra_source import HarnessSearchPath as HarnessSearchPath
+from .config.hydra_source import HarnessSource as HarnessSource
+from .config.settings import Split as Split
+from .datasets import disk as disk
+from .datasets import precision as precision
+from .datasets import torch_adapter as torch_adapter
+from .datasets.dataset import SPLITS as SPLITS
+from .datasets.dataset import Dataset as Dataset
+from .datasets.dataset import Divided as Divided
+from .datasets.dataset import Part as Part
+from .datasets.dataset import Samples as Samples
+from .datasets.dataset import divide as divide
+from .datasets.dataset import divide_rest as divide_rest
+from .datasets.dataset import from_arrays as from_arrays
+from .datasets.dataset import from_stored as from_stored
+from .datasets.dataset import size as size
+from .datasets.dataset import surface as surface
+from .datasets.torch_adapter import from_torch as from_torch
+from .execution import workers as workers
+from .execution.api import load as load
+from .execution.api import load_data as load_data
+from .execution.api import load_model as load_model
+from .execution.api import predict as predict
+from .execution.api import run as run
+from .execution.api import sweep as sweep
+from .execution.logging import images as images
+from .execution.prediction import Prediction as Prediction
+from .modeling import initialization as initialization
+from .modeling.block import Block as Block
+from .modeling.block import Elementwise as Elementwise
+from .modeling.diagnostic import Diagnostic as Diagnostic
+from .modeling.diagnostic import Every as Every
+from .modeling.diagnostic import Histogram as Histogram
+from .modeling.diagnostic import Image as Image
+from .modeling.diagnostic import Layer as Layer
+from .modeling.estimator import Estimator as Estimator
+from .modeling.regularizer import Regularizer as Regularizer
+from .modeling.regularizer import Tensors as Tensors
+from .modeling.rng.noise import Noise as Noise
+from .modeling.rng.noise import keys as keys
+from .modeling.target_scaling import scaled as scaled
+from .modeling.task import Batch as Batch
+from .modeling.task import Call as Call
+from .modeling.task import Loss as Loss
+from .modeling.task import Task as Task
+from .registry import component as component
+from .registry import param_types as param_types
+from .registry.component import marked as marked
+from .registry.decorators import activation as activation
+from .registry.decorators import augmentation as augmentation
+from .registry.decorators import corruption as corruption
+from .registry.decorators import data as data
+from .registry.decorators import diagnostic as diagnostic
+from .registry.decorators import executor as executor
+from .registry.decorators import initializer as initializer
+from .registry.decorators import logger as logger
+from .registry.decorators import loss as loss
+from .registry.decorators import metric as metric
+from .registry.decorators import model as model
+from .registry.decorators import normalization as normalization
+from .registry.decorators import optimizer as optimizer
+from .registry.decorators import regularizer as regularizer
+from .registry.decorators import scheduler as scheduler
+from .registry.decorators import task as task
+from .registry.decorators import transform as transform
+from .registry.hookspecs import hookimpl as hookimpl
+from .results.record import Record as Record
+from .results.record import Records as Records
+from .system.errors import HarnessError as HarnessError
+from .system.errors import one_line as one_line
+from .system.errors import suggest as suggest
+from .system.safe_files import check_plain as check_plain
+from .training import threads as threads
+from .training.diagnostics import quantities as quantities
+
+__version__: str
+__all__: list[str]
+
+def source(name: str) -> str: ...
