@@ -31,6 +31,8 @@ from .execution.api import run as run
 from .execution.api import sweep as sweep
 from .execution.logging import images as images
 from .execution.prediction import Prediction as Prediction
+from .execution.sweep.hydra_sweep import HarnessLauncher as HarnessLauncher
+from .execution.sweep.hydra_sweep import HarnessSweeper as HarnessSweeper
 from .modeling import initialization as initialization
 from .modeling.block import Block as Block
 from .modeling.block import Elementwise as Elementwise

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from harness.system.errors import HarnessError, shown, suggest
 
-_OURS = "harness.execution.sweep.hydra_sweep.HarnessLauncher"
+_OURS = "hydra_plugins.harness_hydra.sweep.HarnessLauncher"
 
 MODE = "hydra.mode"
 SWEEP = ("hydra.sweeper", "hydra.launcher")  # have an effect under -m alone; also their groups, hydra/sweeper=...

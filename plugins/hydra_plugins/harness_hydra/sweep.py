@@ -9,17 +9,27 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
+import harness
+
+
+class HarnessSweeper(harness.HarnessSweeper):
+    """The sweeper of harness; Hydra wants its class to stand here."""
+
+
+class HarnessLauncher(harness.HarnessLauncher):
+    """The launcher of harness; Hydra wants its class to stand here."""
+
 
 @dataclass
 class SweeperConf:
-    _target_: str = "harness.execution.sweep.hydra_sweep.HarnessSweeper"
+    _target_: str = "hydra_plugins.harness_hydra.sweep.HarnessSweeper"
     _recursive_: bool = False  # params are words
     params: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class LauncherConf:
-    _target_: str = "harness.execution.sweep.hydra_sweep.HarnessLauncher"
+    _target_: str = "hydra_plugins.harness_hydra.sweep.HarnessLauncher"
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="harness", node=SweeperConf, provider="harness")
