@@ -21,7 +21,7 @@ from tests.analysis.doctor.bench import Look, Result, Run, judged, looking, wils
 from tests.analysis.doctor.case import Case, planted
 
 BENCHES = {"textbook": (textbook, ""), "tables": (judged_tables, "_tables")}
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "doctor.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "doctor.md"
 
 
 def share(hits: int, of: int) -> str:
