@@ -26,6 +26,7 @@ from harness.registry import catalogue
 from harness.system.forking import can_fork, forking, settle
 from harness.system.process_id import safe_path
 from harness.system.signals import let_end
+from harness_components._compat import keep_growing_workers
 from harness_components.executors.base import Threaded
 
 if TYPE_CHECKING:
@@ -179,10 +180,7 @@ def _begin(launcher: int, forked: bool) -> None:
     if forked:
         let_end()
         settle()
-    from loky import process_executor
-
-    # else a worker whose second task is larger than its first by 300 MB ends, with a warning about a leak
-    process_executor._USE_PSUTIL = False
+    keep_growing_workers()
     threading.Thread(target=_watch, args=(launcher,), name="watch", daemon=True).start()
 
 
