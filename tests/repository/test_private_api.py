@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import warnings
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -97,7 +98,10 @@ def _modules() -> Iterator[ModuleType]:
     for package in PACKAGES:
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not info.name.endswith("__main__"):
-                yield importlib.import_module(info.name)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of TensorBoard's dependencies
+                    module = importlib.import_module(info.name)
+                yield module
 
 
 def _overridden(cls: type) -> Iterator[str]:
