@@ -153,8 +153,8 @@ def _inside(word: str, kind: str) -> list[str]:
 
 
 def _hydra(words: list[str]) -> list[str]:
-    from hydra._internal.core_plugins.bash_completion import BashCompletion
+    from harness._compat.hydra import completed
 
     with composition.hydra_session() as hydra:
-        found = BashCompletion(hydra.config_loader)._query(config_name=composition.CONFIG, line=" ".join(words))
+        found = completed(hydra.config_loader, composition.CONFIG, " ".join(words))
     return [w for w in found if w]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterable
-from typing import Any
 
 SPLITS = ("val", "test", "")  # whose metrics the table shows, in this order, and then the training loss
 
@@ -24,27 +23,6 @@ def compared(tags: Iterable[str]) -> list[str]:
     return [*chosen, *(tag for tag in tags if tag == "train/loss")]
 
 
-def plugins() -> list[Any]:
-    """TensorBoard's plugins, the one of hyperparameters with our choice of metrics: on its own it shows the first five
-    of all scalars by the alphabet, among them each layer's gradient norm.
-    """
-    from tensorboard import default
-    from tensorboard.plugins.hparams import api_pb2, backend_context, hparams_plugin
-
-    class Context(backend_context.Context):
-        def _compute_metric_infos_from_runs(self, *given: Any) -> list[Any]:
-            found = {info.name.tag: info for info in super()._compute_metric_infos_from_runs(*given)}
-            order: list[api_pb2.MetricInfo] = [found[tag] for tag in compared(found)]
-            return order
-
-    class Hyperparameters(hparams_plugin.HParamsPlugin):
-        def __init__(self, context: Any) -> None:
-            super().__init__(context)
-            self._context = Context(context)
-
-    return [Hyperparameters if p is hparams_plugin.HParamsPlugin else p for p in default.get_plugins()]
-
-
 def main(options: list[str]) -> int:
     """Serves until it is interrupted; options as TensorBoard takes them."""
     warnings.simplefilter("ignore")  # of TensorBoard's dependencies
@@ -52,9 +30,11 @@ def main(options: list[str]) -> int:
     import tensorboard.program  # from tensorboard it is a proxy, which keeps what it is given to itself
     from tensorboard.plugins.base_plugin import FlagsError
 
+    from harness._compat.tensorboard import plugins, silence_loader
+
     absl.logging.set_verbosity(absl.logging.WARNING)
-    tensorboard.program._DATA_SERVER_ADVISORY_MESSAGE = ""  # on how its loader is switched off
-    board = tensorboard.program.TensorBoard(plugins())
+    silence_loader()
+    board = tensorboard.program.TensorBoard(plugins(compared))
     try:
         board.configure(["tensorboard", *options])
         return int(board.main())

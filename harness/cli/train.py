@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 def hydra_line(line: list[str]) -> int:
     """Answers a line of Hydra flags and overrides."""
-    from hydra._internal.utils import get_args_parser
+    from harness._compat.hydra import arguments_parser
 
-    parser = get_args_parser()
+    parser = arguments_parser()
     parser.allow_abbrev = False
 
     def refuse(message: str) -> Any:

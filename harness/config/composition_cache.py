@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import yaml
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from harness._compat.hydra import put_overrides
 from harness.config.job import Job
 from harness.config.override_text import put_texts
 from harness.config.overrides import GROUPS, parse
@@ -54,7 +54,7 @@ class Compositions:
     def _put(self, parsed: Sequence[Override], config: DictConfig) -> bool:
         """Puts values into a kept config; False if one of them is refused."""
         try:
-            ConfigLoaderImpl._apply_overrides_to_config([o for o in parsed if _is_value(o)], config)
+            put_overrides([o for o in parsed if _is_value(o)], config)
         except HydraException:
             return False
         return True

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Union
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
+from harness._compat.hydra import swept_values, value_text
 from harness.config.error_messages import declared
 from harness.registry.param_types import convert
 
@@ -92,7 +93,7 @@ def _quoted(override: Override, config: DictConfig) -> str | None:
         return None if _same(found, value) else f"{override.get_key_element()}={_written(found)}"
     if not override.is_choice_sweep() or not hasattr(override.value(), "list"):
         return None
-    values = [Override._convert_value(value) for value in override.value().list]  # type: ignore[union-attr]
+    values = swept_values(override)
     typed = texts(override)
     found = [_restored(key, value, text, config) for value, text in zip(values, typed, strict=True)]
     return None if _same(found, values) else f"{override.get_key_element()}={','.join(map(_written, found))}"
@@ -150,7 +151,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _written(value: Any) -> str:
-    return Override._get_value_element_as_str(_in_quotes(value))
+    return value_text(_in_quotes(value))
 
 
 def _in_quotes(value: Any) -> Any:

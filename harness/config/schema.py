@@ -18,6 +18,7 @@ from omegaconf import (
     StringNode,
 )
 
+from harness._compat.omegaconf import TextNode
 from harness.config.settings import groups, rows
 from harness.config.trainer_options import allowed
 from harness.registry.catalogue import Catalogue
@@ -25,24 +26,6 @@ from harness.registry.component import Parameter
 from harness.registry.kinds import AUTO, KEY, KINDS
 from harness.registry.param_types import decode
 from harness.system.errors import HarnessError
-
-
-class TextNode(StringNode):
-    """A string. A number, a boolean or null that is put into it stays what it is, so that it can be refused, or give
-    way to what was typed (`override_text`); what an interpolation takes from elsewhere becomes text.
-    """
-
-    def _set_value(self, value: Any, flags: dict[str, bool] | None = None) -> None:
-        if value is None or isinstance(value, (bool, int, float)):
-            self.__dict__["_val"] = value
-        else:
-            super()._set_value(value, flags)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> TextNode:
-        copied = TextNode()
-        self._deepcopy_impl(copied, memo)
-        return copied
-
 
 _NODES: dict[Any, Any] = {float: FloatNode, int: IntegerNode, str: TextNode, bool: BooleanNode}
 

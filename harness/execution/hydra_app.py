@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hydra._internal.callbacks import Callbacks
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from harness._compat.hydra import no_callbacks
 from harness.config.composition import composed, hydra_session, job_from_hydra, with_config_dir
 from harness.config.override_text import as_typed
 from harness.config.overrides import parse
@@ -30,7 +30,7 @@ def multirun(overrides: Sequence[str], config_dir: str | None = None) -> None:
         if config.hydra.mode == RunMode.RUN:
             raise HarnessError("hydra.mode=RUN says that this is one run: take it out, or -m")
         config.hydra.mode = RunMode.MULTIRUN
-        context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
+        context = HydraContext(config_loader=hydra.config_loader, callbacks=no_callbacks())
         sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=task)
         words: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
         if config.hydra.runtime.choices["hydra/sweeper"] != "harness":  # it would hand on what Hydra has made of them

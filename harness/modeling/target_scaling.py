@@ -8,34 +8,26 @@ large numbers that differ little (times, say).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from harness._compat.torch import FixedPrecision
 from harness.modeling.estimator import Fitting
 
-_MEAN = "target_mean"
+_MEAN, _DEVIATION = "target_mean", "target_deviation"
 
 
-class Scale(nn.Module):
+class Scale(FixedPrecision):
     """What turns targets [N, D] into standardized ones z = (y - μ) / σ, and back, in float64."""
 
+    fixed = (_MEAN, _DEVIATION)
     target_mean: Tensor
     target_deviation: Tensor
 
     def _hold(self, mean: Tensor, deviation: Tensor) -> None:
         self.register_buffer(_MEAN, mean.double())
-        self.register_buffer("target_deviation", deviation.double())
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Moves to another device, or changes the precision of everything but mean and deviation."""
-        kept = {name: self._buffers.pop(name) for name in (_MEAN, "target_deviation")}
-        super()._apply(fn, recurse)
-        for name, buffer in kept.items():
-            assert buffer is not None
-            self._buffers[name] = buffer.to(fn(buffer).device)
-        return self
+        self.register_buffer(_DEVIATION, deviation.double())
 
     def standardize(self, y: Tensor) -> Tensor:
         """z = (y - μ) / σ."""

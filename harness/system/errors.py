@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from harness._compat.python import option_strings
 from harness.system.signals import Terminated
 
 
@@ -95,8 +96,7 @@ def suggest(word: object, known: Iterable[object], listed: bool = True) -> str:
 def nearest_flag(message: str, parser: argparse.ArgumentParser) -> str:
     """A tail for what argparse says about a flag that it does not know."""
     _, found, words = message.partition("unrecognized arguments: ")
-    flags = [flag for action in parser._actions for flag in action.option_strings]
-    return suggest(words.split()[0], flags, listed=False) if found else ""
+    return suggest(words.split()[0], option_strings(parser), listed=False) if found else ""
 
 
 def one_line(error: BaseException) -> str:

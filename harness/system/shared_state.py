@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import locale
 import logging
 import os
@@ -15,6 +14,8 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+
+from harness._compat.python import environment, signal_handler
 
 CALLERS = object()  # a run starts from what its caller has
 
@@ -49,13 +50,8 @@ def _enter(folder: str) -> None:
         os.chdir(folder)
 
 
-def _variables() -> dict[Any, Any]:
-    # decoding all of them takes 200 times as long
-    return dict(getattr(os.environ, "_data", os.environ))
-
-
 def _set_variables(old: dict[Any, Any]) -> None:
-    new = _variables()
+    new = environment()
     for name in new.keys() - old.keys():
         del os.environ[os.fsdecode(name)]
     for name, value in old.items():
@@ -111,17 +107,16 @@ _NUMBERS = [
     for name in ("INT", "TERM", "HUP", "QUIT", "ALRM", "USR1", "USR2", "CHLD", "PIPE", "ABRT", "FPE", "SEGV")
     if hasattr(signal, f"SIG{name}")
 ]
-_handler = importlib.import_module("_signal").getsignal  # signal's own makes an Enum of it, in 10 times the time
 
 
 def _handlers() -> list[Any]:
-    return [_handler(number) for number in _NUMBERS]
+    return [signal_handler(number) for number in _NUMBERS]
 
 
 def _set_handlers(old: Sequence[Any]) -> None:
     if threading.current_thread() is threading.main_thread():  # no other can change them
         for number, handler in zip(_NUMBERS, old, strict=True):
-            if handler is not None and _handler(number) != handler:  # None: it was not set by Python
+            if handler is not None and signal_handler(number) != handler:  # None: it was not set by Python
                 signal.signal(number, handler)
 
 
@@ -162,7 +157,7 @@ def _set_logging(old: Sequence[Any]) -> None:
 
 PYTHON: dict[str, Shared] = {
     "the working folder": Shared(_folder, _enter),
-    "the environment variables": Shared(_variables, _set_variables, libraries=True, say=_say_variables),
+    "the environment variables": Shared(environment, _set_variables, libraries=True, say=_say_variables),
     "the search path of modules": Shared(lambda: [*sys.path], _set_path, libraries=True, say=_say_entries),
     "the locale": Shared(_locale, _set_locale, start=("C",) * len(_CATEGORIES)),
     "the locale's characters": Shared(

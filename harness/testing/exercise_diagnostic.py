@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
+from harness._compat.torch import pytree
 from harness.modeling.diagnostic import Diagnostic, Embedding, Histogram, Image, PrCurve, Text
 from harness.testing.component_case import Case, drawn, expect, linear, redirected
 from harness.testing.fixtures import Bench, bench, tasks_of

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 import torchmetrics
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
+from harness._compat.torch import pytree
 from harness.config.seeds import generator
 from harness.config.settings import Split
 from harness.datasets.dataset import SPLITS, Dataset, Samples, digest, row_chunks, size, validate

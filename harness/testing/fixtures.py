@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
+from harness._compat.torch import pytree
 from harness.config import seeds
 from harness.config.schema import default_node
 from harness.config.settings import Split

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,51 +10,22 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from pytorch_lightning.strategies import DDPStrategy
-from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from harness._compat.lightning import CommandStrategy
+from harness._compat.torch import AnyBatchNorm, BatchNormBase
 
 RANK_VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
 
 
-class Ranks(DDPStrategy):
+class Ranks(CommandStrategy):
     """Lightning's process group and devices; gradients are summed by the learner, so nothing is wrapped.
 
     Its other processes run `command` and not this script again: a notebook or a sweep can have them too.
     """
 
-    def __init__(self, command: Sequence[str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.command = list(command)
-
     def configure_ddp(self) -> None:
         """The module is called as it is."""
-
-    def _configure_launcher(self) -> None:
-        assert self.cluster_environment is not None
-        if not self.cluster_environment.creates_processes_externally:
-            self._launcher = _Launcher(self.command, self.cluster_environment, self.num_processes, self.num_nodes)
-
-
-class _Launcher(_SubprocessScriptLauncher):
-    def __init__(self, command: list[str], *args: Any) -> None:
-        super().__init__(*args)
-        self.command = command
-
-    def _call_children_scripts(self) -> None:
-        self._check_can_spawn_children()
-        environment = {
-            "MASTER_ADDR": self.cluster_environment.main_address,
-            "MASTER_PORT": str(self.cluster_environment.main_port),
-            "NODE_RANK": str(self.cluster_environment.node_rank()),
-            "WORLD_SIZE": str(self.num_processes * self.num_nodes),
-        }
-        os.environ.update(environment | {"LOCAL_RANK": str(self.cluster_environment.local_rank())})
-        self.procs = [
-            subprocess.Popen(self.command, env=os.environ | {"LOCAL_RANK": str(rank)}, stdout=subprocess.DEVNULL)
-            for rank in range(1, self.num_processes)
-        ]
 
 
 @contextmanager
@@ -123,11 +93,8 @@ def by_itself() -> Iterator[None]:
         _by_itself = False
 
 
-class SyncedBatchNorm(_BatchNorm):
+class SyncedBatchNorm(AnyBatchNorm):
     """Batch normalization by the statistics of the global batch, on any device (torch's own wants a GPU)."""
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        """Any number of dimensions: the module that it stands for has been chosen for them."""
 
     def forward(self, input: Tensor) -> Tensor:
         """input: [N, C, ...]."""
@@ -156,7 +123,7 @@ def synchronise(module: nn.Module) -> nn.Module:
     """The module with every batch normalization replaced by a synchronised one that shares its tensors."""
     for name, child in module.named_children():
         setattr(module, name, synchronise(child))
-    if not isinstance(module, _BatchNorm) or isinstance(module, SyncedBatchNorm):
+    if not isinstance(module, BatchNormBase) or isinstance(module, SyncedBatchNorm):
         return module
     synced = SyncedBatchNorm(
         module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats

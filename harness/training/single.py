@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
+from harness._compat.torch import pytree
 from harness.datasets.dataset import Part, Samples, size
 from harness.modeling.builder import Parts
 from harness.modeling.regularizer import having

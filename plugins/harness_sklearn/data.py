@@ -18,6 +18,7 @@ from harness_components.bridges import signatures
 from harness_components.bridges.signatures import LeftOut, refused
 from harness_components.data.files.targets import told
 from harness_sklearn import PREFIX, REFERENCE
+from harness_sklearn._compat import constraints
 from harness_sklearn.reading import described, path, settings
 
 Component = Callable[..., Any]
@@ -52,7 +53,7 @@ def _component(name: str, word: str, module: Any) -> Component:
     if not word.startswith("make_") and "return_X_y" not in taken:
         raise LeftOut("it gives no inputs with their targets")
     doc = inspect.getdoc(function) or ""
-    own = settings(function, getattr(function, "_skl_parameter_constraints", {}), doc, _no_setting)
+    own = settings(function, constraints(function), doc, _no_setting)
     fetched = word.startswith("fetch_")
     wanted: dict[str, Any] = {"split": Split} | ({"cache_dir": Path} if fetched else {}) | {"generator": Generator}
 

@@ -18,6 +18,7 @@ from harness import one_line
 from harness_components.bridges import signatures
 from harness_components.bridges.signatures import LeftOut
 from harness_sklearn import PREFIX, REFERENCE
+from harness_sklearn._compat import constraints
 from harness_sklearn.estimators import Centres, Classifier, Code, Fitted, Regressor
 from harness_sklearn.reading import described, path, settings, snake
 
@@ -85,8 +86,7 @@ def _face(cls: Any) -> type[Fitted] | None:
 
 
 def _component(name: str, cls: Any, face: type[Fitted]) -> Component:
-    constraints = getattr(cls, "_parameter_constraints", {})
-    own = settings(cls.__init__, constraints, cls.__doc__ or "", _no_setting)
+    own = settings(cls.__init__, constraints(cls), cls.__doc__ or "", _no_setting)
     taken = cls.__init__.__code__.co_varnames
     fixed = {INVERSE: True} if INVERSE in taken else {}
     asks: dict[str, Any] = {"outputs": int} | ({"generator": Generator} if "random_state" in taken else {})

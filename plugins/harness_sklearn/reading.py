@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from sklearn.utils._param_validation import Hidden, Interval, Options, RealNotInt
 
 from harness.space import NonFinite
 from harness_components.bridges.signatures import LeftOut, setting
 from harness_components.bridges.torch_words import sentence
+from harness_sklearn._compat import Hidden, Interval, Options, RealNotInt
 
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _ARGUMENT = re.compile(r"^(\w+) ?: .*\n((?:    .*\n|[ \t]*\n)+)", re.MULTILINE)

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from harness._compat.torch import BatchNormBase
 from harness.analysis.doctor.evidence import Net, Series, Trial
 from harness.analysis.doctor.evidence_layers import Found, curvature, glance
 from harness.analysis.doctor.evidence_predictions import company, losses, scores
@@ -110,7 +110,7 @@ def _note(measured: dict[str, dict[str, Series]], found: Found, step: int) -> No
 
 def _facts(path: Alone, first: Found) -> dict[str, Any]:
     weights = list(first.get(q.GRADIENT, {}))
-    normalizing: dict[str, nn.Module] = {n: m for n, m in path.model.named_modules() if isinstance(m, _BatchNorm)}
+    normalizing: dict[str, nn.Module] = {n: m for n, m in path.model.named_modules() if isinstance(m, BatchNormBase)}
     return {
         "batch_statistics": tuple(normalizing),
         "batch_numbers": _numbers(path, normalizing),

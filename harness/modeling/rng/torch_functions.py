@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from harness._compat.torch import UNLISTED_SAMPLERS
 from harness.modeling.rng.noise import Noise
 
 Draw = Callable[..., Tensor]
@@ -152,7 +153,8 @@ SEEDED = {
     F.fractional_max_pool3d,
     *(getattr(torch, name) for name in ("lstm", "gru", "rnn_tanh", "rnn_relu", "rrelu", "alpha_dropout")),
     *(getattr(torch, name) for name in ("multinomial", "poisson", "binomial", "randint_like", "feature_dropout")),
-    *(getattr(torch, name) for name in ("dropout_", "_standard_gamma", "_sample_dirichlet")),
+    torch.dropout_,
+    *UNLISTED_SAMPLERS,
     *(getattr(Tensor, name) for name in ("multinomial", "random_", "cauchy_", "log_normal_", "geometric_")),
 }
 

@@ -4,7 +4,6 @@ imports that by name or dynamically, in its own folder or elsewhere; and the env
 
 from __future__ import annotations
 
-import _collections_abc
 import contextlib
 import functools
 import hashlib
@@ -14,6 +13,7 @@ import site
 import stat
 import sys
 import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 LARGE = 1 << 26  # bytes: of a larger file, size and time are compared and not the content
 _CODE = (".py", ".pyc", ".so", ".pyd")
 _WITHOUT_FILES = ("/proc/", "/sys/", "/dev/")
-_PYTHON = tuple(f"{module.__file__}" for module in (os, _collections_abc))  # read the environment
+_PYTHON = tuple(f.__code__.co_filename for f in (os.getenv, Mapping.get))  # they read the environment
 _DEEP = 16  # callers that are looked through for one that is no library
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
+from harness._compat.torch import pytree
 from harness.config.schema import of_entry
 from harness.registry.component import ComponentError, mark_of, validate
 from harness.registry.param_types import convert, encode, space_of

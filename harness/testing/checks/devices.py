@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
+from harness._compat.torch import pytree
 from harness.modeling.regularizer import Regularizer, does
 from harness.testing.check import check
 from harness.testing.checks.gradients import trained

@@ -7,15 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.dropout import _DropoutNd
 
+from harness._compat.torch import DropoutBase, NormBase
 from harness.modeling.block import ROLE, Elementwise
 
 ACTIVATIONS = nn.modules.activation.__name__
-NORMALIZATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
+NORMALIZATIONS = (NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 MIXING = (nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax, nn.GLU, nn.MultiheadAttention)
-PASSING = (nn.Identity, nn.Flatten, nn.Unflatten, _DropoutNd)  # what comes out is what went in, or some of it
+PASSING = (nn.Identity, nn.Flatten, nn.Unflatten, DropoutBase)  # what comes out is what went in, or some of it
 
 
 def role(module: nn.Module) -> str | None:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils import _pytree as pytree
 
+from harness._compat.torch import pytree
 from harness.modeling.diagnostic import Diagnostic, Layer
 from harness.modeling.rng.noise import Noise, mix
 from harness.training.diagnostics.view import Named, Scene, untracked

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
+from harness._compat.torch import pytree
 from harness.modeling.diagnostic import Diagnostic, full_tag
 from harness.system.errors import one_line
 from harness.training.diagnostics.budget import Budget

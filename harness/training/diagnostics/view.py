@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
+from harness._compat.torch import NormBase
 from harness.modeling.rng.noise import Noise
 from harness.modeling.task import Call, Task
 
@@ -35,7 +35,7 @@ class Scene(Protocol):
 @contextmanager
 def untracked(model: nn.Module) -> Iterator[None]:
     """Inside, batch normalization notes nothing of the batches that it sees."""
-    tracking = [m for m in model.modules() if isinstance(m, _NormBase) and m.track_running_stats]
+    tracking = [m for m in model.modules() if isinstance(m, NormBase) and m.track_running_stats]
     for module in tracking:
         module.track_running_stats = False
     try:

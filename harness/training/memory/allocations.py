@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from harness._compat.torch import TorchDispatchMode, pytree, storage_id
 
 COPIED = ("convolution", "mkldnn_rnn_layer")  # oneDNN lays out the tensors of these operations anew, in blocks
 
@@ -56,7 +56,7 @@ class _Watch(TorchDispatchMode):
         super().__init__()
         self.ledger = ledger
         self.layers: list[str] = [""]
-        self.blocks: dict[int, Block | None] = {t.untyped_storage()._cdata: None for t in known}
+        self.blocks: dict[int, Block | None] = {storage_id(t): None for t in known}
         self.closed = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -75,7 +75,7 @@ class _Watch(TorchDispatchMode):
 
     def _see(self, t: Tensor) -> None:
         storage = t.untyped_storage()
-        key = storage._cdata
+        key = storage_id(t)
         if key in self.blocks:
             return
         block = self.blocks[key] = self.ledger.open(storage.nbytes(), self.layers[-1])
@@ -87,7 +87,7 @@ class _Watch(TorchDispatchMode):
             del self.blocks[key]  # another may lie there next
 
     def pack(self, t: Tensor) -> Tensor:
-        block = self.blocks.get(t.untyped_storage()._cdata) if t.layout is torch.strided else None
+        block = self.blocks.get(storage_id(t)) if t.layout is torch.strided else None
         if block is not None:
             block.saved = True
         return t

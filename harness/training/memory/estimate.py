@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
+from harness._compat.torch import pytree, storage_id
 from harness.config import seeds
 from harness.datasets.dataset import SPLITS, Dataset, Samples, first_samples, size
 from harness.modeling.builder import Parts
@@ -294,8 +294,8 @@ def _stepped(
 
 def _state(optimizer: torch.optim.Optimizer, params: Sequence[Tensor]) -> int:
     held = [t for t in pytree.tree_leaves(dict(optimizer.state)) if isinstance(t, Tensor)]
-    own = {p.untyped_storage()._cdata for p in params}
-    return sum({s._cdata: s.nbytes() for t in held if (s := t.untyped_storage())._cdata not in own}.values())
+    own = {storage_id(p) for p in params}
+    return sum({key: t.untyped_storage().nbytes() for t in held if (key := storage_id(t)) not in own}.values())
 
 
 def _bytes(tensors: Any) -> int:

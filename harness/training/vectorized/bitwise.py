@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from harness._compat.torch import TorchDispatchMode
 
 LINE = 64  # bytes of a cache line
 VECTOR = 32  # elements that an element-wise kernel takes at a time, at most (AVX-512, unrolled twice)

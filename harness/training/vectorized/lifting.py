@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.parametrize import is_parametrized
 
-_OWN = {"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training"}
+from harness._compat.torch import MODULE_STATE, DropoutBase
 
 
 class Unlike(Exception):
@@ -113,7 +112,7 @@ def dropouts(models: Sequence[nn.Module], dtype: torch.dtype, device: torch.devi
     return {
         name: torch.tensor([m.get_submodule(name).p for m in models], dtype=dtype, device=device)
         for name, module in first.named_modules()
-        if isinstance(module, _DropoutNd)
+        if isinstance(module, DropoutBase)
     }
 
 
@@ -127,14 +126,12 @@ def _same(a: nn.Module, b: nn.Module) -> None:
         if _class(module) is not _class(other):
             raise Unlike(f"{where} is another module")
         for key, value in vars(module).items():
-            if key in _OWN or "state_dict" in key or (key == "p" and isinstance(module, _DropoutNd)):
+            if key in MODULE_STATE or "state_dict" in key or (key == "p" and isinstance(module, DropoutBase)):
                 continue
             if not alike(value, vars(other).get(key)):
                 raise Unlike(f"{where}.{key} differs")
-        for kind in ("_parameters", "_buffers"):
-            shapes = [{n: _shape(t) for n, t in getattr(m, kind).items()} for m in (module, other)]
-            if shapes[0] != shapes[1]:
-                raise Unlike(f"the parameters of {where} differ in shape")
+        if _shapes(module) != _shapes(other):
+            raise Unlike(f"the parameters of {where} differ in shape")
 
 
 def _class(module: nn.Module) -> type:
@@ -142,5 +139,10 @@ def _class(module: nn.Module) -> type:
     return type(module).__mro__[1] if is_parametrized(module) else type(module)
 
 
-def _shape(tensor: Tensor | None) -> Any:
-    return None if tensor is None else (tuple(tensor.shape), tensor.dtype, tensor.requires_grad)
+def _shapes(module: nn.Module) -> list[dict[str, Any]]:
+    """Shapes and types of the module's own parameters and buffers, without those of its children."""
+    held = (
+        module.named_parameters(recurse=False, remove_duplicate=False),
+        module.named_buffers(recurse=False, remove_duplicate=False),
+    )
+    return [{name: (tuple(t.shape), t.dtype, t.requires_grad) for name, t in tensors} for tensors in held]

@@ -11,7 +11,8 @@ import torch
 import torchmetrics
 from torch import Tensor
 from torch.func import vmap
-from torch.utils import _pytree as pytree
+
+from harness._compat.torch import pytree
 
 Make = Callable[[], torchmetrics.Metric]
 States = dict[str, Tensor]
@@ -25,17 +26,17 @@ class StackedMetric:
     def __init__(self, make: Make, rows: int, device: torch.device) -> None:
         self.make, self.rows, self.device = make, rows, device
         self.one = make().to(device)
-        defaults = self.one._defaults
-        self.together = all(isinstance(default, Tensor) for default in defaults.values())
+        self.initial = self.one.metric_state  # a metric's tensors are replaced as it is updated, and not changed
+        self.together = all(isinstance(state, Tensor) for state in self.initial.values())
         self.proven = False
         self._reset()
 
     def _reset(self) -> None:
         if self.together:
             self.states: States = {
-                name: default.to(self.device).expand(self.rows, *default.shape).clone()
-                for name, default in self.one._defaults.items()
-                if isinstance(default, Tensor)
+                name: state.expand(self.rows, *state.shape).clone()
+                for name, state in self.initial.items()
+                if isinstance(state, Tensor)
             }
         else:
             self.each = [self.make().to(self.device) for _ in range(self.rows)]

@@ -10,10 +10,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._C._functorch import _add_batch_dim, _unwrap_batched
-from torch._functorch.pyfunctorch import VmapInterpreter, retrieve_current_functorch_interpreter
 from torch.func import vjp
 
+from harness._compat.torch import beneath_vmap
 from harness.training.vectorized.bitwise import VECTOR
 
 
@@ -38,29 +37,8 @@ class _Products(torch.autograd.Function):
         )
 
 
-def _beneath(function: Callable[..., Tensor], *args: Any) -> Tensor:
-    """Calls a function with the tensors of all members, [members, ...], from inside of vmap.
-
-    A torch.autograd.Function with a rule for vmap is the public way to do so; its bookkeeping costs several times what
-    a small network's layer does.
-    """
-    interpreter = retrieve_current_functorch_interpreter()
-    assert isinstance(interpreter, VmapInterpreter)
-    level, members = interpreter.level(), interpreter.batch_size()
-    stacked = [_stacked(*_unwrap_batched(a, level), members) if isinstance(a, Tensor) else a for a in args]
-    with interpreter.lower():
-        result = function(*stacked)
-    wrapped: Tensor = _add_batch_dim(result, 0, level)
-    return wrapped
-
-
-def _stacked(t: Tensor, dim: int | None, members: int) -> Tensor:
-    """With the members first; what they share is expanded."""
-    return t.expand(members, *t.shape) if dim is None else t if dim == 0 else t.movedim(dim, 0)
-
-
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return _beneath(_stacked_linear, input, weight, bias)
+    return beneath_vmap(_stacked_linear, input, weight, bias)
 
 
 def _stacked_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -86,7 +64,7 @@ def _each(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
             order = _SETTINGS[function.__name__.startswith("conv_transpose")]
             given = dict(zip(order, settings, strict=False)) | named
             settings = tuple(given.get(name, default) for name, default in order.items())
-        return _beneath(each, input, weight, bias, *settings)
+        return beneath_vmap(each, input, weight, bias, *settings)
 
     return call
 
@@ -170,7 +148,7 @@ def _cross_entropy(input: Tensor, target: Tensor, *args: Any, **named: Any) -> T
     plain = not args and not any(named.get(key) for key in ("weight", "size_average", "reduce", "label_smoothing"))
     if not plain or target.is_floating_point() or input.ndim != 2 or named.get("reduction", "mean") != "mean":
         return F.cross_entropy(input, target, *args, **named)
-    return _beneath(_CrossEntropy.apply, input, target, named.get("ignore_index", -100))
+    return beneath_vmap(_CrossEntropy.apply, input, target, named.get("ignore_index", -100))
 
 
 RECURRENT: dict[Any, Callable[..., Any]] = {

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
+from harness._compat.torch import pytree
 from harness.config.seeds import generator
 from harness.modeling.builder import Parts
 from harness.registry.code_state import CodeState, is_plugin

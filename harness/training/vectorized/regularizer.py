@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.func import vmap
-from torch.utils import _pytree as pytree
 
+from harness._compat.torch import pytree
 from harness.modeling.regularizer import Regularizer, does
 from harness.registry.code_state import is_plugin
 from harness.system.process_state import kept

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from harness._compat.torch import TorchDispatchMode, pytree
 
 # Element-wise in effect, and not tagged so by torch: copies, constants of a tensor's shape, and whole steps.
 _ELEMENTWISE = {

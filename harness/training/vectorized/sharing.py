@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
+from harness._compat.torch import has_step_hooks
 from harness.registry.code_state import CodeState
 from harness.system.errors import reraise_interrupt
 from harness.training.vectorized.optimizer import Make, Rows
@@ -83,8 +84,7 @@ def _trusted(optimizer: Optimizer) -> bool:
     """Whether an optimizer's code is torch's or harness's own, which takes no other way after the probed steps."""
     module = type(optimizer).__module__
     ours = module.startswith(("torch.optim.", "harness_components.", "harness."))
-    hooks = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-    return ours and not hooks and "step" not in vars(optimizer)
+    return ours and not has_step_hooks(optimizer) and "step" not in vars(optimizer)
 
 
 def _mixes(weights: Weights, names: Sequence[str], make: Make, steps: int, strict: bool) -> str:

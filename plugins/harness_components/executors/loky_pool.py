@@ -22,6 +22,7 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
 from harness import workers
+from harness_components._compat import keep_growing_workers
 from harness_components.executors.base import Threaded
 
 if TYPE_CHECKING:
@@ -170,10 +171,7 @@ def _begin(launcher: int, forked: bool) -> None:
     if forked:
         workers.let_end()
         workers.settle()
-    from loky import process_executor
-
-    # else a worker whose second task is larger than its first by 300 MB ends, with a warning about a leak
-    process_executor._USE_PSUTIL = False
+    keep_growing_workers()
     threading.Thread(target=_watch, args=(launcher,), name="watch", daemon=True).start()
 
 

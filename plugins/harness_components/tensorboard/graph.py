@@ -26,8 +26,7 @@ def graph_of(model: nn.Module, inputs: Tensor) -> GraphDef:
     copied = copy.deepcopy(model).eval()
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")  # on what a trace does not hold for other inputs: it is only looked at
-        graph = torch.jit.trace(copied, (inputs,), check_trace=False, strict=False).graph
-    torch._C._jit_pass_inline(graph)
+        graph = torch.jit.trace(copied, (inputs,), check_trace=False, strict=False).inlined_graph
     shapes = {name: _shape(tensor.shape) for name, tensor in _tensors(copied)}
     return GraphDef(node=_Nodes(_shown(copied), shapes).of(graph), versions=VersionDef(producer=22))
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from hydra import compose
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
 from omegaconf import OmegaConf
 
+from harness._compat.hydra import put_overrides
 from harness.config import composition
 from harness.config.error_messages import plain_errors
 from harness.config.overrides import parse
@@ -85,7 +85,7 @@ def assert_itself(kind: str, name: str, config: Any) -> None:
         if _core(p["type"]) in ("float", "int", "bool"):
             key = f"{kind}.{name}.{p['name']}" if KINDS[kind].many else f"{kind}.{p['name']}"
             with pytest.raises(HarnessError, match=f"^{key} "), plain_errors():
-                ConfigLoaderImpl._apply_overrides_to_config(parse([f"{key}=fast"]), config)
+                put_overrides(parse([f"{key}=fast"]), config)
 
 
 def _plain(value: Any) -> Any:

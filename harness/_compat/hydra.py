@@ -1,0 +1,74 @@
+"""Hydra: seen on hydra-core 1.3. Its inner modules are imported when they are needed, for they take time."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from hydra._internal.callbacks import Callbacks
+
+
+def arguments_parser() -> argparse.ArgumentParser:
+    """Return a new parser of Hydra's command line.
+
+    Uses `hydra._internal.utils.get_args_parser`, seen on hydra-core 1.3. Without it, no command line with overrides or
+    with Hydra's flags can be read.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    return get_args_parser()
+
+
+def completed(loader: Any, config: str, line: str) -> list[str]:
+    """Return Hydra's completions of the last word of a command line.
+
+    Uses `BashCompletion._query` of `hydra._internal.core_plugins.bash_completion`, seen on hydra-core 1.3. Without it,
+    the shell completes no override.
+    """
+    from hydra._internal.core_plugins.bash_completion import BashCompletion
+
+    return BashCompletion(loader)._query(config_name=config, line=line)
+
+
+def no_callbacks() -> Callbacks:
+    """Return Hydra's callbacks for a config that has none; a context for a sweeper requires them.
+
+    Uses `hydra._internal.callbacks.Callbacks`, seen on hydra-core 1.3. Without it, no sweep starts.
+    """
+    from hydra._internal.callbacks import Callbacks
+
+    return Callbacks()
+
+
+def put_overrides(overrides: Sequence[Override], config: DictConfig) -> None:
+    """Put the values of overrides into a composed config. Raises HydraException if one does not fit.
+
+    Uses `ConfigLoaderImpl._apply_overrides_to_config` of `hydra._internal.config_loader_impl`, seen on hydra-core 1.3.
+    Without it, each job of a sweep must be composed anew, at many times the cost.
+    """
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    ConfigLoaderImpl._apply_overrides_to_config(list(overrides), config)
+
+
+def swept_values(override: Override) -> list[Any]:
+    """Return the values of a choice sweep, as Hydra puts them into configs.
+
+    Uses `Override._convert_value`, seen on hydra-core 1.3. Without it, `name=1e5,2e5` cannot be compared with the text
+    that was typed.
+    """
+    return [Override._convert_value(value) for value in override.value().list]  # type: ignore[union-attr]
+
+
+def value_text(value: Any) -> str:
+    """Write a value in the grammar of overrides.
+
+    Uses `Override._get_value_element_as_str`, seen on hydra-core 1.3. Without it, a text that looks like a number
+    cannot be handed to Hydra in quotes.
+    """
+    return Override._get_value_element_as_str(value)

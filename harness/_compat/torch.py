@@ -1,0 +1,111 @@
+"""torch: seen on torch 2.13.
+
+`pytree` (`torch.utils._pytree`) maps functions over nested tuples, lists and dicts of tensors; torch's public functions
+take such trees, and export none of it. Without it, predictions and targets of several tensors cannot be handled.
+
+`TorchDispatchMode` (`torch.utils._python_dispatch`) sees each operation below autograd. torch's notes on extending it
+describe the class, in a private module. Without it, memory cannot be estimated, and a stack cannot be trained exactly.
+
+`BatchNormBase`, `NormBase` and `DropoutBase` (`_BatchNorm`, `_NormBase`, `_DropoutNd`) are the common base classes of
+torch's layers. Without them, name the layers one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+from torch._C._functorch import _add_batch_dim, _unwrap_batched
+from torch._functorch.pyfunctorch import VmapInterpreter, retrieve_current_functorch_interpreter
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNormBase
+from torch.nn.modules.batchnorm import _NormBase as NormBase
+from torch.nn.modules.dropout import _DropoutNd as DropoutBase
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+__all__ = ["BatchNormBase", "DropoutBase", "NormBase", "TorchDispatchMode", "pytree"]
+
+MODULE_STATE = frozenset({"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training"})
+"""Attributes of any `torch.nn.Module` that say nothing of what it computes but by its tensors and its children.
+
+Seen on torch 2.13. If one is renamed, all models of a sweep seem to differ, and none are stacked.
+"""
+
+UNLISTED_SAMPLERS = (torch._standard_gamma, torch._sample_dirichlet)
+"""Functions that draw for `torch.distributions`.
+
+Seen on torch 2.13. Without them, gamma and Dirichlet samples come from torch's generator and not from the run's.
+"""
+
+
+class AnyBatchNorm(BatchNormBase):
+    """Batch normalization of inputs with any number of dimensions.
+
+    Overrides `_BatchNorm._check_input_dim`, seen on torch 2.13, which refuses all inputs in the base class.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
+
+
+class FixedPrecision(nn.Module):
+    """A module whose buffers `fixed` keep their precision when the module's is changed; they move with it.
+
+    Overrides `Module._apply`, seen on torch 2.13, through which `to`, `float` and `cuda` of a parent pass. Without it,
+    `to(torch.float32)` rounds the mean and deviation of targets.
+    """
+
+    fixed: ClassVar[tuple[str, ...]] = ()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        kept = {name: self._buffers.pop(name) for name in self.fixed}
+        super()._apply(fn, recurse)
+        for name, buffer in kept.items():
+            assert buffer is not None
+            self._buffers[name] = buffer.to(fn(buffer).device)
+        return self
+
+
+def storage_id(tensor: Tensor) -> int:
+    """Return a number that tensors with the same memory share, also on the meta device.
+
+    Uses `UntypedStorage._cdata`, seen on torch 2.13; the public `data_ptr` is 0 on the meta device. Without it, memory
+    that two tensors share is counted twice.
+    """
+    number: int = tensor.untyped_storage()._cdata
+    return number
+
+
+def has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether hooks are registered to run before or after `optimizer.step()`.
+
+    Uses `_optimizer_step_pre_hooks` and `_optimizer_step_post_hooks`, seen on torch 2.13. Without them, every optimizer
+    must be watched while it trains a stack.
+    """
+    return bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
+
+
+def beneath_vmap(function: Callable[..., Tensor], *args: Any) -> Tensor:
+    """Call a function with the tensors of all members, [members, ...], from inside of vmap.
+
+    A `torch.autograd.Function` with a rule for vmap is the public way to do so; its bookkeeping costs several times
+    what a small network's layer does.
+
+    Uses functorch's interpreters (`torch._functorch.pyfunctorch`) and `_add_batch_dim`, `_unwrap_batched` of
+    `torch._C._functorch`, seen on torch 2.13. Without them, no models can be trained as a stack in the exact way.
+    """
+    interpreter = retrieve_current_functorch_interpreter()
+    assert isinstance(interpreter, VmapInterpreter)
+    level, members = interpreter.level(), interpreter.batch_size()
+    stacked = [_stacked(*_unwrap_batched(a, level), members) if isinstance(a, Tensor) else a for a in args]
+    with interpreter.lower():
+        result = function(*stacked)
+    wrapped: Tensor = _add_batch_dim(result, 0, level)
+    return wrapped
+
+
+def _stacked(t: Tensor, dim: int | None, members: int) -> Tensor:
+    """Put the members first; what they share is expanded."""
+    return t.expand(members, *t.shape) if dim is None else t if dim == 0 else t.movedim(dim, 0)
