@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.registry.command import Command
 from harness.registry.component import Decorator, marked
 from harness.registry.hookspecs import hookimpl
 from harness.system.errors import HarnessError
@@ -155,9 +156,9 @@ def predict(run: str | Path | Record, x: Any) -> Prediction:
 
 
 __all__ = [
-    "Dataset", "Diagnostic", "Estimator", "HarnessError", "Noise", "Prediction", "Record", "Records", "Regularizer",
-    "Samples", "Task", "activation", "augmentation", "corruption", "data", "diagnostic", "executor", "from_arrays",
-    "from_torch", "hookimpl", "initializer", "load", "load_data", "load_model", "logger", "loss", "marked", "metric",
-    "model", "normalization", "optimizer", "predict", "regularizer", "run", "scheduler", "surface", "sweep", "task",
-    "transform",
+    "Command", "Dataset", "Diagnostic", "Estimator", "HarnessError", "Noise", "Prediction", "Record", "Records",
+    "Regularizer", "Samples", "Task", "activation", "augmentation", "corruption", "data", "diagnostic", "executor",
+    "from_arrays", "from_torch", "hookimpl", "initializer", "load", "load_data", "load_model", "logger", "loss",
+    "marked", "metric", "model", "normalization", "optimizer", "predict", "regularizer", "run", "scheduler", "surface",
+    "sweep", "task", "transform",
 ]  # fmt: skip

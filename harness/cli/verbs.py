@@ -79,8 +79,11 @@ def plugins(words: list[str]) -> int:
         print(json.dumps({"plugins": rows, "problems": [dataclasses.asdict(p) for p in known.problems]}, indent=1))
         return 0
     render(
-        ["plugin", "distribution", "version", "status", "components"],
-        [[p.name, p.distribution, p.version, p.status, str(len(p.components))] for p in known.plugins],
+        ["plugin", "distribution", "version", "status", "components", "commands"],
+        [
+            [p.name, p.distribution, p.version, p.status, str(len(p.components)), ", ".join(p.commands)]
+            for p in known.plugins
+        ],
         numeric=["components"],
     )
     for problem in known.problems:

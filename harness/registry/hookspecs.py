@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
+
+if TYPE_CHECKING:
+    from harness.registry.command import Command
 
 PROJECT = "harness"
 
@@ -16,6 +19,12 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def harness_components() -> list[Callable[..., Any]]:
     """The plugin's components: functions marked by `@harness.<kind>`."""
+    raise NotImplementedError
+
+
+@hookspec
+def harness_commands() -> list[Command]:
+    """Commands of the command line, each a `harness.Command`: `harness NAME ...` runs it."""
     raise NotImplementedError
 
 

@@ -41,6 +41,7 @@ except SystemExit as stop:
         ("optimizer=pytorch_optimizer_adamini", None),
         ("-m optimizer=adam,sgdd", None),
         ("lits", None),
+        ("help", "harness doctor"),
         ("-sc install=bash", "complete "),
     ],
 )
