@@ -126,7 +126,6 @@ _BEHIND: dict[str, tuple[Callable[[], Iterable[str]], tuple[str, ...]]] = {
     "check": (_studies, ("--fused", "--sample", "--json")),
     "new": (lambda: (), ("--kind", "--licence", "--dir")),
     "report": (_studies, ("--json", "--metric")),
-    "doctor": (_studies, ("--quick", "--estimate", "--config-dir", "--json")),
 }
 
 
@@ -137,7 +136,7 @@ def _behind(before: list[str], word: str) -> list[str]:
         return _metrics(given[0])
     if given and given[-1] == "--kind":
         return list(KINDS)
-    if (verb == "show-data" or (verb == "doctor" and "--estimate" in given)) and not word.startswith("-"):
+    if verb == "show-data" and not word.startswith("-"):
         return complete([*(w for w in given if "=" in w), word])
     if word.startswith("-"):
         return [flag for flag in (*flags, "--help") if flag not in given]

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 
 from harness.cli.checking import check
-from harness.cli.doctor import doctor
 from harness.cli.parser import verb_parser
 from harness.cli.remove import rm
 from harness.cli.scaffolding import new
@@ -143,7 +142,6 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "plugins": plugins,
     "board": board,
     "report": report,
-    "doctor": doctor,
     "check": check,
     "new": new,
     "rm": rm,

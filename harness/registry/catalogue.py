@@ -47,6 +47,7 @@ class Catalogue:
     files: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # (plugin, distribution): opened to load it
     absent: dict[str, tuple[str, str]] = field(default_factory=dict)  # {kind/name or kind/prefix_*: (whose, why)}
     commands: dict[str, dict[str, Any]] = field(default_factory=dict)  # {name: row}
+    finders: list[tuple[str, str]] = field(default_factory=list)  # (plugin, distribution) with harness_findings
 
     def names(self, kind: str) -> list[str]:
         """The components of a kind."""
@@ -166,11 +167,12 @@ def _merge(
         for (_, distribution, _), scan in zip(wanted, scans, strict=True)
         for pattern, reason in scan.get("left_out", {}).items()
     }
+    finders = [(n, d) for (n, d, _), scan in zip(wanted, scans, strict=True) if scan.get("findings")]
     files = {
         (name, distribution): list(scan.get("files", {}))
         for (name, distribution, _), scan in zip(wanted, scans, strict=True)
     }
-    return Catalogue(entries, order, problems, folders, trainer, presets, files, absent, commands)
+    return Catalogue(entries, order, problems, folders, trainer, presets, files, absent, commands, finders)
 
 
 def _components(

@@ -10,7 +10,7 @@ from typing import Any
 
 NAME = re.compile(r"[a-z][a-z0-9_-]*\Z")
 RESERVED = frozenset(  # the built-in commands: a plugin cannot take their names
-    {"board", "check", "doctor", "help", "list", "new", "plugins", "report", "rm", "show", "show-data"}
+    {"board", "check", "help", "list", "new", "plugins", "report", "rm", "show", "show-data"}
 )
 
 

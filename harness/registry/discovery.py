@@ -47,6 +47,7 @@ class Offer:
     commands: dict[str, Command] = field(default_factory=dict)
     config_dirs: dict[str, list[str]] = field(default_factory=dict)  # a folder, and the names of its presets
     problems: list[Problem] = field(default_factory=list)
+    findings: pluggy.HookCaller | None = None  # where it has some: called with records=[...], it returns lists of lines
     left_out: dict[str, str] = field(default_factory=dict)  # {kind/name or kind/prefix_*: why}
 
     def describe(self) -> dict[str, Any]:
@@ -55,6 +56,7 @@ class Offer:
             "components": [describe(component) for component in self.components.values()],
             "commands": [commands.describe(command) for command in self.commands.values()],
             "config_dirs": self.config_dirs,
+            "findings": self.findings is not None,
             "problems": [asdict(problem) for problem in self.problems],
             "left_out": self.left_out,
         }
@@ -168,6 +170,8 @@ def _load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool
             wrong("duplicate", f"{label} is offered twice by this plugin", label)
         else:
             offer.commands[row["name"]] = command
+    if manager.hook.harness_findings.get_hookimpls():
+        offer.findings = manager.hook.harness_findings
     if scanned:
         for name, reason in _call(manager, "harness_left_out", wrong):
             kind, _, rest = str(name).partition("/")

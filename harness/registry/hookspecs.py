@@ -9,6 +9,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from harness.registry.command import Command
+    from harness.results.record import Record
 
 PROJECT = "harness"
 
@@ -31,6 +32,12 @@ def harness_commands() -> list[Command]:
 @hookspec
 def harness_config_dirs() -> list[str]:
     """Folders of presets and experiments, as `pkg://package.folder` (the folder holds an `__init__.py`)."""
+    raise NotImplementedError
+
+
+@hookspec
+def harness_findings(records: list[Record]) -> list[str]:
+    """Lines to print below the summary of a run or a sweep, given the records of the runs that it has trained."""
     raise NotImplementedError
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from harness.registry.command import Command
 from harness.registry.discovery import Component, Offer, entry_points, load
 from harness.system.errors import HarnessError
@@ -26,7 +24,7 @@ class Registry:
         from harness.registry import catalogue
 
         entry = catalogue.current().commands[name]
-        offer = self._offer(entry)
+        offer = self.offer(entry["plugin"], entry["origin"])
         if offer is None or name not in offer.commands:
             raise HarnessError(f"command {name!r} of {entry['origin']} cannot be loaded: {_reasons(offer)}")
         return offer.commands[name]
@@ -36,15 +34,15 @@ class Registry:
         from harness.registry import catalogue
 
         entry = catalogue.current().get(kind, name)
-        offer = self._offer(entry)
+        offer = self.offer(entry["plugin"], entry["origin"])
         component = offer.components.get((kind, name)) if offer else None
         if component is None:
             raise HarnessError(f"{kind} {name!r} of {entry['origin']} cannot be loaded: {_reasons(offer)}")
         return component
 
-    def _offer(self, entry: dict[str, Any]) -> Offer | None:
-        """What the plugin of a row of the catalogue offers, imported once; None if it is no longer installed."""
-        key = (entry["plugin"], entry["origin"])
+    def offer(self, plugin: str, origin: str) -> Offer | None:
+        """What a plugin offers, imported once; None if it is no longer installed."""
+        key = (plugin, origin)
         if key not in self._offers:
             for point, distribution, _ in entry_points():
                 if (point.name, distribution) == key:

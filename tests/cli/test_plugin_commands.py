@@ -11,9 +11,11 @@ import pytest
 
 from harness.cli import main
 from harness.cli.completion import complete
+from harness.cli.findings import print_findings
 from harness.cli.verbs import VERBS
 from harness.registry import catalogue
 from harness.registry.command import RESERVED
+from harness.results.record import Record
 from tests.helpers.planted import planted
 
 SOURCE = """
@@ -139,3 +141,28 @@ def test_command_of_a_plugin_that_is_gone_or_blocked(told, site: Path, monkeypat
 
 def test_built_in_commands_are_reserved() -> None:
     assert {*VERBS, "help"} == RESERVED
+
+
+FINDINGS = """
+@harness.hookimpl
+def harness_findings(records):
+    if records[0].study == "faulty":
+        raise KeyError("x")
+    return [f"{record.name} is {record.status}" for record in records]
+"""
+
+
+def record(study: str, seed: int, cached: bool = False) -> Record:
+    return Record(f"{seed:012x}", f"seed={seed}", study, status="completed", cached=cached)
+
+
+def test_findings_are_printed_and_a_fault_is_a_warning(
+    tmp_path: Path, workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with planted(tmp_path, "looks", FINDINGS):
+        print_findings([record("fine", 1, cached=True)])
+        assert capsys.readouterr().out == ""
+        print_findings([record("fine", 1, cached=True), record("fine", 2), record("fine", 3)])
+        assert capsys.readouterr().out == "  looks     seed=2 is completed\n  looks     seed=3 is completed\n"
+        with pytest.warns(UserWarning, match=r"harness_findings of plugin looks \(looks\) failed: KeyError: 'x'"):
+            print_findings([record("faulty", 4)])

@@ -53,7 +53,15 @@ _Scan = Annotated[
     Keys(
         {"components": list[_Component], "config_dirs": dict[str, list[str]], "problems": list[_Problem]}, needed=True
     ),
-    Keys({"commands": list[_Command], "left_out": dict[str, str], "trainer": dict[str, Any], "limit": float}),
+    Keys(
+        {
+            "commands": list[_Command],
+            "findings": bool,
+            "left_out": dict[str, str],
+            "trainer": dict[str, Any],
+            "limit": float,
+        }
+    ),
 ]
 _check = checker(_Scan)
 _CHILD = "import sys, json; sys.path[:] = json.loads(sys.argv[1])"
