@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import harness
 from harness.cli.main import dispatch
 from harness.cli.verbs import VERBS
 from harness.config.schema import of_entry
@@ -21,7 +22,7 @@ from harness.modeling.regularizer import Regularizer
 from harness.modeling.rng.noise import Noise
 from harness.modeling.task import Task
 from harness.registry import catalogue
-from harness.registry.component import Parameter
+from harness.registry.component import Decorator, Parameter
 from harness.registry.kinds import KINDS, UNTOLD, Kind
 from harness.registry.param_types import describe, doc_of, space_of
 from harness.testing.suite import CHECKS
@@ -233,6 +234,51 @@ def checks() -> str:
     return "\n".join([*lines, ""])
 
 
+SUBJECTS = {  # package: heading
+    "execution": "Run and load",
+    "results": "Records",
+    "registry": "Mark components",
+    "datasets": "Data sets",
+    "modeling": "Build models and tasks",
+    "config": "Config",
+    "system": "Errors and files",
+}
+
+
+def api() -> str:
+    """Every public name, by subject; modules last."""
+    found: dict[str, list[list[str]]] = {heading: [] for heading in [*SUBJECTS.values(), "Modules"]}
+    for name in harness.__all__:
+        value = getattr(harness, name)
+        if inspect.ismodule(value):
+            found["Modules"].append([f"`harness.{name}`", _first(value)])
+        else:
+            heading = SUBJECTS[harness.source(name).split(".")[1]]
+            found[heading].append([f"`{name}`", _meaning(name, value)])
+    lines = [
+        "# Python API",
+        "",
+        HEADER,
+        "The names that may be imported from `harness`. A plugin keeps to them, to `harness.space` and to "
+        "`harness.testing`; everything else may move.",
+    ]
+    for heading, body in found.items():
+        lines += ["", f"## {heading}", "", table(["name", "what it is"], body)]
+    return "\n".join([*lines, ""])
+
+
+def _meaning(name: str, value: Any) -> str:
+    if isinstance(value, Decorator):
+        return f"Decorator: marks a function as a component of the kind {value.kind}."
+    own = getattr(value, "__module__", "").startswith("harness") and callable(value)
+    return _first(value) if own or name == "hookimpl" else f"`{value}`"
+
+
+def _first(value: Any) -> str:
+    """The first paragraph of a docstring."""
+    return " ".join((inspect.getdoc(value) or "").split("\n\n")[0].split())
+
+
 PAGES = {
     "settings.md": settings,
     "components.md": components,
@@ -240,6 +286,7 @@ PAGES = {
     "kinds.md": kinds,
     "checks.md": checks,
     "commands.md": commands,
+    "api.md": api,
 }
 
 

@@ -1,164 +1,41 @@
 """Declare a deep-learning experiment; run it once or ten thousand times; know whether the difference is real.
 
-A plugin imports this module for the decorators and base classes; importing it does not import torch.
+The public names are listed in `__init__.pyi`. Each is imported when it is first used: a plugin imports this module for
+the decorators and base classes, and that does not import torch.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping, Sequence
+import ast
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from harness.registry.command import Command
-from harness.registry.component import Decorator, marked
-from harness.registry.hookspecs import hookimpl
-from harness.system.errors import HarnessError
-
-if TYPE_CHECKING:
-    import torch
-
-    from harness.datasets.dataset import Dataset, Samples
-    from harness.execution.prediction import Prediction
-    from harness.modeling.diagnostic import Diagnostic
-    from harness.modeling.estimator import Estimator
-    from harness.modeling.regularizer import Regularizer
-    from harness.modeling.rng.noise import Noise
-    from harness.modeling.task import Task
-    from harness.results.record import Record, Records
+from typing import Any
 
 __version__ = version("harness")
 
-activation = Decorator("activation")
-augmentation = Decorator("augmentation")
-corruption = Decorator("corruption")
-data = Decorator("data")
-diagnostic = Decorator("diagnostic")
-executor = Decorator("executor")
-initializer = Decorator("initializer")
-logger = Decorator("logger")
-loss = Decorator("loss")
-metric = Decorator("metric")
-model = Decorator("model")
-normalization = Decorator("normalization")
-optimizer = Decorator("optimizer")
-regularizer = Decorator("regularizer")
-scheduler = Decorator("scheduler")
-task = Decorator("task")
-transform = Decorator("transform")
-
-# What needs torch is imported when it is first used.
-_LATER = {
-    "Dataset": "harness.datasets.dataset",
-    "Samples": "harness.datasets.dataset",
-    "from_arrays": "harness.datasets.dataset",
-    "surface": "harness.datasets.dataset",
-    "from_torch": "harness.datasets.torch_adapter",
-    "Diagnostic": "harness.modeling.diagnostic",
-    "Noise": "harness.modeling.rng.noise",
-    "Estimator": "harness.modeling.estimator",
-    "Regularizer": "harness.modeling.regularizer",
-    "Task": "harness.modeling.task",
-    "Prediction": "harness.execution.prediction",
-    "Record": "harness.results.record",
-    "Records": "harness.results.record",
+# {public name: the module that it is imported from}
+_SOURCES = {
+    alias.name: f"{__name__}.{node.module}" if node.module else __name__
+    for node in ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")).body
+    if isinstance(node, ast.ImportFrom)
+    for alias in node.names
 }
+__all__ = sorted(_SOURCES)  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
-    raise AttributeError(f"module 'harness' has no attribute {name!r}")
+    if name not in _SOURCES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    source = _SOURCES[name]
+    found = {} if source == __name__ else vars(import_module(source))
+    value = found[name] if name in found else import_module(f"{source}.{name}")
+    globals()[name] = value
+    return value
 
 
-def run(overrides: Sequence[str] = (), *, config_dir: str | None = None) -> Record:
-    """Trains one run, as `harness OVERRIDES` does, and returns its record (at once where it is already complete).
-
-    Raises HarnessError for what the command line refuses. A run that fails in training is a failed record.
-    """
-    from harness.config.composition import compose
-    from harness.config.error_messages import plain_errors
-    from harness.execution.train import train
-
-    with plain_errors():
-        return train(compose(_words(overrides, "run"), config_dir))
+def source(name: str) -> str:
+    """Return the module that a public name is imported from."""
+    return _SOURCES[name]
 
 
-def sweep(overrides: Sequence[str], *, config_dir: str | None = None) -> Records:
-    """Trains a sweep, as `harness -m OVERRIDES` does, and returns the records in the order of the jobs."""
-    from harness.config.error_messages import plain_errors
-    from harness.execution.hydra_app import multirun
-    from harness.execution.sweep.events import watching
-    from harness.results.record import Records
-
-    found: list[tuple[int, Record]] = []
-    with plain_errors(), watching(lambda place, jobs, record: found.append((place, record))):
-        multirun(_words(overrides, "sweep"), config_dir)
-    return Records([record for _, record in sorted(found, key=lambda row: row[0])])
-
-
-def _words(overrides: Sequence[str], function: str) -> list[str]:
-    """Return the overrides as a list. Raises HarnessError for a text, whose letters would be taken for overrides."""
-    if isinstance(overrides, str):
-        raise HarnessError(f"overrides must be a list: write harness.{function}({overrides.split()}), not a text")
-    if isinstance(overrides, Mapping):
-        listed = [f"{key}={value}" for key, value in overrides.items()]
-        raise HarnessError(f"overrides must be a list: write harness.{function}({listed}), not a mapping")
-    words = list(overrides) if isinstance(overrides, Iterable) else [overrides]
-    if not all(isinstance(word, str) for word in words):
-        raise HarnessError(f"overrides must be a list of texts, each KEY=VALUE, got {words}")
-    return words
-
-
-def load(folder: str | Path) -> Records:
-    """The records below a folder, or of a study by its name under outputs/. Their folders are absolute."""
-    from harness.results.study import load as load_records
-    from harness.results.study import study_folder
-
-    return load_records(study_folder(folder).absolute())
-
-
-def load_model(run: str | Path | Record) -> torch.nn.Module:
-    """The trained model of a run, in evaluation mode on the CPU. It takes transformed inputs: see `predict`."""
-    from harness.modeling.weights import load_model as load_weights
-    from harness.system.process_state import as_new
-
-    with as_new():
-        return load_weights(run)
-
-
-def load_data(run: str | Path | Record, *, transformed: bool = True) -> Dataset:
-    """The data set that a run saw: splits, transforms and names of classes. Raises HarnessError if it has changed.
-
-    With transformed=False, inputs are as they were before the transforms.
-    """
-    from harness.config.error_messages import plain_errors
-    from harness.execution.prediction import load_data as of_run
-    from harness.system.process_state import as_new
-
-    with plain_errors(), as_new():
-        return of_run(run, transformed=transformed)
-
-
-def predict(run: str | Path | Record, x: Any) -> Prediction:
-    """What a run predicts for new samples, with the names of classes.
-
-    `x` is [N, ...] as the data was before transforms: an array, a tensor or lists; of a table also a DataFrame or the
-    path of a file.
-    """
-    from harness.config.error_messages import plain_errors
-    from harness.execution.prediction import predict as of_run
-    from harness.system.process_state import as_new
-
-    with plain_errors(), as_new():
-        return of_run(run, x)
-
-
-__all__ = [
-    "Command", "Dataset", "Diagnostic", "Estimator", "HarnessError", "Noise", "Prediction", "Record", "Records",
-    "Regularizer", "Samples", "Task", "activation", "augmentation", "corruption", "data", "diagnostic", "executor",
-    "from_arrays", "from_torch", "hookimpl", "initializer", "load", "load_data", "load_model", "logger", "loss",
-    "marked", "metric", "model", "normalization", "optimizer", "predict", "regularizer", "run", "scheduler", "surface",
-    "sweep", "task", "transform",
-]  # fmt: skip
+def __dir__() -> list[str]:
+    return [*globals(), *_SOURCES]

@@ -16,7 +16,12 @@ from typing import Any, Literal
 import psutil
 
 from harness.system.errors import HarnessError, one_line
-from harness.system.process_id import SAFE_PATH
+from harness.system.forking import can_fork as can_fork
+from harness.system.forking import forking as forking
+from harness.system.forking import settle as settle
+from harness.system.process_id import SAFE_PATH as SAFE_PATH
+from harness.system.process_id import safe_path as safe_path
+from harness.system.signals import let_end as let_end
 
 # One thread a worker: to be set before the libraries that read them are loaded.
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -162,3 +167,13 @@ def edited() -> bool:
     """Whether code was written since this process began: what it has imported may not be what the files say now."""
     began = psutil.Process().create_time() * 1e9
     return any(changed > began for changed in sources_held().values())
+
+
+def offered() -> frozenset[tuple[str, str, str]]:
+    """Return (kind, name, origin) of every component.
+
+    A warm worker knows no plugin that was installed after it began.
+    """
+    from harness.registry import catalogue
+
+    return frozenset((entry["kind"], entry["name"], entry["origin"]) for entry in catalogue.current())

@@ -15,7 +15,7 @@ import torch
 from torch import Generator
 from torch.optim import Optimizer
 
-from harness.config import seeds
+from harness import seeds
 
 BASE = "BaseOptimizer"
 PLACE = "harness_draws"  # of [seed, steps] in the first group, so that a resumed run goes on with what it would draw

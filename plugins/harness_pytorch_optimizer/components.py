@@ -10,7 +10,7 @@ import pytorch_optimizer as collection
 from torch import Generator, nn
 from torch.optim import Optimizer
 
-from harness.system.errors import one_line
+from harness import one_line
 from harness_components.bridges.signatures import LeftOut, described, refused
 from harness_components.bridges.torch_words import sentence
 from harness_pytorch_optimizer import PREFIX

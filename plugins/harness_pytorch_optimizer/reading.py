@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from torch import Tensor
 
-from harness.registry.param_types import encode
+from harness import param_types
 from harness.space import NonFinite
 from harness_components.bridges.signatures import LeftOut, setting
 from harness_components.bridges.torch_words import meaning
@@ -63,7 +63,7 @@ def _alternatives(hint: Any) -> Any:
     kept = []
     for option in get_args(hint):
         try:
-            encode(option)
+            param_types.encode(option)
         except TypeError:
             continue
         kept.append(option)

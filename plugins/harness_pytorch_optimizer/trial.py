@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.registry.component import asks, mark_of, parameters
-from harness.system.errors import HarnessError, one_line
+from harness import HarnessError, one_line
+from harness import component as marking
 from harness_pytorch_optimizer.chance import drawing
 
 TRIED = 3  # steps
@@ -39,8 +39,8 @@ def _tried(component: Callable[..., Any]) -> str:
     draw = torch.Generator().manual_seed(0)
     params = [nn.Parameter(torch.randn(shape, generator=draw)) for shape in ((6, 4), (4,), (3, 2, 3, 3), ())]
     offers = {"params": params, "total_steps": 10, "generator": draw}
-    given = {p.name: GIVEN[_bare(p.hint)] for p in parameters(component) if p.required}
-    optimizer = component(*(offers[name] for name in asks(component)), **given)
+    given = {p.name: GIVEN[_bare(p.hint)] for p in marking.parameters(component) if p.required}
+    optimizer = component(*(offers[name] for name in marking.asks(component)), **given)
 
     def loss() -> Tensor:
         optimizer.zero_grad()
@@ -49,7 +49,7 @@ def _tried(component: Callable[..., Any]) -> str:
         value.backward()
         return value.detach()
 
-    mark = mark_of(component)
+    mark = marking.mark_of(component)
     for _ in range(TRIED):
         if mark is not None and mark.traits.get("closure"):
             optimizer.step(loss)

@@ -12,11 +12,8 @@ import numpy as np
 from sklearn import datasets
 from torch import Generator
 
-from harness.config import seeds
-from harness.config.settings import Split
-from harness.datasets.dataset import Dataset, from_arrays
-from harness.registry.component import asks, parameters
-from harness.system.errors import HarnessError, one_line
+from harness import Dataset, HarnessError, Split, from_arrays, one_line, seeds
+from harness import component as marking
 from harness_components.bridges import signatures
 from harness_components.bridges.signatures import LeftOut, refused
 from harness_components.data.files.targets import told
@@ -121,11 +118,11 @@ def failures(components: Mapping[str, Component]) -> dict[str, str]:
     out: dict[str, str] = {}
     offers = {"split": Split(), "generator": seeds.generator(0, "split")}
     for name, component in components.items():
-        if "cache_dir" in asks(component):
+        if "cache_dir" in marking.asks(component):
             continue
-        given = {p.name: TRIED for p in parameters(component) if p.required}
+        given = {p.name: TRIED for p in marking.parameters(component) if p.required}
         try:
-            component(*(offers[asked] for asked in asks(component)), **given)
+            component(*(offers[asked] for asked in marking.asks(component)), **given)
         except Exception as error:
             out[name] = str(error)
     return out

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.datasets.dataset import Samples
+from harness import Samples
 from harness_components.bridges.signatures import refused
 
 FLOOR = 1e-12  # of a probability whose logarithm is taken

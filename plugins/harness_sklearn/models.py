@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, ClusterMixin, Regressor
 from torch import Generator
 
 import harness
-from harness.system.errors import one_line
+from harness import one_line
 from harness_components.bridges import signatures
 from harness_components.bridges.signatures import LeftOut
 from harness_sklearn import PREFIX, REFERENCE

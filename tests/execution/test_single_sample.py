@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.config.composition import compose
+from harness.execution.preparation import prepare
 from harness.system.errors import HarnessError
 from tests.helpers.planted import planted
 
@@ -65,9 +67,9 @@ def test_a_batch_size_that_fits_is_named(words: list[str], told: str, workdir: P
 
 def test_the_batch_size_is_looked_at_again_where_all_else_is_equal(workdir: Path) -> None:
     line = [*MOONS, "normalization=batch_norm", "accumulate=2"]  # one step an epoch, either way
-    assert harness.run([*line, "batch_size=192"]).status == "completed"
+    prepare(compose([*line, "batch_size=192"]))
     with pytest.raises(HarnessError, match="batch_size=191 leaves one"):
-        harness.run([*line, "batch_size=191"])
+        prepare(compose([*line, "batch_size=191"]))
 
 
 @pytest.mark.parametrize("words", [["normalization=none"], ["normalization=layer_norm"]])

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 DEFAULTS = {"assert_close", "approx"}  # both tolerances of torch's and pytest's defaults are positive
 ABSOLUTE = ("atol", "abs_tol")
 

@@ -232,14 +232,18 @@ def test_what_ends_other_loops_is_a_failure(
 
 
 @pytest.mark.parametrize(
-    "line", [["model=ending_estimator"], ["data=ending_data", "model=mlp", "batch_size=32", "transform=[]", "epochs=3"]]
+    ("line", "seed"),
+    [
+        (["model=ending_estimator"], "split.seed"),
+        (["data=ending_data", "model=mlp", "batch_size=32", "transform=[]", "epochs=3"], "seed"),
+    ],
 )
 def test_stop_iteration_of_an_estimator_or_of_data(
-    workdir: Path, monkeypatch: pytest.MonkeyPatch, line: list[str]
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, line: list[str], seed: str
 ) -> None:
-    harness.run([*line, "seed=1", "logger=[]", "diagnostic=[]"])
+    harness.run([*line, f"{seed}=1", "logger=[]", "diagnostic=[]"])
     exhaust(monkeypatch, "estimator" if "estimator" in line[0] else "data")
-    record = harness.run([*line, "seed=2", "logger=[]", "diagnostic=[]"])
+    record = harness.run([*line, f"{seed}=2", "logger=[]", "diagnostic=[]"])
     assert record.status == "failed"
     assert record.error is not None
     assert "a component raised StopIteration (ending.py, line" in record.error["message"]

@@ -48,7 +48,7 @@ def made(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> list[Centroids]:
         return True if (kind, name) == ("model", "estimator") else trait(kind, node, name, default)
 
     monkeypatch.setattr(builder, "component", make)
-    for module in ("build", "prepare", "weights", "cohort.grouping"):
+    for module in ("modeling.builder", "execution.preparation", "modeling.weights", "execution.sweep.grouping"):
         monkeypatch.setattr(f"harness.{module}.trait", told)
     return found
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import harness
+from harness import HarnessError
 from harness.space import Integers, Uniform
-from harness.system.errors import HarnessError
 
 
 def _prelu_gain(init: float) -> float:

@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from harness.registry.component import Decorator
-from harness.registry.param_types import convert, encode
-from harness.system.errors import HarnessError, one_line
+from harness import HarnessError, component, one_line, param_types
 
 log = logging.getLogger("harness.bridges")
 
@@ -39,7 +37,7 @@ def described(
     offered = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=t) for n, t in asks.items()]
     compute.__signature__ = inspect.Signature([*offered, *settings], return_annotation=returns)  # type: ignore[attr-defined]
     compute.__annotations__ = asks | {p.name: p.annotation for p in settings} | {"return": returns}
-    return Decorator(kind)(reference=reference, **traits)(compute)
+    return component.Decorator(kind)(reference=reference, **traits)(compute)
 
 
 def setting(p: inspect.Parameter, hint: Any, said: str) -> inspect.Parameter | None:
@@ -48,8 +46,8 @@ def setting(p: inspect.Parameter, hint: Any, said: str) -> inspect.Parameter | N
     """
     required = p.default is p.empty
     try:
-        encode(hint)
-        default = p.empty if required else convert(hint, p.default)
+        param_types.encode(hint)
+        default = p.empty if required else param_types.convert(hint, p.default)
     except (TypeError, ValueError) as error:
         if required:
             raise LeftOut(f"it needs {p.name}, which is no plain data") from error

@@ -11,9 +11,8 @@ from annotated_types import Ge, Gt, Interval
 from torch import Generator, Tensor
 
 import harness
-from harness.datasets.dataset import SPLITS, Dataset, Samples
+from harness import SPLITS, Dataset, HarnessError, Samples
 from harness.space import Log, Uniform
-from harness.system.errors import HarnessError
 
 
 def _parts(dataset: Dataset, name: str) -> list[Samples]:

@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.func import grad, vjp
 
 import harness
-from harness.modeling.diagnostic import Diagnostic, Every
-from harness.modeling.rng.noise import Noise, keys
+from harness import Diagnostic, Every, Noise, keys
 from harness.space import Integers, Log
 
 Named = Mapping[str, Tensor]

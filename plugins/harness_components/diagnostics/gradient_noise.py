@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 import harness
-from harness.modeling.diagnostic import Diagnostic, Every
+from harness import Diagnostic, Every
 from harness_components.diagnostics.curvature import added, dot
 
 Named = Mapping[str, Tensor]

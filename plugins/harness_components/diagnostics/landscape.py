@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 import harness
-from harness.modeling.diagnostic import Diagnostic, Image
+from harness import Diagnostic, Image
 from harness.space import Integers
 from harness_components.diagnostics.curvature import added, drawn, shaped
 

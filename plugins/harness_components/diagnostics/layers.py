@@ -12,8 +12,7 @@ from annotated_types import Interval
 from torch import Tensor
 
 import harness
-from harness.modeling.diagnostic import Diagnostic, Every, Layer
-from harness.training.diagnostics import quantities
+from harness import Diagnostic, Every, Layer, quantities
 
 Layers = Mapping[str, Layer]
 

@@ -12,7 +12,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 import harness
-from harness.modeling.diagnostic import Diagnostic, Every, Histogram, Layer
+from harness import Diagnostic, Every, Histogram, Layer
 from harness.space import Integers
 from harness_components.diagnostics.curvature import eigenvalues
 from harness_components.diagnostics.steps import matrices

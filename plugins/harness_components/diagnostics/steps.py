@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 import harness
-from harness.modeling.diagnostic import Diagnostic, Every
-from harness.training.diagnostics import quantities
+from harness import Diagnostic, Every, quantities
 
 Named = Mapping[str, Tensor]
 

@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
-from harness.execution.workers import pack
+from harness import workers
 
 
 class Killable(Executor):
@@ -48,7 +48,7 @@ class Threaded(Killable):
             self._threads.shutdown(wait=True)
 
     def _see_through(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self._run(pack(fn, args, kwargs))
+        return self._run(workers.pack(fn, args, kwargs))
 
     def _run(self, task: bytes) -> Any:
         raise NotImplementedError

@@ -12,9 +12,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge
 
 import harness
-from harness.execution.workers import SINGLE_THREADED, environments
-from harness.system.errors import HarnessError
-from harness.system.process_id import SAFE_PATH
+from harness import HarnessError, workers
 
 Accelerator = Annotated[
     Literal["auto", "cpu", "gpu"], "gpu: one GPU a worker, and no more workers than GPUs; auto: where there are GPUs"
@@ -49,7 +47,7 @@ def loky(jobs: int, *, accelerator: Accelerator = "auto") -> Executor:
     """
     from harness_components.executors.loky_pool import Loky
 
-    return Loky(environments(jobs, accelerator))
+    return Loky(workers.environments(jobs, accelerator))
 
 
 @harness.executor(task_minutes="timeout_min")
@@ -83,7 +81,7 @@ def submitit(
     local = chosen == "local"
     if local and gpus_per_node:
         raise HarnessError("executor.gpus_per_node: local jobs would share the GPUs; use executor=loky")
-    set_there = dict.fromkeys(SINGLE_THREADED, str(cpus_per_task)) | SAFE_PATH
+    set_there = dict.fromkeys(workers.SINGLE_THREADED, str(cpus_per_task)) | workers.SAFE_PATH
     python = {f"{chosen}_python": shlex.join(["env", *(f"{k}={v}" for k, v in set_there.items()), sys.executable])}
     try:
         executor = AutoExecutor(own_folder(folder), chosen, **python)
@@ -120,4 +118,4 @@ def dask(
         raise HarnessError("executor dask wants the extra: pip install 'harness[dask]'")
     from harness_components.executors.dask_cluster import connect, local
 
-    return connect(address, jobs) if address else local(environments(jobs, accelerator))
+    return connect(address, jobs) if address else local(workers.environments(jobs, accelerator))

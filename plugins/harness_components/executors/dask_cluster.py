@@ -9,9 +9,8 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
-from harness.execution.workers import died, no_interrupts, perform
-from harness.system.errors import HarnessError, one_line
-from harness.system.process_id import safe_path
+from harness import HarnessError, one_line
+from harness import workers as shared
 from harness_components.executors.base import Threaded
 
 if TYPE_CHECKING:
@@ -48,11 +47,11 @@ class Dask(Threaded):
         self._client.close()  # whoever waits for a task is told
 
     def _run(self, task: bytes) -> Any:
-        future = self._client.submit(perform, task, pure=False)
+        future = self._client.submit(shared.perform, task, pure=False)
         try:
             return future.result()
         except Exception as error:
-            if self._cluster is not None and died(error) and not self._killed:
+            if self._cluster is not None and shared.died(error) and not self._killed:
                 # else the next task would queue behind another one on a living worker, and be lost with that
                 with contextlib.suppress(Exception):
                     self._client.wait_for_workers(self._workers, timeout=RESTART_S)
@@ -90,7 +89,7 @@ def local(environments: list[dict[str, str]]) -> Dask:
     }
     # connections that end with a cluster are told after it has stopped to be silent
     logging.getLogger("distributed.batched").setLevel(logging.WARNING)
-    with no_interrupts(), safe_path():
+    with shared.no_interrupts(), shared.safe_path():
         cluster = SpecCluster(
             workers, {"cls": Scheduler, "options": scheduler}, silence_logs=logging.CRITICAL, name="harness"
         )

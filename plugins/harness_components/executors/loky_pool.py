@@ -21,11 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
-from harness.execution.workers import edited, no_interrupts, perform, sources_held
-from harness.registry import catalogue
-from harness.system.forking import can_fork, forking, settle
-from harness.system.process_id import safe_path
-from harness.system.signals import let_end
+from harness import workers
 from harness_components.executors.base import Threaded
 
 if TYPE_CHECKING:
@@ -43,7 +39,7 @@ class Seat:
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment
         self._pool: ProcessPoolExecutor | None = None
-        self._fork = environment.get("CUDA_VISIBLE_DEVICES") == "" and can_fork() and not edited()
+        self._fork = environment.get("CUDA_VISIBLE_DEVICES") == "" and workers.can_fork() and not workers.edited()
         self._lock = threading.Lock()  # between running and killing
         self._workers: list[BaseProcess] = []  # of the pool
 
@@ -77,11 +73,11 @@ class Seat:
                 return self._pool.submit(_work, surroundings, task)
         fork, self._fork = self._fork, False
         # one at a time: another's pipes, half made, would be inherited
-        with no_interrupts(), safe_path(), _starts:
+        with workers.no_interrupts(), workers.safe_path(), _starts:
             self._pool = self._started(fork)  # loky starts a process of its own for the pool's locks
             before = multiprocessing.active_children()
             try:
-                with forking() if fork else contextlib.nullcontext():
+                with workers.forking() if fork else contextlib.nullcontext():
                     return self._pool.submit(_work, surroundings, task)
             finally:
                 self._workers = [child for child in multiprocessing.active_children() if child not in before]
@@ -111,15 +107,15 @@ class Seats:
 
     def __init__(self, environments: list[dict[str, str]]) -> None:
         self.environments, self.pid = environments, os.getpid()
-        self._sources, self._offered = sources_held(), _offered()
+        self._sources, self._offered = workers.sources_held(), workers.offered()
         self.free: queue.LifoQueue[Seat] = queue.LifoQueue()  # the one used last is warm
         for environment in reversed(environments):
             self.free.put(Seat(environment))
 
     def serves(self, environments: list[dict[str, str]]) -> bool:
         """Whether workers of these environments, and of the code and the plugins as they stand now, are here."""
-        now = sources_held()
-        same = all(now.get(k) == v for k, v in self._sources.items()) and self._offered == _offered()
+        now = workers.sources_held()
+        same = all(now.get(k) == v for k, v in self._sources.items()) and self._offered == workers.offered()
         return same and self.environments == environments
 
 
@@ -166,19 +162,14 @@ def _warm(environments: list[dict[str, str]]) -> Seats:
         return _seats
 
 
-def _offered() -> frozenset[tuple[str, str, str]]:
-    """Every component that there is: a warm worker knows no plugin that was installed after it began."""
-    return frozenset((entry["kind"], entry["name"], entry["origin"]) for entry in catalogue.current())
-
-
 # In the worker
 
 
 def _begin(launcher: int, forked: bool) -> None:
     """A worker's first act: it ends with its launcher, and is not started afresh for the memory that it holds."""
     if forked:
-        let_end()
-        settle()
+        workers.let_end()
+        workers.settle()
     from loky import process_executor
 
     # else a worker whose second task is larger than its first by 300 MB ends, with a warning about a leak
@@ -209,4 +200,4 @@ def _work(surroundings: Surroundings, task: bytes) -> Any:
     for name in before[2].keys() - environment.keys():
         os.environ.pop(name, None)
     os.environ.update({k: v for k, v in environment.items() if before[2].get(k) != v})
-    return perform(task)
+    return workers.perform(task)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from harness.execution.workers import no_interrupts, pack, perform
+from harness import workers
 from harness_components.executors.base import Killable
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ class Submitit(Killable):
         self._lock, self._wake, self._closed = threading.Lock(), threading.Event(), False
         self._asked = time.monotonic()
         self._thread = threading.Thread(target=self._see_through, name="submitit", daemon=True)
-        with no_interrupts():
+        with workers.no_interrupts():
             self._thread.start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """The future of a task: a function of a module, and plain arguments. To cancel it cancels its job."""
         future: Future[Any] = Future()
-        task = pack(fn, args, kwargs)
+        task = workers.pack(fn, args, kwargs)
         with self._lock:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
@@ -176,7 +176,7 @@ def _work(path: list[str], task: bytes) -> tuple[Any, Exception | None]:
         if callable(handler := signal.getsignal(number)):
             signal.signal(number, functools.partial(_end_job, handler))
     try:
-        return perform(task), None
+        return workers.perform(task), None
     except Exception as error:
         error.add_note(f"in the job:\n{traceback.format_exc()}")
         return None, error

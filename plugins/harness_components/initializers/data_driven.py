@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt
 from torch import Generator, Tensor, nn
 
 import harness
-from harness.modeling.initialization import layers, weights
+from harness import initialization
 from harness.space import Integers, Log
 
 
@@ -27,7 +27,7 @@ def lsuv(
     W ← W / sqrt(Var(layer(x))) from the first layer to the last, until |Var - 1| < tolerance; biases are zero. A layer
     whose output does not vary is left as it is.
     """
-    for weight, bias, _, _ in layers(model):
+    for weight, bias, _, _ in initialization.layers(model):
         if bias is not None:
             bias.zero_()
         flat = torch.empty(weight.flatten(1).shape)
@@ -35,7 +35,7 @@ def lsuv(
     was = model.training
     model.train()  # as in the first step; what batches leave in buffers is put back
     kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    for module, name in weights(model):
+    for module, name in initialization.weights(model):
         for _ in range(rounds):
             variance = _variance(model, module, batch)
             if variance is None or abs(variance - 1) < tolerance:

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 import harness
-from harness.datasets.dataset import Dataset, Samples
+from harness import Dataset, HarnessError, Samples, suggest
 from harness.space import Integers
-from harness.system.errors import HarnessError, suggest
 
 SMALLEST = 1e-12  # deviation: of modes that are points
 

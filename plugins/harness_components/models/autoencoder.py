@@ -10,9 +10,8 @@ from annotated_types import Ge, Gt, Interval, MinLen
 from torch import Tensor, nn
 
 import harness
-from harness.modeling.block import Block
+from harness import Block, HarnessError
 from harness.space import Integers, Uniform
-from harness.system.errors import HarnessError
 
 Inputs = tuple[int, ...]
 Width = Annotated[int, Integers(8, 1024, log=True), Gt(0), "of dense: units of a hidden layer"]

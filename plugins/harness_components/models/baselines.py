@@ -15,9 +15,8 @@ from annotated_types import Ge, Gt
 from torch import Generator, Tensor
 
 import harness
-from harness.datasets.dataset import Samples
+from harness import HarnessError, Samples
 from harness.space import Integers, Log
-from harness.system.errors import HarnessError
 
 FLOOR = 1e-12  # of a probability whose logarithm is taken: a forest's or a neighbour's may be 0
 Make = Callable[[bool], Any]  # (classes or real numbers): an estimator of scikit-learn

@@ -9,9 +9,8 @@ from annotated_types import Ge, Gt, MinLen
 from torch import Tensor, nn
 
 import harness
-from harness.modeling.block import Block
+from harness import Block, HarnessError
 from harness.space import Choice, Integers
-from harness.system.errors import HarnessError
 
 
 class Residual(nn.Module):

@@ -9,7 +9,7 @@ from annotated_types import Gt
 from torch import Tensor, nn
 
 import harness
-from harness.modeling.block import Block
+from harness import Block
 from harness.space import Integers
 from harness_components.models.autoencoder import Channels, Depth, Inputs, Width, convolutional, dense
 

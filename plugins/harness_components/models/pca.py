@@ -9,7 +9,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 import harness
-from harness.datasets.dataset import Samples
+from harness import Samples
 from harness.space import Integers
 
 

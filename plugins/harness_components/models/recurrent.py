@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
 import harness
-from harness.modeling.block import Block
+from harness import Block
 from harness.space import Integers, Uniform
 
 Width = Annotated[int, Integers(8, 512, log=True), Gt(0), "numbers of a state"]

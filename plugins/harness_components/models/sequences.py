@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import harness
-from harness.modeling.block import Block
+from harness import Block
 from harness.space import Choice, Integers
 from harness_components.models.feedforward import Residual
 

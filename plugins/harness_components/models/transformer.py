@@ -10,9 +10,8 @@ from annotated_types import Ge, Gt
 from torch import Generator, Tensor, nn
 
 import harness
-from harness.modeling.block import Block
+from harness import Block, HarnessError
 from harness.space import Choice, Integers
-from harness.system.errors import HarnessError
 from harness_components.models.feedforward import Residual
 
 LEARNED_STD = 0.02  # of positions and the class token at the start, as in Devlin et al. 2018

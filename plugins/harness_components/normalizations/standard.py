@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 import harness
+from harness import HarnessError
 from harness.space import Integers, Log, Uniform
-from harness.system.errors import HarnessError
 
 _BATCH = (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 

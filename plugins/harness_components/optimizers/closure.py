@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.optim import Optimizer
 
 import harness
-from harness.config import seeds
+from harness import seeds
 from harness.space import Choice, Integers, Log
 from harness_components.optimizers.base import Closure, Decay, OneByOne, Params, State, kept
 

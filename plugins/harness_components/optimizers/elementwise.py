@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
 import harness
-from harness.config import seeds
+from harness import seeds
 from harness.space import Choice, Log
 from harness_components.optimizers.base import (
     Betas,

@@ -11,8 +11,8 @@ from annotated_types import Ge, Gt, Interval
 from torch.optim import Optimizer
 
 import harness
+from harness import HarnessError
 from harness.space import Choice, Log
-from harness.system.errors import HarnessError
 from harness_components.optimizers.base import Betas, Decay, Decoupled, Eps, Params, UncorrectedAdam
 
 Momentum = Annotated[float, Choice(0.5, 0.9, 0.99), Interval(ge=0, lt=1), "share of the velocity that is kept a step"]

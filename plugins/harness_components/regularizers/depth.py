@@ -9,7 +9,7 @@ from annotated_types import Interval
 from torch import Tensor, nn
 
 import harness
-from harness.modeling.regularizer import Regularizer
+from harness import Regularizer
 from harness.space import Uniform
 
 

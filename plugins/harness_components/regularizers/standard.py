@@ -10,9 +10,8 @@ from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
 
 import harness
-from harness.modeling.regularizer import Regularizer, Tensors
+from harness import HarnessError, Regularizer, Tensors, suggest
 from harness.space import Integers, Log, Uniform
-from harness.system.errors import HarnessError, suggest
 from harness_components.losses.probability import probabilities
 
 Strength = Annotated[float, Log(1e-6, 1e-1), Ge(0)]

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Interval
 from torch import Tensor
 
 import harness
-from harness.modeling.regularizer import Regularizer, Tensors
+from harness import Regularizer, Tensors
 from harness.space import Log, Uniform
 
 

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 import harness
-from harness.datasets.dataset import Dataset
-from harness.modeling.rng.noise import Noise
-from harness.modeling.task import Batch, Call, Task
+from harness import Batch, Call, Dataset, Noise, Task
 
 
 class Binary(Task):

@@ -12,7 +12,7 @@ from torchmetrics import Metric
 from torchmetrics.clustering import AdjustedRandScore, NormalizedMutualInfoScore
 
 import harness
-from harness.modeling.task import Task
+from harness import Task
 
 
 @harness.task(

@@ -12,11 +12,8 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 
 import harness
-from harness.datasets.dataset import Dataset, Samples
-from harness.modeling.rng.noise import Noise
-from harness.modeling.task import Batch, Call, Task
+from harness import Batch, Call, Dataset, HarnessError, Noise, Samples, Task
 from harness.space import Integers, Uniform
-from harness.system.errors import HarnessError
 
 TOGETHER = 1024  # analogies whose distances to all words are held at a time
 

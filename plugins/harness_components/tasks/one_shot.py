@@ -11,12 +11,8 @@ from torch import Generator, Tensor
 from torchmetrics import Metric
 
 import harness
-from harness.datasets.dataset import Part, Samples
-from harness.modeling.rng.noise import Noise
-from harness.modeling.task import Batch, Call, Task
-from harness.registry.component import Mark, mark_of
+from harness import Batch, Call, HarnessError, Noise, Part, Samples, Task, component
 from harness.space import Choice, Integers, Log
-from harness.system.errors import HarnessError
 from harness_components.metrics.sums import Sums
 
 
@@ -74,8 +70,8 @@ class OneShot(Task):
         super().__init__(loss)
         self.way, self.train_way, self.shot, self.query = way, train_way, shot, query
         self.count, self.evaluated = count, evaluated
-        mark = mark_of(getattr(loss, "func", loss))
-        self.of_pairs = isinstance(mark, Mark) and bool(mark.traits.get("pairs"))
+        mark = component.mark_of(getattr(loss, "func", loss))
+        self.of_pairs = isinstance(mark, component.Mark) and bool(mark.traits.get("pairs"))
 
     def tuples(self, part: Part, split: str, generator: Generator) -> Tensor:
         """An episode's samples, class by class."""

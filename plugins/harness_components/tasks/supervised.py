@@ -8,10 +8,7 @@ from typing import Annotated, Any
 from torch import Tensor, nn
 
 import harness
-from harness.datasets.dataset import Dataset
-from harness.modeling.rng.noise import Noise
-from harness.modeling.target_scaling import scaled
-from harness.modeling.task import Batch, Call, Task
+from harness import Batch, Call, Dataset, Noise, Task, scaled
 
 
 @harness.task(targets=("class",), loss="cross_entropy", metrics=("accuracy",), auto=True)

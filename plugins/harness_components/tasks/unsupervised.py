@@ -9,10 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 import harness
-from harness.datasets.dataset import Dataset
-from harness.modeling.rng.noise import Noise
-from harness.modeling.task import Batch, Call, Task
-from harness.system.errors import HarnessError
+from harness import Batch, Call, Dataset, HarnessError, Noise, Task
 
 
 class Unsupervised(Task):

@@ -15,7 +15,7 @@ from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.versions_pb2 import VersionDef
 from torch import Tensor, nn
 
-from harness.modeling.block import Elementwise
+from harness import Elementwise
 
 _ROOT = "__module"
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)  # their own names tell nothing

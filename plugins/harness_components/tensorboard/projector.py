@@ -13,7 +13,7 @@ from tensorboard.plugins.projector.projector_config_pb2 import EmbeddingInfo, Pr
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness.execution.logging.images import columns
+from harness import images as drawing
 from harness_components.tensorboard.event_values import png
 
 FOLDER = "projector"
@@ -61,7 +61,7 @@ def shrunk(images: Tensor) -> Tensor:
 def sprite(images: Tensor) -> Tensor:
     """Images [N, C, H, W] as one square of them [C, R · H, R · W], row by row, as the projector cuts it."""
     n, channels, height, width = images.shape
-    side = columns(n)
+    side = drawing.columns(n)
     cells = torch.zeros(side * side, channels, height, width)
     cells[:n] = images
     cells = cells.reshape(side, side, channels, height, width).permute(2, 0, 3, 1, 4)

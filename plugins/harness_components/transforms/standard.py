@@ -11,8 +11,8 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 import harness
+from harness import HarnessError
 from harness.space import Log
-from harness.system.errors import HarnessError
 
 Per = Literal["auto", "feature", "channel"]
 Chunks = Callable[[], Iterator[Tensor]]  # the training inputs, some rows at a time, as often as they are asked for

@@ -1,99 +1,23 @@
-"""Hydra's doors to the harness's own sweep: both only translate. No `from __future__ import annotations` here:
-Hydra 1.3 executes plugin modules before they stand in sys.modules, and a dataclass then fails for every Hydra app.
+"""Hydra's doors to harness's own sweep, under the names that a config chooses them by.
+
+No `from __future__ import annotations` here: Hydra 1.3 executes plugin modules before they stand in sys.modules, and a
+dataclass then fails for every Hydra app.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.object_type import ObjectType
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.plugins.launcher import Launcher
-from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+
+import harness
 
 
-class HarnessSweeper(Sweeper):
-    """The grid of all comma-separated values; nothing is written before every job has passed its checks.
-
-    Args:
-        params: Overrides that a file declares as a sweep ({"seed": "0,1,2"}); what is typed goes before them.
-    """
-
-    def __init__(self, params: dict[str, Any] | None = None) -> None:
-        self.launcher: Launcher | None = None
-        self.context: HydraContext | None = None
-        self.params = params or {}
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from hydra.core.plugins import Plugins
-
-        self.context, self.config = hydra_context, config
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
-
-    def sweep(self, arguments: list[str]) -> Any:
-        from harness.config.declared_sweep import words
-        from harness.config.override_text import as_typed
-        from harness.config.overrides import expand, parse
-
-        assert self.launcher is not None
-        assert self.context is not None
-        assert self.config is not None
-        jobs = expand(words(self.params, arguments, self.config), self._options)
-        if self.config.hydra.runtime.choices["hydra/launcher"] != "harness":  # it composes what Hydra makes of them
-            jobs = [as_typed(parse(job), self.config) for job in jobs]
-        return self.launcher.launch(jobs, initial_job_idx=0)
-
-    def _options(self, group: str) -> list[str]:
-        assert self.context is not None
-        assert self.config is not None
-        hydra = self.config.hydra
-        words: Any = OmegaConf.to_container(hydra.overrides.hydra, resolve=False)
-        return self.context.config_loader.get_group_options(group, ObjectType.CONFIG, hydra.job.config_name, words)
+class HarnessSweeper(harness.HarnessSweeper):
+    """The sweeper of harness; Hydra wants its class to stand here."""
 
 
-class HarnessLauncher(Launcher):
-    """Composes every job, then hands them over together."""
-
-    def __init__(self) -> None:
-        self.hydra_context: HydraContext | None = None
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.hydra_context, self.config = hydra_context, config
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from harness.config.composition_cache import Compositions
-        from harness.config.declared_sweep import refuse_another
-        from harness.config.overrides import quote_choices
-        from harness.execution.sweep.events import began
-
-        began(initial_job_idx + len(job_overrides))
-        assert self.hydra_context is not None
-        loader = self.hydra_context.config_loader
-
-        def compose(overrides: list[str]) -> DictConfig:
-            full = loader.load_sweep_config(self.config, quote_choices(overrides))
-            refuse_another(full, self.config)
-            return full
-
-        compositions = Compositions(compose)
-        jobs = [compositions.job(list(overrides)) for overrides in job_overrides]
-        from harness.execution.sweep.objective import for_search
-        from harness.execution.sweep.scheduler import (
-            train_all,  # imports torch, which a job with a mistake in it does without
-        )
-
-        returns = []
-        records = train_all(jobs, initial_job_idx)
-        for job, record in zip(jobs, records, strict=False):  # fail_fast may have ended it early
-            done = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
-            done.return_value = for_search(record)
-            returns.append(done)
-        return returns
+class HarnessLauncher(harness.HarnessLauncher):
+    """The launcher of harness; Hydra wants its class to stand here."""
 
 
 @dataclass

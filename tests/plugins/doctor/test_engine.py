@@ -1,4 +1,4 @@
-"""The doctor is a plugin: it imports inner modules of harness in two files, and harness does not import it."""
+"""The doctor is a plugin: harness does not import it, and what reads files alone does not import torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from tests.helpers.commands import python
 
 ROOT = Path(__file__).resolve().parents[3]
-FACES = ("engine.py", "engine_training.py")
 
 
 def imported(file: Path) -> set[str]:
@@ -20,15 +19,9 @@ def imported(file: Path) -> set[str]:
     return names | {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
 
 
-def test_inner_modules_are_imported_in_one_place() -> None:
-    files = [f for f in (ROOT / "plugins" / "harness_doctor").rglob("*.py") if f.name not in FACES]
-    assert len(files) > 10
-    inner = {f.name: names for f in files if (names := {n for n in imported(f) if n.startswith("harness.")})}
-    assert inner == {}
-
-
 def test_harness_does_not_know_the_doctor() -> None:
     files = [*(ROOT / "harness").rglob("*.py")]
+    assert files
     assert [f.name for f in files if any(n.startswith("harness_doctor") for n in imported(f))] == []
 
 

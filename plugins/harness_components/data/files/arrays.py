@@ -12,10 +12,7 @@ import numpy as np
 from torch import Generator
 
 import harness
-from harness.config.settings import Split
-from harness.datasets.dataset import Dataset, from_arrays
-from harness.datasets.disk import LARGE
-from harness.system.errors import HarnessError, suggest
+from harness import Dataset, HarnessError, Split, disk, from_arrays, suggest
 from harness_components.data.files.large import large_array, numbers, stored_shape
 from harness_components.data.files.targets import Told, rounded, rounding, told
 from harness_components.data.tables.reader import readable
@@ -87,7 +84,7 @@ def _check_exact(x: np.ndarray, name: str, file: Path) -> None:
 
 def is_large(file: Path, in_memory: bool | str) -> bool:
     """Whether a file is read a part at a time."""
-    return not in_memory if isinstance(in_memory, bool) else file.stat().st_size > LARGE
+    return not in_memory if isinstance(in_memory, bool) else file.stat().st_size > disk.LARGE
 
 
 def _dataset(x: np.ndarray, y: np.ndarray, found: Told, split: Split, generator: Generator) -> Dataset:

@@ -13,9 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 import harness
-from harness.config.settings import Split
-from harness.datasets.dataset import Dataset, Samples
-from harness.system.errors import HarnessError
+from harness import Dataset, HarnessError, Samples, Split
 from harness_components.data.files.fetch import Source, fetch, unpacked
 
 _MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist/"

@@ -15,7 +15,7 @@ from typing import IO
 
 from filelock import FileLock
 
-from harness.system.errors import HarnessError
+from harness import HarnessError
 
 BLOCK = 1 << 18
 SECONDS = 30  # without a byte, then it is given up

@@ -12,12 +12,19 @@ from annotated_types import Gt, MinLen
 from torch import Generator, Tensor
 
 import harness
-from harness.config.settings import Split
-from harness.datasets.dataset import SPLITS, Dataset, Divided, divide_rest
-from harness.datasets.disk import BLOCK_BYTES, Chunk
-from harness.datasets.precision import holding
-from harness.datasets.torch_adapter import hold
-from harness.system.errors import HarnessError, one_line, suggest
+from harness import (
+    SPLITS,
+    Dataset,
+    Divided,
+    HarnessError,
+    Split,
+    disk,
+    divide_rest,
+    one_line,
+    precision,
+    suggest,
+    torch_adapter,
+)
 from harness_components.data.files.targets import Told, tell
 
 Side = Annotated[int, Gt(0)]
@@ -75,9 +82,9 @@ def hugging_face(
     read = _Images(path, inputs[0], size, colour) if _is_image(sets["train"], inputs) else _Numbers(path, inputs)
     first = read.rows(sets["train"], 0, 1)
     classes, labels = _targets(sets, target, kind, path)
-    rows = max(1, BLOCK_BYTES // max(1, first.nbytes))
+    rows = max(1, disk.BLOCK_BYTES // max(1, first.nbytes))
 
-    def chunks() -> Iterator[Chunk]:
+    def chunks() -> Iterator[disk.Chunk]:
         for part in SPLITS:
             for at in range(0, len(sets[part]) if part in sets else 0, rows):
                 x = read.rows(sets[part], at, at + rows)
@@ -103,7 +110,7 @@ def hugging_face(
         return divide_rest({part: len(rows) for part, rows in sets.items()}, split, generator, y)
 
     total = first.nbytes * sum(len(s) for s in sets.values())
-    made = hold(chunks, divided, total, in_memory, cache_dir, classes.kind, labels)
+    made = torch_adapter.hold(chunks, divided, total, in_memory, cache_dir, classes.kind, labels)
     return replace(made, remarks=classes.remarks)
 
 
@@ -167,7 +174,7 @@ class _Numbers:
                 ) from None
         if values.dtype.kind not in "fiub":
             raise HarnessError(f"{self.path}: the column {name!r} holds {values.dtype}, expected numbers or images")
-        return values.astype(holding(values.dtype), copy=False)
+        return values.astype(precision.holding(values.dtype), copy=False)
 
 
 class _Images:

@@ -10,9 +10,7 @@ from annotated_types import Gt
 from torch import Generator
 
 import harness
-from harness.config.settings import Split
-from harness.datasets.dataset import Dataset, from_arrays
-from harness.system.errors import HarnessError, suggest
+from harness import Dataset, HarnessError, Split, from_arrays, suggest
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 Side = Annotated[int, Gt(0)]

@@ -13,12 +13,7 @@ import pandas as pd
 from numpy.lib import format as npy
 from torch import Generator
 
-from harness.config.settings import Split
-from harness.datasets import disk
-from harness.datasets.dataset import Dataset, divide, from_stored
-from harness.datasets.disk import BLOCK_BYTES, Chunk, keep, name_for, read_about, stored_classes, write
-from harness.datasets.precision import holding
-from harness.system.errors import HarnessError
+from harness import Dataset, HarnessError, Split, disk, divide, from_stored, precision
 from harness_components.data.files import targets
 from harness_components.data.files.targets import Told
 
@@ -71,7 +66,7 @@ def large_array(
 ) -> Dataset:
     """The data set of an npz file, of whose inputs some at a time are in memory; `how` the targets are read."""
 
-    def chunks() -> Iterator[Chunk]:
+    def chunks() -> Iterator[disk.Chunk]:
         with zipfile.ZipFile(file) as archive, archive.open(f"{inputs}.npy") as opened:
             shape, by_column, dtype = _header(opened)
             if dtype.hasobject:
@@ -82,8 +77,8 @@ def large_array(
                     "np.ascontiguousarray, or say data.in_memory=true"
                 )
             width = dtype.itemsize * int(np.prod(shape[1:]))
-            rows = max(1, BLOCK_BYTES // max(1, width))
-            held = holding(dtype)
+            rows = max(1, disk.BLOCK_BYTES // max(1, width))
+            held = precision.holding(dtype)
             for first in range(0, shape[0], rows):
                 count = min(rows, shape[0] - first)
                 content = opened.read(count * width)
@@ -94,16 +89,16 @@ def large_array(
                 yield x.astype(held), found.encode(y[first : first + count])
 
     def make(folder: Path) -> str:
-        return write(folder, chunks(), file.name, kind=found.kind, classes=found.classes, remarks=found.remarks)
+        return disk.write(folder, chunks(), file.name, kind=found.kind, classes=found.classes, remarks=found.remarks)
 
     return _kept(file, (inputs, *how), make, cache_dir, split, generator)
 
 
 def _kept(file: Path, how: tuple[Any, ...], make: Any, cache_dir: Path, split: Split, generator: Generator) -> Dataset:
     readers = [path.read_bytes() for path in _READERS]
-    name = name_for(file, how, readers, np.__version__, pd.__version__)
-    folder = keep(Path(cache_dir) / "files", name, make)
-    about = read_about(folder)
-    parts = divide(about["count"], split, generator, stored_classes(folder) if about["kind"] == "class" else None)
+    name = disk.name_for(file, how, readers, np.__version__, pd.__version__)
+    folder = disk.keep(Path(cache_dir) / "files", name, make)
+    about = disk.read_about(folder)
+    parts = divide(about["count"], split, generator, disk.stored_classes(folder) if about["kind"] == "class" else None)
     made = from_stored(folder, parts, target=about["kind"], classes=about["classes"])
     return replace(made, remarks=tuple(about["remarks"]))

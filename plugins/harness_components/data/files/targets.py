@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from harness.system.errors import HarnessError
+from harness import HarnessError
 
 FEW = 20  # whole numbers of up to so many different values are taken for classes
 

@@ -14,10 +14,8 @@ from annotated_types import Ge, Gt, Interval
 from torch import Generator
 
 import harness
-from harness.config.settings import Split
-from harness.datasets.dataset import Dataset, Samples, from_arrays
+from harness import Dataset, HarnessError, Samples, Split, from_arrays
 from harness.space import Integers, Log, Uniform
-from harness.system.errors import HarnessError
 
 N = Annotated[int, Integers(100, 10_000, log=True), Ge(10), "samples"]
 Noise = Annotated[float, Uniform(0, 0.5), Ge(0), "deviation of the noise on the target"]

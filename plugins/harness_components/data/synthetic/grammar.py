@@ -12,8 +12,7 @@ from annotated_types import Ge
 from torch import Generator
 
 import harness
-from harness.config.settings import Split
-from harness.datasets.dataset import Dataset, Samples, divide
+from harness import Dataset, Samples, Split, divide
 from harness.space import Integers
 
 Feature = Literal["royal", "female", "young"]

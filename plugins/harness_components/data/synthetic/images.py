@@ -11,8 +11,7 @@ from annotated_types import Ge, Interval
 from torch import Generator
 
 import harness
-from harness.config.settings import Split
-from harness.datasets.dataset import Dataset, Samples, from_arrays
+from harness import Dataset, Samples, Split, from_arrays
 from harness.space import Integers, Uniform
 
 N = Annotated[int, Integers(100, 5_000, log=True), Ge(10), "samples"]

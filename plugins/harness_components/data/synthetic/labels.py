@@ -9,8 +9,7 @@ from annotated_types import Ge, Gt
 from torch import Generator
 
 import harness
-from harness.config.settings import Split
-from harness.datasets.dataset import Dataset, from_arrays
+from harness import Dataset, Split, from_arrays
 from harness.space import Integers
 
 

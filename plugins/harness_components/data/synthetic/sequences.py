@@ -12,10 +12,8 @@ from annotated_types import Ge
 from torch import Generator
 
 import harness
-from harness.config.settings import Split
-from harness.datasets.dataset import Dataset, Samples, from_arrays, size
+from harness import Dataset, HarnessError, Samples, Split, from_arrays, size
 from harness.space import Choice, Integers, Uniform
-from harness.system.errors import HarnessError
 
 N = Annotated[int, Integers(100, 10_000, log=True), Ge(10), "samples"]
 Length = Annotated[int, Integers(12, 100, log=True), Ge(2), "steps of a sequence, T"]

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 import harness
-from harness.datasets.dataset import Dataset
-from harness.modeling.task import Batch, Call, Task
+from harness import Batch, Call, Dataset, Task
 from harness.space import Integers, Log, Uniform
 
 Point = Annotated[tuple[float, float], "where the descent begins"]

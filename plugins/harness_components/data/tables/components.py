@@ -8,9 +8,7 @@ from typing import Annotated, Literal
 from torch import Generator
 
 import harness
-from harness.config.settings import Split
-from harness.datasets.dataset import Dataset, from_arrays
-from harness.system.errors import HarnessError
+from harness import Dataset, HarnessError, Split, from_arrays
 from harness_components.data.files.arrays import Held, Kind, is_large
 from harness_components.data.tables.divide import dividing_values, division
 from harness_components.data.tables.encoder import Encoder

@@ -9,9 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from harness.config.settings import Split
-from harness.datasets.dataset import SPLITS, Divided, divide
-from harness.system.errors import HarnessError
+from harness import SPLITS, Divided, HarnessError, Split, divide
 from harness_components.data.tables.plan import Choice, Plan
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.system.errors import HarnessError, suggest
+from harness import HarnessError, suggest
 from harness_components.data.tables.plan import Column, Plan
 from harness_components.data.tables.reader import Table, readable
 

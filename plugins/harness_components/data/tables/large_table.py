@@ -13,10 +13,7 @@ import pandas as pd
 import torch
 from torch import Generator
 
-from harness.config.settings import Split
-from harness.datasets import disk
-from harness.datasets.dataset import SPLITS, Dataset, Divided, from_stored
-from harness.datasets.disk import BLOCK_BYTES, Chunk, keep, name_for, read_about, write
+from harness import SPLITS, Dataset, Divided, Split, disk, from_stored
 from harness_components.data.files import targets
 from harness_components.data.files.targets import Told
 from harness_components.data.tables.divide import dividing_values, division
@@ -35,7 +32,7 @@ def large_table(table: Table, choice: Choice, cache_dir: Path, split: Split, gen
 
     Types are found from all rows; medians and categories from some of the training rows.
     """
-    rows = max(1, BLOCK_BYTES // (8 * max(1, len(table.columns))))
+    rows = max(1, disk.BLOCK_BYTES // (8 * max(1, len(table.columns))))
 
     def make(folder: Path) -> str:
         plan = make_plan(table, choice, rows)
@@ -44,7 +41,7 @@ def large_table(table: Table, choice: Choice, cache_dir: Path, split: Split, gen
         parts = _division(table, plan, choice, rows, found, split, generator)
         encoder = _fitted(table, plan, parts["train"], rows)
 
-        def chunks() -> Iterator[Chunk]:
+        def chunks() -> Iterator[disk.Chunk]:
             for frame in table.frames(rows):
                 y = target_values(frame[choice.target], target, choice, plan)
                 yield encoder.transform(encoder.columns(frame)), found.encode(y)
@@ -52,12 +49,12 @@ def large_table(table: Table, choice: Choice, cache_dir: Path, split: Split, gen
         np.savez(folder / _PARTS, **{name: parts[name].numpy() for name in SPLITS})  # type: ignore[arg-type]
         told: dict[str, Any] = {"kind": found.kind, "classes": found.classes, "columns": encoder.names}
         told |= {"left_out": plan.left_out, "remarks": (*plan.remarks, *found.remarks)}
-        return write(folder, chunks(), table.file.name, **told)
+        return disk.write(folder, chunks(), table.file.name, **told)
 
     how = (choice, table.about, split.seed, split, generator.initial_seed())
-    name = name_for(table.file, how, _readers(), np.__version__, pd.__version__)
-    folder = keep(Path(cache_dir) / "files", name, make)
-    about = read_about(folder)
+    name = disk.name_for(table.file, how, _readers(), np.__version__, pd.__version__)
+    folder = disk.keep(Path(cache_dir) / "files", name, make)
+    about = disk.read_about(folder)
     with np.load(folder / _PARTS) as kept:
         parts = {split_name: torch.from_numpy(kept[split_name]) for split_name in SPLITS}
     dataset = from_stored(folder, parts, target=about["kind"], classes=about["classes"])

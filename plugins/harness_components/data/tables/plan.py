@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from harness.system.errors import HarnessError
+from harness import HarnessError
 from harness_components.data.tables.columns import CATEGORIES, EXACT, Kind, Seen, Values, is_sign, truth
 from harness_components.data.tables.reader import FAULTS, UNNAMED, Fault, Table, check_columns
 from harness_components.data.tables.values import dates, numbers, other_order, written_date

@@ -12,8 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.system.errors import HarnessError, suggest
-from harness.system.safe_files import check_plain
+from harness import HarnessError, check_plain, suggest
 
 FAULTS = 10  # that one message lists
 _WHOLE = {

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pandas as pd
 
-from harness.system.errors import HarnessError
+from harness import HarnessError
 from harness_components.data.files.targets import Told, tell
 from harness_components.data.tables.columns import Values
 from harness_components.data.tables.plan import Choice, Column, Plan

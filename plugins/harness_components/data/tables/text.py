@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import pandas as pd
 
-from harness.system.errors import HarnessError
+from harness import HarnessError
 from harness_components.data.tables.reader import FAULTS, Table, all_faults
 
 AUTO = "auto"

@@ -45,7 +45,7 @@ LAUNCHER = """
 import os, sys, time
 from harness_components.executors import components
 if __name__ == "__main__":
-    made = getattr(executor, sys.argv[1])(2)
+    made = getattr(components, sys.argv[1])(2)
     with made:
         pids = [made.submit(os.getpid) for _ in range(2)]
         print(*{future.result() for future in pids}, flush=True)

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import harness
+from harness.config.composition import compose
 from harness.modeling.rng.noise import Noise, keys
 from harness.registry import catalogue
 from harness.system.errors import HarnessError
@@ -65,7 +66,7 @@ def test_a_model_that_names_no_task_is_for_the_targets_and_not_for_any(monkeypat
     entry = known.get("model", "mlp")
     monkeypatch.setitem(entry, "traits", {name: value for name, value in entry["traits"].items() if name != "tasks"})
     for name, task in (("digits", "classification"), ("diabetes", "regression")):
-        values = harness.app.compose([f"data={name}", "model=mlp"]).values
+        values = compose([f"data={name}", "model=mlp"]).values
         dataset = data(name)
         assert isinstance(dataset, Dataset)
         assert resolve(values, dataset, known)["task"]["_component_"] == task

@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Interval
 from torch import Tensor
 
 import harness
-from harness.config.settings import Split
+from harness import Split
 from harness.space import Log, Uniform
 
 from .signs import Signum
