@@ -12,6 +12,7 @@ from typing import Any
 from unittest import mock
 
 import harness
+from harness.cli.main import dispatch
 from harness.cli.verbs import VERBS
 from harness.config.schema import of_entry
 from harness.config.settings import NOT_IDENTITY, groups, rows
@@ -206,10 +207,11 @@ def commands() -> str:
         "`harness VERB --help`, for every verb. A line without a verb is a run or a sweep.",
     ]
     with mock.patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"}):
-        for name, verb in VERBS.items():
+        known = catalogue.current().commands
+        for name in [*VERBS, *(name for name, row in known.items() if row["origin"] == "harness")]:
             said = io.StringIO()
             with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
-                verb(["--help"])
+                dispatch([name, "--help"])
             lines += ["", f"## harness {name}", "", "```text", said.getvalue().strip(), "```"]
     return "\n".join([*lines, ""])
 

@@ -53,6 +53,7 @@ from .modeling.task import Loss as Loss
 from .modeling.task import Task as Task
 from .registry import component as component
 from .registry import param_types as param_types
+from .registry.command import Command as Command
 from .registry.component import marked as marked
 from .registry.decorators import activation as activation
 from .registry.decorators import augmentation as augmentation

@@ -24,10 +24,15 @@ def environment() -> dict[Any, Any]:
     return dict(getattr(os.environ, "_data", os.environ))
 
 
-def option_strings(parser: argparse.ArgumentParser) -> list[str]:
-    """Return all flags that a parser knows, such as `--help`.
+def actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Return the arguments and flags of a parser.
 
     Uses `ArgumentParser._actions`, seen on Python 3.11. Without it, a mistyped flag is refused without the nearest
-    right one.
+    right one, and the arguments of a plugin's command are not completed.
     """
-    return [flag for action in parser._actions for flag in action.option_strings]
+    return list(parser._actions)
+
+
+def option_strings(parser: argparse.ArgumentParser) -> list[str]:
+    """Return all flags that a parser knows, such as `--help`."""
+    return [flag for action in actions(parser) for flag in action.option_strings]

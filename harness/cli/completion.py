@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from harness.config import composition
 from harness.registry import catalogue
@@ -73,6 +74,8 @@ def complete(words: list[str]) -> list[str]:
     before = [w for w in before if w]
     if before and before[0] in _BEHIND:
         return [w for w in _behind(before, word) if w.startswith(word)]
+    if before and before[0] in (commands := catalogue.current().commands):
+        return _of_plugin(commands[before[0]], before[1:], word)
     if before and before[-1] in _VALUES:
         return [w for w in _VALUES[before[-1]] if w.startswith(word)]
     if word.startswith("-"):
@@ -82,7 +85,9 @@ def complete(words: list[str]) -> list[str]:
     if equals and kind in KINDS and ("[" in value or "," in value):
         return _inside(word, kind)
     found = _hydra([*(w for w in before if not w.startswith("-")), word])
-    return found if before or equals else [verb for verb in _BEHIND if verb.startswith(word)] + found
+    if before or equals:
+        return found
+    return [verb for verb in (*_BEHIND, *catalogue.current().commands) if verb.startswith(word)] + found
 
 
 _FLAGS = ("--cfg", "--config-dir", "--help", "--hydra-help", "--info", "--multirun", "--package", "--resolve", "-m")
@@ -121,7 +126,6 @@ _BEHIND: dict[str, tuple[Callable[[], Iterable[str]], tuple[str, ...]]] = {
     "check": (_studies, ("--fused", "--sample", "--json")),
     "new": (lambda: (), ("--kind", "--licence", "--dir")),
     "report": (_studies, ("--json", "--metric")),
-    "doctor": (_studies, ("--quick", "--estimate", "--config-dir", "--json")),
 }
 
 
@@ -132,11 +136,31 @@ def _behind(before: list[str], word: str) -> list[str]:
         return _metrics(given[0])
     if given and given[-1] == "--kind":
         return list(KINDS)
-    if (verb == "show-data" or (verb == "doctor" and "--estimate" in given)) and not word.startswith("-"):
+    if verb == "show-data" and not word.startswith("-"):
         return complete([*(w for w in given if "=" in w), word])
     if word.startswith("-"):
         return [flag for flag in (*flags, "--help") if flag not in given]
     return [] if any(not w.startswith("-") for w in given) else list(first())
+
+
+# What an argument of a plugin's command is completed with, by its metavar.
+_TAKES: dict[str, Callable[[], Iterable[str]]] = {
+    "STUDY": _studies,
+    "RUN": _studies,
+    "KIND": lambda: KINDS,
+    "KIND/NAME": _components,
+}
+
+
+def _of_plugin(command: dict[str, Any], given: list[str], word: str) -> list[str]:
+    """Completes what stands behind a plugin's command, as the catalogue tells of it."""
+    if word.startswith("-"):
+        return [flag for flag in (*command["flags"], "--help") if flag not in given and flag.startswith(word)]
+    first = not any(not w.startswith("-") for w in given)
+    names = [name for metavar in command["takes"] if first and metavar in _TAKES for name in _TAKES[metavar]()]
+    if (found := [name for name in names if name.startswith(word)]) or "OVERRIDE" not in command["takes"]:
+        return found
+    return complete([*(w for w in given if "=" in w), word])
 
 
 def _inside(word: str, kind: str) -> list[str]:

@@ -38,6 +38,7 @@ def text(overrides: Sequence[str], config_dir: str | None = None) -> str:
         with composition.hydra_session() as hydra, suppress(Incomplete):
             composition.job_from_hydra(composition.composed(hydra, words), words)
     verbs = [f"  harness {verb:<20} {call.__doc__}" for verb, call in VERBS.items()]
+    verbs += [f"  harness {row['name']:<20} {row['help']}" for row in catalogue.current().commands.values()]
     choices = [_line(group, names) for group, names in options(config_dir).items()]
     return "\n".join(
         [

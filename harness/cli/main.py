@@ -71,12 +71,19 @@ def dispatch(line: list[str]) -> int:
         from harness.cli.verbs import VERBS
 
         verb = VERBS.get(line[0])
-        if verb is None:
-            meant = _meant(line)
-            raise HarnessError(
-                f"no command {line[0]!r}.{meant or suggest(line[0], VERBS) + ' An override is KEY=VALUE.'}"
-            )
-        return _call(verb, line[1:])
+        if verb is not None:
+            return _call(verb, line[1:])
+        from harness.registry import catalogue
+
+        known = catalogue.current()
+        if line[0] in known.commands:
+            from harness.cli.plugin_commands import run_command
+
+            return run_command(line[0], line[1:])
+        if why := known.left_out("command", line[0]):
+            raise HarnessError(why)
+        hint = _meant(line) or f"{suggest(line[0], [*VERBS, *known.commands])} An override is KEY=VALUE."
+        raise HarnessError(f"no command {line[0]!r}.{hint}{known.missing()}")
     from harness.cli.train import hydra_line
 
     return hydra_line(line)

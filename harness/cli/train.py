@@ -9,12 +9,12 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from harness.cli.findings import print_findings
 from harness.config import composition
 from harness.config.validation import Incomplete
 from harness.execution import hydra_app
 from harness.registry import hydra_keys
 from harness.system.errors import CannotWrite, HarnessError, nearest_flag, suggest
-from harness.system.escape import printable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -124,11 +124,7 @@ def _run(overrides: list[str], config_dir: str | None) -> int:
     print(run_summary(record))
     if blames_machine(record):
         raise MachineFault(machine_line(record))
-    if not record.cached:
-        from harness.analysis.doctor.summary import at_end
-
-        for line in at_end(record):
-            print(f"  doctor    {printable(line)}")
+    print_findings([record])
     return 1 if record.status == "failed" else 0
 
 
@@ -156,12 +152,10 @@ def _sweep(overrides: list[str], config_dir: str | None) -> int:
 
 
 def _summarise(progress: SweepProgress) -> None:
-    from harness.analysis.doctor.summary import counted
     from harness.analysis.report.summary import sweep_summary
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     times = progress.standing.gone_s, progress.standing.training_s
     print(sweep_summary(progress.records, times, width))
-    if found := counted(progress.records):
-        print(f"  doctor    {found}")
+    print_findings(progress.records)
     sys.stdout.flush()

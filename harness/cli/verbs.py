@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 
 from harness.cli.checking import check
-from harness.cli.doctor import doctor
 from harness.cli.parser import verb_parser
 from harness.cli.remove import rm
 from harness.cli.scaffolding import new
@@ -79,8 +78,11 @@ def plugins(words: list[str]) -> int:
         print(json.dumps({"plugins": rows, "problems": [dataclasses.asdict(p) for p in known.problems]}, indent=1))
         return 0
     render(
-        ["plugin", "distribution", "version", "status", "components"],
-        [[p.name, p.distribution, p.version, p.status, str(len(p.components))] for p in known.plugins],
+        ["plugin", "distribution", "version", "status", "components", "commands"],
+        [
+            [p.name, p.distribution, p.version, p.status, str(len(p.components)), ", ".join(p.commands)]
+            for p in known.plugins
+        ],
         numeric=["components"],
     )
     for problem in known.problems:
@@ -140,7 +142,6 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "plugins": plugins,
     "board": board,
     "report": report,
-    "doctor": doctor,
     "check": check,
     "new": new,
     "rm": rm,

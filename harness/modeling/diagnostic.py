@@ -117,16 +117,6 @@ class Diagnostic:
         return "end" if self.once or self.asks & END else "epoch" if self.asks & HISTORY else "step"
 
 
-def full_tag(name: str, tag: str) -> str:
-    """Where the values of a diagnostic stand among all others: never beside the metrics of a whole run, which have no
-    group.
-
-    >>> full_tag("dead_units", "hidden.0/dead"), full_tag("unreached", "")
-    ('dead_units/hidden.0/dead', 'unreached/value')
-    """
-    return f"{name}/{tag or 'value'}"
-
-
 def _parameters(function: Measure) -> frozenset[str]:
     """Remembered of a module's own functions: each run makes its diagnostics anew, and to ask is most of that."""
     plain = inspect.isfunction(function) and function.__closure__ is None

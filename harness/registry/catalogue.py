@@ -31,11 +31,12 @@ class Plugin:
     version: str
     status: str  # installed | blocked | broken
     components: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Catalogue:
-    """Every component by kind and name, every plugin, every problem."""
+    """Every component by kind and name, every command of a plugin, every plugin, every problem."""
 
     entries: dict[str, dict[str, dict[str, Any]]]
     plugins: list[Plugin]
@@ -45,6 +46,8 @@ class Catalogue:
     presets: dict[str, str] = field(default_factory=dict)  # {group/name: distribution} of the plugins' own presets
     files: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # (plugin, distribution): opened to load it
     absent: dict[str, tuple[str, str]] = field(default_factory=dict)  # {kind/name or kind/prefix_*: (whose, why)}
+    commands: dict[str, dict[str, Any]] = field(default_factory=dict)  # {name: row}
+    finders: list[tuple[str, str]] = field(default_factory=list)  # (plugin, distribution) with harness_findings
 
     def names(self, kind: str) -> list[str]:
         """The components of a kind."""
@@ -92,9 +95,11 @@ class Catalogue:
 
     def missing(self) -> str:
         """A tail for an error line on a name that is not there: the plugins that may have brought it."""
-        brought = {p.distribution for p in self.plugins if p.components} | set(self.presets.values())
+        presets = set(self.presets.values())
         out = [
-            f"{p.name} ({p.status})" for p in self.plugins if p.distribution not in brought and p.status != "installed"
+            f"{p.name} ({p.status})"
+            for p in self.plugins
+            if p.status != "installed" and not p.components and not p.commands and p.distribution not in presets
         ]
         return f" Left out: {', '.join(out)}; see harness plugins" if out else ""
 
@@ -143,6 +148,7 @@ def _merge(
 ) -> Catalogue:
     problems = [Problem(**row) for scan in scans for row in scan["problems"]]
     entries = _components(wanted, scans, problems)
+    commands = _commands(wanted, scans, problems)
     folders, presets = _presets(wanted, scans, entries, problems)
     for name, distribution, version in wanted:
         mine = [
@@ -152,18 +158,21 @@ def _merge(
             if r["plugin"] == name and r["origin"] == distribution
         ]
         wrong = any(p.plugin == name and p.distribution == distribution for p in problems)
-        plugins.append(Plugin(name, distribution, version, "broken" if wrong else "installed", sorted(mine)))
+        verbs = [n for n, r in commands.items() if (r["plugin"], r["origin"]) == (name, distribution)]
+        status = "broken" if wrong else "installed"
+        plugins.append(Plugin(name, distribution, version, status, sorted(mine), sorted(verbs)))
     order = sorted(plugins, key=lambda p: (p.distribution, p.name))
     absent = {
         pattern: (distribution, reason)
         for (_, distribution, _), scan in zip(wanted, scans, strict=True)
         for pattern, reason in scan.get("left_out", {}).items()
     }
+    finders = [(n, d) for (n, d, _), scan in zip(wanted, scans, strict=True) if scan.get("findings")]
     files = {
         (name, distribution): list(scan.get("files", {}))
         for (name, distribution, _), scan in zip(wanted, scans, strict=True)
     }
-    return Catalogue(entries, order, problems, folders, trainer, presets, files, absent)
+    return Catalogue(entries, order, problems, folders, trainer, presets, files, absent, commands, finders)
 
 
 def _components(
@@ -176,16 +185,34 @@ def _components(
             offers.setdefault((row["kind"], row["name"]), []).append(row)
     entries: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in KINDS}
     for (kind, name), rows in offers.items():
-        # The harness's own names are not for the taking; of two strangers neither wins by the order of files.
-        own = [row for row in rows if row["origin"] == "harness"]
-        if len(rows) == 1 or own:
-            entries[kind][name] = (own or rows)[0]
-        for row in rows if len(rows) > 1 else []:
-            if row not in own:
-                providers = " and ".join(f"{r['plugin']!r} of {r['origin']}" for r in rows)
-                message = f"{kind}/{name} is offered by {providers}; uninstall or block one (HARNESS_BLOCK)"
-                problems.append(Problem(row["plugin"], row["origin"], "duplicate", message, component=f"{kind}/{name}"))
+        if (row := _winner(f"{kind}/{name}", rows, problems)) is not None:
+            entries[kind][name] = row
     return entries
+
+
+def _commands(
+    wanted: list[tuple[str, str, str]], scans: list[dict[str, Any]], problems: list[Problem]
+) -> dict[str, dict[str, Any]]:
+    offers: dict[str, list[dict[str, Any]]] = {}
+    for (name, distribution, _), scan in zip(wanted, scans, strict=True):
+        for row in scan.get("commands", []):
+            offers.setdefault(row["name"], []).append(row | {"plugin": name, "origin": distribution})
+    won = {name: _winner(f"command/{name}", rows, problems) for name, rows in sorted(offers.items())}
+    return {name: row for name, row in won.items() if row is not None}
+
+
+def _winner(label: str, rows: list[dict[str, Any]], problems: list[Problem]) -> dict[str, Any] | None:
+    """The row that keeps a name; the plugins of the others are told that it is taken.
+
+    Harness's own names are not for the taking; of two strangers neither wins by the order of files.
+    """
+    own = [row for row in rows if row["origin"] == "harness"]
+    for row in rows if len(rows) > 1 else []:
+        if row not in own:
+            providers = " and ".join(f"{r['plugin']!r} of {r['origin']}" for r in rows)
+            message = f"{label} is offered by {providers}; uninstall or block one (HARNESS_BLOCK)"
+            problems.append(Problem(row["plugin"], row["origin"], "duplicate", message, component=label))
+    return (own or rows)[0] if own or len(rows) == 1 else None
 
 
 def _presets(

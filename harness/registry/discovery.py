@@ -12,7 +12,9 @@ from typing import Any
 
 import pluggy
 
+from harness.registry import command as commands
 from harness.registry import hookspecs
+from harness.registry.command import Command, CommandError
 from harness.registry.component import ComponentError, describe, mark_of
 from harness.registry.kinds import KINDS
 from harness.registry.presets import plugin_presets
@@ -29,10 +31,10 @@ class Problem:
 
     plugin: str
     distribution: str
-    stage: str  # import | register | <the hook's name> | component | duplicate | scan
+    stage: str  # import | register | <the hook's name> | component | command | duplicate | scan
     message: str
     traceback: str = ""
-    component: str = ""  # kind/name, where it is about one component or preset
+    component: str = ""  # kind/name or command/name, where it is about one component, preset or command
 
 
 @dataclass
@@ -42,15 +44,19 @@ class Offer:
     plugin: str
     distribution: str
     components: dict[tuple[str, str], Component] = field(default_factory=dict)
+    commands: dict[str, Command] = field(default_factory=dict)
     config_dirs: dict[str, list[str]] = field(default_factory=dict)  # a folder, and the names of its presets
     problems: list[Problem] = field(default_factory=list)
+    findings: pluggy.HookCaller | None = None  # where it has some: called with records=[...], it returns lists of lines
     left_out: dict[str, str] = field(default_factory=dict)  # {kind/name or kind/prefix_*: why}
 
     def describe(self) -> dict[str, Any]:
         """As plain data for the catalogue."""
         return {
             "components": [describe(component) for component in self.components.values()],
+            "commands": [commands.describe(command) for command in self.commands.values()],
             "config_dirs": self.config_dirs,
+            "findings": self.findings is not None,
             "problems": [asdict(problem) for problem in self.problems],
             "left_out": self.left_out,
         }
@@ -146,6 +152,26 @@ def _load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool
             wrong("duplicate", f"{label} is offered twice by this plugin", label)
         else:
             offer.components[key] = component
+    for command in _call(manager, "harness_commands", wrong):
+        label = f"command/{command.name}" if isinstance(command, Command) else ""
+        try:
+            row = commands.describe(command)
+        except CommandError as error:
+            wrong("command", str(error), label)
+            continue
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # its function of arguments may do anything
+            wrong("command", f"{label}: {one_line(error)}", label)
+            continue
+        if row["name"] in commands.RESERVED:
+            wrong("duplicate", f"{label} is offered by harness itself and {point.name!r} of {distribution}", label)
+        elif row["name"] in offer.commands:
+            wrong("duplicate", f"{label} is offered twice by this plugin", label)
+        else:
+            offer.commands[row["name"]] = command
+    if manager.hook.harness_findings.get_hookimpls():
+        offer.findings = manager.hook.harness_findings
     if scanned:
         for name, reason in _call(manager, "harness_left_out", wrong):
             kind, _, rest = str(name).partition("/")

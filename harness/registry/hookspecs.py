@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
+
+if TYPE_CHECKING:
+    from harness.registry.command import Command
+    from harness.results.record import Record
 
 PROJECT = "harness"
 
@@ -20,8 +24,20 @@ def harness_components() -> list[Callable[..., Any]]:
 
 
 @hookspec
+def harness_commands() -> list[Command]:
+    """Commands of the command line, each a `harness.Command`: `harness NAME ...` runs it."""
+    raise NotImplementedError
+
+
+@hookspec
 def harness_config_dirs() -> list[str]:
     """Folders of presets and experiments, as `pkg://package.folder` (the folder holds an `__init__.py`)."""
+    raise NotImplementedError
+
+
+@hookspec
+def harness_findings(records: list[Record]) -> list[str]:
+    """Lines to print below the summary of a run or a sweep, given the records of the runs that it has trained."""
     raise NotImplementedError
 
 

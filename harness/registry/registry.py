@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.registry.command import Command
 from harness.registry.discovery import Component, Offer, entry_points, load
 from harness.system.errors import HarnessError
 
@@ -18,22 +19,41 @@ class Registry:
 
         return name in catalogue.current().entries.get(kind, {})
 
+    def command(self, name: str) -> Command:
+        """The command of a plugin. Raises HarnessError if it cannot be had, saying why."""
+        from harness.registry import catalogue
+
+        entry = catalogue.current().commands[name]
+        offer = self.offer(entry["plugin"], entry["origin"])
+        if offer is None or name not in offer.commands:
+            raise HarnessError(f"command {name!r} of {entry['origin']} cannot be loaded: {_reasons(offer)}")
+        return offer.commands[name]
+
     def get(self, kind: str, name: str) -> Component:
         """The component. Raises HarnessError if it cannot be had, saying why."""
         from harness.registry import catalogue
 
         entry = catalogue.current().get(kind, name)
-        key = (entry["plugin"], entry["origin"])
+        offer = self.offer(entry["plugin"], entry["origin"])
+        component = offer.components.get((kind, name)) if offer else None
+        if component is None:
+            raise HarnessError(f"{kind} {name!r} of {entry['origin']} cannot be loaded: {_reasons(offer)}")
+        return component
+
+    def offer(self, plugin: str, origin: str) -> Offer | None:
+        """What a plugin offers, imported once; None if it is no longer installed."""
+        key = (plugin, origin)
         if key not in self._offers:
             for point, distribution, _ in entry_points():
                 if (point.name, distribution) == key:
                     self._offers[key] = load(point, distribution)
-        offer = self._offers.get(key)
-        component = offer.components.get((kind, name)) if offer else None
-        if component is None:
-            reasons = "; ".join(p.message for p in offer.problems) if offer else "its plugin is gone"
-            raise HarnessError(f"{kind} {name!r} of {entry['origin']} cannot be loaded: {reasons or 'it is gone'}")
-        return component
+        return self._offers.get(key)
+
+
+def _reasons(offer: Offer | None) -> str:
+    if offer is None:
+        return "its plugin is gone"
+    return "; ".join(problem.message for problem in offer.problems) or "it is gone"
 
 
 REGISTRY = Registry()

@@ -82,7 +82,7 @@ def test_the_tab_key_completes(line: str, after: str, bash: Terminal) -> None:
 
 def test_the_tab_key_lists(bash: Terminal) -> None:
     _, words = press_tab(bash, "harness ")
-    assert {*VERBS, "optimizer=", "seed=", "experiment="} - {"experiment="} <= set(words)
+    assert {*VERBS, "doctor", "optimizer=", "seed=", "experiment="} - {"experiment="} <= set(words)
     _, words = press_tab(bash, "harness 'regularizer=[l2,")
     assert "regularizer=[l2,dropout" in words
     assert "regularizer=[l2,l2" not in words
@@ -102,7 +102,7 @@ def test_an_answer_takes_the_words_before_the_cursor() -> None:
     assert complete(["activation=tanh,tan"]) == []  # it is chosen already
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [*VERBS, "doctor"])
 def test_every_verb_is_known_to_completion(verb: str) -> None:
     assert complete([verb[:-1]])[0] == verb
     assert "--help" in complete([verb, "-"])

@@ -15,7 +15,7 @@ try:
     main(sys.argv[1:])
 except SystemExit as stop:
     heavy = ("torch", "pytorch_lightning", "torchmetrics", "sklearn", "pandas", "tensorboard", "harness_components",
-             "harness_sklearn", "harness_pytorch_optimizer", "pytorch_optimizer")
+             "harness_doctor", "harness_sklearn", "harness_pytorch_optimizer", "pytorch_optimizer")
     print(stop.code or 0, *[name for name in heavy if name in sys.modules])
 """
 
@@ -41,6 +41,7 @@ except SystemExit as stop:
         ("optimizer=pytorch_optimizer_adamini", None),
         ("-m optimizer=adam,sgdd", None),
         ("lits", None),
+        ("help", "harness doctor"),
         ("-sc install=bash", "complete "),
     ],
 )

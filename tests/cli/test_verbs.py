@@ -65,7 +65,7 @@ def record(folder: Path, seed: int, accuracy: float) -> Record:
     return done
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [*VERBS, "doctor"])
 def test_every_verb_has_its_help(verb: str, told: Told) -> None:
     text = told(verb, "--help")
     assert text.startswith(f"usage: harness {verb}")
@@ -131,7 +131,8 @@ def test_a_wrong_word_gets_the_nearest_right_one(words: list[str], line: str, re
 def test_plugins_shows_what_is_installed_and_blocked(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = json.loads(told("plugins", "--json"))
     assert rows["problems"] == []
-    mine = next(p for p in rows["plugins"] if p["distribution"] == "harness")
+    mine = next(p for p in rows["plugins"] if p["name"] == "harness")
+    assert next(p for p in rows["plugins"] if p["name"] == "doctor")["commands"] == ["doctor"]
     assert mine["status"] == "installed"
     assert mine["components"] == sorted(
         f"{e['kind']}/{e['name']}" for e in catalogue.current() if e["plugin"] == "harness"

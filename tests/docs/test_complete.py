@@ -78,7 +78,7 @@ def test_a_kind_has_the_example_that_harness_new_writes(kind: str) -> None:
     assert [command for command, _ in commands(page[at + 1])] == [use(zoo, kind)]
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [*VERBS, "doctor"])
 def test_a_verb_stands_in_the_book(verb: str) -> None:
     assert f"`harness {verb}" in _text("first-steps.md")
 

@@ -15,7 +15,7 @@ from tests.helpers.strangers import install
 
 
 @contextmanager
-def planted(site: Path, distribution: str, source: str, offers: str) -> Iterator[None]:
+def planted(site: Path, distribution: str, source: str, offers: str | None = None) -> Iterator[None]:
     """Install a plugin into `site`; inside, this process finds it."""
     install(site, distribution, source, offers=offers)
     with pytest.MonkeyPatch.context() as patch:

@@ -106,6 +106,7 @@ def test_a_wheel_of_a_source_distribution_holds_everything(tmp_path: Path, elsew
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {
         "harness",
         "harness_components",
+        "harness_doctor",
         "harness_pytorch_optimizer",
         "harness_sklearn",
         "hydra_plugins",

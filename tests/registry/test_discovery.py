@@ -17,6 +17,15 @@ from harness.system.errors import HarnessError
 from tests.helpers.commands import harness
 from tests.helpers.strangers import install
 
+
+def _command(offers: str) -> str:
+    """The source of a plugin with commands: `C(name, help, arguments, function)`; `f` takes anything."""
+    return (
+        f"C = harness.Command\ndef f(given):\n    return 0\n"
+        f"@harness.hookimpl\ndef harness_commands():\n    return [{offers}]"
+    )
+
+
 # distribution: (source, names that its hook returns, stage, what the message holds)
 BROKEN: dict[str, tuple[str, str | None, str, str]] = {
     "raises": ("raise RuntimeError('out of\\norder')", None, "import", "RuntimeError: out of order"),
@@ -118,9 +127,31 @@ BROKEN: dict[str, tuple[str, str | None, str, str]] = {
         "component",
         "Shy: OSError: not you",
     ),
+    "verb-none": (_command("'nothing'"), None, "command", "a harness.Command is wanted, got str"),
+    "verb-name": (_command("C('Best One', 'Help.', f, f)"), None, "command", "the name 'Best One' is not lower case"),
+    "verb-help": (_command("C('verb-help', '  ', f, f)"), None, "command", "command 'verb-help' has no help"),
+    "verb-call": (_command("C('verb-call', 'Help.', f, 3)"), None, "command", "function must be a function, got 3"),
+    "verb-raises": (_command("C('verb-raises', 'Help.', lambda p: p.x, f)"), None, "command", "has no attribute 'x'"),
+    "verb-exits": (_command("C('verb-exits', 'Help.', lambda p: exit(5), f)"), None, "command", "SystemExit: 5"),
+    "verb-text": (
+        _command("C('verb-text', 'H.', lambda p: p.add_argument('--a', help='5%'), f)"),
+        None,
+        "command",
+        "command/verb-text: ValueError",
+    ),
+    "verb-twice": (_command("*[C('verb-twice', 'H.', f, f)] * 2"), None, "duplicate", "twice by this plugin"),
+    "verb-taker": (
+        _command("C('report', 'H.', f, f)"),
+        None,
+        "duplicate",
+        "command/report is offered by harness itself and 'verb-taker' of verb-taker",
+    ),
+    "verb-left": (_command("C('same', 'H.', f, f)"), None, "duplicate", "'verb-left' of verb-left and 'verb-right' of"),
+    "verb-right": (_command("C('same', 'H.', f, f)"), None, "duplicate", "'verb-left' of verb-left and 'verb-right'"),
     "gone": ("", None, "import", "No module named 'gone'"),
 }
-LIVE = set(BROKEN) - {"dies", "hangs", "left", "right", "taker", "prints", "prints-below"}  # told without a child
+IN_COMPANY = {"left", "right", "taker", "verb-left", "verb-right"}
+LIVE = set(BROKEN) - IN_COMPANY - {"dies", "hangs", "prints", "prints-below"}  # told without a child
 STILL_THERE = {"twice": ["activation/twice"]}  # of a broken plugin, what can be used is used
 
 GOOD = {

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.analysis.doctor.summary import examined, text
 from harness.analysis.report import table
 from harness.analysis.report.summary import run_summary, sweep_summary
 from harness.cli.live.progress import SweepProgress
 from harness.execution.logging.run_loggers import config_text, summary_text
 from harness.results.record import Record
 from harness.system.escape import lines, markdown
+from harness_doctor.summary import examined, text
 from tests.security.conftest import Command, good
 
 NAMES = [

@@ -30,6 +30,7 @@ def installed() -> tuple[str, ...]:
     """The folders where packages are installed, and Python's own."""
     folders = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     folders |= {*site.getsitepackages(), site.getusersitepackages()}
+    folders |= {path for path in sys.path if path.endswith(("site-packages", "dist-packages"))}  # by a .pth file
     return tuple(str(Path(folder).resolve()) for folder in folders)
 
 

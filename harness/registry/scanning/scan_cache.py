@@ -44,13 +44,24 @@ _Component = Annotated[
         needed=True,
     ),
 ]
+_Command = Annotated[
+    dict[str, Any], Keys({"name": str, "help": str, "flags": list[str], "takes": list[str]}, needed=True)
+]
 _Problem = Annotated[dict[str, str], Keys(dict.fromkeys(("plugin", "distribution", "stage", "message"), str), True)]
 _Scan = Annotated[
     dict[str, Any],
     Keys(
         {"components": list[_Component], "config_dirs": dict[str, list[str]], "problems": list[_Problem]}, needed=True
     ),
-    Keys({"left_out": dict[str, str], "trainer": dict[str, Any], "limit": float}),
+    Keys(
+        {
+            "commands": list[_Command],
+            "findings": bool,
+            "left_out": dict[str, str],
+            "trainer": dict[str, Any],
+            "limit": float,
+        }
+    ),
 ]
 _check = checker(_Scan)
 _CHILD = "import sys, json; sys.path[:] = json.loads(sys.argv[1])"

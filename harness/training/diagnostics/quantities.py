@@ -20,3 +20,13 @@ UNREACHED = "unreached"  # trainable parameters without a gradient
 WAITING = "share of the training time in which data was waited for"
 LARGEST_ACTIVATION = "largest activation"
 INPUT_LARGEST, INPUT_WIDEST = "largest input", "widest input"  # magnitude; deviation of a feature
+
+
+def full_tag(name: str, tag: str) -> str:
+    """Where the values of a diagnostic stand among all others: never beside the metrics of a whole run, which have no
+    group.
+
+    >>> full_tag("dead_units", "hidden.0/dead"), full_tag("unreached", "")
+    ('dead_units/hidden.0/dead', 'unreached/value')
+    """
+    return f"{name}/{tag or 'value'}"

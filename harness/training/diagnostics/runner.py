@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from harness._compat.torch import pytree
-from harness.modeling.diagnostic import Diagnostic, full_tag
+from harness.modeling.diagnostic import Diagnostic
 from harness.system.errors import one_line
 from harness.training.diagnostics.budget import Budget
 from harness.training.diagnostics.inputs import Seeing, Step
+from harness.training.diagnostics.quantities import full_tag
 from harness.training.diagnostics.view import Named, Scene, copied
 from harness.training.memory.heap import free_bytes
 from harness.training.plan import Plan

@@ -1,1 +1,0 @@
-"""What is wrong with a run, in words: what is seen of it, rules that read what is seen, overrides to try."""

@@ -1,0 +1,68 @@
+"""A command that a plugin adds to the command line, and its row in the catalogue."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from harness._compat.python import actions
+
+NAME = re.compile(r"[a-z][a-z0-9_-]*\Z")
+RESERVED = frozenset(  # the built-in commands: a plugin cannot take their names
+    {"board", "check", "help", "list", "new", "plugins", "report", "rm", "show", "show-data"}
+)
+
+
+class CommandError(TypeError):
+    """A command that cannot be offered."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of a plugin, `harness NAME ...`, returned by the hook `harness_commands`.
+
+    Attributes:
+        name: The first word of the line: lower case letters, digits, `-` and `_`.
+        help: What the command does. `harness --help` shows the first line, `harness NAME --help` shows all of it.
+        arguments: Adds the command's arguments to a parser. It is also called when the plugin is scanned, so it imports
+            nothing heavy. An argument with the metavar STUDY, RUN, KIND, KIND/NAME or OVERRIDE (also several, as in
+            RUN|OVERRIDE) is completed with such names.
+        function: Runs the command and returns the exit status: 0 done, 1 failed. It raises HarnessError for a mistake
+            in what was typed; that is printed as one line, and the exit status is 2.
+    """
+
+    name: str
+    help: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    function: Callable[[argparse.Namespace], int]
+
+
+def describe(command: Any) -> dict[str, Any]:
+    """Return a command as plain data for the catalogue.
+
+    Raises:
+        CommandError: If the command cannot be offered.
+    """
+    if not isinstance(command, Command):
+        raise CommandError(f"a harness.Command is wanted, got {type(command).__name__}")
+    if not isinstance(command.name, str) or not NAME.match(command.name):
+        raise CommandError(f"the name {command.name!r} is not lower case letters, digits, '-' and '_', a letter first")
+    lines = command.help.strip().splitlines() if isinstance(command.help, str) else []
+    if not lines:
+        raise CommandError(f"command {command.name!r} has no help: say in one line what it does")
+    for part in ("arguments", "function"):
+        if not callable(getattr(command, part)):
+            raise CommandError(f"command {command.name!r}: {part} must be a function, got {getattr(command, part)!r}")
+    parser = argparse.ArgumentParser(prog=f"harness {command.name}", allow_abbrev=False)
+    command.arguments(parser)
+    parser.format_help()  # what is wrong with a help text is raised here
+    found = actions(parser)
+    return {
+        "name": command.name,
+        "help": lines[0].strip(),
+        "flags": [text for a in found for text in a.option_strings if text.startswith("--") and text != "--help"],
+        "takes": [word for a in found if not a.option_strings for word in str(a.metavar or "").split("|") if word],
+    }

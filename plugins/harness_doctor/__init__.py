@@ -1,0 +1,18 @@
+"""`harness doctor`: what is wrong with a run that does not learn, and what to try."""
+
+from __future__ import annotations
+
+import harness
+from harness_doctor.command import COMMAND
+
+
+@harness.hookimpl
+def harness_commands() -> list[harness.Command]:
+    return [COMMAND]
+
+
+@harness.hookimpl
+def harness_findings(records: list[harness.Record]) -> list[str]:
+    from harness_doctor.summary import at_end
+
+    return at_end(records)

@@ -1,0 +1,69 @@
+"""`harness doctor`: what is wrong with a run or the runs of a study, or how much memory a run is going to hold."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from importlib import import_module
+
+from harness import Command, HarnessError
+
+HELP = """What is wrong with a run, or with the runs of a study, and what to try.
+
+For each run: evidence, likely cause, overrides to try. The data is loaded and the network made and trained again for
+some steps; --quick reads the files alone. With --estimate: what a run is going to hold in memory, by part and by batch
+size; that trains nothing and writes nothing.
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `harness doctor`."""
+    parser.add_argument(
+        "run",
+        metavar="RUN|OVERRIDE",
+        nargs="*",
+        help="a run or a study: a folder, or a name under outputs/; the overrides of a run for --estimate",
+    )
+    parser.add_argument("--quick", action="store_true", help="from the files alone, in milliseconds")
+    parser.add_argument(
+        "--estimate", action="store_true", help="estimate the memory of a run that is yet to be trained"
+    )
+    parser.add_argument("--config-dir", help="a folder of your own presets, for --estimate")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """Run `harness doctor`."""
+    if args.estimate:
+        from harness_doctor.estimating import estimate
+
+        return estimate(args.run, args.config_dir, args.json)
+    if len(args.run) != 1:
+        raise HarnessError("harness doctor wants one RUN or STUDY, or --estimate [overrides]")
+    return findings(args.run[0], args.quick, args.json)
+
+
+def findings(run: str, quick: bool, as_json: bool) -> int:
+    """Print what is found of a run or a study."""
+    from harness_doctor.engine import Waiting, lines, load
+
+    records = load(run)
+    if not len(records):
+        raise HarnessError(f"no runs in {run}")
+    with Waiting("loading what looks at runs"):
+        from harness_doctor.summary import examined, rows, text
+
+        if not quick:
+            import_module("harness_doctor.examination")  # torch
+
+    def told(done: int) -> None:
+        if sys.stderr.isatty() and len(records) > 1:
+            print(f"\r\x1b[K{done} of {len(records)} runs", end="" if done < len(records) else "\n", file=sys.stderr)
+
+    found = examined(records, quick, told)
+    print(json.dumps({"findings": rows(found)}, indent=1) if as_json else lines(text(found)))
+    return 0
+
+
+COMMAND = Command("doctor", HELP, arguments, doctor)

@@ -1,0 +1,33 @@
+"""What the doctor uses of inner modules of harness that do not import torch; `engine_training` has the others."""
+
+from harness.analysis.report.table import render
+from harness.config.composition import compose
+from harness.config.settings import parse
+from harness.registry.catalogue import Catalogue, current
+from harness.registry.kinds import KEY, KINDS
+from harness.results.curves import rows
+from harness.results.study import load
+from harness.system.errors import one_line, reraise_interrupt
+from harness.system.escape import lines
+from harness.system.spinner import Waiting
+from harness.training.diagnostics import quantities
+from harness.training.diagnostics.quantities import UPDATE, full_tag
+
+__all__ = [
+    "KEY",
+    "KINDS",
+    "UPDATE",
+    "Catalogue",
+    "Waiting",
+    "compose",
+    "current",
+    "full_tag",
+    "lines",
+    "load",
+    "one_line",
+    "parse",
+    "quantities",
+    "render",
+    "reraise_interrupt",
+    "rows",
+]

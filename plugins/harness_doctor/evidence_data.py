@@ -1,0 +1,193 @@
+"""What is seen of a data set: scales, classes, doubles, and what plain estimators make of it."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from harness import Dataset, Samples
+from harness_doctor.engine_training import SPLITS, first_samples, size
+from harness_doctor.evidence import Data
+
+MOST = 2000  # samples that are looked at, of training
+HELD = 1000  # of validation
+NEAR = 1e-4  # of a usual distance: samples so near are the same one
+FEATURES = 4096  # numbers of a sample, with more of which no estimator is asked
+SURELY = 0.98  # score, of an input that determines the target
+KERNEL = 256  # numbers of a sample, with more of which a kernel machine takes too long
+FEW = 30  # different targets: whole numbers, so few of them that they may be names
+Array = NDArray[Any]
+
+
+class _Asked(NamedTuple):
+    name: str
+    score: float  # on validation
+    model: Any
+
+
+def look(dataset: Dataset, overlap: int | None, batch_size: int) -> Data:
+    """What is seen of a data set, `overlap` of whose samples stand in several splits."""
+    (x, y), (vx, vy) = (first_samples(dataset, count, split) for count, split in ((MOST, "train"), (HELD, "val")))
+    inputs, targets = x.flatten(1).double().numpy(), y.numpy()
+    held, held_targets = vx.flatten(1).double().numpy(), vy.numpy()
+    deviations = inputs.std(0)
+    varying = deviations[deviations > 0]
+    facts: dict[str, Any] = {
+        "target": dataset.target,
+        "outputs": dataset.width,
+        "center": float(np.abs(inputs.mean(0)).max()),
+        "widest": float(deviations.max()),
+        "narrowest": float(varying.min()) if len(varying) else 0.0,
+        "real_inputs": dataset.real_inputs,
+        "overlap": overlap,
+        "held_out": sum(size(dataset.part(split)) for split in SPLITS[1:]),
+        "n": size(dataset.train),
+        "looked": len(inputs),
+        "looked_val": len(held),
+        "fetch_s": 0.0 if dataset.in_memory else fetching(dataset, batch_size),
+    }
+    if dataset.target == "class":
+        whole = dataset.train.y if isinstance(dataset.train, Samples) else y
+        facts["counts"] = tuple(torch.bincount(whole.long(), minlength=len(dataset.classes)).tolist())
+    if dataset.target == "real" and targets.ndim == 2 and targets.shape[1] == 1:
+        values = np.unique(targets)
+        whole_numbers = bool((values == np.round(values)).all()) and len(values) <= min(FEW, len(targets) // 5)
+        facts["distinct_targets"] = len(values) if whole_numbers and len(values) > 1 else 0
+        facts |= {"target_mean": float(targets.mean()), "target_std": float(targets.astype(float).std())}
+    if dataset.target in ("class", "real", "labels") and inputs.shape[1] <= FEATURES and len(held) and len(inputs) > 9:
+        facts |= _reference(dataset.target, inputs, targets, held, held_targets)
+        if dataset.real_inputs and not dataset.repeats:
+            facts["near"] = near_duplicates(inputs, held)
+    return Data(**facts)
+
+
+def fetching(dataset: Dataset, batch_size: int) -> float:
+    """Seconds to fetch a batch of training samples, one by one, in this process; the least of three."""
+    part: Any = dataset.train
+    count = min(batch_size, size(dataset.train))
+    times = []
+    for start in (0, count, 2 * count):
+        began = time.perf_counter()
+        for place in range(start, start + count):
+            part[place % size(dataset.train)]
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def near_duplicates(train: Array, held: Array) -> float:
+    """The share of held-out samples with a training sample ten thousand times nearer than two usual ones."""
+    from sklearn.neighbors import NearestNeighbors
+
+    scale = train.std(0)
+    scale[scale == 0] = 1.0
+    nearest = NearestNeighbors(n_neighbors=1).fit(train / scale)
+    usual = float(np.median(np.linalg.norm((train - np.roll(train, 1, axis=0)) / scale, axis=1)))
+    apart = nearest.kneighbors(held / scale)[0][:, 0]
+    return float((apart < NEAR * usual).mean()) if usual > 0 else 0.0
+
+
+def _reference(target: str, x: Array, y: Array, vx: Array, vy: Array) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a class with one sample, say: an estimator's advice is no finding
+        asked = _asked(target, x, y, vx, vy)
+        best = max(asked, key=lambda one: one.score)
+        if math.isnan(best.score):
+            return {}
+        told: dict[str, Any] = {"reference": best.score, "by_reference": best.name, "floor": floor(target, y, vy)}
+        told["usual"] = float(np.median([one.score for one in asked]))
+        told |= {"attained": attained(target, best.model, x, y), "floor_train": floor(target, y, y)}
+        return told | telling(target, x, y, told["attained"])
+
+
+def telling(target: str, x: Array, y: Array, reached: float) -> dict[str, Any]:
+    """The input that determines the target by itself, where all the others together do not: the target itself, in other
+    units or under another name.
+    """
+    if target not in ("class", "real") or x.shape[1] < 3 or (y.ndim == 2 and y.shape[1] > 1) or reached < SURELY:
+        return {}
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    flat = y.ravel()
+    tree = DecisionTreeClassifier if target == "class" else DecisionTreeRegressor
+    found = tree(random_state=0).fit(x, flat).feature_importances_
+    place = int(found.argmax())
+    if found[place] < SURELY:
+        return {}
+    alone = attained(target, tree(random_state=0), x[:, [place]], y)
+    if alone < SURELY:
+        return {}
+    others = np.delete(x, place, axis=1)
+    rest = max(attained(target, one.model, others, y) for one in _asked(target, others, y, others[:1], y[:1]))
+    return {"telling": place, "telling_score": alone, "others_score": rest}
+
+
+def _asked(target: str, x: Array, y: Array, vx: Array, vy: Array) -> list[_Asked]:
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    near = min(5, len(x) // 2)
+    if target == "class":
+        models: dict[str, Any] = {
+            "nearest neighbours": make_pipeline(StandardScaler(), KNeighborsClassifier(near)),
+            "a random forest": RandomForestClassifier(30, random_state=0),
+            "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=200)),
+        }
+    else:
+        models = {
+            "nearest neighbours": make_pipeline(StandardScaler(), KNeighborsRegressor(near)),
+            "a random forest": RandomForestRegressor(30, random_state=0),
+            "ridge regression": make_pipeline(StandardScaler(), Ridge()),
+        }
+    flat = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
+    if x.shape[1] <= KERNEL and flat.ndim == 1:
+        models["a kernel machine"] = _kernel_machine(target)
+    return [_Asked(name, score(target, model.fit(x, flat).predict(vx), vy), model) for name, model in models.items()]
+
+
+def _kernel_machine(target: str) -> Any:
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC, SVR
+
+    if target == "class":
+        return make_pipeline(StandardScaler(), SVC())
+    return TransformedTargetRegressor(make_pipeline(StandardScaler(), SVR(C=10)), transformer=StandardScaler())
+
+
+def attained(target: str, model: Any, x: Array, y: Array) -> float:
+    """The score of an estimator on training samples that it has not seen, a fifth at a time."""
+    from sklearn.model_selection import KFold, cross_val_predict
+
+    folds = KFold(min(5, len(x)), shuffle=True, random_state=0)
+    flat = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
+    return score(target, cross_val_predict(model, x, flat, cv=folds), y)
+
+
+def score(target: str, made: Array, y: Array) -> float:
+    """Accuracy of classes and labels; of real targets the share of variance explained, the mean over targets."""
+    made = made.reshape(y.shape)
+    if target == "class":
+        return float((made == y).mean())
+    if target == "labels":
+        return float(((made > 0.5) == (y > 0.5)).mean())
+    variance = y.var(0)
+    error = np.square(made - y).mean(0)
+    kept = variance > 0
+    return float(np.clip(1 - error[kept] / variance[kept], -1, 1).mean()) if kept.any() else math.nan
+
+
+def floor(target: str, y: Array, vy: Array) -> float:
+    """The score of the best constant."""
+    if target == "class":
+        return float((vy == np.bincount(y).argmax()).mean())
+    return score(target, np.broadcast_to(y.mean(0), vy.shape), vy)

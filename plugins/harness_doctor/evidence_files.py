@@ -1,0 +1,58 @@
+"""What a run's files tell: its record, its curves, and what its diagnostics measured. No data, no weights, no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from harness import Record
+from harness_doctor.engine import KEY, Catalogue, current, full_tag, rows
+from harness_doctor.evidence import Seen, Series
+
+Rows = Iterable[tuple[int, int, str, float]]  # step, epoch, metric, value
+
+
+def seen(record: Record) -> Seen:
+    """A run, as far as its files tell of it."""
+    history: dict[str, Series] = {}
+    tags: dict[str, Series] = {}
+    nodes = record.config.get("diagnostic", {})
+    nodes = nodes if isinstance(nodes, dict) else {}
+    for step, epoch, metric, value in rows(record):
+        if metric.partition("/")[0] in nodes:
+            tags.setdefault(metric, []).append((step, value))
+        else:
+            history.setdefault(metric, []).append((epoch, value))
+    return Seen(
+        config=record.config,
+        choices=record.choices,
+        status=record.status,
+        error=record.error,
+        history=history,
+        measured=measured(tags, nodes, current()),
+        time=record.time,
+        memory=record.memory,
+        counts=record.data | record.model,
+    )
+
+
+def measured(tags: dict[str, Series], nodes: dict[str, Any], known: Catalogue) -> dict[str, dict[str, Series]]:
+    """{quantity: {layer: series}} of the tags of diagnostics that say what they tell."""
+    found: dict[str, dict[str, Series]] = {}
+    for name, node in nodes.items():
+        entry = known.entries["diagnostic"].get(str(node.get(KEY))) if isinstance(node, dict) else None
+        told = entry["traits"].get("tells", {}) if entry else {}
+        shapes = [(_shape(name, pattern), quantity) for pattern, quantity in told.items()]
+        for tag, series in tags.items():
+            for shape, quantity in shapes:
+                if match := shape.fullmatch(tag):
+                    layer = match.groupdict().get("layer") or ""
+                    found.setdefault(quantity, {})[layer] = series
+                    break  # the first pattern that a tag matches holds
+    return found
+
+
+def _shape(name: str, pattern: str) -> re.Pattern[str]:
+    """The tags of a diagnostic that a pattern stands for."""
+    return re.compile(re.escape(full_tag(name, pattern)).replace(r"\{layer\}", "(?P<layer>[^/]+)"))

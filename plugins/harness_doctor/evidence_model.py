@@ -1,0 +1,219 @@
+"""What is seen of a network: it is made again, trained again for some steps, also at other learning rates, and looked
+at with its trained weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness import Dataset, Noise, Samples
+from harness_doctor.engine import quantities as q
+from harness_doctor.engine_training import Alone, BatchNormBase, Fitting, Plan, build, first_samples, placed, trait
+from harness_doctor.evidence import Net, Series, Trial
+from harness_doctor.evidence_layers import Found, curvature, glance
+from harness_doctor.evidence_predictions import company, losses, scores
+
+TRIED = 120  # steps of a trial, at the most
+WORK = 1 << 36  # multiplications and additions of a trial, at the most
+FACTORS = (0.1, 10.0)  # of the learning rate: on from there as long as it helps
+FURTHER = {0.1: 5, 10.0: 2}  # times
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was seen, and what was measured of layers at the first step, after the trial, and at the end."""
+
+    net: Net
+    measured: dict[str, dict[str, Series]]
+
+
+def make(values: dict[str, Any], dataset: Dataset, plan: Plan, factor: float = 1.0) -> Alone:
+    """The path of a run as it begins, its learning rate times a factor."""
+    if factor != 1.0:
+        values = values | {"optimizer": values["optimizer"] | {"lr": values["optimizer"]["lr"] * factor}}
+    parts = build(values, dataset, plan.total_steps)
+    path = Alone(parts, plan, placed(dataset), torch.device("cpu"), (0, 1))
+    path.start_epoch(0)
+    return path
+
+
+def fitted(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Alone | None:
+    """The path of an estimator, fitted as the run has fitted it; None of a network."""
+    if not trait("model", values["model"], "estimator", False):
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        path = make(values, dataset, plan)
+        assert isinstance(path.model, Fitting)
+        assert isinstance(dataset.train, Samples)
+        path.model.estimator.fit(dataset.train)
+    return path
+
+
+def look(
+    values: dict[str, Any],
+    dataset: Dataset,
+    plan: Plan,
+    weights: dict[str, Tensor] | None,
+    steps: int,
+    enough: float,
+) -> Looked:
+    """Everything, of a run of `steps` steps; one whose training score is below `enough` is also trained again."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        path = make(values, dataset, plan)
+        measured: dict[str, dict[str, Series]] = {}
+        first = glance(path, dataset)
+        _note(measured, first, 0)
+        facts = _facts(path, first) | {"curvature": curvature(path, dataset)}
+        facts |= losses(path, dataset)
+        facts["loss_start"] = facts.get("loss_made", math.nan)
+        facts |= _plain(path) | _times(path, dataset)
+        if weights is not None:
+            trained = make(values, dataset, plan)
+            trained.model.load_state_dict(weights)
+            trained.averages = []
+            _note(measured, glance(trained, dataset), max(1, steps) - 1)
+            facts |= losses(trained, dataset)
+            facts |= {"scores": scores(trained, dataset), "company": company(trained, dataset)}
+        seconds = (path.parts.probe.work or 0) * plan.samples * 3
+        count = min(TRIED, plan.total_steps, WORK // max(1, seconds))
+        made = facts.get("scores")
+        poor = made is None or not made.train >= enough
+        if poor and dataset.in_memory and count:
+            facts["trials"] = _trials(values, dataset, plan, count, path, measured)
+    for layers in measured.values():
+        for series in layers.values():
+            series.sort()
+    return Looked(Net(**facts), measured)
+
+
+def _note(measured: dict[str, dict[str, Series]], found: Found, step: int) -> None:
+    for quantity, layers in found.items():
+        for layer, value in layers.items():
+            measured.setdefault(quantity, {}).setdefault(layer, []).append((step, value))
+
+
+def _facts(path: Alone, first: Found) -> dict[str, Any]:
+    weights = list(first.get(q.GRADIENT, {}))
+    normalizing: dict[str, nn.Module] = {n: m for n, m in path.model.named_modules() if isinstance(m, BatchNormBase)}
+    return {
+        "batch_statistics": tuple(normalizing),
+        "batch_numbers": _numbers(path, normalizing),
+        "unreached": tuple(first.get(q.UNREACHED, {})),
+        "weighted": tuple(weights),
+    }
+
+
+def _numbers(path: Alone, normalizing: dict[str, torch.nn.Module]) -> int:
+    """Over how many numbers a batch is normalized, at least: its samples, times space where there is some."""
+    space: list[int] = []
+    handles = [m.register_forward_hook(lambda m, x, out: space.append(out[0, 0].numel())) for m in normalizing.values()]
+    try:
+        x, _ = path.slice(path.data["train"], 0, 2, None)
+        path.model.eval()
+        with torch.no_grad(), path.redirected(Noise(path.key(0))):
+            path.model(x)
+    except (RuntimeError, TypeError):
+        space = []
+    finally:
+        path.model.train()
+        for handle in handles:
+            handle.remove()
+    return path.plan.samples * min(space, default=1)
+
+
+def _plain(path: Alone) -> dict[str, bool]:
+    """Whether a step is -lr times the gradient, seen on numbers of its own."""
+    p = torch.nn.Parameter(torch.ones(4))
+    lr = path.parts.values["optimizer"].get("lr")
+    if lr is None or path.parts.closure:
+        return {"plain_steps": False}
+    try:
+        generator = torch.Generator().manual_seed(0)
+        optimizer = path.parts.optimizer(params=[p], named_params=[("p", p)], total_steps=10, generator=generator)
+        p.grad = torch.tensor([1.0, -2.0, 0.5, 4.0])
+        optimizer.step()
+        moved = (p.detach() - 1) / -lr
+        return {"plain_steps": bool(torch.allclose(moved, p.grad, rtol=1e-3))}
+    except Exception:  # a stranger's optimizer that wants something else
+        return {"plain_steps": False}
+
+
+def train(path: Alone, count: int) -> tuple[int, float]:
+    """Trains on for some batches: how many it made, and the mean loss of the last fifth of them; inf if it diverged."""
+    losses: list[float] = []
+    plan = path.plan
+    for epoch in range(plan.epochs):
+        path.start_epoch(epoch)
+        for batch in range(plan.batches):
+            loss = float(path.train(range(batch, batch + 1))[0, 0])
+            if not math.isfinite(loss):
+                return len(losses), math.inf
+            losses.append(loss)
+            if len(losses) >= count:
+                break
+        if len(losses) >= count:
+            break
+    last = losses[-max(1, len(losses) // 5) :]
+    return len(losses), sum(last) / len(last)
+
+
+def _trials(
+    values: dict[str, Any], dataset: Dataset, plan: Plan, count: int, own: Alone, measured: dict[str, dict[str, Series]]
+) -> tuple[Trial, ...]:
+    made, loss = train(own, count)
+    found = [Trial(1.0, made, loss)]
+    if math.isfinite(loss):
+        _note(measured, glance(own, dataset), max(1, made // plan.accumulate) - 1)
+    if values["optimizer"].get("lr") is None:
+        return tuple(found)
+    for step in FACTORS:
+        factor, best = step, loss
+        for _ in range(1 + FURTHER[step]):
+            tried = Trial(factor, *train(make(values, dataset, plan, factor), count))
+            found.append(tried)
+            if not (tried.loss < best or (math.isinf(tried.loss) and step < 1)):
+                break
+            best, factor = tried.loss, factor * step
+    return tuple(found)
+
+
+def _times(path: Alone, dataset: Dataset) -> dict[str, float]:
+    """Seconds of a forward and backward pass of one batch, and of four in one; the least of five."""
+    if not dataset.in_memory or path.parts.closure:
+        return {}
+    x, y = first_samples(dataset, 4 * path.plan.samples)
+    if len(x) < 4 * path.plan.samples:
+        return {}
+    model = copy.deepcopy(path.model)
+
+    def seconds(count: int) -> float:
+        best = math.inf
+        for _ in range(5):
+            began = time.perf_counter()
+            losses = path.parts.task.losses(_bound(model), (x[:count], y[:count]), Noise(path.key(0)))
+            leaves = [p for p in model.parameters() if p.requires_grad]
+            torch.autograd.grad(torch.stack(list(losses.values())).sum(), leaves, allow_unused=True)
+            best = min(best, time.perf_counter() - began)
+        return best
+
+    try:
+        with path.redirected(Noise(path.key(0))):
+            return {"step_s": seconds(path.plan.samples), "step4_s": seconds(4 * path.plan.samples)}
+    except (ValueError, RuntimeError):  # such a batch cannot be trained on
+        return {}
+
+
+def _bound(model: torch.nn.Module) -> Any:
+    def call(*x: Any, method: str = "forward") -> Any:
+        return model(*x) if method == "forward" else getattr(model, method)(*x)
+
+    return call

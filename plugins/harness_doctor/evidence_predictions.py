@@ -1,0 +1,114 @@
+"""What is seen of a network's predictions: how good they are, what its loss makes of them, what they depend on."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness import Dataset, Noise
+from harness_doctor.engine_training import Alone, evaluated, first_samples, untracked
+from harness_doctor.evidence import Scores
+from harness_doctor.scoring import marks, recalls, right_logits, scored, shares
+
+LOOKED = 1000  # samples that are predicted
+CERTAIN = 20.0  # a logit that leaves nothing open
+
+
+def scores(path: Alone, dataset: Dataset) -> Scores | None:
+    """How good predictions are; None where the task has none of each sample, or of targets that can be scored."""
+    if dataset.target not in ("class", "real", "labels"):
+        return None
+    if evaluated(path.parts.task, dataset.train, "train", 0) is not None:
+        return None
+    (x, y), (vx, vy) = (first_samples(dataset, LOOKED, split) for split in ("train", "val"))
+    made, truth = _predicted(path, x, y)
+    val, val_truth = _predicted(path, vx, vy)
+    size = path.plan.batch_size
+    pieces = [(x[i : i + size], y[i : i + size]) for i in range(0, len(x) - size + 1, size)]
+    batches = [_predicted(path, a, b, training=True) for a, b in pieces]
+    train_mode = math.nan
+    if batches and all(isinstance(p, Tensor) for pair in batches for p in pair):
+        train_mode = scored(dataset.target, *(torch.cat([pair[i] for pair in batches]) for i in (0, 1)))
+    classes = len(dataset.classes) if dataset.target == "class" else 0
+    truths = vy if dataset.target == "class" else val_truth
+    return Scores(
+        scored(dataset.target, made, y if dataset.target == "class" else truth),
+        train_mode,
+        scored(dataset.target, val, truths),
+        recalls(val, vy, classes) if classes and isinstance(val, Tensor) and val.ndim == 2 else (),
+        marks(dataset.target, val, truths),
+        shares(vy) if classes else (),
+    )
+
+
+def _predicted(path: Alone, x: Tensor, y: Tensor, training: bool = False, method: str = "forward") -> tuple[Any, Any]:
+    """What the task predicts, and the targets as it wants them; of another method, what the model makes of x."""
+    path.model.train(training)
+    noise = Noise(path.key(0))
+    try:
+        with torch.no_grad(), path.redirected(noise), untracked(path.model):
+            if method != "forward":
+                return path._call(x, method=method), y
+            made, truth = path.parts.task.predict(path._call, (x, y))
+    except ValueError:  # one sample in a batch that is normalized over
+        return None, None
+    finally:
+        path.model.train()
+    return made, y if training and y.ndim == 1 else truth
+
+
+def company(path: Alone, dataset: Dataset) -> float:
+    """How far an evaluated prediction depends on the others in its batch, relative to predictions' deviation."""
+    x, y = first_samples(dataset, 16)
+    together, _ = _predicted(path, x, y)
+    apart, _ = _predicted(path, x[:2], y[:2])
+    if not isinstance(together, Tensor) or not isinstance(apart, Tensor) or len(apart) != 2 or len(together) != len(x):
+        return 0.0
+    size = together.double().std().clamp_min(1e-12)
+    return float((together[:2].double() - apart.double()).abs().max() / size)
+
+
+def losses(path: Alone, dataset: Dataset) -> dict[str, Any]:
+    """The loss of predictions as they are and of right ones, and what predictions look like."""
+    if evaluated(path.parts.task, dataset.train, "train", 0) is not None:
+        return {}
+    x, y = first_samples(dataset, LOOKED)
+    made, _ = _predicted(path, x, y)
+    found: dict[str, Any] = {}
+    found["loss_made"] = _loss(path, x, y, None)
+    if not isinstance(made, Tensor) or made.ndim != 2:
+        return found
+    if dataset.target == "real" and made.shape == y.shape:
+        scale = getattr(path.model, "standardize", None)
+        found["loss_right"] = _loss(path, x, y, y if scale is None else scale(y))
+    if dataset.target == "class":
+        classes = made.shape[1]
+        found["loss_right"] = _loss(path, x, y, right_logits(y, classes, CERTAIN))
+        if classes > 1:
+            found["loss_of_certain"] = _loss(path, x, y, right_logits(y, classes, 1.0))
+            total = made.double().sum(1)
+            found["sums_to_one"] = bool((made >= 0).all() and ((total - 1).abs() < 1e-3).all())
+    raw = _predicted(path, x, y, method="standardized")[0] if hasattr(path.model, "standardized") else made
+    found["cut"] = float((raw == 0).double().mean()) if raw.std() > 0 else 0.0
+    return found
+
+
+def _loss(path: Alone, x: Tensor, y: Tensor, instead: Tensor | None) -> float:
+    """The task's loss in evaluation mode, of the model's predictions or of others."""
+    path.model.eval()
+
+    def call(*given: Any, method: str = "forward") -> Any:
+        own = instead is None or method not in ("forward", "standardized")
+        return path._call(*given, method=method) if own else instead
+
+    try:
+        with torch.no_grad(), path.redirected(Noise(path.key(0))):
+            made, _ = path.parts.task.evaluate(call, (x, y), Noise(path.key(0)))
+        return float(sum(made.values()))
+    except (ValueError, RuntimeError):  # what the task makes of them is not for its loss
+        return math.nan
+    finally:
+        path.model.train()

@@ -1,0 +1,88 @@
+"""A run, looked at from all sides: its files, its data, its network."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from harness import HarnessError, Record
+from harness_doctor import evidence_data, evidence_files, evidence_model
+from harness_doctor.diagnose import diagnose
+from harness_doctor.engine import KEY, one_line, parse
+from harness_doctor.engine_training import WEIGHTS, Loaded, Loader, load_model, make_plan, usable, using
+from harness_doctor.evidence import Data, Net, Seen, Series
+from harness_doctor.evidence_predictions import scores
+from harness_doctor.finding import Finding
+from harness_doctor.trying import tried
+
+CLOSE = 0.08  # of what can be had above a constant: a run that lacks less of it learns well
+
+
+class Examination:
+    """Of some runs: what they have in common is looked at once."""
+
+    def __init__(self, loader: Loader | None = None) -> None:
+        self.loader = loader or Loader()
+        self._seen: dict[str, Data] = {}
+
+    def examine(self, record: Record) -> Seen:
+        """What is seen of a run. What cannot be looked at is left out, and told in `missing`."""
+        told = evidence_files.seen(record)
+        with warnings.catch_warnings(), threadpool_limits(1), using(1):  # more threads only wait for each other
+            warnings.simplefilter("ignore")  # what is broken may warn; it is examined, and not used
+            try:
+                record = replace(record, config=usable(record.config))
+                loaded = self.loader.load(record.config)
+                told = replace(told, data=self._data(loaded, record))
+            except HarnessError as error:
+                return replace(told, missing=(f"its data: {error}",))
+            if loaded.dataset.target == "surface":
+                return replace(told, data=None, missing=("a surface has no data",))
+            try:
+                return self._with_net(told, record, loaded)
+            except Exception as error:  # whatever a stranger's broken model does when it is made again
+                return replace(told, missing=(f"its network: {one_line(error)}",))
+
+    def findings(self, record: Record, seen: Seen) -> list[Finding]:
+        """What is wrong with a run, the first finding's advice having been tried."""
+        with threadpool_limits(1), using(1):
+            return tried(record, seen, diagnose(seen), self.loader)
+
+    def _data(self, loaded: Loaded, record: Record) -> Data:
+        batch = int(record.config["batch_size"])
+        key = f"{loaded.digest}/{batch}/{record.config['transform']}"
+        if key not in self._seen:
+            self._seen[key] = evidence_data.look(loaded.dataset, loaded.overlap, batch)
+        return self._seen[key]
+
+    def _with_net(self, told: Seen, record: Record, loaded: Loaded) -> Seen:
+        values, dataset = dict(record.config), loaded.dataset
+        plan = make_plan(parse(values), dataset, values)
+        if path := evidence_model.fitted(values, dataset, plan):
+            unseen = f"steps, gradients and units: model {values['model'][KEY]} is fitted at once and has none"
+            return replace(told, net=Net(scores=scores(path, dataset)), missing=(unseen,))
+        weights: dict[str, Tensor] | None = None
+        if (record.folder / WEIGHTS).exists():
+            weights = load_model(record).state_dict()
+        data = told.data
+        enough = math.inf if data is None else data.attained - CLOSE * (data.attained - data.floor_train)
+        looked = evidence_model.look(values, dataset, plan, weights, told.steps, enough)
+        return replace(told, net=looked.net, measured=joined(told.measured, looked.measured))
+
+
+def joined(
+    one: Mapping[str, Mapping[str, Series]], other: Mapping[str, Mapping[str, Series]]
+) -> dict[str, dict[str, Series]]:
+    """What was measured by both, in the order of steps; at a step that both have, by the other."""
+    found: dict[str, dict[str, Any]] = {}
+    for measured in (one, other):
+        for quantity, layers in measured.items():
+            for layer, series in layers.items():
+                found.setdefault(quantity, {}).setdefault(layer, {}).update(dict(series))
+    return {q: {layer: sorted(s.items()) for layer, s in layers.items()} for q, layers in found.items()}

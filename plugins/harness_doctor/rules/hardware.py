@@ -1,0 +1,102 @@
+"""Rules on the machine: memory, data that comes too slowly, batches that are too small to keep it busy."""
+
+from __future__ import annotations
+
+import math
+
+from harness_doctor.engine import quantities as q
+from harness_doctor.evidence import Seen
+from harness_doctor.finding import Evidence, Finding, between
+
+LOADER, SMALL, MEMORY = "data loader bound", "batch too small for the device", "memory"
+_SPENT = ("out of memory", "can't allocate memory", "cannot allocate memory", "unable to allocate")
+
+
+def loader(seen: Seen) -> Finding | None:
+    """A step takes as long as it takes to fetch its samples, or was seen to wait for them."""
+    share, evidence = waiting(seen)
+    if not evidence:
+        return None
+    node = seen.config.get("data", {})
+    tries = ("data.in_memory=true",) if "in_memory" in node else ()
+    if not tries and isinstance(node.get("workers"), int):
+        tries = (f"data.workers={max(4, 2 * node['workers'])}",)
+    cause = "samples are fetched one by one, and the network waits for them"
+    return Finding(LOADER, 0.9 * between(share, 0.25, 0.5), evidence, cause, tries)
+
+
+def waiting(seen: Seen) -> tuple[float, tuple[Evidence, ...]]:
+    """The share of the training time that goes to waiting for data, and where that is from; none where nobody knows."""
+    if (waited := seen.last(q.WAITING).get("")) is not None:
+        return waited[1], (Evidence("share of the training time in which data was waited for", waited[1]),)
+    data, fit = seen.data, float(seen.time.get("fit_s") or 0)
+    if data is None or not data.fetch_s or not fit or not seen.steps:
+        return 0.0, ()
+    step = fit / seen.steps
+    evidence = (
+        Evidence("seconds to fetch a batch's samples", data.fetch_s),
+        Evidence("seconds of a whole step", step),
+    )
+    return data.fetch_s / step, evidence
+
+
+def limit(seen: Seen) -> str:
+    """What a faster run would need, in a line; "" where nothing was measured."""
+    if waiting(seen)[0] > 0.25:
+        return "limited by data: the network waits for its samples"
+    times = speedup(seen)
+    if math.isnan(times):
+        return ""
+    if times > 1.5:
+        return (
+            f"limited by what a step costs whatever its size: with four times as large a batch, {times:.1f} times as "
+            "many samples a second"
+        )
+    return "limited by arithmetic: larger batches, or a faster loader, would train no more samples a second"
+
+
+def speedup(seen: Seen) -> float:
+    """How many times as many samples a second batches train that are four times as large; nan where nobody knows."""
+    return math.nan if seen.net is None else 4 * seen.net.step_s / seen.net.step4_s
+
+
+def small(seen: Seen) -> Finding | None:
+    """Four times as many samples in a batch take hardly longer."""
+    times, size = speedup(seen), int(seen.config.get("batch_size", 0))
+    if math.isnan(times) or not size:
+        return None
+    evidence = (
+        Evidence("samples a second with batches four times as large, over those now", times),
+        Evidence("samples in a batch", float(size)),
+    )
+    cause = "most of a step is overhead that does not grow with the batch"
+    confidence = 0.75 * between(times, 1.8, 2.8) * between(size, 8, 2)
+    return Finding(SMALL, confidence, evidence, cause, larger(seen))
+
+
+def larger(seen: Seen) -> tuple[str, ...]:
+    """Batches of 32 or so, none of them a single sample, and a learning rate that grows with their root."""
+    size, n = int(seen.config["batch_size"]), int(seen.counts.get("train", 0))
+    new = next(s for s in range(max(32, 2 * size), 0, -1) if n % s != 1)
+    grown = seen.lr * math.sqrt(new / size)
+    return (f"batch_size={new}", *([] if math.isnan(grown) else [f"optimizer.lr={grown:.3g}"]))
+
+
+def memory(seen: Seen) -> Finding | None:
+    """The run ended because there was no more memory."""
+    error = seen.error or {}
+    said = f"{error.get('type', '')} {error.get('message', '')}".lower()
+    if not any(word in said for word in (*_SPENT, "outofmemory", "memoryerror")):
+        return None
+    size = int(seen.config["batch_size"])
+    evidence = (
+        Evidence("samples in a batch", float(size)),
+        Evidence("bytes that were estimated before the run", float(seen.memory.get("estimate") or math.nan)),
+    )
+    cause = "activations of a batch, parameters, gradients and optimizer state do not fit together"
+    less = max(1, size // 4)
+    tries = (f"batch_size={less}", f"accumulate={max(1, size // less) * int(seen.config['accumulate'])}")
+    return Finding(MEMORY, 0.97, evidence, cause, tries)
+
+
+RULES = (loader, small, memory)

@@ -1,0 +1,101 @@
+"""Rules on the learning rate: by training again with others, and by the curvature."""
+
+from __future__ import annotations
+
+import math
+
+from harness_doctor.engine import quantities as q
+from harness_doctor.evidence import LEAP, Seen, Trial
+from harness_doctor.finding import Evidence, Finding, between
+
+HIGH, LOW = "learning rate too high", "learning rate too low"
+
+
+def _own(seen: Seen) -> Trial | None:
+    trials = seen.net.trials if seen.net is not None else ()
+    return next((t for t in trials if t.factor == 1), None)
+
+
+def _reached(seen: Seen, own: Trial) -> float:
+    """The loss to beat: the run's own at its end, or of the same steps where that is lower."""
+    losses = seen.curve("train/loss")
+    if seen.status == "diverged" or not losses or not math.isfinite(losses[-1]):
+        return math.inf if seen.status == "diverged" else own.loss
+    return min(own.loss, losses[-1]) if own.steps < seen.steps else losses[-1]
+
+
+def _best(trials: list[Trial]) -> Trial:
+    """The mildest change that comes near to the lowest loss."""
+    lowest = min(t.loss for t in trials)
+    near = [t for t in trials if t.loss <= lowest + 0.1 * abs(lowest)]
+    return min(near, key=lambda t: abs(math.log(t.factor)))
+
+
+def _gain(reached: float, best: float) -> float:
+    """The share of a loss that another learning rate takes away."""
+    if not math.isfinite(best) or best < 0:
+        return 0.0
+    return 1.0 if math.isinf(reached) else (1 - best / reached if reached > 0 else 0.0)
+
+
+def _tried(seen: Seen, higher: bool) -> tuple[Trial, Trial, float] | None:
+    own = _own(seen)
+    others = [t for t in seen.net.trials if (t.factor > 1) == higher and t.factor != 1] if seen.net is not None else []
+    if own is None or not others:
+        return None
+    best = _best(others)
+    return own, best, _gain(_reached(seen, own), best.loss)
+
+
+def overshoots(seen: Seen) -> float:
+    """The share of the loss that a lower rate takes away in the same steps; 0 where it was not tried."""
+    tried = _tried(seen, higher=False)
+    return 0.0 if tried is None else tried[2]
+
+
+def too_high(seen: Seen) -> Finding | None:
+    """With a lower rate, the same steps come to a much lower loss; or the loss is no number any more."""
+    evidence = []
+    if (tried := _tried(seen, higher=False)) is not None and math.isfinite(tried[1].loss):
+        own, best, gain = tried
+        confidence = 0.93 * between(gain, 0.25, 0.6) * between(seen.lag(), 0.08, 0.25)
+        evidence = [
+            Evidence(f"training loss with the learning rate {seen.lr * best.factor:g}", best.loss, "", best.steps),
+            Evidence(f"and with {seen.lr:g}", own.loss, "", own.steps),
+        ]
+        lr = seen.lr * best.factor
+    elif seen.status == "diverged" and math.isfinite(seen.lr):
+        confidence, lr = 0.8, seen.lr / 10
+        at = int((seen.error or {}).get("step", 0))
+        evidence = [Evidence("the loss is no number from this step on", math.nan, "", at)]
+        if seen.leap > LEAP:
+            confidence = 0.9
+            evidence.append(Evidence("the first step that was measured changed a layer's weights by", seen.leap))
+    else:
+        return None
+    if any(share > 0.3 for _, share in seen.first(q.DEAD).values()):
+        confidence *= 0.4  # what is dead from the start was not killed by steps
+    net = seen.net
+    if net is not None and net.plain_steps and math.isfinite(net.curvature) and net.curvature > 0:
+        evidence.append(Evidence("the learning rate over 2 / the Hessian's largest eigenvalue",
+                                 seen.lr * net.curvature / 2, "", 0))  # fmt: skip
+    cause = "steps overshoot: they are longer than the loss is smooth"
+    return Finding(HIGH, confidence, tuple(evidence), cause, (f"optimizer.lr={lr:.3g}",))
+
+
+def too_low(seen: Seen) -> Finding | None:
+    """With a higher rate, the same steps come to a much lower loss, and the run itself has learned little."""
+    tried = _tried(seen, higher=True)
+    if tried is None:
+        return None
+    own, best, gain = tried
+    confidence = 0.92 * between(gain, 0.2, 0.55) * between(seen.lag(), 0.1, 0.3)
+    evidence = (
+        Evidence(f"training loss with the learning rate {seen.lr * best.factor:g}", best.loss, "", best.steps),
+        Evidence(f"and with {seen.lr:g}", own.loss, "", own.steps),
+    )
+    cause = "steps are too small to come anywhere in so many of them"
+    return Finding(LOW, confidence, evidence, cause, (f"optimizer.lr={seen.lr * best.factor:.3g}",))
+
+
+RULES = (too_high, too_low)

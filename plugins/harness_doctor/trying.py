@@ -1,0 +1,323 @@
+"""Advice is tried before it is given: a run is trained again with it and without, on a few seeds."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import yaml
+from hydra.errors import HydraException
+from numpy.typing import NDArray
+from omegaconf.errors import OmegaConfBaseException
+
+from harness import HarnessError, Record
+from harness_doctor.engine import KEY, compose, current, parse
+from harness_doctor.engine_training import (
+    OF_STEPS,
+    OF_TRAINING,
+    Loader,
+    Run,
+    build,
+    fit,
+    make_member,
+    make_plan,
+    make_trainer,
+    resolve,
+)
+from harness_doctor.evidence import Scores, Seen
+from harness_doctor.evidence_model import fitted, make
+from harness_doctor.evidence_predictions import scores
+from harness_doctor.finding import ACCUSES, Finding
+from harness_doctor.rules.data import IMBALANCE, NOISE
+from harness_doctor.rules.fit import OVERFITTING, UNDERFITTING
+from harness_doctor.rules.hardware import LOADER, MEMORY
+
+PROVEN = frozenset({OVERFITTING, UNDERFITTING})  # what no advice mends is not this trouble
+GAINS = PROVEN | {NOISE, IMBALANCE}  # advice has to raise the score; of other troubles, it may leave it
+UNTRIED = frozenset({LOADER, MEMORY})  # of the machine: a score does not tell
+LEAST_S, TIMES = 20.0, 2.0  # processor seconds that all trials of a run take, or so many times what it took itself
+SEEDS = 3  # pairs of runs, the run's own among them
+GAIN, SURE_GAIN = 0.01, 0.02  # of a score, at the least, that counts as better; and that proves underfitting
+CLEAR = 0.05  # a gain that needs no further seeds, if it is three standard errors as well
+LOSS = 0.005  # of a score, that is none
+SURELY = 1.64  # standard errors of a gain: less than one in twenty by chance
+LOSS_GAIN = 0.85  # of the loss on validation: what is lower is better at an equal score
+ASIDE = frozenset(
+    {
+        "study",
+        "logger",
+        "diagnostic",
+        "executor",
+        "path",
+        "jobs",
+        "resume",
+        "rerun",
+        "checkpoint_every",
+        "save",
+        "hydra",
+    }
+)
+
+
+def with_tries(words: Sequence[str], tries: Sequence[str]) -> list[str]:
+    """The overrides of a run with those to try, which win."""
+    keys = {word.partition("=")[0] for word in tries}
+    kept = [w for w in words if (key := w.partition("=")[0]) not in keys and key.partition(".")[0] not in keys]
+    return [*kept, *tries]
+
+
+def tried(record: Record, seen: Seen, findings: list[Finding], loader: Loader) -> list[Finding]:
+    """The findings, the advice of one having been tried: of the first that has any and is shown. Advice that helps
+    stays, with what came of it; other advice is withdrawn, as is that of all other findings, whose turn comes when this
+    one is mended. Overfitting and underfitting that no advice mends are no accusation.
+    """
+    shown = [f for f in findings if f.confidence >= ACCUSES] or findings
+    place = next((place for place, finding in enumerate(shown) if finding.tries), None)
+    told = [replace(finding, tries=(), others=()) for finding in findings]
+    if place is not None:
+        told[place] = _tried(record, seen, findings[place], loader)
+    return sorted(told, key=lambda f: -f.confidence)
+
+
+def _tried(record: Record, seen: Seen, found: Finding, loader: Loader) -> Finding:
+    silent = replace(found, tries=(), others=())
+    if found.trouble in UNTRIED:
+        return replace(found, others=())
+    choices = [tries for tries in dict.fromkeys((found.tries, *found.others)) if tries and fits(record, tries)]
+    if not choices:
+        return silent
+    needed = found.trouble in GAINS or found.confidence < ACCUSES
+    last, proven = "", False
+    if seen.data is not None and (record.folder / ".hydra" / "overrides.yaml").exists():
+        trial = _Trial(record, seen, loader)
+        for tries in choices:
+            result = trial.of(found, tries, needed)
+            if result is None:
+                break  # no time is left, or it cannot be trained here
+            if result.helps:
+                return replace(found, tries=tries, others=(), outcome=result.told)
+            last, proven = f"{' '.join(tries)}: {result.told}", proven or result.proves
+    if last:
+        cause = f"{found.cause}; what usually mends it did not help here beyond chance"
+        doubtful = found.trouble in PROVEN and not proven
+        confidence = min(found.confidence, 0.8 * ACCUSES) if doubtful else found.confidence
+        return replace(silent, cause=cause, outcome=last, confidence=confidence)
+    if needed:
+        return replace(silent, cause=f"{found.cause}; what usually mends it could not be tried here")
+    return replace(found, tries=choices[0], others=())
+
+
+def fits(record: Record, tries: Sequence[str]) -> bool:
+    """Return False for overrides of how a network is trained, where the model is fitted at once."""
+    if not current().get("model", record.config["model"][KEY])["traits"].get("estimator"):
+        return True
+    useless = {*OF_TRAINING, *OF_STEPS, "loss"}
+    return not any(word.partition("=")[0].partition(".")[0] in useless for word in tries)
+
+
+class Outcome(NamedTuple):
+    """What came of a trial: whether its overrides help beyond chance, in words; and whether the trouble is likely."""
+
+    helps: bool
+    told: str
+    proves: bool = False
+
+
+class Made(NamedTuple):
+    """A run that was trained again: its scores, None where it diverged, and its loss on validation."""
+
+    scores: Scores | None
+    loss: float
+
+
+class Gains:
+    """What advice has changed, seed by seed: scores before and after, and the gain of each sample of validation."""
+
+    def __init__(self, balanced: bool) -> None:
+        self.balanced = balanced
+        self.before: list[float] = []
+        self.after: list[float] = []
+        self.losses: list[tuple[float, float]] = []
+        self.by_sample: list[NDArray[np.float64]] = []
+        self.shares: NDArray[np.float64] = np.zeros(0)
+
+    def note(self, before: Made, after: Made) -> None:
+        """One more pair of runs; one that diverged has no score, and counts as -1."""
+        one, other = (self._score(made) for made in (before, after))
+        self.before.append(one)
+        self.after.append(other)
+        self.losses.append((before.loss, after.loss))
+        if before.scores is None or after.scores is None:
+            return
+        marks, more = (np.asarray(made.scores.marks) for made in (before, after) if made.scores is not None)
+        if len(marks) == len(more) > 1:
+            self.by_sample.append(more - marks)
+            shares = before.scores.shares if self.balanced else ()
+            self.shares = np.asarray(shares) if len(shares) == len(marks) else np.full(len(marks), 1 / len(marks))
+
+    def _score(self, made: Made) -> float:
+        if made.scores is None:
+            return -1.0
+        return balanced(made.scores) if self.balanced else made.scores.val
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.after) - np.mean(self.before))
+
+    @property
+    def error(self) -> float:
+        """The standard error of the mean gain, of samples and of seeds."""
+        variance = 0.0
+        if self.by_sample:
+            gains = np.mean(self.by_sample, 0)
+            variance += float((self.shares**2 * (gains - (self.shares * gains).sum()) ** 2).sum())
+        if len(self.after) > 1:
+            variance += float(np.var(np.subtract(self.after, self.before), ddof=1)) / len(self.after)
+        return math.sqrt(variance)
+
+    @property
+    def lower_loss(self) -> bool:
+        """Whether the loss on validation has become much lower, on every seed."""
+        return all(after <= LOSS_GAIN * before for before, after in self.losses)
+
+
+class _Trial:
+    """Trains a run again with other overrides, as long as time is left."""
+
+    def __init__(self, record: Record, seen: Seen, loader: Loader) -> None:
+        self.record, self.seen, self.loader = record, seen, loader
+        own = float(seen.time.get("share_s") or seen.time.get("fit_s") or 0.0)
+        self.ends = time.process_time() + max(LEAST_S, TIMES * own)
+        path = record.folder / ".hydra" / "overrides.yaml"
+        words = [str(word) for word in yaml.safe_load(path.read_text()) or []]
+        self.words = [word for word in words if word.lstrip("+~").partition("=")[0].partition(".")[0] not in ASIDE]
+        losses = [value for value in seen.curve("val/loss") if math.isfinite(value)]
+        found = seen.net.scores if seen.net is not None else None
+        self._before = {0: Made(found, losses[-1] if losses else math.nan)}
+
+    def of(self, finding: Finding, tries: Sequence[str], needed: bool) -> Outcome | None:
+        """What comes of some overrides; None where that cannot be known here.
+
+        Args:
+            finding: What they are to mend.
+            tries: The overrides.
+            needed: Whether they have to raise the score; or else, not to lower it.
+        """
+        same = not any(word.partition("=")[0].partition(".")[0] in ("loss", "task", "data") for word in tries)
+        gains = Gains(finding.trouble == IMBALANCE)
+        for place in range(SEEDS):
+            try:
+                pair = self._pair(tries, place)
+            except (HarnessError, HydraException, OmegaConfBaseException):
+                return Outcome(False, "it cannot be combined with this run")
+            except (Exception, SystemExit):  # whatever a stranger's broken component does
+                return None
+            if pair is None:
+                break  # no time is left
+            before, after = pair
+            if not place and (before.scores is None or math.isnan(before.scores.val)):
+                return self._alone(after)
+            if after.scores is None:
+                return Outcome(False, "it diverged")
+            if math.isnan(after.scores.val):
+                return None
+            gains.note(before, after)
+            if self._clear(gains, needed, finding, same):
+                break
+        return self._judged(gains, needed, finding, same) if gains.after else None
+
+    def _pair(self, tries: Sequence[str], place: int) -> tuple[Made, Made] | None:
+        """The run and the run with some overrides, on the same seed; None where no time is left."""
+        seed = [f"seed={int(self.record.config['seed']) + 1000 * place}"] if place else []
+        after = self._trained([*with_tries(self.words, [*tries, *seed])])
+        if after is not None and place not in self._before:
+            before = self._trained(with_tries(self.words, seed))
+            if before is None:
+                return None
+            self._before[place] = before
+        return None if after is None else (self._before[place], after)
+
+    def _trained(self, words: Sequence[str]) -> Made | None:
+        """A run of these overrides; None where it takes too long."""
+        if time.process_time() > self.ends:
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is broken may warn; it is examined, and not used
+            return self._of_values(compose([*words, "logger=[]", "diagnostic=[]"]).values)
+
+    def _of_values(self, asked: dict[str, Any]) -> Made | None:
+        dataset = self.loader.load(asked).dataset
+        values = resolve(asked, dataset, current())
+        plan = make_plan(parse(values), dataset, values)
+        if fitting := fitted(values, dataset, plan):
+            return Made(scores(fitting, dataset), math.nan)
+        parts = build(values, dataset, plan.total_steps)
+        member = make_member(values, parts)
+        late: list[bool] = []
+
+        def watch(metrics: dict[str, float], step: int, epoch: int) -> None:
+            if time.process_time() > self.ends:
+                late.append(True)
+                raise TimeoutError
+
+        member.watchers.append(watch)
+        fit(make_trainer(values["trainer"], plan, ""), [Run(parts, plan, dataset, member)], False)
+        if late:
+            return None
+        if member.failed is not None:
+            raise member.failed
+        if member.weights is None:
+            return Made(None, math.inf)
+        path = make(values, dataset, plan)
+        path.model.load_state_dict(member.weights)
+        path.averages = []
+        with torch.random.fork_rng(devices=[]):
+            return Made(scores(path, dataset), float(member.metrics.get("val/loss", math.nan)))
+
+    def _alone(self, after: Made) -> Outcome | None:
+        """Where the run has no score, as one that diverged, advice helps that beats a constant."""
+        if after.scores is None:
+            return Outcome(False, "it diverged")
+        made, data = after.scores.val, self.seen.data
+        if math.isnan(made):
+            return None
+        return Outcome(made > (-math.inf if data is None else data.floor), f"score on validation {made:.3g}")
+
+    def _clear(self, gains: Gains, needed: bool, finding: Finding, same: bool) -> bool:
+        """Whether no further seed would change what is said of them."""
+        if gains.mean >= max(CLEAR, 3 * gains.error):
+            return True
+        lost = gains.mean < -max(LOSS, gains.error)
+        nothing = needed and gains.mean <= 0 and not self._softer(gains, finding, same)
+        return lost or nothing
+
+    def _softer(self, gains: Gains, finding: Finding, same: bool) -> bool:
+        """Whether predictions are as good as before and much less wrongly sure: that mends a fit to noise."""
+        return same and finding.trouble in (OVERFITTING, NOISE) and gains.mean >= 0 and gains.lower_loss
+
+    def _judged(self, gains: Gains, needed: bool, finding: Finding, same: bool) -> Outcome:
+        what = "mean recall of the classes, on validation" if gains.balanced else "score on validation"
+        told = f"{what} {np.mean(gains.after):.3g}, {np.mean(gains.before):.3g} without"
+        seeds = len(gains.after)
+        told += f" (means of {seeds} seeds)" if seeds > 1 else ""
+        error = 0.0 if self.seen.data is None else self.seen.data.error
+        under = finding.trouble == UNDERFITTING
+        proves = gains.mean >= (max(SURE_GAIN, error) if under else max(GAIN, 0.5 * error))
+        if gains.mean >= max(SURE_GAIN if under else GAIN, SURELY * gains.error):
+            return Outcome(True, told, proves)
+        if self._softer(gains, finding, same):
+            before, after = np.mean(gains.losses, 0)
+            return Outcome(True, f"{told}; loss on validation {after:.3g}, {before:.3g} without", proves)
+        return Outcome(not needed and gains.mean >= -LOSS, told, proves)
+
+
+def balanced(scores: Scores) -> float:
+    """The mean recall of the classes that validation has."""
+    known = [recall for recall in scores.recalls if not math.isnan(recall)]
+    return sum(known) / len(known) if known else math.nan

@@ -1,0 +1,71 @@
+"""Cases of the doctor's test bench, how they are trained and examined, and the planted plugin that some of them use."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import harness
+from harness.registry import catalogue
+from harness.registry.registry import REGISTRY
+from harness.results.record import Record
+from harness_doctor.finding import ACCUSES, Finding
+
+QUIET = ("logger=[]", "split.on_overlap=ignore", "path=alone", "jobs=1")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run; `trouble` is what was planted, "" where it is healthy."""
+
+    overrides: str
+    trouble: str = ""
+
+    @property
+    def words(self) -> list[str]:
+        return self.overrides.split()
+
+
+def cases(runs: Mapping[str, str]) -> list[Case]:
+    """Runs by trouble, a line each."""
+    return [Case(line.strip(), trouble) for trouble, text in runs.items() for line in text.strip().splitlines()]
+
+
+@contextmanager
+def planted(site: Path) -> Iterator[None]:
+    """Inside, the planted plugin is installed, as pip would do it."""
+    shutil.copytree(Path(__file__).parent / "planted", site / "planted", ignore=shutil.ignore_patterns("__pycache__"))
+    info = site / "planted-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[harness]\nplanted = planted\n")
+    sys.path.insert(0, str(site))
+    importlib.invalidate_caches()
+    before, catalogue._current = catalogue._current, None
+    assert not catalogue.current().problems
+    try:
+        yield
+    finally:
+        sys.path.remove(str(site))
+        catalogue._current = before
+        REGISTRY._offers.pop(("planted", "planted"), None)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "planted"]:
+            del sys.modules[name]
+
+
+def trained(words: Sequence[str], study: str) -> Record:
+    """A run's record."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return harness.run([*words, *QUIET, f"study={study}"])
+
+
+def named(findings: Sequence[Finding]) -> str:
+    """The first accusation's trouble; "" where there is none."""
+    return next((f.trouble for f in findings if f.confidence >= ACCUSES), "")
