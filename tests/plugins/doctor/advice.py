@@ -155,7 +155,7 @@ TEMPLATES = {
       data=drawn data.kind=quantiles data.draw=DRAW data.n=900 data.features=4 data.classes=3 model=mlp model.depth=0 optimizer.lr=0.02 epochs=60
       data=drawn data.kind=hastie data.draw=DRAW data.n=1200 model=logistic optimizer.lr=0.02 epochs=40
       data=drawn data.kind=checks data.draw=DRAW data.n=900 data.features=4 model=mlp model.depth=0 optimizer.lr=0.02 epochs=60
-      data=drawn data.kind=friedman2 data.draw=DRAW data.n=900 data.noise=0.1 model=linear_regression optimizer.lr=0.02 epochs=60
+      data=drawn data.kind=friedman2 data.draw=DRAW data.n=900 data.noise=0.1 model=mlp model.depth=0 optimizer.lr=0.02 epochs=60
       data=drawn data.kind=friedman3 data.draw=DRAW data.n=900 data.noise=0.1 model=mlp model.depth=0 optimizer.lr=0.02 epochs=60
       data=amounts data.kind=pairs data.draw=DRAW data.n=900 data.features=5 model=mlp model.depth=0 optimizer.lr=0.02 epochs=60
       data=rows data.draw=DRAW data.n=1000 data.classes=5 data.features=16 data.informative=8 model=mlp model.width=1 optimizer.lr=0.01 epochs=40

@@ -150,10 +150,10 @@ HEALTHY = cases({"": """
     data=breast_cancer task=binary_classification epochs=15 seed=88 split.seed=13
     data=moons data.noise=0.15 epochs=40 optimizer.lr=0.01 seed=89 split.seed=11
     data=moons data.noise=0.15 epochs=40 optimizer.lr=0.01 activation=gelu seed=90 split.seed=12
-    data=diabetes model=linear_regression seed=91 split.seed=11
-    data=diabetes model=linear_regression seed=92 split.seed=12
+    data=diabetes model=linear_regression split.seed=11
+    data=diabetes model=linear_regression split.seed=12
     data=radial epochs=80 optimizer.lr=0.005 data.frequency=1 seed=93 split.seed=11
-    data=sparse_regression data.n=600 model=linear_regression seed=94 split.seed=11
+    data=sparse_regression data.n=600 model=linear_regression split.seed=11
     data=line data.outliers=0 epochs=100 seed=95 split.seed=11
     data=manifold epochs=30 seed=96 split.seed=11
     data=swiss_roll epochs=80 optimizer.lr=0.01 seed=97 split.seed=11

@@ -108,7 +108,7 @@ HEALTHY = cases({"": """
     data=amounts data.draw=641 epochs=25 seed=95
     data=amounts data.draw=642 data.noise=0.5 epochs=12 seed=96
     data=amounts data.draw=643 data.noise=1 data.n=1000 epochs=8 seed=97
-    data=amounts data.draw=644 data.noise=2 data.n=1200 model=linear_regression optimizer.lr=0.01 epochs=30 seed=98
+    data=amounts data.draw=644 data.noise=2 data.n=1200 model=mlp model.depth=0 optimizer.lr=0.01 epochs=30 seed=98
     data=amounts data.draw=645 data.kind=friedman epochs=40 seed=99
     data=amounts data.draw=646 data.kind=friedman data.noise=0.5 data.n=1000 epochs=15 seed=100
     data=amounts data.draw=647 data.kind=friedman data.noise=1 data.n=1200 epochs=8 seed=101
@@ -119,6 +119,6 @@ HEALTHY = cases({"": """
     data=amounts data.draw=652 data.unit=1e6 data.shift=4e6 data.noise=0.2 epochs=20 seed=106
     data=amounts data.draw=653 data.decades=3 data.noise=0.2 epochs=20 seed=107
     data=amounts data.draw=654 data.features=40 data.n=800 data.noise=0.3 regularizer=[early_stopping] epochs=40 seed=108
-    data=amounts data.draw=655 data.features=30 data.n=600 data.noise=0.3 model=linear_regression optimizer.lr=0.01 epochs=40 seed=109
+    data=amounts data.draw=655 data.features=30 data.n=600 data.noise=0.3 model=mlp model.depth=0 optimizer.lr=0.01 epochs=40 seed=109
     data=amounts data.draw=656 data.kind=friedman data.noise=0.3 activation=tanh optimizer.lr=0.003 epochs=25 seed=110
 """})  # fmt: skip

@@ -218,9 +218,9 @@ HEALTHY = cases({"": """
     data=moons data.noise=0.1 epochs=40 optimizer.lr=0.01 split.seed=1 seed=111
     data=moons data.noise=0.1 epochs=40 optimizer.lr=0.01 split.seed=2 seed=112
     data=diabetes optimizer=sgd optimizer.lr=0.05 epochs=30 split.seed=2 seed=122
-    data=diabetes model=linear_regression seed=123
+    data=diabetes model=linear_regression split.seed=123
     data=radial epochs=80 optimizer.lr=0.005 data.frequency=1 seed=124
-    data=sparse_regression data.n=800 model=linear_regression seed=125
+    data=sparse_regression data.n=800 model=linear_regression split.seed=125
     data=line data.outliers=0 epochs=100 seed=126
     data=manifold epochs=40 seed=127
     data=swiss_roll epochs=80 optimizer.lr=0.01 seed=128

@@ -108,7 +108,7 @@ HEALTHY = cases({"": """
     data=amounts data.draw=241 epochs=25 seed=295
     data=amounts data.draw=242 data.noise=0.54 epochs=12 seed=296
     data=amounts data.draw=243 data.noise=1 data.n=900 epochs=8 seed=297
-    data=amounts data.draw=244 data.noise=2 data.n=1380 model=linear_regression optimizer.lr=0.01 epochs=30 seed=298
+    data=amounts data.draw=244 data.noise=2 data.n=1380 model=mlp model.depth=0 optimizer.lr=0.01 epochs=30 seed=298
     data=amounts data.draw=245 data.kind=friedman epochs=40 seed=299
     data=amounts data.draw=246 data.kind=friedman data.noise=0.54 data.n=900 epochs=15 seed=300
     data=amounts data.draw=247 data.kind=friedman data.noise=1 data.n=1380 epochs=8 seed=301
@@ -119,6 +119,6 @@ HEALTHY = cases({"": """
     data=amounts data.draw=252 data.unit=1e6 data.shift=4e6 data.noise=0.24 epochs=20 seed=306
     data=amounts data.draw=253 data.decades=3 data.noise=0.24 epochs=20 seed=307
     data=amounts data.draw=254 data.features=40 data.n=920 data.noise=0.34 regularizer=[early_stopping] epochs=40 seed=308
-    data=amounts data.draw=255 data.features=30 data.n=540 data.noise=0.34 model=linear_regression optimizer.lr=0.01 epochs=40 seed=309
+    data=amounts data.draw=255 data.features=30 data.n=540 data.noise=0.34 model=mlp model.depth=0 optimizer.lr=0.01 epochs=40 seed=309
     data=amounts data.draw=256 data.kind=friedman data.noise=0.34 activation=tanh optimizer.lr=0.003 epochs=25 seed=310
 """})  # fmt: skip
