@@ -20,9 +20,17 @@ if TYPE_CHECKING:
 
 
 def run(overrides: Sequence[str] = (), *, config_dir: str | None = None) -> Record:
-    """Trains one run, as `harness OVERRIDES` does, and returns its record (at once where it is already complete).
+    """Train one run, as `harness OVERRIDES` does; a run that is cached is not trained again.
 
-    Raises HarnessError for what the command line refuses. A run that fails in training is a failed record.
+    Args:
+        overrides: Hydra overrides, one text each: `["optimizer=adam", "optimizer.lr=0.01"]`.
+        config_dir: A folder with presets and experiments of your own, as `--config-dir`.
+
+    Returns:
+        The record of the run. A run that fails while it trains is a record with the status "failed".
+
+    Raises:
+        HarnessError: If the command line would refuse the overrides.
     """
     from harness.config.composition import compose
     from harness.config.error_messages import plain_errors
@@ -33,7 +41,18 @@ def run(overrides: Sequence[str] = (), *, config_dir: str | None = None) -> Reco
 
 
 def sweep(overrides: Sequence[str], *, config_dir: str | None = None) -> Records:
-    """Trains a sweep, as `harness -m OVERRIDES` does, and returns the records in the order of the jobs."""
+    """Train a sweep, as `harness -m OVERRIDES` does.
+
+    Args:
+        overrides: Hydra overrides; values with commas are swept: `["optimizer=sgd,adam", "seed=0,1,2"]`.
+        config_dir: A folder with presets and experiments of your own, as `--config-dir`.
+
+    Returns:
+        The records, in the order of the jobs.
+
+    Raises:
+        HarnessError: If the command line would refuse the overrides.
+    """
     from harness.config.error_messages import plain_errors
     from harness.execution.hydra_app import multirun
     from harness.execution.sweep.events import watching
@@ -46,7 +65,7 @@ def sweep(overrides: Sequence[str], *, config_dir: str | None = None) -> Records
 
 
 def _words(overrides: Sequence[str], function: str) -> list[str]:
-    """Return the overrides as a list. Raises HarnessError for a text, whose letters would be taken for overrides."""
+    """Return the overrides as a list; refuse a text, whose letters would be taken for overrides."""
     if isinstance(overrides, str):
         raise HarnessError(f"overrides must be a list: write harness.{function}({overrides.split()}), not a text")
     if isinstance(overrides, Mapping):
@@ -59,7 +78,17 @@ def _words(overrides: Sequence[str], function: str) -> list[str]:
 
 
 def load(folder: str | Path) -> Records:
-    """The records below a folder, or of a study by its name under outputs/. Their folders are absolute."""
+    """Load the records below a folder.
+
+    Args:
+        folder: The name of a study under `outputs/`, or the path of a study, a run, or a folder of studies.
+
+    Returns:
+        The records, with absolute folders. Those that cannot be read are left out and named in one warning.
+
+    Raises:
+        HarnessError: If there is no such study.
+    """
     from harness.results.study import load as load_records
     from harness.results.study import study_folder
 
@@ -67,7 +96,18 @@ def load(folder: str | Path) -> Records:
 
 
 def load_model(run: str | Path | Record) -> torch.nn.Module:
-    """The trained model of a run, in evaluation mode on the CPU. It takes transformed inputs: see `predict`."""
+    """Load the trained model of a run.
+
+    Args:
+        run: A record, or the folder of a run.
+
+    Returns:
+        The model with its trained weights, in evaluation mode, on the CPU. It takes inputs as the run's transforms make
+        them: `predict` takes raw ones.
+
+    Raises:
+        HarnessError: If the run kept no weights, or what it was made of has changed.
+    """
     from harness.modeling.weights import load_model as load_weights
     from harness.system.process_state import as_new
 
@@ -76,9 +116,17 @@ def load_model(run: str | Path | Record) -> torch.nn.Module:
 
 
 def load_data(run: str | Path | Record, *, transformed: bool = True) -> Dataset:
-    """The data set that a run saw: splits, transforms and names of classes. Raises HarnessError if it has changed.
+    """Load the data set that a run was trained on.
 
-    With transformed=False, inputs are as they were before the transforms.
+    Args:
+        run: A record, or the folder of a run.
+        transformed: Whether inputs are as the run's transforms, fitted on its training split, make them.
+
+    Returns:
+        The data set, with the run's splits and the names of the classes.
+
+    Raises:
+        HarnessError: If the data has changed since.
     """
     from harness.config.error_messages import plain_errors
     from harness.execution.prediction import load_data as of_run
@@ -89,10 +137,18 @@ def load_data(run: str | Path | Record, *, transformed: bool = True) -> Dataset:
 
 
 def predict(run: str | Path | Record, x: Any) -> Prediction:
-    """What a run predicts for new samples, with the names of classes.
+    """Predict new samples with the trained model of a run.
 
-    `x` is [N, ...] as the data was before transforms: an array, a tensor or lists; of a table also a DataFrame or the
-    path of a file.
+    Args:
+        run: A record, or the folder of a run.
+        x: Inputs `[N, ...]` as the data was before transforms: an array, a tensor or lists. For a table also a
+            DataFrame, or the path of a file.
+
+    Returns:
+        The predictions, with the names of the classes.
+
+    Raises:
+        HarnessError: If the run kept no weights, or the inputs do not fit its data.
     """
     from harness.config.error_messages import plain_errors
     from harness.execution.prediction import predict as of_run

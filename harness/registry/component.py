@@ -51,7 +51,7 @@ class ComponentError(TypeError):
 
 
 class Decorator:
-    """Marks a function as a component of a kind, and returns it unchanged."""
+    """Mark a function as a component of a kind, and return it unchanged."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
