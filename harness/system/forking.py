@@ -14,8 +14,6 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-import torch
-
 from harness.system.signals import let_end
 
 T = TypeVar("T")
@@ -27,7 +25,8 @@ class Died(RuntimeError):
 
 def can_fork() -> bool:
     """Whether a child of this process could compute: not after a GPU was used, and not where forking is unsafe."""
-    return sys.platform == "linux" and not torch.cuda.is_initialized()
+    torch = sys.modules.get("torch")
+    return sys.platform == "linux" and (torch is None or not torch.cuda.is_initialized())
 
 
 def apart(function: Callable[..., T], *args: Any, times: int = 1, **kwargs: Any) -> list[T]:
@@ -87,6 +86,7 @@ def settle() -> None:
     """To be called first in a forked process: the threads of its parent are not there, and who asked them for help
     would wait. Libraries compute on this one, and what the parent left behind is not finalised here.
     """
+    import torch
     from threadpoolctl import threadpool_limits
 
     gc.freeze()  # a client of dask that is garbage closes itself, and waits half a minute for its thread

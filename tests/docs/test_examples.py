@@ -26,6 +26,7 @@ from harness.registry import catalogue
 from harness.registry.registry import REGISTRY
 from harness.results import run_id
 from tests.docs.pages import PAGES, Block, blocks, commands
+from tests.helpers.planted import forget
 
 LEFT_OUT = ("make", "git", "cd", "source", ".", "python", "tensorboard")  # they change or need the reader's machine
 LOOKS = ("ls", "cat", "head", "find")
@@ -54,6 +55,8 @@ def _install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
     points = project["entry-points"]["harness"]
+    for module in points.values():
+        forget(module.partition(":")[0].partition(".")[0])
     (info / "entry_points.txt").write_text("\n".join(["[harness]", *(f"{k} = {v}" for k, v in points.items())]))
     monkeypatch.setattr(catalogue, "_current", None)
 

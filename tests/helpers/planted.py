@@ -11,7 +11,15 @@ import pytest
 
 from harness.registry import catalogue
 from harness.registry.registry import REGISTRY
+from harness.results import run_id
 from tests.helpers.strangers import install
+
+
+def forget(module: str) -> None:
+    """Forget a module and what is in it, as a new process would: another of its name may come."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == module]:
+        del sys.modules[name]
+    run_id._first.pop(module, None)
 
 
 @contextmanager
@@ -25,4 +33,4 @@ def planted(site: Path, distribution: str, source: str, offers: str | None = Non
         try:
             yield
         finally:
-            sys.modules.pop(distribution.replace("-", "_"), None)
+            forget(distribution.replace("-", "_"))

@@ -43,6 +43,7 @@ def test_its_components_are_listed_with_their_origin(site: Path, workdir: Path) 
         "version": "1.2",
         "status": "installed",
         "components": sorted(OFFERED),
+        "commands": [],
     }
     assert told["problems"] == []
     shown = harness("show", "optimizer/signum", cwd=workdir, site=site).stdout

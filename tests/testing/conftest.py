@@ -12,6 +12,7 @@ import pytest
 
 from harness.registry import catalogue
 from harness.registry.registry import REGISTRY
+from tests.helpers.planted import forget
 from tests.testing import faults
 
 
@@ -33,5 +34,4 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     sys.path.remove(str(site))
     catalogue._current = before
     REGISTRY._offers.pop(("planted", "planted"), None)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "planted"]:
-        del sys.modules[name]
+    forget("planted")

@@ -16,6 +16,7 @@ from harness.registry import catalogue
 from harness.registry.registry import REGISTRY
 from harness.results.record import Record
 from harness_doctor.finding import ACCUSES, Finding
+from tests.helpers.planted import forget
 
 QUIET = ("logger=[]", "split.on_overlap=ignore", "path=alone", "jobs=1")
 
@@ -55,8 +56,7 @@ def planted(site: Path) -> Iterator[None]:
         sys.path.remove(str(site))
         catalogue._current = before
         REGISTRY._offers.pop(("planted", "planted"), None)
-        for name in [name for name in sys.modules if name.partition(".")[0] == "planted"]:
-            del sys.modules[name]
+        forget("planted")
 
 
 def trained(words: Sequence[str], study: str) -> Record:

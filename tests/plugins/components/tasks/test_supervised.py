@@ -32,7 +32,7 @@ def test_a_task_compares_the_models_output_with_the_target(name, loss, target):
     assert torch.equal(prediction, model(X))
     assert torch.equal(same, target.to(same.dtype))  # real numbers in their own units are compared in float64
     both, pair = task.evaluate(model, (X, target), NOISE)
-    assert torch.equal(both["model"], losses["model"])
+    torch.testing.assert_close(both["model"].to(losses["model"].dtype), losses["model"], rtol=1e-6, atol=1e-7)
     assert torch.equal(pair[0], prediction)
 
 

@@ -17,7 +17,6 @@ from harness.datasets.dataset import SPLITS, digest, overlap, validate
 from harness.datasets.loading import _transformed
 from harness.registry import catalogue
 from harness.system.errors import HarnessError
-from harness_components.data.files import arrays, large
 from harness_components.data.tables import large_table
 from harness_components.data.tables.reader import ParquetTable
 from tests.plugins.components.helpers import data
@@ -38,8 +37,7 @@ NODE = {"epochs": 2, "model.width": 8, "executor": "in_process", "batch_size": 3
 @pytest.fixture(autouse=True)
 def a_few_rows_at_a_time(monkeypatch):
     """So that small files take many reads."""
-    for module in (disk, large, large_table):
-        monkeypatch.setattr(module, "BLOCK_BYTES", 300)
+    monkeypatch.setattr(disk, "BLOCK_BYTES", 300)
 
 
 def written(folder, component, y, x=X):
@@ -102,7 +100,7 @@ def test_the_digest_is_of_content_and_division_and_a_kept_file_is_not_read_again
     assert digest(first) == digest(same)
     folders = {p for p in (kept / "files").iterdir() if p.is_dir()}
     with monkeypatch.context() as patch:
-        patch.setattr(large_table, "write", None)
+        patch.setattr(disk, "write", None)
         assert digest(data("csv", settings, cache_dir=kept)) == digest(first)
     assert digest(data("csv", settings, cache_dir=kept, seed=1)) != digest(first)
     changed = X.copy()
@@ -162,7 +160,7 @@ def test_the_size_of_the_file_decides(tmp_path, monkeypatch):
     settings = written(tmp_path, "parquet", TARGETS["texts"])
     size = Path(settings["path"]).stat().st_size
     for limit, held in ((size, True), (size - 1, False)):
-        monkeypatch.setattr(arrays, "LARGE", limit)
+        monkeypatch.setattr(disk, "LARGE", limit)
         assert data("parquet", settings, cache_dir=tmp_path).in_memory is held
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import harness
+from harness.datasets import disk
 from harness.datasets.dataset import SPLITS, digest, overlap
 from harness.datasets.loading import load
 from harness.system.errors import HarnessError
-from harness_components.data.tables import large_table
 from tests.plugins.components.helpers import data
 
 N = 200
@@ -59,7 +59,7 @@ def rows_of(dataset, split, columns):
 
 @pytest.fixture
 def few_rows_at_a_time(monkeypatch):
-    monkeypatch.setattr(large_table, "BLOCK_BYTES", 3000)
+    monkeypatch.setattr(disk, "BLOCK_BYTES", 3000)
 
 
 def test_every_type_of_column_becomes_numbers(tmp_path):
