@@ -72,10 +72,11 @@ def test_environment_is_put_back_by_the_last_to_leave(outside: str | None, monke
 
 @pytest.mark.slow  # a worker that is not forked imports torch
 def test_fresh_loky_worker_imports_nothing_from_it(trap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.execution import workers
     from harness_components.executors import loky_pool
     from harness_components.executors.loky_pool import Loky
 
-    monkeypatch.setattr(loky_pool, "can_fork", lambda: False)
+    monkeypatch.setattr(workers, "can_fork", lambda: False)
     monkeypatch.setattr(loky_pool, "_seats", None)
     with Loky(environments(1, "cpu")) as executor:
         assert executor.submit(os.getpid).result(timeout=200) != os.getpid()
