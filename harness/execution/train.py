@@ -7,12 +7,11 @@ import warnings
 
 from harness.config.job import Job
 from harness.datasets.loading import Loader, outside, warn_of_data
-from harness.execution.cohort import How, build_parts
+from harness.execution.cohort import How, build_parts, train_cohort
 from harness.execution.effects import check_effects
 from harness.execution.preparation import Preparation, refuse_stale
 from harness.execution.resuming import note_fresh
 from harness.execution.run_recorder import Watch, make_member
-from harness.execution.together import train_cohort
 from harness.results.record import Record
 from harness.system.errors import HarnessError, beside
 from harness.system.process_state import as_new, ignore, kept

@@ -29,7 +29,8 @@ def test_words_are_completed() -> None:
 def test_no_callbacks_fit_a_context_of_hydra() -> None:
     with composition.hydra_session() as session:
         context = HydraContext(config_loader=session.config_loader, callbacks=hydra.no_callbacks())
-    context.callbacks.on_multirun_start(config=OmegaConf.create(), config_name=None)
+    started = context.callbacks.on_multirun_start(config=OmegaConf.create(), config_name=None)
+    assert started is None, "no sweep starts"
 
 
 def test_overrides_are_put_into_a_config() -> None:

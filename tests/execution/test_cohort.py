@@ -13,10 +13,9 @@ import torch
 import harness
 from harness.config.composition import compose
 from harness.execution import cohort as attempt
-from harness.execution.cohort import How
-from harness.execution.preparation import Preparation
+from harness.execution.cohort import How, train_cohort
+from harness.execution.preparation import Preparation, prepare
 from harness.execution.run_recorder import Running
-from harness.execution.together import train_cohort
 from harness.modeling.builder import Parts
 from harness.results.record import Record
 from harness.training.vectorized.param_group import StackedGroup
@@ -192,3 +191,17 @@ def test_ctrl_c_still_interrupts_a_stack(workdir: Path, monkeypatch: pytest.Monk
     with pytest.raises(KeyboardInterrupt):
         trained(3, forced=True, line=[])
     assert {record.status for record in harness.load("scratch")} == {"interrupted"}
+
+
+def test_what_another_launch_completed_under_other_words_is_found(workdir: Path) -> None:
+    words = ["model=mlp", "model.width=8", "epochs=1", "save=none"]
+    first, second = (prepare(compose(line)) for line in (words, words[::-1]))  # both are sure that it is not there yet
+    assert first.record.id == second.record.id
+    assert first.record.folder != second.record.folder
+    (trained,) = train_cohort([first], How())
+    (found,) = train_cohort([second], How())
+    assert trained is not None
+    assert found is not None
+    assert found.cached
+    assert found.folder == trained.folder
+    assert [path.parent for path in Path("outputs").absolute().rglob("record.json")] == [trained.folder]

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 
 from harness.datasets.loading import Loader, OverlapWarning
 from harness.datasets.remarks import TargetWarning
-from harness.execution.cohort import How
+from harness.execution.cohort import How, train_cohort
 from harness.execution.preparation import Preparation, Prepared, refuse_stale
 from harness.execution.sweep.strategy import Share
-from harness.execution.together import train_cohort
 from harness.execution.workers import sendable
 from harness.results.machine_faults import blames_machine, machine_fault
 from harness.results.record import Record

@@ -199,13 +199,18 @@ def _remarks(seen: Seen, column: Column) -> Iterator[str]:
     name = column.name
     if column.kind == "date" and (twin := other_order(column.form or "")) and (seen.forms or {}).get(twin[0]) == 0:
         yield f"the dates of {name!r} are read as {twin[1]}, and may be {twin[2]}: write them as 2024-12-31"
-    large = max(abs(column.low or 0.0), abs(column.high or 0.0))
-    error = float(np.spacing(large)) / 2 if large >= EXACT and column.low is not None else 0.0
-    if column.role == "input" and column.kind == "number" and error > ((column.high or 0.0) - column.low) / 1000:  # type: ignore[operator]
+    error = _rounding(column) if column.role == "input" and column.kind == "number" else 0.0
+    if column.low is not None and column.high is not None and error > (column.high - column.low) / 1000:
         yield (
             f"the numbers of {name!r} are so large that float64 rounds them by up to {error:g}: subtract a constant, "
             f"or say data.categories=[{name}] or data.drop=[{name}] if they are names"
         )
+
+
+def _rounding(column: Column) -> float:
+    """Return the largest error of float64 for a column's numbers; 0 where it holds all whole numbers of their size."""
+    large = max(abs(column.low or 0.0), abs(column.high or 0.0))
+    return float(np.spacing(large)) / 2 if large >= EXACT else 0.0
 
 
 def _usual_decimal(seen: Iterable[Seen], choice: Choice) -> str:

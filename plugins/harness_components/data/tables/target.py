@@ -60,7 +60,10 @@ def told_target(table: Table, plan: Plan, choice: Choice, rows: int | None = Non
     named = column.kind == "category" and choice.kind == "auto"  # categories that are written as numbers
     kind = "class" if named else choice.kind
     found = tell(chunks(False), choice.target, kind, table.file)
-    return found or tell(chunks(True), choice.target, kind, table.file)  # type: ignore[return-value]
+    if found is None:
+        found = tell(chunks(True), choice.target, kind, table.file)
+    assert found is not None, "texts have a kind"
+    return found
 
 
 def all_targets(table: Table, plan: Plan, choice: Choice, rows: int | None = None) -> np.ndarray:
