@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.config import composition
 from harness.config.foreign_words import default_of
-from harness.config.validation import Incomplete
+from harness.config.validation import MissingSetting
 from harness.registry import catalogue
 from harness.registry.kinds import AUTO, KINDS
 from harness.registry.presets import names_in, own_presets
@@ -35,7 +35,7 @@ def text(overrides: Sequence[str], config_dir: str | None = None) -> str:
 
     if overrides or config_dir:
         words = composition.with_config_dir(overrides, config_dir)
-        with composition.hydra_session() as hydra, suppress(Incomplete):
+        with composition.hydra_session() as hydra, suppress(MissingSetting):
             composition.job_from_hydra(composition.composed(hydra, words), words)
     verbs = [f"  harness {verb:<20} {call.__doc__}" for verb, call in VERBS.items()]
     verbs += [f"  harness {row['name']:<20} {row['help']}" for row in catalogue.current().commands.values()]

@@ -171,10 +171,10 @@ def _alive(record: Record) -> bool:
 
 def _remove_all(study: Path, filters: Filters, records: Sequence[Record]) -> int:
     """Removes those of a study, while no one else can begin to train them; how many."""
-    from harness.execution.locks.run_lock import Claims
+    from harness.execution.locks.run_lock import RunLocks
 
     own = [record for record in records if record.folder.parent == study]
-    with Claims(study) as claims:
+    with RunLocks(study) as claims:
         ours = set(claims.claim(record.id for record in own))
         return sum(_remove(record, filters) for record in own if record.id in ours)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cli.findings import print_findings
 from harness.config import composition
-from harness.config.validation import Incomplete
+from harness.config.validation import MissingSetting
 from harness.execution import hydra_app
 from harness.registry import hydra_keys
 from harness.system.errors import CannotWrite, HarnessError, nearest_flag, suggest
@@ -73,7 +73,7 @@ def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
         if not args.cfg and not args.info:
             raise HarnessError("--resolve goes with --cfg job")
         config = composition.composed(hydra, overrides)
-        with suppress(Incomplete):  # a value that is still to be given is shown as ???
+        with suppress(MissingSetting):  # a value that is still to be given is shown as ???
             composition.job_from_hydra(config, overrides)
         overrides = as_typed(parse(overrides), config)
         if args.cfg:
@@ -111,9 +111,9 @@ def _run(overrides: list[str], config_dir: str | None) -> int:
 
     job = composition.compose(overrides, config_dir)
     check_data(job.values)  # before torch is imported
-    from harness.system.spinner import Waiting
+    from harness.system.spinner import Spinner
 
-    with Waiting("loading torch and Lightning"):
+    with Spinner("loading torch and Lightning"):
         from harness.analysis.report.summary import run_summary
         from harness.cli.live.progress import RunProgress
         from harness.execution.train import train

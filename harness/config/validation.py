@@ -27,7 +27,7 @@ OTHER = ("trainer",)
 Seen = dict[tuple[str, str], dict[str, Any]]  # nodes as they were checked, by their place and their text
 
 
-class Incomplete(HarnessError):
+class MissingSetting(HarnessError):
     """A setting that has no default is not given."""
 
 
@@ -147,7 +147,7 @@ def _checked(
     for p in parameters:
         value = values.get(p.name, p.default)
         if isinstance(value, str) and value == REQUIRED:
-            raise Incomplete(f"{prefix}{p.name} must be given: {prefix}{p.name}=...")
+            raise MissingSetting(f"{prefix}{p.name} must be given: {prefix}{p.name}=...")
         try:
             found[p.name] = _plain(convert(p.hint, value))
         except ValueError as error:

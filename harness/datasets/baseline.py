@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.datasets.dataset import SPLITS, Dataset, Samples, size
-from harness.datasets.disk import Stored
+from harness.datasets.disk import DiskSamples
 
 
 def baseline(dataset: Dataset) -> dict[str, Any]:
@@ -19,7 +19,9 @@ def baseline(dataset: Dataset) -> dict[str, Any]:
         real targets; empty for others, and for data that is read sample by sample.
     """
     parts = [dataset.part(split) for split in SPLITS]
-    if dataset.target not in ("class", "real") or not all(isinstance(p, Samples | Stored) and size(p) for p in parts):
+    if dataset.target not in ("class", "real") or not all(
+        isinstance(p, Samples | DiskSamples) and size(p) for p in parts
+    ):
         return {}
     train, *_ = targets = [_targets(part) for part in parts]
     if dataset.target == "class":

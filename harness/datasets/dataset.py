@@ -16,7 +16,7 @@ import torch.utils.data
 from torch import Tensor
 
 from harness.config.settings import Split
-from harness.datasets.disk import Stored
+from harness.datasets.disk import DiskSamples
 from harness.datasets.precision import exact
 from harness.datasets.stratify import shares, stratified
 from harness.system.errors import HarnessError
@@ -52,7 +52,7 @@ class Dataset:
     `target` is what is predicted: a class (y: int64 [N], indices into `classes`), which of several labels hold (y:
     float [N, L] of 0 and 1, one for each of `classes`) or real numbers (y: float [N, D]); or nothing,
     for a surface to find the lowest point of.
-    A split is `Samples` in memory, `harness.datasets.disk.Stored` in
+    A split is `Samples` in memory, `harness.datasets.disk.DiskSamples` in
     files, or a map-style torch Dataset of (x, y). For the
     last, `digest` must be given (a hash of the files, say), `outputs` too for real targets, and `workers` processes
     read ahead.
@@ -93,12 +93,12 @@ class Dataset:
     @property
     def passed_over(self) -> bool:
         """Whether transforms can be fitted: the training inputs are in memory, or in files that are read fast."""
-        return self.in_memory or isinstance(self.train, Stored)
+        return self.in_memory or isinstance(self.train, DiskSamples)
 
     @property
     def real_inputs(self) -> bool:
         """Whether inputs, where that is known, are real numbers, and not whole ones (tokens)."""
-        if isinstance(self.train, Stored):
+        if isinstance(self.train, DiskSamples):
             return self.train.x.dtype.kind == "f"
         return not isinstance(self.train, Samples) or self.train.x.is_floating_point()
 
@@ -107,7 +107,7 @@ class Dataset:
         if isinstance(self.train, Samples):
             yield from row_chunks(self.train.x)
             return
-        assert isinstance(self.train, Stored)
+        assert isinstance(self.train, DiskSamples)
         for x in self.train.blocks(self.train.x):
             for transform in self.transforms:
                 x = transform(x)
@@ -115,7 +115,7 @@ class Dataset:
 
     def target_chunks(self) -> Iterator[Tensor]:
         """The training targets, some rows at a time."""
-        assert isinstance(self.train, Samples | Stored)
+        assert isinstance(self.train, Samples | DiskSamples)
         return iter([self.train.y]) if isinstance(self.train, Samples) else self.train.blocks(self.train.y)
 
     @property
@@ -143,7 +143,7 @@ class Dataset:
     @functools.cached_property
     def class_counts(self) -> Tensor | None:
         """Training samples of each class, [C]; None where there are no classes, or they are not read as a whole."""
-        if self.target != "class" or not isinstance(self.train, Samples | Stored):
+        if self.target != "class" or not isinstance(self.train, Samples | DiskSamples):
             return None
         counts = (torch.bincount(y, minlength=len(self.classes)) for y in self.target_chunks())
         return sum(counts, torch.zeros(len(self.classes), dtype=torch.int64))
@@ -279,7 +279,7 @@ def from_parts(
 
 def from_stored(folder: Path, parts: Divided, *, target: Target, classes: Sequence[Any] = ()) -> Dataset:
     """A Dataset of samples in files that `harness.datasets.disk.write` made, and the indices of each split."""
-    train, val, test = (Stored(folder, parts[split]) for split in SPLITS)
+    train, val, test = (DiskSamples(folder, parts[split]) for split in SPLITS)
     names = tuple(str(c) for c in classes)
     h = hashlib.sha256(repr((target, names, train.about["digest"])).encode())
     for split in SPLITS:
@@ -320,7 +320,7 @@ def overlap(dataset: Dataset) -> int | None:
     if dataset.repeats:
         return None
     parts = [dataset.part(split) for split in SPLITS]
-    if all(isinstance(part, Stored) for part in parts):
+    if all(isinstance(part, DiskSamples) for part in parts):
         return _overlap_of_keys([np.concatenate([k.numpy() for k in p.blocks(p.keys)]) for p in parts])  # type: ignore[union-attr]
     if not dataset.in_memory:
         return None

@@ -36,7 +36,7 @@ _FORMAT = 2  # of these files; part of the names of those that are looked for ag
 Chunk = tuple[np.ndarray, np.ndarray]  # some inputs [n, ...] and their targets [n] or [n, D]
 
 
-class Rows:
+class StoredArray:
     """The rows of one array [N, ...] in a file."""
 
     def __init__(self, path: Path, dtype: str, shape: tuple[int, ...]) -> None:
@@ -73,14 +73,14 @@ class Rows:
             done += got
 
 
-class Stored(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
+class DiskSamples(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
     """Samples of one split: `index` are their rows in the files of a folder that `write` made."""
 
     def __init__(self, folder: Path, index: Tensor) -> None:
         self.folder, self.index = folder, index
         self.about = read_about(folder)
         self.x, self.y, self.keys = (
-            Rows(folder / f"{name}.bin", self.about[name]["dtype"], tuple(self.about[name]["shape"]))
+            StoredArray(folder / f"{name}.bin", self.about[name]["dtype"], tuple(self.about[name]["shape"]))
             for name in ("x", "y", "keys")
         )
 
@@ -96,7 +96,7 @@ class Stored(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         rows = self.index[places]
         return self.x.take(rows), self.y.take(rows)
 
-    def blocks(self, rows: Rows) -> Iterator[Tensor]:
+    def blocks(self, rows: StoredArray) -> Iterator[Tensor]:
         """All samples' inputs (`self.x`), targets or keys, some at a time, as they stand in the file."""
         order = self.index.sort().values
         count = max(1, BLOCK_BYTES // rows.bytes)

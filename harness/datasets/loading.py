@@ -40,7 +40,7 @@ class OverlapWarning(UserWarning):
     """Samples stand in more than one split."""
 
 
-class AskedSplit(Split):
+class TrackedSplit(Split):
     """The settings of `split`, with the names of those that a data component has looked at."""
 
     names: set[str]
@@ -55,7 +55,7 @@ class AskedSplit(Split):
         return super().__getattribute__(name)
 
 
-class AskedGenerator(torch.Generator):
+class TrackedGenerator(torch.Generator):
     """A generator that knows whether it was asked for its seed, as other libraries' generators are made from."""
 
     asked = False
@@ -90,16 +90,16 @@ class Loaded:
         return sum(p.x.nbytes + p.y.nbytes for p in parts if isinstance(p, Samples))
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> DatasetFacts:
         """What is known of the data when it is gone again."""
         dataset = self.dataset
         counts = dataset.class_counts.tolist() if dataset.in_memory and dataset.class_counts is not None else []
         shape = dataset.inputs, dataset.width, dataset.target, dataset.classes
-        return Facts(*shape, dataset.in_memory, self.bytes, tuple(counts), self.divided_by)
+        return DatasetFacts(*shape, dataset.in_memory, self.bytes, tuple(counts), self.divided_by)
 
 
 @dataclass(frozen=True)
-class Facts:
+class DatasetFacts:
     """What grouping and saving want to know of a data set, without holding it."""
 
     inputs: tuple[int, ...]
@@ -155,9 +155,9 @@ def load(values: dict[str, Any]) -> Loaded:
 
 def load_untransformed(values: dict[str, Any]) -> Loaded:
     """Loads the data set of a config, before its transforms are fitted."""
-    split, asked = Split(**values["split"]), AskedSplit(**values["split"])
+    split, asked = Split(**values["split"]), TrackedSplit(**values["split"])
     name = values["data"][KEY]
-    cache_dir, generator = Path(values["cache_dir"]).expanduser(), AskedGenerator()
+    cache_dir, generator = Path(values["cache_dir"]).expanduser(), TrackedGenerator()
     generator.manual_seed(seeds.derive(split.seed, "split"))
     began = generator.get_state()
     try:

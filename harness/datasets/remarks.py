@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from harness.datasets.dataset import SPLITS, Dataset, Samples
-from harness.datasets.disk import Stored
+from harness.datasets.disk import DiskSamples
 
 NAMED = 3  # classes that a line names
 MANY, EACH = 20, 5  # more classes than the first, of fewer samples on average than the second, are no classes to learn
@@ -20,7 +20,7 @@ def remarks(dataset: Dataset) -> list[str]:
     """Lines on how the data was read, and on classes that are too many, too small, or missing in a split."""
     made = list(dataset.remarks)
     parts = [dataset.part(split) for split in SPLITS]
-    if dataset.target != "class" or not all(isinstance(part, Samples | Stored) for part in parts):
+    if dataset.target != "class" or not all(isinstance(part, Samples | DiskSamples) for part in parts):
         return made
     counts = torch.stack([_counts(part, len(dataset.classes)) for part in parts])  # type: ignore[arg-type]
     whole, n = counts.sum(0), int(counts.sum())
@@ -36,7 +36,7 @@ def remarks(dataset: Dataset) -> list[str]:
     return made
 
 
-def _counts(part: Samples | Stored, classes: int) -> Tensor:
+def _counts(part: Samples | DiskSamples, classes: int) -> Tensor:
     y = [part.y] if isinstance(part, Samples) else part.blocks(part.y)
     return sum((torch.bincount(some, minlength=classes) for some in y), torch.zeros(classes, dtype=torch.int64))
 

@@ -10,13 +10,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from harness.datasets.dataset import Dataset
-from harness.execution.locks.run_lock import Claims
-from harness.execution.preparation import Prepared
+from harness.execution.locks.run_lock import RunLocks
+from harness.execution.preparation import RunSpec
 from harness.execution.resuming import find
-from harness.execution.run_recorder import FAIL_FAST, Running, Watch
+from harness.execution.run_recorder import FAIL_FAST, RunRecorder, Watch
 from harness.execution.sweep.grouping import unfusable
-from harness.execution.sweep.progress import Pace
-from harness.modeling.builder import Parts, build
+from harness.execution.sweep.progress import EpochProgress
+from harness.modeling.builder import RunComponents, build
 from harness.modeling.profile import Probe
 from harness.results.index import by_id
 from harness.results.machine_faults import MACHINE_FAULT, blames_machine, machine_fault
@@ -27,12 +27,12 @@ from harness.system.process_state import ignore, kept
 from harness.system.signals import reason
 from harness.training.fit import Run, fit, make_trainer
 from harness.training.memory.heap import out_of_memory
-from harness.training.run_state import Member
-from harness.training.vectorized.lifting import Again, Apart, Unlike
+from harness.training.run_state import RunState
+from harness.training.vectorized.lifting import NotStackable, RestackDifferently, TrainSeparately
 
 
 @dataclass(frozen=True)
-class How:
+class CohortPlan:
     """How a cohort is trained, and why so. `sweep` names the launch that it belongs to."""
 
     path: str = "alone"
@@ -42,21 +42,21 @@ class How:
     sweep: str = ""
 
 
-class Attempt:
+class CohortRunner:
     """Some runs that are ours to train."""
 
-    def __init__(self, members: Sequence[Prepared], how: How, watch: Watch | None, claims: Claims) -> None:
+    def __init__(self, members: Sequence[RunSpec], how: CohortPlan, watch: Watch | None, claims: RunLocks) -> None:
         self.members, self.how, self.watch, self.claims = list(members), how, watch, claims
         self.started = time.perf_counter()
         self.probed: Probe | None = None
-        self.opened: dict[str, Running] = {}  # the latest attempt of each
+        self.opened: dict[str, RunRecorder] = {}  # the latest attempt of each
 
-    def train(self) -> list[Running]:
+    def train(self) -> list[RunRecorder]:
         """Trains them all. What goes wrong in a stack is looked for in halves of it."""
         try:
             if self.how.path == "fused":
                 return self._fused(self.members, self.how.why)
-            done: list[Running] = []
+            done: list[RunRecorder] = []
             for member in self.members:
                 if self.ended_by is None:
                     done.append(self._alone(member, self.how.why))
@@ -72,10 +72,10 @@ class Attempt:
                     running.interrupt(MACHINE_FAULT, str(error))
             raise
 
-    def _open(self, member: Prepared, size: int, path: str, why: str, pace: Pace) -> Running:
+    def _open(self, member: RunSpec, size: int, path: str, why: str, pace: EpochProgress) -> RunRecorder:
         cohort = {"size": size, "path": path, "executor": self.how.executor, "why": why, "sweep": self.how.sweep}
         watchers = [pace.epoch] if self.watch is None else [pace.epoch, self.watch]
-        running = self.opened[member.record.id] = Running(member, cohort, self.started, watchers)
+        running = self.opened[member.record.id] = RunRecorder(member, cohort, self.started, watchers)
         return running
 
     @property
@@ -88,10 +88,10 @@ class Attempt:
                 return "FailFast", FAIL_FAST
         return None
 
-    def _pace(self, members: Sequence[Prepared]) -> Pace:
-        return Pace(self.claims, [member.record.id for member in members], members[0].plan.epochs)
+    def _pace(self, members: Sequence[RunSpec]) -> EpochProgress:
+        return EpochProgress(self.claims, [member.record.id for member in members], members[0].plan.epochs)
 
-    def _alone(self, member: Prepared, why: str) -> Running:
+    def _alone(self, member: RunSpec, why: str) -> RunRecorder:
         running = self._open(member, 1, "alone", why, self._pace([member]))
         with self._recorded([running]):
             dataset = member.dataset
@@ -104,7 +104,7 @@ class Attempt:
         running.forget()
         return running
 
-    def _fused(self, members: list[Prepared], why: str) -> list[Running]:
+    def _fused(self, members: list[RunSpec], why: str) -> list[RunRecorder]:
         pace = self._pace(members)
         opened = [self._open(member, len(members), "fused", why, pace) for member in members]
         with self._recorded(opened, unless_raised=(BaseException,)) as troubles:
@@ -126,13 +126,13 @@ class Attempt:
                     self.claims.release(running.record.id)
             return opened
         done = [running for running in opened if running.ended]
-        if isinstance(trouble, (Apart, Again)):
-            rows = trouble.rows if isinstance(trouble, Apart) else ()
+        if isinstance(trouble, (TrainSeparately, RestackDifferently)):
+            rows = trouble.rows if isinstance(trouble, TrainSeparately) else ()
             apart = [running for row, (running, _) in enumerate(begun) if row in rows and not running.ended]
             return done + self._in_another_way(opened, apart, trouble, why)
         return done + self._again([running for running in opened if not running.ended], trouble)
 
-    def _begun(self, running: Running) -> Run | None:
+    def _begun(self, running: RunRecorder) -> Run | None:
         """The run as a member; None, and a failed record, where it cannot be built."""
         try:
             dataset = running.prepared.dataset
@@ -149,7 +149,7 @@ class Attempt:
             self.claims.release(running.record.id)
             return None
 
-    def _again(self, left: list[Running], trouble: BaseException | None) -> list[Running]:
+    def _again(self, left: list[RunRecorder], trouble: BaseException | None) -> list[RunRecorder]:
         """Members that a stack did not train: in halves, until those whose fault it is are by themselves.
 
         `trouble` is what ended the whole stack, if something did. A run's result does not depend on who is stacked
@@ -160,7 +160,7 @@ class Attempt:
         doubtful = [] if isinstance(trouble, _NoStack) else [r for r in left if _blamed(r) is None]
         if len(doubtful) == 1 and (trouble or _failure(doubtful[0])):
             doubtful = []
-        found: list[Running] = []
+        found: list[RunRecorder] = []
         for r in left:
             if self.ended_by is not None:
                 found.append(self._dropped(r))
@@ -178,8 +178,8 @@ class Attempt:
         return found
 
     def _in_another_way(
-        self, opened: list[Running], apart: list[Running], trouble: BaseException, why: str
-    ) -> list[Running]:
+        self, opened: list[RunRecorder], apart: list[RunRecorder], trouble: BaseException, why: str
+    ) -> list[RunRecorder]:
         """Trains some members of a stack alone, and stacks the others again."""
         found = [self._dropped(r) if self.ended_by is not None else self._by_itself(r, trouble) for r in apart]
         left = [r for r in opened if not r.ended and r not in apart]
@@ -187,14 +187,14 @@ class Attempt:
             return found + [self._dropped(r) for r in left]
         return found + (self._fused([r.prepared for r in left], why) if left else [])
 
-    def _dropped(self, running: Running) -> Running:
+    def _dropped(self, running: RunRecorder) -> RunRecorder:
         """One that is not trained on, since another has failed or the machine has."""
         assert self.ended_by is not None
         running.interrupt(*self.ended_by)
         self.claims.release(running.record.id)
         return running
 
-    def _by_itself(self, running: Running, error: BaseException | None) -> Running:
+    def _by_itself(self, running: RunRecorder, error: BaseException | None) -> RunRecorder:
         """One that cannot be in a stack: a failure if it has to, else trained alone."""
         assert error is not None
         if not self.how.forced:
@@ -205,7 +205,7 @@ class Attempt:
 
     @contextmanager
     def _recorded(
-        self, opened: Sequence[Running], unless_raised: tuple[type[BaseException], ...] = ()
+        self, opened: Sequence[RunRecorder], unless_raised: tuple[type[BaseException], ...] = ()
     ) -> Iterator[list[BaseException]]:
         """Inside, what is said goes to the runs' logs; an exception ends those that have not ended.
 
@@ -231,7 +231,7 @@ class Attempt:
                     self.claims.release(running.record.id)
 
 
-def _tell(opened: Sequence[Running], line: str) -> None:
+def _tell(opened: Sequence[RunRecorder], line: str) -> None:
     for running in opened:
         running.warn(line)
 
@@ -240,43 +240,43 @@ class _Enough(RuntimeError):
     """A member has failed, and fail_fast ends the stack."""
 
 
-def _ended_or_enough(member: Member, ended: Callable[[], None]) -> None:
+def _ended_or_enough(member: RunState, ended: Callable[[], None]) -> None:
     ended()
     if member.failed is not None:
         raise _Enough(FAIL_FAST)
 
 
-class _NoStack(Unlike):
+class _NoStack(NotStackable):
     """These runs cannot be stacked in whatever company."""
 
 
-def _failure(running: Running) -> BaseException | None:
+def _failure(running: RunRecorder) -> BaseException | None:
     """What the member's optimizer raised in a stack."""
     return running.run.member.failed if hasattr(running, "run") else None
 
 
-def _blamed(running: Running) -> BaseException | None:
+def _blamed(running: RunRecorder) -> BaseException | None:
     """The same, if no one else was stepped by that optimizer."""
     return _failure(running) if _failure(running) and running.run.member.sharers == 1 else None
 
 
-def build_parts(prepared: Prepared, dataset: Dataset, probed: Probe | None = None) -> Parts:
+def build_parts(prepared: RunSpec, dataset: Dataset, probed: Probe | None = None) -> RunComponents:
     return build(prepared.values, dataset, prepared.plan.total_steps, probed)
 
 
-def payload(prepared: Prepared) -> str:
+def payload(prepared: RunSpec) -> str:
     """What another process of this run has to know."""
     return json.dumps({"overrides": prepared.overrides, "values": prepared.asked, "id": prepared.record.id})
 
 
-def train_cohort(members: Sequence[Prepared], how: How, watch: Watch | None = None) -> list[Record | None]:
+def train_cohort(members: Sequence[RunSpec], how: CohortPlan, watch: Watch | None = None) -> list[Record | None]:
     """Trains prepared runs of one study, as one program if `how` says so, and returns their records in order; None
     for one that a living process trains elsewhere, or that fail_fast or a fault of the machine left untrained. Raises
     KeyboardInterrupt after recording it.
     """
     found: dict[str, Record | None] = {}
     study = members[0].record.folder.parent
-    with Claims(study) as claims:
+    with RunLocks(study) as claims:
         ours = set(claims.claim([m.record.id for m in members]))
         stands = by_id(study, ours)  # another launch may have begun it meanwhile, under overrides written otherwise
         todo = []
@@ -290,7 +290,7 @@ def train_cohort(members: Sequence[Prepared], how: How, watch: Watch | None = No
                 claims.release(done.id)
         if todo:
             for some, way in _begun_where(todo, how):
-                attempt = Attempt(some, way, watch, claims)
+                attempt = CohortRunner(some, way, watch, claims)
                 for running in attempt.train():
                     found[running.record.id] = running.record
                 if attempt.ended_by is not None:
@@ -298,9 +298,9 @@ def train_cohort(members: Sequence[Prepared], how: How, watch: Watch | None = No
     return [found.get(m.record.id) for m in members]
 
 
-def _begun_where(members: Sequence[Prepared], how: How) -> Iterator[tuple[list[Prepared], How]]:
+def _begun_where(members: Sequence[RunSpec], how: CohortPlan) -> Iterator[tuple[list[RunSpec], CohortPlan]]:
     """Members that begin at the same epoch: those that go on from a checkpoint do so on the path that made it."""
-    places: dict[tuple[str, int], list[Prepared]] = {}
+    places: dict[tuple[str, int], list[RunSpec]] = {}
     for member in members:
         kept = find(member)[0] if member.values["resume"] else None
         if kept is not None:

@@ -12,8 +12,8 @@ from torch import Tensor
 from harness.config import seeds
 from harness.datasets.dataset import Dataset, Samples, first_inputs, first_samples
 from harness.execution.single_sample import has_single, refuse_single
-from harness.modeling.builder import Parts, build, check_closure
-from harness.modeling.estimator import Fitting
+from harness.modeling.builder import RunComponents, build, check_closure
+from harness.modeling.estimator import EstimatorModule
 from harness.modeling.regularizer import acts_on, does
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
@@ -82,10 +82,10 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choice]
         check_closure(values["optimizer"][KEY], optimizer, parts.closure)
         parts.scheduler(optimizer=optimizer, total_steps=plan.total_steps)
     refuse_single(values, parts, dataset, plan)
-    return [] if isinstance(parts.model, Fitting) else unused(values, parts.uses.taken)
+    return [] if isinstance(parts.model, EstimatorModule) else unused(values, parts.uses.taken)
 
 
-def _refuse_mixing(values: dict[str, Any], parts: Parts, dataset: Dataset) -> None:
+def _refuse_mixing(values: dict[str, Any], parts: RunComponents, dataset: Dataset) -> None:
     """Samples that are drawn by their targets are compared by their places: targets changed later would not be seen."""
     assert isinstance(dataset.train, Samples)
     x = first_inputs(dataset)
@@ -100,7 +100,7 @@ def _refuse_mixing(values: dict[str, Any], parts: Parts, dataset: Dataset) -> No
             raise HarnessError(f"regularizer {name} changes targets, and task {task} draws samples by theirs")
 
 
-def _refuse_unseen(values: dict[str, Any], parts: Parts, dataset: Dataset) -> None:
+def _refuse_unseen(values: dict[str, Any], parts: RunComponents, dataset: Dataset) -> None:
     """A task without targets never sees that they were changed."""
     named = zip(values["regularizer"], parts.regularizers, strict=True)
     changing = {name: r for name, r in named if acts_on(r) == {"target"}}

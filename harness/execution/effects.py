@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.config.overrides import parse
 from harness.datasets.loading import outside
-from harness.execution.preparation import Prepared
+from harness.execution.preparation import RunSpec
 from harness.modeling.builder import make_diagnostic
 from harness.registry.catalogue import Catalogue
 from harness.registry.instantiate import trait
@@ -30,7 +30,7 @@ class NoEffectWarning(UserWarning):
 class Situation:
     """What decides whether a setting has an effect: a prepared run, and whether it is a run of a sweep."""
 
-    run: Prepared
+    run: RunSpec
     in_sweep: bool
     known: Catalogue
 
@@ -218,7 +218,7 @@ RULES: dict[str, Rule | None] = dict.fromkeys((*KINDS, "experiment")) | {
 TOLD = ("seed", "loss")  # a sweep over these is not refused: other runs are compared by them, or it is measured
 
 
-def check_effects(runs: Sequence[Prepared], known: Catalogue, in_sweep: bool) -> None:
+def check_effects(runs: Sequence[RunSpec], known: Catalogue, in_sweep: bool) -> None:
     """Refuse, or warn of, what was typed for one run or for some of a sweep, and has no effect on any of these.
 
     Raises:
@@ -262,7 +262,7 @@ def _leaves(key: str, value: Any) -> Iterator[str]:
         yield key
 
 
-def check_distinct(runs: Sequence[Prepared]) -> None:
+def check_distinct(runs: Sequence[RunSpec]) -> None:
     """Refuse a sweep over what changes no result: its values are one run, of which one alone would be kept.
 
     Args:

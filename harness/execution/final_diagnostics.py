@@ -12,9 +12,9 @@ from harness.modeling.diagnostic import Diagnostic
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.system.errors import one_line, reraise_interrupt
-from harness.training.diagnostics.inputs import Seeing, Step
+from harness.training.diagnostics.inputs import DiagnosticInputs, Step
 from harness.training.diagnostics.runner import probed, settled
-from harness.training.diagnostics.views import ModelScene
+from harness.training.diagnostics.views import ModuleView
 from harness.training.fit import Run
 
 DIAGNOSED = 1 << 45  # the noise of what is measured here is that of nothing else
@@ -47,8 +47,8 @@ def look_at_end(run: Run) -> dict[str, Any]:
 def _measured(run: Run, diagnostic: Diagnostic) -> dict[str, Any]:
     """One by itself: a function of the weights and the seed, whatever else is measured."""
     member, seed = run.member, run.plan.seed
-    scene = ModelScene(run.parts.task, trained(run).train(), run.dataset, seed)
-    seeing = Seeing(scene, probed(run.parts.probe.activations), None)
+    scene = ModuleView(run.parts.task, trained(run).train(), run.dataset, seed)
+    seeing = DiagnosticInputs(scene, probed(run.parts.probe.activations), None)
     step = Step(member.steps, {}, {}, {}, 0.0, run.plan.samples, run.plan.each)
     given, troubles = seeing.given(step, diagnostic.asks)
     for ask in sorted(diagnostic.asks & troubles.keys()):

@@ -15,7 +15,7 @@ from harness.datasets.dataset import Dataset, Samples
 from harness.datasets.loading import load, load_untransformed
 from harness.datasets.precision import exact
 from harness.modeling.builder import make_model, make_task
-from harness.modeling.estimator import Fitting
+from harness.modeling.estimator import EstimatorModule
 from harness.modeling.task import Call, Task
 from harness.modeling.weights import load_model, record_of
 from harness.registry.instantiate import trait
@@ -163,7 +163,7 @@ def _fitted(record: Record, task: Task, dataset: Dataset) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(record.config["seed"])
         made = make_model(record.config, dataset.inputs, task.outputs(dataset), dataset.words, [])
-        assert isinstance(made, Fitting)
+        assert isinstance(made, EstimatorModule)
         model = task.prepare(made, dataset)
         made.estimator.fit(dataset.train)
     return model

@@ -12,7 +12,7 @@ from harness.config.job import Job
 from harness.config.overrides import folder_name, readable
 from harness.config.settings import Settings, parse
 from harness.datasets.dataset import SPLITS, Dataset, size
-from harness.datasets.loading import Facts, Loader
+from harness.datasets.loading import DatasetFacts, Loader
 from harness.execution.dry_run import rehearse
 from harness.execution.resolve import choices, resolve
 from harness.modeling.builder import make_task
@@ -35,7 +35,7 @@ from harness.training.tuples import evaluated
 
 
 @dataclass
-class Prepared:
+class RunSpec:
     """A job that has passed every check, with its identity frozen; nothing is written yet.
 
     It holds no data: that is loaded when it is asked for, also in another process, where `loader` is another one.
@@ -48,7 +48,7 @@ class Prepared:
     plan: Plan
     device: str
     record: Record
-    facts: Facts  # of the data
+    facts: DatasetFacts  # of the data
     loader: Loader | None = field(default=None, repr=False)
     checkpoint: dict[str, Any] | None = field(default=None, repr=False)  # to go on from
     fresh: str = ""  # why it starts from the beginning, where resume=true finds nothing to resume
@@ -101,7 +101,7 @@ class Preparation:
         self._nodes: dict[tuple[str, str], Any] = {}
 
     @kept(ignore)  # what its components change they change again in the run, which records it
-    def prepare(self, job: Job) -> Prepared:
+    def prepare(self, job: Job) -> RunSpec:
         """Loads the data, resolves `auto`, checks what only the data can tell, and freezes the identity."""
         loaded = self.loader.load(job.values)
         asked, dataset = job.values | {"transform": loaded.transform}, loaded.dataset
@@ -138,7 +138,7 @@ class Preparation:
             folder=self._existing(study, run_id) or study / folder_name(used, run_id),
         )
         refuse_links(Path(OUTPUTS), Path(settings.study) / record.folder.name)
-        return Prepared(values, job.values, job.overrides, job.hydra, plan, device, record, loaded.facts, self.loader)
+        return RunSpec(values, job.values, job.overrides, job.hydra, plan, device, record, loaded.facts, self.loader)
 
     def identity(self, values: dict[str, Any], asked: dict[str, Any] | None = None) -> str:
         """The identity of resolved values, as this process sees sources and data.
@@ -148,7 +148,7 @@ class Preparation:
         device = environment.device_type(values["trainer"])
         return self._identity(values, device, self.loader.load(asked or values).digest)
 
-    def with_epochs(self, member: Prepared, epochs: int) -> str:
+    def with_epochs(self, member: RunSpec, epochs: int) -> str:
         """Return the identity that a run would have with another number of epochs."""
         values = member.values | {"epochs": epochs}
         return self._identity(values, member.device, member.record.data["digest"])
@@ -210,12 +210,12 @@ def _drawn(values: dict[str, Any], dataset: Dataset) -> tuple[int, int] | None:
     return None if drawn is None else (drawn.shape[0], drawn.shape[1])
 
 
-def prepare(job: Job) -> Prepared:
+def prepare(job: Job) -> RunSpec:
     """One job by itself."""
     return Preparation().prepare(job)
 
 
-def refuse_stale(members: Sequence[Prepared]) -> None:
+def refuse_stale(members: Sequence[RunSpec]) -> None:
     """Raises HarnessError where this process holds code of the members that is no longer what their files say."""
     for used in {tuple(components(member.values)) for member in members}:
         if names := changed(sources(used)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.execution.preparation import Preparation, Prepared
+from harness.execution.preparation import Preparation, RunSpec
 from harness.results import checkpoint
 from harness.results.index import read_all
 from harness.results.record import Record
@@ -13,7 +13,7 @@ from harness.results.record import Record
 NOTHING = "it has no checkpoint (checkpoint_every=N writes one every N epochs)"
 
 
-def find(member: Prepared, peek: bool = False) -> tuple[dict[str, Any] | None, str]:
+def find(member: RunSpec, peek: bool = False) -> tuple[dict[str, Any] | None, str]:
     """Return a run's checkpoint and "", or None and the reason why there is none to continue from.
 
     Args:
@@ -22,7 +22,7 @@ def find(member: Prepared, peek: bool = False) -> tuple[dict[str, Any] | None, s
     """
     try:
         kept = checkpoint.read(member.record.folder, member.record.id, peek)
-    except checkpoint.Unusable as error:
+    except checkpoint.UnusableCheckpoint as error:
         return None, str(error)
     if kept is None:
         return None, NOTHING
@@ -31,7 +31,7 @@ def find(member: Prepared, peek: bool = False) -> tuple[dict[str, Any] | None, s
     return kept, ""
 
 
-def note_fresh(members: Sequence[Prepared], preparation: Preparation) -> str | None:
+def note_fresh(members: Sequence[RunSpec], preparation: Preparation) -> str | None:
     """Note in each run that asks for `resume=true` and has nothing to resume why that is so, for its record.
 
     Returns:
@@ -59,7 +59,7 @@ def note_fresh(members: Sequence[Prepared], preparation: Preparation) -> str | N
     return f"resume=true: nothing to resume for {some}; one of them: {why}"
 
 
-def _of_other_epochs(member: Prepared, records: Sequence[Record], preparation: Preparation) -> Record | None:
+def _of_other_epochs(member: RunSpec, records: Sequence[Record], preparation: Preparation) -> Record | None:
     """Return the record of a run that would be this one if it had as many epochs."""
     by_id = {record.id: record for record in records}
     epochs = {e for record in records if type(e := record.config.get("epochs")) is int} - {member.plan.epochs}

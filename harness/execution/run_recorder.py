@@ -15,9 +15,9 @@ from typing import Any
 from harness.datasets.dataset import Dataset
 from harness.execution.final_diagnostics import look_at_end
 from harness.execution.final_metrics import measure_at_end
-from harness.execution.logging.run_loggers import Telling
-from harness.execution.preparation import Prepared
-from harness.modeling.builder import Parts
+from harness.execution.logging.run_loggers import RunLoggers
+from harness.execution.preparation import RunSpec
+from harness.modeling.builder import RunComponents
 from harness.modeling.weights import save_weights
 from harness.registry.instantiate import component
 from harness.results import checkpoint, environment
@@ -32,18 +32,18 @@ from harness.training.diagnostics.summary import Summary
 from harness.training.ending import ending, never_finite
 from harness.training.fit import Run
 from harness.training.memory.estimate import footprint
-from harness.training.run_state import Member
+from harness.training.run_state import RunState
 
 FAIL_FAST = "fail_fast=true, and another run failed"
 Watch = Callable[[dict[str, float], int, int], None]
 log = logging.getLogger("harness")
 
 
-class Running:
+class RunRecorder:
     """A prepared run with its folder open. It ends once: by itself, or by `fail` or `interrupt`."""
 
     def __init__(
-        self, prepared: Prepared, cohort: Mapping[str, Any], started: float, watchers: Sequence[Watch] = ()
+        self, prepared: RunSpec, cohort: Mapping[str, Any], started: float, watchers: Sequence[Watch] = ()
     ) -> None:
         self.prepared, self.started = prepared, started
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -60,7 +60,7 @@ class Running:
         open_folder(self.record, prepared.overrides, prepared.hydra, keep)
         self.curves = Curves(self.record.folder)
         self.watchers = watchers
-        self.telling = Telling([], self.record)
+        self.telling = RunLoggers([], self.record)
         self.run: Run
         self.shape: tuple[tuple[int, ...], int, int | None]
 
@@ -75,7 +75,7 @@ class Running:
             if self.ended:
                 self._write()
 
-    def begin(self, parts: Parts, dataset: Dataset) -> Run:
+    def begin(self, parts: RunComponents, dataset: Dataset) -> Run:
         """The run as a member of a cohort."""
         values, record = self.prepared.values, self.record
         # what building the model again wants to know
@@ -91,7 +91,7 @@ class Running:
         record.memory |= {"estimate": self._estimate(parts, dataset), "peak": None}
         where = {"run_dir": str(record.folder), "name": record.name, "in_sweep": bool(record.cohort["sweep"])}
         loggers = [component("logger", node, **where) for node in values["logger"].values()]
-        self.telling = Telling(loggers, record)
+        self.telling = RunLoggers(loggers, record)
         member = make_member(values, parts)
         member.watchers = [self.curves.add, self._to_loggers, *self.watchers]
         self.found = Summary()
@@ -109,7 +109,7 @@ class Running:
     def _looked(self, found: dict[str, Any], step: int, epoch: int) -> None:
         self.telling.look(found, step)
 
-    def _estimate(self, parts: Parts, dataset: Dataset) -> int | None:
+    def _estimate(self, parts: RunComponents, dataset: Dataset) -> int | None:
         try:
             return footprint(parts, dataset, self.prepared.plan, self.prepared.device).total()
         except BaseException as error:  # the run's own failure, which its first step will tell
@@ -226,7 +226,7 @@ class Running:
             best = self.run.member.best_weights if prepared.values["save"] == "best" else None
             save_weights(record.folder, best or self.run.member.weights or {}, self.shape)
 
-    def _measured(self, member: Member) -> None:
+    def _measured(self, member: RunState) -> None:
         """What was measured stands in the record also of a run that failed or was interrupted."""
         record, plan = self.record, self.prepared.plan
         record.metrics = {k: v for k, v in member.metrics.items() if k != "train/lr"}
@@ -245,15 +245,15 @@ class Running:
         }
 
 
-def _base(prepared: Prepared) -> int:
+def _base(prepared: RunSpec) -> int:
     """What was held before the run, without its data."""
     held = environment.held_memory(prepared.device)
     return held if prepared.device == "cuda" else max(0, held - prepared.facts.bytes)
 
 
-def make_member(values: Mapping[str, Any], parts: Parts) -> Member:
+def make_member(values: Mapping[str, Any], parts: RunComponents) -> RunState:
     """What a run leaves while it trains, before anything has been measured."""
-    return Member(
+    return RunState(
         parts.regularizers,
         {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}
         | {name: metric.higher_is_better for name, metric in parts.at_end.items()},

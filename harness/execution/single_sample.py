@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from harness.datasets.dataset import Dataset, first_samples
-from harness.modeling.builder import Parts
-from harness.modeling.estimator import Fitting
+from harness.modeling.builder import RunComponents
+from harness.modeling.estimator import EstimatorModule
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.registry.kinds import KEY
@@ -24,13 +24,13 @@ def has_single(plan: Plan) -> bool:
     return plan.each == 1 and plan.size(plan.batches - 1) == 1
 
 
-def refuse_single(values: dict[str, Any], parts: Parts, dataset: Dataset, plan: Plan) -> None:
+def refuse_single(values: dict[str, Any], parts: RunComponents, dataset: Dataset, plan: Plan) -> None:
     """Try one training pass on a single sample, as a run makes one. `parts` are changed by that: they are thrown away.
 
     Raises:
         HarnessError: If it fails where a batch of two passes: batch normalization has no variance of one number.
     """
-    if not has_single(plan) or isinstance(parts.model, Fitting) or dataset.target == "surface":
+    if not has_single(plan) or isinstance(parts.model, EstimatorModule) or dataset.target == "surface":
         return
     error = _failure(parts, dataset, 1)
     if error is None or _failure(parts, dataset, 2) is not None:  # what fails always is the run's failure
@@ -46,7 +46,7 @@ def refuse_single(values: dict[str, Any], parts: Parts, dataset: Dataset, plan: 
     raise HarnessError(f"{_blamed(error, values, parts)} cannot train on a batch of one sample, and {why}{advice}")
 
 
-def _failure(parts: Parts, dataset: Dataset, count: int) -> Exception | None:
+def _failure(parts: RunComponents, dataset: Dataset, count: int) -> Exception | None:
     """Return what a training pass on the first sample, repeated `count` times, raises."""
     x, y = (torch.cat([part] * count) for part in first_samples(dataset, 1))
     model, noise = parts.model.train(), Noise(keys(torch.tensor(0), 0))
@@ -71,7 +71,7 @@ def _failure(parts: Parts, dataset: Dataset, count: int) -> Exception | None:
     return None
 
 
-def _blamed(error: Exception, values: dict[str, Any], parts: Parts) -> str:
+def _blamed(error: Exception, values: dict[str, Any], parts: RunComponents) -> str:
     """Return the component whose module raised: what made it, or else the model and the module's place in it."""
     places = {id(module): name for name, module in parts.model.named_modules()}
     callers = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]

@@ -7,7 +7,7 @@ import warnings
 
 from harness.config.job import Job
 from harness.datasets.loading import Loader, outside, warn_of_data
-from harness.execution.cohort import How, build_parts, train_cohort
+from harness.execution.cohort import CohortPlan, build_parts, train_cohort
 from harness.execution.effects import check_effects
 from harness.execution.preparation import Preparation, refuse_stale
 from harness.execution.resuming import note_fresh
@@ -32,7 +32,7 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
     if done is not None:
         return done
     fused = job.settings.path == "fused"
-    how = How("fused", "path=fused", forced=True) if fused else How()
+    how = CohortPlan("fused", "path=fused", forced=True) if fused else CohortPlan()
     with kept(ignore):
         make_trainer(prepared.values["trainer"], prepared.plan, "")  # what Lightning refuses is bad input
     refuse_stale([prepared])

@@ -16,13 +16,13 @@ from harness.config import seeds
 from harness.datasets.dataset import Dataset, first_inputs, first_samples
 from harness.modeling.block import Block, Elementwise
 from harness.modeling.diagnostic import Diagnostic
-from harness.modeling.estimator import Fitting
+from harness.modeling.estimator import EstimatorModule
 from harness.modeling.initialization import initialize, weights
 from harness.modeling.lightning_models import refuse_ignored
 from harness.modeling.profile import Probe, draws, probe
 from harness.modeling.regularizer import Regularizer, does
 from harness.modeling.task import Task
-from harness.modeling.unused import Uses, default_choice
+from harness.modeling.unused import ComponentUse, default_choice
 from harness.registry.code_state import first_state
 from harness.registry.component import asks
 from harness.registry.instantiate import Node, component, left_out, settings_of, trait
@@ -33,7 +33,7 @@ from harness.system.process_state import drawing, kept
 
 
 @dataclass(frozen=True)
-class AtEnd:
+class FinalMetric:
     """A metric that is measured once, when a run has ended: `measure` is called with what it `asks` for, by name."""
 
     asks: frozenset[str]
@@ -42,7 +42,7 @@ class AtEnd:
 
 
 @dataclass
-class Parts:
+class RunComponents:
     """The live objects of one run; optimizers and schedulers are made when the parameters are on their device."""
 
     values: dict[str, Any]
@@ -52,13 +52,13 @@ class Parts:
     regularizers: list[Regularizer]
     augmentations: list[Callable[..., Any]]
     metrics: dict[str, Callable[[], torchmetrics.Metric]]
-    at_end: dict[str, AtEnd]
+    at_end: dict[str, FinalMetric]
     diagnostics: dict[str, Diagnostic]
     optimizer: Callable[..., torch.optim.Optimizer] = field(repr=False)
     scheduler: Callable[..., Any] = field(repr=False)
     closure: bool = False  # the optimizer evaluates the loss itself, as often as it wants to
     gradient: bool = True  # and wants its gradient
-    uses: Uses = field(default_factory=Uses)  # what the network has a place for
+    uses: ComponentUse = field(default_factory=ComponentUse)  # what the network has a place for
 
     @property
     def measured(self) -> list[str]:
@@ -67,13 +67,13 @@ class Parts:
 
 
 @kept()
-def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None = None) -> Parts:
+def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None = None) -> RunComponents:
     """Everything that a run of a resolved config needs; `probed` is what a run of its shape was found to be like."""
     with drawing(values["seed"]):  # for draws from generators that are nobody's
         return _build(values, dataset, total_steps, probed)
 
 
-def _build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None) -> Parts:
+def _build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None) -> RunComponents:
     classes = len(dataset.classes) if dataset.target == "class" else None
     task = make_task(values, dataset)
     regularizers = [
@@ -82,7 +82,7 @@ def _build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: P
     ]
     first = functools.partial(first_inputs, dataset)
     shape = dataset.inputs, task.outputs(dataset), dataset.words
-    uses = Uses()
+    uses = ComponentUse()
     model = task.prepare(make_model(values, *shape, regularizers, first, uses), dataset)
     if probed is None:
         probed = probe(model, first(2))
@@ -94,7 +94,7 @@ def _build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: P
         "task": values["task"][KEY],
     }
     watched = {n: node for n, node in values["metric"].items() if not AT_END.intersection(_asked("metric", node))}
-    return Parts(
+    return RunComponents(
         values=values,
         task=task,
         model=model,
@@ -148,8 +148,8 @@ def _asked(kind: str, node: Node) -> list[str]:
     return asks(REGISTRY.get(kind, node[KEY]))
 
 
-def _at_end(node: Node, known: dict[str, Any]) -> AtEnd:
-    return AtEnd(
+def _at_end(node: Node, known: dict[str, Any]) -> FinalMetric:
+    return FinalMetric(
         frozenset(_asked("metric", node)),
         bool(trait("metric", node, "higher_is_better", False)),
         functools.partial(component, "metric", node, **known),
@@ -186,14 +186,14 @@ def make_model(
     vocabulary: int | None,
     regularizers: list[Regularizer],
     batch: Callable[[], Tensor] | None = None,
-    uses: Uses | None = None,
+    uses: ComponentUse | None = None,
 ) -> nn.Module:
     """The model with its initial weights, a function of the run's seed (and of its data, where the initializer looks
     at a batch) alone, in float32 on the CPU. Without a `batch` the weights are going to be replaced.
 
     `uses` is told which components the model took.
     """
-    uses = Uses() if uses is None else uses
+    uses = ComponentUse() if uses is None else uses
     seed, named = values["seed"], dict(zip(values["regularizer"], regularizers, strict=True))
     uses.note(named)
     activation, normalization = values["activation"], values["normalization"]
@@ -231,7 +231,7 @@ def make_model(
             generator=seeds.generator(seed, "model"),
         )
     if trait("model", values["model"], "estimator", False):
-        return Fitting(model)
+        return EstimatorModule(model)
     if not isinstance(model, nn.Module):
         raise HarnessError(f"model {values['model'][KEY]} returned {type(model).__name__}, not a torch.nn.Module")
     refuse_ignored(values["model"][KEY], model, trait("model", values["model"], "forward_only", False))

@@ -20,7 +20,7 @@ class Estimator(Protocol):
         """Predictions for inputs [N, ...], as the task's loss and metrics take them."""
 
 
-class Fitting(nn.Module):
+class EstimatorModule(nn.Module):
     """An estimator as a module without parameters."""
 
     def __init__(self, estimator: Estimator) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from harness._compat.torch import FixedPrecision
-from harness.modeling.estimator import Fitting
+from harness.modeling.estimator import EstimatorModule
 
 _MEAN, _DEVIATION = "target_mean", "target_deviation"
 
@@ -56,10 +56,10 @@ class Scaled(Scale):
         return z
 
 
-class ScaledFitting(Fitting, Scale):
+class ScaledEstimatorModule(EstimatorModule, Scale):
     """An estimator, which is fitted in the target's units, and whose loss is comparable with that of a module."""
 
-    def __init__(self, fitting: Fitting, mean: Tensor, deviation: Tensor) -> None:
+    def __init__(self, fitting: EstimatorModule, mean: Tensor, deviation: Tensor) -> None:
         super().__init__(fitting.estimator)
         self._hold(mean, deviation)
 
@@ -83,7 +83,7 @@ def scaled(model: nn.Module, targets: Callable[[], Iterable[Tensor]]) -> nn.Modu
     low, high = (torch.stack([extreme(y, 0) for y in targets()]) for extreme in (torch.amin, torch.amax))
     deviation = torch.where(high.amax(0) > low.amin(0), deviation, 1.0)  # it may be a rounding there, and not 0
     kept = mean, deviation.clamp_min(torch.finfo(torch.float32).tiny)
-    return ScaledFitting(model, *kept) if isinstance(model, Fitting) else Scaled(model, *kept)
+    return ScaledEstimatorModule(model, *kept) if isinstance(model, EstimatorModule) else Scaled(model, *kept)
 
 
 def scaled_for(state: dict[str, Tensor], model: nn.Module) -> nn.Module:

@@ -25,7 +25,7 @@ IN_NETWORKS = ("activation", "normalization", "initializer", "regularizer")
 
 
 @dataclass
-class Uses:
+class ComponentUse:
     """The components that a network took while it was built: it may have no place for some that were chosen."""
 
     taken: set[Choice] = field(default_factory=set)

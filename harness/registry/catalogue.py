@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.registry import foreign_options
-from harness.registry.discovery import Problem, blocked, entry_points
+from harness.registry.discovery import PluginProblem, blocked, entry_points
 from harness.registry.kinds import KINDS
 from harness.registry.presets import own_presets
 from harness.registry.scanning.scan_cache import OURS, cached, cached_together, end_all, fingerprint
 from harness.system.errors import HarnessError, suggest
-from harness.system.spinner import Waiting
+from harness.system.spinner import Spinner
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Catalogue:
 
     entries: dict[str, dict[str, dict[str, Any]]]
     plugins: list[Plugin]
-    problems: list[Problem]
+    problems: list[PluginProblem]
     config_dirs: list[tuple[str, str]]  # (distribution, pkg://...)
     trainer: dict[str, Any]  # Lightning's Trainer: its parameters and defaults
     presets: dict[str, str] = field(default_factory=dict)  # {group/name: distribution} of the plugins' own presets
@@ -128,7 +128,7 @@ def read(again: bool = False) -> Catalogue:
     environment = fingerprint(d for _, d, _ in points)
     jobs = [("", "", environment.key("", ""))]  # Lightning's Trainer
     jobs += [(p.name, d, environment.key(p.name, d, p.value, v)) for p, d, v in wanted]
-    with Waiting("reading the installed plugins"), ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
+    with Spinner("reading the installed plugins"), ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
         try:
             ours = pool.submit(cached_together, [job for job in jobs if job[1] in OURS], again)
             others = [pool.submit(cached, *job, again) for job in jobs if job[1] not in OURS]
@@ -146,7 +146,7 @@ def _merge(
     plugins: list[Plugin],
     trainer: dict[str, Any],
 ) -> Catalogue:
-    problems = [Problem(**row) for scan in scans for row in scan["problems"]]
+    problems = [PluginProblem(**row) for scan in scans for row in scan["problems"]]
     entries = _components(wanted, scans, problems)
     commands = _commands(wanted, scans, problems)
     folders, presets = _presets(wanted, scans, entries, problems)
@@ -176,7 +176,7 @@ def _merge(
 
 
 def _components(
-    wanted: list[tuple[str, str, str]], scans: list[dict[str, Any]], problems: list[Problem]
+    wanted: list[tuple[str, str, str]], scans: list[dict[str, Any]], problems: list[PluginProblem]
 ) -> dict[str, dict[str, dict[str, Any]]]:
     offers: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for (name, distribution, _), scan in zip(wanted, scans, strict=True):
@@ -191,7 +191,7 @@ def _components(
 
 
 def _commands(
-    wanted: list[tuple[str, str, str]], scans: list[dict[str, Any]], problems: list[Problem]
+    wanted: list[tuple[str, str, str]], scans: list[dict[str, Any]], problems: list[PluginProblem]
 ) -> dict[str, dict[str, Any]]:
     offers: dict[str, list[dict[str, Any]]] = {}
     for (name, distribution, _), scan in zip(wanted, scans, strict=True):
@@ -201,7 +201,7 @@ def _commands(
     return {name: row for name, row in won.items() if row is not None}
 
 
-def _winner(label: str, rows: list[dict[str, Any]], problems: list[Problem]) -> dict[str, Any] | None:
+def _winner(label: str, rows: list[dict[str, Any]], problems: list[PluginProblem]) -> dict[str, Any] | None:
     """The row that keeps a name; the plugins of the others are told that it is taken.
 
     Harness's own names are not for the taking; of two strangers neither wins by the order of files.
@@ -211,7 +211,7 @@ def _winner(label: str, rows: list[dict[str, Any]], problems: list[Problem]) -> 
         if row not in own:
             providers = " and ".join(f"{r['plugin']!r} of {r['origin']}" for r in rows)
             message = f"{label} is offered by {providers}; uninstall or block one (HARNESS_BLOCK)"
-            problems.append(Problem(row["plugin"], row["origin"], "duplicate", message, component=label))
+            problems.append(PluginProblem(row["plugin"], row["origin"], "duplicate", message, component=label))
     return (own or rows)[0] if own or len(rows) == 1 else None
 
 
@@ -219,7 +219,7 @@ def _presets(
     wanted: list[tuple[str, str, str]],
     scans: list[dict[str, Any]],
     entries: dict[str, dict[str, dict[str, Any]]],
-    problems: list[Problem],
+    problems: list[PluginProblem],
 ) -> tuple[list[tuple[str, str]], dict[str, str]]:
     """The plugins' folders, and whose each preset is. A folder with a taken name is left out: Hydra would silently
     read the first file of that name."""
@@ -245,7 +245,7 @@ def _presets(
                         taken[name] = owner
         for name, owner in taken.items():
             message = f"the preset {name} in {folder} has a name taken by {owner}; rename the file"
-            problems.append(Problem(plugin, distribution, "duplicate", message, component=name))
+            problems.append(PluginProblem(plugin, distribution, "duplicate", message, component=name))
         if not taken:
             folders.append((distribution, folder))
             presets |= dict.fromkeys(names, distribution)

@@ -26,7 +26,7 @@ Component = Callable[..., Any]
 
 
 @dataclass(frozen=True)
-class Problem:
+class PluginProblem:
     """What is wrong with a plugin: who, where in its loading, what."""
 
     plugin: str
@@ -38,7 +38,7 @@ class Problem:
 
 
 @dataclass
-class Offer:
+class PluginContents:
     """What one plugin brings, live."""
 
     plugin: str
@@ -46,7 +46,7 @@ class Offer:
     components: dict[tuple[str, str], Component] = field(default_factory=dict)
     commands: dict[str, Command] = field(default_factory=dict)
     config_dirs: dict[str, list[str]] = field(default_factory=dict)  # a folder, and the names of its presets
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[PluginProblem] = field(default_factory=list)
     findings: pluggy.HookCaller | None = None  # where it has some: called with records=[...], it returns lists of lines
     left_out: dict[str, str] = field(default_factory=dict)  # {kind/name or kind/prefix_*: why}
 
@@ -87,7 +87,7 @@ def blocked() -> set[str]:
     return {name.strip() for name in os.environ.get("HARNESS_BLOCK", "").split(",") if name.strip()}
 
 
-def load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool = False) -> Offer:
+def load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool = False) -> PluginContents:
     """Imports one plugin, as `_load` does, and leaves the state of this process as it was.
 
     What it changed is told, unless it is `scanned`: whoever uses it imports it again.
@@ -97,16 +97,16 @@ def load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool 
         return _load(point, distribution, scanned)
 
 
-def _load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool) -> Offer:
+def _load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool) -> PluginContents:
     """Imports one plugin and calls its hooks, that on what it leaves out only when it is `scanned`. Never raises but
     for Ctrl-C.
     """
-    offer = Offer(point.name, distribution)
+    offer = PluginContents(point.name, distribution)
 
     def wrong(stage: str, error: BaseException | str, component: str = "") -> None:
         text = error if isinstance(error, str) else one_line(error)
         trace = "" if isinstance(error, str) else "".join(traceback.format_exception(error))
-        offer.problems.append(Problem(point.name, distribution, stage, text, trace, component))
+        offer.problems.append(PluginProblem(point.name, distribution, stage, text, trace, component))
 
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.registry.command import Command
-from harness.registry.discovery import Component, Offer, entry_points, load
+from harness.registry.discovery import Component, PluginContents, entry_points, load
 from harness.system.errors import HarnessError
 
 
@@ -11,7 +11,7 @@ class Registry:
     """The live components, each plugin imported when one of its components is first asked for."""
 
     def __init__(self) -> None:
-        self._offers: dict[tuple[str, str], Offer] = {}
+        self._offers: dict[tuple[str, str], PluginContents] = {}
 
     def holds(self, kind: str, name: str) -> bool:
         """Whether there is a component of this name, without importing its plugin."""
@@ -40,7 +40,7 @@ class Registry:
             raise HarnessError(f"{kind} {name!r} of {entry['origin']} cannot be loaded: {_reasons(offer)}")
         return component
 
-    def offer(self, plugin: str, origin: str) -> Offer | None:
+    def offer(self, plugin: str, origin: str) -> PluginContents | None:
         """What a plugin offers, imported once; None if it is no longer installed."""
         key = (plugin, origin)
         if key not in self._offers:
@@ -50,7 +50,7 @@ class Registry:
         return self._offers.get(key)
 
 
-def _reasons(offer: Offer | None) -> str:
+def _reasons(offer: PluginContents | None) -> str:
     if offer is None:
         return "its plugin is gone"
     return "; ".join(problem.message for problem in offer.problems) or "it is gone"

@@ -19,7 +19,7 @@ def save(folder: Path, run_id: str, path: str, content: dict[str, Any]) -> None:
     write_file(folder / FILE, lambda file: torch.save(whole, file))
 
 
-class Unusable(ValueError):
+class UnusableCheckpoint(ValueError):
     """A checkpoint that a run cannot continue from. Its text is the reason."""
 
 
@@ -35,7 +35,7 @@ def read(folder: Path, run_id: str, peek: bool = False) -> dict[str, Any] | None
         The checkpoint; None if there is no such file.
 
     Raises:
-        Unusable: If the file is torn, is no checkpoint, or is of another run.
+        UnusableCheckpoint: If the file is torn, is no checkpoint, or is of another run.
     """
     try:
         safe_files.check_plain(folder / FILE)
@@ -43,13 +43,13 @@ def read(folder: Path, run_id: str, peek: bool = False) -> dict[str, Any] | None
     except FileNotFoundError:
         return None
     except safe_files.UnsafeFile as error:
-        raise Unusable(f"its {FILE} cannot be read: {error.strerror}") from error
+        raise UnusableCheckpoint(f"its {FILE} cannot be read: {error.strerror}") from error
     except Exception as error:  # of a torn file, torch says all sorts of things
-        raise Unusable(f"its {FILE} is torn, or no checkpoint: it cannot be read") from error
+        raise UnusableCheckpoint(f"its {FILE} is torn, or no checkpoint: it cannot be read") from error
     if not _whole(found):
-        raise Unusable(f"its {FILE} is not a checkpoint of harness")
+        raise UnusableCheckpoint(f"its {FILE} is not a checkpoint of harness")
     if found["id"] != run_id:
-        raise Unusable(f"its {FILE} is of another run")
+        raise UnusableCheckpoint(f"its {FILE} is of another run")
     return dict(found)
 
 

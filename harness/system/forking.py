@@ -19,7 +19,7 @@ from harness.system.signals import let_end
 T = TypeVar("T")
 
 
-class Died(RuntimeError):
+class ProcessDied(RuntimeError):
     """The forked process ended without an answer."""
 
 
@@ -64,7 +64,7 @@ def _answered(child: BaseProcess, pipe: Connection) -> Any:
         child.join()
         code = child.exitcode or 0
         how = signal.Signals(-code).name if code < 0 else f"status {code}"
-        raise Died(f"its process ended with {how}") from None
+        raise ProcessDied(f"its process ended with {how}") from None
     if error is not None:
         raise error
     return answer

@@ -10,10 +10,10 @@ from typing import Any
 SILENT_S = 0.5  # that a person waits without a sign
 
 
-class Waiting:
+class Spinner:
     """Show a spinner with a text on standard error, if it is a terminal and the block takes longer than SILENT_S.
 
-    >>> with Waiting("loading"):
+    >>> with Spinner("loading"):
     ...     done = True
     """
 
@@ -24,7 +24,7 @@ class Waiting:
         self._status: Any = None
         self._left = False
 
-    def __enter__(self) -> Waiting:
+    def __enter__(self) -> Spinner:
         if sys.stderr.isatty():
             self._timer = threading.Timer(SILENT_S, self._show)
             self._timer.daemon = True

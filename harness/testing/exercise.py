@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.modeling.estimator import Fitting
+from harness.modeling.estimator import EstimatorModule
 from harness.modeling.regularizer import Regularizer, does
 from harness.modeling.task import Task
 from harness.testing import exercise_diagnostic
 from harness.testing import exercise_samples as of_samples
 from harness.testing.component_case import Case, Inapplicable, drawn, expect, linear, noise, redirected
 from harness.testing.fixtures import bench, numbers, predictions, tasks_of
-from harness.testing.least_squares import Problem
+from harness.testing.least_squares import LeastSquares
 
 
 def activation(case: Case) -> Any:
@@ -79,7 +79,7 @@ def loss(case: Case) -> Any:
 
 
 def optimizer(case: Case) -> Any:
-    problem = Problem(case)
+    problem = LeastSquares(case)
     held = {id(p) for group in problem.optimizer.param_groups for p in group["params"]}
     expect(held == {id(p) for p in problem.params}, "its param_groups do not hold every parameter once")
     problem.steps(3)
@@ -157,7 +157,7 @@ def model(case: Case) -> Any:
         place = bench(case, task)
         expect(isinstance(place.model, nn.Module), f"it returns {type(place.model).__name__}, not a torch.nn.Module")
         x, _ = place.batch
-        if not isinstance(place.model, Fitting):
+        if not isinstance(place.model, EstimatorModule):
             losses = place.losses()
             bad = [f"{name} {value}" for name, value in losses.items() if not torch.isfinite(value).all()]
             expect(not bad, f"for the task {task} its first loss is not finite: {', '.join(bad)}")
@@ -176,7 +176,7 @@ def model(case: Case) -> Any:
 def task(case: Case) -> Any:
     place = bench(case, case.name)
     expect(isinstance(place.task, Task), f"it returns {type(place.task).__name__}, not a harness.Task")
-    if isinstance(place.model, Fitting):
+    if isinstance(place.model, EstimatorModule):
         return [place.measured()]
     losses = place.losses()
     groups = place.task.groups(place.model)

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from harness._compat.torch import pytree
 from harness.modeling.diagnostic import Diagnostic, Embedding, Histogram, Image, PrCurve, Text
 from harness.testing.component_case import Case, drawn, expect, linear, redirected
-from harness.testing.fixtures import Bench, bench, tasks_of
-from harness.training.diagnostics.inputs import Seeing, Step
-from harness.training.diagnostics.views import ModelScene
+from harness.testing.fixtures import Fixtures, bench, tasks_of
+from harness.training.diagnostics.inputs import DiagnosticInputs, Step
+from harness.training.diagnostics.views import ModuleView
 
 COUNT = 32  # samples that are looked at
 AT_A_STEP = (Tensor, float, int, Histogram, Image)
@@ -28,7 +28,7 @@ def diagnostic(case: Case) -> Any:
     return [_found(made, _small(bench(case, task))) for task in tasks_of(case)[: 1 if case.brief else None]]
 
 
-def _small(place: Bench) -> Bench:
+def _small(place: Fixtures) -> Fixtures:
     """With a model of few parameters, whose modules are what diagnostics look at."""
     width, outputs = math.prod(place.dataset.inputs), place.task.outputs(place.dataset)
     model = nn.Sequential(nn.Flatten(), linear(width, 5), nn.SiLU(), linear(5, outputs))
@@ -36,14 +36,14 @@ def _small(place: Bench) -> Bench:
     return place
 
 
-def _found(made: Diagnostic, place: Bench) -> dict[str, Any]:
+def _found(made: Diagnostic, place: Fixtures) -> dict[str, Any]:
     given = _given(made, place)
     kept = pytree.tree_map_only(Tensor, lambda t: t.clone(), given)
     with redirected():
         if made.when == "epoch":
             found = made.measure(**{ask: given[ask] for ask in made.asks})
         else:
-            found = Seeing(_scene(place), COUNT, None).measure(made, given)
+            found = DiagnosticInputs(_scene(place), COUNT, None).measure(made, given)
     same = zip(pytree.tree_leaves(given), pytree.tree_leaves(kept), strict=True)
     changed = any(isinstance(t, Tensor) and not torch.equal(t, was) for t, was in same)
     expect(not changed, "it changes what it is handed: others are handed it too")
@@ -58,11 +58,11 @@ def _found(made: Diagnostic, place: Bench) -> dict[str, Any]:
     return dict(found)
 
 
-def _scene(place: Bench) -> ModelScene:
-    return ModelScene(place.task, place.model.train(), place.dataset, 0)
+def _scene(place: Fixtures) -> ModuleView:
+    return ModuleView(place.task, place.model.train(), place.dataset, 0)
 
 
-def _given(made: Diagnostic, place: Bench) -> dict[str, Any]:
+def _given(made: Diagnostic, place: Fixtures) -> dict[str, Any]:
     """What it asks for, of a step of gradient descent with a learning rate of 0.1."""
     scene = _scene(place)
     params = {name: p for name, p in place.model.named_parameters() if p.requires_grad}
@@ -70,7 +70,7 @@ def _given(made: Diagnostic, place: Bench) -> dict[str, Any]:
     grads = dict(zip(params, torch.autograd.grad(total, list(params.values())), strict=True))
     previous = {name: p.detach() + 0.1 * grads[name] for name, p in params.items()}
     start = {name: p + 0.1 * drawn(tuple(p.shape), "start", name) for name, p in previous.items()}
-    given, troubles = Seeing(scene, COUNT, None).given(Step(5, previous, start, grads, 0.1, 16, 1), made.asks)
+    given, troubles = DiagnosticInputs(scene, COUNT, None).given(Step(5, previous, start, grads, 0.1, 16, 1), made.asks)
     for error in troubles.values():
         raise error
     row = {"train/loss": 1.0, "val/loss": 1.5, "val/accuracy": 0.5}

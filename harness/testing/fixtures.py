@@ -16,7 +16,7 @@ from harness.config import seeds
 from harness.config.schema import default_node
 from harness.config.settings import Split
 from harness.datasets.dataset import SPLITS, Dataset, Samples, from_arrays, surface
-from harness.modeling.estimator import Fitting
+from harness.modeling.estimator import EstimatorModule
 from harness.modeling.task import Task
 from harness.registry import catalogue
 from harness.registry.instantiate import component
@@ -62,7 +62,7 @@ def words() -> Dataset:
 
 
 @dataclass
-class Bench:
+class Fixtures:
     """A task with its loss and a model, and a batch of their data."""
 
     dataset: Dataset
@@ -114,7 +114,7 @@ def tasks_of(case: Case) -> tuple[str, ...]:
     return tuple(e["name"] for e in usual)
 
 
-def bench(case: Case, task: str, dtype: torch.dtype = torch.float32) -> Bench:
+def bench(case: Case, task: str, dtype: torch.dtype = torch.float32) -> Fixtures:
     """Where a model, a loss, a metric or a task is tried. Raises Inapplicable where there is nothing to try it with."""
     traits = catalogue.current().get("task", task)["traits"]
     model = case.entry if case.kind == "model" else _model_for(case, task)
@@ -134,9 +134,9 @@ def bench(case: Case, task: str, dtype: torch.dtype = torch.float32) -> Bench:
     network = _network(case, model, offers)
     if hasattr(network, "fit") and not isinstance(network, nn.Module):
         network.fit(data.train)
-        network = Fitting(network)
+        network = EstimatorModule(network)
     by_sample = not (traits.get("tuples") or traits.get("words"))
-    return Bench(data, made, made.prepare(network.to(dtype), data).to(dtype), seen, by_sample)
+    return Fixtures(data, made, made.prepare(network.to(dtype), data).to(dtype), seen, by_sample)
 
 
 def _network(case: Case, model: Any, offers: dict[str, Any]) -> Any:

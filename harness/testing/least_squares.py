@@ -14,7 +14,7 @@ from harness.testing.component_case import Case, Fault, drawn
 STEPS = 40
 
 
-class Problem:
+class LeastSquares:
     """L(W, b) = mean (x Wᵀ + b - y)², stepped as the learner does: with a closure where the optimizer wants one."""
 
     def __init__(self, case: Case, dtype: torch.dtype = torch.float32, unused: bool = False) -> None:

@@ -15,15 +15,15 @@ from harness.datasets.dataset import Dataset
 from harness.datasets.loading import Loader
 from harness.execution.preparation import make_plan
 from harness.execution.resolve import resolve
-from harness.modeling.builder import Parts, build
+from harness.modeling.builder import RunComponents, build
 from harness.registry import catalogue
 from harness.training.fit import Run, fit, make_trainer
 from harness.training.plan import Plan
-from harness.training.run_state import Member
+from harness.training.run_state import RunState
 
 USUAL = ("trainer=cpu", "diagnostic=[]")
 FLOAT64 = ["trainer=cpu", "trainer.precision=64-true"]
-Change = Callable[[Parts], None]
+Change = Callable[[RunComponents], None]
 LOADER = Loader()  # the same few sets are asked for again and again
 
 
@@ -76,7 +76,7 @@ def trained(
         parts = build(values, dataset, plan.total_steps)
         change(parts)
         better = {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}
-        runs.append(Run(parts, plan, dataset, Member(parts.regularizers, better)))
+        runs.append(Run(parts, plan, dataset, RunState(parts.regularizers, better)))
         if seen is not None:
             seen.append({})
             runs[-1].member.lookers.append(functools.partial(_keep, seen[-1]))
@@ -88,7 +88,7 @@ def train(
     overrides: Sequence[str],
     data: Callable[[Dataset], Dataset] = lambda dataset: dataset,
     change: Change = lambda parts: None,
-) -> tuple[Member, dict[str, torch.Tensor], Parts]:
+) -> tuple[RunState, dict[str, torch.Tensor], RunComponents]:
     """Trains one run alone: what it leaves, its weights, its parts."""
     (run,) = cohort([overrides], data, change, fused=False)
     return run.member, run.member.weights or {}, run.parts

@@ -10,8 +10,8 @@ from torch.utils.data import Dataset, Sampler
 
 from harness.datasets.dataset import Dataset as Data
 from harness.datasets.dataset import Samples
-from harness.datasets.disk import Stored
-from harness.training.diagnostics.system import Waited
+from harness.datasets.disk import DiskSamples
+from harness.training.diagnostics.system import TimedLoader
 from harness.training.ending import raising
 from harness.training.plan import Plan, rows
 
@@ -76,7 +76,7 @@ class Transformed(Dataset[Any]):
 
     @raising
     def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        if not isinstance(self.source, Stored):
+        if not isinstance(self.source, DiskSamples):
             x, y = zip(*(self[index] for index in indices), strict=True)
             return torch.stack(x), torch.stack(y)
         inputs, targets = self.source.take(torch.as_tensor(indices))
@@ -89,11 +89,11 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def loader(data: Data, plan: Plan, rank: int, world: int, first: int = 0) -> Chunks | Waited:
+def loader(data: Data, plan: Plan, rank: int, world: int, first: int = 0) -> Chunks | TimedLoader:
     """What a fit iterates over; `first` is the epoch that it begins with."""
     if isinstance(data.train, Samples):
         return Chunks(plan)
-    return Waited(
+    return TimedLoader(
         Transformed(data.train, data.transforms),
         batch_sampler=OrderedBatches(plan, rank, world, first),
         collate_fn=_as_it_is,  # `__getitems__` has made a batch of them

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Timer
 
 from harness.training.plan import Plan
-from harness.training.run_state import Member
+from harness.training.run_state import RunState
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,7 +44,7 @@ def ended_by_timer(trainer: pl.Trainer) -> str | None:
     return MAX_TIME if any(seconds is not None and seconds <= 0 for seconds in left) else None
 
 
-def refuse_short_training(member: Member, planned: int) -> None:
+def refuse_short_training(member: RunState, planned: int) -> None:
     """Mark a member as failed that has made fewer steps than planned without a reason."""
     if member.made < planned and member.stopped_by is None and not (member.diverged or member.failed):
         member.failed = RuntimeError(
@@ -52,7 +52,7 @@ def refuse_short_training(member: Member, planned: int) -> None:
         )
 
 
-def ending(status: str, member: Member | None, plan: Plan) -> tuple[dict[str, int], dict[str, Any]]:
+def ending(status: str, member: RunState | None, plan: Plan) -> tuple[dict[str, int], dict[str, Any]]:
     """The record's `steps` and `ended` of a run that has ended.
 
     Args:
@@ -75,7 +75,7 @@ def ending(status: str, member: Member | None, plan: Plan) -> tuple[dict[str, in
     return steps, {"reason": "max_time" if by == MAX_TIME else "early_stopping", "by": by, "epoch": epoch}
 
 
-def never_finite(member: Member, objective: str | None) -> list[str]:
+def never_finite(member: RunState, objective: str | None) -> list[str]:
     """Lines on metrics that were watched and were not finite in any epoch: nothing could be decided by them."""
     lines = []
     watched = [(f"regularizer.{member.name(r)}", r.watch) for r in member.regularizers if _watches(member, r)]
@@ -89,5 +89,5 @@ def never_finite(member: Member, objective: str | None) -> list[str]:
     return lines
 
 
-def _watches(member: Member, regularizer: Any) -> bool:
+def _watches(member: RunState, regularizer: Any) -> bool:
     return regularizer in member.stoppers or regularizer.keep == "best"

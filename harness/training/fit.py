@@ -16,8 +16,8 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from harness.datasets.dataset import SPLITS, Dataset, Part, Samples
-from harness.modeling.builder import Parts
-from harness.modeling.estimator import Fitting
+from harness.modeling.builder import RunComponents
+from harness.modeling.estimator import EstimatorModule
 from harness.registry.code_state import first_state
 from harness.registry.instantiate import left_out
 from harness.registry.kinds import KEY
@@ -26,32 +26,32 @@ from harness.system.errors import HarnessError
 from harness.system.process_state import drawing
 from harness.system.signals import Terminated
 from harness.training.batches import Transformed, loader
-from harness.training.diagnostics.runner import Looking
+from harness.training.diagnostics.runner import DiagnosticRunner
 from harness.training.diagnostics.system import Machine
-from harness.training.diagnostics.view import Scene
-from harness.training.diagnostics.views import AloneScene, FusedScene
+from harness.training.diagnostics.view import ModelView
+from harness.training.diagnostics.views import PathView, StackView
 from harness.training.distributed import Ranks, child_command, rank_environment, synchronise
-from harness.training.fitted import Fitted
-from harness.training.lightning_module import Learner, Path
+from harness.training.fitted import EstimatorPath
+from harness.training.lightning_module import Learner, TrainingPath
 from harness.training.plan import Plan
-from harness.training.run_state import Member
-from harness.training.single import Alone
+from harness.training.run_state import RunState
+from harness.training.single import SinglePath
 from harness.training.threads import threads, using
-from harness.training.vectorized.loop import Fused
+from harness.training.vectorized.loop import StackedPath
 
 
 @dataclass
 class Run:
     """One member of a cohort: what it is made of, how many steps it makes, its data, and what it leaves."""
 
-    parts: Parts
+    parts: RunComponents
     plan: Plan
     dataset: Dataset
-    member: Member
+    member: RunState
     checkpoint: dict[str, Any] | None = None  # to go on from
 
 
-class Catch(pl.Callback):
+class ExceptionCapture(pl.Callback):
     """Keeps the exception that Lightning turns into an exit."""
 
     error: BaseException | None = None
@@ -70,24 +70,26 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
         node = run.parts.values["optimizer"]
         if not left_out("optimizer", node) and (code := first_state(REGISTRY.get("optimizer", node[KEY]))) is not None:
             code.restore()
-    catch = next(c for c in trainer.callbacks if isinstance(c, Catch))  # type: ignore[attr-defined]
+    catch = next(c for c in trainer.callbacks if isinstance(c, ExceptionCapture))  # type: ignore[attr-defined]
     rank, world = trainer.global_rank, trainer.world_size
     first = cohort[0]
 
-    def make(trainer: pl.Trainer) -> Path:
+    def make(trainer: pl.Trainer) -> TrainingPath:
         device = trainer.strategy.root_device
         if not fused:
-            if isinstance(first.parts.model, Fitting):
-                return Fitted(first.parts, first.plan, placed(first.dataset), device, (trainer.global_rank, world))
-            alone = Alone(first.parts, first.plan, placed(first.dataset), device, (trainer.global_rank, world))
+            if isinstance(first.parts.model, EstimatorModule):
+                return EstimatorPath(
+                    first.parts, first.plan, placed(first.dataset), device, (trainer.global_rank, world)
+                )
+            alone = SinglePath(first.parts, first.plan, placed(first.dataset), device, (trainer.global_rank, world))
             if trainer.global_rank == 0:
-                alone.looking = looking(first, AloneScene(alone, first.dataset))
+                alone.looking = looking(first, PathView(alone, first.dataset))
             return alone
         parts = [run.parts for run in cohort]
         for part in parts:
             trainer.precision_plugin.convert_module(part.model)
-        stack = Fused(parts, [run.plan for run in cohort], [run.dataset for run in cohort], device)
-        stack.looking = looking(first, FusedScene(stack), stack.stack.rows)
+        stack = StackedPath(parts, [run.plan for run in cohort], [run.dataset for run in cohort], device)
+        stack.looking = looking(first, StackView(stack), stack.stack.rows)
         return stack
 
     model: nn.Module = nn.Module() if fused else first.parts.model
@@ -116,11 +118,11 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
             raise RuntimeError("the run was ended before its first step (trainer.max_time?)")
 
 
-def looking(run: Run, scene: Scene, rows: int | None = None) -> Looking | None:
+def looking(run: Run, scene: ModelView, rows: int | None = None) -> DiagnosticRunner | None:
     """The diagnostics of a cohort, of which a run is one member; None where it has none that look at steps."""
     found = {name: d for name, d in run.parts.diagnostics.items() if d.when != "end"}
     share, activations = run.parts.values["diagnostic_budget"], run.parts.probe.activations
-    return Looking(found, share, run.plan, scene, activations, rows) if found else None
+    return DiagnosticRunner(found, share, run.plan, scene, activations, rows) if found else None
 
 
 def placed(dataset: Dataset) -> dict[str, Part]:
@@ -141,7 +143,7 @@ def make_trainer(given: dict[str, Any], plan: Plan, payload: str) -> pl.Trainer:
     settings |= {
         "max_epochs": plan.epochs,
         "logger": False,
-        "callbacks": [Catch()],
+        "callbacks": [ExceptionCapture()],
         "enable_checkpointing": False,
         "enable_progress_bar": False,
         "enable_model_summary": False,

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from harness.datasets.dataset import Samples
-from harness.modeling.estimator import Fitting
+from harness.modeling.estimator import EstimatorModule
 from harness.modeling.rng.noise import Noise
-from harness.training.single import Alone
+from harness.training.single import SinglePath
 
 
-class Fitted(Alone):
+class EstimatorPath(SinglePath):
     """A cohort of one that is fitted in its first batch, and has no steps."""
 
     _fitted = False
@@ -20,7 +20,7 @@ class Fitted(Alone):
         if not self._fitted:
             train = self.data["train"]
             assert isinstance(train, Samples)
-            assert isinstance(self.model, Fitting)
+            assert isinstance(self.model, EstimatorModule)
             self.model.estimator.fit(Samples(train.x.cpu(), train.y.cpu()))
             self._fitted = True
         with torch.no_grad():

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from harness.training.batches import Chunk
-from harness.training.diagnostics.runner import Looking
+from harness.training.diagnostics.runner import DiagnosticRunner
 from harness.training.diagnostics.system import Machine
 from harness.training.ending import ended_by_timer, raising, refuse_short_training
 from harness.training.plan import Plan
-from harness.training.run_state import Member
+from harness.training.run_state import RunState
 
 
-class Path(Protocol):
+class TrainingPath(Protocol):
     """How a cohort is trained. Its members are counted from 0, in the order in which they lie."""
 
     def start_epoch(self, epoch: int) -> None: ...
@@ -44,9 +44,9 @@ class Learner(pl.LightningModule):
     def __init__(
         self,
         model: nn.Module,
-        members: list[Member],
+        members: list[RunState],
         plan: Plan,
-        make: Callable[[pl.Trainer], Path],
+        make: Callable[[pl.Trainer], TrainingPath],
         machine: Machine,
         first: int = 0,
         states: list[dict[str, Any]] | None = None,
@@ -55,7 +55,7 @@ class Learner(pl.LightningModule):
         self.automatic_optimization = False
         self.model, self.members, self.plan, self.make = model, list(members), plan, make
         self.machine = machine
-        self.path: Path
+        self.path: TrainingPath
         self._losses: list[Tensor] = []
         self.started = False
         self.first = first  # the epoch to begin with, where a checkpoint is gone on from
@@ -118,7 +118,7 @@ class Learner(pl.LightningModule):
 
     def _looked(self) -> None:
         """Hands on what diagnostics found in the last steps, to those that had not diverged before."""
-        looking: Looking | None = getattr(self.path, "looking", None)
+        looking: DiagnosticRunner | None = getattr(self.path, "looking", None)
         if looking is None:
             return
         for look in looking.take():
@@ -134,7 +134,7 @@ class Learner(pl.LightningModule):
         sizes = torch.tensor([self.plan.size(b) for b in range(self.plan.batches)], device=losses.device)
         means = (losses.double() * sizes[:, None]).sum(0) / self.plan.n
         found: list[dict[str, float]] = [{} for _ in self.members]
-        looking: Looking | None = getattr(self.path, "looking", None)
+        looking: DiagnosticRunner | None = getattr(self.path, "looking", None)
         histories = looking if looking is not None and looking.epoch_due(self.epoch - self.first) else None
         seen: dict[str, float] = {}
         cost = 0.0  # of what is measured of epochs, and of writing it down
@@ -189,7 +189,7 @@ class Learner(pl.LightningModule):
             return
         self._share()
         self._final([row for row in rows if not self.members[row].diverged and not self.members[row].failed])
-        looking: Looking | None = getattr(self.path, "looking", None)
+        looking: DiagnosticRunner | None = getattr(self.path, "looking", None)
         told = {} if looking is None else looking.summary()
         for row in rows:
             member = self.members[row]

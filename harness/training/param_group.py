@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.config.seeds import generator
-from harness.modeling.builder import Parts
+from harness.modeling.builder import RunComponents
 from harness.modeling.regularizer import having
 from harness.training.gradients import Gradients
 from harness.training.plan import Plan
@@ -19,7 +19,7 @@ from harness.training.schedule import Schedule
 class Group:
     """The parameters that one loss trains, with their optimizer and schedule."""
 
-    def __init__(self, name: str, params: dict[str, nn.Parameter], parts: Parts, plan: Plan) -> None:
+    def __init__(self, name: str, params: dict[str, nn.Parameter], parts: RunComponents, plan: Plan) -> None:
         self.name, self.params = name, params
         self.leaves = list(params.values())
         self.layout = [(name, p, p.stride()) for name, p in params.items()]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.config import seeds
-from harness.modeling.rng.noise import Rows
+from harness.modeling.rng.noise import GlobalBatch
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,12 @@ class Plan:
         return torch.randperm(self.n, generator=seeds.generator(self.seed, "order", epoch))
 
 
-def rows(total: int, rank: int, world: int) -> Rows:
+def rows(total: int, rank: int, world: int) -> GlobalBatch:
     """The samples of a global batch that a process holds: contiguous, and as even as can be.
 
     >>> [rows(7, rank, 2) for rank in range(2)]
-    [Rows(start=0, count=4, total=7), Rows(start=4, count=3, total=7)]
+    [GlobalBatch(start=0, count=4, total=7), GlobalBatch(start=4, count=3, total=7)]
     """
     each, more = divmod(total, world)
     start = rank * each + min(rank, more)
-    return Rows(start, each + (rank < more), total)
+    return GlobalBatch(start, each + (rank < more), total)

@@ -20,7 +20,7 @@ Directions = dict[str, bool]  # metric: whether higher is better
 
 
 @dataclass
-class Member:
+class RunState:
     """One run of a cohort. `watchers` are called with (metrics, step, epoch) after each epoch."""
 
     regularizers: list[Regularizer]

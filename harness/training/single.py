@@ -14,12 +14,12 @@ from torch import Tensor
 
 from harness._compat.torch import pytree
 from harness.datasets.dataset import Part, Samples, size
-from harness.modeling.builder import Parts
+from harness.modeling.builder import RunComponents
 from harness.modeling.regularizer import having
-from harness.modeling.rng.noise import Noise, Rows, keys
+from harness.modeling.rng.noise import GlobalBatch, Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.training.batches import Transformed
-from harness.training.diagnostics.runner import Looking
+from harness.training.diagnostics.runner import DiagnosticRunner
 from harness.training.distributed import sum_
 from harness.training.param_group import Group
 from harness.training.plan import Plan, rows
@@ -32,21 +32,23 @@ EVALUATED = 1 << 18  # numbers in the inputs that are evaluated together, at mos
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _StepBatch:
     """A batch of a step, after augmentation, and the noise that its forward pass draws."""
 
     number: int
     x: Tensor
     y: Tensor
-    rows: Rows | None
+    rows: GlobalBatch | None
     place: int
     share: float
 
 
-class Alone:
+class SinglePath:
     """A cohort of one."""
 
-    def __init__(self, parts: Parts, plan: Plan, data: dict[str, Part], device: torch.device, world: tuple[int, int]):
+    def __init__(
+        self, parts: RunComponents, plan: Plan, data: dict[str, Part], device: torch.device, world: tuple[int, int]
+    ):
         self.parts, self.plan, self.device = parts, plan, device
         self.rank, self.world = world
         self.model = parts.model
@@ -69,8 +71,8 @@ class Alone:
             split: {name: make().to(device) for name, make in parts.metrics.items()} for split in ("val", "test")
         }
         self._order = torch.empty(0, dtype=torch.int64)
-        self._seen: list[_Seen] = []  # the batches of a step, where the optimizer evaluates them again
-        self.looking: Looking | None = None  # the diagnostics, where there are any
+        self._seen: list[_StepBatch] = []  # the batches of a step, where the optimizer evaluates them again
+        self.looking: DiagnosticRunner | None = None  # the diagnostics, where there are any
         self._watched = False  # by them, at this step
         self._grads: dict[str, Tensor] = {}  # of a step that is watched: an optimizer lets go of them
 
@@ -136,7 +138,7 @@ class Alone:
             noise.rows = mine
         share = self.plan.share(batch) * mine.count / mine.total
         if self.parts.closure:
-            self._seen.append(_Seen(number, x, y, noise.rows, noise.place, share))
+            self._seen.append(_StepBatch(number, x, y, noise.rows, noise.place, share))
         with self.redirected(noise), torch.set_grad_enabled(self.parts.gradient):
             losses = self.parts.task.losses(self._call, (x, y), noise)
         for group in self.groups if not self.parts.closure else []:

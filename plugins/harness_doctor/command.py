@@ -46,12 +46,12 @@ def doctor(args: argparse.Namespace) -> int:
 
 def findings(run: str, quick: bool, as_json: bool) -> int:
     """Print what is found of a run or a study."""
-    from harness_doctor.engine import Waiting, lines, load
+    from harness_doctor.engine import Spinner, lines, load
 
     records = load(run)
     if not len(records):
         raise HarnessError(f"no runs in {run}")
-    with Waiting("loading what looks at runs"):
+    with Spinner("loading what looks at runs"):
         from harness_doctor.summary import examined, rows, text
 
         if not quick:

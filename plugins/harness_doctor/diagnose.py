@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness_doctor.engine import KINDS, Catalogue, current
-from harness_doctor.evidence import Seen
+from harness_doctor.evidence import RunEvidence
 from harness_doctor.finding import Finding, Rule, ranked
 from harness_doctor.rules import data as rules_data
 from harness_doctor.rules import fit as rules_fit
@@ -51,7 +51,7 @@ EXPLAINS = {
 }
 
 
-def diagnose(seen: Seen, known: Catalogue | None = None) -> list[Finding]:
+def diagnose(seen: RunEvidence, known: Catalogue | None = None) -> list[Finding]:
     """What is wrong with a run, the surest first."""
     found = [finding for rule in RULES if (finding := rule(seen)) is not None and finding.confidence >= HINT]
     listed = known or current()

@@ -9,7 +9,7 @@ from harness.results.curves import rows
 from harness.results.study import load
 from harness.system.errors import one_line, reraise_interrupt
 from harness.system.escape import lines
-from harness.system.spinner import Waiting
+from harness.system.spinner import Spinner
 from harness.training.diagnostics import quantities
 from harness.training.diagnostics.quantities import UPDATE, full_tag
 
@@ -18,7 +18,7 @@ __all__ = [
     "KINDS",
     "UPDATE",
     "Catalogue",
-    "Waiting",
+    "Spinner",
     "compose",
     "current",
     "full_tag",

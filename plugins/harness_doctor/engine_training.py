@@ -8,18 +8,18 @@ from harness.execution.resolve import resolve
 from harness.execution.run_recorder import make_member
 from harness.modeling.builder import build
 from harness.modeling.diagnostic import Layer
-from harness.modeling.estimator import Fitting
+from harness.modeling.estimator import EstimatorModule
 from harness.modeling.unused import OF_STEPS, OF_TRAINING
 from harness.modeling.weights import WEIGHTS, load_model
 from harness.registry.instantiate import trait
 from harness.training.diagnostics.hooks import roles
-from harness.training.diagnostics.inputs import Seeing, Step, untracked
-from harness.training.diagnostics.views import AloneScene
+from harness.training.diagnostics.inputs import DiagnosticInputs, Step, untracked
+from harness.training.diagnostics.views import PathView
 from harness.training.fit import Run, fit, make_trainer, placed
-from harness.training.memory.estimate import Footprint, footprint
+from harness.training.memory.estimate import MemoryEstimate, footprint
 from harness.training.memory.heap import free_bytes
 from harness.training.plan import Plan
-from harness.training.single import Alone
+from harness.training.single import SinglePath
 from harness.training.threads import using
 from harness.training.tuples import evaluated
 
@@ -28,17 +28,17 @@ __all__ = [
     "OF_TRAINING",
     "SPLITS",
     "WEIGHTS",
-    "Alone",
-    "AloneScene",
     "BatchNormBase",
-    "Fitting",
-    "Footprint",
+    "DiagnosticInputs",
+    "EstimatorModule",
     "Layer",
     "Loaded",
     "Loader",
+    "MemoryEstimate",
+    "PathView",
     "Plan",
     "Run",
-    "Seeing",
+    "SinglePath",
     "Step",
     "build",
     "evaluated",

@@ -9,7 +9,7 @@ from harness import HarnessError
 from harness_doctor.engine import compose, one_line, render, reraise_interrupt
 
 if TYPE_CHECKING:
-    from harness_doctor.engine_training import Footprint
+    from harness_doctor.engine_training import MemoryEstimate
 
 MB = 1e6
 SIZES = (0.5, 1, 2, 4)  # of the batch, times what was asked for
@@ -41,7 +41,7 @@ def estimate(overrides: list[str], config_dir: str | None, as_json: bool) -> int
     return 0
 
 
-def told_of(found: Footprint, sizes: list[int], free: int) -> dict[str, Any]:
+def told_of(found: MemoryEstimate, sizes: list[int], free: int) -> dict[str, Any]:
     """The estimate as plain data, in bytes."""
     activations = found.activations(found.batch_size)
     parts = {

@@ -14,7 +14,7 @@ LEAP = 0.3  # of its weights: a first step that changes a layer by more has left
 
 
 @dataclass(frozen=True)
-class Data:
+class DataEvidence:
     """What is seen of a data set, after corruptions and transforms."""
 
     target: str
@@ -81,7 +81,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Trial:
+class ShortTraining:
     """Training again from the start for some steps, with the learning rate times a factor: the loss at its end."""
 
     factor: float
@@ -90,11 +90,11 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Net:
+class NetworkEvidence:
     """What is seen of a network, made and trained again for some steps, and with its trained weights."""
 
     scores: Scores | None = None  # None: there are no trained weights, or no scores of such targets
-    trials: tuple[Trial, ...] = ()  # of other learning rates, and of the run's own (factor 1)
+    trials: tuple[ShortTraining, ...] = ()  # of other learning rates, and of the run's own (factor 1)
     loss_start: float = math.nan  # of the initial weights
     loss_right: float = math.nan  # of right predictions
     loss_made: float = math.nan  # of the trained network's, on the same samples
@@ -113,7 +113,7 @@ class Net:
 
 
 @dataclass(frozen=True)
-class Seen:
+class RunEvidence:
     """Everything that is seen of one run. What could not be seen is empty, None or nan."""
 
     config: Mapping[str, Any]
@@ -125,8 +125,8 @@ class Seen:
     time: Mapping[str, Any] = field(default_factory=dict)
     memory: Mapping[str, Any] = field(default_factory=dict)
     counts: Mapping[str, Any] = field(default_factory=dict)  # of the record's data and model
-    data: Data | None = None
-    net: Net | None = None
+    data: DataEvidence | None = None
+    net: NetworkEvidence | None = None
     missing: tuple[str, ...] = ()  # what could not be looked at, and why
 
     def curve(self, metric: str) -> list[float]:
@@ -183,7 +183,7 @@ class Seen:
         known = [lag for lag in lags.values() if not math.isnan(lag)]
         return max(known, default=math.nan)
 
-    def _lag_train(self, data: Data, scores: Scores) -> float:
+    def _lag_train(self, data: DataEvidence, scores: Scores) -> float:
         """Of the score on training: against what plain estimators reach on training samples that they have not seen.
         Where they learn nothing, a network that does no worse than a constant lacks nothing.
         """
@@ -193,7 +193,7 @@ class Seen:
             return 0.0 if scores.train >= data.floor_train - max(0.05, 2 * data.error_train) else 1.0
         return _missing(data.attained - data.error_train, scores.train, data.floor_train)
 
-    def _lag_val(self, data: Data, scores: Scores) -> float:
+    def _lag_val(self, data: DataEvidence, scores: Scores) -> float:
         """Of the score on validation, where an advantage within the standard error is none."""
         if math.isnan(data.reference) or math.isnan(scores.val):
             return self._stagnation()

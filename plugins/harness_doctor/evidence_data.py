@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness import Dataset, Samples
 from harness_doctor.engine_training import SPLITS, first_samples, size
-from harness_doctor.evidence import Data
+from harness_doctor.evidence import DataEvidence
 
 MOST = 2000  # samples that are looked at, of training
 HELD = 1000  # of validation
@@ -31,7 +31,7 @@ class _Asked(NamedTuple):
     model: Any
 
 
-def look(dataset: Dataset, overlap: int | None, batch_size: int) -> Data:
+def look(dataset: Dataset, overlap: int | None, batch_size: int) -> DataEvidence:
     """What is seen of a data set, `overlap` of whose samples stand in several splits."""
     (x, y), (vx, vy) = (first_samples(dataset, count, split) for count, split in ((MOST, "train"), (HELD, "val")))
     inputs, targets = x.flatten(1).double().numpy(), y.numpy()
@@ -64,7 +64,7 @@ def look(dataset: Dataset, overlap: int | None, batch_size: int) -> Data:
         facts |= _reference(dataset.target, inputs, targets, held, held_targets)
         if dataset.real_inputs and not dataset.repeats:
             facts["near"] = near_duplicates(inputs, held)
-    return Data(**facts)
+    return DataEvidence(**facts)
 
 
 def fetching(dataset: Dataset, batch_size: int) -> float:

@@ -8,12 +8,12 @@ from typing import Any
 
 from harness import Record
 from harness_doctor.engine import KEY, Catalogue, current, full_tag, rows
-from harness_doctor.evidence import Seen, Series
+from harness_doctor.evidence import RunEvidence, Series
 
 Rows = Iterable[tuple[int, int, str, float]]  # step, epoch, metric, value
 
 
-def seen(record: Record) -> Seen:
+def seen(record: Record) -> RunEvidence:
     """A run, as far as its files tell of it."""
     history: dict[str, Series] = {}
     tags: dict[str, Series] = {}
@@ -24,7 +24,7 @@ def seen(record: Record) -> Seen:
             tags.setdefault(metric, []).append((step, value))
         else:
             history.setdefault(metric, []).append((epoch, value))
-    return Seen(
+    return RunEvidence(
         config=record.config,
         choices=record.choices,
         status=record.status,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harness import Dataset, Diagnostic
 from harness_doctor.engine import quantities as q
-from harness_doctor.engine_training import Alone, AloneScene, Layer, Seeing, Step, roles
+from harness_doctor.engine_training import DiagnosticInputs, Layer, PathView, SinglePath, Step, roles
 
 Named = Mapping[str, Tensor]
 Found = dict[str, dict[str, float]]  # {quantity: {layer: value}}
@@ -20,9 +20,9 @@ WORK = 1 << 38  # multiplications and additions that a curvature may cost
 FLAT = 0.05  # of the steepest slope: a flatter place is saturated
 
 
-def glance(path: Alone, dataset: Dataset) -> Found:
+def glance(path: SinglePath, dataset: Dataset) -> Found:
     """{quantity: {layer: value}} of a network with the weights that it has now."""
-    seeing = Seeing(AloneScene(path, dataset), PROBED, None)
+    seeing = DiagnosticInputs(PathView(path, dataset), PROBED, None)
     params = seeing.scene.params()
     step = Step(0, {}, {}, {}, 0.0, path.plan.samples, path.plan.each)
     given, troubles = seeing.given(step, {"layers", "slopes", "loss", "params"})
@@ -88,9 +88,9 @@ def _unreached(loss: Any, params: Named) -> dict[str, Tensor]:
     return {name: torch.ones(()) for name, g in _gradients(loss, params).items() if g is None}
 
 
-def curvature(path: Alone, dataset: Dataset, most: int = 512, iterations: int = 30) -> float:
+def curvature(path: SinglePath, dataset: Dataset, most: int = 512, iterations: int = 30) -> float:
     """The largest eigenvalue of the training loss's Hessian, on the first samples; nan where it cannot be had."""
-    seeing = Seeing(AloneScene(path, dataset), most, None)
+    seeing = DiagnosticInputs(PathView(path, dataset), most, None)
     given, troubles = seeing.given(Step(0, {}, {}, {}, 0.0, path.plan.samples, path.plan.each), {"loss", "params"})
     if troubles or 2 * iterations * most * 3 * (path.parts.probe.work or 0) > WORK:
         return math.nan

@@ -15,8 +15,17 @@ from torch import Tensor, nn
 
 from harness import Dataset, Noise, Samples
 from harness_doctor.engine import quantities as q
-from harness_doctor.engine_training import Alone, BatchNormBase, Fitting, Plan, build, first_samples, placed, trait
-from harness_doctor.evidence import Net, Series, Trial
+from harness_doctor.engine_training import (
+    BatchNormBase,
+    EstimatorModule,
+    Plan,
+    SinglePath,
+    build,
+    first_samples,
+    placed,
+    trait,
+)
+from harness_doctor.evidence import NetworkEvidence, Series, ShortTraining
 from harness_doctor.evidence_layers import Found, curvature, glance
 from harness_doctor.evidence_predictions import company, losses, scores
 
@@ -27,31 +36,31 @@ FURTHER = {0.1: 5, 10.0: 2}  # times
 
 
 @dataclass(frozen=True)
-class Looked:
+class LayerEvidence:
     """What was seen, and what was measured of layers at the first step, after the trial, and at the end."""
 
-    net: Net
+    net: NetworkEvidence
     measured: dict[str, dict[str, Series]]
 
 
-def make(values: dict[str, Any], dataset: Dataset, plan: Plan, factor: float = 1.0) -> Alone:
+def make(values: dict[str, Any], dataset: Dataset, plan: Plan, factor: float = 1.0) -> SinglePath:
     """The path of a run as it begins, its learning rate times a factor."""
     if factor != 1.0:
         values = values | {"optimizer": values["optimizer"] | {"lr": values["optimizer"]["lr"] * factor}}
     parts = build(values, dataset, plan.total_steps)
-    path = Alone(parts, plan, placed(dataset), torch.device("cpu"), (0, 1))
+    path = SinglePath(parts, plan, placed(dataset), torch.device("cpu"), (0, 1))
     path.start_epoch(0)
     return path
 
 
-def fitted(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Alone | None:
+def fitted(values: dict[str, Any], dataset: Dataset, plan: Plan) -> SinglePath | None:
     """The path of an estimator, fitted as the run has fitted it; None of a network."""
     if not trait("model", values["model"], "estimator", False):
         return None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         path = make(values, dataset, plan)
-        assert isinstance(path.model, Fitting)
+        assert isinstance(path.model, EstimatorModule)
         assert isinstance(dataset.train, Samples)
         path.model.estimator.fit(dataset.train)
     return path
@@ -64,7 +73,7 @@ def look(
     weights: dict[str, Tensor] | None,
     steps: int,
     enough: float,
-) -> Looked:
+) -> LayerEvidence:
     """Everything, of a run of `steps` steps; one whose training score is below `enough` is also trained again."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
@@ -92,7 +101,7 @@ def look(
     for layers in measured.values():
         for series in layers.values():
             series.sort()
-    return Looked(Net(**facts), measured)
+    return LayerEvidence(NetworkEvidence(**facts), measured)
 
 
 def _note(measured: dict[str, dict[str, Series]], found: Found, step: int) -> None:
@@ -101,7 +110,7 @@ def _note(measured: dict[str, dict[str, Series]], found: Found, step: int) -> No
             measured.setdefault(quantity, {}).setdefault(layer, []).append((step, value))
 
 
-def _facts(path: Alone, first: Found) -> dict[str, Any]:
+def _facts(path: SinglePath, first: Found) -> dict[str, Any]:
     weights = list(first.get(q.GRADIENT, {}))
     normalizing: dict[str, nn.Module] = {n: m for n, m in path.model.named_modules() if isinstance(m, BatchNormBase)}
     return {
@@ -112,7 +121,7 @@ def _facts(path: Alone, first: Found) -> dict[str, Any]:
     }
 
 
-def _numbers(path: Alone, normalizing: dict[str, torch.nn.Module]) -> int:
+def _numbers(path: SinglePath, normalizing: dict[str, torch.nn.Module]) -> int:
     """Over how many numbers a batch is normalized, at least: its samples, times space where there is some."""
     space: list[int] = []
     handles = [m.register_forward_hook(lambda m, x, out: space.append(out[0, 0].numel())) for m in normalizing.values()]
@@ -130,7 +139,7 @@ def _numbers(path: Alone, normalizing: dict[str, torch.nn.Module]) -> int:
     return path.plan.samples * min(space, default=1)
 
 
-def _plain(path: Alone) -> dict[str, bool]:
+def _plain(path: SinglePath) -> dict[str, bool]:
     """Whether a step is -lr times the gradient, seen on numbers of its own."""
     p = torch.nn.Parameter(torch.ones(4))
     lr = path.parts.values["optimizer"].get("lr")
@@ -147,7 +156,7 @@ def _plain(path: Alone) -> dict[str, bool]:
         return {"plain_steps": False}
 
 
-def train(path: Alone, count: int) -> tuple[int, float]:
+def train(path: SinglePath, count: int) -> tuple[int, float]:
     """Trains on for some batches: how many it made, and the mean loss of the last fifth of them; inf if it diverged."""
     losses: list[float] = []
     plan = path.plan
@@ -167,10 +176,15 @@ def train(path: Alone, count: int) -> tuple[int, float]:
 
 
 def _trials(
-    values: dict[str, Any], dataset: Dataset, plan: Plan, count: int, own: Alone, measured: dict[str, dict[str, Series]]
-) -> tuple[Trial, ...]:
+    values: dict[str, Any],
+    dataset: Dataset,
+    plan: Plan,
+    count: int,
+    own: SinglePath,
+    measured: dict[str, dict[str, Series]],
+) -> tuple[ShortTraining, ...]:
     made, loss = train(own, count)
-    found = [Trial(1.0, made, loss)]
+    found = [ShortTraining(1.0, made, loss)]
     if math.isfinite(loss):
         _note(measured, glance(own, dataset), max(1, made // plan.accumulate) - 1)
     if values["optimizer"].get("lr") is None:
@@ -178,7 +192,7 @@ def _trials(
     for step in FACTORS:
         factor, best = step, loss
         for _ in range(1 + FURTHER[step]):
-            tried = Trial(factor, *train(make(values, dataset, plan, factor), count))
+            tried = ShortTraining(factor, *train(make(values, dataset, plan, factor), count))
             found.append(tried)
             if not (tried.loss < best or (math.isinf(tried.loss) and step < 1)):
                 break
@@ -186,7 +200,7 @@ def _trials(
     return tuple(found)
 
 
-def _times(path: Alone, dataset: Dataset) -> dict[str, float]:
+def _times(path: SinglePath, dataset: Dataset) -> dict[str, float]:
     """Seconds of a forward and backward pass of one batch, and of four in one; the least of five."""
     if not dataset.in_memory or path.parts.closure:
         return {}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness import Dataset, Noise
-from harness_doctor.engine_training import Alone, evaluated, first_samples, untracked
+from harness_doctor.engine_training import SinglePath, evaluated, first_samples, untracked
 from harness_doctor.evidence import Scores
 from harness_doctor.scoring import marks, recalls, right_logits, scored, shares
 
@@ -17,7 +17,7 @@ LOOKED = 1000  # samples that are predicted
 CERTAIN = 20.0  # a logit that leaves nothing open
 
 
-def scores(path: Alone, dataset: Dataset) -> Scores | None:
+def scores(path: SinglePath, dataset: Dataset) -> Scores | None:
     """How good predictions are; None where the task has none of each sample, or of targets that can be scored."""
     if dataset.target not in ("class", "real", "labels"):
         return None
@@ -44,7 +44,9 @@ def scores(path: Alone, dataset: Dataset) -> Scores | None:
     )
 
 
-def _predicted(path: Alone, x: Tensor, y: Tensor, training: bool = False, method: str = "forward") -> tuple[Any, Any]:
+def _predicted(
+    path: SinglePath, x: Tensor, y: Tensor, training: bool = False, method: str = "forward"
+) -> tuple[Any, Any]:
     """What the task predicts, and the targets as it wants them; of another method, what the model makes of x."""
     path.model.train(training)
     noise = Noise(path.key(0))
@@ -60,7 +62,7 @@ def _predicted(path: Alone, x: Tensor, y: Tensor, training: bool = False, method
     return made, y if training and y.ndim == 1 else truth
 
 
-def company(path: Alone, dataset: Dataset) -> float:
+def company(path: SinglePath, dataset: Dataset) -> float:
     """How far an evaluated prediction depends on the others in its batch, relative to predictions' deviation."""
     x, y = first_samples(dataset, 16)
     together, _ = _predicted(path, x, y)
@@ -71,7 +73,7 @@ def company(path: Alone, dataset: Dataset) -> float:
     return float((together[:2].double() - apart.double()).abs().max() / size)
 
 
-def losses(path: Alone, dataset: Dataset) -> dict[str, Any]:
+def losses(path: SinglePath, dataset: Dataset) -> dict[str, Any]:
     """The loss of predictions as they are and of right ones, and what predictions look like."""
     if evaluated(path.parts.task, dataset.train, "train", 0) is not None:
         return {}
@@ -96,7 +98,7 @@ def losses(path: Alone, dataset: Dataset) -> dict[str, Any]:
     return found
 
 
-def _loss(path: Alone, x: Tensor, y: Tensor, instead: Tensor | None) -> float:
+def _loss(path: SinglePath, x: Tensor, y: Tensor, instead: Tensor | None) -> float:
     """The task's loss in evaluation mode, of the model's predictions or of others."""
     path.model.eval()
 

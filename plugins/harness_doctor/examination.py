@@ -16,7 +16,7 @@ from harness_doctor import evidence_data, evidence_files, evidence_model
 from harness_doctor.diagnose import diagnose
 from harness_doctor.engine import KEY, one_line, parse
 from harness_doctor.engine_training import WEIGHTS, Loaded, Loader, load_model, make_plan, usable, using
-from harness_doctor.evidence import Data, Net, Seen, Series
+from harness_doctor.evidence import DataEvidence, NetworkEvidence, RunEvidence, Series
 from harness_doctor.evidence_predictions import scores
 from harness_doctor.finding import Finding
 from harness_doctor.trying import tried
@@ -29,9 +29,9 @@ class Examination:
 
     def __init__(self, loader: Loader | None = None) -> None:
         self.loader = loader or Loader()
-        self._seen: dict[str, Data] = {}
+        self._seen: dict[str, DataEvidence] = {}
 
-    def examine(self, record: Record) -> Seen:
+    def examine(self, record: Record) -> RunEvidence:
         """What is seen of a run. What cannot be looked at is left out, and told in `missing`."""
         told = evidence_files.seen(record)
         with warnings.catch_warnings(), threadpool_limits(1), using(1):  # more threads only wait for each other
@@ -49,24 +49,24 @@ class Examination:
             except Exception as error:  # whatever a stranger's broken model does when it is made again
                 return replace(told, missing=(f"its network: {one_line(error)}",))
 
-    def findings(self, record: Record, seen: Seen) -> list[Finding]:
+    def findings(self, record: Record, seen: RunEvidence) -> list[Finding]:
         """What is wrong with a run, the first finding's advice having been tried."""
         with threadpool_limits(1), using(1):
             return tried(record, seen, diagnose(seen), self.loader)
 
-    def _data(self, loaded: Loaded, record: Record) -> Data:
+    def _data(self, loaded: Loaded, record: Record) -> DataEvidence:
         batch = int(record.config["batch_size"])
         key = f"{loaded.digest}/{batch}/{record.config['transform']}"
         if key not in self._seen:
             self._seen[key] = evidence_data.look(loaded.dataset, loaded.overlap, batch)
         return self._seen[key]
 
-    def _with_net(self, told: Seen, record: Record, loaded: Loaded) -> Seen:
+    def _with_net(self, told: RunEvidence, record: Record, loaded: Loaded) -> RunEvidence:
         values, dataset = dict(record.config), loaded.dataset
         plan = make_plan(parse(values), dataset, values)
         if path := evidence_model.fitted(values, dataset, plan):
             unseen = f"steps, gradients and units: model {values['model'][KEY]} is fitted at once and has none"
-            return replace(told, net=Net(scores=scores(path, dataset)), missing=(unseen,))
+            return replace(told, net=NetworkEvidence(scores=scores(path, dataset)), missing=(unseen,))
         weights: dict[str, Tensor] | None = None
         if (record.folder / WEIGHTS).exists():
             weights = load_model(record).state_dict()

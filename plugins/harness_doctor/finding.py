@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from harness_doctor.evidence import Seen
+from harness_doctor.evidence import RunEvidence
 
 ACCUSES = 0.5  # of this confidence or more, a finding is an accusation; below, a hint
 SURE = 0.8  # of this or more, it is told at the end of a run
@@ -58,7 +58,7 @@ class Finding:
         } | ({"outcome": self.outcome} if self.outcome else {})
 
 
-Rule = Callable[[Seen], Finding | None]
+Rule = Callable[[RunEvidence], Finding | None]
 
 
 def between(value: float, low: float, high: float) -> float:

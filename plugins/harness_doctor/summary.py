@@ -10,7 +10,7 @@ from harness import Record
 from harness_doctor import evidence_files
 from harness_doctor.diagnose import diagnose
 from harness_doctor.engine import one_line
-from harness_doctor.evidence import Seen
+from harness_doctor.evidence import RunEvidence
 from harness_doctor.finding import ACCUSES, SURE, Finding
 from harness_doctor.rules.fit import SMALL_BATCHES
 from harness_doctor.rules.gradients import DISCONNECTED, SYMMETRIC
@@ -21,18 +21,20 @@ PLAIN = frozenset({SYMMETRIC, DISCONNECTED, MEMORY, SMALL_BATCHES})  # are told 
 COUNTED = 100  # runs of a sweep that are looked at when it ends
 
 
-class Examined(NamedTuple):
+class ExaminedRun(NamedTuple):
     """A run, what is seen of it, and what is found."""
 
     record: Record
-    seen: Seen
+    seen: RunEvidence
     findings: list[Finding]
 
 
-def examined(records: Iterable[Record], quick: bool, told: Callable[[int], None] = lambda done: None) -> list[Examined]:
+def examined(
+    records: Iterable[Record], quick: bool, told: Callable[[int], None] = lambda done: None
+) -> list[ExaminedRun]:
     """Runs with their findings; `quick`: from their files alone."""
-    look: Callable[[Record], Seen] = evidence_files.seen
-    judge: Callable[[Record, Seen], list[Finding]] = _of_files
+    look: Callable[[Record], RunEvidence] = evidence_files.seen
+    judge: Callable[[Record, RunEvidence], list[Finding]] = _of_files
     if not quick:
         from harness_doctor.examination import Examination  # torch
 
@@ -46,17 +48,17 @@ def examined(records: Iterable[Record], quick: bool, told: Callable[[int], None]
 
 
 def _examined(
-    record: Record, look: Callable[[Record], Seen], judge: Callable[[Record, Seen], list[Finding]]
-) -> Examined:
+    record: Record, look: Callable[[Record], RunEvidence], judge: Callable[[Record, RunEvidence], list[Finding]]
+) -> ExaminedRun:
     try:
         seen = look(record)
-        return Examined(record, seen, judge(record, seen))
+        return ExaminedRun(record, seen, judge(record, seen))
     except Exception as error:  # a record that anyone may have written costs itself alone
         reason = f"its files: {one_line(error)}"
-        return Examined(record, Seen({}, {}, record.status, record.error, {}, {}, missing=(reason,)), [])
+        return ExaminedRun(record, RunEvidence({}, {}, record.status, record.error, {}, {}, missing=(reason,)), [])
 
 
-def _of_files(record: Record, seen: Seen) -> list[Finding]:
+def _of_files(record: Record, seen: RunEvidence) -> list[Finding]:
     return certain(diagnose(seen))
 
 
@@ -65,7 +67,7 @@ def certain(findings: list[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.trouble in PLAIN]
 
 
-def rows(found: list[Examined]) -> list[dict[str, Any]]:
+def rows(found: list[ExaminedRun]) -> list[dict[str, Any]]:
     """Findings as plain data, each with its run: the most frequent trouble first, then the surest."""
     often = frequency(found)
     told = [
@@ -76,13 +78,13 @@ def rows(found: list[Examined]) -> list[dict[str, Any]]:
     return [row for _, _, row in sorted(told, key=lambda t: (-t[0], -t[1]))]
 
 
-def frequency(found: list[Examined]) -> Counter[str]:
+def frequency(found: list[ExaminedRun]) -> Counter[str]:
     """How many runs each trouble is found in, as an accusation; a run alone has none more frequent than others."""
     accused = [f.trouble for e in found for f in e.findings if f.confidence >= ACCUSES]
     return Counter(accused) if len(found) > 1 else Counter()
 
 
-def text(found: list[Examined]) -> str:
+def text(found: list[ExaminedRun]) -> str:
     """What a person reads."""
     if len(found) == 1:
         return "\n".join(_of_run(found[0]))
@@ -102,7 +104,7 @@ def text(found: list[Examined]) -> str:
     return "\n".join(lines)
 
 
-def _of_run(one: Examined) -> list[str]:
+def _of_run(one: ExaminedRun) -> list[str]:
     lines = [f"{one.record.status}  {one.record.name}"]
     accused = [f for f in one.findings if f.confidence >= ACCUSES]
     if not accused:

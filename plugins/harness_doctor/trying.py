@@ -30,7 +30,7 @@ from harness_doctor.engine_training import (
     make_trainer,
     resolve,
 )
-from harness_doctor.evidence import Scores, Seen
+from harness_doctor.evidence import RunEvidence, Scores
 from harness_doctor.evidence_model import fitted, make
 from harness_doctor.evidence_predictions import scores
 from harness_doctor.finding import ACCUSES, Finding
@@ -72,7 +72,7 @@ def with_tries(words: Sequence[str], tries: Sequence[str]) -> list[str]:
     return [*kept, *tries]
 
 
-def tried(record: Record, seen: Seen, findings: list[Finding], loader: Loader) -> list[Finding]:
+def tried(record: Record, seen: RunEvidence, findings: list[Finding], loader: Loader) -> list[Finding]:
     """The findings, the advice of one having been tried: of the first that has any and is shown. Advice that helps
     stays, with what came of it; other advice is withdrawn, as is that of all other findings, whose turn comes when this
     one is mended. Overfitting and underfitting that no advice mends are no accusation.
@@ -85,7 +85,7 @@ def tried(record: Record, seen: Seen, findings: list[Finding], loader: Loader) -
     return sorted(told, key=lambda f: -f.confidence)
 
 
-def _tried(record: Record, seen: Seen, found: Finding, loader: Loader) -> Finding:
+def _tried(record: Record, seen: RunEvidence, found: Finding, loader: Loader) -> Finding:
     silent = replace(found, tries=(), others=())
     if found.trouble in UNTRIED:
         return replace(found, others=())
@@ -129,14 +129,14 @@ class Outcome(NamedTuple):
     proves: bool = False
 
 
-class Made(NamedTuple):
+class TrialScores(NamedTuple):
     """A run that was trained again: its scores, None where it diverged, and its loss on validation."""
 
     scores: Scores | None
     loss: float
 
 
-class Gains:
+class ScoreGains:
     """What advice has changed, seed by seed: scores before and after, and the gain of each sample of validation."""
 
     def __init__(self, balanced: bool) -> None:
@@ -147,7 +147,7 @@ class Gains:
         self.by_sample: list[NDArray[np.float64]] = []
         self.shares: NDArray[np.float64] = np.zeros(0)
 
-    def note(self, before: Made, after: Made) -> None:
+    def note(self, before: TrialScores, after: TrialScores) -> None:
         """One more pair of runs; one that diverged has no score, and counts as -1."""
         one, other = (self._score(made) for made in (before, after))
         self.before.append(one)
@@ -161,7 +161,7 @@ class Gains:
             shares = before.scores.shares if self.balanced else ()
             self.shares = np.asarray(shares) if len(shares) == len(marks) else np.full(len(marks), 1 / len(marks))
 
-    def _score(self, made: Made) -> float:
+    def _score(self, made: TrialScores) -> float:
         if made.scores is None:
             return -1.0
         return balanced(made.scores) if self.balanced else made.scores.val
@@ -190,7 +190,7 @@ class Gains:
 class _Trial:
     """Trains a run again with other overrides, as long as time is left."""
 
-    def __init__(self, record: Record, seen: Seen, loader: Loader) -> None:
+    def __init__(self, record: Record, seen: RunEvidence, loader: Loader) -> None:
         self.record, self.seen, self.loader = record, seen, loader
         own = float(seen.time.get("share_s") or seen.time.get("fit_s") or 0.0)
         self.ends = time.process_time() + max(LEAST_S, TIMES * own)
@@ -199,7 +199,7 @@ class _Trial:
         self.words = [word for word in words if word.lstrip("+~").partition("=")[0].partition(".")[0] not in ASIDE]
         losses = [value for value in seen.curve("val/loss") if math.isfinite(value)]
         found = seen.net.scores if seen.net is not None else None
-        self._before = {0: Made(found, losses[-1] if losses else math.nan)}
+        self._before = {0: TrialScores(found, losses[-1] if losses else math.nan)}
 
     def of(self, finding: Finding, tries: Sequence[str], needed: bool) -> Outcome | None:
         """What comes of some overrides; None where that cannot be known here.
@@ -210,7 +210,7 @@ class _Trial:
             needed: Whether they have to raise the score; or else, not to lower it.
         """
         same = not any(word.partition("=")[0].partition(".")[0] in ("loss", "task", "data") for word in tries)
-        gains = Gains(finding.trouble == IMBALANCE)
+        gains = ScoreGains(finding.trouble == IMBALANCE)
         for place in range(SEEDS):
             try:
                 pair = self._pair(tries, place)
@@ -232,7 +232,7 @@ class _Trial:
                 break
         return self._judged(gains, needed, finding, same) if gains.after else None
 
-    def _pair(self, tries: Sequence[str], place: int) -> tuple[Made, Made] | None:
+    def _pair(self, tries: Sequence[str], place: int) -> tuple[TrialScores, TrialScores] | None:
         """The run and the run with some overrides, on the same seed; None where no time is left."""
         seed = [f"seed={int(self.record.config['seed']) + 1000 * place}"] if place else []
         after = self._trained([*with_tries(self.words, [*tries, *seed])])
@@ -243,7 +243,7 @@ class _Trial:
             self._before[place] = before
         return None if after is None else (self._before[place], after)
 
-    def _trained(self, words: Sequence[str]) -> Made | None:
+    def _trained(self, words: Sequence[str]) -> TrialScores | None:
         """A run of these overrides; None where it takes too long."""
         if time.process_time() > self.ends:
             return None
@@ -251,12 +251,12 @@ class _Trial:
             warnings.simplefilter("ignore")  # what is broken may warn; it is examined, and not used
             return self._of_values(compose([*words, "logger=[]", "diagnostic=[]"]).values)
 
-    def _of_values(self, asked: dict[str, Any]) -> Made | None:
+    def _of_values(self, asked: dict[str, Any]) -> TrialScores | None:
         dataset = self.loader.load(asked).dataset
         values = resolve(asked, dataset, current())
         plan = make_plan(parse(values), dataset, values)
         if fitting := fitted(values, dataset, plan):
-            return Made(scores(fitting, dataset), math.nan)
+            return TrialScores(scores(fitting, dataset), math.nan)
         parts = build(values, dataset, plan.total_steps)
         member = make_member(values, parts)
         late: list[bool] = []
@@ -273,14 +273,14 @@ class _Trial:
         if member.failed is not None:
             raise member.failed
         if member.weights is None:
-            return Made(None, math.inf)
+            return TrialScores(None, math.inf)
         path = make(values, dataset, plan)
         path.model.load_state_dict(member.weights)
         path.averages = []
         with torch.random.fork_rng(devices=[]):
-            return Made(scores(path, dataset), float(member.metrics.get("val/loss", math.nan)))
+            return TrialScores(scores(path, dataset), float(member.metrics.get("val/loss", math.nan)))
 
-    def _alone(self, after: Made) -> Outcome | None:
+    def _alone(self, after: TrialScores) -> Outcome | None:
         """Where the run has no score, as one that diverged, advice helps that beats a constant."""
         if after.scores is None:
             return Outcome(False, "it diverged")
@@ -289,7 +289,7 @@ class _Trial:
             return None
         return Outcome(made > (-math.inf if data is None else data.floor), f"score on validation {made:.3g}")
 
-    def _clear(self, gains: Gains, needed: bool, finding: Finding, same: bool) -> bool:
+    def _clear(self, gains: ScoreGains, needed: bool, finding: Finding, same: bool) -> bool:
         """Whether no further seed would change what is said of them."""
         if gains.mean >= max(CLEAR, 3 * gains.error):
             return True
@@ -297,11 +297,11 @@ class _Trial:
         nothing = needed and gains.mean <= 0 and not self._softer(gains, finding, same)
         return lost or nothing
 
-    def _softer(self, gains: Gains, finding: Finding, same: bool) -> bool:
+    def _softer(self, gains: ScoreGains, finding: Finding, same: bool) -> bool:
         """Whether predictions are as good as before and much less wrongly sure: that mends a fit to noise."""
         return same and finding.trouble in (OVERFITTING, NOISE) and gains.mean >= 0 and gains.lower_loss
 
-    def _judged(self, gains: Gains, needed: bool, finding: Finding, same: bool) -> Outcome:
+    def _judged(self, gains: ScoreGains, needed: bool, finding: Finding, same: bool) -> Outcome:
         what = "mean recall of the classes, on validation" if gains.balanced else "score on validation"
         told = f"{what} {np.mean(gains.after):.3g}, {np.mean(gains.before):.3g} without"
         seeds = len(gains.after)

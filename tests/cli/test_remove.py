@@ -188,7 +188,7 @@ def test_many_are_listed_in_short(study: Path, line: Line) -> None:
 
 
 def test_a_run_that_a_process_trains_stays(study: Path, line: Line) -> None:
-    with run_lock.Claims(study) as claims:
+    with run_lock.RunLocks(study) as claims:
         assert claims.claim([f"{0:012x}", f"{3:012x}"])
         _, out, _ = line("first", "seed=0,1", "--yes")
     assert out.splitlines()[0] == "2 runs stay: a process trains them"
@@ -197,7 +197,7 @@ def test_a_run_that_a_process_trains_stays(study: Path, line: Line) -> None:
 
 
 def test_what_has_changed_since_it_was_listed_stays(study: Path, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    listed, claims = remove.listing, run_lock.Claims(study)
+    listed, claims = remove.listing, run_lock.RunLocks(study)
 
     def meanwhile(records: Sequence[Record]) -> list[str]:
         found = listed(records)

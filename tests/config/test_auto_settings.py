@@ -6,10 +6,10 @@ import pytest
 
 import harness
 from harness.config.composition import compose
-from harness.execution.preparation import Preparation, Prepared
+from harness.execution.preparation import Preparation, RunSpec
 
 
-def prepared(*words: str) -> Prepared:
+def prepared(*words: str) -> RunSpec:
     return Preparation().prepare(compose(["logger=[]", "diagnostic=[]", "trainer=cpu", *words]))
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from harness.datasets import disk
-from harness.datasets.disk import Stored, keep, name_for, write
+from harness.datasets.disk import DiskSamples, keep, name_for, write
 from harness.system.errors import HarnessError
 
 N = 50
@@ -30,7 +30,7 @@ def folder(tmp_path):
 
 def test_any_rows_in_any_order(folder):
     index = torch.randperm(N, generator=torch.Generator().manual_seed(0))[:30]
-    part = Stored(folder, index)
+    part = DiskSamples(folder, index)
     places = torch.tensor([3, 3, 29, 0])
     x, y = part.take(places)
     np.testing.assert_array_equal(x, X[index[places]])
@@ -45,13 +45,13 @@ def test_any_rows_in_any_order(folder):
 def test_a_pass_sees_each_sample_once_in_the_files_order(folder, block, monkeypatch):
     monkeypatch.setattr(disk, "BLOCK_BYTES", block)
     index = torch.tensor([40, 3, 17, 4, 49, 0])
-    part = Stored(folder, index)
+    part = DiskSamples(folder, index)
     for rows, values in ((part.x, X), (part.y, Y)):
         np.testing.assert_array_equal(torch.cat(list(part.blocks(rows))), values[index.sort().values])
 
 
 def test_copies_threads_and_other_processes_read_the_same(folder):
-    part = Stored(folder, torch.arange(N))
+    part = DiskSamples(folder, torch.arange(N))
     part.take(torch.tensor([1]))
     for other in (pickle.loads(pickle.dumps(part)), copy.deepcopy(part)):
         assert torch.equal(other[7][0], part[7][0])
@@ -97,7 +97,7 @@ def test_what_is_cut_short_or_cannot_be_written_is_told(folder, tmp_path):
     with (folder / "x.bin").open("r+b") as file:
         file.truncate(100)
     with pytest.raises(HarnessError, match=r"x\.bin is cut short\. Delete its folder"):
-        Stored(folder, torch.arange(N)).take(torch.tensor([N - 1]))
+        DiskSamples(folder, torch.arange(N)).take(torch.tensor([N - 1]))
     (tmp_path / "file").write_text("")
     with pytest.raises(HarnessError, match=r"cannot keep data in .*file"):
         keep(tmp_path / "file", "a", lambda folder: "")

@@ -13,10 +13,10 @@ import torch
 import harness
 from harness.config.composition import compose
 from harness.execution import cohort as attempt
-from harness.execution.cohort import How, train_cohort
+from harness.execution.cohort import CohortPlan, train_cohort
 from harness.execution.preparation import Preparation, prepare
-from harness.execution.run_recorder import Running
-from harness.modeling.builder import Parts
+from harness.execution.run_recorder import RunRecorder
+from harness.modeling.builder import RunComponents
 from harness.results.record import Record
 from harness.training.vectorized.param_group import StackedGroup
 
@@ -43,7 +43,7 @@ def sabotage(
     """Optimizers of runs with some seeds raise at a step; or their first optimizers do."""
     whole, tries = attempt.build_parts, dict.fromkeys(seeds, 0)
 
-    def build_parts(prepared: Any, *rest: Any) -> Parts:
+    def build_parts(prepared: Any, *rest: Any) -> RunComponents:
         parts, seed = whole(prepared, *rest), prepared.values["seed"]
         if seed not in seeds or (once and tries[seed]):
             return parts
@@ -73,7 +73,7 @@ def trained(count: int, forced: bool, own: bool = True, line: Sequence[str] = ("
     preparation = Preparation()
     lines = [[*TINY, *line, f"seed={i}", f"optimizer.lr={0.1 + 0.01 * i * own}"] for i in range(count)]
     members = [preparation.prepare(compose(one)) for one in lines]
-    found = train_cohort(members, How("fused", "a test", forced=forced))
+    found = train_cohort(members, CohortPlan("fused", "a test", forced=forced))
     assert None not in found
     return [record for record in found if record is not None]
 
@@ -170,19 +170,19 @@ def test_base_exception_of_a_run_that_is_trained_alone_is_its_failure(
     sabotage(monkeypatch, [0], error=error)
     preparation = Preparation()
     members = [preparation.prepare(compose([*TINY, f"seed={seed}"])) for seed in range(2)]
-    records = [record for record in train_cohort(members, How()) if record is not None]
+    records = [record for record in train_cohort(members, CohortPlan()) if record is not None]
     assert endings(records) == [("failed", error.__name__), ("completed", "")]
 
 
 def test_base_exception_of_a_watcher_fails_its_run_alone(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Running._to_loggers
+    whole = RunRecorder._to_loggers
 
-    def raising(self: Running, metrics: dict[str, float], step: int, epoch: int) -> None:
+    def raising(self: RunRecorder, metrics: dict[str, float], step: int, epoch: int) -> None:
         if self.prepared.values["seed"] == 2:
             raise Odd("sabotage")
         whole(self, metrics, step, epoch)
 
-    monkeypatch.setattr(Running, "_to_loggers", raising)
+    monkeypatch.setattr(RunRecorder, "_to_loggers", raising)
     assert endings(trained(3, forced=True, line=[])) == [("completed", ""), ("completed", ""), ("failed", "Odd")]
 
 
@@ -198,8 +198,8 @@ def test_what_another_launch_completed_under_other_words_is_found(workdir: Path)
     first, second = (prepare(compose(line)) for line in (words, words[::-1]))  # both are sure that it is not there yet
     assert first.record.id == second.record.id
     assert first.record.folder != second.record.folder
-    (trained,) = train_cohort([first], How())
-    (found,) = train_cohort([second], How())
+    (trained,) = train_cohort([first], CohortPlan())
+    (found,) = train_cohort([second], CohortPlan())
     assert trained is not None
     assert found is not None
     assert found.cached

@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import harness
 from harness.modeling.weights import WEIGHTS
 from harness.results.record import FILE, read
-from harness.training.single import Alone
+from harness.training.single import SinglePath
 
 KEYS = {
     "schema", "id", "name", "study", "status", "error", "config", "choices", "metrics", "best", "model", "data",
@@ -121,7 +121,7 @@ def test_an_exception_in_training_is_a_failed_run(workdir: Path, monkeypatch: py
         raise ZeroDivisionError("a stranger's mistake")
 
     with monkeypatch.context() as patch:
-        patch.setattr("harness.training.single.Alone.train", broken)
+        patch.setattr("harness.training.single.SinglePath.train", broken)
         record = harness.run(["epochs=1"])
     assert record.status == "failed"
     assert record.metrics == {}
@@ -149,7 +149,7 @@ def test_an_interrupt_is_recorded_and_passed_on(workdir: Path, monkeypatch: pyte
         raise KeyboardInterrupt
 
     handler = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr("harness.training.single.Alone.train", stop)
+    monkeypatch.setattr("harness.training.single.SinglePath.train", stop)
     with pytest.raises(KeyboardInterrupt):
         harness.run(["epochs=1"])
     assert harness.load("scratch")[0].status == "interrupted"
@@ -226,7 +226,7 @@ def test_an_exit_in_a_component_is_a_failed_run(workdir: Path, monkeypatch: pyte
     def leave(*args: object) -> None:
         sys.exit(3)
 
-    for place in ("harness.training.single.Alone.train", "harness.modeling.builder.make_model"):
+    for place in ("harness.training.single.SinglePath.train", "harness.modeling.builder.make_model"):
         with monkeypatch.context() as patch:
             patch.setattr(place, leave)
             record = harness.run(["epochs=1"])
@@ -236,14 +236,14 @@ def test_an_exit_in_a_component_is_a_failed_run(workdir: Path, monkeypatch: pyte
 
 
 def test_what_was_measured_before_a_failure_is_kept(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Alone.train
+    whole = SinglePath.train
 
-    def train(self: Alone, batches: range) -> torch.Tensor:
+    def train(self: SinglePath, batches: range) -> torch.Tensor:
         if self.epoch == 2:
             raise RuntimeError("late")
         return whole(self, batches)
 
-    monkeypatch.setattr(Alone, "train", train)
+    monkeypatch.setattr(SinglePath, "train", train)
     record = harness.run(["epochs=5"])
     assert record.status == "failed"
     assert record.metrics["val/accuracy"] > 0.5

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 import harness
 from harness.datasets.dataset import Samples
-from harness.modeling.estimator import Fitting
+from harness.modeling.estimator import EstimatorModule
 from harness.modeling.rng.noise import Noise, keys
-from harness.modeling.target_scaling import Scaled, ScaledFitting, scaled, scaled_for
+from harness.modeling.target_scaling import Scaled, ScaledEstimatorModule, scaled, scaled_for
 from tests.plugins.components.helpers import data, make
 from tests.training.helpers import on_disk
 
@@ -68,8 +68,8 @@ def test_an_estimator_is_measured_as_a_network_is() -> None:
         def predict(self, x: torch.Tensor) -> torch.Tensor:
             return Y[: len(x)]
 
-    model = scaled(Fitting(Constant()), lambda: Y.split(7))
-    assert isinstance(model, ScaledFitting)
+    model = scaled(EstimatorModule(Constant()), lambda: Y.split(7))
+    assert isinstance(model, ScaledEstimatorModule)
     assert torch.equal(model(X), Y)
     assert torch.equal(model.standardized(X), model.standardize(Y).float())
 

@@ -11,7 +11,7 @@ import pytest
 
 from harness.registry import catalogue
 from harness.registry.catalogue import Catalogue
-from harness.registry.discovery import Problem, entry_points, load
+from harness.registry.discovery import PluginProblem, entry_points, load
 from harness.registry.registry import Registry
 from harness.system.errors import HarnessError
 from tests.helpers.commands import harness
@@ -191,7 +191,7 @@ def known(site: Path) -> Iterator[Catalogue]:
         yield found
 
 
-def problem(known: Catalogue, distribution: str) -> Problem:
+def problem(known: Catalogue, distribution: str) -> PluginProblem:
     (found,) = [p for p in known.problems if p.distribution == distribution]
     return found
 

@@ -159,10 +159,10 @@ def test_a_fresh_sweep_is_told_in_one_line(workdir: Path) -> None:
 def test_torn_foreign_and_missing_checkpoints_are_told_apart(tmp_path: Path) -> None:
     assert checkpoint.read(tmp_path, "x") is None
     (tmp_path / checkpoint.FILE).write_bytes(b"torn")
-    with pytest.raises(checkpoint.Unusable, match="torn"):
+    with pytest.raises(checkpoint.UnusableCheckpoint, match="torn"):
         checkpoint.read(tmp_path, "x")
     checkpoint.save(tmp_path, "x", "alone", {"state": {}, "member": {"epochs": 1}})
     for peek in (False, True):
         assert checkpoint.read(tmp_path, "x", peek) is not None
-        with pytest.raises(checkpoint.Unusable, match="of another run"):
+        with pytest.raises(checkpoint.UnusableCheckpoint, match="of another run"):
             checkpoint.read(tmp_path, "y", peek)

@@ -123,7 +123,7 @@ PLACES = {
     "curves": (curves.Curves, "flush"),
     "weights": (run_recorder, "save_weights"),
     "logger": (event_files.Events, "_write"),
-    "log.txt": (run_recorder.Running, "_say"),
+    "log.txt": (run_recorder.RunRecorder, "_say"),
 }
 
 

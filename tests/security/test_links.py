@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import harness
-from harness.execution.locks.run_lock import Claims, holders, tidy
+from harness.execution.locks.run_lock import RunLocks, holders, tidy
 from harness.results import index
 from harness.results.record import Record, read
 from harness.results.run_dir import open_folder
@@ -47,7 +47,7 @@ def test_id_that_is_none_is_not_removed_by(id: Any, study: Path, mine: Path, com
 def test_owners_that_are_a_link_are_neither_read_nor_removed(study: Path, mine: Path, command: Command) -> None:
     (study / ".owners").symlink_to(mine)
     tidy(study)
-    for use in (lambda: Claims(study), lambda: holders(study)):
+    for use in (lambda: RunLocks(study), lambda: holders(study)):
         with pytest.raises(HarnessError, match=r"\.owners is a link"):
             use()
     status, _, said = command("rm", "dl", "--all", "--yes")
@@ -61,7 +61,7 @@ def test_lock_that_is_a_link_is_not_truncated(make: str, study: Path, mine: Path
     (study / ".owners").mkdir()
     getattr(os, make)(mine / "notes", study / ".owners" / ".lock")
     with pytest.raises(HarnessError, match=r"\.lock is a link"):
-        Claims(study)
+        RunLocks(study)
 
 
 def test_links_in_a_run_are_replaced_and_not_followed(study: Path, mine: Path) -> None:
@@ -150,5 +150,5 @@ def test_owner_file_of_the_future_blocks_nobody(study: Path) -> None:
         path.write_text(text)
         os.utime(path, (time.time() + 1e6, time.time() + 1e6))
         assert holders(study) == {}
-        with Claims(study) as claims:
+        with RunLocks(study) as claims:
             assert claims.claim([f"{0:012x}"]) == [f"{0:012x}"]

@@ -133,11 +133,11 @@ def test_checkpoint_of_something_else_is_refused(kept: Any, tmp_path: Path) -> N
     import torch
 
     torch.save(kept, tmp_path / checkpoint.FILE)
-    with pytest.raises(checkpoint.Unusable, match="is not a checkpoint of harness"):
+    with pytest.raises(checkpoint.UnusableCheckpoint, match="is not a checkpoint of harness"):
         checkpoint.read(tmp_path, "a")
     (tmp_path / checkpoint.FILE).unlink()
     os.mkfifo(tmp_path / checkpoint.FILE)
-    with pytest.raises(checkpoint.Unusable, match="a pipe"):
+    with pytest.raises(checkpoint.UnusableCheckpoint, match="a pipe"):
         checkpoint.read(tmp_path, "a")
 
 

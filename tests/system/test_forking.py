@@ -18,7 +18,7 @@ import threadpoolctl
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from harness.system.forking import Died, apart
+from harness.system.forking import ProcessDied, apart
 from tests.plugins.components.executors.helpers import gone
 
 pytestmark = pytest.mark.timeout(60)  # one that waits for threads that are not there would wait for ever
@@ -88,7 +88,7 @@ def test_several_answer_at_once() -> None:
     found = apart(lambda: (barrier.wait(10) >= 0, os.getpid()), times=3)
     assert [met for met, _ in found] == [True] * 3
     assert len({pid for _, pid in found} | {os.getpid()}) == 4
-    with pytest.raises(Died):
+    with pytest.raises(ProcessDied):
         apart(signal.raise_signal, signal.SIGKILL, times=2)
 
 
@@ -98,15 +98,15 @@ def test_what_is_raised_comes_back() -> None:
 
 
 def test_one_that_is_killed_is_told_by_its_signal() -> None:
-    with pytest.raises(Died, match=r"^its process ended with SIGKILL$"):
+    with pytest.raises(ProcessDied, match=r"^its process ended with SIGKILL$"):
         apart(signal.raise_signal, signal.SIGKILL)
-    with pytest.raises(Died, match=r"^its process ended with SIGTERM$"):
+    with pytest.raises(ProcessDied, match=r"^its process ended with SIGTERM$"):
         apart(signal.raise_signal, signal.SIGTERM)
 
 
 @pytest.mark.parametrize("end", [os._exit, sys.exit])
 def test_one_that_exits_is_told_by_its_status(end: object) -> None:
-    with pytest.raises(Died, match=r"^its process ended with status 3$"):
+    with pytest.raises(ProcessDied, match=r"^its process ended with status 3$"):
         apart(end, 3)  # type: ignore[arg-type]
 
 

@@ -13,8 +13,8 @@ from tests.helpers.commands import environment
 
 SLOW = """
 import time
-from harness.system.spinner import Waiting
-with Waiting("loading torch"):
+from harness.system.spinner import Spinner
+with Spinner("loading torch"):
     time.sleep(1.5)
 print("done")
 """
@@ -29,6 +29,6 @@ def test_a_terminal_shows_what_takes_long(tmp_path: Path) -> None:
 
 def test_a_pipe_gets_no_spinner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(spinner, "SILENT_S", 0.0)
-    with spinner.Waiting("loading torch"):
+    with spinner.Spinner("loading torch"):
         pass
     assert capsys.readouterr().err == ""

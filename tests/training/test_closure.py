@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import harness
-from harness.modeling.builder import Parts
+from harness.modeling.builder import RunComponents
 from harness.training.fit import Run
 from tests.training.helpers import FLOAT64, cohort
 
@@ -41,7 +41,7 @@ class Calls(torch.optim.SGD):
         return losses[-1]
 
 
-def calling(parts: Parts, times: int, seen: list[Any], gradient: bool = True) -> None:
+def calling(parts: RunComponents, times: int, seen: list[Any], gradient: bool = True) -> None:
     parts.optimizer = functools.partial(_calls, times=times, seen=seen)
     parts.closure, parts.gradient = True, gradient
 

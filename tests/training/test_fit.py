@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from harness.config.composition import compose
 from harness.datasets.dataset import Samples
 from harness.datasets.loading import load
-from harness.modeling.builder import Parts
+from harness.modeling.builder import RunComponents
 from harness.training.batches import CHUNK
 from harness.training.lightning_module import Learner
 from harness.training.plan import Plan
@@ -141,7 +141,7 @@ def test_max_time_ends_a_run_in_order() -> None:
 def test_two_groups_are_differentiated_apart() -> None:
     """Each group's loss moves its own parameters only, both from the same point."""
 
-    def two(parts: Parts) -> None:
+    def two(parts: RunComponents) -> None:
         task = parts.task
         task.groups = lambda model: {  # type: ignore[method-assign]
             "hidden": [n for n, _ in model.named_parameters() if n.startswith("hidden")],
@@ -156,7 +156,7 @@ def test_two_groups_are_differentiated_apart() -> None:
 
     before: dict[str, torch.Tensor] = {}
 
-    def change(parts: Parts) -> None:
+    def change(parts: RunComponents) -> None:
         two(parts)
         before.update({n: p.detach().clone() for n, p in parts.model.named_parameters()})
 

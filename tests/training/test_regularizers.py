@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.modeling.builder import Parts
+from harness.modeling.builder import RunComponents
 from harness.modeling.regularizer import Regularizer, Tensors
 from tests.training.helpers import cohort, train
 
@@ -44,7 +44,7 @@ class Uniform(Regularizer):
 
 
 def using(*regularizers: Regularizer) -> Any:
-    def change(parts: Parts) -> None:
+    def change(parts: RunComponents) -> None:
         parts.regularizers.extend(regularizers)
 
     return change
@@ -53,7 +53,7 @@ def using(*regularizers: Regularizer) -> Any:
 def test_after_step_sees_the_weights_before_it() -> None:
     start: dict[str, Tensor] = {}
 
-    def change(parts: Parts) -> None:
+    def change(parts: RunComponents) -> None:
         parts.regularizers.append(Frozen())
         start.update({n: p.detach().clone() for n, p in parts.model.named_parameters()})
 

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from harness.datasets.dataset import Part, Samples
-from harness.modeling.builder import Parts
+from harness.modeling.builder import RunComponents
 from harness.modeling.rng.noise import Noise
 from harness.modeling.task import Batch, Call, Task
 from harness.training.plan import Plan
@@ -44,7 +44,7 @@ class Together(Halves):
 
 
 def trained(kind: type[Task], fused: bool, seeds: tuple[int, ...]) -> list[dict[str, float]]:
-    def change(parts: Parts) -> None:
+    def change(parts: RunComponents) -> None:
         parts.task = kind(parts.task.loss)
 
     runs = cohort([[*LINE, f"seed={seed}"] for seed in seeds], change=change, fused=fused, planned=of_pairs)

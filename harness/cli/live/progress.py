@@ -14,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from harness.analysis.report.failures import told
 from harness.analysis.report.tally import CACHED
-from harness.cli.live.standing import Standing, clock
+from harness.cli.live.standing import SweepState, clock
 from harness.cli.live.sweep_table import SweepTable
-from harness.execution.sweep.events import Outline, Watcher, watching
+from harness.execution.sweep.events import SweepPlan, Watcher, watching
 from harness.results.record import Record
 from harness.system.escape import printable
 
@@ -83,7 +83,7 @@ class SweepProgress(Watcher):
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
         self.records: list[Record] = []
-        self.standing = Standing()
+        self.standing = SweepState()
         self.live: Live | None = None
         self._said = time.monotonic()
         self._over = threading.Event()
@@ -111,7 +111,7 @@ class SweepProgress(Watcher):
         self.standing.began(jobs)
         self._begin()
 
-    def planned(self, outline: Outline) -> None:
+    def planned(self, outline: SweepPlan) -> None:
         """What is not complete will be trained so."""
         self.standing.planned(outline)
         if self.live is None and len(outline.runs) > 1:

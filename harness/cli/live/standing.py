@@ -10,15 +10,15 @@ from collections.abc import Callable
 
 from harness.analysis.report.failures import UNHAPPY, in_common, without
 from harness.analysis.report.tally import CACHED, Tally
-from harness.execution.sweep.events import Outline, Watcher
-from harness.execution.sweep.progress import Cohort, cohorts
+from harness.execution.sweep.events import SweepPlan, Watcher
+from harness.execution.sweep.progress import LiveCohort, cohorts
 from harness.results.record import Record
 from harness.system.errors import HarnessError
 
 LAST = 3  # of those that did not complete, kept to be shown
 
 
-class Standing(Watcher):
+class SweepState(Watcher):
     """Hears of each run as it ends, and looks for those that are trained. To be read with its lock held."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -26,8 +26,8 @@ class Standing(Watcher):
         self.clock, self.started = clock, clock()
         self.jobs: int | None = None
         self.tally = Tally()
-        self.outline: Outline | None = None
-        self.cohorts: list[Cohort] = []
+        self.outline: SweepPlan | None = None
+        self.cohorts: list[LiveCohort] = []
         self.last: deque[Record] = deque(maxlen=LAST)
         self._names: dict[str, str] = {}  # of the runs that have not ended
         self._usual: frozenset[str] = frozenset()  # overrides, the same in all of them
@@ -38,7 +38,7 @@ class Standing(Watcher):
         with self.lock:
             self.jobs = jobs
 
-    def planned(self, outline: Outline) -> None:
+    def planned(self, outline: SweepPlan) -> None:
         """The runs that are not complete are trained from now on."""
         with self.lock:
             if self.outline is None:
@@ -59,7 +59,7 @@ class Standing(Watcher):
     def look(self) -> None:
         """Looks for cohorts of this sweep that are trained now, by whichever process."""
         outline = self.outline
-        found: list[Cohort] = []
+        found: list[LiveCohort] = []
         # a file server that is away is no reason to stop: the next look tries again
         with contextlib.suppress(OSError, HarnessError):
             for study in sorted(outline.studies) if outline is not None else ():
@@ -81,7 +81,7 @@ class Standing(Watcher):
         """What is special in a run's name."""
         return without(name, self._usual)
 
-    def only(self, cohort: Cohort) -> str:
+    def only(self, cohort: LiveCohort) -> str:
         """The run that a cohort of one trains."""
         return next((self.name(self._names[id]) for id in cohort.ids if id in self._names), "")
 

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from harness.analysis.report.failures import shorter, told
 from harness.analysis.report.tally import CACHED, Trained
-from harness.cli.live.standing import Standing, clock
-from harness.execution.sweep.events import Way, over
-from harness.execution.sweep.progress import Cohort
+from harness.cli.live.standing import SweepState, clock
+from harness.execution.sweep.events import PlannedRuns, over
+from harness.execution.sweep.progress import LiveCohort
 from harness.results.record import Record
 from harness.system.escape import printable
 
@@ -27,7 +27,7 @@ STYLES = {"completed": "green", CACHED: "cyan", "failed": "red", "diverged": "ye
 class SweepTable:
     """Draws how a sweep stands. It costs the same whatever the number of its runs."""
 
-    def __init__(self, standing: Standing) -> None:
+    def __init__(self, standing: SweepState) -> None:
         self.standing = standing
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -94,7 +94,7 @@ class SweepTable:
         trained = self.standing.tally.ways
         return [_way(key, planned.get(key), trained.get(key)) for key in list(planned | trained)[:WAYS]]
 
-    def _cohort(self, cohort: Cohort, room: int) -> str:
+    def _cohort(self, cohort: LiveCohort, room: int) -> str:
         far = f"epoch {cohort.epoch} of {cohort.epochs}" if cohort.epochs else "begins"
         name = f"{cohort.size} runs" if cohort.size > 1 else self.standing.only(cohort)
         return f"{shorter(name, room - len(far) - 2)}  {far}"
@@ -104,7 +104,7 @@ class SweepTable:
         return f"{shorter(self.standing.name(record.name), max(room // 2, room - len(why) - 2))}  {why}"
 
 
-def _way(key: tuple[str, str], planned: Way | None, trained: Trained | None) -> str:
+def _way(key: tuple[str, str], planned: PlannedRuns | None, trained: Trained | None) -> str:
     path, executor = key
     done = 0 if trained is None else trained.runs
     runs = f"{path} {done:,} {over(executor)}" if planned is None else f"{path} {done:,} of {planned.counts}"

@@ -48,7 +48,7 @@ def folder_of(study: Path) -> Path:
     return folder
 
 
-class Sheet:
+class LockText:
     """One text, to stand under many names: it is written once, and each name is a link to it.
 
     So a file appears whole or not at all, a thousand of them cost one write, and one touch is a heartbeat of all.
@@ -59,7 +59,7 @@ class Sheet:
         self.path = folder / f".{secrets.token_hex(8)}.new"
         self.beside = self.path.with_suffix(".over")
 
-    def __enter__(self) -> Sheet:
+    def __enter__(self) -> LockText:
         _create(self.path, self.text)
         return self
 
@@ -88,7 +88,7 @@ class Sheet:
         return True
 
 
-class Judge:
+class LivenessCheck:
     """Tells whose process lives, as of one moment: what it finds out about a process or a clock is not asked again."""
 
     def __init__(self, folder: Path) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness.execution.locks.lock_file import STALE_S, Judge, Sheet, folder_of, glance
+from harness.execution.locks.lock_file import STALE_S, LivenessCheck, LockText, folder_of, glance
 from harness.system.errors import CannotWrite, HarnessError
 from harness.system.process_id import here, started, uptime
 
@@ -32,13 +32,13 @@ def alive(study: Path, id: str) -> bool:
 def holder(study: Path, id: str) -> dict[str, Any] | None:
     """What the living process that holds a run says of itself, with its `note`; None where there is none."""
     folder = folder_of(study)
-    return Judge(folder).living(folder / f"{id}.json")
+    return LivenessCheck(folder).living(folder / f"{id}.json")
 
 
 def holders(study: Path) -> dict[str, dict[str, Any]]:
     """Every run of a study that a living process holds, and what that process says of itself, with its `note`."""
     folder = folder_of(study)
-    judge = Judge(folder)
+    judge = LivenessCheck(folder)
     found = {path.stem: judge.living_by_inode(path, inode) for path, inode in glance(folder)}
     return {id: owner for id, owner in found.items() if owner is not None}
 
@@ -52,7 +52,7 @@ def tidy(study: Path) -> None:
         if not os.listdir(folder):
             return
         with _lock(folder):
-            judge = Judge(folder)
+            judge = LivenessCheck(folder)
             for path, inode in list(glance(folder)):
                 if judge.living_by_inode(path, inode) is None:
                     path.unlink(missing_ok=True)
@@ -60,7 +60,7 @@ def tidy(study: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-class Claims:
+class RunLocks:
     """The runs of a study that this process trains: made, used and left (`with`) in that process alone.
 
     `beat_s` is the time between two heartbeats in seconds; a process of another host that has not been heard of for
@@ -77,7 +77,7 @@ class Claims:
         self._stop: threading.Event | None = None  # of the heartbeat
         self._beaten = 0.0  # uptime at which every file that is held had been touched
 
-    def __enter__(self) -> Claims:
+    def __enter__(self) -> RunLocks:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,7 +99,7 @@ class Claims:
         owner |= {"nonce": self._nonce, "since": time.time(), "note": {}}
         with self._disk, _told_in_a_line(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with Sheet(self.folder, owner) as sheet:
+            with LockText(self.folder, owner) as sheet:
                 now = uptime()
                 try:
                     taken = self._take(wanted, sheet)
@@ -147,9 +147,9 @@ class Claims:
                     with _lock(self.folder):
                         self._remove(self._ours(ids))
 
-    def _take(self, ids: list[str], sheet: Sheet) -> set[str]:
+    def _take(self, ids: list[str], sheet: LockText) -> set[str]:
         taken, dead = set(), []
-        judge = Judge(self.folder)
+        judge = LivenessCheck(self.folder)
         for id in ids:
             path = self._path(id)
             if sheet.put(path):
@@ -160,7 +160,7 @@ class Claims:
                 taken.add(id)
         if dead:
             with _lock(self.folder):
-                judge = Judge(self.folder)  # what was seen before the lock may be over
+                judge = LivenessCheck(self.folder)  # what was seen before the lock may be over
                 for id in dead:
                     path = self._path(id)
                     if sheet.put(path) or (judge.living(path) is None and sheet.replace(path)):
@@ -196,7 +196,7 @@ class Claims:
 
     def _ours(self, ids: Iterable[str]) -> set[str]:
         """Those whose file is still ours."""
-        judge = Judge(self.folder)
+        judge = LivenessCheck(self.folder)
         found = ((path.stem, judge.living_by_inode(path, inode)) for path, inode in self._inodes(ids))
         return {id for id, owner in found if owner is not None and owner.get("nonce") == self._nonce}
 
@@ -211,7 +211,7 @@ class Claims:
         for id, owner in owners.items():
             alike.setdefault(json.dumps(owner, default=str), []).append(id)
         for ids in alike.values():
-            with Sheet(self.folder, owners[ids[0]]) as sheet:
+            with LockText(self.folder, owners[ids[0]]) as sheet:
                 for id in ids:
                     sheet.replace(self._path(id))
 

@@ -29,7 +29,7 @@ TENSORS = 100  # of parameters whose histograms are kept
 
 
 @dataclass
-class Inside:
+class ModelVisuals:
     """Everything by its tag: images [1 or 3, H, W] in 0 .. 1, precision-recall curves (scores [N], truths [N]),
     embeddings (vectors [N, D], labels, images), and texts.
     """
@@ -41,7 +41,7 @@ class Inside:
 
 
 @dataclass(frozen=True)
-class Seen:
+class SampleViews:
     """Validation samples, what the model says of them, and what its last linear layer is given for each."""
 
     x: Tensor  # [N, ...]
@@ -51,9 +51,9 @@ class Seen:
     features: Tensor | None  # [N, D]
 
 
-def inside(run: Run) -> Inside:
+def inside(run: Run) -> ModelVisuals:
     """What can be shown of a finished run; nothing where it has no weights."""
-    shown = Inside()
+    shown = ModelVisuals()
     dataset = run.dataset
     if run.member.weights is None or dataset.target == "surface":
         return shown
@@ -78,7 +78,7 @@ def inside(run: Run) -> Inside:
     return shown
 
 
-def look(run: Run, model: nn.Module) -> Seen:
+def look(run: Run, model: nn.Module) -> SampleViews:
     """Passes some validation samples through a model."""
     count = int(min(SAMPLES, max(16, WORK // (run.parts.probe.work or WORK))))
     x, y = first_samples(run.dataset, count, "val")
@@ -95,10 +95,10 @@ def look(run: Run, model: nn.Module) -> Seen:
         if hook is not None:
             hook.remove()
     features = given[-1] if given and given[-1].ndim == 2 and len(given[-1]) == len(x) else None
-    return Seen(x, y, prediction, target, features)
+    return SampleViews(x, y, prediction, target, features)
 
 
-def _scores(seen: Seen, classes: int) -> Tensor | None:
+def _scores(seen: SampleViews, classes: int) -> Tensor | None:
     """The probabilities [N, C] that logits stand for, or [N, 1] for that of the second of two classes."""
     logits = seen.prediction
     if not isinstance(logits, Tensor) or logits.ndim != 2 or not classes or not logits.isfinite().all():
@@ -116,7 +116,7 @@ def _truths(target: Tensor, scores: Tensor) -> Tensor:
     return target > 0.5
 
 
-def _add_classes(shown: Inside, scores: Tensor, y: Tensor, names: list[str], pixels: Tensor | None) -> None:
+def _add_classes(shown: ModelVisuals, scores: Tensor, y: Tensor, names: list[str], pixels: Tensor | None) -> None:
     """Which classes are taken for which, and the samples of which the model is surest and wrong."""
     classes, said = scores.shape[1], scores.argmax(1)
     if pixels is not None:

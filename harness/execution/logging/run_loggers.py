@@ -15,9 +15,9 @@ from typing import Any
 
 from harness.config.settings import NOT_IDENTITY
 from harness.datasets.dataset import first_inputs
-from harness.execution.logging.model_visuals import Inside, inside, weights
+from harness.execution.logging.model_visuals import ModelVisuals, inside, weights
 from harness.execution.logging.sample_visuals import pictures
-from harness.modeling.estimator import Fitting
+from harness.modeling.estimator import EstimatorModule
 from harness.registry import catalogue
 from harness.registry.kinds import KINDS
 from harness.results.record import Record, flat
@@ -32,7 +32,7 @@ WARNS = "split.on_overlap"  # changes no result
 log = logging.getLogger("harness")
 
 
-class Telling:
+class RunLoggers:
     """The loggers of one run."""
 
     def __init__(self, loggers: Sequence[Any], record: Record) -> None:
@@ -44,7 +44,9 @@ class Telling:
         self._tell("log_hyperparams", settings)
         self._tell("log_text", "config", config_text(settings, overrides), 0)
         takers = self._taking("log_graph")
-        if takers and not isinstance(run.parts.model, Fitting):  # an estimator has no operations before it is fitted
+        if takers and not isinstance(
+            run.parts.model, EstimatorModule
+        ):  # an estimator has no operations before it is fitted
             x = first_inputs(run.dataset, 1)
             for logger in takers:
                 self._unless_raised("the graph of the model", functools.partial(logger.log_graph, run.parts.model, x))
@@ -71,7 +73,7 @@ class Telling:
         self._weights({name: value for name, value in (run.member.weights or {}).items() if name in names}, step)
         if any(self._taking(method) for method in LARGE):
             shown = self._unless_raised("the view inside of the model", lambda: inside(run))
-            self._show(shown or Inside(), step)
+            self._show(shown or ModelVisuals(), step)
 
     def end(self) -> None:
         """At the very end, whatever that is: how it ended."""
@@ -91,7 +93,7 @@ class Telling:
             for name, (counts, edges) in weights(dict(named)).items():
                 self._tell("log_histogram", f"weights/{name}", counts, edges, step)
 
-    def _show(self, shown: Inside, step: int) -> None:
+    def _show(self, shown: ModelVisuals, step: int) -> None:
         for tag, image in shown.images.items():
             self._tell("log_image", f"pictures/{tag}", [image], step)
         for tag, (scores, truths) in shown.pr_curves.items():

@@ -21,7 +21,7 @@ def over(executor: str) -> str:
 
 
 @dataclass(frozen=True)
-class Way:
+class PlannedRuns:
     """How some runs of a sweep are to be trained, in how many cohorts, and why so."""
 
     path: str
@@ -35,9 +35,9 @@ class Way:
     def counts(self) -> str:
         """How many, where, and in how many stacks and jobs if that is not plain.
 
-        >>> Way("alone", "submitit", "path=alone", 45, 45, 3).counts
+        >>> PlannedRuns("alone", "submitit", "path=alone", 45, 45, 3).counts
         '45 over submitit workers in 3 jobs'
-        >>> Way("fused", "loky", "path=fused", 45, 2).counts
+        >>> PlannedRuns("fused", "loky", "path=fused", 45, 2).counts
         '45 over loky workers in 2 stacks'
         """
         cohorts = f" in {self.cohorts:,} stacks" if 1 < self.cohorts < self.runs else ""
@@ -49,12 +49,12 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Outline:
+class SweepPlan:
     """What a sweep is about to train: the names of the runs by their ids, their studies, and the ways they go."""
 
     runs: dict[str, str] = field(default_factory=dict)
     studies: frozenset[Path] = frozenset()
-    ways: tuple[Way, ...] = ()
+    ways: tuple[PlannedRuns, ...] = ()
 
 
 class Watcher:
@@ -63,7 +63,7 @@ class Watcher:
     def began(self, jobs: int) -> None:
         """A sweep has, as far as is known, so many jobs; they are now composed and checked."""
 
-    def planned(self, outline: Outline) -> None:
+    def planned(self, outline: SweepPlan) -> None:
         """What was complete has been told, and the others are now trained."""
 
     def run(self, place: int, jobs: int | None, record: Record) -> None:
@@ -79,7 +79,7 @@ def began(jobs: int) -> None:
         watcher.began(jobs)
 
 
-def planned(outline: Outline) -> None:
+def planned(outline: SweepPlan) -> None:
     """Tells all who watch how what is not complete will be trained."""
     for watcher in _watchers:
         watcher.planned(outline)

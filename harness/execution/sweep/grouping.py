@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.config.settings import NOT_IDENTITY
 from harness.datasets.dataset import SPLITS
-from harness.execution.preparation import Prepared
+from harness.execution.preparation import RunSpec
 from harness.modeling.builder import needs_closure, weighted
 from harness.registry.component import parameters
 from harness.registry.instantiate import trait
@@ -20,19 +20,19 @@ FREE = ("seed", "optimizer", "scheduler", "initializer", "logger", "executor")
 SHARED_BYTES = 1 << 26  # data sets larger than this are stacked only where they are the same
 
 
-def groups(members: Sequence[Prepared]) -> list[list[Prepared]]:
+def groups(members: Sequence[RunSpec]) -> list[list[RunSpec]]:
     """The members in groups of one shape, each in an order in which equal optimizers are neighbours."""
-    found: dict[str, list[Prepared]] = {}
+    found: dict[str, list[RunSpec]] = {}
     for member in members:
         found.setdefault(shape(member), []).append(member)
     return [sorted(group, key=_settings) for group in found.values()]
 
 
-def _settings(member: Prepared) -> str:
+def _settings(member: RunSpec) -> str:
     return json.dumps([member.values["optimizer"], member.values["scheduler"]], default=str)
 
 
-def shape(member: Prepared) -> str:
+def shape(member: RunSpec) -> str:
     """What members of one stack have in common: where they are written and by which way they are trained, too."""
     values = member.values
     launch = [values["study"], values["path"], values["save"], values["resume"], values["checkpoint_every"]]
@@ -40,7 +40,7 @@ def shape(member: Prepared) -> str:
     return json.dumps([computation(member), values["epochs"], launch])
 
 
-def computation(member: Prepared) -> str:
+def computation(member: RunSpec) -> str:
     """What the steps of a run have in common with those of others, whatever their numbers."""
     values = member.values
     held = {k: v for k, v in values.items() if k not in (*FREE, *NOT_IDENTITY, "split", "epochs")}
@@ -55,7 +55,7 @@ def _fixed(kind: str, node: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in node.items() if name not in floats}
 
 
-def _data(member: Prepared) -> list[Any]:
+def _data(member: RunSpec) -> list[Any]:
     facts, data = member.facts, member.record.data
     described: list[Any] = [facts.inputs, facts.width, facts.target, facts.classes]
     described.append(facts.class_counts if weighted(member.values) else ())  # the members of a stack share their loss
@@ -63,7 +63,7 @@ def _data(member: Prepared) -> list[Any]:
     return [*described, [data[split] for split in SPLITS], "" if small else data["digest"]]
 
 
-def unfusable(member: Prepared) -> str:
+def unfusable(member: RunSpec) -> str:
     """Why a run cannot be part of a stack, as far as its config tells; empty if nothing stands against it."""
     values = member.values
     if values["path"] == "alone":

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import TypeGuard
 
 from harness.execution.locks.run_lock import alive
-from harness.execution.preparation import Prepared
+from harness.execution.preparation import RunSpec
 from harness.execution.run_recorder import FAIL_FAST, write_failure
-from harness.execution.sweep.strategy import Share
+from harness.execution.sweep.strategy import WorkItem
 from harness.execution.sweep.worker import Outcome, train_task
 from harness.execution.workers import died
 from harness.results.machine_faults import MACHINE_FAULT, MachineFault, blames_machine, machine_fault, machine_line
@@ -26,8 +26,8 @@ POLL_S = 0.5  # between two looks at runs that another process trains
 GOING_S = 5.0  # that workers may take to end when they are killed
 LOOK_S = 0.02
 
-Done = Callable[[Prepared, Record], None]
-Task = tuple[Share, ...]  # what a worker does at a time: shares, one after another
+Done = Callable[[RunSpec, Record], None]
+Task = tuple[WorkItem, ...]  # what a worker does at a time: shares, one after another
 
 
 @dataclass
@@ -36,19 +36,19 @@ class _Task:
     attempts: int = 0
     told: set[str] = field(default_factory=set)  # runs of it whose end is known before its own
 
-    def members(self) -> Iterator[tuple[Share, Prepared]]:
+    def members(self) -> Iterator[tuple[WorkItem, RunSpec]]:
         """Its runs, in the order in which they are trained."""
         return ((share, member) for share in self.shares for member in share.members)
 
 
-class Launch:
+class TaskQueue:
     """Hands tasks to an executor, and calls `done` with each run's record. With `fail_fast`, ends at a failed one."""
 
     def __init__(self, executor: Executor, workers: int, done: Done, fail_fast: bool = False) -> None:
         self.executor, self.done, self.fail_fast = executor, done, fail_fast
         self.most = 2 * workers  # submitted at a time: every worker has its next, and few are watched
         self.running: dict[Future[list[Outcome]], _Task] = {}
-        self.elsewhere: dict[str, tuple[Prepared, Share]] = {}
+        self.elsewhere: dict[str, tuple[RunSpec, WorkItem]] = {}
         self.refused: HarnessError | None = None  # the first share's that could not be begun, or not be recorded
         self.stopped = False
         self.machine_failed = False  # then runs that were begun may end, and no other is begun
@@ -126,7 +126,7 @@ class Launch:
                 task.told.add(member.record.id)
                 self._tell(member, record)
 
-    def _tell(self, member: Prepared, record: Record) -> None:
+    def _tell(self, member: RunSpec, record: Record) -> None:
         self.done(member, record)
         if self.fail_fast and record.status == "failed":
             self.stopped = True
@@ -147,7 +147,7 @@ class Launch:
         halves: the run that kills its worker is found so, and costs the others no more than that. Shares that it had
         not begun are a task again.
         """
-        rest: list[Share] = []
+        rest: list[WorkItem] = []
         for share in task.shares:
             left = list(self._left(share, task.told))
             if left:
@@ -175,7 +175,7 @@ class Launch:
         if len(rest) > 1:
             yield _Task(tuple(rest[1:]))
 
-    def _left(self, share: Share, told: set[str]) -> Iterator[Prepared]:
+    def _left(self, share: WorkItem, told: set[str]) -> Iterator[RunSpec]:
         """Yields the runs of a share whose worker has died that are to be trained again, and tells of the others."""
         for member in share.members:
             if member.record.id in told:
@@ -190,7 +190,7 @@ class Launch:
 
     def _look_elsewhere(self) -> Iterator[_Task]:
         """Runs that another process had: done there, or ours to train since it is gone."""
-        orphans: dict[int, tuple[Share, list[Prepared]]] = {}
+        orphans: dict[int, tuple[WorkItem, list[RunSpec]]] = {}
         for run, (member, share) in list(self.elsewhere.items()):
             if alive(member.record.folder.parent, run):
                 continue
@@ -222,7 +222,7 @@ class Launch:
                     write_failure(record, kind, message, "interrupted")
 
 
-def _ours(record: Record | None, share: Share) -> TypeGuard[Record]:
+def _ours(record: Record | None, share: WorkItem) -> TypeGuard[Record]:
     """Whether a record was written by this launch, of a share of its own."""
     return record is not None and record.cohort.get("sweep") == share.how.sweep
 

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.execution.locks.run_lock import Claims, holders
+from harness.execution.locks.run_lock import RunLocks, holders
 
 TELL_S = 0.5  # between two notes; a heartbeat writes the last of them
 
-_here: Pace | None = None  # of the cohort that this process trains
+_here: EpochProgress | None = None  # of the cohort that this process trains
 
 
-class Pace:
+class EpochProgress:
     """Notes the epochs of a cohort in its claims. `epoch` watches each of its members."""
 
-    def __init__(self, claims: Claims, ids: Iterable[str], epochs: int) -> None:
+    def __init__(self, claims: RunLocks, ids: Iterable[str], epochs: int) -> None:
         global _here
         self.claims, self.ids, self.epochs, self.done = claims, frozenset(ids), epochs, 0
         self._note()
@@ -44,7 +44,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Cohort:
+class LiveCohort:
     """Runs that one process holds, of which it trains `size` together; `epochs` is 0 while it has told nothing."""
 
     ids: frozenset[str]
@@ -53,7 +53,7 @@ class Cohort:
     epochs: int
 
 
-def cohorts(study: Path) -> list[Cohort]:
+def cohorts(study: Path) -> list[LiveCohort]:
     """The cohorts of a study that living processes train: of this process as they are, of others as of their last
     heartbeat.
     """
@@ -70,5 +70,5 @@ def cohorts(study: Path) -> list[Cohort]:
     return [_cohort(found[who], notes.get(who, {})) for who in sorted(found)]
 
 
-def _cohort(ids: list[str], note: dict[str, Any]) -> Cohort:
-    return Cohort(frozenset(ids), note.get("cohort", len(ids)), note.get("epoch", 0), note.get("epochs", 0))
+def _cohort(ids: list[str], note: dict[str, Any]) -> LiveCohort:
+    return LiveCohort(frozenset(ids), note.get("cohort", len(ids)), note.get("epoch", 0), note.get("epochs", 0))

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.execution.preparation import Prepared
+from harness.execution.preparation import RunSpec
 from harness.execution.sweep.verify import trained_again
 from harness.registry import catalogue
 from harness.registry.kinds import KEY, NONE
@@ -20,8 +20,8 @@ from harness.results import environment
 from harness.results.curves import FILE as CURVES
 from harness.results.record import Record, write
 from harness.system.errors import one_line
-from harness.system.forking import Died, apart
-from harness.training.vectorized.lifting import Again
+from harness.system.forking import ProcessDied, apart
+from harness.training.vectorized.lifting import RestackDifferently
 
 SHARE = 0.05  # of a sweep's time is what this may cost
 START_S = 0.1  # of that goes before the first step
@@ -33,7 +33,7 @@ class CompanyWarning(UserWarning):
     """A run is not what it is by itself: another component than harness's own couples the runs of a stack."""
 
 
-def compare_one(records: Sequence[Record], members: Mapping[str, Prepared], seconds: float) -> None:
+def compare_one(records: Sequence[Record], members: Mapping[str, RunSpec], seconds: float) -> None:
     """Trains one run of a sweep again, and notes in its record how that came out; if it differs, in those of all.
 
     Args:
@@ -92,12 +92,12 @@ def affordable(record: Record, seconds: float) -> int:
     return max(0, min(epochs, int((SHARE * seconds - START_S) / epoch)))
 
 
-def _difference(record: Record, member: Prepared, epochs: int) -> str:
+def _difference(record: Record, member: RunSpec, epochs: int) -> str:
     """What differs when a run is trained again for so many epochs; or ""."""
     assert member.loader is not None
     try:
         (history,) = apart(_history, record, member, epochs)
-    except Died as died:
+    except ProcessDied as died:
         return str(died)
     except Exception as error:
         return one_line(error)
@@ -108,12 +108,12 @@ def _difference(record: Record, member: Prepared, epochs: int) -> str:
     return ""
 
 
-def _history(record: Record, member: Prepared, epochs: int) -> list[dict[str, float]]:
+def _history(record: Record, member: RunSpec, epochs: int) -> list[dict[str, float]]:
     assert member.loader is not None
     while True:
         try:
             return trained_again(record, member.loader, fused=True, until=epochs).history
-        except Again:
+        except RestackDifferently:
             continue
 
 

@@ -15,13 +15,13 @@ from harness.config.schema import default_node
 from harness.datasets.loading import outside, warn_of_data
 from harness.execution.effects import check_distinct, check_effects
 from harness.execution.locks.run_lock import tidy
-from harness.execution.preparation import Preparation, Prepared
+from harness.execution.preparation import Preparation, RunSpec
 from harness.execution.resuming import note_fresh
-from harness.execution.sweep.events import Outline, Way, planned, tell
+from harness.execution.sweep.events import PlannedRuns, SweepPlan, planned, tell
 from harness.execution.sweep.grouping import groups
-from harness.execution.sweep.launcher import Done, Launch, Task
+from harness.execution.sweep.launcher import Done, Task, TaskQueue
 from harness.execution.sweep.sampled import compare_one
-from harness.execution.sweep.strategy import Share, chosen, packed, started, task_seconds
+from harness.execution.sweep.strategy import WorkItem, chosen, packed, started, task_seconds
 from harness.execution.workers import count
 from harness.registry import catalogue
 from harness.registry.instantiate import component
@@ -51,7 +51,7 @@ def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
         check_distinct([members[place] for place in own])
     found: dict[int, Record] = {}
 
-    def done(member: Prepared, record: Record) -> None:
+    def done(member: RunSpec, record: Record) -> None:
         if record.config == member.values:
             record.config = member.values  # thousands are held: a worker's answer brings a copy
         for place in places[_run(member)]:
@@ -81,23 +81,23 @@ def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
     return [found[place] for place in sorted(found)]
 
 
-def _run(member: Prepared) -> tuple[str, str]:
+def _run(member: RunSpec) -> tuple[str, str]:
     return member.record.study, member.record.id
 
 
-def _train(wanted: list[Prepared], done: Done, fail_fast: bool) -> None:
+def _train(wanted: list[RunSpec], done: Done, fail_fast: bool) -> None:
     for trainer in {str(m.values["trainer"]): m for m in wanted}.values():
         with kept(ignore):
             make_trainer(trainer.values["trainer"], trainer.plan, "")  # what Lightning refuses is bad input
     for member in {m.record.data["digest"]: m for m in wanted}.values():
         warn_of_data(member.record.data, member.values)
     sweep = secrets.token_hex(4)
-    alike: dict[tuple[str, str], list[Prepared]] = defaultdict(list)  # what is asked of executors may be swept too
+    alike: dict[tuple[str, str], list[RunSpec]] = defaultdict(list)  # what is asked of executors may be swept too
     for member in wanted:
         alike[str(member.asked["executor"]), str(member.values["jobs"])].append(member)
     tasks: list[list[Task]] = []  # of an executor each
     for some in alike.values():
-        by_name: dict[str, list[Share]] = defaultdict(list)
+        by_name: dict[str, list[WorkItem]] = defaultdict(list)
         for share in chosen(groups(some), count(some[0].values["jobs"]), sweep):
             by_name[share.how.executor].append(share)
         tasks += [_tasks(own) for own in by_name.values()]
@@ -109,7 +109,7 @@ def _train(wanted: list[Prepared], done: Done, fail_fast: bool) -> None:
         name, first = own[0][0].how.executor, own[0][0].members[0]
         with _executor(name, first) as executor:
             started(name)
-            launch = Launch(executor, count(first.values["jobs"]), done, fail_fast)
+            launch = TaskQueue(executor, count(first.values["jobs"]), done, fail_fast)
             launch.run(own)
         refused = refused or launch.refused
         if launch.stopped or launch.machine_failed:
@@ -118,33 +118,33 @@ def _train(wanted: list[Prepared], done: Done, fail_fast: bool) -> None:
         raise refused
 
 
-def _tasks(shares: Sequence[Share]) -> list[Task]:
+def _tasks(shares: Sequence[WorkItem]) -> list[Task]:
     """The tasks of one executor: a share each, or packed into few where each is costly to start."""
     first = shares[0].members[0]
     limit = task_seconds(first.asked["executor"])
     return [(share,) for share in shares] if limit is None else packed(shares, count(first.values["jobs"]), limit)
 
 
-def _outline(tasks: Sequence[Task]) -> Outline:
-    ways: dict[tuple[str, str], Way] = {}
+def _outline(tasks: Sequence[Task]) -> SweepPlan:
+    ways: dict[tuple[str, str], PlannedRuns] = {}
     for task in tasks:
         for share in task:
             how = share.how
-            way = ways.get((how.path, how.executor), Way(how.path, how.executor, how.why, 0, 0))
+            way = ways.get((how.path, how.executor), PlannedRuns(how.path, how.executor, how.why, 0, 0))
             ways[how.path, how.executor] = replace(way, runs=way.runs + len(share.members), cohorts=way.cohorts + 1)
         for path, executor in {(share.how.path, share.how.executor) for share in task}:
             if task_seconds(task[0].members[0].asked["executor"]) is not None:
                 way = ways[path, executor]
                 ways[path, executor] = replace(way, jobs=(way.jobs or 0) + 1)
     members = [member for task in tasks for share in task for member in share.members]
-    return Outline(
+    return SweepPlan(
         {member.record.id: member.record.name for member in members},
         frozenset(member.record.folder.parent for member in members),
         tuple(ways.values()),
     )
 
 
-def _executor(name: str, member: Prepared) -> Executor:
+def _executor(name: str, member: RunSpec) -> Executor:
     """The executor that a group was given: as it was asked for, or with its defaults."""
     node = member.asked["executor"]
     if node[KEY] == AUTO or node[KEY] != name:

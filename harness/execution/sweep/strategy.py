@@ -8,11 +8,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.execution.cohort import How
-from harness.execution.preparation import Prepared
+from harness.execution.cohort import CohortPlan
+from harness.execution.preparation import RunSpec
 from harness.execution.sweep import trial_cache
 from harness.execution.sweep.grouping import unfusable
-from harness.execution.sweep.timing_trial import ALONE_S, FUSED_S, TOO_LITTLE, Trial, parts_of, room, tried, worth
+from harness.execution.sweep.timing_trial import ALONE_S, FUSED_S, TOO_LITTLE, TimingTrial, parts_of, room, tried, worth
 from harness.execution.workers import edited
 from harness.registry.instantiate import Node, trait
 from harness.registry.kinds import AUTO, KEY, KINDS
@@ -27,21 +27,21 @@ FILLED = 0.5  # of its time limit that a task is expected to take: a cluster's c
 WORTH = 0.9  # of the time by themselves is what a stack must promise: its shares are few, and the last to end decides
 SURE = 0.8  # of the time over workers is what this process must promise: only those survive what a run may do
 
-_trials: dict[str, Trial] = {}  # of this process: also those that are not worth being remembered by others
+_trials: dict[str, TimingTrial] = {}  # of this process: also those that are not worth being remembered by others
 _warm: set[str] = set()  # executors whose workers this process has started
 
 
 @dataclass(frozen=True)
-class Share:
+class WorkItem:
     """What a worker is handed at a time: members of one shape, and how they are trained."""
 
-    members: tuple[Prepared, ...]
-    how: How
+    members: tuple[RunSpec, ...]
+    how: CohortPlan
     seconds: float = 0.0  # that it is expected to take, where shares are packed into tasks
 
 
 @dataclass(frozen=True)
-class Way:
+class Strategy:
     """One of the ways to train a group: its path, its executor, and the seconds that it is thought to take."""
 
     path: str
@@ -53,22 +53,22 @@ class Way:
         return f"{self.path} {over} {self.seconds:.1f} s"
 
 
-def ways(trial: Trial, epochs: int, count: int, workers: int, executor: str) -> list[Way]:
+def ways(trial: TimingTrial, epochs: int, count: int, workers: int, executor: str) -> list[Strategy]:
     """The paths over an executor whose workers have started, the one to take first.
 
-    >>> [str(way) for way in ways(Trial(0.02, 0.02, 0.002), 20, 64, 2, "loky")]
+    >>> [str(way) for way in ways(TimingTrial(0.02, 0.02, 0.002), 20, 64, 2, "loky")]
     ['fused over loky workers 1.4 s', 'alone over loky workers 13.3 s']
     """
     here = executor == HERE
     over = 1 if here else min(workers, count)
     each = count / over
-    found = [Way("alone", executor, each * (ALONE_S + epochs * (trial.alone if here else trial.single)))]
+    found = [Strategy("alone", executor, each * (ALONE_S + epochs * (trial.alone if here else trial.single)))]
     if trial.fused is not None:
-        found.append(Way("fused", executor, each * (FUSED_S + epochs * trial.fused)))
+        found.append(Strategy("fused", executor, each * (FUSED_S + epochs * trial.fused)))
     return sorted(found, key=lambda way: way.seconds * (WORTH if way.path == "alone" else 1.0))
 
 
-def chosen(groups: Sequence[Sequence[Prepared]], workers: int, sweep: str) -> list[Share]:
+def chosen(groups: Sequence[Sequence[RunSpec]], workers: int, sweep: str) -> list[WorkItem]:
     """How groups of one shape each are trained, divided among the workers.
 
     Where the executor is `auto`, workers are started if that is sooner done for all groups together.
@@ -83,7 +83,7 @@ def chosen(groups: Sequence[Sequence[Prepared]], workers: int, sweep: str) -> li
     return shares
 
 
-def packed(shares: Sequence[Share], workers: int, limit_s: float) -> list[tuple[Share, ...]]:
+def packed(shares: Sequence[WorkItem], workers: int, limit_s: float) -> list[tuple[WorkItem, ...]]:
     """Pack the shares of a sweep into tasks of about equal time, for an executor whose tasks are costly to start.
 
     Args:
@@ -94,7 +94,7 @@ def packed(shares: Sequence[Share], workers: int, limit_s: float) -> list[tuple[
     Returns:
         The shares of each task, in the order in which it trains them.
 
-    >>> runs = [Share((), How(), seconds) for seconds in (60.0, 30.0, 30.0, 30.0, 30.0)]
+    >>> runs = [WorkItem((), CohortPlan(), seconds) for seconds in (60.0, 30.0, 30.0, 30.0, 30.0)]
     >>> [[share.seconds for share in task] for task in packed(runs, 3, math.inf)]
     [[60.0], [30.0, 30.0], [30.0, 30.0]]
     >>> [[share.seconds for share in task] for task in packed(runs, 1, 240.0)]
@@ -122,7 +122,7 @@ def started(executor: str) -> None:
     _warm.add(executor)
 
 
-def _executor(groups: Sequence[Sequence[Prepared]], workers: int) -> str:
+def _executor(groups: Sequence[Sequence[RunSpec]], workers: int) -> str:
     """Workers where one of the runs is known to end its process, or where they are not much later done."""
     if any(member.orphan for group in groups for member in group) or any(
         _trial(group, workers).deadly for group in groups
@@ -134,20 +134,20 @@ def _executor(groups: Sequence[Sequence[Prepared]], workers: int) -> str:
     return HERE if here <= SURE * (away + start) else AWAY
 
 
-def _soonest(group: Sequence[Prepared], workers: int, executor: str) -> Way:
+def _soonest(group: Sequence[RunSpec], workers: int, executor: str) -> Strategy:
     asked = group[0].values["path"]
     found = _ways(group, workers, executor)
     return next((way for way in found if way.path == asked), found[0])
 
 
-def _ways(group: Sequence[Prepared], workers: int, executor: str) -> list[Way]:
+def _ways(group: Sequence[RunSpec], workers: int, executor: str) -> list[Strategy]:
     first = group[0]
     start = 0.0 if task_seconds(first.asked["executor"]) is None else IMPORT_S
     found = ways(_trial(group, workers), first.plan.epochs, len(group), workers, executor)
     return [replace(way, seconds=way.seconds + start) for way in found]
 
 
-def _trial(group: Sequence[Prepared], workers: int) -> Trial:
+def _trial(group: Sequence[RunSpec], workers: int) -> TimingTrial:
     key = trial_cache.key(group, workers)
     found = _trials.get(key) or trial_cache.recall(key)
     if found is None or (found.why == TOO_LITTLE and worth(found.single, group, workers)):
@@ -160,29 +160,29 @@ def _trial(group: Sequence[Prepared], workers: int) -> Trial:
     return found
 
 
-def _how(group: Sequence[Prepared], workers: int, executor: str, sweep: str) -> How:
+def _how(group: Sequence[RunSpec], workers: int, executor: str, sweep: str) -> CohortPlan:
     path = group[0].values["path"]
     if path != "auto":
-        return How(path, f"path={path}", executor, forced=path == "fused", sweep=sweep)
+        return CohortPlan(path, f"path={path}", executor, forced=path == "fused", sweep=sweep)
     if len(group) == 1:
-        return How("alone", unfusable(group[0]) or "no other run of its shape", executor, sweep=sweep)
+        return CohortPlan("alone", unfusable(group[0]) or "no other run of its shape", executor, sweep=sweep)
     best, *others = _ways(group, workers, executor)
     why = f"expected: {best}" + (f", {others[0]}" if others else f"; {_trial(group, workers).why}")
-    return How(best.path, why, executor, sweep=sweep)
+    return CohortPlan(best.path, why, executor, sweep=sweep)
 
 
-def _divided(group: Sequence[Prepared], how: How, workers: int) -> list[Share]:
+def _divided(group: Sequence[RunSpec], how: CohortPlan, workers: int) -> list[WorkItem]:
     """The group in shares: stacks as large as memory allows, and runs that are trained alone one at a time."""
     most = min(MOST, room(group, workers)) if how.path == "fused" else 1
     each = _seconds(group, how, workers)
     shares, at = [], 0
     for size in parts_of(len(group), workers, most):
-        shares.append(Share(tuple(group[at : at + size]), how, size * each))
+        shares.append(WorkItem(tuple(group[at : at + size]), how, size * each))
         at += size
     return shares
 
 
-def _seconds(group: Sequence[Prepared], how: How, workers: int) -> float:
+def _seconds(group: Sequence[RunSpec], how: CohortPlan, workers: int) -> float:
     """The seconds that a member of a group is expected to take, where a time limit depends on them; otherwise 0."""
     limit = task_seconds(group[0].asked["executor"])
     if limit is None or math.isinf(limit):

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 import torch
 
 from harness.datasets.dataset import Samples
-from harness.execution.preparation import Prepared
+from harness.execution.preparation import RunSpec
 from harness.modeling.builder import build
 from harness.modeling.profile import Probe
 from harness.registry.instantiate import trait
 from harness.system.errors import one_line, reraise_interrupt
-from harness.system.forking import Died, apart
+from harness.system.forking import ProcessDied, apart
 from harness.training.batches import Transformed
 from harness.training.fit import placed
 from harness.training.memory.estimate import footprint
 from harness.training.memory.heap import free_bytes
 from harness.training.plan import Plan
-from harness.training.single import Alone
+from harness.training.single import SinglePath
 from harness.training.threads import threads, using
-from harness.training.vectorized.loop import Fused
+from harness.training.vectorized.loop import StackedPath
 
 LONG_S = 0.05  # what is measured lasts about so long
 TRIED = 16  # members of the stack that is tried, at most
@@ -36,7 +36,7 @@ ALONE_S, FUSED_S = 0.015, 0.004  # what a run costs beside its steps, by itself 
 
 
 @dataclass(frozen=True)
-class Trial:
+class TimingTrial:
     """Seconds of an epoch of one run. `fused` is None, and `why` says why, where no stack could be made."""
 
     alone: float  # with as many threads as it would have here
@@ -46,7 +46,7 @@ class Trial:
     deadly: bool = False  # who tries it dies of it
 
 
-def tried(members: Sequence[Prepared], unfusable: str = "", workers: int = 1, here: bool = True) -> Trial:
+def tried(members: Sequence[RunSpec], unfusable: str = "", workers: int = 1, here: bool = True) -> TimingTrial:
     """Tries some members of a group of one shape, on models that are let go. What goes wrong in all tries is told, and
     not raised: it is the runs' own failure. Where processes can be forked, one that dies of it is not this one.
 
@@ -54,25 +54,25 @@ def tried(members: Sequence[Prepared], unfusable: str = "", workers: int = 1, he
     `here` is whether the runs may be trained in this process, with all of its threads.
     """
     if trait("model", members[0].values["model"], "estimator", False):
-        return Trial(0.0, 0.0, None, unfusable)  # it has no steps to measure
+        return TimingTrial(0.0, 0.0, None, unfusable)  # it has no steps to measure
     most = torch.get_num_threads()
     try:
         found = apart(_tried, members, unfusable, workers, most, times=min(workers, len(members)))
-    except Died as died:
-        return Trial(0.0, 0.0, None, f"the trial failed: {died}", deadly=True)
+    except ProcessDied as died:
+        return TimingTrial(0.0, 0.0, None, f"the trial failed: {died}", deadly=True)
     first = found[0]
     single = sum(one.single for one in found) / len(found)
     stacks = [one.fused for one in found if one.fused is not None]
     fused = sum(stacks) / len(stacks) if stacks else None
     why = first.why if fused is None else ""
     if not here or first.member is None or first.threads == 1:
-        return Trial(single, single, fused, why)
+        return TimingTrial(single, single, fused, why)
     with torch.random.fork_rng(devices=[]):
-        return Trial(_by_itself(members[first.member], first.threads)[0], single, fused, why)
+        return TimingTrial(_by_itself(members[first.member], first.threads)[0], single, fused, why)
 
 
 @dataclass(frozen=True)
-class _Tried:
+class _Timings:
     """What one process has found: seconds of an epoch by itself on one thread and in a stack, or why there is none;
     the place of the member that was tried by itself, and how many threads it would have.
     """
@@ -84,7 +84,7 @@ class _Tried:
     threads: int = 1
 
 
-def _tried(members: Sequence[Prepared], unfusable: str, workers: int, most: int) -> _Tried:
+def _tried(members: Sequence[RunSpec], unfusable: str, workers: int, most: int) -> _Timings:
     first: BaseException | None = None
     with torch.random.fork_rng(devices=[]):
         for at in dict.fromkeys((0, len(members) - 1, len(members) // 2)):
@@ -96,24 +96,24 @@ def _tried(members: Sequence[Prepared], unfusable: str, workers: int, most: int)
                 first = first or error
         else:
             assert first is not None
-            return _Tried(0.0, None, f"the trial failed: {one_line(first)}")
+            return _Timings(0.0, None, f"the trial failed: {one_line(first)}")
         plan = members[at].plan
         count = threads(probe.work, plan.samples, most)
         if unfusable or len(members) < 2:
-            return _Tried(single, None, unfusable or "a single run", at, count)
+            return _Timings(single, None, unfusable or "a single run", at, count)
         if not worth(single, members, workers):
-            return _Tried(single, None, TOO_LITTLE, at, count)
+            return _Timings(single, None, TOO_LITTLE, at, count)
         for some in _stacks(members, _size(single, plan)):
             try:
-                return _Tried(single, _stacked(some, probe), "", at, count)
+                return _Timings(single, _stacked(some, probe), "", at, count)
             except BaseException as error:
                 reraise_interrupt(error)
                 first = first or error
     assert first is not None
-    return _Tried(single, None, f"cannot be stacked: {one_line(first)}", at, count)
+    return _Timings(single, None, f"cannot be stacked: {one_line(first)}", at, count)
 
 
-def worth(single: float, members: Sequence[Prepared], workers: int) -> bool:
+def worth(single: float, members: Sequence[RunSpec], workers: int) -> bool:
     """Whether members have so much to do that trying a stack costs little beside, where an epoch takes `single`."""
     plan = members[0].plan
     cost = STACK_S + STACK_STEPS * _size(single, plan) * single / plan.batches
@@ -124,7 +124,7 @@ def _size(single: float, plan: Plan) -> int:
     return max(2, min(TRIED, int(TRIED_S * plan.batches / single)))
 
 
-def _stacks(members: Sequence[Prepared], size: int) -> list[Sequence[Prepared]]:
+def _stacks(members: Sequence[RunSpec], size: int) -> list[Sequence[RunSpec]]:
     """Members to be stacked in a try; others, and fewer, where someone spoils those before."""
     found = [members[:size]]
     for fewer in (size, 4, 2):
@@ -133,32 +133,32 @@ def _stacks(members: Sequence[Prepared], size: int) -> list[Sequence[Prepared]]:
     return found
 
 
-def _by_itself(member: Prepared, count: int) -> tuple[float, Probe]:
+def _by_itself(member: RunSpec, count: int) -> tuple[float, Probe]:
     """Seconds of an epoch with so many threads, and what the model is like."""
     dataset = member.dataset
     parts = build(member.values, dataset, member.plan.total_steps)
-    alone = Alone(parts, member.plan, placed(dataset), _device(member), (0, 1))
+    alone = SinglePath(parts, member.plan, placed(dataset), _device(member), (0, 1))
     with using(count):
         return _epoch(alone), parts.probe
 
 
-def _stacked(some: Sequence[Prepared], probe: Probe) -> float:
+def _stacked(some: Sequence[RunSpec], probe: Probe) -> float:
     """Seconds of an epoch of one of them."""
     data = [m.dataset for m in some]
     built = [build(m.values, own, m.plan.total_steps, probe) for m, own in zip(some, data, strict=True)]
     with using(1):
-        stack = Fused(built, [m.plan for m in some], data, _device(some[0]))
+        stack = StackedPath(built, [m.plan for m in some], data, _device(some[0]))
         seconds = _epoch(stack) / len(some)
     for error, _ in stack.failures.values():
         raise error
     return seconds
 
 
-def _device(member: Prepared) -> torch.device:
+def _device(member: RunSpec) -> torch.device:
     return torch.device("cuda" if member.device == "cuda" else "cpu")
 
 
-def _epoch(path: Alone | Fused) -> float:
+def _epoch(path: SinglePath | StackedPath) -> float:
     """Seconds of an epoch, from some steps of it; and of its validation, where the data is in memory."""
     batches = path.plan.batches
     path.start_epoch(0)
@@ -169,13 +169,13 @@ def _epoch(path: Alone | Fused) -> float:
         done += 1
     step = (time.perf_counter() - started) / done
     started = time.perf_counter()
-    if isinstance(path, Fused) or isinstance(path.data["val"], Samples):
+    if isinstance(path, StackedPath) or isinstance(path.data["val"], Samples):
         path.evaluate("val")
     return step * batches + time.perf_counter() - started
 
 
-def _step(path: Alone | Fused, batch: int) -> None:
-    if isinstance(path, Fused) or not isinstance(source := path.data["train"], Transformed):
+def _step(path: SinglePath | StackedPath, batch: int) -> None:
+    if isinstance(path, StackedPath) or not isinstance(source := path.data["train"], Transformed):
         path.train(range(batch, batch + 1))
         return
     plan = path.plan
@@ -184,7 +184,7 @@ def _step(path: Alone | Fused, batch: int) -> None:
     path.train_on(batch, x, y)
 
 
-def room(members: Sequence[Prepared], workers: int) -> int:
+def room(members: Sequence[RunSpec], workers: int) -> int:
     """How many of these members a stack may have for the workers to fit in memory side by side."""
     member = members[0]
     own = member.facts.bytes if len({m.record.data["digest"] for m in members}) > 1 else 0  # each brings its data

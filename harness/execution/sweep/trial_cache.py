@@ -19,9 +19,9 @@ from typing import Annotated, Any, get_type_hints
 
 import torch
 
-from harness.execution.preparation import Prepared
+from harness.execution.preparation import RunSpec
 from harness.execution.sweep.grouping import computation
-from harness.execution.sweep.timing_trial import TOO_LITTLE, TRIED, Trial
+from harness.execution.sweep.timing_trial import TOO_LITTLE, TRIED, TimingTrial
 from harness.registry.scanning.scan_cache import cache_folder
 from harness.results import environment
 from harness.results.run_id import components, sources
@@ -31,11 +31,11 @@ from harness.system.typed_json import Keys, checker
 
 KEPT_S = 7 * 86_400.0  # a machine changes
 _known: dict[tuple[str, str], str] = {}  # by the first run's identity, which holds its code: reading that takes a while
-_TYPES = get_type_hints(Trial)
+_TYPES = get_type_hints(TimingTrial)
 _check = checker(Annotated[dict[str, Any], Keys(_TYPES)])
 
 
-def key(members: Sequence[Prepared], workers: int) -> str:
+def key(members: Sequence[RunSpec], workers: int) -> str:
     """Of a group of one shape; stacks are tried in few sizes, so that a seed more or less asks for no new trial."""
     first = members[0]
     way = json.dumps([min(len(members), TRIED).bit_length(), len(members) < workers, workers, first.asked["executor"]])
@@ -47,19 +47,19 @@ def key(members: Sequence[Prepared], workers: int) -> str:
     return _known.setdefault((first.record.id, way), hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
-def recall(key: str) -> Trial | None:
+def recall(key: str) -> TimingTrial | None:
     """What was measured, if that is not long ago; of a stack too, or what there was too little to do for."""
     try:
         path = _path(key)
         if time.time() - path.stat().st_mtime > KEPT_S:
             return None
         found = json.loads(safe_files.read(path, safe_files.MB))
-        return Trial(**found) if _check(found) is None and found.keys() == _TYPES.keys() else None
+        return TimingTrial(**found) if _check(found) is None and found.keys() == _TYPES.keys() else None
     except (OSError, ValueError, RecursionError):
         return None
 
 
-def keep(key: str, trial: Trial) -> None:
+def keep(key: str, trial: TimingTrial) -> None:
     """Keeps what was measured, where it can be written."""
     if trial.deadly or (trial.fused is None and trial.why != TOO_LITTLE):
         return

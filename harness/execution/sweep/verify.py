@@ -20,7 +20,7 @@ from harness.results.curves import rows
 from harness.results.record import Record
 from harness.system.errors import HarnessError, one_line
 from harness.training.fit import Run, fit, make_trainer
-from harness.training.run_state import Member
+from harness.training.run_state import RunState
 
 ALONE = 1e-4  # relative, of float32's training loss after one epoch
 
@@ -93,7 +93,7 @@ def _replayed(record: Record, preparation: Preparation) -> Replayed:
 
 def trained_again(
     record: Record, loader: Loader, fused: bool = False, until: int | None = None, nudge: bool = False
-) -> Member:
+) -> RunState:
     """Trains a finished run again, alone or in a stack of its own; what it leaves."""
     values = record.config
     dataset = loader.load(values).dataset
@@ -110,11 +110,11 @@ def trained_again(
     return run.member
 
 
-def _first_loss(member: Member) -> float:
+def _first_loss(member: RunState) -> float:
     return member.history[0]["train/loss"] if member.history else math.nan
 
 
-def _deviation(record: Record, again: Member) -> float:
+def _deviation(record: Record, again: RunState) -> float:
     """The largest relative difference of anything that both know."""
     pairs = [(value, again.metrics.get(name, math.nan)) for name, value in record.metrics.items()]
     for _, epoch, metric, value in rows(record):

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from harness.datasets.loading import Loader, OverlapWarning
 from harness.datasets.remarks import TargetWarning
-from harness.execution.cohort import How, train_cohort
-from harness.execution.preparation import Preparation, Prepared, refuse_stale
-from harness.execution.sweep.strategy import Share
+from harness.execution.cohort import CohortPlan, train_cohort
+from harness.execution.preparation import Preparation, RunSpec, refuse_stale
+from harness.execution.sweep.strategy import WorkItem
 from harness.execution.workers import sendable
 from harness.results.machine_faults import blames_machine, machine_fault
 from harness.results.record import Record
@@ -24,7 +24,7 @@ Outcome = list[Record | None] | Exception
 _loader = Loader()  # data stays in a worker from one share to the next
 
 
-def train_task(shares: Sequence[Share], launcher: int) -> list[Outcome]:
+def train_task(shares: Sequence[WorkItem], launcher: int) -> list[Outcome]:
     """Train the shares of a task one after another.
 
     Args:
@@ -54,7 +54,7 @@ def _ends_task(outcome: Outcome, fail_fast: bool) -> bool:
 
 
 @as_new()
-def train_share(members: Sequence[Prepared], how: How, launcher: int) -> list[Record | None]:
+def train_share(members: Sequence[RunSpec], how: CohortPlan, launcher: int) -> list[Record | None]:
     """Trains a share and returns its records; None for a run that a living process trains elsewhere.
 
     Raises HarnessError if this process sees other sources or data than the process `launcher` did, or has imported

@@ -42,7 +42,7 @@ def keys(seeds: Tensor, step: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Rows:
+class GlobalBatch:
     """Which samples of the global batch this process holds."""
 
     start: int
@@ -67,7 +67,7 @@ class Noise:
     matching rows of the draw that one process with the whole batch would make; any other draw is common to all.
     """
 
-    def __init__(self, key: Tensor | Callable[[], Tensor], rows: Rows | None = None) -> None:
+    def __init__(self, key: Tensor | Callable[[], Tensor], rows: GlobalBatch | None = None) -> None:
         self._key, self.rows, self.place = key, rows, 0
         self.step = 0  # of a step's gradients: how many optimizer steps were before it
 

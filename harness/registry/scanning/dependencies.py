@@ -34,7 +34,7 @@ def installed() -> tuple[str, ...]:
     return tuple(str(Path(folder).resolve()) for folder in folders)
 
 
-class Opened:
+class FileAccessLog:
     """Records what is opened and read from the environment in this process from now on; there is no way to stop it."""
 
     def __init__(self) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.registry import discovery
-from harness.registry.scanning.dependencies import Opened, noted
+from harness.registry.scanning.dependencies import FileAccessLog, noted
 
 
 def main(plugins: str, answer: str) -> None:
     """Scans each (plugin, distribution) of a JSON list (or, with no distribution, Lightning's Trainer) into the file
     `answer`.
     """
-    opened = Opened()
+    opened = FileAccessLog()
     found = []
     for plugin, distribution in json.loads(plugins):
         offer = scan(plugin, distribution) if distribution else trainer()

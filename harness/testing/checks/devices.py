@@ -14,7 +14,7 @@ from harness.testing.check import check
 from harness.testing.checks.gradients import trained
 from harness.testing.component_case import Case, Inapplicable, drawn, expect, linear, noise, redirected
 from harness.testing.fixtures import SHAPES, predictions, tasks_of
-from harness.testing.least_squares import Problem
+from harness.testing.least_squares import LeastSquares
 
 
 @check("activation", "normalization", "loss", "model", "regularizer", "augmentation", "optimizer", needs=("repeats",))
@@ -95,7 +95,7 @@ def _augmented(case: Case) -> None:
 
 
 def _stepped(case: Case) -> None:
-    problem = Problem(case, torch.float64)
+    problem = LeastSquares(case, torch.float64)
     problem.steps(2)
     like("of float64 parameters", problem.weights(), torch.float64)
     for p in problem.params:

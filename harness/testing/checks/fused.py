@@ -20,7 +20,7 @@ from harness.testing.check import check
 from harness.testing.component_case import Case, Fault, Inapplicable, expect
 from harness.testing.fixtures import taken
 from harness.testing.training import LOADER, Found, composed, same, trained
-from harness.training.run_state import Member
+from harness.training.run_state import RunState
 
 # Data and what is done to it once are the same for a stack as for one run, a task is chosen by the data, and who
 # watches and where it is done are no part of a step. Every other kind is, one that is new too.
@@ -95,7 +95,7 @@ def _fewer(dataset: Dataset) -> Dataset:
     return replace(dataset, **made)
 
 
-def _beside(found: Member, alone: Member) -> None:
+def _beside(found: RunState, alone: RunState) -> None:
     """Raises Fault where a run in a stack and the same run alone are not the same in float64."""
     ours, theirs = found.history[0]["train/loss"], alone.history[0]["train/loss"]
     expect(
@@ -108,7 +108,7 @@ def _beside(found: Member, alone: Member) -> None:
         expect(close, f"in float64 a run in a stack measures {name} = {other:.9g}, and the same alone {value:.9g}")
 
 
-def _looked(name: str, member: Member, found: Found, alone: Found) -> None:
+def _looked(name: str, member: RunState, found: Found, alone: Found) -> None:
     """Raises Fault where a diagnostic fails, or does not find in a stack what it finds alone."""
     failed = member.diagnosed.get(name, {}).get("failed")
     expect(failed is None, f"of a run in a stack it fails: {failed}")

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from harness._compat.torch import pytree
-from harness.modeling.estimator import Fitting
+from harness.modeling.estimator import EstimatorModule
 from harness.testing.check import check
 from harness.testing.component_case import Case, Fault, Inapplicable, drawn, expect, redirected
-from harness.testing.fixtures import Bench, bench, numbers, predictions, tasks_of
+from harness.testing.fixtures import Fixtures, bench, numbers, predictions, tasks_of
 
 STEP = 1e-6  # of a central difference: its own error and that of rounding are both near 1e-10
 TOLERANCE = 1e-5  # relative to the larger of the two slopes, or to 1
@@ -80,10 +80,10 @@ def _same(slope: float, measured: float, where: str) -> None:
     )
 
 
-def trained(case: Case, task: str, dtype: torch.dtype = torch.float64) -> Bench:
+def trained(case: Case, task: str, dtype: torch.dtype = torch.float64) -> Fixtures:
     """A model in training, its parameters moved off their start. Raises Inapplicable for one that has none."""
     place = bench(case, task, dtype)
-    if isinstance(place.model, Fitting):
+    if isinstance(place.model, EstimatorModule):
         raise Inapplicable("it is fitted at once, and has no gradient")
     place.shake()
     place.model.train()
@@ -103,7 +103,7 @@ def _model(case: Case) -> None:
             _same(slope, (ahead - behind) / (2 * STEP), f"for the task {task}, in {group}, ")
 
 
-def _moved(place: Bench, group: str, params: list[Any], directions: list[Tensor], step: float) -> float:
+def _moved(place: Fixtures, group: str, params: list[Any], directions: list[Tensor], step: float) -> float:
     with torch.no_grad():
         before = [p.clone() for p in params]
         for p, v in zip(params, directions, strict=True):

@@ -12,13 +12,13 @@ from harness.system.errors import one_line
 from harness.testing.check import check
 from harness.testing.component_case import Case, Fault, Inapplicable, expect
 from harness.testing.exercise import follow, scheduled
-from harness.testing.least_squares import STEPS, Problem
+from harness.testing.least_squares import STEPS, LeastSquares
 
 
 @check("optimizer", needs=("repeats",))
 def descends(case: Case) -> None:
     """On a small problem of least squares it goes down."""
-    problem = Problem(case)
+    problem = LeastSquares(case)
     before = problem.evaluated()
     problem.steps(STEPS)
     after = problem.evaluated()
@@ -31,12 +31,12 @@ def resumes(case: Case) -> None:
     if case.kind == "scheduler":
         _resumed_schedule(case)
         return
-    whole = Problem(case)
+    whole = LeastSquares(case)
     whole.steps(6)
-    first = Problem(case)
+    first = LeastSquares(case)
     first.steps(3)
     kept, weights = _written(first.optimizer.state_dict()), first.weights()
-    second = Problem(case)
+    second = LeastSquares(case)
     second.resumed(weights, kept)
     second.steps(3)
     same = all(torch.equal(a, b) for a, b in zip(whole.weights(), second.weights(), strict=True))
@@ -81,7 +81,7 @@ def ungraded(case: Case) -> None:
     """A parameter without a gradient is left alone, and the others are stepped."""
     if not case.trait("gradient", True):
         raise Inapplicable("it uses no gradients (trait gradient=False)")
-    problem = Problem(case, unused=True)
+    problem = LeastSquares(case, unused=True)
     before = problem.weights()
     problem.steps(3)
     weight, _, unused = (torch.equal(a, b) for a, b in zip(before, problem.weights(), strict=True))

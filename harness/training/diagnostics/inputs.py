@@ -13,8 +13,8 @@ from torch import Tensor
 from harness.modeling.diagnostic import Diagnostic
 from harness.modeling.rng.noise import Noise
 from harness.training.diagnostics.hooks import captured, roles
-from harness.training.diagnostics.measure import Measured, Measuring
-from harness.training.diagnostics.view import Named, Scene, copied, untracked
+from harness.training.diagnostics.measure import DiagnosticCalls, Measured
+from harness.training.diagnostics.view import ModelView, Named, copied, untracked
 from harness.training.distributed import by_itself
 
 LOOKED = 1 << 44  # the noise of looking at step 0; that of training and evaluation never meets it
@@ -33,14 +33,14 @@ class Step:
     each: int  # of them are seen together: those of a tuple, or 1
 
 
-class Seeing:
+class DiagnosticInputs:
     """`rows` is None where the path has one member and no dimension for it; `count` samples are looked at."""
 
-    def __init__(self, scene: Scene, count: int, rows: int | None) -> None:
+    def __init__(self, scene: ModelView, count: int, rows: int | None) -> None:
         self.scene, self.count, self.rows = scene, count, rows
         self._probes: dict[str, tuple[Tensor, Tensor]] = {}
         self._roles = roles(scene.model)
-        self._measuring = Measuring(scene, self._roles)
+        self._measuring = DiagnosticCalls(scene, self._roles)
         self._first: Named | None = None  # what the layers made at the start
 
     def keep(self, index: list[int]) -> None:

@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from harness._compat.torch import pytree
 from harness.modeling.diagnostic import Diagnostic, Layer
 from harness.modeling.rng.noise import Noise, mix
-from harness.training.diagnostics.view import Named, Scene, untracked
+from harness.training.diagnostics.view import ModelView, Named, untracked
 from harness.training.distributed import by_itself
 
 Values = dict[str, Any]  # tag: value
@@ -32,10 +32,10 @@ class Measured:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-class Measuring:
+class DiagnosticCalls:
     """Calls diagnostics on a scene whose modules have these roles."""
 
-    def __init__(self, scene: Scene, roles: Mapping[str, str]) -> None:
+    def __init__(self, scene: ModelView, roles: Mapping[str, str]) -> None:
         self.scene, self.roles = scene, roles
         self._apart: set[int] = set()  # diagnostics that vmap has refused
 

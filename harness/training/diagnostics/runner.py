@@ -15,9 +15,9 @@ from harness._compat.torch import pytree
 from harness.modeling.diagnostic import Diagnostic
 from harness.system.errors import one_line
 from harness.training.diagnostics.budget import Budget
-from harness.training.diagnostics.inputs import Seeing, Step
+from harness.training.diagnostics.inputs import DiagnosticInputs, Step
 from harness.training.diagnostics.quantities import full_tag
-from harness.training.diagnostics.view import Named, Scene, copied
+from harness.training.diagnostics.view import ModelView, Named, copied
 from harness.training.memory.heap import free_bytes
 from harness.training.plan import Plan
 
@@ -29,7 +29,7 @@ Found = dict[str, Any]  # tag: a number, or what is none
 
 
 @dataclass(frozen=True)
-class Look:
+class Observation:
     """What was found at a step, for each row; `names` are the diagnostics that found it."""
 
     step: int
@@ -38,7 +38,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class _Due:
+class _DueDiagnostics:
     """What is measured of a step, and what it has cost so far."""
 
     step: int
@@ -47,7 +47,7 @@ class _Due:
     cost: float
 
 
-class Looking:
+class DiagnosticRunner:
     """The diagnostics of one path. `rows` is None where the path has one member and no dimension for it."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Looking:
         diagnostics: Mapping[str, Diagnostic],
         share: float,
         plan: Plan,
-        scene: Scene,
+        scene: ModelView,
         activations: int | None,
         rows: int | None = None,
     ) -> None:
@@ -66,9 +66,9 @@ class Looking:
         self.budget = Budget(
             {name: d.every for name, d in self.diagnostics.items()}, share, plan.total_steps, plan.epochs
         )
-        self.seeing = Seeing(scene, probed(activations), rows)
+        self.seeing = DiagnosticInputs(scene, probed(activations), rows)
         self.epochs = 0  # that were measured
-        self.found: list[Look] = []
+        self.found: list[Observation] = []
         wanted = any({"start", "start_layers"} & d.asks for d in self.diagnostics.values())
         self._start = copied(scene.params()) if wanted else {}
         self._began = time.perf_counter()
@@ -90,7 +90,7 @@ class Looking:
         """The step at which something is due."""
         return self.budget.next
 
-    def begin(self, step: int) -> _Due | None:
+    def begin(self, step: int) -> _DueDiagnostics | None:
         """Before a step is made; None where nothing can be afforded."""
         names = self.budget.due(step, self._elapsed())
         if not names:
@@ -100,9 +100,9 @@ class Looking:
         began = time.perf_counter()
         wanted = any("previous" in self.diagnostics[name].asks for name in names)
         previous = copied(self.scene.params()) if wanted else {}
-        return _Due(step, names, previous, time.perf_counter() - began)
+        return _DueDiagnostics(step, names, previous, time.perf_counter() - began)
 
-    def end(self, due: _Due, grads: Named, lr: Tensor | float) -> None:
+    def end(self, due: _DueDiagnostics, grads: Named, lr: Tensor | float) -> None:
         """After it: measures what is due. What goes wrong is the diagnostic's, and never the run's."""
         began = time.perf_counter()
         step = Step(due.step, due.previous, self._start, grads, lr, self.plan.samples, self.plan.each)
@@ -115,7 +115,7 @@ class Looking:
         for name, error in made.failed.items():
             self._drop(name, error)
         raw = made.found
-        self.found.append(Look(due.step, tuple(raw), settled(raw, self.seeing.rows)))
+        self.found.append(Observation(due.step, tuple(raw), settled(raw, self.seeing.rows)))
         costs = {name: made.seconds[name] for name in raw}
         shared = due.cost + time.perf_counter() - began - sum(costs.values())  # among all that were due
         self.budget.measured({n: c + shared / len(costs) for n, c in costs.items()}, due.step, self._elapsed())
@@ -134,12 +134,12 @@ class Looking:
         self.budget.epoch_measured(seconds)
         self.epochs += 1
 
-    def take(self) -> list[Look]:
+    def take(self) -> list[Observation]:
         """What was found since the last time."""
         found, self.found = self.found, []
         return found
 
-    def wrote(self, look: Look, seconds: float) -> None:
+    def wrote(self, look: Observation, seconds: float) -> None:
         """Notes what it cost to write down what was found."""
         self.budget.wrote([name for name in look.names if name in self.budget.costs], seconds)
 

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 
-class Waited(DataLoader[Any]):
+class TimedLoader(DataLoader[Any]):
     """A loader that counts the seconds for which its batches are waited for."""
 
     seconds = 0.0
@@ -33,7 +33,7 @@ class Machine:
     """Measures the training part of epochs, validation left out. `batches` is what the fit iterates over."""
 
     def __init__(self, batches: object) -> None:
-        self.loader = batches if isinstance(batches, Waited) else None
+        self.loader = batches if isinstance(batches, TimedLoader) else None
         self.process = psutil.Process()
         self._began = (0.0, 0.0, 0.0)
 

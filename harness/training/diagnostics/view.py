@@ -15,7 +15,7 @@ from harness.modeling.task import Call, Task
 Named = dict[str, Tensor]
 
 
-class Scene(Protocol):
+class ModelView(Protocol):
     """What a path shows of itself. Tensors of a stack have a first dimension for its rows."""
 
     task: Task

@@ -16,16 +16,16 @@ from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.task import Call, Task
 from harness.training.tuples import evaluated
 from harness.training.vectorized.ops import RECURRENT, STACKED
-from harness.training.vectorized.stack import Bound
+from harness.training.vectorized.stack import BoundMethods
 
 if TYPE_CHECKING:
-    from harness.training.single import Alone
-    from harness.training.vectorized.loop import Fused
+    from harness.training.single import SinglePath
+    from harness.training.vectorized.loop import StackedPath
 
 Named = dict[str, Tensor]
 
 
-def bind(base: Bound, params: Named, buffers: Named) -> Call:
+def bind(base: BoundMethods, params: Named, buffers: Named) -> Call:
     """The model with these parameters and buffers."""
     bound = {f"model.{name}": t for name, t in (params | buffers).items()}
 
@@ -35,12 +35,12 @@ def bind(base: Bound, params: Named, buffers: Named) -> Call:
     return call
 
 
-class ModelScene:
+class ModuleView:
     """Of a model by itself, with the data of its run: tensors as they are."""
 
     def __init__(self, task: Task, model: nn.Module, dataset: Dataset, seed: int) -> None:
         self.task, self.model, self.dataset, self.seed = task, model, dataset, seed
-        self.base = Bound(model)
+        self.base = BoundMethods(model)
 
     def params(self) -> Named:
         return dict(self.model.named_parameters())
@@ -80,10 +80,10 @@ class ModelScene:
         return one(given)
 
 
-class AloneScene(ModelScene):
+class PathView(ModuleView):
     """Of one member that is being trained."""
 
-    def __init__(self, path: Alone, dataset: Dataset) -> None:
+    def __init__(self, path: SinglePath, dataset: Dataset) -> None:
         super().__init__(path.parts.task, path.model, dataset, path.plan.seed)
         self.path = path
 
@@ -103,10 +103,10 @@ class AloneScene(ModelScene):
         return self.path.redirected(noise)
 
 
-class FusedScene:
+class StackView:
     """Of a stack: tensors have a first dimension for its rows, and functions are called under vmap."""
 
-    def __init__(self, path: Fused) -> None:
+    def __init__(self, path: StackedPath) -> None:
         self.path, self.task = path, path.task
         self.model = path.stack.base.model
 

@@ -17,7 +17,7 @@ COPIED = ("convolution", "mkldnn_rnn_layer")  # oneDNN lays out the tensors of t
 
 
 @dataclass
-class Block:
+class Allocation:
     """A piece of memory, from the event of its birth to that of its death."""
 
     bytes: int
@@ -28,19 +28,19 @@ class Block:
 
 
 @dataclass
-class Ledger:
+class AllocationTrace:
     """Blocks in the order of their births."""
 
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[Allocation] = field(default_factory=list)
     events: int = 0
 
-    def open(self, size: int, layer: str) -> Block:
+    def open(self, size: int, layer: str) -> Allocation:
         """A block is born."""
-        block = Block(size, self._next(), layer)
+        block = Allocation(size, self._next(), layer)
         self.blocks.append(block)
         return block
 
-    def close(self, block: Block) -> None:
+    def close(self, block: Allocation) -> None:
         """A block is let go."""
         block.died = self._next()
 
@@ -52,11 +52,11 @@ class Ledger:
 class _Watch(TorchDispatchMode):
     """Sees each operation below autograd: saved tensors and the way back included."""
 
-    def __init__(self, ledger: Ledger, known: Iterable[Tensor]) -> None:
+    def __init__(self, ledger: AllocationTrace, known: Iterable[Tensor]) -> None:
         super().__init__()
         self.ledger = ledger
         self.layers: list[str] = [""]
-        self.blocks: dict[int, Block | None] = {storage_id(t): None for t in known}
+        self.blocks: dict[int, Allocation | None] = {storage_id(t): None for t in known}
         self.closed = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -81,7 +81,7 @@ class _Watch(TorchDispatchMode):
         block = self.blocks[key] = self.ledger.open(storage.nbytes(), self.layers[-1])
         weakref.finalize(storage, self._gone, key, block).atexit = False
 
-    def _gone(self, key: int, block: Block) -> None:
+    def _gone(self, key: int, block: Allocation) -> None:
         if not self.closed:
             self.ledger.close(block)
             del self.blocks[key]  # another may lie there next
@@ -94,9 +94,9 @@ class _Watch(TorchDispatchMode):
 
 
 @contextmanager
-def watching(model: nn.Module, known: Iterable[Tensor] = ()) -> Iterator[Ledger]:
+def watching(model: nn.Module, known: Iterable[Tensor] = ()) -> Iterator[AllocationTrace]:
     """Writes down what is allocated inside; parameters, buffers and what is `known` were there before."""
-    ledger = Ledger()
+    ledger = AllocationTrace()
     watch = _Watch(ledger, [*model.parameters(), *model.buffers(), *known])
 
     def enter(name: str) -> Any:
@@ -119,34 +119,34 @@ def watching(model: nn.Module, known: Iterable[Tensor] = ()) -> Iterator[Ledger]
 
 
 @dataclass(frozen=True)
-class Sized:
+class ScaledAllocation:
     """A block whose bytes are affine in the number of samples."""
 
     fixed: float
     each: float
-    block: Block
+    block: Allocation
 
     def bytes(self, samples: int) -> int:
         """Of so many samples."""
         return max(0, round(self.fixed + self.each * samples))
 
 
-def affine(small: Ledger, few: int, large: Ledger, many: int) -> list[Sized]:
+def affine(small: AllocationTrace, few: int, large: AllocationTrace, many: int) -> list[ScaledAllocation]:
     """Two ledgers of one computation, over `few` and `many` samples, as one over any number. Where the two are not of
     the same blocks (a kernel is chosen by size), the larger is taken, in proportion to the samples.
     """
     if few == many:
-        return [Sized(b.bytes, 0.0, b) for b in large.blocks]
+        return [ScaledAllocation(b.bytes, 0.0, b) for b in large.blocks]
     if [b.layer for b in small.blocks] != [b.layer for b in large.blocks]:
-        return [Sized(0.0, b.bytes / many, b) for b in large.blocks]
+        return [ScaledAllocation(0.0, b.bytes / many, b) for b in large.blocks]
     found = []
     for a, b in zip(small.blocks, large.blocks, strict=True):
         each = (b.bytes - a.bytes) / (many - few)
-        found.append(Sized(b.bytes - each * many, each, b))
+        found.append(ScaledAllocation(b.bytes - each * many, each, b))
     return found
 
 
-def peaks(blocks: Sequence[Sized], samples: int, kept_below: int = 0) -> tuple[int, int]:
+def peaks(blocks: Sequence[ScaledAllocation], samples: int, kept_below: int = 0) -> tuple[int, int]:
     """The most bytes at one time: of blocks that go back to the system, and of those below a size, which do not."""
     moves = [(s.block.born, s.bytes(samples)) for s in blocks]
     moves += [(s.block.died, -s.bytes(samples)) for s in blocks if s.block.died is not None]

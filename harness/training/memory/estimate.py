@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from harness._compat.torch import pytree, storage_id
 from harness.config import seeds
 from harness.datasets.dataset import SPLITS, Dataset, Samples, first_samples, size
-from harness.modeling.builder import Parts
-from harness.modeling.estimator import Fitting
+from harness.modeling.builder import RunComponents
+from harness.modeling.estimator import EstimatorModule
 from harness.modeling.regularizer import having
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
-from harness.training.memory.allocations import Ledger, Sized, affine, peaks, watching
+from harness.training.memory.allocations import AllocationTrace, ScaledAllocation, affine, peaks, watching
 from harness.training.plan import Plan
 from harness.training.single import evaluated_together
 from harness.training.threads import using
@@ -34,11 +34,11 @@ FEW = 4  # samples, or tuples, that are passed through; and twice as many
 NUMBERS = 1 << 16  # of the parameters that an optimizer is stepped on, about
 STEPS = 128  # of an optimizer whose state grows (a history of steps), at most
 KINDS = ("model", "activation", "normalization", "task", "loss", "regularizer", "augmentation", "optimizer")
-_known: dict[str, Footprint] = {}
+_known: dict[str, MemoryEstimate] = {}
 
 
 @dataclass(frozen=True)
-class Footprint:
+class MemoryEstimate:
     """Bytes of one run. What depends on the batch is affine in its samples, block by block."""
 
     parameters: int  # and buffers
@@ -49,8 +49,8 @@ class Footprint:
     copies: int  # of the weights that are the best so far, and of the first ones where diagnostics compare with them
     looking: int  # of the weights before a step, which diagnostics of it compare with
     data: int
-    forward: tuple[Sized, ...]  # of a batch, there and back
-    evaluation: tuple[Sized, ...]
+    forward: tuple[ScaledAllocation, ...]  # of a batch, there and back
+    evaluation: tuple[ScaledAllocation, ...]
     evaluated: int  # samples, or tuples, in evaluation's largest batch
     batch_size: int
     accumulated: bool
@@ -79,7 +79,7 @@ class Footprint:
         )
 
 
-def footprint(parts: Parts, dataset: Dataset, plan: Plan, device: str = "cpu") -> Footprint:
+def footprint(parts: RunComponents, dataset: Dataset, plan: Plan, device: str = "cpu") -> MemoryEstimate:
     """The footprint of a run, measured once for all runs of its shape. Raises what the run's own step would raise."""
     key = _key(parts, dataset, plan, device)
     if key not in _known:
@@ -88,7 +88,7 @@ def footprint(parts: Parts, dataset: Dataset, plan: Plan, device: str = "cpu") -
     return _known[key]
 
 
-def _key(parts: Parts, dataset: Dataset, plan: Plan, device: str) -> str:
+def _key(parts: RunComponents, dataset: Dataset, plan: Plan, device: str) -> str:
     """All that bytes depend on: of a number with a fraction (a rate, a strength), whether it is zero."""
     settings = [_rounded(parts.values[kind]) for kind in KINDS]
     shapes = [list(p.shape) for p in parts.model.parameters()]
@@ -98,7 +98,7 @@ def _key(parts: Parts, dataset: Dataset, plan: Plan, device: str) -> str:
     return json.dumps([settings, shapes, rest], default=str)
 
 
-def _looks(parts: Parts) -> tuple[bool, bool]:
+def _looks(parts: RunComponents) -> tuple[bool, bool]:
     """Whether diagnostics of steps ask for the weights at the beginning, and for those before the step."""
     asked = {ask for d in parts.diagnostics.values() if d.when == "step" for ask in d.asks}
     return bool(asked & {"start", "start_layers"}), "previous" in asked
@@ -118,9 +118,9 @@ def data_bytes(dataset: Dataset) -> int:
     return sum(p.x.nbytes + p.y.nbytes for p in parts if isinstance(p, Samples))
 
 
-def _measured(parts: Parts, dataset: Dataset, plan: Plan, device: str) -> Footprint:
+def _measured(parts: RunComponents, dataset: Dataset, plan: Plan, device: str) -> MemoryEstimate:
     own = _bytes([*parts.model.parameters(), *parts.model.buffers()])
-    fitted = isinstance(parts.model, Fitting)
+    fitted = isinstance(parts.model, EstimatorModule)
     state, stepping = (0, 0) if fitted else stepped(parts, plan)
     after = having(parts.regularizers, "after_step")
     named: dict[str, Tensor] = dict(parts.model.named_parameters())
@@ -134,7 +134,7 @@ def _measured(parts: Parts, dataset: Dataset, plan: Plan, device: str) -> Footpr
     weights = [] if fitted else list(parts.model.parameters())
     compared, before = _looks(parts)
     difference = max((p.nbytes for p in weights), default=0) if compared or before else 0
-    return Footprint(
+    return MemoryEstimate(
         parameters=own,
         gradients=_bytes([p for p in parts.model.parameters() if p.requires_grad]),
         optimizer=state,
@@ -152,10 +152,10 @@ def _measured(parts: Parts, dataset: Dataset, plan: Plan, device: str) -> Footpr
     )
 
 
-Pass = Callable[[Parts, nn.Module, Tensor, Tensor, Noise], object]
+Pass = Callable[[RunComponents, nn.Module, Tensor, Tensor, Noise], object]
 
 
-def _both(parts: Parts, dataset: Dataset, plan: Plan, run: Pass) -> tuple[Sized, ...]:
+def _both(parts: RunComponents, dataset: Dataset, plan: Plan, run: Pass) -> tuple[ScaledAllocation, ...]:
     """A pass of a few samples and one of twice as many, through the model."""
     few = max(1, min(FEW, plan.n // 2))
     many = min(2 * few, plan.n)
@@ -178,7 +178,9 @@ def _unchanged(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _one(parts: Parts, model: nn.Module, dataset: Dataset, plan: Plan, run: Pass, count: int) -> Ledger:
+def _one(
+    parts: RunComponents, model: nn.Module, dataset: Dataset, plan: Plan, run: Pass, count: int
+) -> AllocationTrace:
     x, y = _batch(parts, dataset, plan, count)
     dtype = next((p.dtype for p in model.parameters()), torch.float32)
     noise = Noise(keys(torch.tensor(plan.seed), 0))
@@ -189,7 +191,7 @@ def _one(parts: Parts, model: nn.Module, dataset: Dataset, plan: Plan, run: Pass
     return ledger
 
 
-def _batch(parts: Parts, dataset: Dataset, plan: Plan, count: int) -> tuple[Tensor, Tensor]:
+def _batch(parts: RunComponents, dataset: Dataset, plan: Plan, count: int) -> tuple[Tensor, Tensor]:
     if plan.each == 1:
         return first_samples(dataset, count)
     assert isinstance(dataset.train, Samples)
@@ -201,7 +203,7 @@ def _bound(model: nn.Module) -> Callable[..., Any]:
     return lambda *x, method="forward": model(*x) if method == "forward" else getattr(model, method)(*x)
 
 
-def _trained(parts: Parts, model: nn.Module, x: Tensor, y: Tensor, noise: Noise) -> object:
+def _trained(parts: RunComponents, model: nn.Module, x: Tensor, y: Tensor, noise: Noise) -> object:
     """A batch's losses and gradients, as `Alone` has them."""
     model.train()
     for augment in parts.augmentations:
@@ -225,13 +227,13 @@ def _trained(parts: Parts, model: nn.Module, x: Tensor, y: Tensor, noise: Noise)
     return found
 
 
-def _tested(parts: Parts, model: nn.Module, x: Tensor, y: Tensor, noise: Noise) -> object:
+def _tested(parts: RunComponents, model: nn.Module, x: Tensor, y: Tensor, noise: Noise) -> object:
     model.eval()
     with torch.no_grad():
         return parts.task.evaluate(_bound(model), (x, y), noise)
 
 
-def stepped(parts: Parts, plan: Plan) -> tuple[int, int]:
+def stepped(parts: RunComponents, plan: Plan) -> tuple[int, int]:
     """Bytes of the optimizers' state, and what a step makes on the way: each is stepped on parameters of the same
     proportions, and of fewer numbers where they are many.
     """

@@ -57,7 +57,7 @@ def aligned_bmm(a: Tensor, b: Tensor) -> Tensor:
     return torch.bmm(_on_lines(a), _on_lines(b), out=_empty(a.shape[0], a.shape[1], b.shape[2], a))
 
 
-class Exact(TorchDispatchMode):
+class BitwiseProducts(TorchDispatchMode):
     """Inside, matrix products are laid on cache lines. `acted` tells whether any had to be; `rows` how many rows at
     the end of the stack element-wise kernels need for themselves.
     """

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.datasets.dataset import SPLITS, Dataset, Samples
-from harness.training.vectorized.lifting import Unlike
+from harness.training.vectorized.lifting import NotStackable
 
 Pair = tuple[Tensor, Tensor]
 
@@ -16,8 +16,8 @@ Pair = tuple[Tensor, Tensor]
 class StackedData:
     """The distinct data sets of K members, one after the other: {split: (x [sets, n, ...], y [sets, n, ...])}.
 
-    `drawn(member, split)` tells which samples are evaluated together, [T, S], or None. Raises Unlike if the data sets
-    differ in shape or are not in memory. Targets keep their precision where they are `exact`.
+    `drawn(member, split)` tells which samples are evaluated together, [T, S], or None. Targets keep their precision
+    where they are `exact`. Raises NotStackable if the data sets differ in shape or are not in memory.
     """
 
     def __init__(
@@ -35,9 +35,9 @@ class StackedData:
         for split in SPLITS:
             pairs = [part for dataset in sets if isinstance(part := dataset.part(split), Samples)]
             if len(pairs) < len(sets):
-                raise Unlike("the data is not in memory")
+                raise NotStackable("the data is not in memory")
             if len({(part.x.shape, part.y.shape) for part in pairs}) > 1:
-                raise Unlike("the data sets differ in shape")
+                raise NotStackable("the data sets differ in shape")
             self.parts[split] = _stacked(pairs, dtype, device, exact)
         owners = [next(m for m, dataset in enumerate(data) if dataset is one) for one in sets]
         self.tuples: dict[str, Tensor] = {}  # [sets, T, S]

@@ -17,11 +17,11 @@ from torch.nn.utils.parametrize import is_parametrized
 from harness._compat.torch import MODULE_STATE, DropoutBase
 
 
-class Unlike(Exception):
+class NotStackable(Exception):
     """Members that cannot be one stack; the message says what differs."""
 
 
-class Apart(Unlike):
+class TrainSeparately(NotStackable):
     """Some members of a stack can only be trained alone. `rows` are theirs."""
 
     def __init__(self, message: str, rows: Sequence[int]) -> None:
@@ -29,7 +29,7 @@ class Apart(Unlike):
         self.rows = frozenset(rows)
 
 
-class Again(Unlike):
+class RestackDifferently(NotStackable):
     """A stack was trained in a way that turned out not to be exact. From now on another way is chosen for it."""
 
 
@@ -81,19 +81,19 @@ Lifted = dict[str, Tensor]  # an attribute's name, and its value for each member
 
 def lift(objects: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Lifted:
     """The float attributes of K objects of one class, one value a member: also those that are equal in all, so that
-    a member computes the same whoever trains beside it. Raises Unlike for any other difference.
+    a member computes the same whoever trains beside it. Raises NotStackable for any other difference.
     """
     first = objects[0]
     floats = [name for name, value in vars(first).items() if type(value) is float]
     for other in objects[1:]:
         if type(other) is not type(first) or vars(other).keys() != vars(first).keys():
-            raise Unlike(f"{type(first).__name__} and {type(other).__name__} differ")
+            raise NotStackable(f"{type(first).__name__} and {type(other).__name__} differ")
         for name, value in vars(first).items():
             theirs = vars(other)[name]
             if name in floats and type(theirs) is float:
                 continue
             if not alike(value, theirs):
-                raise Unlike(f"{type(first).__name__}.{name} differs")
+                raise NotStackable(f"{type(first).__name__}.{name} differs")
     return {name: torch.tensor([vars(o)[name] for o in objects], dtype=dtype, device=device) for name in floats}
 
 
@@ -105,7 +105,7 @@ def bound(template: Any, lifted: dict[str, Any]) -> Any:
 
 
 def dropouts(models: Sequence[nn.Module], dtype: torch.dtype, device: torch.device) -> Lifted:
-    """{"path of a dropout module": its rates [K]} of K models. Raises Unlike if they differ in anything else."""
+    """{"path of a dropout module": its rates [K]} of K models. Raises NotStackable if they differ in anything else."""
     first = models[0]
     for other in models[1:]:
         _same(first, other)
@@ -119,19 +119,19 @@ def dropouts(models: Sequence[nn.Module], dtype: torch.dtype, device: torch.devi
 def _same(a: nn.Module, b: nn.Module) -> None:
     mine, theirs = dict(a.named_modules()), dict(b.named_modules())
     if mine.keys() != theirs.keys():
-        raise Unlike("the models have other modules")
+        raise NotStackable("the models have other modules")
     for name, module in mine.items():
         other = theirs[name]
         where = name or type(module).__name__
         if _class(module) is not _class(other):
-            raise Unlike(f"{where} is another module")
+            raise NotStackable(f"{where} is another module")
         for key, value in vars(module).items():
             if key in MODULE_STATE or "state_dict" in key or (key == "p" and isinstance(module, DropoutBase)):
                 continue
             if not alike(value, vars(other).get(key)):
-                raise Unlike(f"{where}.{key} differs")
+                raise NotStackable(f"{where}.{key} differs")
         if _shapes(module) != _shapes(other):
-            raise Unlike(f"the parameters of {where} differ in shape")
+            raise NotStackable(f"the parameters of {where} differ in shape")
 
 
 def _class(module: nn.Module) -> type:

@@ -11,31 +11,33 @@ import torch
 from torch import Tensor
 
 from harness.datasets.dataset import Dataset
-from harness.modeling.builder import Parts
+from harness.modeling.builder import RunComponents
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.task import Call
-from harness.training.diagnostics.runner import Looking
+from harness.training.diagnostics.runner import DiagnosticRunner
 from harness.training.plan import Plan
 from harness.training.single import EVALUATION, GRADIENT_PLACE, evaluated_together
 from harness.training.tuples import evaluated, order
-from harness.training.vectorized.bitwise import Exact
+from harness.training.vectorized.bitwise import BitwiseProducts
 from harness.training.vectorized.data import StackedData
 from harness.training.vectorized.lifting import Lifted, bound
 from harness.training.vectorized.metric import StackedMetric
 from harness.training.vectorized.ops import STACKED
 from harness.training.vectorized.param_group import Failure, StackedGroup
-from harness.training.vectorized.regularizer import Later, StackedRegularizer
+from harness.training.vectorized.regularizer import DeferredArg, StackedRegularizer
 from harness.training.vectorized.stack import Stack
 
 
-class Fused:
+class StackedPath:
     """A cohort of K members, in the order in which they were given. Raises Unlike if they are not of one shape.
 
     `plans` differ in nothing but the seed; `data` is in memory, and of one shape in all.
     """
 
-    def __init__(self, parts: Sequence[Parts], plans: Sequence[Plan], data: Sequence[Dataset], device: torch.device):
+    def __init__(
+        self, parts: Sequence[RunComponents], plans: Sequence[Plan], data: Sequence[Dataset], device: torch.device
+    ):
         self.plan, self.device, self.task = plans[0], device, parts[0].task
         self.augmentations = parts[0].augmentations
         models = [p.model for p in parts]
@@ -70,7 +72,7 @@ class Fused:
         }
         self.plans = list(plans)
         self._loaded: set[int] = set()  # rows whose weights are final
-        self.looking: Looking | None = None  # the diagnostics, where there are any
+        self.looking: DiagnosticRunner | None = None  # the diagnostics, where there are any
 
     def filled(self, members: Sequence[Any]) -> list[Any]:
         """One entry a row: the spare rows are the first member's."""
@@ -98,7 +100,7 @@ class Fused:
             count = self.plan.size(batch)
             samples = torch.arange(count * self.plan.each, device=self.device) % self.data.samples("train")
             index = samples.expand(self.stack.rows, len(samples))
-            with Exact(self.stack.rows) as exact:
+            with BitwiseProducts(self.stack.rows) as exact:
                 x, y = self.data.gather(index)
                 losses = self._losses(x, y, batch)
                 for loss in losses.values():
@@ -111,7 +113,7 @@ class Fused:
         for split in ("val", "test"):
             for first, count in self._evaluation(split):
                 if ("evaluation", count) not in self._exact:
-                    with torch.no_grad(), Exact(self.stack.rows) as exact:
+                    with torch.no_grad(), BitwiseProducts(self.stack.rows) as exact:
                         self._measured(split, first, count, params)
                     self._exact["evaluation", count] = exact.acted
                     rows = max(rows, exact.rows)
@@ -138,7 +140,7 @@ class Fused:
         number = self.epoch * self.plan.batches + batch
         count = self.plan.size(batch)
         first, last = batch * self.plan.samples, batch * self.plan.samples + count * self.plan.each
-        with Exact(self.stack.rows) if self._exact["train", count] else nullcontext():
+        with BitwiseProducts(self.stack.rows) if self._exact["train", count] else nullcontext():
             x, y = self.data.gather(self._order[:, first:last])
             losses = self._losses(x, y, number)
             share = self.plan.share(batch)
@@ -182,7 +184,7 @@ class Fused:
             grads = group.take()
             for regularizer in self._having("gradient"):
                 made = functools.partial(_gradient_noise, self.plan.step_of(number))
-                noise = Later(made, keys(self.seeds, number))
+                noise = DeferredArg(made, keys(self.seeds, number))
                 params = {name: p.detach() for name, p in group.params.items()}
                 grads = regularizer.call("gradient", grads, params, noise)
             group.step(grads)
@@ -210,7 +212,7 @@ class Fused:
         with torch.no_grad():
             params = self._averaged()
             for first, count in self._evaluation(split):
-                with Exact(self.stack.rows) if self._exact["evaluation", count] else nullcontext():
+                with BitwiseProducts(self.stack.rows) if self._exact["evaluation", count] else nullcontext():
                     losses, found = self._measured(split, first, count, params)
                 total += sum(losses.values()) * count
                 for metric in metrics.values():

@@ -17,7 +17,7 @@ Make = Callable[[dict[str, nn.Parameter]], torch.optim.Optimizer]
 Watch = Callable[[torch.optim.Optimizer, dict[str, nn.Parameter]], AbstractContextManager[None]]
 
 
-class Rows:
+class RowOptimizer:
     """Members start .. stop - 1 of a stack under one optimizer: `shared`, over their storage [members, n]; or one
     member, over parameters of its own shapes.
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from harness._compat.torch import pytree
 from harness.config.seeds import generator
-from harness.modeling.builder import Parts
+from harness.modeling.builder import RunComponents
 from harness.registry.code_state import CodeState, is_plugin
 from harness.registry.component import asks
 from harness.registry.kinds import KEY
@@ -24,8 +24,8 @@ from harness.training.gradients import Gradients
 from harness.training.memory.heap import out_of_memory
 from harness.training.plan import Plan
 from harness.training.schedule import Schedule
-from harness.training.vectorized.lifting import Again, Apart
-from harness.training.vectorized.optimizer import Rows
+from harness.training.vectorized.lifting import RestackDifferently, TrainSeparately
+from harness.training.vectorized.optimizer import RowOptimizer
 from harness.training.vectorized.regularizer import StackedRegularizer, stack_trees
 from harness.training.vectorized.rowwise import NotRowwise, Rowwise
 from harness.training.vectorized.sharing import Sharing, sharing
@@ -44,20 +44,20 @@ class StackedGroup:
         name: str,
         names: Sequence[str],
         stack: Stack,
-        parts: Sequence[Parts],
+        parts: Sequence[RunComponents],
         plans: Sequence[Plan],
         after: Sequence[StackedRegularizer],
     ) -> None:
         self.name, self.names = name, list(names)
         self.params = {n: stack.params[n] for n in self.names}
         self.gradients = Gradients()
-        self.sections: list[Rows] = []
+        self.sections: list[RowOptimizer] = []
         self.failures: dict[int, Failure] = {}  # by row; such rows are stepped no more
         self._codes: dict[str, CodeState] = {}  # of plugins' optimizers, by name
         found = [self._sharing(stack, *own) for own in zip(parts, plans, strict=True)]
         found = [_late.get(_name(own), one) for own, one in zip(parts, found, strict=True)]
         if alone := [row for row, one in enumerate(found) if one.by == "run"]:
-            raise Apart(f"optimizer {_name(parts[alone[0]])}: {found[alone[0]].why}", alone)
+            raise TrainSeparately(f"optimizer {_name(parts[alone[0]])}: {found[alone[0]].why}", alone)
         start = 0
         while start < stack.size:
             stop = start + 1
@@ -67,13 +67,13 @@ class StackedGroup:
             make = functools.partial(self._make, parts[start], plans[start])
             schedule = functools.partial(_schedule, parts[start], plans[start])
             watch = functools.partial(Rowwise, strict=True) if shared and found[start].guarded else None
-            rows = Rows(stack.weights, self.names, start, stop, shared, make, schedule, watch)
+            rows = RowOptimizer(stack.weights, self.names, start, stop, shared, make, schedule, watch)
             rows.name = _name(parts[start])
             self.sections.append(rows)
             start = stop
         self.after = [(r, self._state(r)) for r in after]
 
-    def _make(self, parts: Parts, plan: Plan, leaves: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
+    def _make(self, parts: RunComponents, plan: Plan, leaves: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
         return parts.optimizer(
             params=list(leaves.values()),
             named_params=list(leaves.items()),
@@ -81,7 +81,7 @@ class StackedGroup:
             generator=generator(plan.seed, "optimizer", self.name),
         )
 
-    def _sharing(self, stack: Stack, parts: Parts, plan: Plan) -> Sharing:
+    def _sharing(self, stack: Stack, parts: RunComponents, plan: Plan) -> Sharing:
         """How this member is stepped: a function of its settings and shapes, and never of its company."""
         function = REGISTRY.get("optimizer", _name(parts))
         if is_plugin(function) and _name(parts) not in self._codes:
@@ -109,7 +109,7 @@ class StackedGroup:
             if changed := code.changed():
                 code.restore()
                 _late[name] = Sharing("run", f"it keeps a state outside of the optimizer: {', '.join(changed)}")
-                raise Again(f"optimizer {name}: {_late[name].why}")
+                raise RestackDifferently(f"optimizer {name}: {_late[name].why}")
 
     def _state(self, regularizer: StackedRegularizer) -> Any:
         own = [{n: p[row].detach() for n, p in self.params.items()} for row in range(len(regularizer.members))]
@@ -148,7 +148,7 @@ class StackedGroup:
                     section.step(grads)
             except NotRowwise as error:
                 _late[section.name] = Sharing("member", str(error))
-                raise Again(f"optimizer {section.name}: {error}") from error
+                raise RestackDifferently(f"optimizer {section.name}: {error}") from error
             except BaseException as error:
                 reraise_interrupt(error)
                 if out_of_memory(error):  # anyone's fault
@@ -191,14 +191,14 @@ class StackedGroup:
             for i, (r, _) in enumerate(self.after)
         ]
 
-    def _section(self, row: int) -> Rows:
+    def _section(self, row: int) -> RowOptimizer:
         return next(s for s in self.sections if s.start <= row < s.stop)
 
     def keep(self, stack: Stack, members: Sequence[int], index: Sequence[int]) -> None:
         """Goes on with some members (and the spare rows: `index` is both)."""
         self.params = {n: stack.params[n] for n in self.names}
         self.failures = {}
-        kept: list[Rows] = []
+        kept: list[RowOptimizer] = []
         start = 0
         for section in self.sections:
             mine = [m - section.start for m in members if section.start <= m < section.stop]
@@ -215,13 +215,13 @@ def _indexed(state: Any, rows: list[int]) -> Any:
     return pytree.tree_map_only(Tensor, lambda t: t[rows], state)
 
 
-def _name(parts: Parts) -> str:
+def _name(parts: RunComponents) -> str:
     return str(parts.values["optimizer"][KEY])
 
 
-def _settings(parts: Parts) -> str:
+def _settings(parts: RunComponents) -> str:
     return json.dumps([parts.values["optimizer"], parts.values["scheduler"]], default=str)
 
 
-def _schedule(parts: Parts, plan: Plan, optimizer: torch.optim.Optimizer) -> Schedule:
+def _schedule(parts: RunComponents, plan: Plan, optimizer: torch.optim.Optimizer) -> Schedule:
     return Schedule(optimizer, parts.scheduler, plan.total_steps, plan.warmup_steps)

@@ -14,7 +14,7 @@ from harness._compat.torch import pytree
 from harness.modeling.regularizer import Regularizer, does
 from harness.registry.code_state import is_plugin
 from harness.system.process_state import kept
-from harness.training.vectorized.lifting import Lifted, Unlike, bound, lift
+from harness.training.vectorized.lifting import Lifted, NotStackable, bound, lift
 
 COMPUTING = ("target", "penalty", "gradient", "after_step", "evaluate")
 
@@ -86,18 +86,20 @@ class StackedRegularizer:
         return stack_trees(found)
 
 
-class Later:
+class DeferredArg:
     """An argument that is made from a member's tensor, inside vmap."""
 
     def __init__(self, make: Callable[[Tensor], Any], tensor: Tensor) -> None:
         self.make, self.tensor = make, tensor
 
 
-pytree.register_pytree_node(Later, lambda later: ([later.tensor], later.make), lambda t, make: Later(make, *t))
+pytree.register_pytree_node(
+    DeferredArg, lambda later: ([later.tensor], later.make), lambda t, make: DeferredArg(make, *t)
+)
 
 
 def _made(arg: Any) -> Any:
-    return arg.make(arg.tensor) if isinstance(arg, Later) else arg
+    return arg.make(arg.tensor) if isinstance(arg, DeferredArg) else arg
 
 
 def _filled(leaves: list[Any], tensors: list[Tensor]) -> list[Any]:
@@ -107,11 +109,11 @@ def _filled(leaves: list[Any], tensors: list[Tensor]) -> list[Any]:
 
 
 def stack_trees(trees: Sequence[Any]) -> Any:
-    """Trees of one form as one, their tensors stacked. Raises Unlike if anything else in them differs."""
+    """Trees of one form as one, their tensors stacked. Raises NotStackable if anything else in them differs."""
     flat = [pytree.tree_flatten(tree) for tree in trees]
     form = flat[0][1]
     if any(other != form for _, other in flat[1:]):
-        raise Unlike("the states of regularizers have other forms")
+        raise NotStackable("the states of regularizers have other forms")
     stacked = []
     for leaves in zip(*(leaves for leaves, _ in flat), strict=True):
         if isinstance(leaves[0], Tensor):
@@ -119,5 +121,5 @@ def stack_trees(trees: Sequence[Any]) -> Any:
         elif all(leaf == leaves[0] for leaf in leaves[1:]):
             stacked.append(leaves[0])
         else:
-            raise Unlike("the states of regularizers differ in what is no tensor")
+            raise NotStackable("the states of regularizers differ in what is no tensor")
     return pytree.tree_unflatten(stacked, form)

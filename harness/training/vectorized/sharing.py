@@ -24,7 +24,7 @@ from torch.optim.optimizer import Optimizer
 from harness._compat.torch import has_step_hooks
 from harness.registry.code_state import CodeState
 from harness.system.errors import reraise_interrupt
-from harness.training.vectorized.optimizer import Make, Rows
+from harness.training.vectorized.optimizer import Make, RowOptimizer
 from harness.training.vectorized.rowwise import NotRowwise, Rowwise
 from harness.training.vectorized.stack import Weights
 
@@ -95,9 +95,9 @@ def _mixes(weights: Weights, names: Sequence[str], make: Make, steps: int, stric
     members = [0, 1, 2]
     try:
         watch = functools.partial(Rowwise, strict=strict)
-        together = Rows(probe, names, 0, 3, True, make, _no_schedule, watch)
-        single = [Rows(alone, names, k, k + 1, True, make, _no_schedule) for k in range(3)]
-        apart = [Rows(plain, names, k, k + 1, False, make, _no_schedule) for k in range(3)]
+        together = RowOptimizer(probe, names, 0, 3, True, make, _no_schedule, watch)
+        single = [RowOptimizer(alone, names, k, k + 1, True, make, _no_schedule) for k in range(3)]
+        apart = [RowOptimizer(plain, names, k, k + 1, False, make, _no_schedule) for k in range(3)]
         for t in range(steps):
             if t in LEAVES:
                 place = members.index(LEAVES[t])
@@ -132,7 +132,7 @@ def _coupled(
 
     def trained(order: Sequence[int]) -> Weights:
         own = start.kept([0, 1, 2, 3])
-        rows = {k: Rows(own, names, k, k + 1, False, make, _no_schedule) for k in order}
+        rows = {k: RowOptimizer(own, names, k, k + 1, False, make, _no_schedule) for k in order}
         for g in grads:
             for k in order:
                 rows[k].step(g)

@@ -23,7 +23,7 @@ from harness.training.vectorized.lifting import Lifted, dropouts
 Named = dict[str, Tensor]
 
 
-class Bound(nn.Module):
+class BoundMethods(nn.Module):
     """Calls any method of a model: functional_call knows `forward` alone."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -72,7 +72,7 @@ class Stack:
         first = models[0]
         dtype = next((p.dtype for p in first.parameters() if p.is_floating_point()), torch.float32)
         self.rates = {n: self._spared(t) for n, t in dropouts(models, dtype, device).items()}
-        self.base = Bound(copy.deepcopy(first))
+        self.base = BoundMethods(copy.deepcopy(first))
         named = dict(first.named_parameters())
         stacked = self._stacked([list(m.parameters()) for m in models], device)
         self.weights = Weights(

@@ -34,7 +34,7 @@ ORPHAN_S = 0.5  # how long a worker may outlive its launcher
 Surroundings = tuple[str, list[str], dict[str, str]]  # working folder, module search path, environment
 
 
-class Seat:
+class Worker:
     """A place for one worker, which is started when it is first needed, and again after its death."""
 
     def __init__(self, environment: dict[str, str]) -> None:
@@ -103,15 +103,15 @@ def _kill(workers: list[BaseProcess]) -> None:
                 os.kill(worker.pid, signal.SIGKILL)
 
 
-class Seats:
+class WorkerPool:
     """The seats of one sweep after another: their workers have imported torch, which takes seconds."""
 
     def __init__(self, environments: list[dict[str, str]]) -> None:
         self.environments, self.pid = environments, os.getpid()
         self._sources, self._offered = workers.sources_held(), workers.offered()
-        self.free: queue.LifoQueue[Seat] = queue.LifoQueue()  # the one used last is warm
+        self.free: queue.LifoQueue[Worker] = queue.LifoQueue()  # the one used last is warm
         for environment in reversed(environments):
-            self.free.put(Seat(environment))
+            self.free.put(Worker(environment))
 
     def serves(self, environments: list[dict[str, str]]) -> bool:
         """Whether workers of these environments, and of the code and the plugins as they stand now, are here."""
@@ -127,7 +127,7 @@ class Loky(Threaded):
         super().__init__(len(environments))
         self._seats = _warm(environments)
         self._killed = threading.Event()
-        self._busy: set[Seat] = set()
+        self._busy: set[Worker] = set()
 
     def kill(self) -> None:
         """Ends running tasks and their workers at once, and cancels the others."""
@@ -146,12 +146,12 @@ class Loky(Threaded):
             self._seats.free.put(seat)
 
 
-_seats: Seats | None = None
-_others: list[Seats] = []  # of the process that this one was forked from: not ours to end
+_seats: WorkerPool | None = None
+_others: list[WorkerPool] = []  # of the process that this one was forked from: not ours to end
 _lock = threading.Lock()
 
 
-def _warm(environments: list[dict[str, str]]) -> Seats:
+def _warm(environments: list[dict[str, str]]) -> WorkerPool:
     """This process's seats; workers that no longer fit end when no executor uses them."""
     global _seats
     with _lock:
@@ -159,7 +159,7 @@ def _warm(environments: list[dict[str, str]]) -> Seats:
             _others.append(_seats)
             _seats = None
         if _seats is None or not _seats.serves(environments):
-            _seats = Seats(environments)
+            _seats = WorkerPool(environments)
         return _seats
 
 

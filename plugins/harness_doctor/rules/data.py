@@ -6,14 +6,14 @@ import math
 
 from harness_doctor.engine import KEY
 from harness_doctor.engine import quantities as q
-from harness_doctor.evidence import Data, Seen
+from harness_doctor.evidence import DataEvidence, RunEvidence
 from harness_doctor.finding import ACCUSES, Evidence, Finding, between
 
 INPUTS, NOISE, LEAK, IMBALANCE = "inputs not scaled", "label noise", "leak between splits", "imbalance"
 TARGETS, CONSTANT, TOLD = "targets not scaled", "constant targets", "target among the inputs"
 
 
-def inputs(seen: Seen) -> Finding | None:
+def inputs(seen: RunEvidence) -> Finding | None:
     """Features far from mean 0 and deviation 1, all of them or some."""
     if seen.data is not None:
         data = seen.data
@@ -39,7 +39,7 @@ def inputs(seen: Seen) -> Finding | None:
     return Finding(INPUTS, 0.98 * max(large, small) * bad, tuple(evidence), cause, ("transform=[standardize]",))
 
 
-def label_noise(seen: Seen) -> Finding | None:
+def label_noise(seen: RunEvidence) -> Finding | None:
     """Plain estimators agree less with training labels that they have not seen than with those of validation."""
     data = seen.data
     if data is None or math.isnan(data.agreement):
@@ -65,7 +65,7 @@ def label_noise(seen: Seen) -> Finding | None:
     return Finding(NOISE, confidence, evidence, cause, first, tuple(others))
 
 
-def _unrelated(data: Data) -> Finding | None:
+def _unrelated(data: DataEvidence) -> Finding | None:
     """Of hundreds of samples, nothing that plain estimators find tells of the labels."""
     gain = max(data.attained - data.floor_train, data.reference - data.floor - data.error)
     confidence = 0.75 * between(data.looked, 200, 400) * between(gain, 2 * data.error_train, data.error_train)
@@ -86,7 +86,7 @@ def _variance(share: float, of: int) -> float:
     return likely * (1 - likely) / max(1, of)
 
 
-def leak(seen: Seen) -> Finding | None:
+def leak(seen: RunEvidence) -> Finding | None:
     """Samples that stand in several splits, or nearly so."""
     data = seen.data
     overlap = data.overlap if data is not None else seen.counts.get("overlap")
@@ -104,7 +104,7 @@ def leak(seen: Seen) -> Finding | None:
     return Finding(LEAK, 0.95 * confidence, evidence, cause)
 
 
-def imbalance(seen: Seen) -> Finding | None:
+def imbalance(seen: RunEvidence) -> Finding | None:
     """Classes with few samples, which the network recognises less often than the others."""
     data = seen.data
     if data is None or not data.counts or min(data.counts) < 0:
@@ -135,14 +135,14 @@ def imbalance(seen: Seen) -> Finding | None:
     return Finding(IMBALANCE, 0.96 * confidence, evidence, cause, first, tuple(others))
 
 
-def _for_rare_classes(seen: Seen) -> list[tuple[str, ...]]:
+def _for_rare_classes(seen: RunEvidence) -> list[tuple[str, ...]]:
     """Losses that count the rare classes for more: the run's own with weights, where it takes them."""
     loss = seen.config.get("loss", {})
     weighted = [(f"loss={loss[KEY]}", "loss.weights=balanced")] if loss.get("weights") == "none" else []
     return [*weighted, ("loss=focal",)]
 
 
-def targets(seen: Seen) -> Finding | None:
+def targets(seen: RunEvidence) -> Finding | None:
     """Numbers to predict that are far from deviation 1, without a task that standardises them."""
     data = seen.data
     if data is None or data.target != "real" or seen.config.get("task", {}).get("standardize") is not False:
@@ -160,7 +160,7 @@ def targets(seen: Seen) -> Finding | None:
     return Finding(TARGETS, 0.98 * max(large, small) * bad, evidence, cause, ("task.standardize=true",))
 
 
-def constant(seen: Seen) -> Finding | None:
+def constant(seen: RunEvidence) -> Finding | None:
     """There is nothing to predict: all training targets are the same."""
     data = seen.data
     if data is None or not data.looked:
@@ -172,7 +172,7 @@ def constant(seen: Seen) -> Finding | None:
     return Finding(CONSTANT, 0.97, evidence, "every training sample has the same target: choose another column")
 
 
-def told(seen: Seen) -> Finding | None:
+def told(seen: RunEvidence) -> Finding | None:
     """One input alone determines the target, which all the others together do not."""
     data = seen.data
     if data is None or data.telling < 0:

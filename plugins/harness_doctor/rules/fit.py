@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from harness_doctor.engine import KEY
-from harness_doctor.evidence import Net, Seen
+from harness_doctor.evidence import NetworkEvidence, RunEvidence
 from harness_doctor.finding import Evidence, Finding, between
 from harness_doctor.rules.hardware import larger
 
@@ -14,13 +14,13 @@ WRONG_LOSS, SMALL_BATCHES, MODE = "wrong loss", "batch norm with small batches",
 OVERFITTING, UNDERFITTING = "overfitting", "underfitting"
 
 
-def wrong_loss(seen: Seen) -> Finding | None:
+def wrong_loss(seen: RunEvidence) -> Finding | None:
     """The loss and the output do not go together."""
     found = [one for rule in (_prefers_wrong, _of_probabilities, _cut, _names_as_numbers) if (one := rule(seen))]
     return max(found, key=lambda f: f.confidence, default=None)
 
 
-def _prefers_wrong(seen: Seen) -> Finding | None:
+def _prefers_wrong(seen: RunEvidence) -> Finding | None:
     net = seen.net
     if net is None or math.isnan(net.loss_right):
         return None
@@ -33,7 +33,7 @@ def _prefers_wrong(seen: Seen) -> Finding | None:
     return Finding(WRONG_LOSS, 0.99 * between(seen.lag(), 0.05, 0.2), evidence, cause, ("loss=auto",))
 
 
-def _of_probabilities(seen: Seen) -> Finding | None:
+def _of_probabilities(seen: RunEvidence) -> Finding | None:
     net = seen.net
     if net is None or not net.sums_to_one or not net.loss_of_certain > net.loss_right + 0.1:
         return None
@@ -45,7 +45,7 @@ def _of_probabilities(seen: Seen) -> Finding | None:
     return Finding(WRONG_LOSS, 0.97, evidence, cause, ("model=auto",))
 
 
-def _cut(seen: Seen) -> Finding | None:
+def _cut(seen: RunEvidence) -> Finding | None:
     net = seen.net
     if net is None or not net.cut > 0.15:
         return None
@@ -55,7 +55,7 @@ def _cut(seen: Seen) -> Finding | None:
     return Finding(WRONG_LOSS, 0.96 * between(net.cut, 0.1, 0.3) * bad, evidence, cause, ("model=auto",))
 
 
-def _names_as_numbers(seen: Seen) -> Finding | None:
+def _names_as_numbers(seen: RunEvidence) -> Finding | None:
     data = seen.data
     if data is None or not data.distinct_targets >= 2:
         return None
@@ -65,7 +65,7 @@ def _names_as_numbers(seen: Seen) -> Finding | None:
     return Finding(WRONG_LOSS, 0.85, evidence, cause, tries)
 
 
-def small_batches(seen: Seen) -> Finding | None:
+def small_batches(seen: RunEvidence) -> Finding | None:
     """Normalization over a batch with so few samples that mean and variance are mostly chance."""
     message = str((seen.error or {}).get("message", ""))
     if "more than 1 value per channel" in message:
@@ -85,13 +85,13 @@ def small_batches(seen: Seen) -> Finding | None:
     return Finding(SMALL_BATCHES, 0.97 * confidence, evidence, cause, larger(seen))
 
 
-def _gap(net: Net) -> float:
+def _gap(net: NetworkEvidence) -> float:
     if net.scores is None or math.isnan(net.scores.train_mode) or math.isnan(net.scores.train):
         return 0.0
     return net.scores.train_mode - net.scores.train
 
 
-def mode(seen: Seen) -> Finding | None:
+def mode(seen: RunEvidence) -> Finding | None:
     """A network that is another one when it is evaluated, or that is not put into evaluation mode at all."""
     net = seen.net
     if net is None or net.scores is None:
@@ -110,7 +110,7 @@ def mode(seen: Seen) -> Finding | None:
     return Finding(MODE, 0.96 * between(_gap(net), 0.04, 0.15), evidence_of, cause, ("normalization=layer_norm",))
 
 
-def overfitting(seen: Seen) -> Finding | None:
+def overfitting(seen: RunEvidence) -> Finding | None:
     """The training split is learned by heart, and validation gets worse."""
     val = [v for v in seen.curve("val/loss") if math.isfinite(v)]
     scores = seen.net.scores if seen.net is not None else None
@@ -141,13 +141,13 @@ def overfitting(seen: Seen) -> Finding | None:
     return _overfits(seen, 0.9 * max(by_gap, by_rise), evidence)
 
 
-def _overfits(seen: Seen, confidence: float, evidence: tuple[Evidence, ...]) -> Finding:
+def _overfits(seen: RunEvidence, confidence: float, evidence: tuple[Evidence, ...]) -> Finding:
     cause = "more parameters and epochs than samples can teach"
     first, *others = remedies(seen.config)
     return Finding(OVERFITTING, confidence, evidence, cause, first, tuple(others))
 
 
-def _fallen(seen: Seen, made: float) -> float:
+def _fallen(seen: RunEvidence, made: float) -> float:
     """How far accuracy on validation has fallen from its best epoch, beyond chance: 0 not, 1 by a tenth or more."""
     curve = [value for value in seen.curve("val/accuracy") if math.isfinite(value)]
     if not curve or seen.data is None:
@@ -155,7 +155,7 @@ def _fallen(seen: Seen, made: float) -> float:
     return between(max(curve) - curve[-1] - 1.5 * seen.data.error, 0, 0.1)
 
 
-def _by_curves(seen: Seen, val: list[float], best: float) -> Finding | None:
+def _by_curves(seen: RunEvidence, val: list[float], best: float) -> Finding | None:
     """Where there are no weights to score: validation loss that rises while training loss falls."""
     train, at = seen.curve("train/loss"), val.index(best)
     if len(train) != len(val) or not train[-1] < train[at]:
@@ -176,7 +176,7 @@ def remedies(config: Any) -> list[tuple[str, ...]]:
     return [(f"regularizer=[{','.join(names)}]",) for names in added if names != chosen]
 
 
-def underfitting(seen: Seen) -> Finding | None:
+def underfitting(seen: RunEvidence) -> Finding | None:
     """Not even the training split is learned as well as plain estimators predict training samples that they have not
     seen, and validation lacks it too. What noise keeps from everyone is no underfitting.
     """
@@ -193,7 +193,7 @@ def underfitting(seen: Seen) -> Finding | None:
     return Finding(UNDERFITTING, confidence, tuple(evidence), cause, tries, others)
 
 
-def _why(seen: Seen, losses: list[float]) -> tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]:
+def _why(seen: RunEvidence, losses: list[float]) -> tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]:
     longer = (f"epochs={3 * int(seen.config['epochs'])}",)
     larger = _larger(seen.config.get("model", {}))
     if seen.config.get("regularizer"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from harness_doctor.engine import quantities as q
-from harness_doctor.evidence import Seen
+from harness_doctor.evidence import RunEvidence
 from harness_doctor.finding import Evidence, Finding, between
 from harness_doctor.rules.learning_rate import overshoots
 
@@ -13,13 +13,13 @@ VANISHING, EXPLODING, DYING = "vanishing gradients", "exploding gradients", "dyi
 SATURATION, SYMMETRIC, DISCONNECTED = "saturation", "symmetric units", "disconnected parameters"
 
 
-def _bad(seen: Seen, least: float, score: str = "both") -> float:
+def _bad(seen: RunEvidence, least: float, score: str = "both") -> float:
     """1 for a run that learns badly, `least` for one that learns well; between where nobody knows."""
     lag = seen.lag(score)
     return (1 + least) / 2 if math.isnan(lag) else least + (1 - least) * between(lag, 0.08, 0.3)
 
 
-def _profile(seen: Seen) -> Evidence | None:
+def _profile(seen: RunEvidence) -> Evidence | None:
     """The gradient by the first layer's output over that by the last's, of three layers or more, at the first look."""
     what = q.PROFILE
     names = seen.net.weighted if seen.net is not None else ()
@@ -31,7 +31,7 @@ def _profile(seen: Seen) -> Evidence | None:
     return None if names or told is None or not told[1] > 0 else Evidence(what, told[1], "", told[0])
 
 
-def vanishing(seen: Seen) -> Finding | None:
+def vanishing(seen: RunEvidence) -> Finding | None:
     """The gradient gets much smaller on its way back to the first layer."""
     profile = _profile(seen)
     if profile is None:
@@ -41,7 +41,7 @@ def vanishing(seen: Seen) -> Finding | None:
     return Finding(VANISHING, 0.97 * confidence, (profile,), cause, ("activation=relu", "initializer=he_normal"))
 
 
-def exploding(seen: Seen) -> Finding | None:
+def exploding(seen: RunEvidence) -> Finding | None:
     """The gradient, or the signal, grows from layer to layer at the start."""
     profile = _profile(seen)
     largest = seen.first(q.LARGEST_ACTIVATION)
@@ -62,7 +62,7 @@ def exploding(seen: Seen) -> Finding | None:
     return Finding(EXPLODING, 0.97 * confidence, evidence, cause, ("initializer=he_normal",))
 
 
-def dying(seen: Seen) -> Finding | None:
+def dying(seen: RunEvidence) -> Finding | None:
     """Rectifiers that are zero on every sample: no gradient comes through them any more."""
     last, first = seen.last(q.DEAD), seen.first(q.DEAD)
     if not last:
@@ -82,7 +82,7 @@ def dying(seen: Seen) -> Finding | None:
     return Finding(DYING, 0.96 * confidence, tuple(evidence), cause, tries)
 
 
-def saturation(seen: Seen) -> Finding | None:
+def saturation(seen: RunEvidence) -> Finding | None:
     """Activations at their flat ends, where their slope, and so the gradient, is near zero."""
     found = [(value, layer, step) for look in (seen.first, seen.last)
              for layer, (step, value) in look(q.SATURATED).items()]  # fmt: skip
@@ -99,7 +99,7 @@ def saturation(seen: Seen) -> Finding | None:
     return Finding(SATURATION, 0.96 * confidence, evidence, cause, tries)
 
 
-def symmetric(seen: Seen) -> Finding | None:
+def symmetric(seen: RunEvidence) -> Finding | None:
     """Units of a layer that are all the same, and stay so."""
     first, last = seen.first(q.ASYMMETRY), seen.last(q.ASYMMETRY)
     hidden = (seen.net.weighted if seen.net is not None else tuple(first))[:-1]
@@ -112,7 +112,7 @@ def symmetric(seen: Seen) -> Finding | None:
     return Finding(SYMMETRIC, 0.99 * _bad(seen, 0.6), evidence, cause, ("initializer=he_normal",))
 
 
-def disconnected(seen: Seen) -> Finding | None:
+def disconnected(seen: RunEvidence) -> Finding | None:
     """Trainable parameters that the loss does not depend on."""
     if seen.net is not None:
         evidence = tuple(Evidence("no gradient reaches it", 0.0, name) for name in seen.net.unreached)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 
 from harness_doctor.engine import quantities as q
-from harness_doctor.evidence import Seen
+from harness_doctor.evidence import RunEvidence
 from harness_doctor.finding import Evidence, Finding, between
 
 LOADER, SMALL, MEMORY = "data loader bound", "batch too small for the device", "memory"
 _SPENT = ("out of memory", "can't allocate memory", "cannot allocate memory", "unable to allocate")
 
 
-def loader(seen: Seen) -> Finding | None:
+def loader(seen: RunEvidence) -> Finding | None:
     """A step takes as long as it takes to fetch its samples, or was seen to wait for them."""
     share, evidence = waiting(seen)
     if not evidence:
@@ -25,7 +25,7 @@ def loader(seen: Seen) -> Finding | None:
     return Finding(LOADER, 0.9 * between(share, 0.25, 0.5), evidence, cause, tries)
 
 
-def waiting(seen: Seen) -> tuple[float, tuple[Evidence, ...]]:
+def waiting(seen: RunEvidence) -> tuple[float, tuple[Evidence, ...]]:
     """The share of the training time that goes to waiting for data, and where that is from; none where nobody knows."""
     if (waited := seen.last(q.WAITING).get("")) is not None:
         return waited[1], (Evidence("share of the training time in which data was waited for", waited[1]),)
@@ -40,7 +40,7 @@ def waiting(seen: Seen) -> tuple[float, tuple[Evidence, ...]]:
     return data.fetch_s / step, evidence
 
 
-def limit(seen: Seen) -> str:
+def limit(seen: RunEvidence) -> str:
     """What a faster run would need, in a line; "" where nothing was measured."""
     if waiting(seen)[0] > 0.25:
         return "limited by data: the network waits for its samples"
@@ -55,12 +55,12 @@ def limit(seen: Seen) -> str:
     return "limited by arithmetic: larger batches, or a faster loader, would train no more samples a second"
 
 
-def speedup(seen: Seen) -> float:
+def speedup(seen: RunEvidence) -> float:
     """How many times as many samples a second batches train that are four times as large; nan where nobody knows."""
     return math.nan if seen.net is None else 4 * seen.net.step_s / seen.net.step4_s
 
 
-def small(seen: Seen) -> Finding | None:
+def small(seen: RunEvidence) -> Finding | None:
     """Four times as many samples in a batch take hardly longer."""
     times, size = speedup(seen), int(seen.config.get("batch_size", 0))
     if math.isnan(times) or not size:
@@ -74,7 +74,7 @@ def small(seen: Seen) -> Finding | None:
     return Finding(SMALL, confidence, evidence, cause, larger(seen))
 
 
-def larger(seen: Seen) -> tuple[str, ...]:
+def larger(seen: RunEvidence) -> tuple[str, ...]:
     """Batches of 32 or so, none of them a single sample, and a learning rate that grows with their root."""
     size, n = int(seen.config["batch_size"]), int(seen.counts.get("train", 0))
     new = next(s for s in range(max(32, 2 * size), 0, -1) if n % s != 1)
@@ -82,7 +82,7 @@ def larger(seen: Seen) -> tuple[str, ...]:
     return (f"batch_size={new}", *([] if math.isnan(grown) else [f"optimizer.lr={grown:.3g}"]))
 
 
-def memory(seen: Seen) -> Finding | None:
+def memory(seen: RunEvidence) -> Finding | None:
     """The run ended because there was no more memory."""
     error = seen.error or {}
     said = f"{error.get('type', '')} {error.get('message', '')}".lower()

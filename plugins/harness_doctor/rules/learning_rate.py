@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 
 from harness_doctor.engine import quantities as q
-from harness_doctor.evidence import LEAP, Seen, Trial
+from harness_doctor.evidence import LEAP, RunEvidence, ShortTraining
 from harness_doctor.finding import Evidence, Finding, between
 
 HIGH, LOW = "learning rate too high", "learning rate too low"
 
 
-def _own(seen: Seen) -> Trial | None:
+def _own(seen: RunEvidence) -> ShortTraining | None:
     trials = seen.net.trials if seen.net is not None else ()
     return next((t for t in trials if t.factor == 1), None)
 
 
-def _reached(seen: Seen, own: Trial) -> float:
+def _reached(seen: RunEvidence, own: ShortTraining) -> float:
     """The loss to beat: the run's own at its end, or of the same steps where that is lower."""
     losses = seen.curve("train/loss")
     if seen.status == "diverged" or not losses or not math.isfinite(losses[-1]):
@@ -24,7 +24,7 @@ def _reached(seen: Seen, own: Trial) -> float:
     return min(own.loss, losses[-1]) if own.steps < seen.steps else losses[-1]
 
 
-def _best(trials: list[Trial]) -> Trial:
+def _best(trials: list[ShortTraining]) -> ShortTraining:
     """The mildest change that comes near to the lowest loss."""
     lowest = min(t.loss for t in trials)
     near = [t for t in trials if t.loss <= lowest + 0.1 * abs(lowest)]
@@ -38,7 +38,7 @@ def _gain(reached: float, best: float) -> float:
     return 1.0 if math.isinf(reached) else (1 - best / reached if reached > 0 else 0.0)
 
 
-def _tried(seen: Seen, higher: bool) -> tuple[Trial, Trial, float] | None:
+def _tried(seen: RunEvidence, higher: bool) -> tuple[ShortTraining, ShortTraining, float] | None:
     own = _own(seen)
     others = [t for t in seen.net.trials if (t.factor > 1) == higher and t.factor != 1] if seen.net is not None else []
     if own is None or not others:
@@ -47,13 +47,13 @@ def _tried(seen: Seen, higher: bool) -> tuple[Trial, Trial, float] | None:
     return own, best, _gain(_reached(seen, own), best.loss)
 
 
-def overshoots(seen: Seen) -> float:
+def overshoots(seen: RunEvidence) -> float:
     """The share of the loss that a lower rate takes away in the same steps; 0 where it was not tried."""
     tried = _tried(seen, higher=False)
     return 0.0 if tried is None else tried[2]
 
 
-def too_high(seen: Seen) -> Finding | None:
+def too_high(seen: RunEvidence) -> Finding | None:
     """With a lower rate, the same steps come to a much lower loss; or the loss is no number any more."""
     evidence = []
     if (tried := _tried(seen, higher=False)) is not None and math.isfinite(tried[1].loss):
@@ -83,7 +83,7 @@ def too_high(seen: Seen) -> Finding | None:
     return Finding(HIGH, confidence, tuple(evidence), cause, (f"optimizer.lr={lr:.3g}",))
 
 
-def too_low(seen: Seen) -> Finding | None:
+def too_low(seen: RunEvidence) -> Finding | None:
     """With a higher rate, the same steps come to a much lower loss, and the run itself has learned little."""
     tried = _tried(seen, higher=True)
     if tried is None:

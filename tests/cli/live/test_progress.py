@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from harness.cli.live.progress import EVERY_S, RunProgress, SweepProgress
-from harness.execution.sweep.events import Outline, Way, began, planned, tell
-from harness.execution.sweep.progress import Cohort
+from harness.execution.sweep.events import PlannedRuns, SweepPlan, began, planned, tell
+from harness.execution.sweep.progress import LiveCohort
 from harness.results.record import Record
 from tests.cli.sweeps import RAISED, ended, terminal, text
 from tests.cli.terminal import Terminal
 from tests.helpers.commands import HARNESS, environment, harness
 
 QUICK = ("data=moons", "epochs=3", "logger=[]")
-WAY = Way("fused", "loky", "why", 10_000, 40)
+WAY = PlannedRuns("fused", "loky", "why", 10_000, 40)
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -113,7 +113,7 @@ def test_a_large_sweep_has_a_line_for_what_failed_and_few_others(capsys: pytest.
     runs = 10_000
     with SweepProgress() as progress:
         began(runs)
-        planned(Outline({f"{n:012x}": ended(n).name for n in range(runs)}, frozenset(), (WAY,)))
+        planned(SweepPlan({f"{n:012x}": ended(n).name for n in range(runs)}, frozenset(), (WAY,)))
         for number in range(runs):
             if number == 5_000:
                 progress._said -= 2 * EVERY_S
@@ -129,7 +129,7 @@ def test_a_long_silence_is_broken(capsys: pytest.CaptureFixture[str], monkeypatc
     monkeypatch.setattr("harness.cli.live.progress.QUIET_S", 0.01)
     with SweepProgress() as progress:
         began(8)
-        progress.standing.cohorts = [Cohort(frozenset("ab"), 2, 3, 9)]
+        progress.standing.cohorts = [LiveCohort(frozenset("ab"), 2, 3, 9)]
         monkeypatch.setattr(progress.standing, "look", lambda: None)
         time.sleep(0.2)
     assert "0/8  8 left; 0:00 gone, - left; 2 at epoch 3/9\n" in capsys.readouterr().err

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.live.standing import Standing
-from harness.execution.locks.run_lock import Claims
-from harness.execution.sweep.events import Outline, Way
-from harness.execution.sweep.progress import Cohort, Pace
+from harness.cli.live.standing import SweepState
+from harness.execution.locks.run_lock import RunLocks
+from harness.execution.sweep.events import PlannedRuns, SweepPlan
+from harness.execution.sweep.progress import EpochProgress, LiveCohort
 from tests.cli.sweeps import RAISED, ended
 
 
@@ -20,21 +20,21 @@ class Clock:
         return self.now
 
 
-def standing(runs: int = 8, cached: int = 0) -> tuple[Standing, Clock]:
+def standing(runs: int = 8, cached: int = 0) -> tuple[SweepState, Clock]:
     """Of a sweep whose training has begun at 10 s."""
     clock = Clock()
-    found = Standing(clock)
+    found = SweepState(clock)
     found.began(runs)
     for number in range(cached):
         found.run(number, runs, ended(number, cached=True))
     clock.now = 10.0
     names = {f"{n:012x}": ended(n).name for n in range(cached, runs)}
-    found.planned(Outline(names, frozenset(), (Way("fused", "loky", "a trial", runs - cached, 2),)))
+    found.planned(SweepPlan(names, frozenset(), (PlannedRuns("fused", "loky", "a trial", runs - cached, 2),)))
     return found, clock
 
 
-def cohort(*numbers: int, epoch: int = 0, epochs: int = 0) -> Cohort:
-    return Cohort(frozenset(f"{n:012x}" for n in numbers), len(numbers), epoch, epochs)
+def cohort(*numbers: int, epoch: int = 0, epochs: int = 0) -> LiveCohort:
+    return LiveCohort(frozenset(f"{n:012x}" for n in numbers), len(numbers), epoch, epochs)
 
 
 def test_nothing_is_known_before_something_is_trained() -> None:
@@ -42,7 +42,7 @@ def test_nothing_is_known_before_something_is_trained() -> None:
     clock.now = 100.0
     assert (found.left_s, found.share) == (None, 0.5)
     assert found.counts() == [("already complete", 4), ("left", 4)]
-    empty = Standing(clock)
+    empty = SweepState(clock)
     assert (empty.left_s, empty.share, empty.left, empty.counts()) == (None, 0.0, None, [])
 
 
@@ -75,7 +75,7 @@ def test_how_runs_ended_is_counted_in_one_order_and_the_last_failures_are_kept()
 
 
 def test_a_launcher_that_tells_neither_its_jobs_nor_its_plan() -> None:
-    found = Standing(Clock())
+    found = SweepState(Clock())
     found.run(0, None, ended(0))
     found.look()
     assert (found.jobs, found.left, found.left_s, found.share) == (None, None, None, 0.0)
@@ -84,11 +84,11 @@ def test_a_launcher_that_tells_neither_its_jobs_nor_its_plan() -> None:
 
 def test_a_look_finds_the_cohorts_of_this_sweep_alone(tmp_path: Path) -> None:
     found, _ = standing(8)
-    found.planned(Outline({}, frozenset({tmp_path, tmp_path / "none"})))
-    with Claims(tmp_path) as ours, Claims(tmp_path) as strange:
+    found.planned(SweepPlan({}, frozenset({tmp_path, tmp_path / "none"})))
+    with RunLocks(tmp_path) as ours, RunLocks(tmp_path) as strange:
         ours.claim(ids := [f"{n:012x}" for n in range(4)])
         strange.claim(["f" * 12])
-        pace = Pace(ours, ids, 20)
+        pace = EpochProgress(ours, ids, 20)
         found.look()
         assert found.cohorts == [cohort(0, 1, 2, 3, epoch=0, epochs=20)]
         pace.epoch({}, 10, 0)
@@ -100,12 +100,12 @@ def test_a_look_finds_the_cohorts_of_this_sweep_alone(tmp_path: Path) -> None:
 
 
 def test_a_look_that_fails_is_no_reason_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(study: Path) -> list[Cohort]:
+    def away(study: Path) -> list[LiveCohort]:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("harness.cli.live.standing.cohorts", away)
     found, _ = standing(8)
-    found.planned(Outline({}, frozenset({tmp_path})))
+    found.planned(SweepPlan({}, frozenset({tmp_path})))
     found.look()
     assert found.cohorts == []
 

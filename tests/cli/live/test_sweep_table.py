@@ -7,33 +7,33 @@ import time
 import pytest
 from rich.cells import cell_len
 
-from harness.cli.live.standing import Standing
+from harness.cli.live.standing import SweepState
 from harness.cli.live.sweep_table import SweepTable
-from harness.execution.sweep.events import Outline, Way
-from harness.execution.sweep.progress import Cohort
+from harness.execution.sweep.events import PlannedRuns, SweepPlan
+from harness.execution.sweep.progress import LiveCohort
 from tests.cli.sweeps import RAISED, ended, terminal, text
 
 WHY = "expected: fused over loky workers 3.2 s, alone over loky workers 31.0 s"
 
 
-def lines(standing: Standing, width: int = 80) -> list[str]:
+def lines(standing: SweepState, width: int = 80) -> list[str]:
     console = terminal(width)
     console.print(SweepTable(standing))
     return [line.rstrip() for line in text(console).splitlines()]
 
 
-def begun(runs: int = 64, clock: float = 0.0) -> Standing:
+def begun(runs: int = 64, clock: float = 0.0) -> SweepState:
     now = [0.0]
-    found = Standing(lambda: now[0])
+    found = SweepState(lambda: now[0])
     found.began(runs)
     names = {f"{n:012x}": ended(n).name for n in range(runs)}
-    found.planned(Outline(names, frozenset(), (Way("fused", "loky", WHY, runs, 4),)))
+    found.planned(SweepPlan(names, frozenset(), (PlannedRuns("fused", "loky", WHY, runs, 4),)))
     now[0] = clock
     return found
 
 
 def test_before_anything_is_trained() -> None:
-    found = Standing(lambda: 0.0)
+    found = SweepState(lambda: 0.0)
     found.began(6)
     counts, bar, now = lines(found)
     assert counts == "0 of 6 runs  6 left"
@@ -47,7 +47,7 @@ def test_a_sweep_in_the_middle() -> None:
         found.run(number, 64, ended(number, value=number / 100))
     found.run(20, 64, ended(20, "failed", error=RAISED, cohort={"path": "alone", "executor": "loky", "why": "no"}))
     found.run(21, 64, ended(21, "diverged"))
-    found.cohorts = [Cohort(frozenset(f"{n:012x}" for n in range(22, 38)), 16, 7, 20)]
+    found.cohorts = [LiveCohort(frozenset(f"{n:012x}" for n in range(22, 38)), 16, 7, 20)]
     counts, more, bar, *rows = lines(found, 72)
     assert counts == "22 of 64 runs  20 completed  1 failed  1 diverged  16 running  26 left"
     assert more.startswith("━")
@@ -68,7 +68,7 @@ def test_it_fits_however_narrow(width: int) -> None:
     for number in range(3):
         found.run(number, 64, ended(number, "failed", error=RAISED, name=f"model=ｗｉｄｅ,{'x' * 100},seed={number}"))
     found.run(3, 64, ended(3))
-    found.cohorts = [Cohort(frozenset({f"{n:012x}"}), 1, 1, 20) for n in range(4, 10)]
+    found.cohorts = [LiveCohort(frozenset({f"{n:012x}"}), 1, 1, 20) for n in range(4, 10)]
     shown = lines(found, width)
     assert max(cell_len(line) for line in shown) <= width
     assert sum(line.startswith("failed") for line in shown) == 3
@@ -83,7 +83,7 @@ def test_it_fits_however_narrow(width: int) -> None:
 
 
 def test_a_launcher_that_tells_no_number_has_no_bar() -> None:
-    found = Standing(lambda: 0.0)
+    found = SweepState(lambda: 0.0)
     found.run(0, None, ended(0, cohort={"path": "alone", "executor": "in_process", "why": "one run at a time"}))
     assert lines(found) == [
         "1 runs  1 completed",

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from harness.execution.locks import lock_file
-from harness.execution.locks.run_lock import Claims, alive, holder
+from harness.execution.locks.run_lock import RunLocks, alive, holder
 from tests.execution.locks.owners import files, rewrite
 
 
@@ -29,11 +29,11 @@ def study(tmp_path):
     ],
 )
 def test_who_is_alive(study, changes, age, lives):
-    with Claims(study) as mine:
+    with RunLocks(study) as mine:
         mine.claim(["a"])
         rewrite(study, "a", age, **changes)
         assert alive(study, "a") is lives
-        with Claims(study) as other:
+        with RunLocks(study) as other:
             assert other.claim(["a"]) == ([] if lives else ["a"])
             assert bool(mine.claim(["a"])) == (lives and holder(study, "a")["nonce"] == mine._nonce)
 
@@ -43,7 +43,7 @@ def test_a_torn_file_is_dead_when_it_is_old(study, text):
     (study / ".owners").mkdir()
     path = study / ".owners" / "a.json"
     path.write_text(text)
-    with Claims(study) as claims:
+    with RunLocks(study) as claims:
         assert claims.claim(["a"]) == []
         os.utime(path, (time.time() - 61, time.time() - 61))
         assert not alive(study, "a")
@@ -51,7 +51,7 @@ def test_a_torn_file_is_dead_when_it_is_old(study, text):
 
 
 def test_the_age_of_a_heartbeat_is_by_the_clock_of_the_file_system(study, monkeypatch):
-    with Claims(study) as claims:
+    with RunLocks(study) as claims:
         claims.claim(["a"])
         rewrite(study, "a", host="another")
         monkeypatch.setattr(time, "time", lambda: 0.0)
@@ -64,10 +64,10 @@ def test_without_links_files_are_written_in_place(study, monkeypatch):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", no_links)
-    with Claims(study) as claims:
+    with RunLocks(study) as claims:
         assert claims.claim(["a", "b"]) == ["a", "b"]
         rewrite(study, "b", boot="another")
-        with Claims(study) as other:
+        with RunLocks(study) as other:
             assert other.claim(["a", "b"]) == ["b"]
         claims.note("a", epoch=1)
         claims._beat()

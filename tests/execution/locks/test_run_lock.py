@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from harness.execution.locks import lock_file
-from harness.execution.locks.run_lock import Claims, alive, holder, holders, tidy
+from harness.execution.locks.run_lock import RunLocks, alive, holder, holders, tidy
 from harness.system.errors import HarnessError
 from tests.execution.locks.owners import files, rewrite
 
@@ -18,9 +18,9 @@ IDS = [f"{i:012x}" for i in range(1000)]
 CLAIMER = """
 import random, sys
 from pathlib import Path
-from harness.execution.locks.run_lock import Claims
+from harness.execution.locks.run_lock import RunLocks
 study, gate, first, last = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-claims = Claims(study)
+claims = RunLocks(study)
 print("ready", flush=True)
 while not gate.exists():
     pass
@@ -77,10 +77,10 @@ def beating():
 
 
 def test_what_is_claimed_is_held_until_it_is_released(study):
-    with Claims(study) as claims:
+    with RunLocks(study) as claims:
         assert claims.claim(["a", "b", "c", "a"]) == ["a", "b", "c"]
         assert claims.claim(["c", "a"]) == ["c", "a"]
-        other = Claims(study)
+        other = RunLocks(study)
         assert other.claim(["a", "d"]) == ["d"]
         assert all(alive(study, id) for id in "abcd")
         said = holder(study, "a")
@@ -95,14 +95,14 @@ def test_what_is_claimed_is_held_until_it_is_released(study):
 
 def test_a_study_that_no_one_has_claimed_of_has_no_holders(study):
     assert (holders(study), holder(study, "a"), alive(study, "a")) == ({}, None, False)
-    with Claims(study / "new" / "deep") as claims:
+    with RunLocks(study / "new" / "deep") as claims:
         assert claims.claim([]) == []
         assert claims.claim(["a"]) == ["a"]
     assert not beating()
 
 
 def test_a_claim_is_cheap(study):
-    with Claims(study) as claims:
+    with RunLocks(study) as claims:
         began = time.perf_counter()
         assert claims.claim(IDS) == IDS
         assert (time.perf_counter() - began) / len(IDS) < 1e-3  # measured: 20 us on a local disk
@@ -110,7 +110,7 @@ def test_a_claim_is_cheap(study):
 
 
 def test_a_heartbeat_touches_and_notes_are_told_at_the_next(study):
-    with Claims(study, beat_s=0.02) as claims:
+    with RunLocks(study, beat_s=0.02) as claims:
         claims.claim(["a", "b", "c"])
         assert beating() == 1
         paths = {id: study / ".owners" / f"{id}.json" for id in "abc"}
@@ -135,7 +135,7 @@ def test_a_heartbeat_outlives_a_disk_that_cannot_be_written(study, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    with Claims(study, beat_s=0.01) as claims:
+    with RunLocks(study, beat_s=0.01) as claims:
         claims.claim(["a"])
         with monkeypatch.context() as patch:
             patch.setattr(lock_file, "_create", full)
@@ -166,7 +166,7 @@ def test_of_processes_that_claim_the_same_runs_at_once_none_gets_another_ones(st
 def test_a_killed_process_is_dead_at_once_and_a_stopped_one_is_not(study, claimers):
     other = claimers(0, 2)
     assert sorted(other.got()) == IDS[:2]
-    with Claims(study) as claims:
+    with RunLocks(study) as claims:
         other.process.send_signal(signal.SIGSTOP)
         for id in IDS[:2]:
             os.utime(study / ".owners" / f"{id}.json", (1, 1))
@@ -180,7 +180,7 @@ def test_a_killed_process_is_dead_at_once_and_a_stopped_one_is_not(study, claime
 
 
 def test_what_was_taken_over_while_we_slept_is_not_ours(study):
-    with Claims(study) as claims:
+    with RunLocks(study) as claims:
         claims.claim(["a", "b"])
         rewrite(study, "a", nonce="another")
         (study / ".owners" / "b.json").unlink()
@@ -197,7 +197,7 @@ def test_what_was_taken_over_while_we_slept_is_not_ours(study):
 def test_what_cannot_be_written_is_told_in_a_line_and_leaves_nothing(study, monkeypatch):
     (study / "file").touch()
     with pytest.raises(HarnessError, match=r"cannot write .*file"):
-        Claims(study / "file").claim(["a"])
+        RunLocks(study / "file").claim(["a"])
 
     link = os.link
 
@@ -214,7 +214,7 @@ def test_what_cannot_be_written_is_told_in_a_line_and_leaves_nothing(study, monk
     create = lock_file._create
     monkeypatch.setattr(os, "link", full)
     monkeypatch.setattr(lock_file, "_create", nothing_written)
-    with Claims(study) as claims:
+    with RunLocks(study) as claims:
         with pytest.raises(HarnessError, match="No space left on device"):
             claims.claim(["a", "b", "c"])
         assert files(study) == []
@@ -222,7 +222,7 @@ def test_what_cannot_be_written_is_told_in_a_line_and_leaves_nothing(study, monk
 
 
 def test_claims_stay_in_their_process(study, monkeypatch):
-    with Claims(study) as claims:
+    with RunLocks(study) as claims:
         claims.claim(["a"])
         with pytest.raises(TypeError, match="cannot be sent"):
             pickle.dumps(claims)
@@ -238,7 +238,7 @@ def test_claims_stay_in_their_process(study, monkeypatch):
 
 
 def test_a_study_that_is_removed_meanwhile_comes_not_back(study):
-    with Claims(study) as claims:
+    with RunLocks(study) as claims:
         claims.claim(["a"])
         (study / ".owners" / "a.json").unlink()
         (study / ".owners").rmdir()
@@ -247,7 +247,7 @@ def test_a_study_that_is_removed_meanwhile_comes_not_back(study):
 
 
 def test_tidy_removes_what_dead_processes_have_left(tmp_path):
-    with Claims(tmp_path) as claims:
+    with RunLocks(tmp_path) as claims:
         claims.claim(["alive", "dead"])
         rewrite(tmp_path, "dead", pid=2**22 + 1)
         for name, age in (("old.new", 3600), ("young.new", 0)):

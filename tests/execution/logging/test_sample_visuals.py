@@ -7,7 +7,7 @@ from torch import Tensor
 
 from harness.execution.logging.images import grid
 from harness.execution.logging.sample_visuals import SHOWN, pictures
-from harness.modeling.builder import Parts
+from harness.modeling.builder import RunComponents
 from tests.training.helpers import cohort
 
 LINE = ["model=vae", "model.form=dense", "epochs=1", "batch_size=200"]
@@ -36,7 +36,7 @@ def test_inputs_are_shown_on_their_own_scale_and_the_same_each_time() -> None:
 
 
 def test_a_task_without_pictures_shows_nothing() -> None:
-    def change(parts: Parts) -> None:
+    def change(parts: RunComponents) -> None:
         parts.task.pictures = None  # type: ignore[assignment,method-assign]  # never asked for
 
     (run,) = cohort([["epochs=1", "batch_size=500"]], change=change, fused=False)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from harness.config.composition import compose
-from harness.execution.preparation import Preparation, Prepared
+from harness.execution.preparation import Preparation, RunSpec
 from harness.execution.sweep.grouping import groups, shape, unfusable
 
 
-def prepared(*lines: list[str]) -> list[Prepared]:
+def prepared(*lines: list[str]) -> list[RunSpec]:
     preparation = Preparation()
     return [preparation.prepare(compose(["model=mlp", *line])) for line in lines]
 

@@ -17,10 +17,10 @@ import torch
 
 import harness
 from harness.cli import main
-from harness.execution.locks.run_lock import Claims, alive
+from harness.execution.locks.run_lock import RunLocks, alive
 from harness.execution.sweep import launcher as launch
 from harness.execution.sweep import worker
-from harness.execution.sweep.events import Outline, Watcher, watching
+from harness.execution.sweep.events import SweepPlan, Watcher, watching
 from harness.results.machine_faults import MachineFault
 from harness.results.record import FILE, Record, read
 from harness_components.executors import submitit_slurm
@@ -100,7 +100,7 @@ def test_runs_of_a_queue_are_packed_into_jobs(queue: Queue) -> None:
     ways: list[str] = []
 
     class Hears(Watcher):
-        def planned(self, outline: Outline) -> None:
+        def planned(self, outline: SweepPlan) -> None:
             ways.extend(map(str, outline.ways))
 
     with watching(Hears()):
@@ -225,7 +225,7 @@ def test_a_run_that_a_living_process_has_is_waited_for(workdir: Path, monkeypatc
 
     (first.folder / FILE).unlink()
     (first.folder / "log.txt").unlink()
-    with Claims(STUDY) as claims:
+    with RunLocks(STUDY) as claims:
         assert claims.claim([first.id]) == [first.id]
         monkeypatch.setattr(launch, "alive", look)
         again, other = harness.sweep(line)
@@ -240,7 +240,7 @@ def test_a_run_that_a_dead_process_had_is_done_again(workdir: Path) -> None:
     (first.folder / ".record.json.abc.tmp").touch()
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
-    with Claims(STUDY) as claims:
+    with RunLocks(STUDY) as claims:
         claims.claim([first.id])
         rewrite(STUDY, first.id, pid=ended.pid)
         (again,) = harness.sweep(TINY)

@@ -7,18 +7,18 @@ import sys
 import time
 from pathlib import Path
 
-from harness.execution.locks.run_lock import Claims, holders
-from harness.execution.sweep.progress import Cohort, Pace, cohorts
+from harness.execution.locks.run_lock import RunLocks, holders
+from harness.execution.sweep.progress import EpochProgress, LiveCohort, cohorts
 
 IDS = ["a" * 12, "b" * 12]
 TRAINS = """
 import sys
 from pathlib import Path
-from harness.execution.locks.run_lock import Claims
-from harness.execution.sweep.progress import Pace
-with Claims(Path(sys.argv[1]), beat_s=0.02) as claims:
+from harness.execution.locks.run_lock import RunLocks
+from harness.execution.sweep.progress import EpochProgress
+with RunLocks(Path(sys.argv[1]), beat_s=0.02) as claims:
     claims.claim(sys.argv[2:])
-    pace = Pace(claims, sys.argv[2:], 9)
+    pace = EpochProgress(claims, sys.argv[2:], 9)
     pace._noted = -1e9
     pace.epoch({}, 1, 3)
     print("ready", flush=True)
@@ -28,17 +28,17 @@ assert "torch" not in sys.modules
 
 
 def test_this_process_is_seen_as_it_is(tmp_path: Path) -> None:
-    with Claims(tmp_path, beat_s=60) as claims:
+    with RunLocks(tmp_path, beat_s=60) as claims:
         claims.claim(IDS)
-        assert cohorts(tmp_path) == [Cohort(frozenset(IDS), 2, 0, 0)]
-        pace = Pace(claims, IDS, 5)
+        assert cohorts(tmp_path) == [LiveCohort(frozenset(IDS), 2, 0, 0)]
+        pace = EpochProgress(claims, IDS, 5)
         for epoch in range(3):
             pace.epoch({}, 1, epoch)  # of one member
             pace.epoch({}, 1, epoch)  # and of the other
-        assert cohorts(tmp_path) == [Cohort(frozenset(IDS), 2, 3, 5)]
-        alone = Pace(claims, IDS[:1], 5)
+        assert cohorts(tmp_path) == [LiveCohort(frozenset(IDS), 2, 3, 5)]
+        alone = EpochProgress(claims, IDS[:1], 5)
         alone.epoch({}, 1, 0)
-        assert cohorts(tmp_path) == [Cohort(frozenset(IDS), 1, 1, 5)]
+        assert cohorts(tmp_path) == [LiveCohort(frozenset(IDS), 1, 1, 5)]
     assert cohorts(tmp_path) == []
 
 
@@ -48,7 +48,7 @@ def test_another_process_is_seen_as_it_was_at_its_last_heartbeat(tmp_path: Path)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     deadline = time.monotonic() + 30
-    while cohorts(tmp_path) != [Cohort(frozenset(IDS), 2, 4, 9)]:
+    while cohorts(tmp_path) != [LiveCohort(frozenset(IDS), 2, 4, 9)]:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.communicate("", timeout=30)
@@ -58,9 +58,9 @@ def test_another_process_is_seen_as_it_was_at_its_last_heartbeat(tmp_path: Path)
 
 def test_notes_cost_little(tmp_path: Path) -> None:
     ids = [f"{i:012x}" for i in range(256)]
-    with Claims(tmp_path, beat_s=60) as claims:
+    with RunLocks(tmp_path, beat_s=60) as claims:
         claims.claim(ids)
-        pace = Pace(claims, ids, 10_000)
+        pace = EpochProgress(claims, ids, 10_000)
         began = time.perf_counter()
         for epoch in range(100):
             for _ in ids:

@@ -61,16 +61,16 @@ def test_one_wrong_job_and_nothing_is_written(workdir: Path) -> None:
 
 
 def fail_on(monkeypatch: pytest.MonkeyPatch, lr: float) -> None:
-    from harness.training.single import Alone
+    from harness.training.single import SinglePath
 
-    whole = Alone.train
+    whole = SinglePath.train
 
-    def train(self: Alone, batches: range):  # type: ignore[no-untyped-def]
+    def train(self: SinglePath, batches: range):  # type: ignore[no-untyped-def]
         if self.groups[0].schedule.lr == lr:
             raise RuntimeError("sabotage")
         return whole(self, batches)
 
-    monkeypatch.setattr(Alone, "train", train)
+    monkeypatch.setattr(SinglePath, "train", train)
 
 
 def test_a_failed_run_is_a_row_and_the_sweep_goes_on(

@@ -10,25 +10,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.execution.preparation import Prepared
+from harness.execution.preparation import RunSpec
 from harness.execution.sweep import strategy, trial_cache
 from harness.execution.sweep.grouping import groups
-from harness.execution.sweep.strategy import AWAY, HERE, WORTH, Share, chosen, packed, task_seconds, ways
-from harness.execution.sweep.timing_trial import Trial
+from harness.execution.sweep.strategy import AWAY, HERE, WORTH, WorkItem, chosen, packed, task_seconds, ways
+from harness.execution.sweep.timing_trial import TimingTrial
 from tests.execution.sweep.test_grouping import prepared
 
-LONG = Trial(alone=5.0, single=5.0, fused=1.0)  # seconds of an epoch: workers are worth their start
-SHORT = Trial(alone=1e-3, single=1e-3, fused=1e-4)
-UNFUSABLE = Trial(alone=1e-3, single=1e-3, fused=None, why="cannot be fused: it is odd")
+LONG = TimingTrial(alone=5.0, single=5.0, fused=1.0)  # seconds of an epoch: workers are worth their start
+SHORT = TimingTrial(alone=1e-3, single=1e-3, fused=1e-4)
+UNFUSABLE = TimingTrial(alone=1e-3, single=1e-3, fused=None, why="cannot be fused: it is odd")
 SECONDS = st.floats(1e-4, 1e3)
-Told = Callable[..., list[Share]]
+Told = Callable[..., list[WorkItem]]
 
 
 @pytest.fixture
 def told(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
     """The shares of some runs, where a trial tells what it is told to; in a process that has started no workers."""
 
-    def shares(members: Sequence[Prepared], trial: Trial, workers: int = 2, room: int = 1000) -> list[Share]:
+    def shares(members: Sequence[RunSpec], trial: TimingTrial, workers: int = 2, room: int = 1000) -> list[WorkItem]:
         monkeypatch.setattr(strategy, "_trials", {})
         monkeypatch.setattr(trial_cache, "recall", lambda key: None)
         monkeypatch.setattr(trial_cache, "keep", lambda key, trial: None)
@@ -42,7 +42,7 @@ def told(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
     return shares
 
 
-def seeds(count: int, *line: str) -> list[Prepared]:
+def seeds(count: int, *line: str) -> list[RunSpec]:
     """Runs that differ in their seeds."""
     (one,) = prepared(list(line))
     return [
@@ -51,15 +51,15 @@ def seeds(count: int, *line: str) -> list[Prepared]:
     ]
 
 
-def executors(shares: Sequence[Share]) -> set[str]:
+def executors(shares: Sequence[WorkItem]) -> set[str]:
     return {share.how.executor for share in shares}
 
 
-def paths(shares: Sequence[Share]) -> set[str]:
+def paths(shares: Sequence[WorkItem]) -> set[str]:
     return {share.how.path for share in shares}
 
 
-def sizes(shares: Sequence[Share]) -> list[int]:
+def sizes(shares: Sequence[WorkItem]) -> list[int]:
     return [len(share.members) for share in shares]
 
 
@@ -67,7 +67,7 @@ def sizes(shares: Sequence[Share]) -> list[int]:
 def test_ways_are_in_the_order_of_their_ends(
     alone: float, single: float, fused: float | None, epochs: int, count: int, workers: int
 ) -> None:
-    trial = Trial(alone, single, fused)
+    trial = TimingTrial(alone, single, fused)
     for executor, over, each in ((HERE, 1, alone), (AWAY, min(workers, count), single)):
         found = ways(trial, epochs, count, workers, executor)
         seconds = {way.path: way.seconds for way in found}
@@ -80,7 +80,7 @@ def test_ways_are_in_the_order_of_their_ends(
 
 
 def test_a_stack_that_saves_nothing_is_not_made(told: Told) -> None:
-    found = told(seeds(4, "executor=in_process"), Trial(alone=1.0, single=1.0, fused=1.5))
+    found = told(seeds(4, "executor=in_process"), TimingTrial(alone=1.0, single=1.0, fused=1.5))
     assert paths(found) == {"alone"}
     assert found[0].how.why.startswith("expected: alone in this process")
     assert "fused in this process" in found[0].how.why
@@ -97,8 +97,8 @@ def test_between_equals_workers_are_chosen_since_they_survive(told: Told) -> Non
     strategy.started(AWAY)
     assert executors(told(seeds(4), SHORT, workers=1)) == {AWAY}
     # one thread here saves less than SURE asks for, four save more
-    assert executors(told(seeds(4), Trial(alone=4.5, single=5.0, fused=None), workers=1)) == {AWAY}
-    assert executors(told(seeds(4), Trial(alone=1.0, single=5.0, fused=None), workers=1)) == {HERE}
+    assert executors(told(seeds(4), TimingTrial(alone=4.5, single=5.0, fused=None), workers=1)) == {AWAY}
+    assert executors(told(seeds(4), TimingTrial(alone=1.0, single=5.0, fused=None), workers=1)) == {HERE}
 
 
 def test_what_a_worker_costs_to_start_counts(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def test_one_that_a_dead_process_had_begun_goes_to_a_worker_with_all_others(told
 
 
 def test_one_that_kills_who_tries_it_goes_to_a_worker(told: Told) -> None:
-    found = told(seeds(3), Trial(0.0, 0.0, None, "the trial failed: its process ended with SIGKILL", deadly=True))
+    found = told(seeds(3), TimingTrial(0.0, 0.0, None, "the trial failed: its process ended with SIGKILL", deadly=True))
     assert (executors(found), paths(found), sizes(found)) == ({AWAY}, {"alone"}, [1, 1, 1])
     assert found[0].how.why.endswith("the trial failed: its process ended with SIGKILL")
 
@@ -131,8 +131,10 @@ def test_an_executor_that_was_asked_for_is_kept(told: Told) -> None:
     assert executors(told(seeds(4, "executor=dask"), SHORT)) == {"dask"}
 
 
-@pytest.mark.parametrize(("path", "trial"), [("alone", SHORT), ("fused", Trial(0.01, 0.01, 0.1)), ("fused", UNFUSABLE)])
-def test_a_path_that_was_asked_for_is_kept(told: Told, path: str, trial: Trial) -> None:
+@pytest.mark.parametrize(
+    ("path", "trial"), [("alone", SHORT), ("fused", TimingTrial(0.01, 0.01, 0.1)), ("fused", UNFUSABLE)]
+)
+def test_a_path_that_was_asked_for_is_kept(told: Told, path: str, trial: TimingTrial) -> None:
     for executor in ("auto", "in_process", "loky"):
         found = told(seeds(4, f"path={path}", f"executor={executor}"), trial)
         assert {(share.how.path, share.how.why) for share in found} == {(path, f"path={path}")}
@@ -204,7 +206,7 @@ def test_a_job_of_a_queue_is_expected_to_start_slowly(told: Told) -> None:
 def test_a_shape_is_tried_once(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
-    def tried(group: Sequence[Prepared], *_: object) -> Trial:
+    def tried(group: Sequence[RunSpec], *_: object) -> TimingTrial:
         seen.append(len(group))
         return SHORT
 

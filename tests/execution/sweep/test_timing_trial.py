@@ -15,7 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.execution.preparation import Prepared
+from harness.execution.preparation import RunSpec
 from harness.execution.sweep import timing_trial
 from harness.execution.sweep.timing_trial import TOO_LITTLE, parts_of, room, tried, worth
 from tests.execution.sweep.test_grouping import prepared
@@ -68,13 +68,13 @@ def test_a_member_that_breaks_does_not_end_a_trial(workdir: Path, monkeypatch: p
 
 
 def test_one_has_no_one_to_be_stacked_with(workdir: Path) -> None:
-    members: list[Prepared] = prepared([])
+    members: list[RunSpec] = prepared([])
     assert tried(members).fused is None
 
 
 def kills(*seeds: int, stacked: bool = False) -> Callable[[object, range], object]:
     """Alone.train (or Fused.train) that kills its process in the steps of runs with some seeds."""
-    path = timing_trial.Fused if stacked else timing_trial.Alone
+    path = timing_trial.StackedPath if stacked else timing_trial.SinglePath
     whole = path.train
 
     def train(self: Any, batches: range) -> object:
@@ -88,7 +88,7 @@ def kills(*seeds: int, stacked: bool = False) -> Callable[[object, range], objec
 
 def test_one_that_kills_its_process_is_told_and_this_one_lives(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     members = prepared(*([f"seed={seed}"] for seed in range(4)))
-    monkeypatch.setattr(timing_trial.Alone, "train", kills(0))
+    monkeypatch.setattr(timing_trial.SinglePath, "train", kills(0))
     found = tried(members)
     assert (found.deadly, found.fused) == (True, None)
     assert found.why == "the trial failed: its process ended with SIGKILL"
@@ -97,7 +97,7 @@ def test_one_that_kills_its_process_is_told_and_this_one_lives(workdir: Path, mo
 
 def test_a_stack_that_kills_its_process_is_told_too(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     members = prepared(*([f"seed={seed}"] for seed in range(4)))
-    monkeypatch.setattr(timing_trial.Fused, "train", kills(1, stacked=True))
+    monkeypatch.setattr(timing_trial.StackedPath, "train", kills(1, stacked=True))
     assert tried(members).deadly
     assert not tried(members[2:]).deadly
 

@@ -12,11 +12,11 @@ import pytest
 import harness
 from harness.execution.sweep import strategy, trial_cache
 from harness.execution.sweep.grouping import groups
-from harness.execution.sweep.timing_trial import TOO_LITTLE, Trial
+from harness.execution.sweep.timing_trial import TOO_LITTLE, TimingTrial
 from harness.execution.sweep.trial_cache import KEPT_S, keep, key, recall
 from tests.execution.sweep.test_grouping import prepared
 
-GOOD = Trial(alone=0.2, single=0.25, fused=0.01)
+GOOD = TimingTrial(alone=0.2, single=0.25, fused=0.01)
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.modeling.rng.noise import Noise, Rows, keys
+from harness.modeling.rng.noise import GlobalBatch, Noise, keys
 from harness.training.plan import rows
 
 SEEDS = st.integers(0, 2**63 - 1)
@@ -176,13 +176,13 @@ def test_the_draws_of_the_processes_are_the_draw_of_one(seed, total, world, widt
 
 def test_a_draw_of_several_rows_a_sample_is_sliced_too():
     whole = noise().normal((6 * 4, 5))
-    part = noise(of=Rows(2, 3, 6)).normal((3 * 4, 5))
+    part = noise(of=GlobalBatch(2, 3, 6)).normal((3 * 4, 5))
     assert torch.equal(part, whole[2 * 4 : 5 * 4])
 
 
 def test_a_draw_that_is_not_of_samples_is_common_to_all():
-    assert torch.equal(noise(of=Rows(4, 4, 8)).normal((7,)), noise().normal((7,)))
-    assert torch.equal(noise(of=Rows(4, 4, 8)).permutation(8), noise().permutation(8))
+    assert torch.equal(noise(of=GlobalBatch(4, 4, 8)).normal((7,)), noise().normal((7,)))
+    assert torch.equal(noise(of=GlobalBatch(4, 4, 8)).permutation(8), noise().permutation(8))
 
 
 # Many members at once

@@ -22,15 +22,15 @@ from harness.datasets.loading import load
 from harness.execution.preparation import make_plan
 from harness.execution.resolve import resolve
 from harness.execution.run_recorder import make_member
-from harness.modeling.builder import Parts, build
-from harness.modeling.estimator import Fitting
+from harness.modeling.builder import RunComponents, build
+from harness.modeling.estimator import EstimatorModule
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.registry import catalogue
 from harness.registry.kinds import KINDS
 from harness.system.errors import HarnessError
 from harness.training.fit import Run, fit, make_trainer
-from harness.training.run_state import Member
+from harness.training.run_state import RunState
 
 BUILT_IN = [e for e in catalogue.current() if e["plugin"] == "harness"]
 MODELS = {e["name"]: e["traits"] for e in BUILT_IN if e["kind"] == "model"}
@@ -123,7 +123,7 @@ def paired(name: str, **chosen: str) -> tuple[Values, Dataset]:
     return resolve(values | nodes, dataset, catalogue.current()), dataset
 
 
-def computed(parts: Parts, dataset: Dataset) -> dict[str, float]:
+def computed(parts: RunComponents, dataset: Dataset) -> dict[str, float]:
     """The losses of a few samples, of a model that has not learned anything (or, an estimator, all at once)."""
     assert isinstance(dataset.train, Samples)
     drawn = parts.task.tuples(dataset.train, "train", torch.Generator())
@@ -134,7 +134,7 @@ def computed(parts: Parts, dataset: Dataset) -> dict[str, float]:
     def call(*given: Any, method: str = "forward") -> Any:
         return parts.model(*given) if method == "forward" else getattr(parts.model, method)(*given)
 
-    if isinstance(parts.model, Fitting):
+    if isinstance(parts.model, EstimatorModule):
         parts.model.estimator.fit(dataset.train)
     with Redirect(noise):
         found = parts.task.losses(call, batch, noise)
@@ -156,7 +156,7 @@ def fits(name: str, **chosen: str) -> bool:
     return False
 
 
-def trained(values: Values, dataset: Dataset) -> tuple[Member, Parts]:
+def trained(values: Values, dataset: Dataset) -> tuple[RunState, RunComponents]:
     """A run without a folder."""
     plan = make_plan(parse(values), dataset, values)
     parts = build(values, dataset, plan.total_steps)
@@ -166,7 +166,7 @@ def trained(values: Values, dataset: Dataset) -> tuple[Member, Parts]:
     return run.member, parts
 
 
-def curve(member: Member, name: str = "train/loss") -> list[float]:
+def curve(member: RunState, name: str = "train/loss") -> list[float]:
     """A value, epoch by epoch where it was measured."""
     return [row[name] for row in member.history if name in row]
 
@@ -217,7 +217,7 @@ def test_every_model_learns_each_of_its_tasks(model: str, task: str) -> None:
     values, dataset = paired(name, model=model, task=task)
     member, parts = trained(values | {"epochs": 12, "optimizer": node("optimizer", "adam", lr=0.01)}, dataset)
     assert all(math.isfinite(value) for value in member.metrics.values())
-    if isinstance(parts.model, Fitting) or len(parts.task.groups(parts.model)) > 1:
+    if isinstance(parts.model, EstimatorModule) or len(parts.task.groups(parts.model)) > 1:
         return  # fitted at once; of players, one's gain is the other's loss
     if own := MODELS[model].get("metrics"):  # a model whose loss says little names what does
         first, *_, last = curve(member, f"val/{own[0]}")
@@ -240,7 +240,7 @@ def test_a_component_is_taken_if_it_changes_the_network_and_else_not(model: str)
     name = next(name for name in data() if fits(name, model=model, task=task))
     values, dataset = paired(name, model=model, task=task)
 
-    def built(**changed: Any) -> tuple[Parts, list[torch.Tensor]]:
+    def built(**changed: Any) -> tuple[RunComponents, list[torch.Tensor]]:
         parts = build(values | changed, dataset, total_steps=10)
         return parts, [weight.detach() for weight in parts.model.parameters()]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from harness.system.errors import HarnessError
-from harness_doctor.evidence import Seen
+from harness_doctor.evidence import RunEvidence
 from harness_doctor.examination import Examination
 from harness_doctor.finding import Finding
 from harness_doctor.rules.data import IMBALANCE
@@ -26,7 +26,7 @@ class Run(NamedTuple):
     score: float
     metric: str
     higher_is_better: bool
-    seen: Seen
+    seen: RunEvidence
     findings: list[Finding]
     test: float = math.nan
 

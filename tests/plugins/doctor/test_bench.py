@@ -131,10 +131,10 @@ def test_the_page_holds_the_tables() -> None:
 
 
 def test_a_result_is_mended_only_if_better(tmp_path: Path) -> None:
-    from harness_doctor.evidence import Seen
+    from harness_doctor.evidence import RunEvidence
     from tests.plugins.doctor.bench import Run
 
-    seen = Seen({}, {}, "completed", None, {}, {}, counts={"val": 100, "test": 100})
+    seen = RunEvidence({}, {}, "completed", None, {}, {}, counts={"val": 100, "test": 100})
     worse, better = (Run(score, "val/accuracy", True, seen, [], score) for score in (0.4, 0.9))
     assert Result(Case("", "x"), worse, [], better).mended
     assert not Result(Case("", "x"), better, [], worse).mended

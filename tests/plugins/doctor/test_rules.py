@@ -26,7 +26,7 @@ from harness.registry import catalogue
 from harness.training.diagnostics import quantities
 from harness_doctor import evidence_data, evidence_files, evidence_model
 from harness_doctor.diagnose import EXPLAINS, RULES, TROUBLES, diagnose, offered
-from harness_doctor.evidence import Data, Net, Scores, Seen, score_error
+from harness_doctor.evidence import DataEvidence, NetworkEvidence, RunEvidence, Scores, score_error
 from harness_doctor.evidence_files import measured
 from harness_doctor.evidence_layers import curvature, largest_eigenvalue
 from harness_doctor.examination import Examination, joined
@@ -36,10 +36,10 @@ from harness_doctor.rules import fit as rules_fit
 from harness_doctor.rules import hardware as rules_hardware
 from harness_doctor.scoring import marks, recalls, right_logits, scored, shares
 from harness_doctor.summary import certain
-from harness_doctor.trying import Gains, Made, fits, tried
+from harness_doctor.trying import ScoreGains, TrialScores, fits, tried
 from tests.plugins.doctor.case import named
 
-NOTHING = Seen({"batch_size": 64, "accumulate": 1}, {}, "completed", None, {}, {})
+NOTHING = RunEvidence({"batch_size": 64, "accumulate": 1}, {}, "completed", None, {}, {})
 
 
 @settings(deadline=None)
@@ -203,7 +203,7 @@ def test_an_error_is_a_finding(error: dict[str, Any], rule: Any, trouble: str) -
 
 
 def test_the_findings_of_data() -> None:
-    plain = Data("class", 2, counts=(100, 100), n=200, held_out=100, overlap=0)
+    plain = DataEvidence("class", 2, counts=(100, 100), n=200, held_out=100, overlap=0)
     assert all((f := rule(replace(NOTHING, data=plain))) is None or f.confidence == 0 for rule in rules_data.RULES)
     for changed, trouble in (({"widest": 300.0}, "inputs not scaled"), ({"overlap": 30}, "leak between splits")):
         found = diagnose(replace(NOTHING, data=replace(plain, **changed)))
@@ -250,12 +250,12 @@ def test_only_what_files_tell_surely_is_told_from_them() -> None:
     assert certain(diagnose(seen)) == []
 
 
-def table(**changed: Any) -> Seen:
+def table(**changed: Any) -> RunEvidence:
     """A run on 500 noisy rows: the plain estimators reach .75, a constant .6."""
     facts: dict[str, Any] = {"floor": 0.6, "floor_train": 0.6, "reference": 0.755, "attained": 0.75, "usual": 0.75}
     samples = {"looked": 500, "looked_val": 100, "n": 500, "held_out": 200, "overlap": 0}
-    data = Data("class", 2, counts=(300, 200), by_reference="logistic regression", **(facts | samples))
-    net = Net(Scores(train=changed.pop("train", 0.83), val=changed.pop("val", 0.76)))
+    data = DataEvidence("class", 2, counts=(300, 200), by_reference="logistic regression", **(facts | samples))
+    net = NetworkEvidence(Scores(train=changed.pop("train", 0.83), val=changed.pop("val", 0.76)))
     history = {"train/loss": [(i, 0.7 - 0.01 * i) for i in range(20)], "val/loss": [(i, 0.6) for i in range(20)]}
     config = NOTHING.config | {"epochs": 20, "model": {"_component_": "mlp", "width": 128, "depth": 2}}
     return replace(NOTHING, config=config, data=replace(data, **changed), net=net, history=history)
@@ -275,7 +275,7 @@ def test_noise_is_no_underfitting() -> None:
 
 def test_imbalance_is_weighed_where_the_loss_can() -> None:
     rare = table(train=0.98, val=0.97, counts=(480, 20), floor=0.96, floor_train=0.96, attained=0.97, reference=0.97)
-    rare = replace(rare, net=Net(Scores(train=0.98, val=0.97, recalls=(1.0, 0.4))))
+    rare = replace(rare, net=NetworkEvidence(Scores(train=0.98, val=0.97, recalls=(1.0, 0.4))))
     assert diagnose(rare)[0].tries == ("loss=focal",)
     node = {"_component_": "cross_entropy", "weights": "none"}
     (first,) = diagnose(replace(rare, config=rare.config | {"loss": node}))
@@ -284,7 +284,7 @@ def test_imbalance_is_weighed_where_the_loss_can() -> None:
 
 
 def test_the_findings_of_targets() -> None:
-    real = Data("real", 1, looked=400, looked_val=100, n=400, target_std=1e5, target_mean=3e5)
+    real = DataEvidence("real", 1, looked=400, looked_val=100, n=400, target_std=1e5, target_mean=3e5)
     plain = replace(NOTHING, config=NOTHING.config | {"task": {"standardize": False}}, status="diverged")
     assert diagnose(replace(plain, data=real))[0].trouble == "targets not scaled"
     assert diagnose(replace(plain, data=replace(real, target_std=0.0)))[0].trouble == "constant targets"
@@ -337,8 +337,8 @@ def test_advice_needs_more_than_its_noise() -> None:
     """Gains of seeds and of samples: what both could make by chance is none."""
     rng = np.random.default_rng(0)
 
-    def gains(*means: float, samples: int = 100) -> Gains:
-        found = Gains(balanced=False)
+    def gains(*means: float, samples: int = 100) -> ScoreGains:
+        found = ScoreGains(balanced=False)
         for mean in means:
             before = (rng.uniform(size=samples) < 0.7).astype(float)
             after = before.copy()
@@ -348,7 +348,7 @@ def test_advice_needs_more_than_its_noise() -> None:
                 Scores(val=float(marks.mean()), marks=tuple(marks.tolist()), shares=(1 / samples,) * samples)
                 for marks in (before, after)
             )
-            found.note(Made(one, 0.5), Made(other, 0.5))
+            found.note(TrialScores(one, 0.5), TrialScores(other, 0.5))
         return found
 
     sure, few, nothing = gains(0.1, 0.1, 0.1), gains(0.02, samples=50), gains(0.0, 0.0)
@@ -420,12 +420,12 @@ def test_what_waits_for_data_is_found_from_what_was_measured() -> None:
     assert found.confidence > 0.8
     assert [e.value for e in found.evidence] == [0.6]
     assert "waits for its samples" in rules_hardware.limit(waits)
-    slow = replace(NOTHING, data=Data("class", 2, fetch_s=0.09), time={"fit_s": 1.0, "steps": 10})
+    slow = replace(NOTHING, data=DataEvidence("class", 2, fetch_s=0.09), time={"fit_s": 1.0, "steps": 10})
     assert (rules_hardware.loader(slow) or found).evidence[0].value == 0.09
 
 
 @pytest.mark.parametrize(("times", "said"), [(3.0, "3.0 times as many"), (1.0, "arithmetic"), (math.nan, "")])
 def test_what_limits_a_run_is_told(times: float, said: str) -> None:
-    net = Net(step_s=times, step4_s=4.0)
+    net = NetworkEvidence(step_s=times, step4_s=4.0)
     assert said in rules_hardware.limit(replace(NOTHING, net=net))
     assert bool(rules_hardware.limit(replace(NOTHING, net=net))) == bool(said)

@@ -10,13 +10,13 @@ import pytest
 
 import harness
 from harness.execution.sweep import strategy, trial_cache
-from harness.execution.sweep.timing_trial import Trial
+from harness.execution.sweep.timing_trial import TimingTrial
 from harness.registry import catalogue
 from harness.testing.suite import CHECKS, Subject
 from harness.testing.training import LOADER, composed, same, trained
 from harness.training.fit import Run
 from harness.training.vectorized import param_group
-from harness.training.vectorized.lifting import Again, Apart
+from harness.training.vectorized.lifting import RestackDifferently, TrainSeparately
 from tests.testing.faults import EXPECTED, company
 
 pytestmark = pytest.mark.usefixtures("planted")
@@ -32,12 +32,12 @@ def config(name: str, seed: int, lr: float) -> dict[str, Any]:
 
 
 def stacked(name: str, members: Any) -> list[Run]:
-    """As a cohort does it: again, where a stack turned out not to be exact. Raises Apart."""
+    """As a cohort does it: again, where a stack turned out not to be exact. Raises TrainSeparately."""
     configs = [config(name, *member) for member in members]
     while True:
         try:
             return trained(configs, LOADER.load(configs[0]).dataset)
-        except Again:
+        except RestackDifferently:
             continue
 
 
@@ -55,7 +55,7 @@ def test_there_are_planted_optimizers_of_each_sort() -> None:
 def test_optimizer_is_exact_in_a_stack_or_in_none(name: str) -> None:
     first = alone(name, TRIED[2])
     if company.BY[name] == "run":
-        with pytest.raises(Apart) as apart:
+        with pytest.raises(TrainSeparately) as apart:
             stacked(name, TRIED)
         assert apart.value.rows == {0, 1, 2}
     else:
@@ -73,7 +73,7 @@ def test_a_sweep_gives_the_numbers_of_each_run_alone(workdir: Path, monkeypatch:
     for verdicts in ("_late", "_sharings"):  # nothing is known of the optimizers yet
         monkeypatch.setattr(param_group, verdicts, {})
     monkeypatch.setattr(strategy, "_trials", {})
-    monkeypatch.setattr(trial_cache, "recall", lambda key: Trial(1.0, 1.0, 0.01))  # a stack is soonest done
+    monkeypatch.setattr(trial_cache, "recall", lambda key: TimingTrial(1.0, 1.0, 0.01))  # a stack is soonest done
     ways = {"sgd": "fused", "number_on_self": "fused", "late_mean": "fused", "cache_by_shape": "alone"}
     ways["late_global"] = "alone"
     line = [*LINE, "executor=in_process", "logger=[]", "save=none", "diagnostic=[]", "optimizer.lr=0.01"]

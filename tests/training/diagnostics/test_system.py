@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 import harness
 from harness.results.record import Record
-from harness.training.diagnostics.system import Machine, Waited
+from harness.training.diagnostics.system import Machine, TimedLoader
 
 
 class Slow(Dataset):
@@ -24,7 +24,7 @@ class Slow(Dataset):
 
 
 def test_a_loader_counts_what_is_waited_for_and_not_what_is_computed() -> None:
-    batches = Waited(Slow(), batch_size=2)
+    batches = TimedLoader(Slow(), batch_size=2)
     machine = Machine(batches)
     machine.begin()
     for _ in batches:

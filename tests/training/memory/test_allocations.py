@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from harness.training.memory.allocations import Block, Ledger, Sized, affine, peaks, watching
+from harness.training.memory.allocations import Allocation, AllocationTrace, ScaledAllocation, affine, peaks, watching
 
 
-def passed(model: nn.Module, count: int) -> Ledger:
+def passed(model: nn.Module, count: int) -> AllocationTrace:
     x = torch.randn(count, 8)
     with watching(model, [x]) as ledger:
         grads = torch.autograd.grad(model(x).sum(), list(model.parameters()))
@@ -42,10 +42,13 @@ def test_a_block_that_is_let_go_is_written_down_as_gone() -> None:
 @settings(deadline=None)
 def test_the_peak_is_that_of_every_moment(drawn: list[tuple[int, int]]) -> None:
     """Block i comes at 10 i and goes at 10 (i + length) + 1; the peak is looked for moment by moment."""
-    sized = [Sized(size, 0.0, Block(size, 10 * i, "", died=10 * (i + n) + 1)) for i, (size, n) in enumerate(drawn)]
+    sized = [
+        ScaledAllocation(size, 0.0, Allocation(size, 10 * i, "", died=10 * (i + n) + 1))
+        for i, (size, n) in enumerate(drawn)
+    ]
     moments = range(10 * (len(drawn) + 6))
 
-    def most(chosen: list[Sized]) -> int:
+    def most(chosen: list[ScaledAllocation]) -> int:
         return max(sum(s.bytes(1) for s in chosen if s.block.born <= t < (s.block.died or 0)) for t in moments)
 
     assert peaks(sized, 1) == (most(sized), 0)

@@ -13,11 +13,11 @@ import torch
 import harness
 from harness.config.composition import compose
 from harness.execution.preparation import prepare
-from harness.modeling.builder import Parts, build
-from harness.training.memory.estimate import Footprint, footprint, stepped
+from harness.modeling.builder import RunComponents, build
+from harness.training.memory.estimate import MemoryEstimate, footprint, stepped
 
 
-def parts_of(*words: str) -> tuple[Parts, Footprint]:
+def parts_of(*words: str) -> tuple[RunComponents, MemoryEstimate]:
     prepared = prepare(compose(["logger=[]", *words]))
     dataset = prepared.dataset
     parts = build(prepared.values, dataset, prepared.plan.total_steps)

@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from harness.training.vectorized.bitwise import _ROUNDED, VECTOR, Exact, aligned_bmm
+from harness.training.vectorized.bitwise import _ROUNDED, VECTOR, BitwiseProducts, aligned_bmm
 
 SIZES = (1, 7, 10, 13, 33, 610)
 GIVEN = {  # how to call those that take more than one tensor
@@ -42,7 +42,7 @@ def test_products_mind_not_who_stands_beside(shape: tuple[int, int, int], turned
     if turned:
         a, b = a.mT.contiguous().mT, b.mT.contiguous().mT
     order = torch.randperm(9, generator=draw)
-    with Exact(9) as exact:
+    with BitwiseProducts(9) as exact:
         whole = torch.bmm(a, b)
         assert torch.equal(torch.bmm(a[order], b[order]), whole[order])
         assert torch.equal(torch.bmm(a[3:5], b[3:5]), whole[3:5])
@@ -56,7 +56,7 @@ def test_products_mind_not_who_stands_beside(shape: tuple[int, int, int], turned
 
 
 def test_products_of_whole_lines_are_left_alone() -> None:
-    with Exact(4) as exact:
+    with BitwiseProducts(4) as exact:
         torch.bmm(torch.randn(4, 64, 128), torch.randn(4, 128, 16))
         torch.baddbmm(torch.randn(4, 1, 16), torch.randn(4, 64, 128), torch.randn(4, 128, 16))
     assert not exact.acted
@@ -64,9 +64,9 @@ def test_products_of_whole_lines_are_left_alone() -> None:
 
 def test_rows_that_element_wise_kernels_want() -> None:
     for size, rows in ((64, 0), (33, 1), (10, 4), (1, 31)):
-        with Exact(5) as exact:
+        with BitwiseProducts(5) as exact:
             torch.sigmoid(torch.randn(5, size))
         assert exact.rows == rows
-    with Exact(5) as exact:
+    with BitwiseProducts(5) as exact:
         torch.relu(torch.randn(5, 33))
     assert exact.rows == 0

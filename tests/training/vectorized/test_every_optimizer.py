@@ -10,7 +10,7 @@ import pytest
 from harness.registry import catalogue
 from harness.testing.training import LOADER, composed, same, trained
 from harness.training.fit import Run
-from harness.training.vectorized.lifting import Again, Apart
+from harness.training.vectorized.lifting import RestackDifferently, TrainSeparately
 
 LINE = ["split.test=0.7", "split.val=0.2", "batch_size=48", "epochs=3", "model=mlp", "model.width=7", "model.depth=2"]
 GIVEN: dict[str, Any] = {"int": 100, "float": 0.1}  # of settings without a default
@@ -48,15 +48,15 @@ def stacked(name: str, places: range) -> list[Run]:
     while True:
         try:
             return trained(configs, LOADER.load(configs[0]).dataset)
-        except Again:
+        except RestackDifferently:
             continue
 
 
 def assert_exact(name: str, sizes: tuple[int, ...]) -> None:
     try:
         alone = {place: stacked(name, range(place, place + 1))[0] for place in (0, 1)}
-    except Apart:
-        with pytest.raises(Apart):  # whoever is beside
+    except TrainSeparately:
+        with pytest.raises(TrainSeparately):  # whoever is beside
             stacked(name, range(sizes[-1]))
         return
     for size in sizes:

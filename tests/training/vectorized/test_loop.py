@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from harness.config.schema import of_entry
-from harness.modeling.builder import Parts
+from harness.modeling.builder import RunComponents
 from harness.modeling.regularizer import Regularizer
 from harness.registry import catalogue
 from harness.registry.kinds import KINDS
 from harness.testing.checks.fused import COMPUTING, NOT_COMPUTING, ODD, line, small, suited
 from harness.testing.training import FLOAT64, cohort, same, train
-from harness.training.vectorized.lifting import Unlike
+from harness.training.vectorized.lifting import NotStackable
 
 MEMBERS = (["seed=3"], ["seed=5", "optimizer.lr=0.003"], ["seed=9"], ["seed=9", "optimizer.lr=0.02"])
 MODELS = {name: catalogue.current().get("model", name) for name in catalogue.current().names("model")}
@@ -86,7 +86,7 @@ def test_settings_that_are_lifted() -> None:
         assert run.member.history == [pytest.approx(row, rel=1e-9) for row in train(one)[0].history]
 
 
-def diverging(parts: Parts) -> None:
+def diverging(parts: RunComponents) -> None:
     """One member whose learning rate ruins it in its second epoch."""
     if parts.values["seed"] != 5:
         return
@@ -156,7 +156,7 @@ class FullDisk(Regularizer):
 def test_what_fails_for_one_ends_that_one_alone() -> None:
     base = [*ODD[:-1], *small("mlp"), "epochs=2"]
 
-    def change(parts: Parts) -> None:
+    def change(parts: RunComponents) -> None:
         parts.regularizers.append(FullDisk(parts.values["seed"], bad=2))
 
     runs = cohort([[*base, f"seed={seed}"] for seed in (1, 2, 3)], change=change)
@@ -167,7 +167,7 @@ def test_what_fails_for_one_ends_that_one_alone() -> None:
 
 def test_members_of_another_shape_are_told() -> None:
     lines = [[*ODD, *small("mlp")], [*ODD, "model=mlp", "model.width=12"]]
-    with pytest.raises(Unlike, match="differ"):
+    with pytest.raises(NotStackable, match="differ"):
         cohort(lines)
 
 
@@ -180,7 +180,7 @@ def test_a_draw_that_no_one_redirects_is_refused() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.nn.functional.alpha_dropout(self.inner(x), 0.5, training=True)
 
-    def change(parts: Parts) -> None:
+    def change(parts: RunComponents) -> None:
         parts.model = Drawing(parts.model)
 
     with pytest.raises(RuntimeError, match="vmap"):
@@ -198,7 +198,7 @@ def test_recurrent_layers(layer: str) -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.head(self.cell(x.reshape(len(x), 8, 8))[0][:, -1])
 
-    def change(parts: Parts) -> None:
+    def change(parts: RunComponents) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(parts.values["seed"])
             parts.model = Recurrent()
@@ -221,7 +221,7 @@ def test_convolutions_of_every_kind(layer: str) -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.head(self.convolution(x.reshape(len(x), *self.shape)).flatten(1))
 
-    def change(parts: Parts) -> None:
+    def change(parts: RunComponents) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(parts.values["seed"])
             parts.model = Net()

@@ -24,7 +24,7 @@ class Halved(Regularizer):
             p.mul_(self.share)
 
 
-class Looking(Halved):
+class DiagnosticRunner(Halved):
     """The same, with a look at a number, which vmap refuses, when half of the work is done."""
 
     def after_step(self, params: Tensors, previous: Tensors, lr: float, state: Any) -> None:
@@ -33,7 +33,7 @@ class Looking(Halved):
             raise AssertionError
 
 
-@pytest.mark.parametrize("made", [Halved, Looking])
+@pytest.mark.parametrize("made", [Halved, DiagnosticRunner])
 def test_a_hook_that_works_in_place_is_called_once_a_step(made: type[Halved]) -> None:
     shares = [0.5, 0.25]
     stacked = StackedRegularizer([made(share) for share in shares], 1, torch.float64, torch.device("cpu"))
@@ -46,7 +46,7 @@ def test_a_hook_that_works_in_place_is_called_once_a_step(made: type[Halved]) ->
         assert state["count"].tolist() == [step] * 3
         for row, share in enumerate([*shares, shares[0]]):
             assert params["w"][row].tolist() == [share**step] * 4
-    assert stacked.one_by_one == ({"after_step"} if made is Looking else set())
+    assert stacked.one_by_one == ({"after_step"} if made is DiagnosticRunner else set())
 
 
 def test_settings_of_weights_activations_and_targets_differ_within_a_stack() -> None:

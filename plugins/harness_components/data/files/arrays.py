@@ -14,7 +14,7 @@ from torch import Generator
 import harness
 from harness import Dataset, HarnessError, Split, disk, from_arrays, suggest
 from harness_components.data.files.large import large_array, numbers, stored_shape
-from harness_components.data.files.targets import Told, rounded, rounding, told
+from harness_components.data.files.targets import TargetColumn, rounded, rounding, told
 from harness_components.data.tables.reader import readable
 
 Kind = Annotated[
@@ -87,6 +87,6 @@ def is_large(file: Path, in_memory: bool | str) -> bool:
     return not in_memory if isinstance(in_memory, bool) else file.stat().st_size > disk.LARGE
 
 
-def _dataset(x: np.ndarray, y: np.ndarray, found: Told, split: Split, generator: Generator) -> Dataset:
+def _dataset(x: np.ndarray, y: np.ndarray, found: TargetColumn, split: Split, generator: Generator) -> Dataset:
     made = from_arrays(x, found.encode(y), split, generator, target=found.kind, classes=found.classes)
     return replace(made, remarks=found.remarks)

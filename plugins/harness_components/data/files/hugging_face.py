@@ -25,7 +25,7 @@ from harness import (
     suggest,
     torch_adapter,
 )
-from harness_components.data.files.targets import Told, tell
+from harness_components.data.files.targets import TargetColumn, tell
 
 Side = Annotated[int, Gt(0)]
 _OWN = {"val": ("validation", "valid", "val", "dev"), "test": ("test",)}  # what splits are usually called
@@ -206,13 +206,13 @@ class _Images:
         return np.moveaxis(pixels, -1, 0) if self.colour else pixels[None]
 
 
-def _targets(sets: dict[str, Any], target: str, kind: str, path: str) -> tuple[Told, list[str]]:
+def _targets(sets: dict[str, Any], target: str, kind: str, path: str) -> tuple[TargetColumn, list[str]]:
     """What the target is, and the names of its classes."""
     import datasets
 
     feature = sets["train"].features[target]
     if isinstance(feature, datasets.ClassLabel) and kind != "real":
-        return Told("class", tuple(range(feature.num_classes))), list(feature.names)
+        return TargetColumn("class", tuple(range(feature.num_classes))), list(feature.names)
 
     def seen() -> Iterator[np.ndarray]:
         for rows in sets.values():

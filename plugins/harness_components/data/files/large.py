@@ -15,7 +15,7 @@ from torch import Generator
 
 from harness import Dataset, HarnessError, Split, disk, divide, from_stored, precision
 from harness_components.data.files import targets
-from harness_components.data.files.targets import Told
+from harness_components.data.files.targets import TargetColumn
 
 # What decides how a file is read: kept samples are made again where any of it changes.
 _READERS = [Path(str(module.__file__)) for module in (disk, targets)] + [Path(__file__)]
@@ -59,7 +59,7 @@ def large_array(
     inputs: str,
     y: np.ndarray,
     how: tuple[Any, ...],
-    found: Told,
+    found: TargetColumn,
     cache_dir: Path,
     split: Split,
     generator: Generator,

@@ -16,7 +16,7 @@ FEW = 20  # whole numbers of up to so many different values are taken for classe
 
 
 @dataclass(frozen=True)
-class Told:
+class TargetColumn:
     """A kind of target; for classes their values, in order."""
 
     kind: Literal["class", "labels", "real"]
@@ -65,7 +65,7 @@ def rounded(what: str, error: int, low: int) -> str:
     return f"{what}, which float64 rounds by up to {error}: subtract {low} from all of them"
 
 
-def tell(chunks: Iterable[np.ndarray], target: str, kind: str, file: Path) -> Told | None:
+def tell(chunks: Iterable[np.ndarray], target: str, kind: str, file: Path) -> TargetColumn | None:
     """What targets are that are seen a part at a time; None where some parts are numbers and others are not: a table's
     column then is text as a whole, and wants to be read as such.
     """
@@ -105,21 +105,21 @@ def tell(chunks: Iterable[np.ndarray], target: str, kind: str, file: Path) -> To
         if not columns or not truths:
             got = "other values" if columns else f"shape {shape}"
             raise HarnessError(f"{file}: labels are columns of 0 and 1, [N, L], and target {target!r} holds {got}")
-        return Told("labels", tuple(range(shape[1])))
+        return TargetColumn("labels", tuple(range(shape[1])))
     if kind == "real":
         if not numeric:
             raise HarnessError(f"{file}: target {target!r} holds no numbers, and data.kind=real expects them")
         if error and error > (high - low) / 1000:
             what = f"{file}: target {target!r} holds whole numbers between {low} and {high}"
             raise HarnessError(f"{rounded(what, error, int(low))}, or say data.kind=class if they are names")
-        return Told("real")
+        return TargetColumn("real")
     if len(shape) != 1:
         raise HarnessError(f"{file}: target {target!r} has shape {shape}, and classes are one a sample")
     found = sorted(map(int if whole else float, values)) if numeric else sorted(values)
     if len(found) < 2:
         raise HarnessError(f"{file}: target {target!r} holds one class only, {found[0]!s}: nothing to tell apart")
     remarks = _remarks(target, [] if numeric else list(map(str, found)), stripped)
-    return Told("class", tuple(found), remarks)
+    return TargetColumn("class", tuple(found), remarks)
 
 
 def _remarks(target: str, names: list[str], stripped: int) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ def _remarks(target: str, names: list[str], stripped: int) -> tuple[str, ...]:
     return tuple(made)
 
 
-def told(y: np.ndarray, target: str, kind: str, file: Path) -> Told:
+def told(y: np.ndarray, target: str, kind: str, file: Path) -> TargetColumn:
     """What an array of targets is."""
     found = tell([y], target, kind, file)
     assert found is not None  # one array has one type

@@ -68,7 +68,7 @@ def _plain(series: pd.Series) -> pd.Series:
     return series
 
 
-class Seen:
+class ColumnProfile:
     """What was seen of a column: how many values, which, and what they may be."""
 
     def __init__(self, name: str, missing: Collection[str]) -> None:

@@ -15,7 +15,7 @@ from torch import Generator
 
 from harness import SPLITS, Dataset, Divided, Split, disk, from_stored
 from harness_components.data.files import targets
-from harness_components.data.files.targets import Told
+from harness_components.data.files.targets import TargetColumn
 from harness_components.data.tables.divide import dividing_values, division
 from harness_components.data.tables.encoder import Encoder
 from harness_components.data.tables.plan import Choice, Plan, check_values, make_plan
@@ -73,7 +73,7 @@ def _readers() -> list[bytes]:
 
 
 def _division(
-    table: Table, plan: Plan, choice: Choice, rows: int, found: Told, split: Split, generator: Generator
+    table: Table, plan: Plan, choice: Choice, rows: int, found: TargetColumn, split: Split, generator: Generator
 ) -> Divided:
     name = choice.group or choice.order
     values: Any = None

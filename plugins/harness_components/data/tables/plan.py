@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from harness import HarnessError
-from harness_components.data.tables.columns import CATEGORIES, EXACT, Kind, Seen, Values, is_sign, truth
+from harness_components.data.tables.columns import CATEGORIES, EXACT, ColumnProfile, Kind, Values, is_sign, truth
 from harness_components.data.tables.reader import FAULTS, UNNAMED, Fault, Table, check_columns
 from harness_components.data.tables.values import dates, numbers, other_order, written_date
 
@@ -176,7 +176,7 @@ def make_plan(table: Table, choice: Choice, rows: int | None = None) -> Plan:
     check_columns(table, choice.target, named_columns(choice))
     if choice.target and choice.target in (*choice.inputs, *choice.drop):
         raise HarnessError(f"data.inputs and data.drop cannot name the target, {choice.target!r}")
-    seen = {name: Seen(name, choice.missing) for name in columns}
+    seen = {name: ColumnProfile(name, choice.missing) for name in columns}
     for frame in table.frames(rows):
         for name in columns:
             seen[name].update(frame[name])
@@ -194,7 +194,7 @@ def make_plan(table: Table, choice: Choice, rows: int | None = None) -> Plan:
     return plan
 
 
-def _remarks(seen: Seen, column: Column) -> Iterator[str]:
+def _remarks(seen: ColumnProfile, column: Column) -> Iterator[str]:
     """What a person should know of how a column was read."""
     name = column.name
     if column.kind == "date" and (twin := other_order(column.form or "")) and (seen.forms or {}).get(twin[0]) == 0:
@@ -213,14 +213,14 @@ def _rounding(column: Column) -> float:
     return float(np.spacing(large)) / 2 if large >= EXACT else 0.0
 
 
-def _usual_decimal(seen: Iterable[Seen], choice: Choice) -> str:
+def _usual_decimal(seen: Iterable[ColumnProfile], choice: Choice) -> str:
     """The decimal mark of a file: a comma if some column can only be read with it."""
     if choice.decimal != "auto":
         return choice.decimal
     return "," if any(s.types == {"text"} and s.bad["."] and not s.bad[","] for s in seen) else "."
 
 
-def _column(seen: Seen, choice: Choice, usual: str) -> Column:
+def _column(seen: ColumnProfile, choice: Choice, usual: str) -> Column:
     name = seen.name
     explicit = name in choice.inputs or name in choice.categories or name in choice.orders
     kind, more = _kind(seen, choice, usual)
@@ -268,11 +268,11 @@ def _column(seen: Seen, choice: Choice, usual: str) -> Column:
     return made("input", action + gaps.format("median"), kind=kind)
 
 
-def _why_id(seen: Seen) -> str:
+def _why_id(seen: ColumnProfile) -> str:
     return "row number" if seen.counting is not None or seen.name in UNNAMED else "id, each value once"
 
 
-def _kind(seen: Seen, choice: Choice, usual: str) -> tuple[Kind, dict[str, Any]]:
+def _kind(seen: ColumnProfile, choice: Choice, usual: str) -> tuple[Kind, dict[str, Any]]:
     """The type of a column, and the fields of Column that go with it."""
     decimal, form = seen.decimal(choice.decimal, usual), seen.form("auto")
     bad = seen.bad[decimal] if decimal and seen.types == {"text"} else 0
@@ -327,11 +327,11 @@ def _kind(seen: Seen, choice: Choice, usual: str) -> tuple[Kind, dict[str, Any]]
     return "category", more
 
 
-def _one_word(seen: Seen) -> bool:
+def _one_word(seen: ColumnProfile) -> bool:
     return not any(" " in str(value) for value in seen.distinct)
 
 
-def _ordinal(seen: Seen, made: Any, order: tuple[str, ...]) -> Column:
+def _ordinal(seen: ColumnProfile, made: Any, order: tuple[str, ...]) -> Column:
     values = [_written(v) for v in seen.distinct] if seen.types == {"number"} else [str(v) for v in seen.distinct]
     if order and (lost := [v for v in values if v not in order]):
         raise HarnessError(f"data.ordinal: the order of {seen.name!r} lacks {', '.join(map(repr, lost[:5]))}")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from harness import HarnessError
-from harness_components.data.files.targets import Told, tell
+from harness_components.data.files.targets import TargetColumn, tell
 from harness_components.data.tables.columns import Values
 from harness_components.data.tables.plan import Choice, Column, Plan
 from harness_components.data.tables.reader import Table
@@ -48,7 +48,7 @@ def _as_number(column: Column) -> Column:
     )
 
 
-def told_target(table: Table, plan: Plan, choice: Choice, rows: int | None = None) -> Told:
+def told_target(table: Table, plan: Plan, choice: Choice, rows: int | None = None) -> TargetColumn:
     """What the target is, and its classes."""
     column = plan.column(choice.target)
 

@@ -135,7 +135,7 @@ def test_loky_ends_a_worker_with_a_task_that_an_interrupt_has_left(tmp_path):
 
 
 def test_loky_runs_nothing_after_a_kill():
-    seat = loky_pool.Seat({})
+    seat = loky_pool.Worker({})
     killed = loky_pool.threading.Event()
     killed.set()
     with pytest.raises(CancelledError):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from harness.modeling.block import Block
-from harness.modeling.builder import Parts
+from harness.modeling.builder import RunComponents
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from tests.plugins.components.helpers import data, make
@@ -54,7 +54,7 @@ def test_each_player_goes_down_its_own_loss_alone(form, fused):
     """One step of plain gradient descent on the whole data, against torch's gradient of each loss by itself."""
     start = {}
 
-    def change(parts: Parts) -> None:
+    def change(parts: RunComponents) -> None:
         start["model"] = copy.deepcopy(parts.model)
 
     line = ["model=gan", "model.width=9", "model.latent=3", f"loss.form={form}", "loss=gan", "data=iris", "epochs=1"]
