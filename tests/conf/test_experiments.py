@@ -13,27 +13,27 @@ EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.y
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_runs(name: str, workdir: Path) -> None:
+def test_experiment_runs(name: str, workdir: Path) -> None:
     record = harness.run([f"experiment={name}", "epochs=1"])
     assert record.status == "completed"
     assert record.name == f"experiment={name},epochs=1"
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (conf_dir() / "trainer").glob("*.yaml")))
-def test_a_trainer_composes(name: str) -> None:
+def test_trainer_preset_composes(name: str) -> None:
     from harness.config.composition import compose
 
     assert compose([f"trainer={name}"]).values["trainer"]["devices"] in ("auto", 1)
 
 
-def test_there_are_experiments() -> None:
+def test_experiments_are_found() -> None:
     assert EXPERIMENTS
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "least"), [("digits_logistic", 0.95), ("digits_mlp", 0.97), ("digits_cnn", 0.98)])
-def test_the_digits_are_read_as_well_as_is_told(name: str, least: float, workdir: Path) -> None:
+def test_digits_experiments_reach_documented_accuracy(name: str, least: float, workdir: Path) -> None:
     records = harness.sweep([f"experiment={name}", "seed=range(0,5)", "executor=in_process"])
     assert [record.status for record in records] == ["completed"] * 5
-    assert len({record.data["digest"] for record in records}) == 5  # the split is drawn with the seed
+    assert len({record.data["digest"] for record in records}) == 5  # the seed draws the split too
     assert sum(record.metrics["test/accuracy"] for record in records) / 5 >= least

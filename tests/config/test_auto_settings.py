@@ -1,4 +1,4 @@
-"""Settings typed for `task=auto` and `loss=auto` are those of the components that `auto` stands for."""
+"""Tests of settings of `task=auto` and `loss=auto`: the component that `auto` stands for gets them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def prepared(*words: str) -> RunSpec:
         ),
     ],
 )
-def test_auto_with_settings_is_the_run_that_names_the_component(auto: list[str], said: list[str]) -> None:
+def test_auto_with_settings_equals_the_named_component(auto: list[str], said: list[str]) -> None:
     a, b = prepared(*auto), prepared(*said)
     assert a.values["task"] == b.values["task"]
     assert a.values["loss"] == b.values["loss"]
@@ -48,13 +48,13 @@ def test_auto_with_settings_is_the_run_that_names_the_component(auto: list[str],
         (["task.standardise=false"], r"unknown key 'task\.standardise'. Did you mean 'standardize'"),
     ],
 )
-def test_a_setting_that_the_component_lacks_is_refused(words: list[str], said: str) -> None:
+def test_setting_unknown_to_the_component_is_refused(words: list[str], said: str) -> None:
     with pytest.raises(harness.HarnessError, match=said) as refused:
         prepared(*words)
     assert len(str(refused.value).splitlines()) == 1
 
 
-def test_a_sweep_over_settings_of_auto(workdir) -> None:  # type: ignore[no-untyped-def]
+def test_settings_of_auto_can_be_swept(workdir) -> None:  # type: ignore[no-untyped-def]
     line = ["logger=[]", "diagnostic=[]", "trainer=cpu", "data=moons", "data.n=60", "batch_size=16", "epochs=1"]
     records = harness.sweep([*line, "loss.weights=none,balanced", "executor=in_process"])
     assert [record.config["loss"]["weights"] for record in records] == ["none", "balanced"]

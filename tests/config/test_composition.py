@@ -1,4 +1,4 @@
-"""Composing one run after the other in a process: each is what it would be as the first."""
+"""Tests of composition: runs composed in one process do not affect each other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def composed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The lines that Hydra composed."""
+    """Record the lines that Hydra composes."""
     seen: list[list[str]] = []
     real = composition._full
 
@@ -47,7 +47,7 @@ LINES = [
 ]
 
 
-def test_each_run_is_what_it_is_as_the_first(composed: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_composes_the_same_first_or_later(composed: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     kept = [compose(line) for line in LINES]
     assert composed == [LINES[0], LINES[2], LINES[5]]
     for line, job in zip(LINES, kept, strict=True):
@@ -56,7 +56,7 @@ def test_each_run_is_what_it_is_as_the_first(composed: list[list[str]], monkeypa
         assert (job.values, job.overrides, job.hydra) == (alone.values, alone.overrides, alone.hydra)
 
 
-def test_what_is_refused_is_refused_again(composed: list[list[str]]) -> None:
+def test_refused_override_is_refused_again(composed: list[list[str]]) -> None:
     compose(["optimizer=sgd", "optimizer.lr=0.1"])
     for _ in range(2):
         with pytest.raises(HarnessError, match=r"optimizer\.lr must be > 0"):
@@ -64,7 +64,7 @@ def test_what_is_refused_is_refused_again(composed: list[list[str]]) -> None:
     assert compose(["optimizer=sgd", "optimizer.lr=0.2"]).values["optimizer"]["lr"] == 0.2
 
 
-def test_who_changes_a_record_changes_no_later_run(workdir: Path) -> None:
+def test_changing_a_record_does_not_affect_later_runs(workdir: Path) -> None:
     line = ["data=iris", "epochs=1", "optimizer=sgd", "logger=[]"]
     first = harness.run([*line, "seed=0"])
     lr = first.config["optimizer"]["lr"]
@@ -72,26 +72,26 @@ def test_who_changes_a_record_changes_no_later_run(workdir: Path) -> None:
     assert harness.run([*line, "seed=1"]).config["optimizer"]["lr"] == lr
 
 
-def test_an_edit_of_a_users_file_is_seen(tmp_path: Path, composed: list[list[str]]) -> None:
+def test_edited_user_file_is_composed_again(tmp_path: Path, composed: list[list[str]]) -> None:
     path = tmp_path / "experiment" / "mine.yaml"
     path.parent.mkdir()
     for place, epochs in enumerate((3, 4)):
         path.write_text(f"{HEAD}epochs: {epochs}\n")
-        os.utime(path, ns=(place, place))  # a clock may be too coarse for a test
+        os.utime(path, ns=(place, place))  # the clock may be too coarse for a test
         assert compose(["experiment=mine"], str(tmp_path)).values["epochs"] == epochs
         assert compose(["experiment=mine"], str(tmp_path)).values["epochs"] == epochs
     assert len(composed) == 2
 
 
-def test_what_an_editor_leaves_beside_a_file_is_passed_over(tmp_path: Path) -> None:
+def test_editor_lock_files_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "experiment" / "mine.yaml"
     path.parent.mkdir()
     path.write_text(f"{HEAD}epochs: 3\n")
-    path.with_name(".#mine.yaml").symlink_to("someone@somewhere.1234")  # Emacs's lock, which leads nowhere
+    path.with_name(".#mine.yaml").symlink_to("someone@somewhere.1234")  # Emacs's lock file, a dangling link
     assert compose(["experiment=mine"], str(tmp_path)).values["epochs"] == 3
 
 
-def test_a_plugin_that_was_installed_is_seen(composed: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_newly_installed_plugin_is_seen(composed: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     compose([])
     known = catalogue.current()
     rows = dict(known.entries["activation"])
@@ -101,7 +101,7 @@ def test_a_plugin_that_was_installed_is_seen(composed: list[list[str]], monkeypa
     assert compose(["activation=fresh"]).values["activation"] == {"_component_": "fresh"}
 
 
-def test_hydras_file_tells_of_its_own_run(workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hydra_yaml_describes_its_own_run(workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = ["data=iris", "epochs=1", "logger=[]"]
     for seed in (0, 1):
         folder = tmp_path / f"quo'te {seed}"
@@ -114,7 +114,7 @@ def test_hydras_file_tells_of_its_own_run(workdir: Path, tmp_path: Path, monkeyp
         assert told["job"]["override_dirname"] == ",".join([*line, f"seed={seed}"])
 
 
-def test_few_configs_are_kept(composed: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_composition_cache_is_bounded(composed: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(composition, "KEPT", 2)
     for name in ("sgd", "adam", "gd", "sgd"):
         compose([f"optimizer={name}"])
@@ -131,6 +131,6 @@ def test_few_configs_are_kept(composed: list[list[str]], monkeypatch: pytest.Mon
         (["epochs", 2], "must be a list of texts"),
     ],
 )
-def test_what_is_no_list_of_overrides_is_refused(overrides: object, message: str) -> None:
+def test_overrides_other_than_a_list_of_strings_are_refused(overrides: object, message: str) -> None:
     with pytest.raises(harness.HarnessError, match=message):
         harness.run(overrides)  # type: ignore[arg-type]  # what is refused

@@ -1,4 +1,4 @@
-"""A sweep that a file declares (hydra.sweeper.params), globs, and what a sweeper is told of a run."""
+"""Tests of sweeps declared in a file (`hydra.sweeper.params`), of globs, and of objectives for sweepers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def swept(words: list[str], folder: str) -> list[tuple[int, float]]:
 
 
 @pytest.mark.parametrize("sweeper", ["harness", "basic"])
-def test_a_sweep_in_a_file_is_swept_and_what_is_typed_wins(sweeper: str, workdir: Path) -> None:
+def test_declared_sweep_runs_and_typed_overrides_win(sweeper: str, workdir: Path) -> None:
     folder = write(workdir, "hydra:\n  sweeper:\n    params:\n      seed: 0,1\n      optimizer.lr: 0.1,1e-3\n")
     words = ["experiment=mine", f"hydra/sweeper={sweeper}"]
     assert swept(words, folder) == [(0, 0.1), (0, 0.001), (1, 0.1), (1, 0.001)]
@@ -47,13 +47,13 @@ def test_a_sweep_in_a_file_is_swept_and_what_is_typed_wins(sweeper: str, workdir
     assert swept([*words, "seed=5,6", "optimizer.lr=0.2"], folder) == [(5, 0.2), (6, 0.2)]
 
 
-def test_one_run_of_a_file_with_a_sweep_says_so(workdir: Path) -> None:
+def test_single_run_of_a_declared_sweep_warns(workdir: Path) -> None:
     folder = write(workdir, "hydra: {sweeper: {params: {seed: '0,1'}}}")
     with pytest.warns(UserWarning, match=r"^hydra\.sweeper\.params declares a sweep, and this is one run: add -m"):
         assert harness.run(["experiment=mine", *QUICK], config_dir=folder).config["seed"] == 0
 
 
-def test_a_file_may_ask_for_a_sweep_by_itself(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_file_can_request_multirun_mode(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(workdir, "hydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}")
     with pytest.raises(SystemExit) as stop:
         main(["--config-dir", "mine", "experiment=mine", *QUICK])
@@ -73,7 +73,7 @@ def test_a_file_may_ask_for_a_sweep_by_itself(workdir: Path, capsys: pytest.Capt
         ("{seed: 'interval(0,1)'}", "seed=interval(0,1): a grid sweeps over lists of values: seed=a,b,c"),
     ],
 )
-def test_a_wrong_sweep_in_a_file_is_refused(params: str, told: str, workdir: Path) -> None:
+def test_wrong_declared_sweep_is_refused(params: str, told: str, workdir: Path) -> None:
     folder = write(workdir, f"hydra: {{sweeper: {{params: {params}}}}}")
     with pytest.raises(harness.HarnessError) as refused:
         harness.sweep(["experiment=mine", *QUICK], config_dir=folder)
@@ -81,7 +81,7 @@ def test_a_wrong_sweep_in_a_file_is_refused(params: str, told: str, workdir: Pat
     assert not (workdir / "outputs").exists()
 
 
-def test_a_sweep_in_one_of_several_experiments_is_refused(workdir: Path) -> None:
+def test_declared_sweep_in_one_of_several_experiments_is_refused(workdir: Path) -> None:
     folder = write(workdir, "hydra: {sweeper: {params: {seed: '0,1'}}}")
     with pytest.raises(harness.HarnessError, match=r"^experiment=mine declares a sweep of its own"):
         harness.sweep(["experiment=digits_mlp,mine", *QUICK], config_dir=folder)
@@ -96,7 +96,7 @@ def test_a_sweep_in_one_of_several_experiments_is_refused(workdir: Path) -> None
     ],
 )
 @pytest.mark.parametrize("sweeper", ["harness", "basic"])
-def test_glob_stands_for_the_options_of_a_group(
+def test_glob_expands_to_the_options_of_a_group(
     word: str, kind: str, names: list[Any], sweeper: str, workdir: Path
 ) -> None:
     records = harness.sweep([word, f"hydra/sweeper={sweeper}", *QUICK])
@@ -110,13 +110,13 @@ def test_glob_stands_for_the_options_of_a_group(
         ("seed=glob(*)", "seed=glob(*): glob stands for options of a group, and seed is a value"),
     ],
 )
-def test_glob_without_options_is_refused(word: str, told: str, workdir: Path) -> None:
+def test_glob_without_matches_is_refused(word: str, told: str, workdir: Path) -> None:
     with pytest.raises(harness.HarnessError) as refused:
         harness.sweep([word, *QUICK])
     assert str(refused.value).startswith(told)
 
 
-def test_glob_names_what_a_users_folder_brings_and_never_auto(workdir: Path) -> None:
+def test_glob_matches_user_files_but_not_auto(workdir: Path) -> None:
     folder = write(workdir, "epochs: 1", "abc")
     write(workdir, "epochs: 2", "abd")
     records = harness.sweep(["experiment=glob(ab*)", *[w for w in QUICK if w != "epochs=1"]], config_dir=folder)
@@ -126,14 +126,14 @@ def test_glob_names_what_a_users_folder_brings_and_never_auto(workdir: Path) -> 
 
 
 class Direction(enum.Enum):
-    """As optuna's sweeper has it in its config."""
+    """Direction, as in the config of optuna's sweeper."""
 
     minimize = 1
     maximize = 2
 
 
 class Seeker(Sweeper):
-    """Asks for a job at a time and reads what it is told, as optuna's sweeper does."""
+    """Sweeper that asks for one job at a time and reads its objective, as optuna's does."""
 
     __module__ = "hydra_plugins.seeker"  # Hydra takes sweepers from there alone
     launcher: Launcher
@@ -180,7 +180,7 @@ def seeker(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Seeker]]:
 
 @pytest.mark.parametrize("launcher", ["harness", "basic"])
 @pytest.mark.parametrize(("objective", "worst"), [("val/accuracy", -math.inf), ("val/loss", math.inf)])
-def test_a_diverged_run_is_the_worst_and_ends_no_search(
+def test_diverged_run_scores_worst_and_search_continues(
     launcher: str, objective: str, worst: float, seeker: type[Seeker], workdir: Path
 ) -> None:
     words = ["hydra/sweeper=seeker", "hydra.sweeper.tries='optimizer.lr=1e30;optimizer.lr=0.1'", "optimizer=sgd"]
@@ -192,7 +192,7 @@ def test_a_diverged_run_is_the_worst_and_ends_no_search(
 
 
 @pytest.mark.parametrize(("metric", "higher"), [("accuracy", True), ("mse", False), ("epochs_to_target", False)])
-def test_the_direction_is_known_of_a_run_that_measured_nothing(metric: str, higher: bool) -> None:
+def test_direction_is_known_without_measurements(metric: str, higher: bool) -> None:
     from harness.config.composition import compose
 
     more = ["metric.epochs_to_target.target=0.1"] if metric == "epochs_to_target" else []

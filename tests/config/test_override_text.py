@@ -1,4 +1,4 @@
-"""The text of overrides: a string parameter gets what was typed."""
+"""Tests of override text: a string parameter gets exactly what was typed."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ QUICK = ["data=moons", "data.n=60", "batch_size=16", "epochs=1", "logger=[]", "d
         "12:30",
     ],
 )
-def test_string_setting_gets_what_was_typed(word: str) -> None:
+def test_string_setting_keeps_typed_text(word: str) -> None:
     assert composition.compose([f"study={word}"]).values["study"] == word
 
 
 @pytest.mark.parametrize("word", ["2020_21", "1e5", "true", "null", "007"])
-def test_string_parameter_of_a_component_gets_what_was_typed(word: str) -> None:
+def test_string_parameter_of_a_component_keeps_typed_text(word: str) -> None:
     assert composition.compose(["data=csv", "data.path=x.csv", f"data.target={word}"]).values["data"]["target"] == word
 
 
@@ -53,7 +53,7 @@ def test_string_parameter_of_a_component_gets_what_was_typed(word: str) -> None:
     ("word", "value"),
     [("seed=1_000", 1000), ("optimizer.lr=1e-3", 0.001), ("objective=null", None), ("rerun=True", True)],
 )
-def test_a_number_is_a_number_where_one_is_wanted(word: str, value: Any) -> None:
+def test_typed_setting_is_parsed(word: str, value: Any) -> None:
     found: Any = composition.compose([word]).values
     for key in word.partition("=")[0].split("."):
         found = found[key]
@@ -61,16 +61,16 @@ def test_a_number_is_a_number_where_one_is_wanted(word: str, value: Any) -> None
     assert type(found) is type(value)
 
 
-def test_optional_string_gets_what_was_typed_and_null_is_none() -> None:
+def test_optional_string_keeps_typed_text() -> None:
     assert composition.compose(["objective=1e5"]).values["objective"] == "1e5"
 
 
 @pytest.mark.parametrize(("word", "study"), [("${seed}", "3"), ("run_${seed}", "run_3")])
-def test_an_interpolation_becomes_text(word: str, study: str) -> None:
+def test_interpolation_in_a_string_setting_is_text(word: str, study: str) -> None:
     assert composition.compose([f"study={word}", "seed=3"]).values["study"] == study
 
 
-def test_a_choice_may_look_like_a_number(workdir: Path) -> None:
+def test_choice_name_may_look_like_a_number(workdir: Path) -> None:
     file = workdir / "mine" / "experiment" / "2024_01.yaml"
     file.parent.mkdir(parents=True)
     file.write_text("# @package _global_\nepochs: 3\n")
@@ -92,7 +92,7 @@ def test_a_choice_may_look_like_a_number(workdir: Path) -> None:
         ("1:30", "90"),
     ],
 )
-def test_text_that_yaml_has_lost_is_refused(text: str, told: str, workdir: Path) -> None:
+def test_yaml_text_parsed_as_another_type_is_refused(text: str, told: str, workdir: Path) -> None:
     file = workdir / "mine" / "experiment" / "mine.yaml"
     file.parent.mkdir(parents=True)
     file.write_text(f"# @package _global_\nstudy: {text}\n")
@@ -115,13 +115,13 @@ def test_text_that_yaml_has_lost_is_refused(text: str, told: str, workdir: Path)
         ("regularizer=[],[l2,dropout]", ["[]", "[l2,dropout]"]),
     ],
 )
-def test_a_sweep_hands_on_what_was_typed(word: str, values: list[str]) -> None:
+def test_sweep_keeps_typed_text(word: str, values: list[str]) -> None:
     key = word.partition("=")[0]
     assert expand([word]) == [[f"{key}={value}"] for value in values]
 
 
 @pytest.mark.parametrize("other", [[], ["hydra/sweeper=basic"], ["hydra/launcher=basic"]], ids=str)
-def test_every_sweeper_and_launcher_hands_on_text(other: list[str], workdir: Path) -> None:
+def test_sweepers_and_launchers_keep_typed_text(other: list[str], workdir: Path) -> None:
     words = [*other, "study=2024_01_15,1e5", *QUICK]
     records = harness.sweep(words if other != ["hydra/sweeper=basic"] else [*words, "seed=1"])
     assert [record.study for record in records] == ["2024_01_15", "1e5"]
@@ -129,7 +129,7 @@ def test_every_sweeper_and_launcher_hands_on_text(other: list[str], workdir: Pat
     assert not {"20240115", "100000.0"} & {path.name for path in (workdir / "outputs").iterdir()}
 
 
-def test_the_shown_config_holds_what_was_typed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_printed_config_keeps_typed_text(capsys: pytest.CaptureFixture[str]) -> None:
     from harness.cli import main
 
     with pytest.raises(SystemExit) as stop, plain_errors():
@@ -150,5 +150,5 @@ def test_the_shown_config_holds_what_was_typed(capsys: pytest.CaptureFixture[str
         ("a\\,b,c", ["a\\,b", "c"]),
     ],
 )
-def test_pieces(text: str, split: list[str]) -> None:
+def test_pieces_splits_at_top_level_commas(text: str, split: list[str]) -> None:
     assert pieces(text) == split

@@ -1,4 +1,4 @@
-"""One pair of quotes, the shell's own, is enough for any text on the command line."""
+"""Tests of quoting: the shell's own quotes are enough for any text on the command line."""
 
 import pytest
 
@@ -28,7 +28,7 @@ from harness.config.quoting import quoted
         ("study=실험 (1)", "실험 (1)"),
     ],
 )
-def test_a_text_is_taken_as_it_is_typed(text, value):
+def test_text_value_needs_no_second_quotes(text, value):
     (override,) = parse(quoted([text]))
     assert override.value() == value
 
@@ -42,12 +42,12 @@ def test_a_text_is_taken_as_it_is_typed(text, value):
         ("data.target=결과,나이", ["결과", "나이"]),
     ],
 )
-def test_commas_still_divide_a_sweep(text, jobs):
+def test_commas_still_separate_sweep_values(text, jobs):
     assert [parse(job)[0].value() for job in expand(quoted([text], sweep=True))] == jobs
 
 
 @pytest.mark.parametrize(
     "text", ["epochs=(2", "optimizer.lr=a=b", "data.path='a", "data.inputs=[a", "seed=1", "~logger"]
 )
-def test_what_is_no_text_or_is_a_mistake_stays(text):
+def test_valid_or_malformed_override_is_not_quoted(text):
     assert quoted([text]) == [text]

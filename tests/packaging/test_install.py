@@ -1,4 +1,4 @@
-"""What pip makes of this repository: a wheel and an editable install that work from any folder."""
+"""Tests of installation with pip: a wheel and an editable install that work from any folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ print(json.dumps([str(pathlib.Path(file).resolve()) for file in files]))
 
 
 def run(*command: str | Path, cwd: Path, timeout: float = 300, **more: str) -> str:
-    """What a command prints, in an environment without this checkout."""
+    """Return the output of a command, run in an environment without this checkout."""
     variables = {
         k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "HARNESS_CACHE")
     }
@@ -48,7 +48,7 @@ def run(*command: str | Path, cwd: Path, timeout: float = 300, **more: str) -> s
 
 
 def tracked(folder: Path) -> Path:
-    """A copy of the files that git tracks: what a clone has."""
+    """Copy the files that git tracks, which are those of a clone."""
     names = run("git", "ls-files", "-z", cwd=ROOT).split("\0")
     for name in filter(None, names):
         if (ROOT / name).is_file():  # not one that is deleted and not yet committed
@@ -58,7 +58,7 @@ def tracked(folder: Path) -> Path:
 
 
 def environment(folder: Path, with_pip: bool = False) -> Path:
-    """A fresh environment that sees the packages of this one, but none that is installed as editable."""
+    """Create an environment that sees the packages of this one, except editable ones."""
     venv.create(folder, with_pip=with_pip, symlinks=True)
     (site,) = folder.glob("lib/python*/site-packages")
     ours = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
@@ -67,12 +67,12 @@ def environment(folder: Path, with_pip: bool = False) -> Path:
 
 
 def install(bin_: Path, *words: str | Path, cwd: Path) -> None:
-    """pip install, without a network."""
+    """Run pip install without a network."""
     run(sys.executable, "-m", "pip", "--python", bin_ / "python", "install", *OFFLINE, *words, cwd=cwd)
 
 
 def check(bin_: Path, inside: Path, cwd: Path) -> None:
-    """Trains a first network with what is installed, all of which lies in one place."""
+    """Train a first network with the installed package, and check that it lies in one place."""
     assert run(bin_ / "harness", "epochs=1", cwd=cwd).startswith("completed  epochs=1\n")
     (record,) = cwd.glob("outputs/scratch/*/record.json")
     assert json.loads(record.read_text())["metrics"]["val/accuracy"] > 0.3  # of ten classes
@@ -93,7 +93,7 @@ def elsewhere(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_wheel_of_a_source_distribution_holds_everything(tmp_path: Path, elsewhere: Path) -> None:
+def test_wheel_built_from_sdist_is_complete(tmp_path: Path, elsewhere: Path) -> None:
     source = tracked(tmp_path / "source")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path / "dist", source, cwd=tmp_path)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
@@ -111,13 +111,13 @@ def test_a_wheel_of_a_source_distribution_holds_everything(tmp_path: Path, elsew
         "harness_sklearn",
         "hydra_plugins",
     }
-    assert "hydra_plugins/__init__.py" not in names  # a namespace, which others share
+    assert "hydra_plugins/__init__.py" not in names  # a namespace package, which others share
     bin_ = environment(tmp_path / "environment")
     install(bin_, wheel, cwd=tmp_path)
     check(bin_, tmp_path / "environment", elsewhere)
 
 
-def test_an_editable_install_is_the_checkout(tmp_path: Path, elsewhere: Path) -> None:
+def test_editable_install_uses_the_checkout(tmp_path: Path, elsewhere: Path) -> None:
     source = tracked(tmp_path / "source")
     bin_ = environment(tmp_path / "environment")
     install(bin_, "--editable", source, cwd=tmp_path)
@@ -129,7 +129,7 @@ def test_an_editable_install_is_the_checkout(tmp_path: Path, elsewhere: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_from_a_new_plugin_to_a_comparison_as_the_book_says(tmp_path: Path, elsewhere: Path) -> None:
+def test_plugin_tutorial_runs_from_new_plugin_to_comparison(tmp_path: Path, elsewhere: Path) -> None:
     bin_ = environment(tmp_path / "environment", with_pip=True)
     source = tracked(tmp_path / "source")
     install(bin_, source, cwd=tmp_path)
@@ -148,7 +148,7 @@ def test_from_a_new_plugin_to_a_comparison_as_the_book_says(tmp_path: Path, else
         assert record["name"] in said[-1]
     run("bash", "-c", "python -m pytest -q -p no:cacheprovider", cwd=elsewhere / "swirl", **more)
 
-    for block in page:  # with the reader's own formula, and a test of it
+    for block in page:  # with the reader's own formula and a test of it
         if block.file in ("swirl/swirl/activation.py", "swirl/tests/test_swirl.py"):
             (elsewhere / block.file).write_text(block.text)
     run("bash", "-c", "python -m pytest -q -p no:cacheprovider", cwd=elsewhere / "swirl", **more)
@@ -156,14 +156,14 @@ def test_from_a_new_plugin_to_a_comparison_as_the_book_says(tmp_path: Path, else
 
 @pytest.fixture
 def roomy(tmp_path: Path) -> Iterator[Path]:
-    """A folder that is not kept: a full environment takes gigabytes."""
+    """A folder that is deleted afterwards: a full environment takes gigabytes."""
     yield tmp_path
     shutil.rmtree(tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_the_first_command_of_the_readme_in_a_clean_clone(roomy: Path) -> None:
+def test_first_readme_command_runs_in_a_clean_clone(roomy: Path) -> None:
     source = tracked(roomy / "source")
     out = run("make", f"PYTHON={sys.executable}", "run", cwd=source, timeout=3000)
     assert "completed  default" in out
@@ -173,13 +173,13 @@ def test_the_first_command_of_the_readme_in_a_clean_clone(roomy: Path) -> None:
     assert ".venv" not in run("git", "status", "--porcelain", "--untracked-files=all", cwd=source)
     before = (source / ".venv" / ".ready").stat().st_mtime_ns
     assert "already" in run("make", f"PYTHON={sys.executable}", "run", cwd=source)
-    assert (source / ".venv" / ".ready").stat().st_mtime_ns == before  # a second time installs nothing
+    assert (source / ".venv" / ".ready").stat().st_mtime_ns == before  # a second run installs nothing
     run(source / ".venv/bin/python", "-m", "pip", "check", cwd=source)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_a_full_install_of_the_wheel(roomy: Path, elsewhere: Path) -> None:
+def test_full_wheel_install_satisfies_the_constraints(roomy: Path, elsewhere: Path) -> None:
     source = tracked(roomy / "source")
     venv.create(roomy / "environment", with_pip=True, symlinks=True)
     bin_ = roomy / "environment" / "bin"

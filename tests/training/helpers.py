@@ -1,4 +1,4 @@
-"""Short ways to a trained run for the learner's tests, and data that is not in memory."""
+"""Shortcuts that train a run for the tests of training, and data that is not in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["FLOAT64", "OnDisk", "cohort", "on_disk", "train"]
 
 
 class OnDisk(TorchDataset[Any]):
-    """Samples behind the face of a data set that does not fit in memory."""
+    """Samples with the interface of a data set that does not fit in memory."""
 
     def __init__(self, part: Samples) -> None:
         self.part = part
@@ -28,6 +28,6 @@ class OnDisk(TorchDataset[Any]):
 
 
 def on_disk(dataset: Dataset, workers: int = 0) -> Dataset:
-    """The same data set, not in memory."""
+    """Return the same data set as one that is not in memory."""
     parts: dict[str, Any] = {split: OnDisk(dataset.part(split)) for split in SPLITS}  # type: ignore[arg-type]
     return replace(dataset, **parts, digest="0" * 16, outputs=dataset.width, workers=workers)

@@ -1,4 +1,4 @@
-"""Optimizers that see the whole data in a step, or evaluate the loss themselves."""
+"""Tests of optimizers that step on the full data or evaluate the loss themselves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def weights(run: Run) -> torch.Tensor:
 
 
 class Calls(torch.optim.SGD):
-    """Gradient descent that evaluates its loss several times before each step, and remembers what it saw."""
+    """Gradient descent that evaluates its loss several times before each step, and records losses and gradients."""
 
     def __init__(self, params: Any, lr: float, times: int, seen: list[Any]) -> None:
         super().__init__(params, lr=lr)
@@ -50,7 +50,7 @@ def _calls(params: Any, times: int, seen: list[Any], **_: Any) -> Calls:
     return Calls(params, 0.1, times, seen)
 
 
-def test_gradient_descent_is_a_step_an_epoch_whatever_the_batches() -> None:
+def test_gradient_descent_steps_once_an_epoch_for_any_batch_size() -> None:
     line = [*TINY, "optimizer=gd", "optimizer.lr=0.5", "epochs=3"]
     small, whole = train([*line, "batch_size=100"]), train([*line, "batch_size=1149"])
     assert small.member.steps == whole.member.steps == 3
@@ -60,8 +60,8 @@ def test_gradient_descent_is_a_step_an_epoch_whatever_the_batches() -> None:
 
 
 @pytest.mark.parametrize("extra", [[], ["accumulate=3"], ["regularizer=[dropout,l2,gradient_clipping]"]])
-def test_a_closure_evaluates_the_same_loss_each_time(extra: list[str]) -> None:
-    """Also with noise: a step's draws are a function of the step."""
+def test_closure_evaluates_the_same_loss_each_time(extra: list[str]) -> None:
+    """Noise is included: the draws of a step are a function of the step."""
     seen: list[Any] = []
     line = [*TINY, *extra, "epochs=1", "batch_size=200"]
     run = train([*line, "optimizer=sgd"], change=lambda parts: calling(parts, 3, seen))
@@ -71,14 +71,14 @@ def test_a_closure_evaluates_the_same_loss_each_time(extra: list[str]) -> None:
     torch.testing.assert_close(weights(run), weights(plain), rtol=1e-12, atol=1e-14)
 
 
-def test_without_a_gradient_none_is_computed() -> None:
+def test_closure_without_gradient_computes_none() -> None:
     seen: list[Any] = []
     run = train([*TINY, "epochs=1"], change=lambda parts: calling(parts, 2, seen, gradient=False))
     assert all(grad is None for _, grads in seen for grad in grads)
     assert run.member.history[0]["train/loss"] > 0
 
 
-def test_a_step_of_the_whole_data_is_another_shape(workdir: Any) -> None:
+def test_full_batch_optimizers_form_their_own_stack(workdir: Any) -> None:
     records = harness.sweep(
         ["model=mlp", "model.width=8", "epochs=2", "optimizer=gd,sgd", "seed=0,1", "path=fused", "executor=in_process"]
     )
@@ -87,7 +87,7 @@ def test_a_step_of_the_whole_data_is_another_shape(workdir: Any) -> None:
     assert {r.cohort["size"] for r in records} == {2}
 
 
-def test_reduce_on_plateau_follows_the_runs_own_validation(workdir: Any) -> None:
+def test_reduce_on_plateau_follows_each_runs_validation(workdir: Any) -> None:
     line = ["model=mlp", "model.width=8", "epochs=4", "scheduler=reduce_on_plateau", "scheduler.patience=0"]
     record = harness.run([*line, "scheduler.threshold=10", "scheduler.factor=0.5", "optimizer.lr=0.01"])
     rows = [row.split(",") for row in (record.folder / "curves.csv").read_text().splitlines()]
@@ -98,7 +98,7 @@ def test_reduce_on_plateau_follows_the_runs_own_validation(workdir: Any) -> None
     assert "follows the val/loss of each run" in two[0].cohort["why"]
 
 
-def test_an_optimizer_that_wants_a_closure_trains_alone(workdir: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_optimizer_with_closure_is_not_stacked(workdir: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from harness.execution.sweep import grouping
 
     monkeypatch.setattr(grouping, "needs_closure", lambda optimizer: True)

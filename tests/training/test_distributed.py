@@ -1,4 +1,4 @@
-"""Two processes on the CPU (gloo) give the result of one process with the same global batch."""
+"""Tests that two processes on the CPU (gloo) match one process with the same global batch."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ def assert_equal(case: str) -> None:
         assert torch.allclose(harness.load_model(two).state_dict()[name], tensor, rtol=1e-9, atol=1e-12), name
 
 
-def test_two_processes_equal_one(workdir: Path) -> None:
-    """One case after the other, in this process: what a distributed run leaves behind is no trouble of the next."""
+def test_two_processes_match_one(workdir: Path) -> None:
+    """Run all cases in this process, in order: a distributed run must not disturb the next."""
     for case in CASES:
         assert_equal(case)
 
 
-def test_a_batch_too_small_for_the_processes_is_refused(workdir: Path) -> None:
+def test_batch_too_small_for_the_processes_is_refused(workdir: Path) -> None:
     with pytest.raises(harness.HarnessError, match="last batch has 1 samples"):
         harness.run(["trainer=cpu", "trainer.devices=2", "batch_size=7"])
     assert not (workdir / "outputs").exists()
 
 
-def test_synchronised_batch_norm_alone_is_batch_norm() -> None:
-    """In one process (a group of one), against torch's own: outputs, gradients, running statistics."""
+def test_synced_batch_norm_in_one_process_is_batch_norm() -> None:
+    """Compare with torch in a group of one process: outputs, gradients, running statistics."""
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
     try:
         plain = torch.nn.BatchNorm2d(3).double()

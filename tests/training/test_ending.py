@@ -1,4 +1,4 @@
-"""Why training ended: by its plan, or the record says what ended it, and a component's StopIteration is a failure."""
+"""Tests of the end of training: the record says what ended it, and a component's StopIteration is a failure."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def exhaust(patch: pytest.MonkeyPatch, place: str, by: str = "next") -> None:
         patch.setenv(f"EXHAUSTED{name}", value)
 
 
-def test_all_steps_are_made(workdir: Path) -> None:
+def test_complete_run_makes_all_planned_steps(workdir: Path) -> None:
     record = harness.run([*LINE, "epochs=3"])
     assert record.status == "completed"
     assert record.steps == {"planned": 15, "made": 15}
@@ -207,7 +207,7 @@ def test_stop_iteration_of_a_component_is_a_failure(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, place: str, path: str
 ) -> None:
     line = [word for word in LINE if path == "alone" or not word.startswith("optimizer=")] + [f"path={path}"]
-    harness.run([*line, "epochs=1", "seed=1"])  # the plugin is imported
+    harness.run([*line, "epochs=1", "seed=1"])  # imports the plugin
     exhaust(monkeypatch, place)
     record = harness.run([*line, "epochs=3"])
     assert record.status == "failed"
@@ -220,7 +220,7 @@ def test_stop_iteration_of_a_component_is_a_failure(
 
 @pytest.mark.parametrize("by", ["StopAsyncIteration", "GeneratorExit"])
 @pytest.mark.parametrize("place", ["forward", "metric", "should_stop"])
-def test_what_ends_other_loops_is_a_failure(
+def test_loop_ending_exceptions_of_a_component_are_failures(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, place: str, by: str
 ) -> None:
     harness.run([*LINE, "epochs=1", "seed=1"])
@@ -238,7 +238,7 @@ def test_what_ends_other_loops_is_a_failure(
         (["data=ending_data", "model=mlp", "batch_size=32", "transform=[]", "epochs=3"], "seed"),
     ],
 )
-def test_stop_iteration_of_an_estimator_or_of_data(
+def test_stop_iteration_of_an_estimator_or_of_data_is_a_failure(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, line: list[str], seed: str
 ) -> None:
     harness.run([*line, f"{seed}=1", "logger=[]", "diagnostic=[]"])
@@ -249,7 +249,7 @@ def test_stop_iteration_of_an_estimator_or_of_data(
     assert "a component raised StopIteration (ending.py, line" in record.error["message"]
 
 
-def test_early_stopping_is_told(workdir: Path) -> None:
+def test_early_stopping_is_reported(workdir: Path) -> None:
     stop = ["regularizer=[early_stopping]", "regularizer.early_stopping.patience=1", "optimizer.lr=0.5"]
     record = harness.run([*SMALL, *stop, "epochs=30"])
     assert record.status == "completed"
@@ -264,7 +264,7 @@ def test_early_stopping_is_told(workdir: Path) -> None:
     assert (kept.ended, kept.steps) == (record.ended, record.steps)
 
 
-def test_max_time_is_told(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_max_time_is_reported(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLOW", "0.3")
     record = harness.run([*SMALL, "metric=[never]", "trainer.max_time=00:00:00:01", "epochs=400"])
     assert record.status == "completed"
@@ -272,7 +272,7 @@ def test_max_time_is_told(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert 0 < record.steps["made"] < record.steps["planned"] == 2000
 
 
-def test_watched_metric_that_is_never_finite_is_told(workdir: Path) -> None:
+def test_watched_metric_that_is_never_finite_is_reported(workdir: Path) -> None:
     watch = ["regularizer=[early_stopping]", "regularizer.early_stopping.watch=val/never"]
     record = harness.run([*SMALL, "metric=[never]", *watch, "regularizer.early_stopping.patience=2", "epochs=4"])
     assert record.ended == {"reason": "early_stopping", "by": "regularizer.early_stopping", "epoch": 2}
@@ -290,7 +290,7 @@ def test_unknown_watched_metric_is_refused(workdir: Path) -> None:
     assert not Path("outputs").exists()
 
 
-def test_raising_lets_values_and_other_errors_pass() -> None:
+def test_raising_passes_values_and_other_errors() -> None:
     assert raising(lambda: 3)() == 3
     with pytest.raises(KeyError):
         raising(lambda: {}[1])()

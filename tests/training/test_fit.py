@@ -1,4 +1,4 @@
-"""The learner against hand-written training, and what it promises of batches, noise and precision."""
+"""Tests of training against a hand-written loop, and of its guarantees on batches, noise and precision."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from harness.training.plan import Plan
 from tests.training.helpers import FLOAT64, on_disk, train
 
 
-def test_against_a_hand_written_loop() -> None:
-    """Three epochs of Adam with an L2 penalty, a cosine and a warmup, written down in ten lines of torch."""
+def test_training_matches_a_hand_written_loop() -> None:
+    """The reference is plain torch: three epochs of Adam with an L2 penalty, cosine schedule and warmup."""
     line = [
         *FLOAT64,
         "epochs=3",
@@ -65,7 +65,7 @@ def test_against_a_hand_written_loop() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_data_that_is_not_in_memory_trains_the_same(workers: int) -> None:
+def test_data_not_in_memory_trains_the_same(workers: int) -> None:
     line = ["epochs=2", "regularizer=[dropout]", "model=cnn", "normalization=batch_norm"]
     inside, _, a = train(line)
     outside, _, b = train(line, data=lambda dataset: on_disk(dataset, workers))
@@ -75,8 +75,8 @@ def test_data_that_is_not_in_memory_trains_the_same(workers: int) -> None:
         assert torch.equal(p, q)
 
 
-def test_accumulated_batches_are_one_large_batch() -> None:
-    """Without noise, four batches of 50 step as one of 200 does: the ragged last step too."""
+def test_accumulated_batches_match_one_large_batch() -> None:
+    """Without noise, four batches of 50 step as one of 200 does, and so does the incomplete last step."""
     large, _, a = train([*FLOAT64, "epochs=2", "batch_size=200", "regularizer=[l1]"])
     small, _, b = train([*FLOAT64, "epochs=2", "batch_size=50", "accumulate=4", "regularizer=[l1]"])
     assert large.steps == small.steps
@@ -85,7 +85,7 @@ def test_accumulated_batches_are_one_large_batch() -> None:
         torch.testing.assert_close(p, q, rtol=1e-9, atol=1e-12)
 
 
-def test_noise_is_a_function_of_the_seed_alone() -> None:
+def test_noise_depends_on_the_seed_alone() -> None:
     line = ["epochs=2", "regularizer=[dropout]", "augmentation=[random_shift]"]
     torch.manual_seed(1)
     first, _, _ = train([*line, "seed=5"])
@@ -97,14 +97,14 @@ def test_noise_is_a_function_of_the_seed_alone() -> None:
     assert first.history != other.history
 
 
-def test_training_leaves_the_global_generator_alone() -> None:
+def test_training_does_not_change_the_global_generator() -> None:
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
     train(["epochs=1", "regularizer=[dropout]"])
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_a_loss_that_is_not_finite_ends_the_run() -> None:
+def test_nonfinite_loss_ends_the_run() -> None:
     member, _, _ = train(["optimizer=sgd", "optimizer.lr=1e20", "epochs=3"])
     assert member.diverged is not None
     assert member.diverged["step"] == member.steps < 18
@@ -113,13 +113,13 @@ def test_a_loss_that_is_not_finite_ends_the_run() -> None:
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16-mixed", torch.float32), ("64-true", torch.float64)])
-def test_precision(precision: str, dtype: torch.dtype) -> None:
+def test_precision_sets_the_dtype_of_weights(precision: str, dtype: torch.dtype) -> None:
     member, weights, _ = train(["epochs=3", f"trainer.precision={precision}", "normalization=layer_norm"])
     assert member.metrics["val/accuracy"] > 0.8
     assert {t.dtype for t in weights.values()} == {dtype}
 
 
-def test_a_parameter_that_the_loss_does_not_reach_is_left_alone() -> None:
+def test_parameter_without_gradient_is_unchanged() -> None:
     spare = torch.nn.Parameter(torch.ones(3))
     member, _, parts = train(["epochs=1"], change=lambda parts: parts.model.register_parameter("spare", spare))
     assert torch.equal(spare, torch.ones(3))
@@ -127,19 +127,19 @@ def test_a_parameter_that_the_loss_does_not_reach_is_left_alone() -> None:
     assert "spare" in dict(parts.model.named_parameters())
 
 
-def test_validation_every_few_epochs_and_at_the_end() -> None:
+def test_validation_follows_its_interval_and_the_last_epoch() -> None:
     member, _, _ = train(["epochs=5", "trainer.check_val_every_n_epoch=2"])
     assert ["val/loss" in row for row in member.history] == [False, True, False, True, True]
 
 
-def test_max_time_ends_a_run_in_order() -> None:
+def test_max_time_ends_a_run_with_its_metrics() -> None:
     member, _, _ = train(["epochs=100000", "trainer.max_time=00:00:00:01"])
     assert 0 < member.epochs < 100000
     assert {"val/accuracy", "test/accuracy"} <= set(member.metrics)
 
 
-def test_two_groups_are_differentiated_apart() -> None:
-    """Each group's loss moves its own parameters only, both from the same point."""
+def test_parameter_groups_have_separate_gradients() -> None:
+    """Each group's loss moves its own parameters only, and both losses start from the same point."""
 
     def two(parts: RunComponents) -> None:
         task = parts.task
@@ -165,8 +165,8 @@ def test_two_groups_are_differentiated_apart() -> None:
     assert all(changed == name.startswith("hidden") for name, changed in moved.items()), moved
 
 
-def test_a_run_ended_inside_an_epoch_measures_everything_of_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As trainer.max_time ends one, but after a given chunk: the first of the second epoch."""
+def test_run_ended_within_an_epoch_measures_its_last_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stops as trainer.max_time does, but after a given chunk: the first of the second epoch."""
     whole = Learner.training_step
 
     def step(self: Learner, batch: object, index: int) -> None:
@@ -186,7 +186,7 @@ def test_a_run_ended_inside_an_epoch_measures_everything_of_the_same_weights(mon
     assert member.metrics["val/loss"] == pytest.approx(float(loss), rel=1e-5)
 
 
-def test_early_stopping_follows_the_metrics_own_direction() -> None:
+def test_early_stopping_follows_the_direction_of_its_metric() -> None:
     line = ["epochs=6", "regularizer=[early_stopping]", "regularizer.early_stopping.patience=2"]
     member, _, _ = train([*line, "regularizer.early_stopping.watch=val/accuracy"])
-    assert member.epochs > 3  # accuracy rises at first: that is no reason to stop
+    assert member.epochs > 3  # accuracy rises at first, which must not stop the run

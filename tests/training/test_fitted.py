@@ -1,4 +1,4 @@
-"""Models that are fitted at once go the way of all others."""
+"""Tests of estimators, which are fitted in one step and otherwise run as networks do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.registry import instantiate
 
 
 class Centroids:
-    """Minus the distances to the classes' means, as logits."""
+    """Nearest-centroid classifier; its logits are the negative distances to the class means."""
 
     def __init__(self, outputs: int) -> None:
         self.outputs, self.fits = outputs, 0
@@ -34,7 +34,7 @@ class Centroids:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> list[Centroids]:
-    """The mlp's place taken by an estimator."""
+    """Replace the mlp by an estimator, and list the estimators that are made."""
     found: list[Centroids] = []
     component, trait = instantiate.component, instantiate.trait
 
@@ -53,7 +53,7 @@ def made(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> list[Centroids]:
     return found
 
 
-def test_an_estimator_is_fitted_once_on_the_training_split_alone(made: list[Centroids]) -> None:
+def test_estimator_is_fitted_once_on_the_training_split(made: list[Centroids]) -> None:
     record = harness.run(["model=mlp"])
     assert record.status == "completed", record.error
     assert [one.fits for one in made].count(1) == 1
@@ -67,7 +67,7 @@ def test_an_estimator_is_fitted_once_on_the_training_split_alone(made: list[Cent
     assert record.metrics["test/accuracy"] == pytest.approx(expected)
 
 
-def test_it_is_never_stacked_and_keeps_no_weights(made: list[Centroids]) -> None:
+def test_estimator_is_not_stacked_and_keeps_no_weights(made: list[Centroids]) -> None:
     prepared = prepare(compose(["model=mlp"]))
     assert unfusable(prepared) == "model mlp is fitted as a whole"
     with pytest.raises(harness.HarnessError, match="is fitted at once, and keeps no weights"):

@@ -1,4 +1,4 @@
-"""The arithmetic of a run: batches, steps, shares and orders."""
+"""Tests of the plan of a run: batches, steps, shares and orders."""
 
 import math
 
@@ -32,7 +32,7 @@ def test_batches_hold_every_sample_once(plan):
 
 @properties
 @given(PLANS)
-def test_steps_are_the_batches_that_end_one(plan):
+def test_steps_end_at_the_last_batch_of_their_group(plan):
     steps, share, of_step = [], 0.0, 0
     for batch in range(plan.batches):
         share += plan.share(batch)
@@ -50,7 +50,7 @@ def test_steps_are_the_batches_that_end_one(plan):
 
 @properties
 @given(PLANS)
-def test_a_share_makes_the_mean_of_the_step_from_the_means_of_its_batches(plan):
+def test_shares_weight_batch_means_into_the_mean_of_a_step(plan):
     values = torch.rand(plan.n, dtype=torch.float64, generator=torch.Generator().manual_seed(plan.n))
     batches = values.split(plan.batch_size)
     for first in range(0, plan.batches, plan.accumulate):
@@ -59,7 +59,7 @@ def test_a_share_makes_the_mean_of_the_step_from_the_means_of_its_batches(plan):
         torch.testing.assert_close(mean, torch.cat([batches[b] for b in of_step]).mean())
 
 
-def test_an_order_is_a_function_of_seed_and_epoch():
+def test_order_depends_on_seed_and_epoch():
     def plan(seed):
         return Plan(seed, epochs=2, batch_size=8, accumulate=1, warmup=0.0, n=64)
 
@@ -70,7 +70,7 @@ def test_an_order_is_a_function_of_seed_and_epoch():
 
 @properties
 @given(total=st.integers(0, 1000), world=st.integers(1, 40))
-def test_rows_partition_a_batch_as_evenly_as_can_be(total, world):
+def test_rows_partition_a_batch_evenly(total, world):
     parts = [rows(total, rank, world) for rank in range(world)]
     assert [i for part in parts for i in range(part.start, part.start + part.count)] == list(range(total))
     assert max(part.count for part in parts) - min(part.count for part in parts) <= 1

@@ -1,4 +1,4 @@
-"""The hooks of a regularizer, each where it belongs in a run."""
+"""Tests of the hooks of a regularizer within a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.training.helpers import cohort, train
 
 
 class Average(Regularizer):
-    """The mean of the weights after each step; what the run ends with."""
+    """Average the weights after each step; the run ends with the average."""
 
     def init(self, params: Tensors) -> Any:
         return {"count": 0, **{n: torch.zeros_like(p) for n, p in params.items()}}
@@ -29,7 +29,7 @@ class Average(Regularizer):
 
 
 class Frozen(Regularizer):
-    """Takes every step back."""
+    """Undo every step."""
 
     def after_step(self, params: Tensors, previous: Tensors, lr: float, state: Any) -> None:
         for name, p in params.items():
@@ -37,7 +37,7 @@ class Frozen(Regularizer):
 
 
 class Uniform(Regularizer):
-    """Targets without information."""
+    """Replace targets by uniform ones."""
 
     def target(self, y: Tensor) -> Tensor:
         return torch.full((len(y), 10), 0.1)
@@ -50,7 +50,7 @@ def using(*regularizers: Regularizer) -> Any:
     return change
 
 
-def test_after_step_sees_the_weights_before_it() -> None:
+def test_after_step_gets_the_weights_before_the_step() -> None:
     start: dict[str, Tensor] = {}
 
     def change(parts: RunComponents) -> None:
@@ -61,7 +61,7 @@ def test_after_step_sees_the_weights_before_it() -> None:
     assert all(torch.equal(p, start[n]) for n, p in parts.model.named_parameters())
 
 
-def test_averaged_weights_are_evaluated_and_kept_and_training_goes_on_without_them() -> None:
+def test_averaged_weights_are_evaluated_and_kept_but_not_trained() -> None:
     line = ["epochs=3", "optimizer=sgd", "optimizer.lr=0.5"]
     plain, raw, _ = train(line)
     averaged, kept, _ = train(line, change=using(Average()))
@@ -70,13 +70,13 @@ def test_averaged_weights_are_evaluated_and_kept_and_training_goes_on_without_th
     assert not torch.equal(raw["head.weight"], kept["head.weight"])
 
 
-def test_targets_are_changed_in_training_alone() -> None:
+def test_targets_are_changed_only_in_training() -> None:
     member, _, _ = train(["epochs=2"], change=using(Uniform()))
-    assert member.metrics["train/loss"] > 2.3 - 1e-6  # ln 10 is the least that uniform targets allow
+    assert member.metrics["train/loss"] > 2.3 - 1e-6  # ln 10 is the minimum for uniform targets
     assert member.metrics["val/accuracy"] <= 1
 
 
-def test_early_stopping_ends_with_the_best_weights() -> None:
+def test_early_stopping_restores_the_best_weights() -> None:
     line = [
         "epochs=60",
         "optimizer=sgd",
@@ -96,7 +96,7 @@ def test_early_stopping_ends_with_the_best_weights() -> None:
     assert last.metrics["val/loss"] == last.history[-1]["val/loss"] > best
 
 
-def test_clipped_gradients_are_no_longer_than_the_limit() -> None:
+def test_clipped_gradients_stay_within_the_limit() -> None:
     seen: list[float] = []
 
     class Watch(Regularizer):
@@ -111,8 +111,8 @@ def test_clipped_gradients_are_no_longer_than_the_limit() -> None:
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_the_best_weights_are_not_averaged_once_more(fused: bool) -> None:
-    """What was best was an average; the run ends with that, and not with a later one."""
+def test_best_weights_are_not_averaged_again(fused: bool) -> None:
+    """The best weights were an average; the run ends with it, and not with a later one."""
     line = [
         "epochs=60",
         "optimizer.lr=0.03",

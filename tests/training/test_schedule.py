@@ -1,4 +1,4 @@
-"""The learning rate at every step, against its formula."""
+"""Tests of the learning rate at every step, against its formula."""
 
 import functools
 import math
@@ -19,7 +19,7 @@ def optimizer(*rates):
 
 
 def used(made, make, total, warmup):
-    """The learning rates of the first group, one a step, and the schedule after the last."""
+    """Return the learning rate of the first group at each step, and the schedule after the last."""
     schedule = Schedule(made, make, total, warmup)
     rates = []
     for _ in range(total):
@@ -30,13 +30,13 @@ def used(made, make, total, warmup):
 
 
 @pytest.mark.parametrize("warmup", [0, 1, 3, 10])
-def test_a_warmup_grows_in_equal_steps_to_the_learning_rate(warmup):
+def test_warmup_is_linear_up_to_the_learning_rate(warmup):
     rates, _ = used(optimizer(0.4), CONSTANT, 10, warmup)
     assert rates == pytest.approx([0.4 * min(1, (t + 1) / max(1, warmup)) for t in range(10)])
 
 
 @pytest.mark.parametrize("warmup", [0, 1, 4, 11])
-def test_the_scheduler_begins_where_the_warmup_ends_and_takes_what_is_left(warmup):
+def test_scheduler_runs_over_the_steps_after_the_warmup(warmup):
     total = 12
     rates, schedule = used(optimizer(0.4), COSINE, total, warmup)
     left = total - warmup
@@ -46,7 +46,7 @@ def test_the_scheduler_begins_where_the_warmup_ends_and_takes_what_is_left(warmu
     assert schedule.lr == pytest.approx(0.04)
 
 
-def test_every_group_keeps_its_own_rate():
+def test_groups_keep_their_own_rates():
     made = optimizer(0.4, 0.1)
     schedule = Schedule(made, CONSTANT, 8, 4)
     for t in range(6):
@@ -56,7 +56,7 @@ def test_every_group_keeps_its_own_rate():
         schedule.step()
 
 
-def test_a_scheduler_that_starts_low_is_warmed_up_to_its_own_start():
+def test_warmup_ends_at_the_schedulers_initial_rate():
     def make(optimizer, total_steps):
         return LinearLR(optimizer, start_factor=0.5, total_iters=total_steps)
 
@@ -64,7 +64,7 @@ def test_a_scheduler_that_starts_low_is_warmed_up_to_its_own_start():
     assert rates == pytest.approx([0.25, 0.5, 0.5, 0.625, 0.75, 0.875])
 
 
-def test_a_warmup_of_the_whole_run_leaves_the_scheduler_a_step():
+def test_warmup_of_the_whole_run_leaves_the_scheduler_one_step():
     seen = []
 
     def make(optimizer, total_steps):

@@ -1,4 +1,4 @@
-"""Samples that a task sees together: in training, in evaluation, alone and fused."""
+"""Tests of tasks on tuples of samples: in training, in evaluation, alone and fused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINE = [*FLOAT64, "epochs=2", "batch_size=7", "accumulate=2", "task=classificati
 
 
 class Halves(Task):
-    """Pairs of training samples whose predictions count half; samples are evaluated by themselves."""
+    """Pairs of training samples whose predictions count half; evaluation takes single samples."""
 
     def tuples(self, part: Part, split: str, generator: Generator) -> Tensor | None:
         assert isinstance(part, Samples)
@@ -35,7 +35,7 @@ class Halves(Task):
 
 
 class Together(Halves):
-    """The same, and every two samples that are evaluated come as one tuple."""
+    """As Halves, with pairs in evaluation too."""
 
     def tuples(self, part: Part, split: str, generator: Generator) -> Tensor | None:
         assert isinstance(part, Samples)
@@ -55,8 +55,8 @@ def of_pairs(plan: Plan) -> Plan:
     return replace(plan, n=50, each=2)
 
 
-def test_pairs_are_batches_alone_and_fused() -> None:
-    """Pairs that are halves of one mean are a batch of twice the size."""
+def test_pairs_match_batches_alone_and_fused() -> None:
+    """Pairs that are halves of one mean equal a batch of twice the size."""
     alone = [trained(Halves, False, (seed,))[0] for seed in (1, 2)]
     assert [pytest.approx(metrics, rel=1e-6) for metrics in alone] == trained(Halves, True, (1, 2))
     together = trained(Together, False, (1,))[0]
@@ -65,7 +65,7 @@ def test_pairs_are_batches_alone_and_fused() -> None:
     assert together == pytest.approx(trained(Together, True, (1, 2))[0], rel=1e-6)
 
 
-def test_the_order_is_a_function_of_seed_and_epoch() -> None:
+def test_order_depends_on_seed_and_epoch() -> None:
     part = Samples(torch.zeros(120, 1), torch.zeros(120, dtype=torch.int64))
     task = Halves(lambda prediction, target: prediction)
     plan = Plan(3, 2, 7, 1, 0.0, 50, each=2)

@@ -1,4 +1,4 @@
-"""What Hydra sees of the harness: every component an option of its kind, typed, at its place."""
+"""Tests of the options that Hydra sees: every component, typed, in the group of its kind."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from harness.system.errors import HarnessError
 
 # One option of each kind at a time: a compose costs a fifth of a second, and a node does not know its neighbours.
 def by_kind(own: bool) -> list[list[tuple[str, str]]]:
-    """The components of each kind, harness's own or those that bridges bring."""
+    """The components of each kind: harness's own, or those of bridges."""
     rows = [row for row in catalogue.current() if (row["plugin"] == "harness") is own]
     return [[(kind, row["name"]) for row in rows if row["kind"] == kind] for kind in KINDS]
 
 
 def rows_of(kinds: list[list[tuple[str, str]]]) -> list[tuple[tuple[str, str], ...]]:
-    """The first option of each kind, the second, and so on."""
+    """The first option of each kind, then the second, and so on."""
     return [tuple(filter(None, row)) for row in itertools.zip_longest(*kinds)]
 
 
@@ -49,7 +49,7 @@ def choose(kind: str, *names: str) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_options_of_a_kind_are_its_components(kind: str, hydra: Any) -> None:
+def test_options_of_a_kind_are_its_components(kind: str, hydra: Any) -> None:
     listed = hydra.config_loader.get_group_options(kind, ObjectType.CONFIG)
     auto = ["auto"] if KINDS[kind].auto is not None else []
     presets = [name.partition("/")[2] for name in own_presets() if name.startswith(f"{kind}/")]
@@ -58,7 +58,7 @@ def test_the_options_of_a_kind_are_its_components(kind: str, hydra: Any) -> None
 
 
 @pytest.mark.parametrize("options", rows_of(by_kind(own=True)), ids=lambda options: options[0][1])
-def test_an_option_is_its_parameters_at_its_place(options: tuple[tuple[str, str], ...], hydra: Any) -> None:
+def test_option_composes_its_parameters(options: tuple[tuple[str, str], ...], hydra: Any) -> None:
     config = compose("config", [choose(kind, name) for kind, name in options])
     for kind, name in options:
         assert_itself(kind, name, config)
@@ -66,7 +66,7 @@ def test_an_option_is_its_parameters_at_its_place(options: tuple[tuple[str, str]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", rows_of(by_kind(own=False)), ids=lambda options: options[0][1])
-def test_so_is_one_that_a_bridge_brings(options: tuple[tuple[str, str], ...], hydra: Any) -> None:
+def test_option_of_a_bridge_composes_its_parameters(options: tuple[tuple[str, str], ...], hydra: Any) -> None:
     config = compose("config", [choose(kind, name) for kind, name in options])
     for kind, name in options:
         assert_itself(kind, name, config)
@@ -107,35 +107,35 @@ FIRST = list({kind: (kind, name, parameter) for kind, name, parameter in reverse
 
 
 @pytest.mark.parametrize(("kind", "name", "parameter"), FIRST, ids=str)
-def test_a_number_takes_no_word(kind: str, name: str, parameter: str, hydra: Any) -> None:
-    """One of each kind, composed whole; every other one is tried on its composed option, above."""
+def test_numeric_setting_refuses_a_word(kind: str, name: str, parameter: str, hydra: Any) -> None:
+    """Compose one setting of each kind in full; the others are tried on the composed option, above."""
     key = f"{kind}.{name}.{parameter}" if KINDS[kind].many else f"{kind}.{parameter}"
     with pytest.raises(HarnessError, match=f"^{key} "), plain_errors():
         compose("config", [choose(kind, name), f"{key}=fast"])
 
 
-def test_numbers_were_found() -> None:
+def test_numeric_settings_are_collected() -> None:
     assert len(NUMBERS) > 20
 
 
 @pytest.mark.parametrize("order", [("l2", "dropout"), ("dropout", "l2"), ("l2",), ()])
-def test_lists_keep_the_order_in_which_they_are_chosen(order: tuple[str, ...], hydra: Any) -> None:
+def test_list_kinds_keep_the_chosen_order(order: tuple[str, ...], hydra: Any) -> None:
     config = compose("config", [choose("regularizer", *order)])
     assert list(config.regularizer) == list(order)
 
 
 @pytest.mark.parametrize("kind", MANY)
-def test_every_list_can_be_empty(kind: str, hydra: Any) -> None:
+def test_every_list_kind_can_be_empty(kind: str, hydra: Any) -> None:
     assert compose("config", [f"{kind}=[]"])[kind] == {}
 
 
-def test_a_setting_of_a_list_is_tuned_at_its_name(hydra: Any) -> None:
+def test_setting_of_a_list_entry_is_overridden_by_its_name(hydra: Any) -> None:
     config = compose("config", ["regularizer=[l2,dropout]", "regularizer.dropout.p=0.3"])
     assert config.regularizer.dropout.p == 0.3
     assert config.regularizer.l2[KEY] == "l2"
 
 
-def test_composing_leaves_the_catalogue_as_it_was(hydra: Any) -> None:
+def test_composing_does_not_change_the_catalogue(hydra: Any) -> None:
     before = copy.deepcopy(catalogue.current().entries)
     config = compose("config", ["optimizer=adam", "optimizer.betas=[0.1,0.2]"])
     config.optimizer.betas[0] = 0.5
@@ -143,7 +143,7 @@ def test_composing_leaves_the_catalogue_as_it_was(hydra: Any) -> None:
     assert compose("config").optimizer.betas[0] != 0.5
 
 
-def test_every_setting_is_in_the_config_with_its_default(hydra: Any) -> None:
+def test_config_holds_every_setting_with_its_default(hydra: Any) -> None:
     config = compose("config")
     assert {p.name: config[p.name] for p in rows()} == {p.name: p.default for p in rows()}
     assert set(config.split) == {"seed", "val", "test", "stratify", "on_overlap"}

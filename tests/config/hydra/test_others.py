@@ -1,4 +1,4 @@
-"""The harness among others: Hydra's own launcher and sweeper, a user's folder, a foreign app beside it."""
+"""Tests with other users of Hydra: its own launcher and sweeper, a user's folder, a foreign app."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("outputs/*/*/record.json"))]
 
 
-def test_hydras_own_sweeper_and_launcher_run_ours(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hydras_basic_sweeper_and_launcher_run_harness_jobs(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["-m", "hydra/sweeper=basic", "hydra/launcher=basic", "seed=0,1", "activation=relu,tanh", *QUICK]
     with pytest.raises(SystemExit) as stop:
         main(words)
@@ -36,13 +36,13 @@ def test_hydras_own_sweeper_and_launcher_run_ours(workdir: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize("theirs", ["hydra/sweeper=basic", "hydra/launcher=basic"])
-def test_ours_works_with_each_of_hydras(theirs: str, workdir: Path) -> None:
+def test_harness_sweeper_works_with_basic_launcher_and_vice_versa(theirs: str, workdir: Path) -> None:
     found = harness.sweep([theirs, "seed=0,1", *QUICK])
     assert [r.config["seed"] for r in found] == [0, 1]
     assert [r.status for r in found] == ["completed", "completed"]
 
 
-def test_the_same_run_is_the_same_under_every_launcher(workdir: Path) -> None:
+def test_run_is_the_same_under_every_launcher(workdir: Path) -> None:
     ours = harness.sweep(["seed=0,1", "path=alone", *QUICK])
     theirs = harness.sweep(["seed=0,1", "hydra/launcher=basic", "rerun=true", "path=alone", *QUICK])
     assert [r.id for r in theirs] == [r.id for r in ours]
@@ -51,7 +51,7 @@ def test_the_same_run_is_the_same_under_every_launcher(workdir: Path) -> None:
 
 @pytest.fixture
 def folder(workdir: Path) -> Path:
-    """A user's folder: an experiment, a preset of a single kind, one of a list kind."""
+    """A user's folder: an experiment, a preset of a single kind and one of a list kind."""
     files = {
         "experiment/mine": "# @package _global_\ndefaults:\n  - override /optimizer: slow\n"
         "  - override /regularizer: [half]\nepochs: 7\n",
@@ -65,7 +65,7 @@ def folder(workdir: Path) -> Path:
     return workdir / "mine"
 
 
-def test_a_users_folder_adds_an_experiment_and_presets(folder: Path) -> None:
+def test_user_folder_adds_an_experiment_and_presets(folder: Path) -> None:
     values = composition.compose(["experiment=mine", "optimizer.momentum=0.5"], str(folder)).values
     assert values["epochs"] == 7
     assert (values["optimizer"]["_component_"], values["optimizer"]["lr"]) == ("sgd", 0.001)
@@ -73,17 +73,17 @@ def test_a_users_folder_adds_an_experiment_and_presets(folder: Path) -> None:
     assert values["regularizer"] == {"dropout": {"_component_": "dropout", "p": 0.5}}
 
 
-def test_a_users_folder_is_searched_by_every_question(folder: Path) -> None:
+def test_help_and_cfg_search_the_user_folder(folder: Path) -> None:
     where = folder.parent
     text = commands.harness("--config-dir", "mine", "--help", cwd=where).stdout
     groups = {line.partition(": ")[0].strip(): line.partition(": ")[2].split(", ") for line in text.splitlines()}
     assert "mine" in groups["experiment"]
-    assert groups["optimizer"][:2] == ["slow", "adam"]  # what the user brings comes first, then the default
+    assert groups["optimizer"][:2] == ["slow", "adam"]  # the user's options come first, then the default
     text = commands.harness("--config-dir=mine", "optimizer=slow", "--cfg", "job", "-p", "optimizer", cwd=where).stdout
     assert "lr: 0.001" in text
 
 
-def test_a_users_folder_serves_a_sweep(folder: Path) -> None:
+def test_user_presets_can_be_swept(folder: Path) -> None:
     words = ["optimizer=slow,adam", "regularizer=[],[half]", *QUICK]
     found = harness.sweep(words, config_dir=str(folder))
     assert [(r.choices["optimizer"], r.choices["regularizer"]) for r in found] == [
@@ -97,7 +97,7 @@ def test_a_users_folder_serves_a_sweep(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "owner"), [("optimizer/adam", "harness"), ("trainer/cpu", "harness"), ("config", "harness")]
 )
-def test_a_users_file_takes_nobodys_name(name: str, owner: str, folder: Path) -> None:
+def test_user_file_cannot_take_a_known_name(name: str, owner: str, folder: Path) -> None:
     path = folder / f"{name}.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_text("lr: 1.0\n")
@@ -141,7 +141,7 @@ def ask(foreign: Path, *words: str, **more: str) -> str:
     return done.stdout
 
 
-def test_a_foreign_app_is_left_alone(foreign: Path) -> None:
+def test_foreign_hydra_app_is_unaffected(foreign: Path) -> None:
     assert ask(foreign, "x=2") == "x 2 False\n"
     help_ = ask(foreign, "--help")
     assert "group: one" in help_
@@ -155,7 +155,7 @@ def test_a_foreign_app_is_left_alone(foreign: Path) -> None:
 
 
 @pytest.mark.parametrize("launcher", ["harness", "basic"])
-def test_what_a_job_raises_reaches_whoever_asked(launcher: str, workdir: Path) -> None:
+def test_error_of_a_job_reaches_the_caller(launcher: str, workdir: Path) -> None:
     with pytest.raises(harness.HarnessError, match=r"^optimizer\.lr must be > 0, got -1"):
         harness.sweep([f"hydra/launcher={launcher}", "optimizer.lr=-1", "seed=0,1", *QUICK])
     assert records(workdir) == []

@@ -1,4 +1,4 @@
-"""What Hydra answers about the harness: the config, the help."""
+"""Tests of Hydra's own flags: `--cfg`, `--help` and `--info`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.registry.kinds import KINDS
 
 @pytest.fixture
 def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """What a line prints on standard output; nothing else is said."""
+    """Return what a command prints on standard output; it prints nothing else."""
 
     def run(*words: str) -> str:
         with pytest.raises(SystemExit) as stop:
@@ -30,7 +30,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     return run
 
 
-def test_cfg_job_prints_the_config_that_a_run_would_have(told: Callable[..., str]) -> None:
+def test_cfg_job_prints_the_config_of_the_run(told: Callable[..., str]) -> None:
     words = ["optimizer=sgd", "optimizer.lr=0.5", "regularizer=[l2]"]
     text = told(*words, "--cfg", "job")
     with composition.hydra_session():
@@ -39,7 +39,7 @@ def test_cfg_job_prints_the_config_that_a_run_would_have(told: Callable[..., str
     assert "hydra" not in yaml.safe_load(text)
 
 
-def test_help_has_a_line_for_every_group_and_fits_a_screen(told: Callable[..., str]) -> None:
+def test_help_lists_every_group_and_fits_a_screen(told: Callable[..., str]) -> None:
     text = told("--help")
     groups = {line.partition(":")[0].strip(): line.partition(": ")[2] for line in text.splitlines() if ": " in line}
     for kind in KINDS:
@@ -67,7 +67,7 @@ def test_help_has_a_line_for_every_group_and_fits_a_screen(told: Callable[..., s
         ("task.standardise=false --cfg job", "unknown key 'task.standardise'. Did you mean 'standardize'?"),
     ],
 )
-def test_a_question_is_checked_as_a_run_is(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cfg_refuses_wrong_overrides_as_a_run_does(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(line.split())
     told = capsys.readouterr()
@@ -76,10 +76,10 @@ def test_a_question_is_checked_as_a_run_is(line: str, said: str, capsys: pytest.
     assert len(told.err.splitlines()) == 1
 
 
-def test_a_config_that_still_wants_a_value_is_shown(told: Callable[..., str]) -> None:
+def test_cfg_shows_a_config_with_missing_values(told: Callable[..., str]) -> None:
     assert yaml.safe_load(told("data=csv", "--cfg", "job", "-p", "data"))["target"] == "???"
 
 
-def test_auto_shows_the_settings_that_were_typed_for_it(told: Callable[..., str]) -> None:
+def test_cfg_shows_settings_typed_for_auto(told: Callable[..., str]) -> None:
     shown = yaml.safe_load(told("task.standardize=false", "--cfg", "job", "-p", "task"))
     assert shown == {"_component_": "auto", "standardize": False}

@@ -1,4 +1,4 @@
-"""The budget, by a clock of its own."""
+"""Tests of the diagnostic budget, with a simulated clock."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHARE = st.floats(0.001, 2.0)
 
 
 def played(costs, every, share, steps, step_s):
-    """(what was measured at each step, what it cost, the time of training) of a run whose every step takes as long."""
+    """Simulate a run of equal steps; return what was measured at each step, its cost, and the time of training."""
     budget, clock, seen = Budget(every, share, steps), 0.0, {}
     for step in range(steps):
         if step >= budget.next and (names := budget.due(step, clock)):
@@ -41,11 +41,11 @@ def played(costs, every, share, steps, step_s):
 
 @settings(max_examples=150, deadline=None)
 @given(costs, SHARE, st.integers(1, 400), st.floats(1e-4, 1e-2))
-def test_spent_time_is_within_the_share_or_the_minimum(costs, share, steps, step_s):
+def test_spent_time_stays_within_the_share_or_the_minimum(costs, share, steps, step_s):
     every = dict.fromkeys(costs, 1)
     budget, seen, trained = played(costs, every, share, steps, step_s)
-    assert seen[0] == list(costs)  # the first step is looked at, whatever it costs
-    # a first look is foreseen to cost half of what it did: the last ones may be twice as dear
+    assert seen[0] == list(costs)  # the first step is measured, whatever it costs
+    # the cost of a first measurement is predicted as half of what it took: the last may cost twice as much
     minimum = sum(
         min(2 * cost * (BETWEEN + 4), 2 * max(FLOOR_S, FLOOR_SHARE * trained) + 5 * cost) for cost in costs.values()
     )
@@ -55,7 +55,7 @@ def test_spent_time_is_within_the_share_or_the_minimum(costs, share, steps, step
 
 @settings(max_examples=100, deadline=None)
 @given(costs, st.dictionaries(st.sampled_from("abcde"), st.integers(1, 40)), SHARE, st.floats(1e-5, 1.0))
-def test_intervals_widen_by_powers_of_two_until_all_fit(costs, every, share, step_s):
+def test_intervals_double_until_all_diagnostics_fit(costs, every, share, step_s):
     every = {name: every.get(name, 10) for name in costs}
     rates = {name: costs[name] / (every[name] * step_s) for name in costs}
     most = level(rates, share)
@@ -64,13 +64,13 @@ def test_intervals_widen_by_powers_of_two_until_all_fit(costs, every, share, ste
         assert math.log2(interval / every[name]) % 1 == 0
     assert sum(costs[name] / (interval * step_s) for name, interval in found.items()) <= share * (1 + 1e-6)
     cheap = [name for name in costs if rates[name] <= share / len(costs) * (1 - 1e-9)]
-    assert all(found[name] == every[name] for name in cheap)  # what takes no more than its part keeps its interval
+    assert all(found[name] == every[name] for name in cheap)  # a diagnostic within its part keeps its interval
 
 
 @settings(max_examples=60, deadline=None)
 @given(costs, SHARE, st.integers(12, 3000), st.floats(1e-4, 1e-2), st.integers(0, 20))
-def test_what_is_not_dear_has_its_minimum_of_looks(costs, share, steps, step_s, every):
-    costs = {name: cost / 100 for name, cost in costs.items()}  # ten looks take a tenth of a second
+def test_cheap_diagnostics_get_their_minimum_of_measurements(costs, share, steps, step_s, every):
+    costs = {name: cost / 100 for name, cost in costs.items()}  # ten measurements take a tenth of a second
     _, seen, _ = played(costs, dict.fromkeys(costs, every), share, steps, step_s)
     for name in costs:
         own = [step for step, names in seen.items() if name in names]
@@ -81,7 +81,7 @@ def test_what_is_not_dear_has_its_minimum_of_looks(costs, share, steps, step_s, 
         assert max(b - a for a, b in itertools.pairwise(own)) <= max(every, 1, (steps - 2) // BETWEEN)
 
 
-def test_what_is_dear_is_measured_less_often_and_its_neighbours_are_not():
+def test_expensive_diagnostic_does_not_slow_down_cheap_ones():
     cost = {"cheap": 1e-4, "dear": 0.2}
     _, alone, _ = played({"cheap": 1e-4}, {"cheap": 0}, 0.05, 1000, 1e-3)
     _, seen, _ = played(cost, {"cheap": 0, "dear": 0}, 0.05, 1000, 1e-3)
@@ -90,12 +90,12 @@ def test_what_is_dear_is_measured_less_often_and_its_neighbours_are_not():
     assert counts["cheap"] >= 0.4 * len(alone) >= 12
 
 
-def test_looks_are_the_same_on_a_busy_machine_where_the_minimum_holds():
+def test_measured_steps_do_not_depend_on_the_clock_at_the_minimum():
     found = {tuple(played({"a": cost}, {"a": 0}, 0.05, 108, 5e-4)[1]) for cost in (0.001, 0.003, 0.01)}
     assert found == {(0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 107)}
 
 
-def test_a_run_that_is_gone_on_with_is_looked_at_again():
+def test_resumed_run_is_measured_again():
     budget, seen = Budget({"a": 0}, 0.05, 200), []
     for step in range(100, 200):
         clock = (step - 100) * 1e-3
@@ -107,26 +107,26 @@ def test_a_run_that_is_gone_on_with_is_looked_at_again():
     assert max(b - a for a, b in itertools.pairwise(seen)) <= 19
 
 
-def test_what_costs_next_to_nothing_is_measured_as_often_as_was_asked_for_and_at_the_end():
+def test_nearly_free_diagnostics_keep_their_interval_and_the_last_step():
     _, seen, _ = played({"a": 1e-9, "b": 1e-9}, {"a": 7, "b": 3}, 0.05, 24, 1e-3)
     assert [step for step, names in seen.items() if "a" in names] == [0, 7, 14, 21, 23]
     assert [step for step, names in seen.items() if "b" in names] == [0, 3, 6, 9, 12, 15, 18, 21, 23]
 
 
-def test_the_last_step_is_kept_something_for():
+def test_budget_is_reserved_for_the_last_step():
     _, seen, _ = played({"a": 0.01}, {"a": 1}, 0.0625, 20_000, 1e-3)
     assert max(seen) == 19_999
     assert 40 <= len(seen) <= 75  # 60% of 6.25% of 20 seconds
 
 
-def test_by_default_a_hundred_looks_and_without_a_share_the_first_alone():
+def test_default_interval_is_a_hundredth_and_zero_share_measures_only_the_first_step():
     assert Budget({"a": 0}, 1.0, 5000).costs["a"].interval == 50
     assert list(played({"a": 1e-3}, {"a": 0}, 0.0, 500, 1e-3)[1]) == [0]
     assert widened(1, 1.0, 0.0) == NEVER
     assert level({}, 0.5) == 0.5
 
 
-def test_what_was_dropped_is_due_no_more():
+def test_dropped_diagnostic_is_never_due():
     budget = Budget({"a": 1, "b": 5}, 1.0, 100)
     budget.due(0, 0.0)
     budget.drop("a")
@@ -136,7 +136,7 @@ def test_what_was_dropped_is_due_no_more():
     assert budget.next == NEVER
 
 
-def test_what_is_written_counts():
+def test_write_time_counts_as_cost():
     budget = Budget({"a": 1, "b": 1}, 1.0, 10)
     budget.measured({"a": 1.0, "b": 2.0}, 0, 10.0)
     budget.wrote(["a", "b"], 0.5)
@@ -144,7 +144,7 @@ def test_what_is_written_counts():
     assert budget.costs["a"].spent == 1.25
 
 
-def test_what_epochs_cost_is_taken_from_the_looks_at_steps_but_not_all_of_it():
+def test_epoch_costs_reduce_step_measurements_but_not_below_the_minimum():
     looks = {}
     for epochs in (0.0, 0.2, 10.0):
         budget, clock = Budget({"a": 1}, 0.1, 10_000), 0.0
@@ -160,7 +160,7 @@ def test_what_epochs_cost_is_taken_from_the_looks_at_steps_but_not_all_of_it():
     assert looks[0.0] > looks[0.2] >= looks[10.0] >= 12
 
 
-def test_epochs_are_measured_as_often_as_half_of_what_is_given_out_allows():
+def test_epochs_use_half_of_the_clocked_share():
     budget, clock, epochs = Budget({}, 0.1, 1000, epochs=1000), 0.0, []
     for epoch in range(1000):
         clock += 0.01
@@ -177,7 +177,7 @@ def test_epochs_are_measured_as_often_as_half_of_what_is_given_out_allows():
     assert 290 <= len(epochs) <= 302
 
 
-def test_epochs_that_cost_nothing_are_all_measured_and_without_a_share_the_first_alone():
+def test_free_epochs_are_all_measured_and_zero_share_measures_only_the_first():
     for share, count in ((0.1, 10), (0.0, 1)):
         budget, found = Budget({}, share, 1000, epochs=10), 0
         for epoch in range(10):
@@ -187,7 +187,7 @@ def test_epochs_that_cost_nothing_are_all_measured_and_without_a_share_the_first
         assert found == count
 
 
-def test_epochs_have_a_minimum_too():
+def test_epochs_have_a_minimum_of_measurements():
     budget, found = Budget({}, 0.05, 10_000, epochs=108), []
     for epoch in range(108):
         if budget.epoch_due(epoch, epoch + 1.0):

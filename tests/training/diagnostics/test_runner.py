@@ -1,4 +1,4 @@
-"""Diagnostics while a cohort trains: the same alone and in a stack, and nothing of the run is moved by them."""
+"""Tests of diagnostics during training: equal alone and in a stack, without an effect on the run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def chosen(names: Sequence[str], every: int) -> list[str]:
 def looked(
     lines: Sequence[Sequence[str]], fused: bool, add: dict[str, Diagnostic] | None = None
 ) -> tuple[list[Run], list[Any]]:
-    """Runs as they ended, and for each what was found: {(tag, step): value}."""
+    """Train runs; return them and the values of each, as {(tag, step): value}."""
     found: list[Any] = []
     runs = cohort(lines, change=lambda parts: parts.diagnostics.update(add or {}), fused=fused, seen=found)
     return runs, found
@@ -45,20 +45,20 @@ def close(ours: dict[Any, Any], theirs: dict[Any, Any], rel: float) -> None:
                 torch.testing.assert_close(a, b, rtol=rel, atol=1e-9)
 
 
-def test_what_is_found_in_a_stack_is_found_alone() -> None:
+def test_values_in_a_stack_equal_those_alone() -> None:
     line = [*BASE, *FLOAT64, *chosen([*SOME, "hessian"], 4)]
     lines = [[*line, "seed=3"], [*line, "seed=5", "optimizer.lr=0.003", "regularizer.dropout.p=0.2"]]
     runs, stacked = looked(lines, fused=True)
     _, (alone,) = looked(lines[1:], fused=False)
     assert not [name for run in runs for name, row in run.member.diagnosed.items() if "failed" in row]
     assert {tag.partition("/")[0] for tag, _ in alone} == {*SOME, "hessian"}
-    assert {step for _, step in alone} == {1, 5, 9}  # the last is looked at too
+    assert {step for _, step in alone} == {1, 5, 9}  # the last step is measured too
     close(stacked[1], alone, 1e-6)
     assert stacked[0]["gradient_norm/all", 5] != stacked[1]["gradient_norm/all", 5]
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_a_run_is_the_same_to_the_bit_with_diagnostics_and_without(fused: bool) -> None:
+def test_diagnostics_do_not_change_a_run_bitwise(fused: bool) -> None:
     lines = [[*BASE, f"seed={seed}"] for seed in (1, 2)]
     lines = lines if fused else lines[:1]
     bare, _ = looked(lines, fused)
@@ -77,13 +77,13 @@ def broken(grads: Any) -> dict[str, Any]:
 
 
 def asks_values(params: Any) -> dict[str, Any]:
-    """Looks at a number, which vmap refuses: it is then measured row by row."""
+    """Read a number, which vmap refuses: the diagnostic is then measured row by row."""
     largest = next(iter(params.values())).abs().max()
     return {"": 1.0 if float(largest) > 0 else 0.0, "largest": largest}
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_one_that_fails_is_named_and_costs_nothing(fused: bool) -> None:
+def test_failing_diagnostic_is_reported_and_the_run_continues(fused: bool) -> None:
     lines = [[*BASE, *chosen(["gradient_norm"], 4), f"seed={seed}"] for seed in (1, 2)][: 2 if fused else 1]
     add = {"broken": Diagnostic(broken), "values": Diagnostic(asks_values, 4)}
     runs, found = looked(lines, fused, add)
@@ -99,7 +99,7 @@ def test_one_that_fails_is_named_and_costs_nothing(fused: bool) -> None:
 
 
 @pytest.mark.parametrize("free", [0, 1 << 40])
-def test_copies_of_the_weights_that_are_too_large_are_not_made(free: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weight_copies_beyond_free_memory_are_not_made(free: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "SMALL", 1)
     monkeypatch.setattr(runner, "free_bytes", lambda device: free)
     (run,), (found,) = looked([[*BASE, *chosen(["weights", "update_ratio", "gradient_norm"], 4)]], False)
@@ -115,7 +115,7 @@ def words(params: Any) -> dict[str, Any]:
     return {"": "many"}
 
 
-def test_what_no_stack_can_hold_is_named_and_the_others_are_measured() -> None:
+def test_diagnostic_of_a_wrong_type_is_reported_and_others_are_measured() -> None:
     lines = [[*BASE, *chosen(["gradient_norm"], 4), f"seed={seed}"] for seed in (1, 2)]
     runs, found = looked(lines, True, {"words": Diagnostic(words, 4)})
     for run, values in zip(runs, found, strict=True):
@@ -128,7 +128,7 @@ def rate(params: Any, loss: Any) -> dict[str, Any]:
     return {"train": loss(params), "eval": loss(params, train=False)}
 
 
-def test_row_by_row_each_has_its_own_dropout_rate() -> None:
+def test_measuring_row_by_row_uses_each_runs_dropout_rate() -> None:
     line = [*BASE, *FLOAT64, "diagnostic=[]"]
     lines = [[*line, "seed=3"], [*line, "seed=5", "regularizer.dropout.p=0.9"]]
     add = {"rate": Diagnostic(rate, 4)}
@@ -138,8 +138,8 @@ def test_row_by_row_each_has_its_own_dropout_rate() -> None:
     assert alone["rate/train", 1] != alone["rate/eval", 1]
 
 
-def test_the_gradients_of_layers_are_finite_differences() -> None:
-    """Of each sample's own loss by what a layer made: a bias moves all samples' outputs by as much."""
+def test_layer_gradients_match_finite_differences() -> None:
+    """Gradients of each sample's loss by a layer's output: a bias shifts the outputs of all samples equally."""
     seen: dict[str, Any] = {}
 
     def keep(layers: Any, loss: Any, params: Any) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def test_the_gradients_of_layers_are_finite_differences() -> None:
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_a_short_run_is_looked_at_a_dozen_times_in_the_default_budget(fused: bool) -> None:
+def test_short_run_is_measured_a_dozen_times_by_default(fused: bool) -> None:
     names = ["gradient_norm", "dead_units", "numerics", "hessian"]
     line = [*BASE[1:], "batch_size=8", f"diagnostic=[{','.join(names)}]"]  # 45 steps
     runs, found = looked([[*line, "seed=3"], [*line, "seed=5"]][: 1 + fused], fused)

@@ -1,4 +1,4 @@
-"""What a record holds of diagnostics' values."""
+"""Tests of the summary of diagnostics in a record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import harness
 from harness.training.diagnostics.summary import TAGS, Summary
 
 
-def test_first_last_and_extremes_without_what_is_no_number() -> None:
+def test_summary_has_first_last_and_extremes_without_nan() -> None:
     summary = Summary()
     for step, value in enumerate([math.nan, 3.0, 1.0, math.inf, math.nan, 2.0]):
         summary.add({"a/b/c": value, "text/value": "words"}, step, 0)
@@ -23,7 +23,7 @@ def test_first_last_and_extremes_without_what_is_no_number() -> None:
     assert told == {"last": 2.0, "min": 1.0, "max": math.inf}
 
 
-def test_a_deep_network_leaves_its_first_layers_and_its_last() -> None:
+def test_summary_of_a_deep_network_keeps_first_and_last_layers() -> None:
     summary = Summary()
     summary.add({f"dead/layer{i}": float(i) for i in range(200)}, 0, 0)
     row = summary.rows()["dead"]
@@ -35,7 +35,7 @@ LINE = ["data=iris", "epochs=5", "logger=[]"]
 SEVERAL = [*LINE, "diagnostic=[dead_units,train_val_gap,loss_slice]"]
 
 
-def test_a_record_holds_what_was_found_alone_and_in_a_stack(workdir: Path) -> None:
+def test_record_has_the_same_summary_alone_and_in_a_stack(workdir: Path) -> None:
     alone = harness.run([*SEVERAL, "study=s", "seed=1"])
     curves = pandas.read_csv(alone.folder / "curves.csv")
     for name in ("dead_units", "train_val_gap"):
@@ -57,7 +57,7 @@ def test_a_record_holds_what_was_found_alone_and_in_a_stack(workdir: Path) -> No
     assert again.diagnostics == json.loads(json.dumps(alone.diagnostics))
 
 
-def test_values_that_are_no_numbers_come_back_as_they_were(workdir: Path) -> None:
+def test_nonfinite_values_survive_the_record(workdir: Path) -> None:
     record = harness.run([*LINE, "study=s", "optimizer=sgd", "optimizer.lr=1e30", "diagnostic=[gradient_norm]"])
     (loaded,) = harness.load("s")
     assert record.status == "diverged"

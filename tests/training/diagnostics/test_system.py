@@ -1,4 +1,4 @@
-"""What is seen of the machine: how fast an epoch was, and how long it waited for a loader."""
+"""Tests of machine diagnostics: throughput of an epoch, and time spent waiting for a loader."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Slow(Dataset):
         return torch.tensor(index)
 
 
-def test_a_loader_counts_what_is_waited_for_and_not_what_is_computed() -> None:
+def test_loader_counts_waiting_time_only() -> None:
     batches = TimedLoader(Slow(), batch_size=2)
     machine = Machine(batches)
     machine.begin()
     for _ in batches:
         time.sleep(0.1)
     found = machine.end(4, torch.device("cpu"))
-    assert 0.2 <= batches.seconds <= 4  # four samples; more on a machine that is busy
+    assert 0.2 <= batches.seconds <= 4  # four samples; longer on a busy machine
     assert 0 < found["waiting"] < 1
     assert found["samples_per_s"] <= 4 / 0.4
     assert found["memory"] > 1e7
@@ -38,7 +38,7 @@ def test_a_loader_counts_what_is_waited_for_and_not_what_is_computed() -> None:
     assert machine.end(1, torch.device("cpu"))["waiting"] == 0
 
 
-def test_one_that_has_samples_in_memory_waits_for_none() -> None:
+def test_data_in_memory_has_no_waiting_time() -> None:
     machine = Machine(object())
     machine.begin()
     sum(range(300_000))
@@ -52,7 +52,7 @@ def series(record: Record, metric: str) -> list[float]:
     return [float(row["value"]) for row in rows if row["metric"] == metric]
 
 
-def test_it_is_told_each_epoch(workdir: Path) -> None:
+def test_system_diagnostics_are_recorded_each_epoch(workdir: Path) -> None:
     line = ["epochs=2", "batch_size=200", "diagnostic=[systems]", "diagnostic_budget=1000", "trainer=cpu"]
     record = harness.run(line)
     assert series(record, "systems/waiting") == [0, 0]
@@ -64,7 +64,7 @@ def test_it_is_told_each_epoch(workdir: Path) -> None:
     assert told["cost_share"] > 0
 
 
-def test_runs_that_are_trained_together_are_told_the_same(workdir: Path) -> None:
+def test_runs_of_a_stack_share_their_system_values(workdir: Path) -> None:
     line = ["epochs=2", "batch_size=200", "diagnostic=[systems]", "trainer=cpu", "seed=0,1", "path=fused"]
     one, other = harness.sweep([*line, "executor=in_process"])
     assert series(one, "systems/samples_per_s") == series(other, "systems/samples_per_s")

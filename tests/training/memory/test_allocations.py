@@ -1,4 +1,4 @@
-"""What is written down of a computation is what it allocates, carried over to any number of samples."""
+"""Tests of traced allocations, and of their extrapolation to any number of samples."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def passed(model: nn.Module, count: int) -> AllocationTrace:
     return ledger
 
 
-def test_saved_activations_by_layer_are_those_of_the_closed_form() -> None:
+def test_saved_activations_per_layer_match_the_closed_form() -> None:
     model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 4), nn.ReLU())
     found = affine(passed(model, 3), 3, passed(model, 5), 5)
     saved = {s.block.layer: s.bytes(1000) for s in found if s.block.saved}
-    assert saved == {"1": 4 * 16 * 1000, "3": 4 * 4 * 1000}  # tanh and relu save their outputs; x was there before
+    assert saved == {"1": 4 * 16 * 1000, "3": 4 * 4 * 1000}  # tanh and relu save their outputs; x existed before
     kept = [s.bytes(7) for s in found if s.block.died is None]
-    assert sorted(kept) == sorted(4 * n for n in (8 * 16, 16, 16 * 4, 4))  # the gradients, whatever the batch
+    assert sorted(kept) == sorted(4 * n for n in (8 * 16, 16, 16 * 4, 4))  # the gradients, for any batch size
 
 
-def test_a_block_that_is_let_go_is_written_down_as_gone() -> None:
+def test_freed_block_is_recorded_as_freed() -> None:
     with watching(nn.Module()) as ledger:
         a = torch.zeros(1000)
-        b = a.view(10, 100)  # no block of its own
+        b = a.view(10, 100)  # allocates no block
         del a, b
         c = torch.zeros(500)
     del c
@@ -40,8 +40,8 @@ def test_a_block_that_is_let_go_is_written_down_as_gone() -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 1000), st.integers(1, 5)), min_size=1, max_size=20))
 @settings(deadline=None)
-def test_the_peak_is_that_of_every_moment(drawn: list[tuple[int, int]]) -> None:
-    """Block i comes at 10 i and goes at 10 (i + length) + 1; the peak is looked for moment by moment."""
+def test_peak_matches_a_search_over_all_moments(drawn: list[tuple[int, int]]) -> None:
+    """Block i is allocated at 10 i and freed at 10 (i + length) + 1; the reference checks every moment."""
     sized = [
         ScaledAllocation(size, 0.0, Allocation(size, 10 * i, "", died=10 * (i + n) + 1))
         for i, (size, n) in enumerate(drawn)

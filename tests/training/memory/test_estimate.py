@@ -1,4 +1,4 @@
-"""What a run is said to hold in memory, against closed forms and against what its process takes."""
+"""Tests of memory estimates, against closed forms and the memory of a process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parts_of(*words: str) -> tuple[RunComponents, MemoryEstimate]:
     return parts, footprint(parts, dataset, prepared.plan)
 
 
-def test_parts_of_an_mlp_are_those_of_the_closed_form() -> None:
+def test_parts_of_an_mlp_match_the_closed_form() -> None:
     weights = 4 * (64 * 32 + 32 + 32 * 32 + 32 + 32 * 10 + 10)
     _, found = parts_of("model=mlp", "model.width=32", "batch_size=100", "optimizer=adam")
     assert (found.parameters, found.gradients) == (weights, weights)
@@ -40,24 +40,24 @@ def test_parts_of_an_mlp_are_those_of_the_closed_form() -> None:
     ("optimizer", "numbers"),
     [("sgd", 0), ("momentum", 1), ("adam", 2), ("lion", 1), ("rmsprop", 1), ("lbfgs", None), ("random_search", None)],
 )
-def test_state_of_an_optimizer_is_measured_on_fewer_numbers(optimizer: str, numbers: int | None) -> None:
+def test_optimizer_state_is_extrapolated_from_fewer_parameters(optimizer: str, numbers: int | None) -> None:
     parts, found = parts_of("model=mlp", "model.width=400", f"optimizer={optimizer}", "epochs=4")
-    assert found.parameters > 4 * 150_000  # more than an optimizer is stepped on
+    assert found.parameters > 4 * 150_000  # more than an optimizer is tried on
     if numbers is not None:
         assert found.optimizer == pytest.approx(numbers * found.parameters, rel=1e-3, abs=64)
-    if optimizer == "lbfgs":  # a step is an epoch; each keeps a direction and a difference, beside four vectors
+    if optimizer == "lbfgs":  # one step an epoch; each keeps a direction and a difference, beside four vectors
         assert 4 * found.parameters < found.optimizer < 14 * found.parameters
     assert stepped(parts, prepare(compose(["epochs=4"])).plan)[1] >= 0
 
 
-def test_measuring_changes_nothing_of_the_run() -> None:
+def test_estimating_memory_does_not_change_the_run() -> None:
     words = ["logger=[]", "model=cnn", "normalization=batch_norm", "regularizer=[dropout]", "batch_size=64"]
     prepared = prepare(compose(words))
     dataset = prepared.dataset
     parts = build(prepared.values, dataset, prepared.plan.total_steps)
     before = {name: t.clone() for name, t in parts.model.state_dict().items()}
     modes, state = [m.training for m in parts.model.modules()], torch.get_rng_state()
-    footprint(parts, dataset, prepared.plan, "cuda")  # which no other test has measured
+    footprint(parts, dataset, prepared.plan, "cuda")  # a device that no other test has measured
     assert all(torch.equal(t, before[name]) for name, t in parts.model.state_dict().items())
     assert [m.training for m in parts.model.modules()] == modes
     assert torch.equal(torch.get_rng_state(), state)
@@ -84,7 +84,7 @@ def test_every_kind_of_run_has_an_estimate(words: list[str]) -> None:
     assert found.total(2 * found.batch_size) >= found.total()
 
 
-def test_the_record_tells_estimate_base_and_peak(workdir: Path) -> None:
+def test_record_has_estimate_base_and_peak(workdir: Path) -> None:
     memory = harness.run(["epochs=1", "logger=[]"]).memory
     assert 0 < memory["estimate"] < 10e6
     assert 50e6 < memory["base"] <= memory["peak"]
@@ -119,7 +119,7 @@ MODELS = {
 
 
 def measured(folder: Path, words: str) -> tuple[int, int]:
-    """(estimate, peak above the level after imports) of a run in a process of its own"""
+    """Return the estimate and the peak above the level after imports, of a run in a process of its own."""
     line = [sys.executable, "-c", CHILD, *words.split(), "logger=[]", "save=none"]
     done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -132,7 +132,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="r
 
 @linux
 @pytest.mark.slow  # what the heap keeps differs from one process to the next
-def test_the_estimate_is_what_a_process_takes(tmp_path: Path) -> None:
+def test_estimate_matches_process_memory(tmp_path: Path) -> None:
     estimate, peak = measured(tmp_path, "epochs=2 batch_size=575 model=mlp model.width=4000 optimizer=sgd")
     assert peak > 100e6
     assert estimate == pytest.approx(peak, rel=0.15)
@@ -142,11 +142,11 @@ def test_the_estimate_is_what_a_process_takes(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("model", MODELS)
-def test_the_estimate_is_what_a_process_takes_above_300_mb(tmp_path: Path, model: str, optimizer: str) -> None:
-    folders = [tmp_path / name for name in "abc"]  # in one of them, the second run would find the first one's record
+def test_estimate_matches_process_memory_above_300_mb(tmp_path: Path, model: str, optimizer: str) -> None:
+    folders = [tmp_path / name for name in "abc"]  # a shared folder would cache the second run
     for folder in folders:
         folder.mkdir()
     found = [measured(folder, f"epochs=2 {MODELS[model]} optimizer={optimizer}") for folder in folders]
-    estimate, peak = sorted(found, key=lambda pair: pair[1])[1]  # equal runs differ by a quarter: where blocks lie
+    estimate, peak = sorted(found, key=lambda pair: pair[1])[1]  # equal runs differ by a quarter
     assert peak > 300e6
     assert estimate == pytest.approx(peak, rel=0.15)

@@ -1,4 +1,4 @@
-"""What makes bits depend on who trains beside, and what keeps them from it."""
+"""Tests of operations whose bits depend on the other members of a stack, and of what prevents it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ UNARY = ("abs", "exp", "log", "neg", "relu", "round", "sign", "sqrt", "tanh")
 
 
 @pytest.mark.parametrize("name", sorted({*UNARY, *GIVEN}))
-def test_an_operation_minds_not_where_its_elements_stand(name: str) -> None:
-    """The last elements of a tensor, which fill no vector, are computed as they are inside of a longer one."""
+def test_elementwise_operation_is_independent_of_position(name: str) -> None:
+    """The last elements of a tensor, which fill no vector, are computed as within a longer one."""
     assert name in _ROUNDED
     operation = getattr(torch.ops.aten, name)
     call = GIVEN.get(name, lambda f, x: f(x))
@@ -35,7 +35,7 @@ def test_an_operation_minds_not_where_its_elements_stand(name: str) -> None:
 
 @pytest.mark.parametrize("shape", [(61, 33, 10), (5, 64, 3), (64, 30, 7), (1, 7, 1), (13, 20, 32)])
 @pytest.mark.parametrize("turned", [False, True])
-def test_products_mind_not_who_stands_beside(shape: tuple[int, int, int], turned: bool) -> None:
+def test_products_are_independent_of_other_members(shape: tuple[int, int, int], turned: bool) -> None:
     n, m, o = shape
     draw = torch.Generator().manual_seed(0)
     a, b = torch.randn(9, n, m, generator=draw), torch.randn(9, m, o, generator=draw)
@@ -55,14 +55,14 @@ def test_products_mind_not_who_stands_beside(shape: tuple[int, int, int], turned
     assert torch.equal(aligned_bmm(a, b), whole)
 
 
-def test_products_of_whole_lines_are_left_alone() -> None:
+def test_aligned_products_are_left_alone() -> None:
     with BitwiseProducts(4) as exact:
         torch.bmm(torch.randn(4, 64, 128), torch.randn(4, 128, 16))
         torch.baddbmm(torch.randn(4, 1, 16), torch.randn(4, 64, 128), torch.randn(4, 128, 16))
     assert not exact.acted
 
 
-def test_rows_that_element_wise_kernels_want() -> None:
+def test_rows_needed_by_elementwise_kernels() -> None:
     for size, rows in ((64, 0), (33, 1), (10, 4), (1, 31)):
         with BitwiseProducts(5) as exact:
             torch.sigmoid(torch.randn(5, size))

@@ -1,4 +1,4 @@
-"""Every installed optimizer, in stacks of unlike members: each is to the bit what it is in a stack of its own."""
+"""Tests of every installed optimizer in stacks of different members: bitwise equal to stacks of one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def config(name: str) -> dict[str, Any]:
 
 
 def member(name: str, place: int) -> dict[str, Any]:
-    """Neighbours share their settings in pairs; members train with unlike seeds and learning rates."""
+    """Settings of a member: neighbours share them in pairs, seeds and learning rates differ."""
     values = config(name)
     lr = values["optimizer"].get("lr")
     own = {"lr": lr * (1.0, 0.3, 3.0, 0.01)[place // 2 % 4]} if isinstance(lr, float) else {}
@@ -72,5 +72,5 @@ def test_optimizer_is_exact_in_stacks(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
-def test_every_optimizer_is_exact_in_stacks_of_many(name: str) -> None:
+def test_optimizer_is_exact_in_stacks_of_many(name: str) -> None:
     assert_exact(name, (2, 3, 8, 32))

@@ -1,4 +1,4 @@
-"""Many runs as one program: equal to running alone, and to the bit the same whoever trains beside."""
+"""Tests of many runs as one program: equal to runs alone, and bitwise independent of the other members."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ CASES: dict[str, list[str]] = {
 
 
 def data(case: str) -> Any:
-    """What a case is trained on."""
+    """The data set of a case."""
     name = case.partition(" ")[0]
     return suited(MODELS[name]) if name in MODELS else lambda dataset: dataset
 
 
-def test_every_kind_of_a_step_has_cases() -> None:
+def test_every_kind_of_component_in_a_step_has_cases() -> None:
     assert KINDS.keys() > NOT_COMPUTING
     assert set(COMPUTING) | NOT_COMPUTING == set(KINDS)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_variant_fused_is_alone(case: str) -> None:
+def test_fused_run_matches_the_run_alone(case: str) -> None:
     lines = [[*CASES[case], *member] for member in MEMBERS[:3]]
     for precision, tolerance in ([], 1e-4), (FLOAT64, 1e-9):
         fused = cohort([[*one, *precision] for one in lines], data(case))
@@ -66,7 +66,7 @@ def test_a_variant_fused_is_alone(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_member_is_the_same_whoever_trains_beside(case: str) -> None:
+def test_member_is_bitwise_independent_of_the_others(case: str) -> None:
     lines = [[*CASES[case], *member] for member in MEMBERS]
     whole = cohort(lines, data(case))
     for some in [2], [0, 1], [3, 1, 2]:
@@ -74,8 +74,8 @@ def test_a_member_is_the_same_whoever_trains_beside(case: str) -> None:
             assert same(run, whole[place]), (some, place)
 
 
-def test_settings_that_are_lifted() -> None:
-    """Dropout rates, penalty strengths and limits differ in one stack; each member is as it is alone."""
+def test_lifted_settings_match_runs_alone() -> None:
+    """Dropout rates, penalty strengths and limits differ within one stack."""
     base = [*ODD, *small("mlp"), *FLOAT64, "regularizer=[dropout,l2,gradient_clipping]"]
     lines = [
         [*base, "seed=1", "regularizer.dropout.p=0.1"],
@@ -87,7 +87,7 @@ def test_settings_that_are_lifted() -> None:
 
 
 def diverging(parts: RunComponents) -> None:
-    """One member whose learning rate ruins it in its second epoch."""
+    """Make one member diverge in its second epoch by its learning rate."""
     if parts.values["seed"] != 5:
         return
     make = parts.optimizer
@@ -109,7 +109,7 @@ def diverging(parts: RunComponents) -> None:
     parts.optimizer = ruin
 
 
-def test_one_diverges_and_the_others_never_knew() -> None:
+def test_diverged_member_does_not_affect_the_others() -> None:
     base = [*ODD[:-1], *small("mlp"), "epochs=3", "optimizer=sgd"]
     lines = [[*base, f"seed={seed}", f"optimizer.lr={lr}"] for seed, lr in ((3, 0.1), (5, 0.3), (7, 0.1), (8, 0.2))]
     first, lost, *rest = cohort(lines, change=diverging)
@@ -122,7 +122,7 @@ def test_one_diverges_and_the_others_never_knew() -> None:
         assert same(run, cohort([lines[place]])[0])
 
 
-def test_stopping_early_at_different_epochs() -> None:
+def test_members_stop_early_at_different_epochs() -> None:
     base = [*ODD[:-1], *small("mlp"), "epochs=8", "regularizer=[early_stopping,l2]",
             "regularizer.early_stopping.patience=1"]  # fmt: skip
     lines = [[*base, f"seed={seed}", f"optimizer.lr={lr}"] for seed, lr in ((1, 0.2), (2, 0.05), (3, 0.3), (4, 1e-4))]
@@ -133,7 +133,7 @@ def test_stopping_early_at_different_epochs() -> None:
         assert run.member.epochs == train(one)[0].epochs
 
 
-def test_all_but_one_leave_and_it_goes_on_to_the_same_bits() -> None:
+def test_last_remaining_member_keeps_its_bits() -> None:
     base = [*ODD[:-1], *small("mlp"), "epochs=3"]
     lines = [[*base, "seed=5"], [*base, "seed=6", "optimizer.lr=0.002"]]  # other settings: an optimizer each
     lost, left = cohort(lines, change=diverging)
@@ -142,7 +142,7 @@ def test_all_but_one_leave_and_it_goes_on_to_the_same_bits() -> None:
 
 
 class FullDisk(Regularizer):
-    """Fails in the run whose seed it is given."""
+    """Fail in the run with the given seed."""
 
     def __init__(self, seed: int, bad: int) -> None:
         self.bad = seed == bad
@@ -153,7 +153,7 @@ class FullDisk(Regularizer):
         return False
 
 
-def test_what_fails_for_one_ends_that_one_alone() -> None:
+def test_error_in_one_member_ends_only_that_one() -> None:
     base = [*ODD[:-1], *small("mlp"), "epochs=2"]
 
     def change(parts: RunComponents) -> None:
@@ -165,13 +165,13 @@ def test_what_fails_for_one_ends_that_one_alone() -> None:
     assert same(runs[2], cohort([[*base, "seed=3"]])[0])
 
 
-def test_members_of_another_shape_are_told() -> None:
+def test_members_of_another_shape_are_refused() -> None:
     lines = [[*ODD, *small("mlp")], [*ODD, "model=mlp", "model.width=12"]]
     with pytest.raises(NotStackable, match="differ"):
         cohort(lines)
 
 
-def test_a_draw_that_no_one_redirects_is_refused() -> None:
+def test_draw_that_is_not_redirected_is_refused() -> None:
     class Drawing(nn.Module):
         def __init__(self, inner: nn.Module) -> None:
             super().__init__()
@@ -188,7 +188,7 @@ def test_a_draw_that_no_one_redirects_is_refused() -> None:
 
 
 @pytest.mark.parametrize("layer", ["RNN", "LSTM", "GRU"])
-def test_recurrent_layers(layer: str) -> None:
+def test_fused_recurrent_layers_match_runs_alone(layer: str) -> None:
     class Recurrent(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -210,7 +210,7 @@ def test_recurrent_layers(layer: str) -> None:
 
 
 @pytest.mark.parametrize("layer", ["Conv1d", "ConvTranspose1d", "ConvTranspose2d", "Conv3d"])
-def test_convolutions_of_every_kind(layer: str) -> None:
+def test_fused_convolutions_match_runs_alone(layer: str) -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -1,4 +1,4 @@
-"""Hooks of a stack that change their arguments: once a step for every member, whether vmap takes them or not."""
+"""Tests of stacked hooks that change their arguments: one call a step for every member, under vmap or not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.training.helpers import FLOAT64, cohort, train
 
 
 class Halved(Regularizer):
-    """Halves the weights and counts."""
+    """Halve the weights and count the calls."""
 
     def __init__(self, share: float) -> None:
         self.share = share
@@ -24,8 +24,8 @@ class Halved(Regularizer):
             p.mul_(self.share)
 
 
-class DiagnosticRunner(Halved):
-    """The same, with a look at a number, which vmap refuses, when half of the work is done."""
+class ReadsNumber(Halved):
+    """As Halved, but reads a number halfway, which vmap refuses."""
 
     def after_step(self, params: Tensors, previous: Tensors, lr: float, state: Any) -> None:
         super().after_step(params, previous, lr, state)
@@ -33,10 +33,10 @@ class DiagnosticRunner(Halved):
             raise AssertionError
 
 
-@pytest.mark.parametrize("made", [Halved, DiagnosticRunner])
-def test_a_hook_that_works_in_place_is_called_once_a_step(made: type[Halved]) -> None:
+@pytest.mark.parametrize("regularizer_class", [Halved, ReadsNumber])
+def test_in_place_hook_is_called_once_a_step(regularizer_class: type[Halved]) -> None:
     shares = [0.5, 0.25]
-    stacked = StackedRegularizer([made(share) for share in shares], 1, torch.float64, torch.device("cpu"))
+    stacked = StackedRegularizer([regularizer_class(share) for share in shares], 1, torch.float64, torch.device("cpu"))
     params = {"w": torch.ones(3, 4, dtype=torch.float64)}
     state = {"count": torch.zeros(3)}
     for step in (1, 2, 3):
@@ -46,7 +46,7 @@ def test_a_hook_that_works_in_place_is_called_once_a_step(made: type[Halved]) ->
         assert state["count"].tolist() == [step] * 3
         for row, share in enumerate([*shares, shares[0]]):
             assert params["w"][row].tolist() == [share**step] * 4
-    assert stacked.one_by_one == ({"after_step"} if made is DiagnosticRunner else set())
+    assert stacked.one_by_one == ({"after_step"} if regularizer_class is ReadsNumber else set())
 
 
 def test_settings_of_weights_activations_and_targets_differ_within_a_stack() -> None:
