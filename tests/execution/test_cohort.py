@@ -1,4 +1,4 @@
-"""fail_fast inside a stack: the first member that fails is the last that is trained, wherever it stands."""
+"""Tests of failures in a cohort: fail_fast ends a stack at the first failing member."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ LEFT = ("interrupted", "FailFast")
 
 
 class Stopped(KeyboardInterrupt):
-    """A component's own, and not the user's Ctrl-C."""
+    """A component's own interrupt, which is not the user's Ctrl-C."""
 
 
 class Odd(BaseException):
-    """Derives from no Exception."""
+    """An exception that does not derive from Exception."""
 
 
 def sabotage(
@@ -40,7 +40,7 @@ def sabotage(
     once: bool = False,
     error: type[BaseException] = ZeroDivisionError,
 ) -> None:
-    """Optimizers of runs with some seeds raise at a step; or their first optimizers do."""
+    """Make optimizers of runs with some seeds raise at a step; with `once`, their first optimizers only."""
     whole, tries = attempt.build_parts, dict.fromkeys(seeds, 0)
 
     def build_parts(prepared: Any, *rest: Any) -> RunComponents:
@@ -69,7 +69,7 @@ def sabotage(
 
 
 def trained(count: int, forced: bool, own: bool = True, line: Sequence[str] = ("fail_fast=true",)) -> list[Record]:
-    """What becomes of a stack of runs, with optimizers of their own or one for all."""
+    """Train a stack of runs, with an optimizer each or one for all; return the records."""
     preparation = Preparation()
     lines = [[*TINY, *line, f"seed={i}", f"optimizer.lr={0.1 + 0.01 * i * own}"] for i in range(count)]
     members = [preparation.prepare(compose(one)) for one in lines]
@@ -84,7 +84,7 @@ def endings(records: Sequence[Record]) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("forced", [True, False])
 @pytest.mark.parametrize(("count", "bad"), [(2, 0), (2, 1), (3, 1), (4, 3), (5, 0)])
-def test_the_others_are_trained_no_further(
+def test_fail_fast_stops_the_other_members(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, count: int, bad: int, forced: bool
 ) -> None:
     sabotage(monkeypatch, [bad])
@@ -96,14 +96,12 @@ def test_the_others_are_trained_no_further(
     }
 
 
-def test_of_several_that_fail_at_a_step_one_is_recorded_as_failed(
-    workdir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fail_fast_records_one_of_several_failures(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sabotage(monkeypatch, [1, 2])
     assert endings(trained(4, forced=True)) == [LEFT, OWN, LEFT, LEFT]
 
 
-def test_of_those_who_share_an_optimizer_the_first_is_tried_again_and_no_other(
+def test_fail_fast_retries_only_the_first_run_of_a_shared_optimizer(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sabotage(monkeypatch, range(3))
@@ -112,7 +110,7 @@ def test_of_those_who_share_an_optimizer_the_first_is_tried_again_and_no_other(
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_where_it_goes_well_by_itself_the_others_go_on(
+def test_stack_continues_if_the_failing_run_succeeds_alone(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     sabotage(monkeypatch, [1], once=True)
@@ -125,7 +123,7 @@ def test_where_it_goes_well_by_itself_the_others_go_on(
     assert all(a.metrics == b.metrics for i, (a, b) in enumerate(zip(records, undisturbed, strict=True)) if i != 1)
 
 
-def test_without_fail_fast_the_others_never_knew(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_fail_fast_the_other_members_complete(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sabotage(monkeypatch, [1])
     records = trained(3, forced=True, line=[])
     assert endings(records) == [("completed", ""), OWN, ("completed", "")]
@@ -142,10 +140,10 @@ def test_base_exception_fails_only_the_run_that_raises_it(
 
 
 @pytest.mark.parametrize(("error", "forced"), [(Odd, True), (Stopped, False)])
-def test_base_exception_of_a_shared_optimizer_costs_the_others_nothing(
+def test_base_exception_of_a_shared_optimizer_does_not_affect_the_others(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], forced: bool
 ) -> None:
-    sabotage(monkeypatch, [0], error=error)  # the first of those who share makes the optimizer of all
+    sabotage(monkeypatch, [0], error=error)  # the first of the group makes the shared optimizer
     shared: list[int] = []
     step = StackedGroup._step
 
@@ -164,7 +162,7 @@ def test_base_exception_of_a_shared_optimizer_costs_the_others_nothing(
 
 
 @pytest.mark.parametrize("error", [SystemExit, Stopped, GeneratorExit, Odd])
-def test_base_exception_of_a_run_that_is_trained_alone_is_its_failure(
+def test_base_exception_of_a_run_alone_is_its_failure(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     sabotage(monkeypatch, [0], error=error)
@@ -174,7 +172,7 @@ def test_base_exception_of_a_run_that_is_trained_alone_is_its_failure(
     assert endings(records) == [("failed", error.__name__), ("completed", "")]
 
 
-def test_base_exception_of_a_watcher_fails_its_run_alone(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_base_exception_of_a_logger_fails_only_its_run(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = RunRecorder._to_loggers
 
     def raising(self: RunRecorder, metrics: dict[str, float], step: int, epoch: int) -> None:
@@ -186,16 +184,16 @@ def test_base_exception_of_a_watcher_fails_its_run_alone(workdir: Path, monkeypa
     assert endings(trained(3, forced=True, line=[])) == [("completed", ""), ("completed", ""), ("failed", "Odd")]
 
 
-def test_ctrl_c_still_interrupts_a_stack(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_interrupts_a_stack(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sabotage(monkeypatch, [1], error=KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         trained(3, forced=True, line=[])
     assert {record.status for record in harness.load("scratch")} == {"interrupted"}
 
 
-def test_what_another_launch_completed_under_other_words_is_found(workdir: Path) -> None:
+def test_run_completed_by_another_launch_in_another_word_order_is_found(workdir: Path) -> None:
     words = ["model=mlp", "model.width=8", "epochs=1", "save=none"]
-    first, second = (prepare(compose(line)) for line in (words, words[::-1]))  # both are sure that it is not there yet
+    first, second = (prepare(compose(line)) for line in (words, words[::-1]))  # neither knows of the other's run
     assert first.record.id == second.record.id
     assert first.record.folder != second.record.folder
     (trained,) = train_cohort([first], CohortPlan())

@@ -1,4 +1,4 @@
-"""Every setting that a person can type has an effect, or is refused or told where it has none."""
+"""Tests that every setting has an effect, or is refused or warned of where it has none."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ USEFUL = [
 
 
 def said(line: str) -> list[str]:
-    """What is told of a run, without training it."""
+    """Return the warnings of a run, without training it."""
     words = line.replace(": ", ":").replace(", ", ",").split()
     of = Preparation()
     with warnings.catch_warnings(record=True) as found:
@@ -87,13 +87,13 @@ def said(line: str) -> list[str]:
 
 
 def test_every_key_has_a_rule() -> None:
-    """A new setting wants an answer to: where has it no effect?"""
+    """A new setting needs a rule that says where it has no effect."""
     inner = [f"{name}.{row.name}" for name, own in groups().items() for row in own]
     trainer = [f"trainer.{name}" for name in allowed(catalogue.current().trainer)]
     assert {*KINDS, *(row.name for row in rows()), *inner, *trainer, "trainer", "experiment"} == set(RULES)
 
 
-def test_every_rule_is_shown_with_and_without_an_effect() -> None:
+def test_every_rule_is_tested_with_and_without_an_effect() -> None:
     def keys(lines: list[str]) -> set[str]:
         words = [word.partition("=")[0] for line in lines for word in line.split() if "=" in word]
         return {*words, *(word.partition(".")[0] for word in words)}
@@ -104,7 +104,7 @@ def test_every_rule_is_shown_with_and_without_an_effect() -> None:
 
 
 @pytest.mark.parametrize(("line", "why"), USELESS)
-def test_what_has_no_effect_is_refused_in_one_line(line: str, why: str, workdir: Path) -> None:
+def test_setting_without_effect_is_refused_in_one_line(line: str, why: str, workdir: Path) -> None:
     words = line.replace(": ", ":").replace(", ", ",").split()
     with pytest.raises(harness.HarnessError, match=why) as refused:
         harness.run([*QUIET, *words])
@@ -115,26 +115,26 @@ def test_what_has_no_effect_is_refused_in_one_line(line: str, why: str, workdir:
 
 
 @pytest.mark.parametrize(("line", "why"), TOLD)
-def test_what_sweeps_are_made_of_is_told(line: str, why: str) -> None:
+def test_unused_setting_that_is_often_swept_is_warned_of(line: str, why: str) -> None:
     (told,) = said(line)
     assert told.startswith(f"{line.split()[0]} has no effect: ")
     assert why in told
 
 
 @pytest.mark.parametrize("line", USEFUL)
-def test_what_has_an_effect_is_taken_in_silence(line: str) -> None:
+def test_setting_with_an_effect_gives_no_warning(line: str) -> None:
     assert said(line) == []
 
 
 @pytest.mark.parametrize(
     "line", ["data=iris", "data=rosenbrock", "data=iris model=random_forest", "data=iris optimizer=lbfgs epochs=1"]
 )
-def test_defaults_are_silent(line: str) -> None:
+def test_defaults_give_no_warning(line: str) -> None:
     assert said(line) == []
 
 
-def test_data_with_splits_of_its_own_says_which_settings_it_looks_at(workdir: Path) -> None:
-    """Of what a set brings only its training samples are divided: for validation, and by a seed."""
+def test_data_with_own_splits_names_the_split_settings_it_uses(workdir: Path) -> None:
+    """If a data set has a test split, only its training samples are divided: for validation, by a seed."""
     from datasets import Dataset, DatasetDict
 
     rows = {"a": [float(i) for i in range(60)], "y": [i % 2 for i in range(60)]}
@@ -162,14 +162,14 @@ def test_data_with_splits_of_its_own_says_which_settings_it_looks_at(workdir: Pa
         ("checkpoint_every=0,1", "checkpoint_every"),
     ],
 )
-def test_a_sweep_over_what_changes_no_result_is_refused(swept: str, key: str, workdir: Path) -> None:
-    """Its values would be one run, trained with the first of them."""
+def test_sweep_over_a_setting_without_effect_on_results_is_refused(swept: str, key: str, workdir: Path) -> None:
+    """The values would be one run, trained with the first of them."""
     with pytest.raises(harness.HarnessError, match=f"a sweep over {key}: it changes no result"):
         harness.sweep([*QUIET, "data=iris", "epochs=2", swept])
     assert list(workdir.iterdir()) == []
 
 
-def test_in_a_sweep_one_run_that_has_a_use_is_enough(workdir: Path) -> None:
+def test_setting_used_by_one_run_of_a_sweep_is_accepted(workdir: Path) -> None:
     line = [*QUIET, "diagnostic=[]", "executor=in_process"]
     records = harness.sweep([*line, "data=moons,rosenbrock", "batch_size=32", "epochs=1", "split.val=0.3"])
     assert [record.status for record in records] == ["completed"] * 2
@@ -180,6 +180,6 @@ def test_in_a_sweep_one_run_that_has_a_use_is_enough(workdir: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["enable_autolog_hparams=true", "plugins=[x]"])
-def test_keys_of_the_trainer_that_could_have_no_effect_are_refused(key: str) -> None:
+def test_trainer_keys_without_any_effect_are_refused(key: str) -> None:
     with pytest.raises(harness.HarnessError, match=f"trainer.{key.partition('=')[0]} is managed by harness"):
         harness.run([f"trainer.{key}"])

@@ -1,4 +1,4 @@
-"""What a finished run predicts for new samples is what its record has measured."""
+"""Tests that predictions of a finished run match the metrics in its record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LINE = ["epochs=1", "logger=[]", "diagnostic=[]", "study=t", "executor=in_proces
 
 
 def trained(*words: str) -> tuple[harness.Record, torch.Tensor, torch.Tensor]:
-    """A run, and its test samples as they were before transforms."""
+    """Train a run; return its record and its test samples before transforms."""
     record = harness.run([*LINE, *words])
     assert record.status == "completed", record.error
     test = harness.load_data(record, transformed=False).test
@@ -35,7 +35,7 @@ def trained(*words: str) -> tuple[harness.Record, torch.Tensor, torch.Tensor]:
         ["corruption=[permuted_pixels]"],
     ],
 )
-def test_accuracy_by_names_is_the_records(words) -> None:
+def test_accuracy_of_predicted_labels_is_the_records(words) -> None:
     record, x, y = trained("data=digits", *words)
     found = harness.predict(record, x)
     assert found.classes == tuple("0123456789")
@@ -44,7 +44,7 @@ def test_accuracy_by_names_is_the_records(words) -> None:
     np.testing.assert_allclose(found.probabilities.sum(1), 1, rtol=0, atol=1e-9)
 
 
-def test_the_best_weights_predict_what_was_best() -> None:
+def test_saved_best_weights_reach_the_best_value() -> None:
     record = harness.run([*LINE[1:], "data=digits", "epochs=3", "save=best", "optimizer.lr=0.05"])
     val = harness.load_data(record, transformed=False).val
     found = harness.predict(record.folder, val.x)
@@ -52,7 +52,7 @@ def test_the_best_weights_predict_what_was_best() -> None:
     assert float(right) == pytest.approx(record.best["val/accuracy"]["value"], abs=1e-6)
 
 
-def test_accuracy_of_files_that_are_read_a_batch_at_a_time(tmp_path) -> None:
+def test_predictions_on_data_in_files_match_the_record(tmp_path) -> None:
     x = np.random.default_rng(0).normal(10, 3, (200, 4))
     np.savez(tmp_path / "a.npz", x=x, y=np.where(x[:, 0] > 10, "yes", "no"))
     record, x, y = trained("data=npz", f"data.path={tmp_path / 'a.npz'}", "data.in_memory=false", "optimizer.lr=0.01")
@@ -63,7 +63,7 @@ def test_accuracy_of_files_that_are_read_a_batch_at_a_time(tmp_path) -> None:
     )
 
 
-def test_two_classes_by_one_logit_and_labels() -> None:
+def test_single_logit_and_multilabel_predictions_have_class_names() -> None:
     record, x, y = trained("data=moons", "task=binary_classification")
     found = harness.predict(record, x)
     assert found.probabilities.shape == (len(x), 2)
@@ -76,14 +76,14 @@ def test_two_classes_by_one_logit_and_labels() -> None:
 
 
 @pytest.mark.parametrize("model", ["mlp", "linear_regression"])
-def test_numbers_in_the_targets_units(model) -> None:
+def test_predicted_values_are_in_target_units(model) -> None:
     record, x, y = trained("data=diabetes", f"model={model}")
     found = harness.predict(record, x)
     assert (found.labels, found.probabilities) == ((), None)
     assert float((found.values - y).square().mean()) == pytest.approx(record.metrics["test/mse"], rel=1e-5)
 
 
-def test_reconstructions_clusters_and_words() -> None:
+def test_reconstructions_clusters_and_words_are_predicted() -> None:
     record, x, _ = trained("data=digits", "task=reconstruction")
     transformed = harness.load_data(record).test.x
     found = harness.predict(record, x)
@@ -108,13 +108,13 @@ def test_reconstructions_clusters_and_words() -> None:
         (["data=iris"], "x.csv", "data iris is no table"),
     ],
 )
-def test_bad_inputs_get_one_line(words, x, message) -> None:
+def test_bad_inputs_are_refused_in_one_line(words, x, message) -> None:
     record = harness.run([*LINE, *words])
     with pytest.raises(HarnessError, match=message):
         harness.predict(record, x)
 
 
-def test_data_that_has_changed_is_told(tmp_path) -> None:
+def test_changed_data_is_refused(tmp_path) -> None:
     path, x = tmp_path / "a.npz", np.random.default_rng(0).normal(size=(60, 3))
     np.savez(path, x=x, y=x[:, 0])
     record = harness.run([*LINE, "data=npz", f"data.path={path}", "batch_size=16"])
@@ -139,7 +139,7 @@ def test_folders_of_records_are_absolute(workdir) -> None:
 
 @pytest.mark.parametrize("function", ["load", "load_data", "load_model", "predict"])
 @pytest.mark.parametrize("wrong", [None, 3, {"a": 1}, ["t"]])
-def test_what_is_no_run_is_refused_in_one_line(function, wrong) -> None:
+def test_argument_that_is_no_run_is_refused_in_one_line(function, wrong) -> None:
     more = [[[1.0]]] if function == "predict" else []
     with pytest.raises(
         HarnessError, match=r"expected a (run \(its record or its folder\)|folder, or the name of)"

@@ -1,4 +1,4 @@
-"""A last batch of one sample: refused in one line where a run cannot train on it, and left in peace where it can."""
+"""Tests of a last batch of one sample: refused in one line only if the run cannot train on it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def test_batch_norm_and_a_last_batch_of_one(workdir: Path) -> None:
+def test_batch_norm_refuses_a_last_batch_of_one(workdir: Path) -> None:
     line = ["normalization=batch_norm", "epochs=1"]
     with pytest.raises(HarnessError) as refused:
         harness.run([*line, "batch_size=574"])
@@ -59,13 +59,13 @@ def test_batch_norm_and_a_last_batch_of_one(workdir: Path) -> None:
         (["batch_size=191"], "batch_size=191 leaves one of 192 .* in the last batch: choose batch_size=192"),
     ],
 )  # fmt: skip
-def test_a_batch_size_that_fits_is_named(words: list[str], told: str, workdir: Path) -> None:
+def test_refusal_names_a_batch_size_that_fits(words: list[str], told: str, workdir: Path) -> None:
     with pytest.raises(HarnessError, match=f"normalization batch_norm .* {told}$"):
         harness.run([*MOONS, "normalization=batch_norm", *words])
     assert not (workdir / "outputs").exists()
 
 
-def test_the_batch_size_is_looked_at_again_where_all_else_is_equal(workdir: Path) -> None:
+def test_batch_size_is_checked_again_where_all_else_is_equal(workdir: Path) -> None:
     line = [*MOONS, "normalization=batch_norm", "accumulate=2"]  # one step an epoch, either way
     prepare(compose([*line, "batch_size=192"]))
     with pytest.raises(HarnessError, match="batch_size=191 leaves one"):
@@ -73,11 +73,11 @@ def test_the_batch_size_is_looked_at_again_where_all_else_is_equal(workdir: Path
 
 
 @pytest.mark.parametrize("words", [["normalization=none"], ["normalization=layer_norm"]])
-def test_others_train_on_one_sample(words: list[str], workdir: Path) -> None:
+def test_other_normalizations_train_on_one_sample(words: list[str], workdir: Path) -> None:
     assert harness.run([*MOONS, *words, "batch_size=191"]).status == "completed"
 
 
-def test_channels_of_an_image_have_a_variance_of_their_own(workdir: Path) -> None:
+def test_batch_norm_on_images_trains_on_one_sample(workdir: Path) -> None:
     line = ["model=cnn", "model.channels=[2]", "normalization=batch_norm", "epochs=1", "batch_size=574"]
     assert harness.run(line).status == "completed"
 
@@ -89,7 +89,7 @@ def test_channels_of_an_image_have_a_variance_of_their_own(workdir: Path) -> Non
         (["loss=spread"], "model mlp with loss spread (ValueError: one sample has no neighbours) cannot train"),
     ],
 )
-def test_what_a_plugin_brings_is_named(words: list[str], named: str, workdir: Path) -> None:
+def test_refusal_names_the_component_of_a_plugin(words: list[str], named: str, workdir: Path) -> None:
     with pytest.raises(HarnessError) as refused:
         harness.run([*MOONS, *words, "batch_size=191"])
     assert named in str(refused.value)

@@ -1,4 +1,4 @@
-"""One run: what it leaves behind, whatever happens on the way."""
+"""Tests of one run: its files and its record, whether it completes or fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEYS = {
 }  # fmt: skip
 
 
-def test_the_run_folder_is_complete(workdir: Path) -> None:
+def test_run_folder_is_complete(workdir: Path) -> None:
     record = harness.run(["epochs=3", "optimizer=sgd", "seed=4"])
     assert record.folder == workdir / "outputs/scratch" / f"epochs=3,optimizer=sgd,seed=4-{record.id}"
     assert record.name == "epochs=3,optimizer=sgd,seed=4"
@@ -53,7 +53,7 @@ def test_the_run_folder_is_complete(workdir: Path) -> None:
     assert read(record.folder) == record
 
 
-def test_curves_events_and_record_tell_the_same(workdir: Path) -> None:
+def test_curves_events_and_record_agree(workdir: Path) -> None:
     record = harness.run(["epochs=3"])
     with open(record.folder / "curves.csv") as file:
         rows = list(csv.DictReader(file))
@@ -67,10 +67,10 @@ def test_curves_events_and_record_tell_the_same(workdir: Path) -> None:
     assert record.best["val/accuracy"]["value"] == max(value for _, value in accuracy)
 
 
-def test_a_complete_run_is_not_trained_again(workdir: Path) -> None:
+def test_complete_run_is_cached(workdir: Path) -> None:
     first = harness.run(["epochs=1", "seed=3"])
     stamp = (first.folder / FILE).stat().st_mtime_ns
-    again = harness.run(["seed=3", "epochs=1"])  # written in another order, it is the same run
+    again = harness.run(["seed=3", "epochs=1"])  # the same run, in another order
     assert again.cached
     assert not first.cached
     assert again.id == first.id
@@ -79,7 +79,7 @@ def test_a_complete_run_is_not_trained_again(workdir: Path) -> None:
     assert harness.run(["seed=3", "epochs=1", "study=other"]).cached is False
 
 
-def test_rerun_gives_the_same_numbers(workdir: Path) -> None:
+def test_rerun_gives_the_same_metrics(workdir: Path) -> None:
     first = harness.run(["epochs=2", "regularizer=[dropout]"])
     again = harness.run(["epochs=2", "regularizer=[dropout]", "rerun=true"])
     assert not again.cached
@@ -87,25 +87,25 @@ def test_rerun_gives_the_same_numbers(workdir: Path) -> None:
     assert len(list(again.folder.glob("events*"))) == 1
 
 
-def test_a_record_without_what_is_asked_for_is_not_enough(workdir: Path) -> None:
+def test_record_without_a_requested_metric_is_trained_again(workdir: Path) -> None:
     first = harness.run(["epochs=1"])
     more = harness.run(["epochs=1", "metric=[f1]"])
     assert more.id == first.id
     assert not more.cached
     assert more.metrics["val/accuracy"] == first.metrics["val/accuracy"]
     assert "val/f1" in more.metrics
-    assert harness.run(["epochs=1"]).cached  # it holds more than is asked for now
+    assert harness.run(["epochs=1"]).cached  # it holds more than requested
     assert not harness.run(["epochs=1", "metric=[f1]", "metric.f1.average=micro"]).cached
 
 
-def test_the_split_moves_with_its_own_seed_alone(workdir: Path) -> None:
+def test_split_depends_on_its_own_seed_only(workdir: Path) -> None:
     a, b, c = (harness.run(["epochs=1", *more]) for more in ([], ["seed=1"], ["split.seed=1"]))
     assert a.data == b.data
     assert a.metrics != b.metrics
     assert a.data["digest"] != c.data["digest"]
 
 
-def test_a_diverged_run_is_a_result(workdir: Path) -> None:
+def test_diverged_run_is_a_result(workdir: Path) -> None:
     record = harness.run(["optimizer=sgd", "optimizer.lr=1e20"])
     assert record.status == "diverged"
     assert record.error is not None
@@ -116,7 +116,7 @@ def test_a_diverged_run_is_a_result(workdir: Path) -> None:
     assert harness.run(["optimizer=sgd", "optimizer.lr=1e20"]).cached
 
 
-def test_an_exception_in_training_is_a_failed_run(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exception_in_training_is_a_failed_run(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object) -> None:
         raise ZeroDivisionError("a stranger's mistake")
 
@@ -135,7 +135,7 @@ def test_an_exception_in_training_is_a_failed_run(workdir: Path, monkeypatch: py
     assert len(harness.load("scratch")) == 1
 
 
-def test_a_model_that_cannot_be_built_is_a_failed_run(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_that_cannot_be_built_is_a_failed_run(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object) -> None:
         raise MemoryError("too large")
 
@@ -144,7 +144,7 @@ def test_a_model_that_cannot_be_built_is_a_failed_run(workdir: Path, monkeypatch
     assert (record.status, record.error and record.error["type"]) == ("failed", "MemoryError")
 
 
-def test_an_interrupt_is_recorded_and_passed_on(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_is_recorded_and_raised(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*args: object) -> None:
         raise KeyboardInterrupt
 
@@ -179,7 +179,7 @@ def test_ctrl_c_and_sigterm_end_the_command_at_once(
     assert record.environment["python"]
 
 
-def test_weights_come_back_as_they_were(workdir: Path) -> None:
+def test_loaded_weights_equal_the_saved_ones(workdir: Path) -> None:
     record = harness.run(["epochs=2", "model=cnn", "normalization=batch_norm"])
     model = harness.load_model(record.folder)
     assert not model.training
@@ -189,12 +189,12 @@ def test_weights_come_back_as_they_were(workdir: Path) -> None:
     assert model(x).shape == (3, 10)
 
 
-def test_save(workdir: Path) -> None:
+def test_save_keeps_no_last_or_best_weights(workdir: Path) -> None:
     none = harness.run(["epochs=1", "save=none"])
     assert not (none.folder / WEIGHTS).exists()
     with pytest.raises(harness.HarnessError, match="no weights"):
         harness.load_model(none)
-    # high noise makes late epochs worse, so that best and last differ
+    # much label noise makes late epochs worse, so that best and last differ
     line = ["epochs=15", "corruption=[label_noise]", "corruption.label_noise.p=0.5", "optimizer.lr=0.01"]
     last, best = (harness.run([*line, f"save={which}", "rerun=true", f"study={which}"]) for which in ("last", "best"))
     assert last.metrics == best.metrics
@@ -202,10 +202,10 @@ def test_save(workdir: Path) -> None:
     assert best.best["val/accuracy"]["epoch"] < 14
     assert any(not torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
     assert not none.cached
-    assert not harness.run(["epochs=1", "save=last"]).cached  # the weights are asked for now
+    assert not harness.run(["epochs=1", "save=last"]).cached  # now the weights are requested
 
 
-def test_a_torn_record_is_no_record(workdir: Path) -> None:
+def test_torn_record_is_ignored_with_a_warning(workdir: Path) -> None:
     record = harness.run(["epochs=1"])
     (record.folder / FILE).write_text('{"schema": 1, "id": ')
     with pytest.warns(UserWarning, match="it is torn"):
@@ -214,7 +214,7 @@ def test_a_torn_record_is_no_record(workdir: Path) -> None:
     assert len(harness.load("scratch")) == 1
 
 
-def test_the_environment_names_the_folder_of_the_user(workdir: Path) -> None:
+def test_environment_has_the_git_commit_of_the_working_folder(workdir: Path) -> None:
     for words in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=b", "commit", "-qm", "x", "--allow-empty"]):
         subprocess.run(["git", *words], check=True)
     head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
@@ -222,7 +222,7 @@ def test_the_environment_names_the_folder_of_the_user(workdir: Path) -> None:
     assert os.getcwd() == str(workdir)
 
 
-def test_an_exit_in_a_component_is_a_failed_run(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exit_in_a_component_is_a_failed_run(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def leave(*args: object) -> None:
         sys.exit(3)
 
@@ -235,7 +235,7 @@ def test_an_exit_in_a_component_is_a_failed_run(workdir: Path, monkeypatch: pyte
         assert (record.error["type"], record.error["message"]) == ("SystemExit", "3")
 
 
-def test_what_was_measured_before_a_failure_is_kept(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_before_a_failure_are_kept(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = SinglePath.train
 
     def train(self: SinglePath, batches: range) -> torch.Tensor:

@@ -47,11 +47,11 @@ class Subclass(TerminatedWorkerError):
         (KeyboardInterrupt(), False),
     ],
 )
-def test_a_death_is_told_from_an_exception(error, dead):
+def test_worker_death_is_distinguished_from_an_exception(error, dead):
     assert died(error) is dead
 
 
-def test_a_death_is_told_without_importing_an_executor():
+def test_died_imports_no_executor():
     code = "import sys; from harness.execution.workers import died; died(ValueError()); "
     code += "print({*sys.modules} & {*sys.argv})"
     names = ["loky", "submitit", "distributed", "torch", "cloudpickle"]
@@ -59,7 +59,7 @@ def test_a_death_is_told_without_importing_an_executor():
     assert said.stdout == "set()\n"
 
 
-def test_there_is_a_worker_for_each_core_that_this_process_may_use(monkeypatch):
+def test_worker_count_is_the_available_cores(monkeypatch):
     assert (count(1), count(7)) == (1, 7)
     assert 1 <= count("auto") <= os.cpu_count()
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
@@ -70,7 +70,7 @@ def test_there_is_a_worker_for_each_core_that_this_process_may_use(monkeypatch):
     ("found", "named", "expected"),
     [(0, None, []), (0, "", []), (2, None, ["0", "1"]), (2, "3, GPU-8a,-1", ["3", "GPU-8a"])],
 )
-def test_gpus_by_their_names(found, named, expected, monkeypatch):
+def test_gpus_follow_cuda_visible_devices(found, named, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -79,7 +79,7 @@ def test_gpus_by_their_names(found, named, expected, monkeypatch):
     assert gpus() == expected
 
 
-def test_an_apple_gpu_is_one(monkeypatch):
+def test_apple_gpu_counts_as_one(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert gpus() == ["0"]
@@ -94,14 +94,14 @@ def test_an_apple_gpu_is_one(monkeypatch):
         (3, "cpu", ["", "", ""]),
     ],
 )
-def test_a_gpu_has_one_worker(jobs, accelerator, devices, monkeypatch):
+def test_gpu_has_one_worker(jobs, accelerator, devices, monkeypatch):
     monkeypatch.setattr(workers, "gpus", lambda: ["4", "5"])
     made = environments(jobs, accelerator)
     assert [one["CUDA_VISIBLE_DEVICES"] for one in made] == devices
     assert {one["OMP_NUM_THREADS"] + one["MKL_NUM_THREADS"] + one["OPENBLAS_NUM_THREADS"] for one in made} == {"111"}
 
 
-def test_without_gpus(monkeypatch):
+def test_environments_without_gpus(monkeypatch):
     monkeypatch.setattr(workers, "gpus", list)
     assert [one["CUDA_VISIBLE_DEVICES"] for one in environments(2, "auto")] == ["", ""]
     with pytest.raises(HarnessError, match="sees no GPU"):
@@ -119,14 +119,14 @@ def raises(error):
     raise error
 
 
-def test_a_task_gives_its_value_or_its_exception():
+def test_task_returns_its_value_or_raises_its_exception():
     assert perform(pack(pow, (2, 3), {})) == 8
     assert perform(pack(sorted, ([1, 2],), {"reverse": True})) == [2, 1]
     with pytest.raises(KeyError):
         perform(pack(raises, (KeyError("a"),), {}))
 
 
-def test_what_cannot_be_sent_back_is_told_in_words():
+def test_exception_that_cannot_be_pickled_is_sent_as_text():
     def wrong():
         raise TwoWords("one", "two")
 
@@ -135,17 +135,17 @@ def test_what_cannot_be_sent_back_is_told_in_words():
 
 
 @pytest.mark.parametrize("end", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
-def test_a_task_does_not_end_its_worker(end):
+def test_exit_in_a_task_does_not_end_its_worker(end):
     with pytest.raises(TaskEnded, match=type(end).__name__):
         perform(pack(raises, (end,), {}))
 
 
-def test_what_cannot_be_read_is_the_tasks_own_failure():
+def test_unreadable_task_raises_its_error():
     with pytest.raises(ModuleNotFoundError):
         perform(pack(pow, (2, 3), {}).replace(b"builtins", b"builtons"))
 
 
-def test_no_interrupts():
+def test_no_interrupts_blocks_sigint():
     def blocked():
         return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 

@@ -28,7 +28,7 @@ def study(tmp_path):
         ({"namespace": "of another container", "pid": 2**31 - 1}, 65, False),
     ],
 )
-def test_who_is_alive(study, changes, age, lives):
+def test_owner_is_alive_by_process_host_and_heartbeat(study, changes, age, lives):
     with RunLocks(study) as mine:
         mine.claim(["a"])
         rewrite(study, "a", age, **changes)
@@ -39,7 +39,7 @@ def test_who_is_alive(study, changes, age, lives):
 
 
 @pytest.mark.parametrize("text", ["", '{"host": "h', "[]", "{}"])
-def test_a_torn_file_is_dead_when_it_is_old(study, text):
+def test_torn_owner_file_is_dead_once_old(study, text):
     (study / ".owners").mkdir()
     path = study / ".owners" / "a.json"
     path.write_text(text)
@@ -50,7 +50,7 @@ def test_a_torn_file_is_dead_when_it_is_old(study, text):
         assert claims.claim(["a"]) == ["a"]
 
 
-def test_the_age_of_a_heartbeat_is_by_the_clock_of_the_file_system(study, monkeypatch):
+def test_heartbeat_age_uses_the_file_system_clock(study, monkeypatch):
     with RunLocks(study) as claims:
         claims.claim(["a"])
         rewrite(study, "a", host="another")
@@ -59,7 +59,7 @@ def test_the_age_of_a_heartbeat_is_by_the_clock_of_the_file_system(study, monkey
         assert lock_file._clock(study / "gone") == 0.0  # where it cannot be asked
 
 
-def test_without_links_files_are_written_in_place(study, monkeypatch):
+def test_owner_files_are_written_in_place_without_hard_links(study, monkeypatch):
     def no_links(*_):
         raise PermissionError(1, "Operation not permitted")
 

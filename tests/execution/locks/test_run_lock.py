@@ -76,7 +76,7 @@ def beating():
     return sum(thread.name == "owner" for thread in threading.enumerate())
 
 
-def test_what_is_claimed_is_held_until_it_is_released(study):
+def test_claim_is_held_until_released(study):
     with RunLocks(study) as claims:
         assert claims.claim(["a", "b", "c", "a"]) == ["a", "b", "c"]
         assert claims.claim(["c", "a"]) == ["c", "a"]
@@ -93,7 +93,7 @@ def test_what_is_claimed_is_held_until_it_is_released(study):
     assert files(study) == []
 
 
-def test_a_study_that_no_one_has_claimed_of_has_no_holders(study):
+def test_unclaimed_study_has_no_holders(study):
     assert (holders(study), holder(study, "a"), alive(study, "a")) == ({}, None, False)
     with RunLocks(study / "new" / "deep") as claims:
         assert claims.claim([]) == []
@@ -101,7 +101,7 @@ def test_a_study_that_no_one_has_claimed_of_has_no_holders(study):
     assert not beating()
 
 
-def test_a_claim_is_cheap(study):
+def test_claim_is_cheap(study):
     with RunLocks(study) as claims:
         began = time.perf_counter()
         assert claims.claim(IDS) == IDS
@@ -109,7 +109,7 @@ def test_a_claim_is_cheap(study):
         assert len({os.stat(study / ".owners" / f"{id}.json").st_ino for id in IDS}) == 1
 
 
-def test_a_heartbeat_touches_and_notes_are_told_at_the_next(study):
+def test_heartbeat_touches_files_and_writes_notes(study):
     with RunLocks(study, beat_s=0.02) as claims:
         claims.claim(["a", "b", "c"])
         assert beating() == 1
@@ -131,7 +131,7 @@ def test_a_heartbeat_touches_and_notes_are_told_at_the_next(study):
     assert files(study) == [".lock"]
 
 
-def test_a_heartbeat_outlives_a_disk_that_cannot_be_written(study, monkeypatch):
+def test_heartbeat_survives_a_full_disk(study, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -148,7 +148,7 @@ def test_a_heartbeat_outlives_a_disk_that_cannot_be_written(study, monkeypatch):
             time.sleep(0.01)
 
 
-def test_of_processes_that_claim_the_same_runs_at_once_none_gets_another_ones(study, claimers, tmp_path):
+def test_concurrent_claims_are_disjoint(study, claimers, tmp_path):
     for gate in ("of runs that no one has", "of the dead"):
         others = [claimers(gate=tmp_path / gate) for _ in range(3)]
         (tmp_path / gate).touch()
@@ -163,7 +163,7 @@ def test_of_processes_that_claim_the_same_runs_at_once_none_gets_another_ones(st
     assert all(name.endswith(".json") or name == ".lock" for name in files(study))
 
 
-def test_a_killed_process_is_dead_at_once_and_a_stopped_one_is_not(study, claimers):
+def test_killed_process_is_dead_at_once_and_stopped_one_is_alive(study, claimers):
     other = claimers(0, 2)
     assert sorted(other.got()) == IDS[:2]
     with RunLocks(study) as claims:
@@ -179,7 +179,7 @@ def test_a_killed_process_is_dead_at_once_and_a_stopped_one_is_not(study, claime
         assert {said["pid"] for said in holders(study).values()} == {os.getpid()}
 
 
-def test_what_was_taken_over_while_we_slept_is_not_ours(study):
+def test_claims_taken_over_during_sleep_are_lost(study):
     with RunLocks(study) as claims:
         claims.claim(["a", "b"])
         rewrite(study, "a", nonce="another")
@@ -194,7 +194,7 @@ def test_what_was_taken_over_while_we_slept_is_not_ours(study):
     assert files(study) == [".lock", "a.json", "b.json"]
 
 
-def test_what_cannot_be_written_is_told_in_a_line_and_leaves_nothing(study, monkeypatch):
+def test_failed_claim_is_one_line_and_leaves_no_files(study, monkeypatch):
     (study / "file").touch()
     with pytest.raises(HarnessError, match=r"cannot write .*file"):
         RunLocks(study / "file").claim(["a"])
@@ -221,7 +221,7 @@ def test_what_cannot_be_written_is_told_in_a_line_and_leaves_nothing(study, monk
     assert not beating()
 
 
-def test_claims_stay_in_their_process(study, monkeypatch):
+def test_claims_are_unusable_in_another_process(study, monkeypatch):
     with RunLocks(study) as claims:
         claims.claim(["a"])
         with pytest.raises(TypeError, match="cannot be sent"):
@@ -237,7 +237,7 @@ def test_claims_stay_in_their_process(study, monkeypatch):
         assert holder(study, "a")["note"] == {}
 
 
-def test_a_study_that_is_removed_meanwhile_comes_not_back(study):
+def test_removed_study_is_not_recreated(study):
     with RunLocks(study) as claims:
         claims.claim(["a"])
         (study / ".owners" / "a.json").unlink()
@@ -246,7 +246,7 @@ def test_a_study_that_is_removed_meanwhile_comes_not_back(study):
     assert list(study.iterdir()) == []
 
 
-def test_tidy_removes_what_dead_processes_have_left(tmp_path):
+def test_tidy_removes_files_of_dead_processes(tmp_path):
     with RunLocks(tmp_path) as claims:
         claims.claim(["alive", "dead"])
         rewrite(tmp_path, "dead", pid=2**22 + 1)

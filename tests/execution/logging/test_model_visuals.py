@@ -1,4 +1,4 @@
-"""What a finished model looks like from inside, against scikit-learn and by hand."""
+"""Tests of visuals of a trained model, against scikit-learn and values by hand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.execution.logging.model_visuals import NUMBERS, filters, histogram,
 from tests.training.helpers import cohort
 
 
-def test_classes_are_told_from_the_model_s_own_predictions() -> None:
+def test_class_visuals_follow_the_models_predictions() -> None:
     (run,) = cohort([["epochs=2", "batch_size=100", "model=mlp", "model.width=20"]], fused=False)
     shown = inside(run)
     model = trained(run)
@@ -39,7 +39,7 @@ def test_classes_are_told_from_the_model_s_own_predictions() -> None:
     assert line in shown.texts["misclassified"].splitlines()
 
 
-def test_one_logit_tells_of_the_second_class() -> None:
+def test_single_logit_is_shown_as_the_second_class() -> None:
     (run,) = cohort([["epochs=1", "data=breast_cancer", "task=binary_classification"]], fused=False)
     shown = inside(run)
     seen = look(run, trained(run))
@@ -49,11 +49,11 @@ def test_one_logit_tells_of_the_second_class() -> None:
     said = (scores > 0.5).long()
     counts = torch.from_numpy(confusion_matrix(seen.y, said, labels=[0, 1]))
     assert torch.equal(shown.images["confusion_matrix"], matrix(counts))
-    assert shown.images.keys() == {"confusion_matrix"}  # its samples are no images
+    assert shown.images.keys() == {"confusion_matrix"}  # the samples are no images
 
 
 @pytest.mark.parametrize("line", [["data=diabetes"], ["model=gan"], ["model=vae", "data=iris"]])
-def test_without_classes_there_is_less(line: list[str]) -> None:
+def test_models_without_classes_have_fewer_visuals(line: list[str]) -> None:
     (run,) = cohort([["epochs=1", "batch_size=90", *line]], fused=False)
     shown = inside(run)
     assert not shown.pr_curves
@@ -61,7 +61,7 @@ def test_without_classes_there_is_less(line: list[str]) -> None:
     assert all(vectors.numel() <= NUMBERS for vectors, *_ in shown.embeddings.values())
 
 
-def test_filters_are_those_of_a_first_layer_that_sees_images() -> None:
+def test_filters_are_shown_for_first_layers_on_images() -> None:
     assert filters(nn.Sequential(nn.Linear(12, 2)), (12,)) == {}
     assert filters(nn.Sequential(nn.Linear(5, 2)), (1, 3, 4)) == {}
     assert filters(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), (1, 3, 4))["filters"].shape[0] == 3
@@ -72,7 +72,7 @@ def test_filters_are_those_of_a_first_layer_that_sees_images() -> None:
 
 
 @pytest.mark.parametrize("values", [torch.randn(1000), torch.arange(6.0).reshape(2, 3) * 1e30])
-def test_a_histogram_is_numpys(values: Tensor) -> None:
+def test_histogram_is_numpys(values: Tensor) -> None:
     made = histogram(values)
     assert made is not None
     counts, edges = np.histogram(values.numpy(), bins=30)
@@ -80,7 +80,7 @@ def test_a_histogram_is_numpys(values: Tensor) -> None:
     np.testing.assert_allclose(made[1].numpy(), edges, rtol=1e-5, atol=1e-6)
 
 
-def test_a_histogram_of_one_value_of_none_and_of_what_is_not_finite() -> None:
+def test_histogram_of_constant_empty_or_nonfinite_values() -> None:
     made = histogram(torch.zeros(7))
     assert made is not None
     (counts, (low, high)) = made

@@ -1,4 +1,4 @@
-"""What loggers are told of a run, by the methods that they have."""
+"""Tests of the calls that a run makes to its loggers, by the methods that they have."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUICK = ["epochs=1", "batch_size=200"]
 
 
 class Told:
-    """A logger that notes every call. What it has no method for, it is not told."""
+    """Logger that records every call to a method that it has."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
@@ -30,7 +30,7 @@ class Told:
 
 
 class All(Told):
-    """One that has them all."""
+    """Logger with all methods."""
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("log_"):
@@ -40,7 +40,7 @@ class All(Told):
 
 @pytest.fixture
 def logger(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Told:
-    """Stands in for every logger."""
+    """Replace every logger by one that records its calls."""
     made: Told = getattr(request, "param", All)()
     real = run_recorder.component
 
@@ -51,7 +51,7 @@ def logger(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> T
     return made
 
 
-def test_a_run_tells_its_settings_first_and_its_end_last(logger: Told, workdir: Path) -> None:
+def test_run_logs_settings_first_and_finalizes_last(logger: Told, workdir: Path) -> None:
     record = harness.run([*QUICK, "optimizer.lr=0.02"])
     names = [name for name, _ in logger.calls]
     assert names[:3] == ["log_hyperparams", "log_text", "log_graph"]
@@ -69,7 +69,7 @@ def test_a_run_tells_its_settings_first_and_its_end_last(logger: Told, workdir: 
 
 
 @pytest.mark.parametrize("logger", [Told], indirect=True)
-def test_a_logger_of_numbers_is_told_numbers(logger: Told, workdir: Path) -> None:
+def test_logger_of_numbers_gets_numbers_only(logger: Told, workdir: Path) -> None:
     record = harness.run([*QUICK, "diagnostic=[]"])
     assert [name for name, _ in logger.calls] == ["log_metrics", "log_metrics", "finalize"]
     told = {k: v for _, metrics in logger.calls[:2] for k, v in metrics.items() if k != "train/lr"}
@@ -77,7 +77,7 @@ def test_a_logger_of_numbers_is_told_numbers(logger: Told, workdir: Path) -> Non
 
 
 @pytest.mark.parametrize("trouble", ["failed", "diverged"])
-def test_what_did_not_go_well_is_told_as_failed(
+def test_failed_or_diverged_run_is_finalized_as_failed(
     trouble: str, logger: Told, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def raises(*_: Any) -> None:
@@ -93,7 +93,7 @@ def test_what_did_not_go_well_is_told_as_failed(
     assert "log_pr_curve" not in dict(logger.calls)
 
 
-def test_weights_that_cannot_be_written_are_no_success(
+def test_unwritable_weights_are_finalized_as_failed(
     logger: Told, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
@@ -104,7 +104,7 @@ def test_weights_that_cannot_be_written_are_no_success(
     assert logger.calls[-1] == ("finalize", "failed")
 
 
-def test_a_model_that_cannot_be_shown_is_left_out_with_a_line(
+def test_failing_visuals_are_left_out_with_a_log_line(
     logger: Told, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def raises(*_: Any) -> None:
@@ -119,7 +119,7 @@ def test_a_model_that_cannot_be_shown_is_left_out_with_a_line(
     assert "the view inside of the model is left out: TypeError: of its own kind" in said
 
 
-def test_hyperparameters_are_what_a_result_depends_on() -> None:
+def test_hyperparameters_are_settings_that_change_the_result() -> None:
     config = {
         "seed": 3, "study": "a", "jobs": "auto", "objective": None, "split": {"seed": 0, "on_overlap": "warn"},
         "trainer": {"precision": "64-true", "accelerator": "cpu"}, "metric": {"f1": {"_component_": "f1"}},
@@ -138,6 +138,6 @@ def test_hyperparameters_are_what_a_result_depends_on() -> None:
     assert "corruption" not in text
 
 
-def test_a_summary_of_a_run_that_never_began() -> None:
+def test_summary_of_a_run_that_did_not_start() -> None:
     record = Record("0" * 12, "x", "a", status="failed", error={"type": "OSError", "message": "no\n disk"})
     assert summary_text(record) == "**failed**\n\nOSError: no disk"

@@ -1,4 +1,4 @@
-"""What a finished run shows."""
+"""Tests of the images that a task shows of a finished run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.training.helpers import cohort
 LINE = ["model=vae", "model.form=dense", "epochs=1", "batch_size=200"]
 
 
-def test_a_stacks_member_is_shown_with_its_own_weights() -> None:
-    """As each is alone, though the stack has left its model as it was at first."""
+def test_stack_member_is_shown_with_its_own_weights() -> None:
+    """The images equal those alone, though the stack leaves its model in its initial state."""
     lines = [[*LINE, f"seed={seed}"] for seed in (1, 2)]
     fused = [pictures(run) for run in cohort(lines)]
     for one, shown in zip(lines, fused, strict=True):
@@ -27,7 +27,7 @@ def test_a_stacks_member_is_shown_with_its_own_weights() -> None:
     assert not torch.allclose(fused[0]["samples"], fused[1]["samples"], atol=0.05)
 
 
-def test_inputs_are_shown_on_their_own_scale_and_the_same_each_time() -> None:
+def test_inputs_are_shown_on_their_own_scale_reproducibly() -> None:
     (run,) = cohort([LINE], fused=False)
     first, second = pictures(run), pictures(run)
     assert all(torch.equal(first[tag], second[tag]) for tag in first)
@@ -35,9 +35,9 @@ def test_inputs_are_shown_on_their_own_scale_and_the_same_each_time() -> None:
     assert torch.equal(first["inputs"], grid((x - x.min()) / (x.max() - x.min())))
 
 
-def test_a_task_without_pictures_shows_nothing() -> None:
+def test_task_without_pictures_shows_nothing() -> None:
     def change(parts: RunComponents) -> None:
-        parts.task.pictures = None  # type: ignore[assignment,method-assign]  # never asked for
+        parts.task.pictures = None  # type: ignore[assignment,method-assign]  # no picture is requested
 
     (run,) = cohort([["epochs=1", "batch_size=500"]], change=change, fused=False)
     assert pictures(run) == {}

@@ -1,6 +1,6 @@
-"""Commands that start at once: a process that has imported everything forks one when it is told to.
+"""Fast-starting commands: a process that has imported everything forks each one on request.
 
-Each is `harness LINE` in a process group of its own, as a terminal starts it, with a plugin that breaks on purpose.
+Each is `harness LINE` in a process group of its own, as a terminal starts it, with a plugin that fails on purpose.
 """
 
 from __future__ import annotations
@@ -122,18 +122,18 @@ def dud(weight, *, fuse: Literal["long", "none"] = "long"):
 
 @dataclass
 class Command:
-    """One that was started; `folder` is where it works."""
+    """A started command; `folder` is its working folder."""
 
     pid: int
     folder: Path
     forking: Forking
 
     def wait(self) -> int:
-        """Its exit status; minus the signal that ended it."""
+        """Return the exit status; minus the signal that ended the process."""
         return self.forking.ask({"wait": self.pid})
 
     def signal(self, which: signal.Signals, group: bool = True) -> None:
-        """To it and all that it has started in its group, or to it alone."""
+        """Send a signal to the process group, or to the process alone."""
         with contextlib.suppress(ProcessLookupError):
             (os.killpg if group else os.kill)(self.pid, which)
 
@@ -163,12 +163,12 @@ class Forking:
         assert self._answer() == "ready"
 
     def start(self, *line: str, folder: Path, limits: dict[str, int] | None = None) -> Command:
-        """Starts `harness LINE` in a folder; `limits` by their names in `resource`."""
+        """Start `harness LINE` in a folder; `limits` by their names in `resource`."""
         folder.mkdir(exist_ok=True)
         return Command(self.ask({"line": line, "folder": str(folder), "limits": limits or {}}), folder, self)
 
     def run(self, *line: str, folder: Path, status: int = 0, limits: dict[str, int] | None = None) -> Command:
-        """Runs `harness LINE` in a folder, and expects an exit status."""
+        """Run `harness LINE` in a folder, and expect an exit status."""
         command = self.start(*line, folder=folder, limits=limits)
         ended = command.wait()
         assert ended == status, f"exit {ended}\n{command.said}\n{command.errors}"
@@ -192,7 +192,7 @@ class Forking:
 
 @contextlib.contextmanager
 def forking(site: Path) -> Iterator[Forking]:
-    """Inside, commands start at once."""
+    """Start commands by forking within this context."""
     made = Forking(site)
     try:
         yield made
@@ -201,7 +201,7 @@ def forking(site: Path) -> Iterator[Forking]:
 
 
 def until(what: object, within: float = 60.0) -> None:
-    """Waits until a function tells something true."""
+    """Wait until a function returns something true."""
     end = time.monotonic() + within
     while not what():  # type: ignore[operator]
         assert time.monotonic() < end, "it did not come"
@@ -209,27 +209,27 @@ def until(what: object, within: float = 60.0) -> None:
 
 
 def statuses(study: Path) -> dict[Path, str]:
-    """{file of a record: what it says}, of records that can be read; a torn one is an error."""
+    """Return {record file: status} of readable records; a torn one is an error."""
     return {path: json.loads(path.read_text())["status"] for path in sorted(study.glob("*/record.json"))}
 
 
 def ended(study: Path) -> list[Path]:
-    """The records of runs that are complete."""
+    """Return the records of complete runs."""
     return [path for path, status in statuses(study).items() if status in ("completed", "diverged")]
 
 
 def stamps(paths: list[Path]) -> dict[Path, tuple[int, int]]:
-    """What changes when a file is written anew."""
+    """Return file stamps, which change when a file is rewritten."""
     return {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in paths}
 
 
 def metrics(study: Path) -> dict[str, dict[str, float]]:
-    """{id: metrics} of a study's complete runs."""
+    """Return {id: metrics} of a study's complete runs."""
     rows = [json.loads(path.read_text()) for path in ended(study)]
     return {row["id"]: row["metrics"] for row in rows}
 
 
 def left_over(study: Path) -> list[str]:
-    """Files that should have gone: half-written ones, and owner files."""
+    """Return files that should be gone: half-written ones and owner files."""
     found = [*study.rglob("*.tmp"), *study.glob(".owners/*.json"), *study.glob(".owners/.*.new")]
     return [str(path.relative_to(study)) for path in found]

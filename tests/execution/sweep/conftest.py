@@ -1,4 +1,4 @@
-"""What the tests of cohorts share."""
+"""Fixtures for tests of sweeps."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from tests.execution.sweep.commands import forking as forked
 
 @pytest.fixture(scope="package")
 def forking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
-    """Starts commands at once."""
+    """Start commands by forking, which is fast."""
     with forked(tmp_path_factory.mktemp("site")) as made:
         yield made

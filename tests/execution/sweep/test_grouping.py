@@ -1,4 +1,4 @@
-"""Runs of one shape: what they may differ in, and what they may not."""
+"""Tests of grouping: runs of one shape can be stacked, and differences that change the shape."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def prepared(*lines: list[str]) -> list[RunSpec]:
         ["rerun=true"],
     ],
 )
-def test_runs_of_one_shape(workdir: Path, other: list[str]) -> None:
+def test_runs_of_one_shape_may_differ(workdir: Path, other: list[str]) -> None:
     one, two = prepared([], other)
     assert shape(one) == shape(two)
 
@@ -51,7 +51,7 @@ def test_runs_of_different_shapes(workdir: Path, other: list[str]) -> None:
     assert shape(one) != shape(two)
 
 
-def test_strengths_are_one_value_a_member(workdir: Path) -> None:
+def test_penalty_strengths_do_not_change_the_shape(workdir: Path) -> None:
     l2 = "regularizer=[l2]"
     weak, strong = prepared([l2, "regularizer.l2.strength=0.1"], [l2, "regularizer.l2.strength=0.2"])
     assert shape(weak) == shape(strong)
@@ -63,6 +63,6 @@ def test_equal_optimizers_are_neighbours(workdir: Path) -> None:
     assert [m.values["optimizer"]["lr"] for m in group] == [0.1, 0.1, 0.2, 0.2]
 
 
-def test_what_stands_against_a_stack(workdir: Path) -> None:
+def test_unfusable_names_the_reason(workdir: Path) -> None:
     free, told = prepared([], ["path=alone"])
     assert (unfusable(free), unfusable(told)) == ("", "path=alone")

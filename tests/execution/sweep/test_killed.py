@@ -1,4 +1,4 @@
-"""Whatever is killed at whatever moment: the same line again trains what is missing, and nothing twice."""
+"""Tests of killed sweeps: the same command again trains what is missing, and nothing twice."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def undisturbed(forking: Forking, folder: Path, path: str, runs: int, epochs: in
 def killed_and_run_again(
     forking: Forking, folder: Path, command: list[str], again: list[str], wait_s: float, group: bool
 ) -> int:
-    """Kills a command some time after its first run was opened; returns how many runs were complete then."""
+    """Kill a command some time after its first run began; return how many runs were complete then."""
     study = folder / STUDY
     process = forking.start(*command, folder=folder)
     until(lambda: any(study.glob("*/record.json")))
@@ -58,7 +58,9 @@ def killed_and_run_again(
     ("executor", "path", "moments"),
     [("in_process", "fused", 1), ("in_process", "alone", 1), ("loky", "alone", 1)],
 )
-def test_killed_at_some_moments(forking: Forking, tmp_path: Path, executor: str, path: str, moments: int) -> None:
+def test_killed_sweep_resumes_at_some_moments(
+    forking: Forking, tmp_path: Path, executor: str, path: str, moments: int
+) -> None:
     runs, epochs = 8, 3
     expected = undisturbed(forking, tmp_path / "reference", path, runs, epochs)
     draw = random.Random(f"{executor} {path}")
@@ -77,7 +79,9 @@ def test_killed_at_some_moments(forking: Forking, tmp_path: Path, executor: str,
     [("loky", "alone", 25), ("loky", "fused", 25)]
     + [(executor, path, 5) for executor in ("in_process", "dask", "submitit") for path in ("alone", "fused")],
 )
-def test_killed_at_any_moment(forking: Forking, tmp_path: Path, executor: str, path: str, moments: int) -> None:
+def test_killed_sweep_resumes_at_any_moment(
+    forking: Forking, tmp_path: Path, executor: str, path: str, moments: int
+) -> None:
     runs, epochs = 60, 5
     expected = undisturbed(forking, tmp_path / "reference", path, runs, epochs)
     command = line(executor, path, runs, epochs)
@@ -118,7 +122,7 @@ def test_ctrl_c_ends_a_sweep_over_workers_at_once(forking: Forking, tmp_path: Pa
         pytest.param("submitit", signal.SIGTERM, marks=pytest.mark.slow),
     ],
 )
-def test_a_signal_to_the_launcher_ends_a_sweep_and_its_workers(
+def test_signal_to_the_launcher_ends_the_sweep_and_its_workers(
     forking: Forking, tmp_path: Path, executor: str, number: signal.Signals
 ) -> None:
     study = tmp_path / STUDY
@@ -137,7 +141,7 @@ def test_a_signal_to_the_launcher_ends_a_sweep_and_its_workers(
 
 
 def started_by(pid: int) -> set[psutil.Process]:
-    """The processes that one has started, or that are of its group."""
+    """Return the processes that a process started, or that are in its group."""
     own = set(psutil.Process(pid).children(recursive=True)) if psutil.pid_exists(pid) else set()
     for process in psutil.process_iter():
         with contextlib.suppress(ProcessLookupError):
@@ -148,7 +152,7 @@ def started_by(pid: int) -> set[psutil.Process]:
 
 @pytest.mark.parametrize("group", [True, False])
 def test_ctrl_c_leaves_no_worker(forking: Forking, tmp_path: Path, group: bool) -> None:
-    """By the terminal, which interrupts them all, or by a `kill -INT` of the launcher alone."""
+    """The terminal interrupts the whole group; `kill -INT` interrupts the launcher alone."""
     study = tmp_path / STUDY
     process = forking.start(*line("loky", "alone", 4, 100_000), folder=tmp_path)
     until(lambda: len(statuses(study)) == 2)
@@ -164,10 +168,8 @@ def test_ctrl_c_leaves_no_worker(forking: Forking, tmp_path: Path, group: bool) 
 
 
 @pytest.mark.slow
-def test_a_launcher_that_was_killed_is_followed_by_one_that_chooses_for_itself(
-    forking: Forking, tmp_path: Path
-) -> None:
-    """It sees the runs that were begun, and gives all to workers: one of them may be what has killed it."""
+def test_relaunch_after_a_killed_launcher_uses_workers(forking: Forking, tmp_path: Path) -> None:
+    """The second launch finds the runs that were begun, and trains all in workers: one may have killed the first."""
     runs, epochs = 6, 4
     expected = undisturbed(forking, tmp_path / "reference", "fused", runs, epochs)
     command = ["-m", *TINY, "jobs=2", "path=fused", f"epochs={epochs}", f"seed=range(0,{runs})"]

@@ -1,4 +1,4 @@
-"""Shares over workers that die, that refuse, and beside other launchers."""
+"""Tests of work items over workers: workers that die or refuse, and other launchers in the same study."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def command(*line: str) -> int:
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, seeds: Sequence[int], error: Callable[[], Exception]) -> list[list[int]]:
-    """Shares with some seed in them end with an error; returns the shares that were submitted."""
+    """Make work items with some seed end with an error; return the items that were submitted."""
     whole, seen = worker.train_share, []
 
     def train_share(members: Any, how: Any, launcher: int) -> list[Record | None]:
@@ -53,7 +53,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, seeds: Sequence[int], error: Callable
 
 
 class Queue(InProcess):
-    """In the place of submitit: a queue whose jobs are done here, one after another."""
+    """Replacement of submitit: a queue whose jobs run here, one after another."""
 
     def __init__(self, *_: object) -> None:
         self.jobs: list[list[int]] = []
@@ -74,7 +74,7 @@ def queue(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
 QUEUED = ["model=mlp", "epochs=1", "executor=submitit", "executor.cluster=local"]
 
 
-def test_a_share_that_cannot_begin_costs_the_others_nothing(
+def test_refused_work_item_does_not_affect_the_others(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spoil(monkeypatch, [1], lambda: harness.HarnessError("the sources changed; start it again"))
@@ -85,7 +85,7 @@ def test_a_share_that_cannot_begin_costs_the_others_nothing(
     assert [r.status for r in harness.load("scratch")] == ["completed"] * 2
 
 
-def test_who_kills_a_worker_is_found_in_halves(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_that_kills_a_worker_is_found_by_halving(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = spoil(monkeypatch, [5], lambda: BrokenProcessPool("killed"))
     records = harness.sweep([*TINY, "path=fused", "seed=range(0,8)"])
     assert [r.status for r in records] == ["completed"] * 5 + ["failed"] + ["completed"] * 2
@@ -110,16 +110,19 @@ def test_runs_of_a_queue_are_packed_into_jobs(queue: Queue) -> None:
     assert ways == ["alone 9 over submitit workers in 3 jobs (path=alone)"]
     del queue.jobs[:]
     harness.sweep([*QUEUED, "jobs=3", "path=fused", "seed=range(0,4)", "model.width=6,7,8", "study=shapes"])
-    assert (len(queue.jobs), sum(map(len, queue.jobs))) == (3, 12)  # stacks of several shapes, by measured seconds
+    assert (len(queue.jobs), sum(map(len, queue.jobs))) == (
+        3,
+        12,
+    )  # stacks of several shapes, packed by measured seconds
 
 
-def test_a_job_that_dies_loses_the_run_that_it_trained(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dying_job_loses_only_the_run_it_trained(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = worker.train_task
 
     def train_task(shares: Any, launcher: int) -> list[worker.Outcome]:
         for share in shares:
             if share.members[0].values["seed"] == 4:
-                raise BrokenProcessPool("killed")  # what was trained before is known from its records alone
+                raise BrokenProcessPool("killed")  # runs trained before are known from their records alone
             whole([share], launcher)
         return whole(shares, launcher)
 
@@ -131,7 +134,7 @@ def test_a_job_that_dies_loses_the_run_that_it_trained(queue: Queue, monkeypatch
     assert queue.jobs == [[*range(9)], [4], [5, 6, 7, 8]] or queue.jobs == [[*range(9)], [5, 6, 7, 8], [4]]
 
 
-def test_runs_of_a_job_are_told_before_it_ends(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_a_job_are_reported_before_it_ends(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     first: list[str] = []
 
     def submit(fn: Callable[..., Any], shares: Any, launcher: int) -> Future[Any]:
@@ -153,9 +156,7 @@ def test_runs_of_a_job_are_told_before_it_ends(queue: Queue, monkeypatch: pytest
     assert len(first) == len(set(first)) == 4
 
 
-def test_a_share_of_a_job_that_is_refused_costs_the_others_nothing(
-    queue: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refused_work_item_of_a_job_does_not_affect_the_others(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil(monkeypatch, [1], lambda: harness.HarnessError("the sources changed"))
     with pytest.raises(harness.HarnessError, match="the sources changed"):
         harness.sweep([*QUEUED, "path=alone", "model.width=8", "seed=0,1,2,3", "jobs=1"])
@@ -164,7 +165,7 @@ def test_a_share_of_a_job_that_is_refused_costs_the_others_nothing(
 
 
 @pytest.mark.parametrize("fail_fast", [True, False])
-def test_a_job_trains_no_further_run_after_the_one_that_ends_a_sweep(
+def test_job_stops_after_the_run_that_ends_the_sweep(
     queue: Queue, monkeypatch: pytest.MonkeyPatch, fail_fast: bool
 ) -> None:
     from harness.execution import cohort as attempt
@@ -192,7 +193,7 @@ def test_a_job_trains_no_further_run_after_the_one_that_ends_a_sweep(
     assert [record.status for record in harness.sweep(line)] == ["completed"] * 4
 
 
-def test_a_stack_that_does_not_fit_is_halved(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stack_beyond_memory_is_halved(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from harness.execution import cohort as attempt
 
     whole, sizes = attempt.fit, []
@@ -211,7 +212,7 @@ def test_a_stack_that_does_not_fit_is_halved(workdir: Path, monkeypatch: pytest.
     assert "did not fit in memory" in records[0].cohort["why"]
 
 
-def test_a_run_that_a_living_process_has_is_waited_for(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_of_a_living_process_is_awaited(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = [*TINY, "path=alone", "seed=0,1"]
     first = harness.sweep(line)[0]
     asked: list[str] = []
@@ -233,7 +234,7 @@ def test_a_run_that_a_living_process_has_is_waited_for(workdir: Path, monkeypatc
     assert (again.cached, again.metrics, other.cached) == (False, first.metrics, True)
 
 
-def test_a_run_that_a_dead_process_had_is_done_again(workdir: Path) -> None:
+def test_run_of_a_dead_process_is_repeated(workdir: Path) -> None:
     first = harness.run([*TINY])
     path = first.folder / FILE
     path.write_text(path.read_text().replace('"completed"', '"running"'))
@@ -248,7 +249,7 @@ def test_a_run_that_a_dead_process_had_is_done_again(workdir: Path) -> None:
     assert left_over(STUDY) == []
 
 
-def test_one_run_however_often_it_is_asked_for(workdir: Path) -> None:
+def test_run_requested_twice_is_trained_once(workdir: Path) -> None:
     one, two = harness.sweep([*TINY, "seed=0,0"])
     assert one.folder == two.folder
     three, four = harness.sweep([*TINY, "optimizer=adam,adam", "rerun=true"])
@@ -262,13 +263,13 @@ def full(*_: object) -> None:
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize("path", ["alone", "fused"])
-def test_a_record_that_cannot_be_written(
+def test_unwritable_record_is_an_error_of_the_machine(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], call: str, path: str
 ) -> None:
     line = [f"path={path}", "seed=0,1"]
     with monkeypatch.context() as patch:
         patch.setattr(os, call, full)
-        assert command(*line) == 1  # whether a run has begun (fsync) or none has: it is the machine's fault
+        assert command(*line) == 1  # the machine's fault, whether a run began (fsync) or not
     said = capsys.readouterr().err.strip().splitlines()
     assert [text for text in said if "error" in text] == [said[-1]]
     assert said[-1].startswith("harness: error: cannot write outputs/scratch/")
@@ -279,7 +280,7 @@ def test_a_record_that_cannot_be_written(
     assert [r.status for r in harness.load("scratch")] == ["completed"] * 2
 
 
-def test_a_study_that_cannot_be_written_is_bad_input(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_study_is_bad_input(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("outputs").write_text("in the way")
     assert command("seed=0,1") == 2
     said = capsys.readouterr().err.strip().splitlines()
@@ -305,7 +306,7 @@ os._exit(0)
 """
 
 
-def test_who_dies_while_it_writes_leaves_the_old_record_or_the_new_one(workdir: Path) -> None:
+def test_record_is_old_or_new_when_its_writer_dies(workdir: Path) -> None:
     def dies(place: int, value: float) -> int:
         return subprocess.run([sys.executable, "-c", DIES, str(place), str(value)], check=False).returncode
 

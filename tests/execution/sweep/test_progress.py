@@ -1,4 +1,4 @@
-"""How far cohorts are: noted by who trains them, seen by whoever looks."""
+"""Tests of the progress of cohorts: noted by the process that trains, read by others."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ assert "torch" not in sys.modules
 """
 
 
-def test_this_process_is_seen_as_it_is(tmp_path: Path) -> None:
+def test_progress_of_this_process_is_current(tmp_path: Path) -> None:
     with RunLocks(tmp_path, beat_s=60) as claims:
         claims.claim(IDS)
         assert cohorts(tmp_path) == [LiveCohort(frozenset(IDS), 2, 0, 0)]
         pace = EpochProgress(claims, IDS, 5)
         for epoch in range(3):
-            pace.epoch({}, 1, epoch)  # of one member
-            pace.epoch({}, 1, epoch)  # and of the other
+            pace.epoch({}, 1, epoch)  # the first member
+            pace.epoch({}, 1, epoch)  # the second member
         assert cohorts(tmp_path) == [LiveCohort(frozenset(IDS), 2, 3, 5)]
         alone = EpochProgress(claims, IDS[:1], 5)
         alone.epoch({}, 1, 0)
@@ -42,7 +42,7 @@ def test_this_process_is_seen_as_it_is(tmp_path: Path) -> None:
     assert cohorts(tmp_path) == []
 
 
-def test_another_process_is_seen_as_it_was_at_its_last_heartbeat(tmp_path: Path) -> None:
+def test_progress_of_another_process_is_that_of_its_last_heartbeat(tmp_path: Path) -> None:
     command = [sys.executable, "-c", TRAINS, str(tmp_path), *IDS]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

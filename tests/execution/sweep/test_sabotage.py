@@ -1,4 +1,4 @@
-"""Runs that break, in every way there is: each is a row with its reason, and the others do not notice."""
+"""Tests of failing runs: each is recorded with its reason, and the others are not affected."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TINY = ["-m", "model=mlp", "model.width=8", "epochs=2", "study=sabotage", "optim
 
 
 def rows(study: Path) -> dict[int, dict[str, Any]]:
-    """{number: record}"""
+    """Return {number: record}."""
     found = (json.loads(path.read_text()) for path in study.glob("*/record.json"))
     return {row["config"]["optimizer"]["number"]: row for row in found}
 
 
 def endings(study: Path) -> dict[int, tuple[str, str]]:
-    """{number: (status, type of the error)} of the runs that are not complete as they should."""
+    """Return {number: (status, type of error)} of the runs that are not complete."""
     return {n: (r["status"], r["error"]["type"]) for n, r in rows(study).items() if r["error"] is not None}
 
 
@@ -32,7 +32,7 @@ HERE = "optimizer.number=5,9,13,21,1,2,3,4,6,7,8,10,11,12,14,15,16,18,19,20"
 
 
 @pytest.mark.parametrize("path", ["fused", "alone", "auto"])
-def test_a_fifth_is_sabotaged(forking: Forking, tmp_path: Path, path: str) -> None:
+def test_sweep_with_a_fifth_of_failing_runs(forking: Forking, tmp_path: Path, path: str) -> None:
     here = ["executor=in_process", f"path={path}"]
     command = forking.run(*TINY, *here, HERE, folder=tmp_path, status=1)
     study = tmp_path / STUDY
@@ -51,7 +51,7 @@ def test_a_fifth_is_sabotaged(forking: Forking, tmp_path: Path, path: str) -> No
         assert row["metrics"] == innocent[number]["metrics"]
 
 
-def test_whose_optimizer_raises_leaves_at_once(forking: Forking, tmp_path: Path) -> None:
+def test_run_with_a_raising_optimizer_leaves_the_stack_at_once(forking: Forking, tmp_path: Path) -> None:
     line = ["executor=in_process", "path=fused", "optimizer.number=1,2,3,5"]
     forking.run(*TINY, *line, folder=tmp_path, status=1)
     found = rows(tmp_path / STUDY)
@@ -59,7 +59,7 @@ def test_whose_optimizer_raises_leaves_at_once(forking: Forking, tmp_path: Path)
     assert "in step" in found[5]["error"]["traceback"]
 
 
-def test_of_those_who_share_an_optimizer_each_is_tried_again(forking: Forking, tmp_path: Path) -> None:
+def test_runs_that_share_a_failing_optimizer_are_retried_one_by_one(forking: Forking, tmp_path: Path) -> None:
     line = ["executor=in_process", "path=fused", "optimizer.number=3,5", "seed=0,1,2"]
     forking.run(*TINY, *line, folder=tmp_path, status=1)
     texts = [json.loads(path.read_text()) for path in (tmp_path / STUDY).glob("*/record.json")]
@@ -69,7 +69,7 @@ def test_of_those_who_share_an_optimizer_each_is_tried_again(forking: Forking, t
 
 
 @pytest.mark.parametrize("path", ["fused", "auto"])
-def test_a_shape_that_cannot_be_built_fails_alone(forking: Forking, tmp_path: Path, path: str) -> None:
+def test_model_that_cannot_be_built_fails_alone(forking: Forking, tmp_path: Path, path: str) -> None:
     line = ["executor=in_process", f"path={path}", "activation=grenade", "activation.pin=in,out", "seed=0,1"]
     command = forking.run(*TINY, *line, folder=tmp_path, status=1)
     assert "2 completed" in command.said
@@ -77,7 +77,7 @@ def test_a_shape_that_cannot_be_built_fails_alone(forking: Forking, tmp_path: Pa
     assert "the pin is out" in command.said
 
 
-def test_fail_fast_leaves_the_others_untrained(forking: Forking, tmp_path: Path) -> None:
+def test_fail_fast_leaves_the_other_runs_untrained(forking: Forking, tmp_path: Path) -> None:
     line = ["executor=in_process", "path=alone", "optimizer.number=1,5,7,8", "fail_fast=true"]
     forking.run(*TINY, *line, folder=tmp_path, status=1)
     assert {n: row["status"] for n, row in rows(tmp_path / STUDY).items()} == {1: "completed", 5: "failed"}
@@ -86,7 +86,7 @@ def test_fail_fast_leaves_the_others_untrained(forking: Forking, tmp_path: Path)
 LEFT = ("interrupted", "FailFast")
 
 
-def test_fail_fast_ends_the_stack_of_whose_optimizer_raises(forking: Forking, tmp_path: Path) -> None:
+def test_fail_fast_ends_the_stack_of_a_raising_optimizer(forking: Forking, tmp_path: Path) -> None:
     line = ["executor=in_process", "path=fused", "optimizer.number=1,2,3,4,5,6,7,8"]
     command = forking.run(*TINY, *line, "fail_fast=true", folder=tmp_path, status=1)
     found = rows(tmp_path / STUDY)
@@ -96,18 +96,18 @@ def test_fail_fast_ends_the_stack_of_whose_optimizer_raises(forking: Forking, tm
     assert "ZeroDivisionError" in command.said
     assert left_over(tmp_path / STUDY) == []
     forking.run(*TINY, *line, folder=tmp_path, status=1)
-    assert endings(tmp_path / STUDY) == {5: RAISED[5]}  # the others are trained when they are asked for again
+    assert endings(tmp_path / STUDY) == {5: RAISED[5]}  # the others are trained when requested again
 
 
-def test_fail_fast_where_an_optimizer_cannot_be_made(forking: Forking, tmp_path: Path) -> None:
-    """Whose fault it is that there is no stack is found in halves, the first before the second."""
+def test_fail_fast_with_an_optimizer_that_cannot_be_made(forking: Forking, tmp_path: Path) -> None:
+    """The run that prevents a stack is found by halving, the first half before the second."""
     line = ["executor=in_process", "path=fused", "optimizer.number=1,25,3", "fail_fast=true"]
     forking.run(*TINY, *line, folder=tmp_path, status=1)
     assert endings(tmp_path / STUDY) == {25: ("failed", "ValueError"), 3: LEFT}
 
 
 @pytest.mark.parametrize("fuse", ["long,none", "none,long"])
-def test_fail_fast_where_a_member_cannot_be_built(forking: Forking, tmp_path: Path, fuse: str) -> None:
+def test_fail_fast_with_a_member_that_cannot_be_built(forking: Forking, tmp_path: Path, fuse: str) -> None:
     line = ["executor=in_process", "path=fused", "initializer=dud", f"initializer.fuse={fuse}", "fail_fast=true"]
     forking.run(*TINY, *line, folder=tmp_path, status=1)
     texts = [json.loads(path.read_text()) for path in (tmp_path / STUDY).glob("*/record.json")]
@@ -131,9 +131,7 @@ def test_fail_fast_stops_the_other_worker(forking: Forking, tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("numbers", ["17,1,2,3", "1,17,2,3"])
-def test_one_that_kills_its_process_does_not_end_a_sweep_that_chose_for_itself(
-    forking: Forking, tmp_path: Path, numbers: str
-) -> None:
+def test_run_that_kills_its_process_does_not_end_an_auto_sweep(forking: Forking, tmp_path: Path, numbers: str) -> None:
     line = ["jobs=2", "optimizer.at=1", f"optimizer.number={numbers}"]
     command = forking.run(*TINY, *line, folder=tmp_path, status=1)
     study = tmp_path / STUDY
@@ -146,8 +144,8 @@ def test_one_that_kills_its_process_does_not_end_a_sweep_that_chose_for_itself(
 
 
 @pytest.mark.slow
-def test_one_that_killed_its_launcher_is_given_to_a_worker_the_next_time(forking: Forking, tmp_path: Path) -> None:
-    """The trial does not come as far as it: the first launch trains it by itself, and the second knows better."""
+def test_run_that_killed_its_launcher_is_trained_in_a_worker_next_time(forking: Forking, tmp_path: Path) -> None:
+    """The timing trial ends before the fatal step: the first launch trains the run itself, the second in a worker."""
     line = ["jobs=2", "path=fused", "optimizer.number=1,2,17,3"]
     forking.run(*TINY, *line, "executor=in_process", folder=tmp_path, status=-signal.SIGKILL)
     study = tmp_path / STUDY
@@ -160,7 +158,7 @@ def test_one_that_killed_its_launcher_is_given_to_a_worker_the_next_time(forking
 
 
 @pytest.mark.slow
-def test_one_that_kills_its_worker_is_found(forking: Forking, tmp_path: Path) -> None:
+def test_run_that_kills_its_worker_is_found(forking: Forking, tmp_path: Path) -> None:
     line = ["executor=loky", "jobs=2", "path=alone", "optimizer.number=1,17,2,5"]
     command = forking.run(*TINY, *line, folder=tmp_path, status=1)
     assert endings(tmp_path / STUDY) == {17: ("failed", "WorkerDied"), 5: RAISED[5]}
@@ -171,7 +169,7 @@ def test_one_that_kills_its_worker_is_found(forking: Forking, tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("path", ["fused", "alone", "auto"])
-def test_a_fifth_is_sabotaged_over_workers(forking: Forking, tmp_path: Path, path: str) -> None:
+def test_sweep_with_a_fifth_of_failing_runs_over_workers(forking: Forking, tmp_path: Path, path: str) -> None:
     numbers = "optimizer.number=range(0,25)"
     forking.run(*TINY, "executor=loky", "jobs=2", f"path={path}", numbers, folder=tmp_path, status=1)
     assert endings(tmp_path / STUDY) == RAISED | {17: ("failed", "WorkerDied")}

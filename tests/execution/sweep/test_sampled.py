@@ -1,4 +1,4 @@
-"""One run of a fused sweep with plugins' components is trained again, and compared."""
+"""Tests of the sampled check: one run of a fused sweep with plugin components is trained again and compared."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLUGIN = [*LINE, "optimizer=pytorch_optimizer_prodigy"]
 
 @pytest.fixture
 def generous(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may cost as much as it wants to."""
+    """Allow the check any cost."""
     monkeypatch.setattr(sampled, "SHARE", 1e6)
 
 
@@ -44,7 +44,7 @@ def test_equal_run_is_noted_in_its_own_record(workdir: Path, generous: None) -> 
     assert {r.id: r.cohort for r in harness.load("scratch")} == {r.id: r.cohort for r in records}
 
 
-def test_differing_run_is_noted_in_all_records_and_said(
+def test_differing_run_is_noted_in_all_records_and_warned_of(
     workdir: Path, generous: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = sampled.trained_again
@@ -60,7 +60,7 @@ def test_differing_run_is_noted_in_all_records_and_said(
     assert [found["equal"] for found in told(records)] == [False] * 3
 
 
-def test_what_would_cost_too_much_is_left_out_and_noted(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_that_costs_too_much_is_skipped_and_noted(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampled, "SHARE", 1e-6)
     notes = [found for found in told(harness.sweep(PLUGIN)) if found]
     assert [found["skipped"] for found in notes] == ["it would cost more than 0% of the sweep's time"]
@@ -70,7 +70,7 @@ def test_components_of_harness_are_not_compared(workdir: Path, generous: None) -
     assert told(harness.sweep(LINE)) == [None] * 3
 
 
-def test_plugins_are_looked_for_in_lists_too() -> None:
+def test_plugins_used_includes_list_kinds() -> None:
     config = {"optimizer": {"_component_": "adam"}, "regularizer": {"l2": {"_component_": "l2", "strength": 1.0}}}
     assert plugins_used(config) == []
     assert plugins_used({"optimizer": {"_component_": "pytorch_optimizer_lion"}, "seed": 1}) == [
@@ -78,7 +78,7 @@ def test_plugins_are_looked_for_in_lists_too() -> None:
     ]
 
 
-def test_kinds_that_a_run_does_without_are_passed_over() -> None:
+def test_plugins_used_ignores_unused_kinds() -> None:
     none = {"_component_": "none"}  # a surface has no activation, an estimator no optimizer
     assert plugins_used({"activation": none, "optimizer": none, "data": {"_component_": "rosenbrock"}}) == []
 

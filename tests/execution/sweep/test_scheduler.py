@@ -1,4 +1,4 @@
-"""Sweeps: every job checked before the first is trained, nothing trained twice."""
+"""Tests of sweeps: every job is checked before the first is trained, and nothing is trained twice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run_command(*line: str) -> int:
     return int(stop.value.code or 0)
 
 
-def test_a_grid_and_the_same_line_again(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repeated_grid_is_cached(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = ["-m", "optimizer=sgd,adam", "activation=relu,tanh", "seed=0,1", "epochs=1"]
     assert run_command(*line) == 0
     records = harness.load("scratch")
@@ -40,7 +40,7 @@ def test_a_grid_and_the_same_line_again(workdir: Path, capsys: pytest.CaptureFix
     assert {f: (f / "record.json").stat().st_mtime_ns for f in stamps} == stamps
 
 
-def test_jobs_are_trained_in_order_and_alone_gives_the_same(workdir: Path) -> None:
+def test_jobs_are_trained_in_order_and_match_single_runs(workdir: Path) -> None:
     records = harness.sweep(["seed=2,0", "epochs=1", "path=alone"])
     assert [r.config["seed"] for r in records] == [2, 0]
     alone = harness.run(["seed=2", "epochs=1", "study=alone"])
@@ -48,12 +48,12 @@ def test_jobs_are_trained_in_order_and_alone_gives_the_same(workdir: Path) -> No
     assert alone.id == records[0].id
 
 
-def test_lists_are_swept(workdir: Path) -> None:
+def test_list_settings_are_swept(workdir: Path) -> None:
     records = harness.sweep(["regularizer=[],[l2],[l2,dropout]", "epochs=1"])
     assert [r.choices["regularizer"] for r in records] == [[], ["l2"], ["l2", "dropout"]]
 
 
-def test_one_wrong_job_and_nothing_is_written(workdir: Path) -> None:
+def test_one_wrong_job_refuses_the_sweep_without_output(workdir: Path) -> None:
     for line in (["optimizer=sgd,adam,adma", "epochs=1"], ["batch_size=32,99999", "epochs=1"]):
         with pytest.raises(harness.HarnessError):
             harness.sweep(line)
@@ -73,7 +73,7 @@ def fail_on(monkeypatch: pytest.MonkeyPatch, lr: float) -> None:
     monkeypatch.setattr(SinglePath, "train", train)
 
 
-def test_a_failed_run_is_a_row_and_the_sweep_goes_on(
+def test_failed_run_is_recorded_and_the_sweep_continues(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fail_on(monkeypatch, 0.2)
@@ -92,7 +92,7 @@ def test_a_failed_run_is_a_row_and_the_sweep_goes_on(
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], int, list[int]]]:
-    """(settings, jobs, seeds) of each executor that a sweep has made; all of them work in this process."""
+    """Record (settings, jobs, seeds) of each executor that a sweep makes; all run in this process."""
     found: list[tuple[dict[str, Any], int, list[int]]] = []
 
     class Recording(InProcess):
@@ -112,7 +112,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], int, lis
     return found
 
 
-def test_jobs_that_are_swept_are_each_given_what_they_asked_for(workdir: Path, made: list[Any]) -> None:
+def test_swept_jobs_setting_applies_to_each_run(workdir: Path, made: list[Any]) -> None:
     line = ["model=mlp", "model.width=8", "epochs=1", "path=alone", "executor=loky"]
     records = harness.sweep([*line, "seed=1,2,3", "jobs=${seed}"])
     assert [r.config["seed"] for r in records] == [1, 2, 3]
@@ -121,7 +121,7 @@ def test_jobs_that_are_swept_are_each_given_what_they_asked_for(workdir: Path, m
     ]  # fmt: skip
 
 
-def test_settings_of_an_executor_that_are_swept_are_each_given_theirs(workdir: Path, made: list[Any]) -> None:
+def test_swept_executor_settings_apply_to_each_run(workdir: Path, made: list[Any]) -> None:
     line = ["model=mlp", "model.width=8", "epochs=1", "path=alone", "executor=submitit", "executor.cluster=local"]
     jobs = [compose([*line, f"seed={seed}", f"executor.timeout_min={5 + seed % 2}"]) for seed in range(4)]
     jobs.append(compose([*line[:4], "executor=loky", "executor.accelerator=cpu", "seed=4"]))
@@ -133,12 +133,12 @@ def test_settings_of_an_executor_that_are_swept_are_each_given_theirs(workdir: P
     assert (own[0]["_component_"], own[0]["accelerator"], own[2]) == ("loky", "cpu", [4])
 
 
-def test_a_rerun_over_workers_trains_again_and_gives_the_same(workdir: Path) -> None:
+def test_rerun_over_workers_gives_the_same_metrics(workdir: Path) -> None:
     line = ["model=mlp", "model.width=8", "epochs=1", "path=alone", "executor=loky", "jobs=1", "seed=0,1"]
     first = harness.sweep(line)
     files = [r.folder / "record.json" for r in first]
     assert [r.status for r in first] == ["completed"] * 2
-    before = [file.stat().st_mtime_ns for file in files]  # an inode may come back
+    before = [file.stat().st_mtime_ns for file in files]  # an inode may be reused
     assert [r.cached for r in harness.sweep(line)] == [True] * 2
     assert [file.stat().st_mtime_ns for file in files] == before
     again = harness.sweep([*line, "rerun=true"])
@@ -151,7 +151,7 @@ def test_a_rerun_over_workers_trains_again_and_gives_the_same(workdir: Path) -> 
     assert len(harness.load("scratch")) == 2
 
 
-def test_expand() -> None:
+def test_expand_makes_a_grid() -> None:
     assert expand(["a=1,2", "b=x,y"]) == [["a=1", "b=x"], ["a=1", "b=y"], ["a=2", "b=x"], ["a=2", "b=y"]]
     assert expand(["seed=range(0,3)"]) == [["seed=0"], ["seed=1"], ["seed=2"]]
     assert expand([]) == [[]]
@@ -159,7 +159,7 @@ def test_expand() -> None:
         expand(["optimizer.lr=interval(0,1)"])
 
 
-def test_names() -> None:
+def test_names_are_readable_and_safe() -> None:
     assert readable(["study=a", "optimizer=sgd", "+x.y=1", "rerun=true"]) == "optimizer=sgd,x.y=1"
     assert readable([]) == "default"
     name = folder_name(["data=csv", "data.path=/a b/ü:?.csv"], "0" * 12)
@@ -169,7 +169,7 @@ def test_names() -> None:
     assert len(folder_name([f"k{i}={'v' * 30}" for i in range(50)], "0" * 12)) < 200
 
 
-def test_the_objective_of_a_job_is_what_a_sweeper_sees() -> None:
+def test_objective_is_read_from_the_metrics() -> None:
     record = Record("0" * 12, "a", "s", config={"objective": "val/accuracy"}, metrics={"val/accuracy": 0.5})
     assert record.objective == 0.5
     assert str(Record("0" * 12, "a", "s").objective) == "nan"

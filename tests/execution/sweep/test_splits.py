@@ -1,4 +1,4 @@
-"""Stacks whose members have data sets of their own, and how many data sets a sweep over splits holds."""
+"""Tests of stacks whose members have their own data sets, and of the data sets held by a sweep over splits."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ LINES = {
 
 
 def curves(record: Record) -> dict[tuple[str, str], float]:
-    """{(step, metric): value}"""
+    """Return {(step, metric): value}."""
     with open(record.folder / "curves.csv", newline="") as file:
         return {(row["step"], row["metric"]): float(row["value"]) for row in csv.DictReader(file)}
 
 
 @pytest.mark.parametrize("case", LINES)
-def test_members_of_different_data_fused_are_alone(workdir: Path, case: str) -> None:
+def test_fused_members_of_different_data_match_runs_alone(workdir: Path, case: str) -> None:
     line = [*LINES[case], "seed=0,1,2,3"]
     fused = harness.sweep([*line, "path=fused", "study=fused"])
     alone = harness.sweep([*line, "path=alone", "study=alone"])
@@ -45,7 +45,7 @@ def test_members_of_different_data_fused_are_alone(workdir: Path, case: str) -> 
 
 
 @pytest.mark.parametrize("case", LINES)
-def test_a_member_of_its_own_data_is_the_same_whoever_trains_beside(workdir: Path, case: str) -> None:
+def test_member_of_own_data_is_bitwise_independent_of_the_others(workdir: Path, case: str) -> None:
     line = [*LINES[case], "path=fused"]
     whole = {r.id: r for r in harness.sweep([*line, "seed=0,1,2,3", "study=whole"])}
     for number, seeds in enumerate(("2", "3,1", "1,2,0")):
@@ -56,7 +56,7 @@ def test_a_member_of_its_own_data_is_the_same_whoever_trains_beside(workdir: Pat
             assert curves(record) == curves(whole[record.id])
 
 
-def test_a_member_of_its_own_data_is_the_same_as_one_of_data_that_all_share(workdir: Path) -> None:
+def test_member_of_own_data_equals_one_of_shared_data(workdir: Path) -> None:
     line = [word for word in TINY if not word.startswith("split")] + ["path=fused"]
     shared = harness.sweep([*line, "seed=0,1", "split.seed=1", "study=shared"])
     own = harness.sweep([*TINY, "path=fused", "seed=0,1", "study=own"])
@@ -64,7 +64,7 @@ def test_a_member_of_its_own_data_is_the_same_as_one_of_data_that_all_share(work
     assert own[1].metrics == shared[1].metrics
 
 
-def test_what_is_prepared_holds_no_data(workdir: Path) -> None:
+def test_pickled_run_spec_holds_no_data(workdir: Path) -> None:
     (member,) = prepared([])
     text = pickle.dumps(member)
     assert len(text) < member.facts.bytes / 10
@@ -72,13 +72,13 @@ def test_what_is_prepared_holds_no_data(workdir: Path) -> None:
     other = pickle.loads(text)
     assert other.loader is None
     assert (other.record.id, other.plan, other.facts) == (member.record.id, member.plan, member.facts)
-    assert member.loader is not None  # pickling leaves it as it was
+    assert member.loader is not None  # pickling does not change it
     assert isinstance(member.dataset, Dataset)
 
 
 @pytest.fixture
 def alive(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many data sets are there, each time after another was loaded."""
+    """Count the data sets in memory after each loading."""
     whole, loaded, counts = loading.load, [], []
 
     def load(values: dict[str, Any]) -> Any:
@@ -92,14 +92,14 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-def test_a_sweep_over_splits_of_large_data_holds_one_or_two_of_them(
+def test_sweep_over_splits_of_large_data_holds_at_most_two(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, alive: list[int]
 ) -> None:
     monkeypatch.setattr(loading, "KEPT_BYTES", 1)
     monkeypatch.setattr("harness.execution.sweep.grouping.SHARED_BYTES", 1)  # too large to be stacked with others
     records = harness.sweep([*TINY, "seed=range(0,12)"])
     assert [r.status for r in records] == ["completed"] * 12
-    assert len(alive) >= 24  # each when it is prepared and when it is trained
+    assert len(alive) >= 24  # each loaded when prepared and when trained
     assert max(alive) <= 2
 
 

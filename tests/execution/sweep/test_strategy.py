@@ -1,4 +1,4 @@
-"""The path and the workers of each group: what the user said, the soonest done, or where a run can do no harm."""
+"""Tests of the strategy: the path and workers of each group, as set by the user, fastest, or safest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Told = Callable[..., list[WorkItem]]
 
 @pytest.fixture
 def told(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
-    """The shares of some runs, where a trial tells what it is told to; in a process that has started no workers."""
+    """Return the work items of some runs, by a given timing trial, in a process that has started no workers."""
 
     def shares(members: Sequence[RunSpec], trial: TimingTrial, workers: int = 2, room: int = 1000) -> list[WorkItem]:
         monkeypatch.setattr(strategy, "_trials", {})
@@ -64,7 +64,7 @@ def sizes(shares: Sequence[WorkItem]) -> list[int]:
 
 
 @given(SECONDS, SECONDS, st.none() | SECONDS, st.integers(1, 50), st.integers(1, 300), st.integers(1, 16))
-def test_ways_are_in_the_order_of_their_ends(
+def test_strategies_are_sorted_by_expected_time(
     alone: float, single: float, fused: float | None, epochs: int, count: int, workers: int
 ) -> None:
     trial = TimingTrial(alone, single, fused)
@@ -79,51 +79,51 @@ def test_ways_are_in_the_order_of_their_ends(
             assert seconds["fused"] >= count / over * epochs * fused
 
 
-def test_a_stack_that_saves_nothing_is_not_made(told: Told) -> None:
+def test_stack_that_saves_no_time_is_not_made(told: Told) -> None:
     found = told(seeds(4, "executor=in_process"), TimingTrial(alone=1.0, single=1.0, fused=1.5))
     assert paths(found) == {"alone"}
     assert found[0].how.why.startswith("expected: alone in this process")
     assert "fused in this process" in found[0].how.why
 
 
-def test_what_is_soon_done_is_done_here(told: Told) -> None:
+def test_short_sweep_runs_in_this_process(told: Told) -> None:
     assert executors(told(seeds(4), SHORT)) == {HERE}
     assert executors(told(seeds(4), LONG)) == {AWAY}
 
 
-def test_between_equals_workers_are_chosen_since_they_survive(told: Told) -> None:
-    """With one worker that is warm there is nothing to be gained by either."""
+def test_workers_win_ties_because_they_survive(told: Told) -> None:
+    """With one warm worker, neither executor is faster."""
     assert executors(told(seeds(4), SHORT, workers=1)) == {HERE}  # none has started
     strategy.started(AWAY)
     assert executors(told(seeds(4), SHORT, workers=1)) == {AWAY}
-    # one thread here saves less than SURE asks for, four save more
+    # one thread here saves less than SURE requires, four save more
     assert executors(told(seeds(4), TimingTrial(alone=4.5, single=5.0, fused=None), workers=1)) == {AWAY}
     assert executors(told(seeds(4), TimingTrial(alone=1.0, single=5.0, fused=None), workers=1)) == {HERE}
 
 
-def test_what_a_worker_costs_to_start_counts(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_time_of_workers_counts(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strategy, "IMPORT_S", 1e6)
     assert executors(told(seeds(4), LONG)) == {AWAY}
     monkeypatch.setattr(strategy, "can_fork", lambda: False)
     assert executors(told(seeds(4), LONG)) == {HERE}
     monkeypatch.setattr(strategy, "can_fork", lambda: True)
-    monkeypatch.setattr(strategy, "edited", lambda: True)  # what is forked would hold code as it was
+    monkeypatch.setattr(strategy, "edited", lambda: True)  # a forked worker would hold the old code
     assert executors(told(seeds(4), LONG)) == {HERE}
 
 
-def test_one_that_a_dead_process_had_begun_goes_to_a_worker_with_all_others(told: Told) -> None:
+def test_run_begun_by_a_dead_process_sends_all_to_workers(told: Told) -> None:
     members = [*seeds(4), *seeds(2, "model.width=9")]
     members[2].orphan = True
     assert executors(told(members, SHORT)) == {AWAY}
 
 
-def test_one_that_kills_who_tries_it_goes_to_a_worker(told: Told) -> None:
+def test_run_that_kills_its_trial_goes_to_a_worker(told: Told) -> None:
     found = told(seeds(3), TimingTrial(0.0, 0.0, None, "the trial failed: its process ended with SIGKILL", deadly=True))
     assert (executors(found), paths(found), sizes(found)) == ({AWAY}, {"alone"}, [1, 1, 1])
     assert found[0].how.why.endswith("the trial failed: its process ended with SIGKILL")
 
 
-def test_an_executor_that_was_asked_for_is_kept(told: Told) -> None:
+def test_requested_executor_is_kept(told: Told) -> None:
     members = seeds(4, "executor=in_process")
     members[0].orphan = True
     assert executors(told(members, LONG)) == {HERE}
@@ -134,14 +134,16 @@ def test_an_executor_that_was_asked_for_is_kept(told: Told) -> None:
 @pytest.mark.parametrize(
     ("path", "trial"), [("alone", SHORT), ("fused", TimingTrial(0.01, 0.01, 0.1)), ("fused", UNFUSABLE)]
 )
-def test_a_path_that_was_asked_for_is_kept(told: Told, path: str, trial: TimingTrial) -> None:
+def test_requested_path_is_kept(told: Told, path: str, trial: TimingTrial) -> None:
     for executor in ("auto", "in_process", "loky"):
         found = told(seeds(4, f"path={path}", f"executor={executor}"), trial)
         assert {(share.how.path, share.how.why) for share in found} == {(path, f"path={path}")}
-        assert {share.how.forced for share in found} == {path == "fused"}  # alone is no promise that can be broken
+        assert {share.how.forced for share in found} == {
+            path == "fused"
+        }  # only path=fused is a promise that can be broken
 
 
-def test_why_there_is_no_stack_is_told(told: Told) -> None:
+def test_reason_against_a_stack_is_reported(told: Told) -> None:
     (one,) = told(seeds(1), SHORT)
     assert (one.how.path, one.how.why) == ("alone", "no other run of its shape")
     found = told(seeds(2, "executor=in_process"), UNFUSABLE)
@@ -149,7 +151,7 @@ def test_why_there_is_no_stack_is_told(told: Told) -> None:
     assert found[0].how.why.endswith("; cannot be fused: it is odd")
 
 
-def test_a_group_is_divided_evenly_among_the_workers(told: Told) -> None:
+def test_group_is_divided_evenly_among_workers(told: Told) -> None:
     members = seeds(10, "executor=loky", "path=fused")
     assert sizes(told(members, LONG, workers=4)) == [3, 3, 2, 2]
     assert sizes(told(members, LONG, workers=1)) == [10]
@@ -158,11 +160,13 @@ def test_a_group_is_divided_evenly_among_the_workers(told: Told) -> None:
     assert sorted(m.record.id for share in found for m in share.members) == sorted(m.record.id for m in members)
 
 
-def test_in_this_process_there_is_one_stack_however_many_jobs(told: Told) -> None:
+def test_in_process_group_is_one_stack_for_any_jobs(told: Told) -> None:
     assert sizes(told(seeds(10, "executor=in_process", "path=fused"), LONG, workers=4)) == [10]
 
 
-def test_a_stack_is_no_larger_than_memory_and_a_lost_worker_allow(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stack_size_is_limited_by_memory_and_by_the_cost_of_a_lost_worker(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
     members = seeds(10, "executor=loky", "path=fused")
     assert sizes(told(members, LONG, workers=2, room=2)) == [2, 2, 2, 2, 1, 1]
     monkeypatch.setattr(strategy, "MOST", 3)
@@ -170,11 +174,11 @@ def test_a_stack_is_no_larger_than_memory_and_a_lost_worker_allow(told: Told, mo
     assert sizes(told(seeds(10, "executor=in_process", "path=fused"), LONG)) == [3, 3, 2, 2]
 
 
-def test_runs_by_themselves_are_handed_over_one_by_one(told: Told) -> None:
+def test_single_runs_are_handed_over_one_by_one(told: Told) -> None:
     assert sizes(told(seeds(5, "executor=loky", "path=alone"), LONG, room=2)) == [1] * 5
 
 
-def test_runs_of_a_queue_are_packed_within_its_time_limit(told: Told) -> None:
+def test_queued_runs_are_packed_within_the_time_limit(told: Told) -> None:
     line = ["executor=submitit", "path=alone", "epochs=2"]
     node = seeds(1, *line, "executor.timeout_min=1")[0].asked["executor"]
     shares = told([*seeds(8, *line), *seeds(1, *line, "model.width=9")], LONG)  # 10 s each
@@ -187,15 +191,15 @@ def test_runs_of_a_queue_are_packed_within_its_time_limit(told: Told) -> None:
     assert sorted(id(share) for task in packed(shares, 2, limit) for share in task) == sorted(map(id, shares))
 
 
-def test_workers_that_start_at_once_are_handed_no_packs(told: Told) -> None:
+def test_workers_that_start_at_once_get_no_packs(told: Told) -> None:
     for executor in ("auto", "in_process", "loky", "dask"):
         (one,) = seeds(1, f"executor={executor}")
         assert task_seconds(one.asked["executor"]) is None
         (share,) = told([one], LONG)
-        assert share.seconds == 0.0  # nothing is tried for it
+        assert share.seconds == 0.0  # no trial is made for it
 
 
-def test_a_job_of_a_queue_is_expected_to_start_slowly(told: Told) -> None:
+def test_queued_job_is_expected_to_start_slowly(told: Told) -> None:
     seconds = {}
     for executor in ("loky", "submitit"):
         share = told(seeds(4, f"executor={executor}"), UNFUSABLE)[0]
@@ -203,7 +207,7 @@ def test_a_job_of_a_queue_is_expected_to_start_slowly(told: Told) -> None:
     assert seconds["submitit"] == pytest.approx(seconds["loky"] + strategy.IMPORT_S, rel=0, abs=0.2)
 
 
-def test_a_shape_is_tried_once(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shape_is_tried_once(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
     def tried(group: Sequence[RunSpec], *_: object) -> TimingTrial:
@@ -216,4 +220,4 @@ def test_a_shape_is_tried_once(told: Told, monkeypatch: pytest.MonkeyPatch) -> N
         chosen(groups([*seeds(4), *seeds(2, "model.width=9")]), 2, "sweep")
     assert sorted(seen) == [2, 4]
     chosen(groups(seeds(4, "executor=loky", "path=alone", "model.width=10")), 2, "sweep")
-    assert sorted(seen) == [2, 4]  # nothing is left to be chosen
+    assert sorted(seen) == [2, 4]  # there is no choice left

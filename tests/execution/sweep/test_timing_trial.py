@@ -1,4 +1,4 @@
-"""Trials: even parts, and members that break are no one's trouble but their own."""
+"""Tests of timing trials: even parts, and members that fail without harm to the others."""
 
 from __future__ import annotations
 
@@ -25,22 +25,20 @@ COUNTS = st.integers(1, 300)
 
 @pytest.fixture(autouse=True)
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stack is tried whatever that costs."""
+    """Try a stack whatever it costs."""
     monkeypatch.setattr(timing_trial, "WORTH", math.inf)
 
 
-def test_a_stack_is_tried_where_that_costs_little_beside_the_runs(
-    workdir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stack_is_tried_if_that_costs_little_beside_the_runs(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     few, more = (prepared(*([f"seed={seed}", f"epochs={n}"] for seed in range(2))) for n in (1, 1000))
     assert tried(few).why == TOO_LITTLE
     assert worth(0.02, more, 1)
-    assert not worth(0.02, more, 1000)  # where there are many workers, little is left for each
+    assert not worth(0.02, more, 1000)  # with many workers, little is left for each
 
 
 @given(COUNTS, st.integers(1, 16), COUNTS)
-def test_parts_are_even_and_as_many_for_each_worker(count: int, workers: int, most: int) -> None:
+def test_parts_are_even_and_equally_many_for_each_worker(count: int, workers: int, most: int) -> None:
     sizes = parts_of(count, workers, most)
     assert sum(sizes) == count
     assert 1 <= min(sizes) <= max(sizes) <= most
@@ -48,7 +46,7 @@ def test_parts_are_even_and_as_many_for_each_worker(count: int, workers: int, mo
     assert len(sizes) % workers == 0 or len(sizes) == count
 
 
-def test_a_member_that_breaks_does_not_end_a_trial(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_member_does_not_end_a_trial(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = timing_trial.build
     members = prepared(*([f"seed={seed}"] for seed in range(6)))
 
@@ -67,13 +65,13 @@ def test_a_member_that_breaks_does_not_end_a_trial(workdir: Path, monkeypatch: p
     assert room(members, 2) > 0
 
 
-def test_one_has_no_one_to_be_stacked_with(workdir: Path) -> None:
+def test_single_run_has_no_fused_trial(workdir: Path) -> None:
     members: list[RunSpec] = prepared([])
     assert tried(members).fused is None
 
 
 def kills(*seeds: int, stacked: bool = False) -> Callable[[object, range], object]:
-    """Alone.train (or Fused.train) that kills its process in the steps of runs with some seeds."""
+    """Return a `train` that kills its process in the steps of runs with some seeds."""
     path = timing_trial.StackedPath if stacked else timing_trial.SinglePath
     whole = path.train
 
@@ -86,7 +84,7 @@ def kills(*seeds: int, stacked: bool = False) -> Callable[[object, range], objec
     return train
 
 
-def test_one_that_kills_its_process_is_told_and_this_one_lives(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trial_that_kills_its_process_is_reported(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     members = prepared(*([f"seed={seed}"] for seed in range(4)))
     monkeypatch.setattr(timing_trial.SinglePath, "train", kills(0))
     found = tried(members)
@@ -95,14 +93,14 @@ def test_one_that_kills_its_process_is_told_and_this_one_lives(workdir: Path, mo
     assert not tried(members[1:]).deadly
 
 
-def test_a_stack_that_kills_its_process_is_told_too(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stack_that_kills_its_process_is_reported(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     members = prepared(*([f"seed={seed}"] for seed in range(4)))
     monkeypatch.setattr(timing_trial.StackedPath, "train", kills(1, stacked=True))
     assert tried(members).deadly
     assert not tried(members[2:]).deadly
 
 
-def test_a_trial_leaves_no_trace_here(workdir: Path) -> None:
+def test_trial_does_not_change_this_process(workdir: Path) -> None:
     members = prepared(["seed=0"], ["seed=1"])
     torch.manual_seed(3)
     state, threads = torch.random.get_rng_state(), torch.get_num_threads()
@@ -113,7 +111,7 @@ def test_a_trial_leaves_no_trace_here(workdir: Path) -> None:
     assert torch.get_num_threads() == threads
 
 
-def test_a_run_whose_data_is_in_files_is_tried_too(workdir: Path) -> None:
+def test_run_with_data_in_files_is_tried(workdir: Path) -> None:
     x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0)).numpy()
     np.savez(workdir / "a.npz", x=x, y=x[:, 0] > 0)
     line = ["data=npz", "data.path=a.npz", "data.in_memory=false", "cache_dir=kept", "batch_size=16"]

@@ -1,4 +1,4 @@
-"""Trials that are remembered: of the same computation only, for a while, and never what went wrong."""
+"""Tests of remembered timing trials: of the same computation, for a limited time, and only successful ones."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_what_is_not_of_the_computation_asks_no_new_trial(workdir: Path) -> None:
+def test_settings_outside_the_computation_keep_the_cache_key(workdir: Path) -> None:
     first = prepared(["seed=0"], ["seed=1"])
     for line in (["study=other"], ["optimizer.lr=0.5"], ["epochs=7"], ["save=none"], ["optimizer=sgd"]):
         assert key(prepared(["seed=0", *line], ["seed=1", *line]), 2) == key(first, 2), line
     for line in (["model.width=9"], ["batch_size=32"], ["activation=tanh"], ["data=iris"]):
         assert key(prepared(["seed=0", *line], ["seed=1", *line]), 2) != key(first, 2), line
-    assert key(prepared(*([f"seed={seed}"] for seed in range(5))), 2) != key(first, 2)  # a stack of more
+    assert key(prepared(*([f"seed={seed}"] for seed in range(5))), 2) != key(first, 2)  # a larger stack
 
 
-def test_what_was_measured_is_there_until_it_is_old(cache: Path) -> None:
+def test_kept_trial_expires(cache: Path) -> None:
     assert recall("a") is None
     keep("a", GOOD)
     assert recall("a") == GOOD
@@ -46,27 +46,27 @@ def test_what_was_measured_is_there_until_it_is_old(cache: Path) -> None:
     assert recall("a") is None
 
 
-def test_what_went_wrong_is_not_kept(cache: Path) -> None:
+def test_failed_trial_is_not_kept(cache: Path) -> None:
     for bad in (replace(GOOD, fused=None, why="cannot be fused: it is odd"), replace(GOOD, deadly=True)):
         keep("a", bad)
     assert not cache.exists()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"alone": 1}', "\xff"])
-def test_a_file_that_is_torn_is_as_none(cache: Path, text: str) -> None:
+def test_torn_file_is_ignored(cache: Path, text: str) -> None:
     keep("a", GOOD)
     (path,) = cache.rglob("*.json")
     path.write_text(text)
     assert recall("a") is None
 
 
-def test_a_folder_that_cannot_be_written_costs_time_alone(cache: Path) -> None:
+def test_unwritable_cache_is_ignored(cache: Path) -> None:
     cache.write_text("a file stands here")
     keep("a", GOOD)
     assert recall("a") is None
 
 
-def test_the_next_sweep_of_a_computation_tries_nothing(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_next_sweep_of_a_computation_makes_no_trial(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = ["model=mlp", "model.width=8", "epochs=1", "seed=0,1"]
     harness.sweep([*line, "study=first"])
     monkeypatch.setattr(strategy, "_trials", {})  # as in another process
@@ -76,7 +76,7 @@ def test_the_next_sweep_of_a_computation_tries_nothing(workdir: Path, monkeypatc
     assert all(record.cohort["why"].startswith("expected: ") for record in records)
 
 
-def test_a_stack_is_tried_once_there_is_enough_to_do(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stack_is_tried_once_the_sweep_is_long_enough(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [replace(GOOD, fused=None, why=TOO_LITTLE), GOOD]
     monkeypatch.setattr(strategy, "tried", lambda *_: answers.pop(0))
     few, many = (prepared(*([f"seed={seed}", f"epochs={n}"] for seed in range(2))) for n in (1, 1000))

@@ -1,4 +1,4 @@
-"""What a worker sees: other sources or data than its launcher's are refused, and told in one line."""
+"""Tests that a worker refuses sources or data that differ from its launcher's, in one line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def helped(params, *, lr: float = 0.1):
 """
 
 
-def test_what_the_launcher_did_not_see_is_refused(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_refuses_another_identity_than_the_launchers(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     member = prepare(compose(["model=mlp", "epochs=1"]))
     launcher = os.getpid() + 1
     with monkeypatch.context() as patch:
@@ -43,7 +43,7 @@ def test_what_the_launcher_did_not_see_is_refused(workdir: Path, monkeypatch: py
     assert record.status == "completed"
 
 
-def test_code_that_changed_after_its_import_is_refused(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_changed_after_import_is_refused(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.execution.preparation.changed", lambda found: ["my_plugin"])
     for start in (harness.run, harness.sweep):
         with pytest.raises(harness.HarnessError, match="my_plugin changed after this process had imported it"):
@@ -65,7 +65,7 @@ def helper(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["in_process", "loky"])
-def test_a_changed_helper_is_another_run(tmp_path: Path, helper: Path, executor: str) -> None:
+def test_changed_helper_makes_another_run(tmp_path: Path, helper: Path, executor: str) -> None:
     before = filter(None, [os.environ.get("PYTHONPATH")])
     paths = {"PYTHONPATH": os.pathsep.join([str(helper.parent), str(tmp_path / "site"), *before])}
     line = [*LINE, f"executor={executor}", "seed=0,1"]
@@ -79,7 +79,7 @@ def test_a_changed_helper_is_another_run(tmp_path: Path, helper: Path, executor:
     assert first.items() <= both.items()
 
 
-def test_workers_that_start_after_a_change_refuse(forking: Forking, tmp_path: Path) -> None:
+def test_workers_started_after_a_change_refuse(forking: Forking, tmp_path: Path) -> None:
     line = [*LINE, "optimizer=saboteur", "executor=loky", "jobs=1", "seed=0,1", "epochs=40"]
     process = forking.start(*[word for word in line if word not in ("optimizer=helped", "epochs=1")], folder=tmp_path)
     until(lambda: list((tmp_path / STUDY).glob("*/curves.csv")))
