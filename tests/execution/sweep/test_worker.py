@@ -10,9 +10,9 @@ import pytest
 
 import harness
 from harness.config.composition import compose
+from harness.execution.cohort import CohortPlan
 from harness.execution.preparation import Preparation, prepare
 from harness.execution.sweep.worker import train_share
-from harness.execution.train import How
 from tests.execution.sweep.commands import Forking, until
 from tests.helpers.commands import harness as command
 from tests.helpers.strangers import install
@@ -36,9 +36,9 @@ def test_worker_refuses_another_identity_than_the_launchers(workdir: Path, monke
     with monkeypatch.context() as patch:
         patch.setattr(Preparation, "identity", lambda self, values, asked: "other")
         with pytest.raises(harness.HarnessError, match="changed while the sweep was running"):
-            train_share([member], How(), launcher)
+            train_share([member], CohortPlan(), launcher)
     assert not Path("outputs").exists()
-    (record,) = train_share([member], How(), launcher)
+    (record,) = train_share([member], CohortPlan(), launcher)
     assert record is not None
     assert record.status == "completed"
 
