@@ -1,4 +1,4 @@
-"""Private APIs of Hydra: each test fails with what stops working when one goes."""
+"""Tests of private APIs of Hydra: a failing test names the feature that breaks when the API changes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_words_are_completed() -> None:
     assert found == ["batch_size="], "the shell completes no override"
 
 
-def test_no_callbacks_fit_a_context_of_hydra() -> None:
+def test_no_callbacks_fits_a_context_of_hydra() -> None:
     with composition.hydra_session() as session:
         context = HydraContext(config_loader=session.config_loader, callbacks=hydra.no_callbacks())
     started = context.callbacks.on_multirun_start(config=OmegaConf.create(), config_name=None)
@@ -42,11 +42,11 @@ def test_overrides_are_put_into_a_config() -> None:
         hydra.put_overrides(PARSER.parse_overrides(["depth=2"]), config)
 
 
-def test_values_of_a_sweep_are_those_of_the_configs() -> None:
+def test_swept_values_keep_the_types_of_the_configs() -> None:
     override = PARSER.parse_override("name=1e5,[2,'a'],null")
     assert hydra.swept_values(override) == [1e5, [2, "a"], None], "a swept text turns into a number"
 
 
-def test_value_is_written_in_the_grammar_of_overrides() -> None:
+def test_value_text_follows_the_grammar_of_overrides() -> None:
     value = {"a": [QuotedString("1e5", Quote.single), 2]}
     assert hydra.value_text(value) == "{a:['1e5',2]}", "a text that looks like a number turns into one"

@@ -1,4 +1,4 @@
-"""Private APIs of Lightning: each test fails with what stops working when one goes."""
+"""Tests of private APIs of Lightning: a failing test names the feature that breaks when the API changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Private APIs of Python: each test fails with what stops working when one goes."""
+"""Tests of private APIs of Python: a failing test names the feature that breaks when the API changes."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def test_option_strings_are_those_of_the_parser() -> None:
     assert python.option_strings(parser) == ["-h", "--help", "-m", "--multirun"], "no flag is suggested for a typo"
 
 
-def test_signal_handler_is_what_the_public_function_tells() -> None:
+def test_signal_handler_matches_the_public_function() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         assert python.signal_handler(number) == signal.getsignal(number)

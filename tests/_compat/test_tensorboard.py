@@ -1,4 +1,4 @@
-"""Undocumented APIs of TensorBoard: each test fails with what stops working when one goes."""
+"""Tests of undocumented APIs of TensorBoard: a failing test names the feature that breaks when the API changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_note_on_the_loader_is_silenced(monkeypatch: pytest.MonkeyPatch) -> None
     assert getattr(program, NOTE) == ""
 
 
-def test_table_shows_the_chosen_metrics_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_shows_the_chosen_metrics_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     compat, hparams = _imported("harness._compat.tensorboard"), _imported("tensorboard.plugins.hparams.hparams_plugin")
     (made,) = [p for p in compat.plugins(lambda tags: sorted(tags)[1:]) if getattr(p, "plugin_name", "") == "hparams"]
     assert made is not hparams.HParamsPlugin, "the table shows the first five scalars by the alphabet"

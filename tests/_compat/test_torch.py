@@ -1,4 +1,4 @@
-"""Private APIs of torch: each test fails with what stops working when one goes."""
+"""Tests of private APIs of torch: a failing test names the feature that breaks when the API changes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_layers_have_a_common_base(base: type, layers: list[type]) -> None:
     assert [layer for layer in layers if not issubclass(layer, base)] == []
 
 
-def test_module_state_is_what_every_module_holds() -> None:
+def test_module_state_is_a_subset_of_every_modules_attributes() -> None:
     held = {name for name in vars(nn.Linear(2, 2)) if not name.endswith(("hooks", "with_kwargs", "always_called"))}
     assert held - {"in_features", "out_features"} >= compat.MODULE_STATE, "models that are alike seem to differ"
     assert {"_parameters", "_buffers", "_modules"} <= held
@@ -94,14 +94,14 @@ def test_fixed_precision_survives_a_change_by_the_parent() -> None:
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_storage_id_is_shared_by_views_alone(device: str) -> None:
+def test_storage_id_is_shared_by_views_only(device: str) -> None:
     one, other = torch.empty(4, device=device), torch.empty(4, device=device)
     assert compat.storage_id(one) == compat.storage_id(one[1:]), "shared memory is counted twice"
     assert compat.storage_id(one) != compat.storage_id(other), "memory is left out of the estimate"
 
 
 @pytest.mark.parametrize("when", ["pre", "post"])
-def test_step_hooks_are_seen(when: str) -> None:
+def test_step_hooks_are_detected(when: str) -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))])
     assert not compat.has_step_hooks(optimizer)
     handle = getattr(optimizer, f"register_step_{when}_hook")(lambda *_: None)

@@ -1,4 +1,4 @@
-"""The benchmarks work: each at a toy size, and what they compute from their figures. No time is asserted."""
+"""Tests that benchmarks run at a toy size, and of the statistics that they compute. No time is asserted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.measure import interleave, interval, ratio, table
 from benchmarks.warm import LeftOut, Warm
 
 
-def test_interval_holds_the_median_and_drops_what_95_percent_allow():
+def test_interval_is_the_95_percent_interval_of_the_median():
     values = [float(v) for v in range(1, 16)]
     found = interval(values)
     assert (found.median, found.low, found.high) == (8.0, 4.0, 12.0)  # binomial(15, 1/2): 96.5% lie between
@@ -23,15 +23,15 @@ def test_interval_holds_the_median_and_drops_what_95_percent_allow():
     assert interval([5.0]).show(0) == "5 [5, 5]"
 
 
-def test_ratios_are_of_one_round():
+def test_ratios_are_taken_within_a_round():
     rounds = iter([1.0, 1.0, 10.0, 2.0, 20.0, 200.0])
     times = {"ours": {"fit": [2.0, 20.0, 200.0]}, "theirs": {"fit": [1.0, 10.0, 100.0]}}
     assert ratio(times, "fit", "ours", "theirs").show() == "2.00 [2.00, 2.00]"
     found = interleave({"one": lambda: {"fit": next(rounds)}, "two": lambda: {"fit": next(rounds)}}, rounds=2)
-    assert sorted([*found["one"]["fit"], *found["two"]["fit"]]) == [2.0, 10.0, 20.0, 200.0]  # the first two: warm-up
+    assert sorted([*found["one"]["fit"], *found["two"]["fit"]]) == [2.0, 10.0, 20.0, 200.0]  # the first two are warm-up
 
 
-def test_table_is_plain():
+def test_table_is_plain_text():
     assert table("title", ["", "ms"], [["a", "1"]]).splitlines() == ["title", "   ms", "-  --", "a   1"]
 
 
@@ -39,7 +39,7 @@ SOON = ("single_run", "startup")  # the others start many processes, which takes
 
 
 @pytest.mark.parametrize("name", [n if n in SOON else pytest.param(n, marks=pytest.mark.slow) for n in BENCHMARKS])
-def test_each_benchmark_runs_at_a_toy_size(name, capsys, monkeypatch, tmp_path):
+def test_benchmark_runs_at_a_toy_size(name, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     main(["--quick", name])
     out = capsys.readouterr().out
@@ -56,35 +56,35 @@ def test_each_benchmark_runs_at_a_toy_size(name, capsys, monkeypatch, tmp_path):
         "overhead": ("2 runs", "4 runs", overhead.BARE),
         "watching": tuple(watching.SETS),
     }
-    assert all(contestant in out for contestant in names[name])  # who cannot take part is named, too
+    assert all(contestant in out for contestant in names[name])  # a contestant that cannot take part is named, too
     assert not list(tmp_path.iterdir())
 
 
-def test_an_unknown_benchmark_is_refused(capsys):
+def test_unknown_benchmark_is_refused(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["speed"])
     assert stop.value.code == 2
     assert "no benchmark 'speed'" in capsys.readouterr().err
 
 
-def test_a_process_answers_and_says_why_not(tmp_path):
+def test_process_answers_or_gives_its_reason(tmp_path):
     with Warm(tmp_path) as process:
         assert process.ask("math:gcd") == 0
         with pytest.raises(LeftOut, match="no_such_peer is not installed"):
             process.ask("no_such_peer:sweep")
         with pytest.raises(RuntimeError, match="FileNotFoundError"):
             process.ask("benchmarks.sweep_peers:loop", **_plain("nothing.npz"))
-        assert process.ask("benchmarks.sweep_peers:bare", count=2)["ms"] > 0  # and it goes on
+        assert process.ask("benchmarks.sweep_peers:bare", count=2)["ms"] > 0  # and it continues
         assert process.ready() > 0
 
 
-def test_what_a_process_prints_is_shown_when_it_ends(tmp_path):
+def test_output_of_a_process_is_shown_when_it_ends(tmp_path):
     with Warm(tmp_path) as process, pytest.raises(RuntimeError, match="it ended"):
         process.ask("os:_exit", status=3)
 
 
 @pytest.mark.parametrize("case", [cases.SMALL, cases.CNN], ids=["small", "cnn"])
-def test_peers_get_what_the_harness_trains_on(case):
+def test_peers_get_the_data_that_harness_trains_on(case):
     case = case.toy()
     with cases.written(case) as work:
         arrays = np.load(work.arrays)
@@ -95,19 +95,19 @@ def test_peers_get_what_the_harness_trains_on(case):
         assert (work.source is None) == (case.data == "digits")
 
 
-def test_the_digits_of_the_peak_are_those_of_the_data():
+def test_peak_uses_the_size_of_the_digits_data():
     with cases.written(cases.DIGITS) as work:
         x, y = (np.load(work.arrays)[name] for name in ("x_train", "y_train"))
     assert (len(x), math.prod(x.shape[1:]), y.max() + 1) == (peak.TRAINED, peak.INPUTS, peak.CLASSES)
     assert peak.flops(cases.DIGITS) == 6 * (64 * 128 + 128 * 128 + 128 * 10) * len(x) * 20
 
 
-def test_the_first_run_of_each_process_is_not_counted():
+def test_first_run_of_each_process_is_not_counted():
     assert stock.warm_seconds([(1, 5.0), (1, 6.0), (1, 7.0)]) == 1.0
     assert stock.warm_seconds([(1, 5.0), (1, 6.0), (1, 7.0), (2, 9.0), (2, 10.0)]) == 0.5
 
 
-def test_unequal_accuracies_are_said():
+def test_unequal_accuracies_are_warned_of():
     times = {"one": {"accuracy": [0.97]}, "other": {"accuracy": [0.96]}}
     assert sweep.agreement(times) == ""
     times["third"] = {"accuracy": [0.93]}
@@ -115,7 +115,7 @@ def test_unequal_accuracies_are_said():
     assert "third 0.930, one 0.970" in sweep.agreement(times)
 
 
-def test_jax_is_left_with_its_best_chunk(tmp_path):
+def test_jax_peer_keeps_its_best_chunk(tmp_path):
     speeds = {f"{sweep.JAX}, 64 as one": 9.0, f"{sweep.JAX}, 16 as one": 4.0, "loop": 5.0}
     found = Contest(tmp_path, start=dict.fromkeys(speeds, 1.0))
     for name, ms in speeds.items():
@@ -125,7 +125,7 @@ def test_jax_is_left_with_its_best_chunk(tmp_path):
     assert "64 as one: 9.0 ms" in found.notes[0]
 
 
-def test_the_choice_is_held_against_the_better_plain_way():
+def test_auto_path_is_compared_with_the_better_fixed_path():
     times = {
         "auto": {"ms": [11.0, 22.0, 33.0]},
         "alone": {"ms": [10.0, 20.0, 30.0]},
@@ -137,7 +137,7 @@ def test_the_choice_is_held_against_the_better_plain_way():
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
-def test_the_jax_peer_steps_as_torch_does(model):
+def test_jax_peer_steps_match_torch(model):
     jax = pytest.importorskip("jax")
     from benchmarks import jax_peer
     from benchmarks.stock_app.networks import network

@@ -1,4 +1,4 @@
-"""Sweeps that are only told of, and a terminal that is only text."""
+"""Simulated sweeps and terminals for tests of live progress."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RAISED = {"type": "RuntimeError", "message": "no [bold]room[/bold]\n  for it", "
 
 
 def ended(number: int, status: str = "completed", /, value: float = 0.5, **more: Any) -> Record:
-    """The record of a run of a sweep over seeds."""
+    """Return the record of a run of a sweep over seeds."""
     best = {"val/accuracy": {"value": value, "epoch": 0, "higher_is_better": True}}
     if status == "diverged":
         message = f"the training loss became nan at step {number}"
@@ -31,11 +31,11 @@ def ended(number: int, status: str = "completed", /, value: float = 0.5, **more:
 
 
 def terminal(width: int = 80) -> Console:
-    """A terminal without colours, whose text is in `.file`."""
+    """Return a terminal without colours, whose text is in `.file`."""
     return Console(force_terminal=True, file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
 
 
 def text(console: Console) -> str:
-    """All that a console was given."""
+    """Return all text that a console received."""
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()

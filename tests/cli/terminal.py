@@ -1,4 +1,4 @@
-"""A terminal of the test's own: what a program does when a person sits before it."""
+"""A pseudo-terminal, to test how a program behaves for a person at a terminal."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Terminal:
         os.close(theirs)
 
     def type(self, text: str) -> None:
-        """Presses keys."""
+        """Press keys."""
         os.write(self.handle, text.encode())
 
     def until(self, pattern: str, limit: float = 120) -> tuple[str, re.Match[str]]:
-        """What is shown until a pattern is, and the match."""
+        """Return the output up to the match of a pattern, and the match."""
         shown, end = "", time.monotonic() + limit
         while time.monotonic() < end:
             if select.select([self.handle], [], [], 0.5)[0]:
@@ -39,7 +39,7 @@ class Terminal:
         raise AssertionError(f"never shown: {pattern}\n{shown}")
 
     def rest(self) -> tuple[str, int]:
-        """What is shown until the program ends, and its exit status."""
+        """Return the output until the program ends, and its exit status."""
         shown = b""
         while True:
             try:

@@ -87,7 +87,7 @@ async def ticked(page: Page, record: Record) -> None:
     await page.js(f"{box}.checked || {box}.click()")
 
 
-def test_scalars(board: Board, study: list[Record], tmp_path: Path) -> None:
+def test_scalars_page_shows_curves(board: Board, study: list[Record], tmp_path: Path) -> None:
     async def look(page: Page) -> Any:
         await page.go(f"{board.url}?tagFilter=/loss&smoothing=0#timeseries")
         await page.until("all('scalar-card line-chart').length >= 3")
@@ -101,7 +101,7 @@ def test_scalars(board: Board, study: list[Record], tmp_path: Path) -> None:
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 200  # curves of many colours
 
 
-def test_the_graph(board: Board, tmp_path: Path) -> None:
+def test_graph_page_shows_named_modules(board: Board, tmp_path: Path) -> None:
     nodes = "all('g.node').map(e => e.getAttribute('data-name'))"
 
     async def look(page: Page) -> Any:
@@ -117,7 +117,7 @@ def test_the_graph(board: Board, tmp_path: Path) -> None:
     assert {"input", "stage0", "stage1", "flatten", "head (Linear)", "output"} <= set(seen(board, tmp_path, look))
 
 
-def test_the_table_of_hyperparameters_has_the_true_values(board: Board, study: list[Record], tmp_path: Path) -> None:
+def test_hparams_table_has_the_values_of_the_records(board: Board, study: list[Record], tmp_path: Path) -> None:
     async def look(page: Page) -> Any:
         await opened(page, board, "hparams", f"({ROWS}).length > 20")
         await asyncio.sleep(4)
@@ -157,7 +157,7 @@ def test_the_table_of_hyperparameters_has_the_true_values(board: Board, study: l
         ),
     ],
 )
-def test_a_page_shows_the_run_that_is_ticked(
+def test_page_shows_the_selected_run(
     tab: str, shown: str, said: list[str], board: Board, study: list[Record], tmp_path: Path
 ) -> None:
     async def look(page: Page) -> Any:
@@ -172,7 +172,7 @@ def test_a_page_shows_the_run_that_is_ticked(
     assert [word for word in said if word not in words] == []
 
 
-def test_the_projector(board: Board, study: list[Record], tmp_path: Path) -> None:
+def test_projector_shows_the_samples(board: Board, study: list[Record], tmp_path: Path) -> None:
     async def look(page: Page) -> Any:
         await opened(page, board, "projector", "words().includes('Total variance described')")
         await asyncio.sleep(6)

@@ -1,4 +1,4 @@
-"""`harness check NAME ...` and `harness check --fused STUDY`."""
+"""Tests of `harness check NAME ...` and `harness check --fused STUDY`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.modeling.weights import WEIGHTS
 LINE = ["model=mlp", "model.width=9", "epochs=2", "executor=in_process", "split.test=0.6"]
 
 
-def test_runs_of_a_sweep_are_what_they_are_by_themselves(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fused_runs_equal_the_runs_retrained(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     harness.sweep([*LINE, "seed=0,1,2", "optimizer.lr=0.001,0.1", "path=fused", "study=s"])
     capsys.readouterr()
     assert dispatch(["check", "--fused", "s", "--sample", "3"]) == 0
@@ -27,7 +27,7 @@ def test_runs_of_a_sweep_are_what_they_are_by_themselves(workdir: Path, capsys: 
     assert [(row["padded"], row["members"], row["fine"]) for row in rows] == [(0, 6, True)] * 6
 
 
-def test_what_was_changed_is_seen(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_changed_weights_are_found(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records = harness.sweep([*LINE, "seed=0,1", "path=fused", "study=s"])
     path = records[0].folder / WEIGHTS
     kept = torch.load(path, weights_only=True)
@@ -38,7 +38,7 @@ def test_what_was_changed_is_seen(workdir: Path, capsys: pytest.CaptureFixture[s
     assert "1 are not what they should be" in capsys.readouterr().out
 
 
-def test_a_study_without_stacks_is_told(workdir: Path) -> None:
+def test_study_without_stacks_is_refused(workdir: Path) -> None:
     harness.run([*LINE, "study=s"])
     with pytest.raises(harness.HarnessError, match="no run of s was trained fused"):
         dispatch(["check", "--fused", "s"])
@@ -80,7 +80,7 @@ def test_checks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["activation/relu", "--fused", "s"], "wants NAMEs"),
     ],
 )
-def test_what_is_not_there_is_refused(words: list[str], said: str) -> None:
+def test_unknown_name_is_refused(words: list[str], said: str) -> None:
     with pytest.raises(harness.HarnessError) as refused:
         dispatch(["check", *words])
     assert said in str(refused.value)

@@ -1,4 +1,4 @@
-"""Bash completion, by the key that a person presses in a real bash."""
+"""Tests of Bash completion, with the tab key in a real bash."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
 
 
 def press_tab(bash: Terminal, line: str) -> tuple[str, list[str]]:
-    """The line after the tab key, and the words that were listed."""
+    """Return the line after the tab key, and the words that were listed."""
     bash.type(f"\x15{line}\t\x07")
     shown, match = bash.until(r"<<(.*)>>\r?\n")
     bash.type("\x15")
@@ -75,12 +75,12 @@ def press_tab(bash: Terminal, line: str) -> tuple[str, list[str]]:
         ("harness optimizer=no_such optimizer.l", "harness optimizer=no_such optimizer.l"),
     ],
 )
-def test_the_tab_key_completes(line: str, after: str, bash: Terminal) -> None:
+def test_tab_key_completes(line: str, after: str, bash: Terminal) -> None:
     completed, _ = press_tab(bash, line)
     assert completed == after
 
 
-def test_the_tab_key_lists(bash: Terminal) -> None:
+def test_tab_key_lists(bash: Terminal) -> None:
     _, words = press_tab(bash, "harness ")
     assert {*VERBS, "doctor", "optimizer=", "seed=", "experiment="} - {"experiment="} <= set(words)
     _, words = press_tab(bash, "harness 'regularizer=[l2,")
@@ -92,17 +92,17 @@ def test_the_tab_key_lists(bash: Terminal) -> None:
     assert words == ["regularizer=[dropout,", "regularizer=[dropout]"]
 
 
-def test_an_answer_takes_the_words_before_the_cursor() -> None:
+def test_completion_uses_the_words_before_the_cursor() -> None:
     assert complete(["list", ""]) == list(KINDS)
     assert complete(["list", "optimizer", ""]) == []
     assert complete(["list", "--json", "optimi"]) == ["optimizer"]
     assert complete(["report", "study", "--json", "--"]) == ["--metric", "--help"]
     assert complete(["seed=1", "rep"]) == []  # a verb is the first word
     assert complete(["+optimizer=sg"]) == ["+optimizer=sgd"]
-    assert complete(["activation=tanh,tan"]) == []  # it is chosen already
+    assert complete(["activation=tanh,tan"]) == []  # it is already chosen
 
 
 @pytest.mark.parametrize("verb", [*VERBS, "doctor"])
-def test_every_verb_is_known_to_completion(verb: str) -> None:
+def test_every_verb_is_completed(verb: str) -> None:
     assert complete([verb[:-1]])[0] == verb
     assert "--help" in complete([verb, "-"])

@@ -1,4 +1,4 @@
-"""A command of a plugin: found without importing the plugin, and run like a built-in one."""
+"""Tests of commands from plugins: found without importing the plugin, and run like a built-in command."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def told(site: Path, workdir: Path, capsys: pytest.CaptureFixture[str]):
-    """The exit status of a line, and what it prints on standard output and on standard error."""
+    """Return the exit status of a line, its standard output and its standard error."""
 
     def run(*words: str) -> tuple[object, str, str]:
         with pytest.raises(SystemExit) as stop:
@@ -71,7 +71,7 @@ def told(site: Path, workdir: Path, capsys: pytest.CaptureFixture[str]):
     return run
 
 
-def test_catalogue_tells_of_commands_without_their_plugin(told) -> None:
+def test_catalogue_has_commands_without_importing_their_plugin(told) -> None:
     sys.modules.pop("ranks", None)
     assert catalogue.current().commands["best-of"] == {
         "name": "best-of",
@@ -92,7 +92,7 @@ def test_catalogue_tells_of_commands_without_their_plugin(told) -> None:
     assert "ranks" not in sys.modules
 
 
-def test_completion_knows_commands_and_their_words(site: Path, workdir: Path) -> None:
+def test_completion_has_plugin_commands_and_their_words(site: Path, workdir: Path) -> None:
     sys.modules.pop("ranks", None)
     (workdir / "outputs" / "deep").mkdir(parents=True)
     assert complete(["best"]) == ["best-of"]
@@ -104,7 +104,7 @@ def test_completion_knows_commands_and_their_words(site: Path, workdir: Path) ->
     assert "ranks" not in sys.modules
 
 
-def test_command_is_run(told) -> None:
+def test_plugin_command_runs(told) -> None:
     assert told("best-of", "a", "--faster", "b") == (0, "['a', 'b'] val/loss True\n", "")
     assert told("best-of", "--metric", "bad")[0] == 1
     assert told("parted", "one", "--size", "3") == (0, "3\n", "")
@@ -130,7 +130,7 @@ def test_mistake_is_one_line(told, words: list[str], status: int, line: str) -> 
     assert re.fullmatch(f"harness: error: {line}\n", said)
 
 
-def test_command_of_a_plugin_that_is_gone_or_blocked(told, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_of_a_blocked_plugin_is_unknown(told, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue, "_current", None)
     monkeypatch.setenv("HARNESS_BLOCK", "ranks")
     status, _, said = told("best-of")
@@ -156,7 +156,7 @@ def record(study: str, seed: int, cached: bool = False) -> Record:
     return Record(f"{seed:012x}", f"seed={seed}", study, status="completed", cached=cached)
 
 
-def test_findings_are_printed_and_a_fault_is_a_warning(
+def test_findings_are_printed_and_a_failing_hook_is_a_warning(
     tmp_path: Path, workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with planted(tmp_path, "looks", FINDINGS):

@@ -1,4 +1,4 @@
-"""`harness rm`: what goes, what is refused, and that nothing else is ever touched."""
+"""Tests of `harness rm`: the runs it removes, the lines it refuses, and that nothing else is touched."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:left out")  # the study holds a 
 
 @pytest.fixture
 def line(capsys: pytest.CaptureFixture[str]) -> Line:
-    """A line's exit status, what it prints, its error."""
+    """Run a line; return its exit status, its output and its error."""
 
     def run(*words: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stop:
@@ -43,7 +43,7 @@ def line(capsys: pytest.CaptureFixture[str]) -> Line:
 
 @pytest.fixture
 def study(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Six runs: two optimizers, three seeds, one of them failed and one diverged; beside them what is no run."""
+    """Six runs: two optimizers, three seeds, one failed and one diverged, beside folders that are no runs."""
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     folder = workdir / "outputs" / "first"
     for number, (optimizer, seed) in enumerate(itertools.product(OPTIMIZERS, range(3))):
@@ -58,7 +58,7 @@ def study(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(folder: Path, number: int, status: str, optimizer: str, seed: int) -> Record:
-    """A run with something in its folder."""
+    """Create a run with a file in its folder."""
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra" / "config.yaml").write_text("")
     config = {
@@ -75,7 +75,7 @@ def run(folder: Path, number: int, status: str, optimizer: str, seed: int) -> Re
 
 
 def left(study: Path) -> list[int]:
-    """The numbers of the runs that are there."""
+    """Return the numbers of the remaining runs."""
     return sorted(int(record.id, 16) for record in load(study))
 
 
@@ -105,7 +105,7 @@ def left(study: Path) -> list[int]:
         ("--all", [0, 1, 2, 3, 4, 5]),
     ],
 )
-def test_what_passes_every_filter_goes(filters: str, gone: list[int], study: Path, line: Line) -> None:
+def test_runs_that_pass_every_filter_are_removed(filters: str, gone: list[int], study: Path, line: Line) -> None:
     status, out, error = line("first", *filters.split(), "--yes")
     assert (status, error) == (0, "")
     assert out.splitlines()[-1] == f"removed {len(gone)} runs"
@@ -147,7 +147,7 @@ def test_what_passes_every_filter_goes(filters: str, gone: list[int], study: Pat
         ("", "harness rm: "),
     ],
 )
-def test_a_line_that_is_refused_removes_nothing(words: str, said: str, study: Path, line: Line) -> None:
+def test_refused_line_removes_nothing(words: str, said: str, study: Path, line: Line) -> None:
     (study.parent / "empty").mkdir()
     status, out, error = line(*words.split())
     assert (status, out) == (2, "")
@@ -157,7 +157,7 @@ def test_a_line_that_is_refused_removes_nothing(words: str, said: str, study: Pa
 
 
 @pytest.mark.parametrize(("answer", "gone"), [("y", 2), ("YES", 2), ("", 0), ("n", 0), ("what", 0), (None, 0)])
-def test_it_asks_on_a_terminal(
+def test_removal_asks_on_a_terminal(
     answer: str | None, gone: int, study: Path, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -177,7 +177,7 @@ def test_it_asks_on_a_terminal(
     assert len(left(study)) == 6 - gone
 
 
-def test_many_are_listed_in_short(study: Path, line: Line) -> None:
+def test_long_list_is_abbreviated(study: Path, line: Line) -> None:
     for seed in range(10, 30):
         run(study / f"seed={seed}-{seed:012x}", seed, "interrupted", "sgd", seed)
     _, out, _ = line("first", "optimizer=sgd", "--yes")
@@ -187,7 +187,7 @@ def test_many_are_listed_in_short(study: Path, line: Line) -> None:
     assert lines[20:] == ["  and 3 more", "removed 23 runs"]
 
 
-def test_a_run_that_a_process_trains_stays(study: Path, line: Line) -> None:
+def test_running_run_is_kept(study: Path, line: Line) -> None:
     with run_lock.RunLocks(study) as claims:
         assert claims.claim([f"{0:012x}", f"{3:012x}"])
         _, out, _ = line("first", "seed=0,1", "--yes")
@@ -196,13 +196,13 @@ def test_a_run_that_a_process_trains_stays(study: Path, line: Line) -> None:
     assert left(study) == [0, 2, 3, 5]
 
 
-def test_what_has_changed_since_it_was_listed_stays(study: Path, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_changed_since_the_listing_is_kept(study: Path, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     listed, claims = remove.listing, run_lock.RunLocks(study)
 
     def meanwhile(records: Sequence[Record]) -> list[str]:
         found = listed(records)
         by_number = {int(record.id, 16): record for record in records}
-        shutil.rmtree(by_number[0].folder)  # another rm
+        shutil.rmtree(by_number[0].folder)  # removed by another rm
         by_number[1].status = "running"  # trained again
         write(by_number[1])
         claims.claim([f"{2:012x}"])
@@ -215,7 +215,7 @@ def test_what_has_changed_since_it_was_listed_stays(study: Path, line: Line, mon
     assert left(study) == [1, 2, 5]
 
 
-def test_a_crash_leaves_whole_runs_and_the_next_rm_removes_the_rest(
+def test_interrupted_removal_leaves_whole_runs_and_is_completed_by_the_next(
     study: Path, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: Any, **__: Any) -> None:
@@ -236,7 +236,7 @@ def test_a_crash_leaves_whole_runs_and_the_next_rm_removes_the_rest(
     assert left(study) == [0, 1, 2, 4, 5]
 
 
-def test_a_folder_that_cannot_be_removed_is_told(study: Path, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_that_cannot_be_removed_is_reported(study: Path, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -248,7 +248,7 @@ def test_a_folder_that_cannot_be_removed_is_told(study: Path, line: Line, monkey
     assert line("first", "seed=0", "--yes")[2].startswith("cannot remove all of outputs/first/.removed-")
 
 
-def test_studies_of_a_folder(study: Path, line: Line) -> None:
+def test_all_studies_of_a_folder_can_be_removed(study: Path, line: Line) -> None:
     link = study / "linked"
     link.symlink_to(study.parent / "second" / f"seed=0-{0:012x}")
     _, out, _ = line("first", "--all", "--yes")
@@ -263,7 +263,7 @@ plain = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=Fal
 
 
 @given(plain, plain)
-def test_a_value_passes_its_own_filter_and_no_other(held: Any, other: Any) -> None:
+def test_filter_matches_equal_values_only(held: Any, other: Any) -> None:
     from harness.system.errors import shown
 
     written = "inf" if held == float("inf") else "-inf" if held == float("-inf") else held  # as in a record
@@ -274,8 +274,8 @@ def test_a_value_passes_its_own_filter_and_no_other(held: Any, other: Any) -> No
     assert passes(record, parse([f"x={shown(other)},{shown(held)}"]))
 
 
-def test_it_needs_no_torch(study: Path) -> None:
-    shutil.rmtree(study / "torn-0123456789ab")  # told in a warning, which is an error there
+def test_rm_and_report_import_no_torch(study: Path) -> None:
+    shutil.rmtree(study / "torn-0123456789ab")  # it gives a warning, which is an error there
     source = """
 import sys
 from harness.cli import main

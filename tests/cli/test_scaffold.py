@@ -1,4 +1,4 @@
-"""A new plugin: what its files say, which names are refused, and that a half is never left."""
+"""Tests of `harness new`: the files of a plugin, names that are refused, and that no half of one remains."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return said.err.removeprefix("harness: error: ").rstrip()
 
 
-def test_every_kind_has_a_component_to_begin_with() -> None:
+def test_template_has_a_component_of_every_kind() -> None:
     files = render(EVERY)
     for kind in KINDS:
         (function,) = [
@@ -54,7 +54,7 @@ def test_every_kind_has_a_component_to_begin_with() -> None:
         assert len((ast.get_docstring(function) or "").splitlines()) > 2
 
 
-def test_all_of_them_are_taken_up_as_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_plugin_is_discovered_with_all_components(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = render(EVERY)
     write(files, tmp_path / "harness-a-zoo")
     monkeypatch.syspath_prepend(str(tmp_path / "harness-a-zoo"))
@@ -73,7 +73,7 @@ def test_all_of_them_are_taken_up_as_a_plugin(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("licence", LICENCES)
-def test_the_package_is_whole(licence: str, tmp_path: Path) -> None:
+def test_new_package_is_complete(licence: str, tmp_path: Path) -> None:
     plugin = Plugin("swirl", ("activation",), licence, 2026)
     files = render(plugin)
     project = tomllib.loads(files["pyproject.toml"])["project"]
@@ -94,7 +94,7 @@ def test_the_package_is_whole(licence: str, tmp_path: Path) -> None:
     assert 'conformance("swirl")' in files["tests/test_conformance.py"]
 
 
-def test_what_is_written_is_formatted_and_sorted(tmp_path: Path) -> None:
+def test_new_files_are_formatted_and_sorted(tmp_path: Path) -> None:
     for name, kinds in (("one", ("loss",)), ("some", ("loss", "activation", "model")), ("all", tuple(KINDS))):
         write(render(Plugin(name, kinds)), tmp_path / name)
     ruff = [sys.executable, "-m", "ruff"]
@@ -104,7 +104,7 @@ def test_what_is_written_is_formatted_and_sorted(tmp_path: Path) -> None:
     subprocess.run([*ruff, "check", *lines, *chosen, "."], check=True, cwd=tmp_path)
 
 
-def test_it_says_what_it_wrote_and_how_to_go_on(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_new_lists_its_files_and_the_next_steps(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (workdir / "mine").mkdir()
     with pytest.raises(SystemExit) as stop:
         main(["new", "harness-swirl", "--kind", "optimizer", "--kind", "loss", "--kind", "loss", "--dir", "mine"])
@@ -150,7 +150,7 @@ def test_it_says_what_it_wrote_and_how_to_go_on(workdir: Path, capsys: pytest.Ca
         ("", "harness new: "),
     ],
 )
-def test_a_name_that_cannot_be_is_refused_in_a_line(
+def test_invalid_name_is_refused_in_one_line(
     words: str, line: str, workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (workdir / "there").mkdir()
@@ -158,7 +158,7 @@ def test_a_name_that_cannot_be_is_refused_in_a_line(
     assert [path.name for path in workdir.iterdir()] == ["there"]
 
 
-def test_a_strangers_name_is_taken_too() -> None:
+def test_name_taken_by_another_plugin_is_refused() -> None:
     entries: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     entries["activation"]["swirl"] = {"origin": "whirls"}
     known = Catalogue(entries, [], [], [], {}, {"loss/swirl": "recipes"})
@@ -173,7 +173,7 @@ def test_a_strangers_name_is_taken_too() -> None:
         refuse_taken(plugin, known)
 
 
-def test_nothing_is_left_of_what_cannot_be_written_whole(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_no_files(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, written = Path.write_text, []
 
     def full(path: Path, text: str, **more: str) -> int:
@@ -189,7 +189,7 @@ def test_nothing_is_left_of_what_cannot_be_written_whole(workdir: Path, monkeypa
     assert list(workdir.iterdir()) == []
 
 
-def test_an_interrupt_leaves_nothing_either(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_leaves_no_files(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -199,7 +199,7 @@ def test_an_interrupt_leaves_nothing_either(workdir: Path, monkeypatch: pytest.M
     assert list(workdir.iterdir()) == []
 
 
-def test_it_answers_without_torch(workdir: Path) -> None:
+def test_new_imports_no_torch(workdir: Path) -> None:
     source = (
         "import sys\nfrom harness.cli import main\ntry:\n    main(['new', 'swirl'])\nexcept SystemExit as stop:\n"
         "    print(stop.code, 'torch' in sys.modules)"

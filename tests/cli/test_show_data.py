@@ -1,4 +1,4 @@
-"""`harness show-data`: what becomes of each column, before anything is trained."""
+"""Tests of `harness show-data`: how each column is used, before any training."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ def table(workdir):
     return ["data=csv", "data.path=people (1).csv"]
 
 
-def test_each_column_is_told_for_programs(table, capsys):
+def test_json_output_describes_each_column(table, capsys):
     assert show_data([*table, "data.target=결과", "data.order=가입일", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["rows"], told["encoding"], told["separator"]) == (40, "cp949", ";")
@@ -43,7 +43,7 @@ def test_each_column_is_told_for_programs(table, capsys):
     assert told["target"] == {"name": "결과", "kind": "class", "classes": {"높음": 0.75, "낮음": 0.25}}
 
 
-def test_people_read_a_table_of_columns_and_the_shares_of_classes(table, capsys):
+def test_text_output_has_columns_and_class_shares(table, capsys):
     show_data([*table, "data.target=결과"])
     text = capsys.readouterr().out
     assert "people (1).csv: 40 rows, 5 columns; cp949; separator ';'" in text
@@ -51,7 +51,7 @@ def test_people_read_a_table_of_columns_and_the_shares_of_classes(table, capsys)
     assert "target 결과: 2 classes: 높음 75%, 낮음 25%" in text
 
 
-def test_a_target_need_not_be_chosen_yet(table, capsys):
+def test_target_is_optional(table, capsys):
     assert show_data(table) == 0
     assert "choose what to predict: data.target=COLUMN" in capsys.readouterr().out
 
@@ -61,12 +61,12 @@ def test_faults_are_refused_as_by_a_run(table):
         show_data([*table, "data.target=결가"])
 
 
-def test_data_that_is_no_table_tells_its_splits(capsys):
+def test_data_other_than_tables_shows_its_splits(capsys):
     assert show_data(["data=iris"]) == 0
     assert "3 classes: setosa 33%" in capsys.readouterr().out
 
 
-def test_neither_the_table_nor_a_misspelt_column_wants_torch(table, workdir):
+def test_show_data_and_a_misspelt_column_import_no_torch(table, workdir):
     code = """
 import sys
 from harness.cli import main

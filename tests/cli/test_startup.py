@@ -1,4 +1,4 @@
-"""What needs no torch answers without it: a person waits for help, a list or a typo no longer than they must."""
+"""Tests that help, lists and mistakes answer without importing torch, which is slow."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ except SystemExit as stop:
         ("-sc install=bash", "complete "),
     ],
 )
-def test_it_answers_without_torch(line: str, said: str | None, workdir: Path) -> None:
+def test_light_command_imports_no_torch(line: str, said: str | None, workdir: Path) -> None:
     out = python(REPORT, *line.split(), cwd=workdir)
     assert out.splitlines()[-1] == ("2" if said is None else "0")
     assert (said or "") in out
@@ -61,19 +61,19 @@ def test_it_answers_without_torch(line: str, said: str | None, workdir: Path) ->
         ("harness report stu", "study"),
     ],
 )
-def test_completion_answers_without_torch(line: str, word: str, workdir: Path) -> None:
+def test_completion_imports_no_torch(line: str, word: str, workdir: Path) -> None:
     (workdir / "outputs" / "study").mkdir(parents=True)
     out = python(REPORT, "-sc", "query=bash", cwd=workdir, COMP_LINE=line, COMP_POINT=str(len(line)))
     assert out.splitlines()[-1] == "0"
     assert word in out.split()
 
 
-def test_importing_harness_for_its_decorators_is_light(workdir: Path) -> None:
+def test_harness_decorators_import_nothing_heavy(workdir: Path) -> None:
     heavy = "('torch', 'hydra', 'omegaconf', 'numpy')"
     source = f"import sys, harness; harness.activation; print([n for n in {heavy} if n in sys.modules])"
     assert python(source, cwd=workdir) == "[]\n"
 
 
-def test_the_report_above_can_tell(workdir: Path) -> None:
+def test_report_detects_an_import_of_torch(workdir: Path) -> None:
     out = python("from harness import Dataset\n" + REPORT, "list", cwd=workdir)
     assert out.splitlines()[-1].split()[:2] == ["0", "torch"]

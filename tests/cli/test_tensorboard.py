@@ -1,4 +1,4 @@
-"""`harness board` on a study: what TensorBoard's own server tells of it, over HTTP."""
+"""Tests of `harness board` on a study, through the HTTP interface of TensorBoard's server."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_every_run_has_its_curves(study: dict[str, Record], board: Board) -> Non
             assert rows[-1][2] == pytest.approx(record.metrics[name], rel=1e-6)
 
 
-def test_the_table_has_every_run_with_its_true_values_and_its_status(study: dict[str, Record], board: Board) -> None:
+def test_hparams_table_has_true_values_and_statuses(study: dict[str, Record], board: Board) -> None:
     table = board.table()
     assert table.keys() == {record.folder.name for record in study.values()}
     statuses = {"completed": "STATUS_SUCCESS", "diverged": "STATUS_FAILURE", "failed": "STATUS_FAILURE"}
@@ -71,7 +71,7 @@ def test_the_table_has_every_run_with_its_true_values_and_its_status(study: dict
             assert row["metrics"] == pytest.approx(record.metrics, rel=1e-6)
 
 
-def test_its_first_columns_are_what_differs_and_how_good_a_run_is(board: Board) -> None:
+def test_first_columns_are_differing_settings_and_metrics(board: Board) -> None:
     told = board.post("hparams/experiment")
     differing = {"model", "normalization", "optimizer", "optimizer.lr", "seed"}
     assert {info["name"] for info in told["hparamInfos"][:5]} == differing
@@ -80,12 +80,12 @@ def test_its_first_columns_are_what_differs_and_how_good_a_run_is(board: Board) 
     ]  # fmt: skip
 
 
-def test_of_many_scalars_the_table_shows_those_that_compare() -> None:
+def test_table_shows_comparable_scalars_of_many() -> None:
     tags = ["dead/a", "gradient_norm/layers.0", "test/f1", "train/loss", "train/lr", "val/f1", "auc_of_curve"]
     assert compared(tags) == ["val/f1", "test/f1", "auc_of_curve", "train/loss"]
 
 
-def test_charts_are_laid_out_once(study: dict[str, Record], board: Board) -> None:
+def test_chart_layout_is_written_once(study: dict[str, Record], board: Board) -> None:
     told = board.plugin("custom_scalars/layout")
     titles = {c["title"]: [chart["title"] for chart in c["chart"]] for c in told["category"]}
     inside = titles.pop("inside")
@@ -93,7 +93,7 @@ def test_charts_are_laid_out_once(study: dict[str, Record], board: Board) -> Non
     assert titles == {"losses and metrics": ["loss", "accuracy"], "learning rate": ["learning rate"]}
 
 
-def test_a_run_of_its_own_shows_its_graph_its_weights_and_its_pictures(study: dict[str, Record], board: Board) -> None:
+def test_single_run_shows_graph_weights_and_images(study: dict[str, Record], board: Board) -> None:
     run = study["cnn"].folder.name
     graph = board.plugin("graphs/graph", run=run).decode()
     assert 'name: "stages/stage0/1/normalization (BatchNorm2d)/batch_norm"' in graph
@@ -112,7 +112,7 @@ def test_a_run_of_its_own_shows_its_graph_its_weights_and_its_pictures(study: di
     assert tags.keys() == {f"pictures/{t}" for t in ("inputs", "filters", "confusion_matrix", "misclassified")}
 
 
-def test_its_curves_and_its_embedding(study: dict[str, Record], board: Board) -> None:
+def test_single_run_shows_pr_curves_and_embedding(study: dict[str, Record], board: Board) -> None:
     run, data = study["cnn"].folder.name, study["cnn"].data
     told = board.plugin("pr_curves/pr_curves", run=run, tag="pr_curves/3")[run][0]
     assert told["true_positives"][0] + told["false_positives"][0] == data["val"]
@@ -124,7 +124,7 @@ def test_its_curves_and_its_embedding(study: dict[str, Record], board: Board) ->
     assert len(board.plugin("projector/metadata", run=run, name="features").split()) == info["tensorShape"][0]
 
 
-def test_texts_tell_what_was_asked_for_and_what_came_of_it(study: dict[str, Record], board: Board) -> None:
+def test_texts_show_overrides_config_and_summary(study: dict[str, Record], board: Board) -> None:
     def text(which: str, tag: str) -> str:
         (told,) = board.plugin("text/text", run=study[which].folder.name, tag=tag)
         return str(told["text"])
@@ -135,7 +135,7 @@ def test_texts_tell_what_was_asked_for_and_what_came_of_it(study: dict[str, Reco
     assert "RuntimeError: planted" in text("failed", "summary")
 
 
-def test_members_of_a_sweep_are_small(study: dict[str, Record], board: Board) -> None:
+def test_sweep_members_write_little(study: dict[str, Record], board: Board) -> None:
     """A sweep of 500 is 500 of these; the diagnostics' dozen looks are most of it."""
     files = [path for path in study["adam1"].folder.rglob("*") if "tfevents" in path.name or "projector" in str(path)]
     assert [path.name.split(".")[0] for path in files] == ["events"]
@@ -144,13 +144,13 @@ def test_members_of_a_sweep_are_small(study: dict[str, Record], board: Board) ->
         board.plugin("graphs/graph", run=study["adam1"].folder.name)
 
 
-def test_the_other_loader_reads_the_same(study: dict[str, Record], board: Board) -> None:
+def test_other_loader_reads_the_same(study: dict[str, Record], board: Board) -> None:
     with serving(study["cnn"].folder.parent.resolve(), len(study), LOADER) as other:
         assert other.table() == board.table()
         assert other.plugin("custom_scalars/layout") == board.plugin("custom_scalars/layout")
 
 
-def test_it_says_at_once_where_it_serves(board: Board, study: dict[str, Record]) -> None:
+def test_board_prints_its_address_at_once(board: Board, study: dict[str, Record]) -> None:
     folder = study["cnn"].folder.parent.resolve()
     first, second = (folder.parent / f"{folder.name}.board").read_text().splitlines()[:2]
     assert first.startswith("Serving TensorBoard")

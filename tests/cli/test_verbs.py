@@ -1,4 +1,4 @@
-"""The verbs, as they are typed."""
+"""Tests of the verbs of the command line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Told = Callable[..., str]
 
 @pytest.fixture
 def told(capsys: pytest.CaptureFixture[str]) -> Told:
-    """What a line prints, where all goes well."""
+    """Return the output of a line that succeeds."""
 
     def run(*words: str) -> str:
         with pytest.raises(SystemExit) as stop:
@@ -35,7 +35,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> Told:
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str]) -> Told:
-    """The one line that a mistake gets."""
+    """Return the one line of a mistake."""
 
     def run(*words: str) -> str:
         with pytest.raises(SystemExit) as stop:
@@ -66,13 +66,13 @@ def record(folder: Path, seed: int, accuracy: float) -> Record:
 
 
 @pytest.mark.parametrize("verb", [*VERBS, "doctor"])
-def test_every_verb_has_its_help(verb: str, told: Told) -> None:
+def test_verb_has_help(verb: str, told: Told) -> None:
     text = told(verb, "--help")
     assert text.startswith(f"usage: harness {verb}")
     assert f"harness {verb}" in told("--help")
 
 
-def test_list_is_every_component_with_its_origin(told: Told) -> None:
+def test_list_shows_every_component_with_its_origin(told: Told) -> None:
     text = told("list")
     lines = [line.split() for line in text.splitlines()]
     for entry in catalogue.current():
@@ -83,7 +83,7 @@ def test_list_is_every_component_with_its_origin(told: Told) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_list_of_a_kind(kind: str, told: Told) -> None:
+def test_list_of_a_kind_shows_its_components(kind: str, told: Told) -> None:
     rows = json.loads(told("list", kind, "--json"))
     assert [row["name"] for row in rows] == catalogue.current().names(kind)
     assert rows
@@ -93,7 +93,7 @@ def test_list_of_a_kind(kind: str, told: Told) -> None:
         assert row["doc"]
 
 
-def test_show_tells_everything_about_a_component(told: Told) -> None:
+def test_show_describes_a_component_in_full(told: Told) -> None:
     for entry in catalogue.current():
         text = told("show", f"{entry['kind']}/{entry['name']}")
         assert text.startswith(f"{entry['kind']}/{entry['name']}  (harness)")
@@ -123,12 +123,12 @@ def test_show_tells_everything_about_a_component(told: Told) -> None:
         (["lits"], "no command 'lits'. Did you mean 'list'?"),
     ],
 )
-def test_a_wrong_word_gets_the_nearest_right_one(words: list[str], line: str, refused: Told, workdir: Path) -> None:
+def test_wrong_word_is_refused_with_a_suggestion(words: list[str], line: str, refused: Told, workdir: Path) -> None:
     (workdir / "outputs" / "study").mkdir(parents=True)
     assert refused(*words).startswith(line)
 
 
-def test_plugins_shows_what_is_installed_and_blocked(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plugins_lists_installed_and_blocked_ones(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = json.loads(told("plugins", "--json"))
     assert rows["problems"] == []
     mine = next(p for p in rows["plugins"] if p["name"] == "harness")
@@ -146,7 +146,7 @@ def test_plugins_shows_what_is_installed_and_blocked(told: Told, monkeypatch: py
     )
 
 
-def test_report_is_one_row_a_run(workdir: Path, told: Told, refused: Told) -> None:
+def test_report_has_one_row_per_run(workdir: Path, told: Told, refused: Told) -> None:
     done = [record(workdir / "outputs" / "study" / f"seed={seed}", seed, 0.9 + seed / 100) for seed in range(3)]
     lines = told("report", "study").splitlines()
     assert "val/accuracy" in lines[0]
@@ -163,7 +163,7 @@ def test_report_is_one_row_a_run(workdir: Path, told: Told, refused: Told) -> No
     assert refused("report", "empty") == "no runs in empty"
 
 
-def test_a_wide_table_is_not_broken_in_a_pipe(workdir: Path) -> None:
+def test_wide_table_is_not_wrapped_in_a_pipe(workdir: Path) -> None:
     record(workdir / "outputs" / "study" / ("x" * 90), 1, 0.5)
     done = subprocess.run(
         [HARNESS, "list"], cwd=workdir, env=environment(COLUMNS="40"), capture_output=True, text=True, check=True
@@ -171,7 +171,7 @@ def test_a_wide_table_is_not_broken_in_a_pipe(workdir: Path) -> None:
     assert len(done.stdout.splitlines()) == 1 + len(list(catalogue.current()))
 
 
-def test_a_reader_that_leaves_early_is_no_error(workdir: Path) -> None:
+def test_reader_that_leaves_early_is_no_error(workdir: Path) -> None:
     line = f"set -o pipefail; '{HARNESS}' list --json | head -1"
     done = subprocess.run(
         ["bash", "-c", line], cwd=workdir, env=environment(), capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""What is printed when a run or a sweep ends."""
+"""Tests of the lines printed at the end of a run or a sweep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.results.record import Record
 from tests.cli.sweeps import RAISED, ended
 
 
-def test_a_run_in_words(workdir: Path) -> None:
+def test_run_summary_names_model_data_metrics_and_folder(workdir: Path) -> None:
     record = harness.run(["epochs=1", "regularizer=[l2,dropout]", "optimizer=sgd"])
     text = run_summary(record)
     assert text.startswith("completed  epochs=1,regularizer=[l2,dropout],optimizer=sgd")
@@ -26,7 +26,7 @@ def test_a_run_in_words(workdir: Path) -> None:
     assert "already" in run_summary(harness.run(["epochs=1", "regularizer=[l2,dropout]", "optimizer=sgd"]))
 
 
-def test_overlap_and_divergence_are_told(workdir: Path) -> None:
+def test_run_summary_reports_overlap_and_divergence(workdir: Path) -> None:
     with pytest.warns(UserWarning, match="stand in more than one split"):
         record = harness.run(["data=iris", "split.seed=1", "optimizer=sgd", "optimizer.lr=1e30", "batch_size=16"])
     text = run_summary(record)
@@ -36,16 +36,18 @@ def test_overlap_and_divergence_are_told(workdir: Path) -> None:
     assert "samples a second" not in text
 
 
-def test_a_sweep_in_words(workdir: Path) -> None:
+def test_sweep_summary_names_counts_best_run_and_path(workdir: Path) -> None:
     records = harness.sweep(["seed=0,1", "epochs=1"])
     text = sweep_summary([*records, harness.run(["seed=0", "epochs=1"])])
     assert text.startswith("3 runs: 2 completed, 1 already complete")
     assert f"\n  best      val/accuracy {max(r.objective for r in records):.4g}  seed=" in text
-    assert re.search(r"\n  path      (alone|fused) 2 (in this process|over loky workers) \(", text)  # a trial chose
+    assert re.search(
+        r"\n  path      (alone|fused) 2 (in this process|over loky workers) \(", text
+    )  # a trial chose the path
     assert "harness report outputs/scratch" in text
 
 
-def test_what_did_not_complete_is_told_with_its_reason_and_many_of_one_reason_in_a_line() -> None:
+def test_sweep_summary_groups_incomplete_runs_by_reason() -> None:
     failed = [ended(n, "failed", error=RAISED, time={"epochs": 3}) for n in range(2)]
     odd = ended(9, "interrupted", error={"type": "FailFast", "message": "fail_fast=true", "traceback": None})
     wild = [ended(n, "diverged", name=f"optimizer.lr=1e30,seed={n},epochs=2") for n in range(10, 16)]
@@ -63,7 +65,7 @@ def test_what_did_not_complete_is_told_with_its_reason_and_many_of_one_reason_in
     assert "\n  time      4.0 s; training 2.7 s, 270 ms a run\n" in text
 
 
-def test_a_terminal_gets_lines_that_fit_and_names_without_what_all_have_in_common() -> None:
+def test_sweep_summary_fits_a_terminal_and_shortens_names() -> None:
     long = {"type": "RuntimeError", "message": "very " * 50, "traceback": None}
     records = [ended(n, "failed", error=long, name=f"{'model=mlp,' * 9}seed={n},epochs=2") for n in range(2)]
     found = sweep_summary(records, width=60).splitlines()[1:3]
@@ -72,7 +74,7 @@ def test_a_terminal_gets_lines_that_fit_and_names_without_what_all_have_in_commo
     assert found[0].endswith("…")
 
 
-def test_no_more_than_twenty_rows_are_shown() -> None:
+def test_sweep_summary_shows_at_most_twenty_rows() -> None:
     records = [ended(n, "failed", error=RAISED | {"message": f"reason {n}"}) for n in range(30)]
     same = [ended(n, "failed", error=RAISED) for n in range(30, 40)]
     lines = sweep_summary([*records, *same]).splitlines()
@@ -80,7 +82,7 @@ def test_no_more_than_twenty_rows_are_shown() -> None:
     assert "  and 20 more: harness report outputs/s" in lines
 
 
-def test_the_best_is_the_best_in_its_metrics_direction_of_those_that_completed() -> None:
+def test_best_completed_run_follows_the_metrics_direction() -> None:
     def loss(number: int, value: float, status: str = "completed") -> Record:
         best = {"val/loss": {"value": value, "epoch": 0, "higher_is_better": False}}
         more = {"config": {"objective": "val/loss"}, "metrics": {"val/loss": value}, "best": best}
@@ -101,7 +103,7 @@ def test_several_reasons_for_a_path_are_counted() -> None:
     assert "\n  path      alone 4 in this process (a; and 2 more reasons)\n" in sweep_summary(records)
 
 
-def test_the_command_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_board_command_can_be_typed_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "bin" / "harness"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
@@ -114,7 +116,7 @@ def test_the_command_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.Monk
     assert board_command(Path("a")) == "harness board a"
 
 
-def test_the_baseline_stands_beside_the_metric_it_is_compared_with() -> None:
+def test_baseline_is_shown_with_its_metric() -> None:
     share = {"class": "mid", "train": 0.5, "val": 0.6, "test": 0.61}
     error = {"value": [3.0], "train": 2.0, "val": 2.5, "test": 2.25}
     for key, told, metric, words in (

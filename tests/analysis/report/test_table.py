@@ -1,4 +1,4 @@
-"""Tables: fitted to a terminal, whole and quick lines elsewhere and where there are many."""
+"""Tests of tables: fitted to a terminal, plain lines in a pipe or with many rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ words = st.text(st.sampled_from("ab[/]é値 "), max_size=6).map(str.strip)
 
 
 @given(st.lists(st.tuples(words, words, words), max_size=5))
-def test_columns_stand_below_each_other(rows: list[tuple[str, str, str]]) -> None:
+def test_columns_are_aligned(rows: list[tuple[str, str, str]]) -> None:
     header, *lines = aligned(["run", "loss", "end"], rows, numeric=["loss"])
     second = max([len("run"), *(cell_len(row[0]) for row in rows)]) + 2
     end = second + max([len("loss"), *(cell_len(row[1]) for row in rows)])
@@ -30,14 +30,14 @@ def test_columns_stand_below_each_other(rows: list[tuple[str, str, str]]) -> Non
             assert cell_len(line) == end
 
 
-def test_a_table_is_fitted_to_a_terminal_unless_it_is_long(
+def test_short_table_is_fitted_to_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "30")
     rows = [["x" * 40, "[l2]"]]
     render(["run", "kind"], rows)
     assert capsys.readouterr().out == f"run{' ' * 39}kind\n{'x' * 40}  [l2]\n"
-    monkeypatch.setenv("FORCE_COLOR", "1")  # what rich takes for a terminal
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
     render(["run", "kind"], rows * FITTED)
     fitted = capsys.readouterr().out
     assert "[l2]" in fitted
@@ -46,13 +46,13 @@ def test_a_table_is_fitted_to_a_terminal_unless_it_is_long(
     assert capsys.readouterr().out.splitlines()[1:] == [f"{'x' * 40}  [l2]"] * (FITTED + 1)
 
 
-def test_ten_thousand_rows_are_no_wait() -> None:
+def test_ten_thousand_rows_are_aligned_quickly() -> None:
     rows = [[f"seed={i}", "completed", f"{i:.4f}"] for i in range(10_000)]
     start = time.process_time()
     assert len(aligned(["run", "status", "loss"], rows, ["loss"])) == 10_001
-    assert time.process_time() - start < 3  # a tenth of a second; what is quadratic takes longer
+    assert time.process_time() - start < 3  # a tenth of a second; a quadratic algorithm takes longer
 
 
-def test_an_empty_table_is_its_header(capsys: pytest.CaptureFixture[str]) -> None:
+def test_empty_table_is_its_header(capsys: pytest.CaptureFixture[str]) -> None:
     render(["run", "status"], [])
     assert capsys.readouterr().out == "run  status\n"

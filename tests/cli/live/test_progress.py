@@ -1,4 +1,4 @@
-"""What is seen while something trains: plain lines in a pipe, a bar on a terminal."""
+"""Tests of live progress: plain lines in a pipe, a bar or a table on a terminal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WAY = PlannedRuns("fused", "loky", "why", 10_000, 40)
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def test_a_pipe_gets_plain_lines_and_the_result_alone_on_standard_output(workdir: Path) -> None:
+def test_pipe_gets_plain_progress_lines_and_a_clean_standard_output(workdir: Path) -> None:
     done = harness("-m", "seed=0,1", *QUICK, cwd=workdir)
     first, *lines = done.stderr.splitlines()
     assert first.startswith("2 runs: 0 already complete, 2 to train; ")
@@ -33,11 +33,11 @@ def test_a_pipe_gets_plain_lines_and_the_result_alone_on_standard_output(workdir
     assert "harness report outputs/scratch" in done.stdout
 
 
-def test_a_terminal_gets_a_bar_that_is_gone_at_the_end(workdir: Path) -> None:
+def test_terminal_shows_a_bar_that_is_erased_at_the_end(workdir: Path) -> None:
     terminal = Terminal([HARNESS, *QUICK], workdir, environment(TERM="xterm", COLUMNS="120", LINES="40"))
     shown, status = terminal.rest()
     assert status == 0
-    assert "\x1b[2K" in shown  # a line that is wiped
+    assert "\x1b[2K" in shown  # a line that is erased
     plain = CONTROL.sub("", shown)
     assert "epoch 1/3 " not in plain  # no lines beside the bar
     assert re.search(r"epoch .*[━╸].*[0-3]/3", plain)
@@ -46,7 +46,7 @@ def test_a_terminal_gets_a_bar_that_is_gone_at_the_end(workdir: Path) -> None:
     assert "━" not in last
 
 
-def test_lines_are_few_and_hold_the_first_and_the_last_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_lines_are_few_and_include_first_and_last_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     with RunProgress(1000) as progress:
         for epoch in range(1000):
             progress.epoch({"train/loss": 1 / (epoch + 1), "train/lr": 0.1}, epoch, epoch)
@@ -56,7 +56,7 @@ def test_lines_are_few_and_hold_the_first_and_the_last_epoch(capsys: pytest.Capt
     assert len(lines) <= 3
 
 
-def test_names_that_look_like_markup_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_with_brackets_are_shown_verbatim(capsys: pytest.CaptureFixture[str]) -> None:
     record = Record("0" * 12, "regularizer=[l2],seed=1", "s", status="completed", metrics={"val/loss": float("nan")})
     with SweepProgress() as progress:
         tell(0, None, record)
@@ -69,7 +69,7 @@ def test_names_that_look_like_markup_are_shown_as_they_are(capsys: pytest.Captur
     assert progress.records == [record, record]
 
 
-def test_a_terminal_gets_a_table_that_is_gone_at_the_end(workdir: Path) -> None:
+def test_terminal_shows_a_table_that_is_erased_at_the_end(workdir: Path) -> None:
     where = environment(TERM="xterm", COLUMNS="80", LINES="40")
     terminal = Terminal([HARNESS, "-m", "seed=0,1,2", *QUICK], workdir, where)
     shown, status = terminal.rest()
@@ -77,7 +77,7 @@ def test_a_terminal_gets_a_table_that_is_gone_at_the_end(workdir: Path) -> None:
     before, _, last = shown.rpartition("\x1b[2K")
     assert last.lstrip("\r").startswith("3 runs: 3 completed\r\n")
     assert "\x1b[?25l" in before
-    assert before.rindex("\x1b[?25h") > before.rindex("\x1b[?25l")  # the cursor is back
+    assert before.rindex("\x1b[?25h") > before.rindex("\x1b[?25l")  # the cursor is shown again
     plain = CONTROL.sub("", before)
     assert "0 of 3 runs  3 left" in plain
     assert "best      val/accuracy" in plain
@@ -101,7 +101,7 @@ def test_ctrl_c_leaves_a_clean_terminal() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "progress"]
 
 
-def test_a_terminal_that_cannot_be_drawn_over_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     console = terminal()
     with SweepProgress(console):
@@ -109,7 +109,7 @@ def test_a_terminal_that_cannot_be_drawn_over_gets_lines(monkeypatch: pytest.Mon
     assert text(console) == f"1/1  {ended(0).name}  completed  val/accuracy 0.5\n"
 
 
-def test_a_large_sweep_has_a_line_for_what_failed_and_few_others(capsys: pytest.CaptureFixture[str]) -> None:
+def test_large_sweep_gets_lines_for_failures_and_few_others(capsys: pytest.CaptureFixture[str]) -> None:
     runs = 10_000
     with SweepProgress() as progress:
         began(runs)
@@ -125,7 +125,7 @@ def test_a_large_sweep_has_a_line_for_what_failed_and_few_others(capsys: pytest.
     assert len(more) < 5
 
 
-def test_a_long_silence_is_broken(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_silence_is_broken_by_a_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.cli.live.progress.QUIET_S", 0.01)
     with SweepProgress() as progress:
         began(8)

@@ -1,4 +1,4 @@
-"""How a sweep stands: counts, what is trained, and the time that is left."""
+"""Tests of the state of a sweep: counts, running cohorts, and the remaining time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Clock:
 
 
 def standing(runs: int = 8, cached: int = 0) -> tuple[SweepState, Clock]:
-    """Of a sweep whose training has begun at 10 s."""
+    """State of a sweep whose training began at 10 s."""
     clock = Clock()
     found = SweepState(clock)
     found.began(runs)
@@ -37,7 +37,7 @@ def cohort(*numbers: int, epoch: int = 0, epochs: int = 0) -> LiveCohort:
     return LiveCohort(frozenset(f"{n:012x}" for n in numbers), len(numbers), epoch, epochs)
 
 
-def test_nothing_is_known_before_something_is_trained() -> None:
+def test_no_remaining_time_before_training() -> None:
     found, clock = standing(8, cached=4)
     clock.now = 100.0
     assert (found.left_s, found.share) == (None, 0.5)
@@ -46,7 +46,7 @@ def test_nothing_is_known_before_something_is_trained() -> None:
     assert (empty.left_s, empty.share, empty.left, empty.counts()) == (None, 0.0, None, [])
 
 
-def test_what_was_complete_before_says_nothing_of_the_time_left() -> None:
+def test_cached_runs_do_not_change_the_remaining_time() -> None:
     found, clock = standing(8, cached=4)
     clock.now = 20.0
     found.run(4, 8, ended(4))
@@ -54,7 +54,7 @@ def test_what_was_complete_before_says_nothing_of_the_time_left() -> None:
     assert (found.gone_s, found.training_s, found.share) == (20.0, 10.0, 5 / 8)
 
 
-def test_the_epochs_of_what_is_trained_now_count() -> None:
+def test_epochs_of_running_cohorts_count() -> None:
     found, clock = standing(8)
     clock.now = 20.0
     found.cohorts = [cohort(0, 1, 2, 3, epoch=5, epochs=10), cohort(4, 5)]
@@ -66,7 +66,7 @@ def test_the_epochs_of_what_is_trained_now_count() -> None:
     assert found.counts() == [("completed", 4), ("running", 2), ("left", 2)]
 
 
-def test_how_runs_ended_is_counted_in_one_order_and_the_last_failures_are_kept() -> None:
+def test_statuses_are_counted_in_order_and_last_failures_are_kept() -> None:
     found, _ = standing(8)
     for number, status in enumerate(["diverged", "failed", "completed", "failed", "failed"]):
         found.run(number, 8, ended(number, status, error=RAISED))
@@ -74,7 +74,7 @@ def test_how_runs_ended_is_counted_in_one_order_and_the_last_failures_are_kept()
     assert [record.status for record in found.last] == ["failed"] * 3
 
 
-def test_a_launcher_that_tells_neither_its_jobs_nor_its_plan() -> None:
+def test_launcher_without_job_count_and_plan_has_no_estimate() -> None:
     found = SweepState(Clock())
     found.run(0, None, ended(0))
     found.look()
@@ -82,7 +82,7 @@ def test_a_launcher_that_tells_neither_its_jobs_nor_its_plan() -> None:
     assert found.counts() == [("completed", 1)]
 
 
-def test_a_look_finds_the_cohorts_of_this_sweep_alone(tmp_path: Path) -> None:
+def test_look_finds_only_the_cohorts_of_this_sweep(tmp_path: Path) -> None:
     found, _ = standing(8)
     found.planned(SweepPlan({}, frozenset({tmp_path, tmp_path / "none"})))
     with RunLocks(tmp_path) as ours, RunLocks(tmp_path) as strange:
@@ -99,7 +99,7 @@ def test_a_look_finds_the_cohorts_of_this_sweep_alone(tmp_path: Path) -> None:
     assert found.cohorts == []
 
 
-def test_a_look_that_fails_is_no_reason_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_look_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(study: Path) -> list[LiveCohort]:
         raise OSError(5, "Input/output error")
 
@@ -110,7 +110,7 @@ def test_a_look_that_fails_is_no_reason_to_stop(tmp_path: Path, monkeypatch: pyt
     assert found.cohorts == []
 
 
-def test_a_name_is_shown_without_what_all_have_in_common() -> None:
+def test_name_is_shown_without_the_common_parts() -> None:
     found, _ = standing(8)
     assert found.name(ended(3).name) == "seed=3"
     assert found.only(cohort(3)) == "seed=3"

@@ -1,4 +1,4 @@
-"""The live table of a sweep: what it says, and that it fits."""
+"""Tests of the live table of a sweep: its lines and its width."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def begun(runs: int = 64, clock: float = 0.0) -> SweepState:
     return found
 
 
-def test_before_anything_is_trained() -> None:
+def test_table_before_training() -> None:
     found = SweepState(lambda: 0.0)
     found.began(6)
     counts, bar, now = lines(found)
@@ -41,7 +41,7 @@ def test_before_anything_is_trained() -> None:
     assert now == "now       checks the jobs: their configs, their data, a short trial"
 
 
-def test_a_sweep_in_the_middle() -> None:
+def test_table_during_a_sweep() -> None:
     found = begun(clock=30.0)
     for number in range(20):
         found.run(number, 64, ended(number, value=number / 100))
@@ -63,7 +63,7 @@ def test_a_sweep_in_the_middle() -> None:
 
 
 @pytest.mark.parametrize("width", [20, 40, 59, 60, 200])
-def test_it_fits_however_narrow(width: int) -> None:
+def test_table_fits_any_width(width: int) -> None:
     found = begun(clock=30.0)
     for number in range(3):
         found.run(number, 64, ended(number, "failed", error=RAISED, name=f"model=ｗｉｄｅ,{'x' * 100},seed={number}"))
@@ -82,7 +82,7 @@ def test_it_fits_however_narrow(width: int) -> None:
     ]
 
 
-def test_a_launcher_that_tells_no_number_has_no_bar() -> None:
+def test_unknown_job_count_shows_no_bar() -> None:
     found = SweepState(lambda: 0.0)
     found.run(0, None, ended(0, cohort={"path": "alone", "executor": "in_process", "why": "one run at a time"}))
     assert lines(found) == [
@@ -93,7 +93,7 @@ def test_a_launcher_that_tells_no_number_has_no_bar() -> None:
     ]
 
 
-def test_it_costs_the_same_however_many_runs_there_are() -> None:
+def test_drawing_time_does_not_grow_with_runs() -> None:
     def cost(runs: int) -> float:
         found = begun(runs)
         for number in range(runs - 1):

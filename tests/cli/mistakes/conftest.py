@@ -1,4 +1,4 @@
-"""What every table of mistakes shares: a working folder with data in it, and what being refused means."""
+"""Fixtures for tables of mistakes: a working folder with data, and the assertions on every refusal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _files(folder: Path) -> set[Path]:
 
 @pytest.fixture
 def refused(workdir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Refused:
-    """Runs a line that holds a mistake, asserts all that is promised of one, and returns what it was told."""
+    """Run a line with a mistake, assert the promises on every refusal, and return the message."""
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # which the command line replaces
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 

@@ -1,4 +1,4 @@
-"""Data files that are missing or malformed: which file, which line or column, what was expected."""
+"""Tests of missing or malformed data files: the message names file, line or column, and the expected content."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ TABLES = {
 
 
 @pytest.mark.parametrize("case", TABLES)
-def test_a_table_that_cannot_be_used(refused: Refused, workdir: Path, case: str) -> None:
+def test_unusable_table_is_refused(refused: Refused, workdir: Path, case: str) -> None:
     content, line, words = TABLES[case]
     (workdir / "table.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     assert words in refused(line)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the owner of every file may read it")
-def test_a_file_that_may_not_be_read(refused: Refused, workdir: Path) -> None:
+def test_unreadable_file_is_refused(refused: Refused, workdir: Path) -> None:
     (workdir / "table.csv").write_text(GOOD)
     (workdir / "table.csv").chmod(0)
     assert "cannot read table.csv: Permission denied" in refused("data=csv data.path=table.csv data.target=y")
@@ -101,7 +101,7 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize("case", ARRAYS)
-def test_arrays_that_cannot_be_used(refused: Refused, workdir: Path, case: str) -> None:
+def test_unusable_arrays_are_refused(refused: Refused, workdir: Path, case: str) -> None:
     arrays, words = ARRAYS[case]
     np.savez(workdir / "arrays.npz", **arrays)
     if words is None:
@@ -110,7 +110,7 @@ def test_arrays_that_cannot_be_used(refused: Refused, workdir: Path, case: str) 
         assert words in refused("data=npz data.path=arrays.npz")
 
 
-def test_a_file_that_holds_no_arrays(refused: Refused, workdir: Path) -> None:
+def test_file_without_arrays_is_refused(refused: Refused, workdir: Path) -> None:
     path, line = workdir / "arrays.npz", "data=npz data.path=arrays.npz"
     np.savez(path, x=X, y=Y)
     whole = path.read_bytes()
@@ -126,7 +126,7 @@ def test_a_file_that_holds_no_arrays(refused: Refused, workdir: Path) -> None:
     assert "arrays.npz is not a readable npz file: Bad CRC-32" in refused(line)
 
 
-def test_a_parquet_file_that_cannot_be_used(refused: Refused, workdir: Path) -> None:
+def test_unusable_parquet_file_is_refused(refused: Refused, workdir: Path) -> None:
     path, line = workdir / "t.parquet", "data=parquet data.path=t.parquet data.target=y"
     for content in (b"", b"PAR1garbage", GOOD.encode()):
         path.write_bytes(content)
@@ -137,7 +137,7 @@ def test_a_parquet_file_that_cannot_be_used(refused: Refused, workdir: Path) -> 
     assert "t.parquet, row 2, column 'a': expected a number, got 'two'" in refused(line)
 
 
-def test_overlapping_splits_where_they_are_refused(refused: Refused) -> None:
+def test_overlapping_splits_are_refused_if_requested(refused: Refused) -> None:
     assert "samples stand in more than one split (split.on_overlap=error)" in refused(
         "data=iris split.seed=1 split.on_overlap=error"
     )

@@ -1,4 +1,4 @@
-"""A user's folder of configs, the outputs folder, and the command as its own process."""
+"""Tests of mistakes in a user's folder of configs, the outputs folder, and the command as a process."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ EXPERIMENTS = {
 
 
 @pytest.mark.parametrize("case", EXPERIMENTS)
-def test_an_experiment_that_cannot_be_used(refused: Refused, workdir: Path, case: str) -> None:
+def test_unusable_experiment_is_refused(refused: Refused, workdir: Path, case: str) -> None:
     content, words = EXPERIMENTS[case]
     path = workdir / "mine" / "experiment" / "e.yaml"
     path.parent.mkdir(parents=True)
@@ -70,7 +70,7 @@ PRESETS = [
 
 
 @pytest.mark.parametrize(("name", "content", "line", "words"), PRESETS)
-def test_a_preset_that_cannot_be_used(
+def test_unusable_preset_is_refused(
     refused: Refused, workdir: Path, name: str, content: str, line: str, words: str
 ) -> None:
     path = workdir / "mine" / name
@@ -79,21 +79,21 @@ def test_a_preset_that_cannot_be_used(
     assert words in refused(f"--config-dir mine {line}")
 
 
-def test_a_folder_of_configs_that_is_none(refused: Refused, workdir: Path) -> None:
+def test_config_dir_that_is_no_folder_is_refused(refused: Refused, workdir: Path) -> None:
     (workdir / "file").write_text("")
     for name in ("nowhere", "file"):
         assert f"--config-dir: no folder {name}" in refused(f"--config-dir {name} seed=0")
 
 
 @pytest.mark.parametrize("line", ["", "-m", "--cfg job", "--config-dir mine"])
-def test_a_folder_whose_names_nobody_checks(refused: Refused, workdir: Path, line: str) -> None:
+def test_hydra_searchpath_is_refused(refused: Refused, workdir: Path, line: str) -> None:
     (workdir / "mine").mkdir()
     assert "searched with --config-dir FOLDER" in refused(f"{line} hydra.searchpath=[file://mine]".strip())
 
 
 @pytest.mark.parametrize("line", ["study=s", "study=s/t", "-m study=s seed=0,1"])
 @pytest.mark.parametrize("file", ["outputs", "outputs/s"])
-def test_outputs_that_cannot_be_written(refused: Refused, workdir: Path, file: str, line: str) -> None:
+def test_unwritable_outputs_are_refused(refused: Refused, workdir: Path, file: str, line: str) -> None:
     path = workdir / file
     path.parent.mkdir(exist_ok=True)
     path.write_text("in the way")
@@ -101,7 +101,7 @@ def test_outputs_that_cannot_be_written(refused: Refused, workdir: Path, file: s
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="may write everywhere")
-def test_a_folder_that_may_not_be_written(refused: Refused, workdir: Path) -> None:
+def test_write_protected_folder_is_refused(refused: Refused, workdir: Path) -> None:
     workdir.chmod(0o500)
     try:
         assert "cannot write outputs/scratch/" in refused("data=iris epochs=1")
@@ -109,13 +109,13 @@ def test_a_folder_that_may_not_be_written(refused: Refused, workdir: Path) -> No
         workdir.chmod(0o700)
 
 
-def test_studies_without_runs(refused: Refused, workdir: Path) -> None:
+def test_study_without_runs_is_refused(refused: Refused, workdir: Path) -> None:
     torn = workdir / "outputs" / "mine" / "run" / "record.json"
     torn.parent.mkdir(parents=True)
     torn.write_text("torn {")
     assert "no study 'mien', neither as a folder nor under outputs/. Did you mean 'mine'?" in refused("report mien")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that one record was left out is a line of its own
+        warnings.simplefilter("ignore")  # the record that was left out is warned of on a line of its own
         assert "no runs in mine" in refused("report mine")
     with pytest.warns(UserWarning, match=r"left out: .*record\.json: it is torn"):
         harness.load("mine")
@@ -132,7 +132,7 @@ def _harness(folder: Path, *words: str, **environment: str) -> subprocess.Comple
 @pytest.mark.parametrize(
     "words", [["optimizer=adm"], ["optimizer.lr=fast"], ["show", "optimizer/adm"], ["batch_size=99999"], ["--nope"]]
 )
-def test_the_command_itself_ends_with_2_and_one_line(workdir: Path, words: list[str]) -> None:
+def test_command_ends_with_2_and_one_line(workdir: Path, words: list[str]) -> None:
     done = _harness(workdir, *words)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -142,7 +142,7 @@ def test_the_command_itself_ends_with_2_and_one_line(workdir: Path, words: list[
 
 
 @pytest.mark.parametrize("words", [["optimizer.lr=fast"], ["show", "optimizer/adm"]])
-def test_a_traceback_is_shown_to_those_who_ask(workdir: Path, words: list[str]) -> None:
+def test_traceback_is_shown_on_request(workdir: Path, words: list[str]) -> None:
     done = _harness(workdir, *words, HYDRA_FULL_ERROR="1")
     assert done.returncode != 0
     assert done.stderr.startswith("Traceback")

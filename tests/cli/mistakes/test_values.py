@@ -1,4 +1,4 @@
-"""Values of a wrong type or out of range, and choices that cannot meet."""
+"""Tests of values of a wrong type or out of range, and of choices that do not fit together."""
 
 from __future__ import annotations
 
@@ -114,18 +114,18 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("line", "words"), VALUES)
-def test_what_was_expected_and_what_was_got_is_told(refused: Refused, line: str, words: str) -> None:
+def test_wrong_value_is_refused_with_the_expected_one(refused: Refused, line: str, words: str) -> None:
     assert words in refused(line)
 
 
 @pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="this machine has a GPU")
 @pytest.mark.parametrize("line", ["trainer.accelerator=gpu", "trainer=gpu", "-m trainer=cpu,gpu"])
-def test_a_device_that_is_not_there_is_refused(refused: Refused, line: str) -> None:
+def test_missing_device_is_refused(refused: Refused, line: str) -> None:
     assert "trainer.accelerator=gpu: this machine has none" in refused(line)
 
 
-def test_a_list_of_one_may_be_written_without_brackets(workdir, capsys) -> None:
-    """`regularizer=dropout` says what `'regularizer=[dropout]'` says: there is nothing else that it could mean."""
+def test_list_of_one_needs_no_brackets(workdir, capsys) -> None:
+    """`regularizer=dropout` means `'regularizer=[dropout]'`; it cannot mean anything else."""
     import harness
 
     record = harness.run(["regularizer=dropout", "regularizer.dropout.p=0.2", "data=iris", "epochs=1", "logger=[]"])

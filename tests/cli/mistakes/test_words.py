@@ -1,4 +1,4 @@
-"""Words that do not exist: the nearest right one is told."""
+"""Tests of misspelt words: the message suggests the nearest valid one."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("line", "words"), UNKNOWN)
-def test_the_nearest_right_word_is_told(refused: Refused, line: str, words: str) -> None:
+def test_unknown_word_is_refused_with_a_suggestion(refused: Refused, line: str, words: str) -> None:
     assert words in refused([w for w in line.split(" ") if w])
 
 
@@ -177,5 +177,5 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("line", "words"), MALFORMED)
-def test_an_override_that_says_nothing_sensible_is_refused(refused: Refused, line: list[str], words: str) -> None:
+def test_malformed_override_is_refused(refused: Refused, line: list[str], words: str) -> None:
     assert words in refused(line)
