@@ -1,4 +1,4 @@
-"""What every test shares: an empty working folder, one thread, and a catalogue cache of the tests' own."""
+"""Fixtures for all tests: an empty working folder, one thread, and a separate catalogue cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ os.environ.pop("HARNESS_BLOCK", None)
 
 @pytest.fixture(autouse=True)
 def leaves_the_process() -> Iterator[None]:
-    """No test leaves another working folder, or what harness sets for the processes that it starts."""
+    """Check that a test keeps the working folder and what harness sets for the processes that it starts."""
     before = _left()
     yield
     after = _left()

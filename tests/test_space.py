@@ -1,4 +1,4 @@
-"""Search spaces: what they draw, and what they refuse."""
+"""Tests of search spaces: the samples that they draw, and invalid spaces."""
 
 import math
 from random import Random
@@ -41,14 +41,14 @@ def test_integers_stay_in_their_range(seed, low, more, log):
     assert low <= value <= low + more
 
 
-def test_uniform_is_even_and_log_is_even_in_its_logarithm():
+def test_uniform_and_log_have_their_distributions():
     assert scipy.stats.kstest(drawn(Uniform(-2, 3)), scipy.stats.uniform(-2, 5).cdf).pvalue > 0.01
     exact = scipy.stats.loguniform(1e-5, 10)
     assert scipy.stats.kstest(drawn(Log(1e-5, 10)), exact.cdf).pvalue > 0.01
 
 
 @pytest.mark.parametrize("log", [False, True])
-def test_integers_have_their_shares(log):
+def test_integers_have_their_probabilities(log):
     values = drawn(Integers(1, 6, log))
     shares = [math.log((k + 1) / k) / math.log(7) if log else 1 / 6 for k in range(1, 7)]
     counts = [values.count(k) for k in range(1, 7)]
@@ -56,18 +56,18 @@ def test_integers_have_their_shares(log):
     assert scipy.stats.chisquare(counts, [N * share for share in shares]).pvalue > 0.01
 
 
-def test_a_choice_gives_each_of_its_options():
+def test_choice_draws_each_option_equally():
     values = drawn(Choice("a", None, (0.9, 0.99)))
     assert scipy.stats.chisquare([values.count(o) for o in ("a", None, (0.9, 0.99))]).pvalue > 0.01
 
 
-def test_a_choice_takes_lists_for_tuples():
+def test_choice_accepts_lists_for_tuples():
     assert Choice([0.9, 0.99]) == Choice((0.9, 0.99))
     assert hash(Choice([0.9, 0.99])) == hash(Choice((0.9, 0.99)))
 
 
 @pytest.mark.parametrize("space", [Uniform(0, 1), Log(1, 2), Integers(0, 9), Choice(1, 2)])
-def test_a_sample_is_a_function_of_the_generator_alone(space):
+def test_sample_depends_on_the_generator_only(space):
     assert space.sample(Random(5)) == space.sample(Random(5))
     assert len(set(drawn(space, 50))) > 1
     assert SPACES[type(space).__name__] is type(space)
@@ -87,11 +87,11 @@ def test_a_sample_is_a_function_of_the_generator_alone(space):
         (Choice, "at least one"),
     ],
 )
-def test_an_empty_or_endless_space_is_refused(make, message):
+def test_empty_or_unbounded_space_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_a_space_of_a_strangers_must_say_how_to_sample():
+def test_space_without_sample_raises():
     with pytest.raises(NotImplementedError):
         Space().sample(Random(0))

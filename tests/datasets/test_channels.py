@@ -1,4 +1,4 @@
-"""Images with the channels last are told from others, and are refused, moved, or kept where somebody insists."""
+"""Tests of images with channels last: detected, and refused, moved, or kept on request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def dataset(x: Any) -> Dataset:
 
 @pytest.mark.parametrize("count", [1, 3, 4])
 @pytest.mark.parametrize("scale", [1, 1 / 255])
-def test_pixels_with_channels_last_are_found(count: int, scale: float) -> None:
+def test_pixels_with_channels_last_are_detected(count: int, scale: float) -> None:
     assert channels_last(dataset(BYTES[..., :1].expand(-1, -1, -1, count) * scale))
 
 
@@ -53,11 +53,11 @@ def test_pixels_with_channels_last_are_found(count: int, scale: float) -> None:
     ],
     ids=["first", "two", "low", "narrow", "sequences", "vectors", "negative", "over 255", "real", "digits"],
 )
-def test_other_inputs_are_not(x: Any) -> None:
+def test_other_inputs_are_not_detected(x: Any) -> None:
     assert not channels_last(dataset(x))
 
 
-def test_value_far_down_the_data_decides() -> None:
+def test_value_late_in_the_data_counts() -> None:
     x = torch.zeros(5000, 8, 8, 3)
     x[-1, 0, 0, 0] = -0.5
     assert not channels_last(dataset(x))
@@ -82,7 +82,7 @@ def npz(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("held", ["true", "false"])
-def test_file_of_images_in_memory_and_in_files(held: str, workdir: Path) -> None:
+def test_images_with_channels_last_in_memory_and_in_files(held: str, workdir: Path) -> None:
     words = [*npz(workdir / "i.npz"), f"data.in_memory={held}", f"cache_dir={workdir / 'kept'}"]
     with pytest.raises(HarnessError, match=rf"^data npz: inputs \[10, 8, 3\] {LOOK}"):
         prepare(compose(words))
@@ -97,13 +97,13 @@ def test_file_of_images_in_memory_and_in_files(held: str, workdir: Path) -> None
     assert tuple(x.shape[1:]) == (3, 10, 8)
 
 
-def test_no_transform_at_all_keeps_them_with_a_warning(workdir: Path) -> None:
+def test_empty_transform_keeps_channels_last_with_a_warning(workdir: Path) -> None:
     with pytest.warns(TargetWarning, match=rf"^data npz: inputs \[10, 8, 3\] {LOOK}; transform=\[\] keeps them"):
         record = harness.run([*npz(workdir / "i.npz"), "transform=[]", "epochs=1", "batch_size=8", "diagnostic=[]"])
     assert record.status == "completed"
 
 
-def test_images_of_torch_that_are_read_later(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:
+def test_torch_images_that_are_read_later_are_checked(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:
     def images(split: Split, generator: torch.Generator, cache_dir: Path) -> Dataset:
         found = TensorDataset(BYTES.byte(), torch.arange(40) % 2)
         return harness.from_torch(

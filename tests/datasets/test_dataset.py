@@ -1,4 +1,4 @@
-"""Data sets: how samples are divided, what is told of them, what is refused."""
+"""Tests of data sets: divisions, digests, overlap, and validation."""
 
 import math
 from dataclasses import replace
@@ -16,7 +16,7 @@ from harness.system.errors import HarnessError
 
 
 class Streamed(torch.utils.data.Dataset):
-    """What does not fit in memory."""
+    """Data that does not fit in memory."""
 
     def __init__(self, n):
         self.n = n
@@ -42,7 +42,7 @@ def whole(n=50, target="class", seed=0):
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(n=st.integers(3, 500), val=st.floats(0.01, 0.49), test=st.floats(0.01, 0.49), seed=st.integers(0, 99))
-def test_a_division_is_a_partition_with_the_shares_asked_for(n, val, test, seed):
+def test_random_division_is_a_partition_with_the_requested_shares(n, val, test, seed):
     split = Split(val=val, test=test)
     left = n - math.ceil(n * val) - math.ceil(n * test)
     if left < 1:
@@ -66,8 +66,8 @@ def test_a_division_is_a_partition_with_the_shares_asked_for(n, val, test, seed)
     test=st.floats(0.1, 0.4),
     seed=st.integers(0, 99),
 )
-def test_a_division_by_class_is_a_partition_with_the_shares_of_each_class(sizes, val, test, seed):
-    n, y = sum(sizes), torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))  # in the order of the classes
+def test_stratified_division_is_a_partition_with_the_shares_of_each_class(sizes, val, test, seed):
+    n, y = sum(sizes), torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))  # sorted by class
     wanted = {"val": math.ceil(n * val), "test": math.ceil(n * test)}
     wanted["train"] = n - sum(wanted.values())
     assume(min(wanted["val"], wanted["test"]) >= len(sizes))
@@ -77,15 +77,15 @@ def test_a_division_by_class_is_a_partition_with_the_shares_of_each_class(sizes,
     whole = torch.tensor(sizes) / n
     for name, part in parts.items():
         counts = y[part].bincount(minlength=len(sizes))
-        assert bool(((counts - len(part) * whole).abs() <= 2).all()), name  # one by each rounding
+        assert bool(((counts - len(part) * whole).abs() <= 2).all()), name  # one for each rounding
     again = divide(n, Split(val=val, test=test), generator(seed), y)
     assert all(torch.equal(parts[name], again[name]) for name in SPLITS)
 
 
 @pytest.mark.parametrize("presented", ["sorted", "shuffled"])
 @pytest.mark.parametrize("split", SPLITS)
-def test_the_first_samples_of_a_split_are_a_random_sample_of_it(split, presented):
-    """Classes of the first, middle and last k, over many seeds: hypergeometric, within five standard errors."""
+def test_samples_at_any_place_of_a_split_are_random(split, presented):
+    """Class counts of the first, middle and last k over many seeds: hypergeometric, within five standard errors."""
     sizes = torch.tensor([70, 20, 10, 10, 10])
     y = torch.arange(5).repeat_interleave(sizes)
     if presented == "shuffled":
@@ -101,17 +101,17 @@ def test_the_first_samples_of_a_split_are_a_random_sample_of_it(split, presented
         assert bool(((mean - k * p).abs() <= 5 * error).all()), (at, mean, k * p)
 
 
-def test_a_division_by_chance_is_one_permutation_cut_in_three():
+def test_random_division_is_one_permutation_cut_in_three():
     order, parts = torch.randperm(50, generator=generator(4)), divide(50, Split(), generator(4))
     assert torch.equal(torch.cat([parts["test"], parts["val"], parts["train"]]), order)
 
 
-def test_another_seed_divides_otherwise():
+def test_division_depends_on_the_seed():
     assert not torch.equal(divide(50, Split(), generator(0))["test"], divide(50, Split(), generator(1))["test"])
 
 
 @pytest.mark.parametrize("y", [None, torch.arange(100) % 3])
-def test_the_test_split_does_not_move_with_the_validation_share(y):
+def test_test_split_does_not_depend_on_the_validation_share(y):
     few, many = (divide(100, Split(val=val), generator(3), y)["test"] for val in (0.1, 0.3))
     assert torch.equal(few, many)
 
@@ -129,19 +129,19 @@ def test_inputs_keep_their_targets(target):
     assert data.train.y.dtype == (torch.int64 if target == "class" else torch.float32)
 
 
-def test_one_real_target_is_a_column():
+def test_single_real_target_is_a_column():
     data = from_arrays(np.ones((20, 2)), np.arange(20.0), Split(), generator(0), target="real")
     assert data.train.y.shape == (len(data.train), 1)
     assert data.width == 1
 
 
-def test_arrays_that_are_views_or_read_only_are_taken():
+def test_views_and_read_only_arrays_are_accepted():
     x = np.broadcast_to(np.arange(40.0)[:, None], (40, 2))[::-1]
     data = from_arrays(x, np.arange(40)[::-1] % 2, Split(), generator(0), target="class", classes=range(2))
     assert torch.equal(data.train.y, data.train.x[:, 0].long() % 2)
 
 
-def test_the_digest_sees_everything_that_the_splits_hold():
+def test_digest_depends_on_all_contents_of_the_splits():
     data = whole()
     first = digest(data)
     assert first == digest(whole())
@@ -163,7 +163,7 @@ def test_the_digest_sees_everything_that_the_splits_hold():
     assert len({first, *(digest(other) for other in others)}) == len(others) + 1
 
 
-def test_data_that_is_not_in_memory_brings_its_own_digest():
+def test_data_not_in_memory_has_its_given_digest():
     data = streamed(digest="feed")
     assert not data.in_memory
     assert digest(data) == "feed"
@@ -174,7 +174,7 @@ def test_data_that_is_not_in_memory_brings_its_own_digest():
     validate(data, "mine")
 
 
-def test_a_function_on_the_inputs_reaches_every_split():
+def test_mapped_function_applies_to_every_split():
     data = whole()
     doubled = data.mapped(lambda x: 2 * x)
     for split in SPLITS:
@@ -185,7 +185,7 @@ def test_a_function_on_the_inputs_reaches_every_split():
     assert len(later.transforms) == 2
 
 
-def test_overlap_counts_distinct_inputs_that_stand_in_more_than_one_split():
+def test_overlap_counts_distinct_inputs_in_more_than_one_split():
     def part(*values):
         x = torch.tensor(values, dtype=torch.float32)[:, None].expand(-1, 4)
         return Samples(x, torch.zeros(len(values), dtype=torch.int64))
@@ -241,11 +241,11 @@ def broken():
 
 
 @pytest.mark.parametrize("message", broken())
-def test_data_that_no_run_could_be_made_of_is_refused_by_name(message):
+def test_invalid_data_is_refused_by_name(message):
     with pytest.raises(HarnessError, match=f"^data mine: .*{message}"):
         validate(broken()[message], "mine")
 
 
 @pytest.mark.parametrize("target", ["class", "real"])
-def test_good_data_is_not_refused(target):
+def test_valid_data_is_accepted(target):
     assert validate(whole(target=target), "mine") is None

@@ -1,4 +1,4 @@
-"""Rows in files: what is written is read, whoever reads it, and a folder is whole or not there."""
+"""Tests of samples on disk: any reader gets what was written, and a folder is complete or absent."""
 
 import copy
 import multiprocessing
@@ -28,7 +28,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_any_rows_in_any_order(folder):
+def test_rows_can_be_taken_in_any_order(folder):
     index = torch.randperm(N, generator=torch.Generator().manual_seed(0))[:30]
     part = DiskSamples(folder, index)
     places = torch.tensor([3, 3, 29, 0])
@@ -42,7 +42,7 @@ def test_any_rows_in_any_order(folder):
 
 
 @pytest.mark.parametrize("block", [1, 100, 1 << 20])
-def test_a_pass_sees_each_sample_once_in_the_files_order(folder, block, monkeypatch):
+def test_pass_sees_each_sample_once_in_file_order(folder, block, monkeypatch):
     monkeypatch.setattr(disk, "BLOCK_BYTES", block)
     index = torch.tensor([40, 3, 17, 4, 49, 0])
     part = DiskSamples(folder, index)
@@ -62,7 +62,7 @@ def test_copies_threads_and_other_processes_read_the_same(folder):
         assert forked.apply(part.take, (torch.tensor([9]),))[1].tolist() == [9]
 
 
-def test_the_digest_is_of_the_samples_and_not_of_how_they_came(tmp_path):
+def test_digest_depends_on_the_samples_and_not_on_chunks(tmp_path):
     digests = []
     for size in (7, 50):
         made = tmp_path / str(size)
@@ -74,7 +74,7 @@ def test_the_digest_is_of_the_samples_and_not_of_how_they_came(tmp_path):
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_a_folder_is_whole_or_not_there_and_made_once(tmp_path):
+def test_folder_is_complete_or_absent_and_made_once(tmp_path):
     made = []
 
     def make(folder):
@@ -93,7 +93,7 @@ def test_a_folder_is_whole_or_not_there_and_made_once(tmp_path):
     assert keep(tmp_path / "kept", "", make) == keep(tmp_path / "kept", "", make) == tmp_path / "kept" / ("d" * 32)
 
 
-def test_what_is_cut_short_or_cannot_be_written_is_told(folder, tmp_path):
+def test_truncated_or_unwritable_samples_are_reported(folder, tmp_path):
     with (folder / "x.bin").open("r+b") as file:
         file.truncate(100)
     with pytest.raises(HarnessError, match=r"x\.bin is cut short\. Delete its folder"):
@@ -103,7 +103,7 @@ def test_what_is_cut_short_or_cannot_be_written_is_told(folder, tmp_path):
         keep(tmp_path / "file", "a", lambda folder: "")
 
 
-def test_a_name_changes_with_the_content_and_with_how_it_is_read(tmp_path):
+def test_name_depends_on_content_and_reading_options(tmp_path):
     path = tmp_path / "a"
     names = []
     for content, how in ((b"1", "x"), (b"2", "x"), (b"1", "y"), (b"1", "x")):
@@ -124,7 +124,7 @@ def test_damaged_samples_are_made_again(tmp_path, file, name):
     (folder / file).write_bytes(good[:-9] if file == "about.json" else good[:-9] + b"?" + good[-8:])
     with pytest.warns(UserWarning, match="were damaged, and are made again"):
         assert keep(tmp_path, name, make) == folder
-    if file != "about.json":  # which holds times
+    if file != "about.json":  # it holds times
         assert (folder / file).read_bytes() == good
-    (folder / "x.bin").touch()  # other times, and the same content
+    (folder / "x.bin").touch()  # other times, same content
     assert keep(tmp_path, name, make) == folder

@@ -1,4 +1,4 @@
-"""Numbers are kept as the data brings them until they are scaled."""
+"""Tests that numbers keep the precision of the data until they are scaled."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ LINE = ["metric=[mse,mae,r2]", "logger=[]", "diagnostic=[]"]
         ([True, False], torch.float32),
     ],
 )
-def test_no_number_is_rounded_and_float32_is_used_where_it_is_enough(values, dtype) -> None:
+def test_exact_uses_float32_only_without_rounding(values, dtype) -> None:
     found = exact(values)
     assert found.dtype == dtype
     np.testing.assert_array_equal(found.numpy(), np.asarray(values))
 
 
-def test_a_small_change_of_a_large_target_is_another_data_set() -> None:
+def test_digest_sees_a_small_change_of_a_large_target() -> None:
     def made(y: np.ndarray) -> harness.Dataset:
         return from_arrays(SECONDS[:, None], y, Split(), torch.Generator(), target="real")
 
@@ -51,7 +51,7 @@ def test_a_small_change_of_a_large_target_is_another_data_set() -> None:
     ("source", "scaling"),
     [("npz", "standardize"), ("npz", "min_max"), ("npz", "robust"), ("csv", "standardize"), ("stored", "standardize")],
 )
-def test_times_are_learned_from_and_predicted_to_the_second(tmp_path, source, scaling) -> None:
+def test_predictions_of_times_are_accurate_to_the_second(tmp_path, source, scaling) -> None:
     y = SECONDS + 5.0 * np.sin(SECONDS)
     if source == "csv":
         path = tmp_path / "t.csv"
@@ -66,27 +66,27 @@ def test_times_are_learned_from_and_predicted_to_the_second(tmp_path, source, sc
     else:
         model = ["model=linear_regression"]
     record = harness.run([*LINE, *data, f"data.path={path}", f"transform=[{scaling}]", *model, "study=t"])
-    # a line through them leaves the sine's 5² / 2; its deviation is 5 / √2, that of the targets 1155
+    # a straight line leaves the sine's 5² / 2; its deviation is 5 / √2, that of the targets 1155
     assert record.metrics["test/mse"] == pytest.approx(12.5, rel=0.15)
     assert record.metrics["test/r2"] == pytest.approx(1 - 12.5 / 1155**2, rel=1e-5)
 
 
 @pytest.mark.parametrize("path", ["alone", "fused"])
-def test_the_error_of_a_network_is_not_that_of_rounding(tmp_path, path) -> None:
+def test_network_error_is_free_of_rounding(tmp_path, path) -> None:
     np.savez(tmp_path / "t.npz", x=np.linspace(0, 1, N)[:, None], y=1_700_000_000 + 10.0 * np.linspace(-1, 1, N))
     line = [*LINE, "data=npz", f"data.path={tmp_path / 't.npz'}", f"path={path}"]
     record = harness.run([*line, "model=mlp", "model.width=8", "optimizer.lr=0.01", "epochs=40", "study=t"])
-    assert 0 < record.metrics["test/mse"] < 1  # of a variance of 33, and float32 has nothing within 64
+    assert 0 < record.metrics["test/mse"] < 1  # of a variance of 33; float32 rounds to multiples of 64
     spread = (10 / 3**0.5) ** 2
     assert record.metrics["test/mse"] == pytest.approx(record.metrics["test/loss"] * spread, rel=0.1)
 
 
-def test_numbers_beyond_the_range_are_told_with_what_to_type() -> None:
+def test_numbers_beyond_float32_are_refused_with_a_remedy() -> None:
     with pytest.raises(HarnessError, match=r"inputs of up to 1e\+300 are beyond float32.*transform=\[standardize\]"):
         cast(torch.float32)(torch.tensor([[1e300]], dtype=torch.float64))
 
 
-def test_own_torch_data_keeps_its_numbers() -> None:
+def test_torch_data_keeps_its_numbers() -> None:
     pairs = [([float(t)], float(t)) for t in SECONDS[:40]]
 
     class Own(torch.utils.data.Dataset):  # type: ignore[type-arg]
@@ -102,8 +102,8 @@ def test_own_torch_data_keeps_its_numbers() -> None:
     assert torch.equal(dataset.train.x, dataset.train.y)
 
 
-def test_targets_in_their_own_units_are_not_rounded() -> None:
-    """Within float32 most of them are one number, and a network that predicts it would have no error."""
+def test_unscaled_targets_are_not_rounded() -> None:
+    """In float32 most targets are one number, and a network that predicts it would have no error."""
     dataset = from_arrays(SECONDS[:, None], SECONDS, Split(), torch.Generator(), target="real")
     assert isinstance(dataset.train, Samples)
     x, y = dataset.train.x.float(), dataset.train.y
@@ -121,7 +121,7 @@ def test_targets_in_their_own_units_are_not_rounded() -> None:
 
 
 @pytest.mark.parametrize("path", ["alone", "fused"])
-def test_networks_learn_targets_in_their_own_units(tmp_path, path) -> None:
+def test_networks_learn_unscaled_targets(tmp_path, path) -> None:
     np.savez(tmp_path / "t.npz", x=np.linspace(0, 1, N)[:, None], y=np.linspace(-1, 1, N) / 3)
     line = [*LINE, "data=npz", f"data.path={tmp_path / 't.npz'}", "task.standardize=false", "model=mlp"]
     record = harness.run([*line, "epochs=20", "model.width=8", "optimizer.lr=0.01", f"path={path}", "study=t"])

@@ -1,4 +1,4 @@
-"""Data that torch and Lightning know comes in by one function that returns it, and is the same content each time."""
+"""Tests of from_torch: data of torch and Lightning is taken in by one function, reproducibly."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Listed(TorchDataset[Any]):
 
 
 class Module(pl.LightningDataModule):
-    """Prepared, set up in stages, divided by the global generator, one split shuffled by its loader."""
+    """A module with prepare_data and stages, divided by the global generator, one split shuffled by its loader."""
 
     def prepare_data(self) -> None:
         self.prepared = True
@@ -75,7 +75,7 @@ class Unvalidated(Module):
 
 
 def taken(found: Any, tmp_path: Path, seed: int = 0) -> Dataset:
-    """As a run would load it."""
+    """Load the data as a run does."""
     dataset = adopt(found, Split(seed=seed), generator(seed, "split"), tmp_path)
     validate(dataset, "mine")
     return dataset
@@ -85,7 +85,7 @@ def inputs(dataset: Dataset) -> set[bytes]:
     return {x.numpy().tobytes() for s in SPLITS for x in dataset.part(s).x}  # type: ignore[union-attr]
 
 
-def test_one_dataset_is_divided_and_three_are_left_as_they_are(tmp_path: Path) -> None:
+def test_single_dataset_is_divided_and_three_are_kept(tmp_path: Path) -> None:
     one = taken(TensorDataset(X, Y), tmp_path)
     arrays = harness.from_arrays(X.numpy(), Y.numpy(), Split(), generator(0, "split"), target="class", classes=(0, 1))
     assert digest(one) == digest(arrays)
@@ -100,7 +100,7 @@ def test_one_dataset_is_divided_and_three_are_left_as_they_are(tmp_path: Path) -
     assert taken(tuple(parts[:2]), tmp_path, 1).train.x.tolist() != taken(parts[:2], tmp_path, 2).train.x.tolist()  # type: ignore[union-attr]
 
 
-def test_a_module_is_prepared_and_its_loaders_samples_are_taken(tmp_path: Path) -> None:
+def test_module_is_prepared_and_its_samples_are_taken(tmp_path: Path) -> None:
     with drawing(3):
         module = taken(Module(), tmp_path)
     with drawing(3):
@@ -113,7 +113,7 @@ def test_a_module_is_prepared_and_its_loaders_samples_are_taken(tmp_path: Path) 
     assert [size(drawn.part(split)) for split in SPLITS] == [25, 7, 8]
 
 
-def test_a_loader_that_collates_in_its_own_way_is_asked_to(tmp_path: Path) -> None:
+def test_custom_collate_function_is_used(tmp_path: Path) -> None:
     def collate(samples: list[Any]) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.stack([torch.tensor([len(s), s.count("a")]) for s in samples]).float(), torch.ones(len(samples), 2)
 
@@ -124,7 +124,7 @@ def test_a_loader_that_collates_in_its_own_way_is_asked_to(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_classes_may_be_any_whole_numbers(tmp_path: Path, in_memory: bool) -> None:
+def test_classes_may_be_any_integers(tmp_path: Path, in_memory: bool) -> None:
     pairs = Listed([(np.full((2, 3), i), 2 * (i % 2) - 1) for i in range(N)])
     told = {"split": Split(), "generator": generator(0, "split"), "cache_dir": tmp_path}
     dataset = from_torch(pairs, in_memory=in_memory, **told)
@@ -147,7 +147,9 @@ def test_classes_may_be_any_whole_numbers(tmp_path: Path, in_memory: bool) -> No
         (lambda i: [i % 2, 1, 0], "labels", ("0", "1", "2")),
     ],
 )
-def test_what_a_target_is_tells_its_type(tmp_path: Path, y: Any, target: str, classes: tuple[str, ...]) -> None:
+def test_target_type_is_inferred_from_the_targets(
+    tmp_path: Path, y: Any, target: str, classes: tuple[str, ...]
+) -> None:
     dataset = taken(Listed([(np.full((2, 3), i), y(i)) for i in range(N)]), tmp_path)
     assert (dataset.target, dataset.classes) == (target, classes)
     assert isinstance(dataset.train, Samples)
@@ -156,7 +158,7 @@ def test_what_a_target_is_tells_its_type(tmp_path: Path, y: Any, target: str, cl
     assert dataset.train.y.ndim == (1 if target == "class" else 2)
 
 
-def test_what_it_is_can_be_said(tmp_path: Path) -> None:
+def test_target_type_and_classes_can_be_given(tmp_path: Path) -> None:
     told = {"split": Split(), "generator": generator(0), "cache_dir": tmp_path}
     whole = TensorDataset(X, Y)
     assert from_torch(whole, target="real", **told).width == 1
@@ -170,7 +172,7 @@ def test_what_it_is_can_be_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("x", "dtype"), [(X.double(), "float32"), ((X > 0), "float32"), (X.to(torch.uint8), "float32")]
 )
-def test_amounts_are_float32_and_other_whole_numbers_indices(tmp_path: Path, x: torch.Tensor, dtype: str) -> None:
+def test_real_inputs_are_float32_and_integers_are_indices(tmp_path: Path, x: torch.Tensor, dtype: str) -> None:
     dataset = taken(TensorDataset(x, Y), tmp_path)
     assert isinstance(dataset.train, Samples)
     assert str(dataset.train.x.dtype) == f"torch.{dtype}"
@@ -180,7 +182,7 @@ def test_amounts_are_float32_and_other_whole_numbers_indices(tmp_path: Path, x: 
     assert not tokens.real_inputs
 
 
-def test_large_samples_are_kept_in_files_and_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_data_is_kept_in_files_with_equal_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = taken(TensorDataset(X, Y), tmp_path)
     monkeypatch.setattr(adopting, "LARGE", 100)
     monkeypatch.setattr(adopting, "BLOCK_BYTES", 100)
@@ -196,7 +198,7 @@ def test_large_samples_are_kept_in_files_and_are_the_same(tmp_path: Path, monkey
         assert torch.equal(y, inside.part(split).y)  # type: ignore[union-attr]
 
 
-def test_samples_that_are_drawn_by_chance_want_a_digest(tmp_path: Path) -> None:
+def test_random_samples_need_a_digest(tmp_path: Path) -> None:
     drawn = Listed([lambda: (torch.randn(3), 0), *[lambda: (torch.randn(3), 1)] * 30], classes=["a", "b"])
     with pytest.raises(HarnessError, match="train, sample 0 is another when it is read again"):
         taken(drawn, tmp_path)
@@ -238,12 +240,12 @@ class Feed(IterableDataset[Any]):
         ),
     ],
 )
-def test_what_cannot_be_read_is_told(tmp_path: Path, found: Any, message: str) -> None:
+def test_unreadable_data_is_refused(tmp_path: Path, found: Any, message: str) -> None:
     with pytest.raises(HarnessError, match=message):
         taken(found, tmp_path)
 
 
-def test_global_generators_are_left_as_they_were() -> None:
+def test_global_generators_are_restored() -> None:
     import random
 
     before = torch.random.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
@@ -319,7 +321,7 @@ def net(inputs, outputs):
 
 @pytest.fixture(scope="module")
 def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A plugin of a user's own data and model."""
+    """A plugin with a user's own data and model."""
     site = tmp_path_factory.mktemp("site")
     install(site, "mine", MINE, offers="flowers, lengths, module, loaded, net")
     with pytest.MonkeyPatch.context() as patch:
@@ -332,7 +334,7 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 LINE = ["model=net", "executor=in_process", "epochs=4", "optimizer.lr=0.03", "batch_size=32", "logger=[]"]
 
 
-def test_a_users_own_data_and_model_are_trained(mine: None, workdir: Path) -> None:
+def test_user_data_and_model_are_trained(mine: None, workdir: Path) -> None:
     found = {name: harness.run([*LINE, f"data={name}"]) for name in ("flowers", "lengths", "module")}
     assert {name: record.status for name, record in found.items()} == dict.fromkeys(found, "completed")
     assert found["flowers"].metrics["test/accuracy"] > 0.8
@@ -348,7 +350,7 @@ def test_a_users_own_data_and_model_are_trained(mine: None, workdir: Path) -> No
         harness.run([*LINE, "data=loaded"])
 
 
-def test_a_users_model_keeps_its_own_weights_where_that_is_asked(mine: None, workdir: Path) -> None:
+def test_as_built_keeps_the_weights_of_a_user_model(mine: None, workdir: Path) -> None:
     line = [*LINE, "data=flowers", "optimizer=sgd", "optimizer.lr=1e-12"]
     line = [word for word in line if word != "optimizer.lr=0.03"]
     for initializer, kept in (("as_built", True), ("he_normal", False)):
@@ -357,7 +359,7 @@ def test_a_users_model_keeps_its_own_weights_where_that_is_asked(mine: None, wor
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_module_may_return_a_list_of_one_loader(tmp_path: Path, count: int) -> None:
+def test_single_loader_in_a_list_is_accepted(tmp_path: Path, count: int) -> None:
     class Listing(pl.LightningDataModule):
         def train_dataloader(self) -> DataLoader[Any]:
             return DataLoader(TensorDataset(X, Y), 8)

@@ -1,4 +1,4 @@
-"""TensorBoard's server, started as a user starts it, and what its pages ask it for."""
+"""TensorBoard's server, started as a user starts it, and the requests of its pages."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ class Board:
         self.url = url
 
     def get(self, route: str, **query: Any) -> Any:
-        """What a plugin tells: `scalars/scalars`."""
+        """Return an answer of the server to a path, as `scalars/scalars`."""
         with urllib.request.urlopen(f"{self.url}data/{route}?{urllib.parse.urlencode(query)}", timeout=60) as answer:
             content = answer.read()
             return json.loads(content) if "json" in answer.headers["Content-Type"] else content
 
     def plugin(self, route: str, **query: Any) -> Any:
-        """The same, of a plugin."""
+        """Return an answer of a plugin."""
         return self.get(f"plugin/{route}", **query)
 
     def post(self, route: str, **body: Any) -> Any:
-        """The same, for a plugin that is asked in JSON."""
+        """Return an answer of a plugin that is asked in JSON."""
         headers = {"Content-Type": "application/json"}
         asked = urllib.request.Request(f"{self.url}data/plugin/{route}", json.dumps(body).encode(), headers)
         with urllib.request.urlopen(asked, timeout=60) as answer:
             return json.loads(answer.read())
 
     def table(self) -> dict[str, dict[str, Any]]:
-        """The table of hyperparameters: {run: {settings, metrics, status}}."""
+        """Return the table of hyperparameters: {run: {settings, metrics, status}}."""
         told = self.post("hparams/session_groups", startIndex=0, sliceSize=1000, allowedStatuses=STATUSES, colParams=[])
         return {
             group["name"]: {
@@ -57,7 +57,7 @@ class Board:
 
 @contextmanager
 def serving(folder: Path, runs: int, *options: str, seconds: float = 120) -> Iterator[Board]:
-    """`harness board STUDY` on outputs/STUDY, once it has read so many runs."""
+    """Serve outputs/STUDY by `harness board STUDY`, once it has read so many runs."""
     said = folder.parent / f"{folder.name}{''.join(options)}.board"
     command = [HARNESS, "board", folder.name, "--port", "0", *options]
     with said.open("wb") as log:

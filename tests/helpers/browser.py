@@ -1,4 +1,4 @@
-"""A real browser for tests: Chromium without a window, driven by its own DevTools protocol."""
+"""A real browser for tests: Chromium without a window, driven by its DevTools protocol."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ function words(root = document.body) {
 
 
 def find() -> str | None:
-    """The browser's program, if one is installed."""
+    """Return the browser's program, if one is installed."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
@@ -54,7 +54,7 @@ class Page:
         self._socket, self._count = socket, 0
 
     async def call(self, method: str, **params: Any) -> Any:
-        """One call of the protocol, and its result."""
+        """Call a method of the protocol; return its result."""
         self._count += 1
         await self._socket.send_json({"id": self._count, "method": method, "params": params})
         while True:
@@ -65,19 +65,19 @@ class Page:
                 return answer["result"]
 
     async def go(self, url: str) -> None:
-        """Opens an address. What stands behind # alone would not load the page anew."""
+        """Open an address. A change after # alone does not load the page anew."""
         await self.call("Page.navigate", url="about:blank")
         await self.call("Page.navigate", url=url)
 
     async def js(self, expression: str) -> Any:
-        """The value of an expression in the page."""
+        """Return the value of an expression in the page."""
         made = await self.call("Runtime.evaluate", expression=DEEP + expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in made:
             raise RuntimeError(json.dumps(made["exceptionDetails"])[:500])
         return made["result"].get("value")
 
     async def until(self, expression: str, seconds: float = 60) -> Any:
-        """The value of an expression as soon as it is true. Raises TimeoutError, with what the page says."""
+        """Return the value of an expression once it is true. Raises TimeoutError with the text of the page."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             with suppress(RuntimeError):  # the page is being made
@@ -87,7 +87,7 @@ class Page:
         raise TimeoutError(f"never true: {expression}; the page says {(await self.js('words()'))[:2000]!r}")
 
     async def picture(self, path: Path, **clip: int) -> None:
-        """A PNG of the window, or of a part of it: x, y, width, height."""
+        """Return a PNG of the window, or of a part of it: x, y, width, height."""
         part = {"clip": {**clip, "scale": 1}} if clip else {}
         made = await self.call("Page.captureScreenshot", format="png", **part)
         path.write_bytes(base64.b64decode(made["data"]))
@@ -95,7 +95,7 @@ class Page:
 
 @asynccontextmanager
 async def page(folder: Path, width: int = 1280, height: int = 800) -> AsyncIterator[Page]:
-    """A tab of a browser that keeps its files in a folder."""
+    """Open a tab of a browser that keeps its files in a folder."""
     program = find()
     assert program is not None
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-port=0",

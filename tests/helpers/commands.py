@@ -1,4 +1,4 @@
-"""The command line as a user has it: the installed `harness`, in a process of its own."""
+"""The command line as a user has it: the installed `harness`, in its own process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HARNESS = str(Path(sys.executable).parent / "harness")
 
 
 def environment(site: Path | None = None, **more: str) -> dict[str, str]:
-    """The test's environment, with a folder of packages and more variables."""
+    """Return the environment of the test, with a folder of packages and more variables."""
     found = os.environ | {"COLUMNS": "80"} | more
     if site is not None:
         found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
@@ -21,7 +21,7 @@ def environment(site: Path | None = None, **more: str) -> dict[str, str]:
 def harness(
     *words: str, cwd: Path, site: Path | None = None, status: int = 0, timeout: float = 240, **more: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `harness WORDS` and expects an exit status."""
+    """Run `harness WORDS` and expect an exit status."""
     done = subprocess.run(
         [HARNESS, *words],
         cwd=cwd,
@@ -37,7 +37,7 @@ def harness(
 
 
 def python(source: str, *words: str, cwd: Path, site: Path | None = None, **more: str) -> str:
-    """What a Python program prints."""
+    """Return the output of a Python program."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", source, *words],
         cwd=cwd,

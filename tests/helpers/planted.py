@@ -1,4 +1,4 @@
-"""A plugin for tests of one process, on the import path for a module of tests."""
+"""A plugin on the import path of this process, for the tests of a module."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.strangers import install
 
 
 def forget(module: str) -> None:
-    """Forget a module and what is in it, as a new process would: another of its name may come."""
+    """Forget a module and its submodules, as a new process would: another of its name may follow."""
     for name in [name for name in sys.modules if name.partition(".")[0] == module]:
         del sys.modules[name]
     run_id._first.pop(module, None)
@@ -24,7 +24,7 @@ def forget(module: str) -> None:
 
 @contextmanager
 def planted(site: Path, distribution: str, source: str, offers: str | None = None) -> Iterator[None]:
-    """Install a plugin into `site`; inside, this process finds it."""
+    """Install a plugin into `site`, so that this process finds it within the context."""
     install(site, distribution, source, offers=offers)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))

@@ -1,4 +1,4 @@
-"""Installed distributions as pip leaves them, written by hand: a module and its dist-info."""
+"""Third-party distributions as pip installs them, written by hand: a module and its dist-info."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def install(
     plugin: str | None = None,
     version: str = "1.0",
 ) -> Path:
-    """Writes a distribution whose plugin is one module; `offers` are the names that its hook returns."""
+    """Write a distribution whose plugin is one module; `offers` are the names that its hook returns."""
     module = distribution.replace("-", "_")
     path = site / f"{module}.py"
     hook = OFFER.format(offers) if offers is not None else ""
@@ -34,7 +34,7 @@ def install(
 
 
 def uninstall(site: Path, distribution: str) -> None:
-    """Removes it, as `pip uninstall` does."""
+    """Remove a distribution, as `pip uninstall` does."""
     module = distribution.replace("-", "_")
     (site / f"{module}.py").unlink()
     shutil.rmtree(next(site.glob(f"{module}-*.dist-info")))

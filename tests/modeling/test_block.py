@@ -1,4 +1,4 @@
-"""What stands between two layers, and in which order."""
+"""Tests of the modules between two layers, and their order."""
 
 import pickle
 
@@ -13,7 +13,7 @@ def block(normalization=lambda features, ndim: None, layers=(), bias=True, **mor
     return Block(lambda features: nn.ReLU(), normalization, list(layers), bias, **more)
 
 
-def test_normalization_then_activation_then_what_regularizers_put_there():
+def test_block_is_normalization_activation_and_regularizers():
     made = block(
         lambda features, ndim: nn.BatchNorm2d(features) if ndim == 2 else nn.LayerNorm(features),
         [lambda features, ndim: nn.Dropout(0.1), lambda features, ndim: None, lambda f, n: nn.Dropout(0.2)],
@@ -25,18 +25,18 @@ def test_normalization_then_activation_then_what_regularizers_put_there():
     assert isinstance(made(5).normalization, nn.LayerNorm)
 
 
-def test_nothing_takes_no_place():
+def test_absent_modules_take_no_place():
     assert list(dict(block()(4).named_children())) == ["activation"]
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_block_tells_what_it_wants_of_the_layer_before(bias):
+def test_block_has_bias_and_input_width_for_the_layer_before(bias):
     made = block(bias=bias)
     assert made.bias is bias
     assert made.inputs(12) == 12
 
 
-def test_an_activation_may_want_a_wider_layer_before_it():
+def test_activation_may_need_a_wider_layer_before_it():
     seen = []
 
     def halve(features):
@@ -52,7 +52,7 @@ def test_an_activation_may_want_a_wider_layer_before_it():
     assert modules(torch.ones(3, 12)).shape == (3, 6)
 
 
-def test_a_branch_ends_with_what_regularizers_put_there():
+def test_branch_ends_with_the_modules_of_regularizers():
     made = block(branches=[lambda index, depth: nn.Dropout(index / depth), lambda index, depth: None])
     assert [type(m) for m in made.branch(1, 4)] == [nn.Dropout]
     assert made.branch(1, 4)[0].p == 0.25
@@ -60,12 +60,12 @@ def test_a_branch_ends_with_what_regularizers_put_there():
     assert block().branch(0, 1)(x) is x
 
 
-def test_each_block_has_modules_of_its_own():
+def test_each_block_has_its_own_modules():
     made = block(lambda features, ndim: nn.LayerNorm(features))
     assert made(4).normalization is not made(4).normalization
 
 
-def test_an_elementwise_function_is_a_module_with_its_settings():
+def test_elementwise_function_is_a_module_with_its_settings():
     module = Elementwise(nn.functional.leaky_relu, {"negative_slope": 0.5}, "leaky_relu")
     x = torch.tensor([[-2.0, 0.0, 3.0]])
     assert module(x).tolist() == [[-1.0, 0.0, 3.0]]

@@ -1,4 +1,4 @@
-"""The face of a diagnostic: what it asks for tells when it is measured, and what cannot be is refused."""
+"""Tests of the interface of a diagnostic: its arguments decide when it is measured, and wrong ones are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def scaled(params, *, by):
         (lambda params, loss: {}, True, "end"),
     ],
 )
-def test_when_it_is_measured(measure, once, when):
+def test_arguments_decide_when_a_diagnostic_is_measured(measure, once, when):
     assert Diagnostic(measure, once=once).when == when
 
 
@@ -39,6 +39,6 @@ def test_when_it_is_measured(measure, once, when):
         (lambda history, params: {}, False, "asks for history and machine alone"),
     ],
 )
-def test_what_is_not_there_is_refused(measure, once, said):
+def test_unknown_argument_is_refused(measure, once, said):
     with pytest.raises(TypeError, match=said):
         _ = Diagnostic(measure, once=once).asks

@@ -1,4 +1,4 @@
-"""Which tensors of a model an initializer is handed, with which fans."""
+"""Tests of the tensors of a model that an initializer fills, and their fans."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def test_fans_are_torchs(module, tensor, transposed):
     assert fans(module) == [(fan_out, fan_in) if transposed else (fan_in, fan_out)]
 
 
-def test_matrices_come_in_the_order_of_the_model_with_their_biases():
+def test_matrices_come_in_model_order_with_their_biases():
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.PReLU(), nn.Linear(3, 4, bias=False))
     found = list(layers(model))
     assert [weight is m.weight for (weight, *_), m in zip(found, (model[0], model[3]), strict=True)] == [True, True]
@@ -48,14 +48,14 @@ def test_matrices_come_in_the_order_of_the_model_with_their_biases():
         nn.PReLU(3),
     ],
 )
-def test_tables_and_scales_are_left_alone(module):
+def test_embeddings_and_scales_are_not_initialized(module):
     before = {name: p.clone() for name, p in module.named_parameters()}
     initialize(module, lambda weight, **rest: weight.fill_(7), 1.0, generator(0))
     assert list(layers(module)) == []
     assert all(torch.equal(p, before[name]) for name, p in module.named_parameters())
 
 
-def test_attention_and_recurrent_nets_have_their_matrices_found():
+def test_matrices_of_attention_and_recurrent_layers_are_found():
     attention = list(layers(nn.MultiheadAttention(4, 2)))
     assert [tuple(weight.shape) for weight, *_ in attention] == [(12, 4), (4, 4)]
     assert all(bias is not None for _, bias, *_ in attention)
@@ -66,7 +66,7 @@ def test_attention_and_recurrent_nets_have_their_matrices_found():
     assert found[3][1] is rnn.bias_hh_l1
 
 
-def test_each_layer_is_filled_in_its_turn_and_biases_start_at_zero():
+def test_layers_are_filled_in_order_and_biases_start_at_zero():
     model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4))
     made = generator(3)
     seen = []
@@ -87,7 +87,7 @@ def test_each_layer_is_filled_in_its_turn_and_biases_start_at_zero():
     assert model[0].weight.grad_fn is None
 
 
-def test_weights_are_a_function_of_the_generators_seed():
+def test_weights_depend_on_the_generators_seed():
     def made(seed):
         model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
         initialize(model, lambda weight, generator, **_: weight.normal_(generator=generator), 1.0, generator(seed))

@@ -1,4 +1,4 @@
-"""Models, data and optimizers as people have them: what harness would ignore is told, and what it teaches passes."""
+"""Tests of users' own models, data and optimizers: unsupported parts are refused, documented ones pass."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def test_a_training_step_that_would_be_ignored_is_refused(workdir: Path) -> None:
+def test_lightning_module_with_a_training_step_is_refused(workdir: Path) -> None:
     said = (
         "^model stepping is a LightningModule with its own training_step and configure_optimizers, which harness never "
         r"calls: it trains forward\(\) .* Write @harness\.model\(forward_only=True\)"
@@ -146,12 +146,12 @@ def test_a_training_step_that_would_be_ignored_is_refused(workdir: Path) -> None
 
 
 @pytest.mark.parametrize("model", ["lit", "forwarding"])
-def test_a_lightning_module_that_only_computes_is_trained(model: str, workdir: Path) -> None:
+def test_forward_only_lightning_module_is_trained(model: str, workdir: Path) -> None:
     records = harness.sweep([*LINE, f"model={model}", "seed=0,1", "path=fused"])
     assert [(record.status, record.cohort["path"]) for record in records] == [("completed", "fused")] * 2
 
 
-def test_a_users_model_keeps_its_own_weights_unless_an_initializer_is_asked_for(workdir: Path) -> None:
+def test_user_model_keeps_its_weights_unless_an_initializer_is_chosen(workdir: Path) -> None:
     line = [*LINE, "model=pictures", "optimizer=sgd", "optimizer.lr=1e-12"]
     for said, chosen, kept in (([], "as_built", True), (["initializer=he_normal"], "he_normal", False)):
         record = harness.run([*line, *said])
@@ -160,12 +160,12 @@ def test_a_users_model_keeps_its_own_weights_unless_an_initializer_is_asked_for(
         assert torch.allclose(weight, torch.tensor(0.5), rtol=1e-6, atol=1e-6) is kept
 
 
-def test_a_users_model_without_blocks_refuses_what_it_would_ignore(workdir: Path) -> None:
+def test_model_without_blocks_refuses_settings_of_blocks(workdir: Path) -> None:
     with pytest.raises(harness.HarnessError, match=r"model pictures does not ask for block: it has no place for reg"):
         harness.run([*LINE, "model=pictures", "regularizer=[dropout]"])
 
 
-def test_an_optimizer_that_needs_a_closure_is_told_the_trait(workdir: Path) -> None:
+def test_optimizer_that_needs_a_closure_must_declare_it(workdir: Path) -> None:
     with pytest.raises(harness.HarnessError, match=r"optimizer closing: its step\(closure\).*closure=True"):
         harness.run([*LINE, "optimizer=closing"])
     assert list(workdir.iterdir()) == []
@@ -181,7 +181,7 @@ def test_an_optimizer_that_needs_a_closure_is_told_the_trait(workdir: Path) -> N
         ("optimizer/closing_declared", ("--only", "builds,referenced,descends")),
     ],
 )
-def test_the_checks_pass_what_the_docs_teach(
+def test_documented_components_pass_the_checks(
     label: str, only: tuple[str, ...], workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert dispatch(["check", label, *only]) == 0, capsys.readouterr().out
@@ -195,7 +195,7 @@ def test_the_checks_pass_what_the_docs_teach(
         ("model/stepping", "fused", "forward_only=True"),
     ],
 )
-def test_the_checks_say_what_to_write(
+def test_failed_checks_say_what_to_write(
     label: str, check: str, said: str, workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert dispatch(["check", label, "--only", check]) == 1

@@ -1,4 +1,4 @@
-"""What a pass of two samples tells of a model."""
+"""Tests of profiling a model with a pass of two samples."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from harness.modeling.task import Batch, Call, Task
 from harness.training.threads import threads, using
 
 
-def test_the_work_of_layers() -> None:
-    """Twice the multiplications, and the numbers that each layer makes, counted by hand."""
+def test_probe_counts_work_and_activations() -> None:
+    """The reference is twice the multiplications and the outputs of each layer, counted by hand."""
     assert probe(
         nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10)), torch.zeros(2, 1, 8, 8)
     ) == Probe(noisy=False, work=2 * (64 * 128 + 128 * 10), activations=64 + 128 + 128 + 10)
@@ -21,7 +21,7 @@ def test_the_work_of_layers() -> None:
     assert probe(convolution, torch.zeros(2, 3, 8, 8)).work == 2 * 8 * 8 * 16 * 3 * 9
 
 
-def test_noise_is_seen_and_nothing_is_changed() -> None:
+def test_probe_detects_noise_and_changes_nothing() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
     state = torch.random.get_rng_state()
     before = {n: t.clone() for n, t in model.state_dict().items()}
@@ -31,15 +31,15 @@ def test_noise_is_seen_and_nothing_is_changed() -> None:
     assert not model[0]._forward_hooks
 
 
-def test_a_model_that_wants_something_else_is_taken_for_noisy() -> None:
+def test_model_that_fails_the_probe_counts_as_noisy() -> None:
     assert probe(nn.Embedding(10, 3), torch.zeros(2, 4)) == Probe(noisy=True, work=None)
 
 
-def test_more_work_more_threads() -> None:
+def test_threads_increase_with_work() -> None:
     assert [threads(work, 64, 4) for work in (0, 200_000, 300_000, 10**9)] == [1, 1, 2, 4]
 
 
-def test_threads_are_given_back() -> None:
+def test_thread_count_is_restored() -> None:
     before = torch.get_num_threads()
     with using(before + 1):
         assert torch.get_num_threads() == before + 1
@@ -47,17 +47,17 @@ def test_threads_are_given_back() -> None:
 
 
 class Drawing(Task):
-    """Its loss draws, and its model does not."""
+    """A task whose loss draws, with a model that does not."""
 
     def losses(self, call: Call, batch: Batch, noise: Noise) -> dict[str, torch.Tensor]:
         x, _ = batch
         return {"model": (call(x) * torch.rand(len(x), 1)).mean()}
 
 
-def test_what_a_loss_draws_is_seen_too() -> None:
+def test_draws_of_a_loss_are_detected() -> None:
     model, batch = nn.Linear(4, 3), (torch.zeros(2, 4), torch.tensor([0, 2]))
     state = torch.random.get_rng_state()
     assert draws(Drawing(F.cross_entropy), model, batch)
     assert not draws(Task(F.cross_entropy), model, batch)
-    assert draws(Task(F.cross_entropy), model, (batch[0], torch.zeros(3)))  # it fails, and nothing is known of it
+    assert draws(Task(F.cross_entropy), model, (batch[0], torch.zeros(3)))  # it fails, so nothing is known of it
     assert torch.equal(state, torch.random.get_rng_state())

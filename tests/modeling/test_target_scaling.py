@@ -1,4 +1,4 @@
-"""Real targets are learned in units of their spread, each run's own, and predicted as they are."""
+"""Tests of scaled real targets: learned in units of each run's own deviation, predicted in their own units."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Y = torch.cat([X[:, :2] * torch.tensor([1e3, 1e-3]) + 0.1, torch.full((40, 1), 0
 LINE = ["data=diabetes", "model.width=8", "model=mlp", "executor=in_process"]
 
 
-def test_standardized_is_scikit_learns_and_what_does_not_vary_is_only_centred() -> None:
+def test_standardize_matches_scikit_learn_and_only_centres_constants() -> None:
     model = scaled(nn.Linear(4, 3), lambda: Y.split(7))
     assert isinstance(model, Scaled)
     z = model.standardize(Y)
@@ -35,7 +35,7 @@ def test_standardized_is_scikit_learns_and_what_does_not_vary_is_only_centred() 
     torch.testing.assert_close(model.standardize(model(X)), model.standardized(X).double(), rtol=1e-9, atol=1e-9)
 
 
-def test_the_loss_is_of_standardized_numbers_and_the_prediction_in_the_targets_units() -> None:
+def test_loss_is_standardized_and_prediction_is_in_target_units() -> None:
     dataset = harness.Dataset(Samples(X, Y), Samples(X, Y), Samples(X, Y), target="real")
     task = make("task", "regression", loss=F.mse_loss, dataset=dataset)
     model = task.prepare(nn.Linear(4, 3), dataset)
@@ -51,7 +51,7 @@ def test_the_loss_is_of_standardized_numbers_and_the_prediction_in_the_targets_u
     assert torch.equal(target, Y.double())
 
 
-def test_data_that_is_not_in_memory_and_who_does_not_want_it_are_left_alone() -> None:
+def test_data_not_in_memory_or_unstandardized_is_not_scaled() -> None:
     dataset = data("diabetes")
     model = nn.Linear(10, 1)
     for settings, found in (({}, on_disk(dataset)), ({"standardize": False}, dataset)):
@@ -61,7 +61,7 @@ def test_data_that_is_not_in_memory_and_who_does_not_want_it_are_left_alone() ->
         torch.testing.assert_close(task.losses(model, (x, y), NOISE)["model"], F.mse_loss(model(x), y))
 
 
-def test_an_estimator_is_measured_as_a_network_is() -> None:
+def test_estimator_is_scaled_as_a_network() -> None:
     class Constant:
         def fit(self, train: Samples) -> None: ...
 
@@ -74,7 +74,7 @@ def test_an_estimator_is_measured_as_a_network_is() -> None:
     assert torch.equal(model.standardized(X), model.standardize(Y).float())
 
 
-def test_a_state_tells_whether_its_model_has_a_scale() -> None:
+def test_saved_state_restores_the_scale() -> None:
     plain = nn.Linear(4, 3)
     assert scaled_for(plain.state_dict(), plain) is plain
     first = scaled(nn.Linear(4, 3), lambda: Y.split(7))
@@ -83,7 +83,7 @@ def test_a_state_tells_whether_its_model_has_a_scale() -> None:
     assert torch.equal(again(X), first(X))
 
 
-def test_members_of_different_splits_have_each_their_own(workdir: Path) -> None:
+def test_members_of_different_splits_have_their_own_scales(workdir: Path) -> None:
     line = [*LINE, "epochs=3", "split.seed=${seed}", "seed=0,1,2"]
     fused = harness.sweep([*line, "path=fused", "study=fused"])
     alone = harness.sweep([*line, "path=alone", "study=alone"])
@@ -108,7 +108,7 @@ def test_members_of_different_splits_have_each_their_own(workdir: Path) -> None:
     assert len(means) == 3
 
 
-def test_a_network_learns_large_targets_as_fast_as_small_ones(workdir: Path) -> None:
+def test_network_learns_large_targets_as_fast_as_small_ones(workdir: Path) -> None:
     learned = [
         harness.run([*LINE, "task=regression", f"task.standardize={on}", "epochs=15", "optimizer.lr=0.01"])
         for on in (True, False)

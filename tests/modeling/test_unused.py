@@ -1,4 +1,4 @@
-"""What the config says was used was used: a choice that the model has no use for is refused, or left out and told."""
+"""Tests of choices that a model cannot use: refused if typed, left out of the config if a default."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ QUIET = ["trainer=cpu", "diagnostic=[]", "logger=[]"]
         ("model=kmeans task=clustering batch_size=8 warmup=0.1", "it cannot use batch_size=8, warmup=0.1"),
     ],
 )
-def test_a_choice_without_a_use_is_refused_in_one_line(line: str, said: str, workdir: Path) -> None:
+def test_unused_choice_is_refused_in_one_line(line: str, said: str, workdir: Path) -> None:
     with pytest.raises(harness.HarnessError, match=said) as refused:
         Preparation().prepare(compose([*QUIET, *line.split()]))
     assert len(str(refused.value).splitlines()) == 1
 
 
-def test_a_sweep_of_an_estimator_over_what_it_cannot_use_is_refused(workdir: Path) -> None:
+def test_sweep_of_an_estimator_over_unused_choices_is_refused(workdir: Path) -> None:
     with pytest.raises(harness.HarnessError, match="model random_forest is fitted at once"):
         harness.sweep([*QUIET, "model=random_forest", "regularizer=[],[dropout]", "normalization=none,batch_norm"])
     assert list(workdir.iterdir()) == []
@@ -66,14 +66,14 @@ def test_a_sweep_of_an_estimator_over_what_it_cannot_use_is_refused(workdir: Pat
         ("model=mlp", ()),
     ],
 )
-def test_a_default_without_a_use_is_none_in_the_record(line: str, left_out: tuple[str, ...], workdir: Path) -> None:
+def test_unused_default_is_none_in_the_record(line: str, left_out: tuple[str, ...], workdir: Path) -> None:
     record = Preparation().prepare(compose([*QUIET, *line.split()])).record
     kinds = ("activation", "initializer", "optimizer", "scheduler")
     assert tuple(kind for kind in kinds if record.choices[kind] == "none") == left_out
     assert all(record.config[kind] == {"_component_": "none"} for kind in left_out)
 
 
-def test_over_models_each_leaves_out_what_it_cannot_use(workdir: Path) -> None:
+def test_sweep_over_models_leaves_out_unused_choices(workdir: Path) -> None:
     line = [*QUIET, "model=random_forest,mlp", "optimizer=adam,sgd", "epochs=1", "executor=in_process"]
     records = harness.sweep([*line, "data=iris", "batch_size=16"])
     assert [record.status for record in records] == ["completed"] * 4
@@ -85,23 +85,23 @@ def test_over_models_each_leaves_out_what_it_cannot_use(workdir: Path) -> None:
     assert [record.choices["optimizer"] for record in records][2:] == ["adam", "sgd"]
 
 
-def test_an_estimator_is_the_same_run_whatever_was_left_out_for_it(workdir: Path) -> None:
+def test_estimator_id_ignores_unused_choices(workdir: Path) -> None:
     of = Preparation(over_models=True)
     lines = (["optimizer=sgd"], ["epochs=3"], ["initializer=zeros", "scheduler=cosine"], ["regularizer=[dropout]"])
     ids = {of.prepare(compose([*QUIET, "model=random_forest", *line])).record.id for line in ([], *lines)}
     assert len(ids) == 1
 
 
-def test_the_usual_initializer_is_decided_before_the_identity(workdir: Path) -> None:
+def test_default_initializer_is_resolved_before_the_id(workdir: Path) -> None:
     of = Preparation()
     auto, said = (of.prepare(compose([*QUIET, *line])).record for line in ([], ["initializer=he_normal"]))
     assert auto.choices["initializer"] == "he_normal"
     assert auto.id == said.id
-    for model in ("logistic", "deep_linear"):  # made without blocks, and filled as ever
+    for model in ("logistic", "deep_linear"):  # built without blocks, initialized as usual
         assert of.prepare(compose([*QUIET, f"model={model}"])).record.choices["initializer"] == "he_normal"
 
 
-def test_the_key_of_an_override() -> None:
+def test_key_of_an_override() -> None:
     assert [key_of(text) for text in ("optimizer.lr=1", "++epochs=2", "~metric", "a@b=c")] == [
         "optimizer",
         "epochs",

@@ -1,4 +1,4 @@
-"""The cached catalogue: when it scans again, when it does not, and what it does without a cache."""
+"""Tests of the cached catalogue: when it scans plugins again, and how it works without a cache."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SNAKE = "@harness.activation\ndef snake(x, *, a: float = {}):\n    return x\n"
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of packages with one stranger, and an empty cache."""
+    """A folder of packages with one third-party plugin, and an empty cache."""
     folder = tmp_path / "site"
     folder.mkdir()
     install(folder, "snakes", SNAKE.format(1.0), offers="snake")
@@ -38,7 +38,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def scanned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The plugins that were scanned, in order. Strangers are scanned for real; what takes a torch is not."""
+    """List the scanned plugins in order. Third-party ones are scanned for real, those that import torch are not."""
     real, seen = scan_cache._scan, []
 
     def scan(plugin: str, distribution: str) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def default(known: Catalogue) -> Any:
     return known.get("activation", "snake")["parameters"][0]["default"]
 
 
-def test_a_warm_read_scans_nothing(site: Path, scanned: list[str]) -> None:
+def test_warm_read_scans_nothing(site: Path, scanned: list[str]) -> None:
     first = again(scanned)
     assert sorted(scanned) == sorted(["", *(distribution for _, distribution, _ in entry_points())])
     assert "snakes" in scanned
@@ -72,18 +72,18 @@ def test_a_warm_read_scans_nothing(site: Path, scanned: list[str]) -> None:
     assert second.trainer == {"max_steps": -1}
 
 
-def test_an_edit_scans_that_plugin_again(site: Path, scanned: list[str]) -> None:
+def test_edited_plugin_is_scanned_again(site: Path, scanned: list[str]) -> None:
     again(scanned)
     (site / "snakes.py").write_text((site / "snakes.py").read_text().replace("= 1.0", "= 2.25"))
     assert default(again(scanned)) == 2.25
     assert scanned == ["snakes"]
 
 
-def test_an_install_and_a_removal_are_seen(site: Path, scanned: list[str]) -> None:
+def test_installed_and_removed_plugins_are_noticed(site: Path, scanned: list[str]) -> None:
     again(scanned)
     install(site, "waves", "@harness.activation\ndef wave(x):\n    return x", offers="wave")
     assert again(scanned).names("activation") == ["snake", "wave"]
-    assert sorted(scanned) == ["snakes", "waves"]  # what is ours does not ask for strangers
+    assert sorted(scanned) == ["snakes", "waves"]  # harness's own plugins do not depend on other distributions
     uninstall(site, "snakes")
     known = again(scanned)
     assert scanned == ["waves"]
@@ -101,7 +101,7 @@ def test_an_install_and_a_removal_are_seen(site: Path, scanned: list[str]) -> No
         ("torch_extras-1.0.dist-info", True),
     ],
 )
-def test_another_distribution_may_be_what_a_plugin_was_waiting_for(
+def test_broken_plugin_is_scanned_again_after_another_install(
     file: str, ours: bool, site: Path, scanned: list[str]
 ) -> None:
     again(scanned)
@@ -111,7 +111,7 @@ def test_another_distribution_may_be_what_a_plugin_was_waiting_for(
     assert ("harness" in scanned) is ours
 
 
-def test_an_upgrade_is_seen(site: Path, scanned: list[str]) -> None:
+def test_upgraded_plugin_is_scanned_again(site: Path, scanned: list[str]) -> None:
     again(scanned)
     uninstall(site, "snakes")
     install(site, "snakes", SNAKE.format(1.0), offers="snake", version="2.0")
@@ -120,7 +120,7 @@ def test_an_upgrade_is_seen(site: Path, scanned: list[str]) -> None:
     assert next(p.version for p in known.plugins if p.distribution == "snakes") == "2.0"
 
 
-def test_what_was_scanned_is_kept_beside_other_environments(
+def test_cache_keeps_scans_of_several_environments(
     site: Path, scanned: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan_cache, "KEPT", 2)
@@ -140,7 +140,7 @@ def test_what_was_scanned_is_kept_beside_other_environments(
     assert len(kept) == 2
 
 
-def test_two_plugins_of_one_name_do_not_scan_each_other_out(site: Path, scanned: list[str]) -> None:
+def test_two_plugins_of_one_name_have_their_own_cache_files(site: Path, scanned: list[str]) -> None:
     for distribution in ("one", "two"):
         source = f"@harness.activation\ndef {distribution}(x):\n    return x"
         install(site, distribution, source, offers=distribution, plugin="plugin/../x")
@@ -150,7 +150,7 @@ def test_two_plugins_of_one_name_do_not_scan_each_other_out(site: Path, scanned:
 
 
 @pytest.mark.parametrize("text", ["", '{"components": [', "[]", "{}", "null", "\0\0"])
-def test_a_torn_cache_file_is_scanned_again(text: str, site: Path, scanned: list[str]) -> None:
+def test_torn_cache_file_is_scanned_again(text: str, site: Path, scanned: list[str]) -> None:
     again(scanned)
     (file,) = (scan_cache.cache_folder() / "catalogue").glob("snakes-*")
     whole = file.read_text()
@@ -160,7 +160,7 @@ def test_a_torn_cache_file_is_scanned_again(text: str, site: Path, scanned: list
     assert file.read_text() == whole
 
 
-def test_without_a_cache_that_can_be_written_it_answers_all_the_same(
+def test_catalogue_works_without_a_writable_cache(
     site: Path, scanned: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
@@ -170,7 +170,7 @@ def test_without_a_cache_that_can_be_written_it_answers_all_the_same(
     assert "snakes" in scanned
 
 
-def test_a_crash_costs_its_time_once_in_ten_minutes_and_a_refusal_once(
+def test_crash_is_retried_after_ten_minutes_and_an_exception_is_not(
     site: Path, scanned: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(site, "dies", "import os; os._exit(1)")
@@ -192,7 +192,7 @@ def test_a_crash_costs_its_time_once_in_ten_minutes_and_a_refusal_once(
     assert scanned == ["dies"]
 
 
-def test_harness_itself_is_always_asked_again(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_harness_itself_is_always_scanned_again_after_a_failure(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row = {"plugin": "harness", "distribution": "harness", "stage": "scan", "message": "slow"}
     failed = {"components": [], "config_dirs": {}, "problems": [row], "limit": scan_cache.TIMEOUT_S}
     asked: list[str] = []
@@ -203,8 +203,8 @@ def test_harness_itself_is_always_asked_again(site: Path, monkeypatch: pytest.Mo
     assert set(asked) == {"", "harness"}  # and not snakes
 
 
-def test_what_is_ours_is_scanned_in_one_process(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It imports torch once; where one of them is odd, each is asked by itself."""
+def test_plugins_of_harness_are_scanned_in_one_process(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scan imports torch once; if one of the plugins fails, each is scanned alone."""
     light = {"components": [], "config_dirs": {}, "problems": [], "trainer": {}}
     together: list[Any] = []
     alone: list[Any] = []
@@ -224,14 +224,14 @@ def test_what_is_ours_is_scanned_in_one_process(site: Path, monkeypatch: pytest.
     assert sorted(alone[1:]) == sorted([*together[0], ("snakes", "snakes")])
 
 
-def test_a_process_that_prints_or_dies_answers_for_none(site: Path) -> None:
+def test_joint_scan_fails_if_one_plugin_prints_or_dies(site: Path) -> None:
     install(site, "prints", "print('hello')")
     install(site, "dies", "import os; os._exit(1)")
     assert [len(scan_cache._scan_together([("snakes", "snakes"), (n, n)])) for n in ("prints", "dies")] == [0, 0]
     assert len(scan_cache._scan_together([("snakes", "snakes"), ("snakes", "snakes")])) == 2
 
 
-def test_a_person_is_told_what_they_wait_for(
+def test_slow_scan_names_the_plugin(
     site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install(site, "slow", "import time; time.sleep(60)")
@@ -255,7 +255,7 @@ catalogue.read()
 """
 
 
-def test_an_interrupt_does_not_wait_for_what_hangs(site: Path, tmp_path: Path) -> None:
+def test_interrupt_ends_a_hanging_scan(site: Path, tmp_path: Path) -> None:
     started = tmp_path / "started"
     install(site, "hangs", f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(600)")
     reader = subprocess.Popen(
@@ -268,7 +268,7 @@ def test_an_interrupt_does_not_wait_for_what_hangs(site: Path, tmp_path: Path) -
     assert "KeyboardInterrupt" in reader.communicate(timeout=60)[1]  # and not after the 120 s of a scan
 
 
-def test_what_a_hanging_plugin_started_ends_with_it(
+def test_processes_of_a_hanging_plugin_are_ended(
     site: Path, scanned: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beat = tmp_path / "beat"
@@ -282,21 +282,21 @@ def test_what_a_hanging_plugin_started_ends_with_it(
     assert beat.stat().st_mtime_ns == last
 
 
-def test_the_working_folder_is_no_place_for_a_plugins_modules(site: Path, scanned: list[str], workdir: Path) -> None:
+def test_plugins_are_not_imported_from_the_working_folder(site: Path, scanned: list[str], workdir: Path) -> None:
     for name in ("json", "snakes", "pluggy"):
         (workdir / f"{name}.py").write_text("raise SystemExit('not me')")
     assert default(again(scanned)) == 1.0
 
 
 @pytest.mark.parametrize("value", ["soon", "0", "-1", "inf", "nan"])
-def test_a_time_limit_is_seconds(value: str, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scan_timeout_must_be_positive_seconds(value: str, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_SCAN_TIMEOUT", value)
     with pytest.raises(HarnessError, match=f"HARNESS_SCAN_TIMEOUT must be seconds > 0, got '{value}'"):
         scan_cache._scan("snakes", "snakes")
 
 
 @pytest.mark.parametrize("word", ["snakes", "reptile"])
-def test_block_leaves_out_a_plugin_by_either_name(
+def test_plugin_is_blocked_by_either_name(
     word: str, site: Path, scanned: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uninstall(site, "snakes")
@@ -310,7 +310,7 @@ def test_block_leaves_out_a_plugin_by_either_name(
     assert known.problems == []
 
 
-def test_two_processes_at_once_agree(site: Path, tmp_path: Path) -> None:
+def test_concurrent_reads_agree(site: Path, tmp_path: Path) -> None:
     program = (
         "import json; from harness.registry import catalogue; "
         "from harness.registry.scanning import scan_cache; real = scan_cache._scan\n"
@@ -330,21 +330,21 @@ def test_two_processes_at_once_agree(site: Path, tmp_path: Path) -> None:
     assert all(path.suffix == ".json" for path in left)
 
 
-def test_what_is_for_a_task_is_for_one_that_is_like_it() -> None:
+def test_component_for_a_task_serves_similar_tasks() -> None:
     tasks: dict[str, Any] = {"classification": {"traits": {}}, "shaken": {"traits": {"like": "classification"}}}
     known = Catalogue({"task": tasks}, [], [], [], {})
     assert known.serves(["regression", "classification"], "shaken")
     assert known.serves(["shaken"], "shaken")
     assert known.serves(None, "shaken")
     assert not known.serves(["regression"], "shaken")
-    assert not known.serves(["shaken"], "classification")  # it may want more than the other gives
+    assert not known.serves(["shaken"], "classification")  # it may need more than the other provides
 
 
 PRESET = "# @package {}\nlr: 0.1\n"
 
 
 def presets(site: Path, distribution: str, *names: str) -> None:
-    """A stranger that brings nothing but presets."""
+    """A third-party plugin with presets only."""
     package = f"{distribution}_presets"
     for folder in (site / package, *[(site / package / n).parent for n in names]):
         folder.mkdir(exist_ok=True, parents=True)
@@ -354,7 +354,7 @@ def presets(site: Path, distribution: str, *names: str) -> None:
     install(site, distribution, f"@harness.hookimpl\ndef harness_config_dirs():\n    return ['pkg://{package}']")
 
 
-def test_presets_are_known_with_their_origin(site: Path, scanned: list[str]) -> None:
+def test_presets_have_their_origin(site: Path, scanned: list[str]) -> None:
     presets(site, "recipes", "optimizer/hot", "experiment/mine")
     known = again(scanned)
     assert known.problems == []
@@ -365,7 +365,7 @@ def test_presets_are_known_with_their_origin(site: Path, scanned: list[str]) -> 
 @pytest.mark.parametrize(
     ("name", "owner"), [("activation/snake", "snakes"), ("trainer/cpu", "harness"), ("config", "harness")]
 )
-def test_a_folder_of_presets_takes_nobodys_name(name: str, owner: str, site: Path, scanned: list[str]) -> None:
+def test_preset_cannot_take_a_known_name(name: str, owner: str, site: Path, scanned: list[str]) -> None:
     presets(site, "recipes", name, "optimizer/hot")
     known = again(scanned)
     assert [(p.distribution, p.stage) for p in known.problems] == [("recipes", "duplicate")]
@@ -375,7 +375,7 @@ def test_a_folder_of_presets_takes_nobodys_name(name: str, owner: str, site: Pat
     assert known.presets == {}
 
 
-def test_of_two_presets_of_one_name_neither_wins(site: Path, scanned: list[str]) -> None:
+def test_presets_with_a_duplicate_name_are_both_left_out(site: Path, scanned: list[str]) -> None:
     presets(site, "recipes", "optimizer/hot")
     presets(site, "kitchen", "optimizer/hot", "optimizer/cold")
     known = again(scanned)
@@ -388,7 +388,7 @@ def test_of_two_presets_of_one_name_neither_wins(site: Path, scanned: list[str])
 
 
 def keep_times(path: Path, text: str) -> None:
-    """Changes a file to a text of equal length, as if nothing had happened."""
+    """Change a file to a text of equal length and keep its times."""
     times = path.stat()
     assert len(text) == times.st_size
     path.write_text(text)
@@ -405,7 +405,7 @@ def keep_times(path: Path, text: str) -> None:
     ],
     ids=["import", "dynamic", "data"],
 )
-def test_a_helper_that_gives_a_default_is_seen_to_change(
+def test_changed_helper_of_a_default_is_noticed(
     loading: str, change: str, site: Path, scanned: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine").mkdir()
@@ -426,14 +426,14 @@ def test_a_helper_that_gives_a_default_is_seen_to_change(
     assert scanned == ["snakes"]
 
 
-def test_a_plugin_that_changes_at_equal_size_and_time_is_scanned_again(site: Path, scanned: list[str]) -> None:
+def test_change_of_equal_size_and_time_is_noticed(site: Path, scanned: list[str]) -> None:
     again(scanned)
     keep_times(site / "snakes.py", (site / "snakes.py").read_text().replace("= 1.0", "= 2.5"))
     assert default(again(scanned)) == 2.5
     assert scanned == ["snakes"]
 
 
-def test_an_environment_variable_that_gives_a_default_is_seen_to_change(
+def test_changed_environment_variable_of_a_default_is_noticed(
     site: Path, scanned: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = "import os\n" + SNAKE.format("float(os.environ.get('SNAKE', '1.5'))")

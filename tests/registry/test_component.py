@@ -1,4 +1,4 @@
-"""The rule of components: what the mark keeps, what a signature tells, what is refused."""
+"""Tests of the rule of components: the mark keeps the function, the signature gives settings, errors are refused."""
 
 import enum
 import json
@@ -50,7 +50,7 @@ class Stepper:
         self.lr = lr
 
 
-def test_a_mark_leaves_the_function_as_it_was():
+def test_mark_keeps_the_function():
     assert bent(2.0, kind="a") == 0.2
     assert pickle.loads(pickle.dumps(bent)) is bent
     assert mark_of(bent).kind == "activation"
@@ -59,7 +59,7 @@ def test_a_mark_leaves_the_function_as_it_was():
     assert mark_of(len) is None
 
 
-def test_another_name_can_be_given():
+def test_component_can_be_named():
     @harness.loss(name="huber_loss")
     def f(prediction, target):
         return prediction
@@ -67,7 +67,7 @@ def test_another_name_can_be_given():
     assert validate(f).name == "huber_loss"
 
 
-def test_a_signature_tells_what_is_asked_and_what_is_set():
+def test_signature_gives_injected_arguments_and_settings():
     assert asks(bent) == ["x"]
     assert [p.name for p in parameters(bent)] == ["slope", "mode", "modes", "pair", "kind"]
     assert parameters(bent)[-1].default == REQUIRED
@@ -76,7 +76,7 @@ def test_a_signature_tells_what_is_asked_and_what_is_set():
     assert [(p.name, p.hint, p.default) for p in parameters(Stepper)] == [("lr", float, 0.1)]
 
 
-def test_a_description_is_json():
+def test_description_is_json():
     row = describe(bent)
     assert json.loads(json.dumps(row)) == row
     assert (row["kind"], row["name"], row["asks"]) == ("activation", "bent", ["x"])
@@ -87,7 +87,7 @@ def test_a_description_is_json():
     assert row["traits"] == {"gain": 2.0}
 
 
-def test_a_trait_of_the_settings_is_told_as_such():
+def test_trait_that_depends_on_settings_is_described_so():
     @harness.activation(gain=lambda slope: slope)
     def sloped(x, *, slope: float = 0.5):
         return x * slope
@@ -95,7 +95,7 @@ def test_a_trait_of_the_settings_is_told_as_such():
     assert describe(sloped)["traits"] == {"gain": "by its settings"}
 
 
-def test_a_modules_own_components_are_found_in_their_order():
+def test_marked_returns_own_components_in_order():
     module = SimpleNamespace(__name__=__name__, b=plain, a=bent, other=len, number=3)
     stranger = SimpleNamespace(__name__="elsewhere", b=plain)
     assert marked(module) == [plain, bent]
@@ -148,6 +148,6 @@ def refused():
 
 
 @pytest.mark.parametrize("message", refused())
-def test_what_breaks_the_rule_is_refused_in_words(message):
+def test_invalid_component_is_refused(message):
     with pytest.raises(ComponentError, match=message):
         validate(refused()[message])

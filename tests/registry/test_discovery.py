@@ -1,4 +1,4 @@
-"""Every sort of broken plugin, installed beside good ones: each is told by name, and costs nobody else anything."""
+"""Tests of broken plugins beside good ones: each is reported by name, and the others are not affected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.helpers.strangers import install
 
 
 def _command(offers: str) -> str:
-    """The source of a plugin with commands: `C(name, help, arguments, function)`; `f` takes anything."""
+    """Source of a plugin with commands: `C(name, help, arguments, function)`; `f` takes any arguments."""
     return (
         f"C = harness.Command\ndef f(given):\n    return 0\n"
         f"@harness.hookimpl\ndef harness_commands():\n    return [{offers}]"
@@ -197,7 +197,7 @@ def problem(known: Catalogue, distribution: str) -> PluginProblem:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_plugin_is_told_by_name_stage_and_reason(name: str, known: Catalogue) -> None:
+def test_broken_plugin_is_reported_by_name_stage_and_reason(name: str, known: Catalogue) -> None:
     _, _, stage, reason = BROKEN[name]
     found = problem(known, name)
     assert (found.plugin, found.stage) == (name, stage)
@@ -208,7 +208,7 @@ def test_a_broken_plugin_is_told_by_name_stage_and_reason(name: str, known: Cata
     assert plugin.components == STILL_THERE.get(name, [])
 
 
-def test_the_others_are_as_if_they_were_alone(known: Catalogue) -> None:
+def test_other_plugins_are_not_affected(known: Catalogue) -> None:
     by_name = {p.distribution: p for p in known.plugins}
     assert by_name["harness"].status == "installed"
     assert by_name["noisy"].status == "installed"
@@ -220,7 +220,7 @@ def test_the_others_are_as_if_they_were_alone(known: Catalogue) -> None:
     assert len(known.problems) == len(BROKEN) + 1
 
 
-def test_what_is_left_out_says_why_when_it_is_asked_for(known: Catalogue) -> None:
+def test_component_left_out_gives_its_reason(known: Catalogue) -> None:
     with pytest.raises(
         HarnessError, match=r"activation/same of left is left out: .*'left' of left and 'right' of right"
     ):
@@ -231,10 +231,10 @@ def test_what_is_left_out_says_why_when_it_is_asked_for(known: Catalogue) -> Non
         known.get("activation", "nosy")
     with pytest.raises(HarnessError, match=r" Left out: .*raises \(broken\), .*; see harness plugins\Z") as told:
         known.get("activation", "never")
-    assert "twice" not in str(told.value)  # it brings something
+    assert "twice" not in str(told.value)  # it has another component
 
 
-def test_the_command_line_shows_every_problem_and_works_on(known: Catalogue, site: Path, workdir: Path) -> None:
+def test_command_line_shows_every_problem_and_continues(known: Catalogue, site: Path, workdir: Path) -> None:
     def run(*words: str, status: int = 0, block: str = "hangs,dies") -> tuple[str, str]:
         done = harness(*words, cwd=workdir, site=site, status=status, HARNESS_SCAN_TIMEOUT="3", HARNESS_BLOCK=block)
         return done.stdout, done.stderr
@@ -255,7 +255,7 @@ def test_the_command_line_shows_every_problem_and_works_on(known: Catalogue, sit
     assert noise.count("\n") == 1
 
 
-def test_a_good_one_trains_beside_them_and_help_waits_for_none(known: Catalogue, site: Path, workdir: Path) -> None:
+def test_good_plugin_trains_beside_broken_ones(known: Catalogue, site: Path, workdir: Path) -> None:
     def run(*words: str) -> str:
         return harness(*words, cwd=workdir, site=site, HARNESS_SCAN_TIMEOUT="3").stdout
 
@@ -265,16 +265,14 @@ def test_a_good_one_trains_beside_them_and_help_waits_for_none(known: Catalogue,
     assert (site / "starts").read_text() == starts
 
 
-def test_a_distribution_without_its_metadata_is_shown_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_distribution_without_metadata_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "torn", "")
     (tmp_path / "torn-1.0.dist-info" / "METADATA").unlink()
     monkeypatch.syspath_prepend(str(tmp_path))
     assert [(p.name, distribution) for p, distribution, _ in entry_points() if p.name == "torn"] == [("torn", "?")]
 
 
-def test_the_live_registry_isolates_like_the_catalogue(
+def test_live_registry_isolates_like_the_catalogue(
     known: Catalogue, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     points = {distribution: point for point, distribution, _ in entry_points()}
@@ -283,7 +281,7 @@ def test_the_live_registry_isolates_like_the_catalogue(
         assert [p.stage for p in offer.problems] == [BROKEN[name][2]], name
     monkeypatch.setattr(catalogue, "_current", known)
     assert Registry().get("activation", "whole")(3) == 3
-    (site / "noisy.py").write_text("raise OSError('gone')")  # since it was scanned
+    (site / "noisy.py").write_text("raise OSError('gone')")  # changed since the scan
     with pytest.raises(HarnessError, match=r"activation 'noisy' of noisy cannot be loaded: OSError: gone"):
         Registry().get("activation", "noisy")
 
@@ -307,15 +305,13 @@ def harness_left_out():
 """
 
 
-def test_what_a_plugin_leaves_out_is_told_to_whoever_chooses_it(
-    tmp_path: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plugin_can_explain_what_it_leaves_out(tmp_path: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = tmp_path / "site"
     site.mkdir()
     install(site, "leaving", LEAVING.replace("**MORE", ""))
     install(site, "leaving-badly", LEAVING.replace("kept", "bad").replace("tried", "worse").replace("**MORE", "'x': 3"))
     monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setenv("HARNESS_BLOCK", "hangs")  # of the tests above
+    monkeypatch.setenv("HARNESS_BLOCK", "hangs")  # a plugin of the tests above
     known = catalogue.read()
     assert known.get("activation", "kept")["origin"] == "leaving"
     with pytest.raises(HarnessError, match=r"^activation/tried of leaving is left out: it breaks with this torch$"):
@@ -333,7 +329,7 @@ def test_what_a_plugin_leaves_out_is_told_to_whoever_chooses_it(
     assert listed[-1] == "optimizer/fast_*: pip install fast brings it"
 
 
-def test_an_interrupt_is_never_swallowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_in_a_plugin_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "interrupts", "raise KeyboardInterrupt")
     install(tmp_path, "interrupts-later", "@harness.hookimpl\ndef harness_components():\n    raise KeyboardInterrupt")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -343,11 +339,11 @@ def test_an_interrupt_is_never_swallowed(tmp_path: Path, monkeypatch: pytest.Mon
             load(points[name], name)
 
 
-def test_plugins_stand_in_a_stable_order_ours_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plugins_have_a_stable_order_starting_with_harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("zebra", "ant", "bee"):
         install(tmp_path, name, "")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.syspath_prepend(str(tmp_path))  # seen twice, told once
+    monkeypatch.syspath_prepend(str(tmp_path))  # on the path twice, listed once
     points = [(distribution, point.name) for point, distribution, _ in entry_points()]
     ours = [point for point in points if point[0] == "harness"]
     assert points == ours + sorted(set(points) - set(ours))

@@ -1,4 +1,4 @@
-"""Hydra's own keys: what has no effect is refused, on the command line and in files."""
+"""Tests of Hydra's own keys: those without effect are refused, on the command line and in files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_key_without_effect_is_refused(word: str, instead: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["hydra/launcher=basic", "hydra/sweeper=basic", "hydra.launcher.n_jobs=2"])
-def test_sweepers_and_launchers_have_an_effect_in_a_sweep_alone(word: str) -> None:
+def test_sweepers_and_launchers_are_refused_outside_of_sweeps(word: str) -> None:
     with pytest.raises(harness.HarnessError) as refused:
         composition.compose([word])
     assert str(refused.value) == f"{word} has an effect in a sweep alone: write harness -m"
@@ -58,7 +58,7 @@ def test_key_without_effect_is_refused_in_a_sweep(word: str, launcher: str, work
     assert not list(workdir.iterdir())
 
 
-def test_a_key_that_only_a_foreign_launcher_reads_is_refused_by_ours(workdir: Path) -> None:
+def test_key_of_another_launcher_is_refused(workdir: Path) -> None:
     with pytest.raises(harness.HarnessError, match=r"hydra\.verbose=true.* has no effect in harness"):
         harness.sweep(["seed=0,1", "hydra.verbose=true"])
 

@@ -1,4 +1,4 @@
-"""Parameter types: a hint, its JSON, and the values that it allows."""
+"""Tests of parameter types: a hint, its JSON, and the values that it allows."""
 
 import enum
 import json
@@ -38,7 +38,7 @@ LEAVES = [
 
 @st.composite
 def hints_and_values(draw, depth=2):
-    """A hint and a value that it allows, of the hint's own type."""
+    """Draw a hint and a value that it allows, of the hint's own type."""
     kinds = ["leaf", "list", "tuple", "many", "optional"] if depth else ["leaf"]
     kind = draw(st.sampled_from(kinds))
     if kind == "leaf":
@@ -59,7 +59,7 @@ properties = settings(max_examples=150, deadline=None, derandomize=True)
 
 @properties
 @given(hints_and_values())
-def test_a_hint_survives_json(pair):
+def test_hint_survives_json(pair):
     hint, _ = pair
     row = json.loads(json.dumps(encode(hint)))
     assert decode(row) == hint
@@ -69,7 +69,7 @@ def test_a_hint_survives_json(pair):
 
 @properties
 @given(hints_and_values())
-def test_a_value_of_the_hints_type_is_kept_by_hint_and_by_json(pair):
+def test_value_of_the_hints_type_is_kept(pair):
     hint, value = pair
     for known in (hint, decode(json.loads(json.dumps(encode(hint))))):
         assert repr(convert(known, value)) == repr(value)
@@ -77,7 +77,7 @@ def test_a_value_of_the_hints_type_is_kept_by_hint_and_by_json(pair):
 
 @properties
 @given(hints_and_values())
-def test_a_value_survives_the_config_which_has_lists_only(pair):
+def test_value_survives_a_config_with_lists_only(pair):
     hint, value = pair
     plain = json.loads(json.dumps(value))
     once = convert(hint, plain)
@@ -89,7 +89,7 @@ def test_a_value_survives_the_config_which_has_lists_only(pair):
 @given(
     hints_and_values(), st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.text()))
 )
-def test_any_other_value_is_kept_or_refused_in_words(pair, value):
+def test_any_value_is_kept_or_refused_with_a_reason(pair, value):
     hint, _ = pair
     try:
         result = convert(hint, value)
@@ -121,7 +121,7 @@ def test_any_other_value_is_kept_or_refused_in_words(pair, value):
         (Color, Color.BLUE, Color.BLUE),
     ],
 )
-def test_convert(hint, value, expected):
+def test_convert_returns_the_hints_type(hint, value, expected):
     result = convert(hint, value)
     assert result == expected
     assert type(result) is type(expected)
@@ -160,13 +160,13 @@ def test_convert(hint, value, expected):
         (Color, "GREEN", "one of RED, BLUE, got 'GREEN'"),
     ],
 )
-def test_convert_refuses(hint, value, expected):
+def test_convert_refuses_other_values(hint, value, expected):
     with pytest.raises(ValueError, match=r"^must (be|have) .*got ") as caught:
         convert(hint, value)
     assert expected in str(caught.value)
 
 
-def test_groups_of_bounds_are_told_one_by_one():
+def test_grouped_bounds_are_expanded():
     hint = Annotated[list[Annotated[float, at.Interval(gt=0, le=1)]], at.Len(1, 4)]
     assert bounds_of(hint.__metadata__) == {"min_length": 1, "max_length": 4}
     assert encode(hint)["of"]["list"]["bounds"] == {"gt": 0, "le": 1}
@@ -175,20 +175,20 @@ def test_groups_of_bounds_are_told_one_by_one():
 @pytest.mark.parametrize(
     "hint", [list, tuple, dict[str, int], object, bytes, Literal[b"x"], Literal[Color.RED], set[int]]
 )
-def test_what_is_not_plain_data_has_no_json(hint):
+def test_hint_that_is_not_plain_data_has_no_json(hint):
     with pytest.raises(TypeError, match="is not plain data"):
         encode(hint)
 
 
 @pytest.mark.parametrize("hint", [list[int] | int, Union[tuple[float, ...], Annotated[float, at.Gt(0)], None]])  # noqa: UP007
-def test_a_list_or_something_else_is_refused(hint: Any) -> None:
-    """Hydra composes no such option: the mistake is told when the component is made."""
+def test_union_of_a_list_and_another_type_is_refused(hint: Any) -> None:
+    """Hydra cannot compose such an option, so the component is refused when it is made."""
     with pytest.raises(TypeError, match="a list or something else"):
         encode(hint)
     assert encode(list[int] | None) == {"union": [{"list": "int"}, "None"]}
 
 
-def test_an_enum_comes_back_by_its_names():
+def test_enum_survives_json_by_its_names():
     back = decode(json.loads(json.dumps(encode(Annotated[Color, Choice(Color.RED), "which"]))))
     assert convert(back, "BLUE").name == "BLUE"
     assert space_of(back) == Choice("RED")
@@ -199,7 +199,7 @@ def test_an_enum_comes_back_by_its_names():
 @pytest.mark.parametrize(
     "space", [Uniform(0, 0.5), Log(1e-5, 1), Integers(1, 9), Integers(1, 9, log=True), Choice((0.9, 0.99), (0.5, 0.5))]
 )
-def test_spaces_and_words_survive_json(space):
+def test_spaces_and_docs_survive_json(space):
     hint = Annotated[tuple[float, ...] | None, at.Ge(0), space, "words"]
     back = decode(json.loads(json.dumps(encode(hint))))
     assert space_of(back) == space
@@ -208,7 +208,7 @@ def test_spaces_and_words_survive_json(space):
     assert hash(back) == hash(hint)
 
 
-def test_a_plain_hint_has_neither_space_nor_words():
+def test_plain_hint_has_no_space_and_no_doc():
     assert space_of(float) is None
     assert doc_of(float) == ""
 
@@ -222,5 +222,5 @@ def test_a_plain_hint_has_neither_space_nor_words():
         (Color, "one of RED, BLUE"),
     ],
 )
-def test_describe(hint, words):
+def test_describe_names_type_and_bounds(hint, words):
     assert describe(hint) == words

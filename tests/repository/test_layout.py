@@ -1,4 +1,4 @@
-"""The layout of the code keeps its limits, and docs/architecture.md tells of all of it."""
+"""Tests of the layout of the code: limits of packages and files, and that docs/architecture.md names them all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Private APIs of dependencies are used in `_compat` alone, where they are tested."""
+"""Tests that private APIs of dependencies are used only in `_compat`, where they are tested."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _is_compat(path: Path) -> bool:
     return "_compat" in (path.stem, path.parent.name)
 
 
-def test_private_names_of_dependencies_are_used_in_compat_alone() -> None:
+def test_private_names_of_dependencies_are_used_only_in_compat() -> None:
     own = set().union(*(defined(tree) for tree in _trees().values()))
     found = [
         f"{path.relative_to(ROOT)}:{use}"
@@ -113,7 +113,7 @@ def _overridden(cls: type) -> Iterator[str]:
             )
 
 
-def test_private_methods_of_dependencies_are_overridden_in_compat_alone() -> None:
+def test_private_methods_of_dependencies_are_overridden_only_in_compat() -> None:
     found = [
         f"{cls.__module__}.{cls.__name__}: {where}"
         for module in _modules()
@@ -137,7 +137,7 @@ def test_private_methods_of_dependencies_are_overridden_in_compat_alone() -> Non
         "importlib.import_module('_signal')",
     ],
 )
-def test_private_use_is_found(line: str) -> None:
+def test_private_use_is_detected(line: str) -> None:
     assert len(list(private_uses(ast.parse(line), set()))) == 1
 
 
@@ -151,6 +151,6 @@ def test_private_use_is_found(line: str) -> None:
         "import a.b",
     ],
 )
-def test_public_use_is_not(line: str) -> None:
+def test_public_use_is_accepted(line: str) -> None:
     tree = ast.parse(line)
     assert not list(private_uses(tree, defined(tree)))

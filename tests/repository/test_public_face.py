@@ -1,4 +1,4 @@
-"""Plugins import the public names of harness and nothing else, and each of these exists."""
+"""Tests that plugins import only the public names of harness, and that each of these exists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLUGINS = sorted({*(ROOT / "plugins").rglob("*.py")} - FACES)
 
 
 def _imports(path: Path) -> Iterator[tuple[str, str]]:
-    """(module, name) of what a file imports of harness."""
+    """Return (module, name) of every import of harness in a file."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "harness":
             yield from ((str(node.module), alias.name) for alias in node.names)
@@ -26,7 +26,7 @@ def _imports(path: Path) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: path.relative_to(ROOT / "plugins").as_posix())
-def test_plugin_keeps_to_the_public_face(path: Path) -> None:
+def test_plugin_imports_only_public_names(path: Path) -> None:
     found = list(_imports(path))
     assert [pair for pair in found if pair[0] not in PUBLIC] == []
     assert [name for module, name in found if module == "harness" and name and name not in harness.__all__] == []

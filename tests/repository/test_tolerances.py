@@ -1,4 +1,4 @@
-"""Comparisons of numbers state both tolerances: sums differ in the last bits between processors."""
+"""Tests that numerical comparisons state both tolerances: sums differ in the last bits between processors."""
 
 import ast
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def test_every_comparison_states_an_absolute_tolerance():
     assert not found
 
 
-def test_a_comparison_without_it_is_found():
+def test_comparison_without_tolerance_is_detected():
     wrong = "np.testing.assert_allclose(a, b, rtol=1e-9)", "torch.testing.assert_close(a, b, rtol=1e-9, atol=0)"
     assert [list(without_tolerance(line)) for line in wrong] == [[1], [1]]
     assert not list(without_tolerance("np.testing.assert_allclose(a, b, atol=1e-9)"))

@@ -1,4 +1,4 @@
-"""A run that is stopped and gone on from its checkpoint is to the bit one that was never stopped."""
+"""Tests of checkpoints: a resumed run is bitwise equal to one that was never stopped."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Stop = Callable[[int], AbstractContextManager[None]]
 
 @pytest.fixture
 def stop_after(monkeypatch: pytest.MonkeyPatch) -> Stop:
-    """Inside, training ends, as a lost process would, when an epoch begins."""
+    """Stop training within this context when an epoch begins, as a lost process would."""
     begin = Learner.on_train_epoch_start
 
     @contextmanager
@@ -58,7 +58,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Stop:
 
 @pytest.mark.parametrize("path", ["alone", "fused"])
 @pytest.mark.parametrize("case", CASES)
-def test_going_on_is_never_having_stopped(case: str, path: str, workdir: Path, stop_after: Stop) -> None:
+def test_resumed_run_equals_an_uninterrupted_one(case: str, path: str, workdir: Path, stop_after: Stop) -> None:
     line = [*LINE, *CASES[case], f"path={path}"]
     whole = harness.run([*line, "study=whole"])
     with stop_after(3):
@@ -74,7 +74,7 @@ def test_going_on_is_never_having_stopped(case: str, path: str, workdir: Path, s
 
 
 @pytest.mark.parametrize("path", ["alone", "fused"])
-def test_what_was_looked_at_before_is_still_told(path: str, workdir: Path, stop_after: Stop) -> None:
+def test_resumed_run_keeps_earlier_diagnostics(path: str, workdir: Path, stop_after: Stop) -> None:
     line = [word for word in LINE if word != "diagnostic=[]"]
     line += [
         f"path={path}",
@@ -89,12 +89,12 @@ def test_what_was_looked_at_before_is_still_told(path: str, workdir: Path, stop_
     assert "after epoch 2" in resumed.cohort["why"]
     ours, theirs = ((r.folder / "curves.csv").read_text().splitlines() for r in (resumed, whole))
     assert any(line.split(",")[2].startswith("weights/") for line in theirs)
-    again = [line for line in ours if line not in theirs]  # the first step of what is gone on with is looked at too
+    again = [line for line in ours if line not in theirs]  # the first step after resuming is measured too
     assert [line for line in ours if line not in again] == theirs
     assert {int(line.split(",")[0]) for line in again} <= {2 * resumed.time["steps"] // 6 + 1}
 
 
-def test_members_of_a_sweep_go_on_together(workdir: Path, stop_after: Stop) -> None:
+def test_members_of_a_sweep_are_resumed_together(workdir: Path, stop_after: Stop) -> None:
     line = [*LINE, "seed=1,2,3", "optimizer.lr=0.001,0.01", "path=fused", "executor=in_process"]
     whole = harness.sweep([*line, "study=whole"])
     with stop_after(5):
@@ -104,7 +104,7 @@ def test_members_of_a_sweep_go_on_together(workdir: Path, stop_after: Stop) -> N
         same(a, b)
 
 
-def test_without_resume_or_with_another_path_it_begins_anew(workdir: Path, stop_after: Stop) -> None:
+def test_run_starts_anew_without_resume_or_with_another_path(workdir: Path, stop_after: Stop) -> None:
     line = [*LINE, "study=cut"]
     with stop_after(3):
         harness.run([*line, "path=alone"])
@@ -132,7 +132,7 @@ def test_more_epochs_are_another_run(workdir: Path) -> None:
         harness.run([*line, "epochs=5", "seed=1", "resume=true"])
 
 
-def test_a_torn_checkpoint_is_told(workdir: Path, stop_after: Stop) -> None:
+def test_torn_checkpoint_is_reported(workdir: Path, stop_after: Stop) -> None:
     line = [*LINE, "study=cut"]
     with stop_after(3):
         harness.run(line)
@@ -145,7 +145,7 @@ def test_a_torn_checkpoint_is_told(workdir: Path, stop_after: Stop) -> None:
     assert "torn" in record.warnings[0]
 
 
-def test_a_fresh_sweep_is_told_in_one_line(workdir: Path) -> None:
+def test_resume_without_checkpoints_is_one_warning_for_a_sweep(workdir: Path) -> None:
     line = ["data=moons", "data.n=300", "epochs=1", "seed=0,1,2", "resume=true", "executor=in_process"]
     with pytest.warns(UserWarning, match="resume=true") as told:
         records = harness.sweep(line)
@@ -156,7 +156,7 @@ def test_a_fresh_sweep_is_told_in_one_line(workdir: Path) -> None:
     assert all("it has no checkpoint" in record.warnings[0] for record in records)
 
 
-def test_torn_foreign_and_missing_checkpoints_are_told_apart(tmp_path: Path) -> None:
+def test_unusable_checkpoints_are_distinguished(tmp_path: Path) -> None:
     assert checkpoint.read(tmp_path, "x") is None
     (tmp_path / checkpoint.FILE).write_bytes(b"torn")
     with pytest.raises(checkpoint.UnusableCheckpoint, match="torn"):

@@ -1,4 +1,4 @@
-"""The index is never seen: what is read through it is what stands in the folders, at once and always."""
+"""Tests that reading through the index always equals reading the record files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENVIRONMENT = {"python": "3.11", "torch": "2.8", "plugins": {"harness": "0.1", "
 
 @pytest.fixture(autouse=True)
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An index for few records too, which trusts files however young they are. No disk is waited for."""
+    """Use an index for few records too, and trust files of any age, so that no test waits."""
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     monkeypatch.setattr(index, "MANY", 1)
     monkeypatch.setattr(index, "SETTLED_NS", 0)
@@ -33,7 +33,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The runs whose own record is read from now on."""
+    """List the runs whose record file is read from now on."""
     found: list[str] = []
     read_row = index.read_row
 
@@ -46,7 +46,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def run(folder: Path, seed: int = 0, **more: Any) -> Record:
-    """A record in its folder."""
+    """Write a record into its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     config = {"seed": seed, "optimizer": {"_component_": "sgd", "lr": 0.1, "betas": [0.9, 0.99]}, "regularizer": {}}
     fields: dict[str, Any] = {"status": "completed", "config": config, "metrics": {"val/loss": 0.5 + seed}}
@@ -56,14 +56,14 @@ def run(folder: Path, seed: int = 0, **more: Any) -> Record:
 
 
 def study(folder: Path, runs: int = 5) -> Path:
-    """Runs of different seeds."""
+    """Write runs of different seeds."""
     for seed in range(runs):
         run(folder / f"seed={seed}-{seed:012x}", seed)
     return folder
 
 
 def plainly(root: Path) -> list[tuple[Path, str]]:
-    """What a reading of every file tells, without an index."""
+    """Read every file without an index."""
     found = []
     for path in sorted(root.rglob(FILE)):
         try:
@@ -74,7 +74,7 @@ def plainly(root: Path) -> list[tuple[Path, str]]:
 
 
 def told(root: Path) -> list[tuple[Path, str]]:
-    """What reading through the index tells: the text shows the order of keys, and 1 apart from 1.0 and true."""
+    """Read through the index; the text shows the order of keys, and 1 apart from 1.0 and true."""
     return [(record.folder, record.to_json()) for record in read_all(root)]
 
 
@@ -114,18 +114,18 @@ def _step(root: Path, what: str, name: str, more: dict[str, Any]) -> None:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps)
-def test_whatever_happens_it_tells_what_the_files_hold(happens: list[tuple[str, str, dict[str, Any]]]) -> None:
+def test_index_equals_the_files_after_any_changes(happens: list[tuple[str, str, dict[str, Any]]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for tick, (what, name, more) in enumerate(happens):
             _step(root, what, name, more)
-            if (root / name / FILE).exists():  # a test is quicker than the clock of a file system
+            if (root / name / FILE).exists():  # a test is faster than the clock of a file system
                 os.utime(root / name / FILE, ns=(tick, tick))
             assert told(root) == plainly(root)
         assert told(root) == plainly(root)
 
 
-def test_what_has_not_changed_is_not_opened(tmp_path: Path, opened: list[str]) -> None:
+def test_unchanged_records_are_not_opened(tmp_path: Path, opened: list[str]) -> None:
     root = study(tmp_path)
     first = told(root)
     assert len(opened) == 5
@@ -142,7 +142,7 @@ def _now(folder: Path) -> int:
 
 
 @pytest.mark.parametrize("young", [True, False])
-def test_a_change_that_keeps_name_size_and_time_is_seen(
+def test_change_that_keeps_name_size_and_time_is_noticed(
     young: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = study(tmp_path)
@@ -152,7 +152,7 @@ def test_a_change_that_keeps_name_size_and_time_is_seen(
         assert read_all(root)[3].name == old
         before = path.stat()
         while not young and _now(tmp_path) == before.st_ctime_ns:
-            pass  # two changes within one tick are told apart of the young only
+            pass  # two changes within one clock tick are distinguished only for young files
         path.write_text(path.read_text().replace(old, new))
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
         after = path.stat()
@@ -160,7 +160,7 @@ def test_a_change_that_keeps_name_size_and_time_is_seen(
         assert read_all(root)[3].name == new
 
 
-def test_the_young_are_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[str]) -> None:
+def test_young_files_are_not_indexed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[str]) -> None:
     monkeypatch.setattr(index, "SETTLED_NS", 2_000_000_000)
     root = study(tmp_path)
     assert told(root) == told(root) == plainly(root)
@@ -168,7 +168,7 @@ def test_the_young_are_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not (root / INDEX).exists()
 
 
-def test_folders_of_studies_and_what_is_passed_over(tmp_path: Path) -> None:
+def test_studies_are_found_and_other_folders_ignored(tmp_path: Path) -> None:
     study(tmp_path / "b", 2)
     study(tmp_path / "a" / "deep", 2)
     run(tmp_path / "a-b" / "x", 7)
@@ -190,7 +190,7 @@ def test_few_records_need_no_index(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not (tmp_path / INDEX).exists()
 
 
-def test_records_share_nothing(tmp_path: Path) -> None:
+def test_records_share_no_objects(tmp_path: Path) -> None:
     root = study(tmp_path, 2)
     for _ in range(2):
         one, other = read_all(root)
@@ -201,13 +201,13 @@ def test_records_share_nothing(tmp_path: Path) -> None:
     assert told(root) == plainly(root)
 
 
-def test_an_index_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+def test_unwritable_index_is_no_error(tmp_path: Path) -> None:
     root = study(tmp_path)
-    (root / INDEX).mkdir()  # as good as a folder that is read-only, also for root
+    (root / INDEX).mkdir()  # as unwritable as a read-only folder, even for root
     assert told(root) == told(root) == plainly(root)
 
 
-def test_what_is_the_same_is_written_once(tmp_path: Path) -> None:
+def test_equal_values_are_written_once(tmp_path: Path) -> None:
     root = study(tmp_path, 40)
     read_all(root)
     text = (root / INDEX).read_text()
@@ -215,18 +215,18 @@ def test_what_is_the_same_is_written_once(tmp_path: Path) -> None:
     assert len(text) < sum(path.stat().st_size for path in root.rglob(FILE)) / 2
 
 
-def test_garbage_does_not_gather(tmp_path: Path) -> None:
+def test_index_is_compacted(tmp_path: Path) -> None:
     root = study(tmp_path, 20)
     for again in range(12):
         for seed in range(10):
             run(root / f"seed={seed}-{seed:012x}", seed, metrics={"val/loss": float(again)})
         assert told(root) == plainly(root)
         assert len((root / INDEX).read_text().splitlines()) <= 2 * 21
-    shutil.rmtree(root / f"seed=0-{0:012x}")  # whose record the others are told from
+    shutil.rmtree(root / f"seed=0-{0:012x}")  # the record that the others are stored as differences to
     assert told(root) == told(root) == plainly(root)
 
 
-def test_lines_of_another_format_are_passed_over(
+def test_lines_of_another_format_are_ignored(
     tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = study(tmp_path)
@@ -236,7 +236,7 @@ def test_lines_of_another_format_are_passed_over(
     assert len(opened) == 5 + 5 + 5
 
 
-def test_readers_at_the_same_time(tmp_path: Path, opened: list[str]) -> None:
+def test_concurrent_readers_agree(tmp_path: Path, opened: list[str]) -> None:
     root = study(tmp_path, 60)
     expected = plainly(root)
     with ThreadPoolExecutor(8) as pool:
@@ -249,7 +249,7 @@ def test_readers_at_the_same_time(tmp_path: Path, opened: list[str]) -> None:
 @pytest.mark.parametrize(
     "write_to", [lambda p: p.unlink(), lambda p: p.write_bytes(b""), lambda p: p.write_bytes(b"\0")]
 )
-def test_a_lost_index_is_made_again(tmp_path: Path, opened: list[str], write_to: Callable[[Path], Any]) -> None:
+def test_lost_index_is_made_again(tmp_path: Path, opened: list[str], write_to: Callable[[Path], Any]) -> None:
     root = study(tmp_path)
     read_all(root)
     write_to(root / INDEX)
@@ -257,7 +257,7 @@ def test_a_lost_index_is_made_again(tmp_path: Path, opened: list[str], write_to:
     assert len(opened) == 10
 
 
-def test_runs_by_their_id(tmp_path: Path, opened: list[str]) -> None:
+def test_runs_are_found_by_id(tmp_path: Path, opened: list[str]) -> None:
     root = study(tmp_path / "s", 3)
     run(root / f"again-{1:012x}", 1)
     run(root / f".removed-{7:012x}", 7)
@@ -266,6 +266,6 @@ def test_runs_by_their_id(tmp_path: Path, opened: list[str]) -> None:
     (root / f"empty-{5:012x}").mkdir()
     (root / f"file-{6:012x}").write_text("")
     expected = {f"{seed:012x}": root / f"seed={seed}-{seed:012x}" for seed in range(3)}
-    assert by_id(root) == expected | {f"{1:012x}": root / f"again-{1:012x}"}  # the first of two, as their names sort
+    assert by_id(root) == expected | {f"{1:012x}": root / f"again-{1:012x}"}  # the first of two by name
     assert by_id(tmp_path / "nowhere") == {}
     assert opened == []

@@ -1,4 +1,4 @@
-"""A full disk and its like interrupt a run: it has not failed, and the same line trains it when that is mended."""
+"""Tests of machine faults, such as a full disk: a run is interrupted, not failed, and can be trained again."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def raises(error: BaseException) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("name", ["ENOSPC", "EDQUOT", "EFBIG", "EMFILE", "ENFILE", "EROFS", "EIO", "ESTALE"])
-def test_errors_of_the_system(name: str) -> None:
+def test_system_errors_are_machine_faults(name: str) -> None:
     number = getattr(errno, name)
     error = OSError(number, os.strerror(number), "curves.csv")
     fault = machine_fault(error)
@@ -65,20 +65,20 @@ def test_errors_of_the_system(name: str) -> None:
         OSError("1000 requested and 512 written"),
     ],
 )  # fmt: skip
-def test_words_of_libraries(error: BaseException) -> None:
+def test_messages_of_libraries_are_machine_faults(error: BaseException) -> None:
     fault = machine_fault(error)
     assert fault is not None
     assert "\n" not in fault
 
 
 def remote(said: str) -> BaseException:
-    """The error of a pool whose manager has met another one, which it tells in words."""
+    """The error of a process pool whose manager met another error, given as text."""
     error = BrokenProcessPool("The executor manager thread crashed")
     error.__cause__ = _RemoteTraceback(f"Traceback (most recent call last):\n  ...\n{said}\n")
     return error
 
 
-def test_what_a_pool_of_processes_met() -> None:
+def test_error_in_a_pools_manager_is_recognized() -> None:
     fault = machine_fault(remote("OSError: [Errno 24] Too many open files: '/proc/7/stat'"))
     assert fault is not None
     assert fault.startswith("too many open files: raise the limit with ulimit -n (")
@@ -98,22 +98,22 @@ def test_what_a_pool_of_processes_met() -> None:
         ValueError(FULL),
     ],
 )
-def test_what_is_the_own_fault_of_a_run(error: BaseException) -> None:
+def test_error_of_the_run_is_no_machine_fault(error: BaseException) -> None:
     assert machine_fault(error) is None
 
 
-def test_cause_and_context_are_looked_at() -> None:
+def test_cause_and_context_are_searched() -> None:
     full = OSError(errno.ENOSPC, FULL)
     caused, met, hidden = ValueError("a"), ValueError("b"), ValueError("c")
     caused.__cause__, met.__context__, hidden.__context__ = full, full, full
     hidden.__suppress_context__ = True
-    full.__context__ = caused  # a circle ends
+    full.__context__ = caused  # the search ends in a cycle
     assert machine_fault(caused) == machine_fault(met) == f"the disk is full ({FULL})"
     assert machine_fault(hidden) is None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-def test_weights_on_a_full_disk() -> None:
+def test_full_disk_is_recognized_when_saving_weights() -> None:
     with pytest.raises((OSError, RuntimeError)) as caught, open("/dev/full", "wb") as file:
         torch.save({"a": torch.zeros(100_000)}, file)
     assert machine_fault(caught.value) == f"the disk is full ({FULL})"
@@ -146,7 +146,7 @@ def test_run_is_interrupted_and_trained_again(
     assert left_over(STUDY) == []
 
 
-def test_record_that_cannot_be_written(
+def test_unwritable_record_ends_the_command(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patch:
@@ -193,21 +193,21 @@ def test_error_outside_of_runs_is_one_line(monkeypatch: pytest.MonkeyPatch, caps
     assert capsys.readouterr().err == said
 
 
-def test_no_more_files_for_a_record_has_a_remedy() -> None:
+def test_file_limit_message_has_a_remedy() -> None:
     told = CannotWrite.told("run", OSError(errno.EMFILE, "Too many open files", "run"))
     assert str(told) == "cannot write run: Too many open files: raise the limit with ulimit -n"
 
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
-    """Starts commands at once."""
+    """Start commands by forking, which is fast."""
     with forking(tmp_path_factory.mktemp("site")) as made:
         yield made
 
 
 @pytest.mark.parametrize("path", ["alone", "fused"])
 def test_workers_meet_the_limit_of_files(commands: Forking, tmp_path: Path, path: str) -> None:
-    """The weights are larger than a file may be, and the records are not."""
+    """The weights exceed the limit of file size, and the records do not."""
     line = ["-m", "data=iris", "model=mlp", "model.width=600", "epochs=1", "executor=loky", "jobs=2", f"path={path}"]
     line += ["seed=0,1,2,3", "logger=[]", "diagnostic=[]"]
     command = commands.run(*line, folder=tmp_path, limits={"RLIMIT_FSIZE": 12_000}, status=1)

@@ -1,4 +1,4 @@
-"""The record: its text, its durability, a study of many."""
+"""Tests of records: their text, their durability, and the table of a study."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ names = st.sampled_from(["train/loss", "val/loss", "val/accuracy", "test/mse"])
         st.text(min_size=1), st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False)
     ),
 )
-def test_a_record_comes_back_from_its_text(metrics: dict[str, float], status: str, config: dict[str, Any]) -> None:
+def test_record_survives_its_text(metrics: dict[str, float], status: str, config: dict[str, Any]) -> None:
     finite = {k: v for k, v in config.items() if not (isinstance(v, float) and math.isinf(v))}
     record = Record("0" * 12, "a", "s", status, metrics=metrics, config=finite)
     text = record.to_json()
-    json.loads(text, parse_constant=pytest.fail)  # no NaN or Infinity: they are no JSON
+    json.loads(text, parse_constant=pytest.fail)  # NaN and Infinity are no valid JSON
     again = from_json(text, Path())
     assert repr(again.metrics) == repr(metrics)  # nan equals nan here
     assert again.config == finite
     assert again.status == status
 
 
-def test_numbers_that_are_not_finite_are_strings() -> None:
+def test_nonfinite_numbers_are_strings() -> None:
     record = Record("0" * 12, "a", "s", metrics={"a": math.nan, "b": math.inf, "c": -math.inf})
     assert json.loads(record.to_json())["metrics"] == {"a": "nan", "b": "inf", "c": "-inf"}
 
@@ -52,9 +52,7 @@ def test_schema_comes_first_and_an_unknown_one_is_refused() -> None:
 
 
 @pytest.mark.parametrize("fails", ["fsync", "replace", "chmod"])
-def test_a_fault_while_writing_leaves_the_old_record(
-    fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fault_while_writing_keeps_the_old_record(fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = Record("0" * 12, "old", "s", folder=tmp_path)
     write(old)
 
@@ -71,7 +69,7 @@ def test_a_fault_while_writing_leaves_the_old_record(
     assert [p.name for p in tmp_path.iterdir()] == [FILE]
 
 
-def test_a_file_is_on_the_disk_before_it_is_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_is_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda fd: (order.append("fsync"), fsync(fd))[1])
@@ -81,14 +79,14 @@ def test_a_file_is_on_the_disk_before_it_is_in_its_place(tmp_path: Path, monkeyp
     assert (tmp_path / "a").read_bytes() == b"text"
 
 
-def test_what_cannot_be_read_is_no_record(tmp_path: Path) -> None:
+def test_unreadable_file_is_no_record(tmp_path: Path) -> None:
     assert read(tmp_path) is None
     for text in ("", "{", "[]", '{"schema": 1}', '{"schema": 1, "id": 3, "unknown": 1}'):
         (tmp_path / FILE).write_text(text)
         assert read(tmp_path) is None, text
 
 
-def test_flat_and_varying() -> None:
+def test_flat_and_varying_settings() -> None:
     a = {
         "seed": 0,
         "optimizer": {"_component_": "sgd", "lr": 0.1},
@@ -106,7 +104,7 @@ def test_flat_and_varying() -> None:
     assert varying(records) == ["seed", "optimizer", "regularizer.l2", "regularizer.l2.strength"]
 
 
-def test_a_study_as_a_table(workdir: Path) -> None:
+def test_study_is_a_table(workdir: Path) -> None:
     harness.sweep(["seed=0,1", "optimizer=sgd,adam", "epochs=1", "study=t"])
     records = harness.load("t")
     assert records == harness.load("outputs/t") or [r.id for r in records] == [r.id for r in harness.load("outputs/t")]
@@ -115,25 +113,25 @@ def test_a_study_as_a_table(workdir: Path) -> None:
     assert set(table["optimizer"]) == {"sgd", "adam"}
     assert set(table["seed"]) == {0, 1}
     assert {"val/accuracy", "test/loss", "fit_s"} <= set(table.columns)
-    assert "epochs" not in table.columns  # what is the same everywhere tells nothing
+    assert "epochs" not in table.columns  # a constant setting is no column
     assert len(records[:2]) == 2
     assert "4 runs, 4 completed" in repr(records)
 
 
-def test_one_line_holds_the_same() -> None:
+def test_record_on_one_line_holds_the_same() -> None:
     record = Record("0" * 12, "a", "s", config={"a": [1, {"b": math.inf}], "lr": (0.1, 1)}, metrics={"x": math.nan})
     assert record.to_json(None).count("\n") == 1
     assert json.loads(record.to_json(None)) == json.loads(record.to_json())
 
 
-def test_settings_that_only_some_runs_have_are_columns() -> None:
+def test_settings_of_some_runs_are_columns() -> None:
     configs: list[dict[str, Any]] = [{"a": 1, "same": [1]}, {"a": True, "same": [1], "more": {"b": 0}}]
     table = Records([Record(str(i), str(i), "s", config=c) for i, c in enumerate(configs)]).to_pandas()
     assert [table[key].map(str).tolist() for key in ("a", "more.b")] == [["1", "True"], ["nan", "0.0"]]
     assert "same" not in table.columns
 
 
-def test_a_study_is_found_by_its_name_beside_a_folder_of_that_name(workdir: Path) -> None:
+def test_study_name_is_found_under_outputs_first(workdir: Path) -> None:
     for folder in ("swirl/src", "outputs/swirl", "lone"):
         (workdir / folder).mkdir(parents=True)
     assert study_folder("swirl") == Path("outputs/swirl")
@@ -143,7 +141,7 @@ def test_a_study_is_found_by_its_name_beside_a_folder_of_that_name(workdir: Path
     assert study_folder(str(workdir / "swirl")) == workdir / "swirl"
 
 
-def test_no_such_study(workdir: Path) -> None:
+def test_unknown_study_is_refused_with_a_suggestion(workdir: Path) -> None:
     (workdir / "outputs" / "scratch").mkdir(parents=True)
     with pytest.raises(harness.HarnessError, match=r"no study 'scrach'.*'scratch'"):
         harness.load("scrach")

@@ -1,4 +1,4 @@
-"""A run's folder: what is written into it when it is opened."""
+"""Tests of a run's folder: the files written when a run begins."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def opened(folder: Path, config: dict[str, Any], overrides: list[str], hydra: st
 
 
 @given(st.dictionaries(st.text("abc", min_size=1), VALUES, max_size=4))
-def test_the_config_comes_back(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> None:
+def test_config_survives_its_file(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> None:
     folder = tmp_path_factory.mktemp("run")
-    for _ in range(2):  # the second time from what was kept
+    for _ in range(2):  # the second time from the cache
         opened(folder, config, [])
         assert yaml.safe_load((folder / ".hydra" / "config.yaml").read_text()) == (config or None)
 
 
-def test_equal_numbers_are_written_as_what_they_are(tmp_path: Path) -> None:
+def test_equal_numbers_keep_their_types(tmp_path: Path) -> None:
     for value, text in ((1, "1"), (1.0, "1.0"), (True, "true"), (math.inf, ".inf")):
         opened(tmp_path, {"a": value}, [])
         assert (tmp_path / ".hydra" / "config.yaml").read_text() == f"a: {text}\n"
 
 
-def test_it_says_running_and_holds_its_own_overrides(tmp_path: Path) -> None:
+def test_opened_folder_has_status_running_and_its_overrides(tmp_path: Path) -> None:
     overrides = ["seed=1", "study='it''s'", "name='@name@'", '"x"=y']
     opened(tmp_path, {"seed": 1}, overrides, f"hydra: {{task: '{TASK}', name: '{NAME}'}}")
     record = read(tmp_path)
@@ -52,7 +52,7 @@ def test_it_says_running_and_holds_its_own_overrides(tmp_path: Path) -> None:
     assert told == {"task": overrides, "name": ",".join(overrides)}
 
 
-def test_what_an_older_attempt_left_is_removed(tmp_path: Path) -> None:
+def test_files_of_an_earlier_attempt_are_removed(tmp_path: Path) -> None:
     (tmp_path / "weights.pt").touch()
     (tmp_path / "logs").mkdir()
     opened(tmp_path, {}, [])

@@ -1,4 +1,4 @@
-"""What makes two runs the same run, and what does not."""
+"""Tests of the ID of a run: what it depends on, and what not."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def base() -> str:
         "model=mlp", "task=classification", "transform=[standardize]", "optimizer.lr=0.001", "seed=0",
     ],
 )  # fmt: skip
-def test_who_watches_and_who_launches_is_no_part(override: str, base: str) -> None:
+def test_id_ignores_logging_and_launching(override: str, base: str) -> None:
     assert id_of(override) == base
 
 
@@ -47,12 +47,12 @@ def test_who_watches_and_who_launches_is_no_part(override: str, base: str) -> No
         "data=iris", "transform.standardize.per=feature",
     ],
 )  # fmt: skip
-def test_what_changes_the_result_changes_the_identity(override: str, base: str) -> None:
+def test_id_depends_on_settings_that_change_the_result(override: str, base: str) -> None:
     more = {"model.width=129": ["model=mlp"], "transform.standardize.per=feature": ["transform=[standardize]"]}
     assert id_of(*more.get(override, []), override) != base
 
 
-def test_the_device_and_the_data_count() -> None:
+def test_id_depends_on_device_and_data() -> None:
     prepared = prepare(compose([]))
     defaults = catalogue.current().trainer
     used = sources(components(prepared.values))
@@ -62,7 +62,7 @@ def test_the_device_and_the_data_count() -> None:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A plugin of one package, which imports another that is worked on here, which imports a third."""
+    """A plugin that imports an editable package, which imports a third one."""
     for name, text in {
         "plug_main": "import numpy\nfrom plug_helper.deep import g\n",
         "plug_helper": "",
@@ -76,7 +76,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def digests(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The digests of sources as a run that uses a component of plug_main sees them."""
+    """Return the digests of sources for a run with a component of plug_main."""
     import harness
 
     @harness.activation
@@ -91,7 +91,7 @@ def digests(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return sources([("activation", "fake")])
 
 
-def test_helpers_that_a_plugin_imports_are_followed(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imported_helpers_count(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = digests(monkeypatch)
     assert set(before) == {"plug_main", "plug_helper", "plug_third", "numpy"}
     assert before["numpy"] == f"numpy {version('numpy')}"  # an installed package counts by its version
@@ -103,19 +103,19 @@ def test_helpers_that_a_plugin_imports_are_followed(package: Path, monkeypatch: 
     assert digests(monkeypatch) == before
 
 
-def test_a_data_file_of_a_plugin_counts(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_file_in_a_package_counts(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = digests(monkeypatch)
     (package / "plug_main" / "table.json").write_text("[1]")
     assert digests(monkeypatch)["plug_main"] != before["plug_main"]
 
 
-def test_a_helper_that_cannot_be_parsed_is_still_counted(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_helper_that_cannot_be_parsed_counts(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = digests(monkeypatch)
     (package / "plug_helper" / "broken.py").write_text("def (:\n")
     assert digests(monkeypatch)["plug_helper"] != before["plug_helper"]
 
 
-def test_a_file_of_equal_size_and_time_is_read_again(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_of_equal_size_and_time_is_read_again(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = package / "plug_third" / "__init__.py"
     before, times = digests(monkeypatch), file.stat()
     file.write_text("x = 2\n")
@@ -131,7 +131,7 @@ def test_a_file_of_equal_size_and_time_is_read_again(package: Path, monkeypatch:
         "m = __import__('plug_dynamic')\n",
     ],
 )
-def test_a_module_that_is_imported_by_a_call_counts(text: str, package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_module_imported_by_a_call_counts(text: str, package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (package / "plug_dynamic.py").write_text("x = 1\n")
     (package / "plug_helper" / "deep.py").write_text(text)
     before = digests(monkeypatch)
@@ -139,11 +139,11 @@ def test_a_module_that_is_imported_by_a_call_counts(text: str, package: Path, mo
     assert digests(monkeypatch)["plug_dynamic"] != before["plug_dynamic"]
 
 
-def test_a_folder_that_is_a_link_counts(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_linked_folder_counts(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (package / "shared").mkdir()
     (package / "shared" / "rules.py").write_text("x = 1\n")
     (package / "plug_main" / "rules").symlink_to(package / "shared")
-    (package / "shared" / "up").symlink_to(package / "plug_main")  # in a circle
+    (package / "shared" / "up").symlink_to(package / "plug_main")  # a cycle of links
     before = digests(monkeypatch)
     (package / "shared" / "rules.py").write_text("x = 2\n")
     assert digests(monkeypatch)["plug_main"] != before["plug_main"]
@@ -159,7 +159,7 @@ def test_a_folder_that_is_a_link_counts(package: Path, monkeypatch: pytest.Monke
         ("def f(): return list(Path(__file__).parent.glob('*.txt'))\n", "words.txt"),
     ],
 )
-def test_a_data_file_beside_a_plugin_of_one_file_counts(
+def test_data_file_beside_a_single_file_plugin_counts(
     text: str, file: str, package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.rmtree(package / "plug_main")
@@ -174,7 +174,7 @@ def test_a_data_file_beside_a_plugin_of_one_file_counts(
     assert digests(monkeypatch)["plug_main"] != before["plug_main"]
 
 
-def test_the_part_of_a_namespace_that_is_worked_on_counts(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_editable_part_of_a_namespace_package_counts(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("here", "installed"):
         (package / folder / "plug_space").mkdir(parents=True)
         (package / folder / "plug_space" / f"{folder}.py").write_text("x = 1\n")
@@ -186,7 +186,7 @@ def test_the_part_of_a_namespace_that_is_worked_on_counts(package: Path, monkeyp
     assert digests(monkeypatch)["plug_space"] != before["plug_space"]
 
 
-def test_what_a_plugin_opens_while_it_is_loaded_counts(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_opened_while_a_plugin_loads_counts(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rules = package / "rules.txt"
     rules.write_text("1")
     monkeypatch.setattr(catalogue.Catalogue, "files_of", lambda self, kind, name: [str(rules)])

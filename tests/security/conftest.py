@@ -1,4 +1,4 @@
-"""A study, a config folder and a working folder from a stranger, and something of the user's that they reach for."""
+"""Fixtures for hostile input: a study, a config folder and a working folder of a stranger, and files of the user."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the user's with files that nobody may touch."""
+    """A folder of the user's files, which must not be touched."""
     folder = tmp_path_factory.mktemp("mine")
     for name in ("config.yaml", "x.json", "notes"):
         (folder / name).write_text(SECRET)
@@ -28,7 +28,7 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def untouched(mine: Path) -> Any:
-    """After each test, all of it is as it was."""
+    """Check after each test that the user's files are unchanged."""
     yield
     assert {path.name: path.read_text() for path in mine.iterdir()} == dict.fromkeys(
         ("config.yaml", "x.json", "notes"), SECRET
@@ -37,7 +37,7 @@ def untouched(mine: Path) -> Any:
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command: its status, its output, what it said."""
+    """Run a command; return its status, its output and its messages."""
 
     def run(*words: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stop:
@@ -59,7 +59,7 @@ def study(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def good(study: Path, number: int, **more: Any) -> Path:
-    """A run whose record can be read."""
+    """Write a run with a readable record."""
     folder = study / f"seed={number}-{number:012x}"
     folder.mkdir(parents=True)
     config = {"seed": number, "objective": "val/loss"}
@@ -70,7 +70,7 @@ def good(study: Path, number: int, **more: Any) -> Path:
 
 
 def bad(outer: Path, /, **changes: Any) -> Path:
-    """A run whose record says something else."""
+    """Write a run with a wrong record."""
     folder = good(outer, 0xBAD)
     row = json.loads((folder / "record.json").read_text()) | changes
     (folder / "record.json").write_text(json.dumps(row))

@@ -1,4 +1,4 @@
-"""Text from outside is shown as it is: no escapes, no markup, no links."""
+"""Tests that text from outside is shown verbatim: no escape sequences, no markup, no links."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNSEEN = "\x1b\x07\x9b\u202e\r"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_name_status_and_message_are_shown_as_they_are(
+def test_control_characters_in_a_record_are_escaped(
     name: str, study: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = {"type": "ValueError", "message": name, "traceback": None}
@@ -44,7 +44,7 @@ def test_name_status_and_message_are_shown_as_they_are(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_terminal_table_takes_no_markup(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_table_ignores_markup(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True, color_system=None, width=100)
     monkeypatch.setattr(table, "Console", lambda: console)
@@ -54,7 +54,7 @@ def test_terminal_table_takes_no_markup(name: str, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_summaries_and_progress_take_no_escapes(name: str) -> None:
+def test_summaries_and_progress_contain_no_escapes(name: str) -> None:
     error = {"type": name, "message": name, "traceback": "x"}
     record = Record("0" * 12, name, "s", "failed", error=error, metrics={name: 1.0}, folder=Path("outputs/s/a"))
     shown = io.StringIO()
@@ -70,7 +70,7 @@ def test_summaries_and_progress_take_no_escapes(name: str) -> None:
         assert not set(UNSEEN) & set(one)
 
 
-def test_tensorboard_texts_hold_no_markup() -> None:
+def test_tensorboard_texts_contain_no_markup() -> None:
     evil = "[click](http://x) <img src=x onerror=y> | `c` \n# head"
     error = {"type": "E", "message": evil, "traceback": None}
     record = Record("0" * 12, evil, "s", "failed", error=error, metrics={f"val/{evil}": 0.5})
@@ -82,7 +82,7 @@ def test_tensorboard_texts_hold_no_markup() -> None:
     assert markdown("he_normal 0.5") == "he_normal 0.5"
 
 
-def test_error_line_shows_escapes(workdir: Path, command: Command) -> None:
+def test_error_line_contains_no_escapes(workdir: Path, command: Command) -> None:
     status, _, said = command("report", "a\x1b[31mb")
     assert status == 2
     assert "\x1b" not in said

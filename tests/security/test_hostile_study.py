@@ -1,4 +1,4 @@
-"""One study with good runs and every kind of bad one: all verbs show the good ones and touch nothing outside."""
+"""Tests of a study with good runs and every kind of bad one: verbs show the good and touch nothing outside."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_python_reads_the_good_runs(hostile: Path) -> None:
             assert "\n" not in str(error)  # noqa: PT017
 
 
-def test_rm_removes_runs_and_follows_nothing(hostile: Path, command: Command) -> None:
+def test_rm_removes_runs_and_follows_no_links(hostile: Path, command: Command) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         status, out, said = command("rm", "dl", "--all", "--yes")
@@ -135,7 +135,7 @@ def test_rm_removes_runs_and_follows_nothing(hostile: Path, command: Command) ->
 
 
 @pytest.mark.slow
-def test_sweep_into_the_study_trains_what_is_missing(hostile: Path, command: Command) -> None:
+def test_sweep_into_the_study_trains_missing_runs(hostile: Path, command: Command) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         status, out, said = command("-m", *RUN, "seed=2,3", "resume=true", "executor=in_process")

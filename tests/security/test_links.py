@@ -1,4 +1,4 @@
-"""No link is followed out of a study for writing or deleting."""
+"""Tests that no link is followed out of a study for writing or deleting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RUN = ["epochs=1", "model=mlp", "model.width=4", "diagnostic=[]", "study=dl"]
 
 
 @pytest.mark.parametrize("make", ["symlink", "link"])
-def test_index_that_is_a_link_is_not_appended_to(
+def test_linked_index_is_not_appended_to(
     make: str, study: Path, mine: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(index, "MANY", 1)
@@ -37,14 +37,14 @@ def test_index_that_is_a_link_is_not_appended_to(
 
 @pytest.mark.filterwarnings("ignore:left out")
 @pytest.mark.parametrize("id", ["../../../x", "..", "/etc/x", "", "a" * 12 + "\n", "ABCDEF012345", "0" * 13, 3, None])
-def test_id_that_is_none_is_not_removed_by(id: Any, study: Path, mine: Path, command: Command) -> None:
+def test_invalid_id_is_not_removed(id: Any, study: Path, mine: Path, command: Command) -> None:
     folder = bad(study, id=id)
     status, out, _ = command("rm", "dl", "--all", "--yes")
     assert (status, out.splitlines()[-1]) == (0, "removed 2 runs")
     assert folder.is_dir()
 
 
-def test_owners_that_are_a_link_are_neither_read_nor_removed(study: Path, mine: Path, command: Command) -> None:
+def test_linked_owners_folder_is_neither_read_nor_removed(study: Path, mine: Path, command: Command) -> None:
     (study / ".owners").symlink_to(mine)
     tidy(study)
     for use in (lambda: RunLocks(study), lambda: holders(study)):
@@ -57,14 +57,14 @@ def test_owners_that_are_a_link_are_neither_read_nor_removed(study: Path, mine: 
 
 
 @pytest.mark.parametrize("make", ["symlink", "link"])
-def test_lock_that_is_a_link_is_not_truncated(make: str, study: Path, mine: Path) -> None:
+def test_linked_lock_file_is_not_truncated(make: str, study: Path, mine: Path) -> None:
     (study / ".owners").mkdir()
     getattr(os, make)(mine / "notes", study / ".owners" / ".lock")
     with pytest.raises(HarnessError, match=r"\.lock is a link"):
         RunLocks(study)
 
 
-def test_links_in_a_run_are_replaced_and_not_followed(study: Path, mine: Path) -> None:
+def test_links_in_a_run_folder_are_replaced(study: Path, mine: Path) -> None:
     folder = study / f"seed=0-{0:012x}"
     for name in ("curves.csv", "log.txt", "weights.pt", "checkpoint.pt"):
         (folder / name).symlink_to(mine / "notes")
@@ -78,7 +78,7 @@ def test_links_in_a_run_are_replaced_and_not_followed(study: Path, mine: Path) -
     assert read(folder) is not None
 
 
-def test_files_of_hydra_that_are_links_are_replaced(study: Path, mine: Path) -> None:
+def test_linked_hydra_files_are_replaced(study: Path, mine: Path) -> None:
     folder = study / f"seed=0-{0:012x}"
     (folder / ".hydra").mkdir()
     os.link(mine / "config.yaml", folder / ".hydra" / "config.yaml")
@@ -87,13 +87,13 @@ def test_files_of_hydra_that_are_links_are_replaced(study: Path, mine: Path) -> 
     assert (folder / ".hydra" / "config.yaml").read_text() == "seed: 0\n"
 
 
-def test_run_folder_that_is_a_link_is_not_opened(study: Path, mine: Path) -> None:
+def test_linked_run_folder_is_not_opened(study: Path, mine: Path) -> None:
     (study / "run").symlink_to(mine)
     with pytest.raises(CannotWrite, match="run is a link"):
         open_folder(Record("0" * 12, "a", "dl", folder=study / "run"), [], "")
 
 
-def test_training_in_a_study_that_is_a_link_is_refused(workdir: Path, mine: Path) -> None:
+def test_training_in_a_linked_study_is_refused(workdir: Path, mine: Path) -> None:
     (workdir / "outputs").mkdir()
     (workdir / "outputs" / "dl").symlink_to(mine)
     with pytest.raises(HarnessError, match="dl is a link, and nothing is written through links"):
@@ -108,7 +108,7 @@ def test_outputs_on_another_disk_work(workdir: Path, tmp_path_factory: pytest.Te
     assert len(load("dl")) == len(list((disk / "dl").glob("*/record.json"))) == 1
 
 
-def test_rm_removes_links_and_not_what_they_point_to(study: Path, mine: Path, command: Command) -> None:
+def test_rm_removes_links_and_not_their_targets(study: Path, mine: Path, command: Command) -> None:
     for run in study.iterdir():
         (run / "more").symlink_to(mine)
         (run / "notes").symlink_to(mine / "notes")
@@ -116,7 +116,7 @@ def test_rm_removes_links_and_not_what_they_point_to(study: Path, mine: Path, co
     assert command("rm", "dl", "--all", "--yes")[1].splitlines()[-1] == "removed 2 runs"
 
 
-def test_rm_refuses_a_study_that_is_a_link(study: Path, workdir: Path, command: Command) -> None:
+def test_rm_refuses_a_linked_study(study: Path, workdir: Path, command: Command) -> None:
     (workdir / "outputs" / "other").symlink_to(study)
     status, _, said = command("rm", "other", "--all", "--yes")
     assert status == 2
@@ -125,7 +125,7 @@ def test_rm_refuses_a_study_that_is_a_link(study: Path, workdir: Path, command: 
 
 
 @pytest.mark.parametrize("make", ["symlink", "link", "mkfifo", "mkdir"])
-def test_append_touches_plain_files_of_one_name_only(make: str, mine: Path, tmp_path: Path) -> None:
+def test_append_writes_to_plain_files_only(make: str, mine: Path, tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
     if make in ("symlink", "link"):
         getattr(os, make)(mine / "notes", path)
@@ -135,7 +135,7 @@ def test_append_touches_plain_files_of_one_name_only(make: str, mine: Path, tmp_
         safe_files.append(path, b"x")
 
 
-def test_append_makes_and_extends(tmp_path: Path) -> None:
+def test_append_creates_and_extends(tmp_path: Path) -> None:
     for _ in range(2):
         safe_files.append(tmp_path / "log.txt", b"x")
     assert (tmp_path / "log.txt").read_bytes() == b"xx"

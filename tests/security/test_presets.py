@@ -1,4 +1,4 @@
-"""A file of presets is data: it changes a run's config, and nothing of how Hydra works."""
+"""Tests that presets are data: they change a run's config, and not how Hydra works."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def preset(folder: Path, text: str, name: str = "experiment/evil.yaml") -> Path:
         (f"{GLOBAL}defaults: [{{override /hydra/launcher: '${{x}}'}}]", "override /hydra/launcher"),
     ],
 )
-def test_file_that_reaches_for_hydra_is_refused(text: str, what: str, tmp_path: Path) -> None:
+def test_preset_that_sets_hydra_keys_is_refused(text: str, what: str, tmp_path: Path) -> None:
     path = preset(tmp_path, text)
     with pytest.raises(HarnessError) as refused:
         check_file(path)
     assert str(refused.value).startswith(f"{path} sets {what}")
-    with pytest.raises(HarnessError, match="sets"):  # also where it is not chosen, before anything is composed
+    with pytest.raises(HarnessError, match="sets"):  # even if it is not chosen, before anything is composed
         compose([], str(tmp_path / "conf"))
 
 
@@ -59,11 +59,11 @@ def test_file_that_reaches_for_hydra_is_refused(text: str, what: str, tmp_path: 
     "value",
     ["${oc.env:HOME}", "${ oc.env:HOME}", "a${oc.decode:x}b", "${${name}:HOME}", "${oc${x}:HOME}", "${hydra:runtime}"],
 )
-def test_reference_to_more_than_the_config_is_refused(value: str, tmp_path: Path) -> None:
+def test_interpolation_beyond_the_config_is_refused(value: str, tmp_path: Path) -> None:
     path = preset(tmp_path, f"{GLOBAL}study: '{value}'\n")
     with pytest.raises(HarnessError, match="reads more than the config"):
         check_file(path)
-    check_file(path, stranger=False)  # of a plugin, whose code may do so anyway
+    check_file(path, stranger=False)  # a plugin's preset, whose code may do so anyway
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_reference_to_more_than_the_config_is_refused(value: str, tmp_path: Path
         "defaults: [{override /hydra/launcher: joblib}, {override /optimizer: sgd}]\nhydra: {launcher: {n_jobs: 2}}",
     ],
 )
-def test_what_is_of_the_config_is_not_refused(text: str, tmp_path: Path) -> None:
+def test_preset_of_config_values_is_accepted(text: str, tmp_path: Path) -> None:
     check_file(preset(tmp_path, GLOBAL + text))
 
 
-def test_folder_of_options_for_hydra_is_refused(tmp_path: Path) -> None:
+def test_folder_of_hydra_options_is_refused(tmp_path: Path) -> None:
     preset(tmp_path, "_target_: os.system", "hydra/launcher/mine.yaml")
     with pytest.raises(HarnessError, match="holds no options of Hydra's own"):
         check_folder(tmp_path / "conf")
@@ -101,7 +101,7 @@ def test_special_files_links_and_bombs_are_refused(tmp_path: Path) -> None:
         with_config_dir([], str(conf))
 
 
-def test_command_tells_it_in_one_line(workdir: Path, command: Command) -> None:
+def test_command_refuses_a_preset_in_one_line(workdir: Path, command: Command) -> None:
     path = preset(workdir, f"{GLOBAL}hydra: {{callbacks: {CALLBACK}}}")
     status, out, said = command("-m", "--config-dir", "conf", "+experiment=evil", "seed=0,1")
     assert (status, out) == (2, "")

@@ -1,4 +1,4 @@
-"""A bad record costs itself alone: the good ones are shown, and one line names the bad."""
+"""Tests of bad records: good ones are shown, and one line names each bad one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _touched(path: Path) -> Path:
 
 @pytest.mark.parametrize("many", [False, True])
 @pytest.mark.parametrize("case", FILES)
-def test_file_that_is_no_record_costs_itself(
+def test_file_that_is_no_record_is_left_out(
     case: str, many: bool, study: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if many:
@@ -93,7 +93,7 @@ json_values = st.recursive(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(st.sampled_from([*TYPES, "id", "schema", "new"]), json_values, max_size=4))
-def test_record_of_anything_is_read_and_reported_or_refused(changes: dict[str, Any]) -> None:
+def test_any_record_is_reported_or_refused(changes: dict[str, Any]) -> None:
     from harness.analysis.report.failures import told
     from harness.analysis.report.summary import sweep_summary
     from harness.analysis.report.table import columns
@@ -113,13 +113,13 @@ def test_record_of_anything_is_read_and_reported_or_refused(changes: dict[str, A
 @pytest.mark.parametrize(
     "content", [b"\xff\x00\xfe", b"step,epoch\n\n1,2,a,b\n" + b"9" * 5000 + b",0,a,1\n", b'"' * 9, b""]
 )
-def test_curves_that_are_none_are_passed_over(content: bytes, study: Path) -> None:
+def test_malformed_curves_are_ignored(content: bytes, study: Path) -> None:
     record = load("dl")[0]
     (record.folder / "curves.csv").write_bytes(content)
     assert all(isinstance(step, int) for step, *_ in rows(record))
 
 
-def test_curves_that_are_a_pipe_are_passed_over(study: Path, command: Command) -> None:
+def test_curves_that_are_a_pipe_are_ignored(study: Path, command: Command) -> None:
     for record in load("dl"):
         os.mkfifo(record.folder / "curves.csv")
     status, out, _ = command("doctor", "dl", "--quick")
@@ -129,7 +129,7 @@ def test_curves_that_are_a_pipe_are_passed_over(study: Path, command: Command) -
 @pytest.mark.parametrize(
     "kept", [[1], {"id": "a"}, {"id": "a", "path": "alone", "member": {"epochs": "x"}, "state": {}}]
 )
-def test_checkpoint_of_something_else_is_refused(kept: Any, tmp_path: Path) -> None:
+def test_file_that_is_no_checkpoint_is_refused(kept: Any, tmp_path: Path) -> None:
     import torch
 
     torch.save(kept, tmp_path / checkpoint.FILE)
@@ -142,7 +142,7 @@ def test_checkpoint_of_something_else_is_refused(kept: Any, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("case", ["pipe", "text", "objects", "other", "misfit"])
-def test_weights_of_something_else_are_refused_in_a_line(case: str, study: Path) -> None:
+def test_file_that_is_no_weights_is_refused_in_one_line(case: str, study: Path) -> None:
     import torch
 
     record = load("dl")[0]
@@ -160,7 +160,7 @@ def test_weights_of_something_else_are_refused_in_a_line(case: str, study: Path)
     assert str(record.folder) in str(refused.value)
 
 
-def test_command_on_a_special_data_file_does_not_wait(workdir: Path, command: Command) -> None:
+def test_special_data_file_is_refused_without_waiting(workdir: Path, command: Command) -> None:
     os.mkfifo("t.csv")
     for path, kind in (("t.csv", "a pipe"), ("/dev/zero", "a device")):
         status, _, said = command("data=csv", f"data.path={path}", "data.target=y", "study=dl")
@@ -175,7 +175,7 @@ def test_board_refuses_a_study_with_a_pipe(study: Path, command: Command) -> Non
     assert (status, said) == (2, "harness: error: outputs/dl/events.out.tfevents.1 is no plain file: remove it\n")
 
 
-def test_index_of_a_stranger_cannot_break_reading(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forged_index_does_not_break_reading(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "MANY", 1)
     stamp = list(index._stamp(str(study / f"seed=0-{0:012x}")) or ())
     base = {"format": 1, "base": "b", "row": {"schema": 1, "id": "0" * 12, "name": "n", "study": "s", "metrics": {}}}

@@ -1,4 +1,4 @@
-"""Nothing is imported from the working folder, and none of its programs is run."""
+"""Tests that nothing is imported from the working folder, and none of its programs is run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRAP = "import pathlib; pathlib.Path({mark!r}).touch()\nraise SystemExit(99)\n"
 
 @pytest.fixture
 def trap(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with modules that leave a mark when they are imported; the mark."""
+    """A working folder with modules that create a file when imported; the path of that file."""
     searched = [folder for folder in sys.path if folder not in ("", str(workdir))]
     monkeypatch.setattr(sys, "path", searched)  # as the command's own: `python -m pytest` searches the working folder
     mark = workdir / "imported"
@@ -31,7 +31,7 @@ def trap(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return mark
 
 
-def test_board_imports_nothing_from_it(trap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_board_imports_nothing_from_the_working_folder(trap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from harness.cli.verbs import board
 
     (trap.parent / "outputs").mkdir()
@@ -44,8 +44,8 @@ def test_board_imports_nothing_from_it(trap: Path, monkeypatch: pytest.MonkeyPat
     assert not trap.exists()
 
 
-def test_ranks_and_workers_search_it_for_nothing(trap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)  # whoever started pytest may have set it
+def test_ranks_and_workers_import_nothing_from_the_working_folder(trap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)  # the environment of pytest may set it
     assert child_command("x")[:2] == [sys.executable, "-P"]
     for words in (["-c", "import pickle, argparse"], ["-m", "pickle", os.devnull]):
         with safe_path():
@@ -57,7 +57,7 @@ def test_ranks_and_workers_search_it_for_nothing(trap: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("outside", [None, "0", "1"])
-def test_environment_is_put_back_by_the_last_to_leave(outside: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_restored_by_the_last_thread(outside: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads that start workers enter and leave in any order."""
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     if outside is not None:
@@ -71,7 +71,7 @@ def test_environment_is_put_back_by_the_last_to_leave(outside: str | None, monke
 
 
 @pytest.mark.slow  # a worker that is not forked imports torch
-def test_fresh_loky_worker_imports_nothing_from_it(trap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fresh_loky_worker_imports_nothing_from_the_working_folder(trap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from harness.execution import workers
     from harness_components.executors import loky_pool
     from harness_components.executors.loky_pool import Loky
@@ -83,8 +83,8 @@ def test_fresh_loky_worker_imports_nothing_from_it(trap: Path, monkeypatch: pyte
     assert not trap.exists()
 
 
-def test_python_m_harness_imports_nothing_else_from_it(trap: Path) -> None:
-    shutil.rmtree(trap.parent / "harness")  # `python -m harness` asks for that one, and its own imports come before
+def test_python_m_harness_imports_only_harness_from_the_working_folder(trap: Path) -> None:
+    shutil.rmtree(trap.parent / "harness")  # `python -m harness` imports it by design, and its own imports come before
     for name in ("argparse", "pickle"):
         (trap.parent / f"{name}.py").unlink()
     done = subprocess.run(
@@ -95,7 +95,7 @@ def test_python_m_harness_imports_nothing_else_from_it(trap: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["fsmonitor", "filter"])
-def test_checkout_runs_no_program_of_its_own(how: str, workdir: Path) -> None:
+def test_git_of_a_checkout_runs_none_of_its_programs(how: str, workdir: Path) -> None:
     def git(*words: str) -> None:
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True, capture_output=True)
 

@@ -1,4 +1,4 @@
-"""Error lines that name whose folder it is, and Python calls with a text in place of a list."""
+"""Tests of error lines that name the owner of a folder, and of overrides given as one string."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import harness
 from harness.system.errors import CannotWrite
 
 
-def test_a_folder_of_another_user_is_named_with_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_names_the_owner_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = tmp_path / "outputs" / "lesson"
     study.mkdir(parents=True)
     real = os.access
@@ -26,7 +26,7 @@ def test_a_folder_of_another_user_is_named_with_its_owner(tmp_path: Path, monkey
     )
 
 
-def test_overrides_in_one_text_are_refused_with_the_list_to_write() -> None:
+def test_overrides_in_one_string_are_refused_with_the_list_to_write() -> None:
     with pytest.raises(harness.HarnessError, match=r"write harness\.run\(\['epochs=2', 'seed=1'\]\), not a text"):
         harness.run("epochs=2 seed=1")
     with pytest.raises(harness.HarnessError, match=r"write harness\.sweep\(\['seed=0,1'\]\)"):

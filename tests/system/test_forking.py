@@ -1,4 +1,4 @@
-"""Functions called in a forked process: their answers come back, their deaths are told, and nothing else is left."""
+"""Tests of functions called in a forked process: results, errors and deaths are reported, nothing else remains."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(60)  # one that waits for threads that are not 
 
 @pytest.fixture(autouse=True)
 def no_child_is_left() -> Iterator[None]:
-    """After each test this process has the children that it had before."""
+    """Check after each test that this process has the children that it had before."""
     before = set(psutil.Process().children())
     known = set(multiprocessing.active_children())  # forked workers of tests before this one
     yield
@@ -36,7 +36,7 @@ def no_child_is_left() -> Iterator[None]:
 
 @pytest.fixture
 def two_threads() -> Iterator[None]:
-    """Two threads, which have computed."""
+    """Set two threads, and compute with them."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     busy(1000)
@@ -45,7 +45,7 @@ def two_threads() -> Iterator[None]:
 
 
 def busy(size: int) -> float:
-    """Work that is divided among threads: a product, which MKL divides, and a sum and a map, which torch does."""
+    """Multithreaded work: a product, which MKL divides, and a sum and a map, which torch does."""
     x = torch.linspace(-1, 1, size * size).reshape(size, size)
     return float((x @ x).exp().sum())
 
@@ -55,7 +55,7 @@ def threads() -> tuple[int, set[int]]:
 
 
 class Waiting:
-    """Garbage that is finalised by a thread of its own process."""
+    """Garbage whose finaliser waits for a thread of its own process."""
 
     def __init__(self) -> None:
         self.me, self.pid = self, os.getpid()
@@ -65,7 +65,7 @@ class Waiting:
             time.sleep(600)
 
 
-def test_garbage_of_the_parent_is_left_to_it() -> None:
+def test_garbage_of_the_parent_is_not_collected_in_the_child() -> None:
     gc.disable()
     try:
         Waiting()
@@ -76,14 +76,14 @@ def test_garbage_of_the_parent_is_left_to_it() -> None:
         gc.enable()
 
 
-def test_what_is_returned_comes_back_from_another_process() -> None:
+def test_result_comes_back_from_another_process() -> None:
     ((pid, answer),) = apart(lambda *args, **kwargs: (os.getpid(), (args, kwargs)), 1, [2], three=3)
     assert pid != os.getpid()
     assert answer == ((1, [2]), {"three": 3})
     assert len(apart(bytes, 1 << 20)[0]) == 1 << 20  # more than a pipe holds
 
 
-def test_several_answer_at_once() -> None:
+def test_several_children_run_at_once() -> None:
     barrier = multiprocessing.get_context("fork").Barrier(3)
     found = apart(lambda: (barrier.wait(10) >= 0, os.getpid()), times=3)
     assert [met for met, _ in found] == [True] * 3
@@ -92,12 +92,12 @@ def test_several_answer_at_once() -> None:
         apart(signal.raise_signal, signal.SIGKILL, times=2)
 
 
-def test_what_is_raised_comes_back() -> None:
+def test_exception_is_raised_in_the_parent() -> None:
     with pytest.raises(ZeroDivisionError, match="division"):
         apart(divmod, 1, 0)
 
 
-def test_one_that_is_killed_is_told_by_its_signal() -> None:
+def test_killed_child_is_reported_by_its_signal() -> None:
     with pytest.raises(ProcessDied, match=r"^its process ended with SIGKILL$"):
         apart(signal.raise_signal, signal.SIGKILL)
     with pytest.raises(ProcessDied, match=r"^its process ended with SIGTERM$"):
@@ -105,22 +105,22 @@ def test_one_that_is_killed_is_told_by_its_signal() -> None:
 
 
 @pytest.mark.parametrize("end", [os._exit, sys.exit])
-def test_one_that_exits_is_told_by_its_status(end: object) -> None:
+def test_exited_child_is_reported_by_its_status(end: object) -> None:
     with pytest.raises(ProcessDied, match=r"^its process ended with status 3$"):
         apart(end, 3)  # type: ignore[arg-type]
 
 
-def test_it_has_one_thread_whatever_its_parent_has(two_threads: None) -> None:
+def test_child_has_one_thread(two_threads: None) -> None:
     assert threads()[0] == 2
     assert apart(threads) == [(1, {1})]
     assert threads()[0] == 2
 
 
-def test_it_computes_after_its_parent_has_with_two_threads(two_threads: None) -> None:
+def test_child_computes_after_a_multithreaded_parent(two_threads: None) -> None:
     assert apart(busy, 1000) == [pytest.approx(busy(1000), rel=1e-4)]
 
 
-def test_what_it_draws_and_changes_stays_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_does_not_change_the_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LEFT_BEHIND", raising=False)
     kept: list[int] = []
 
@@ -135,11 +135,11 @@ def test_what_it_draws_and_changes_stays_with_it(tmp_path: Path, monkeypatch: py
     assert torch.equal(torch.random.get_rng_state(), state)
     assert (kept, os.environ.get("LEFT_BEHIND"), os.getcwd()) == ([], None, where)
     with torch.random.fork_rng(devices=[]):
-        assert torch.rand(3).tolist() == drawn  # it starts where its parent stands
+        assert torch.rand(3).tolist() == drawn  # it starts from the parent's state
 
 
-def test_an_interrupt_of_the_one_who_waits_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which may be ignored where tests are run
+def test_interrupt_of_the_parent_ends_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored where tests are run
     told = tmp_path / "pid"
 
     def sleep() -> None:
@@ -164,16 +164,16 @@ def test_an_interrupt_of_the_one_who_waits_ends_it(tmp_path: Path, monkeypatch: 
     assert gone(int(told.read_text()), within=1.0)
 
 
-def test_it_may_read_data_with_processes_of_its_own() -> None:
+def test_child_may_use_loader_processes() -> None:
     data = TensorDataset(torch.arange(8))
     assert apart(lambda: sum(int(x.sum()) for (x,) in DataLoader(data, batch_size=4, num_workers=1))) == [28]
 
 
-def test_an_interrupt_is_not_for_it() -> None:
+def test_child_ignores_interrupts() -> None:
     assert apart(lambda: signal.raise_signal(signal.SIGINT) or "went on") == ["went on"]
 
 
-def test_where_a_gpu_was_used_it_is_called_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_function_runs_in_this_process_once_a_gpu_was_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     assert apart(os.getpid, times=3) == [os.getpid()]
     with pytest.raises(ZeroDivisionError):

@@ -5,7 +5,7 @@ import psutil
 from harness.system import process_id
 
 
-def test_when_a_process_started():
+def test_process_is_identified_by_its_start_time():
     mine = process_id.started(os.getpid())
     assert mine == process_id.started(os.getpid()) > 0
     assert process_id.started(2**31 - 1) is None

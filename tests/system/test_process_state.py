@@ -1,4 +1,4 @@
-"""The state that components share: a run starts from the same, and what a component changes is put back and told."""
+"""Tests of process state: every run starts from the same, and changes by a component are undone and reported."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_each_state_has_a_planted_change() -> None:
 
 
 @pytest.mark.parametrize("name", TOLD)
-def test_change_is_put_back_and_told(name: str) -> None:
+def test_change_is_undone_and_reported(name: str) -> None:
     before = states()
     told: list[str] = []
     with kept(told.append, by="optimizer rude"):
@@ -117,14 +117,14 @@ def test_change_is_put_back_and_told(name: str) -> None:
     assert "secret" not in line
 
 
-def test_nothing_changed_is_not_told() -> None:
+def test_unchanged_state_is_not_reported() -> None:
     told: list[str] = []
     with kept(told.append):
         pass
     assert told == []
 
 
-def test_change_is_told_once_and_by_the_innermost() -> None:
+def test_change_is_reported_once_by_the_innermost() -> None:
     told: list[str] = []
     with kept(told.append), kept(ignore), kept(by="loss a"):
         os.umask(0o013)
@@ -136,8 +136,8 @@ def test_change_is_told_once_and_by_the_innermost() -> None:
         os.umask(0o013)
 
 
-def test_handlers_stay_where_the_user_ends_the_command() -> None:
-    """A second signal is not to disturb who records what the first has ended."""
+def test_signal_handlers_are_kept_when_the_user_ends_the_command() -> None:
+    """A second signal must not disturb the recording of what the first one ended."""
 
     def end() -> None:
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -173,7 +173,7 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_numbers_do_not_depend_on_what_ran_before(name: str, usual: dict[str, Any], workdir: Path) -> None:
+def test_metrics_do_not_depend_on_earlier_state(name: str, usual: dict[str, Any], workdir: Path) -> None:
     change(name)
     if name == "the working folder":
         os.chdir(workdir)
@@ -186,13 +186,13 @@ def test_numbers_do_not_depend_on_what_ran_before(name: str, usual: dict[str, An
 
 @pytest.mark.parametrize("path", ["alone", "fused"])
 @pytest.mark.parametrize("when", ["number", "at_step"])
-def test_neighbours_are_spared(path: str, when: str, plugin: None, workdir: Path) -> None:
-    """In one process, and in one stack: every state is changed by a run of its own, and the last changes nothing."""
-    names = NAMES if path == "alone" else TOLD  # a draw from a shared generator keeps an optimizer out of stacks
+def test_other_runs_are_not_affected(path: str, when: str, plugin: None, workdir: Path) -> None:
+    """Alone and in a stack: each run changes one state, and the last changes nothing."""
+    names = NAMES if path == "alone" else TOLD  # a draw from a shared generator prevents a stack
     words = ["optimizer=rude", "epochs=1", f"path={path}", "executor=in_process", "diagnostic=[]"]
     before = states()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", StateWarning)  # of the plugin's import, where it comes first
+        warnings.simplefilter("ignore", StateWarning)  # of the plugin's import, if it comes first
         (alone,) = harness.sweep([*words, "study=one", f"optimizer.{when}=-1"])
         numbers = ",".join(str(i) for i in (*map(NAMES.index, names), -1))
         *rude, last = harness.sweep([*words, "study=all", f"optimizer.{when}={numbers}"])
@@ -207,7 +207,7 @@ def test_neighbours_are_spared(path: str, when: str, plugin: None, workdir: Path
             assert record.metrics == alone.metrics
 
 
-def test_import_of_a_plugin_is_told(plugin: None, workdir: Path) -> None:
+def test_change_by_a_plugins_import_is_reported(plugin: None, workdir: Path) -> None:
     from harness.registry.registry import REGISTRY
 
     REGISTRY._offers.pop(("rude", "rude"), None)

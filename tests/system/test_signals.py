@@ -10,7 +10,7 @@ from harness.system.signals import ENDING, Terminated, reason, terminable
 
 
 @pytest.mark.parametrize("number", ENDING)
-def test_signal_is_an_interrupt_and_is_given_back(number: signal.Signals) -> None:
+def test_signal_is_an_interrupt_and_its_handler_is_restored(number: signal.Signals) -> None:
     before = signal.signal(number, signal.SIG_DFL)  # nohup, for one, ignores SIGHUP
     try:
         with pytest.raises(Terminated) as caught, terminable():
@@ -21,5 +21,5 @@ def test_signal_is_an_interrupt_and_is_given_back(number: signal.Signals) -> Non
         signal.signal(number, before)
 
 
-def test_interrupt_of_the_user() -> None:
+def test_reason_of_ctrl_c() -> None:
     assert reason(KeyboardInterrupt()) == ("KeyboardInterrupt", "interrupted by the user")

@@ -1,4 +1,4 @@
-"""A spinner on a terminal where a person would wait in silence, and nothing in files and pipes."""
+"""Tests of the spinner: shown on a terminal during a long wait, and never in a pipe."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ print("done")
 """
 
 
-def test_a_terminal_shows_what_takes_long(tmp_path: Path) -> None:
+def test_terminal_shows_a_spinner_for_slow_work(tmp_path: Path) -> None:
     terminal = Terminal([sys.executable, "-c", SLOW], tmp_path, environment(TERM="xterm"))
     shown, _ = terminal.until("done")
     assert "loading torch" in shown
     terminal.rest()
 
 
-def test_a_pipe_gets_no_spinner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pipe_gets_no_spinner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(spinner, "SILENT_S", 0.0)
     with spinner.Spinner("loading torch"):
         pass

@@ -1,4 +1,4 @@
-"""Depth of JSON text."""
+"""Tests of the depth limit of JSON text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def refused(text: str | bytes) -> bool:
 
 
 @given(VALUES, st.booleans())
-def test_depth_is_told_whatever_the_strings_hold(value: Any, ascii_only: bool) -> None:
+def test_depth_is_independent_of_strings(value: Any, ascii_only: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(typed_json, "DEPTH", 3)
         patch.setattr(typed_json, "_LITTLE", 1)
@@ -45,5 +45,5 @@ def test_brackets_in_strings_hide_no_depth() -> None:
     assert refused(text)
 
 
-def test_many_brackets_are_no_depth() -> None:
+def test_many_brackets_in_a_row_are_not_deep() -> None:
     assert not refused(json.dumps([[{"a": []}]] * 5 * DEPTH))

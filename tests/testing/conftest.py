@@ -1,4 +1,4 @@
-"""The planted plugin, installed as pip would."""
+"""The planted plugin, installed as by pip."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.testing import faults
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """While a test runs, the components of tests/testing/faults are installed under the distribution `planted`."""
+    """Install the components of tests/testing/faults under the distribution `planted` during a test."""
     site = tmp_path_factory.mktemp("site")
     shutil.copytree(Path(faults.__file__).parent, site / "planted", ignore=shutil.ignore_patterns("__pycache__"))
     info = site / "planted-1.0.dist-info"

@@ -1,4 +1,4 @@
-"""Every planted fault is found by the check that is to find it, and by no other."""
+"""Tests that every planted fault is found by its check, and by no other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Found = Callable[[str], list[Result]]
 
 @pytest.fixture(scope="module")
 def found(planted: None) -> Found:
-    """What the checks find of one component of the planted plugin."""
+    """Return the results of all checks of a component of the planted plugin."""
 
     def look(label: str) -> list[Result]:
         kind, _, name = label.partition("/")
@@ -36,38 +36,38 @@ def failed(results: list[Result]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("label", faults.EXPECTED)
-def test_a_planted_fault_is_found(label: str, found: Found) -> None:
+def test_planted_fault_is_found(label: str, found: Found) -> None:
     wrong = failed(found(label))
     assert list(wrong) == [faults.EXPECTED[label]], wrong
     assert len(wrong[faults.EXPECTED[label]]) > 20, "the finding says what is wrong"
 
 
 @pytest.mark.parametrize("label", sorted(RIGHT))
-def test_what_is_right_passes(label: str, found: Found) -> None:
+def test_correct_component_passes(label: str, found: Found) -> None:
     results = found(label)
     assert failed(results) == {}
     assert {"gradient", "fused"} <= {result.check for result in results}
 
 
-def test_a_declared_skip_is_told(found: Found) -> None:
+def test_declared_skip_is_reported(found: Found) -> None:
     told = {result.check: result for result in found("activation/binarized")}
     assert told["gradient"].status == "skipped"
     assert "straight-through" in told["gradient"].finding
 
 
-def test_every_check_is_shown_to_find_something() -> None:
-    """A check that no fault of these makes fail might as well not be there."""
+def test_every_check_finds_a_planted_fault() -> None:
+    """A check without a fault that makes it fail would be useless."""
     assert set(faults.EXPECTED.values()) == set(CHECKS)
     assert len(faults.EXPECTED) >= 30
 
 
-def test_what_a_failure_makes_useless_is_not_tried(found: Found) -> None:
+def test_checks_after_a_failed_prerequisite_are_skipped(found: Found) -> None:
     told: dict[str, Any] = {result.check: result for result in found("activation/other_shape")}
     assert told["gradient"].status == "skipped"
     assert told["gradient"].finding == "not tried: builds failed"
 
 
-def test_the_command_line_tells_what_is_to_be_mended(found: Found, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_command_lists_what_failed(found: Found, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["check", "activation/right", "activation/undocumented", "--only", "documented,schema"]) == 1
     shown = capsys.readouterr().out
     assert "activation/right         ok      2 passed" in shown
@@ -76,7 +76,7 @@ def test_the_command_line_tells_what_is_to_be_mended(found: Found, capsys: pytes
     assert "2 checked: 3 passed, 1 failed, 0 skipped; 1 to mend" in shown
 
 
-def test_a_plugin_is_checked_whole(found: Found, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_components_of_a_plugin_are_checked(found: Found, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["check", "planted", "--json", "--only", "documented"]) == 1
     rows = json.loads(capsys.readouterr().out)
     assert {row["component"] for row in rows} == faults.EXPECTED.keys() | RIGHT | COMPANY

@@ -1,4 +1,4 @@
-"""What importing a plugin leaves behind is seen in a process of its own."""
+"""Tests that changes by the import of a plugin are seen, in a process of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_an_import_that_changes_the_process_is_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_that_changes_the_process_is_reported(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, status, finding = SOURCES[name]
     install(tmp_path, name, f"import torch\n{source}\n{WAVE}", offers="wave")
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -1,4 +1,4 @@
-"""One line in a plugin's own tests, as pytest sees it."""
+"""Tests of `conformance`, the line in a plugin's own tests."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from harness.testing import conformance
 
 
 def rows(test: Any) -> dict[str, tuple[Any, ...]]:
-    """{test id: arguments} of a parametrised test."""
+    """Return {test id: arguments} of a parametrised test."""
     (mark,) = test.pytestmark
     return {row.id: row.values for row in mark.args[1]}
 
 
-def test_there_is_a_test_for_every_check_of_every_component() -> None:
+def test_every_check_of_every_component_has_a_test() -> None:
     found = rows(conformance("activation/relu", "optimizer/sgd"))
     assert {"activation/relu-gradient", "optimizer/sgd-resumes", "optimizer/sgd-documented"} <= found.keys()
     assert "activation/relu-resumes" not in found
@@ -24,14 +24,14 @@ def test_there_is_a_test_for_every_check_of_every_component() -> None:
     assert list(few) == ["optimizer/sgd-documented"]
 
 
-def test_a_plugin_is_told_whether_it_loads() -> None:
+def test_plugin_has_a_test_that_it_loads() -> None:
     test = conformance("harness", only=["schema"])
     found = rows(test)
     assert len(found) > 200
     test(*found["harness-loads"])
 
 
-def test_a_check_that_says_nothing_is_skipped_with_its_reason() -> None:
+def test_inconclusive_check_is_skipped_with_its_reason() -> None:
     test = conformance("data/csv", "optimizer/lbfgs")
     found = rows(test)
     with pytest.raises(pytest.skip.Exception, match="its setting path has no default"):
@@ -43,18 +43,18 @@ def test_a_check_that_says_nothing_is_skipped_with_its_reason() -> None:
     test(*found["optimizer/lbfgs-resumes"])
 
 
-def test_a_setting_that_is_no_file_fails() -> None:
+def test_missing_file_in_a_setting_fails() -> None:
     test = conformance("data/csv", settings={"data/csv": {"path": "nowhere.csv", "target": "y"}})
     with pytest.raises(pytest.fail.Exception, match=r"nowhere\.csv"):
         test(*rows(test)["data/csv-builds"])
 
 
 @pytest.mark.parametrize("names", [(), ("no-such-plugin",), ("activation/rely",)])
-def test_what_is_not_installed_is_told_at_once(names: tuple[str, ...]) -> None:
+def test_name_that_is_not_installed_is_refused(names: tuple[str, ...]) -> None:
     with pytest.raises(HarnessError):
         conformance(*names)
 
 
-def test_a_check_that_is_not_there_is_told() -> None:
+def test_unknown_check_is_refused_with_a_suggestion() -> None:
     with pytest.raises(HarnessError, match="Did you mean 'gradient'"):
         conformance("activation/relu", only=["gradeint"])

@@ -1,4 +1,4 @@
-"""The noise of a run: what it draws, that it is good, and that it does not depend on who draws beside it."""
+"""Tests of a run's noise: distributions, independence, and invariance to stacks and processes."""
 
 import itertools
 
@@ -43,7 +43,7 @@ def test_uniform_lies_in_the_half_open_unit_interval(seed, dtype):
 
 @quick
 @given(seed=SEEDS, dtype=FLOATS)
-def test_normal_is_finite_and_of_its_type(seed, dtype):
+def test_normal_is_finite_and_has_its_dtype(seed, dtype):
     drawn = noise(seed).normal((7, 33), dtype)
     assert drawn.dtype == dtype
     assert torch.isfinite(drawn).all()
@@ -61,7 +61,7 @@ def test_integers_lie_between_their_bounds(seed, low, span):
 
 @quick
 @given(seed=SEEDS, n=st.integers(0, 300))
-def test_a_permutation_holds_every_index_once(seed, n):
+def test_permutation_holds_every_index_once(seed, n):
     assert torch.equal(noise(seed).permutation(n).sort().values, torch.arange(n))
 
 
@@ -76,7 +76,7 @@ def test_bernoulli_is_true_with_its_probability(p, wrap):
 
 
 @pytest.mark.parametrize("p", [0.3, torch.tensor(0.3)])
-def test_dropout_scales_what_it_keeps(p):
+def test_dropout_scales_kept_elements(p):
     x = torch.rand(400, 50) + 1
     kept = noise().dropout(x, p)
     alive = kept != 0
@@ -85,7 +85,7 @@ def test_dropout_scales_what_it_keeps(p):
 
 
 @pytest.mark.parametrize("p", [1, 1.0, torch.tensor(1.0)])
-def test_dropout_of_everything_is_zero_with_zero_gradient(p):
+def test_full_dropout_is_zero_with_zero_gradient(p):
     x = torch.ones(6, 3, requires_grad=True)
     kept = noise().dropout(x, p)
     kept.sum().backward()
@@ -93,7 +93,7 @@ def test_dropout_of_everything_is_zero_with_zero_gradient(p):
     assert torch.equal(x.grad, torch.zeros(6, 3))
 
 
-def test_an_empty_draw_is_empty():
+def test_empty_draw_is_empty():
     assert noise().normal((0, 4)).shape == (0, 4)
     assert noise().uniform(()).shape == ()
 
@@ -103,14 +103,14 @@ def test_an_empty_draw_is_empty():
 
 @quick
 @given(seed=SEEDS, step=st.integers(0, 2**41), place=st.integers(0, 2**20))
-def test_equal_coordinates_draw_equal_values_and_others_do_not(seed, step, place):
+def test_draws_depend_on_seed_step_and_place(seed, step, place):
     first = noise(seed, step, place).uniform((64,))
     assert torch.equal(first, noise(seed, step, place).uniform((64,)))
     for other in (noise(seed ^ 1, step, place), noise(seed, step + 1, place), noise(seed, step, place + 1)):
         assert (first == other.uniform((64,))).sum() <= 1
 
 
-def test_every_draw_takes_the_next_place():
+def test_each_draw_takes_the_next_place():
     made = noise()
     draws = [made.uniform((8,)), made.uniform((8,)), made.normal((8,)), made.dropout(torch.ones(8))]
     assert made.place == len(draws)
@@ -118,7 +118,7 @@ def test_every_draw_takes_the_next_place():
     assert torch.equal(draws[1], noise(place=1).uniform((8,)))
 
 
-def test_the_key_is_made_at_the_first_draw():
+def test_key_is_computed_at_the_first_draw():
     asked = []
 
     def key():
@@ -133,7 +133,7 @@ def test_the_key_is_made_at_the_first_draw():
     assert torch.equal(first, noise(5, 2).uniform((3,)))
 
 
-def test_the_first_draws_are_those_of_splitmix64():
+def test_first_draws_are_those_of_splitmix64():
     mask = (1 << 64) - 1
 
     def mix(x):
@@ -160,7 +160,7 @@ def test_the_first_draws_are_those_of_splitmix64():
     dtype=FLOATS,
     kind=st.sampled_from(["uniform", "normal", "bernoulli", "integers"]),
 )
-def test_the_draws_of_the_processes_are_the_draw_of_one(seed, total, world, width, dtype, kind):
+def test_draws_of_processes_join_to_the_draw_of_one(seed, total, world, width, dtype, kind):
     def draw(made, count):
         made.place = 5
         if kind == "bernoulli":
@@ -174,13 +174,13 @@ def test_the_draws_of_the_processes_are_the_draw_of_one(seed, total, world, widt
     assert torch.equal(torch.cat(parts), draw(noise(seed), total))
 
 
-def test_a_draw_of_several_rows_a_sample_is_sliced_too():
+def test_draw_of_several_rows_per_sample_is_sliced():
     whole = noise().normal((6 * 4, 5))
     part = noise(of=GlobalBatch(2, 3, 6)).normal((3 * 4, 5))
     assert torch.equal(part, whole[2 * 4 : 5 * 4])
 
 
-def test_a_draw_that_is_not_of_samples_is_common_to_all():
+def test_draw_without_samples_is_common_to_all_processes():
     assert torch.equal(noise(of=GlobalBatch(4, 4, 8)).normal((7,)), noise().normal((7,)))
     assert torch.equal(noise(of=GlobalBatch(4, 4, 8)).permutation(8), noise().permutation(8))
 
@@ -190,7 +190,7 @@ def test_a_draw_that_is_not_of_samples_is_common_to_all():
 
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(seeds=st.lists(SEEDS, min_size=2, max_size=5), shape=st.lists(st.integers(1, 9), min_size=1, max_size=3))
-def test_under_vmap_each_member_draws_what_it_draws_alone(seeds, shape):
+def test_vmap_draws_equal_draws_alone(seeds, shape):
     x, p = torch.linspace(-1, 1, len(seeds) * int(np.prod(shape))).reshape(len(seeds), *shape), torch.tensor(0.3)
 
     def draw(key, x):
@@ -211,7 +211,7 @@ def test_under_vmap_each_member_draws_what_it_draws_alone(seeds, shape):
         assert all(torch.equal(many[member], one) for many, one in zip(together, alone, strict=True))
 
 
-def test_dropout_takes_a_probability_for_each_member():
+def test_dropout_accepts_a_probability_for_each_member():
     p = torch.tensor([0.1, 0.5, 0.9])
     kept = torch.func.vmap(lambda key, p: Noise(key).dropout(torch.ones(20_000), p))(keys(torch.arange(3), 0), p)
     shares = (kept != 0).double().mean(1)
@@ -221,7 +221,7 @@ def test_dropout_takes_a_probability_for_each_member():
 # Quality: fixed seeds, so each of these holds for ever or fails for ever
 
 
-def test_uniform_normal_and_keep_rates_have_their_distributions():
+def test_uniform_and_normal_have_their_distributions():
     n = 1 << 16
     assert scipy.stats.kstest(uniform(0, 0, 0, n), "uniform").pvalue > 1e-3
     wide = noise(1).uniform((n,), torch.float64).numpy()
@@ -229,7 +229,7 @@ def test_uniform_normal_and_keep_rates_have_their_distributions():
     for dtype in (torch.float32, torch.float64):
         drawn = noise(2).normal((n,), dtype).double().numpy()
         assert scipy.stats.kstest(drawn, "norm").pvalue > 1e-3
-        assert scipy.stats.pearsonr(drawn[::2], drawn[1::2]).pvalue > 1e-3  # the two of one pair
+        assert scipy.stats.pearsonr(drawn[::2], drawn[1::2]).pvalue > 1e-3  # both elements of a pair
         assert scipy.stats.pearsonr(drawn[::2] ** 2, drawn[1::2] ** 2).pvalue > 1e-3
 
 
@@ -238,14 +238,14 @@ def chi_square(*columns, bins):
     return scipy.stats.chisquare(counts.ravel()).pvalue
 
 
-def test_streams_are_uniform_and_their_p_values_too():
+def test_streams_and_their_p_values_are_uniform():
     streams = itertools.product(range(6), range(6), (0, 1))
     p = [chi_square(uniform(seed, step, place, 1 << 13), bins=128) for seed, step, place in streams]
     assert min(p) > 1e-4
     assert scipy.stats.kstest(p, "uniform").pvalue > 1e-3
 
 
-def test_neighbours_in_seed_step_place_and_index_are_independent():
+def test_adjacent_seeds_steps_places_and_indices_are_independent():
     p = []
     for seed in range(8):
         first = uniform(seed, 5, 1, 1 << 14)
@@ -256,7 +256,7 @@ def test_neighbours_in_seed_step_place_and_index_are_independent():
     assert scipy.stats.kstest(p, "uniform").pvalue > 1e-3
 
 
-def test_streams_are_not_correlated():
+def test_streams_are_uncorrelated():
     n = 1024
     streams = itertools.product(range(6), range(6), range(6))
     drawn = np.stack([noise(seed, step, place).normal((n,)).numpy() for seed, step, place in streams])
@@ -265,7 +265,7 @@ def test_streams_are_not_correlated():
     assert abs(off).max() < scipy.stats.norm.isf(1e-3 / len(off))
 
 
-def test_one_element_is_uniform_over_seeds_and_over_steps():
+def test_single_element_is_uniform_over_seeds_and_steps():
     seeds = torch.arange(1 << 14)
     over_seeds = torch.func.vmap(lambda key: Noise(key).uniform((1,), torch.float64))(keys(seeds, 0))[:, 0].numpy()
     over_steps = np.array([noise(3, step).uniform((1,), torch.float64).item() for step in range(2048)])
@@ -274,7 +274,7 @@ def test_one_element_is_uniform_over_seeds_and_over_steps():
         assert abs(np.corrcoef(drawn[:-1], drawn[1:])[0, 1]) * np.sqrt(len(drawn)) < 4
 
 
-def test_all_orders_are_alike():
+def test_permutations_are_uniform():
     orders = torch.func.vmap(lambda key: Noise(key).permutation(4))(keys(torch.arange(6000), 1))
     counts = (orders * torch.tensor([64, 16, 4, 1])).sum(1).unique(return_counts=True)[1]
     assert len(counts) == 24

@@ -1,4 +1,4 @@
-"""The draws of a stranger's module: taken from the noise, and torch's global generator left alone."""
+"""Tests that draws of torch functions come from the run's noise, and leave torch's global generator alone."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from harness.training.plan import rows
 
 
 def redirected(function, seed=0, step=0, of=None):
-    """What a function returns inside, and whether it drew; fails if torch's own generator moved."""
+    """Return the result of a function with draws redirected, and whether it drew; fail if torch's generator moved."""
     before = torch.get_rng_state()
     with Redirect(Noise(keys(torch.tensor(seed), step), of)) as mode:
         result = function()
@@ -70,7 +70,7 @@ DRAWING = {
 
 
 @pytest.mark.parametrize("function", DRAWING.values(), ids=DRAWING.keys())
-def test_what_a_stranger_draws_is_a_function_of_seed_and_step_alone(function):
+def test_redirected_draw_depends_on_seed_and_step_only(function):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         first, drawn = redirected(function)
@@ -95,13 +95,13 @@ QUIET = {
 
 
 @pytest.mark.parametrize("function", QUIET.values(), ids=QUIET.keys())
-def test_what_does_not_draw_is_left_as_it_is(function):
+def test_function_that_does_not_draw_is_unchanged(function):
     result, drawn = redirected(function)
     assert not drawn
     assert torch.equal(result, function())
 
 
-def test_dropout_draws_what_the_noise_draws():
+def test_dropout_module_draws_from_the_noise():
     expected = Noise(keys(torch.tensor(4), 2)).dropout(X, 0.3)
     assert torch.equal(redirected(lambda: nn.Dropout(0.3)(X), 4, 2)[0], expected)
 
@@ -116,7 +116,7 @@ def test_dropout_in_place_changes_its_input():
 @pytest.mark.parametrize(
     ("module", "shape"), [(nn.Dropout1d, (4, 8, 5)), (nn.Dropout2d, (4, 8, 5, 5)), (nn.Dropout3d, (4, 8, 3, 3, 3))]
 )
-def test_channels_are_dropped_as_a_whole(module, shape):
+def test_channel_dropout_drops_whole_channels(module, shape):
     kept, _ = redirected(lambda: module(0.5)(torch.ones(shape)))
     flat = kept.flatten(2)
     assert torch.equal(flat, flat[:, :, :1].expand_as(flat))
@@ -125,7 +125,7 @@ def test_channels_are_dropped_as_a_whole(module, shape):
     assert torch.equal(alone, alone[:, :1].expand_as(alone))
 
 
-def test_attention_with_nothing_dropped_is_torchs():
+def test_attention_without_dropout_is_torchs():
     def attend(p, **rest):
         return redirected(lambda: F.scaled_dot_product_attention(q, k, v, dropout_p=p, **rest))[0]
 
@@ -137,7 +137,7 @@ def test_attention_with_nothing_dropped_is_torchs():
     torch.testing.assert_close(attend(1e-9, enable_gqa=True), F.scaled_dot_product_attention(q, k, v, enable_gqa=True))
 
 
-def test_the_seeded_and_the_table_have_their_distributions():
+def test_redirected_samplers_have_their_distributions():
     n = 4096
     checks = [
         (lambda: torch.empty(n).exponential_(2.0), scipy.stats.expon(scale=0.5).cdf),
@@ -153,18 +153,18 @@ def test_the_seeded_and_the_table_have_their_distributions():
     assert set(low.tolist()) == set(range(-3, 4))
 
 
-def test_an_exponential_is_never_zero():
+def test_exponential_is_never_zero():
     assert redirected(lambda: torch.empty(1 << 20, dtype=torch.float16).exponential_())[0].min() > 0
 
 
-def test_samples_of_the_processes_drop_what_one_process_drops():
+def test_dropout_of_processes_joins_to_that_of_one():
     whole = redirected(lambda: nn.Dropout(0.5)(X.flatten(1)))[0]
     parts = [rows(4, rank, 3) for rank in range(3)]
     split = [redirected(lambda p=p: nn.Dropout(0.5)(X.flatten(1)[p.start : p.start + p.count]), of=p)[0] for p in parts]
     assert torch.equal(torch.cat(split), whole)
 
 
-def test_a_strangers_dropout_works_under_vmap():
+def test_dropout_module_works_under_vmap():
     model = nn.Sequential(nn.Linear(16, 5), nn.Dropout(0.5), nn.ReLU())
 
     def call(key, x):
@@ -184,7 +184,7 @@ def test_each_function_is_redirected_in_one_way():
     assert not SEEDED & set(OPENED)
 
 
-def test_a_kernel_that_could_draw_and_does_not_leaves_the_next_draw_as_it_is():
+def test_kernel_that_does_not_draw_takes_no_place():
     for dropout, place in ((0.0, 0), (0.5, 1)):
         noise = Noise(keys(torch.tensor(0), 0))
         with Redirect(noise) as redirect:

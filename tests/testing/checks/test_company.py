@@ -1,4 +1,4 @@
-"""Optimizers whose steps depend on company are found, and trained in a way in which they do not."""
+"""Tests of optimizers whose steps depend on other members: found by checks, and trained without a stack."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def config(name: str, seed: int, lr: float) -> dict[str, Any]:
 
 
 def stacked(name: str, members: Any) -> list[Run]:
-    """As a cohort does it: again, where a stack turned out not to be exact. Raises TrainSeparately."""
+    """Train a stack as a cohort does, again if it was not exact. Raises TrainSeparately."""
     configs = [config(name, *member) for member in members]
     while True:
         try:
@@ -46,7 +46,7 @@ def alone(name: str, member: tuple[int, float]) -> Run:
     return run
 
 
-def test_there_are_planted_optimizers_of_each_sort() -> None:
+def test_each_sort_of_planted_optimizer_exists() -> None:
     assert len(company.BY) >= 20
     assert {"member", "run"} == set(company.BY.values())
 
@@ -64,16 +64,16 @@ def test_optimizer_is_exact_in_a_stack_or_in_none(name: str) -> None:
         assert same(padded, whole[2])
         losses = [run.member.metrics["train/loss"] for run in (first, padded)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-4, abs=1e-6), "views are stepped as parameters are"
-    if EXPECTED.get(f"optimizer/{name}") != "globals" and name != "counter_of_all":  # those cannot be put back
+    if EXPECTED.get(f"optimizer/{name}") != "globals" and name != "counter_of_all":  # these cannot be restored
         assert same(alone(name, TRIED[2]), first), "another run of the process has changed it"
 
 
-def test_a_sweep_gives_the_numbers_of_each_run_alone(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who cannot be stacked leaves, at the first step and at a late one; the others are stacked again."""
-    for verdicts in ("_late", "_sharings"):  # nothing is known of the optimizers yet
+def test_sweep_gives_the_metrics_of_each_run_alone(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that cannot be stacked leave, at the first step or late; the others are stacked again."""
+    for verdicts in ("_late", "_sharings"):  # as if the optimizers were unknown
         monkeypatch.setattr(param_group, verdicts, {})
     monkeypatch.setattr(strategy, "_trials", {})
-    monkeypatch.setattr(trial_cache, "recall", lambda key: TimingTrial(1.0, 1.0, 0.01))  # a stack is soonest done
+    monkeypatch.setattr(trial_cache, "recall", lambda key: TimingTrial(1.0, 1.0, 0.01))  # a stack is fastest
     ways = {"sgd": "fused", "number_on_self": "fused", "late_mean": "fused", "cache_by_shape": "alone"}
     ways["late_global"] = "alone"
     line = [*LINE, "executor=in_process", "logger=[]", "save=none", "diagnostic=[]", "optimizer.lr=0.01"]
@@ -98,7 +98,7 @@ def test_a_sweep_gives_the_numbers_of_each_run_alone(workdir: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("name", company.BY)
-def test_check_finds_it_unless_it_is_exact_member_by_member(name: str) -> None:
+def test_checks_find_it_unless_it_is_exact_member_by_member(name: str) -> None:
     subject = Subject(catalogue.current().get("optimizer", name))
     wrong = [check for check in CHECKS if check in WANTED and subject.result(check).status == "failed"]
     if f"optimizer/{name}" in EXPECTED:

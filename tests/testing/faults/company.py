@@ -1,6 +1,6 @@
-"""Optimizers whose steps depend on company: they may not share a stack, and some may not share a process.
+"""Optimizers whose steps depend on others: they may not share a stack, and some may not share a process.
 
-Each is right for one run that trains alone in a fresh process. `BY` says how each is to be trained among others.
+Each is right for one run that trains alone in a fresh process. `BY` says how each is to be trained beside others.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _component(update: Callable[[Any, Tensor, Group], None], base: type[Plain] =
 
 
 def planted(by: str, check: str = "") -> Callable[[Any], Any]:
-    """Marks an optimizer with how it is to be trained, and with the check that is to find it, if one is."""
+    """Mark an optimizer with the way it is to be trained, and with the check that must find it, if any."""
 
     def mark(component: Any) -> Any:
         BY[component.__name__] = by

@@ -1,4 +1,4 @@
-"""Functions that are wrong in one way: activations, initializers, losses; and right ones beside them."""
+"""Functions with one fault each: activations, initializers, losses; and correct ones beside them."""
 
 from __future__ import annotations
 

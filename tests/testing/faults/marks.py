@@ -1,4 +1,4 @@
-"""How a planted fault says which check is to find it."""
+"""The mark that names the check which must find a planted fault."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EXPECTED: dict[str, str] = {}  # {kind/name: the check that is to find it}
 
 
 def fault(check: str) -> Any:
-    """Marks a component as wrong in what a check looks at."""
+    """Mark a component with the check that must find its fault."""
 
     def mark(component: Any) -> Any:
         known = mark_of(component)

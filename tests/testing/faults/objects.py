@@ -1,4 +1,4 @@
-"""What makes something that is wrong in one way: optimizers, models, data, transforms, metrics and others."""
+"""Components with one fault each: optimizers, models, data, transforms, metrics and others."""
 
 from __future__ import annotations
 
