@@ -1,4 +1,4 @@
-"""A stranger's plugin, installed by pip: all that it brings is used by name, as if it were built in."""
+"""Tests of a third-party plugin, installed by pip: its components are used by name, like built-in ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OFFERED = {"activation/snake", "data/stripes", "optimizer/signum", "regularizer/
 
 
 def install(folder: Path) -> Path:
-    """pip install, without a network."""
+    """Run pip install without a network."""
     source, site = folder / "source", folder / "site"
     shutil.copytree(SOURCE, source)  # a build leaves nothing in the checkout
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
@@ -31,7 +31,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install(tmp_path_factory.mktemp("third_party"))
 
 
-def test_its_components_are_listed_with_their_origin(site: Path, workdir: Path) -> None:
+def test_components_are_listed_with_their_origin(site: Path, workdir: Path) -> None:
     rows = json.loads(harness("list", "--json", cwd=workdir, site=site).stdout)
     assert {f"{r['kind']}/{r['name']}" for r in rows if r["origin"] == "harness-example"} == OFFERED
     assert "relu" in {r["name"] for r in rows if r["origin"] == "harness"}
@@ -61,7 +61,7 @@ print(max(p.abs().max().item() for p in harness.load_model(sys.argv[1]).paramete
 """
 
 
-def test_its_experiment_trains_and_a_changed_helper_is_another_run(tmp_path: Path, workdir: Path) -> None:
+def test_experiment_trains_and_a_changed_helper_makes_another_run(tmp_path: Path, workdir: Path) -> None:
     site = install(tmp_path)
     harness("experiment=stripes", "save=last", cwd=workdir, site=site)
     (first,) = workdir.glob("outputs/scratch/*/record.json")
@@ -96,7 +96,7 @@ print("torch" in sys.modules)
 """
 
 
-def test_hydra_composes_its_options_and_presets(site: Path, workdir: Path) -> None:
+def test_hydra_composes_options_and_presets(site: Path, workdir: Path) -> None:
     words = ["experiment=stripes", "regularizer=[weight_box,l2]", "optimizer.lr=0.25"]
     first, second = python(COMPOSE, *words, cwd=workdir, site=site).splitlines()
     assert first == "0.25 signum 2.0 ['weight_box', 'l2']"
@@ -106,7 +106,7 @@ def test_hydra_composes_its_options_and_presets(site: Path, workdir: Path) -> No
         assert word in text.replace(",", " ").split(), word
 
 
-def test_its_settings_are_checked_like_those_of_harness(site: Path, workdir: Path) -> None:
+def test_settings_are_checked_like_built_in_ones(site: Path, workdir: Path) -> None:
     done = harness("optimizer=signum", "optimizer.momentum=1", cwd=workdir, site=site, status=2)
     assert done.stderr.count("\n") == 1
     assert "optimizer.momentum" in done.stderr
@@ -114,7 +114,7 @@ def test_its_settings_are_checked_like_those_of_harness(site: Path, workdir: Pat
     assert not (workdir / "outputs").exists()
 
 
-def test_a_users_folder_stands_beside_its_presets_and_takes_none_of_its_names(site: Path, workdir: Path) -> None:
+def test_user_folder_extends_presets_and_cannot_take_their_names(site: Path, workdir: Path) -> None:
     mine = workdir / "mine"
     (mine / "experiment").mkdir(parents=True)
     (mine / "experiment" / "faster.yaml").write_text(
@@ -131,7 +131,7 @@ def test_a_users_folder_stands_beside_its_presets_and_takes_none_of_its_names(si
         path.unlink()
 
 
-def test_without_it_its_names_are_unknown(workdir: Path) -> None:
+def test_components_are_unknown_without_the_plugin(workdir: Path) -> None:
     done = harness("activation=snake", cwd=workdir, status=2)
     assert done.stderr.startswith("harness: error: no activation 'snake'.")
     assert done.stderr.count("\n") == 1
@@ -140,8 +140,8 @@ def test_without_it_its_names_are_unknown(workdir: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_share_data_that_is_not_in_memory(site: Path, workdir: Path) -> None:
-    """The loader of each process reads its own samples; the result is that of one process, dropout included."""
+def test_two_processes_share_data_not_in_memory(site: Path, workdir: Path) -> None:
+    """The loader of each process reads its own samples; the result equals that of one process, dropout included."""
     line = ["data=stripes", "regularizer=[dropout]", "trainer=cpu", "trainer.precision=64-true", "epochs=2"]
     found = {}
     for devices in ("1", "2"):

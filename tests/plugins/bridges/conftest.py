@@ -1,4 +1,4 @@
-"""Faults that the checks find in what others wrote: each is expected, and one that is mended is told."""
+"""Expected faults of bridged components: each check failure is listed, and one that is fixed is reported."""
 
 from __future__ import annotations
 

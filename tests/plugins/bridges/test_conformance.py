@@ -1,4 +1,4 @@
-"""What holds for every built-in component holds for those that the bridges bring, but for their authors' own faults."""
+"""Conformance tests of bridged components, except for known faults of their authors."""
 
 from __future__ import annotations
 

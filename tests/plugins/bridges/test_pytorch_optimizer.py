@@ -1,4 +1,4 @@
-"""The bridge to the pytorch-optimizer collection: against its own classes, and every one of them on digits."""
+"""Tests of the bridge to pytorch-optimizer: against its classes, and all of them on digits."""
 
 import functools
 import inspect
@@ -46,7 +46,7 @@ def draw(*shape):
 
 
 def stepped(make_optimizer, steps=4):
-    """Parameters after a few steps down a bowl."""
+    """Return parameters after a few steps down a quadratic bowl."""
     held = [nn.Parameter(draw(4, 3)), nn.Parameter(draw(3))]
     optimizer = make_optimizer(held)
     for _ in range(steps):
@@ -56,7 +56,7 @@ def stepped(make_optimizer, steps=4):
     return [p.detach().clone() for p in held]
 
 
-def test_most_of_the_collection_is_there_and_the_rest_says_why():
+def test_most_optimizers_are_bridged_and_others_give_a_reason():
     out = {name.removeprefix("optimizer/"): why for name, (_, why) in catalogue.current().absent.items()}
     assert CLASSES.keys() == ENTRIES.keys() | {name for name in out if name.startswith(PREFIX)}
     assert not ENTRIES.keys() & out.keys()
@@ -69,7 +69,7 @@ def test_most_of_the_collection_is_there_and_the_rest_says_why():
     assert "torch's own" in out[f"{PREFIX}adamw"]
 
 
-def test_every_one_is_like_one_written_by_hand():
+def test_bridged_optimizer_is_a_regular_component():
     for name, entry in ENTRIES.items():
         made = REGISTRY.get("optimizer", name)
         assert validate(made) == mark_of(made)
@@ -83,13 +83,13 @@ def test_every_one_is_like_one_written_by_hand():
 
 
 @pytest.mark.parametrize("name", [n for n, e in ENTRIES.items() if not e["traits"] and set(e["asks"]) == {"params"}])
-def test_it_is_the_collections_own_with_the_collections_defaults(name):
+def test_steps_and_defaults_match_the_collection(name):
     cls = CLASSES[name]
     theirs = inspect.signature(cls).parameters
     for p in parameters(REGISTRY.get("optimizer", name)):
         assert p.required == (theirs[p.name].default is inspect.Parameter.empty)
         assert p.required or p.default == theirs[p.name].default
-    if "use_muon" in inspect.getsource(cls):  # they want groups of their own
+    if "use_muon" in inspect.getsource(cls):  # they need parameter groups of their own
         return
     made, wanted = (stepped(lambda held: built(name, held)), stepped(cls))
     assert all(torch.equal(a, b) for a, b in zip(made, wanted, strict=True))
@@ -103,20 +103,20 @@ def test_settings_reach_the_collection():
     assert ranger.start_warm_down + ranger.num_warm_down_iterations == 20  # the steps of the run
 
 
-def test_what_the_collection_refuses_is_refused_in_one_line():
+def test_error_of_the_collection_is_one_line():
     with pytest.raises(HarnessError, match=r"^pytorch_optimizer_lion: .*positive.*-1"):
         built(f"{PREFIX}lion", [nn.Parameter(draw(2))], lr=-1.0)
 
 
-def test_matrices_have_a_group_of_their_own():
+def test_matrices_have_their_own_group():
     held = [nn.Parameter(draw(4, 3)), nn.Parameter(draw(3))]
     groups = built(f"{PREFIX}muon", held, lr=0.1, adamw_lr=0.01).param_groups
     assert [(g["use_muon"], g["lr"], len(g["params"])) for g in groups] == [(True, 0.1, 1), (False, 0.01, 1)]
 
 
 @pytest.mark.parametrize("name", DRAWING)
-def test_its_draws_are_its_own(name):
-    """Other draws between two runs change nothing, and the run changes no one else's draws."""
+def test_draws_are_isolated_from_global_generators(name):
+    """Other draws between two runs change nothing, and the run does not change the global generators."""
     first = stepped(lambda held: built(name, held))
     torch.manual_seed(7)
     np.random.seed(7)  # noqa: NPY002
@@ -129,8 +129,8 @@ def test_its_draws_are_its_own(name):
     assert before[2] == random.getstate()
 
 
-def test_all_others_draw_nothing():
-    """What is read from the code, by trying it: only those that say so may draw."""
+def test_other_optimizers_draw_nothing():
+    """Drawing is detected from the code; this test confirms it by running the others."""
     torch.manual_seed(3)
     np.random.seed(3)  # noqa: NPY002
     for name, entry in ENTRIES.items():
@@ -143,7 +143,7 @@ def test_all_others_draw_nothing():
         assert before[2] == random.getstate(), name
 
 
-def test_a_seed_decides_the_draws_and_a_resumed_run_goes_on_with_them():
+def test_seed_decides_draws_and_resume_continues_them():
     name = f"{PREFIX}kron"
     given = {"pre_conditioner_update_probability": 0.5}
     a, b = (stepped(lambda held, s=s: built(name, held, seed=s, **given), steps=6) for s in (1, 2))
@@ -210,7 +210,7 @@ class Wrapper(Ball):
         self.optimizer = optimizer
 
 
-def test_one_that_breaks_is_left_out_with_its_reason_and_the_rest_is_there(monkeypatch):
+def test_broken_optimizer_is_left_out_with_its_reason(monkeypatch):
     module = types.ModuleType("collection.to.come")
     for cls in (Ball, Broken, Closing, Unlike, Wrapper):
         setattr(module, cls.__name__, cls)
@@ -224,7 +224,7 @@ def test_one_that_breaks_is_left_out_with_its_reason_and_the_rest_is_there(monke
     assert trial.failures(found) == {f"{PREFIX}broken": reason}
 
 
-def test_without_the_package_it_is_absent_with_a_hint(monkeypatch):
+def test_missing_package_is_reported_with_a_hint(monkeypatch):
     monkeypatch.setattr(harness_pytorch_optimizer, "find_spec", lambda name: None)
     assert harness_pytorch_optimizer.harness_components() == []
     (line,) = harness_pytorch_optimizer.harness_left_out().items()
@@ -238,8 +238,8 @@ def node(name):
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_it_descends_on_digits_with_its_defaults(name):
-    """In two of three draws of weights and split: with these, dadaptadan and vsgd overshoot now and then."""
+def test_optimizer_descends_on_digits_with_defaults(name):
+    """Two of three draws of weights and split suffice: dadaptadan and vsgd overshoot now and then."""
 
     def change(parts):
         parts.optimizer = functools.partial(component, "optimizer", node(name))
@@ -254,7 +254,7 @@ def test_it_descends_on_digits_with_its_defaults(name):
 
 
 @pytest.mark.slow
-def test_every_one_trains_on_digits_in_one_sweep(workdir):
+def test_all_optimizers_train_on_digits_in_one_sweep(workdir):
     assert not [name for name, entry in ENTRIES.items() if any(p["required"] for p in entry["parameters"])]
     records = harness.sweep([f"optimizer={','.join(ENTRIES)}", "epochs=10", "study=all"])
     assert len(records) == len(ENTRIES)
@@ -264,8 +264,8 @@ def test_every_one_trains_on_digits_in_one_sweep(workdir):
 
 
 @pytest.mark.parametrize("name", ["adabelief", "kron", "muon"])
-def test_fused_is_alone_and_a_member_is_the_same_whoever_trains_beside(name):
-    """Element-wise ones share an optimizer over the stack, the others have one each; so do those that draw."""
+def test_fused_matches_alone_and_is_independent_of_other_members(name):
+    """Element-wise ones share an optimizer over the stack; the others, and those that draw, have one each."""
     lines = [[*SMALL, f"optimizer={PREFIX}{name}", "epochs=1", f"seed={seed}"] for seed in (1, 2, 3)]
     whole = cohort(lines)
     for line, run in zip(lines[:2], whole, strict=False):

@@ -1,4 +1,4 @@
-"""Private APIs of scikit-learn: each test fails with what stops working when one goes."""
+"""Tests of private APIs of scikit-learn: a failing test names the feature that breaks when the API changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_constraints_of_a_function_are_intervals() -> None:
     assert isinstance(limit, Interval), "data of scikit-learn have no ranges"
 
 
-def test_fractions_are_told_from_counts() -> None:
+def test_fractions_are_distinguished_from_counts() -> None:
     kinds = {limit.type for limit in constraints(DecisionTreeClassifier)["min_samples_leaf"]}
     assert kinds == {numbers.Integral, RealNotInt}, "a fraction of the samples is no longer accepted"
 
@@ -34,5 +34,5 @@ def test_hidden_constraints_wrap_others() -> None:
     assert Hidden(Options(str, {"a"})).constraint.options == {"a"}, "values on their way out become choices"
 
 
-def test_what_has_no_constraints_has_none() -> None:
+def test_object_without_constraints_has_none() -> None:
     assert constraints(dict) == {}

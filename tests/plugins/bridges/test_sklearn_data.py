@@ -1,4 +1,4 @@
-"""The bridge to scikit-learn's data sets: against the functions themselves, and what it leaves out."""
+"""Tests of the bridge to scikit-learn's data sets: against the functions themselves, and reasons for omissions."""
 
 import types
 
@@ -21,11 +21,11 @@ HERE = [name for name in ENTRIES if not name.startswith("sklearn_fetch_")]
 
 
 def sums(x, y):
-    """Of the rows, which a split only sorts."""
+    """Return the sums of all rows, which do not depend on a split."""
     return sorted(np.column_stack([np.asarray(x).reshape(len(x), -1), y]).sum(1).tolist())
 
 
-def test_every_function_is_there_or_says_why():
+def test_every_function_is_bridged_or_gives_a_reason():
     out = {n.removeprefix("data/"): why for n, (_, why) in catalogue.current().absent.items() if n.startswith("data/")}
     words = {f"sklearn_{w}" for w in sklearn.datasets.__all__ if w.startswith(("load_", "make_", "fetch_"))}
     assert words == set(ENTRIES) | set(out)
@@ -36,7 +36,7 @@ def test_every_function_is_there_or_says_why():
 
 
 @pytest.mark.parametrize("name", HERE)
-def test_it_is_a_data_set_and_a_function_of_the_splits_seed(name):
+def test_bridged_data_is_valid_and_depends_on_the_split_seed(name):
     component, entry = REGISTRY.get("data", name), ENTRIES[name]
     assert validate(component) == mark_of(component)
     assert getattr(bridged, name) is component
@@ -59,7 +59,7 @@ def test_it_is_a_data_set_and_a_function_of_the_splits_seed(name):
         ("make_multilabel_classification", "labels", (20,), 5),
     ],
 )
-def test_what_is_predicted_goes_by_the_targets(name, target, inputs, classes):
+def test_target_type_follows_the_targets(name, target, inputs, classes):
     made = data(f"sklearn_{name}")
     assert (made.target, made.inputs, len(made.classes)) == (target, inputs, classes)
     x, y = whole(made)
@@ -81,7 +81,7 @@ def test_settings_reach_scikit_learn():
         data("sklearn_make_classification", {"n_features": 2})
 
 
-def test_what_is_fetched_lies_in_the_cache_folder(monkeypatch, tmp_path):
+def test_fetched_data_is_kept_in_the_cache_folder(monkeypatch, tmp_path):
     asked = {}
 
     def fetch_covtype(**given):
@@ -108,7 +108,7 @@ def test_what_is_fetched_lies_in_the_cache_folder(monkeypatch, tmp_path):
         (np.arange(240.0).reshape(120, 2), "real", ()),
     ],
 )
-def test_targets_are_told_by_the_rule_of_files(y, target, classes, monkeypatch, tmp_path):
+def test_target_type_is_inferred_as_for_files(y, target, classes, monkeypatch, tmp_path):
     def fetch_openml(**given):
         return Bunch(data=np.arange(240.0).reshape(120, 2), target=y)
 
@@ -126,7 +126,7 @@ def test_targets_are_told_by_the_rule_of_files(y, target, classes, monkeypatch, 
         (3, "no inputs with their targets"),
     ],
 )
-def test_what_gives_no_table_is_told_in_one_line(found, reason, monkeypatch, tmp_path):
+def test_unusable_result_is_refused_in_one_line(found, reason, monkeypatch, tmp_path):
     def fetch_openml(**given):
         if isinstance(found, Exception):
             raise found
@@ -151,7 +151,7 @@ def make_fit(to):
     return to
 
 
-def test_a_function_to_come_is_there_by_itself_and_a_broken_one_takes_no_one_with_it():
+def test_new_function_is_bridged_and_a_broken_one_left_out():
     module = types.ModuleType("datasets.to.come")
     module.__all__ = ["make_rows", "make_trouble", "make_fit", "make_gone", "clear"]
     module.make_rows, module.make_trouble, module.make_fit = make_rows, make_trouble, make_fit

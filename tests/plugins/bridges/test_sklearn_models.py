@@ -1,4 +1,4 @@
-"""The bridge to scikit-learn's estimators: against the estimators themselves, and what it leaves out."""
+"""Tests of the bridge to scikit-learn's estimators: against the estimators themselves, and reasons for omissions."""
 
 import types
 
@@ -45,7 +45,7 @@ def hint(name, setting):
     return next(p.hint for p in parameters(REGISTRY.get("model", name)) if p.name == setting)
 
 
-def test_every_estimator_is_there_or_says_why():
+def test_every_estimator_is_bridged_or_gives_a_reason():
     out = {n.removeprefix("model/") for n in catalogue.current().absent if n.startswith("model/")}
     known = set(ENTRIES) | out
     wanted = {"sklearn_" + snake(n) for n, _ in all_estimators(["classifier", "regressor", "cluster"])}
@@ -60,7 +60,7 @@ def test_every_estimator_is_there_or_says_why():
     assert "one number a sample" in told["model/sklearn_isotonic_regression"][1]
 
 
-def test_every_one_is_like_one_written_by_hand():
+def test_bridged_estimator_is_a_regular_component():
     for name, entry in ENTRIES.items():
         component = REGISTRY.get("model", name)
         assert validate(component) == mark_of(component)
@@ -75,7 +75,7 @@ def test_every_one_is_like_one_written_by_hand():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # little was asked of it
 @pytest.mark.filterwarnings("ignore::FutureWarning:sklearn", "ignore:Orthogonal matching:RuntimeWarning")
 @pytest.mark.parametrize("name", ENTRIES)
-def test_every_one_fits_and_predicts_what_its_task_wants(name):
+def test_estimator_fits_and_predicts_for_its_task(name):
     entry, train = ENTRIES[name], table()
     task = entry["traits"]["tasks"][0]
     own = {p["name"]: p["default"] for p in entry["parameters"]}
@@ -92,7 +92,7 @@ def test_every_one_fits_and_predicts_what_its_task_wants(name):
         assert torch.equal(predicted.argmax(1), torch.as_tensor(made.model.predict(train.x.double().numpy())))
 
 
-def test_probabilities_scores_and_a_logit_of_two():
+def test_predictions_are_log_probabilities_scores_or_one_logit():
     train = table()
     x = train.x.double().numpy()
     svc = CLASSES["sklearn_svc"](C=2.0, random_state=SEED).fit(x, train.y)
@@ -107,7 +107,7 @@ def test_probabilities_scores_and_a_logit_of_two():
     np.testing.assert_allclose(logits[:, 0].numpy(), reference.decision_function(x), rtol=1e-7, atol=1e-9)
 
 
-def test_a_class_that_training_never_saw_is_the_least_likely():
+def test_unseen_class_is_the_least_likely():
     train = table()
     seen = Samples(train.x, 2 * train.y.clamp_max(1))
     made = fitted("sklearn_linear_svc", seen, 3).predict(train.x)
@@ -115,7 +115,7 @@ def test_a_class_that_training_never_saw_is_the_least_likely():
     assert not (made.argmax(1) == 1).any()
 
 
-def test_regressors_of_one_number_are_fitted_for_each():
+def test_single_output_regressors_are_fitted_per_target():
     x = table().x
     y = torch.stack([x.sum(1), x[:, 0] - x[:, 1]], 1)
     made = fitted("sklearn_svr", Samples(x, y), 2).predict(x)
@@ -124,7 +124,7 @@ def test_regressors_of_one_number_are_fitted_for_each():
         np.testing.assert_allclose(made[:, i].numpy(), reference.predict(x.double().numpy()), rtol=1e-6, atol=1e-6)
 
 
-def test_clusterers_give_squared_distances_and_decompositions_the_inputs():
+def test_clusterers_give_squared_distances_and_decompositions_reconstructions():
     x = table().x
     reference = CLASSES["sklearn_mini_batch_k_means"](n_clusters=4, random_state=SEED).fit(x.double().numpy())
     made = fitted("sklearn_mini_batch_k_means", Samples(x, x), 3, n_clusters=4).predict(x)
@@ -154,14 +154,14 @@ def test_ranges_and_choices_are_scikit_learns():
             convert(hint(name, setting), value)
 
 
-def test_what_is_how_and_not_what_is_no_setting():
+def test_settings_that_do_not_change_the_result_are_left_out():
     names = {p["name"] for entry in ENTRIES.values() for p in entry["parameters"]}
     assert not names & {"n_jobs", "verbose", "random_state", "warm_start", "copy_X", "memory"}
     assert asks(REGISTRY.get("model", "sklearn_svr")) == ["outputs"]
     assert asks(REGISTRY.get("model", "sklearn_mlp_regressor")) == ["outputs", "generator"]
 
 
-def test_what_scikit_learn_refuses_of_the_data_is_told_in_one_line():
+def test_data_refused_by_scikit_learn_is_one_line():
     x = table().x - 0.5
     with pytest.raises(HarnessError, match=r"^sklearn_multinomial_nb: Negative values in data"):
         fitted("sklearn_multinomial_nb", Samples(x, table().y), 3)
@@ -177,7 +177,7 @@ class NeedingClassifier(ClassifierMixin, BaseEstimator):
         self.base = base
 
 
-def test_an_estimator_to_come_is_there_by_itself_and_a_broken_one_takes_no_one_with_it():
+def test_new_estimator_is_bridged_and_a_broken_one_left_out():
     broken = types.new_class("BrokenClassifier", (ClassifierMixin, BaseEstimator), {}, lambda ns: ns.update(__init__=3))
     found, out = models.bridge([WordsClassifier, NeedingClassifier, broken])
     assert list(found) == ["sklearn_words_classifier"]
@@ -186,7 +186,7 @@ def test_an_estimator_to_come_is_there_by_itself_and_a_broken_one_takes_no_one_w
     assert out["sklearn_broken_classifier"].startswith("it cannot be read: ")
 
 
-def test_a_run_of_one(workdir):
+def test_bridged_estimator_runs_and_its_settings_are_checked(workdir):
     line = ["data=sklearn_load_wine", "model=sklearn_linear_discriminant_analysis", "study=one"]
     record = harness.run(line)
     assert (record.status, record.metrics["test/accuracy"] > 0.9) == ("completed", True)

@@ -1,4 +1,4 @@
-"""What components would download lies here as small files in the same format: no test asks another machine."""
+"""Local replacements of downloads: small files of the same format, so that no test needs a network."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ TRAIN, TEST = 50, 20  # images
 
 
 def idx(array: np.ndarray) -> bytes:
-    """An array in the format of MNIST's files."""
+    """Return an array in the format of MNIST's files."""
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
 def images(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Training images and classes, test images and classes."""
+    """Return training images and classes, test images and classes."""
     rng = np.random.default_rng(sum(map(ord, name)))
     shape = (3, 32, 32) if name == "cifar10" else (28, 28)
     x = rng.integers(0, 256, (TRAIN + TEST, *shape), dtype=np.uint8)
@@ -54,7 +54,7 @@ def _archive(arrays: tuple[np.ndarray, ...]) -> bytes:
 
 @pytest.fixture(scope="session")
 def small_sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Source, ...]]:
-    """Sources as of `data_download`, of small files on this disk."""
+    """Replace the sources of `data_download` by small local files."""
     root = tmp_path_factory.mktemp("elsewhere")
     made: dict[str, tuple[Source, ...]] = {}
     for name, sources in download.SOURCES.items():

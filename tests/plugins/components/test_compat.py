@@ -1,4 +1,4 @@
-"""Private APIs behind the built-in components: each test fails with what stops working when one goes."""
+"""Tests of private APIs used by components: a failing test names the feature that breaks when the API changes."""
 
 from __future__ import annotations
 

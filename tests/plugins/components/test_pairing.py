@@ -1,7 +1,7 @@
-"""The pairing matrix: what can meet is trained a little and gets better, and what cannot is refused in one line.
+"""The pairing matrix: components that fit together train and improve, others are refused in one line.
 
-All pairs come from the catalogue. Whether a component computes what it should is tested where it is, and that it does
-so in a stack too in `test_fused`; here it is only put together with others.
+All pairs come from the catalogue. The results of a component have tests of their own, and so has its stacking,
+in `tests/training/vectorized`; here components are only combined.
 """
 
 from __future__ import annotations
@@ -52,29 +52,30 @@ Values = dict[str, Any]
 
 
 def named(kind: str) -> list[str]:
-    """The built-in components of a kind that can be chosen without settings."""
+    """Return the built-in components of a kind that need no settings."""
     entries = [e for e in BUILT_IN if e["kind"] == kind and not any(p["required"] for p in e["parameters"])]
     return [e["name"] for e in entries]
 
 
 def node(kind: str, name: str, **settings: Any) -> Values:
-    """A component with its defaults, and those of some settings that it has."""
+    """Return a component's node with its defaults, and those of some settings that it has."""
     found = default_node(catalogue.current(), kind, name)
     return found | {key: value for key, value in settings.items() if type(found.get(key)) is type(value)}
 
 
 @functools.cache
 def base() -> Values:
-    """A run of a few steps, as composed."""
+    """Return the composed config of a run of a few steps."""
     line = ["batch_size=12", "epochs=4", "executor=in_process", "trainer=cpu", "trainer.check_val_every_n_epoch=4"]
     return compose(line).values
 
 
 @functools.lru_cache(128)
 def loaded(name: str, uneven: bool = False, scaled: bool = False) -> tuple[Values, Dataset]:
-    """A config on a little built-in data, and the data itself; the classes are made uneven, so that a network that
-    begins at 0 has something to learn too; or the inputs are scaled to 0 .. 1. NAME:real and NAME:labels have classes
-    as numbers, of data that the package has with classes alone.
+    """Return a config on a little built-in data, and the data.
+
+    With `uneven`, the classes are imbalanced, so that a network that begins at 0 can learn too; else the inputs may be
+    scaled to 0 .. 1. NAME:real and NAME:labels have the classes of NAME as numbers.
     """
     name, _, target = name.partition(":")
     values = base() | {"data": node("data", name, n=100, length=11)}
@@ -88,7 +89,7 @@ def loaded(name: str, uneven: bool = False, scaled: bool = False) -> tuple[Value
 
 
 def as_numbers(dataset: Dataset, target: Any) -> Dataset:
-    """One number a class, 0 or 1, as real targets or as labels."""
+    """Return one number per class, 0 or 1, as real targets or as labels."""
     parts = {split: dataset.part(split) for split in SPLITS}
     made = {
         split: Samples(part.x, torch.nn.functional.one_hot(part.y, len(dataset.classes)).float())
@@ -100,7 +101,7 @@ def as_numbers(dataset: Dataset, target: Any) -> Dataset:
 
 @functools.cache
 def data() -> list[str]:
-    """The smallest built-in data of each make: of a target, a number of classes, a number of dimensions."""
+    """Return the smallest built-in data for each target, number of classes and number of dimensions."""
     found: dict[Any, str] = {}
 
     def numbers(name: str) -> int:
@@ -116,7 +117,7 @@ def data() -> list[str]:
 
 
 def paired(name: str, **chosen: str) -> tuple[Values, Dataset]:
-    """The resolved config of a model, a task, a loss on data. Raises HarnessError where they do not fit."""
+    """Return the resolved config of a model, a task and a loss on data. Raises HarnessError if they do not fit."""
     scaled = bool(MODELS.get(chosen.get("model", ""), {}).get("inputs_within"))
     values, dataset = loaded(name, scaled=scaled)
     nodes = {kind: node(kind, one, **SMALL if kind in ("model", "task") else {}) for kind, one in chosen.items()}
@@ -124,7 +125,7 @@ def paired(name: str, **chosen: str) -> tuple[Values, Dataset]:
 
 
 def computed(parts: RunComponents, dataset: Dataset) -> dict[str, float]:
-    """The losses of a few samples, of a model that has not learned anything (or, an estimator, all at once)."""
+    """Return the losses of a few samples, of an untrained model (an estimator is fitted)."""
     assert isinstance(dataset.train, Samples)
     drawn = parts.task.tuples(dataset.train, "train", torch.Generator())
     index = torch.arange(min(8, len(dataset.train))) if drawn is None else drawn[:2].flatten()
@@ -142,7 +143,7 @@ def computed(parts: RunComponents, dataset: Dataset) -> dict[str, float]:
 
 
 def fits(name: str, **chosen: str) -> bool:
-    """Whether components meet on data; if so they compute, and if not they are refused in one line."""
+    """Return True if components fit data; if so they compute, and if not they are refused in one line."""
     try:
         values, dataset = paired(name, **chosen)
         parts = build(values, dataset, make_plan(parse(values), dataset, values).total_steps)
@@ -157,7 +158,7 @@ def fits(name: str, **chosen: str) -> bool:
 
 
 def trained(values: Values, dataset: Dataset) -> tuple[RunState, RunComponents]:
-    """A run without a folder."""
+    """Train a run without a folder."""
     plan = make_plan(parse(values), dataset, values)
     parts = build(values, dataset, plan.total_steps)
     run = Run(parts, plan, dataset, make_member(values, parts))
@@ -167,7 +168,7 @@ def trained(values: Values, dataset: Dataset) -> tuple[RunState, RunComponents]:
 
 
 def curve(member: RunState, name: str = "train/loss") -> list[float]:
-    """A value, epoch by epoch where it was measured."""
+    """Return the values of a metric in the epochs that measured it."""
     return [row[name] for row in member.history if name in row]
 
 
@@ -197,13 +198,13 @@ def test_every_component_of_a_network_learns_or_is_refused_in_one_line(kind: str
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_model_meets_data_or_is_refused_in_one_line(model: str) -> None:
+def test_model_fits_data_or_is_refused_in_one_line(model: str) -> None:
     tried = {task: [fits(name, model=model, task=task) for name in data()] for task in TASKS}
     assert {task for task, found in tried.items() if any(found)} == set(MODELS[model]["tasks"])
 
 
 @pytest.mark.parametrize("loss", named("loss"))
-def test_a_loss_meets_a_task_or_is_refused_in_one_line(loss: str) -> None:
+def test_loss_fits_a_task_or_is_refused_in_one_line(loss: str) -> None:
     tasks = catalogue.current().get("loss", loss)["traits"].get("tasks", list(TASKS))
     naming = [model for model, traits in MODELS.items() if loss in traits.get("losses", ())]
     model = {"model": naming[0]} if naming else {}
@@ -218,8 +219,8 @@ def test_every_model_learns_each_of_its_tasks(model: str, task: str) -> None:
     member, parts = trained(values | {"epochs": 12, "optimizer": node("optimizer", "adam", lr=0.01)}, dataset)
     assert all(math.isfinite(value) for value in member.metrics.values())
     if isinstance(parts.model, EstimatorModule) or len(parts.task.groups(parts.model)) > 1:
-        return  # fitted at once; of players, one's gain is the other's loss
-    if own := MODELS[model].get("metrics"):  # a model whose loss says little names what does
+        return  # fitted in one step; or of players, whose gains are each other's losses
+    if own := MODELS[model].get("metrics"):  # a model whose loss says little names its own metrics
         first, *_, last = curve(member, f"val/{own[0]}")
         assert (last > first) == member.higher_is_better(f"val/{own[0]}")
     else:
@@ -235,7 +236,7 @@ CHANGES = (
 
 
 @pytest.mark.parametrize("model", NETWORK_MODELS)
-def test_a_component_is_taken_if_it_changes_the_network_and_else_not(model: str) -> None:
+def test_component_counts_as_used_if_and_only_if_it_changes_the_network(model: str) -> None:
     task = MODELS[model]["tasks"][0]
     name = next(name for name in data() if fits(name, model=model, task=task))
     values, dataset = paired(name, model=model, task=task)

@@ -1,4 +1,4 @@
-"""Whether advice helps: runs with and without it, on seeds and splits that the doctor has not seen.
+"""Check whether advice helps: runs with and without it, on seeds and splits that the doctor has not seen.
 
 The criterion was fixed before any of these cases was judged:
 
@@ -40,7 +40,7 @@ FRESH = 9000  # seeds from here on are in no other case
 
 @dataclass(frozen=True)
 class Advice:
-    """Advice that was given on a run, and the gains on fresh seeds and splits."""
+    """Advice on a run, and its gains on fresh seeds and splits."""
 
     case: Case
     trouble: str
@@ -55,27 +55,27 @@ class Advice:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95% t interval of the mean gain."""
+        """Return the 95% t interval of the mean gain."""
         return interval(self.gains)
 
     @property
     def lower(self) -> bool:
-        """Whether the mean gain is a loss that matters, be it by chance."""
+        """Return True if the mean gain is a relevant loss, significant or not."""
         return float(np.mean(self.gains)) < -self.margin
 
     @property
     def worse(self) -> bool:
-        """Whether it is, and not by chance."""
+        """Return True if the mean gain is a relevant and significant loss."""
         return self.lower and self.interval[1] < 0
 
     @property
     def better(self) -> bool:
-        """Whether the mean gain matters, and is not by chance."""
+        """Return True if the mean gain is relevant and significant."""
         return float(np.mean(self.gains)) > self.margin and self.interval[0] > 0
 
 
 def interval(gains: Sequence[float]) -> tuple[float, float]:
-    """The 95% t interval of a mean.
+    """Return the 95% t interval of a mean.
 
     >>> tuple(round(end, 3) for end in interval([1.0, 2.0, 3.0]))
     (-0.484, 4.484)
@@ -85,12 +85,12 @@ def interval(gains: Sequence[float]) -> tuple[float, float]:
 
 
 def given(findings: Iterable[Finding]) -> Finding | None:
-    """The first finding that tells of overrides to try, an accusation or a hint; None where there is none."""
+    """Return the first finding with overrides to try, an accusation or a hint, or None."""
     return next((finding for finding in findings if finding.tries), None)
 
 
 def advised(made: Iterable[Case], look: Look) -> Iterator[tuple[Case, Run, Advice | None]]:
-    """The cases, each with the first advice that is given on it, tried on fresh seeds."""
+    """Yield the cases, each with its first advice tried on fresh seeds."""
     for case in made:
         run = look(case.words)
         found = given(run.findings)
@@ -98,7 +98,7 @@ def advised(made: Iterable[Case], look: Look) -> Iterator[tuple[Case, Run, Advic
 
 
 def tried(case: Case, finding: Finding) -> Advice:
-    """What advice does on fresh seeds and splits."""
+    """Try advice on fresh seeds and splits."""
     gains, metric = [], ""
     for seed in range(FRESH, FRESH + SEEDS):
         fresh = [f"seed={seed}", f"split.seed={seed}", "diagnostic=[]"]
@@ -111,14 +111,14 @@ def tried(case: Case, finding: Finding) -> Advice:
 
 
 def score(words: Sequence[str]) -> tuple[str, float]:
-    """The name of a run's objective, and the same metric on test; nan of a run that has not completed."""
+    """Return the name of a run's objective and the same metric on test; nan if the run is incomplete."""
     record = trained(words, "advice")
     metric = str(record.config["objective"]).replace("val/", "test/")
     return metric, float(record.metrics.get(metric, math.nan)) if record.status == "completed" else math.nan
 
 
 def gain(before: float, after: float, higher_is_better: bool) -> float:
-    """By how much a run is better: a difference of accuracies, or minus the logarithm of a ratio of errors.
+    """Return the improvement of a run: a difference of accuracies, or minus the logarithm of a ratio of errors.
 
     >>> gain(0.5, 0.75, True), round(gain(2.0, 1.0, False), 3), round(gain(math.nan, 1.0, False), 3)
     (0.25, 0.693, 2.303)
@@ -131,7 +131,7 @@ def gain(before: float, after: float, higher_is_better: bool) -> float:
 
 
 def held_out(draws: int) -> list[Case]:
-    """Cases whose tables are drawn from `draws` on: other draws and generators than those that rules were set on."""
+    """Cases whose tables are drawn from `draws` on: other draws and generators than those used to set the rules."""
     made = cases(TEMPLATES)
     return [
         Case(case.overrides.replace("DRAW", str(draws + place)) + f" seed={draws + place}", case.trouble)

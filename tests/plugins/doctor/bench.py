@@ -1,4 +1,4 @@
-"""The bench: every case is trained, examined, and, where an override is to mend it, trained again with that."""
+"""The bench: every case is trained and examined, and trained again with the suggested override if there is one."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ SURELY = 1.96  # deviations of a 95% interval
 
 
 class Run(NamedTuple):
-    """A run that was examined: its validation metric, nan where it has none, what is seen of it and found, and the same
-    metric on test.
-    """
+    """An examined run: its validation metric (nan if it has none), evidence, findings, and the same metric on test."""
 
     score: float
     metric: str
@@ -36,7 +34,7 @@ Look = Callable[[Sequence[str]], Run]
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a case; `after` is the run with the overrides of the first finding, where there are any."""
+    """The result of a case; `after` is the run with the overrides of the first finding, if any."""
 
     case: Case
     run: Run
@@ -54,7 +52,7 @@ class Result:
 
     @property
     def mended(self) -> bool:
-        """Whether the override has made a run of which nothing is wrong any more, and that is better than before."""
+        """Return True if the run with the override is without findings, and better than before."""
         if self.after is None or self.left or math.isnan(self.after.score):
             return False
         gain = self.after.score - self.run.score
@@ -64,8 +62,10 @@ class Result:
 
     @property
     def worse(self) -> bool:
-        """Whether the override has made a run that is worse on validation or on test, by more than chance: the 95%
-        interval of an accuracy, a tenth of an error. A run that has another metric now cannot be compared.
+        """Return True if the override made the run significantly worse on validation or on test.
+
+        Significant is the 95% interval of an accuracy, or a tenth of an error. A run that now has another metric cannot
+        be compared.
         """
         if self.after is None or math.isnan(self.run.score) or self.after.metric != self.run.metric:
             return False
@@ -79,8 +79,10 @@ class Result:
 
     @property
     def lower(self) -> bool:
-        """Whether it is worse by one standard error of an accuracy on test, or a tenth of an error; or on validation by
-        more than 0.005, or a hundredth of an error: the first definition, which chance meets often.
+        """Return True if the run is worse by the first definition, which is often met by chance.
+
+        It is one standard error of an accuracy on test, or a tenth of an error; or on validation more than 0.005, or a
+        hundredth of an error.
         """
         if self.after is None or math.isnan(self.run.score) or self.after.metric != self.run.metric:
             return False
@@ -97,7 +99,7 @@ class Result:
 
 
 def fallen(before: float, after: float, n: int, higher_is_better: bool) -> bool:
-    """Whether a metric on `n` samples has become worse by more than chance."""
+    """Return True if a metric on `n` samples has become significantly worse."""
     if not higher_is_better:
         return after > 1.1 * before
     share = min(max(before, 0.0), 1.0)
@@ -105,7 +107,7 @@ def fallen(before: float, after: float, n: int, higher_is_better: bool) -> bool:
 
 
 def looking(study: str) -> Look:
-    """Trains and examines in this process."""
+    """Train and examine in this process."""
     examination = Examination()
 
     def look(words: Sequence[str]) -> Run:
@@ -122,7 +124,7 @@ def looking(study: str) -> Look:
 
 
 def judged(cases: Iterable[Case], look: Look, mending: bool) -> Iterator[Result]:
-    """The cases, one after the other; with `mending`, the overrides that are suggested are tried."""
+    """Yield results of the cases in order; with `mending`, suggested overrides are tried."""
     for case in cases:
         run = look(case.words)
         findings = run.findings
@@ -139,19 +141,19 @@ def judged(cases: Iterable[Case], look: Look, mending: bool) -> Iterator[Result]
 
 
 def balanced(run: Run) -> float:
-    """The mean recall of the classes, on validation."""
+    """Return the mean recall of the classes, on validation."""
     scores = run.seen.net.scores if run.seen.net is not None else None
     known = [recall for recall in (scores.recalls if scores is not None else ()) if not math.isnan(recall)]
     return sum(known) / len(known) if known else math.nan
 
 
 def higher(metric: str, best: Mapping[str, Any]) -> bool:
-    """Whether more of a metric is better; of one that was never measured, as its name says."""
+    """Return True if more of a metric is better; a metric that was never measured is judged by its name."""
     return bool(best.get("higher_is_better", metric.rpartition("/")[2] not in ("loss", "mse", "mae")))
 
 
 def wilson(hits: int, of: int) -> tuple[float, float]:
-    """The 95% interval of a share.
+    """Return Wilson's 95% interval of a share.
 
     >>> tuple(round(end, 3) for end in wilson(9, 10))
     (0.596, 0.982)

@@ -1,4 +1,4 @@
-"""Cases of the doctor's test bench, how they are trained and examined, and the planted plugin that some of them use."""
+"""Cases of the doctor's test bench, their training and examination, and the planted plugin that some of them use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUIET = ("logger=[]", "split.on_overlap=ignore", "path=alone", "jobs=1")
 
 @dataclass(frozen=True)
 class Case:
-    """A run; `trouble` is what was planted, "" where it is healthy."""
+    """A run; `trouble` is the planted trouble, "" if it is healthy."""
 
     overrides: str
     trouble: str = ""
@@ -34,13 +34,13 @@ class Case:
 
 
 def cases(runs: Mapping[str, str]) -> list[Case]:
-    """Runs by trouble, a line each."""
+    """Return cases of a trouble, one for each line."""
     return [Case(line.strip(), trouble) for trouble, text in runs.items() for line in text.strip().splitlines()]
 
 
 @contextmanager
 def planted(site: Path) -> Iterator[None]:
-    """Inside, the planted plugin is installed, as pip would do it."""
+    """Install the planted plugin within this context, as pip does."""
     shutil.copytree(Path(__file__).parent / "planted", site / "planted", ignore=shutil.ignore_patterns("__pycache__"))
     info = site / "planted-1.0.dist-info"
     info.mkdir()
@@ -60,12 +60,12 @@ def planted(site: Path) -> Iterator[None]:
 
 
 def trained(words: Sequence[str], study: str) -> Record:
-    """A run's record."""
+    """Train a case; return its record."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return harness.run([*words, *QUIET, f"study={study}"])
 
 
 def named(findings: Sequence[Finding]) -> str:
-    """The first accusation's trouble; "" where there is none."""
+    """Return the first accusation's trouble, "" if there is none."""
     return next((f.trouble for f in findings if f.confidence >= ACCUSES), "")

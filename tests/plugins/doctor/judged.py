@@ -1,4 +1,4 @@
-"""The cases that the doctor is judged on: none of them was looked at when its thresholds were set."""
+"""The cases that the doctor is judged on; none was used to set its thresholds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables that the doctor is judged on: fixed before its rules were set on those of tuning_tables.py, which are others."""
+"""Tables that the doctor is judged on: fixed before its rules were set on the other tables of tuning_tables.py."""
 
 # ruff: noqa: E501  # a case is a line
 

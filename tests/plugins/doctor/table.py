@@ -25,13 +25,13 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "doctor.md"
 
 
 def share(hits: int, of: int) -> str:
-    """A share with its interval."""
+    """Format a share with its interval."""
     low, high = wilson(hits, of)
     return f"{hits} of {of} ({100 * hits / of:.0f}%, 95% interval {100 * low:.0f} to {100 * high:.0f}%)"
 
 
 def confusion(results: Sequence[Result]) -> str:
-    """What was named first, by what was planted."""
+    """Return the table of troubles named first, by planted trouble."""
     rows = ["| planted | runs | named first | something else | nothing |", "| --- | --- | --- | --- | --- |"]
     for trouble in (*TROUBLES, ""):
         own = [r for r in results if r.case.trouble == trouble]
@@ -45,7 +45,7 @@ def confusion(results: Sequence[Result]) -> str:
 
 
 def headline(results: Sequence[Result]) -> str:
-    """Both shares that count."""
+    """Return the line with both main shares."""
     sick, well = [r for r in results if r.case.trouble], [r for r in results if not r.case.trouble]
     return (
         f"The right trouble is named first in {share(sum(r.right for r in sick), len(sick))}; of healthy runs, "
@@ -54,7 +54,7 @@ def headline(results: Sequence[Result]) -> str:
 
 
 def mended(results: Sequence[Result]) -> str:
-    """Runs before and after the override that was suggested for them."""
+    """Return the table of runs before and after their suggested overrides."""
     tried = [r for r in results if r.after is not None]
     rows = [
         f"Of {len(tried)} planted troubles that an override is suggested for, it makes the run healthy (nothing is "
@@ -77,7 +77,7 @@ def mended(results: Sequence[Result]) -> str:
 
 
 def advice_table(found: Sequence[tuple[Case, Advice | None]]) -> str:
-    """What advice did on fresh seeds and splits."""
+    """Return the table of the effect of advice on fresh seeds and splits."""
     given = [advice for _, advice in found if advice is not None]
     if not given:
         return f"No advice is given on any of {len(found)} runs."
@@ -100,12 +100,12 @@ def advice_table(found: Sequence[tuple[Case, Advice | None]]) -> str:
 
 
 def number(run: Run) -> str:
-    """A score, or how the run ended without one."""
+    """Format a score, or the status of a run without one."""
     return run.seen.status if math.isnan(run.score) else f"{run.score:.3g}"
 
 
 def written(page: str, tables: dict[str, str]) -> str:
-    """A page with its tables between <!-- NAME --> and <!-- end -->."""
+    """Return a page with its tables between <!-- NAME --> and <!-- end --> replaced."""
     for name, text in tables.items():
         pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         assert pattern.search(page), name
@@ -114,7 +114,7 @@ def written(page: str, tables: dict[str, str]) -> str:
 
 
 def main(parts: Sequence[str]) -> None:
-    """Judges every case of some parts in an empty folder, and writes their tables into the page."""
+    """Judge every case of some parts in an empty folder, and write their tables into the page."""
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         site = Path(folder) / "site"
@@ -127,7 +127,7 @@ def main(parts: Sequence[str]) -> None:
 
 
 def of_advice(look: Look) -> str:
-    """The advice that is given on held-out cases."""
+    """Return the table of advice on held-out cases."""
     found = []
     for case, _, given in advised(held_out(DRAWS), look):
         found.append((case, given))
@@ -139,7 +139,7 @@ def of_advice(look: Look) -> str:
 
 
 def of_bench(part: str, look: Look) -> dict[str, str]:
-    """The tables of a bench."""
+    """Return the tables of a bench."""
     module, suffix = BENCHES[part]
     results = []
     for result in judged([*module.PLANTED, *module.HEALTHY], look, mending=True):

@@ -1,4 +1,4 @@
-"""The test bench: planted troubles are named, healthy runs are not accused, and suggested overrides mend."""
+"""Tests of the doctor's bench: planted troubles are named, healthy runs are not accused, and overrides help."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TABLES = [
 
 @pytest.fixture(scope="module")
 def look(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Look]:
-    """Trains and examines, with the planted plugin installed; one examination for all, in one folder."""
+    """Train and examine with the planted plugin installed; one examination and folder for all cases."""
     folder = tmp_path_factory.mktemp("bench")
     (folder / "site").mkdir()
     with pytest.MonkeyPatch.context() as patch, planted(folder / "site"):
@@ -43,7 +43,7 @@ def look(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Look]:
         yield looking("judged")
 
 
-def test_what_is_judged_was_not_tuned_on() -> None:
+def test_judged_cases_were_not_tuned_on() -> None:
     of = [{case.overrides for case in (*module.PLANTED, *module.HEALTHY)} for module in (tuning, cases)]
     assert not of[0] & of[1]
     assert len(cases.PLANTED) >= 40
@@ -51,7 +51,7 @@ def test_what_is_judged_was_not_tuned_on() -> None:
     assert {case.trouble for case in cases.PLANTED} == {case.trouble for case in tuning.PLANTED}
 
 
-def test_tables_that_are_judged_were_not_tuned_on() -> None:
+def test_judged_tables_were_not_tuned_on() -> None:
     modules = (tuning_tables, judged_tables)
     of = [{drawn(case) for case in (*module.PLANTED, *module.HEALTHY)} for module in modules]
     assert not of[0] & of[1]
@@ -61,12 +61,12 @@ def test_tables_that_are_judged_were_not_tuned_on() -> None:
 
 
 def drawn(case: Case) -> str:
-    """The draw of a case's table."""
+    """Return the draw of a case's table."""
     return next(word for word in case.words if word.startswith("data.draw="))
 
 
 @pytest.mark.parametrize("case", [*TEN, *TABLES], ids=lambda case: case.overrides)
-def test_some_cases(case: Case, look: Look) -> None:
+def test_doctor_names_the_trouble_of_some_cases(case: Case, look: Look) -> None:
     (result,) = judged([case], look, mending=False)
     assert result.named == case.trouble, result.findings
 
@@ -74,7 +74,7 @@ def test_some_cases(case: Case, look: Look) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("module", "least"), [(cases, 25), (judged_tables, 12)], ids=["textbook", "tables"])
-def test_every_case(module: ModuleType, least: int, look: Look) -> None:
+def test_doctor_names_troubles_of_all_cases(module: ModuleType, least: int, look: Look) -> None:
     results = list(judged([*module.PLANTED, *module.HEALTHY], look, mending=True))
     sick, well = [r for r in results if r.case.trouble], [r for r in results if not r.case.trouble]
     assert sum(r.right for r in sick) >= 0.9 * len(sick), headline(results) + "\n" + confusion(results)
@@ -86,14 +86,14 @@ def test_every_case(module: ModuleType, least: int, look: Look) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_advice_does_no_harm(look: Look) -> None:
+def test_advice_is_rarely_worse(look: Look) -> None:
     found = [(case, given) for case, _, given in advised(held_out(DRAWS), look)]
     given = [advice for _, advice in found if advice is not None]
     assert len(given) >= 30, advice_table(found)
     assert sum(a.worse for a in given) <= 0.02 * len(given), advice_table(found)
 
 
-def test_advice_is_worse_by_its_margin_and_not_by_chance() -> None:
+def test_advice_is_worse_beyond_its_margin_and_by_significance() -> None:
     def told(*gains: float, metric: str = "test/accuracy") -> tuple[bool, bool, bool]:
         one = Advice(Case(""), "x", ("a=b",), "", metric, gains)
         return one.worse, one.lower, one.better
@@ -108,14 +108,14 @@ def test_advice_is_worse_by_its_margin_and_not_by_chance() -> None:
     assert SEEDS > 2
 
 
-def test_advice_is_judged_on_draws_of_its_own() -> None:
+def test_advice_is_judged_on_separate_draws() -> None:
     known = (*tuning_tables.PLANTED, *tuning_tables.HEALTHY, *judged_tables.PLANTED, *judged_tables.HEALTHY)
     made = held_out(DRAWS)
     assert not {drawn(case) for case in made if "data.draw=" in case.overrides} & {drawn(case) for case in known}
     assert len({case.overrides for case in made}) == len(made) >= 50
 
 
-def test_an_interval_holds_its_share() -> None:
+def test_wilson_interval_is_scipys() -> None:
     from scipy.stats import binomtest
 
     for hits, of in ((0, 10), (5, 10), (47, 52), (60, 60)):
@@ -123,14 +123,14 @@ def test_an_interval_holds_its_share() -> None:
         assert wilson(hits, of) == pytest.approx((exact.low, exact.high), abs=1e-4)
 
 
-def test_the_page_holds_the_tables() -> None:
+def test_doctor_page_has_the_tables() -> None:
     page = PAGE.read_text()
     assert written(page, {"judged": "x", "mended": "y"}).count("\nx\n") == 1
     planted = {case.trouble for case in (*cases.PLANTED, *judged_tables.PLANTED)}
     assert all(f"| {trouble} |" in page for trouble in planted)
 
 
-def test_a_result_is_mended_only_if_better(tmp_path: Path) -> None:
+def test_result_is_mended_only_if_better(tmp_path: Path) -> None:
     from harness_doctor.evidence import RunEvidence
     from tests.plugins.doctor.bench import Run
 

@@ -1,4 +1,4 @@
-"""`harness doctor --estimate`: a table, or bytes, and nothing trained or written."""
+"""Tests of `harness doctor --estimate`: a table or JSON, and nothing is trained or written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.system.errors import HarnessError
 from harness_doctor import engine_training
 
 
-def test_the_estimate_is_told_by_part_by_layer_and_by_batch_size(
+def test_estimate_is_shown_by_part_layer_and_batch_size(
     workdir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_training, "free_bytes", lambda device: 3_000_000)
@@ -30,7 +30,7 @@ def test_the_estimate_is_told_by_part_by_layer_and_by_batch_size(
     assert {size: row["fits"] for size, row in told["batch_sizes"].items()} == {
         size: row["total"] <= told["free"] for size, row in told["batch_sizes"].items()
     }
-    assert [*told["batch_sizes"]] == ["200", "400", "800"]  # four times as many are more than there are
+    assert [*told["batch_sizes"]] == ["200", "400", "800"]  # four times as many would exceed the data
     totals = [row["total"] for row in told["batch_sizes"].values()]
     assert totals == sorted(totals)
     assert told["total"] == totals[1]
@@ -46,12 +46,12 @@ def test_the_estimate_is_told_by_part_by_layer_and_by_batch_size(
         (["--estimat"], "--estimate"),
     ],
 )
-def test_a_mistake_is_one_line(workdir: Path, words: list[str], message: str) -> None:
+def test_mistake_is_one_line(workdir: Path, words: list[str], message: str) -> None:
     with pytest.raises(HarnessError, match=message), plain_errors():
         dispatch(["doctor", *words])
     assert [*workdir.iterdir()] == []
 
 
-def test_overrides_are_completed_behind_the_flag() -> None:
+def test_overrides_are_completed_after_the_flag() -> None:
     assert complete(["doctor", "--estimate", "optimizer=sg"]) == ["optimizer=sgd"]
     assert "--estimate" in complete(["doctor", "--"])

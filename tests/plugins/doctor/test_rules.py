@@ -1,4 +1,4 @@
-"""What is seen and what is made of it, against independent references."""
+"""Tests of the doctor's evidence and rules, against independent references."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ NOTHING = RunEvidence({"batch_size": 64, "accumulate": 1}, {}, "completed", None
 
 @settings(deadline=None)
 @given(st.floats(allow_nan=False), st.floats(-10, 10), st.floats(-10, 10))
-def test_between_is_a_share_that_grows_towards_high(value: float, low: float, high: float) -> None:
+def test_between_is_a_share_that_increases_towards_high(value: float, low: float, high: float) -> None:
     if abs(high - low) < 1e-6:
         return
     share = between(value, low, high)
@@ -54,7 +54,7 @@ def test_between_is_a_share_that_grows_towards_high(value: float, low: float, hi
     assert share == pytest.approx(1 - between(value, high, low), abs=1e-6)
 
 
-def test_scores_are_those_of_scikit_learn() -> None:
+def test_scores_are_scikit_learns() -> None:
     rng = np.random.default_rng(0)
     logits, classes = torch.tensor(rng.standard_normal((200, 4))), torch.tensor(rng.integers(0, 4, 200))
     assert scored("class", logits, classes) == pytest.approx(accuracy_score(classes, logits.argmax(1)))
@@ -68,7 +68,7 @@ def test_scores_are_those_of_scikit_learn() -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(2, 40), st.integers(0, 2**31))
-def test_the_largest_eigenvalue_is_the_matrix_s(width: int, seed: int) -> None:
+def test_largest_eigenvalue_is_numpys(width: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     half = rng.standard_normal((width, width))
     matrix = torch.tensor(half + half.T)
@@ -77,7 +77,7 @@ def test_the_largest_eigenvalue_is_the_matrix_s(width: int, seed: int) -> None:
     assert found == pytest.approx(expected, abs=1e-6)
 
 
-def test_right_logits_are_right() -> None:
+def test_right_logits_predict_the_targets() -> None:
     y = torch.tensor([0, 2, 1])
     assert right_logits(y, 3, 20.0).argmax(1).tolist() == y.tolist()
     assert (right_logits(torch.tensor([0, 1]), 1, 20.0)[:, 0] > 0).tolist() == [False, True]
@@ -100,7 +100,7 @@ def _values(*overrides: str) -> dict[str, Any]:
     return resolve(values, load(values).dataset, catalogue.current())
 
 
-def test_the_curvature_is_the_dense_hessians() -> None:
+def test_curvature_is_that_of_the_dense_hessian() -> None:
     values = _values("data=iris", "model=mlp", "model.width=4", "model.depth=1", "activation=tanh")
     dataset = load(values).dataset
     plan = make_plan(parse(values), dataset, values)
@@ -119,7 +119,7 @@ def test_the_curvature_is_the_dense_hessians() -> None:
     assert curvature(path, dataset) == pytest.approx(float(torch.linalg.eigvalsh(dense)[-1]), rel=1e-2)
 
 
-def test_wrong_labels_are_estimated() -> None:
+def test_share_of_wrong_labels_is_estimated() -> None:
     values = _values("data=blobs", "corruption=[label_noise]", "corruption.label_noise.p=0.3")
     loaded = load(values)
     data = evidence_data.look(loaded.dataset, loaded.overlap, 64)
@@ -127,33 +127,33 @@ def test_wrong_labels_are_estimated() -> None:
     assert data.counts == tuple(torch.bincount(loaded.dataset.train.y).tolist())
 
 
-def test_a_symptom_stands_behind_its_cause() -> None:
+def test_symptom_is_ranked_after_its_cause() -> None:
     cause, symptom, other = (Finding(t, c, (), "") for t, c in (("a", 0.7), ("b", 0.9), ("c", 0.6)))
     found = ranked([symptom, cause, other], {"a": frozenset({"b"})})
     assert [f.trouble for f in found] == ["a", "c", "b"]
     assert found[-1].confidence < 0.5
-    weak = replace(cause, confidence=0.3)  # which is no accusation, and explains nothing
+    weak = replace(cause, confidence=0.3)  # it is no accusation, and explains nothing
     assert [f.trouble for f in ranked([symptom, weak], {"a": frozenset({"b"})})] == ["b", "a"]
 
 
-def test_causes_and_troubles_are_known() -> None:
+def test_causes_are_known_troubles() -> None:
     assert set(EXPLAINS) <= set(TROUBLES)
     assert set().union(*EXPLAINS.values()) <= set(TROUBLES)
     assert len(set(TROUBLES)) == len(TROUBLES)
 
 
-def test_what_is_not_seen_is_no_finding() -> None:
+def test_missing_evidence_gives_no_finding() -> None:
     assert [rule(NOTHING) for rule in RULES if rule(NOTHING) is not None and rule(NOTHING).confidence > 0] == []  # type: ignore[union-attr]
 
 
-def test_overrides_that_choose_what_is_not_there_are_left_out() -> None:
+def test_overrides_with_unknown_components_are_left_out() -> None:
     known = catalogue.current()
     tries = ("initializer=he_normal", "initializer=nowhere", "regularizer=[dropout,nowhere]", "optimizer.lr=0.1")
     assert offered(tries, known) == ("initializer=he_normal", "optimizer.lr=0.1")
     assert offered(("loss=auto", "regularizer=[]"), known) == ("loss=auto", "regularizer=[]")
 
 
-def test_a_diagnostic_is_read_by_what_it_tells() -> None:
+def test_diagnostics_are_read_by_their_declared_quantities() -> None:
     nodes = {"dead_units": {"_component_": "dead_units"}, "activation_gradient": {"_component_": "activation_gradient"}}
     tags = {
         "dead_units/a.b/dead": [(0, 0.5)],
@@ -169,14 +169,14 @@ def test_a_diagnostic_is_read_by_what_it_tells() -> None:
     }
 
 
-def test_every_quantity_that_is_told_is_known() -> None:
+def test_every_declared_quantity_is_known() -> None:
     known = {value for name, value in vars(quantities).items() if name.isupper()}
     told = {q for e in catalogue.current() if e["kind"] == "diagnostic" for q in e["traits"].get("tells", {}).values()}
     assert told
     assert told <= known
 
 
-def test_looks_are_joined_in_the_order_of_steps() -> None:
+def test_measurements_are_joined_in_step_order() -> None:
     found = joined({"q": {"a": [(5, 1.0), (9, 2.0)]}}, {"q": {"a": [(0, 3.0), (9, 4.0)], "b": [(1, 5.0)]}})
     assert found == {"q": {"a": [(0, 3.0), (5, 1.0), (9, 4.0)], "b": [(1, 5.0)]}}
 
@@ -196,13 +196,13 @@ def test_looks_are_joined_in_the_order_of_steps() -> None:
         ),
     ],
 )
-def test_an_error_is_a_finding(error: dict[str, Any], rule: Any, trouble: str) -> None:
+def test_error_is_a_finding(error: dict[str, Any], rule: Any, trouble: str) -> None:
     found = rule(replace(NOTHING, status="failed", error=error))
     assert found.trouble == trouble
     assert found.confidence > 0.9
 
 
-def test_the_findings_of_data() -> None:
+def test_data_findings() -> None:
     plain = DataEvidence("class", 2, counts=(100, 100), n=200, held_out=100, overlap=0)
     assert all((f := rule(replace(NOTHING, data=plain))) is None or f.confidence == 0 for rule in rules_data.RULES)
     for changed, trouble in (({"widest": 300.0}, "inputs not scaled"), ({"overlap": 30}, "leak between splits")):
@@ -210,7 +210,7 @@ def test_the_findings_of_data() -> None:
         assert [f.trouble for f in found] == [trouble]
 
 
-def test_the_verb_tells_of_a_run_and_of_a_study(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_reports_on_a_run_and_on_a_study(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ill = harness.run(["initializer=zeros", "data=iris", "epochs=2", "diagnostic=[standard]", "logger=[]", "study=s"])
     harness.run(["data=iris", "epochs=30", "optimizer.lr=0.01", "logger=[]", "study=s"])
     assert dispatch(["doctor", str(ill.folder), "--quick", "--json"]) == 0
@@ -224,7 +224,7 @@ def test_the_verb_tells_of_a_run_and_of_a_study(workdir: Path, capsys: pytest.Ca
     assert "try   initializer=he_normal" in text
 
 
-def test_a_run_ends_with_what_is_sure(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_prints_certain_findings_only(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = ["data=iris", "epochs=2", "diagnostic=[standard]", "logger=[]"]
     dispatch([*line, "initializer=zeros"])
     assert "  doctor    symmetric units: " in capsys.readouterr().out
@@ -232,10 +232,10 @@ def test_a_run_ends_with_what_is_sure(workdir: Path, capsys: pytest.CaptureFixtu
     assert "doctor" not in capsys.readouterr().out
 
 
-def test_a_dead_network_is_not_called_overfitting(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dead_network_is_not_called_overfitting(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = ["data=breast_cancer", "epochs=12", "initializer=bias_shift", "initializer.value=-25", "logger=[]"]
     dispatch([*line, "study=dead"])
-    assert "doctor" not in capsys.readouterr().out  # the files alone are not sure, and say nothing
+    assert "doctor" not in capsys.readouterr().out  # the files alone are not certain, so nothing is printed
     assert dispatch(["doctor", "dead", "--json"]) == 0
     (first, *_) = json.loads(capsys.readouterr().out)["findings"]
     assert first["trouble"] == "dying ReLU"
@@ -243,7 +243,7 @@ def test_a_dead_network_is_not_called_overfitting(workdir: Path, capsys: pytest.
     assert "without" in first["outcome"]
 
 
-def test_only_what_files_tell_surely_is_told_from_them() -> None:
+def test_uncertain_finding_from_files_is_not_printed() -> None:
     rising = {"train/loss": [(i, 1 / (1 + i)) for i in range(9)], "val/loss": [(i, 1.0 + i) for i in range(9)]}
     seen = replace(NOTHING, history=rising)
     assert [f.trouble for f in diagnose(seen)] == ["overfitting"]
@@ -251,7 +251,7 @@ def test_only_what_files_tell_surely_is_told_from_them() -> None:
 
 
 def table(**changed: Any) -> RunEvidence:
-    """A run on 500 noisy rows: the plain estimators reach .75, a constant .6."""
+    """A run on 500 noisy rows: plain estimators reach .75, a constant .6."""
     facts: dict[str, Any] = {"floor": 0.6, "floor_train": 0.6, "reference": 0.755, "attained": 0.75, "usual": 0.75}
     samples = {"looked": 500, "looked_val": 100, "n": 500, "held_out": 200, "overlap": 0}
     data = DataEvidence("class", 2, counts=(300, 200), by_reference="logistic regression", **(facts | samples))
@@ -261,11 +261,11 @@ def table(**changed: Any) -> RunEvidence:
     return replace(NOTHING, config=config, data=replace(data, **changed), net=net, history=history)
 
 
-def test_noise_is_no_underfitting() -> None:
-    """As in a report: training accuracy .829, a linear model .755 on validation."""
+def test_noise_is_not_called_underfitting() -> None:
+    """From a report: training accuracy .829, a linear model .755 on validation."""
     assert named(diagnose(table(train=0.829))) == ""
-    assert named(diagnose(table(train=0.74, val=0.74))) == ""  # as good as can be had
-    # where nothing can be learned, a network that is as good as a constant lacks nothing
+    assert named(diagnose(table(train=0.74, val=0.74))) == ""  # as good as possible
+    # if nothing can be learned, a network as good as a constant is fine
     assert named(diagnose(table(train=0.6, val=0.6, reference=0.62, attained=0.61, usual=0.6, looked=150))) == ""
     (first, *_) = diagnose(table(train=0.63, val=0.62))
     assert first.trouble == "underfitting"
@@ -273,7 +273,7 @@ def test_noise_is_no_underfitting() -> None:
     assert first.others == (("epochs=60",),)
 
 
-def test_imbalance_is_weighed_where_the_loss_can() -> None:
+def test_imbalance_advice_uses_class_weights_if_the_loss_has_them() -> None:
     rare = table(train=0.98, val=0.97, counts=(480, 20), floor=0.96, floor_train=0.96, attained=0.97, reference=0.97)
     rare = replace(rare, net=NetworkEvidence(Scores(train=0.98, val=0.97, recalls=(1.0, 0.4))))
     assert diagnose(rare)[0].tries == ("loss=focal",)
@@ -283,7 +283,7 @@ def test_imbalance_is_weighed_where_the_loss_can() -> None:
     assert first.tries == ("loss=cross_entropy", "loss.weights=balanced")
 
 
-def test_the_findings_of_targets() -> None:
+def test_target_findings() -> None:
     real = DataEvidence("real", 1, looked=400, looked_val=100, n=400, target_std=1e5, target_mean=3e5)
     plain = replace(NOTHING, config=NOTHING.config | {"task": {"standardize": False}}, status="diverged")
     assert diagnose(replace(plain, data=real))[0].trouble == "targets not scaled"
@@ -294,7 +294,7 @@ def test_the_findings_of_targets() -> None:
     assert named(diagnose(replace(NOTHING, data=replace(told, others_score=0.995)))) == ""
 
 
-def test_an_input_that_is_the_target_is_found() -> None:
+def test_input_that_equals_the_target_is_found() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((300, 5)), rng.standard_normal((300, 1))
     assert evidence_data.telling("real", x, y, 0.0) == {}
@@ -304,7 +304,7 @@ def test_an_input_that_is_the_target_is_found() -> None:
     assert found["telling_score"] > 0.99 > 0.5 > found["others_score"]
 
 
-def test_standard_errors_are_those_of_draws() -> None:
+def test_standard_errors_match_simulated_draws() -> None:
     rng = np.random.default_rng(0)
     drawn = rng.binomial(200, 0.8, 4000) / 200
     assert score_error("class", 0.8, 200) == pytest.approx(drawn.std(), rel=0.05, abs=0)
@@ -314,8 +314,8 @@ def test_standard_errors_are_those_of_draws() -> None:
     assert score_error("real", 0.5, 300) == pytest.approx(r2.std(), rel=0.05, abs=0)
 
 
-def test_advice_is_tried_and_withdrawn(workdir: Path) -> None:
-    """Label smoothing and early stopping are tried where labels are wrong; a remedy that does nothing is not given."""
+def test_advice_is_tried_and_withdrawn_if_useless(workdir: Path) -> None:
+    """Label smoothing and early stopping are tried where labels are wrong; a remedy without effect is not given."""
     record = harness.run(["data=breast_cancer", "epochs=3", "logger=[]", "optimizer.lr=1e-5"])
     examination = Examination()
     seen = examination.examine(record)
@@ -330,11 +330,11 @@ def test_advice_is_tried_and_withdrawn(workdir: Path) -> None:
     helps = Finding("overfitting", 0.9, (), "why", ("optimizer.lr=1e-6",), (("optimizer.lr=0.003",),))
     (kept,) = tried(record, seen, [helps], examination.loader)
     assert kept.tries == ("optimizer.lr=0.003",)
-    assert [one.folder.absolute() for one in harness.load("scratch")] == [record.folder]  # trials leave nothing
+    assert [one.folder.absolute() for one in harness.load("scratch")] == [record.folder]  # trials leave no records
 
 
-def test_advice_needs_more_than_its_noise() -> None:
-    """Gains of seeds and of samples: what both could make by chance is none."""
+def test_advice_must_exceed_its_noise() -> None:
+    """The gain must exceed the chance variation of both seeds and samples."""
     rng = np.random.default_rng(0)
 
     def gains(*means: float, samples: int = 100) -> ScoreGains:
@@ -361,7 +361,7 @@ def test_advice_needs_more_than_its_noise() -> None:
     assert uneven.error > sure.error
 
 
-def test_marks_are_what_scores_are_made_of() -> None:
+def test_marks_average_to_the_score() -> None:
     logits, classes = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 1.0]]), torch.tensor([0, 1, 1])
     assert marks("class", logits, classes) == (1.0, 1.0, 0.0)
     assert shares(classes) == pytest.approx((0.5, 0.25, 0.25), rel=1e-6, abs=0)
@@ -370,7 +370,7 @@ def test_marks_are_what_scores_are_made_of() -> None:
     assert np.mean(marks("real", made, truth)) == pytest.approx(scored("real", made, truth), rel=1e-5, abs=1e-6)
 
 
-def test_an_estimator_is_told_of_by_its_data_and_scores(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_estimator_is_examined_by_its_data_and_scores(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = harness.run(["data=wine", "model=random_forest", "logger=[]", "study=trees"])
     seen = Examination().examine(record)
     assert seen.net is not None
@@ -385,7 +385,7 @@ def test_an_estimator_is_told_of_by_its_data_and_scores(workdir: Path, capsys: p
     assert fits(record, ("transform=[standardize]",))
 
 
-def test_what_one_step_has_done_is_not_how_it_began(workdir: Path) -> None:
+def test_damage_of_the_first_step_is_not_called_a_bad_start(workdir: Path) -> None:
     line = ["data=iris", "epochs=5", "optimizer=sgd", "optimizer.lr=10000", "diagnostic=[standard]", "logger=[]"]
     record = harness.run(line)
     assert record.status == "diverged"
@@ -395,7 +395,7 @@ def test_what_one_step_has_done_is_not_how_it_began(workdir: Path) -> None:
         assert first.confidence >= 0.8
 
 
-def test_what_cannot_be_looked_at_is_told(workdir: Path) -> None:
+def test_evidence_that_cannot_be_gathered_is_reported(workdir: Path) -> None:
     record = harness.run(["data=iris", "epochs=1", "logger=[]"])
     gone = replace(record, config=record.config | {"data": {"_component_": "gone"}})
     seen = Examination().examine(gone)
@@ -405,13 +405,13 @@ def test_what_cannot_be_looked_at_is_told(workdir: Path) -> None:
     assert diagnose(Examination().examine(point)) == []
 
 
-def test_there_is_no_run(workdir: Path) -> None:
+def test_study_without_runs_is_refused(workdir: Path) -> None:
     (workdir / "outputs" / "empty").mkdir(parents=True)
     with pytest.raises(harness.HarnessError, match="no runs in empty"):
         dispatch(["doctor", "empty"])
 
 
-def test_what_waits_for_data_is_found_from_what_was_measured() -> None:
+def test_slow_loader_is_found_from_measured_waiting() -> None:
     measured = {quantities.WAITING: {"": [(10, 0.1), (20, 0.6)]}}
     waits = replace(NOTHING, config=NOTHING.config | {"data": {"workers": 2}}, measured=measured)
     found = rules_hardware.loader(waits)
@@ -425,7 +425,7 @@ def test_what_waits_for_data_is_found_from_what_was_measured() -> None:
 
 
 @pytest.mark.parametrize(("times", "said"), [(3.0, "3.0 times as many"), (1.0, "arithmetic"), (math.nan, "")])
-def test_what_limits_a_run_is_told(times: float, said: str) -> None:
+def test_limit_of_a_run_is_named(times: float, said: str) -> None:
     net = NetworkEvidence(step_s=times, step4_s=4.0)
     assert said in rules_hardware.limit(replace(NOTHING, net=net))
     assert bool(rules_hardware.limit(replace(NOTHING, net=net))) == bool(said)

@@ -1,4 +1,4 @@
-"""The cases that the thresholds were set on. What is judged stands in judged.py, and is other data, seeds, settings."""
+"""The cases used to set the thresholds; those to judge, in judged.py, have other data, seeds, settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables that the doctor's rules were set on; those that it is judged on are others."""
+"""Tables used to set the doctor's rules; it is judged on others."""
 
 # ruff: noqa: E501  # a case is a line
 

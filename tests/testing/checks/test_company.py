@@ -98,7 +98,7 @@ def test_sweep_gives_the_metrics_of_each_run_alone(workdir: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", company.BY)
-def test_checks_find_it_unless_it_is_exact_member_by_member(name: str) -> None:
+def test_checks_find_optimizers_that_are_not_exact(name: str) -> None:
     subject = Subject(catalogue.current().get("optimizer", name))
     wrong = [check for check in CHECKS if check in WANTED and subject.result(check).status == "failed"]
     if f"optimizer/{name}" in EXPECTED:

@@ -55,19 +55,19 @@ def gain(name, settings):
     return trait("activation", {KEY: name, **settings}, "gain", 1.0)
 
 
-def test_every_activation_has_a_formula():
+def test_every_activation_has_a_reference():
     assert {name for name, _, _ in REFERENCES} >= {*ELEMENTWISE}
 
 
 @each
-def test_values(name, settings, reference):
+def test_values_match_the_formula(name, settings, reference):
     found = make("activation", name, settings, x=X).numpy()
     np.testing.assert_allclose(found, reference(X.numpy()), rtol=1e-7, atol=1e-14)
 
 
 @each
-def test_gradients(name, settings, reference):
-    """Those of finite differences of the formula; where it has a corner, at zero, they are between its two slopes."""
+def test_gradients_match_finite_differences(name, settings, reference):
+    """At a corner, at zero, the gradient lies between both one-sided slopes."""
     x = X.clone().requires_grad_()
     y = make("activation", name, settings, x=x)
     (slope,) = torch.autograd.grad(y.sum(), x)
@@ -79,12 +79,12 @@ def test_gradients(name, settings, reference):
 
 
 @each
-def test_the_gain_keeps_the_mean_square_of_a_standard_normal(name, settings, reference):
+def test_gain_keeps_the_mean_square_of_a_standard_normal(name, settings, reference):
     def integrand(z):
         return float(reference(z)) ** 2 * scipy.stats.norm.pdf(z)
 
     square = sum(scipy.integrate.quad(integrand, *part, epsabs=1e-12)[0] for part in ((-12, 0), (0, 12)))
-    expected = {"sigmoid": 1.0, "tanh": 5 / 3}.get(name, square**-0.5)  # the one to be a share, the other LeCun's
+    expected = {"sigmoid": 1.0, "tanh": 5 / 3}.get(name, square**-0.5)  # tanh has LeCun's gain
     assert gain(name, settings) == pytest.approx(expected, rel=1e-6)
 
 
@@ -97,7 +97,7 @@ def make_value(name, z):
     return make("activation", name, x=torch.tensor(z, dtype=torch.float64)).item()
 
 
-def test_a_step_hands_on_no_gradient_and_hides_no_nan():
+def test_step_passes_no_gradient_and_keeps_nan():
     x = torch.tensor([-1.0, 0.0, 1e-30, 5.0], requires_grad=True)
     y = make("activation", "step", x=x)
     assert y.tolist() == [0, 0, 1, 1]
@@ -116,7 +116,7 @@ def test_a_step_hands_on_no_gradient_and_hides_no_nan():
         ("elu", "alpha", 1e-9, lambda x: np.maximum(x, 0)),
     ],
 )
-def test_what_a_setting_leads_to(name, setting, limit, to):
+def test_extreme_setting_approaches_its_limit_function(name, setting, limit, to):
     x = X[X.abs() > 1e-3]
     np.testing.assert_allclose(make("activation", name, {setting: limit}, x=x), to(x.numpy()), atol=1e-4)
 
@@ -124,8 +124,8 @@ def test_what_a_setting_leads_to(name, setting, limit, to):
 @pytest.mark.parametrize(
     ("name", "setting"), [("sigmoid", "slope"), ("elu", "alpha"), ("silu", "beta"), ("softplus", "beta")]
 )
-def test_a_setting_may_have_one_value_a_member(name, setting):
-    """As in a stack: a float setting is a tensor under vmap."""
+def test_setting_may_have_one_value_per_member(name, setting):
+    """In a stack, a float setting is a tensor under vmap."""
     function = REGISTRY.get("activation", name)
     values = torch.tensor([0.5, 1.5], dtype=torch.float64)
     together = torch.vmap(lambda value: function(X, **{setting: value}))(values)
@@ -134,7 +134,7 @@ def test_a_setting_may_have_one_value_a_member(name, setting):
 
 
 @every
-def test_extreme_inputs_stay_finite_and_so_do_slopes(name):
+def test_extreme_inputs_have_finite_values_and_slopes(name):
     x = torch.tensor([-1e30, -100.0, 100.0, 1e30], requires_grad=True)
     y = make("activation", name, x=x)
     (slope,) = torch.autograd.grad(y.sum(), x)
@@ -142,24 +142,24 @@ def test_extreme_inputs_stay_finite_and_so_do_slopes(name):
     assert torch.isfinite(slope).all()
 
 
-def test_the_slope_of_relu_at_zero_is_zero():
+def test_slope_of_relu_at_zero_is_zero():
     x = torch.zeros(1, requires_grad=True)
     make("activation", "relu", x=x).sum().backward()
     assert x.grad.item() == 0
 
 
-def test_extreme_inputs_stay_finite():
+def test_sigmoid_and_tanh_saturate_at_extreme_inputs():
     x = torch.tensor([-1e30, 1e30])
     assert make("activation", "sigmoid", x=x).tolist() == [0, 1]
     assert make("activation", "tanh", x=x).tolist() == [-1, 1]
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.2, 0.9])
-def test_the_slope_of_leaky_relu(slope):
+def test_leaky_relu_has_its_slope(slope):
     found = make("activation", "leaky_relu", {"negative_slope": slope}, x=X)
     np.testing.assert_allclose(found.numpy(), np.where(X > 0, X, slope * X), rtol=1e-7, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "leaky_relu"])
-def test_the_gain_is_torchs(name):
+def test_gain_is_torchs(name):
     assert gain(name, {}) == pytest.approx(torch.nn.init.calculate_gain(name))

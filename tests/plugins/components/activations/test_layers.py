@@ -1,4 +1,4 @@
-"""Activations that are modules: against formulas, along the channels of any shape."""
+"""Tests of activations that are modules, against formulas along the channels of any shape."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_prelu_has_a_slope_for_each_channel(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_softmax_goes_over_the_channels(shape):
+def test_softmax_is_over_the_channels(shape):
     x = inputs(shape)
     assert make("activation", "softmax", features=6, axis=1)(x).numpy() == pytest.approx(scipy.special.softmax(x, 1))
 
@@ -46,18 +46,18 @@ def test_swiglu_gates_one_half_by_the_other(shape):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("pieces", [2, 3])
-def test_maxout_takes_the_largest_of_neighbours(shape, pieces):
+def test_maxout_takes_the_maximum_of_adjacent_channels(shape, pieces):
     x = inputs(shape)
     expected = x.numpy().reshape(shape[0], 6 // pieces, pieces, *shape[2:]).max(2)
     assert make("activation", "maxout", {"pieces": pieces}, features=6, axis=1)(x).numpy() == pytest.approx(expected)
 
 
-def test_maxout_wants_whole_groups():
+def test_maxout_needs_whole_groups():
     with pytest.raises(harness.HarnessError, match=r"groups of activation\.pieces=4, got 6"):
         make("activation", "maxout", {"pieces": 4}, features=6, axis=1)
 
 
-def test_the_width_of_the_layer_before():
+def test_width_factor_of_the_layer_before():
     assert trait("activation", {KEY: "maxout", "pieces": 3}, "width_factor", 1) == 3
     assert trait("activation", {KEY: "swiglu"}, "width_factor", 1) == 2
     assert trait("activation", {KEY: "prelu"}, "width_factor", 1) == 1
@@ -65,7 +65,7 @@ def test_the_width_of_the_layer_before():
 
 @pytest.mark.parametrize("name", ["prelu", "softmax", "swiglu", "maxout"])
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
-def test_networks_have_them_and_the_widths_they_say(name, model, workdir):
+def test_networks_use_layer_activations_with_their_width_factor(name, model, workdir):
     sizes = ["model.width=12", "model.depth=1"] if model == "mlp" else ["model.channels=[6]"]
     record = harness.run([f"model={model}", *sizes, f"activation={name}", "epochs=1"])
     assert record.status == "completed"

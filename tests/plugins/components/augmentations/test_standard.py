@@ -23,7 +23,7 @@ def shift(pixels):
 
 
 def moved(image, dy, dx):
-    """One image, slowly."""
+    """Shift one image, element by element."""
     result = torch.zeros_like(image)
     channels, height, width = image.shape
     for c in range(channels):
@@ -35,7 +35,7 @@ def moved(image, dy, dx):
 
 
 @pytest.mark.parametrize("pixels", [1, 2, 8])
-def test_each_image_is_shifted_by_what_the_noise_draws(pixels):
+def test_images_are_shifted_by_the_drawn_offsets(pixels):
     x, y = shift(pixels)(X, Y, noise(3))
     by = noise(3).integers(-pixels, pixels + 1, (len(X), 2))
     expected = torch.stack([moved(image, *d.tolist()) for image, d in zip(X, by, strict=True)])
@@ -43,11 +43,11 @@ def test_each_image_is_shifted_by_what_the_noise_draws(pixels):
     assert torch.equal(y, Y)
 
 
-def test_a_shift_of_nothing_changes_nothing():
+def test_shift_by_zero_is_the_identity():
     assert torch.equal(shift(0)(X, Y, noise())[0], X)
 
 
-def test_all_shifts_are_alike():
+def test_shifts_are_uniform():
     x = torch.zeros(9000, 1, 3, 3)
     x[:, :, 1, 1] = 1
     places = shift(1)(x, torch.zeros(9000), noise())[0].flatten(1).argmax(1)
@@ -56,7 +56,7 @@ def test_all_shifts_are_alike():
     assert scipy.stats.chisquare(counts.numpy()).pvalue > 0.01
 
 
-def test_processes_shift_as_one_would():
+def test_shifts_of_processes_join_to_those_of_one():
     whole, _ = shift(2)(X, Y, noise(5))
     parts = [rows(6, rank, 4) for rank in range(4)]
     cut = [slice(p.start, p.start + p.count) for p in parts]
@@ -64,7 +64,7 @@ def test_processes_shift_as_one_would():
     assert torch.equal(torch.cat(split), whole)
 
 
-def test_members_under_vmap_shift_as_alone():
+def test_shifts_under_vmap_equal_those_alone():
     together = torch.func.vmap(lambda key: shift(1)(X, Y, Noise(key))[0])(keys(torch.arange(3), 0))
     assert all(torch.equal(together[seed], shift(1)(X, Y, noise(seed))[0]) for seed in range(3))
 
@@ -82,7 +82,7 @@ def test_input_noise_is_normal_and_added():
 
 
 @pytest.mark.parametrize(("direction", "axis"), [("horizontal", 3), ("vertical", 2)])
-def test_flip_is_numpys_of_a_share_of_the_images(direction, axis):
+def test_flip_mirrors_a_share_of_the_images(direction, axis):
     x = X.repeat(200, 1, 1, 1)
     found, _ = augmented("flip", x, torch.arange(1200), p=0.3, direction=direction)
     mirrored = torch.from_numpy(np.flip(x.numpy(), axis).copy())
@@ -93,7 +93,7 @@ def test_flip_is_numpys_of_a_share_of_the_images(direction, axis):
     assert torch.equal(augmented("flip", x, x, p=0.0, direction=direction)[0], x)
 
 
-def test_flip_both_flips_each_way_on_its_own():
+def test_flip_both_draws_each_direction_independently():
     x = torch.arange(4.0).reshape(1, 1, 2, 2).repeat(4000, 1, 1, 1)
     found, _ = augmented("flip", x, x, direction="both")
     counts = found[:, 0, 0, 0].long().bincount(minlength=4)
@@ -113,7 +113,7 @@ def test_rotation_is_scipys(shape):
             np.testing.assert_allclose(other, expected, atol=1e-9)
 
 
-def test_a_positive_angle_turns_counter_clockwise():
+def test_positive_angle_turns_counter_clockwise():
     x = torch.rand(500, 1, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     found, _ = augmented("rotation", x, x, degrees=180.0)
     angles = (2 * noise().uniform((500, 1, 1), torch.float64) - 1).flatten() * 180
@@ -125,7 +125,7 @@ def test_a_positive_angle_turns_counter_clockwise():
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 30])
-def test_cutout_sets_a_square_about_a_centre_to_zero(size):
+def test_cutout_sets_a_square_to_zero(size):
     found, y = augmented("cutout", X, Y, seed=2, size=size)
     draws = noise(2)
     rows, columns = (draws.integers(0, n, (6,)) for n in X.shape[-2:])
@@ -138,12 +138,12 @@ def test_cutout_sets_a_square_about_a_centre_to_zero(size):
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
-def test_shares_are_drawn_from_the_beta_distribution(alpha):
+def test_mixing_shares_have_the_beta_distribution(alpha):
     shares = beta(noise(), alpha, (20000,))
     assert scipy.stats.kstest(shares.numpy(), scipy.stats.beta(alpha, alpha).cdf).pvalue > 0.01
 
 
-def test_shares_of_a_small_alpha_are_finite_and_mostly_next_to_0_or_1():
+def test_mixing_shares_of_a_small_alpha_are_finite_and_near_0_or_1():
     shares = beta(noise(), 0.001, (20000,))
     assert ((shares >= 0) & (shares <= 1)).all()
     inside = int(((shares > 0.1) & (shares < 0.9)).sum())
@@ -155,8 +155,8 @@ ONE_HOT = torch.eye(6)
 
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
-def test_mixed_targets_tell_how_much_of_each_sample_is_there(name):
-    x = ONE_HOT[:, :, None, None].expand(6, 6, 8, 9)  # the class is its channel
+def test_mixed_targets_are_the_shares_of_each_sample(name):
+    x = ONE_HOT[:, :, None, None].expand(6, 6, 8, 9)  # the class is the channel
     found, y = augmented(name, x, Y, seed=3, alpha=1.0)
     torch.testing.assert_close(found.mean((2, 3)), y)
     torch.testing.assert_close(y.sum(1), torch.ones(6))
@@ -165,12 +165,12 @@ def test_mixed_targets_tell_how_much_of_each_sample_is_there(name):
     assert (y.amax(1) < 1).any()
     if name == "cutmix":
         assert set(found.unique().tolist()) == {0.0, 1.0}
-        for image in 1 - found[torch.arange(6), Y]:  # what is not its own is a box
+        for image in 1 - found[torch.arange(6), Y]:  # the pixels from the partner form a box
             high, wide = image.any(1).sum(), image.any(0).sum()
             assert image.sum() == high * wide
 
 
-def test_mixup_is_its_formula_also_for_vectors_and_real_targets():
+def test_mixup_matches_its_formula_for_vectors_and_real_targets():
     x, y = X[:, 0, 0].double(), X[:, 1, :2, 0].double()
     found, mixed = make("augmentation", "mixup", {"alpha": 0.7}, classes=None)(x, y, noise(8))
     draws = noise(8)
@@ -181,13 +181,13 @@ def test_mixup_is_its_formula_also_for_vectors_and_real_targets():
 
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
-def test_probabilities_are_mixed_as_they_are(name):
+def test_class_probabilities_are_mixed_like_classes(name):
     first = augmented(name, X, Y, seed=5, alpha=1.0)
     again = augmented(name, X, ONE_HOT, seed=5, alpha=1.0)
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
-def test_cutmix_keeps_the_share_of_the_beta_distribution_but_for_the_border():
+def test_cutmix_keeps_the_beta_share_except_at_the_border():
     x = torch.rand(3000, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     y = make("augmentation", "cutmix", {"alpha": 1.0}, classes=None)(x, torch.arange(3000.0)[:, None], noise())[0]
     kept = (y == x).float().mean((1, 2, 3))
@@ -206,7 +206,7 @@ NEW = ["input_noise", "flip", "rotation", "cutout", "mixup", "cutmix"]
 
 
 @pytest.mark.parametrize("name", NEW)
-def test_members_under_vmap_are_augmented_as_alone(name):
+def test_augmentation_under_vmap_equals_that_alone(name):
     together = torch.func.vmap(lambda key: make("augmentation", name, classes=6)(X, Y, Noise(key)))(
         keys(torch.arange(3), 0)
     )
@@ -216,7 +216,7 @@ def test_members_under_vmap_are_augmented_as_alone(name):
 
 
 @pytest.mark.parametrize("name", ["input_noise", "flip", "rotation", "cutout"])
-def test_processes_augment_as_one_would(name):
+def test_augmentations_of_processes_join_to_those_of_one(name):
     whole, _ = augmented(name, X, Y, 5)
     parts = [rows(6, rank, 4) for rank in range(4)]
     split = [augmented(name, X[c], Y[c], 5, p)[0] for p in parts for c in [slice(p.start, p.start + p.count)]]
@@ -224,7 +224,7 @@ def test_processes_augment_as_one_would(name):
 
 
 @pytest.mark.parametrize("name", NEW)
-def test_a_small_network_learns_from_it(name):
+def test_small_network_learns_with_augmentation(name):
     line = ["model=cnn", "model.channels=[4]", "epochs=3", "optimizer.lr=0.02", f"augmentation=[{name}]"]
     member, _, _ = train(line)
     assert member.history[-1]["val/loss"] < member.history[0]["val/loss"]

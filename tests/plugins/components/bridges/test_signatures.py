@@ -1,4 +1,4 @@
-"""What bridges to other people's collections share."""
+"""Tests of the functions shared by bridges to other collections."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _trouble() -> None:
     raise ValueError("no such\n thing")
 
 
-def test_what_is_warned_of_is_logged_once_and_what_is_refused_is_a_mistake(caplog: pytest.LogCaptureFixture) -> None:
+def test_warning_is_logged_once_and_error_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     with (
         caplog.at_level(logging.WARNING, "harness"),
         pytest.raises(HarnessError, match=r"^solver: no such thing$"),
@@ -29,7 +29,7 @@ def test_what_is_warned_of_is_logged_once_and_what_is_refused_is_a_mistake(caplo
     assert [record.getMessage() for record in caplog.records] == ["solver: it has not converged"]
 
 
-def test_what_draws_from_numpys_global_generator_draws_the_same_and_leaves_it_as_it_was() -> None:
+def test_own_chance_seeds_and_restores_numpys_global_generator() -> None:
     before, drawn = np.random.get_state()[1].copy(), []  # noqa: NPY002
     for _ in range(2):
         with own_chance():

@@ -1,4 +1,4 @@
-"""What the bridge makes of torch's classes, against those classes, and what it leaves out, by trying it."""
+"""Tests of the bridge to torch's classes: against those classes, and reasons for omissions, verified by trial."""
 
 import copy
 import inspect
@@ -48,7 +48,7 @@ def target_of(component, prediction):
 
 
 def rows(settings):
-    """A test for each component of a kind, with its defaults and with other settings."""
+    """Return a test case for each component of a kind, with its defaults and with other settings."""
     cases = []
     for (kind, name), component in MADE.items():
         if kind == settings:
@@ -62,7 +62,7 @@ def rows(settings):
 
 
 @rows("activation")
-def test_an_activation_is_torchs(name, settings):
+def test_activation_is_torchs(name, settings):
     x = draw(4, 5).requires_grad_()
     wanted = CLASSES["activation", name](**settings)(x)
     made = make("activation", name, settings, x=x)
@@ -72,7 +72,7 @@ def test_an_activation_is_torchs(name, settings):
 
 
 @rows("loss")
-def test_a_loss_is_torchs(name, settings):
+def test_loss_is_torchs(name, settings):
     prediction = draw(8, 3)
     target = target_of(MADE["loss", name], prediction)
     made = make("loss", name, settings, prediction=prediction, target=target)
@@ -80,7 +80,7 @@ def test_a_loss_is_torchs(name, settings):
 
 
 def stepped(make_optimizer):
-    """Parameters after a few steps down a bowl."""
+    """Return parameters after a few steps down a quadratic bowl."""
     held = [nn.Parameter(draw(2, 3)), nn.Parameter(draw(3))]
     optimizer = make_optimizer(held)
     for _ in range(4):
@@ -91,7 +91,7 @@ def stepped(make_optimizer):
 
 
 @rows("optimizer")
-def test_an_optimizer_is_torchs(name, settings):
+def test_optimizer_is_torchs(name, settings):
     cls = CLASSES["optimizer", name]
     made = stepped(lambda held: make("optimizer", name, settings, params=held))
     wanted = stepped(lambda held: cls(held, **settings))
@@ -113,7 +113,7 @@ def test_settings_and_defaults_are_torchs(kind, name):
 
 
 @pytest.mark.parametrize(("kind", "name"), MADE)
-def test_a_component_is_like_one_written_by_hand(kind, name):
+def test_bridged_class_is_a_regular_component(kind, name):
     component = MADE[kind, name]
     assert validate(component).name == component.__name__ == component.__qualname__ == name
     assert getattr(torch_bridge, name) is component
@@ -134,18 +134,18 @@ def test_a_component_is_like_one_written_by_hand(kind, name):
         ("loss", "torch_cross_entropy", "ignore_index", 0.5),
     ],
 )
-def test_a_value_of_a_wrong_type_is_refused(kind, name, setting, value):
+def test_value_of_a_wrong_type_is_refused(kind, name, setting, value):
     hints = {p.name: p.hint for p in parameters(MADE[kind, name])}
     with pytest.raises(ValueError, match="must"):
         convert(hints[setting], value)
 
 
-def test_what_torch_refuses_is_refused_by_harness():
+def test_value_refused_by_torch_is_refused():
     with pytest.raises(HarnessError, match="torch_adam: Invalid learning rate: -1"):
         make("optimizer", "torch_adam", {"lr": -1.0}, params=[nn.Parameter(torch.ones(1))])
 
 
-def test_every_class_is_made_or_left_out_and_tells_why():
+def test_every_class_is_bridged_or_gives_a_reason():
     told = torch_bridge.left_out()
     assert {f"{kind}/{name}" for kind, name in CLASSES} == {*told, *(f"{kind}/{name}" for kind, name in MADE)}
     assert not {f"{kind}/{name}" for kind, name in MADE} & set(told)
@@ -172,7 +172,7 @@ def test_every_class_is_made_or_left_out_and_tells_why():
         ("optimizer/torch_sparse_adam", "dense gradients"),
     ],
 )
-def test_why_a_class_is_left_out(name, reason):
+def test_omission_has_its_reason(name, reason):
     assert reason in torch_bridge.left_out()[name]
 
 
@@ -181,7 +181,7 @@ def of(kind):
 
 
 def elementwise(cls):
-    """Whether a module, tried, is one function of each element, without a state and the same in training."""
+    """Return True if a module, on trial, is one function of each element, without state and equal in training."""
     try:
         module = cls(**GIVEN.get(snake(cls.__name__), {}))
         x = draw(7)
@@ -195,12 +195,12 @@ def elementwise(cls):
 
 
 @pytest.mark.parametrize(("name", "cls"), of("activation"))
-def test_the_rule_of_activations_says_what_trying_says(name, cls):
+def test_bridged_activations_are_those_elementwise_on_trial(name, cls):
     assert (("activation", name) in MADE) == elementwise(cls)
 
 
 @pytest.mark.parametrize(("name", "cls"), of("optimizer"))
-def test_the_rule_of_optimizers_says_what_trying_says(name, cls):
+def test_bridged_optimizers_are_those_that_step_on_trial(name, cls):
     try:
         stepped(cls)
         works = True
@@ -210,8 +210,8 @@ def test_the_rule_of_optimizers_says_what_trying_says(name, cls):
 
 
 @pytest.mark.parametrize(("name", "component"), [(n, c) for (kind, n), c in MADE.items() if kind == "loss"])
-def test_a_loss_is_least_where_the_prediction_is_right(name, component):
-    """Descending it from anywhere makes the prediction the target; for classes, the likeliest the right one."""
+def test_loss_is_minimal_at_the_target(name, component):
+    """Descending from any point makes the prediction the target, or for classes the right one the likeliest."""
     z = draw(6, 3).requires_grad_()
     target = target_of(component, z.detach())
     descent = torch.optim.Adam([z], lr=0.1)
@@ -227,7 +227,7 @@ def test_a_loss_is_least_where_the_prediction_is_right(name, component):
         torch.testing.assert_close(z.detach(), target, atol=0.2, rtol=0)
 
 
-def test_the_tasks_of_the_losses():
+def test_losses_have_their_tasks():
     now = catalogue.current()
     tasks = {name: now.get("loss", name)["traits"]["tasks"] for kind, name in MADE if kind == "loss"}
     assert {"torch_l1", "torch_mse", "torch_smooth_l1", "torch_huber"} <= {
@@ -237,11 +237,11 @@ def test_the_tasks_of_the_losses():
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid", "selu"])
-def test_the_gain_is_torchs(name):
+def test_gain_is_torchs(name):
     assert MADE["activation", f"torch_{name}"].__harness__.traits["gain"] == nn.init.calculate_gain(name)
 
 
-def test_the_gain_of_a_leaky_rectifier_goes_by_its_slope():
+def test_gain_of_leaky_relu_depends_on_its_slope():
     gain = MADE["activation", "torch_leaky_relu"].__harness__.traits["gain"]
     assert gain(negative_slope=0.3) == nn.init.calculate_gain("leaky_relu", 0.3)
 
@@ -291,7 +291,7 @@ class SignSGD(torch.optim.Optimizer):
         ("optimizer", SignSGD, "torch_sign_sgd", {"lr": 1.0}),
     ],
 )
-def test_a_class_of_a_torch_to_come_is_there_by_itself(kind, cls, name, settings):
+def test_new_torch_class_is_bridged(kind, cls, name, settings):
     module = types.ModuleType("torch.to.come")
     module.__all__ = [cls.__name__]
     setattr(module, cls.__name__, cls)
@@ -306,7 +306,7 @@ class Strange(nn.Module):
     forward = None
 
 
-def test_a_class_that_cannot_be_read_takes_no_one_with_it():
+def test_unreadable_class_is_left_out():
     module = types.ModuleType("torch.to.come")
     module.__all__ = ["Strange", "Swash", "gone"]
     module.Strange, module.Swash = Strange, Swash
@@ -315,7 +315,7 @@ def test_a_class_that_cannot_be_read_takes_no_one_with_it():
     assert out["torch_strange"].startswith("it cannot be read: ")
 
 
-def test_words_are_read_from_torchs_own():
+def test_docs_are_taken_from_torch():
     assert sentence(Swash.__doc__) == "Applies the swash, x cdot c."
     assert meaning(Swash.__doc__, "scale") == "how steep it is"
     assert meaning(Swash.__doc__, "slope") == ""
@@ -323,7 +323,7 @@ def test_words_are_read_from_torchs_own():
 
 
 def test_importing_the_bridge_starts_no_threads():
-    """A worker that is forked from a process with a pool of threads waits for them for ever."""
+    """A worker forked from a process with a thread pool waits for its threads forever."""
     code = (
         "import os, torch; torch.set_num_threads(4); before = len(os.listdir('/proc/self/task'))\n"
         "import harness_components.bridges.torch_bridge\n"

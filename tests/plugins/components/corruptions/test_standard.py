@@ -22,7 +22,7 @@ def noisy(dataset, p, seed=0):
 
 
 @pytest.mark.parametrize("p", [0.0, 0.05, 0.333, 1.0])
-def test_exactly_the_share_asked_for_gets_another_class(p):
+def test_label_noise_changes_exactly_its_share(p):
     clean = data("digits")
     dirty = noisy(clean, p)
     changed = dirty.train.y != clean.train.y
@@ -34,14 +34,14 @@ def test_exactly_the_share_asked_for_gets_another_class(p):
     assert dirty.test is clean.test
 
 
-def test_the_clean_data_is_left_as_it_was():
+def test_label_noise_keeps_the_clean_data():
     clean = data("iris")
     before = clean.train.y.clone()
     noisy(clean, 1.0)
     assert torch.equal(clean.train.y, before)
 
 
-def test_each_of_the_other_classes_is_alike():
+def test_wrong_labels_are_uniform_over_the_other_classes():
     n, classes = 9000, 10
     part = Samples(torch.zeros(n, 1), torch.full((n,), 4))
     clean = Dataset(part, part, part, target="class", classes=tuple("abcdefghij"))
@@ -51,13 +51,13 @@ def test_each_of_the_other_classes_is_alike():
     assert scipy.stats.chisquare(others.numpy()).pvalue > 0.01
 
 
-def test_the_fault_is_a_function_of_the_generator():
+def test_label_noise_depends_on_the_generator():
     clean = data("iris")
     assert torch.equal(noisy(clean, 0.4, 1).train.y, noisy(clean, 0.4, 1).train.y)
     assert not torch.equal(noisy(clean, 0.4, 1).train.y, noisy(clean, 0.4, 2).train.y)
 
 
-def test_data_that_is_not_in_memory_is_refused():
+def test_label_noise_refuses_data_not_in_memory():
     streamed = torch.utils.data.TensorDataset(torch.zeros(4, 1), torch.zeros(4))
     dataset = Dataset(streamed, streamed, streamed, target="class", classes=("a", "b"), digest="feed")
     with pytest.raises(HarnessError, match="in memory"):
@@ -69,11 +69,11 @@ def corrupted(name, dataset, settings=None, /, seed=0):
 
 
 def rows(part):
-    """The samples of a split, as a sorted list."""
+    """Return the samples of a split as a sorted list."""
     return sorted(zip(part.x.flatten(1).tolist(), part.y.flatten().tolist(), strict=True))
 
 
-def test_permuted_pixels_are_one_permutation_of_all_splits():
+def test_permuted_pixels_use_one_permutation_for_all_splits():
     clean = data("digits")
     dirty = corrupted("permuted_pixels", clean)
     places = torch.arange(64.0).reshape(1, 1, 8, 8)
@@ -88,7 +88,7 @@ def test_permuted_pixels_are_one_permutation_of_all_splits():
         assert after.x.shape == before.x.shape
 
 
-def test_permuted_pixels_move_with_all_their_channels_and_the_numbers_of_vectors_too():
+def test_permuted_pixels_move_channels_together_and_apply_to_vectors():
     base = torch.arange(20.0).reshape(1, 1, 4, 5)
     part = Samples(torch.cat([base, base + 100, base + 200], dim=1), torch.zeros(1))
     x = corrupted("permuted_pixels", Dataset(part, part, part, target="real")).train.x[0]
@@ -100,7 +100,7 @@ def test_permuted_pixels_move_with_all_their_channels_and_the_numbers_of_vectors
     assert {row // 3 for row in found[0, 0].tolist()} != {0.0}
 
 
-def test_shifted_moves_mean_and_deviation_of_the_test_alone():
+def test_shifted_changes_mean_and_deviation_of_test_only():
     clean = data("iris")
     dirty = corrupted("shifted", clean, {"offset": 2.0, "scale": 3.0})
     assert dirty.train is clean.train
@@ -132,7 +132,7 @@ def test_shifted_images_keep_their_picture_within_the_canvas():
         corrupted("shifted", data("iris"), {"pixels": 1})
 
 
-def test_a_shift_that_is_none_changes_nothing():
+def test_zero_shift_is_the_identity():
     clean = data("digits")
     assert torch.equal(corrupted("shifted", clean, {"offset": 0.0}).test.x, clean.test.x)
 
@@ -150,7 +150,7 @@ def test_imbalance_keeps_a_geometric_share_of_each_class(ratio):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_a_leak_puts_test_samples_into_training_and_is_counted(share):
+def test_leak_adds_test_samples_to_training(share):
     clean = data("digits")
     dirty = corrupted("leak", clean, {"share": share})
     count = round(share * len(clean.test))
@@ -162,7 +162,7 @@ def test_a_leak_puts_test_samples_into_training_and_is_counted(share):
     assert overlap(dirty) == count
 
 
-def test_a_leak_is_refused_warned_of_or_passed_over_as_asked():
+def test_leak_is_refused_warned_of_or_ignored_as_set():
     def loaded(*overrides):
         return load(compose(["data=digits", "corruption=[leak]", "corruption.leak.share=0.5", *overrides]).values)
 
@@ -176,7 +176,7 @@ def test_a_leak_is_refused_warned_of_or_passed_over_as_asked():
 
 
 @pytest.mark.parametrize("by", ["mean", "feature", "class"])
-def test_a_biased_split_gives_the_test_the_largest(by):
+def test_biased_split_gives_the_test_split_the_largest(by):
     clean = data("breast_cancer")
     dirty = corrupted("biased_split", clean, {"by": by, "feature": 3})
     keys = {
@@ -189,10 +189,12 @@ def test_a_biased_split_gives_the_test_the_largest(by):
     assert [len(dirty.part(s)) for s in SPLITS] == [len(clean.part(s)) for s in SPLITS]
     whole = [sorted(row for split in SPLITS for row in rows(d.part(split))) for d in (dirty, clean)]
     assert whole[0] == whole[1]
-    assert abs(train.double().mean() - val.double().mean()) < train.double().std() / 2  # these two by chance
+    assert (
+        abs(train.double().mean() - val.double().mean()) < train.double().std() / 2
+    )  # these two are divided at random
 
 
-def test_the_strength_of_a_bias_goes_from_chance_to_all():
+def test_strength_of_a_biased_split_ranges_from_random_to_full():
     clean = data("digits")
 
     def apart(strength):
@@ -204,7 +206,7 @@ def test_the_strength_of_a_bias_goes_from_chance_to_all():
     assert none + 0.2 < some < all_of_it - 0.2
 
 
-def test_a_biased_split_that_cannot_be_is_refused():
+def test_impossible_biased_split_is_refused():
     with pytest.raises(HarnessError, match="the targets here are real"):
         corrupted("biased_split", data("diabetes"), {"by": "class"})
     with pytest.raises(HarnessError, match="feature=4, and there are 4"):
@@ -215,7 +217,7 @@ def test_a_biased_split_that_cannot_be_is_refused():
 
 @given(n=st.integers(30, 96), more=st.integers(0, 50))
 @settings(deadline=None, max_examples=25, derandomize=True)
-def test_a_fraction_is_a_part_of_every_larger_one(n, more):
+def test_fraction_is_a_subset_of_every_larger_one(n, more):
     clean = data("iris")
     n = min(n, len(clean.train))
     small = corrupted("fraction", clean, {"n": n})
@@ -225,7 +227,7 @@ def test_a_fraction_is_a_part_of_every_larger_one(n, more):
     assert small.test is clean.test
 
 
-def test_a_fraction_by_its_share():
+def test_fraction_can_be_a_share():
     clean = data("digits")
     assert len(corrupted("fraction", clean, {"share": 0.1}).train) == round(0.1 * len(clean.train))
     assert torch.equal(corrupted("fraction", clean, {"share": 1.0}).train.x, clean.train.x)
@@ -239,7 +241,7 @@ NAMES = [row["name"] for row in catalogue.current() if row["kind"] == "corruptio
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_fault_is_a_function_of_the_splits_seed_and_leaves_the_clean_data(name):
+def test_corruption_depends_on_the_split_seed_and_keeps_the_clean_data(name):
     clean = data("digits")
     before = digest(clean)
     options = {"pixels": 1} if name == "shifted" else {}
@@ -250,14 +252,14 @@ def test_every_fault_is_a_function_of_the_splits_seed_and_leaves_the_clean_data(
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "permuted_pixels"])
-def test_faults_of_samples_want_them_in_memory(name):
+def test_corruption_of_samples_refuses_data_not_in_memory(name):
     streamed = torch.utils.data.TensorDataset(torch.zeros(4, 1), torch.zeros(4))
     dataset = Dataset(streamed, streamed, streamed, target="class", classes=("a", "b"), digest="feed")
     with pytest.raises(HarnessError, match=f"{name} wants data in memory"):
         corrupted(name, dataset)
 
 
-def test_pixels_are_permuted_as_they_are_read_too():
+def test_permuted_pixels_apply_to_data_not_in_memory():
     part = data("digits").train
     streamed = torch.utils.data.TensorDataset(part.x, part.y)
     dataset = Dataset(streamed, streamed, streamed, target="class", classes=data("digits").classes, digest="feed")
@@ -278,7 +280,7 @@ def all_rows(dataset):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_class_stands_in_two_splits(seed):
+def test_unseen_classes_are_in_one_split_only(seed):
     clean = data("digits")
     made = unseen(clean, seed, val=3, test=3)
     train, val, test = classes_of(made)
@@ -289,7 +291,7 @@ def test_no_class_stands_in_two_splits(seed):
     assert [len(c) for c in classes_of(unseen(clean, seed))] == [6, 2, 2]  # of 0.64, 0.16 and 0.2
 
 
-def test_validation_may_be_of_the_classes_that_are_trained_on():
+def test_validation_may_have_the_training_classes():
     clean = data("digits")
     made = unseen(clean, val=0, test=4)
     train, val, test = classes_of(made)
@@ -300,11 +302,11 @@ def test_validation_may_be_of_the_classes_that_are_trained_on():
     assert all_rows(made) == all_rows(clean)
 
 
-def test_which_classes_are_unseen_is_a_matter_of_chance():
+def test_unseen_classes_are_drawn_at_random():
     chosen = {tuple(sorted(classes_of(unseen(data("digits"), seed, test=2))[2])) for seed in range(8)}
     assert len(chosen) > 4
 
 
-def test_two_classes_are_left_to_train_on():
+def test_at_least_two_training_classes_remain():
     with pytest.raises(HarnessError, match="takes 1 classes for validation and 1 for the test, and of 3 that leaves 1"):
         unseen(data("iris"), val=1, test=1)

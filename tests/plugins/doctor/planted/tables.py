@@ -1,4 +1,4 @@
-"""Tables from scikit-learn's generators, as people have them: noisy, imbalanced, small, wide, of mixed scales."""
+"""Realistic tables from scikit-learn's generators: noisy, imbalanced, small, wide, of mixed scales."""
 
 from __future__ import annotations
 
