@@ -111,7 +111,7 @@ def test_division_depends_on_the_seed():
 
 
 @pytest.mark.parametrize("y", [None, torch.arange(100) % 3])
-def test_test_split_does_not_depend_on_the_validation_share(y):
+def test_validation_share_does_not_move_the_test_split(y):
     few, many = (divide(100, Split(val=val), generator(3), y)["test"] for val in (0.1, 0.3))
     assert torch.equal(few, many)
 

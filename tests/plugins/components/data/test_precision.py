@@ -1,4 +1,4 @@
-"""Whole numbers beyond 2**53, which float64 does not tell apart: names stay different, numbers are told."""
+"""Tests of integers beyond 2**53, which float64 rounds: names stay distinct, numbers are refused or remarked."""
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ def _stored(folder, kind, table):
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_large_ids_are_different_categories_groups_and_classes(tmp_path, kind):
+def test_large_ids_are_distinct_categories_groups_and_classes(tmp_path, kind):
     table = pd.DataFrame({"shop": IDS, "a": RNG.normal(size=N), "y": np.where(IDS % 2, "odd", "even")})
     file = _stored(tmp_path, kind, table)
     dataset = data(kind, {**file, "target": "y", "categories": ["shop"]})
@@ -36,7 +36,7 @@ def test_large_ids_are_different_categories_groups_and_classes(tmp_path, kind):
     assert not seen[0] & seen[2]
 
 
-def test_large_ids_with_gaps_keep_their_digits(tmp_path):
+def test_large_ids_with_missing_values_keep_their_digits(tmp_path):
     ids = pd.array([None if i % 10 == 0 else int(v) for i, v in enumerate(IDS)], dtype="Int64")
     file = _stored(tmp_path, "parquet", pd.DataFrame({"shop": ids, "y": RNG.choice(["p", "q"], N)}))
     dataset = data("parquet", {**file, "target": "y", "categories": ["shop"]})
@@ -46,7 +46,7 @@ def test_large_ids_with_gaps_keep_their_digits(tmp_path):
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "npz"])
 @pytest.mark.parametrize("low", [2**53, 2**60, -(2**62)])
-def test_a_real_target_that_float64_rounds_is_refused(tmp_path, kind, low):
+def test_real_target_that_float64_rounds_is_refused(tmp_path, kind, low):
     y = low + 2 * np.arange(N) + 1
     x = RNG.normal(size=(N, 2))
     if kind == "npz":
@@ -58,8 +58,8 @@ def test_a_real_target_that_float64_rounds_is_refused(tmp_path, kind, low):
         data(kind, settings)
 
 
-def test_a_time_in_nanoseconds_is_a_target(tmp_path):
-    """Rounded by 128 ns, an hour apart."""
+def test_time_in_nanoseconds_can_be_a_target(tmp_path):
+    """The times are an hour apart, and rounded by 128 ns."""
     y = pd.date_range("2024", periods=N, freq="h").as_unit("ns").astype("int64").to_numpy()
     np.savez(tmp_path / "t.npz", x=RNG.normal(size=(N, 2)), y=y)
     dataset = data("npz", {"path": str(tmp_path / "t.npz")})
@@ -67,7 +67,7 @@ def test_a_time_in_nanoseconds_is_a_target(tmp_path):
     np.testing.assert_allclose(found.numpy(), y.astype(np.float64), rtol=0, atol=128)
 
 
-def test_large_inputs_are_told_or_refused(tmp_path):
+def test_large_inputs_are_remarked_or_refused(tmp_path):
     large = 2**60 + RNG.permutation(N)
     table = pd.DataFrame({"big": large, "a": RNG.normal(size=N), "y": RNG.choice(["p", "q"], N)})
     dataset = data("csv", {**_stored(tmp_path, "csv", table), "target": "y"})
@@ -77,7 +77,7 @@ def test_large_inputs_are_told_or_refused(tmp_path):
         data("npz", {"path": str(tmp_path / "t.npz")})
 
 
-def test_categories_that_are_numbers_stay_categories(tmp_path):
+def test_numeric_categories_stay_categories(tmp_path):
     table = pd.DataFrame(
         {"grade": pd.Categorical(RNG.integers(10, 90, N)), "y": pd.Categorical(RNG.integers(0, 30, N))}
     )
@@ -95,7 +95,7 @@ def test_durations_are_seconds(tmp_path):
 
 
 @pytest.mark.parametrize("value", [[1, 2], {"a": 1}])
-def test_a_target_of_lists_is_refused(tmp_path, value):
+def test_target_of_lists_is_refused(tmp_path, value):
     table = pd.DataFrame({"a": RNG.normal(size=N), "y": [value] * N})
     with pytest.raises(HarnessError, match="'y' cannot be predicted: it holds neither numbers nor texts"):
         data("parquet", {**_stored(tmp_path, "parquet", table), "target": "y"})

@@ -9,7 +9,7 @@ from tests.plugins.components.helpers import data
 
 
 def joined(dataset):
-    """All samples of a data set, sorted by their inputs."""
+    """Return all samples of a data set, sorted by their inputs."""
     x = torch.cat([dataset.part(split).x for split in SPLITS]).flatten(1).numpy()
     y = torch.cat([dataset.part(split).y for split in SPLITS]).numpy()
     return rows(x, y)
@@ -29,7 +29,7 @@ def rows(x, y):
         ("breast_cancer", sklearn.datasets.load_breast_cancer, (30,)),
     ],
 )
-def test_scikit_learns_own_sets_come_whole(name, load, shape):
+def test_scikit_learns_data_sets_are_complete(name, load, shape):
     found = load()
     dataset = data(name)
     validate(dataset, name)
@@ -39,7 +39,7 @@ def test_scikit_learns_own_sets_come_whole(name, load, shape):
     assert dataset.target == "class"
 
 
-def test_the_pixels_of_a_digit_stand_where_they_stood():
+def test_pixels_of_a_digit_keep_their_places():
     found = sklearn.datasets.load_digits()
     part = data("digits").test
     image, label = part.x[7, 0].numpy(), int(part.y[7])
@@ -49,7 +49,7 @@ def test_the_pixels_of_a_digit_stand_where_they_stood():
 
 
 @pytest.mark.parametrize("settings", [{"n": 300, "noise": 0.1}, {"n": 10, "noise": 0.0}, {}])
-def test_moons_are_scikit_learns(settings):
+def test_moons_are_half_circles_with_noise(settings):
     dataset = data("moons", settings, seed=5)
     n, noise = settings.get("n", 1000), settings.get("noise", 0.2)
     validate(dataset, "moons")
@@ -63,7 +63,7 @@ def test_moons_are_scikit_learns(settings):
     assert abs(off.std() - noise) <= 0.15 * noise + 1e-6
 
 
-def test_diabetes_comes_in_the_units_it_was_measured_in():
+def test_diabetes_has_its_original_units():
     found = sklearn.datasets.load_diabetes(scaled=False)
     dataset = data("diabetes")
     np.testing.assert_array_equal(joined(dataset), rows(found.data, found.target.astype(np.float32)))
@@ -81,7 +81,7 @@ def test_circles_have_their_radii(factor):
     assert abs(radius[~inner] - 1).max() < 0.06
 
 
-def test_blobs_are_gaussians_of_the_deviation_asked_for():
+def test_blobs_are_gaussians_of_the_given_deviation():
     dataset = data("blobs", {"n": 4000, "classes": 4, "features": 3, "deviation": 0.5}, seed=3)
     found = joined(dataset)
     assert dataset.inputs == (3,)
@@ -101,13 +101,13 @@ EVERY = [
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_data_is_a_function_of_the_splits_seed(name, tmp_path):
+def test_data_depends_on_the_split_seed(name, tmp_path):
     def made(seed):
         return data(name, seed=seed, cache_dir=tmp_path)
 
     first = made(1)
     assert digest(first) == digest(made(1))
-    assert (digest(first) == digest(made(2))) is (first.target == "surface")  # there chance has no part
+    assert (digest(first) == digest(made(2))) is (first.target == "surface")  # a surface has no randomness
     validate(first, name)
 
 
@@ -116,7 +116,7 @@ SYNTHETIC = [row["name"] for row in catalogue.current() if row["kind"] == "data"
 
 
 @pytest.mark.parametrize("name", SYNTHETIC)
-def test_a_drawn_set_has_its_size_its_classes_alike_and_no_sample_twice(name):
+def test_synthetic_data_has_its_size_balanced_classes_and_no_duplicates(name):
     dataset = data(name, {"n": 120})
     sizes = [len(dataset.part(split)) for split in SPLITS]
     assert sizes == [120 - 20 - 24, 20, 24]
@@ -126,8 +126,8 @@ def test_a_drawn_set_has_its_size_its_classes_alike_and_no_sample_twice(name):
         assert counts.max() - counts.min() <= 1
 
 
-def test_an_overlap_is_told():
+def test_overlap_of_iris_is_counted():
     found = sklearn.datasets.load_iris().data
-    assert len(np.unique(found, axis=0)) == 149  # one flower stands twice
+    assert len(np.unique(found, axis=0)) == 149  # one flower is there twice
     assert {overlap(data("iris", seed=seed)) for seed in range(12)} == {0, 1}
     assert overlap(data("digits")) == 0

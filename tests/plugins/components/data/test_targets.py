@@ -1,4 +1,4 @@
-"""Targets: classes as people write them, the same shares of them in every split, and a word on odd ones."""
+"""Tests of targets: notations of classes, stratified splits, and remarks on odd classes."""
 
 from __future__ import annotations
 
@@ -46,28 +46,28 @@ def dataset_of(folder: Any, y: np.ndarray, **settings: Any) -> harness.Dataset:
         (np.array(["no", "yes ", "no\t"])[PLACE % 3], "class", ("no", "yes")),
     ],
 )
-def test_the_kind_of_an_arrays_targets(tmp_path, y, target, classes, in_memory) -> None:
+def test_target_kind_is_inferred_from_arrays(tmp_path, y, target, classes, in_memory) -> None:
     found = dataset_of(tmp_path, y, in_memory=in_memory)
     assert (found.target, found.classes) == (target, classes)
     assert dataset_of(tmp_path, BITS, kind="real").target == "real"
     assert dataset_of(tmp_path, BITS, kind="labels").target == "labels"
 
 
-def test_labels_that_are_none_are_refused(tmp_path) -> None:
+def test_invalid_labels_are_refused(tmp_path) -> None:
     with pytest.raises(HarnessError, match=r"labels are columns of 0 and 1.*holds other values"):
         dataset_of(tmp_path, BITS * 2, kind="labels")
     with pytest.raises(HarnessError, match=r"labels are columns of 0 and 1.*shape \(90,\)"):
         dataset_of(tmp_path, PLACE % 2, kind="labels")
 
 
-def test_own_arrays_may_count_classes_from_one() -> None:
+def test_from_arrays_accepts_classes_from_one() -> None:
     made = from_arrays(X, PLACE % 3 + 1, Split(), torch.Generator(), target="class")
     assert made.classes == ("1", "2", "3")
     assert isinstance(made.train, Samples)
     assert set(made.train.y.tolist()) == {0, 1, 2}
 
 
-def test_odd_classes_get_a_line_each(tmp_path) -> None:
+def test_odd_classes_get_a_remark_each(tmp_path) -> None:
     found = dataset_of(tmp_path, np.array(["no", "no ", "No", "yes"])[PLACE % 4])
     assert found.classes == ("No", "no", "yes")
     spaces, case = remarks(found)
@@ -86,7 +86,7 @@ def test_odd_classes_get_a_line_each(tmp_path) -> None:
     assert remarks(replace(whole, classes=("a", "b", "c"))) == []
 
 
-def test_a_run_warns_of_them_and_keeps_it_in_the_record(tmp_path) -> None:
+def test_remarks_are_warnings_and_kept_in_the_record(tmp_path) -> None:
     y = PLACE % 2
     y[5] = 7
     np.savez(tmp_path / "a.npz", x=X, y=y)
@@ -96,7 +96,7 @@ def test_a_run_warns_of_them_and_keeps_it_in_the_record(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_every_split_has_the_share_of_each_class(seed) -> None:
+def test_stratified_splits_have_the_share_of_each_class(seed) -> None:
     y = torch.tensor([0] * 700 + [1] * 250 + [2] * 50)[torch.randperm(1000)]
     parts = divide(1000, Split(), torch.Generator().manual_seed(seed), y)
     assert {name: y[i].bincount().tolist() for name, i in parts.items()} == {
@@ -111,13 +111,13 @@ def test_every_split_has_the_share_of_each_class(seed) -> None:
     assert not torch.equal(other["test"], parts["test"])
 
 
-def test_shares_are_scikit_learns_where_these_are_whole() -> None:
+def test_stratified_shares_are_scikit_learns_if_whole() -> None:
     y = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
     (_, theirs), *_ = StratifiedShuffleSplit(1, test_size=20, random_state=0).split(y, y)
     assert torch.equal(y[shares(y, 20)].bincount(), y[theirs].bincount())
 
 
-def test_few_samples_of_a_class_are_divided_by_chance_unless_it_is_asked_otherwise() -> None:
+def test_rare_classes_are_divided_at_random_unless_stratify_is_set() -> None:
     few = torch.tensor([0] * 50 + [1] * 2)
     by_chance = divide(52, Split(stratify=False), torch.Generator().manual_seed(0), few)
     found = divide(52, Split(), torch.Generator().manual_seed(0), few)
@@ -130,7 +130,7 @@ def test_few_samples_of_a_class_are_divided_by_chance_unless_it_is_asked_otherwi
         harness.run(["data=diabetes", "split.stratify=true"])
 
 
-def test_stratified_files_are_divided_as_memory_is(tmp_path) -> None:
+def test_stratified_files_are_divided_as_in_memory(tmp_path) -> None:
     y = np.where(PLACE % 10 == 0, "rare", "usual")
     held, read = (dataset_of(tmp_path, y, in_memory=memory) for memory in (True, False))
     for name in SPLITS:
@@ -140,7 +140,7 @@ def test_stratified_files_are_divided_as_memory_is(tmp_path) -> None:
         assert int((targets == 0).sum()) == {"train": 6, "val": 1, "test": 2}[name]
 
 
-def test_the_division_is_part_of_the_identity() -> None:
+def test_stratify_is_part_of_the_id() -> None:
     records = [harness.run(["data=iris", *LINE, f"split.stratify={on}"]) for on in ("auto", "false")]
     assert records[0].id != records[1].id
     assert records[0].data["test"] == records[1].data["test"] == 30

@@ -1,4 +1,4 @@
-"""Curvature against dense Hessians, and of functions whose Hessian is known."""
+"""Tests of curvature against dense Hessians and functions with known Hessians."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.plugins.components.helpers import measured
 
 
 def network(seed: int = 0):
-    """(loss(params), params) of a small classifier, in float64."""
+    """Return (loss(params), params) of a small classifier, in float64."""
     torch.manual_seed(seed)
     net = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Tanh(), torch.nn.Linear(5, 3)).double()
     x, y = torch.randn(30, 4, dtype=torch.float64), torch.randint(0, 3, (30,))
@@ -25,7 +25,7 @@ def network(seed: int = 0):
 
 
 def dense(loss, params) -> np.ndarray:
-    """The whole Hessian, by torch.autograd.functional."""
+    """Return the full Hessian, by torch.autograd.functional."""
     names, sizes = list(params), [p.numel() for p in params.values()]
 
     def of(vector):
@@ -35,7 +35,7 @@ def dense(loss, params) -> np.ndarray:
     return torch.autograd.functional.hessian(of, torch.cat([p.flatten() for p in params.values()])).numpy()
 
 
-def test_eigenvalues_are_those_of_the_dense_hessian():
+def test_eigenvalues_match_the_dense_hessian():
     loss, params = network()
     matrix = dense(loss, params)
     expected = np.linalg.eigvalsh(matrix)
@@ -51,7 +51,7 @@ def test_eigenvalues_are_those_of_the_dense_hessian():
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=7), st.integers(0, 10), st.integers(1, 12))
-def test_lanczos_never_leaves_the_spectrum(spectrum, seed, iterations):
+def test_lanczos_stays_within_the_spectrum(spectrum, seed, iterations):
     rng = np.random.default_rng(seed)
     q, _ = np.linalg.qr(rng.normal(size=(len(spectrum), len(spectrum))))
     matrix = torch.tensor(q @ np.diag(spectrum) @ q.T)
@@ -61,30 +61,30 @@ def test_lanczos_never_leaves_the_spectrum(spectrum, seed, iterations):
     assert len(found) == iterations
     assert min(spectrum) - slack <= found[0]
     assert found[-1] <= max(spectrum) + slack
-    if iterations >= len(spectrum):  # more than there are dimensions: nothing is made up
+    if iterations >= len(spectrum):  # more iterations than dimensions
         gap = min((abs(a - b) for a, b in zip(sorted(spectrum), sorted(spectrum)[1:], strict=False)), default=math.inf)
         if gap > 0.1:
             assert (float(found[0]), float(found[-1])) == pytest.approx((min(spectrum), max(spectrum)), abs=1e-4)
 
 
-def test_where_a_loss_is_not_finite_no_eigenvalue_is():
+def test_nonfinite_loss_has_no_eigenvalues():
     assert eigenvalues(torch.tensor([[1.0, math.nan], [math.nan, 1.0]])).isnan().all()
     found = measured("hessian", params={"w": torch.ones(3)}, loss=lambda p: (p["w"].square() * math.nan).sum(), lr=0.1)
     assert math.isnan(found["largest"])
 
 
-def test_the_trace_is_estimated_within_its_error():
+def test_trace_is_estimated_within_its_error():
     loss, params = network(1)
     matrix = dense(loss, params)
     found = measured("hessian_trace", {"directions": 64}, params=params, loss=loss)
     assert abs(found[""] - np.trace(matrix)) < 4 * found["error"]
-    off = matrix - np.diag(np.diag(matrix))  # Hutchinson's variance with signs: 2 |H - diag H|²
+    off = matrix - np.diag(np.diag(matrix))  # Hutchinson's variance with random signs: 2 |H - diag H|²
     assert found["error"] == pytest.approx(math.sqrt(2 * (off**2).sum() / 64), rel=0.5)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(0.1, 9), min_size=2, max_size=5), st.floats(0.01, 1))
-def test_the_rise_of_a_quadratic(curvatures, radius):
+def test_sharpness_of_a_quadratic_matches_the_closed_form(curvatures, radius):
     a = torch.tensor(curvatures, dtype=torch.float64)
     w = torch.ones_like(a)
     g = a * w  # of L = Σ a w² / 2
@@ -93,7 +93,7 @@ def test_the_rise_of_a_quadratic(curvatures, radius):
     assert found[""] == pytest.approx(float(expected), rel=1e-9)
 
 
-def test_the_index_of_a_saddle_and_of_a_network():
+def test_hessian_index_of_a_saddle_and_of_a_network():
     signs = torch.tensor([3.0, 1.0, 0.0, -2.0, -1.0])
     found = measured("hessian_index", params={"w": torch.zeros(5)}, loss=lambda p: (signs * p["w"] ** 2).sum() / 2)
     counts = {name: found[name] for name in ("negative", "zero", "positive", "gradient_norm")}
@@ -107,7 +107,7 @@ def test_the_index_of_a_saddle_and_of_a_network():
     assert found["negative"] + found["zero"] + found["positive"] == pytest.approx(len(expected))
 
 
-def test_the_index_of_a_large_network_is_estimated():
+def test_hessian_index_of_a_large_network_is_estimated():
     rates = torch.cat([torch.linspace(-2, -0.5, 300), torch.zeros(300), torch.linspace(0.1, 3, 900)])
     bowl = {"params": {"w": torch.zeros(1500)}, "loss": lambda p: (rates * p["w"] ** 2).sum() / 2}
     found = measured("hessian_index", {"exact": 10, "directions": 8}, **bowl)

@@ -1,4 +1,4 @@
-"""The noise of gradients against gradients taken batch by batch."""
+"""Tests of gradient noise against gradients computed batch by batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ N = 22  # samples: not a multiple of every size
 
 
 def problem(norm: bool):
-    """(loss(params, x, y, draw), params, x, y) of a regression, in float64."""
+    """Return (loss(params, x, y, draw), params, x, y) of a regression, in float64."""
     torch.manual_seed(0)
     middle = torch.nn.BatchNorm1d(4, track_running_stats=False) if norm else torch.nn.Tanh()
     net = torch.nn.Sequential(torch.nn.Linear(3, 4), middle, torch.nn.Linear(4, 1)).double()
@@ -35,10 +35,10 @@ def gradient(loss, params, x, y) -> np.ndarray:
 
 
 @pytest.mark.parametrize("norm", [False, True])
-def test_by_brute_force(norm):
+def test_variance_and_bias_match_brute_force(norm):
     loss, params, x, y = problem(norm)
     given = {"params": params, "loss": loss, "x": x, "y": y, "batch_size": 16, "each": 1}
-    found = measured("gradient_noise", {"sizes": (2, 5, 12)}, **given)  # 12: there are no two of these
+    found = measured("gradient_noise", {"sizes": (2, 5, 12)}, **given)  # 12: there are no two batches of this size
     assert {tag for tag in found if "/" in tag} == {f"{what}/{n}" for what in ("variance", "bias") for n in (2, 5)}
     for size in (2, 5):
         count = N // size
@@ -58,7 +58,7 @@ def test_by_brute_force(norm):
             assert found["over_batch"] == pytest.approx(expected / 16, rel=1e-9)
 
 
-def test_the_scale_is_that_of_mccandlish_and_others():
+def test_noise_scale_matches_mccandlish_and_others():
     """Per-sample gradients g_i: tr(Σ) / |G|², with the unbiased estimates of their appendix A.1."""
     torch.manual_seed(1)
     x = torch.randn(64, 5, dtype=torch.float64) + 1
@@ -76,12 +76,12 @@ def test_the_scale_is_that_of_mccandlish_and_others():
     assert found["scale"] == pytest.approx(noise / signal, rel=1e-9)
 
 
-def test_samples_that_are_seen_together_stay_so():
-    """Of pairs, batches are whole pairs: sizes are in tuples."""
+def test_batches_keep_tuples_together():
+    """Batches of pairs are whole pairs, and sizes are in tuples."""
     params = {"w": torch.ones(1, dtype=torch.float64)}
 
     def loss(own, x=None, y=None, draw=0):
-        return (own["w"] * (x[0::2] - x[1::2])).mean()  # fails to be the same for pairs that are cut
+        return (own["w"] * (x[0::2] - x[1::2])).mean()  # differs if pairs are split
 
     x = torch.arange(16, dtype=torch.float64)
     given = {"params": params, "loss": loss, "x": x, "y": x, "batch_size": 8, "each": 2}

@@ -1,4 +1,4 @@
-"""What is measured when a run has ended, through the public commands; and the presets."""
+"""Tests of diagnostics at the end of a run, through public commands; and of the presets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def preset(name):
     return [one for entry in chosen for one in (preset(entry) if entry == "standard" else [entry])]
 
 
-def test_the_presets_name_every_diagnostic_that_comes_with_harness():
+def test_presets_name_every_diagnostic_of_harness():
     known = {e["name"] for e in catalogue.current() if e["kind"] == "diagnostic" and e["plugin"] == "harness"}
     assert {*preset("full"), *preset("landscape")} == known
     assert set(preset("standard")) < set(preset("full"))
@@ -36,7 +36,7 @@ def test_the_presets_name_every_diagnostic_that_comes_with_harness():
 
 @pytest.fixture
 def kept(monkeypatch):
-    """{run: {tag: (type, values, step)}} of what diagnostics hand to loggers that is no number."""
+    """Record {run: {tag: (type, values, step)}} of non-numeric values that diagnostics hand to loggers."""
     found = {}
 
     def keep(logger, looked, step):
@@ -53,7 +53,7 @@ def numbers(record):
     return {r["metric"]: float(r["value"]) for r in rows if r["metric"].partition("/")[0] in record.diagnostics}
 
 
-def test_all_of_them_alone_and_fused(workdir, kept):
+def test_landscape_diagnostics_alone_match_fused(workdir, kept):
     line = [*SHORT, "diagnostic=[landscape]", "diagnostic.loss_slice.points=5", "trainer.precision=64-true"]
     alone = harness.run([*line, "path=alone", "seed=1", "study=alone"])
     fused = harness.sweep([*line, "path=fused", "executor=in_process", "seed=0,1", "study=fused"])[1]
@@ -74,7 +74,7 @@ def test_all_of_them_alone_and_fused(workdir, kept):
     assert numbers(alone)["loss_slice/lowest"] <= numbers(alone)["loss_slice/centre"]
 
 
-def test_what_fails_is_named_and_the_run_goes_on(workdir, monkeypatch):
+def test_failing_diagnostic_is_reported_and_the_run_completes(workdir, monkeypatch):
     monkeypatch.setattr("harness_components.diagnostics.landscape.surface", lambda *given: 1 / 0)
     record = harness.run([*SHORT, "diagnostic=[loss_slice,hessian_index]", "path=alone"])
     assert record.status == "completed"
@@ -84,7 +84,7 @@ def test_what_fails_is_named_and_the_run_goes_on(workdir, monkeypatch):
     assert again.cached
 
 
-def test_a_diverged_run_has_nothing_to_look_at(workdir):
+def test_diverged_run_has_no_final_diagnostics(workdir):
     # overflows at the first step: after steps of 1e9 all units may be dead, and the loss finite
     line = [*SHORT, "optimizer=sgd", "optimizer.lr=1e30", "epochs=2", "diagnostic=[hessian_index,gradient_norm]"]
     record = harness.run([word for word in line if word != "epochs=1"])
@@ -93,8 +93,8 @@ def test_a_diverged_run_has_nothing_to_look_at(workdir):
     assert record.diagnostics["gradient_norm"]["looks"] >= 1
 
 
-def test_a_slice_of_a_bowl():
-    """L = |w|² / 2 over w + a d + b e, with rows of d and e as long as w's."""
+def test_loss_slice_of_a_quadratic_matches_the_closed_form():
+    """L = |w|² / 2 over w + a d + b e, with rows of d and e as long as those of w."""
     w = {"a.weight": torch.tensor([[3.0, 4.0], [0.0, 2.0]]), "a.bias": torch.ones(2)}
     d, e = direction(w, 1), direction(w, 2)
     for made in (d, e):
@@ -107,11 +107,11 @@ def test_a_slice_of_a_bowl():
         for j, b in enumerate((-0.5, 0.0, 0.5)):
             point = flat[0] + a * flat[1] + b * flat[2]
             assert float(heights[i, j]) == pytest.approx(float(point.square().sum() / 2), rel=1e-5)
-    point = {"point": torch.tensor([3.0, 4.0])}  # a surface's: no matrix at all
+    point = {"point": torch.tensor([3.0, 4.0])}  # of a surface: no matrix
     assert float(direction(point, 1)["point"].norm()) == pytest.approx(5)
 
 
-def test_heights_as_greys():
+def test_heights_become_grey_levels():
     pixels = bands(torch.tensor([[0.0, 1e-3, 1.0], [10.0, math.nan, math.inf]]))
     assert pixels.shape == (1, 2, 3)
     assert 0 <= float(pixels.min()) <= float(pixels.max()) <= 1

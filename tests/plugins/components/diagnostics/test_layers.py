@@ -1,4 +1,4 @@
-"""Measurements of layers' outputs on cases made by hand."""
+"""Tests of measurements of layer outputs, on cases made by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def layer(output, role="activation", gradient=None):
     return Layer(output, torch.zeros_like(output) if gradient is None else torch.as_tensor(gradient), role)
 
 
-def test_dead_units_and_zeros():
+def test_dead_units_and_zeros_are_counted():
     output = [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 2.0, 3.0], [0.0, 0.0, 1.0]]  # [samples, units]
     found = measured("dead_units", layers={"a": layer(output), "w": layer(output, "weights")})
     assert found == {"a/dead": pytest.approx(1 / 3), "a/zeros": pytest.approx(8 / 12)}
@@ -27,7 +27,7 @@ def test_dead_units_and_zeros():
     assert found == {"a/dead": pytest.approx(2 / 4), "a/zeros": pytest.approx(1 - 10 / 72)}
 
 
-def test_saturation_is_where_it_is_flat():
+def test_saturation_is_the_share_of_flat_slopes():
     x = torch.linspace(-10, 10, 2001, dtype=torch.float64)
     s = torch.sigmoid(x)
     slopes = {"sigmoid": (s * (1 - s))[:, None], "relu": (x > 0).double()[:, None], "line": torch.ones(5, 2)}
@@ -39,7 +39,7 @@ def test_saturation_is_where_it_is_flat():
     assert found["line"] == 0.0
 
 
-def test_the_profile_of_gradients():
+def test_activation_gradient_is_the_rms_of_each_layer():
     layers = {
         "first": layer(np.ones((4, 2)), "weights", np.full((4, 2), 1e-6)),
         "norm": layer(np.ones((4, 2)), "normalization", np.full((4, 2), 5.0)),
@@ -53,7 +53,7 @@ def test_the_profile_of_gradients():
 
 
 @pytest.mark.parametrize(("bad", "place"), [([], -1), ([0], 0), ([2, 1], 1), ([0, 1, 2], 0)])
-def test_the_first_that_is_not_finite(bad, place):
+def test_numerics_names_the_first_nonfinite_layer(bad, place):
     outputs = [np.array([[1.0, -2.0]]) * (k + 1) for k in range(3)]
     for k in bad:
         outputs[k][0, 1] = math.inf if k % 2 else math.nan
@@ -66,11 +66,11 @@ def test_the_first_that_is_not_finite(bad, place):
         assert found["activation"] == 6.0
 
 
-def test_outputs_and_inputs():
+def test_mean_and_deviation_of_activations_and_inputs():
     x = np.random.default_rng(0).normal(3, 2, (50, 2, 3))
     found = measured("activations", layers={"a": layer(x), "n": layer(x, "normalization")})
     assert found == {"a/mean": pytest.approx(x.mean()), "a/std": pytest.approx(x.std())}
     found = measured("inputs", x=torch.tensor(x))
     assert found == {"mean": pytest.approx(x.mean()), "std": pytest.approx(x.std()),
                      "largest": pytest.approx(np.abs(x).max()), "widest": pytest.approx(x.std(0).max())}  # fmt: skip
-    assert measured("inputs", x=torch.arange(5)) == {}  # words
+    assert measured("inputs", x=torch.arange(5)) == {}  # word indices

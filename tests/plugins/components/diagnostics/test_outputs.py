@@ -1,4 +1,4 @@
-"""Measurements of layers' outputs and of predictions against numpy, torchmetrics and hand-made cases."""
+"""Tests of measurements of outputs and predictions, against numpy, torchmetrics and cases made by hand."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def draw(*shape, seed=0):
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 5))
-def test_the_effective_rank_is_numpys(rows, columns, seed):
+def test_effective_rank_is_numpys(rows, columns, seed):
     a = draw(rows, columns, seed=seed)
     sigma = np.linalg.svd(a, compute_uv=False)
     p = sigma / sigma.sum()
@@ -36,14 +36,14 @@ def test_the_effective_rank_is_numpys(rows, columns, seed):
     assert float(spread(torch.tensor(a).float())) == pytest.approx(expected, rel=1e-3)
 
 
-def test_the_effective_rank_of_alike_samples_is_one():
+def test_effective_rank_of_proportional_samples_is_one():
     alike = np.outer(np.arange(1, 129), draw(64)).astype(np.float32)
     found = measured("effective_rank", layers={"a": layer(alike), "b": layer(np.eye(6)), "c": layer(alike, "weights")})
     assert found == {"a": pytest.approx(1, abs=1e-3), "b": pytest.approx(6)}
     assert math.isnan(measured("effective_rank", layers={"a": layer(alike * math.nan)})["a"])
 
 
-def test_the_drift_is_counted_in_the_deviations_of_the_start():
+def test_drift_is_in_deviations_of_the_start():
     first = draw(200, 3)
     now = first * [1, 2, 1] + [0, 0, 5]
     found = measured("drift", layers={"a": layer(now), "b": layer(first)},
@@ -54,23 +54,23 @@ def test_the_drift_is_counted_in_the_deviations_of_the_start():
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=2, max_size=40), st.integers(2, 12))
-def test_a_histogram_is_numpys(values, bins):
+def test_histogram_is_numpys(values, bins):
     x = torch.tensor(values, dtype=torch.float64)
     found = counted(x, bins)
     assert float(found.counts.sum()) == len(values)
     assert (float(found.edges[0]), float(found.edges[-1])) == pytest.approx((min(values), max(values)))
     inside = (x - x.min()) / max(max(values) - min(values), 1e-30) * bins
-    if max(values) > min(values) and float((inside - inside.round()).abs().min()) > 0:  # none is on an edge
+    if max(values) > min(values) and float((inside - inside.round()).abs().min()) > 0:  # no value is on an edge
         np.testing.assert_array_equal(found.counts, np.histogram(values, bins)[0])
 
 
-def test_a_histogram_of_what_is_partly_not_finite():
+def test_histogram_ignores_nonfinite_values():
     found = counted(torch.tensor([0.0, 1.0, math.nan, math.inf, 1.0]), 2)
     assert found.counts.tolist() == [1, 2]
     assert found.edges.tolist() == [0, 0.5, 1]
 
 
-def test_histograms_are_of_weights_gradients_and_activations():
+def test_histograms_cover_weights_gradients_and_activations():
     params = {"a.weight": torch.ones(2, 2), "a.bias": torch.zeros(2)}
     found = measured("histograms", {"bins": 4}, params=params, grads=params, layers={"b": layer(draw(8, 2))})
     assert {tag: len(h.counts) for tag, h in found.items()} == {"weights/a": 4, "gradients/a": 4, "activations/b": 4}
@@ -91,11 +91,11 @@ def test_calibration_is_torchmetrics():
     ("prediction", "target"),
     [(torch.zeros(5, 2), torch.zeros(5, 2)), (torch.zeros(5, 1), torch.zeros(5, 1)), ((torch.zeros(5),) * 2, None)],
 )
-def test_what_is_no_classifier_is_not_calibrated(prediction, target):
+def test_only_classifiers_are_calibrated(prediction, target):
     assert measured("calibration", prediction=prediction, target=target) == {}
 
 
-def test_the_gap_between_the_modes():
+def test_mode_gap_compares_training_and_evaluation():
     def loss(params, train=True):
         return params["w"].sum() * (1.0 if train else 4.0)
 

@@ -1,4 +1,4 @@
-"""Measurements of a step's weights and gradients against numpy, and on cases made by hand."""
+"""Tests of measurements of a step's weights and gradients, against numpy and cases made by hand."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_norms_are_numpys(seed, scale):
     assert moved.keys() == {"a/norm", "a/moved", "b.c/norm", "b.c/moved"}  # no bias
 
 
-def test_units_that_are_the_same():
+def test_unit_asymmetry_is_zero_for_equal_units():
     row = torch.tensor([1.0, -2.0, 3.0])
     alike = {"a.weight": row.repeat(4, 1), "b.weight": torch.stack([row, -row]), "one.weight": row[None]}
     found = measured("unit_asymmetry", params=alike)
@@ -51,14 +51,14 @@ def test_units_that_are_the_same():
     assert measured("unit_asymmetry", params={"zero.weight": torch.zeros(3, 2)}) == {"zero": 0.0}
 
 
-def test_parameters_that_the_loss_does_not_reach():
+def test_unreached_counts_parameters_without_gradient():
     params = named(0)
     assert measured("unreached", params=params, grads=params) == {"": 0.0}
     assert measured("unreached", params=params, grads={"a.bias": params["a.bias"]}) == {"": 2.0}
     assert measured("gradient_norm", grads={}) == {}
 
 
-def test_the_gap_is_of_the_last_epoch():
+def test_train_val_gap_is_that_of_the_last_epoch():
     rows = [{"train/loss": 1.0, "val/loss": 9.0}, {"train/loss": 0.25, "val/loss": 0.75}]
     assert measured("train_val_gap", history=rows) == {"": 0.5}
     assert measured("train_val_gap", history=[{"train/loss": 1.0}]) == {}

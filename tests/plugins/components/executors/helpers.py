@@ -1,4 +1,4 @@
-"""What tests of executors share. Tasks are functions of the standard library: a worker imports nothing for them."""
+"""Helpers for tests of executors. Tasks are functions of the standard library, so a worker imports nothing."""
 
 import signal
 import subprocess
@@ -10,12 +10,12 @@ KILL = (signal.raise_signal, signal.SIGKILL)  # a task that kills its worker
 
 
 def settings(name, folder):
-    """Those that make an executor of this machine's processes."""
+    """Return settings for an executor of processes on this machine."""
     return {"submitit": {"cluster": "local", "folder": str(folder)}}.get(name, {})
 
 
 def gone(pid, within=10.0):
-    """Whether a process ends in time."""
+    """Return True if a process ends in time."""
     end = time.monotonic() + within
     while time.monotonic() < end:
         try:
@@ -29,14 +29,14 @@ def gone(pid, within=10.0):
 
 
 def until(gate, began):
-    """What `exec` runs in a worker: it says that it began, and waits for a gate to open."""
+    """Return code for `exec` in a worker that reports its start and waits for a gate to open."""
     return (
         f"import os, time\nopen({str(began)!r}, 'w').close()\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)"
     )
 
 
 def seen(path):
-    """Waits for a file."""
+    """Wait for a file."""
     while not path.exists():
         time.sleep(0.01)
 
@@ -61,7 +61,7 @@ if __name__ == "__main__":
 
 @contextmanager
 def launched(name, folder):
-    """A launcher with busy workers, and their numbers; in a group of processes of its own, as a terminal starts it."""
+    """Start a launcher with busy workers, in its own process group, as a terminal does; yield it and their pids."""
     (folder / "launcher.py").write_text(LAUNCHER)
     process = subprocess.Popen(
         # an interrupt may be ignored where tests run in the background, and children inherit that

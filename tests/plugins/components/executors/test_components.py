@@ -26,7 +26,7 @@ def over(*names):
     return pytest.mark.parametrize("executor", names, indirect=True)
 
 
-def test_in_process_runs_each_call_at_once_here():
+def test_in_process_runs_each_call_at_once_in_this_process():
     seen = []
     with make("executor", "in_process", jobs=4) as executor:
         futures = [executor.submit(lambda i: (seen.append(i), os.getpid()), i) for i in range(3)]
@@ -35,7 +35,7 @@ def test_in_process_runs_each_call_at_once_here():
     assert {future.result()[1] for future in futures} == {os.getpid()}
 
 
-def test_in_process_keeps_an_error_for_who_asks():
+def test_in_process_keeps_an_error_in_the_future():
     executor = make("executor", "in_process", jobs=1)
     future = executor.submit(divmod, 1, 0)
     with pytest.raises(ZeroDivisionError):
@@ -44,7 +44,7 @@ def test_in_process_keeps_an_error_for_who_asks():
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
-def test_in_process_leaves_an_end_to_its_caller(stop):
+def test_in_process_raises_exits_to_its_caller(stop):
     def end():
         raise stop
 
@@ -53,7 +53,7 @@ def test_in_process_leaves_an_end_to_its_caller(stop):
 
 
 @over(*OVER_PROCESSES)
-def test_a_task_that_raises_exits_or_is_killed_is_a_failed_future_and_no_more(executor):
+def test_task_that_raises_exits_or_is_killed_fails_alone(executor):
     good = [executor.submit(pow, 2, i) for i in range(2)]
     bad = [executor.submit(divmod, 1, 0), executor.submit(sys.exit, 3), executor.submit(*KILL)]
     later = [executor.submit(pow, 3, i) for i in range(2)]
@@ -68,7 +68,7 @@ def test_a_task_that_raises_exits_or_is_killed_is_a_failed_future_and_no_more(ex
 
 
 @over(*OVER_PROCESSES)
-def test_what_is_queued_can_be_cancelled_and_what_runs_can_be_killed(executor):
+def test_queued_tasks_can_be_cancelled_and_running_ones_killed(executor):
     running = [executor.submit(time.sleep, 60) for _ in range(2)]
     queued = [executor.submit(time.sleep, 60) for _ in range(3)]
     assert queued[0].cancel()
@@ -84,7 +84,7 @@ def test_what_is_queued_can_be_cancelled_and_what_runs_can_be_killed(executor):
 
 
 @pytest.mark.parametrize("name", ["loky", pytest.param("dask", marks=pytest.mark.slow)])
-def test_workers_end_with_a_launcher_that_is_killed(name, tmp_path):
+def test_workers_end_with_a_killed_launcher(name, tmp_path):
     with launched(name, tmp_path) as (process, pids):
         process.kill()
         assert pids
@@ -92,7 +92,7 @@ def test_workers_end_with_a_launcher_that_is_killed(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["loky", pytest.param("dask", marks=pytest.mark.slow)])
-def test_an_interrupt_is_the_launchers_alone(name, tmp_path):
+def test_workers_ignore_interrupts_of_the_launcher(name, tmp_path):
     with launched(name, tmp_path) as (process, pids):
         os.killpg(process.pid, signal.SIGINT)
         output, errors = process.communicate(timeout=60)
@@ -101,13 +101,13 @@ def test_an_interrupt_is_the_launchers_alone(name, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "extra"), [("submitit", "slurm"), ("dask", "dask")])
-def test_an_extra_that_is_not_installed(name, extra, monkeypatch):
+def test_missing_extra_is_named(name, extra, monkeypatch):
     monkeypatch.setattr(components, "find_spec", lambda _: None)
     with pytest.raises(HarnessError, match=rf"pip install 'harness\[{extra}\]'"):
         make("executor", name, jobs=1)
 
 
-def test_dask_on_a_cluster_that_is_running():
+def test_dask_connects_to_a_running_cluster():
     from distributed import LocalCluster
 
     with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
@@ -118,6 +118,6 @@ def test_dask_on_a_cluster_that_is_running():
             assert executor.submit(pow, 2, 3).result() == 8
 
 
-def test_dask_that_does_not_answer():
+def test_dask_without_a_scheduler_is_refused():
     with pytest.raises(HarnessError, match="no dask scheduler answers"):
         make("executor", "dask", {"address": "nonsense://1.2.3.4"}, jobs=1)

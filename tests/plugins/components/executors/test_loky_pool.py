@@ -13,7 +13,7 @@ from tests.plugins.components.executors.helpers import KILL, gone, seen, until
 from tests.plugins.components.helpers import make
 
 
-def test_after_shutdown_what_began_is_finished(tmp_path):
+def test_shutdown_finishes_running_tasks_and_cancels_queued_ones(tmp_path):
     executor = make("executor", "loky", jobs=1)
     began = executor.submit(exec, until(tmp_path / "open", tmp_path / "began"))
     queued = executor.submit(pow, 2, 3)
@@ -23,7 +23,7 @@ def test_after_shutdown_what_began_is_finished(tmp_path):
     assert (began.exception(), queued.cancelled()) == (None, True)
 
 
-def test_loky_loses_the_task_of_a_killed_worker_alone(tmp_path):
+def test_loky_loses_only_the_task_of_a_killed_worker(tmp_path):
     with make("executor", "loky", jobs=2) as executor:
         other = executor.submit(exec, until(tmp_path / "open", tmp_path / "began"))
         seen(tmp_path / "began")
@@ -34,17 +34,17 @@ def test_loky_loses_the_task_of_a_killed_worker_alone(tmp_path):
         assert other.exception() is None
 
 
-def test_loky_does_not_blame_a_task_for_a_worker_that_died_before():
+def test_loky_replaces_a_worker_that_died_before_the_task():
     with make("executor", "loky", jobs=1) as executor:
         pid = executor.submit(os.getpid).result()
         os.kill(pid, signal.SIGKILL)
         (seat,) = executor._seats.free.queue
-        while not seat._pool._flags.broken:  # its pool has not noticed yet
+        while not seat._pool._flags.broken:  # the pool has not noticed yet
             time.sleep(0.01)
         assert executor.submit(os.getpid).result() != pid
 
 
-def test_loky_kills_its_workers_where_no_file_can_be_opened(tmp_path):
+def test_loky_kills_its_workers_at_the_limit_of_open_files(tmp_path):
     """loky itself cannot, and the end of this process would wait for them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with make("executor", "loky", jobs=1) as executor:
@@ -61,7 +61,7 @@ def test_loky_kills_its_workers_where_no_file_can_be_opened(tmp_path):
         assert running.exception() is not None
 
 
-def test_loky_keeps_workers_warm_for_the_next_sweep_of_as_many():
+def test_loky_keeps_workers_for_the_next_sweep_of_equal_size():
     def pids(jobs):
         with make("executor", "loky", jobs=jobs) as executor:
             slowly = "(__import__('time').sleep(0.5), __import__('os').getpid())[1]"
@@ -74,7 +74,7 @@ def test_loky_keeps_workers_warm_for_the_next_sweep_of_as_many():
     assert all(gone(pid) for pid in two)
 
 
-def test_loky_starts_workers_afresh_for_code_that_changed(tmp_path, monkeypatch):
+def test_loky_restarts_workers_after_a_code_change(tmp_path, monkeypatch):
     (tmp_path / "helper_of_a_plugin.py").write_text("def answer():\n    return 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     import helper_of_a_plugin as helper
@@ -86,7 +86,7 @@ def test_loky_starts_workers_afresh_for_code_that_changed(tmp_path, monkeypatch)
         assert executor.submit(helper.answer).result() == 22
 
 
-def test_loky_works_where_the_launcher_stands_now(tmp_path, monkeypatch):
+def test_loky_workers_follow_the_launchers_folder_and_environment(tmp_path, monkeypatch):
     with make("executor", "loky", jobs=1) as executor:
         pid = executor.submit(os.getpid).result()
         monkeypatch.chdir(tmp_path)
@@ -103,7 +103,7 @@ def test_loky_works_where_the_launcher_stands_now(tmp_path, monkeypatch):
         assert executor.submit(os.getpid).result() == pid
 
 
-def test_loky_leaves_the_workers_of_a_process_that_was_forked(monkeypatch):
+def test_loky_does_not_use_the_workers_of_a_parent_process(monkeypatch):
     first = loky_pool._warm([{"A": "1"}])
     assert loky_pool._warm([{"A": "1"}]) is first
     with monkeypatch.context() as patch:
@@ -112,7 +112,7 @@ def test_loky_leaves_the_workers_of_a_process_that_was_forked(monkeypatch):
     assert loky_pool._others.pop() is first
 
 
-def test_loky_ends_a_worker_with_a_task_that_an_interrupt_has_left(tmp_path):
+def test_loky_ends_the_worker_of_an_interrupted_task(tmp_path):
     executor = make("executor", "loky", jobs=1)
     pid = executor.submit(os.getpid).result()
     running = None
@@ -134,7 +134,7 @@ def test_loky_ends_a_worker_with_a_task_that_an_interrupt_has_left(tmp_path):
         assert after.submit(pow, 2, 3).result() == 8
 
 
-def test_loky_runs_nothing_after_a_kill():
+def test_loky_runs_no_task_after_a_kill():
     seat = loky_pool.Worker({})
     killed = loky_pool.threading.Event()
     killed.set()

@@ -10,7 +10,7 @@ from tests.plugins.components.executors.helpers import settings
 from tests.plugins.components.helpers import make
 
 
-def test_submitit_takes_its_jobs_one_after_another(tmp_path):
+def test_submitit_runs_jobs_in_order(tmp_path):
     with make("executor", "submitit", settings("submitit", tmp_path), jobs=1) as executor:
         futures = [executor.submit(time.monotonic_ns) for _ in range(3)]
         assert [future.result() for future in futures] == sorted(future.result() for future in futures)
@@ -20,7 +20,7 @@ def test_submitit_takes_its_jobs_one_after_another(tmp_path):
     assert all("_log." in name for name in left), "no result that a later job of the same number could be given"
 
 
-def test_a_time_limit_ends_a_job_whatever_it_does(tmp_path):
+def test_time_limit_ends_a_job_that_catches_all_errors(tmp_path):
     """The task catches every error, as a run does."""
     task = "import signal\ntry: signal.raise_signal(signal.SIGUSR2)\nexcept BaseException: pass"
     with make("executor", "submitit", {**settings("submitit", tmp_path), "timeout_min": 1}, jobs=1) as executor:
@@ -29,7 +29,7 @@ def test_a_time_limit_ends_a_job_whatever_it_does(tmp_path):
     assert "ended without a result" in str(error)
 
 
-def test_submitit_refuses_what_there_is_not(tmp_path, monkeypatch):
+def test_submitit_refuses_missing_gpus_and_slurm(tmp_path, monkeypatch):
     local = settings("submitit", tmp_path)
     with pytest.raises(HarnessError, match="use executor=loky"):
         make("executor", "submitit", {**local, "gpus_per_node": 1}, jobs=1)
@@ -39,7 +39,7 @@ def test_submitit_refuses_what_there_is_not(tmp_path, monkeypatch):
 
 
 class Job:
-    """A job of a cluster, as submitit shows it."""
+    """A job of a cluster, with submitit's interface."""
 
     def __init__(self, folder):
         from submitit.core.utils import JobPaths
@@ -58,7 +58,7 @@ class Job:
 
 
 class Cluster:
-    """A SLURM of one job."""
+    """A SLURM cluster with one job."""
 
     def __init__(self, folder):
         self.job = Job(folder)
@@ -78,7 +78,7 @@ def slurm(tmp_path, monkeypatch):
     return cluster, submitit_slurm.Submitit(cluster, 1, local=False)
 
 
-def test_a_result_on_a_shared_folder_is_waited_for(slurm, monkeypatch):
+def test_late_result_on_a_shared_folder_is_awaited(slurm, monkeypatch):
     monkeypatch.setattr(submitit_slurm, "PATIENCE_S", 60.0)
     cluster, executor = slurm
     with executor:
@@ -91,7 +91,7 @@ def test_a_result_on_a_shared_folder_is_waited_for(slurm, monkeypatch):
         assert future.result(10) == 8
 
 
-def test_a_job_without_a_result_has_died(slurm):
+def test_job_without_a_result_has_died(slurm):
     cluster, executor = slurm
     with executor:
         future = executor.submit(pow, 2, 3)
@@ -101,7 +101,7 @@ def test_a_job_without_a_result_has_died(slurm):
         assert "OUT_OF_MEMORY" in str(error)
 
 
-def test_a_job_is_cancelled_with_its_future(slurm):
+def test_job_is_cancelled_with_its_future(slurm):
     cluster, executor = slurm
     with executor:
         future, queued = executor.submit(pow, 2, 3), executor.submit(pow, 2, 3)
@@ -114,7 +114,7 @@ def test_a_job_is_cancelled_with_its_future(slurm):
     assert cluster.job.cancelled
 
 
-def test_a_job_that_the_cluster_refuses_is_a_failed_task(slurm):
+def test_job_refused_by_the_cluster_is_a_failed_task(slurm):
     cluster, executor = slurm
     cluster.job = None
     with executor:

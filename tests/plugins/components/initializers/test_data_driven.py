@@ -1,4 +1,4 @@
-"""Initializers that look at data."""
+"""Tests of initializers that use data."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def test_lsuv_gives_every_layer_unit_variance(activation):
     assert not any(m.bias.any() for m in model if isinstance(m, nn.Linear))
 
 
-def test_lsuv_leaves_buffers_and_a_layer_that_does_not_vary():
+def test_lsuv_keeps_buffers_and_constant_layers():
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
     with torch.no_grad():
         make("initializer", "lsuv", model=model, batch=torch.zeros(8, 4), generator=generator(0))
@@ -42,7 +42,7 @@ def test_lsuv_leaves_buffers_and_a_layer_that_does_not_vary():
     assert int(model[1].num_batches_tracked) == 0
 
 
-def test_a_run_looks_at_its_own_training_data_alone(workdir):
+def test_data_driven_initializer_uses_the_runs_training_data(workdir):
     line = ["initializer=lsuv", "model=mlp", "model.width=8", "epochs=1"]
     one, other = harness.run(line), harness.run([*line, "split.seed=1"])
     assert one.status == other.status == "completed"

@@ -46,7 +46,7 @@ WITH_BIAS = {
 
 
 def layer(name, settings=(), seed=0, shape=SHAPE, bias=True, gain=GAIN, fans=(FAN_IN, FAN_OUT)):
-    """(weight, bias) of one layer."""
+    """Return (weight, bias) of one layer."""
     weight, shift = torch.full(shape, 99.0), torch.full((shape[0],), 99.0) if bias else None
     result = make(
         "initializer",
@@ -77,18 +77,18 @@ def test_weights_have_their_distribution(name, settings):
     exact, n = (EXPECTED | WITH_BIAS)[name, settings], len(drawn)
     assert scipy.stats.kstest(drawn[:20_000], exact.cdf).pvalue > 1e-3
     assert abs(drawn.mean() - exact.mean()) < 4 * exact.std() / math.sqrt(n)
-    spread = math.sqrt((float(exact.stats("k")) + 2) / (4 * n))  # of a sample's relative deviation
+    spread = math.sqrt((float(exact.stats("k")) + 2) / (4 * n))  # relative deviation of a sample
     assert abs(drawn.std() / exact.std() - 1) < 4 * spread
 
 
 @pytest.mark.parametrize(("name", "settings"), EXPECTED | WITH_BIAS | {("orthogonal", ()): None})
-def test_weights_are_a_function_of_the_generator(name, settings):
+def test_weights_depend_on_the_generator(name, settings):
     assert torch.equal(filled(name, settings, 1), filled(name, settings, 1))
     assert not torch.equal(filled(name, settings, 1), filled(name, settings, 2))
 
 
 @pytest.mark.parametrize("name", ["he_normal", "he_uniform", "xavier_normal", "xavier_uniform"])
-def test_weights_are_torchs_but_for_the_generator(name):
+def test_weights_are_torchs_with_a_generator(name):
     torchs = {
         "he_normal": torch.nn.init.kaiming_normal_,
         "he_uniform": torch.nn.init.kaiming_uniform_,
@@ -104,7 +104,7 @@ def test_zeros_are_zeros():
     assert filled("zeros").abs().max() == 0
 
 
-def test_a_constant_is_constant():
+def test_constant_is_constant():
     assert (filled("constant") == 0.1).all()
     assert (filled("constant", (("value", -2.0),)) == -2).all()
 
@@ -125,7 +125,7 @@ def test_layers_without_a_bias_have_the_same_weights(name):
         lambda: nn.ConvTranspose2d(6, 4, 3),
     ],
 )
-def test_torchs_default_is_torchs_own(make_layer):
+def test_torch_default_is_torchs(make_layer):
     with torch.random.fork_rng():
         torch.manual_seed(5)
         theirs = make_layer()
@@ -142,14 +142,14 @@ def seeded(seed):
 
 @pytest.mark.parametrize("shape", [(6, 6), (3, 8), (8, 3), (4, 3, 3, 3), (40, 2, 3)])
 @pytest.mark.parametrize(("settings", "scale"), [((), GAIN), ((("scale", 0.5),), 0.5)])
-def test_orthogonal_matrices_and_kernels(shape, settings, scale):
+def test_orthogonal_matrices_and_kernels_are_orthogonal(shape, settings, scale):
     w = filled("orthogonal", settings, shape=shape).flatten(1).double()
     product = w @ w.mT if w.shape[0] <= w.shape[1] else w.mT @ w
     torch.testing.assert_close(product, scale**2 * torch.eye(len(product), dtype=torch.float64), rtol=0, atol=1e-5)
 
 
-def test_orthogonal_matrices_are_drawn_evenly():
-    """By Haar's measure the trace has mean 0 and variance 1, and both determinants are as frequent."""
+def test_orthogonal_matrices_are_uniformly_distributed():
+    """By Haar's measure the trace has mean 0 and variance 1, and both determinants are equally frequent."""
     drawn = torch.stack([filled("orthogonal", (("scale", 1.0),), seed, (4, 4)) for seed in range(400)]).double()
     traces = drawn.diagonal(dim1=1, dim2=2).sum(1)
     assert abs(traces.mean().item()) < 4 / math.sqrt(400)
@@ -158,14 +158,14 @@ def test_orthogonal_matrices_are_drawn_evenly():
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (3, 5), (5, 3)])
-def test_the_identity_of_matrices(shape):
+def test_identity_of_matrices_is_numpys(shape):
     np.testing.assert_array_equal(filled("identity", shape=shape), np.eye(*shape))
 
 
 @pytest.mark.parametrize(
     "convolution", [nn.Conv1d(3, 3, 5, padding=2), nn.Conv2d(3, 3, 3, padding=1), nn.Conv3d(3, 3, 3, padding=1)]
 )
-def test_the_identity_of_kernels_hands_on_what_it_is_given(convolution):
+def test_identity_of_kernels_is_the_identity(convolution):
     x = torch.randn(2, 3, *[6] * (convolution.weight.ndim - 2), generator=seeded(0))
     with torch.no_grad():
         convolution.weight.copy_(filled("identity", shape=tuple(convolution.weight.shape)))
@@ -173,38 +173,38 @@ def test_the_identity_of_kernels_hands_on_what_it_is_given(convolution):
         torch.testing.assert_close(convolution(x), x)
 
 
-def test_the_noise_of_the_identity():
+def test_identity_adds_normal_noise():
     rest = (filled("identity", (("noise", 0.1),)) - filled("identity")).double().flatten().numpy()
     assert scipy.stats.kstest(rest[:20_000], scipy.stats.norm(0, 0.1).cdf).pvalue > 1e-3
 
 
-def test_a_shifted_bias():
+def test_bias_shift_sets_the_bias_only():
     assert (layer("bias_shift", (("value", -3.0),))[1] == -3).all()
     assert torch.equal(filled("bias_shift"), filled("he_normal"))
 
 
 @pytest.mark.parametrize(("shape", "fans"), [((40, 30), (30, 40)), ((8, 3, 5, 5), (75, 200)), ((3, 3, 5, 5), (75, 75))])
-def test_inputs_of_one_half_are_centred(shape, fans):
+def test_centred_sigmoid_centres_inputs_of_one_half(shape, fans):
     weight, bias = layer("centred_sigmoid", shape=shape, fans=fans)
     x = torch.full((1, *shape[1:]), 0.5)
     z = nn.functional.linear(x, weight, bias) if len(shape) == 2 else nn.functional.conv2d(x, weight, bias)
     torch.testing.assert_close(z, torch.zeros_like(z), rtol=0, atol=1e-5)
 
 
-def test_inputs_of_a_transposed_convolution_are_centred():
+def test_centred_sigmoid_centres_transposed_convolutions():
     convolution = nn.ConvTranspose1d(6, 4, 3, stride=3)
     weight, bias = torch.empty(6, 4, 3), torch.empty(4)
     make("initializer", "centred_sigmoid", weight=weight, bias=bias, fan_in=18, fan_out=12, generator=seeded(0))
     with torch.no_grad():
         convolution.weight.copy_(weight)
         convolution.bias.copy_(bias)
-        # each output is reached by one of a kernel's three numbers here: all three together are centred
+        # each output here uses one of the three elements of a kernel: their sum is centred
         z = convolution(torch.full((1, 6, 5), 0.5)).detach() - bias[:, None]
     torch.testing.assert_close(z.unfold(2, 3, 3).sum(-1), (-bias[:, None]).expand(4, 5)[None])
 
 
 def reach(name, depth=30, width=128):
-    """By how much a gradient is shorter at the bottom of a deep sigmoid net than at its top."""
+    """Return the ratio of gradient norms at the bottom and at the top of a deep sigmoid net."""
     draw = seeded(0)
     x = torch.rand(64, width, generator=draw)
     signals = []
@@ -219,8 +219,8 @@ def reach(name, depth=30, width=128):
     return (bottom.norm() / last.norm()).item()
 
 
-def test_a_centred_sigmoid_net_hands_gradients_down():
-    """Where it is said that products of a sigmoid's slopes must vanish, whatever the initial weights."""
+def test_centred_sigmoid_passes_gradients_through_a_deep_net():
+    """With other initial weights, the product of the sigmoid's slopes vanishes."""
     assert reach("centred_sigmoid") > 0.05
     assert reach("xavier_normal") < 1e-12
     assert reach("he_normal") < 1e-12

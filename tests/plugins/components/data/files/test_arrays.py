@@ -29,7 +29,7 @@ def joined(dataset):
 
 
 def written(folder, component, y):
-    """The settings for a file of X and y."""
+    """Write X and y to a file; return the settings that read it."""
     path = folder / f"table.{component}"
     if component == "npz":
         np.savez(path, x=X, y=y)
@@ -45,7 +45,7 @@ def written(folder, component, y):
 
 @pytest.mark.parametrize("component", ["csv", "parquet", "npz"])
 @pytest.mark.parametrize("target", TARGETS)
-def test_what_is_written_is_read_and_the_kind_of_target_told(tmp_path, component, target):
+def test_written_values_are_read_and_the_target_kind_inferred(tmp_path, component, target):
     y, kind, classes = TARGETS[target]
     dataset = data(component, written(tmp_path, component, y))
     assert dataset.target == kind
@@ -61,7 +61,7 @@ def test_what_is_written_is_read_and_the_kind_of_target_told(tmp_path, component
 
 
 @pytest.mark.parametrize("component", ["csv", "parquet", "npz"])
-def test_the_kind_can_be_said(tmp_path, component):
+def test_target_kind_can_be_set(tmp_path, component):
     settings = written(tmp_path, component, np.arange(N) % 4)
     real = data(component, {**settings, "kind": "real"})
     assert (real.target, real.width) == ("real", 1)
@@ -71,7 +71,7 @@ def test_the_kind_can_be_said(tmp_path, component):
         data(component, {**written(tmp_path, component, TARGETS["texts"][0]), "kind": "real"})
 
 
-def test_a_csv_may_have_another_separator_and_spaces(tmp_path):
+def test_csv_may_have_another_separator_and_spaces(tmp_path):
     path = tmp_path / "table.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file, delimiter=";")
@@ -81,7 +81,7 @@ def test_a_csv_may_have_another_separator_and_spaces(tmp_path):
     np.testing.assert_array_equal(y, np.arange(N) % 2)
 
 
-def test_an_npz_may_hold_images_and_several_targets_under_any_names(tmp_path):
+def test_npz_may_hold_images_and_several_targets_under_any_names(tmp_path):
     path = tmp_path / "arrays.npz"
     images = RNG.integers(0, 255, size=(N, 2, 4, 5), dtype=np.uint8)
     targets = RNG.normal(size=(N, 3)).astype(np.float32)
@@ -107,7 +107,7 @@ def test_an_npz_may_hold_images_and_several_targets_under_any_names(tmp_path):
         ("a,y\n1,p\ninf,q\n", r"line 3, column 'a': expected a finite number"),
     ],
 )
-def test_a_table_that_cannot_be_used_is_refused_with_the_place(tmp_path, text, message):
+def test_unusable_table_is_refused_with_its_line(tmp_path, text, message):
     path = tmp_path / "table.csv"
     path.write_text(text)
     with pytest.raises(HarnessError, match=message):
@@ -115,7 +115,7 @@ def test_a_table_that_cannot_be_used_is_refused_with_the_place(tmp_path, text, m
 
 
 @pytest.mark.parametrize("component", ["csv", "parquet", "npz"])
-def test_a_file_that_is_not_there_is_refused_with_the_nearest_name(tmp_path, component):
+def test_missing_file_is_refused_with_the_nearest_name(tmp_path, component):
     settings = written(tmp_path, component, TARGETS["texts"][0])
     wrong = settings["path"].replace("table", "tables")
     with pytest.raises(HarnessError, match=rf"no file .*Did you mean 'table\.{component}'"):
@@ -125,7 +125,7 @@ def test_a_file_that_is_not_there_is_refused_with_the_nearest_name(tmp_path, com
 
 
 @pytest.mark.parametrize("component", ["parquet", "npz"])
-def test_a_file_that_is_something_else_is_refused(tmp_path, component):
+def test_file_of_another_format_is_refused(tmp_path, component):
     path = tmp_path / "file"
     path.write_text("not what it seems")
     with pytest.raises(HarnessError, match="is not a"):
@@ -148,7 +148,7 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path, x, y, message):
         data("npz", {"path": str(path)})
 
 
-def test_an_array_that_is_not_in_the_file_is_refused_with_the_nearest_name(tmp_path):
+def test_missing_array_is_refused_with_the_nearest_name(tmp_path):
     path = tmp_path / "arrays.npz"
     np.savez(path, inputs=X, y=np.arange(N))
     with pytest.raises(HarnessError, match="Did you mean 'inputs'"):

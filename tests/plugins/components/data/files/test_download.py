@@ -18,7 +18,7 @@ NAMES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 
 
 
 def found(*parts):
-    """{image as bytes: class} of splits."""
+    """Return {image as bytes: class} of splits."""
     return {
         (image * 255).round().to(torch.uint8).numpy().tobytes(): int(label)
         for part in parts
@@ -27,7 +27,7 @@ def found(*parts):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_images_come_whole_with_their_classes_and_their_own_test_split(name, tmp_path):
+def test_images_are_complete_with_classes_and_test_split(name, tmp_path):
     dataset = data(name, cache_dir=tmp_path, val=0.1)
     validate(dataset, name)
     x, y, test_x, test_y = images(name)
@@ -43,21 +43,21 @@ def test_images_come_whole_with_their_classes_and_their_own_test_split(name, tmp
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_splits_seed_draws_validation_and_leaves_the_test(name, tmp_path):
+def test_split_seed_draws_validation_and_keeps_the_test_split(name, tmp_path):
     one, other = (data(name, seed=seed, cache_dir=tmp_path) for seed in (1, 2))
     assert digest(one) == digest(data(name, seed=1, cache_dir=tmp_path))
     assert found(one.val) != found(other.val)
     assert torch.equal(one.test.x, other.test.x)
 
 
-def test_once_fetched_it_needs_no_other_machine(tmp_path, monkeypatch):
+def test_fetched_data_needs_no_network(tmp_path, monkeypatch):
     first = data("cifar10", cache_dir=tmp_path)
     monkeypatch.setattr("urllib.request.urlopen", None)
     assert digest(data("cifar10", cache_dir=tmp_path)) == digest(first)
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 4), (2, 3, 4)])
-def test_idx_files_of_any_dimension(shape):
+def test_read_idx_reads_any_number_of_dimensions(shape):
     array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     np.testing.assert_array_equal(read_idx(idx(array), Path("a")), array)
 
@@ -72,12 +72,12 @@ def test_idx_files_of_any_dimension(shape):
         (idx(np.zeros((3, 4)))[:9], "is cut short"),
     ],
 )
-def test_files_that_are_none_are_told(content, message):
+def test_malformed_idx_file_is_refused(content, message):
     with pytest.raises(HarnessError, match=re.escape(message)):
         read_idx(content, Path("a.gz"))
 
 
-def test_an_mnist_whose_files_do_not_belong_together_is_refused(tmp_path):
+def test_inconsistent_mnist_files_are_refused(tmp_path):
     folder = tmp_path / "mnist"
     folder.mkdir()
     (folder / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.zeros(3))))
@@ -86,7 +86,7 @@ def test_an_mnist_whose_files_do_not_belong_together_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("members", [{}, {"test_batch.bin": b"abc", "data_batch_1.bin": bytes(3073)}])
-def test_an_archive_that_is_not_cifars_is_refused(members, tmp_path):
+def test_archive_of_other_content_is_refused(members, tmp_path):
     (tmp_path / "cifar10").mkdir()
     with tarfile.open(tmp_path / "cifar10" / "cifar-10-binary.tar.gz", "w:gz") as archive:
         for name, content in members.items():
@@ -97,7 +97,7 @@ def test_an_archive_that_is_not_cifars_is_refused(members, tmp_path):
         data("cifar10", cache_dir=tmp_path)
 
 
-def test_a_broken_archive_is_refused(tmp_path):
+def test_broken_archive_is_refused(tmp_path):
     (tmp_path / "cifar10").mkdir()
     (tmp_path / "cifar10" / "cifar-10-binary.tar.gz").write_bytes(b"<html>")
     with pytest.raises(HarnessError, match="is not a whole archive"):

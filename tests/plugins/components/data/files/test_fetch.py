@@ -21,7 +21,7 @@ def kept(folder):
     return sorted(p.name for p in folder.iterdir() if not p.name.endswith(".lock"))
 
 
-def test_a_file_is_fetched_once_and_told_of_on_standard_error(tmp_path, capsys):
+def test_file_is_fetched_once_and_announced_on_standard_error(tmp_path, capsys):
     cache = tmp_path / "deep" / "cache"
     there = source(tmp_path)
     path = fetch(there, cache)
@@ -35,7 +35,7 @@ def test_a_file_is_fetched_once_and_told_of_on_standard_error(tmp_path, capsys):
     assert kept(cache) == ["set.bin"]
 
 
-def test_a_person_sees_how_far_it_is(tmp_path, capsys, monkeypatch):
+def test_terminal_shows_progress(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     fetch(source(tmp_path), tmp_path / "cache")
     told = capsys.readouterr().err.split("\r")
@@ -45,13 +45,13 @@ def test_a_person_sees_how_far_it_is(tmp_path, capsys, monkeypatch):
     assert shares[-1] == 100
 
 
-def test_another_content_is_refused_and_nothing_kept(tmp_path):
+def test_changed_content_is_refused_and_not_kept(tmp_path):
     with pytest.raises(HarnessError, match=r"is not what it was .*nothing was kept"):
         fetch(source(tmp_path, md5="0" * 32), tmp_path / "cache")
     assert kept(tmp_path / "cache") == []
 
 
-def test_a_download_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
+def test_interrupted_download_leaves_no_file(tmp_path, monkeypatch):
     there, real = source(tmp_path), urllib.request.urlopen
 
     def breaking(url, timeout):
@@ -75,7 +75,7 @@ def test_a_download_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
     assert fetch(there, tmp_path / "cache").read_bytes() == CONTENT
 
 
-def test_without_the_other_machine_the_place_to_put_the_file_is_told(tmp_path):
+def test_failed_download_names_the_place_for_the_file(tmp_path):
     missing = Source((tmp_path / "nowhere.gz").as_uri(), "0" * 32)
     with pytest.raises(HarnessError, match=r"cannot download file://.*put the file at .*cache/nowhere\.gz"):
         fetch(missing, tmp_path / "cache")
@@ -83,7 +83,7 @@ def test_without_the_other_machine_the_place_to_put_the_file_is_told(tmp_path):
     assert fetch(missing, tmp_path / "cache").read_bytes() == b"by hand"
 
 
-def test_of_many_that_ask_at_once_one_downloads(tmp_path, monkeypatch):
+def test_concurrent_requests_download_once(tmp_path, monkeypatch):
     there, real, calls = source(tmp_path), urllib.request.urlopen, []
 
     def counting(url, timeout):
@@ -100,7 +100,7 @@ def test_of_many_that_ask_at_once_one_downloads(tmp_path, monkeypatch):
     assert kept(tmp_path / "cache") == ["set.bin"]
 
 
-def test_a_file_that_is_no_gzip_is_told(tmp_path):
+def test_file_that_is_no_gzip_is_refused(tmp_path):
     path = tmp_path / "a.gz"
     path.write_bytes(b"<html>")
     with pytest.raises(HarnessError, match="is not a whole gzip file"):

@@ -1,4 +1,4 @@
-"""Sets of the Hugging Face library, written here in its own formats: nothing is fetched."""
+"""Tests of data sets of the Hugging Face library, written here in its formats: nothing is fetched."""
 
 import json
 import os
@@ -25,7 +25,7 @@ X = RNG.normal(size=(N, 3)).round(3)
 
 
 def rows(first=0, last=N):
-    """A set of several columns."""
+    """A data set with several columns."""
     return datasets.Dataset.from_dict(
         {
             "a": X[first:last, 0].tolist(),
@@ -56,7 +56,7 @@ def rows(first=0, last=N):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A set with splits of its own, as the library saves it."""
+    """A data set with its own splits, as the library saves it."""
     parts = {"train": rows(0, 24), "validation": rows(24, 30), "test": rows(30)}
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "set")
     return tmp_path / "set"
@@ -69,7 +69,7 @@ def taken(folder, **settings):
     return dataset
 
 
-def test_its_own_splits_are_kept_and_others_drawn_from_training(folder):
+def test_own_splits_are_kept_and_others_drawn_from_training(folder):
     own = taken(folder)
     assert (own.target, own.classes, own.inputs) == ("class", ("even", "odd"), (3,))
     for split, (first, last) in zip(SPLITS, ((0, 24), (24, 30), (30, N)), strict=True):
@@ -84,7 +84,7 @@ def test_its_own_splits_are_kept_and_others_drawn_from_training(folder):
     assert torch.equal(other.test.x, own.train.x)
 
 
-def test_columns_of_numbers_are_joined_and_arrays_keep_their_shape(folder):
+def test_numeric_columns_are_joined_and_arrays_keep_their_shape(folder):
     joined = taken(folder, inputs=["a", "vector", "b"])
     expected = np.column_stack([X[:24, 0], X[:24].astype(np.float32), np.arange(24)])  # the vectors are float32 there
     np.testing.assert_array_equal(joined.train.x, expected)
@@ -94,7 +94,7 @@ def test_columns_of_numbers_are_joined_and_arrays_keep_their_shape(folder):
     np.testing.assert_allclose(grid.train.x[5], np.outer(X[5], X[5, :2]), rtol=1e-6, atol=1e-6)
 
 
-def test_what_the_target_is_tells_its_feature(folder):
+def test_target_type_follows_its_feature(folder):
     words = taken(folder, target="word")
     assert (words.target, words.classes) == ("class", ("cat", "dog"))
     assert words.train.y.tolist() == [0 if i % 3 else 1 for i in range(24)]
@@ -105,7 +105,7 @@ def test_what_the_target_is_tells_its_feature(folder):
     np.testing.assert_array_equal(taken(folder, target="half").train.y[:, 0], np.arange(24) / 2)
 
 
-def test_files_of_the_formats_that_it_reads(tmp_path):
+def test_json_parquet_and_csv_files_are_read(tmp_path):
     table = [{"a": float(x[0]), "b": i, "kind": "pq"[i % 2]} for i, x in enumerate(X)]
     for name, write in (
         ("json", lambda p: p.write_text("\n".join(map(json.dumps, table)))),
@@ -117,12 +117,12 @@ def test_files_of_the_formats_that_it_reads(tmp_path):
         found = taken(tmp_path / name, inputs=["a", "b"], target="kind")
         assert (found.classes, sum(size(found.part(split)) for split in SPLITS)) == (("p", "q"), N)
         first = digest(found)
-        table[0]["b"] += 1  # another content under the same name is another set
+        table[0]["b"] += 1  # other content under the same name is another data set
         write(tmp_path / name / f"train.{name}")
         assert digest(taken(tmp_path / name, inputs=["a", "b"], target="kind")) != first
 
 
-def test_images(tmp_path):
+def test_images_are_read_and_must_have_one_size(tmp_path):
     pixels = RNG.integers(0, 256, (20, 6, 5, 3), dtype=np.uint8)
     for i, array in enumerate(pixels):
         place = tmp_path / "set" / "train" / ("left" if i % 2 else "right")
@@ -142,7 +142,7 @@ def test_images(tmp_path):
         taken(tmp_path / "set", inputs=["image", "label"])
 
 
-def test_a_large_one_is_kept_in_files(folder, monkeypatch):
+def test_large_data_set_is_kept_in_files(folder, monkeypatch):
     inside = taken(folder, val=None)
     monkeypatch.setattr(torch_adapter, "LARGE", 10)
     outside = taken(folder, val=None)
@@ -153,7 +153,7 @@ def test_a_large_one_is_kept_in_files(folder, monkeypatch):
     assert digest(outside) == digest(taken(folder, val=None))
 
 
-def test_what_cannot_be_used_is_told(folder, monkeypatch):
+def test_unusable_settings_are_refused(folder, monkeypatch):
     for settings, message in (
         ({"path": ""}, r"data\.path must name a set"),
         ({"path": "no/such-set"}, "datasets cannot load 'no/such-set': "),
@@ -179,7 +179,7 @@ def test_what_cannot_be_used_is_told(folder, monkeypatch):
         taken(folder)
 
 
-def test_a_run_on_one(workdir):
+def test_hugging_face_data_trains(workdir):
     datasets.DatasetDict({"train": rows()}).save_to_disk(workdir / "set")
     line = ["data=hugging_face", "data.path=set", "data.inputs=[a,vector]", "data.target=label", "epochs=1"]
     record = harness.run([*line, "batch_size=8", "model.width=8", "model=mlp", "executor=in_process", "cache_dir=kept"])
@@ -189,8 +189,8 @@ def test_a_run_on_one(workdir):
 
 @pytest.mark.parametrize("in_memory", [True, False])
 @pytest.mark.parametrize("hint", ["int64", "float64"])
-def test_numbers_that_float32_would_round_stay_apart(tmp_path, hint, in_memory):
-    """400 different times, of which float32 has a few."""
+def test_numbers_that_float32_would_round_stay_distinct(tmp_path, hint, in_memory):
+    """The data has 400 different times, of which float32 has a few."""
     seconds = (1_700_000_000 + 10 * np.arange(400)).tolist()
     features = datasets.Features({"t": datasets.Value(hint), "v": datasets.List(datasets.Value(hint), length=2)})
     rows = {"t": seconds, "v": [[s, s + 1] for s in seconds]}

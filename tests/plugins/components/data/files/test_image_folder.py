@@ -40,7 +40,7 @@ def test_each_folder_is_a_class(folder):
     assert sorted(numbers) == [(c, i) for c in (0, 1) for i in range(10)]
 
 
-def test_images_are_brought_to_one_size_and_to_grey(folder):
+def test_images_are_resized_and_converted_to_grey(folder):
     Image.new("RGB", (40, 30), RED).save(folder / "red" / "large.jpg")
     dataset = data("image_folder", {"path": str(folder), "size": [5, 4], "colour": False})
     assert dataset.inputs == (1, 5, 4)
@@ -50,7 +50,7 @@ def test_images_are_brought_to_one_size_and_to_grey(folder):
         assert dataset.train.x[dataset.train.y == c].median().item() == pytest.approx(grey, abs=0.005)
 
 
-def test_what_cannot_be_read_is_told(folder, tmp_path, monkeypatch):
+def test_unreadable_folder_or_image_is_refused(folder, tmp_path, monkeypatch):
     def refused(message, path=folder):
         with pytest.raises(HarnessError, match=message):
             data("image_folder", {"path": str(path)})

@@ -1,4 +1,4 @@
-"""Files that are kept as rows on the disk are read, split, scaled and trained on as those in memory are."""
+"""Tests of files kept as rows on disk: read, split, scaled and trained on as data in memory."""
 
 import subprocess
 import sys
@@ -36,12 +36,12 @@ NODE = {"epochs": 2, "model.width": 8, "executor": "in_process", "batch_size": 3
 
 @pytest.fixture(autouse=True)
 def a_few_rows_at_a_time(monkeypatch):
-    """So that small files take many reads."""
+    """Read few rows at a time, so that small files take many reads."""
     monkeypatch.setattr(disk, "BLOCK_BYTES", 300)
 
 
 def written(folder, component, y, x=X):
-    """The settings for a file of x and y."""
+    """Write x and y to a file; return the settings that read it."""
     path = folder / f"table.{component}"
     if component == "npz":
         np.savez_compressed(path, x=x, y=y)
@@ -58,7 +58,7 @@ def whole(part):
 
 @pytest.mark.parametrize("component", ["csv", "parquet", "npz"])
 @pytest.mark.parametrize("target", TARGETS)
-def test_it_is_what_is_held_in_memory(tmp_path, component, target):
+def test_data_on_disk_equals_data_in_memory(tmp_path, component, target):
     settings = written(tmp_path, component, TARGETS[target])
     inside = data(component, settings)
     outside = data(component, {**settings, "in_memory": False}, cache_dir=tmp_path / "kept")
@@ -73,7 +73,7 @@ def test_it_is_what_is_held_in_memory(tmp_path, component, target):
     assert overlap(outside) == overlap(inside) == 0
 
 
-def test_images_and_several_targets_come_in_their_shapes(tmp_path):
+def test_images_and_several_targets_keep_their_shapes(tmp_path):
     images, poses = RNG.integers(0, 255, size=(N, 2, 4, 5), dtype=np.uint8), RNG.normal(size=(N, 3))
     np.savez(tmp_path / "a.npz", x=images, y=poses)
     inside, outside = (
@@ -84,7 +84,7 @@ def test_images_and_several_targets_come_in_their_shapes(tmp_path):
     assert torch.equal(whole(outside.test)[1], inside.test.y)
 
 
-def test_a_column_of_numbers_that_ends_in_texts_is_text(tmp_path):
+def test_numeric_column_that_ends_in_texts_is_text(tmp_path):
     y = ["01"] * 90 + ["2.50"] * 90 + ["none-such"] * 23
     settings = written(tmp_path, "csv", y)
     inside, outside = (data("csv", {**settings, "in_memory": m}, cache_dir=tmp_path) for m in (True, False))
@@ -92,7 +92,7 @@ def test_a_column_of_numbers_that_ends_in_texts_is_text(tmp_path):
     assert torch.equal(whole(outside.train)[1], inside.train.y)
 
 
-def test_the_digest_is_of_content_and_division_and_a_kept_file_is_not_read_again(tmp_path, monkeypatch):
+def test_digest_depends_on_content_and_kept_files_are_reused(tmp_path, monkeypatch):
     settings = {**written(tmp_path, "csv", TARGETS["texts"]), "in_memory": False}
     kept = tmp_path / "kept"
     first = data("csv", settings, cache_dir=kept)
@@ -111,7 +111,7 @@ def test_the_digest_is_of_content_and_division_and_a_kept_file_is_not_read_again
     assert digest(data("csv", {**settings, "kind": "class"}, cache_dir=kept)) != digest(first)
 
 
-def test_samples_that_stand_twice_are_counted(tmp_path):
+def test_duplicate_samples_are_counted(tmp_path):
     x = np.concatenate([X, X[:40]])
     settings = written(tmp_path, "npz", np.arange(len(x)) % 2, x)
     inside, outside = (data("npz", {**settings, "in_memory": m}, cache_dir=tmp_path) for m in (True, False))
@@ -119,7 +119,7 @@ def test_samples_that_stand_twice_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["standardize", "min_max", "whiten", "one_hot", "flatten"])
-def test_transforms_are_fitted_in_passes_as_on_memory(tmp_path, name):
+def test_transforms_fitted_in_passes_match_those_in_memory(tmp_path, name):
     x = np.concatenate([X, RNG.integers(0, 5, (N, 1))], axis=1)
     settings = written(tmp_path, "npz", TARGETS["truths"], x)
     inside, outside = (
@@ -136,14 +136,14 @@ def test_transforms_are_fitted_in_passes_as_on_memory(tmp_path, name):
     torch.testing.assert_close(rows, inside.test.x, rtol=1e-4, atol=1e-5)
 
 
-def test_a_transform_that_wants_all_at_once_is_refused(tmp_path):
+def test_transform_that_needs_all_inputs_is_refused(tmp_path):
     outside = data("npz", {**written(tmp_path, "npz", TARGETS["truths"]), "in_memory": False}, cache_dir=tmp_path)
     with pytest.raises(HarnessError, match=r"robust wants all training inputs .* data\.in_memory=true"):
         _transformed(outside, {"robust": default_node(catalogue.current(), "transform", "robust")})
 
 
 @pytest.mark.parametrize("target", ["texts", "real numbers"])
-def test_a_run_is_the_one_in_memory(workdir, target):
+def test_run_on_disk_matches_the_run_in_memory(workdir, target):
     settings = written(workdir, "csv", TARGETS[target])
     line = [f"data.{k}={v}" for k, v in settings.items()] + [f"{k}={v}" for k, v in NODE.items()]
     line += ["data=csv", "cache_dir=kept", "path=alone", "model=mlp"]
@@ -156,7 +156,7 @@ def test_a_run_is_the_one_in_memory(workdir, target):
     assert (again.id, again.metrics) == (outside.id, outside.metrics)
 
 
-def test_the_size_of_the_file_decides(tmp_path, monkeypatch):
+def test_file_size_decides_on_memory(tmp_path, monkeypatch):
     settings = written(tmp_path, "parquet", TARGETS["texts"])
     size = Path(settings["path"]).stat().st_size
     for limit, held in ((size, True), (size - 1, False)):
@@ -176,7 +176,7 @@ def test_the_size_of_the_file_decides(tmp_path, monkeypatch):
         ("a,b,y\n" + "1,2,p\n3,4,p\n" * 30, "one class only, p"),
     ],
 )
-def test_mistakes_are_told_with_their_place_and_nothing_is_kept(tmp_path, text, message):
+def test_malformed_large_file_is_refused_with_its_line_and_not_kept(tmp_path, text, message):
     (tmp_path / "table.csv").write_text(text)
     settings = {"path": str(tmp_path / "table.csv"), "target": "y", "in_memory": False}
     with pytest.raises(HarnessError, match=message):
@@ -201,7 +201,7 @@ def test_arrays_that_cannot_be_read_by_rows_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("group", [50_000, 2_000_000])
-def test_of_a_parquet_file_a_page_of_each_column_is_in_memory(tmp_path, group):
+def test_parquet_is_read_a_page_of_each_column_at_a_time(tmp_path, group):
     path = tmp_path / "a.parquet"
     pd.DataFrame(RNG.standard_normal((2_000_000, 2)), columns=["a", "b"]).to_parquet(path, row_group_size=group)
     before, held = pa.total_allocated_bytes(), []
@@ -222,7 +222,7 @@ def test_wide_tables_are_fitted_on_fewer_rows(tmp_path, monkeypatch, most):
         return fit(self, columns)
 
     monkeypatch.setattr(large_table.Encoder, "fit", noted)
-    monkeypatch.setattr(large_table, "FITTED_BYTES", 8 * 3 * most)  # three columns of numbers
+    monkeypatch.setattr(large_table, "FITTED_BYTES", 8 * 3 * most)  # three numeric columns
     settings = {**written(tmp_path, "csv", TARGETS["texts"]), "in_memory": False}
     dataset = data("csv", settings, cache_dir=tmp_path)
     assert fitted == [min(most, len(dataset.train))]
@@ -238,7 +238,7 @@ with open("/proc/self/status") as status:  # what getrusage tells begins with th
 
 
 def peak(folder, *words):
-    """The most memory that a process has had resident which trains one run."""
+    """Return the peak resident memory of a process that trains one run."""
     line = ["epochs=1", "model=mlp", "model.width=8", "executor=in_process", "batch_size=1000", "logger=[]", *words]
     done = subprocess.run([sys.executable, "-c", PEAK, *line], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -248,7 +248,7 @@ def peak(folder, *words):
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="read from /proc")
 @pytest.mark.parametrize("component", ["csv", "parquet", "npz"])
-def test_a_run_on_a_large_file_takes_a_fraction_of_its_size(tmp_path, component):
+def test_run_on_a_large_file_takes_a_fraction_of_its_size(tmp_path, component):
     sizes, peaks = {}, {}
     for name, n in (("small", 2_000), ("large", 400_000)):
         folder = tmp_path / name

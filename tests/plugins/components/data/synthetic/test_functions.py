@@ -11,7 +11,7 @@ from tests.plugins.components.helpers import data, make, whole
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
-def test_the_tent_map_composed_is_a_saw_of_so_many_teeth(k):
+def test_composed_tent_map_is_a_sawtooth(k):
     x, y = whole(data("tent", {"n": 2000, "compositions": k}))
     saw = (scipy.signal.sawtooth(2 * np.pi * 2 ** (k - 1) * x[:, 0], 0.5) + 1) / 2
     np.testing.assert_allclose(y[:, 0], saw, atol=1e-4)
@@ -21,7 +21,7 @@ def test_the_tent_map_composed_is_a_saw_of_so_many_teeth(k):
 
 
 @pytest.mark.parametrize("features", [1, 3, 20])
-def test_a_radial_function_is_one_of_the_norm_which_is_even(features):
+def test_radial_function_depends_on_a_uniform_norm(features):
     x, y = whole(data("radial", {"n": 1000, "features": features, "frequency": 3.0}))
     norm = np.linalg.norm(x, axis=1)
     assert x.shape == (1000, features)
@@ -30,7 +30,7 @@ def test_a_radial_function_is_one_of_the_norm_which_is_even(features):
     assert abs(x.mean(0)).max() < 0.06
 
 
-def test_a_compositional_function_is_its_tree_written_out():
+def test_compositional_function_is_its_binary_tree():
     x, y = whole(data("compositional", {"n": 300, "levels": 2}))
 
     def h(a, b):
@@ -40,19 +40,19 @@ def test_a_compositional_function_is_its_tree_written_out():
     np.testing.assert_allclose(y[:, 0], h(h(a, b), h(c, d)), atol=1e-5)
     assert data("compositional", {"levels": 4}).inputs == (16,)
     assert abs(y).max() <= 1
-    assert y.std() > 0.5  # it does not die out with depth
+    assert y.std() > 0.5  # it does not vanish with depth
 
 
 @pytest.mark.parametrize(("name", "settings"), [("tent", {}), ("radial", {}), ("compositional", {}),
                                                 ("sparse_regression", {})])  # fmt: skip
-def test_the_noise_on_a_target_has_its_deviation(name, settings):
+def test_target_noise_has_its_deviation(name, settings):
     noisy, clean = (whole(data(name, settings | {"n": 4000, "noise": noise})) for noise in (0.3, 0.0))
     np.testing.assert_array_equal(noisy[0], clean[0])
     off = (noisy[1] - clean[1])[:, 0]
     assert scipy.stats.kstest(off / 0.3, "norm").pvalue > 0.01
 
 
-def test_a_line_has_its_share_of_outliers_where_it_is_learned_and_none_in_the_test():
+def test_line_has_outliers_in_training_and_none_in_test():
     settings = {"n": 1000, "slope": -3.0, "intercept": 0.5, "noise": 0.1, "outliers": 0.2, "distance": 10.0}
     dataset = data("line", settings)
     for split, share in (("train", 0.2), ("val", 0.2), ("test", 0.0)):
@@ -66,7 +66,7 @@ def test_a_line_has_its_share_of_outliers_where_it_is_learned_and_none_in_the_te
     assert abs(squared.intercept_ - 2.5) < 0.3  # pulled up by a fifth of the distance
 
 
-def test_only_the_informative_inputs_matter():
+def test_only_informative_inputs_matter():
     x, y = whole(data("sparse_regression", {"n": 2000, "features": 30, "informative": 4, "noise": 0.0}))
     weights = LinearRegression().fit(x, y[:, 0]).coef_
     np.testing.assert_allclose(weights, [1, -1, 1, -1] + [0] * 26, atol=1e-5)
@@ -76,7 +76,7 @@ def test_only_the_informative_inputs_matter():
 
 
 @pytest.mark.parametrize("scale", ["nominal", "ordinal"])
-def test_a_line_through_the_codes_serves_categories_in_order_and_indicators_serve_both(scale):
+def test_codes_fit_ordinal_categories_and_indicators_fit_both(scale):
     dataset = data("categories", {"n": 4000, "scale": scale, "noise": 0.1}, seed=1)
     x, y = whole(dataset)
     assert np.bincount(x[:, 0].astype(int)).tolist() == [500] * 8
@@ -92,7 +92,7 @@ def test_a_line_through_the_codes_serves_categories_in_order_and_indicators_serv
 
 
 @pytest.mark.parametrize(("curved", "rank"), [(False, 3), (True, 6)])
-def test_a_manifold_fills_so_many_directions_and_its_place_gives_it_back(curved, rank):
+def test_manifold_has_its_rank_and_is_recovered_from_its_coordinates(curved, rank):
     settings = {"n": 500, "dimensions": 3, "features": 10, "curved": curved, "noise": 0.0}
     x, u = whole(data("manifold", settings))
     assert u.shape == (500, 3)
@@ -107,7 +107,7 @@ def test_a_manifold_fills_so_many_directions_and_its_place_gives_it_back(curved,
         data("manifold", settings | {"features": rank - 1})
 
 
-def test_a_swiss_roll_is_given_back_by_its_angle_and_height():
+def test_swiss_roll_is_recovered_from_its_angle_and_height():
     x, y = whole(data("swiss_roll", {"n": 500}))
     t, h = y.T
     np.testing.assert_allclose(x, np.column_stack([t * np.cos(t), h, t * np.sin(t)]), atol=1e-4)
@@ -118,10 +118,10 @@ def test_a_swiss_roll_is_given_back_by_its_angle_and_height():
 
 
 @pytest.mark.parametrize("name", ["tent", "radial", "compositional", "line", "sparse_regression", "manifold"])
-def test_targets_are_real_and_of_double_precision_where_single_would_round(name):
+def test_real_targets_are_float64_if_float32_would_round(name):
     dataset = data(name)
     assert dataset.target == "real"
-    dtype = torch.float32 if name == "tent" else torch.float64  # a tent's numbers are few digits of base two
+    dtype = torch.float32 if name == "tent" else torch.float64  # a tent's values have few binary digits
     assert dataset.train.x.dtype == dataset.train.y.dtype == dtype
     for t in (dataset.train.x, dataset.train.y):
         assert t.equal(t.float().to(dtype)) == (name == "tent")

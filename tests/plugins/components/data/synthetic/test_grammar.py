@@ -9,7 +9,7 @@ from tests.plugins.components.helpers import data, make
 
 
 def contexts(dataset):
-    """{word: the distribution of the words beside it} of all splits."""
+    """Return {word: the distribution of its context words} over all splits."""
     counts = np.zeros((len(WORDS), len(WORDS)))
     for split in SPLITS:
         part = dataset.part(split)
@@ -24,7 +24,7 @@ def nearest(vector, vectors, among, but):
     return max((word for word in among if word not in but), key=lambda word: cosine(vector, vectors[word]))
 
 
-def test_pairs_are_words_that_stand_near_each_other():
+def test_pairs_are_words_within_the_window():
     dataset = data("toy_grammar", {"n": 500})
     validate(dataset, "toy_grammar")
     assert dataset.classes == WORDS
@@ -35,7 +35,7 @@ def test_pairs_are_words_that_stand_near_each_other():
     assert len(data("toy_grammar", {"n": 500, "window": 1}).test) == 100 * 4 * 2
 
 
-def test_a_sentence_says_of_a_person_what_it_is():
+def test_sentence_states_the_features_of_a_person():
     rng = np.random.default_rng(0)
     for sentence in sentences(200, ("royal", "female", "young"), rng):
         words = {WORDS[i] for i in sentence}
@@ -49,7 +49,7 @@ def test_a_sentence_says_of_a_person_what_it_is():
             assert not words & set(options[feature not in PERSONS[noun]])
 
 
-def test_a_words_pairs_are_with_those_within_the_window():
+def test_pairs_are_limited_by_the_window():
     assert pairs([5, 6, 7, 8], 1) == [(5, 6), (6, 5), (6, 7), (7, 6), (7, 8), (8, 7)]
     assert pairs([5, 6, 7, 8], 2) == [
         (5, 6), (5, 7), (6, 5), (6, 7), (6, 8), (7, 5), (7, 6), (7, 8), (8, 6), (8, 7)
@@ -58,18 +58,18 @@ def test_a_words_pairs_are_with_those_within_the_window():
     assert pairs([5], 3) == []
 
 
-def test_analogies_hold_of_the_words_contexts():
+def test_analogies_hold_for_the_contexts_of_words():
     dataset = data("toy_grammar", {"n": 5000})
     p = contexts(dataset)
     assert dataset.analogies == analogies()
-    assert len(set(analogies())) == 3 * 2 * 4 * 3  # features, ways, pairs that differ in it, other such pairs
+    assert len(set(analogies())) == 3 * 2 * 4 * 3  # features, directions, pairs that differ in it, other such pairs
     told = [tuple(WORDS[i] for i in analogy) for analogy in analogies()]
     assert {("king", "man", "woman", "queen"), ("prince", "boy", "girl", "princess")} < set(told)
     for a, b, c, answer in told:
         assert nearest(p[a] - p[b] + p[c], p, {*PERSONS, *THINGS}, {a, b, c}) == answer
 
 
-def test_which_words_are_near_depends_on_what_is_spoken_of():
+def test_word_distances_depend_on_the_chosen_features():
     whole, edited = (
         contexts(data("toy_grammar", {"n": 5000, "features": features}))
         for features in (["royal", "female", "young"], ["royal", "young"])
@@ -80,10 +80,10 @@ def test_which_words_are_near_depends_on_what_is_spoken_of():
 
     assert apart(whole, "man", "woman") < apart(whole, "man", "car")
     assert apart(whole, "king", "queen") > 0.2
-    assert apart(edited, "king", "queen") < 0.1  # nothing tells them apart any more
+    assert apart(edited, "king", "queen") < 0.1  # no feature distinguishes them any more
 
 
-def test_indices_are_no_numbers_to_scale_but_can_be_one_hot():
+def test_indices_cannot_be_scaled_but_can_be_one_hot():
     train = data("toy_grammar", {"n": 100}).train.x
     for name in ("standardize", "min_max", "robust", "whiten"):
         with pytest.raises(HarnessError, match="the inputs are indices"):

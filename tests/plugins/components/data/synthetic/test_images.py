@@ -12,13 +12,13 @@ from tests.plugins.components.helpers import data
 
 
 def images(dataset):
-    """[N, H, W] and classes of all splits."""
+    """Return [N, H, W] images and classes of all splits."""
     parts = [dataset.part(split) for split in SPLITS]
     return np.concatenate([p.x[:, 0].double().numpy() for p in parts]), np.concatenate([p.y.numpy() for p in parts])
 
 
 @pytest.mark.parametrize("size", [3, 4])
-def test_bars_and_stripes_are_all_that_there_are(size):
+def test_bars_and_stripes_are_complete(size):
     x, y = images(data("bars_and_stripes", {"size": size}))
     found = {(tuple(image.ravel()), int(label)) for image, label in zip(x, y, strict=True)}
     expected = set()
@@ -34,14 +34,14 @@ def test_bars_and_stripes_are_all_that_there_are(size):
     assert np.bincount(y).tolist() == [2**size - 1] * 2
 
 
-def test_every_split_may_hold_all_the_patterns():
+def test_every_split_may_hold_all_patterns():
     divided, whole = data("bars_and_stripes"), data("bars_and_stripes", {"whole": True})
     assert overlap(divided) == 0
     assert [len(whole.part(split)) for split in SPLITS] == [30] * 3
-    assert overlap(whole) is None  # as it must be
+    assert overlap(whole) is None  # by design
 
 
-def test_a_spike_is_one_pixel_and_the_largest_value_tells_it():
+def test_spike_is_one_pixel_found_by_the_maximum():
     x, y = images(data("spike", {"n": 1000, "size": 10, "height": 20.0}))
     assert ((x > 10).sum((1, 2)) == y).all()
     places = np.argwhere(x[y == 1] > 10)[:, 1:]
@@ -51,17 +51,17 @@ def test_a_spike_is_one_pixel_and_the_largest_value_tells_it():
     assert roc_auc_score(y, x.mean((1, 2))) < 0.8
 
 
-def test_the_mean_tells_the_class_better_than_the_largest_value():
+def test_mean_image_is_classified_by_its_mean():
     x, y = images(data("mean", {"n": 4000, "difference": 0.5}))
     assert x[y == 1].mean() == pytest.approx(0.25, abs=0.01)
     assert x[y == 0].mean() == pytest.approx(-0.25, abs=0.01)
     assert scipy.stats.kstest((x[y == 0] + 0.25).ravel()[::20], "norm").pvalue > 0.01
-    # two normal means at a distance of half a deviation times the root of 144 pixels
+    # two normal means, at a distance of half a deviation times the root of 144 pixels
     assert roc_auc_score(y, x.mean((1, 2))) == pytest.approx(scipy.stats.norm.cdf(0.5 * 12 / np.sqrt(2)), abs=0.001)
     assert roc_auc_score(y, x.max((1, 2))) < 0.9
 
 
-def test_a_planted_pattern_is_found_by_its_own_filter_and_not_by_brightness():
+def test_planted_pattern_is_found_by_its_filter_and_not_by_brightness():
     assert np.sum(CROSS) == pytest.approx(0)
     assert np.linalg.norm(CROSS) == pytest.approx(1)
     x, y = images(data("planted_pattern", {"n": 2000}))

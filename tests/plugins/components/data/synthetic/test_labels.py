@@ -19,7 +19,7 @@ def test_topics_are_scikit_learns_documents():
 
 
 @pytest.mark.parametrize("labels", [1, 3])
-def test_a_document_has_any_number_of_topics(labels):
+def test_document_has_any_number_of_topics(labels):
     dataset = data("topics", {"labels": labels})
     assert (dataset.target, dataset.width, len(dataset.classes)) == ("labels", labels, labels)
     y = torch.cat([dataset.part(split).y for split in SPLITS])

@@ -6,7 +6,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from tests.plugins.components.helpers import data, whole
 
 
-def test_xor_is_four_corners_with_the_class_of_their_product():
+def test_xor_has_four_corners_labelled_by_their_product():
     x, y = whole(data("xor", {"n": 400, "noise": 0.05}))
     corners, counts = np.unique(np.round(x), axis=0, return_counts=True)
     np.testing.assert_array_equal(corners, [[-1, -1], [-1, 1], [1, -1], [1, 1]])
@@ -15,14 +15,14 @@ def test_xor_is_four_corners_with_the_class_of_their_product():
     assert abs((x - np.round(x)).std() - 0.05) < 0.005
 
 
-def test_no_line_tells_xor_apart_and_its_product_does():
+def test_xor_is_not_linearly_separable_but_its_product_is():
     x, y = whole(data("xor"))
     assert LogisticRegression().fit(x, y).score(x, y) < 0.6
     assert LogisticRegression().fit(x.prod(1, keepdims=True), y).score(x.prod(1, keepdims=True), y) == 1
 
 
 @pytest.mark.parametrize(("arms", "turns"), [(2, 1.5), (4, 0.75)])
-def test_a_point_of_a_spiral_stands_at_the_angle_of_its_radius(arms, turns):
+def test_spiral_points_lie_at_the_angle_of_their_radius(arms, turns):
     x, y = whole(data("spirals", {"n": 600, "arms": arms, "turns": turns, "noise": 0.0}))
     radius = np.linalg.norm(x, axis=1)
     expected = radius * np.exp(2j * np.pi * (turns * radius + y / arms))
@@ -31,14 +31,14 @@ def test_a_point_of_a_spiral_stands_at_the_angle_of_its_radius(arms, turns):
     assert abs((radius**2).mean() - 0.5) < 0.05
 
 
-def test_spirals_want_a_bend_and_neighbours_know_them():
+def test_spirals_are_not_linearly_separable_but_neighbours_classify_them():
     x, y = whole(data("spirals", {"n": 1000}))
     assert LogisticRegression().fit(x, y).score(x, y) < 0.75
     assert KNeighborsClassifier(3).fit(x[::2], y[::2]).score(x[1::2], y[1::2]) > 0.97
 
 
 @pytest.mark.parametrize(("modes", "radius"), [(8, 1.0), (5, 3.0)])
-def test_the_modes_of_a_ring_lie_evenly_on_it(modes, radius):
+def test_ring_modes_are_evenly_spaced(modes, radius):
     x, y = whole(data("ring_mixture", {"n": 4000, "modes": modes, "radius": radius, "deviation": 0.05}))
     for mode in range(modes):
         mine = x[y == mode]

@@ -13,13 +13,13 @@ from tests.training.helpers import cohort
 
 
 def sequences(dataset):
-    """[N, T, C] and classes of all splits."""
+    """Return [N, T, C] sequences and classes of all splits."""
     parts = [dataset.part(split) for split in SPLITS]
     return np.concatenate([p.x.numpy() for p in parts]), np.concatenate([p.y.numpy() for p in parts])
 
 
 def tokens(x):
-    """The tokens of one-hot sequences."""
+    """Return the tokens of one-hot sequences."""
     np.testing.assert_array_equal(x.sum(-1), 1)
     np.testing.assert_array_equal(np.unique(x), [0, 1])
     return x.argmax(-1)
@@ -27,7 +27,7 @@ def tokens(x):
 
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(length=st.integers(2, 30), vocabulary=st.integers(3, 9), seed=st.integers(0, 50))
-def test_the_class_of_order_is_the_marker_that_comes_first(length, vocabulary, seed):
+def test_order_class_is_the_first_marker(length, vocabulary, seed):
     x, y = sequences(data("order", {"n": 20, "length": length, "vocabulary": vocabulary}, seed=seed))
     assert x.shape == (20, length, vocabulary)
     for row, label in zip(tokens(x).tolist(), y, strict=True):
@@ -35,7 +35,7 @@ def test_the_class_of_order_is_the_marker_that_comes_first(length, vocabulary, s
         assert label == int(row.index(1) < row.index(0))
 
 
-def test_a_bag_of_words_knows_nothing_of_the_order():
+def test_bag_of_words_cannot_classify_order():
     x, y = sequences(data("order", {"n": 2000}))
     half = len(x) // 2
     assert LogisticRegression().fit(x.sum(1)[:half], y[:half]).score(x.sum(1)[half:], y[half:]) < 0.56
@@ -45,28 +45,28 @@ def test_a_bag_of_words_knows_nothing_of_the_order():
 
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(st.data(), st.integers(2, 30), st.integers(2, 6))
-def test_the_class_of_delay_is_the_token_so_many_steps_back(draw, length, vocabulary):
+def test_delay_class_is_the_token_some_steps_back(draw, length, vocabulary):
     steps = draw.draw(st.integers(0, length - 1))
     asked = {"n": 20, "length": length, "vocabulary": vocabulary, "steps": steps}
     x, y = sequences(data("delay", asked))
     assert tokens(x)[:, ::-1][:, steps].tolist() == y.tolist()
 
 
-def test_the_tokens_of_delay_are_even_everywhere():
+def test_delay_tokens_are_uniform_at_every_step():
     x, _ = sequences(data("delay", {"n": 4000}))
     assert abs(x.mean(0) - 0.25).max() < 0.03
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(length=st.integers(1, 20), seed=st.integers(0, 50))
-def test_the_class_of_parity_is_odd_with_an_odd_number_of_minuses(length, seed):
+def test_parity_class_is_the_parity_of_minus_signs(length, seed):
     x, y = sequences(data("parity", {"n": 20, "length": length, "noise": 0.0}, seed=seed))
     assert x.shape == (20, length, 1)
     np.testing.assert_array_equal(abs(x), 1)
     np.testing.assert_array_equal((x < 0).sum((1, 2)) % 2, y)
 
 
-def test_no_step_alone_tells_the_parity():
+def test_single_step_does_not_predict_parity():
     x, y = sequences(data("parity", {"n": 6000, "length": 6, "noise": 0.2}))
     assert abs(x.mean(0)).max() < 0.05
     assert max(abs(np.corrcoef(x[:, t, 0], y)[0, 1]) for t in range(6)) < 0.05
@@ -75,7 +75,7 @@ def test_no_step_alone_tells_the_parity():
 
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(length=st.integers(1, 24), seed=st.integers(0, 50))
-def test_the_class_of_majority_is_the_sign_that_stands_more_often(length, seed):
+def test_majority_class_is_the_more_frequent_sign(length, seed):
     x, y = sequences(data("majority", {"n": 20, "length": length, "noise": 0.0}, seed=seed))
     np.testing.assert_array_equal(abs(x), 1)
     total = x.sum((1, 2))
@@ -84,7 +84,7 @@ def test_the_class_of_majority_is_the_sign_that_stands_more_often(length, seed):
 
 
 @pytest.mark.parametrize("name", ["order", "delay", "parity", "majority"])
-def test_the_test_sequences_may_be_longer(name):
+def test_sequences_for_testing_may_be_longer(name):
     same, longer = data(name, {"length": 13}), data(name, {"length": 13, "test_length": 31})
     assert same.test.x.shape[1] == 13
     assert longer.test.x.shape == (len(same.test), 31, same.inputs[1])
@@ -105,7 +105,7 @@ def test_sequences_of_two_lengths_are_scaled_alike():
     np.testing.assert_allclose(test.std((0, 1)), 1, atol=0.1)
 
 
-def test_a_recurrent_network_is_trained_on_one_length_and_tested_on_another():
+def test_recurrent_network_trains_on_one_length_and_tests_on_another():
     class Recurrent(nn.Module):
         def __init__(self):
             super().__init__()
@@ -124,7 +124,7 @@ def test_a_recurrent_network_is_trained_on_one_length_and_tested_on_another():
         assert run.member.metrics["test/accuracy"] > 0.8
 
 
-def test_what_does_not_fit_into_a_sequence_is_refused():
+def test_sequence_too_short_is_refused():
     with pytest.raises(HarnessError, match=r"data\.length=5 is too short: delay wants 8 steps or more"):
         data("delay", {"length": 5, "steps": 7})
     with pytest.raises(HarnessError, match=r"data\.test_length=1 is too short"):

@@ -1,4 +1,4 @@
-"""Surfaces: their lowest points, and what descent does on them against closed forms and scipy."""
+"""Tests of surfaces: their minima, and descent on them against closed forms and scipy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SURFACES = ["quadratic", "saddle", "double_well", "rosenbrock", "beale", "rastri
 
 
 def parts(dataset: Dataset) -> tuple[Any, np.ndarray, np.ndarray]:
-    """(function of numpy points, start, lowest point)"""
+    """Return (function of numpy points, start, minimum)."""
     assert isinstance(dataset.train, Samples)
     assert dataset.surface is not None
     surface = dataset.surface
@@ -30,7 +30,7 @@ def parts(dataset: Dataset) -> tuple[Any, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", SURFACES)
-def test_the_lowest_point_is_the_lowest(name: str) -> None:
+def test_minimum_is_the_lowest_point(name: str) -> None:
     function, _, lowest = parts(data(name))
     found = scipy.optimize.minimize(function, lowest, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12})
     assert found.x == pytest.approx(lowest, abs=1e-3)
@@ -39,7 +39,7 @@ def test_the_lowest_point_is_the_lowest(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SURFACES)
-def test_a_surface_takes_many_points_at_once(name: str) -> None:
+def test_surface_evaluates_many_points_at_once(name: str) -> None:
     dataset = data(name)
     function, start, lowest = parts(dataset)
     assert dataset.surface is not None
@@ -49,7 +49,7 @@ def test_a_surface_takes_many_points_at_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("rotation", [0.0, 30.0])
-def test_a_quadratic_has_the_curvatures_that_it_says(rotation: float) -> None:
+def test_quadratic_has_its_curvatures(rotation: float) -> None:
     dataset = data("quadratic", {"condition": 50.0, "rotation": rotation, "start": (1.0, 2.0, 3.0)})
     assert dataset.surface is not None
     hessian = torch.autograd.functional.hessian(dataset.surface, torch.zeros(3, dtype=torch.float64))
@@ -58,7 +58,7 @@ def test_a_quadratic_has_the_curvatures_that_it_says(rotation: float) -> None:
     assert bool((hessian - torch.diag(torch.diagonal(hessian))).abs().max() > 0.1) is bool(rotation)
 
 
-def test_gradient_descent_goes_as_its_closed_form(workdir: Path) -> None:
+def test_gradient_descent_matches_the_closed_form(workdir: Path) -> None:
     line = ["data=quadratic", "data.condition=10", "data.start=[1.0,1.0]", "optimizer=gd", "optimizer.lr=0.5"]
     record = harness.run([*line, "epochs=20", "trainer.precision=64-true"])
     assert record.choices["model"] == "point"
@@ -71,13 +71,13 @@ def test_gradient_descent_goes_as_its_closed_form(workdir: Path) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "momentum", "sam", "random_search"])
-def test_optimizers_go_down(optimizer: str, workdir: Path) -> None:
+def test_optimizers_descend(optimizer: str, workdir: Path) -> None:
     record = harness.run(["data=quadratic", f"optimizer={optimizer}", "optimizer.lr=0.1", "epochs=60"])
     assert record.status == "completed"
-    assert record.metrics["test/loss"] < 0.05 * 0.55  # the start is at 0.55
+    assert record.metrics["test/loss"] < 0.05 * 0.55  # the start has 0.55
 
 
-def test_a_stack_of_descents_is_each_alone(workdir: Path) -> None:
+def test_stack_of_descents_matches_each_alone(workdir: Path) -> None:
     line = ["data=rosenbrock", "optimizer=adam", "optimizer.lr=0.01,0.1", "epochs=30", "executor=in_process"]
     fused = harness.sweep([*line, "path=fused", "study=fused"])
     alone = harness.sweep([*line, "path=alone", "study=alone"])
@@ -94,12 +94,12 @@ def test_a_stack_of_descents_is_each_alone(workdir: Path) -> None:
         (["data=quadratic", "corruption=[label_noise]"], "wants class targets"),
     ],
 )
-def test_what_cannot_meet_is_refused(line: list[str], said: str, workdir: Path) -> None:
+def test_incompatible_components_are_refused(line: list[str], said: str, workdir: Path) -> None:
     with pytest.raises(harness.HarnessError, match=said):
         harness.run(line)
     assert not Path("outputs").exists()
 
 
-def test_start_and_minimum_have_the_same_length() -> None:
+def test_start_and_minimum_must_have_the_same_length() -> None:
     with pytest.raises(harness.HarnessError, match="2 coordinates, and a minimum of 1"):
         harness.surface(torch.sum, (1, 2), (0,))

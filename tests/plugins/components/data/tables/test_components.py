@@ -1,4 +1,4 @@
-"""Tables as people have them: columns of any type, gaps, ids, encodings, groups and an order."""
+"""Tests of realistic tables: columns of any type, missing values, ids, encodings, groups and an order."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ SHORT = ["epochs=2", "model.width=8", "executor=in_process", "model=mlp", "diagn
 
 
 def people(n=N, seed=0):
-    """A table with every type of column, and Korean names."""
+    """Return a table with every type of column, and Korean names."""
     rng = np.random.default_rng(seed)
     age = rng.integers(18, 80, n).astype(float)
     result = np.where(age > 60, "높음", np.where(rng.random(n) < 0.2, "낮음", "보통"))
@@ -53,7 +53,7 @@ def parts_of(dataset):
 
 
 def rows_of(dataset, split, columns):
-    """Some inputs of a split by their names, float64."""
+    """Return named inputs of a split, float64."""
     return dataset.part(split).x[:, [dataset.columns.index(c) for c in columns]].double().numpy()
 
 
@@ -87,7 +87,7 @@ def test_every_type_of_column_becomes_numbers(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["cp949", "utf-8", "utf-8-sig", "utf-16", "euc-kr"])
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-def test_encoding_and_separator_are_found(tmp_path, encoding, separator):
+def test_encoding_and_separator_are_detected(tmp_path, encoding, separator):
     people(60).to_csv(tmp_path / "t.csv", index=False, encoding=encoding, sep=separator)
     people(60).to_csv(tmp_path / "plain.csv", index=False)
     found, plain = (data("csv", settings(tmp_path / name)) for name in ("t.csv", "plain.csv"))
@@ -95,7 +95,7 @@ def test_encoding_and_separator_are_found(tmp_path, encoding, separator):
     assert torch.equal(found.train.x, plain.train.x)
 
 
-def test_western_text_is_found(tmp_path):
+def test_western_encoding_is_detected(tmp_path):
     text = "größe;name;y\n" + "".join(f"{i % 7},5;{'café' if i % 3 else 'thé'};{'pq'[i % 2]}\n" for i in range(60))
     (tmp_path / "t.csv").write_bytes(text.encode("cp1252"))
     dataset = data("csv", settings(tmp_path / "t.csv", "y"))
@@ -104,14 +104,14 @@ def test_western_text_is_found(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zip"])
-def test_a_compressed_file_is_read(tmp_path, suffix):
+def test_compressed_file_is_read(tmp_path, suffix):
     people(60).to_csv(tmp_path / "t.csv", index=False)
     people(60).to_csv(tmp_path / f"t.csv.{suffix}", index=False)
     plain, packed = (data("csv", settings(tmp_path / name)) for name in ("t.csv", f"t.csv.{suffix}"))
     assert digest(plain) == digest(packed)
 
 
-def test_a_damaged_archive_and_a_workbook_are_refused(tmp_path):
+def test_damaged_archive_and_workbook_are_refused(tmp_path):
     people(60).to_csv(tmp_path / "t.csv.gz", index=False)
     content = (tmp_path / "t.csv.gz").read_bytes()
     (tmp_path / "t.csv.gz").write_bytes(content[: len(content) // 2])
@@ -148,8 +148,8 @@ def test_files_of_other_programs_are_read(tmp_path, first, row, end):
     assert sorted(x[:, 0].tolist()) == [start + i for i in range(40)]
 
 
-def test_pandas_unnamed_index_is_left_out(tmp_path):
-    """Case 1.4: the row number must be no input, and must not hide samples that stand twice."""
+def test_unnamed_pandas_index_is_left_out(tmp_path):
+    """The row number must be no input, and must not hide duplicate samples."""
     table = pd.DataFrame({"a": RNG.integers(0, 9, N), "b": RNG.integers(0, 3, N), "y": RNG.choice(list("pq"), N)})
     table.to_csv(tmp_path / "i.csv")
     table.to_csv(tmp_path / "plain.csv", index=False)
@@ -160,7 +160,7 @@ def test_pandas_unnamed_index_is_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("start", [0, 1])
-def test_row_numbers_and_ids_are_left_out_and_can_be_asked_for(tmp_path, start):
+def test_row_numbers_and_ids_are_left_out_unless_requested(tmp_path, start):
     table = pd.DataFrame({"a": RNG.normal(size=N), "row": np.arange(N) + start, "user_id": RNG.permutation(N) + 1000})
     table["y"] = RNG.choice(list("pq"), N)
     table.to_csv(tmp_path / "t.csv", index=False)
@@ -171,7 +171,7 @@ def test_row_numbers_and_ids_are_left_out_and_can_be_asked_for(tmp_path, start):
     assert asked.columns == ("a", "row")
 
 
-def test_a_stored_index_is_a_column_and_a_nameless_one_is_not(tmp_path):
+def test_named_index_is_a_column_and_an_unnamed_one_is_not(tmp_path):
     table = pd.DataFrame({"alcohol": RNG.normal(size=N), "hue": RNG.normal(size=N), "y": RNG.choice(list("pq"), N)})
     table.set_index("alcohol").to_parquet(tmp_path / "named.parquet")
     table.set_index(RNG.permutation(N)).to_parquet(tmp_path / "nameless.parquet")
@@ -204,7 +204,7 @@ def test_na_can_be_a_class_and_other_words_can_be_missing(tmp_path):
     assert dataset.columns == ("a", "a is missing")
 
 
-def test_categories_that_training_lacks_are_zeros(tmp_path):
+def test_category_absent_from_training_is_zeros(tmp_path):
     table = pd.DataFrame({"a": RNG.choice(list("uv"), N), "t": np.arange(N) * 1.5, "y": RNG.choice(list("pq"), N)})
     table.loc[N - 20 :, "a"] = "new"
     table.to_csv(tmp_path / "t.csv", index=False)
@@ -226,7 +226,7 @@ def test_ordinal_columns_keep_their_order(tmp_path):
         data("csv", settings(tmp_path / "t.csv", "y", ordinal=["mark: k < x"]))
 
 
-def test_no_group_stands_in_two_splits(tmp_path):
+def test_group_is_in_one_split_only(tmp_path):
     table = pd.DataFrame({"a": RNG.normal(size=N), "g": RNG.integers(0, 30, N), "y": RNG.choice(list("pq"), N)})
     table.to_csv(tmp_path / "t.csv", index=False)
     for seed in range(3):
@@ -239,7 +239,7 @@ def test_no_group_stands_in_two_splits(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["dates", "numbers"])
-def test_a_split_by_time_trains_on_the_past(tmp_path, kind):
+def test_split_by_time_trains_on_the_past(tmp_path, kind):
     moments = pd.date_range("2021-01-01", periods=N, freq="D")[RNG.permutation(N)]
     when = moments.strftime("%d.%m.%Y") if kind == "dates" else moments.day_of_year * 1.5
     table = pd.DataFrame({"when": when, "a": RNG.normal(size=N), "y": RNG.choice(list("pq"), N)})
@@ -251,10 +251,10 @@ def test_a_split_by_time_trains_on_the_past(tmp_path, kind):
     assert data("csv", settings(tmp_path / "t.csv", "y", order="when")).columns == ("a",)
 
 
-def test_codes_words_among_numbers_and_scales_are_told_apart(tmp_path):
+def test_codes_words_and_numbers_are_distinguished(tmp_path):
     table = pd.DataFrame(
         {
-            "zip": RNG.choice(["01234", "00501", "10001"], N),  # zeros that a number would lose
+            "zip": RNG.choice(["01234", "00501", "10001"], N),  # leading zeros that a number would lose
             "children": RNG.choice(["0", "1", "2", "3+"], N),
             "price": [f"{v:,.2f}" for v in RNG.uniform(900, 9000, N)],
             "weight": RNG.choice(["61.5", "70.25", "?"], N, p=[0.5, 0.45, 0.05]),
@@ -270,7 +270,7 @@ def test_codes_words_among_numbers_and_scales_are_told_apart(tmp_path):
     )  # fmt: skip
 
 
-def test_all_faults_come_in_one_line(tmp_path):
+def test_all_faults_are_listed_in_one_line(tmp_path):
     rows = [f"{i * 1.5},{i % 3},{'pq'[i % 2]}" for i in range(60)]
     for place, row in ((4, "abc,1,p"), (11, "2.5,inf,q"), (30, "1.5,2,"), (41, "x,2,p")):
         rows[place] = row
@@ -289,7 +289,7 @@ def test_all_faults_come_in_one_line(tmp_path):
     assert "\n" not in text
 
 
-def test_faults_are_listed_up_to_ten(tmp_path):
+def test_at_most_ten_faults_are_listed(tmp_path):
     rows = [f"{i * 1.5},{'' if i % 2 else 'p'}" for i in range(60)]
     (tmp_path / "t.csv").write_text("\n".join(["a,y", *rows]))
     with pytest.raises(HarnessError, match=r"; and 20 more$") as caught:
@@ -315,7 +315,7 @@ def test_settings_that_do_not_fit_are_refused(tmp_path, more, message):
 
 
 @pytest.mark.parametrize("component", ["csv", "parquet"])
-def test_a_large_table_is_encoded_as_in_memory(tmp_path, few_rows_at_a_time, component):
+def test_large_table_is_encoded_as_in_memory(tmp_path, few_rows_at_a_time, component):
     path = tmp_path / f"t.{component}"
     people().to_csv(path, index=False) if component == "csv" else people().to_parquet(path)
     for more in ({}, {"order": "가입일"}, {"drop": ["나이"]}):
@@ -333,7 +333,7 @@ def test_a_large_table_is_encoded_as_in_memory(tmp_path, few_rows_at_a_time, com
         np.testing.assert_array_equal(outside.encode(people(9, 1)), inside.encode(people(9, 1)))
 
 
-def test_the_digest_follows_every_value_that_is_used(tmp_path):
+def test_digest_depends_on_every_value_that_is_used(tmp_path):
     digests = set()
     for column, value in ((None, None), ("나이", 33.0), ("나이", np.nan), ("도시", "제주"), ("가입일", "2020-01-09")):
         table = people()
@@ -354,7 +354,7 @@ def test_the_digest_follows_every_value_that_is_used(tmp_path):
     assert digest(same) == digest(other)
 
 
-def test_further_rows_are_encoded_by_what_training_taught(tmp_path):
+def test_new_rows_are_encoded_as_in_training(tmp_path):
     people().to_csv(tmp_path / "t.csv", index=False)
     dataset = data("csv", settings(tmp_path / "t.csv"))
     rows = people(5, 3).drop(columns=["결과", "고객번호", "메모"])
@@ -375,7 +375,7 @@ def test_further_rows_are_encoded_by_what_training_taught(tmp_path):
         dataset.encode(rows.astype({"키": object}).assign(키=[1.0, "tall", 2.0, 3.0, 4.0]))
 
 
-def test_a_korean_table_trains_and_its_predictions_are_the_records(workdir):
+def test_korean_table_trains_and_its_predictions_match_the_record(workdir):
     table = people(1200)
     for encoding in ("cp949", "utf-8"):
         table.to_csv(f"{encoding} (1).csv", index=False, sep=";", encoding=encoding)
@@ -401,7 +401,7 @@ def test_a_korean_table_trains_and_its_predictions_are_the_records(workdir):
     assert right == pytest.approx(record.metrics["test/accuracy"], rel=1e-6, abs=1e-9)
 
 
-def test_a_record_of_real_targets_tells_the_error_of_their_mean(workdir):
+def test_record_of_real_targets_has_the_error_of_their_mean(workdir):
     people().to_csv("t.csv", index=False)
     record = harness.run(["data=csv", "data.path=t.csv", "data.target=키", "batch_size=16", *SHORT])
     dataset = load(record.config).dataset
@@ -410,13 +410,13 @@ def test_a_record_of_real_targets_tells_the_error_of_their_mean(workdir):
     assert json.loads((record.folder / "record.json").read_text())["data"]["mean"] == record.data["mean"]
 
 
-def test_gzip_is_known_by_its_content(tmp_path):
+def test_gzip_is_detected_by_its_content(tmp_path):
     people(60).to_csv(tmp_path / "t.csv", index=False)
     (tmp_path / "packed").write_bytes(gzip.compress((tmp_path / "t.csv").read_bytes()))
     assert len(data("csv", settings(tmp_path / "packed")).classes) == 3
 
 
-def test_predictions_of_a_table_are_the_records(workdir):
+def test_predictions_of_a_table_match_the_record(workdir):
     table = people(1200)
     table.to_csv("people (1).csv", index=False, sep=";", encoding="cp949")
     record = harness.run(["data=csv", "data.path=people (1).csv", "data.target=결과", *SHORT])

@@ -1,4 +1,4 @@
-"""What a table's texts can be read as: numbers with other marks, dates in two orders, a first line of values."""
+"""Tests of reading texts of a table: numbers with other marks, dates in two orders, a first line of values."""
 
 import numpy as np
 import pandas as pd
@@ -19,21 +19,21 @@ def _read(folder, table, target="y", **more):
 
 
 @pytest.mark.parametrize("mark", [" ", "'", "\u00a0", "\u202f", "\u2019"])
-def test_digits_are_grouped_by_spaces_and_apostrophes(tmp_path, mark):
+def test_digits_may_be_grouped_by_spaces_and_apostrophes(tmp_path, mark):
     values = RNG.integers(1000, 9_000_000, N)
     texts = [f"{value:,}".replace(",", mark) for value in values]
     dataset = _read(tmp_path, pd.DataFrame({"a": texts, "y": Y}))
     assert sorted(torch.cat([dataset.part(s).x for s in SPLITS]).flatten().tolist()) == sorted(values.tolist())
 
 
-def test_a_typographic_minus_is_a_minus(tmp_path):
+def test_typographic_minus_is_a_minus(tmp_path):
     values = RNG.normal(size=N).round(3)
     dataset = _read(tmp_path, pd.DataFrame({"a": [str(v).replace("-", "\u2212") for v in values], "y": Y}))
     found = torch.cat([dataset.part(s).x for s in SPLITS]).double().flatten().sort().values.numpy()
     np.testing.assert_allclose(found, np.sort(values), rtol=1e-6, atol=1e-6)
 
 
-def test_dates_of_two_readings_are_told(tmp_path):
+def test_ambiguous_dates_are_remarked(tmp_path):
     days = pd.date_range("2024-01-01", periods=N, freq="D")
     early = days[days.day <= 12].repeat(4)[:N]
     both = _read(tmp_path, pd.DataFrame({"when": early.strftime("%m/%d/%Y"), "a": RNG.normal(size=N), "y": Y}))
@@ -53,7 +53,7 @@ def test_dates_of_two_readings_are_told(tmp_path):
         (["a", "b", "1.5", "y"], False),
     ],
 )
-def test_a_first_line_of_values_is_told(tmp_path, names, told):
+def test_first_line_of_values_is_remarked(tmp_path, names, told):
     rows = [",".join([*(f"{v:.2f}" for v in RNG.normal(size=3)), y]) for y in Y]
     (tmp_path / "t.csv").write_text("\n".join([",".join(names), *rows]))
     dataset = data("csv", {"path": str(tmp_path / "t.csv"), "target": names[-1]})
