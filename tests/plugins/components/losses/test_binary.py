@@ -23,7 +23,7 @@ def test_bce_is_scikit_learns_log_loss():
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(p=st.floats(0, 1))
-def test_bce_takes_probabilities_and_is_the_mean_over_samples_and_labels(p):
+def test_bce_accepts_probabilities_and_averages_over_samples_and_labels(p):
     target = torch.full_like(LOGITS, p)
     z = LOGITS.numpy()
     expected = -(p * scipy.special.log_expit(z) + (1 - p) * scipy.special.log_expit(-z)).mean()
@@ -37,7 +37,7 @@ def test_bce_of_extreme_logits_is_finite():
 
 
 @pytest.mark.parametrize("name", ["cross_entropy", "focal", "softmax_mse", "softmax_bce"])
-def test_a_loss_of_classes_takes_one_logit_of_two(name):
+def test_class_loss_accepts_one_logit_for_two_classes(name):
     z, y = LOGITS[:, :1], (torch.arange(40) % 3 == 0).double()[:, None]
     both = torch.cat([torch.zeros_like(z), z], 1)
     one = make("loss", name, prediction=z, target=y).item()

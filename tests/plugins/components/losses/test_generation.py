@@ -21,26 +21,26 @@ def divergence(mu=MU, log_variance=LOG_VARIANCE):
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
 @pytest.mark.parametrize("deviation", [0.3, 1.0])
-def test_elbo_of_a_gaussian_is_that_of_torchs_distributions(beta, deviation):
+def test_elbo_of_a_gaussian_matches_torch_distributions(beta, deviation):
     unlikely = -Independent(Normal(DECODED, deviation), 3).log_prob(X)
     expected = (unlikely + beta * divergence()).mean()
     assert elbo(beta=beta, deviation=deviation).item() == pytest.approx(expected.item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
-def test_elbo_of_a_bernoulli_is_that_of_torchs_distributions(beta):
+def test_elbo_of_a_bernoulli_matches_torch_distributions(beta):
     binary = X.round()
     unlikely = -Independent(Bernoulli(logits=DECODED), 3).log_prob(binary)
     expected = (unlikely + beta * divergence()).mean()
     assert elbo(target=binary, beta=beta, likelihood="bernoulli").item() == pytest.approx(expected.item(), rel=1e-12)
 
 
-def test_a_code_that_is_the_prior_costs_nothing():
+def test_code_equal_to_the_prior_costs_nothing():
     prior = (DECODED, torch.zeros(7, 5), torch.zeros(7, 5))
     assert elbo(prior, beta=9.0) == elbo(prior, beta=0.0)
 
 
-def test_the_bound_is_below_the_likelihood_and_touches_it_at_the_posterior():
+def test_elbo_is_a_lower_bound_attained_at_the_posterior():
     """x = z + ε in one dimension, z and ε ~ N(0, 1): p(x) = N(0, 2), and the posterior is N(x / 2, 1 / 2)."""
     x = torch.linspace(-2, 2, 5, dtype=torch.float64)[:, None]
     evidence = Normal(torch.zeros_like(x), 2**0.5).log_prob(x).mean()
@@ -57,7 +57,7 @@ def test_the_bound_is_below_the_likelihood_and_touches_it_at_the_posterior():
     assert bound(x / 3, 0.5) < evidence
 
 
-def test_gradients():
+def test_elbo_passes_gradcheck():
     given = [t[:2].clone().requires_grad_() for t in (DECODED, MU, LOG_VARIANCE)]
     assert torch.autograd.gradcheck(lambda *p: elbo(p, X[:2]), given)
     assert torch.autograd.gradcheck(lambda *p: elbo(p, X[:2], likelihood="bernoulli"), given)

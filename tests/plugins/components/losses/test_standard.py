@@ -19,14 +19,14 @@ def cross_entropy(prediction, target, smoothing=0.0):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
-def test_cross_entropy_is_the_mean_of_minus_the_log_of_the_softmax(smoothing):
+def test_cross_entropy_is_the_mean_negative_log_softmax(smoothing):
     log_p = scipy.special.log_softmax(LOGITS.numpy(), axis=1)
     wanted = np.eye(6)[CLASSES] * (1 - smoothing) + smoothing / 6
     expected = -(wanted * log_p).sum(1).mean()
     assert cross_entropy(LOGITS, CLASSES, smoothing).item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_cross_entropy_takes_probabilities_for_targets():
+def test_cross_entropy_accepts_probabilities_as_targets():
     p = torch.softmax(LOGITS.flip(0), 1)
     entropy = scipy.stats.entropy(p.numpy(), axis=1)
     divergence = scipy.stats.entropy(p.numpy(), scipy.special.softmax(LOGITS.numpy(), axis=1), axis=1)
@@ -43,7 +43,7 @@ def test_cross_entropy_of_extreme_logits_is_finite():
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(shift=st.floats(-100, 100), classes=st.integers(2, 9))
-def test_cross_entropy_does_not_see_a_shift_and_knows_nothing_of_equal_logits(shift, classes):
+def test_cross_entropy_ignores_a_shift_and_is_log_classes_for_equal_logits(shift, classes):
     target = torch.arange(12) % classes
     flat = torch.full((12, classes), shift, dtype=torch.float64)
     assert cross_entropy(flat, target).item() == pytest.approx(np.log(classes))
@@ -90,7 +90,7 @@ def test_bce_is_a_logistic_regression_for_each_class(target):
     assert loss("bce", LOGITS, CLASSES).item() == pytest.approx(np.mean(each), rel=1e-9)
 
 
-def test_bce_takes_targets_of_the_predictions_shape_as_they_are():
+def test_bce_uses_targets_of_the_predictions_shape_unchanged():
     labels = (REAL > 0).long()
     torch.testing.assert_close(loss("bce", LOGITS, labels), loss("bce", LOGITS, labels.double()))
     z, t = LOGITS[:, 0], labels[:, 0].double()
@@ -99,7 +99,7 @@ def test_bce_takes_targets_of_the_predictions_shape_as_they_are():
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
 @pytest.mark.parametrize("target", [CLASSES, SOFT], ids=["classes", "probabilities"])
-def test_focal_is_its_formula(gamma, target):
+def test_focal_matches_its_formula(gamma, target):
     t = (HOT if target is CLASSES else SOFT).numpy()
     expected = -(t * (1 - P) ** gamma * np.log(P)).sum(1).mean()
     assert loss("focal", LOGITS, target, gamma=gamma).item() == pytest.approx(expected, rel=1e-9)
@@ -108,14 +108,14 @@ def test_focal_is_its_formula(gamma, target):
 
 
 @pytest.mark.parametrize("target", [CLASSES, SOFT], ids=["classes", "probabilities"])
-def test_softmax_mse_and_bce_are_the_formulas_on_probabilities(target):
+def test_softmax_mse_and_bce_match_their_formulas(target):
     t = (HOT if target is CLASSES else SOFT).numpy()
     assert loss("softmax_mse", LOGITS, target).item() == pytest.approx(((P - t) ** 2).mean(), rel=1e-12)
     expected = torch.nn.functional.binary_cross_entropy(torch.tensor(P), torch.tensor(t))
     assert loss("softmax_bce", LOGITS, target).item() == pytest.approx(expected.item(), rel=1e-9)
 
 
-def test_softmax_mse_is_briers_score_over_the_classes():
+def test_softmax_mse_is_the_brier_score_over_classes():
     expected = sklearn.metrics.brier_score_loss(CLASSES, P, labels=range(6), scale_by_half=False) / 6
     assert loss("softmax_mse", LOGITS, CLASSES).item() == pytest.approx(expected, rel=1e-12)
 
@@ -129,7 +129,7 @@ def test_softmax_bce_of_two_classes_is_the_cross_entropy(z, c):
 
 @pytest.mark.parametrize("name", ["focal", "softmax_bce", "softmax_mse", "bce"])
 @pytest.mark.parametrize("scale", [30.0, 1e4])
-def test_sure_logits_have_finite_losses_and_slopes(name, scale):
+def test_confident_logits_have_finite_losses_and_slopes(name, scale):
     logits = (torch.eye(3) * scale).requires_grad_()
     for target in (torch.arange(3), torch.tensor([1, 2, 0])):
         for gamma in ({"gamma": 0.3}, {"gamma": 0.0}) if name == "focal" else ({},):
@@ -138,8 +138,8 @@ def test_sure_logits_have_finite_losses_and_slopes(name, scale):
             assert torch.isfinite(torch.autograd.grad(value, logits)[0]).all()
 
 
-def test_softmax_bce_keeps_the_slope_where_one_minus_p_rounds_to_nothing():
-    logits = torch.tensor([[40.0, 0.0, 0.0]], requires_grad=True)  # 1 - p is 8.5e-18, and 0 in float32
+def test_softmax_bce_keeps_its_slope_where_one_minus_p_rounds_to_zero():
+    logits = torch.tensor([[40.0, 0.0, 0.0]], requires_grad=True)  # 1 - p is 8.5e-18, which float32 rounds to 0
     (slope,) = torch.autograd.grad(loss("softmax_bce", logits, torch.tensor([1])), logits)
     wide = logits.detach().double().requires_grad_()
     log_p = torch.log_softmax(wide, 1)
@@ -148,7 +148,7 @@ def test_softmax_bce_keeps_the_slope_where_one_minus_p_rounds_to_nothing():
     torch.testing.assert_close(slope.double(), torch.autograd.grad(by_hand, wide)[0], rtol=1e-5, atol=1e-6)
 
 
-def test_raw_error_is_a_mean_of_differences_without_a_least_value():
+def test_raw_error_is_an_unbounded_mean_of_differences():
     assert loss("raw_error", LOGITS, REAL).item() == pytest.approx((LOGITS - REAL).numpy().mean())
     assert loss("raw_error", LOGITS, CLASSES).item() == pytest.approx((LOGITS - HOT).numpy().mean())
     assert loss("raw_error", LOGITS - 1e9, CLASSES) < -1e8
@@ -167,7 +167,7 @@ def test_raw_error_diverges_in_training():
 
 
 @pytest.mark.parametrize("name", ["bce", "focal", "softmax_mse", "softmax_bce"])
-def test_a_network_learns_by_it_also_from_mixed_targets(name):
+def test_network_learns_with_mixed_targets(name):
     member, _, _ = train([f"loss={name}", "epochs=4", "augmentation=[mixup]", "optimizer.lr=0.01"])
     assert member.metrics["val/accuracy"] > 0.8
     assert member.history[-1]["val/loss"] < member.history[0]["val/loss"]
@@ -180,19 +180,19 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "target"), CASES)
-def test_gradients(name, target):
+def test_losses_pass_gradcheck(name, target):
     prediction = LOGITS[:5].clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda p: loss(name, p, target[:5]), prediction)
 
 
 @pytest.mark.parametrize(("name", "target"), CASES)
-def test_a_loss_is_a_mean_over_the_batch(name, target):
+def test_loss_is_a_mean_over_the_batch(name, target):
     halves = [loss(name, LOGITS[h], target[h]) for h in (slice(0, 20), slice(20, 40))]
     torch.testing.assert_close(sum(halves) / 2, loss(name, LOGITS, target))
 
 
 @pytest.mark.parametrize("name", CLASSIFICATION)
-def test_one_hot_targets_are_the_classes_whatever_their_type(name):
+def test_one_hot_targets_of_any_dtype_equal_classes(name):
     for dtype in (torch.float32, torch.float64):
         torch.testing.assert_close(loss(name, LOGITS, HOT.to(dtype)), loss(name, LOGITS, CLASSES))
         assert loss(name, LOGITS.float(), HOT.to(dtype)).dtype == torch.float32

@@ -1,4 +1,4 @@
-"""Balanced weights: each class counts as much as every other."""
+"""Tests of balanced weights: each class counts equally."""
 
 import numpy as np
 import pytest
@@ -18,13 +18,13 @@ COUNTS = Y.bincount()
 LINE = ["data=iris", "corruption=[imbalance]", "epochs=2", "batch_size=16", "logger=[]", "diagnostic=[]", "study=t"]
 
 
-def test_weights_are_scikit_learns() -> None:
+def test_balanced_weights_are_scikit_learns() -> None:
     theirs = compute_class_weight("balanced", classes=np.arange(3), y=Y.numpy())
     np.testing.assert_allclose(balanced(COUNTS, Z), theirs, rtol=1e-12, atol=1e-12)
     assert balanced(torch.tensor([3, 0, 1]), Z).tolist() == pytest.approx([4 / 6, 1.0, 2.0])
 
 
-def test_over_the_training_samples_it_is_torchs_weighted_mean() -> None:
+def test_weighted_loss_over_the_training_samples_is_torchs() -> None:
     expected = F.cross_entropy(Z, Y, weight=balanced(COUNTS, Z))
     torch.testing.assert_close(cross_entropy(Z, Y, COUNTS), expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(focal(Z, Y, COUNTS, gamma=0.0), expected, rtol=1e-12, atol=1e-12)
@@ -46,7 +46,7 @@ def test_binary_weights_are_those_of_each_samples_class() -> None:
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "focal", "bce"])
-def test_a_run_weighs_alone_as_in_a_stack(loss) -> None:
+def test_weighted_loss_in_a_stack_equals_that_alone(loss) -> None:
     words = [*LINE, f"loss={loss}", "trainer.precision=64-true"]
     plain = harness.run([*words, "path=alone"])
     alone = harness.run([*words, "path=alone", "loss.weights=balanced", "rerun=true"])
@@ -56,6 +56,6 @@ def test_a_run_weighs_alone_as_in_a_stack(loss) -> None:
     assert fused.metrics["val/loss"] == pytest.approx(alone.metrics["val/loss"], rel=1e-8)
 
 
-def test_without_classes_it_is_refused() -> None:
+def test_weights_without_classes_are_refused() -> None:
     with pytest.raises(HarnessError, match="loss bce with weights wants classes that are counted"):
         harness.run(["data=sklearn_make_multilabel_classification", "loss=bce", "loss.weights=balanced"])

@@ -26,7 +26,7 @@ CASES = [
 @pytest.mark.parametrize("size", [N, 64, 1])
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 @pytest.mark.parametrize(("name", "given", "width", "reference"), CASES)
-def test_a_metric_of_logits_is_scikit_learns(name, given, width, reference, size, shift):
+def test_metric_of_logits_is_scikit_learns(name, given, width, reference, size, shift):
     # small logits are not taken for probabilities, which those of single samples would often be
     logits, targets = LOGITS[:, :width] / 4 + shift, TARGETS[:, :width]
     expected = pytest.approx(reference(targets.numpy(), logits.numpy()), abs=1e-6)
@@ -41,14 +41,14 @@ def test_a_metric_of_logits_is_scikit_learns(name, given, width, reference, size
 
 
 def test_auroc_keeps_the_order_of_confident_logits():
-    logits = torch.tensor([[18.0], [19.0], [20.0], [21.0]])  # float32 rounds the sigmoid of each to 1
+    logits = torch.tensor([[18.0], [19.0], [20.0], [21.0]])  # float32 rounds each sigmoid to 1
     metric = make("metric", "binary_auroc", num_classes=2)
     metric.update(logits, torch.tensor([[0.0], [0.0], [1.0], [1.0]]))
     assert metric.compute().item() == 1
 
 
 @pytest.mark.parametrize("name", ["binary_accuracy", "binary_f1", "binary_auroc", "exact_match", "label_f1"])
-def test_more_is_better(name):
+def test_higher_is_better(name):
     width = LABELS if name in ("exact_match", "label_f1") else 1
     good, bad = (make("metric", name, num_classes=LABELS) for _ in range(2))
     good.update(TARGETS[:, :width] - 0.5, TARGETS[:, :width])
@@ -72,7 +72,7 @@ OF_CLASSES = [
 
 
 @pytest.mark.parametrize(("name", "reference"), OF_CLASSES)
-def test_a_metric_of_classes_takes_one_logit_of_two(name, reference):
+def test_class_metric_accepts_one_logit_for_two_classes(name, reference):
     y, z = TARGETS[:, :1], LOGITS[:, :1]
     metric = make("metric", name, num_classes=2)
     for first in range(0, N, 64):
@@ -82,7 +82,7 @@ def test_a_metric_of_classes_takes_one_logit_of_two(name, reference):
 
 
 @pytest.mark.parametrize("name", ["auroc", "calibration_error"])
-def test_one_logit_is_measured_as_the_logits_of_both_classes(name):
+def test_single_logit_is_measured_as_logits_of_both_classes(name):
     y, z = TARGETS[:, :1], LOGITS[:, :1]
     one, two = (make("metric", name, num_classes=2) for _ in range(2))
     one.update(z, y)

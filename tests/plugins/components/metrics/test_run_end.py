@@ -1,4 +1,4 @@
-"""Metrics of a whole run, against numbers worked out by hand, and through the commands."""
+"""Tests of metrics of a whole run, against values computed by hand, and through commands."""
 
 import math
 
@@ -31,13 +31,13 @@ def test_epochs_to_target(watch, target, expected):
     directions = {"val/loss": False, "val/accuracy": True}
     offers = {"directions": directions, "history": LOSSES}
     assert make("metric", "epochs_to_target", settings, **offers) == expected
-    sparse = [{}, *LOSSES[1:]]  # validated every second epoch, say
+    sparse = [{}, *LOSSES[1:]]  # as if validated every second epoch
     assert make("metric", "epochs_to_target", settings, **offers | {"history": sparse}) == max(2, expected)
     assert make("metric", "epochs_to_target", settings, **offers | {"history": []}) == math.inf
 
 
 class Making(nn.Module):
-    """Gives the samples that it was made of."""
+    """A model that returns given samples."""
 
     def __init__(self, made):
         super().__init__()
@@ -55,23 +55,23 @@ def judged(made, dataset, **settings):
 
 
 def ring(modes, angle, radius=1.0):
-    """Points at the centres of a ring mixture, or beside them."""
+    """Return the centres of a ring mixture, or points beside them."""
     at = 2 * math.pi * np.arange(modes) / modes + angle
     return radius * np.stack([np.cos(at), np.sin(at)], 1)
 
 
-def test_samples_of_a_mixture_are_counted_mode_by_mode():
+def test_mode_coverage_and_quality_match_hand_made_samples():
     dataset = data("ring_mixture", {"modes": 8, "deviation": 0.05, "n": 4000})
     centres = ring(8, 0.0)
     assert judged(centres, dataset) == [1.0, 1.0]
     assert judged(centres[[0, 0, 0, 3]], dataset) == [2 / 8, 1.0]  # two modes, and nothing else
-    beside = ring(8, math.pi / 8)  # between the modes: 2 sin(π/16) = 0.39, of which 3 · 0.05 is less than half
+    beside = ring(8, math.pi / 8)  # between the modes: 2 sin(π/16) = 0.39, and 3 · 0.05 is less than half of it
     assert judged(np.concatenate([centres[:2], beside[:6]]), dataset) == [2 / 8, 2 / 8]
     assert judged(beside, dataset, deviations=9.0)[1] == 1.0
     assert judged(0 * centres, dataset) == [0.0, 0.0]  # all at the mean, which is no mode
 
 
-def test_what_comes_from_the_mixture_itself_is_good_as_is_told_and_in_any_units():
+def test_samples_of_the_mixture_have_its_known_quality_in_any_units():
     dataset = data("ring_mixture", {"modes": 4, "n": 10_000}, val=0.45, test=0.0)
     drawn = dataset.val.x
     _, good = judged(drawn, dataset)
@@ -85,7 +85,7 @@ def test_what_comes_from_the_mixture_itself_is_good_as_is_told_and_in_any_units(
     assert judged(scaled.val.x, scaled) == judged(drawn, dataset)
 
 
-def test_modes_that_are_points_and_data_that_is_not_in_memory():
+def test_point_modes_and_data_not_in_memory_are_measured():
     dataset = data("ring_mixture", {"modes": 4, "deviation": 0.0})
     assert judged(dataset.train.x[:8], dataset) == [1.0, 1.0]
     assert judged(dataset.train.x[:8] + 0.01, dataset) == [0.0, 0.0]
@@ -100,7 +100,7 @@ RING = ["model=gan", "data=ring_mixture", "data.n=200", "model.width=8", "logger
 ONCE = ("mode_coverage", "mode_quality", "epochs_to_target")
 
 
-def test_they_are_measured_once_alone_fused_and_resumed_to_the_same(workdir):
+def test_run_metrics_agree_alone_fused_and_resumed(workdir):
     alone, *others = (
         harness.run([*RING, f"study={study}", *given])
         for study, given in {
@@ -118,7 +118,7 @@ def test_they_are_measured_once_alone_fused_and_resumed_to_the_same(workdir):
     assert len(rows) == 1
 
 
-def test_a_record_that_holds_them_is_not_trained_again(workdir):
+def test_record_with_the_requested_run_metric_is_cached(workdir):
     first = ["epochs=2", "model=mlp", "model.width=4", "logger=[]"]
     asked = [*first, "metric=[epochs_to_target]", "metric.epochs_to_target.target=0.2"]
     assert not harness.run(first).cached
@@ -131,7 +131,7 @@ def test_a_record_that_holds_them_is_not_trained_again(workdir):
     assert not harness.run([*asked[:-1], "metric.epochs_to_target.target=0.3"]).cached  # another target
 
 
-def test_a_diverged_run_is_judged_by_its_history(workdir):
+def test_diverged_run_is_measured_by_its_history_only(workdir):
     line = ["optimizer=sgd", "optimizer.lr=1e9", "epochs=2", "logger=[]"]
     record = harness.run([*line, "metric=[epochs_to_target]", "metric.epochs_to_target.target=0.1"])
     assert (record.status, record.metrics["epochs_to_target"]) == ("diverged", math.inf)
@@ -141,7 +141,7 @@ def test_a_diverged_run_is_judged_by_its_history(workdir):
     assert "mode_coverage" not in record.metrics
 
 
-def test_bce_is_trained_and_mse_watched(workdir, capsys):
+def test_mse_is_measured_while_bce_is_trained(workdir, capsys):
     lines = {
         "classes": ["loss=bce", "metric=[mse,brier]"],
         "binary": ["task=binary_classification", "data=breast_cancer", "loss=bce", "metric=[mse]"],
@@ -171,7 +171,7 @@ def test_bce_is_trained_and_mse_watched(workdir, capsys):
         (["model=rbm", "transform=[standardize]"], "choose transform=auto, or 'transform=[]'"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_one_line_and_nothing_is_written(workdir, line, said):
+def test_mistake_is_one_line_and_writes_nothing(workdir, line, said):
     with pytest.raises(harness.HarnessError) as refused:
         harness.run(line)
     assert said in str(refused.value)
@@ -182,12 +182,12 @@ def test_a_mistake_is_one_line_and_nothing_is_written(workdir, line, said):
 @pytest.mark.parametrize(
     ("task", "model"), [("clustering", "kmeans"), ("reconstruction", "autoencoder"), ("generation", "vae")]
 )
-def test_a_task_is_asked_for_and_its_model_is_found(workdir, task, model):
+def test_task_alone_chooses_a_model(workdir, task, model):
     record = harness.run([f"task={task}", "epochs=1", "logger=[]", "save=none"])
     assert (record.status, record.choices["model"]) == ("completed", model)
 
 
-def test_mse_of_logits_is_that_of_their_probabilities():
+def test_mse_of_a_classifier_is_that_of_its_probabilities():
     rng = np.random.default_rng(0)
     z, y = rng.normal(size=(50, 4)), rng.integers(0, 4, 50)
     p = np.exp(z) / np.exp(z).sum(1, keepdims=True)

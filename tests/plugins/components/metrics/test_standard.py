@@ -38,7 +38,7 @@ def fed(metric, prediction, target, size):
 
 @pytest.mark.parametrize("size", [N, 64, 1])
 @pytest.mark.parametrize(("name", "settings", "reference"), CASES)
-def test_classification(name, settings, reference, size):
+def test_classification_metric_matches_its_reference(name, settings, reference, size):
     metric = fed(make("metric", name, settings, num_classes=CLASSES), LOGITS, TARGETS, size)
     expected = reference(TARGETS.numpy(), LOGITS.argmax(1).numpy())
     assert metric.compute().item() == pytest.approx(expected, abs=1e-6)
@@ -49,7 +49,7 @@ def test_classification(name, settings, reference, size):
 
 
 @pytest.mark.parametrize("size", [N, 64, 1])
-def test_mse(size):
+def test_mse_is_scikit_learns(size):
     metric = fed(make("metric", "mse", task="regression"), REAL, REAL.flip(0), size)
     expected = sklearn.metrics.mean_squared_error(REAL.flip(0).numpy(), REAL.numpy())
     assert metric.compute().item() == pytest.approx(expected, rel=1e-5)
@@ -67,7 +67,7 @@ def measured(name, prediction, target, size=64, **settings):
 @pytest.mark.parametrize(
     ("name", "reference"), [("mae", sklearn.metrics.mean_absolute_error), ("r2", sklearn.metrics.r2_score)]
 )
-def test_regression(name, reference, size):
+def test_regression_metric_is_scikit_learns(name, reference, size):
     for target in (REAL.flip(0), REAL.flip(0) + 3000, REAL + 0.1 * REAL.flip(0)):
         found = measured(name, REAL, target, size)
         assert found == pytest.approx(reference(target.double().numpy(), REAL.double().numpy()), rel=1e-5, abs=1e-9)
@@ -81,7 +81,7 @@ def test_r2_of_constant_targets_is_scikit_learns():
 
 
 @pytest.mark.parametrize("size", [N, 64, 1])
-def test_probabilities(size):
+def test_probability_metrics_are_scikit_learns(size):
     y = TARGETS.numpy()
     assert measured("cross_entropy", LOGITS, TARGETS, size) == pytest.approx(sklearn.metrics.log_loss(y, P), rel=1e-9)
     expected = float(np.exp(sklearn.metrics.log_loss(y, P)))
@@ -92,10 +92,10 @@ def test_probabilities(size):
     assert measured("balanced_accuracy", LOGITS, TARGETS, size) == pytest.approx(expected, rel=1e-9)
 
 
-def test_balanced_accuracy_leaves_out_classes_that_are_not_there():
+def test_balanced_accuracy_ignores_absent_classes():
     few = TARGETS < 3
     y, z = TARGETS[few], LOGITS[few]
-    # scikit-learn would warn of the classes that are predicted and not there
+    # scikit-learn would warn of predicted classes that are absent
     expected = sklearn.metrics.recall_score(y.numpy(), z.argmax(1).numpy(), labels=[0, 1, 2], average="macro")
     assert measured("balanced_accuracy", z, y) == pytest.approx(expected, rel=1e-9)
 
@@ -108,7 +108,7 @@ def test_calibration_error_is_torchmetrics_and_numpys(norm, bins, logits):
     theirs = MulticlassCalibrationError(CLASSES, bins, norm)
     theirs.update(p, TARGETS)
     found = measured("calibration_error", logits, TARGETS, bins=bins, norm=norm)
-    assert found == pytest.approx(theirs.compute().item(), rel=1e-5)  # in float32
+    assert found == pytest.approx(theirs.compute().item(), rel=1e-5)  # computed in float32
     best, right = p.max(1).values.numpy(), (p.argmax(1) == TARGETS).numpy()
     gaps, shares = [], []
     for low in np.arange(bins) / bins:
@@ -124,14 +124,14 @@ def test_calibration_error_is_torchmetrics_and_numpys(norm, bins, logits):
 )
 @pytest.mark.parametrize("average", ["macro", "weighted"])
 @pytest.mark.parametrize("size", [N, 64, 1])
-def test_auroc_is_scikit_learns_but_for_ties_within_a_bin(size, average, logits):
+def test_auroc_is_scikit_learns_up_to_ties_within_a_bin(size, average, logits):
     p = logits.double().softmax(1).numpy()
     expected = sklearn.metrics.roc_auc_score(TARGETS.numpy(), p, multi_class="ovr", average=average)
     assert measured("auroc", logits, TARGETS, size, average=average) == pytest.approx(expected, abs=2e-3)
     assert measured("auroc", logits, TARGETS, N, average=average, bins=10**5) == pytest.approx(expected, abs=1e-4)
 
 
-def test_auroc_of_what_is_in_few_bins_is_exact():
+def test_auroc_is_exact_with_few_distinct_scores():
     logits = torch.round(LOGITS[:, :1]) * torch.tensor([[0.0, 1.0]])  # two classes: their difference is the logit
     y = (TARGETS > 0).long()
     expected = sklearn.metrics.roc_auc_score(y.numpy(), logits[:, 1].numpy())
@@ -142,14 +142,14 @@ def measured_of(classes, logits, y):
     return fed(make("metric", "auroc", num_classes=classes), logits, y, 64).compute().item()
 
 
-def test_auroc_of_the_sure_is_not_that_of_even_thresholds():
+def test_auroc_of_confident_scores_is_better_than_with_even_thresholds():
     theirs = MulticlassAUROC(CLASSES, thresholds=200)
     theirs.update(SURE.softmax(1), TARGETS)
     exact = sklearn.metrics.roc_auc_score(TARGETS.numpy(), SURE.double().softmax(1).numpy(), multi_class="ovr")
     assert abs(measured("auroc", SURE, TARGETS) - exact) < abs(theirs.compute().item() - exact) / 5
 
 
-def test_auroc_leaves_out_classes_that_are_not_there_and_is_no_number_without_any():
+def test_auroc_ignores_absent_classes_and_is_nan_for_a_single_one():
     few = TARGETS < 2
     y, z = TARGETS[few], LOGITS[few]
     each = [sklearn.metrics.roc_auc_score((y == c).numpy(), z.double().softmax(1)[:, c].numpy()) for c in (0, 1)]
@@ -158,14 +158,14 @@ def test_auroc_leaves_out_classes_that_are_not_there_and_is_no_number_without_an
 
 
 @pytest.mark.parametrize("name", ["auroc", "brier", "cross_entropy", "calibration_error"])
-def test_what_is_not_a_number_is_told(name):
+def test_nan_predictions_give_nan(name):
     assert math.isnan(measured(name, torch.full((8, CLASSES), math.nan), TARGETS[:8]))
 
 
 @pytest.mark.parametrize(
     "name", ["balanced_accuracy", "cross_entropy", "perplexity", "brier", "calibration_error", "auroc", "mae", "r2"]
 )
-def test_members_of_a_stack_are_measured_under_vmap_as_each_is(name):
+def test_stacked_metrics_equal_those_alone(name):
     real = name in ("mae", "r2")
     prediction = torch.stack([LOGITS, LOGITS.flip(0), LOGITS.square()])
     target = torch.stack([prediction[0]] * 3 if real else [TARGETS, TARGETS.flip(0), TARGETS])
@@ -178,7 +178,7 @@ def test_members_of_a_stack_are_measured_under_vmap_as_each_is(name):
     assert stacked.compute() == pytest.approx(expected, rel=1e-6)
 
 
-def test_one_is_watched_while_another_is_trained_on():
+def test_other_losses_can_be_measured_as_metrics():
     names = ["brier", "cross_entropy", "auroc", "calibration_error", "balanced_accuracy"]
     member, _, _ = train(["loss=bce", "epochs=2", f"metric=[{','.join(names)}]", "objective=val/brier"])
     assert all(f"{split}/{name}" in member.metrics for split in ("val", "test") for name in names)
@@ -189,7 +189,7 @@ def test_one_is_watched_while_another_is_trained_on():
     ("accuracy", True), ("f1", True), ("balanced_accuracy", True), ("auroc", True), ("cross_entropy", False),
     ("brier", False), ("calibration_error", False), ("mse", False), ("mae", False), ("r2", True),
 ])  # fmt: skip
-def test_the_direction_is_true(name, better):
+def test_direction_of_each_metric_is_correct(name, better):
     good, bad = (make("metric", name, num_classes=CLASSES, task="regression") for _ in range(2))
     real = name in ("mse", "mae", "r2")
     right = REAL if real else 20 * torch.nn.functional.one_hot(TARGETS, CLASSES).float()
@@ -200,7 +200,7 @@ def test_the_direction_is_true(name, better):
     assert (good.compute() > bad.compute()).item() is better
 
 
-def test_a_metric_survives_pickling_with_what_it_saw():
+def test_pickled_metric_keeps_its_state():
     metric = make("metric", "accuracy", num_classes=CLASSES)
     metric.update(LOGITS[:90], TARGETS[:90])
     copy = pickle.loads(pickle.dumps(metric))

@@ -1,4 +1,4 @@
-"""How these tests make a model, and what they look at."""
+"""Helpers that make a model, and blocks that record their use."""
 
 from torch import nn
 
@@ -24,14 +24,14 @@ def count(module):
 
 
 class Halve(nn.Module):
-    """Every other channel."""
+    """Keep every other channel."""
 
     def forward(self, x):
         return x[:, ::2]
 
 
 class WideBlock(Block):
-    """Wants layers twice as wide as what it makes of them, and keeps what it was called with in `seen`."""
+    """A block that needs layers twice as wide as its output, and records its calls in `seen`."""
 
     def __init__(self):
         super().__init__(lambda features: nn.Tanh(), lambda features, ndim: None, [], True)
@@ -46,7 +46,7 @@ class WideBlock(Block):
 
 
 class Scaled(nn.Module):
-    """What a regularizer might put at the end of a branch."""
+    """A module that a regularizer puts at the end of a branch."""
 
     def __init__(self, index, depth):
         super().__init__()
@@ -57,5 +57,5 @@ class Scaled(nn.Module):
 
 
 def places(module):
-    """(index, depth) of each branch, in the order of the model."""
+    """Return (index, depth) of each branch, in model order."""
     return [m.place for m in module.modules() if isinstance(m, Scaled)]

@@ -41,7 +41,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "settings", "shape"), CASES)
-def test_what_comes_out_has_the_shape_of_what_goes_in_and_every_parameter_has_a_part_in_it(name, settings, shape):
+def test_output_has_the_input_shape_and_every_parameter_a_gradient(name, settings, shape):
     made, x = model(name, shape, **settings), inputs(*shape)
     with noise():
         y = made(x)
@@ -55,20 +55,20 @@ def test_what_comes_out_has_the_shape_of_what_goes_in_and_every_parameter_has_a_
 
 @pytest.mark.parametrize("code", [1, 4])
 @pytest.mark.parametrize("form", ["linear", "dense", "convolutional"])
-def test_all_goes_through_the_code(form, code):
+def test_output_depends_on_the_code_only(form, code):
     made, x = model("autoencoder", (1, 8, 8), form=form, code=code), inputs(1, 8, 8)
     assert made.encoder(x).shape == (6, code)
     torch.testing.assert_close(made(x), made.decoder(made.encoder(x)))
 
 
-def test_the_linear_form_is_two_affine_maps():
+def test_linear_form_is_two_affine_maps():
     made, x = model("autoencoder", (2, 3), form="linear", code=2).double(), inputs(2, 3).double()
     w, b, v, c = (p.detach().numpy() for p in made.parameters())
     expected = (x.numpy().reshape(6, 6) @ w.T + b) @ v.T + c
     np.testing.assert_allclose(made(x).detach().numpy().reshape(6, 6), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_denoising_adds_noise_in_training_alone():
+def test_denoising_adds_noise_in_training_only():
     made, x = model("autoencoder", (5,), form="linear", denoising=0.5), inputs(5)
     drawn = Noise(keys(torch.tensor(0), 0)).normal(x.shape)
     with noise():
@@ -78,12 +78,12 @@ def test_denoising_adds_noise_in_training_alone():
 
 
 @pytest.mark.parametrize("name", ["autoencoder", "vae"])
-def test_convolutions_want_images(name):
+def test_convolutional_form_needs_images(name):
     with pytest.raises(HarnessError, match=r"model.form=convolutional wants images .* shape \(5,\)"):
         model(name, (5,), form="convolutional")
 
 
-def test_a_code_is_drawn_in_training_and_its_mean_in_evaluation():
+def test_code_is_sampled_in_training_and_the_mean_in_evaluation():
     made, x = model("vae", (5,), latent=3), inputs(5)
     drawn = Noise(keys(torch.tensor(0), 0)).normal((6, 3))
     with noise():
@@ -94,14 +94,14 @@ def test_a_code_is_drawn_in_training_and_its_mean_in_evaluation():
     torch.testing.assert_close(decoded, made.decoder(mu))
 
 
-def test_a_sample_is_a_decoded_draw_from_the_prior():
+def test_sample_is_a_decoded_draw_from_the_prior():
     made, x = model("vae", (5,), latent=3), inputs(5)
     with noise(4):
         drawn = made.sample(x)
     torch.testing.assert_close(drawn, made.decoder(Noise(keys(torch.tensor(4), 0)).normal((6, 3))))
 
 
-def test_the_best_linear_autoencoder_is_as_good_as_the_principal_components(workdir):
+def test_linear_autoencoder_reaches_the_error_of_pca(workdir):
     overrides = ["experiment=linear_autoencoder", "logger=[]"]
     record = harness.run(overrides)
     dataset = load(compose(overrides).values).dataset

@@ -38,7 +38,7 @@ def same_probabilities(made, reference, dataset):
     np.testing.assert_allclose(logits.softmax(1).numpy(), reference.predict_proba(at), atol=1e-9)
 
 
-def test_a_forest_is_scikit_learns_with_the_runs_seed():
+def test_random_forest_is_scikit_learns_with_the_runs_seed():
     wine, diabetes = data("wine"), data("diabetes")
     made = fitted("random_forest", wine.train, 3, trees=17, max_depth=3)
     same_probabilities(made, RandomForestClassifier(17, max_depth=3, random_state=SEED), wine)
@@ -53,7 +53,7 @@ def test_a_forest_is_scikit_learns_with_the_runs_seed():
     )
 
 
-def test_logistic_regression_is_scikit_learns_and_of_two_classes_one_logit():
+def test_logistic_regression_is_scikit_learns_with_one_logit_for_two_classes():
     iris, cancer = data("iris"), data("breast_cancer")
     made = fitted("logistic_regression", iris.train, 3, strength=0.3)
     same_probabilities(made, LogisticRegression(C=0.3, max_iter=1000), iris)
@@ -65,7 +65,7 @@ def test_logistic_regression_is_scikit_learns_and_of_two_classes_one_logit():
 
 
 @pytest.mark.parametrize("k", [1, 4])
-def test_the_nearest_neighbours_decide(k):
+def test_nearest_neighbours_match_a_distance_search(k):
     iris, diabetes = data("iris"), data("diabetes")
     for dataset, outputs in ((iris, 3), (diabetes, 1)):
         (x, y), (at, _) = arrays(dataset, "train"), arrays(dataset, "test")
@@ -76,7 +76,7 @@ def test_the_nearest_neighbours_decide(k):
         else:
             shares = np.eye(3)[y[nearest]].mean(1)
             same = np.abs(found.exp().numpy() - shares).max(1) < 1e-9
-            assert same.mean() > 0.95  # equal distances may be taken in another order
+            assert same.mean() > 0.95  # ties of distance may be broken in another order
 
 
 @pytest.mark.parametrize("ridge", [0.0, 7.5])
@@ -104,7 +104,7 @@ def test_kmeans_gives_squared_distances_to_scikit_learns_centres():
 
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(classes=st.integers(2, 6), missing=st.integers(0, 5), n=st.integers(8, 30))
-def test_a_class_that_training_never_saw_is_improbable_and_finite(classes, missing, n):
+def test_unseen_class_is_improbable_and_finite(classes, missing, n):
     y = torch.arange(n) % classes
     y[y == missing % classes] = (missing + 1) % classes
     x = torch.randn(n, 3, generator=torch.Generator().manual_seed(n))
@@ -115,7 +115,7 @@ def test_a_class_that_training_never_saw_is_improbable_and_finite(classes, missi
 
 
 @pytest.mark.parametrize("name", ["nearest_neighbour", "kmeans"])
-def test_more_than_there_are_is_refused(name):
+def test_k_above_the_number_of_samples_is_refused(name):
     few = Samples(torch.eye(4), torch.arange(4) % 2)
     with pytest.raises(HarnessError, match=r"^model.k=9 is more than the 4 training samples$"):
         fitted(name, few, 2, k=9)
@@ -133,7 +133,7 @@ RUNS = {
 
 
 @pytest.mark.parametrize("case", RUNS)
-def test_a_run_measures_what_scikit_learn_does_on_the_same_splits(workdir, case):
+def test_run_matches_scikit_learn_on_the_same_splits(workdir, case):
     from sklearn.linear_model import LinearRegression
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.preprocessing import StandardScaler

@@ -17,14 +17,14 @@ from tests.training.helpers import train
 
 
 @pytest.mark.parametrize(("width", "depth"), [(5, 0), (5, 1), (7, 3)])
-def test_mlp_has_the_layers_asked_for(width, depth):
+def test_mlp_has_its_layers(width, depth):
     made = model("mlp", (2, 3), 4, {"width": width, "depth": depth})
     at = [6, *[width] * depth]
     shapes = [s for a, b in itertools.pairwise(at) for s in [(b, a), (b,)]] + [(4, at[-1]), (4,)]
     assert list(parameters(made).values()) == shapes
 
 
-def test_mlp_computes_its_formula():
+def test_mlp_matches_its_formula():
     made = model("mlp", (2, 3), 4, {"width": 5, "depth": 2}).double()
     x = torch.randn(9, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     w = [p.detach().numpy() for p in made.parameters()]
@@ -41,14 +41,14 @@ def test_mlp_without_biases_has_none():
 @pytest.mark.parametrize(
     ("name", "inputs"), [("mlp", (4,)), ("cnn", (1, 8, 8)), ("resnet", (1, 8, 8)), ("conv1d", (6, 2))]
 )
-def test_a_bias_that_a_normalization_cancels_is_left_out(name, inputs):
+def test_bias_cancelled_by_a_normalization_is_left_out(name, inputs):
     made = model(name, inputs, made=block(bias=False))
     biases = [p for p in parameters(made) if p.endswith("bias")]
     assert biases == ["head.bias"]
 
 
 @pytest.mark.parametrize(("name", "inputs"), [("mlp", (4,)), ("cnn", (1, 8, 8))])
-def test_each_hidden_layer_gets_a_block_for_its_width_and_dimensions(name, inputs):
+def test_hidden_layers_get_a_block_for_their_width_and_dimensions(name, inputs):
     seen = []
 
     class Wide(Block):
@@ -72,7 +72,7 @@ def test_each_hidden_layer_gets_a_block_for_its_width_and_dimensions(name, input
 @pytest.mark.parametrize("inputs", [(1, 8, 8), (3, 9, 5), (2, 3, 3), (1, 2, 20), (4, 1, 1)])
 @pytest.mark.parametrize("channels", [[2], [2, 3], [2, 3, 4, 5]])
 @pytest.mark.parametrize("kernel", [1, 3, 7])
-def test_cnn_takes_images_of_any_size(inputs, channels, kernel):
+def test_cnn_accepts_images_of_any_size(inputs, channels, kernel):
     made = model("cnn", inputs, 3, {"channels": channels, "kernel": kernel})
     assert made(torch.zeros(2, *inputs)).shape == (2, 3)
     convolutions = [m for m in made.modules() if isinstance(m, nn.Conv2d)]
@@ -82,7 +82,7 @@ def test_cnn_takes_images_of_any_size(inputs, channels, kernel):
     assert {c.kernel_size for c in convolutions} == {(kernel, kernel)}
 
 
-def test_cnn_halves_the_image_while_it_is_larger_than_three():
+def test_cnn_halves_the_image_while_larger_than_three():
     made = model("cnn", (1, 16, 16), 3, {"channels": [2, 2, 2, 2]})
     sizes, x = [], torch.zeros(1, 1, 16, 16)
     for stage in made.stages:
@@ -92,7 +92,7 @@ def test_cnn_halves_the_image_while_it_is_larger_than_three():
     assert made.head.in_features == 2 * 2 * 2
 
 
-def test_cnn_pools_the_largest_of_four_pixels_or_their_mean():
+def test_cnn_pools_the_maximum_or_mean_of_four_pixels():
     x = torch.randn(5, 2, 8, 8, generator=torch.Generator().manual_seed(0))
     for pooling, pool in (("max", np.max), ("average", np.mean)):
         stage = model("cnn", (2, 8, 8), 3, {"channels": [4], "pooling": pooling}).stages.stage0
@@ -101,7 +101,7 @@ def test_cnn_pools_the_largest_of_four_pixels_or_their_mean():
         np.testing.assert_allclose(stage(x).detach().numpy(), pooled, rtol=1e-5, atol=1e-6)
 
 
-def test_cnn_sees_where_a_pixel_is_only_through_its_head():
+def test_cnn_stages_are_translation_equivariant():
     made = model("cnn", (1, 16, 16), 3, {"channels": [4]})
     x = torch.zeros(1, 1, 16, 16)
     x[0, 0, 4, 4] = 1
@@ -130,7 +130,7 @@ def dimensions(row):
 
 
 @every_model
-def test_every_parameter_receives_a_gradient_and_samples_do_not_meet(row):
+def test_every_parameter_has_a_gradient_and_samples_are_independent(row):
     inputs = INPUTS[dimensions(row)]
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -143,14 +143,14 @@ def test_every_parameter_receives_a_gradient_and_samples_do_not_meet(row):
 
 
 @every_model
-def test_it_learns(row):
+def test_model_learns(row):
     line = ["data=majority", "data.length=8", "batch_size=16"] if dimensions(row) == 2 else ["data=digits"]
     history = train([f"model={row['name']}", *line, "epochs=4", "optimizer.lr=0.01"])[0].history
     assert history[-1]["train/loss"] < 0.8 * history[0]["train/loss"]
 
 
 @every_model
-def test_samples_of_another_shape_are_refused_at_composition_in_one_line(row):
+def test_samples_of_another_shape_are_refused_at_composition(row):
     for wrong, line in ((1, "data=iris"), (2, "data=order"), (3, "data=digits")):
         job = compose([f"model={row['name']}", line])
         dataset = load(job.values).dataset

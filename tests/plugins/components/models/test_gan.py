@@ -24,7 +24,7 @@ def noise(seed=0):
 @pytest.mark.parametrize(
     ("inputs", "settings"), [((5,), {}), ((2, 3), {"depth": 1}), ((3, 9, 6), {"form": "convolutional"})]
 )
-def test_the_discriminator_sees_the_data_and_samples(inputs, settings):
+def test_discriminator_scores_data_and_samples(inputs, settings):
     made = gan(inputs, latent=4, **settings)
     x = torch.randn(6, *inputs, generator=torch.Generator().manual_seed(1))
     with noise():
@@ -50,8 +50,8 @@ def test_every_parameter_belongs_to_one_player():
 
 @pytest.mark.parametrize("form", ["non_saturating", "least_squares"])
 @pytest.mark.parametrize("fused", [False, True])
-def test_each_player_goes_down_its_own_loss_alone(form, fused):
-    """One step of plain gradient descent on the whole data, against torch's gradient of each loss by itself."""
+def test_each_player_descends_its_own_loss(form, fused):
+    """Compare one full-batch step of gradient descent with torch's gradient of each loss."""
     start = {}
 
     def change(parts: RunComponents) -> None:
@@ -84,7 +84,7 @@ def test_each_player_goes_down_its_own_loss_alone(form, fused):
 
 
 @pytest.mark.parametrize("form", ["non_saturating", "least_squares"])
-def test_the_losses_are_least_where_each_player_wins(form):
+def test_losses_decrease_as_their_player_wins(form):
     def losses(real, fake):
         given = tuple(torch.full((5,), float(logit)) for logit in (real, fake))
         return make("loss", "gan", {"form": form}, prediction=given, target=None)

@@ -19,7 +19,7 @@ def test_logistic_is_one_linear_layer():
     assert parameters(model("logistic", (2, 3), 4, {"bias": False})) == {"head.weight": (4, 6)}
 
 
-def test_logistic_trained_to_the_end_is_the_logistic_regression_of_scikit_learn():
+def test_logistic_trained_to_convergence_is_scikit_learns_logistic_regression():
     iris = data("iris").train
     made = model("logistic", (4,)).double()
     x, y = iris.x.double(), iris.y
@@ -51,7 +51,7 @@ def test_deep_linear_is_the_product_of_its_matrices(width, depth):
     )
 
 
-def test_deep_linear_through_a_narrow_layer_has_its_rank():
+def test_deep_linear_with_a_narrow_layer_has_its_rank():
     made = model("deep_linear", (6,), 5, {"width": 2, "depth": 3, "bias": False}).double()
     assert all(len(shape) == 2 for shape in parameters(made).values())
     assert np.linalg.matrix_rank(made(torch.eye(6, dtype=torch.float64)).detach().numpy()) == 2

@@ -28,7 +28,7 @@ def test_prototypes_are_the_nearest_centroids():
 
 
 @pytest.mark.parametrize(("distance", "known_as"), [("euclidean", "euclidean"), ("manhattan", "cityblock")])
-def test_twins_are_told_by_their_distance(distance, known_as):
+def test_siamese_scores_are_mean_distances(distance, known_as):
     made = Siamese(nn.Identity(), distance)
     found = scores(made)
     for e in range(2):
@@ -40,7 +40,7 @@ def test_twins_are_told_by_their_distance(distance, known_as):
     )
 
 
-def test_two_that_are_one_have_a_slope_of_nothing():
+def test_distance_of_equal_points_has_zero_gradient():
     a = torch.ones(2, 3, requires_grad=True)
     for distance in ("euclidean", "manhattan"):
         (slope,) = torch.autograd.grad(Siamese(nn.Identity(), distance).distances(a, torch.ones(2, 3)).sum(), a)
@@ -56,7 +56,7 @@ def test_two_that_are_one_have_a_slope_of_nothing():
         ((2, 8, 8), {"encoder": "cnn", "channels": (3,)}, 2 * 3 * 9 + 3 + 3 * 16 * 5 + 5),
     ],
 )
-def test_the_encoder_is_an_mlp_or_a_cnn(name, inputs, given, numbers):
+def test_encoder_is_an_mlp_or_a_cnn(name, inputs, given, numbers):
     made = model(name, inputs, settings={"code": 5, **given})
     assert count(made) == numbers
     x = torch.randn(3, *inputs)
@@ -64,7 +64,7 @@ def test_the_encoder_is_an_mlp_or_a_cnn(name, inputs, given, numbers):
     torch.testing.assert_close(made(x)[1:], made(x[1:]))
 
 
-def test_hidden_layers_are_the_blocks():
+def test_hidden_layers_are_blocks():
     block = WideBlock()
     model("siamese", (6,), settings={"width": 7, "depth": 2}, made=block)
     assert block.seen == [(7, 0), (7, 0)]
@@ -73,7 +73,7 @@ def test_hidden_layers_are_the_blocks():
     assert block.seen == [(3, 2), (4, 2)]
 
 
-def test_a_cnn_wants_images():
+def test_cnn_encoder_needs_images():
     with pytest.raises(
         HarnessError, match=r"model.encoder=cnn wants images \[C, H, W\], and samples have shape \(6,\)"
     ):

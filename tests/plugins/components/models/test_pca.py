@@ -1,4 +1,4 @@
-"""Principal components against scikit-learn's, and as the bound of every linear autoencoder."""
+"""Tests of principal components against scikit-learn's, and as the bound of linear autoencoders."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from tests.plugins.components.helpers import make
 
 
 @pytest.mark.parametrize("code", [1, 7])
-def test_it_is_scikit_learns(code):
+def test_pca_is_scikit_learns(code):
     x = torch.randn(50, 3, 4, generator=torch.Generator().manual_seed(0)) * torch.arange(1.0, 13).view(3, 4) + 5
     model = make("model", "pca", {"code": code})
     model.fit(Samples(x[:40], torch.zeros(40)))
@@ -21,7 +21,7 @@ def test_it_is_scikit_learns(code):
     assert model.predict(x[40:]).flatten(1).numpy() == pytest.approx(expected)
 
 
-def test_a_run_of_it(workdir):
+def test_pca_run_matches_scikit_learn(workdir):
     line = ["model=pca", "model.code=8"]
     record = harness.run(line)
     assert record.choices["task"] == "reconstruction"
@@ -32,7 +32,7 @@ def test_a_run_of_it(workdir):
     assert record.metrics["test/mse"] == pytest.approx(float((error**2).mean()), rel=1e-5)
 
 
-def test_a_code_as_wide_as_the_data_loses_nothing():
+def test_code_as_wide_as_the_data_is_lossless():
     x = torch.rand(20, 6, generator=torch.Generator().manual_seed(0))
     model = make("model", "pca", {"code": 9})
     model.fit(Samples(x, torch.zeros(20)))

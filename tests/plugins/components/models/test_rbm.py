@@ -28,14 +28,14 @@ def states(n):
 
 
 def joint(made):
-    """bᵀv + cᵀh + hᵀWv of all v (rows) and all h (columns), written out."""
+    """Return bᵀv + cᵀh + hᵀWv of all v (rows) and all h (columns), written out."""
     w, c, b = (p.detach().numpy() for p in (made.weight, made.bias, made.visible_bias))
     v, h = states(len(b)), states(len(c))
     return (v @ b)[:, None] + (h @ c)[None] + v @ w.T @ h.T
 
 
 @pytest.mark.parametrize(("visible", "hidden"), [(3, 5), (5, 3), (4, 4)])
-def test_the_likelihood_is_that_of_all_states_counted(visible, hidden):
+def test_likelihood_matches_enumeration_of_all_states(visible, hidden):
     made, log_p = rbm(visible, hidden), joint(rbm(visible, hidden))
     log_z = logsumexp(log_p)
     assert made.log_partition().item() == pytest.approx(log_z, rel=1e-12)
@@ -50,7 +50,7 @@ def test_the_likelihood_is_that_of_all_states_counted(visible, hidden):
 
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(visible=st.integers(1, 6), hidden=st.integers(1, 6), seed=st.integers(0, 99))
-def test_both_layers_can_be_counted_over(visible, hidden, seed):
+def test_partition_function_is_equal_over_either_layer(visible, hidden, seed):
     made = rbm(visible, hidden, seed=seed)
     turned = rbm(hidden, visible)
     with torch.no_grad():
@@ -60,12 +60,12 @@ def test_both_layers_can_be_counted_over(visible, hidden, seed):
     torch.testing.assert_close(made.log_partition(), turned.log_partition())
 
 
-def test_what_cannot_be_counted_is_not_told():
+def test_partition_function_too_large_to_enumerate_is_nan():
     assert rbm(20, 15).log_partition().isnan()
     assert rbm(20, 14).log_partition().isfinite()
 
 
-def test_gibbs_sampling_ends_at_the_models_distribution():
+def test_gibbs_sampling_converges_to_the_models_distribution():
     made, n = rbm(3, 2), 40_000
     log_p = joint(made)
     p = np.exp(logsumexp(log_p, axis=1) - logsumexp(log_p))
@@ -75,18 +75,18 @@ def test_gibbs_sampling_ends_at_the_models_distribution():
     np.testing.assert_allclose(found, p, atol=5 * np.sqrt(0.25 / n))
 
 
-def test_a_sample_is_binary_and_has_the_shape_of_an_input():
+def test_sample_is_binary_and_has_the_input_shape():
     made = make("model", "rbm", {"hidden": 3}, inputs=(1, 2, 2))
     with Redirect(Noise(keys(torch.tensor(0), 0))), torch.no_grad():
         drawn = made.sample(torch.zeros(200, 1, 2, 2))
     assert drawn.shape == (200, 1, 2, 2)
     assert drawn.unique().tolist() == [0, 1]
-    assert 0.4 < drawn.mean() < 0.6  # its weights are zero
+    assert 0.4 < drawn.mean() < 0.6  # the weights are zero
 
 
 @pytest.mark.parametrize("k", [1, 3])
-def test_the_gradient_is_that_of_contrastive_divergence(k):
-    """<h v>_data - <h v>_k, Hinton's rule, with the chain's own last state."""
+def test_gradient_is_that_of_contrastive_divergence(k):
+    """<h v>_data - <h v>_k, Hinton's rule, with the last state of the chain."""
     made = rbm(4, 3, k)
     v = torch.as_tensor(states(4))
     with Redirect(Noise(keys(torch.tensor(0), 0))):
@@ -103,14 +103,14 @@ def test_the_gradient_is_that_of_contrastive_divergence(k):
         np.testing.assert_allclose(p.grad, dreamt - seen, rtol=1e-9, atol=1e-12)
 
 
-def test_the_metric_is_a_mean_over_all_samples():
+def test_log_likelihood_is_a_mean_over_all_samples():
     metric = make("metric", "log_likelihood")
     for part in (torch.tensor([-1.0, -2.0]), torch.tensor([-6.0])):
         metric.update((torch.zeros(1), torch.zeros(1), part), None)
     assert metric.compute().item() == pytest.approx(-3)
 
 
-def test_bars_and_stripes_are_learned_well(workdir):
+def test_rbm_learns_bars_and_stripes(workdir):
     record = harness.run(["experiment=rbm", "logger=[]", "trainer.check_val_every_n_epoch=100"])
     assert record.config["objective"] == "val/log_likelihood"
     assert -np.log(14) > record.metrics["test/log_likelihood"] > -3.5
@@ -123,13 +123,13 @@ def test_bars_and_stripes_are_learned_well(workdir):
         (["model=gan", "metric=[log_likelihood]"], "metric log_likelihood does not fit model gan."),
     ],
 )
-def test_what_is_for_another_models_outputs_is_refused(overrides, message, workdir):
+def test_loss_or_metric_of_another_model_is_refused(overrides, message, workdir):
     with pytest.raises(HarnessError, match=message):
         harness.run(overrides)
 
 
 @pytest.mark.parametrize(("line", "chosen"), [("bars_and_stripes", []), ("digits", ["min_max"])])
-def test_auto_brings_its_inputs_within_its_bounds(line, chosen, workdir):
+def test_auto_transform_scales_inputs_into_bounds(line, chosen, workdir):
     words = ["model=rbm", "epochs=1", "batch_size=4", f"data={line}", "diagnostic=[]", "logger=[]", "trainer=cpu"]
     record = harness.run(words)
     assert record.status == "completed", record.error

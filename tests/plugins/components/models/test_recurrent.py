@@ -36,7 +36,7 @@ CELLS = {"rnn": rnn, "gru": gru, "lstm": lstm}
 
 
 def states(name, x, weights, shift):
-    """All states [N, T, width] of one layer, by hand."""
+    """Return all states [N, T, width] of one layer, computed by hand."""
     h = c = np.zeros((len(x), weights[1].shape[1]))
     found = []
     for t in range(x.shape[1]):
@@ -47,7 +47,7 @@ def states(name, x, weights, shift):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("depth", "readout"), [(1, 0), (2, 1)])
-def test_it_computes_its_formula(name, depth, readout):
+def test_recurrent_model_matches_its_formula(name, depth, readout):
     asked = {"width": 5, "depth": depth, "readout": readout} | ({"forget_bias": 0.75} if name == "lstm" else {})
     made = model(name, (7, 3), 4, asked).double()
     w = [p.detach().numpy() for p in made.parameters()]
@@ -63,14 +63,14 @@ def test_it_computes_its_formula(name, depth, readout):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("width", "depth", "readout"), [(5, 1, 0), (8, 3, 2)])
-def test_its_number_of_parameters(name, width, depth, readout):
+def test_number_of_parameters(name, width, depth, readout):
     made = model(name, (7, 3), 4, {"width": width, "depth": depth, "readout": readout})
     layers = GATES[name] * sum(width * (at + width + 2) for at in (3, *[width] * (depth - 1)))
     assert count(made) == layers + readout * width * (width + 1) + 4 * (width + 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_sees_the_order_and_the_first_step_and_takes_any_length(name):
+def test_output_depends_on_order_and_first_step_for_any_length(name):
     made = model(name, (7, 3), 4, {"width": 5}).double()
     x = randn(2, 7, 3)
     assert not torch.allclose(made(x.flip(1)), made(x), rtol=1e-6, atol=1e-6)
@@ -80,12 +80,12 @@ def test_it_sees_the_order_and_the_first_step_and_takes_any_length(name):
     assert {made(randn(2, steps, 3)).shape for steps in (1, 7, 40)} == {(2, 4)}
 
 
-def test_the_forget_bias_is_that_of_torchs_lstm_and_outlives_an_initializer():
+def test_forget_bias_is_added_to_torchs_lstm_and_survives_an_initializer():
     made = model("lstm", (7, 3), 4, {"width": 5, "forget_bias": 2.0}).double()
     fill = lambda weight, generator, **_: weight.normal_(generator=generator)  # noqa: E731
     initialize(made, fill, 1.0, torch.Generator().manual_seed(0))
     theirs = nn.LSTM(3, 5, batch_first=True).double()
-    theirs.load_state_dict(made.cell.state_dict())  # nothing but torch's own names
+    theirs.load_state_dict(made.cell.state_dict())  # all names are torch's
     with torch.no_grad():
         theirs.bias_hh_l0[5:10] += 2
     x = randn(6, 7, 3)
@@ -97,7 +97,7 @@ def test_the_forget_bias_is_that_of_torchs_lstm_and_outlives_an_initializer():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_readout_is_made_of_blocks(name):
+def test_readout_is_made_of_blocks(name):
     wide = WideBlock()
     made = model(name, (7, 3), 4, {"width": 6, "readout": 2}, wide)
     assert wide.seen == [(6, 0), (6, 0)]
@@ -107,7 +107,7 @@ def test_its_readout_is_made_of_blocks(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_recurrent_weights_are_the_initializers(name):
+def test_recurrent_weights_are_initialized(name):
     made = model(name, (7, 3), 4, {"width": 5})
     asked = []
 

@@ -11,20 +11,22 @@ def convolutions(made):
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_it_has_6n_2_layers_and_the_papers_parameters(n):
+def test_resnet_has_6n_2_layers_and_the_papers_parameters(n):
     made = model("resnet", (3, 32, 32), 10, {"blocks": n}, block(lambda f, ndim: nn.BatchNorm2d(f), bias=False))
     assert len(convolutions(made)) + 1 == 6 * n + 2
     widths = (16, 32, 64)
     kernels = 9 * 3 * 16 + sum(9 * 2 * n * c * c for c in widths) - sum(9 * c * c // 2 for c in widths[1:])
-    norms = sum(2 * 2 * n * c for c in widths) + 2 * 64 - 2 * (16 + 32)  # the first of a stage is as narrow as before
+    norms = (
+        sum(2 * 2 * n * c for c in widths) + 2 * 64 - 2 * (16 + 32)
+    )  # the first norm of a stage has the previous width
     assert count(made) == kernels + norms + 64 * 10 + 10
     if n == 3:
-        assert round(count(made) / 1e6, 2) == 0.27  # of ResNet-20 in table 6 of the paper
+        assert round(count(made) / 1e6, 2) == 0.27  # ResNet-20 in table 6 of the paper
 
 
 @pytest.mark.parametrize("inputs", [(1, 8, 8), (3, 9, 5), (2, 1, 1)])
 @pytest.mark.parametrize("shortcut", ["identity", "projection"])
-def test_it_takes_images_of_any_size_and_widths_of_any_order(inputs, shortcut):
+def test_resnet_accepts_images_of_any_size_and_any_widths(inputs, shortcut):
     for channels in ([4], [4, 4], [3, 8, 5]):
         made = model("resnet", inputs, 3, {"channels": channels, "blocks": 2, "shortcut": shortcut})
         assert made(torch.ones(2, *inputs)).shape == (2, 3)
@@ -41,7 +43,7 @@ def test_every_stage_but_the_first_halves_the_image():
     assert sizes == [(4, 16, 12)] * 2 + [(6, 8, 6)] * 2 + [(8, 4, 3)] * 2
 
 
-def test_with_branches_of_nothing_the_shortcuts_alone_are_left():
+def test_zero_branches_leave_the_shortcuts():
     made = model("resnet", (1, 8, 8), 3, {"channels": [2, 5], "blocks": 2}, block(branches=[Scaled]))
     assert places(made) == [(0, 4), (1, 4), (2, 4), (3, 4)]
     x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -53,7 +55,7 @@ def test_with_branches_of_nothing_the_shortcuts_alone_are_left():
     np.testing.assert_allclose(made(x).detach().numpy(), means @ w.T + b, rtol=1e-4, atol=1e-5)
 
 
-def test_a_block_computes_its_formula():
+def test_residual_block_matches_its_formula():
     made = model("resnet", (2, 6, 6), 3, {"channels": [4]})
     h = torch.randn(3, 4, 6, 6, generator=torch.Generator().manual_seed(0))
     _, first, second = convolutions(made)
@@ -61,7 +63,7 @@ def test_a_block_computes_its_formula():
     torch.testing.assert_close(made.blocks(h), expected)
 
 
-def test_blocks_that_want_wider_layers_get_them():
+def test_blocks_that_need_wider_layers_get_them():
     wide = WideBlock()
     made = model("resnet", (1, 8, 8), 3, {"channels": [4, 6]}, wide)
     assert wide.seen == [(4, 2), (4, 2), (4, 2), (6, 2), (6, 2)]

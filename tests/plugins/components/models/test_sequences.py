@@ -12,7 +12,7 @@ def randn(*shape, seed=0):
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def test_bag_of_words_counts():
+def test_bag_of_words_counts_tokens():
     made = model("bag_of_words", (6, 4), 3).double()
     tokens = np.random.default_rng(0).integers(0, 4, (5, 6))
     counts = np.stack([np.bincount(row, minlength=4) for row in tokens])
@@ -24,20 +24,20 @@ def test_bag_of_words_counts():
 
 @given(st.permutations(range(7)), st.integers(0, 99))
 @settings(deadline=None, max_examples=30)
-def test_bag_of_words_is_blind_to_order(order, seed):
+def test_bag_of_words_ignores_order(order, seed):
     made = model("bag_of_words", (7, 3)).double()
     x = randn(2, 7, 3, seed=seed)
     torch.testing.assert_close(made(x[:, order]), made(x))
 
 
-def test_order_is_learned_by_a_convolution_and_not_by_a_bag():
+def test_convolution_learns_order_and_bag_of_words_does_not():
     line = ["data=order", "data.length=8", "data.vocabulary=4", "epochs=8", "optimizer.lr=0.01"]
     assert train([*line, "model=conv1d"])[0].metrics["test/accuracy"] > 0.9
     assert train([*line, "model=bag_of_words"])[0].metrics["test/accuracy"] < 0.65
 
 
 def dilated(x, weight, bias, dilation, left):
-    """[N, C, T] by hand: y_t = Σ_j W_j x_{t + j d - left} + b, with zeros outside."""
+    """Return [N, C, T] by hand: y_t = Σ_j W_j x_{t + j d - left} + b, with zeros outside."""
     n, _, steps = x.shape
     y = np.zeros((n, len(bias), steps)) + bias[:, None]
     for t in range(steps):
@@ -51,7 +51,7 @@ def dilated(x, weight, bias, dilation, left):
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4])
 @pytest.mark.parametrize(("padding", "pooling"), [("same", "average"), ("causal", "last"), ("causal", "average")])
 @pytest.mark.parametrize(("dilation", "residual"), [(1, False), (2, False), (3, True)])
-def test_conv1d_computes_its_formula(kernel, padding, pooling, dilation, residual):
+def test_conv1d_matches_its_formula(kernel, padding, pooling, dilation, residual):
     asked = {"channels": 5, "depth": 3, "kernel": kernel, "padding": padding, "pooling": pooling}
     made = model("conv1d", (9, 2), 4, asked | {"dilation": dilation, "residual": residual}).double()
     assert count(made) == (2 * kernel + 1) * 5 + 2 * (5 * kernel + 1) * 5 + 5 * 4 + 4
@@ -68,7 +68,7 @@ def test_conv1d_computes_its_formula(kernel, padding, pooling, dilation, residua
 
 
 @pytest.mark.parametrize(("kernel", "dilation", "depth"), [(2, 2, 4), (3, 2, 3), (3, 1, 4), (3, 3, 2)])
-def test_the_receptive_field_of_conv1d(kernel, dilation, depth):
+def test_conv1d_has_its_receptive_field(kernel, dilation, depth):
     field = 1 + (kernel - 1) * sum(dilation**index for index in range(depth))
     steps = 2 * field + 5
     asked = {"channels": 3, "kernel": kernel, "dilation": dilation, "depth": depth}
@@ -84,7 +84,7 @@ def test_the_receptive_field_of_conv1d(kernel, dilation, depth):
             assert middle - seen[0] == before
 
 
-def test_causal_layers_do_not_see_what_comes():
+def test_causal_layers_do_not_see_later_steps():
     made = model("conv1d", (12, 2), 3, {"padding": "causal", "channels": 4}).double()
     x = randn(2, 2, 12)
     later = x.clone()
@@ -93,7 +93,7 @@ def test_causal_layers_do_not_see_what_comes():
     assert not torch.allclose(made.layers(later)[:, :, 7:], made.layers(x)[:, :, 7:], rtol=1e-6, atol=1e-6)
 
 
-def test_conv1d_has_a_branch_for_each_residual_layer_and_blocks_for_its_width():
+def test_conv1d_has_a_branch_per_residual_layer_and_blocks_of_its_width():
     made = model("conv1d", (6, 2), 3, {"depth": 3, "residual": True}, block(branches=[Scaled]))
     assert places(made) == [(0, 2), (1, 2)]
     wide = WideBlock()
@@ -103,6 +103,6 @@ def test_conv1d_has_a_branch_for_each_residual_layer_and_blocks_for_its_width():
 
 
 @pytest.mark.parametrize(("name", "asked"), [("bag_of_words", {}), ("conv1d", {}), ("conv1d", {"pooling": "last"})])
-def test_they_take_sequences_of_any_length(name, asked):
+def test_sequences_may_have_any_length(name, asked):
     made = model(name, (6, 2), 3, asked)
     assert {made(torch.ones(4, steps, 2)).shape for steps in (1, 6, 50)} == {(4, 3)}

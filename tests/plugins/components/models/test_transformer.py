@@ -28,7 +28,7 @@ def linear(x, layer):
 
 
 def attended(x, attention, heads):
-    """One head, one sample and one step after the other."""
+    """Compute attention head by head, sample by sample and step by step."""
     q, k, v = (linear(x, layer) for layer in (attention.queries, attention.keys, attention.values))
     found, size = np.zeros_like(x), x.shape[2] // heads
     for sample in range(len(x)):
@@ -42,9 +42,9 @@ def attended(x, attention, heads):
 
 @pytest.mark.parametrize("heads", [1, 2, 8])
 @pytest.mark.parametrize(("positions", "pooling"), [("learned", "token"), ("sinusoidal", "average"), ("none", "token")])
-def test_it_computes_its_formula(heads, positions, pooling):
+def test_transformer_matches_its_formula(heads, positions, pooling):
     made = made_of({"heads": heads, "positions": positions, "pooling": pooling})
-    with torch.no_grad():  # norms that do something, and positions and a token of the size of the rest
+    with torch.no_grad():  # non-trivial norms, and positions and a token of the size of the rest
         for index, p in enumerate(made.parameters()):
             p.copy_(randn(*p.shape, seed=index))
     x = randn(3, 5, 3)
@@ -68,14 +68,14 @@ def test_it_computes_its_formula(heads, positions, pooling):
 
 
 @pytest.mark.parametrize(("positions", "pooling"), [("learned", "average"), ("sinusoidal", "token")])
-def test_its_number_of_parameters(positions, pooling):
+def test_number_of_parameters(positions, pooling):
     made = made_of({"positions": positions, "pooling": pooling, "width": 8, "hidden": 6, "depth": 3})
     layer = 4 * 8 * 9 + 6 * 9 + 8 * 7 + 2 * 2 * 8
     places = 5 * 8 * (positions == "learned") + 8 * (pooling == "token")
     assert count(made) == 8 * 4 + 3 * layer + 2 * 8 + 4 * 9 + places
 
 
-def test_without_positions_it_is_blind_to_order_and_with_them_it_is_not():
+def test_order_matters_only_with_positions():
     x = randn(2, 5, 3)
     blind = made_of({"positions": "none"})
     torch.testing.assert_close(blind(x.flip(1)), blind(x))
@@ -84,7 +84,7 @@ def test_without_positions_it_is_blind_to_order_and_with_them_it_is_not():
         assert not torch.allclose(made(x.flip(1)), made(x), rtol=1e-6, atol=1e-6)
 
 
-def test_learned_positions_end_and_sinusoidal_ones_go_on():
+def test_learned_positions_are_limited_and_sinusoidal_ones_are_not():
     learned, sines = made_of({"positions": "learned"}), made_of({"positions": "sinusoidal"})
     assert learned(randn(2, 4, 3)).shape == (2, 4)
     with pytest.raises(HarnessError, match=r"model\.positions=learned knows 5 steps, and is given 6; sinusoidal ones"):
@@ -92,10 +92,10 @@ def test_learned_positions_end_and_sinusoidal_ones_go_on():
     longer = made_of({"positions": "sinusoidal"}, inputs=(9, 3))
     longer.load_state_dict(sines.state_dict())
     x = randn(2, 9, 3)
-    torch.testing.assert_close(sines(x), longer(x), rtol=1e-5, atol=1e-6)  # tables are made in float32
+    torch.testing.assert_close(sines(x), longer(x), rtol=1e-5, atol=1e-6)  # tables are float32
 
 
-def test_its_start_is_a_function_of_the_generator():
+def test_initial_state_depends_on_the_generator():
     first, again = (made_of({"pooling": "token"}) for _ in range(2))
     torch.testing.assert_close(first.positions.table, again.positions.table)
     torch.testing.assert_close(first.token, again.token)

@@ -32,7 +32,7 @@ def expected(x, axes, eps):
     return scale * (x - mean) / np.sqrt(var + eps) + shift
 
 
-def test_none_is_nothing():
+def test_none_gives_no_module():
     assert make("normalization", "none", features=5, ndim=2) is None
 
 
@@ -45,7 +45,7 @@ def test_batch_norm_normalizes_each_channel_over_batch_and_space(ndim, eps):
 
 
 @pytest.mark.parametrize("ndim", SHAPES)
-def test_batch_norm_evaluates_with_its_running_averages(ndim):
+def test_batch_norm_evaluates_with_running_averages(ndim):
     module = normalization("batch_norm", ndim, {"momentum": 0.3})
     mean, var = np.zeros(5), np.ones(5)
     for seed in range(3):
@@ -74,13 +74,13 @@ def test_layer_norm_normalizes_over_the_channels_of_each_sample_and_place(ndim, 
 
 @pytest.mark.parametrize("name", ["batch_norm", "layer_norm"])
 @pytest.mark.parametrize("ndim", [0, 2])
-def test_gradients(name, ndim):
+def test_normalizations_pass_gradcheck(name, ndim):
     x = inputs(ndim)[:6].clone().requires_grad_()
     assert torch.autograd.gradcheck(normalization(name, ndim), x)
 
 
 @pytest.mark.parametrize("name", ["none", "batch_norm", "layer_norm"])
-def test_a_bias_is_cancelled_where_the_trait_says_so(name):
+def test_bias_is_cancelled_as_the_trait_says(name):
     module, x = make("normalization", name, features=5, ndim=0), inputs(0).float()
     shift = torch.linspace(-2, 3, 5)
     same = module is not None and torch.allclose(module(x), module(x + shift), atol=1e-5)
@@ -99,7 +99,7 @@ def test_group_norm_is_over_a_group_of_channels_and_space():
     module = make("normalization", "group_norm", {"groups": 3}, features=6, ndim=2).double()
     grouped = IMAGES.view(4, 3, 2, 5, 3)
     assert module(IMAGES).detach().numpy() == pytest.approx(normalized(grouped, (2, 3, 4), 1e-5).reshape(4, 6, 5, 3))
-    assert make("normalization", "group_norm", {"groups": 8}, features=6, ndim=0).num_groups == 2  # what divides both
+    assert make("normalization", "group_norm", {"groups": 8}, features=6, ndim=0).num_groups == 2  # the common divisor
 
 
 def test_instance_norm_is_over_the_space_of_each_channel():
@@ -118,7 +118,7 @@ def test_rms_norm_divides_by_the_root_mean_square_of_the_channels():
 
 
 @pytest.mark.parametrize("layer", [nn.Linear(5, 4), nn.Conv2d(3, 4, 3)])
-def test_weight_norm_keeps_the_function_and_parts_length_from_direction(layer):
+def test_weight_norm_keeps_the_weight_and_separates_length_from_direction(layer):
     before = layer.weight.detach().clone()
     make("normalization", "weight_norm", layer=layer, name="weight")
     torch.testing.assert_close(layer.weight, before)
@@ -146,11 +146,11 @@ def test_spectral_norm_divides_by_the_largest_singular_value(layer):
     layer.eval()
     kept = layer.parametrizations.weight[0].u.clone()
     assert layer.weight is not None
-    assert torch.equal(kept, layer.parametrizations.weight[0].u)  # evaluation leaves the estimate as it is
+    assert torch.equal(kept, layer.parametrizations.weight[0].u)  # evaluation does not change the estimate
 
 
 @pytest.mark.parametrize("name", ["weight_norm", "spectral_norm"])
-def test_weights_that_are_made_of_others_come_back(name, workdir):
+def test_parametrized_weights_are_saved_and_loaded(name, workdir):
     record = harness.run([f"normalization={name}", "epochs=1", "model=mlp", "model.width=8"])
     assert record.status == "completed"
     model = harness.load_model(record)

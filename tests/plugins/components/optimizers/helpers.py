@@ -1,4 +1,4 @@
-"""What the optimizers' tests share: a curved function, and the path that an optimizer takes on it."""
+"""A curved function, and the path of an optimizer on it."""
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ STEPS = 8
 
 
 def gradient(w, t):
-    """Of a curved function that changes from step to step."""
+    """Return the gradient of a curved function that changes at each step."""
     return np.array([1.0, 10.0, 0.1, 3.0]) * w + np.sin(t + np.arange(4))
 
 
@@ -30,7 +30,7 @@ def built(name, settings, parameters, seed=0):
 
 
 def trained(name, settings, dtype):
-    """The points of STEPS steps [STEPS, 4], and the optimizer, whose parameters are two parts of the point."""
+    """Return the points of STEPS steps [STEPS, 4] and the optimizer, whose two parameters form the point."""
     parameters = [torch.nn.Parameter(torch.tensor(part, dtype=dtype)) for part in (START[:1], START[1:])]
     optimizer = built(name, settings, parameters)
     found = []
@@ -44,7 +44,7 @@ def trained(name, settings, dtype):
 
 
 def path(reference, settings):
-    """The points of a formula (w, gradient, state, number of the step) -> w."""
+    """Return the points of a formula (w, gradient, state, step) -> w."""
     w, state, found = START, {}, []
     for t in range(1, STEPS + 1):
         w = reference(w, gradient(w, t), state, t, **settings)

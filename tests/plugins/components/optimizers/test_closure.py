@@ -1,4 +1,4 @@
-"""The optimizers that evaluate the loss themselves, on small problems."""
+"""Tests of optimizers that evaluate the loss themselves, on small problems."""
 
 import copy
 
@@ -20,7 +20,7 @@ def rosenbrock(w):
 
 
 def closure(function, optimizer, p):
-    """As torch wants it: computes the loss and goes backward."""
+    """Return a closure as torch expects it: compute the loss and its gradient."""
 
     def evaluate():
         optimizer.zero_grad()
@@ -36,7 +36,7 @@ def parameter(values=START):
 
 
 def test_lbfgs_solves_a_quadratic():
-    """To where a step gains less than 1e-9, which ends torch's iteration."""
+    """torch's iteration ends once a step gains less than 1e-9."""
     rng = np.random.default_rng(0)
     root = rng.normal(size=(6, 6))
     a, b = torch.tensor(root @ root.T + np.eye(6)), torch.tensor(rng.normal(size=6))
@@ -46,7 +46,7 @@ def test_lbfgs_solves_a_quadratic():
     np.testing.assert_allclose(p.detach(), np.linalg.solve(a, b), atol=1e-4)
 
 
-def test_lbfgs_finds_what_scipys_finds():
+def test_lbfgs_finds_scipys_minimum():
     p = parameter()
     optimizer = lbfgs([p])
     for _ in range(5):
@@ -55,7 +55,7 @@ def test_lbfgs_finds_what_scipys_finds():
 
 
 @pytest.mark.parametrize("line_search", ["none", "strong_wolfe"])
-def test_the_first_step_of_lbfgs_is_along_the_gradient(line_search):
+def test_first_step_of_lbfgs_is_along_the_gradient(line_search):
     p = parameter([3.0, 4.0])
     optimizer = lbfgs([p], lr=0.1, max_iter=1, line_search=line_search)
     optimizer.step(closure(lambda w: w.square().sum() / 2, optimizer, p))
@@ -65,12 +65,12 @@ def test_the_first_step_of_lbfgs_is_along_the_gradient(line_search):
 
 
 def slope(w):
-    """Of rosenbrock, by hand."""
+    """Return the gradient of rosenbrock, by hand."""
     return np.array([-2 * (1 - w[0]) - 400 * w[0] * (w[1] - w[0] ** 2), 200 * (w[1] - w[0] ** 2)])
 
 
 @pytest.mark.parametrize(("momentum", "weight_decay"), [(0.0, 0.0), (0.9, 0.1)])
-def test_sam_steps_by_the_gradient_of_the_worst_point_nearby(momentum, weight_decay):
+def test_sam_steps_by_the_gradient_at_the_worst_nearby_point(momentum, weight_decay):
     first, second = (torch.nn.Parameter(torch.tensor([x], dtype=torch.float64)) for x in START)
     optimizer = sam([first, second], lr=1e-3, rho=0.1, momentum=momentum, weight_decay=weight_decay)
 
@@ -90,7 +90,7 @@ def test_sam_steps_by_the_gradient_of_the_worst_point_nearby(momentum, weight_de
         np.testing.assert_allclose([first.item(), second.item()], w, rtol=1e-9, atol=1e-12)
 
 
-def test_sam_without_radius_is_sgd():
+def test_sam_with_zero_radius_is_sgd():
     p, q = parameter(), parameter()
     ours, torchs = sam([p], lr=1e-3, rho=0.0), torch.optim.SGD([q], 1e-3, momentum=0.9)
     for _ in range(5):
@@ -99,7 +99,7 @@ def test_sam_without_radius_is_sgd():
     torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-12)
 
 
-def test_sam_at_a_minimum_stays():
+def test_sam_stays_at_a_minimum():
     p = parameter([1.0, 1.0])
     optimizer = sam([p])
     optimizer.step(closure(rosenbrock, optimizer, p))
@@ -108,7 +108,7 @@ def test_sam_at_a_minimum_stays():
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.integers(0, 2**32), st.floats(1e-3, 1), st.integers(1, 5))
-def test_random_search_never_goes_up(seed, lr, candidates):
+def test_random_search_never_increases_the_loss(seed, lr, candidates):
     p = parameter()
     optimizer = random_search([p], generator(seed), lr=lr, candidates=candidates)
     least = rosenbrock(p).item()
@@ -118,7 +118,7 @@ def test_random_search_never_goes_up(seed, lr, candidates):
         least = rosenbrock(p).item()
 
 
-def test_random_search_takes_the_best_of_its_tries():
+def test_random_search_takes_the_best_candidate():
     p, tried = parameter(), []
     optimizer = random_search([p], generator(0), lr=0.1, candidates=7)
 
@@ -133,7 +133,7 @@ def test_random_search_takes_the_best_of_its_tries():
     assert 0.03 < spread.std() < 0.3
 
 
-def test_random_search_comes_down_without_gradients():
+def test_random_search_descends_without_gradients():
     p = parameter([1.0, -1.0, 2.0])
     optimizer = random_search([p], generator(0), lr=0.1)
     for _ in range(200):
@@ -142,7 +142,7 @@ def test_random_search_comes_down_without_gradients():
     assert p.square().sum() < 0.01
 
 
-def test_what_is_not_a_number_is_not_better():
+def test_random_search_rejects_nan():
     p = parameter([0.0])
     optimizer = random_search([p], generator(0))
     optimizer.step(lambda: torch.where(p[0] == 0, 1.0, torch.nan))
@@ -152,7 +152,7 @@ def test_what_is_not_a_number_is_not_better():
 @pytest.mark.parametrize(
     "make", [lambda params: sam(params, lr=1e-3), lbfgs, lambda params: random_search(params, generator(0))]
 )
-def test_they_can_be_saved_and_go_on_as_if_nothing_were(make):
+def test_saved_optimizer_resumes_exactly(make):
     p = parameter()
     optimizer = make([p])
     for _ in range(3):
@@ -168,6 +168,6 @@ def test_they_can_be_saved_and_go_on_as_if_nothing_were(make):
 
 
 @pytest.mark.parametrize("make", [sam, lambda params: random_search(params, generator(0))])
-def test_without_a_closure_they_say_so(make):
+def test_step_without_closure_is_refused(make):
     with pytest.raises(RuntimeError, match="wants a closure"):
         make([parameter()]).step()

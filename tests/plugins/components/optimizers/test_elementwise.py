@@ -1,4 +1,4 @@
-"""The element-wise optimizers that are written here, against numpy and against what they converge to."""
+"""Tests of harness's own element-wise optimizers, against numpy and their limits."""
 
 import math
 
@@ -52,14 +52,14 @@ CASES = [
 
 @pytest.mark.parametrize(("dtype", "rtol"), [(torch.float64, 1e-9), (torch.float32, 2e-4)])
 @pytest.mark.parametrize(("reference", "settings"), CASES)
-def test_steps_are_those_of_the_formula(reference, settings, dtype, rtol):
+def test_steps_match_the_formula(reference, settings, dtype, rtol):
     found, _ = trained(reference.__name__, settings, dtype)
     np.testing.assert_allclose(found, path(reference, settings), rtol=rtol, atol=rtol / 100)
 
 
 @examples(max_examples=30, deadline=None, derandomize=True)
 @given(st.floats(0, 0.99), st.floats(1e-3, 0.2))
-def test_averaged_momentum_is_the_heavy_ball_at_another_learning_rate(momentum, lr):
+def test_averaged_momentum_is_heavy_ball_at_a_scaled_learning_rate(momentum, lr):
     averaged, _ = trained("ema_momentum", {"lr": lr, "momentum": momentum}, torch.float64)
     ball, _ = trained("momentum", {"lr": lr * (1 - momentum), "momentum": momentum}, torch.float64)
     np.testing.assert_allclose(averaged, ball, rtol=1e-9, atol=1e-12)
@@ -67,7 +67,7 @@ def test_averaged_momentum_is_the_heavy_ball_at_another_learning_rate(momentum, 
 
 @examples(max_examples=30, deadline=None, derandomize=True)
 @given(st.lists(st.floats(-100, 100).filter(lambda g: abs(g) > 1e-6), min_size=1, max_size=9))
-def test_lion_moves_every_weight_by_its_learning_rate(gradients):
+def test_lion_moves_every_weight_by_the_learning_rate(gradients):
     p = torch.nn.Parameter(torch.zeros(len(gradients), dtype=torch.float64))
     optimizer = built("lion", {"lr": 0.25}, [p])
     p.grad = torch.tensor(gradients, dtype=torch.float64)
@@ -77,8 +77,8 @@ def test_lion_moves_every_weight_by_its_learning_rate(gradients):
 
 @examples(max_examples=30, deadline=None, derandomize=True)
 @given(st.lists(st.floats(-3, 3), min_size=1, max_size=9), st.floats(0, 2))
-def test_proximal_steps_converge_to_the_lasso(target, strength):
-    """Of |w - target|² / 2 + strength · |w|: the target, nearer to zero by the strength, and exactly zero within it."""
+def test_proximal_sgd_converges_to_the_lasso(target, strength):
+    """Minimize |w - target|² / 2 + strength · |w|: the target moved towards zero by the strength, at most to zero."""
     a = np.array(target)
     p = torch.nn.Parameter(torch.ones(len(a), dtype=torch.float64))
     optimizer = built("proximal_sgd", {"lr": 0.5, "strength": strength}, [p])
@@ -101,30 +101,30 @@ def noisy(seed=0, steps=1, lr=0.1, temperature=0.02, curvature=0.0, sizes=(20_00
     return found
 
 
-def test_the_noise_is_normal_with_its_variance():
+def test_noise_is_normal_with_its_variance():
     drawn = noisy()[0][0].numpy()
     assert scipy.stats.kstest(drawn, scipy.stats.norm(0, math.sqrt(2 * 0.1 * 0.02)).cdf).pvalue > 1e-3
 
 
-def test_the_noise_of_steps_and_parameters_is_independent():
+def test_noise_of_steps_and_parameters_is_independent():
     first, second = noisy(steps=2, sizes=(20_000, 20_000))
     draws = torch.stack([*first, second[0] - first[0], second[1] - first[1], noisy(seed=1)[0][0]])
     others = torch.corrcoef(draws) - torch.eye(5)
     assert others.abs().max() < 5 / math.sqrt(20_000)
 
 
-def test_the_noise_is_a_function_of_the_seed():
+def test_noise_depends_on_the_seed():
     assert torch.equal(noisy(seed=3)[0][0], noisy(seed=3)[0][0])
     assert not torch.equal(noisy(seed=3)[0][0], noisy(seed=4)[0][0])
 
 
-def test_a_quadratic_is_sampled_at_its_temperature():
-    """w ← (1 - lr) w + noise has the variance temperature / (1 - lr / 2): that of exp(-w² / 2 T) as lr goes to 0."""
+def test_noisy_gd_samples_a_quadratic_at_its_temperature():
+    """w ← (1 - lr) w + noise has variance temperature / (1 - lr / 2): that of exp(-w² / 2 T) as lr goes to 0."""
     drawn = noisy(steps=60, lr=0.2, temperature=0.5, curvature=1.0)[-1][0]
     assert drawn.var().item() == pytest.approx(0.5 / 0.9, rel=4 * math.sqrt(2 / 20_000))
 
 
-def test_without_temperature_there_is_no_noise():
+def test_zero_temperature_has_no_noise():
     found, _ = trained("noisy_gd", {"lr": 0.05, "temperature": 0.0}, torch.float64)
     expected, _ = trained("sgd", {"lr": 0.05}, torch.float64)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)

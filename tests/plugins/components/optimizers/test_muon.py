@@ -1,4 +1,4 @@
-"""Muon against the singular value decomposition, on which its iteration is a polynomial of each singular value."""
+"""Tests of Muon against the singular value decomposition: its iteration is a polynomial of each singular value."""
 
 import math
 
@@ -15,7 +15,7 @@ SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
 
 def flattened(u, steps=5):
-    """U p(S / |S|) Vᵀ, p the iterated polynomial."""
+    """Return U p(S / |S|) Vᵀ, with p the iterated polynomial."""
     left, s, right = np.linalg.svd(u, full_matrices=False)
     s = s / (np.sqrt((s**2).sum()) + 1e-7)
     for _ in range(steps):
@@ -29,7 +29,7 @@ def normal(shape, seed):
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(SHAPES, st.integers(0, 2**32), st.integers(1, 6))
-def test_the_iteration_is_a_polynomial_of_the_singular_values(shape, seed, steps):
+def test_iteration_is_a_polynomial_of_the_singular_values(shape, seed, steps):
     u = normal(shape, seed)
     found = orthogonalized(torch.tensor(u), steps)
     np.testing.assert_allclose(found, flattened(u, steps), atol=1e-9)
@@ -37,19 +37,19 @@ def test_the_iteration_is_a_polynomial_of_the_singular_values(shape, seed, steps
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(SHAPES, st.integers(0, 2**32), st.floats(1e-3, 1e3))
-def test_size_does_not_matter_and_sides_are_alike(shape, seed, size):
+def test_iteration_is_invariant_to_scale_and_transposition(shape, seed, size):
     u = torch.tensor(normal(shape, seed))
     torch.testing.assert_close(orthogonalized(size * u, 5), orthogonalized(u, 5), rtol=0, atol=1e-2)
     torch.testing.assert_close(orthogonalized(u.mT, 5).mT, orthogonalized(u, 5), rtol=0, atol=1e-9)
 
 
-def test_singular_values_come_near_one():
+def test_singular_values_are_near_one():
     values = torch.linalg.svdvals(orthogonalized(torch.tensor(normal((40, 100), 0)), 5))
     assert values.min() > 0.65
     assert values.max() < 1.25
 
 
-def test_a_zero_matrix_stays_zero():
+def test_zero_matrix_stays_zero():
     assert not orthogonalized(torch.zeros(3, 4), 5).any()
 
 
@@ -71,7 +71,7 @@ def test_matrices_and_kernels_step_by_the_formula(shape, nesterov):
         np.testing.assert_allclose(p.detach(), kept, atol=1e-9)
 
 
-def test_the_other_parameters_step_by_adamw():
+def test_other_parameters_step_by_adamw():
     chosen = {"betas": [0.8, 0.9], "eps": 1e-4, "weight_decay": 0.2}
     ours, theirs = (torch.nn.Parameter(torch.ones(5, dtype=torch.float64)) for _ in range(2))
     matrix = torch.nn.Parameter(torch.ones(2, 2, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Schedule-free steps against the paper's three sequences, and what stands in the parameters when."""
+"""Tests of schedule-free steps against the paper's three sequences, and of the parameters in each mode."""
 
 import copy
 import math
@@ -11,7 +11,7 @@ from tests.plugins.components.optimizers.helpers import START, STEPS, built, gra
 
 
 def schedule_free(w, g, s, t, lr=2.5e-3, base="adamw", betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
-    """w is y; the state holds z and x."""
+    """Reference step: w is y; the state holds z and x."""
     z, x = s.get("z", w), s.get("x", w)
     s["v"] = betas[1] * s.get("v", 0) + (1 - betas[1]) * g**2
     direction, gamma = g, lr
@@ -33,20 +33,20 @@ CASES = [
 
 @pytest.mark.parametrize(("dtype", "rtol"), [(torch.float64, 1e-9), (torch.float32, 2e-4)])
 @pytest.mark.parametrize("settings", CASES)
-def test_steps_are_those_of_the_formula(settings, dtype, rtol):
+def test_steps_match_the_formula(settings, dtype, rtol):
     found, _ = trained("schedule_free", settings, dtype)
     np.testing.assert_allclose(found, path(schedule_free, settings), rtol=rtol, atol=rtol)
 
 
 def point(p, optimizer, lr, t):
-    """One step at a learning rate that a scheduler has set."""
+    """Make one step at a learning rate that a scheduler has set."""
     optimizer.param_groups[0]["lr"] = lr
     p.grad = torch.tensor(gradient(p.detach().numpy(), t))
     optimizer.step()
 
 
 @pytest.mark.parametrize("settings", CASES)
-def test_evaluation_sees_the_average_under_any_schedule(settings):
+def test_evaluation_uses_the_average_under_any_schedule(settings):
     p = torch.nn.Parameter(torch.tensor(START))
     optimizer, w, state = built("schedule_free", settings, [p]), START, {}
     for t in range(1, STEPS + 1):
@@ -58,7 +58,7 @@ def test_evaluation_sees_the_average_under_any_schedule(settings):
         optimizer.train()
 
 
-def test_at_one_learning_rate_the_average_is_the_mean():
+def test_average_at_a_constant_learning_rate_is_the_mean():
     p = torch.nn.Parameter(torch.tensor(START))
     optimizer = built("schedule_free", {"base": "sgd", "lr": 0.1}, [p])
     iterates = []
@@ -70,8 +70,8 @@ def test_at_one_learning_rate_the_average_is_the_mean():
 
 
 @pytest.mark.parametrize("settings", CASES)
-def test_evaluating_and_saving_leave_the_path_as_it_is(settings):
-    """Evaluated after each step, and resumed from what was saved while it was evaluated: to the bit the same path."""
+def test_evaluating_and_saving_do_not_change_the_path(settings):
+    """Evaluate after each step and resume from a state saved in evaluation: the path is bitwise equal."""
     expected, _ = trained("schedule_free", settings, torch.float64)
     p = torch.nn.Parameter(torch.tensor(START))
     optimizer = built("schedule_free", settings, [p])
@@ -88,8 +88,8 @@ def test_evaluating_and_saving_leave_the_path_as_it_is(settings):
         optimizer.load_state_dict(saved[1])
 
 
-def test_what_others_do_to_the_parameters_stays():
-    """A constraint that is put on the parameters after a step moves the average with them."""
+def test_external_changes_of_the_parameters_are_kept():
+    """A constraint applied to the parameters after a step moves the average with them."""
     p = torch.nn.Parameter(torch.tensor(START))
     optimizer = built("schedule_free", {"base": "sgd", "lr": 0.1, "betas": [0.5, 0.9]}, [p])
     point(p, optimizer, 0.1, 1)
@@ -102,7 +102,7 @@ def test_what_others_do_to_the_parameters_stays():
     torch.testing.assert_close(p.detach(), before + 2)
 
 
-def test_before_the_first_step_all_are_one():
+def test_all_sequences_are_equal_before_the_first_step():
     p = torch.nn.Parameter(torch.tensor(START))
     optimizer = built("schedule_free", {}, [p])
     for switch in (optimizer.eval, optimizer.train):
@@ -110,7 +110,7 @@ def test_before_the_first_step_all_are_one():
         np.testing.assert_array_equal(p.detach(), START)
 
 
-def test_a_step_in_evaluation_is_refused():
+def test_step_in_evaluation_mode_is_refused():
     p = torch.nn.Parameter(torch.tensor(START))
     optimizer = built("schedule_free", {}, [p])
     optimizer.eval()

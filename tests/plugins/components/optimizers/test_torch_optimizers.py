@@ -1,4 +1,4 @@
-"""Each optimizer of torch against its update written by hand in numpy, several steps; and what holds for all."""
+"""Tests of each torch optimizer against its update in numpy, over several steps; and of common properties."""
 
 import copy
 import math
@@ -26,7 +26,7 @@ def momentum(w, g, s, t, lr=0.01, momentum=0.9, weight_decay=0.0):
 
 
 def nesterov(w, g, s, t, lr=0.01, momentum=0.9, weight_decay=0.0):
-    """The gradient at the point looked ahead to, which is w here: what moves is the point behind."""
+    """Evaluate the gradient at the look-ahead point, which is w here: the base point is behind it."""
     behind = w + lr * momentum * s.get("v", 0)
     s["v"] = momentum * s.get("v", 0) + g + weight_decay * w
     return behind - lr * s["v"] - lr * momentum * s["v"]
@@ -110,13 +110,13 @@ CASES = [
 
 @pytest.mark.parametrize(("dtype", "rtol"), [(torch.float64, 1e-9), (torch.float32, 2e-4)])
 @pytest.mark.parametrize(("reference", "settings"), CASES)
-def test_steps_are_those_of_the_formula(reference, settings, dtype, rtol):
+def test_steps_match_the_formula(reference, settings, dtype, rtol):
     found, _ = trained(reference.__name__, settings, dtype)
     np.testing.assert_allclose(found, path(reference, settings), rtol=rtol, atol=rtol / 100)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_optimizer_can_be_saved_and_goes_on_as_if_nothing_were(name):
+def test_saved_optimizer_resumes_exactly(name):
     _, first = trained(name, {}, torch.float64)
     parameters = [torch.nn.Parameter(p.detach().clone()) for p in first.param_groups[0]["params"]]
     second = built(name, {}, parameters, seed=1)
@@ -131,7 +131,7 @@ def test_an_optimizer_can_be_saved_and_goes_on_as_if_nothing_were(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_parameter_without_a_gradient_stays(name):
+def test_parameter_without_a_gradient_is_unchanged(name):
     moved, unused = (torch.nn.Parameter(torch.ones(2, 3)) for _ in range(2))
     optimizer = built(name, {}, [unused, moved])
     for _ in range(3):
@@ -142,7 +142,7 @@ def test_a_parameter_without_a_gradient_stays(name):
 
 
 @pytest.mark.parametrize("name", sorted({*NAMES} - {"noisy_gd"}))  # draws: never shared
-def test_one_steps_many_members_if_it_is_elementwise(name):
+def test_elementwise_optimizer_is_shared_by_a_stack(name):
     shapes = {"w": (4, 5), "b": (3,)}
     weights = Weights({n: torch.zeros(3, 32) for n in shapes}, {n: (shape, True) for n, shape in shapes.items()})
     found = sharing(weights, list(shapes), lambda leaves: built(name, {}, [*leaves.values()]))
@@ -150,7 +150,7 @@ def test_one_steps_many_members_if_it_is_elementwise(name):
 
 
 @pytest.mark.parametrize(("settings", "factor"), [({}, 1), ({"bias_correction": False}, 0.1 / math.sqrt(0.001))])
-def test_the_first_step_of_adam(settings, factor):
+def test_first_step_of_adam_is_the_learning_rate(settings, factor):
     p = torch.nn.Parameter(torch.zeros(3, dtype=torch.float64))
     optimizer = built("adam", settings, [p])
     p.grad = torch.tensor([1e-2, -1.0, 1e2], dtype=torch.float64)

@@ -32,19 +32,19 @@ def test_penalties_are_sums_over_weights_without_biases_and_scales(strength):
 
 
 @pytest.mark.parametrize(("name", "slope"), [("l1", torch.sign), ("l2", lambda p: p)])
-def test_the_gradient_of_a_penalty_is_its_formula(name, slope):
+def test_gradient_of_a_penalty_matches_its_formula(name, slope):
     leaf = [PARAMS["0.weight"]]
     (found,) = torch.autograd.grad(regularizer(name, {"strength": 0.3}).penalty(PARAMS), leaf)
     torch.testing.assert_close(found, 0.3 * slope(leaf[0].detach()))
 
 
-def test_a_model_without_weights_has_no_penalty():
+def test_model_without_weights_has_no_penalty():
     assert regularizer("l2").penalty({"bias": torch.ones(3)}).item() == 0
     assert regularizer("l2").penalty({}).shape == ()
 
 
 @pytest.mark.parametrize(("ndim", "shape"), [(0, (8, 64)), (1, (8, 64, 3)), (2, (8, 64, 3, 2)), (3, (8, 64, 2, 2, 2))])
-def test_dropout_drops_units_or_whole_channels_in_training_alone(ndim, shape):
+def test_dropout_drops_units_or_whole_channels_in_training_only(ndim, shape):
     layer = regularizer("dropout", {"p": 0.25}).layer(64, ndim)
     x = torch.ones(shape)
     with Redirect(Noise(keys(torch.tensor(0), 0))):
@@ -57,7 +57,7 @@ def test_dropout_drops_units_or_whole_channels_in_training_alone(ndim, shape):
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 100.0])
 @pytest.mark.parametrize("by", ["norm", "value"])
-def test_clipping_is_torchs(by, scale):
+def test_gradient_clipping_is_torchs(by, scale):
     limit, model = 0.5, copy.deepcopy(MODEL)
     for i, p in enumerate(model.parameters()):
         p.grad = scale * torch.randn(p.shape, dtype=p.dtype, generator=torch.Generator().manual_seed(i))
@@ -73,14 +73,14 @@ def test_clipping_is_torchs(by, scale):
         assert torch.equal(grads[name], kept[name])
 
 
-def test_clipping_takes_gradients_of_zero_and_none_at_all():
+def test_gradient_clipping_accepts_zero_and_missing_gradients():
     clip = regularizer("gradient_clipping")
     assert torch.equal(clip.gradient({"a": torch.zeros(3)}, {}, None)["a"], torch.zeros(3))
     assert clip.gradient({}, {}, None) == {}
 
 
 @pytest.mark.parametrize(("eta", "gamma"), [(0.01, 0.55), (1.0, 0.0), (0.0, 0.5)])
-def test_gradient_noise_is_normal_and_falls_as_the_paper_says(eta, gamma):
+def test_gradient_noise_is_normal_and_decays_as_in_the_paper(eta, gamma):
     grads = {"a": torch.ones(60, 50, dtype=torch.float64), "b": torch.zeros(2000, dtype=torch.float64)}
     for step in (0, 1, 99):
         noise = Noise(keys(torch.tensor(0), step))
@@ -103,7 +103,7 @@ def test_gradient_noise_counts_optimizer_steps():
     assert seen == list(range(10))  # 18 batches an epoch
 
 
-def test_gradient_noise_trains():
+def test_network_learns_with_gradient_noise():
     line = ["epochs=4", "optimizer.lr=0.01", "model=mlp", "model.width=32"]
     plain, _, _ = train(line)
     noisy, _, _ = train([*line, "regularizer=[gradient_noise]"])
@@ -112,7 +112,7 @@ def test_gradient_noise_trains():
 
 
 def stops(values, patience, min_delta, higher):
-    """The epoch after which training ends, naively: by looking back from each epoch."""
+    """Return the epoch after which training ends, by looking back from each epoch."""
     sign = 1 if higher else -1
     best, at = None, -1
     for epoch, value in enumerate(values):
@@ -130,7 +130,7 @@ def stops(values, patience, min_delta, higher):
     min_delta=st.sampled_from([0.0, 0.25, 0.5]),
     mode=st.sampled_from(["min", "max"]),
 )
-def test_early_stopping_is_the_naive_rule(values, patience, min_delta, mode):
+def test_early_stopping_matches_a_naive_rule(values, patience, min_delta, mode):
     rule = regularizer("early_stopping", {"patience": patience, "min_delta": min_delta, "watch": "val/f1"})
     rule.higher_is_better = mode == "max"
     history = [{"train/loss": 0.0, "val/f1": value} for value in values]
@@ -139,19 +139,19 @@ def test_early_stopping_is_the_naive_rule(values, patience, min_delta, mode):
     assert (said.index(True) if True in said else None) == expected
 
 
-def test_early_stopping_waits_where_nothing_is_validated():
+def test_early_stopping_waits_for_epochs_with_validation():
     rule = regularizer("early_stopping", {"patience": 1})
     assert not rule.should_stop([{"train/loss": 1.0}] * 9)
     assert rule.should_stop([{"val/loss": 1.0}, {"train/loss": 0.5}, {"val/loss": 1.0}])
 
 
-def test_early_stopping_names_the_metric_that_is_not_measured():
+def test_early_stopping_names_a_metric_that_is_not_measured():
     rule = regularizer("early_stopping", {"watch": "val/acuracy"})
     with pytest.raises(HarnessError, match=r"'val/acuracy'.*Did you mean 'val/accuracy'"):
         rule.should_stop([{"val/accuracy": 0.5, "val/loss": 1.0}])
 
 
-def test_early_stopping_tells_what_it_watches_and_keeps():
+def test_early_stopping_has_its_watched_metric_and_kept_weights():
     rule = regularizer("early_stopping", {"watch": "val/f1", "keep": "last"})
     assert (rule.watch, rule.keep) == ("val/f1", "last")
     assert regularizer("early_stopping").keep == "best"
@@ -166,7 +166,7 @@ def noisy(std, x, seed=0):
 
 
 @pytest.mark.parametrize("shape", [(100, 50), (20, 25, 5, 2)])
-def test_activation_noise_is_normal_and_in_training_alone(shape):
+def test_activation_noise_is_normal_and_in_training_only(shape):
     x = torch.linspace(-3, 3, 5000, dtype=torch.float64).reshape(shape)
     noise = noisy(0.3, x)
     assert scipy.stats.kstest(noise.flatten().numpy() / np.float32(0.3), "norm").pvalue > 0.01
@@ -175,12 +175,12 @@ def test_activation_noise_is_normal_and_in_training_alone(shape):
     assert torch.equal(noisy(0.0, x), torch.zeros_like(x))
 
 
-def test_activation_noise_is_no_part_of_what_is_saved():
+def test_activation_noise_has_no_saved_state():
     assert regularizer("activation_noise").layer(4, 0).state_dict() == {}
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.1, 1.0])
-def test_smoothed_targets_have_the_smoothed_cross_entropy_of_torch(strength):
+def test_label_smoothing_matches_torchs_smoothed_cross_entropy(strength):
     draw = torch.Generator().manual_seed(0)
     logits, y = torch.randn(20, 3, generator=draw), torch.arange(20) % 3
     smooth = regularizer("label_smoothing", {"strength": strength}).target(y)
@@ -198,12 +198,14 @@ def test_label_smoothing_refuses_targets_that_are_no_classes():
         make("regularizer", "label_smoothing", classes=None, total_steps=10)
 
 
-def test_smoothing_and_noise_train():
+def test_network_learns_with_label_smoothing_and_activation_noise():
     line = ["epochs=4", "optimizer.lr=0.01", "model=mlp", "model.width=32"]
     plain, _, _ = train(line)
     smooth, _, _ = train([*line, "regularizer=[label_smoothing]"])
     rough, _, _ = train([*line, "regularizer=[activation_noise]", "regularizer.activation_noise.std=0.5"])
-    floor = scipy.stats.entropy([0.91, *[0.01] * 9])  # the least cross-entropy of targets with a tenth spread over ten
+    floor = scipy.stats.entropy(
+        [0.91, *[0.01] * 9]
+    )  # the minimal cross-entropy of targets with a tenth spread over all classes
     assert smooth.metrics["train/loss"] > floor > plain.metrics["train/loss"]
     assert rough.metrics["train/loss"] > plain.metrics["train/loss"]
     assert min(smooth.metrics["val/accuracy"], rough.metrics["val/accuracy"]) > 0.85
@@ -222,6 +224,6 @@ def test_smoothing_and_noise_train():
         ("label_smoothing", "target"),
     ],
 )
-def test_a_regularizer_overrides_only_what_it_does(name, hook):
+def test_regularizer_overrides_its_hook_only(name, hook):
     hooks = ("layer", "target", "penalty", "gradient", "init", "after_step", "evaluate", "should_stop")
     assert [h for h in hooks if does(regularizer(name), h)] == [hook]

@@ -28,14 +28,14 @@ def params(seed=0, scale=1.0):
 
 
 def stepped(name, given, settings=None, lr=0.1, previous=None):
-    """The parameters after the hook, which changes a copy of them in place."""
+    """Return the parameters after the hook, applied in place to a copy."""
     rule, after = regularizer(name, settings), {n: p.clone() for n, p in given.items()}
     rule.after_step(after, previous or given, lr, rule.init(given))
     return after
 
 
 @pytest.mark.parametrize("name", ["l1_proximal", "weight_decay", "max_norm"])
-def test_biases_and_scales_are_left_alone(name):
+def test_biases_and_scales_are_unchanged(name):
     settings = {"limit": 0.01} if name == "max_norm" else {"strength": 1.0}
     given = params()
     after = stepped(name, given, settings)
@@ -43,7 +43,7 @@ def test_biases_and_scales_are_left_alone(name):
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 20.0])
-def test_the_proximal_step_is_torchs_soft_threshold(strength):
+def test_proximal_step_is_torchs_soft_threshold(strength):
     given = params()
     after = stepped("l1_proximal", given, {"strength": strength}, lr=0.2)
     for name in MATRICES:
@@ -51,7 +51,7 @@ def test_the_proximal_step_is_torchs_soft_threshold(strength):
     assert strength < 20 or all(after[name].count_nonzero() == 0 for name in MATRICES)
 
 
-def test_gradient_steps_with_the_proximal_step_are_the_lasso():
+def test_gradient_descent_with_the_proximal_step_solves_the_lasso():
     rng = np.random.default_rng(0)
     x, alpha = rng.normal(size=(60, 8)), 0.3
     y = x @ np.array([3.0, -2, 0, 0, 1, 0, 0, 0]) + 0.1 * rng.normal(size=60)
@@ -97,7 +97,7 @@ def test_max_norm_is_torchs_renorm(limit, scale, seed):
 
 
 def averaged(settings, total, steps):
-    """What is evaluated after each step, and the weights of all steps."""
+    """Return the evaluated weights after each step, and the weights of all steps."""
     rule, given = regularizer("weight_averaging", settings, total), params(99)
     state, path, means = rule.init(given), [], []
     for i in range(steps):
@@ -136,7 +136,7 @@ def test_swa_is_torchs_average_of_the_last_steps(start):
 
 
 @pytest.mark.parametrize("mode", ["ema", "swa"])
-def test_the_mean_of_short_floats_does_not_stand_still(mode):
+def test_average_of_bfloat16_weights_keeps_its_precision(mode):
     rule = regularizer("weight_averaging", {"mode": mode, "decay": 0.999, "start": 0.0}, 2000)
     state = rule.init({"w": torch.zeros(1, 1, dtype=torch.bfloat16)})
     for i in range(2000):
@@ -152,7 +152,7 @@ def test_the_mean_of_short_floats_does_not_stand_still(mode):
     ("l1_proximal", ["after_step"]), ("weight_decay", ["after_step"]), ("max_norm", ["after_step"]),
     ("weight_averaging", ["init", "after_step", "evaluate"]),
 ])  # fmt: skip
-def test_a_regularizer_overrides_only_what_it_does(name, hooks):
+def test_regularizer_overrides_its_hooks_only(name, hooks):
     every = ("layer", "target", "penalty", "gradient", "init", "after_step", "evaluate", "should_stop")
     assert [h for h in every if does(regularizer(name), h)] == hooks
 
@@ -162,7 +162,7 @@ def weights(*line):
     return member, kept
 
 
-def test_in_training_each_does_what_it_says():
+def test_regularizers_have_their_effect_in_training():
     plain, free = weights()
     sparse, thin = weights("regularizer=[l1_proximal]", "regularizer.l1_proximal.strength=0.3")
     assert free["head.weight"].count_nonzero() == free["head.weight"].numel()

@@ -16,7 +16,7 @@ def optimizer(lr):
     return torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=lr)
 
 
-def test_constant_asks_for_no_scheduler():
+def test_constant_makes_no_scheduler():
     assert make("scheduler", "constant", optimizer=optimizer(0.1), total_steps=5) is None
 
 
@@ -35,7 +35,7 @@ def test_cosine_is_half_a_period(final, total):
 
 
 def rates(name, total, lr=0.3, **settings):
-    """The learning rate of every step, and the one after the last."""
+    """Return the learning rate of every step, and that after the last."""
     made = optimizer(lr)
     return walked(made, make("scheduler", name, settings, optimizer=made, total_steps=total), total)
 
@@ -51,7 +51,7 @@ def walked(made, scheduler, steps):
 
 @pytest.mark.parametrize("total", [1, 2, 10, 33])
 @pytest.mark.parametrize("every", [0.05, 0.33, 1.0])
-def test_step_drops_at_equal_distances(total, every):
+def test_step_drops_at_equal_intervals(total, every):
     n = max(1, round(every * total))
     assert rates("step", total, every=every, factor=0.5) == pytest.approx(
         [0.3 * 0.5 ** (t // n) for t in range(total + 1)]
@@ -59,7 +59,7 @@ def test_step_drops_at_equal_distances(total, every):
 
 
 @pytest.mark.parametrize("total", [1, 7, 50])
-def test_exponential_is_a_geometric_row_down_to_its_end(total):
+def test_exponential_is_a_geometric_sequence_to_its_end(total):
     assert rates("exponential", total, final=0.02) == pytest.approx(list(np.geomspace(0.3, 0.006, total + 1)))
 
 
@@ -76,7 +76,7 @@ def test_one_cycle_rises_and_falls_along_cosines(total, rise):
     assert rates("one_cycle", total, rise=rise, start=0.1, final=0.01) == pytest.approx(list(expected))
 
 
-def test_one_cycle_is_torchs_where_its_phases_are_whole_steps():
+def test_one_cycle_is_torchs_for_whole_step_phases():
     # torch counts both ends as steps of the cycle, and puts its top one step before the share
     made = optimizer(0.3)
     theirs = OneCycleLR(
@@ -86,13 +86,13 @@ def test_one_cycle_is_torchs_where_its_phases_are_whole_steps():
 
 
 @pytest.mark.parametrize(("total", "cycles", "stretch"), [(12, 4, 1.0), (12, 1, 1.0), (28, 3, 2.0), (6, 6, 1.0)])
-def test_cosine_restarts_is_torchs_where_its_cycles_are_whole_steps(total, cycles, stretch):
+def test_cosine_restarts_is_torchs_for_whole_step_cycles(total, cycles, stretch):
     made = optimizer(0.3)
     first = round(total / sum(stretch**i for i in range(cycles)))
     theirs = CosineAnnealingWarmRestarts(made, first, int(stretch), eta_min=0.03)
     found = rates("cosine_restarts", total, cycles=cycles, stretch=stretch, final=0.1)
     assert found[:-1] == pytest.approx(walked(made, theirs, total)[:-1])
-    assert found[-1] == pytest.approx(0.03)  # torch begins a cycle more after the last step
+    assert found[-1] == pytest.approx(0.03)  # torch begins another cycle after the last step
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -102,7 +102,7 @@ def test_cosine_restarts_is_torchs_where_its_cycles_are_whole_steps(total, cycle
     stretch=st.floats(0.5, 3),
     final=st.floats(0, 1),
 )
-def test_cosine_restarts_falls_from_the_rate_to_its_share_however_the_steps_fall(total, cycles, stretch, final):
+def test_cosine_restarts_ends_at_its_final_share_for_any_steps(total, cycles, stretch, final):
     found = np.array(rates("cosine_restarts", total, lr=1.0, cycles=cycles, stretch=stretch, final=final))
     assert found[0] == pytest.approx(1)
     assert found[-1] == pytest.approx(final)
@@ -113,7 +113,7 @@ def test_cosine_restarts_falls_from_the_rate_to_its_share_however_the_steps_fall
 
 @pytest.mark.parametrize("name", ["step", "exponential", "one_cycle", "cosine_restarts"])
 @pytest.mark.parametrize("warmup", [0, 3, 9])
-def test_after_a_warmup_the_scheduler_has_the_steps_that_are_left(name, warmup):
+def test_scheduler_runs_over_the_steps_after_the_warmup(name, warmup):
     made = optimizer(0.3)
     schedule = Schedule(made, functools.partial(make, "scheduler", name), 20, warmup)
     found = walked(made, schedule, 20)
@@ -122,7 +122,7 @@ def test_after_a_warmup_the_scheduler_has_the_steps_that_are_left(name, warmup):
 
 
 @pytest.mark.parametrize("name", ["cosine", "step", "exponential", "one_cycle", "cosine_restarts"])
-def test_it_goes_on_from_where_it_was_left(name):
+def test_restored_scheduler_continues_exactly(name):
     whole = rates(name, 12)
     made = optimizer(0.3)
     scheduler = make("scheduler", name, optimizer=made, total_steps=12)

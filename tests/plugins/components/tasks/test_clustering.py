@@ -39,7 +39,7 @@ def test_agreement_is_scikit_learns(name, size):
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(order=st.permutations(range(5)))
-def test_agreement_does_not_see_how_clusters_are_numbered(order):
+def test_agreement_is_invariant_to_the_order_of_clusters(order):
     for name in METRICS:
         assert measured(name, DISTANCES[:, order], TARGETS) == pytest.approx(
             measured(name, DISTANCES, TARGETS), abs=1e-6
@@ -54,7 +54,7 @@ def test_distortion_is_the_mean_squared_distance_to_the_nearest_centre():
     assert loss.item() == pytest.approx(expected)
 
 
-def test_the_task_hands_on_distances_and_classes():
+def test_clustering_task_predicts_distances_and_classes():
     task = make("task", "clustering", loss=lambda p, y: p.mean())
     assert isinstance(task, Task)
     prediction, target = task.predict(lambda x: 2 * x, (DISTANCES, TARGETS))
@@ -62,13 +62,13 @@ def test_the_task_hands_on_distances_and_classes():
     assert torch.equal(target, TARGETS)
 
 
-def test_kmeans_finds_clusters_that_lie_apart(workdir):
+def test_kmeans_finds_separated_clusters(workdir):
     record = harness.run(["data=blobs", "data.deviation=0.1", "model=kmeans"])
     assert record.choices["task"] == "clustering"
     assert record.metrics["test/adjusted_rand"] == 1
     assert record.metrics["test/normalized_mutual_information"] == pytest.approx(1)
 
 
-def test_a_network_does_not_cluster(workdir):
+def test_network_is_refused_for_clustering(workdir):
     with pytest.raises(harness.HarnessError, match=r"model mlp does not fit task clustering\. Known: .*kmeans"):
         harness.run(["data=iris", "task=clustering", "model=mlp"])

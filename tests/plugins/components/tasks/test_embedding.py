@@ -34,7 +34,7 @@ def sampled(prediction, target, **given):
         return make("loss", "negative_sampling", given, prediction=prediction, target=target)
 
 
-def test_a_centre_and_all_contexts():
+def test_skip_gram_returns_the_centre_and_all_contexts():
     made = skip_gram()
     x = torch.tensor([[2], [6], [2]])
     centre, contexts, frequency = made(x)
@@ -49,7 +49,7 @@ def test_a_centre_and_all_contexts():
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(n=st.integers(1, 9), k=st.integers(1, 6), power=st.floats(0, 2), seed=st.integers(0, 99))
-def test_negative_sampling_is_the_papers_formula(n, k, power, seed):
+def test_negative_sampling_matches_the_papers_formula(n, k, power, seed):
     rng = np.random.default_rng(seed)
     v, u, f = rng.normal(size=(n, 4)), rng.normal(size=(6, 4)), rng.dirichlet(np.ones(6))
     o = rng.integers(0, 6, n)
@@ -64,7 +64,7 @@ def test_negative_sampling_is_the_papers_formula(n, k, power, seed):
 
 
 @pytest.mark.parametrize("power", [0.0, 0.75, 1.0])
-def test_words_are_drawn_by_their_frequency_to_the_power(power):
+def test_negatives_are_drawn_by_frequency_to_the_power(power):
     from harness_components.tasks.embedding import drawn_words
 
     with Redirect(noise()):
@@ -76,8 +76,8 @@ def test_words_are_drawn_by_their_frequency_to_the_power(power):
     assert scipy.stats.chisquare(counts[kept], 20_000 * p[kept] / p.sum()).pvalue > 1e-3
 
 
-def test_the_best_scores_are_pointwise_mutual_information_less_log_k():
-    """Levy and Goldberg, Neural word embedding as implicit matrix factorization, NeurIPS 2014, eq. 7: no gradient."""
+def test_optimal_scores_are_pointwise_mutual_information_minus_log_k():
+    """The gradient is zero there: Levy and Goldberg, Neural word embedding, NeurIPS 2014, eq. 7."""
     together = np.array([[6, 2, 2], [1, 4, 5], [3, 3, 4]])  # of each centre and context, among 30 pairs
     pairs, k, n = together / 30, 50, 200
     drawn_by = pairs.sum(0) ** 0.75
@@ -86,7 +86,7 @@ def test_the_best_scores_are_pointwise_mutual_information_less_log_k():
         torch.tensor(i).repeat(n) for i in np.repeat(np.indices((3, 3)).reshape(2, -1), together.flat, axis=1)
     )
     for shift, least in ((0.0, 0.0), (0.5, 0.02)):
-        scores = torch.tensor(best + shift, requires_grad=True)  # of unit vectors as centres, which are not trained
+        scores = torch.tensor(best + shift, requires_grad=True)  # with unit vectors as centres, which are not trained
         loss = sampled((torch.eye(3).double()[centre], scores.T, torch.tensor(pairs.sum(0))), context, negatives=k)
         (slope,) = torch.autograd.grad(loss, scores)
         assert (least < slope).all() if shift else (slope.abs() < 0.004).all()
@@ -98,19 +98,19 @@ def by_hand(vectors, analogies):
     return metric.compute().item()
 
 
-def test_an_analogy_by_hand():
+def test_analogy_accuracy_matches_values_by_hand():
     # e2 - e1 + e3 = (-1, 1, 1): nearest to word 3 whatever its length, then to word 4
     vectors = [[1.0, 0, 0], [0, 2.0, 0], [0, 0, 0.5], [-5.0, 5, 5], [0, 1.0, 1]]
     assert by_hand(vectors, ((1, 0, 2, 3),)) == 1
     assert by_hand(vectors, ((1, 0, 2, 4),)) == 0
     assert by_hand(vectors, ((1, 0, 2, 3), (1, 0, 2, 4), (1, 0, 2, 3), (1, 0, 2, 3))) == 0.75
-    # (0, 1) - (1, 0) + (0.8, 0.6) = (-0.2, 1.6) is nearest to the question's own (0, 1), which is no answer
+    # (0, 1) - (1, 0) + (0.8, 0.6) = (-0.2, 1.6) is nearest to the question's own (0, 1), which is excluded
     assert by_hand([[0.0, 1], [1, 0], [0.8, 0.6], [-1, 1], [-1, 0]], ((0, 1, 2, 3),)) == 1
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(words=st.integers(4, 12), width=st.integers(1, 5), seed=st.integers(0, 99))
-def test_an_answer_is_the_nearest_word_by_cosine(words, width, seed):
+def test_analogy_answer_is_the_nearest_word_by_cosine(words, width, seed):
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(words, width)) * rng.lognormal(size=(words, 1))
     asked = [tuple(int(i) for i in rng.choice(words, 4, replace=False)) for _ in range(10)]
@@ -120,12 +120,12 @@ def test_an_answer_is_the_nearest_word_by_cosine(words, width, seed):
         point = unit[a] - unit[b] + unit[c]
         away = {w: cosine(vectors[w], point) for w in range(words) if w not in (a, b, c)}
         right += away[d] <= min(away.values()) + 1e-12
-    ties = width == 1  # on a line every angle is one of two: any of the nearest is an answer
+    ties = width == 1  # on a line there are two angles: any nearest word is an answer
     found = by_hand(vectors, tuple(asked))
     assert found <= right / 10 + 1e-12 if ties else found == pytest.approx(right / 10)
 
 
-def test_a_stack_asks_each_member():
+def test_stacked_analogy_accuracy_equals_that_of_each_member():
     vectors = torch.randn(3, 9, 4, generator=torch.Generator().manual_seed(0))
     asked = tuple((a, (a + 1) % 9, (a + 2) % 9, (a + s) % 9) for a in range(9) for s in range(3, 9))
     stacked = StackedMetric(lambda: make("metric", "analogy_accuracy", analogies=asked), 3, torch.device("cpu"))
@@ -135,7 +135,7 @@ def test_a_stack_asks_each_member():
     assert stacked.compute() == [by_hand(v.tolist(), asked) for v in vectors]
 
 
-def test_vectors_that_are_trained_on_are_kept_as_they_were():
+def test_metric_keeps_a_copy_of_the_vectors():
     vectors = torch.eye(4).double()
     metric = make("metric", "analogy_accuracy", analogies=((0, 1, 2, 3),))
     metric.update(vectors, None)
@@ -148,7 +148,7 @@ def task(dataset):
     return make("task", "embedding", loss=None, dataset=dataset)
 
 
-def test_the_model_is_told_how_often_each_context_occurs_in_training():
+def test_model_stores_the_frequency_of_contexts_in_training():
     dataset = data("toy_grammar", {"n": 200})
     model = task(dataset).prepare(skip_gram(len(WORDS), len(WORDS)), dataset)
     counts = np.bincount(dataset.train.y.numpy(), minlength=len(WORDS))
@@ -156,7 +156,7 @@ def test_the_model_is_told_how_often_each_context_occurs_in_training():
     assert "frequency" in model.state_dict()
 
 
-def test_what_is_no_pair_of_words_is_refused():
+def test_data_without_word_pairs_is_refused():
     with pytest.raises(HarnessError, match="task embedding wants inputs that are indices of words"):
         task(data("iris"))
     with pytest.raises(HarnessError, match="wants data in memory"):
@@ -182,18 +182,18 @@ def test_what_is_no_pair_of_words_is_refused():
         (["data=digits", "metric=[analogy_accuracy]"], "metric analogy_accuracy does not fit task classification"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_anything_is_written(overrides, message, workdir):
+def test_incompatible_components_are_refused_without_output(overrides, message, workdir):
     with pytest.raises(HarnessError, match=message):
         harness.run(overrides)
     assert not list(workdir.iterdir())
 
 
-def test_a_metric_of_analogies_wants_some():
+def test_analogy_accuracy_needs_analogies():
     with pytest.raises(HarnessError, match="wants data that brings analogies"):
         make("metric", "analogy_accuracy", analogies=())
 
 
-def test_queen_is_king_less_man_and_woman(workdir):
+def test_trained_skip_gram_solves_king_minus_man_plus_woman(workdir):
     record = harness.run(["experiment=skip_gram", "logger=[]"])
     assert record.status == "completed"
     assert record.metrics["test/analogy_accuracy"] >= 0.95

@@ -42,7 +42,7 @@ def call_of(model):
 @given(
     st.lists(st.integers(0, 9), min_size=4, max_size=9), st.integers(2, 4), st.integers(1, 4), st.integers(0, 1 << 30)
 )
-def test_an_episode_has_different_classes_and_different_samples_of_each(sizes, way, each, seed):
+def test_episode_has_distinct_classes_and_samples(sizes, way, each, seed):
     draw = generator(seed)
     y = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
     y = y[torch.randperm(len(y), generator=draw)]
@@ -61,7 +61,7 @@ def test_an_episode_has_different_classes_and_different_samples_of_each(sizes, w
         assert len(episode.unique()) == way * each
 
 
-def test_every_order_of_every_choice_is_alike():
+def test_subsets_are_uniform_over_ordered_choices():
     drawn = subsets(torch.full((6000,), 4), 2, generator(0))
     counts = Counter(map(tuple, drawn.tolist()))
     assert len(counts) == 4 * 3
@@ -71,8 +71,8 @@ def test_every_order_of_every_choice_is_alike():
 
 @properties
 @given(st.integers(2, 5), st.integers(1, 3), st.integers(1, 4))
-def test_each_query_is_paired_with_its_class_and_with_another(way, shot, number):
-    """Embeddings that tell who they are: (episode, class, place)."""
+def test_each_query_is_paired_with_its_class_and_another(way, shot, number):
+    """Embeddings identify their sample: (episode, class, place)."""
 
     def told(count, first):
         rows = [[[[e, c, first + i] for i in range(count)] for c in range(way)] for e in range(2)]
@@ -89,10 +89,10 @@ def test_each_query_is_paired_with_its_class_and_with_another(way, shot, number)
     asked = Counter((*one, int(s)) for one, s in zip(map(tuple, a.tolist()), same, strict=True))
     assert set(asked.values()) == {1}
     others = {(c, o) for c, o, s in zip(a[:, 1].tolist(), b[:, 1].tolist(), same.tolist(), strict=True) if not s}
-    assert len(others) == way * min(number, way - 1)  # they take turns
+    assert len(others) == way * min(number, way - 1)  # other classes take turns
 
 
-def test_episodes_are_drawn_anew_in_training_and_once_for_evaluation():
+def test_episodes_are_drawn_per_epoch_in_training_and_once_for_evaluation():
     digits, made = data("digits"), task(way=3, train_way=4, shot=2, query=3, episodes=6, evaluated=9)
     assert made.tuples(digits.train, "train", generator(0)).shape == (6, 4 * 5)
     assert not torch.equal(*(made.tuples(digits.train, "train", generator(seed)) for seed in (0, 1)))
@@ -104,13 +104,13 @@ def test_episodes_are_drawn_anew_in_training_and_once_for_evaluation():
 
 
 def batch(made, way):
-    """Samples [E · N · (K + Q), 4] of two episodes, and their numpy form [E, N, K + Q, 4]."""
+    """Return samples [E · N · (K + Q), 4] of two episodes, and in numpy [E, N, K + Q, 4]."""
     each = made.shot + made.query
     x = torch.randn(2 * way * each, 4, generator=generator(3), dtype=torch.float64)
     return (x, torch.zeros(len(x), dtype=torch.int64)), x.numpy().reshape(2, way, each, 4)
 
 
-def test_the_loss_of_an_episode_is_that_of_its_queries():
+def test_loss_of_an_episode_is_that_of_its_queries():
     made, model = task(way=3, train_way=4, shot=2, query=3), Prototypical(nn.Identity())
     for way, which in ((4, "losses"), (3, "evaluate")):
         given_batch, x = batch(made, way)
@@ -135,7 +135,7 @@ def test_the_loss_of_an_episode_is_that_of_its_queries():
         assert float(found["model"]) == pytest.approx(expected, rel=1e-9)
 
 
-def test_a_loss_of_pairs_is_given_pairs():
+def test_loss_of_pairs_gets_pairs():
     made = task(REGISTRY.get("loss", "contrastive"), way=3, shot=2, query=2)
     given_batch, x = batch(made, 3)
     terms = []
@@ -153,21 +153,21 @@ def test_a_loss_of_pairs_is_given_pairs():
 
 
 @pytest.mark.parametrize("margin", [0.5, 1.0, 3.0])
-def test_contrastive_by_hand(margin):
+def test_contrastive_loss_matches_values_by_hand(margin):
     d, t = [0.0, 0.4, 2.0, 0.0, 0.4, 2.0], [1, 1, 1, 0, 0, 0]
     by_hand = [di**2 / 2 if ti else max(0, margin - di) ** 2 / 2 for di, ti in zip(d, t, strict=True)]
     loss = REGISTRY.get("loss", "contrastive")
     assert float(loss(torch.tensor(d), torch.tensor(t), margin=margin)) == pytest.approx(sum(by_hand) / 6)
 
 
-def test_contrastive_draws_together_and_pushes_apart_up_to_the_margin():
+def test_contrastive_loss_attracts_and_repels_up_to_the_margin():
     d = torch.tensor([0.4, 0.4, 1.5], requires_grad=True)
     REGISTRY.get("loss", "contrastive")(d, torch.tensor([1, 0, 0])).backward()
     torch.testing.assert_close(d.grad, torch.tensor([0.4, -0.6, 0.0]) / 3)
 
 
-def test_classes_that_were_never_seen_are_told_apart(workdir):
-    """Chance is 1/3, and all are judged on the same episodes; an embedding with its first weights does worse."""
+def test_unseen_classes_are_distinguished(workdir):
+    """Chance is 1/3, and all models get the same episodes; an untrained embedding does worse."""
     line = ["experiment=one_shot", "logger=[]", "split.seed=0"]
     first = harness.run([*line, "normalization=none", "epochs=1", "optimizer=sgd", "optimizer.lr=1e-30"])
     learned = harness.run(line)
@@ -200,21 +200,21 @@ def test_classes_that_were_never_seen_are_told_apart(workdir):
         (["task=one_shot", "batch_size=201"], "larger than the 200 training tuples of 30 samples"),
     ],
 )
-def test_what_cannot_meet_is_refused(line, message, workdir):
+def test_incompatible_components_are_refused(line, message, workdir):
     with pytest.raises(HarnessError, match=message) as refused:
         harness.run(line)
     assert "\n" not in str(refused.value)
     assert not (workdir / "outputs").exists()
 
 
-def test_data_that_is_not_in_memory_is_refused():
+def test_data_not_in_memory_is_refused():
     dataset = on_disk(data("digits"))
     job = compose(["task=one_shot", "transform=[]"])
     with pytest.raises(HarnessError, match="task one_shot draws samples that are seen together from data in memory"):
         make_plan(job.settings, dataset, resolve(job.values, dataset, catalogue.current()))
 
 
-def test_a_task_that_is_named_brings_its_model_and_counts_its_samples(workdir):
+def test_named_task_chooses_its_model_and_counts_its_samples(workdir):
     line = ["task=one_shot", "task.episodes=10", "batch_size=3", "epochs=2", "task.evaluated=3", "logger=[]"]
     record = harness.run([*line, "augmentation=[input_noise]"])
     assert record.choices["model"] == "prototypical"
@@ -225,8 +225,8 @@ def test_a_task_that_is_named_brings_its_model_and_counts_its_samples(workdir):
     assert embedded.shape == (4, 64)
 
 
-def test_samples_stand_in_the_order_of_their_episodes():
-    """What a run is given is what is drawn: inputs that tell their class are told apart without an error."""
+def test_samples_are_in_the_order_of_their_episodes():
+    """A run gets the samples that were drawn: inputs that encode their class are classified without an error."""
     y = torch.arange(60) % 6
     part = Samples(F.one_hot(y).float() * 9, y)
     made = task(way=4, shot=1, query=3, evaluated=20)

@@ -20,7 +20,7 @@ X = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
         ("multilabel", F.binary_cross_entropy_with_logits, (X[:, :3] > 0).float()),
     ],
 )
-def test_a_task_compares_the_models_output_with_the_target(name, loss, target):
+def test_task_compares_the_models_output_with_the_target(name, loss, target):
     model = nn.Linear(4, 3)
     given = {"standardize": False} if name == "regression" else {}
     task = make("task", name, given, loss=loss, dataset=None)
@@ -30,20 +30,20 @@ def test_a_task_compares_the_models_output_with_the_target(name, loss, target):
     torch.testing.assert_close(losses["model"], loss(model(X), target))
     prediction, same = task.predict(model, (X, target))
     assert torch.equal(prediction, model(X))
-    assert torch.equal(same, target.to(same.dtype))  # real numbers in their own units are compared in float64
+    assert torch.equal(same, target.to(same.dtype))  # unscaled real targets are compared in float64
     both, pair = task.evaluate(model, (X, target), NOISE)
     torch.testing.assert_close(both["model"].to(losses["model"].dtype), losses["model"], rtol=1e-6, atol=1e-7)
     assert torch.equal(pair[0], prediction)
 
 
-def test_a_task_trains_what_can_be_trained_in_one_group():
+def test_task_trains_all_trainable_parameters_in_one_group():
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
     model[0].bias.requires_grad_(False)
     task = make("task", "classification", loss=F.cross_entropy, dataset=None)
     assert task.groups(model) == {"model": ["0.weight", "1.weight", "1.bias"]}
 
 
-def test_a_binary_task_compares_one_logit_with_the_second_class():
+def test_binary_task_compares_one_logit_with_the_second_class():
     model = nn.Linear(4, 1)
     task = make("task", "binary_classification", loss=F.binary_cross_entropy_with_logits)
     assert task.outputs(data("moons")) == 1
@@ -68,14 +68,14 @@ def test_a_binary_task_compares_one_logit_with_the_second_class():
         (["data=moons", "model=kmeans"], "clustering"),
     ],
 )
-def test_auto_is_what_the_model_names_first_or_else_the_usual_task_of_the_targets(workdir, line, task):
+def test_auto_task_is_the_models_first_or_the_default_for_the_targets(workdir, line, task):
     from harness.config.composition import compose
     from harness.execution.preparation import prepare
 
     assert prepare(compose(line)).record.choices["task"] == task
 
 
-def test_a_model_that_names_no_task_gets_the_usual_one(workdir, monkeypatch):
+def test_model_without_tasks_gets_the_default_task(workdir, monkeypatch):
     from harness.config.composition import compose
     from harness.datasets.loading import load
     from harness.execution.resolve import choices, resolve
@@ -94,7 +94,7 @@ def test_a_model_that_names_no_task_gets_the_usual_one(workdir, monkeypatch):
     assert choices(resolve(values, load(values).dataset, known))["task"] == "classification"
 
 
-def test_two_classes_are_wanted_by_a_binary_task(workdir):
+def test_binary_task_needs_two_classes(workdir):
     with pytest.raises(
         harness.HarnessError, match=r"^task binary_classification wants 2 classes, and data digits has 10$"
     ):
@@ -108,7 +108,7 @@ def test_two_classes_are_wanted_by_a_binary_task(workdir):
         (["data=topics", "metric=[label_f1,exact_match]"], "binary_accuracy", 0.7),
     ],
 )
-def test_yes_and_no_are_learned(workdir, line, metric, least):
+def test_binary_and_multilabel_tasks_are_learned(workdir, line, metric, least):
     record = harness.run([*line, "epochs=5", "optimizer.lr=0.01"])
     assert record.status == "completed", record.error
     assert record.metrics[f"test/{metric}"] > least

@@ -17,7 +17,7 @@ Y = torch.arange(12) % 3
 
 
 @pytest.mark.parametrize("name", ["reconstruction", "generation"])
-def test_the_inputs_are_the_targets(name):
+def test_inputs_are_the_targets(name):
     iris = data("iris")
     task = make("task", name, loss=F.mse_loss, dataset=iris)
     model = nn.Linear(4, 4)
@@ -51,14 +51,14 @@ def test_indices_are_not_reconstructed():
         (["model=mlp", "data=diabetes"], "regression", "mse", "val/mse"),
     ],
 )
-def test_a_model_brings_its_task_and_its_loss(overrides, task, loss, objective, workdir):
+def test_model_chooses_its_task_and_loss(overrides, task, loss, objective, workdir):
     record = harness.run([*overrides, "epochs=1", "logger=[]"])
     assert record.status == "completed"
     assert (record.choices["task"], record.choices["loss"]) == (task, loss)
     assert record.config["objective"] == objective
 
 
-def test_a_model_that_names_no_task_is_for_the_targets_and_not_for_any(monkeypatch):
+def test_model_without_tasks_gets_the_task_of_the_targets(monkeypatch):
     from harness.datasets.dataset import Dataset
     from harness.execution.resolve import resolve
 
@@ -80,7 +80,7 @@ def test_a_model_that_names_no_task_is_for_the_targets_and_not_for_any(monkeypat
         (["model=vae", "task=classification"], "model vae does not fit task classification"),
     ],
 )
-def test_what_does_not_fit_is_refused(overrides, message, workdir):
+def test_incompatible_components_are_refused(overrides, message, workdir):
     with pytest.raises(HarnessError, match=message):
         harness.run(overrides)
 
@@ -91,7 +91,7 @@ def images(folder):
 
 
 @pytest.mark.parametrize("path", ["alone", "fused"])
-def test_pictures_are_in_tensorboard_at_the_end(path, workdir):
+def test_pictures_are_logged_to_tensorboard_at_the_end(path, workdir):
     base = ["epochs=1", f"path={path}", "model.form=convolutional"]
     record = harness.run([*base, "model=vae"])
     shown = images(record.folder)
@@ -108,7 +108,7 @@ def test_vectors_have_no_pictures(workdir):
     assert not images(harness.run(["epochs=1", "model=vae", "data=iris"]).folder)
 
 
-def test_the_mean_of_a_bernoulli_is_shown_and_not_its_logits():
+def test_bernoulli_mean_is_shown_instead_of_logits():
     import functools
 
     class Model(nn.Module):

@@ -11,13 +11,13 @@ from tensorboard.util.tensor_util import make_ndarray
 from harness_components.tensorboard import event_values as values
 
 
-def test_a_histogram_has_a_row_a_bin():
+def test_histogram_has_one_row_per_bin():
     shown = values.histogram("w", [3, 0, 5], torch.tensor([-1.0, 0.0, 0.5, 2.0]))
     assert shown.metadata.plugin_data.plugin_name == "histograms"
     np.testing.assert_array_equal(make_ndarray(shown.tensor), [[-1, 0, 3], [0, 0.5, 0], [0.5, 2, 5]])
 
 
-def test_a_precision_recall_curve_is_scikit_learns():
+def test_precision_recall_curve_is_scikit_learns():
     draw = torch.Generator().manual_seed(0)
     scores, truths = torch.rand(200, generator=draw), torch.rand(200, generator=draw) < 0.3
     rows = make_ndarray(values.pr_curve("c", scores, truths).tensor)
@@ -46,13 +46,13 @@ def test_settings_keep_their_types_in_the_table():
 
 
 @pytest.mark.parametrize(("well", "status"), [(True, "STATUS_SUCCESS"), (False, "STATUS_FAILURE")])
-def test_the_end_tells_how(well, status):
+def test_session_end_has_the_status(well, status):
     content = values.session_end(well, 7.0).metadata.plugin_data.content
     told = metadata.parse_session_end_info_plugin_data(content)
     assert (api_pb2.Status.Name(told.status), told.end_time_secs) == (status, 7.0)
 
 
-def test_the_layout_puts_into_one_chart_what_is_to_be_compared():
+def test_layout_combines_comparable_tags_in_one_chart():
     tags = ("train/loss", "train/lr", "val/loss", "val/f1", "test/loss", "norm/a.0", "norm/a.b", "margin")
     (content,) = values.layout(tags).tensor.string_val
     made = Layout.FromString(content)

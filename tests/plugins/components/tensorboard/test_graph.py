@@ -33,7 +33,7 @@ def test_operations_have_the_names_of_modules():
     assert list(found["output 2"].input) == ["shared (Linear)/linear 2"]
 
 
-def test_every_input_of_a_node_is_one_and_shapes_are_told():
+def test_node_inputs_exist_and_shapes_are_recorded():
     found = nodes(Doubled(), torch.ones(2, 4))
     assert all(name in found for node in found.values() for name in node.input)
     assert not any("Constant" in node.op for node in found.values())
@@ -46,7 +46,7 @@ def test_every_input_of_a_node_is_one_and_shapes_are_told():
     assert shape("output") == [2, 2, 2]
 
 
-def test_a_model_is_left_as_it_was():
+def test_graph_does_not_change_the_model():
     model = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5))
     model[1].eval()
     before, state = torch.get_rng_state(), {k: v.clone() for k, v in model.state_dict().items()}
@@ -56,7 +56,7 @@ def test_a_model_is_left_as_it_was():
     assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
 
 
-def test_what_cannot_be_traced_raises():
+def test_model_that_cannot_be_traced_raises():
     class Dictionary(nn.Module):
         def forward(self, x):
             return {"y": object()}

@@ -20,14 +20,14 @@ def logged(name, folder):
     logger.finalize("success")
 
 
-def test_tensorboard_writes_scalars_into_the_runs_folder(tmp_path):
+def test_tensorboard_writes_scalars_to_the_run_folder(tmp_path):
     logged("tensorboard", tmp_path)
     events = EventAccumulator(str(tmp_path)).Reload()
     for tag in ROWS[0][0]:
         assert [(e.step, e.value) for e in events.Scalars(tag)] == [(step, metrics[tag]) for metrics, step in ROWS]
 
 
-def test_csv_writes_a_row_a_step_into_the_runs_folder(tmp_path):
+def test_csv_writes_one_row_per_step_to_the_run_folder(tmp_path):
     logged("csv", tmp_path)
     with (tmp_path / "metrics.csv").open() as file:
         found = [
@@ -37,7 +37,7 @@ def test_csv_writes_a_row_a_step_into_the_runs_folder(tmp_path):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_tensorboard_writes_images_as_they_are(channels, tmp_path):
+def test_tensorboard_writes_images_losslessly(channels, tmp_path):
     image = torch.rand(channels, 5, 9, generator=torch.Generator().manual_seed(0))
     logger = make("logger", "tensorboard", run_dir=str(tmp_path), name="vae,seed=0", in_sweep=False)
     logger.log_image("samples", [image], step=4)

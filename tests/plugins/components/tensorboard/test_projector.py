@@ -15,7 +15,7 @@ def config(folder):
     return text_format.Parse((folder / "projector_config.pbtxt").read_text(), ProjectorConfig())
 
 
-def test_vectors_and_labels_stand_in_their_files(tmp_path):
+def test_vectors_and_labels_are_written_to_files(tmp_path):
     Projector(tmp_path).add("features/val", VECTORS, ["a", "b\tc", "d\ne"], None)
     (info,) = config(tmp_path).embeddings
     np.testing.assert_allclose(np.loadtxt(tmp_path / info.tensor_path), VECTORS, rtol=1e-3, atol=1e-6)
@@ -23,7 +23,7 @@ def test_vectors_and_labels_stand_in_their_files(tmp_path):
     assert (info.tensor_name, list(info.tensor_shape)) == ("features/val", [3, 2])
 
 
-def test_tags_add_up_and_the_latest_of_one_stands(tmp_path):
+def test_tags_accumulate_and_the_latest_of_each_is_kept(tmp_path):
     made = Projector(tmp_path)
     for key, vectors in (("one", VECTORS), ("two", VECTORS), ("one", 2 * VECTORS)):
         made.add(key, vectors, None, None)
@@ -32,7 +32,7 @@ def test_tags_add_up_and_the_latest_of_one_stands(tmp_path):
     np.testing.assert_allclose(np.loadtxt(tmp_path / first.tensor_path), 2 * VECTORS, rtol=1e-3, atol=1e-6)
 
 
-def test_images_stand_in_a_square_row_by_row(tmp_path):
+def test_images_form_a_square_row_by_row(tmp_path):
     images = torch.rand(3, 1, 4, 5, generator=torch.Generator().manual_seed(0))
     Projector(tmp_path).add("one", VECTORS, None, images)
     (info,) = config(tmp_path).embeddings
@@ -46,6 +46,6 @@ def test_images_stand_in_a_square_row_by_row(tmp_path):
         )
 
 
-def test_large_images_are_made_small():
+def test_large_images_are_shrunk():
     assert shrunk(torch.zeros(2, 3, 128, 64)).shape == (2, 3, SIDE, SIDE // 2)
     assert shrunk(torch.zeros(2, 3, 8, 9)).shape == (2, 3, 8, 9)

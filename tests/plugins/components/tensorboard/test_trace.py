@@ -8,7 +8,7 @@ from harness_components.tensorboard.trace import SKIPPED
 
 
 @pytest.mark.parametrize("path", ["alone", "fused"])
-def test_the_steps_that_are_asked_for_are_traced(path, workdir):
+def test_requested_steps_are_traced(path, workdir):
     record = harness.run(
         ["epochs=2", f"path={path}", "logger.tensorboard.profile=5", "logger.tensorboard.details=none"]
     )
@@ -18,7 +18,7 @@ def test_the_steps_that_are_asked_for_are_traced(path, workdir):
     assert "trace of 5 optimizer steps" in (record.folder / "log.txt").read_text()
 
 
-def test_a_run_of_few_steps_says_so_and_the_next_is_traced(workdir):
+def test_short_run_is_not_traced_and_the_next_is(workdir):
     few = harness.run(["epochs=1", "batch_size=1000", "logger.tensorboard.profile=5"])
     assert few.time["steps"] < SKIPPED
     assert f"no trace: the run ended within {SKIPPED} optimizer steps" in (few.folder / "log.txt").read_text()
@@ -27,7 +27,7 @@ def test_a_run_of_few_steps_says_so_and_the_next_is_traced(workdir):
     assert "trace of 9 optimizer steps" in (enough.folder / "log.txt").read_text()
 
 
-def test_of_a_stack_one_is_traced(workdir):
+def test_one_member_of_a_stack_is_traced(workdir):
     runs = harness.sweep(["epochs=1", "seed=0,1", "path=fused", "jobs=1", "logger.tensorboard.profile=4"])
     said = [(run.folder / "log.txt").read_text() for run in runs]
     assert sum("trace of 4 optimizer steps" in text for text in said) == 1

@@ -21,7 +21,7 @@ SCALERS = {"standardize": sklearn.preprocessing.StandardScaler, "min_max": sklea
 
 @pytest.mark.parametrize("per", ["auto", "feature", "channel"])
 @pytest.mark.parametrize("name", SCALERS)
-def test_vectors_are_scaled_as_scikit_learn_does_by_the_training_split_alone(name, per):
+def test_vectors_are_scaled_as_by_scikit_learn_from_the_training_split(name, per):
     transform, scaler = make("transform", name, {"per": per}, train=TABLE), SCALERS[name]().fit(TABLE.double().numpy())
     for x in (TABLE, LATER):
         expected = scaler.transform(x.double().numpy())
@@ -43,7 +43,7 @@ def test_images_are_scaled_by_channel_or_by_pixel(name):
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6 + 0.3, -1e-6, 1e-20])
 @pytest.mark.parametrize("name", SCALERS)
-def test_what_does_not_vary_becomes_zero_and_is_not_blown_up(name, value):
+def test_constant_feature_becomes_zero(name, value):
     train = torch.full((1001, 2), value)
     transform = make("transform", name, train=train)
     assert torch.equal(transform(train), torch.zeros(1001, 2))
@@ -51,7 +51,7 @@ def test_what_does_not_vary_becomes_zero_and_is_not_blown_up(name, value):
 
 
 @pytest.mark.parametrize("name", SCALERS)
-def test_what_varies_little_is_scaled_all_the_same(name):
+def test_feature_with_small_variance_is_scaled(name):
     train = torch.randn(100, 1, generator=torch.Generator().manual_seed(1)) * 1e-15
     found = make("transform", name, train=train)(train)
     np.testing.assert_allclose(
@@ -60,7 +60,7 @@ def test_what_varies_little_is_scaled_all_the_same(name):
 
 
 @pytest.mark.parametrize("name", SCALERS)
-def test_a_transform_takes_one_sample_and_leaves_its_input(name):
+def test_transform_accepts_one_sample_and_keeps_its_input(name):
     transform, x = make("transform", name, train=TABLE), TABLE[:1].clone()
     assert torch.equal(transform(x)[0], transform(TABLE)[0])
     assert torch.equal(x, TABLE[:1])
@@ -76,7 +76,7 @@ def test_robust_is_scikit_learns(per):
         np.testing.assert_allclose(transform(x).numpy(), scaler.transform(x.double().numpy()), rtol=2e-4, atol=1e-4)
 
 
-def test_robust_by_channel_and_where_most_are_equal():
+def test_robust_scales_channels_and_keeps_features_without_spread():
     flat = IMAGES.movedim(1, -1).reshape(-1, 3).double().numpy()
     expected = sklearn.preprocessing.RobustScaler().fit_transform(flat).reshape(30, 5, 4, 3)
     found = make("transform", "robust", train=IMAGES)(IMAGES)
@@ -99,16 +99,16 @@ MIXED = TABLE[:, :4] / TABLE[:, :4].std(0) @ torch.randn(4, 4, generator=torch.G
 
 
 @pytest.mark.parametrize("method", ["pca", "zca"])
-def test_what_is_whitened_has_no_covariance(method):
+def test_whitened_data_has_unit_covariance(method):
     found = make("transform", "whiten", {"method": method, "epsilon": 1e-8}, train=MIXED)(MIXED).double().numpy()
     np.testing.assert_allclose(found.mean(0), 0, atol=1e-5)
     np.testing.assert_allclose(np.cov(found.T, bias=True), np.eye(4), atol=1e-4)
 
 
-def test_whitening_is_scikit_learns_and_zca_is_the_inverse_root_of_the_covariance():
+def test_whiten_is_scikit_learns_pca_and_the_inverse_root_for_zca():
     x = MIXED.double().numpy()
     pca = sklearn.decomposition.PCA(whiten=True).fit(x)
-    scale = np.sqrt(len(x) / (len(x) - 1))  # scikit-learn takes the unbiased variance
+    scale = np.sqrt(len(x) / (len(x) - 1))  # scikit-learn uses the unbiased variance
     later = LATER[:, :4]
     found = make("transform", "whiten", {"method": "pca", "epsilon": 1e-12}, train=MIXED)(later).numpy()
     np.testing.assert_allclose(abs(found), abs(pca.transform(later.double().numpy())) * scale, rtol=1e-3, atol=1e-3)
@@ -117,7 +117,7 @@ def test_whitening_is_scikit_learns_and_zca_is_the_inverse_root_of_the_covarianc
     np.testing.assert_allclose(found, (later.double().numpy() - x.mean(0)) @ root, rtol=1e-3, atol=1e-3)
 
 
-def test_a_direction_in_which_training_does_not_vary_is_not_blown_up():
+def test_whiten_does_not_amplify_constant_directions():
     train = torch.cat([MIXED, MIXED.sum(1, keepdim=True), torch.full((50, 1), 7.0)], dim=1)  # rank 4 of 6
     transform = make("transform", "whiten", {"epsilon": 1e-8}, train=train)
     whitened = transform(train).double().numpy()
@@ -128,7 +128,7 @@ def test_a_direction_in_which_training_does_not_vary_is_not_blown_up():
     np.testing.assert_allclose(transform(moved).numpy(), whitened, atol=1e-2)
 
 
-def test_images_keep_their_shape_when_whitened():
+def test_whitened_images_keep_their_shape():
     found = make("transform", "whiten", {"epsilon": 0.1}, train=IMAGES)(IMAGES)
     assert found.shape == IMAGES.shape
     with pytest.raises(HarnessError, match="8192 features or fewer, and there are 9000"):
@@ -144,7 +144,7 @@ def test_one_hot_is_scikit_learns():
         np.testing.assert_array_equal(transform(torch.tensor(x, dtype=torch.float32)), encoder.transform(x))
 
 
-def test_one_hot_leaves_what_is_no_category_in_its_place():
+def test_one_hot_keeps_other_features_in_place():
     train = torch.tensor([[0.5, 1, 30], [0.1, 3, 2], [7.0, 1, 4]])
     expected = [[0.5, 1, 0, 0, 0, 1], [0.1, 0, 1, 1, 0, 0], [7, 1, 0, 0, 1, 0]]
     np.testing.assert_allclose(make("transform", "one_hot", train=train)(train), expected, rtol=1e-6, atol=1e-7)
@@ -180,8 +180,8 @@ def test_channels_first_refuses_sequences():
 
 
 @pytest.mark.parametrize("name", [row["name"] for row in catalogue.current() if row["kind"] == "transform"])
-def test_only_the_training_split_is_looked_at(name):
-    """Whatever stands in validation and test, what training becomes is the same, and what they become is by it."""
+def test_transform_is_fitted_on_the_training_split_only(name):
+    """Validation and test samples do not change the fit, and are transformed by it."""
     train, rest = Samples(MIXED.round(), torch.zeros(50, 1)), Samples(LATER[:, :4], torch.zeros(20, 1))
     far = Samples(rest.x * 1e4 - 77, rest.y)
 
