@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Before torch is imported by anyone: tests run side by side, and a thread pool each would fight for the cores.
+# Before any import of torch: tests run in parallel, and a thread pool each would compete for the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HARNESS_CACHE"] = str(ROOT / ".pytest_cache" / "harness")
 os.environ.pop("HARNESS_BLOCK", None)

@@ -35,7 +35,7 @@ def test_table_is_plain_text():
     assert table("title", ["", "ms"], [["a", "1"]]).splitlines() == ["title", "   ms", "-  --", "a   1"]
 
 
-SOON = ("single_run", "startup")  # the others start many processes, which takes minutes together
+SOON = ("single_run", "startup")  # the others start many processes, which takes minutes
 
 
 @pytest.mark.parametrize("name", [n if n in SOON else pytest.param(n, marks=pytest.mark.slow) for n in BENCHMARKS])

@@ -124,7 +124,7 @@ def test_hparams_table_has_the_values_of_the_records(board: Board, study: list[R
         await shot(page, "hparams", tmp_path)
         (head,) = await page.js(HEAD)
         found: dict[str, dict[str, str]] = {}
-        for top in range(0, 60 * 40, 200):  # rows are made as they come into sight
+        for top in range(0, 60 * 40, 200):  # rows are made when scrolled into view
             await page.js(SCROLL.format(top))
             await asyncio.sleep(0.3)
             found |= {row[0]: dict(zip(head, row, strict=False)) for row in await page.js(ROWS)}
@@ -181,4 +181,4 @@ def test_projector_shows_the_samples(board: Board, study: list[Record], tmp_path
     words, pixels = seen(board, tmp_path, look)
     assert f"Points:{study[58].data['val']}" in words
     middle = pixels[200:700, 400:1000].reshape(-1, 3)
-    assert (middle.max(1) < 60).mean() > 0.02  # the samples' own dark images
+    assert (middle.max(1) < 60).mean() > 0.02  # the dark images of the samples

@@ -14,7 +14,7 @@ from harness.registry.kinds import KINDS
 from tests.cli.terminal import Terminal
 from tests.helpers.commands import HARNESS, environment
 
-# ^G shows the line as it stands after the completion.
+# ^G prints the line after the completion.
 SETUP = r"""
 bind 'set show-all-if-ambiguous on'; bind 'set bell-style none'; bind 'set page-completions off'
 bind 'set completion-query-items 0'; bind -x '"\C-g": printf "<<%s>>\n" "$READLINE_LINE"'

@@ -139,7 +139,7 @@ def test_sweep_members_write_little(study: dict[str, Record], board: Board) -> N
     """A sweep of 500 is 500 of these; the diagnostics' dozen looks are most of it."""
     files = [path for path in study["adam1"].folder.rglob("*") if "tfevents" in path.name or "projector" in str(path)]
     assert [path.name.split(".")[0] for path in files] == ["events"]
-    assert files[0].stat().st_size < 25_000  # a scalar is some 37 bytes, and most of them its tag
+    assert files[0].stat().st_size < 25_000  # a scalar takes some 37 bytes, most of them its tag
     with pytest.raises(urllib.error.HTTPError):
         board.plugin("graphs/graph", run=study["adam1"].folder.name)
 

@@ -135,9 +135,9 @@ class Direction(enum.Enum):
 class Seeker(Sweeper):
     """Sweeper that asks for one job at a time and reads its objective, as optuna's does."""
 
-    __module__ = "hydra_plugins.seeker"  # Hydra takes sweepers from there alone
+    __module__ = "hydra_plugins.seeker"  # Hydra accepts sweepers from there only
     launcher: Launcher
-    told: list[float]  # of the sweep of this test
+    told: list[float]  # set by the test
 
     def __init__(self, direction: Direction, tries: str) -> None:
         assert direction is Direction.maximize

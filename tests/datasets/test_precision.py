@@ -15,7 +15,7 @@ from harness.system.errors import HarnessError
 from harness_components.tasks.supervised import regression
 
 N = 400
-SECONDS = 1_700_000_000 + 10 * np.arange(N)  # float32 tells numbers of this size apart by 128
+SECONDS = 1_700_000_000 + 10 * np.arange(N)  # float32 rounds numbers of this size to multiples of 128
 LINE = ["metric=[mse,mae,r2]", "logger=[]", "diagnostic=[]"]
 
 
@@ -61,7 +61,7 @@ def test_predictions_of_times_are_accurate_to_the_second(tmp_path, source, scali
         path = tmp_path / "t.npz"
         np.savez(path, x=SECONDS[:, None], y=y)
         data = ["data=npz", *(["data.in_memory=false"] if source == "stored" else [])]
-    if source == "stored":  # no estimator takes it
+    if source == "stored":  # no estimator reads it
         model = ["model=mlp", "model.width=8", "activation=identity", "optimizer.lr=0.01", "epochs=60"]
     else:
         model = ["model=linear_regression"]

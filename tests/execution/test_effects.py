@@ -18,7 +18,7 @@ from harness.registry.kinds import KINDS
 
 QUIET = ["logger=[]", "trainer=cpu"]
 
-# (line, what is said of its first word); the first word of the second line has an effect
+# (line, message about its first word); the first word of the second line has an effect
 USELESS = [
     ("batch_size=64 data=rosenbrock", "data rosenbrock is a surface: a step takes its one point"),
     ("accumulate=3 data=rosenbrock", "an epoch has 1 batch to accumulate"),
@@ -100,7 +100,7 @@ def test_every_rule_is_tested_with_and_without_an_effect() -> None:
 
     ruled = {key for key, rule in RULES.items() if rule is not None} - {"trainer.check_val_every_n_epoch"}
     assert ruled <= keys([line for line, _ in USELESS + TOLD])
-    assert ruled - {"trainer.benchmark"} <= keys(USEFUL)  # of a GPU
+    assert ruled - {"trainer.benchmark"} <= keys(USEFUL)  # this one needs a GPU
 
 
 @pytest.mark.parametrize(("line", "why"), USELESS)

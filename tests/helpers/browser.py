@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-# Pages of web components hide what they show in shadow roots, and the projector in a frame: these look into both.
+# Web components keep their content in shadow roots, and the projector in a frame: these search both.
 DEEP = """
 function all(selector, root = document) {
   const found = [...root.querySelectorAll(selector)];
@@ -80,7 +80,7 @@ class Page:
         """Return the value of an expression once it is true. Raises TimeoutError with the text of the page."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            with suppress(RuntimeError):  # the page is being made
+            with suppress(RuntimeError):  # the page is still loading
                 if value := await self.js(expression):
                     return value
             await asyncio.sleep(0.25)

@@ -51,7 +51,7 @@ def tracked(folder: Path) -> Path:
     """Copy the files that git tracks, which are those of a clone."""
     names = run("git", "ls-files", "-z", cwd=ROOT).split("\0")
     for name in filter(None, names):
-        if (ROOT / name).is_file():  # not one that is deleted and not yet committed
+        if (ROOT / name).is_file():  # unless deleted and not yet committed
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     return folder
@@ -75,7 +75,7 @@ def check(bin_: Path, inside: Path, cwd: Path) -> None:
     """Train a first network with the installed package, and check that it lies in one place."""
     assert run(bin_ / "harness", "epochs=1", cwd=cwd).startswith("completed  epochs=1\n")
     (record,) = cwd.glob("outputs/scratch/*/record.json")
-    assert json.loads(record.read_text())["metrics"]["val/accuracy"] > 0.3  # of ten classes
+    assert json.loads(record.read_text())["metrics"]["val/accuracy"] > 0.3  # for ten classes
     for file in json.loads(run(bin_ / "python", "-c", WHERE, cwd=cwd)):
         assert Path(file).is_relative_to(inside.resolve()), file
     told = json.loads(run(bin_ / "harness", "plugins", "--json", cwd=cwd))

@@ -19,7 +19,7 @@ OFFERED = {"activation/snake", "data/stripes", "optimizer/signum", "regularizer/
 def install(folder: Path) -> Path:
     """Run pip install without a network."""
     source, site = folder / "source", folder / "site"
-    shutil.copytree(SOURCE, source)  # a build leaves nothing in the checkout
+    shutil.copytree(SOURCE, source)  # a build must leave nothing in the checkout
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     offline = ["--no-deps", "--no-index", "--no-build-isolation"]
     subprocess.run([*pip, *offline, "--target", str(site), str(source)], check=True, capture_output=True, text=True)
@@ -75,7 +75,7 @@ def test_experiment_trains_and_a_changed_helper_makes_another_run(tmp_path: Path
     assert record["data"]["name"] == "stripes"
     assert record["data"]["digest"].startswith("stripes-1-0-200")
     assert record["environment"]["plugins"] == {"harness": record["environment"]["harness"], "harness-example": "1.2"}
-    assert record["metrics"]["train/loss"] < 0.69  # better than a guess among two
+    assert record["metrics"]["train/loss"] < 0.69  # better than guessing between two classes
     assert float(python(LARGEST, str(first.parent), cwd=workdir, site=site)) <= 0.1 + 1e-7
 
     helper = site / "harness_example" / "stripes.py"

@@ -180,9 +180,9 @@ def test_crash_is_retried_after_ten_minutes_and_an_exception_is_not(
     assert scanned == []
     assert {p.distribution for p in known.problems} == {"dies", "raises"}
     scanned.clear()
-    catalogue.read(again=True)  # as `harness plugins` does
+    catalogue.read(again=True)  # as by `harness plugins`
     assert scanned == ["dies"]
-    monkeypatch.setenv("HARNESS_SCAN_TIMEOUT", "60")  # it may need no more than time
+    monkeypatch.setenv("HARNESS_SCAN_TIMEOUT", "60")  # more time may be enough
     again(scanned)
     assert scanned == ["dies"]
     (kept,) = (scan_cache.cache_folder() / "catalogue").glob("dies-*")

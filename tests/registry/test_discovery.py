@@ -26,7 +26,7 @@ def _command(offers: str) -> str:
     )
 
 
-# distribution: (source, names that its hook returns, stage, what the message holds)
+# distribution: (source, names that its hook returns, stage, part of the message)
 BROKEN: dict[str, tuple[str, str | None, str, str]] = {
     "raises": ("raise RuntimeError('out of\\norder')", None, "import", "RuntimeError: out of order"),
     "exits": ("raise SystemExit(3)", None, "import", "SystemExit: 3"),
@@ -151,8 +151,8 @@ BROKEN: dict[str, tuple[str, str | None, str, str]] = {
     "gone": ("", None, "import", "No module named 'gone'"),
 }
 IN_COMPANY = {"left", "right", "taker", "verb-left", "verb-right"}
-LIVE = set(BROKEN) - IN_COMPANY - {"dies", "hangs", "prints", "prints-below"}  # told without a child
-STILL_THERE = {"twice": ["activation/twice"]}  # of a broken plugin, what can be used is used
+LIVE = set(BROKEN) - IN_COMPANY - {"dies", "hangs", "prints", "prints-below"}  # reported without a child process
+STILL_THERE = {"twice": ["activation/twice"]}  # the usable components of a broken plugin are kept
 
 GOOD = {
     "noisy": "import sys\nsys.stderr.write('noise')\n@harness.activation\ndef noisy(x):\n    return x",
@@ -167,7 +167,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     for name, (source, offers, _, _) in BROKEN.items():
         path = install(folder, name, source, offers=offers)
-        if "from __future__" in source:  # which comes before everything else
+        if "from __future__" in source:  # it comes before everything else
             first = source.splitlines()[0]
             path.write_text(f"{first}\n" + path.read_text().replace(first, ""))
     (folder / "gone.py").unlink()
@@ -183,9 +183,9 @@ def known(site: Path) -> Iterator[Catalogue]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))
         patch.setenv("HARNESS_BLOCK", "hangs,dies")
-        catalogue.read()  # at leisure: a cold import of torch may take longer than we let a plugin hang
+        catalogue.read()  # a cold import of torch may take longer than the limit of a plugin
         patch.delenv("HARNESS_BLOCK")
-        with pytest.MonkeyPatch.context() as hurried:  # ends before the tests: their own scans may import torch cold
+        with pytest.MonkeyPatch.context() as hurried:  # done before the tests, whose own scans may import torch cold
             hurried.setenv("HARNESS_SCAN_TIMEOUT", "3")
             found = catalogue.read()
         yield found

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HARNESS = ROOT / "harness"
-ENTRIES, FILES, LINES = 12, 16, 500  # at most: at the root of harness/, in a package, in a file
+ENTRIES, FILES, LINES = 12, 16, 500  # maxima: at the root of harness/, in a package, in a file
 TREES = [HARNESS, *(ROOT / "plugins").glob("harness_*")]
 PACKAGES = [folder for tree in TREES for folder in (tree, *tree.rglob("*")) if any(folder.glob("*.py"))]
 

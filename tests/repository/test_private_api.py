@@ -22,7 +22,7 @@ import harness_sklearn
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(p for tree in ("harness", "plugins", "benchmarks", "docs") for p in (ROOT / tree).rglob("*.py"))
 PACKAGES = (harness, harness_components, harness_pytorch_optimizer, harness_sklearn)
-OWN = ("harness", "hydra_plugins", "benchmarks")  # whose private names are our own
+OWN = ("harness", "hydra_plugins", "benchmarks")  # our own private names
 DOCUMENTED = {"_exit", "_getframe", "_asdict", "_fields", "_make", "_replace"}  # in Python's library reference
 BY_NAME = {"getattr", "setattr", "hasattr", "delattr", "attrgetter", "methodcaller", "import_module"}
 

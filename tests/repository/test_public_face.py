@@ -12,7 +12,7 @@ import harness
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = {"harness", "harness.space", "harness.testing"}
-FACES = {ROOT / "plugins" / "harness_doctor" / name for name in ("engine.py", "engine_training.py")}  # name the rest
+FACES = {ROOT / "plugins" / "harness_doctor" / name for name in ("engine.py", "engine_training.py")}  # the others
 PLUGINS = sorted({*(ROOT / "plugins").rglob("*.py")} - FACES)
 
 

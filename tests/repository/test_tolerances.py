@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).parents[1]
-DEFAULTS = {"assert_close", "approx"}  # both tolerances of torch's and pytest's defaults are positive
+DEFAULTS = {"assert_close", "approx"}  # torch's and pytest's default tolerances are positive
 ABSOLUTE = ("atol", "abs_tol")
 
 

@@ -98,7 +98,7 @@ def _step(root: Path, what: str, name: str, more: dict[str, Any]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     elif what == "write":
         run(folder, **{key: value if isinstance(value, dict) else {"x": value} for key, value in more.items()})
-    elif what == "foreign" and (folder / FILE).exists():  # of another version: keys that we do not know, others missing
+    elif what == "foreign" and (folder / FILE).exists():  # of another version: unknown keys, and missing ones
         (folder / FILE).write_text(json.dumps({"schema": 1, "id": "0" * 12, "name": "f", "study": "s", "new": more}))
     elif what == "tear" and (folder / FILE).exists():
         (folder / FILE).write_bytes((folder / FILE).read_bytes()[:-20])

@@ -18,7 +18,7 @@ from tests.security.conftest import Command
 RUN = ["data=iris", "epochs=1", "model=mlp", "model.width=4", "diagnostic=[]", "logger=[]", "study=dl", "trainer=cpu"]
 MARKUP = "a\\[/red]b[link=file:///etc]\x1b[31mc"
 BAD = ("pipe", "record link", "run link", "deep", "huge", "list", "../id", "name", "types")  # one bad run each
-UNREADABLE = 7  # of these: a run that is a link is passed over, and a name of markup is shown as text
+UNREADABLE = 7  # of these: a linked run is ignored, and a name with markup is shown as text
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ TRAP = "import pathlib; pathlib.Path({mark!r}).touch()\nraise SystemExit(99)\n"
 def trap(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with modules that create a file when imported; the path of that file."""
     searched = [folder for folder in sys.path if folder not in ("", str(workdir))]
-    monkeypatch.setattr(sys, "path", searched)  # as the command's own: `python -m pytest` searches the working folder
+    monkeypatch.setattr(sys, "path", searched)  # as for the command: `python -m pytest` searches the working folder
     mark = workdir / "imported"
     for name in ("absl", "torch", "loky", "submitit", "argparse", "pickle", "hydra", "yaml"):
         (workdir / f"{name}.py").write_text(TRAP.format(mark=str(mark)))
@@ -70,7 +70,7 @@ def test_environment_is_restored_by_the_last_thread(outside: str | None, monkeyp
     assert os.environ.get("PYTHONSAFEPATH") == outside
 
 
-@pytest.mark.slow  # a worker that is not forked imports torch
+@pytest.mark.slow  # a fresh worker imports torch
 def test_fresh_loky_worker_imports_nothing_from_the_working_folder(trap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from harness.execution import workers
     from harness_components.executors import loky_pool

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from harness.system.forking import ProcessDied, apart
 from tests.plugins.components.executors.helpers import gone
 
-pytestmark = pytest.mark.timeout(60)  # one that waits for threads that are not there would wait for ever
+pytestmark = pytest.mark.timeout(60)  # a child that waits for missing threads would wait forever
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ HEADER = """
 import locale, logging, os, random, signal, sys, tempfile, warnings
 import numpy as np, torch
 """
-# For each state: a statement that changes it.
+# A statement that changes each state.
 CHANGES = {
     "the working folder": "os.chdir(tempfile.gettempdir())",
     "the environment variables": "os.environ['PLANTED'] = 'a secret'",

@@ -14,7 +14,7 @@ from harness.testing.suite import CHECKS, Result, Subject
 from tests.testing import faults
 
 RIGHT = {"activation/right", "activation/binarized"}
-COMPANY = {f"optimizer/{name}" for name in faults.company.BY}  # some are right by themselves: test_company.py
+COMPANY = {f"optimizer/{name}" for name in faults.company.BY}  # some are correct alone: see test_company.py
 Found = Callable[[str], list[Result]]
 
 
@@ -25,7 +25,7 @@ def found(planted: None) -> Found:
     def look(label: str) -> list[Result]:
         kind, _, name = label.partition("/")
         subject = Subject(catalogue.current().get(kind, name))
-        whole = label in RIGHT or faults.EXPECTED[label] == "fused"  # it trains, which takes longer than all the others
+        whole = label in RIGHT or faults.EXPECTED[label] == "fused"  # it trains, and is the slowest check
         return [subject.result(check.name) for check in subject.checks if whole or check.name != "fused"]
 
     return look

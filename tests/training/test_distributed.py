@@ -29,7 +29,7 @@ CASES = {
     "episodes, an odd number": [
         *["task=one_shot", "task.episodes=23", "task.evaluated=31", "task.way=3", "batch_size=5", "loss=contrastive"],
         *["model=siamese", "regularizer=[dropout]", "augmentation=[input_noise]"],
-        "optimizer=sgd",  # a shift of all embeddings changes no distance: adam would scale up rounding there
+        "optimizer=sgd",  # a shift of all embeddings changes no distance, so adam would amplify rounding there
     ],
 }
 
@@ -41,7 +41,7 @@ def assert_equal(case: str) -> None:
     assert two.cohort["processes"] == 2
     assert one.cohort["processes"] == 1
     assert (one.status, two.status) == ("completed", "completed")
-    assert one.id == two.id  # how many processes share a run does not make it another run
+    assert one.id == two.id  # the number of processes does not change the ID
     for name, value in one.metrics.items():
         assert two.metrics[name] == pytest.approx(value, rel=1e-9), name
     for name, tensor in harness.load_model(one).state_dict().items():

@@ -174,7 +174,7 @@ LINE = ["loss=ending_loss", "optimizer=ending_optimizer", "regularizer=[ending_r
 SMALL = ["model=mlp", "model.width=4", "batch_size=256", "logger=[]", "diagnostic=[]"]
 PLACES = ["loss", "optimizer", "penalty", "gradient", "augmentation", "forward", "scheduler", "should_stop", "metric"]
 UNSTACKED = ("optimizer", "fused")
-SELDOM = {"should_stop": "1", "metric": "0", "estimator": "0", "data": "200"}  # calls before the one that is too many
+SELDOM = {"should_stop": "1", "metric": "0", "estimator": "0", "data": "200"}  # calls before the extra one
 
 
 @pytest.fixture(scope="module", autouse=True)

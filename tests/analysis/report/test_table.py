@@ -41,7 +41,7 @@ def test_short_table_is_fitted_to_a_terminal(
     render(["run", "kind"], rows * FITTED)
     fitted = capsys.readouterr().out
     assert "[l2]" in fitted
-    assert "x" * 40 not in fitted  # folded
+    assert "x" * 40 not in fitted  # it is folded
     render(["run", "kind"], rows * (FITTED + 1))
     assert capsys.readouterr().out.splitlines()[1:] == [f"{'x' * 40}  [l2]"] * (FITTED + 1)
 

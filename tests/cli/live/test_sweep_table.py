@@ -106,4 +106,4 @@ def test_drawing_time_does_not_grow_with_runs() -> None:
         return min(times)
 
     few = cost(100)
-    assert cost(10_000) < 3 * few + 0.01  # measured: both 2 ms
+    assert cost(10_000) < 3 * few + 0.01  # measured: 2 ms each

@@ -22,7 +22,7 @@ def _files(folder: Path) -> set[Path]:
 @pytest.fixture
 def refused(workdir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Refused:
     """Run a line with a mistake, assert the promises on every refusal, and return the message."""
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # which the command line replaces
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # the command line replaces it
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
     def run(line: str | list[str]) -> str:

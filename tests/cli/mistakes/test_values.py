@@ -64,7 +64,7 @@ VALUES = [
     ("data=moons data.n=5", "data.n must be >= 10, got 5"),
     ("data=moons data.noise=-1", "data.noise must be >= 0, got -1"),
     ("cache_dir=", "cache_dir must name a folder, got ''"),
-    # what a component knows of its own settings
+    # conditions that a component checks on its own settings
     ("model=cnn model.kernel=2", "model.kernel must be odd, got 2"),
     ("optimizer=sgd optimizer.nesterov=true", "optimizer.nesterov=true wants optimizer.momentum > 0"),
     # Lightning's
@@ -81,23 +81,23 @@ VALUES = [
     ("trainer.deterministic=perhaps", "trainer.deterministic must be true, false or warn, got 'perhaps'"),
     ("trainer.check_val_every_n_epoch=0", "trainer.check_val_every_n_epoch must be a whole number >= 1, got 0"),
     ("trainer.check_val_every_n_epoch=9 epochs=5", "never validates within epochs=5"),
-    # choices that cannot meet
+    # choices that do not fit together
     ("model=cnn data=iris", "model cnn wants samples of 3 dimensions, and data iris has samples of shape (4,)"),
     ("augmentation=[random_shift] data=iris", "augmentation random_shift wants samples of 3 dimensions"),
     ("task=regression", "task regression wants real targets, and data digits has class ones"),
     ("loss=mse", "loss mse does not fit task classification"),
     ("metric=[mae]", "metric mae does not fit task classification"),
-    # too much for the data
+    # more than the data has
     ("batch_size=100000", "batch_size=100000 is larger than the 1149 training samples"),
     ("data=iris split.seed=1 batch_size=97", "batch_size=97 is larger than the 96 training samples"),
-    # where results go
+    # places of results
     ("study=../x", "study must name a folder under outputs/, got '../x'"),
     ("study=a/../../x", "study must name a folder under outputs/"),
     ("study=/abs", "study must name a folder under outputs/, got '/abs'"),
     ("study=", "study must name a folder under outputs/, got ''"),
     ("study=.", "study must name a folder under outputs/, got '.'"),
     ("study=.hidden", "study must name a folder under outputs/, got '.hidden'"),
-    # a sweep with one job that is wrong writes nothing at all
+    # a sweep with one wrong job writes nothing
     ("-m seed=0,1,x", "seed must be a whole number >= 0"),
     ("-m seed=0,-1", "seed must be >= 0, got -1"),
     ("-m optimizer=sgd,adm", "no optimizer 'adm'. Did you mean 'adam'"),

@@ -7,7 +7,7 @@ import pytest
 from .conftest import Refused
 
 UNKNOWN = [
-    # verbs and what stands behind them
+    # verbs and their arguments
     ("lisst", "no command 'lisst'. Did you mean 'list'?"),
     ("reprot scratch", "no command 'reprot'. Did you mean 'report'?"),
     ("list optimizr", "no kind 'optimizr'. Did you mean 'optimizer'?"),
@@ -47,7 +47,7 @@ UNKNOWN = [
     ("hydra.sweeeper.x=1", "hydra.sweeeper.x=1 has no effect in harness: its keys of Hydra are hydra/sweeper=, hydra/"),
     ("--cfg job optimizer=adm", "no optimizer 'adm'. Did you mean 'adam'"),
     ("--help optimizer=adm", "no optimizer 'adm'. Did you mean 'adam'"),
-    # words of other tools, and shorthand
+    # words of other tools, and abbreviations
     ("lr=0.1", "unknown key 'lr'. Did you mean optimizer.lr?"),
     ("model.optimizer.lr=0.1", "unknown key 'model.optimizer.lr'. Did you mean optimizer.lr?"),
     ("training.batch_size=8", "Did you mean batch_size?"),
@@ -71,7 +71,7 @@ UNKNOWN = [
     ("~scheduler", "~scheduler: a kind cannot be taken out; write scheduler=constant"),
     ("adam", "Choose it with optimizer=adam."),
     ("optimizer", "Choose one with optimizer=NAME; harness list optimizer shows them."),
-    # verbs, keys without a value, and spaces, as other tools have them
+    # verbs, keys without a value, and spaces, as in other tools
     ("train", "no command 'train'. A run needs none: harness [KEY=VALUE ...]"),
     ("run optimizer=sgd", "A run needs none: harness optimizer=sgd"),
     ("sweep seed=0,1", "A run needs none: harness -m seed=0,1"),
@@ -165,7 +165,7 @@ MALFORMED = [
     (["seed=range(3)"], "sweep over them with harness -m"),
     (["-m", "seed=range(0)"], "seed=range(0) holds no value to sweep over"),
     (["-m", "optimizer.lr=interval(0,1)"], "a grid sweeps over lists of values: optimizer.lr=a,b,c"),
-    # nothing that a config says is imported
+    # a config imports nothing
     (["optimizer._target_=os.system"], "never names Python to import"),
     (["+optimizer._target_=os.system"], "never names Python to import"),
     (["+x._target_=os.system"], "never names Python to import"),

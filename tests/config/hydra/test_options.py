@@ -23,7 +23,7 @@ from harness.registry.presets import own_presets
 from harness.system.errors import HarnessError
 
 
-# One option of each kind at a time: a compose costs a fifth of a second, and a node does not know its neighbours.
+# One option of each kind per test: a compose takes a fifth of a second, and a node is independent of the others.
 def by_kind(own: bool) -> list[list[tuple[str, str]]]:
     """The components of each kind: harness's own, or those of bridges."""
     rows = [row for row in catalogue.current() if (row["plugin"] == "harness") is own]
@@ -99,7 +99,7 @@ def _core(row: Any) -> Any:
 NUMBERS = [
     (entry["kind"], entry["name"], p["name"])
     for entry in catalogue.current()
-    if entry["plugin"] == "harness"  # what bridges make is of the same types, made by rule
+    if entry["plugin"] == "harness"  # bridges make the same types, by rule
     for p in entry["parameters"]
     if _core(p["type"]) in ("float", "int", "bool")
 ]

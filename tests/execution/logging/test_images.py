@@ -54,7 +54,7 @@ def test_matrix_shows_row_shares_and_counts() -> None:
     corner = picture[:, scale + cell :: cell, scale + cell :: cell]  # a cell's corner has no digit
     expected = heat(torch.tensor([[0.9, 0.1], [0.0, 1.0]]))
     torch.testing.assert_close(corner[:, :2, :2], expected)
-    written = picture[:, cell : 2 * cell, 2 * cell :]  # the one
+    written = picture[:, cell : 2 * cell, 2 * cell :]  # the count of one
     ones = (written == 1.0).all(0)[::scale, ::scale]
     rows, across = ones.nonzero(as_tuple=True)
     drawn = ones[rows.min() : rows.max() + 1, across.min() : across.max() + 1]

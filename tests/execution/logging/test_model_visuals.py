@@ -30,7 +30,7 @@ def test_class_visuals_follow_the_models_predictions() -> None:
     assert labels == [str(int(c)) for c in y]
     assert images is not None
     assert len(images) == len(y)
-    with torch.no_grad():  # the last layer makes the logits of these
+    with torch.no_grad():  # the last layer computes the logits from these
         last = next(m for m in reversed(list(model.modules())) if isinstance(m, nn.Linear))
         torch.testing.assert_close(last(vectors), model(x))
     wrong = (said.argmax(1) != y).nonzero()[:, 0]

@@ -185,7 +185,7 @@ class Forking:
         return self.process.stdout.readline().strip()
 
     def close(self) -> None:
-        self.process.kill()  # it would not see its pipe's end: what this process has forked holds that open too
+        self.process.kill()  # the pipe would not end: forked processes hold it open too
         with self.process:
             pass
 

@@ -44,7 +44,7 @@ def killed_and_run_again(
     study = folder / STUDY
     process = forking.start(*command, folder=folder)
     until(lambda: any(study.glob("*/record.json")))
-    time.sleep(wait_s)  # a moment is what is tested
+    time.sleep(wait_s)  # the moment is under test
     process.signal(signal.SIGKILL, group)
     process.wait()
     before = stamps(ended(study))

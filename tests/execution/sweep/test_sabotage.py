@@ -92,7 +92,7 @@ def test_fail_fast_ends_the_stack_of_a_raising_optimizer(forking: Forking, tmp_p
     found = rows(tmp_path / STUDY)
     assert endings(tmp_path / STUDY) == dict.fromkeys((1, 2, 3, 4, 6, 7, 8), LEFT) | {5: RAISED[5]}
     assert {row["cohort"]["path"] for n, row in found.items() if n != 5} == {"fused"}
-    assert {row["time"]["epochs"] for row in found.values()} == {1}  # of two
+    assert {row["time"]["epochs"] for row in found.values()} == {1}  # of two epochs
     assert "ZeroDivisionError" in command.said
     assert left_over(tmp_path / STUDY) == []
     forking.run(*TINY, *line, folder=tmp_path, status=1)

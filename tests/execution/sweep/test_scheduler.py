@@ -53,7 +53,7 @@ def test_list_settings_are_swept(workdir: Path) -> None:
     assert [r.choices["regularizer"] for r in records] == [[], ["l2"], ["l2", "dropout"]]
 
 
-def test_one_wrong_job_refuses_the_sweep_without_output(workdir: Path) -> None:
+def test_invalid_job_refuses_the_whole_sweep(workdir: Path) -> None:
     for line in (["optimizer=sgd,adam,adma", "epochs=1"], ["batch_size=32,99999", "epochs=1"]):
         with pytest.raises(harness.HarnessError):
             harness.sweep(line)

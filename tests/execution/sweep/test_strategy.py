@@ -17,7 +17,7 @@ from harness.execution.sweep.strategy import AWAY, HERE, WORTH, WorkItem, chosen
 from harness.execution.sweep.timing_trial import TimingTrial
 from tests.execution.sweep.test_grouping import prepared
 
-LONG = TimingTrial(alone=5.0, single=5.0, fused=1.0)  # seconds of an epoch: workers are worth their start
+LONG = TimingTrial(alone=5.0, single=5.0, fused=1.0)  # seconds per epoch: long enough to start workers
 SHORT = TimingTrial(alone=1e-3, single=1e-3, fused=1e-4)
 UNFUSABLE = TimingTrial(alone=1e-3, single=1e-3, fused=None, why="cannot be fused: it is odd")
 SECONDS = st.floats(1e-4, 1e3)

@@ -98,7 +98,7 @@ def test_empty_draw_is_empty():
     assert noise().uniform(()).shape == ()
 
 
-# A function of seed, step and place alone
+# Dependence on seed, step and place
 
 
 @quick
@@ -185,7 +185,7 @@ def test_draw_without_samples_is_common_to_all_processes():
     assert torch.equal(noise(of=GlobalBatch(4, 4, 8)).permutation(8), noise().permutation(8))
 
 
-# Many members at once
+# Draws under vmap
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
@@ -218,7 +218,7 @@ def test_dropout_accepts_a_probability_for_each_member():
     torch.testing.assert_close(shares, 1 - p.double(), atol=0.02, rtol=0)
 
 
-# Quality: fixed seeds, so each of these holds for ever or fails for ever
+# Quality: seeds are fixed, so each test always passes or always fails
 
 
 def test_uniform_and_normal_have_their_distributions():

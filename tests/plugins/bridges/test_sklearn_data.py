@@ -99,7 +99,7 @@ def test_fetched_data_is_kept_in_the_cache_folder(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("y", "target", "classes"),
     [
-        (np.arange(120) % 40, "class", tuple(map(str, range(40)))),  # whole numbers are classes, however many
+        (np.arange(120) % 40, "class", tuple(map(str, range(40)))),  # integers are classes, however many
         (np.where(np.arange(120) % 2, 1.0, -1.0), "class", ("-1", "1")),
         (np.arange(120) % 3 + 1.0, "class", ("1", "2", "3")),
         (np.array(["yes", "no", " yes"] * 40, dtype=object), "class", ("no", "yes")),

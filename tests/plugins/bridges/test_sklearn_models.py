@@ -24,7 +24,7 @@ from tests.plugins.components.helpers import make
 ENTRIES = {e["name"]: e for e in catalogue.current() if e["plugin"] == "scikit-learn" and e["kind"] == "model"}
 CLASSES = {"sklearn_" + snake(name): cls for name, cls in all_estimators()}
 SEED = generator(3).initial_seed() % 2**32
-# Small where the default is large, and given where there is none.
+# Small values where the default is large, and values where there is no default.
 QUICK = {
     "n_estimators": 5, "max_iter": 100, "n_init": 1, "n_restarts": 1,
 }  # fmt: skip
@@ -72,7 +72,7 @@ def test_bridged_estimator_is_a_regular_component():
             assert p.required or convert(p.hint, p.default) == p.default
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # little was asked of it
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the settings are small
 @pytest.mark.filterwarnings("ignore::FutureWarning:sklearn", "ignore:Orthogonal matching:RuntimeWarning")
 @pytest.mark.parametrize("name", ENTRIES)
 def test_estimator_fits_and_predicts_for_its_task(name):

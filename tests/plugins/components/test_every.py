@@ -6,7 +6,7 @@ from harness.registry import catalogue
 from harness.registry.kinds import KINDS
 from harness.testing import conformance
 
-NUMBERS = {  # what has no default and is a number
+NUMBERS = {  # numbers without a default
     f"{row['kind']}/{row['name']}": {p["name"]: 0.1 for p in row["parameters"] if p["required"]}
     for row in catalogue.current()
     if row["origin"] == "harness" and any(p["required"] and "float" in str(p["type"]) for p in row["parameters"])

@@ -37,13 +37,13 @@ MODELS = {e["name"]: e["traits"] for e in BUILT_IN if e["kind"] == "model"}
 TASKS = {e["name"]: e["traits"] for e in BUILT_IN if e["kind"] == "task"}
 PAIRS = [(model, task) for model, traits in MODELS.items() for task in traits["tasks"]]
 IN_NETWORKS = ("activation", "normalization", "initializer", "optimizer", "regularizer", "augmentation", "scheduler")
-FETCHED = ("cifar10", "mnist", "fashion_mnist")  # not on this machine
+FETCHED = ("cifar10", "mnist", "fashion_mnist")  # not available on this machine
 NETWORKS = {
     "mlp": ("digits", {"width": 16}),
     "cnn": ("digits", {"channels": [4, 8]}),
-    "rnn": ("majority", {"width": 8, "readout": 1}),  # the block stands in the hidden layers of the readout
+    "rnn": ("majority", {"width": 8, "readout": 1}),  # the block is in the hidden layers of the readout
 }
-SMALL = {  # of a model or a task that has them
+SMALL = {  # models or tasks that have some
     "width": 8, "trees": 10, "channels": [3, 4], "heads": 2,
     "way": 2, "train_way": 2, "query": 2, "episodes": 60, "evaluated": 10,
 }  # fmt: skip

@@ -32,10 +32,10 @@ from tests.plugins.doctor.bench import Look, Run, higher
 from tests.plugins.doctor.case import Case, cases, trained
 
 SEEDS = 5
-MARGIN = {True: 0.01, False: math.log(1.05)}  # by whether higher is better
-TIMES = math.log(10)  # of the other's error: a run that has none
-DRAWS = 5000  # of the tables that are judged
-FRESH = 9000  # seeds from here on are in no other case
+MARGIN = {True: 0.01, False: math.log(1.05)}  # by `higher_is_better`
+TIMES = math.log(10)  # times the other's error, for a run without one
+DRAWS = 5000  # of the judged tables
+FRESH = 9000  # no other case uses seeds from here on
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Result:
     run: Run
     findings: list[Finding]
     after: Run | None = None
-    left: str = ""  # what the doctor accuses the run after of
+    left: str = ""  # the first accusation on the run after
 
     @property
     def named(self) -> str:
@@ -56,7 +56,7 @@ class Result:
         if self.after is None or self.left or math.isnan(self.after.score):
             return False
         gain = self.after.score - self.run.score
-        if self.case.trouble == IMBALANCE:  # the mean recall of the classes, and not the share of all samples
+        if self.case.trouble == IMBALANCE:  # the mean recall of classes, not the share of all samples
             return balanced(self.after) > balanced(self.run)
         return math.isnan(self.run.score) or (gain > 0) == self.after.higher_is_better
 
@@ -133,7 +133,7 @@ def judged(cases: Iterable[Case], look: Look, mending: bool) -> Iterator[Result]
         if mending and case.trouble and result.right and tries:
             try:
                 after = look(with_tries(case.words, tries))
-            except HarnessError:  # an override that does not fit mends nothing
+            except HarnessError:  # an override that does not fit is no remedy
                 yield result
                 continue
             result = Result(case, run, findings, after, named(after.findings))

@@ -15,7 +15,7 @@ from tests.plugins.doctor.bench import Look, Result, judged, looking, wilson
 from tests.plugins.doctor.case import Case, planted
 from tests.plugins.doctor.table import PAGE, advice_table, confusion, headline, mended, written
 
-# What is quick to train: the first case of some troubles, and two healthy runs.
+# Cases that train quickly: the first of some troubles, and two healthy runs.
 QUICK = (
     "symmetric units", "learning rate too high", "learning rate too low", "wrong loss", "dying ReLU",
     "batch norm in the wrong mode", "leak between splits", "memory",

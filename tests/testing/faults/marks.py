@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.registry.component import mark_of
 
-EXPECTED: dict[str, str] = {}  # {kind/name: the check that is to find it}
+EXPECTED: dict[str, str] = {}  # {kind/name: the check that must find it}
 
 
 def fault(check: str) -> Any:

@@ -86,7 +86,7 @@ def test_expensive_diagnostic_does_not_slow_down_cheap_ones():
     _, alone, _ = played({"cheap": 1e-4}, {"cheap": 0}, 0.05, 1000, 1e-3)
     _, seen, _ = played(cost, {"cheap": 0, "dear": 0}, 0.05, 1000, 1e-3)
     counts = {name: sum(name in names for names in seen.values()) for name in cost}
-    assert counts["dear"] in (4, 5)  # the first two, the last, and as many between as half a run's time has room for
+    assert counts["dear"] in (4, 5)  # the first two, the last, and as many between as half of the time allows
     assert counts["cheap"] >= 0.4 * len(alone) >= 12
 
 

@@ -14,7 +14,7 @@ from harness.training.diagnostics import runner
 from harness.training.fit import Run
 from tests.training.helpers import FLOAT64, cohort
 
-# what a run could be moved by: statistics that are noted, noise that is drawn, and parameters that differ in a stack
+# parts that diagnostics could disturb: running statistics, noise, and parameters that differ in a stack
 BASE = ["batch_size=43", "split.test=0.6", "split.val=0.2", "epochs=1", "model=mlp", "model.width=13",
         "normalization=batch_norm", "regularizer=[dropout]"]  # fmt: skip
 SOME = ["gradient_norm", "activation_gradient", "update_ratio", "weights", "saturation", "drift", "calibration",

@@ -131,7 +131,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="r
 
 
 @linux
-@pytest.mark.slow  # what the heap keeps differs from one process to the next
+@pytest.mark.slow  # the heap differs from one process to the next
 def test_estimate_matches_process_memory(tmp_path: Path) -> None:
     estimate, peak = measured(tmp_path, "epochs=2 batch_size=575 model=mlp model.width=4000 optimizer=sgd")
     assert peak > 100e6

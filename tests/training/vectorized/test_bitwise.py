@@ -10,7 +10,7 @@ import torch
 from harness.training.vectorized.bitwise import _ROUNDED, VECTOR, BitwiseProducts, aligned_bmm
 
 SIZES = (1, 7, 10, 13, 33, 610)
-GIVEN = {  # how to call those that take more than one tensor
+GIVEN = {  # calls of operations with more than one tensor
     **{name: lambda f, x: f(x, 1.3 - x) for name in ("add", "sub", "mul", "div", "maximum", "minimum")},
     "tanh_backward": lambda f, x: f(x, torch.tanh(x)),
     "threshold_backward": lambda f, x: f(x, x, 0),

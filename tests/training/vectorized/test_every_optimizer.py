@@ -14,12 +14,12 @@ from harness.training.vectorized.lifting import RestackDifferently, TrainSeparat
 
 LINE = ["split.test=0.7", "split.val=0.2", "batch_size=48", "epochs=3", "model=mlp", "model.width=7", "model.depth=2"]
 GIVEN: dict[str, Any] = {"int": 100, "float": 0.1}  # of settings without a default
-ALL = {  # but those with a closure, which are in no stack
+ALL = {  # except those with a closure, which are not stacked
     e["name"]: e
     for e in catalogue.current()
     if e["kind"] == "optimizer" and not e["traits"].get("closure") and e["traits"].get("gradient", True)
 }
-QUICK = (  # of each sort: element-wise, norms of the whole, factored, with matrices, with draws, adaptive in `d`
+QUICK = (  # one of each sort: element-wise, norms of the whole, factored, with matrices, with draws, adaptive in `d`
     "adam", "muon", "noisy_gd", "schedule_free", "torch_rprop", "torch_adafactor", "torch_nadam", "sgd", "lion",
     *(f"pytorch_optimizer_{name}" for name in (
         "prodigy", "dadaptsgd", "dadaptlion", "dadaptadan", "adabelief", "lamb", "shampoo", "soap", "madgrad",
@@ -56,7 +56,7 @@ def assert_exact(name: str, sizes: tuple[int, ...]) -> None:
     try:
         alone = {place: stacked(name, range(place, place + 1))[0] for place in (0, 1)}
     except TrainSeparately:
-        with pytest.raises(TrainSeparately):  # whoever is beside
+        with pytest.raises(TrainSeparately):  # in any stack
             stacked(name, range(sizes[-1]))
         return
     for size in sizes:

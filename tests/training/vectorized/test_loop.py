@@ -21,8 +21,8 @@ from harness.training.vectorized.lifting import NotStackable
 
 MEMBERS = (["seed=3"], ["seed=5", "optimizer.lr=0.003"], ["seed=9"], ["seed=9", "optimizer.lr=0.02"])
 MODELS = {name: catalogue.current().get("model", name) for name in catalogue.current().names("model")}
-# What a component is with its defaults, `harness.testing` tries of each: here is what a choice among its settings makes
-# of a model, and several components at once.
+# `harness.testing` tries each component with its defaults; these cases are choices among settings, and several
+# components at once.
 CASES: dict[str, list[str]] = {
     **{
         f"{name} {p.name}={option}": [*line(entry, {}), f"model.{p.name}={option}"]
@@ -135,7 +135,7 @@ def test_members_stop_early_at_different_epochs() -> None:
 
 def test_last_remaining_member_keeps_its_bits() -> None:
     base = [*ODD[:-1], *small("mlp"), "epochs=3"]
-    lines = [[*base, "seed=5"], [*base, "seed=6", "optimizer.lr=0.002"]]  # other settings: an optimizer each
+    lines = [[*base, "seed=5"], [*base, "seed=6", "optimizer.lr=0.002"]]  # each has its own optimizer
     lost, left = cohort(lines, change=diverging)
     assert lost.member.diverged is not None
     assert same(left, cohort([lines[1]])[0])

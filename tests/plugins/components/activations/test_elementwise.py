@@ -42,7 +42,7 @@ REFERENCES = [
     ("softplus", {}, lambda x: np.logaddexp(0, x)),
     ("softplus", {"beta": 5.0}, lambda x: np.logaddexp(0, 5 * x) / 5),
 ]
-ELEMENTWISE = [  # those of torch are compared with torch's own classes in test_torch_bridge
+ELEMENTWISE = [  # those of torch are compared with torch's classes in test_torch_bridge
     row["name"]
     for row in catalogue.current()
     if row["kind"] == "activation" and row["asks"] == ["x"] and not row["name"].startswith("torch_")

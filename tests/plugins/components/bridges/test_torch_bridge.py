@@ -28,7 +28,7 @@ CLASSES = {
     if inspect.isclass(getattr(module, name)) and getattr(module, name) is not torch.optim.Optimizer
 }
 GIVEN = {"torch_threshold": {"threshold": 0.3, "value": -2.0}}
-# Other settings than the defaults, where torch takes them all.
+# Settings other than the defaults, for classes that accept them.
 OTHER = {
     float: lambda d: 1.5 * d if d >= 1 else 0.5 * (d or 0.2),
     int: lambda d: d + 1,

@@ -50,7 +50,7 @@ def test_variance_and_bias_match_brute_force(norm):
         assert found[f"variance/{size}"] == pytest.approx(variance / (whole @ whole), rel=1e-9)
         bias = np.linalg.norm(each.mean(0) - whole) / np.linalg.norm(whole)
         assert found[f"bias/{size}"] == pytest.approx(bias, rel=1e-6, abs=1e-12)
-        assert (bias > 0.05) == norm  # the statistics of few samples, and nothing else, move the mean
+        assert (bias > 0.05) == norm  # only the statistics of few samples change the mean
         if size == 2:
             left = each.mean(0) @ each.mean(0) - variance / count
             expected = size * variance / left if left > 0 else math.inf

@@ -85,7 +85,7 @@ def test_failing_diagnostic_is_reported_and_the_run_completes(workdir, monkeypat
 
 
 def test_diverged_run_has_no_final_diagnostics(workdir):
-    # overflows at the first step: after steps of 1e9 all units may be dead, and the loss finite
+    # it overflows at the first step; after steps of 1e9 all units may be dead, and the loss finite
     line = [*SHORT, "optimizer=sgd", "optimizer.lr=1e30", "epochs=2", "diagnostic=[hessian_index,gradient_norm]"]
     record = harness.run([word for word in line if word != "epochs=1"])
     assert record.status == "diverged"

@@ -64,7 +64,7 @@ def launched(name, folder):
     """Start a launcher with busy workers, in its own process group, as a terminal does; yield it and their pids."""
     (folder / "launcher.py").write_text(LAUNCHER)
     process = subprocess.Popen(
-        # an interrupt may be ignored where tests run in the background, and children inherit that
+        # interrupts may be ignored where tests run in the background, and children inherit that
         [sys.executable, "-c", "import os, signal, sys; signal.signal(2, signal.default_int_handler); "
          "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])", "launcher.py", name],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,

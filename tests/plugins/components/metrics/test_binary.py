@@ -27,7 +27,7 @@ CASES = [
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 @pytest.mark.parametrize(("name", "given", "width", "reference"), CASES)
 def test_metric_of_logits_is_scikit_learns(name, given, width, reference, size, shift):
-    # small logits are not taken for probabilities, which those of single samples would often be
+    # small logits must not be taken for probabilities, which single samples would often suggest
     logits, targets = LOGITS[:, :width] / 4 + shift, TARGETS[:, :width]
     expected = pytest.approx(reference(targets.numpy(), logits.numpy()), abs=1e-6)
     metric = make("metric", name, given, num_classes=LABELS)

@@ -18,10 +18,10 @@ LOSSES = [{"val/loss": v, "val/accuracy": a} for v, a in ((0.9, 0.2), (0.5, 0.7)
 @pytest.mark.parametrize(
     ("watch", "target", "expected"),
     [
-        ("val/loss", 0.5, 2),  # reached is enough
-        ("val/loss", 0.49, 4),  # and that it was lost again between does not matter
+        ("val/loss", 0.5, 2),  # equal to the target is enough
+        ("val/loss", 0.49, 4),  # even if it was lost again in between
         ("val/loss", 1.0, 1),  # the first epoch is 1
-        ("val/loss", 0.1, math.inf),  # never
+        ("val/loss", 0.1, math.inf),  # not reached
         ("val/accuracy", 0.65, 2),
         ("val/accuracy", 0.95, math.inf),
     ],

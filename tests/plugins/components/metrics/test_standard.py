@@ -56,7 +56,7 @@ def test_mse_is_scikit_learns(size):
 
 
 P = scipy.special.softmax(LOGITS.double().numpy(), axis=1)
-SURE = LOGITS * 5  # most probabilities next to 0 or 1
+SURE = LOGITS * 5  # most probabilities are near 0 or 1
 
 
 def measured(name, prediction, target, size=64, **settings):

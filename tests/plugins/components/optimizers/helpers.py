@@ -7,7 +7,7 @@ from harness.config.seeds import generator
 from harness.registry import catalogue
 from tests.plugins.components.helpers import make
 
-NAMES = [  # those of torch are compared with torch's own classes in test_torch_bridge, those with closures in theirs
+NAMES = [  # those of torch are compared with torch's classes in test_torch_bridge, those with closures in test_closure
     row["name"]
     for row in catalogue.current()
     if (row["kind"], row["plugin"]) == ("optimizer", "harness")

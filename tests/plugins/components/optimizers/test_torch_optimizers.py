@@ -103,7 +103,7 @@ CASES = [
     (nesterov, {"lr": 0.05, "momentum": 0.5}),
     (adadelta, {}),
     (adadelta, {"lr": 2.0, "rho": 0.95, "eps": 1e-3, "weight_decay": 0.1}),
-    (radam, {}),  # both of its steps: the averages rest on five gradients from the sixth on
+    (radam, {}),  # covers both kinds of step: from the sixth on the averages have five gradients
     (radam, {"lr": 0.1, "betas": [0.8, 0.95], "eps": 1e-3, "weight_decay": 0.1}),
 ]
 
@@ -141,7 +141,7 @@ def test_parameter_without_a_gradient_is_unchanged(name):
     assert not torch.equal(moved, torch.ones(2, 3))
 
 
-@pytest.mark.parametrize("name", sorted({*NAMES} - {"noisy_gd"}))  # draws: never shared
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"noisy_gd"}))  # it draws, so it is never shared
 def test_elementwise_optimizer_is_shared_by_a_stack(name):
     shapes = {"w": (4, 5), "b": (3,)}
     weights = Weights({n: torch.zeros(3, 32) for n in shapes}, {n: (shape, True) for n, shape in shapes.items()})

@@ -104,7 +104,7 @@ def averaged(settings, total, steps):
         now = params(i)
         kept = {n: p.clone() for n, p in now.items()}
         rule.after_step(now, given, 0.1, state)
-        assert all(torch.equal(now[n], kept[n]) for n in kept)  # training goes on with them
+        assert all(torch.equal(now[n], kept[n]) for n in kept)  # training continues with the raw weights
         path.append(kept)
         means.append({n: p.clone() for n, p in rule.evaluate(now, state).items()})
     return means, path

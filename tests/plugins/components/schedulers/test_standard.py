@@ -77,7 +77,7 @@ def test_one_cycle_rises_and_falls_along_cosines(total, rise):
 
 
 def test_one_cycle_is_torchs_for_whole_step_phases():
-    # torch counts both ends as steps of the cycle, and puts its top one step before the share
+    # torch counts both ends as steps of the cycle, and has its peak one step earlier
     made = optimizer(0.3)
     theirs = OneCycleLR(
         made, 0.3, total_steps=41, pct_start=11 / 41, div_factor=10, final_div_factor=10, cycle_momentum=False

@@ -99,7 +99,7 @@ def by_hand(vectors, analogies):
 
 
 def test_analogy_accuracy_matches_values_by_hand():
-    # e2 - e1 + e3 = (-1, 1, 1): nearest to word 3 whatever its length, then to word 4
+    # e2 - e1 + e3 = (-1, 1, 1): nearest to word 3, whatever its length, then to word 4
     vectors = [[1.0, 0, 0], [0, 2.0, 0], [0, 0, 0.5], [-5.0, 5, 5], [0, 1.0, 1]]
     assert by_hand(vectors, ((1, 0, 2, 3),)) == 1
     assert by_hand(vectors, ((1, 0, 2, 4),)) == 0

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # before the library is imported: a name that is no folder is asked of no one
+os.environ["HF_HUB_OFFLINE"] = "1"  # before the library is imported: unknown names must not be looked up
 
 import datasets
 

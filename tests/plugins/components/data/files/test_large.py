@@ -263,7 +263,7 @@ def test_run_on_a_large_file_takes_a_fraction_of_its_size(tmp_path, component):
                 x if component == "parquet" else x[: n // 2].round(3), columns=[f"c{i}" for i in range(200)]
             )
             table["y"] = y[: len(table)]
-            # pages of 200 columns, of which each is at least so large as its rows in a group, are in memory at a time
+            # a page of each of 200 columns is in memory at a time, each at least as large as its rows in a group
             table.to_csv(path, index=False) if component == "csv" else table.to_parquet(path, row_group_size=20_000)
             del table
         del x

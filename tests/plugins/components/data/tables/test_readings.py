@@ -46,7 +46,7 @@ def test_ambiguous_dates_are_remarked(tmp_path):
     ("names", "told"),
     [
         (["5.1", "3.5", "1.4", "setosa"], True),
-        (["5", "3", "1", "setosa"], True),  # whole, and not in order
+        (["5", "3", "1", "setosa"], True),  # integers, not in order
         (["3", "3", "7", "setosa"], True),
         (["2019", "2020", "2021", "y"], False),  # years
         (["0", "1", "2", "y"], False),  # places of pixels
