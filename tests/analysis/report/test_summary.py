@@ -41,9 +41,7 @@ def test_sweep_summary_names_counts_best_run_and_path(workdir: Path) -> None:
     text = sweep_summary([*records, harness.run(["seed=0", "epochs=1"])])
     assert text.startswith("3 runs: 2 completed, 1 already complete")
     assert f"\n  best      val/accuracy {max(r.objective for r in records):.4g}  seed=" in text
-    assert re.search(
-        r"\n  path      (alone|fused) 2 (in this process|over loky workers) \(", text
-    )  # a trial chose the path
+    assert re.search(r"\n  path      (alone|fused) 2 (in this process|over loky workers) \(", text)  # a trial chose
     assert "harness report outputs/scratch" in text
 
 

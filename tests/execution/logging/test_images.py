@@ -59,9 +59,7 @@ def test_matrix_shows_row_shares_and_counts() -> None:
     rows, across = ones.nonzero(as_tuple=True)
     drawn = ones[rows.min() : rows.max() + 1, across.min() : across.max() + 1]
     assert drawn.int().tolist() == [[0, 1, 0], [1, 1, 0], [0, 1, 0], [0, 1, 0], [1, 1, 1]]
-    assert (
-        len(picture[:, 2 * cell :, cell : 2 * cell].flatten(1).unique(dim=1).T) == 1
-    )  # an empty cell, as the count is zero
+    assert len(picture[:, 2 * cell :, cell : 2 * cell].flatten(1).unique(dim=1).T) == 1  # zero is an empty cell
 
 
 def test_enlarged_repeats_pixels() -> None:

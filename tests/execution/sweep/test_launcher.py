@@ -110,10 +110,7 @@ def test_runs_of_a_queue_are_packed_into_jobs(queue: Queue) -> None:
     assert ways == ["alone 9 over submitit workers in 3 jobs (path=alone)"]
     del queue.jobs[:]
     harness.sweep([*QUEUED, "jobs=3", "path=fused", "seed=range(0,4)", "model.width=6,7,8", "study=shapes"])
-    assert (len(queue.jobs), sum(map(len, queue.jobs))) == (
-        3,
-        12,
-    )  # stacks of several shapes, packed by measured seconds
+    assert (len(queue.jobs), sum(map(len, queue.jobs))) == (3, 12)  # stacks of several shapes, packed by seconds
 
 
 def test_dying_job_loses_only_the_run_it_trained(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,9 +138,7 @@ def test_requested_path_is_kept(told: Told, path: str, trial: TimingTrial) -> No
     for executor in ("auto", "in_process", "loky"):
         found = told(seeds(4, f"path={path}", f"executor={executor}"), trial)
         assert {(share.how.path, share.how.why) for share in found} == {(path, f"path={path}")}
-        assert {share.how.forced for share in found} == {
-            path == "fused"
-        }  # only path=fused is a promise that can be broken
+        assert {share.how.forced for share in found} == {path == "fused"}  # only a fused run can turn out impossible
 
 
 def test_reason_against_a_stack_is_reported(told: Told) -> None:

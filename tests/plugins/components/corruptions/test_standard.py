@@ -189,9 +189,7 @@ def test_biased_split_gives_the_test_split_the_largest(by):
     assert [len(dirty.part(s)) for s in SPLITS] == [len(clean.part(s)) for s in SPLITS]
     whole = [sorted(row for split in SPLITS for row in rows(d.part(split))) for d in (dirty, clean)]
     assert whole[0] == whole[1]
-    assert (
-        abs(train.double().mean() - val.double().mean()) < train.double().std() / 2
-    )  # these two are divided at random
+    assert abs(train.double().mean() - val.double().mean()) < train.double().std() / 2  # divided at random
 
 
 def test_strength_of_a_biased_split_ranges_from_random_to_full():

@@ -16,9 +16,7 @@ def test_resnet_has_6n_2_layers_and_the_papers_parameters(n):
     assert len(convolutions(made)) + 1 == 6 * n + 2
     widths = (16, 32, 64)
     kernels = 9 * 3 * 16 + sum(9 * 2 * n * c * c for c in widths) - sum(9 * c * c // 2 for c in widths[1:])
-    norms = (
-        sum(2 * 2 * n * c for c in widths) + 2 * 64 - 2 * (16 + 32)
-    )  # the first norm of a stage has the previous width
+    norms = sum(2 * 2 * n * c for c in widths) + 2 * 64 - 2 * (16 + 32)  # the first of a stage has the previous width
     assert count(made) == kernels + norms + 64 * 10 + 10
     if n == 3:
         assert round(count(made) / 1e6, 2) == 0.27  # ResNet-20 in table 6 of the paper

@@ -203,9 +203,7 @@ def test_network_learns_with_label_smoothing_and_activation_noise():
     plain, _, _ = train(line)
     smooth, _, _ = train([*line, "regularizer=[label_smoothing]"])
     rough, _, _ = train([*line, "regularizer=[activation_noise]", "regularizer.activation_noise.std=0.5"])
-    floor = scipy.stats.entropy(
-        [0.91, *[0.01] * 9]
-    )  # the minimal cross-entropy of targets with a tenth spread over all classes
+    floor = scipy.stats.entropy([0.91, *[0.01] * 9])  # the minimum for targets with a tenth spread over all classes
     assert smooth.metrics["train/loss"] > floor > plain.metrics["train/loss"]
     assert rough.metrics["train/loss"] > plain.metrics["train/loss"]
     assert min(smooth.metrics["val/accuracy"], rough.metrics["val/accuracy"]) > 0.85
