@@ -1,6 +1,6 @@
-"""TensorBoard in a real browser, on a study of 60 runs: a person sees what the records hold.
+"""Tests of TensorBoard in a real browser, on a study of 60 runs: its pages show what the records hold.
 
-With HARNESS_PICTURES=FOLDER the pictures of the docs are made anew there.
+With HARNESS_PICTURES=FOLDER, the pictures of the docs are written there.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SCROLL = "all('vaadin-grid')[0].shadowRoot.querySelector('#table').scrollTop = {
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Record]]:
-    """58 runs of a sweep, one of its own with all details, and one that diverged."""
+    """58 runs of a sweep, a single run with all details, and one that diverged."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("browser"))
         grid = ["optimizer=sgd,adam", "optimizer.lr=0.003,0.01,0.03", "seed=range(9)", "path=fused", "jobs=1"]
@@ -56,7 +56,7 @@ def board(study: list[Record]) -> Iterator[Board]:
 
 
 def seen(board: Board, tmp_path: Path, look: Any, width: int = 1440) -> Any:
-    """What a coroutine finds in a page of this board."""
+    """Return the result of a coroutine on a page of this board."""
 
     async def run() -> Any:
         async with browser.page(tmp_path, width, 860) as page:
@@ -66,7 +66,7 @@ def seen(board: Board, tmp_path: Path, look: Any, width: int = 1440) -> Any:
 
 
 async def shot(page: Page, name: str, tmp_path: Path) -> np.ndarray:
-    """The window's pixels [H, W, 3]; in colours enough, they become a picture of the docs."""
+    """Return the window's pixels [H, W, 3]; with enough colours, they are saved as a picture of the docs."""
     path = tmp_path / f"{name}.png"
     await page.picture(path)
     image = PIL.Image.open(path).convert("RGB")
@@ -81,7 +81,7 @@ async def opened(page: Page, board: Board, tab: str, expression: str) -> None:
 
 
 async def ticked(page: Page, record: Record) -> None:
-    """Of more than 40 runs TensorBoard's older pages show none, until some are ticked."""
+    """Select a run: TensorBoard's older pages show none of more than 40 runs by default."""
     box = f"all('[id=\"checkbox-{record.folder.name}\"]')[0]"
     await page.until(f"!!{box}")
     await page.js(f"{box}.checked || {box}.click()")

@@ -24,7 +24,7 @@ LOADER = "--load_fast=false"  # another loader; both read the same files
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Record]]:
-    """A sweep of two optimizers, a run of its own with all details, one that diverged, one that failed."""
+    """A sweep of two optimizers, a single run with all details, one that diverged, one that failed."""
 
     def raises(*_: Any) -> None:
         raise RuntimeError("planted")
@@ -136,7 +136,7 @@ def test_texts_show_overrides_config_and_summary(study: dict[str, Record], board
 
 
 def test_sweep_members_write_little(study: dict[str, Record], board: Board) -> None:
-    """A sweep of 500 is 500 of these; the diagnostics' dozen looks are most of it."""
+    """A sweep of 500 has 500 of these files; a dozen measurements of diagnostics are most of each."""
     files = [path for path in study["adam1"].folder.rglob("*") if "tfevents" in path.name or "projector" in str(path)]
     assert [path.name.split(".")[0] for path in files] == ["events"]
     assert files[0].stat().st_size < 25_000  # a scalar takes some 37 bytes, most of them its tag

@@ -1,4 +1,4 @@
-"""Every experiment and preset that harness brings composes and runs."""
+"""Tests that every experiment and preset of harness composes and runs."""
 
 from __future__ import annotations
 

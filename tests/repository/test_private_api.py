@@ -57,7 +57,7 @@ def _called(function: ast.expr) -> str:
 
 
 def private_uses(tree: ast.AST, own: set[str]) -> Iterator[str]:
-    """Yield each use of a private name that is not one of our `own`: imports, attributes, and attributes by name."""
+    """Yield each use of a private name outside of `own`: imports, attributes, and attributes by name."""
     for node in ast.walk(tree):
         names: Iterable[str] = ()
         if isinstance(node, ast.Import):
@@ -105,7 +105,7 @@ def _modules() -> Iterator[ModuleType]:
 
 
 def _overridden(cls: type) -> Iterator[str]:
-    """Yield the private methods of a class that replace one of a class that is not ours."""
+    """Yield the private methods of a class that override one of a class of a dependency."""
     for name, member in vars(cls).items():
         if _private(name) and inspect.isfunction(member):
             yield from (

@@ -10,7 +10,7 @@ ABSOLUTE = ("atol", "abs_tol")
 
 
 def without_tolerance(source: str) -> Iterator[int]:
-    """Yield the lines of comparisons whose absolute tolerance is zero or left out."""
+    """Yield the lines of comparisons whose absolute tolerance is zero or missing."""
     for node in ast.walk(ast.parse(source)):
         name = ast.unparse(node.func).split(".")[-1] if isinstance(node, ast.Call) else ""
         if name not in {"assert_allclose", "allclose", "isclose", *DEFAULTS}:

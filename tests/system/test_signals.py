@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP are interrupts that name their signal."""
+"""Tests that SIGTERM and SIGHUP are interrupts that name their signal."""
 
 from __future__ import annotations
 

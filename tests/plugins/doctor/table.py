@@ -1,5 +1,6 @@
-"""Writes the tables of docs/doctor.md: `python -m tests.plugins.doctor.table` trains and judges every case anew;
-`python -m tests.plugins.doctor.table advice textbook tables`, as many of its parts as are named.
+"""Write the tables of docs/doctor.md: `python -m tests.plugins.doctor.table` trains and judges every case.
+
+`python -m tests.plugins.doctor.table advice textbook tables` does the named parts only.
 """
 
 from __future__ import annotations

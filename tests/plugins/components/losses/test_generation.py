@@ -47,7 +47,7 @@ def test_elbo_is_a_lower_bound_attained_at_the_posterior():
     nodes, weights = (torch.as_tensor(a) for a in np.polynomial.hermite_e.hermegauss(20))
 
     def bound(mu, variance):
-        """The mean over the code, by quadrature: exact for polynomials."""
+        """Return the mean over the code, by quadrature, which is exact for polynomials."""
         log_variance = torch.full_like(x, variance).log()
         losses = [elbo((mu + variance**0.5 * node, mu, log_variance), x) for node in nodes]
         return -(torch.stack(losses) * weights / weights.sum()).sum()

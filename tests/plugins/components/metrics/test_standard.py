@@ -100,7 +100,7 @@ def test_balanced_accuracy_ignores_absent_classes():
     assert measured("balanced_accuracy", z, y) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("logits", [LOGITS, SURE], ids=["unsure", "sure"])
+@pytest.mark.parametrize("logits", [LOGITS, SURE], ids=["uncertain", "confident"])
 @pytest.mark.parametrize("bins", [1, 4, 15])
 @pytest.mark.parametrize("norm", ["l1", "l2", "max"])
 def test_calibration_error_is_torchmetrics_and_numpys(norm, bins, logits):
@@ -120,7 +120,7 @@ def test_calibration_error_is_torchmetrics_and_numpys(norm, bins, logits):
 
 
 @pytest.mark.parametrize(
-    "logits", [LOGITS, SURE, LOGITS + 2 * torch.eye(CLASSES)[TARGETS]], ids=["unsure", "sure", "good"]
+    "logits", [LOGITS, SURE, LOGITS + 2 * torch.eye(CLASSES)[TARGETS]], ids=["uncertain", "confident", "good"]
 )
 @pytest.mark.parametrize("average", ["macro", "weighted"])
 @pytest.mark.parametrize("size", [N, 64, 1])
