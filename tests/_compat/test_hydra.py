@@ -16,14 +16,14 @@ PARSER = OverridesParser.create()
 
 
 def test_arguments_parser_reads_flags_and_overrides() -> None:
-    given = hydra.arguments_parser().parse_args(["--multirun", "seed=0,1"])
-    assert (given.multirun, given.overrides) == (True, ["seed=0,1"]), "no command line can be read"
+    arguments = hydra.arguments_parser().parse_args(["--multirun", "seed=0,1"])
+    assert (arguments.multirun, arguments.overrides) == (True, ["seed=0,1"]), "no command line can be read"
 
 
 def test_words_are_completed() -> None:
     with composition.hydra_session() as session:
-        found = hydra.completed(session.config_loader, composition.CONFIG, "batch_si")
-    assert found == ["batch_size="], "the shell completes no override"
+        words = hydra.completed(session.config_loader, composition.CONFIG, "batch_si")
+    assert words == ["batch_size="], "the shell completes no override"
 
 
 def test_no_callbacks_fits_a_context_of_hydra() -> None:

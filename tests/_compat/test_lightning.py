@@ -20,10 +20,10 @@ CHILD = "import json, os, sys; json.dump(dict(os.environ), open(sys.argv[1], 'w'
 @pytest.fixture
 def strategy(tmp_path: Path) -> CommandStrategy:
     command = [sys.executable, "-c", CHILD, str(tmp_path / "child.json")]
-    made = CommandStrategy(command, parallel_devices=[torch.device("cpu")] * 2)
-    made.cluster_environment = LightningEnvironment()
-    made._configure_launcher()
-    return made
+    command_strategy = CommandStrategy(command, parallel_devices=[torch.device("cpu")] * 2)
+    command_strategy.cluster_environment = LightningEnvironment()
+    command_strategy._configure_launcher()
+    return command_strategy
 
 
 def test_strategy_has_the_launcher_of_its_command(strategy: CommandStrategy) -> None:
@@ -37,8 +37,8 @@ def test_launcher_starts_the_command_once_for_each_other_rank(strategy: CommandS
         assert launcher.launch(lambda: "result") == "result"
         (child,) = launcher.procs
         assert child.wait(60) == 0, "no other process starts: training waits forever"
-        told = json.loads((tmp_path / "child.json").read_text())
-        assert {name: told[name] for name in RANK_VARIABLES} == {
+        variables = json.loads((tmp_path / "child.json").read_text())
+        assert {name: variables[name] for name in RANK_VARIABLES} == {
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": os.environ["MASTER_PORT"],
             "NODE_RANK": "0",

@@ -13,10 +13,10 @@ from harness._compat import python
 
 def test_environment_is_a_copy_of_the_encoded_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_COMPAT", "ä")
-    found = python.environment()
-    assert {os.fsdecode(k): os.fsdecode(v) for k, v in found.items()} == dict(os.environ)
-    assert found[os.fsencode("HARNESS_COMPAT")] == os.fsencode("ä"), "variables are decoded: reading them is slow"
-    found.clear()
+    variables = python.environment()
+    assert {os.fsdecode(k): os.fsdecode(v) for k, v in variables.items()} == dict(os.environ)
+    assert variables[os.fsencode("HARNESS_COMPAT")] == os.fsencode("ä"), "variables are decoded: reading them is slow"
+    variables.clear()
     assert os.environ["HARNESS_COMPAT"] == "ä"
 
 

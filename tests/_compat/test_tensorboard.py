@@ -27,12 +27,12 @@ def test_note_on_the_loader_is_silenced(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_table_shows_the_chosen_metrics_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     compat, hparams = _imported("harness._compat.tensorboard"), _imported("tensorboard.plugins.hparams.hparams_plugin")
-    (made,) = [p for p in compat.plugins(lambda tags: sorted(tags)[1:]) if getattr(p, "plugin_name", "") == "hparams"]
-    assert made is not hparams.HParamsPlugin, "the table shows the first five scalars by the alphabet"
+    (plugin,) = [p for p in compat.plugins(lambda tags: sorted(tags)[1:]) if getattr(p, "plugin_name", "") == "hparams"]
+    assert plugin is not hparams.HParamsPlugin, "the table shows the first five scalars by the alphabet"
     names = [("margin", ""), ("val/loss", ""), ("lr", "")]
     base = _imported("tensorboard.plugins.hparams.backend_context").Context
     monkeypatch.setattr(base, "_compute_metric_names", lambda *_: names)
-    context = made(_imported("tensorboard.plugins.base_plugin").TBContext())._context
+    context = plugin(_imported("tensorboard.plugins.base_plugin").TBContext())._context
     assert isinstance(context, base)
-    found = context._compute_metric_infos_from_runs(None, "", {})
-    assert [info.name.tag for info in found] == ["margin", "val/loss"]
+    infos = context._compute_metric_infos_from_runs(None, "", {})
+    assert [info.name.tag for info in infos] == ["margin", "val/loss"]

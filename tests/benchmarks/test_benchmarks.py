@@ -17,8 +17,8 @@ from benchmarks.warm import LeftOut, Warm
 
 def test_interval_is_the_95_percent_interval_of_the_median():
     values = [float(v) for v in range(1, 16)]
-    found = interval(values)
-    assert (found.median, found.low, found.high) == (8.0, 4.0, 12.0)  # binomial(15, 1/2): 96.5% lie between
+    result = interval(values)
+    assert (result.median, result.low, result.high) == (8.0, 4.0, 12.0)  # binomial(15, 1/2): 96.5% lie between
     assert interval([3.0, 1.0]).show(0) == "2 [1, 3]"
     assert interval([5.0]).show(0) == "5 [5, 5]"
 
@@ -27,8 +27,9 @@ def test_ratios_are_taken_within_a_round():
     rounds = iter([1.0, 1.0, 10.0, 2.0, 20.0, 200.0])
     times = {"ours": {"fit": [2.0, 20.0, 200.0]}, "theirs": {"fit": [1.0, 10.0, 100.0]}}
     assert ratio(times, "fit", "ours", "theirs").show() == "2.00 [2.00, 2.00]"
-    found = interleave({"one": lambda: {"fit": next(rounds)}, "two": lambda: {"fit": next(rounds)}}, rounds=2)
-    assert sorted([*found["one"]["fit"], *found["two"]["fit"]]) == [2.0, 10.0, 20.0, 200.0]  # the first two are warm-up
+    measured = interleave({"one": lambda: {"fit": next(rounds)}, "two": lambda: {"fit": next(rounds)}}, rounds=2)
+    counted = [*measured["one"]["fit"], *measured["two"]["fit"]]
+    assert sorted(counted) == [2.0, 10.0, 20.0, 200.0]  # the first two are warm-up
 
 
 def test_table_is_plain_text():
@@ -117,12 +118,12 @@ def test_unequal_accuracies_are_warned_of():
 
 def test_jax_peer_keeps_its_best_chunk(tmp_path):
     speeds = {f"{sweep.JAX}, 64 as one": 9.0, f"{sweep.JAX}, 16 as one": 4.0, "loop": 5.0}
-    found = Contest(tmp_path, start=dict.fromkeys(speeds, 1.0))
+    contest = Contest(tmp_path, start=dict.fromkeys(speeds, 1.0))
     for name, ms in speeds.items():
-        found.asked[name] = lambda ms=ms: {"ms": ms, "compiling": 1.5}
-    sweep.choose_jax(found)
-    assert list(found.asked) == list(found.start) == [f"{sweep.JAX}, 16 as one", "loop"]
-    assert "64 as one: 9.0 ms" in found.notes[0]
+        contest.asked[name] = lambda ms=ms: {"ms": ms, "compiling": 1.5}
+    sweep.choose_jax(contest)
+    assert list(contest.asked) == list(contest.start) == [f"{sweep.JAX}, 16 as one", "loop"]
+    assert "64 as one: 9.0 ms" in contest.notes[0]
 
 
 def test_auto_path_is_compared_with_the_better_fixed_path():
@@ -131,9 +132,9 @@ def test_auto_path_is_compared_with_the_better_fixed_path():
         "alone": {"ms": [10.0, 20.0, 30.0]},
         "fused": {"ms": [9.0, 90.0, 99.0]},
     }
-    found = paths.Found(times, "alone, in_process", [])
-    assert found.better == "alone"
-    assert found.against_better().show() == "1.10 [1.10, 1.10]"
+    comparison = paths.Found(times, "alone, in_process", [])
+    assert comparison.better == "alone"
+    assert comparison.against_better().show() == "1.10 [1.10, 1.10]"
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn"])

@@ -51,8 +51,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Record]]:
 
 @pytest.fixture(scope="module")
 def board(study: list[Record]) -> Iterator[Board]:
-    with serving(study[0].folder.parent.resolve(), len(study)) as made:
-        yield made
+    with serving(study[0].folder.parent.resolve(), len(study)) as server:
+        yield server
 
 
 def seen(board: Board, tmp_path: Path, look: Any, width: int = 1440) -> Any:
@@ -123,12 +123,12 @@ def test_hparams_table_has_the_values_of_the_records(board: Board, study: list[R
         await asyncio.sleep(4)
         await shot(page, "hparams", tmp_path)
         (head,) = await page.js(HEAD)
-        found: dict[str, dict[str, str]] = {}
+        cells: dict[str, dict[str, str]] = {}
         for top in range(0, 60 * 40, 200):  # rows are made when scrolled into view
             await page.js(SCROLL.format(top))
             await asyncio.sleep(0.3)
-            found |= {row[0]: dict(zip(head, row, strict=False)) for row in await page.js(ROWS)}
-        return found
+            cells |= {row[0]: dict(zip(head, row, strict=False)) for row in await page.js(ROWS)}
+        return cells
 
     table = seen(board, tmp_path, look, width=2000)
     assert table.keys() >= {record.folder.name for record in study}
@@ -144,7 +144,7 @@ def test_hparams_table_has_the_values_of_the_records(board: Board, study: list[R
 
 
 @pytest.mark.parametrize(
-    ("tab", "shown", "said"),
+    ("tab", "shown", "texts"),
     [
         ("images", "all('img').length >= 4", ["pictures/confusion_matrix", "pictures/misclassified"]),
         ("histograms", "all('vz-histogram-timeseries').length >= 4", ["weights/head.weight", "weights/head.bias"]),
@@ -158,7 +158,7 @@ def test_hparams_table_has_the_values_of_the_records(board: Board, study: list[R
     ],
 )
 def test_page_shows_the_selected_run(
-    tab: str, shown: str, said: list[str], board: Board, study: list[Record], tmp_path: Path
+    tab: str, shown: str, texts: list[str], board: Board, study: list[Record], tmp_path: Path
 ) -> None:
     async def look(page: Page) -> Any:
         await opened(page, board, tab, "all('tf-multi-checkbox').length > 0")
@@ -169,7 +169,7 @@ def test_page_shows_the_selected_run(
         return await page.js("words()")
 
     words = seen(board, tmp_path, look)
-    assert [word for word in said if word not in words] == []
+    assert [word for word in texts if word not in words] == []
 
 
 def test_projector_shows_the_samples(board: Board, study: list[Record], tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_checks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["harnes"], "Did you mean 'harness'?"),
         (["activation/rely"], "Did you mean"),
@@ -80,7 +80,7 @@ def test_checks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["activation/relu", "--fused", "s"], "wants NAMEs"),
     ],
 )
-def test_unknown_name_is_refused(words: list[str], said: str) -> None:
+def test_unknown_name_is_refused(words: list[str], message: str) -> None:
     with pytest.raises(harness.HarnessError) as refused:
         dispatch(["check", *words])
-    assert said in str(refused.value)
+    assert message in str(refused.value)

@@ -60,7 +60,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def told(site: Path, workdir: Path, capsys: pytest.CaptureFixture[str]):
+def run_line(site: Path, workdir: Path, capsys: pytest.CaptureFixture[str]):
     """Return the exit status of a line, its standard output and its standard error."""
 
     def run(*words: str) -> tuple[object, str, str]:
@@ -71,7 +71,7 @@ def told(site: Path, workdir: Path, capsys: pytest.CaptureFixture[str]):
     return run
 
 
-def test_catalogue_has_commands_without_importing_their_plugin(told) -> None:
+def test_catalogue_has_commands_without_importing_their_plugin(run_line) -> None:
     sys.modules.pop("ranks", None)
     assert catalogue.current().commands["best-of"] == {
         "name": "best-of",
@@ -81,11 +81,11 @@ def test_catalogue_has_commands_without_importing_their_plugin(told) -> None:
         "plugin": "ranks",
         "origin": "ranks",
     }
-    assert re.search(r"^  harness best-of +The best run of a study\.$", told("--help")[1], re.MULTILINE)
-    assert told("help")[1] == told("--help")[1]
-    assert re.search(r"^ranks .* installed +0  best-of, parted$", told("plugins")[1], re.MULTILINE)
-    status, _, said = told("best-off")
-    assert (status, said) == (
+    assert re.search(r"^  harness best-of +The best run of a study\.$", run_line("--help")[1], re.MULTILINE)
+    assert run_line("help")[1] == run_line("--help")[1]
+    assert re.search(r"^ranks .* installed +0  best-of, parted$", run_line("plugins")[1], re.MULTILINE)
+    status, _, errors = run_line("best-off")
+    assert (status, errors) == (
         2,
         "harness: error: no command 'best-off'. Did you mean 'best-of'? An override is KEY=VALUE.\n",
     )
@@ -104,12 +104,12 @@ def test_completion_has_plugin_commands_and_their_words(site: Path, workdir: Pat
     assert "ranks" not in sys.modules
 
 
-def test_plugin_command_runs(told) -> None:
-    assert told("best-of", "a", "--faster", "b") == (0, "['a', 'b'] val/loss True\n", "")
-    assert told("best-of", "--metric", "bad")[0] == 1
-    assert told("parted", "one", "--size", "3") == (0, "3\n", "")
-    status, text, _ = told("best-of", "--help")
-    assert (status, told("help", "best-of")[1]) == (0, text)
+def test_plugin_command_runs(run_line) -> None:
+    assert run_line("best-of", "a", "--faster", "b") == (0, "['a', 'b'] val/loss True\n", "")
+    assert run_line("best-of", "--metric", "bad")[0] == 1
+    assert run_line("parted", "one", "--size", "3") == (0, "3\n", "")
+    status, text, _ = run_line("best-of", "--help")
+    assert (status, run_line("help", "best-of")[1]) == (0, text)
     assert text.startswith("usage: harness best-of")
     assert "The best run of a study. By one metric." in text
 
@@ -124,19 +124,19 @@ def test_plugin_command_runs(told) -> None:
         (["--metric", "mute"], 1, r"command 'best-of' failed: .* exit status \(0: done\), got None .*"),
     ],
 )
-def test_mistake_is_one_line(told, words: list[str], status: int, line: str) -> None:
-    code, out, said = told("best-of", *words)
+def test_mistake_is_one_line(run_line, words: list[str], status: int, line: str) -> None:
+    code, out, errors = run_line("best-of", *words)
     assert (code, out) == (status, "")
-    assert re.fullmatch(f"harness: error: {line}\n", said)
+    assert re.fullmatch(f"harness: error: {line}\n", errors)
 
 
-def test_command_of_a_blocked_plugin_is_unknown(told, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_of_a_blocked_plugin_is_unknown(run_line, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue, "_current", None)
     monkeypatch.setenv("HARNESS_BLOCK", "ranks")
-    status, _, said = told("best-of")
+    status, _, errors = run_line("best-of")
     assert status == 2
-    assert "no command 'best-of'." in said
-    assert "Left out: ranks (blocked); see harness plugins" in said
+    assert "no command 'best-of'." in errors
+    assert "Left out: ranks (blocked); see harness plugins" in errors
 
 
 def test_built_in_commands_are_reserved() -> None:

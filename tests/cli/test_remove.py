@@ -35,8 +35,8 @@ def line(capsys: pytest.CaptureFixture[str]) -> Line:
     def run(*words: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stop:
             main(["rm", *words])
-        said = capsys.readouterr()
-        return int(stop.value.code or 0), said.out, said.err.removeprefix("harness: error: ").rstrip("\n")
+        output = capsys.readouterr()
+        return int(stop.value.code or 0), output.out, output.err.removeprefix("harness: error: ").rstrip("\n")
 
     return run
 
@@ -117,7 +117,7 @@ def test_runs_that_pass_every_filter_are_removed(filters: str, gone: list[int], 
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ("first", "harness rm wants a filter, as optimizer=sgd or status=failed; --all removes every run"),
         ("first --yes", "harness rm wants a filter"),
@@ -147,11 +147,11 @@ def test_runs_that_pass_every_filter_are_removed(filters: str, gone: list[int], 
         ("", "harness rm: "),
     ],
 )
-def test_refused_line_removes_nothing(words: str, said: str, study: Path, line: Line) -> None:
+def test_refused_line_removes_nothing(words: str, message: str, study: Path, line: Line) -> None:
     (study.parent / "empty").mkdir()
     status, out, error = line(*words.split())
     assert (status, out) == (2, "")
-    assert error.startswith(said)
+    assert error.startswith(message)
     assert "\n" not in error
     assert left(study) == [0, 1, 2, 3, 4, 5]
 
@@ -160,10 +160,10 @@ def test_refused_line_removes_nothing(words: str, said: str, study: Path, line: 
 def test_removal_asks_on_a_terminal(
     answer: str | None, gone: int, study: Path, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    questions = []
 
     def typed(question: str) -> str:
-        asked.append(question)
+        questions.append(question)
         if answer is None:
             raise EOFError
         return answer
@@ -172,7 +172,7 @@ def test_removal_asks_on_a_terminal(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setattr("builtins.input", typed)
     status, out, _ = line("first", "seed=0")
-    assert asked == ["remove 2 runs? [y/N] "]
+    assert questions == ["remove 2 runs? [y/N] "]
     assert (status, out.splitlines()[-1]) == (0, f"removed {gone} runs")
     assert len(left(study)) == 6 - gone
 
@@ -200,13 +200,13 @@ def test_run_changed_since_the_listing_is_kept(study: Path, line: Line, monkeypa
     listed, claims = remove.listing, run_lock.RunLocks(study)
 
     def meanwhile(records: Sequence[Record]) -> list[str]:
-        found = listed(records)
+        lines = listed(records)
         by_number = {int(record.id, 16): record for record in records}
         shutil.rmtree(by_number[0].folder)  # removed by another rm
         by_number[1].status = "running"  # trained again
         write(by_number[1])
         claims.claim([f"{2:012x}"])
-        return found
+        return lines
 
     monkeypatch.setattr(remove, "listing", meanwhile)
     with claims:

@@ -27,10 +27,10 @@ EVERY = Plugin("harness-a-zoo", tuple(KINDS), "MIT", 2026)
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     with pytest.raises(SystemExit) as stop:
         main(["new", *words])
-    said = capsys.readouterr()
-    assert (stop.value.code, said.out) == (2, "")
-    assert said.err.count("\n") == 1
-    return said.err.removeprefix("harness: error: ").rstrip()
+    output = capsys.readouterr()
+    assert (stop.value.code, output.out) == (2, "")
+    assert output.err.count("\n") == 1
+    return output.err.removeprefix("harness: error: ").rstrip()
 
 
 def test_template_has_a_component_of_every_kind() -> None:
@@ -63,10 +63,10 @@ def test_new_plugin_is_discovered_with_all_components(tmp_path: Path, monkeypatc
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: harness-a-zoo\nVersion: 0.1.0\n")
     ((name, value),) = tomllib.loads(files["pyproject.toml"])["project"]["entry-points"]["harness"].items()
     (info / "entry_points.txt").write_text(f"[harness]\n{name} = {value}\n")
-    found = scan_cache._scan(name, "harness-a-zoo")
-    assert found["problems"] == []
-    assert {row["kind"]: row["name"] for row in found["components"]} == dict.fromkeys(KINDS, "a_zoo")
-    for row in found["components"]:
+    listing = scan_cache._scan(name, "harness-a-zoo")
+    assert listing["problems"] == []
+    assert {row["kind"]: row["name"] for row in listing["components"]} == dict.fromkeys(KINDS, "a_zoo")
+    for row in listing["components"]:
         settings = ", ".join(f"`{p['name']}`" for p in row["parameters"])
         assert f"| `{row['kind']}/a_zoo` | {settings} |" in files["README.md"]
         assert use(EVERY, row["kind"]) in files["README.md"]
@@ -109,15 +109,15 @@ def test_new_lists_its_files_and_the_next_steps(workdir: Path, capsys: pytest.Ca
     with pytest.raises(SystemExit) as stop:
         main(["new", "harness-swirl", "--kind", "optimizer", "--kind", "loss", "--kind", "loss", "--dir", "mine"])
     assert stop.value.code == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     written = sorted(p.relative_to(workdir).as_posix() for p in workdir.rglob("*") if p.is_file())
     assert written == sorted(
         f"mine/harness-swirl/{name}" for name in render(Plugin("harness-swirl", ("optimizer", "loss")))
     )
     for name in written:
-        assert f"  {name.removeprefix('mine/harness-swirl/')}\n" in said
-    assert "  pip install --editable ./mine/harness-swirl\n  harness check harness-swirl\n" in said
-    assert "harness -m optimizer=swirl,sgd,adam" in said
+        assert f"  {name.removeprefix('mine/harness-swirl/')}\n" in output
+    assert "  pip install --editable ./mine/harness-swirl\n  harness check harness-swirl\n" in output
+    assert "harness -m optimizer=swirl,sgd,adam" in output
 
 
 @pytest.mark.parametrize(

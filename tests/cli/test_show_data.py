@@ -30,9 +30,9 @@ def table(workdir):
 
 def test_json_output_describes_each_column(table, capsys):
     assert show_data([*table, "data.target=결과", "data.order=가입일", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["rows"], told["encoding"], told["separator"]) == (40, "cp949", ";")
-    columns = {c["name"]: (c["role"], c["kind"], c["missing"], c["values"]) for c in told["columns"]}
+    report = json.loads(capsys.readouterr().out)
+    assert (report["rows"], report["encoding"], report["separator"]) == (40, "cp949", ";")
+    columns = {c["name"]: (c["role"], c["kind"], c["missing"], c["values"]) for c in report["columns"]}
     assert columns == {
         "id": ("left out", "id", 0, "100 .. 217"),
         "나이": ("input", "number", 0.1, "20 .. 59"),
@@ -40,7 +40,7 @@ def test_json_output_describes_each_column(table, capsys):
         "가입일": ("order", "date", 0, "2021-03-01 .. 2021-03-28"),
         "결과": ("target", "category", 0, "높음, 낮음"),
     }
-    assert told["target"] == {"name": "결과", "kind": "class", "classes": {"높음": 0.75, "낮음": 0.25}}
+    assert report["target"] == {"name": "결과", "kind": "class", "classes": {"높음": 0.75, "낮음": 0.25}}
 
 
 def test_text_output_has_columns_and_class_shares(table, capsys):

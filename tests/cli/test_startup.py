@@ -21,7 +21,7 @@ except SystemExit as stop:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),  # None: it is refused
+    ("line", "printed"),  # None: it is refused
     [
         ("--help", "optimizer: "),
         ("--version", "harness "),
@@ -45,10 +45,10 @@ except SystemExit as stop:
         ("-sc install=bash", "complete "),
     ],
 )
-def test_light_command_imports_no_torch(line: str, said: str | None, workdir: Path) -> None:
+def test_light_command_imports_no_torch(line: str, printed: str | None, workdir: Path) -> None:
     out = python(REPORT, *line.split(), cwd=workdir)
-    assert out.splitlines()[-1] == ("2" if said is None else "0")
-    assert (said or "") in out
+    assert out.splitlines()[-1] == ("2" if printed is None else "0")
+    assert (printed or "") in out
 
 
 @pytest.mark.parametrize(

@@ -32,18 +32,18 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Record
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("study"))
         swept = harness.sweep([*BASE, "optimizer=sgd,adam", "seed=0,1", "path=fused", "jobs=1"])
-        found = {f"{r.choices['optimizer']}{r.config['seed']}": r for r in swept}
-        found["cnn"] = harness.run([*BASE, "model=cnn", "normalization=batch_norm"])
-        found["diverged"] = harness.run([*BASE, "optimizer=sgd", "optimizer.lr=1e30"])
+        records = {f"{r.choices['optimizer']}{r.config['seed']}": r for r in swept}
+        records["cnn"] = harness.run([*BASE, "model=cnn", "normalization=batch_norm"])
+        records["diverged"] = harness.run([*BASE, "optimizer=sgd", "optimizer.lr=1e30"])
         patch.setattr(run_recorder, "measure_at_end", raises)
-        found["failed"] = harness.run([*BASE, "seed=7"])
-        yield found
+        records["failed"] = harness.run([*BASE, "seed=7"])
+        yield records
 
 
 @pytest.fixture(scope="module")
 def board(study: dict[str, Record]) -> Iterator[Board]:
-    with serving(study["cnn"].folder.parent.resolve(), len(study)) as made:
-        yield made
+    with serving(study["cnn"].folder.parent.resolve(), len(study)) as server:
+        yield server
 
 
 def test_every_run_has_its_curves(study: dict[str, Record], board: Board) -> None:
@@ -72,10 +72,10 @@ def test_hparams_table_has_true_values_and_statuses(study: dict[str, Record], bo
 
 
 def test_first_columns_are_differing_settings_and_metrics(board: Board) -> None:
-    told = board.post("hparams/experiment")
+    answer = board.post("hparams/experiment")
     differing = {"model", "normalization", "optimizer", "optimizer.lr", "seed"}
-    assert {info["name"] for info in told["hparamInfos"][:5]} == differing
-    assert [info["name"]["tag"] for info in told["metricInfos"]] == [
+    assert {info["name"] for info in answer["hparamInfos"][:5]} == differing
+    assert [info["name"]["tag"] for info in answer["metricInfos"]] == [
         "val/accuracy", "val/loss", "test/accuracy", "test/loss", "train/loss",
     ]  # fmt: skip
 
@@ -86,8 +86,8 @@ def test_table_shows_comparable_scalars_of_many() -> None:
 
 
 def test_chart_layout_is_written_once(study: dict[str, Record], board: Board) -> None:
-    told = board.plugin("custom_scalars/layout")
-    titles = {c["title"]: [chart["title"] for chart in c["chart"]] for c in told["category"]}
+    answer = board.plugin("custom_scalars/layout")
+    titles = {c["title"]: [chart["title"] for chart in c["chart"]] for c in answer["category"]}
     inside = titles.pop("inside")
     assert set(inside) == set(study["cnn"].choices["diagnostic"])
     assert titles == {"losses and metrics": ["loss", "accuracy"], "learning rate": ["learning rate"]}
@@ -114,8 +114,8 @@ def test_single_run_shows_graph_weights_and_images(study: dict[str, Record], boa
 
 def test_single_run_shows_pr_curves_and_embedding(study: dict[str, Record], board: Board) -> None:
     run, data = study["cnn"].folder.name, study["cnn"].data
-    told = board.plugin("pr_curves/pr_curves", run=run, tag="pr_curves/3")[run][0]
-    assert told["true_positives"][0] + told["false_positives"][0] == data["val"]
+    answer = board.plugin("pr_curves/pr_curves", run=run, tag="pr_curves/3")[run][0]
+    assert answer["true_positives"][0] + answer["false_positives"][0] == data["val"]
     assert board.plugin("projector/runs") == [run]
     (info,) = board.plugin("projector/info", run=run)["embeddings"]
     assert info["tensorName"] == "features"
@@ -126,8 +126,8 @@ def test_single_run_shows_pr_curves_and_embedding(study: dict[str, Record], boar
 
 def test_texts_show_overrides_config_and_summary(study: dict[str, Record], board: Board) -> None:
     def text(which: str, tag: str) -> str:
-        (told,) = board.plugin("text/text", run=study[which].folder.name, tag=tag)
-        return str(told["text"])
+        (answer,) = board.plugin("text/text", run=study[which].folder.name, tag=tag)
+        return str(answer["text"])
 
     assert "harness epochs=2 batch_size=200 study=looked model=cnn" in text("cnn", "config").replace("\n", " ")
     assert "<strong>cnn</strong>" in text("cnn", "config")

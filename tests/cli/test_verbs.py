@@ -16,34 +16,34 @@ from harness.registry.kinds import KINDS
 from harness.results.record import Record, write
 from tests.helpers.commands import HARNESS, environment
 
-Told = Callable[..., str]
+Print = Callable[..., str]
 
 
 @pytest.fixture
-def told(capsys: pytest.CaptureFixture[str]) -> Told:
+def printed(capsys: pytest.CaptureFixture[str]) -> Print:
     """Return the output of a line that succeeds."""
 
     def run(*words: str) -> str:
         with pytest.raises(SystemExit) as stop:
             main(list(words))
-        said = capsys.readouterr()
-        assert (stop.value.code, said.err) == (0, "")
-        return said.out
+        output = capsys.readouterr()
+        assert (stop.value.code, output.err) == (0, "")
+        return output.out
 
     return run
 
 
 @pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Told:
+def refused(capsys: pytest.CaptureFixture[str]) -> Print:
     """Return the one line of a mistake."""
 
     def run(*words: str) -> str:
         with pytest.raises(SystemExit) as stop:
             main(list(words))
-        said = capsys.readouterr()
-        assert (stop.value.code, said.out) == (2, "")
-        assert said.err.count("\n") == 1
-        return said.err.removeprefix("harness: error: ").rstrip()
+        output = capsys.readouterr()
+        assert (stop.value.code, output.out) == (2, "")
+        assert output.err.count("\n") == 1
+        return output.err.removeprefix("harness: error: ").rstrip()
 
     return run
 
@@ -66,14 +66,14 @@ def record(folder: Path, seed: int, accuracy: float) -> Record:
 
 
 @pytest.mark.parametrize("verb", [*VERBS, "doctor"])
-def test_verb_has_help(verb: str, told: Told) -> None:
-    text = told(verb, "--help")
+def test_verb_has_help(verb: str, printed: Print) -> None:
+    text = printed(verb, "--help")
     assert text.startswith(f"usage: harness {verb}")
-    assert f"harness {verb}" in told("--help")
+    assert f"harness {verb}" in printed("--help")
 
 
-def test_list_shows_every_component_with_its_origin(told: Told) -> None:
-    text = told("list")
+def test_list_shows_every_component_with_its_origin(printed: Print) -> None:
+    text = printed("list")
     lines = [line.split() for line in text.splitlines()]
     for entry in catalogue.current():
         assert any(row[:2] == [entry["kind"], entry["name"]] and row[-1] == "harness" for row in lines[1:]), entry[
@@ -83,8 +83,8 @@ def test_list_shows_every_component_with_its_origin(told: Told) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_list_of_a_kind_shows_its_components(kind: str, told: Told) -> None:
-    rows = json.loads(told("list", kind, "--json"))
+def test_list_of_a_kind_shows_its_components(kind: str, printed: Print) -> None:
+    rows = json.loads(printed("list", kind, "--json"))
     assert [row["name"] for row in rows] == catalogue.current().names(kind)
     assert rows
     for row in rows:
@@ -93,9 +93,9 @@ def test_list_of_a_kind_shows_its_components(kind: str, told: Told) -> None:
         assert row["doc"]
 
 
-def test_show_describes_a_component_in_full(told: Told) -> None:
+def test_show_describes_a_component_in_full(printed: Print) -> None:
     for entry in catalogue.current():
-        text = told("show", f"{entry['kind']}/{entry['name']}")
+        text = printed("show", f"{entry['kind']}/{entry['name']}")
         assert text.startswith(f"{entry['kind']}/{entry['name']}  (harness)")
         for p in entry["parameters"]:
             assert f".{p['name']} " in text
@@ -123,13 +123,13 @@ def test_show_describes_a_component_in_full(told: Told) -> None:
         (["lits"], "no command 'lits'. Did you mean 'list'?"),
     ],
 )
-def test_wrong_word_is_refused_with_a_suggestion(words: list[str], line: str, refused: Told, workdir: Path) -> None:
+def test_wrong_word_is_refused_with_a_suggestion(words: list[str], line: str, refused: Print, workdir: Path) -> None:
     (workdir / "outputs" / "study").mkdir(parents=True)
     assert refused(*words).startswith(line)
 
 
-def test_plugins_lists_installed_and_blocked_ones(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = json.loads(told("plugins", "--json"))
+def test_plugins_lists_installed_and_blocked_ones(printed: Print, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = json.loads(printed("plugins", "--json"))
     assert rows["problems"] == []
     mine = next(p for p in rows["plugins"] if p["name"] == "harness")
     assert next(p for p in rows["plugins"] if p["name"] == "doctor")["commands"] == ["doctor"]
@@ -138,26 +138,26 @@ def test_plugins_lists_installed_and_blocked_ones(told: Told, monkeypatch: pytes
         f"{e['kind']}/{e['name']}" for e in catalogue.current() if e["plugin"] == "harness"
     )
     monkeypatch.setenv("HARNESS_BLOCK", "harness,harnes")
-    assert [p["status"] for p in json.loads(told("plugins", "--json"))["plugins"] if p["name"] == "harness"] == [
+    assert [p["status"] for p in json.loads(printed("plugins", "--json"))["plugins"] if p["name"] == "harness"] == [
         "blocked"
     ]
-    assert told("plugins").splitlines()[-1] == (
+    assert printed("plugins").splitlines()[-1] == (
         "HARNESS_BLOCK names 'harnes', and no such plugin is installed. Did you mean 'harness'?"
     )
 
 
-def test_report_has_one_row_per_run(workdir: Path, told: Told, refused: Told) -> None:
+def test_report_has_one_row_per_run(workdir: Path, printed: Print, refused: Print) -> None:
     done = [record(workdir / "outputs" / "study" / f"seed={seed}", seed, 0.9 + seed / 100) for seed in range(3)]
-    lines = told("report", "study").splitlines()
+    lines = printed("report", "study").splitlines()
     assert "val/accuracy" in lines[0]
     assert "test/accuracy" in lines[0]
     assert [line.split()[:4] for line in lines[1:4]] == [
         [f"seed={seed}", "completed", f"{0.9 + seed / 100:.4f}", f"{0.89 + seed / 100:.4f}"] for seed in range(3)
     ]
-    assert told("report", "outputs/study") == told("report", "study")
-    rows = json.loads(told("report", "study", "--json"))
+    assert printed("report", "outputs/study") == printed("report", "study")
+    rows = json.loads(printed("report", "study", "--json"))
     assert rows == [json.loads(r.to_json()) for r in done]
-    assert "train/loss" in told("report", "study", "--metric", "train/loss").splitlines()[0]
+    assert "train/loss" in printed("report", "study", "--metric", "train/loss").splitlines()[0]
     assert "Did you mean 'test/accuracy'" in refused("report", "study", "--metric", "test/acuracy")
     (workdir / "outputs" / "empty").mkdir()
     assert refused("report", "empty") == "no runs in empty"

@@ -14,7 +14,7 @@ def prepared(*words: str) -> RunSpec:
 
 
 @pytest.mark.parametrize(
-    ("auto", "said"),
+    ("auto", "named"),
     [
         (["data=diabetes", "task.standardize=false"], ["data=diabetes", "task=regression", "task.standardize=false"]),
         (
@@ -28,15 +28,15 @@ def prepared(*words: str) -> RunSpec:
         ),
     ],
 )
-def test_auto_with_settings_equals_the_named_component(auto: list[str], said: list[str]) -> None:
-    a, b = prepared(*auto), prepared(*said)
+def test_auto_with_settings_equals_the_named_component(auto: list[str], named: list[str]) -> None:
+    a, b = prepared(*auto), prepared(*named)
     assert a.values["task"] == b.values["task"]
     assert a.values["loss"] == b.values["loss"]
     assert a.record.id == b.record.id
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (
             ["data=iris", "task.standardize=false"],
@@ -48,8 +48,8 @@ def test_auto_with_settings_equals_the_named_component(auto: list[str], said: li
         (["task.standardise=false"], r"unknown key 'task\.standardise'. Did you mean 'standardize'"),
     ],
 )
-def test_setting_unknown_to_the_component_is_refused(words: list[str], said: str) -> None:
-    with pytest.raises(harness.HarnessError, match=said) as refused:
+def test_setting_unknown_to_the_component_is_refused(words: list[str], message: str) -> None:
+    with pytest.raises(harness.HarnessError, match=message) as refused:
         prepared(*words)
     assert len(str(refused.value).splitlines()) == 1
 

@@ -108,10 +108,10 @@ def test_hydra_yaml_describes_its_own_run(workdir: Path, tmp_path: Path, monkeyp
         folder.mkdir()
         monkeypatch.chdir(folder)
         record = harness.run([*line, f"seed={seed}"])
-        told = yaml.safe_load((record.folder / ".hydra" / "hydra.yaml").read_text())["hydra"]
-        assert told["runtime"]["cwd"] == str(folder)
-        assert told["overrides"]["task"] == [*line, f"seed={seed}"]
-        assert told["job"]["override_dirname"] == ",".join([*line, f"seed={seed}"])
+        config = yaml.safe_load((record.folder / ".hydra" / "hydra.yaml").read_text())["hydra"]
+        assert config["runtime"]["cwd"] == str(folder)
+        assert config["overrides"]["task"] == [*line, f"seed={seed}"]
+        assert config["job"]["override_dirname"] == ",".join([*line, f"seed={seed}"])
 
 
 def test_composition_cache_is_bounded(composed: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def test_file_can_request_multirun_mode(workdir: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("params", "told"),
+    ("params", "message"),
     [
         ("{study: 2024_01}", "hydra.sweeper.params.study is text: put it in quotes, study: '...', got 202401"),
         (
@@ -73,11 +73,11 @@ def test_file_can_request_multirun_mode(workdir: Path, capsys: pytest.CaptureFix
         ("{seed: 'interval(0,1)'}", "seed=interval(0,1): a grid sweeps over lists of values: seed=a,b,c"),
     ],
 )
-def test_wrong_declared_sweep_is_refused(params: str, told: str, workdir: Path) -> None:
+def test_wrong_declared_sweep_is_refused(params: str, message: str, workdir: Path) -> None:
     folder = write(workdir, f"hydra: {{sweeper: {{params: {params}}}}}")
     with pytest.raises(harness.HarnessError) as refused:
         harness.sweep(["experiment=mine", *QUICK], config_dir=folder)
-    assert str(refused.value) == told
+    assert str(refused.value) == message
     assert not (workdir / "outputs").exists()
 
 
@@ -104,16 +104,16 @@ def test_glob_expands_to_the_options_of_a_group(
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("word", "message"),
     [
         ("optimizer=glob(zzz*)", "optimizer=glob(zzz*): no optimizer has such a name. Known: adadelta, adagrad"),
         ("seed=glob(*)", "seed=glob(*): glob stands for options of a group, and seed is a value"),
     ],
 )
-def test_glob_without_matches_is_refused(word: str, told: str, workdir: Path) -> None:
+def test_glob_without_matches_is_refused(word: str, message: str, workdir: Path) -> None:
     with pytest.raises(harness.HarnessError) as refused:
         harness.sweep([word, *QUICK])
-    assert str(refused.value).startswith(told)
+    assert str(refused.value).startswith(message)
 
 
 def test_glob_matches_user_files_but_not_auto(workdir: Path) -> None:

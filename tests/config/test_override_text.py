@@ -54,11 +54,11 @@ def test_string_parameter_of_a_component_keeps_typed_text(word: str) -> None:
     [("seed=1_000", 1000), ("optimizer.lr=1e-3", 0.001), ("objective=null", None), ("rerun=True", True)],
 )
 def test_typed_setting_is_parsed(word: str, value: Any) -> None:
-    found: Any = composition.compose([word]).values
+    parsed: Any = composition.compose([word]).values
     for key in word.partition("=")[0].split("."):
-        found = found[key]
-    assert found == value
-    assert type(found) is type(value)
+        parsed = parsed[key]
+    assert parsed == value
+    assert type(parsed) is type(value)
 
 
 def test_optional_string_keeps_typed_text() -> None:
@@ -80,7 +80,7 @@ def test_choice_name_may_look_like_a_number(workdir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "parsed"),
     [
         ("2024_01_15", "20240115"),
         ("1e5", "100000.0"),
@@ -92,13 +92,13 @@ def test_choice_name_may_look_like_a_number(workdir: Path) -> None:
         ("1:30", "90"),
     ],
 )
-def test_yaml_text_parsed_as_another_type_is_refused(text: str, told: str, workdir: Path) -> None:
+def test_yaml_text_parsed_as_another_type_is_refused(text: str, parsed: str, workdir: Path) -> None:
     file = workdir / "mine" / "experiment" / "mine.yaml"
     file.parent.mkdir(parents=True)
     file.write_text(f"# @package _global_\nstudy: {text}\n")
     with pytest.raises(harness.HarnessError) as refused:
         composition.compose(["experiment=mine"], "mine")
-    assert str(refused.value) == f"study must be a string, got {told}; in a file, text stands in quotes: study: '...'"
+    assert str(refused.value) == f"study must be a string, got {parsed}; in a file, text stands in quotes: study: '...'"
     file.write_text(f"# @package _global_\nstudy: '{text}'\n")
     assert composition.compose(["experiment=mine"], "mine").values["study"] == text
 

@@ -10,11 +10,11 @@ from harness.config.seeds import derive, generator
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**63 - 1), purpose=st.lists(st.text(max_size=4) | st.integers(0, 9), max_size=3))
 def test_derived_seed_is_in_range_and_depends_on_seed_and_purpose(seed, purpose):
-    found = derive(seed, *purpose)
-    assert 0 <= found < 2**63
-    assert found == derive(seed, *purpose)
-    assert found != derive(seed + 1, *purpose)
-    assert found != derive(seed, *purpose, "more")
+    derived = derive(seed, *purpose)
+    assert 0 <= derived < 2**63
+    assert derived == derive(seed, *purpose)
+    assert derived != derive(seed + 1, *purpose)
+    assert derived != derive(seed, *purpose, "more")
 
 
 def test_derived_seeds_are_distinct():

@@ -64,10 +64,11 @@ def test_value_late_in_the_data_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chosen", "said"), [(["auto"], "channels_first,auto"), (["robust", "whiten"], "channels_first,robust,whiten")]
+    ("chosen", "transforms"),
+    [(["auto"], "channels_first,auto"), (["robust", "whiten"], "channels_first,robust,whiten")],
 )
-def test_refusal_names_the_transform(chosen: list[str], said: str) -> None:
-    with pytest.raises(HarnessError, match=rf"^data d: inputs \[10, 8, 3\] {LOOK}: 'transform=\[{said}\]'"):
+def test_refusal_names_the_transform(chosen: list[str], transforms: str) -> None:
+    with pytest.raises(HarnessError, match=rf"^data d: inputs \[10, 8, 3\] {LOOK}: 'transform=\[{transforms}\]'"):
         check_channels(dataset(BYTES), "d", dict.fromkeys(chosen))
 
 
@@ -105,9 +106,9 @@ def test_empty_transform_keeps_channels_last_with_a_warning(workdir: Path) -> No
 
 def test_torch_images_that_are_read_later_are_checked(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:
     def images(split: Split, generator: torch.Generator, cache_dir: Path) -> Dataset:
-        found = TensorDataset(BYTES.byte(), torch.arange(40) % 2)
+        pairs = TensorDataset(BYTES.byte(), torch.arange(40) % 2)
         return harness.from_torch(
-            found, split=split, generator=generator, cache_dir=cache_dir, classes=("a", "b"), digest="d"
+            pairs, split=split, generator=generator, cache_dir=cache_dir, classes=("a", "b"), digest="d"
         )
 
     monkeypatch.setattr(

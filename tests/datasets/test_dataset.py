@@ -29,8 +29,8 @@ class Streamed(torch.utils.data.Dataset):
 
 
 def streamed(**rest):
-    given = {"target": "class", "classes": ("a", "b"), **rest}
-    return Dataset(Streamed(6), Streamed(2), Streamed(2), **given)
+    arguments = {"target": "class", "classes": ("a", "b"), **rest}
+    return Dataset(Streamed(6), Streamed(2), Streamed(2), **arguments)
 
 
 def whole(n=50, target="class", seed=0):
@@ -91,13 +91,13 @@ def test_samples_at_any_place_of_a_split_are_random(split, presented):
     if presented == "shuffled":
         y = y[torch.randperm(120, generator=generator(1))]
     k, seeds = 6, 400
-    found = [y[divide(120, Split(), generator(seed), y)[split]] for seed in range(seeds)]
-    p = found[0].bincount(minlength=5) / len(found[0])
-    assert all(torch.equal(part.bincount(minlength=5), found[0].bincount(minlength=5)) for part in found)
-    error = (p * (1 - p) * k * (len(found[0]) - k) / (len(found[0]) - 1) / seeds).sqrt()
-    middle = (len(found[0]) - k) // 2
+    parts = [y[divide(120, Split(), generator(seed), y)[split]] for seed in range(seeds)]
+    p = parts[0].bincount(minlength=5) / len(parts[0])
+    assert all(torch.equal(part.bincount(minlength=5), parts[0].bincount(minlength=5)) for part in parts)
+    error = (p * (1 - p) * k * (len(parts[0]) - k) / (len(parts[0]) - 1) / seeds).sqrt()
+    middle = (len(parts[0]) - k) // 2
     for at in (slice(0, k), slice(middle, middle + k), slice(-k, None)):
-        mean = torch.stack([part[at].bincount(minlength=5) for part in found]).double().mean(0)
+        mean = torch.stack([part[at].bincount(minlength=5) for part in parts]).double().mean(0)
         assert bool(((mean - k * p).abs() <= 5 * error).all()), (at, mean, k * p)
 
 

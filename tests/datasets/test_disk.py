@@ -56,8 +56,8 @@ def test_copies_threads_and_other_processes_read_the_same(folder):
     for other in (pickle.loads(pickle.dumps(part)), copy.deepcopy(part)):
         assert torch.equal(other[7][0], part[7][0])
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda i: int(part[i][1]), list(range(N)) * 4))
-    assert found == list(range(N)) * 4
+        labels = list(pool.map(lambda i: int(part[i][1]), list(range(N)) * 4))
+    assert labels == list(range(N)) * 4
     with multiprocessing.get_context("fork").Pool(1) as forked:
         assert forked.apply(part.take, (torch.tensor([9]),))[1].tolist() == [9]
 
@@ -65,9 +65,9 @@ def test_copies_threads_and_other_processes_read_the_same(folder):
 def test_digest_depends_on_the_samples_and_not_on_chunks(tmp_path):
     digests = []
     for size in (7, 50):
-        made = tmp_path / str(size)
-        made.mkdir()
-        digests.append(write(made, chunks(size), ""))
+        target = tmp_path / str(size)
+        target.mkdir()
+        digests.append(write(target, chunks(size), ""))
     other = tmp_path / "other"
     other.mkdir()
     digests.append(write(other, ((x, y + 1) for x, y in chunks()), ""))
@@ -75,12 +75,12 @@ def test_digest_depends_on_the_samples_and_not_on_chunks(tmp_path):
 
 
 def test_folder_is_complete_or_absent_and_made_once(tmp_path):
-    made = []
+    folders = []
 
     def make(folder):
-        made.append(folder)
+        folders.append(folder)
         (folder / "half").write_text("")
-        if len(made) == 1:
+        if len(folders) == 1:
             raise HarnessError("no more")
         return "d" * 64
 
@@ -89,7 +89,7 @@ def test_folder_is_complete_or_absent_and_made_once(tmp_path):
     assert [p.name for p in (tmp_path / "kept").iterdir() if p.is_dir()] == []
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(lambda _: keep(tmp_path / "kept", "a", make), range(4))) == {tmp_path / "kept" / "a"}
-    assert len(made) == 2
+    assert len(folders) == 2
     assert keep(tmp_path / "kept", "", make) == keep(tmp_path / "kept", "", make) == tmp_path / "kept" / ("d" * 32)
 
 

@@ -32,9 +32,9 @@ LINE = ["metric=[mse,mae,r2]", "logger=[]", "diagnostic=[]"]
     ],
 )
 def test_exact_uses_float32_only_without_rounding(values, dtype) -> None:
-    found = exact(values)
-    assert found.dtype == dtype
-    np.testing.assert_array_equal(found.numpy(), np.asarray(values))
+    tensor = exact(values)
+    assert tensor.dtype == dtype
+    np.testing.assert_array_equal(tensor.numpy(), np.asarray(values))
 
 
 def test_digest_sees_a_small_change_of_a_large_target() -> None:

@@ -42,8 +42,8 @@ class Listed(TorchDataset[Any]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Any:
-        found = self.samples[index]
-        return found() if callable(found) else found
+        sample = self.samples[index]
+        return sample() if callable(sample) else sample
 
 
 class Module(pl.LightningDataModule):
@@ -74,9 +74,9 @@ class Unvalidated(Module):
     test_dataloader = pl.LightningDataModule.test_dataloader
 
 
-def taken(found: Any, tmp_path: Path, seed: int = 0) -> Dataset:
+def taken(returned: Any, tmp_path: Path, seed: int = 0) -> Dataset:
     """Load the data as a run does."""
-    dataset = adopt(found, Split(seed=seed), generator(seed, "split"), tmp_path)
+    dataset = adopt(returned, Split(seed=seed), generator(seed, "split"), tmp_path)
     validate(dataset, "mine")
     return dataset
 
@@ -126,8 +126,8 @@ def test_custom_collate_function_is_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_classes_may_be_any_integers(tmp_path: Path, in_memory: bool) -> None:
     pairs = Listed([(np.full((2, 3), i), 2 * (i % 2) - 1) for i in range(N)])
-    told = {"split": Split(), "generator": generator(0, "split"), "cache_dir": tmp_path}
-    dataset = from_torch(pairs, in_memory=in_memory, **told)
+    arguments = {"split": Split(), "generator": generator(0, "split"), "cache_dir": tmp_path}
+    dataset = from_torch(pairs, in_memory=in_memory, **arguments)
     assert dataset.classes == ("-1", "1")
     _, y = dataset.train[0] if not in_memory else (None, dataset.train.y[0])
     assert int(y) in (0, 1)
@@ -159,14 +159,14 @@ def test_target_type_is_inferred_from_the_targets(
 
 
 def test_target_type_and_classes_can_be_given(tmp_path: Path) -> None:
-    told = {"split": Split(), "generator": generator(0), "cache_dir": tmp_path}
+    arguments = {"split": Split(), "generator": generator(0), "cache_dir": tmp_path}
     whole = TensorDataset(X, Y)
-    assert from_torch(whole, target="real", **told).width == 1
-    assert from_torch(whole, classes=("no", "yes"), **told).classes == ("no", "yes")
+    assert from_torch(whole, target="real", **arguments).width == 1
+    assert from_torch(whole, classes=("no", "yes"), **arguments).classes == ("no", "yes")
     named = Subset(Listed([(x, 1) for x in X] + [(x + 1, 0) for x in X], classes=["no", "yes"]), range(0, 120, 2))
-    assert from_torch(named, **told).classes == ("no", "yes")
+    assert from_torch(named, **arguments).classes == ("no", "yes")
     with pytest.raises(HarnessError, match="train holds class 1, and there are 1, from 0"):
-        from_torch(whole, classes=("no",), **told)
+        from_torch(whole, classes=("no",), **arguments)
 
 
 @pytest.mark.parametrize(
@@ -202,12 +202,12 @@ def test_random_samples_need_a_digest(tmp_path: Path) -> None:
     drawn = Listed([lambda: (torch.randn(3), 0), *[lambda: (torch.randn(3), 1)] * 30], classes=["a", "b"])
     with pytest.raises(HarnessError, match="train, sample 0 is another when it is read again"):
         taken(drawn, tmp_path)
-    told = {"split": Split(), "generator": generator(0), "cache_dir": tmp_path}
-    later = from_torch(drawn, digest="2024-07", **told)
+    arguments = {"split": Split(), "generator": generator(0), "cache_dir": tmp_path}
+    later = from_torch(drawn, digest="2024-07", **arguments)
     validate(later, "mine")
     assert (digest(later), later.classes, later.inputs, size(later.train)) == ("2024-07", ("a", "b"), (3,), 19)
     with pytest.raises(HarnessError, match="name them all"):
-        from_torch(TensorDataset(X, Y), digest="2024-07", **told)
+        from_torch(TensorDataset(X, Y), digest="2024-07", **arguments)
 
 
 class Feed(IterableDataset[Any]):
@@ -216,7 +216,7 @@ class Feed(IterableDataset[Any]):
 
 
 @pytest.mark.parametrize(
-    ("found", "message"),
+    ("returned", "message"),
     [
         (7, "it returned int, not a harness.Dataset, a torch Dataset"),
         ((X, Y), "train is Tensor, expected a map-style torch Dataset"),
@@ -240,9 +240,9 @@ class Feed(IterableDataset[Any]):
         ),
     ],
 )
-def test_unreadable_data_is_refused(tmp_path: Path, found: Any, message: str) -> None:
+def test_unreadable_data_is_refused(tmp_path: Path, returned: Any, message: str) -> None:
     with pytest.raises(HarnessError, match=message):
-        taken(found, tmp_path)
+        taken(returned, tmp_path)
 
 
 def test_global_generators_are_restored() -> None:
@@ -335,16 +335,16 @@ LINE = ["model=net", "executor=in_process", "epochs=4", "optimizer.lr=0.03", "ba
 
 
 def test_user_data_and_model_are_trained(mine: None, workdir: Path) -> None:
-    found = {name: harness.run([*LINE, f"data={name}"]) for name in ("flowers", "lengths", "module")}
-    assert {name: record.status for name, record in found.items()} == dict.fromkeys(found, "completed")
-    assert found["flowers"].metrics["test/accuracy"] > 0.8
-    assert found["module"].metrics["test/accuracy"] > 0.8
-    assert found["lengths"].metrics["test/mse"] < 6  # its variance is 9
-    assert [found["lengths"].data[split] for split in SPLITS] == [168, 32, 100]
-    assert [found["module"].data[split] for split in SPLITS] == [200, 60, 40]
-    assert found["flowers"].choices["transform"] == ["standardize"]
+    records = {name: harness.run([*LINE, f"data={name}"]) for name in ("flowers", "lengths", "module")}
+    assert {name: record.status for name, record in records.items()} == dict.fromkeys(records, "completed")
+    assert records["flowers"].metrics["test/accuracy"] > 0.8
+    assert records["module"].metrics["test/accuracy"] > 0.8
+    assert records["lengths"].metrics["test/mse"] < 6  # its variance is 9
+    assert [records["lengths"].data[split] for split in SPLITS] == [168, 32, 100]
+    assert [records["module"].data[split] for split in SPLITS] == [200, 60, 40]
+    assert records["flowers"].choices["transform"] == ["standardize"]
     other = harness.run([*LINE, "data=flowers", "data.sign=minus"])
-    assert other.data["digest"] != found["flowers"].data["digest"]
+    assert other.data["digest"] != records["flowers"].data["digest"]
     assert harness.run([*LINE, "data=module"]).cached
     with pytest.raises(HarnessError, match="data loaded: train is int, expected a map-style torch Dataset"):
         harness.run([*LINE, "data=loaded"])

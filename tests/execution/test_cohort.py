@@ -73,9 +73,9 @@ def trained(count: int, forced: bool, own: bool = True, line: Sequence[str] = ("
     preparation = Preparation()
     lines = [[*TINY, *line, f"seed={i}", f"optimizer.lr={0.1 + 0.01 * i * own}"] for i in range(count)]
     members = [preparation.prepare(compose(one)) for one in lines]
-    found = train_cohort(members, CohortPlan("fused", "a test", forced=forced))
-    assert None not in found
-    return [record for record in found if record is not None]
+    result = train_cohort(members, CohortPlan("fused", "a test", forced=forced))
+    assert None not in result
+    return [record for record in result if record is not None]
 
 
 def endings(records: Sequence[Record]) -> list[tuple[str, str]]:
@@ -197,9 +197,9 @@ def test_run_completed_by_another_launch_in_another_word_order_is_found(workdir:
     assert first.record.id == second.record.id
     assert first.record.folder != second.record.folder
     (trained,) = train_cohort([first], CohortPlan())
-    (found,) = train_cohort([second], CohortPlan())
+    (cached,) = train_cohort([second], CohortPlan())
     assert trained is not None
-    assert found is not None
-    assert found.cached
-    assert found.folder == trained.folder
+    assert cached is not None
+    assert cached.cached
+    assert cached.folder == trained.folder
     assert [path.parent for path in Path("outputs").absolute().rglob("record.json")] == [trained.folder]

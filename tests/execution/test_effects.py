@@ -76,14 +76,14 @@ USEFUL = [
 ]
 
 
-def said(line: str) -> list[str]:
+def warnings_of(line: str) -> list[str]:
     """Return the warnings of a run, without training it."""
     words = line.replace(": ", ":").replace(", ", ",").split()
     of = Preparation()
-    with warnings.catch_warnings(record=True) as found:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         check_effects([of.prepare(compose([*QUIET, *words]))], of.known, in_sweep=False)
-    return [str(one.message) for one in found if one.category is NoEffectWarning]
+    return [str(one.message) for one in caught if one.category is NoEffectWarning]
 
 
 def test_every_key_has_a_rule() -> None:
@@ -116,21 +116,21 @@ def test_setting_without_effect_is_refused_in_one_line(line: str, why: str, work
 
 @pytest.mark.parametrize(("line", "why"), TOLD)
 def test_unused_setting_that_is_often_swept_is_warned_of(line: str, why: str) -> None:
-    (told,) = said(line)
-    assert told.startswith(f"{line.split()[0]} has no effect: ")
-    assert why in told
+    (message,) = warnings_of(line)
+    assert message.startswith(f"{line.split()[0]} has no effect: ")
+    assert why in message
 
 
 @pytest.mark.parametrize("line", USEFUL)
 def test_setting_with_an_effect_gives_no_warning(line: str) -> None:
-    assert said(line) == []
+    assert warnings_of(line) == []
 
 
 @pytest.mark.parametrize(
     "line", ["data=iris", "data=rosenbrock", "data=iris model=random_forest", "data=iris optimizer=lbfgs epochs=1"]
 )
 def test_defaults_give_no_warning(line: str) -> None:
-    assert said(line) == []
+    assert warnings_of(line) == []
 
 
 def test_data_with_own_splits_names_the_split_settings_it_uses(workdir: Path) -> None:
@@ -140,13 +140,13 @@ def test_data_with_own_splits_names_the_split_settings_it_uses(workdir: Path) ->
     rows = {"a": [float(i) for i in range(60)], "y": [i % 2 for i in range(60)]}
     DatasetDict({"train": Dataset.from_dict(rows), "test": Dataset.from_dict(rows)}).save_to_disk("own")
     line = "data=hugging_face data.path=own data.inputs=[a] data.target=y batch_size=16"
-    assert said(f"{line} split.val=0.3 split.seed=2 split.stratify=false") == []
+    assert warnings_of(f"{line} split.val=0.3 split.seed=2 split.stratify=false") == []
     with pytest.raises(harness.HarnessError, match=r"split\.test=0\.3 has no effect"):
-        said(f"{line} split.test=0.3")
+        warnings_of(f"{line} split.test=0.3")
     DatasetDict({s: Dataset.from_dict(rows) for s in ("train", "validation", "test")}).save_to_disk("all")
     for word in ("split.val=0.3", "split.seed=2", "split.stratify=false"):
         with pytest.raises(harness.HarnessError, match="has no effect: data hugging_face is divided without"):
-            said(f"{line.replace('own', 'all')} {word}")
+            warnings_of(f"{line.replace('own', 'all')} {word}")
 
 
 @pytest.mark.parametrize(

@@ -37,18 +37,18 @@ def trained(*words: str) -> tuple[harness.Record, torch.Tensor, torch.Tensor]:
 )
 def test_accuracy_of_predicted_labels_is_the_records(words) -> None:
     record, x, y = trained("data=digits", *words)
-    found = harness.predict(record, x)
-    assert found.classes == tuple("0123456789")
-    right = np.mean([label == found.classes[c] for label, c in zip(found.labels, y.tolist(), strict=True)])
+    prediction = harness.predict(record, x)
+    assert prediction.classes == tuple("0123456789")
+    right = np.mean([label == prediction.classes[c] for label, c in zip(prediction.labels, y.tolist(), strict=True)])
     assert right == pytest.approx(record.metrics["test/accuracy"], abs=1e-6)
-    np.testing.assert_allclose(found.probabilities.sum(1), 1, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(prediction.probabilities.sum(1), 1, rtol=0, atol=1e-9)
 
 
 def test_saved_best_weights_reach_the_best_value() -> None:
     record = harness.run([*LINE[1:], "data=digits", "epochs=3", "save=best", "optimizer.lr=0.05"])
     val = harness.load_data(record, transformed=False).val
-    found = harness.predict(record.folder, val.x)
-    right = (found.probabilities.argmax(1) == val.y).double().mean()
+    prediction = harness.predict(record.folder, val.x)
+    right = (prediction.probabilities.argmax(1) == val.y).double().mean()
     assert float(right) == pytest.approx(record.best["val/accuracy"]["value"], abs=1e-6)
 
 
@@ -56,38 +56,40 @@ def test_predictions_on_data_in_files_match_the_record(tmp_path) -> None:
     x = np.random.default_rng(0).normal(10, 3, (200, 4))
     np.savez(tmp_path / "a.npz", x=x, y=np.where(x[:, 0] > 10, "yes", "no"))
     record, x, y = trained("data=npz", f"data.path={tmp_path / 'a.npz'}", "data.in_memory=false", "optimizer.lr=0.01")
-    found = harness.predict(record, x.numpy())
-    assert set(found.labels) <= {"yes", "no"}
-    assert (found.probabilities.argmax(1) == y).double().mean() == pytest.approx(
+    prediction = harness.predict(record, x.numpy())
+    assert set(prediction.labels) <= {"yes", "no"}
+    assert (prediction.probabilities.argmax(1) == y).double().mean() == pytest.approx(
         record.metrics["test/accuracy"], abs=1e-6
     )
 
 
 def test_single_logit_and_multilabel_predictions_have_class_names() -> None:
     record, x, y = trained("data=moons", "task=binary_classification")
-    found = harness.predict(record, x)
-    assert found.probabilities.shape == (len(x), 2)
-    right = np.mean([found.classes[c] == label for label, c in zip(found.labels, y.tolist(), strict=True)])
+    prediction = harness.predict(record, x)
+    assert prediction.probabilities.shape == (len(x), 2)
+    right = np.mean([prediction.classes[c] == label for label, c in zip(prediction.labels, y.tolist(), strict=True)])
     assert right == pytest.approx(record.metrics["test/binary_accuracy"], abs=1e-6)
     record, x, y = trained("data=sklearn_make_multilabel_classification")
-    found = harness.predict(record, x)
-    right = np.mean([[n in label for n in found.classes] for label in found.labels] == y.bool().numpy())
+    prediction = harness.predict(record, x)
+    right = np.mean([[n in label for n in prediction.classes] for label in prediction.labels] == y.bool().numpy())
     assert right == pytest.approx(record.metrics["test/binary_accuracy"], abs=1e-6)
 
 
 @pytest.mark.parametrize("model", ["mlp", "linear_regression"])
 def test_predicted_values_are_in_target_units(model) -> None:
     record, x, y = trained("data=diabetes", f"model={model}")
-    found = harness.predict(record, x)
-    assert (found.labels, found.probabilities) == ((), None)
-    assert float((found.values - y).square().mean()) == pytest.approx(record.metrics["test/mse"], rel=1e-5)
+    prediction = harness.predict(record, x)
+    assert (prediction.labels, prediction.probabilities) == ((), None)
+    assert float((prediction.values - y).square().mean()) == pytest.approx(record.metrics["test/mse"], rel=1e-5)
 
 
 def test_reconstructions_clusters_and_words_are_predicted() -> None:
     record, x, _ = trained("data=digits", "task=reconstruction")
     transformed = harness.load_data(record).test.x
-    found = harness.predict(record, x)
-    assert float((found.values - transformed).square().mean()) == pytest.approx(record.metrics["test/mse"], rel=1e-5)
+    prediction = harness.predict(record, x)
+    assert float((prediction.values - transformed).square().mean()) == pytest.approx(
+        record.metrics["test/mse"], rel=1e-5
+    )
     record, x, _ = trained("data=digits", "task=clustering")
     nearest = harness.predict(record, x).values.amin(1).mean()
     assert float(nearest) == pytest.approx(record.metrics["test/loss"], rel=1e-5)
@@ -131,8 +133,8 @@ def test_changed_data_is_refused(tmp_path) -> None:
 
 def test_folders_of_records_are_absolute(workdir) -> None:
     record = harness.run([*LINE, "data=iris"])
-    for asked in ("t", "outputs/t", Path("outputs"), record.folder.relative_to(workdir)):
-        (loaded,) = harness.load(asked)
+    for requested in ("t", "outputs/t", Path("outputs"), record.folder.relative_to(workdir)):
+        (loaded,) = harness.load(requested)
         assert loaded.folder == record.folder
         assert loaded.folder.is_absolute()
 
@@ -143,9 +145,9 @@ def test_argument_that_is_no_run_is_refused_in_one_line(function, wrong) -> None
     more = [[[1.0]]] if function == "predict" else []
     with pytest.raises(
         HarnessError, match=r"expected a (run \(its record or its folder\)|folder, or the name of)"
-    ) as told:
+    ) as refused:
         getattr(harness, function)(wrong, *more)
-    assert str(told.value).endswith(f"got {type(wrong).__name__}")
+    assert str(refused.value).endswith(f"got {type(wrong).__name__}")
 
 
 @pytest.mark.parametrize("function", ["load_data", "load_model", "predict"])

@@ -53,14 +53,14 @@ def test_batch_norm_refuses_a_last_batch_of_one(workdir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["batch_size=1"], "batch_size=1 makes nothing else: choose batch_size=2"),
         (["batch_size=191"], "batch_size=191 leaves one of 192 .* in the last batch: choose batch_size=192"),
     ],
 )  # fmt: skip
-def test_refusal_names_a_batch_size_that_fits(words: list[str], told: str, workdir: Path) -> None:
-    with pytest.raises(HarnessError, match=f"normalization batch_norm .* {told}$"):
+def test_refusal_names_a_batch_size_that_fits(words: list[str], message: str, workdir: Path) -> None:
+    with pytest.raises(HarnessError, match=f"normalization batch_norm .* {message}$"):
         harness.run([*MOONS, "normalization=batch_norm", *words])
     assert not (workdir / "outputs").exists()
 

@@ -170,10 +170,10 @@ def test_ctrl_c_and_sigterm_end_the_command_at_once(
         time.sleep(0.1)
     time.sleep(0.5)
     process.send_signal(which)
-    _, said = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == status
-    assert said.strip().splitlines()[-1] == last
-    assert "Traceback" not in said
+    assert errors.strip().splitlines()[-1] == last
+    assert "Traceback" not in errors
     record = harness.load("scratch")[0]
     assert record.status == "interrupted"
     assert record.environment["python"]

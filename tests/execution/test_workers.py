@@ -55,8 +55,8 @@ def test_died_imports_no_executor():
     code = "import sys; from harness.execution.workers import died; died(ValueError()); "
     code += "print({*sys.modules} & {*sys.argv})"
     names = ["loky", "submitit", "distributed", "torch", "cloudpickle"]
-    said = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=True)
-    assert said.stdout == "set()\n"
+    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_worker_count_is_the_available_cores(monkeypatch):
@@ -67,11 +67,11 @@ def test_worker_count_is_the_available_cores(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("found", "named", "expected"),
+    ("count", "named", "expected"),
     [(0, None, []), (0, "", []), (2, None, ["0", "1"]), (2, "3, GPU-8a,-1", ["3", "GPU-8a"])],
 )
-def test_gpus_follow_cuda_visible_devices(found, named, expected, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
+def test_gpus_follow_cuda_visible_devices(count, named, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if named is not None:
@@ -96,9 +96,11 @@ def test_apple_gpu_counts_as_one(monkeypatch):
 )
 def test_gpu_has_one_worker(jobs, accelerator, devices, monkeypatch):
     monkeypatch.setattr(workers, "gpus", lambda: ["4", "5"])
-    made = environments(jobs, accelerator)
-    assert [one["CUDA_VISIBLE_DEVICES"] for one in made] == devices
-    assert {one["OMP_NUM_THREADS"] + one["MKL_NUM_THREADS"] + one["OPENBLAS_NUM_THREADS"] for one in made} == {"111"}
+    variables = environments(jobs, accelerator)
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in variables] == devices
+    assert {one["OMP_NUM_THREADS"] + one["MKL_NUM_THREADS"] + one["OPENBLAS_NUM_THREADS"] for one in variables} == {
+        "111"
+    }
 
 
 def test_environments_without_gpus(monkeypatch):

@@ -38,41 +38,43 @@ class Board:
     def post(self, route: str, **body: Any) -> Any:
         """Return an answer of a plugin that is asked in JSON."""
         headers = {"Content-Type": "application/json"}
-        asked = urllib.request.Request(f"{self.url}data/plugin/{route}", json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(asked, timeout=60) as answer:
+        request = urllib.request.Request(f"{self.url}data/plugin/{route}", json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
 
     def table(self) -> dict[str, dict[str, Any]]:
         """Return the table of hyperparameters: {run: {settings, metrics, status}}."""
-        told = self.post("hparams/session_groups", startIndex=0, sliceSize=1000, allowedStatuses=STATUSES, colParams=[])
+        answer = self.post(
+            "hparams/session_groups", startIndex=0, sliceSize=1000, allowedStatuses=STATUSES, colParams=[]
+        )
         return {
             group["name"]: {
                 "settings": group["hparams"],
                 "metrics": {m["name"]["tag"]: m["value"] for m in group.get("metricValues", [])},
                 "status": group["sessions"][0]["status"],
             }
-            for group in told["sessionGroups"]
+            for group in answer["sessionGroups"]
         }
 
 
 @contextmanager
 def serving(folder: Path, runs: int, *options: str, seconds: float = 120) -> Iterator[Board]:
     """Serve outputs/STUDY by `harness board STUDY`, once it has read so many runs."""
-    said = folder.parent / f"{folder.name}{''.join(options)}.board"
+    address_file = folder.parent / f"{folder.name}{''.join(options)}.board"
     command = [HARNESS, "board", folder.name, "--port", "0", *options]
-    with said.open("wb") as log:
+    with address_file.open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment(), cwd=folder.parents[1])
     try:
         end = time.monotonic() + seconds
         while time.monotonic() < end and server.poll() is None:
-            url = re.search(r"http://\S+", said.read_text())
+            url = re.search(r"http://\S+", address_file.read_text())
             with suppress(urllib.error.URLError, TimeoutError):
                 if url and len((board := Board(url[0])).get("runs")) >= runs:
                     yield board
                     break
             time.sleep(0.1)
         else:
-            raise TimeoutError(f"no board with {runs} runs: {said.read_text()}")
+            raise TimeoutError(f"no board with {runs} runs: {address_file.read_text()}")
     finally:
         server.terminate()
         server.wait(30)

@@ -12,10 +12,10 @@ HARNESS = str(Path(sys.executable).parent / "harness")
 
 def environment(site: Path | None = None, **more: str) -> dict[str, str]:
     """Return the environment of the test, with a folder of packages and more variables."""
-    found = os.environ | {"COLUMNS": "80"} | more
+    variables = os.environ | {"COLUMNS": "80"} | more
     if site is not None:
-        found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
-    return found
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
+    return variables
 
 
 def harness(

@@ -30,7 +30,7 @@ def test_arguments_decide_when_a_diagnostic_is_measured(measure, once, when):
 
 
 @pytest.mark.parametrize(
-    ("measure", "once", "said"),
+    ("measure", "once", "message"),
     [
         (lambda weight: {}, False, "asks for 'weight'; it may ask for batch_size, "),
         (lambda model, grads: {}, False, "asks for 'grads' of before"),
@@ -39,6 +39,6 @@ def test_arguments_decide_when_a_diagnostic_is_measured(measure, once, when):
         (lambda history, params: {}, False, "asks for history and machine alone"),
     ],
 )
-def test_unknown_argument_is_refused(measure, once, said):
-    with pytest.raises(TypeError, match=said):
+def test_unknown_argument_is_refused(measure, once, message):
+    with pytest.raises(TypeError, match=message):
         _ = Diagnostic(measure, once=once).asks

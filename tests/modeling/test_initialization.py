@@ -31,10 +31,10 @@ def test_fans_are_torchs(module, tensor, transposed):
 
 def test_matrices_come_in_model_order_with_their_biases():
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.PReLU(), nn.Linear(3, 4, bias=False))
-    found = list(layers(model))
-    assert [weight is m.weight for (weight, *_), m in zip(found, (model[0], model[3]), strict=True)] == [True, True]
-    assert found[0][1] is model[0].bias
-    assert found[1][1] is None
+    matrices = list(layers(model))
+    assert [weight is m.weight for (weight, *_), m in zip(matrices, (model[0], model[3]), strict=True)] == [True, True]
+    assert matrices[0][1] is model[0].bias
+    assert matrices[1][1] is None
 
 
 @pytest.mark.parametrize(
@@ -60,25 +60,25 @@ def test_matrices_of_attention_and_recurrent_layers_are_found():
     assert [tuple(weight.shape) for weight, *_ in attention] == [(12, 4), (4, 4)]
     assert all(bias is not None for _, bias, *_ in attention)
     rnn = nn.LSTM(5, 3, num_layers=2)
-    found = list(layers(rnn))
+    matrices = list(layers(rnn))
     assert fans(rnn) == [(5, 12), (3, 12), (3, 12), (3, 12)]
-    assert found[0][1] is rnn.bias_ih_l0
-    assert found[3][1] is rnn.bias_hh_l1
+    assert matrices[0][1] is rnn.bias_ih_l0
+    assert matrices[3][1] is rnn.bias_hh_l1
 
 
 def test_layers_are_filled_in_order_and_biases_start_at_zero():
     model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4))
-    made = generator(3)
+    source = generator(3)
     seen = []
 
     def fill(*, weight, bias, fan_in, fan_out, gain, index, generator):
-        assert generator is made
+        assert generator is source
         seen.append((index, fan_in, fan_out, gain, bias.abs().sum().item()))
         weight.fill_(index + 1)
         if index == 1:
             bias.fill_(5)
 
-    initialize(model, fill, 1.5, made)
+    initialize(model, fill, 1.5, source)
     assert seen == [(0, 2, 3, 1.5, 0.0), (1, 3, 4, 1.5, 0.0)]
     assert model[0].weight.unique().tolist() == [1]
     assert model[0].bias.tolist() == [0] * 3
@@ -88,10 +88,10 @@ def test_layers_are_filled_in_order_and_biases_start_at_zero():
 
 
 def test_weights_depend_on_the_generators_seed():
-    def made(seed):
+    def initialized(seed):
         model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
         initialize(model, lambda weight, generator, **_: weight.normal_(generator=generator), 1.0, generator(seed))
         return torch.cat([p.flatten() for p in model.parameters()])
 
-    assert torch.equal(made(1), made(1))
-    assert not torch.equal(made(1), made(2))
+    assert torch.equal(initialized(1), initialized(1))
+    assert not torch.equal(initialized(1), initialized(2))

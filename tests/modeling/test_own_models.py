@@ -136,11 +136,11 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def test_lightning_module_with_a_training_step_is_refused(workdir: Path) -> None:
-    said = (
+    message = (
         "^model stepping is a LightningModule with its own training_step and configure_optimizers, which harness never "
         r"calls: it trains forward\(\) .* Write @harness\.model\(forward_only=True\)"
     )
-    with pytest.raises(harness.HarnessError, match=said):
+    with pytest.raises(harness.HarnessError, match=message):
         harness.run([*LINE, "model=stepping"])
     assert list(workdir.iterdir()) == []
 
@@ -153,8 +153,8 @@ def test_forward_only_lightning_module_is_trained(model: str, workdir: Path) -> 
 
 def test_user_model_keeps_its_weights_unless_an_initializer_is_chosen(workdir: Path) -> None:
     line = [*LINE, "model=pictures", "optimizer=sgd", "optimizer.lr=1e-12"]
-    for said, chosen, kept in (([], "as_built", True), (["initializer=he_normal"], "he_normal", False)):
-        record = harness.run([*line, *said])
+    for text, chosen, kept in (([], "as_built", True), (["initializer=he_normal"], "he_normal", False)):
+        record = harness.run([*line, *text])
         assert (record.choices["initializer"], record.choices["activation"]) == (chosen, "none")
         weight = harness.load_model(record).last.weight
         assert torch.allclose(weight, torch.tensor(0.5), rtol=1e-6, atol=1e-6) is kept
@@ -188,7 +188,7 @@ def test_documented_components_pass_the_checks(
 
 
 @pytest.mark.parametrize(
-    ("label", "check", "said"),
+    ("label", "check", "message"),
     [
         ("optimizer/closing", "builds", "closure=True"),
         ("optimizer/unfindable", "referenced", "no year, arXiv number, DOI or address"),
@@ -196,7 +196,7 @@ def test_documented_components_pass_the_checks(
     ],
 )
 def test_failed_checks_say_what_to_write(
-    label: str, check: str, said: str, workdir: Path, capsys: pytest.CaptureFixture[str]
+    label: str, check: str, message: str, workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert dispatch(["check", label, "--only", check]) == 1
-    assert said in capsys.readouterr().out
+    assert message in capsys.readouterr().out

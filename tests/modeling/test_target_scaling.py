@@ -54,9 +54,9 @@ def test_loss_is_standardized_and_prediction_is_in_target_units() -> None:
 def test_data_not_in_memory_or_unstandardized_is_not_scaled() -> None:
     dataset = data("diabetes")
     model = nn.Linear(10, 1)
-    for settings, found in (({}, on_disk(dataset)), ({"standardize": False}, dataset)):
-        task = make("task", "regression", settings, loss=F.mse_loss, dataset=found)
-        assert task.prepare(model, found) is model
+    for settings, source in (({}, on_disk(dataset)), ({"standardize": False}, dataset)):
+        task = make("task", "regression", settings, loss=F.mse_loss, dataset=source)
+        assert task.prepare(model, source) is model
         x, y = torch.ones(5, 10), torch.zeros(5, 1)
         torch.testing.assert_close(task.losses(model, (x, y), NOISE)["model"], F.mse_loss(model(x), y))
 

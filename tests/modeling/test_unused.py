@@ -17,7 +17,7 @@ QUIET = ["trainer=cpu", "diagnostic=[]", "logger=[]"]
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("model=logistic normalization=batch_norm", "model logistic does not ask for block: it has no place for norm"),
         ("model=logistic normalization=batch_norm", "choose a model that asks for block .*mlp"),
@@ -44,8 +44,8 @@ QUIET = ["trainer=cpu", "diagnostic=[]", "logger=[]"]
         ("model=kmeans task=clustering batch_size=8 warmup=0.1", "it cannot use batch_size=8, warmup=0.1"),
     ],
 )
-def test_unused_choice_is_refused_in_one_line(line: str, said: str, workdir: Path) -> None:
-    with pytest.raises(harness.HarnessError, match=said) as refused:
+def test_unused_choice_is_refused_in_one_line(line: str, message: str, workdir: Path) -> None:
+    with pytest.raises(harness.HarnessError, match=message) as refused:
         Preparation().prepare(compose([*QUIET, *line.split()]))
     assert len(str(refused.value).splitlines()) == 1
 
@@ -94,9 +94,9 @@ def test_estimator_id_ignores_unused_choices(workdir: Path) -> None:
 
 def test_default_initializer_is_resolved_before_the_id(workdir: Path) -> None:
     of = Preparation()
-    auto, said = (of.prepare(compose([*QUIET, *line])).record for line in ([], ["initializer=he_normal"]))
+    auto, named = (of.prepare(compose([*QUIET, *line])).record for line in ([], ["initializer=he_normal"]))
     assert auto.choices["initializer"] == "he_normal"
-    assert auto.id == said.id
+    assert auto.id == named.id
     for model in ("logistic", "deep_linear"):  # built without blocks, initialized as usual
         assert of.prepare(compose([*QUIET, f"model={model}"])).record.choices["initializer"] == "he_normal"
 

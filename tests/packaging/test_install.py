@@ -78,9 +78,9 @@ def check(bin_: Path, inside: Path, cwd: Path) -> None:
     assert json.loads(record.read_text())["metrics"]["val/accuracy"] > 0.3  # for ten classes
     for file in json.loads(run(bin_ / "python", "-c", WHERE, cwd=cwd)):
         assert Path(file).is_relative_to(inside.resolve()), file
-    told = json.loads(run(bin_ / "harness", "plugins", "--json", cwd=cwd))
-    assert told["problems"] == []
-    (plugin,) = [p for p in told["plugins"] if p["name"] == "harness"]
+    run_record = json.loads(run(bin_ / "harness", "plugins", "--json", cwd=cwd))
+    assert run_record["problems"] == []
+    (plugin,) = [p for p in run_record["plugins"] if p["name"] == "harness"]
     assert plugin["status"] == "installed"
     assert "trainer: auto, cpu, gpu" in run(bin_ / "harness", "--help", cwd=cwd)
 
@@ -138,14 +138,14 @@ def test_plugin_tutorial_runs_from_new_plugin_to_comparison(tmp_path: Path, else
     page = blocks(ROOT / "docs" / "write-a-plugin.md")
     five = [command for command, _ in commands(next(block for block in page if block.language == "console"))]
     assert len(five) == 5
-    said = [run("bash", "-c", command, cwd=elsewhere, timeout=600, **more) for command in five]
+    outputs = [run("bash", "-c", command, cwd=elsewhere, timeout=600, **more) for command in five]
     records = [json.loads(path.read_text()) for path in elsewhere.glob("outputs/swirl/*/record.json")]
     assert {record["status"] for record in records} == {"completed"}
     assert sorted(record["choices"]["activation"] for record in records) == sorted(
         3 * ["swirl", "relu", "tanh", "gelu"]
     )
     for record in records:
-        assert record["name"] in said[-1]
+        assert record["name"] in outputs[-1]
     run("bash", "-c", "python -m pytest -q -p no:cacheprovider", cwd=elsewhere / "swirl", **more)
 
     for block in page:  # with the reader's own formula and a test of it
@@ -188,6 +188,6 @@ def test_full_wheel_install_satisfies_the_constraints(roomy: Path, elsewhere: Pa
     run(*pip, "check", cwd=roomy)
     check(bin_, roomy / "environment", elsewhere)
     pinned = set((source / "constraints.txt").read_text().splitlines())
-    found = run(*pip, "freeze", "--exclude", "harness", cwd=roomy).splitlines()
-    builds = {line.partition("+")[0] for line in found}  # a CPU build of torch calls itself 2.13.0+cpu
+    installed = run(*pip, "freeze", "--exclude", "harness", cwd=roomy).splitlines()
+    builds = {line.partition("+")[0] for line in installed}  # a CPU build of torch calls itself 2.13.0+cpu
     assert builds <= pinned

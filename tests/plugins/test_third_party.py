@@ -35,8 +35,8 @@ def test_components_are_listed_with_their_origin(site: Path, workdir: Path) -> N
     rows = json.loads(harness("list", "--json", cwd=workdir, site=site).stdout)
     assert {f"{r['kind']}/{r['name']}" for r in rows if r["origin"] == "harness-example"} == OFFERED
     assert "relu" in {r["name"] for r in rows if r["origin"] == "harness"}
-    told = json.loads(harness("plugins", "--json", cwd=workdir, site=site).stdout)
-    mine = next(p for p in told["plugins"] if p["distribution"] == "harness-example")
+    listing = json.loads(harness("plugins", "--json", cwd=workdir, site=site).stdout)
+    mine = next(p for p in listing["plugins"] if p["distribution"] == "harness-example")
     assert mine == {
         "name": "example",
         "distribution": "harness-example",
@@ -45,7 +45,7 @@ def test_components_are_listed_with_their_origin(site: Path, workdir: Path) -> N
         "components": sorted(OFFERED),
         "commands": [],
     }
-    assert told["problems"] == []
+    assert listing["problems"] == []
     shown = harness("show", "optimizer/signum", cwd=workdir, site=site).stdout
     for part in ("(harness-example)", "optimizer.momentum = 0.9", "Uniform(low=0.5, high=0.99)", "arXiv:1802.04434"):
         assert part in shown
@@ -81,8 +81,8 @@ def test_experiment_trains_and_a_changed_helper_makes_another_run(tmp_path: Path
     helper = site / "harness_example" / "stripes.py"
     helper.write_text(helper.read_text().replace("0.3 * torch.randn", "0.6 * torch.randn"))
     harness("experiment=stripes", "save=last", cwd=workdir, site=site)
-    found = {json.loads(p.read_text())["id"] for p in workdir.glob("outputs/scratch/*/record.json")}
-    assert len(found) == 2
+    ids = {json.loads(p.read_text())["id"] for p in workdir.glob("outputs/scratch/*/record.json")}
+    assert len(ids) == 2
 
 
 COMPOSE = """
@@ -126,8 +126,8 @@ def test_user_folder_extends_presets_and_cannot_take_their_names(site: Path, wor
         path = mine / f"{name}.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_text("lr: 1\n")
-        told = harness(*line, cwd=workdir, site=site, status=2).stderr
-        assert told == f"harness: error: {path}: the name {name} is taken by harness-example; rename the file\n"
+        message = harness(*line, cwd=workdir, site=site, status=2).stderr
+        assert message == f"harness: error: {path}: the name {name} is taken by harness-example; rename the file\n"
         path.unlink()
 
 
@@ -143,10 +143,10 @@ def test_components_are_unknown_without_the_plugin(workdir: Path) -> None:
 def test_two_processes_share_data_not_in_memory(site: Path, workdir: Path) -> None:
     """The loader of each process reads its own samples; the result equals that of one process, dropout included."""
     line = ["data=stripes", "regularizer=[dropout]", "trainer=cpu", "trainer.precision=64-true", "epochs=2"]
-    found = {}
+    metrics = {}
     for devices in ("1", "2"):
         harness(*line, f"trainer.devices={devices}", f"study={devices}", cwd=workdir, site=site)
         record = json.loads(next((workdir / "outputs" / devices).glob("*/record.json")).read_text())
         assert record["cohort"]["processes"] == int(devices)
-        found[devices] = record["metrics"]
-    assert found["2"] == pytest.approx(found["1"], rel=1e-9)
+        metrics[devices] = record["metrics"]
+    assert metrics["2"] == pytest.approx(metrics["1"], rel=1e-9)

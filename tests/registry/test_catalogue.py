@@ -195,12 +195,12 @@ def test_crash_is_retried_after_ten_minutes_and_an_exception_is_not(
 def test_harness_itself_is_always_scanned_again_after_a_failure(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row = {"plugin": "harness", "distribution": "harness", "stage": "scan", "message": "slow"}
     failed = {"components": [], "config_dirs": {}, "problems": [row], "limit": scan_cache.TIMEOUT_S}
-    asked: list[str] = []
-    monkeypatch.setattr(scan_cache, "_scan", lambda p, d: asked.append(d) or failed)
+    scans: list[str] = []
+    monkeypatch.setattr(scan_cache, "_scan", lambda p, d: scans.append(d) or failed)
     monkeypatch.setattr(scan_cache, "_scan_together", lambda plugins: [])
-    again(asked)
-    again(asked)
-    assert set(asked) == {"", "harness"}  # and not snakes
+    again(scans)
+    again(scans)
+    assert set(scans) == {"", "harness"}  # and not snakes
 
 
 def test_plugins_of_harness_are_scanned_in_one_process(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,9 +238,9 @@ def test_slow_scan_names_the_plugin(
     monkeypatch.setattr(scan_cache, "PATIENCE_S", 0.1)
     monkeypatch.setenv("HARNESS_SCAN_TIMEOUT", "0.5")
     assert scan_cache._scan("slow", "slow")["problems"][0]["message"] == "it did not finish loading within 0.5 s"
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     assert (
-        said.err
+        output.err
         == "harness: the plugin slow is still loading; it is given up after 0.5 s; HARNESS_BLOCK=slow leaves it out\n"
     )
 

@@ -187,22 +187,22 @@ def known(site: Path) -> Iterator[Catalogue]:
         patch.delenv("HARNESS_BLOCK")
         with pytest.MonkeyPatch.context() as hurried:  # done before the tests, whose own scans may import torch cold
             hurried.setenv("HARNESS_SCAN_TIMEOUT", "3")
-            found = catalogue.read()
-        yield found
+            result = catalogue.read()
+        yield result
 
 
 def problem(known: Catalogue, distribution: str) -> PluginProblem:
-    (found,) = [p for p in known.problems if p.distribution == distribution]
-    return found
+    (problems,) = [p for p in known.problems if p.distribution == distribution]
+    return problems
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_plugin_is_reported_by_name_stage_and_reason(name: str, known: Catalogue) -> None:
     _, _, stage, reason = BROKEN[name]
-    found = problem(known, name)
-    assert (found.plugin, found.stage) == (name, stage)
-    assert reason in found.message
-    assert "\n" not in found.message
+    reported = problem(known, name)
+    assert (reported.plugin, reported.stage) == (name, stage)
+    assert reason in reported.message
+    assert "\n" not in reported.message
     plugin = next(p for p in known.plugins if p.distribution == name)
     assert (plugin.status, plugin.version) == ("broken", "1.0")
     assert plugin.components == STILL_THERE.get(name, [])
@@ -229,9 +229,9 @@ def test_component_left_out_gives_its_reason(known: Catalogue) -> None:
         known.get("activation", "starred")
     with pytest.raises(HarnessError, match=r"no activation 'nosy'\. Did you mean 'noisy'\?"):
         known.get("activation", "nosy")
-    with pytest.raises(HarnessError, match=r" Left out: .*raises \(broken\), .*; see harness plugins\Z") as told:
+    with pytest.raises(HarnessError, match=r" Left out: .*raises \(broken\), .*; see harness plugins\Z") as refused:
         known.get("activation", "never")
-    assert "twice" not in str(told.value)  # it has another component
+    assert "twice" not in str(refused.value)  # it has another component
 
 
 def test_command_line_shows_every_problem_and_continues(known: Catalogue, site: Path, workdir: Path) -> None:
@@ -244,9 +244,9 @@ def test_command_line_shows_every_problem_and_continues(known: Catalogue, site: 
         assert f"{name} ({name}), {stage}: " in text
         assert reason in text
     assert noise == ""
-    told = json.loads(run("plugins", "--json")[0])
-    assert {p["distribution"] for p in told["problems"]} == {*BROKEN, "half"} - {"hangs", "dies"}
-    assert {p["name"] for p in told["plugins"] if p["status"] == "blocked"} == {"hangs", "dies"}
+    parsed = json.loads(run("plugins", "--json")[0])
+    assert {p["distribution"] for p in parsed["problems"]} == {*BROKEN, "half"} - {"hangs", "dies"}
+    assert {p["name"] for p in parsed["plugins"] if p["status"] == "blocked"} == {"hangs", "dies"}
     out, noise = run("activation=whole", "--cfg", "job", "--package", "activation")
     assert "_component_: whole" in out
     assert noise == ""

@@ -84,9 +84,9 @@ def test_key_without_effect_is_refused_in_a_file(body: str, key: str, workdir: P
     with pytest.raises(harness.HarnessError) as refused:
         composition.compose(["experiment=mine"], "mine")
     part = key.partition("=")[0].partition(".")[0]
-    told = f"{file} sets hydra.{part}: only the command line may change how Hydra works"
-    assert str(refused.value) == told
-    with pytest.raises(harness.HarnessError, match=re.escape(told)):
+    message = f"{file} sets hydra.{part}: only the command line may change how Hydra works"
+    assert str(refused.value) == message
+    with pytest.raises(harness.HarnessError, match=re.escape(message)):
         harness.sweep(["experiment=mine,digits_mlp"], config_dir="mine")
     assert not (workdir / "outputs").exists()
 

@@ -37,16 +37,16 @@ def _ours(module: str) -> bool:
 
 def defined(tree: ast.AST) -> set[str]:
     """Return the names that a file defines: functions, classes, variables, and attributes of its own objects."""
-    found = set()
+    names = set()
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                found.add(name)
+                names.add(name)
             case ast.Name(id=name, ctx=ast.Store()):
-                found.add(name)
+                names.add(name)
             case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name, ctx=ast.Store()):
-                found.add(name)
-    return found
+                names.add(name)
+    return names
 
 
 def _called(function: ast.expr) -> str:
@@ -85,13 +85,13 @@ def _is_compat(path: Path) -> bool:
 
 def test_private_names_of_dependencies_are_used_only_in_compat() -> None:
     own = set().union(*(defined(tree) for tree in _trees().values()))
-    found = [
+    uses = [
         f"{path.relative_to(ROOT)}:{use}"
         for path, tree in _trees().items()
         if not _is_compat(path)
         for use in private_uses(tree, own)
     ]
-    assert not found, "move it to a function of _compat, with a test of its own"
+    assert not uses, "move it to a function of _compat, with a test of its own"
 
 
 def _modules() -> Iterator[ModuleType]:
@@ -114,14 +114,14 @@ def _overridden(cls: type) -> Iterator[str]:
 
 
 def test_private_methods_of_dependencies_are_overridden_only_in_compat() -> None:
-    found = [
+    overrides = [
         f"{cls.__module__}.{cls.__name__}: {where}"
         for module in _modules()
         for cls in vars(module).values()
         if inspect.isclass(cls) and cls.__module__ == module.__name__ and "_compat" not in module.__name__
         for where in _overridden(cls)
     ]
-    assert not found
+    assert not overrides
 
 
 @pytest.mark.parametrize(

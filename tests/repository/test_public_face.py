@@ -27,9 +27,9 @@ def _imports(path: Path) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: path.relative_to(ROOT / "plugins").as_posix())
 def test_plugin_imports_only_public_names(path: Path) -> None:
-    found = list(_imports(path))
-    assert [pair for pair in found if pair[0] not in PUBLIC] == []
-    assert [name for module, name in found if module == "harness" and name and name not in harness.__all__] == []
+    imports = list(_imports(path))
+    assert [pair for pair in imports if pair[0] not in PUBLIC] == []
+    assert [name for module, name in imports if module == "harness" and name and name not in harness.__all__] == []
 
 
 @pytest.mark.parametrize("name", harness.__all__)

@@ -24,10 +24,10 @@ def without_tolerance(source: str) -> Iterator[int]:
 
 
 def test_every_comparison_states_an_absolute_tolerance():
-    found = [
+    lines = [
         f"{file.relative_to(HERE)}:{n}" for file in HERE.rglob("*.py") for n in without_tolerance(file.read_text())
     ]
-    assert not found
+    assert not lines
 
 
 def test_comparison_without_tolerance_is_detected():

@@ -120,10 +120,10 @@ def test_run_starts_anew_without_resume_or_with_another_path(workdir: Path, stop
 def test_more_epochs_are_another_run(workdir: Path) -> None:
     line = ["data=moons", "data.n=300", "checkpoint_every=2"]
     four = harness.run([*line, "epochs=4"])
-    with pytest.warns(UserWarning, match="resume=true: nothing to resume") as told:
+    with pytest.warns(UserWarning, match="resume=true: nothing to resume") as caught:
         six = harness.run([*line, "epochs=6", "resume=true"])
     assert six.status == "completed"
-    assert [str(warning.message) for warning in told] == six.warnings
+    assert [str(warning.message) for warning in caught] == six.warnings
     assert six.warnings == [
         "resume=true: nothing to resume, the run starts from the beginning: "
         f"run {four.folder.name} (completed) differs only in epochs, and schedules depend on epochs: it is another run"
@@ -147,9 +147,9 @@ def test_torn_checkpoint_is_reported(workdir: Path, stop_after: Stop) -> None:
 
 def test_resume_without_checkpoints_is_one_warning_for_a_sweep(workdir: Path) -> None:
     line = ["data=moons", "data.n=300", "epochs=1", "seed=0,1,2", "resume=true", "executor=in_process"]
-    with pytest.warns(UserWarning, match="resume=true") as told:
+    with pytest.warns(UserWarning, match="resume=true") as caught:
         records = harness.sweep(line)
-    assert [str(warning.message) for warning in told] == [
+    assert [str(warning.message) for warning in caught] == [
         "resume=true: nothing to resume for 3 of 3 runs, which start from the beginning; one of them: it has no "
         "checkpoint (checkpoint_every=N writes one every N epochs)"
     ]

@@ -34,15 +34,15 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """List the runs whose record file is read from now on."""
-    found: list[str] = []
+    names: list[str] = []
     read_row = index.read_row
 
-    def told(folder: Path) -> Any:
-        found.append(folder.name)
+    def read_through_index(folder: Path) -> Any:
+        names.append(folder.name)
         return read_row(folder)
 
-    monkeypatch.setattr(index, "read_row", told)
-    return found
+    monkeypatch.setattr(index, "read_row", read_through_index)
+    return names
 
 
 def run(folder: Path, seed: int = 0, **more: Any) -> Record:
@@ -64,16 +64,16 @@ def study(folder: Path, runs: int = 5) -> Path:
 
 def plainly(root: Path) -> list[tuple[Path, str]]:
     """Read every file without an index."""
-    found = []
+    records = []
     for path in sorted(root.rglob(FILE)):
         try:
-            found.append((path.parent, from_json(path.read_text(), path.parent).to_json()))
+            records.append((path.parent, from_json(path.read_text(), path.parent).to_json()))
         except (ValueError, TypeError):
             continue
-    return found
+    return records
 
 
-def told(root: Path) -> list[tuple[Path, str]]:
+def read_through_index(root: Path) -> list[tuple[Path, str]]:
     """Read through the index; the text shows the order of keys, and 1 apart from 1.0 and true."""
     return [(record.folder, record.to_json()) for record in read_all(root)]
 
@@ -121,15 +121,15 @@ def test_index_equals_the_files_after_any_changes(happens: list[tuple[str, str, 
             _step(root, what, name, more)
             if (root / name / FILE).exists():  # a test is faster than the clock of a file system
                 os.utime(root / name / FILE, ns=(tick, tick))
-            assert told(root) == plainly(root)
-        assert told(root) == plainly(root)
+            assert read_through_index(root) == plainly(root)
+        assert read_through_index(root) == plainly(root)
 
 
 def test_unchanged_records_are_not_opened(tmp_path: Path, opened: list[str]) -> None:
     root = study(tmp_path)
-    first = told(root)
+    first = read_through_index(root)
     assert len(opened) == 5
-    assert told(root) == first
+    assert read_through_index(root) == first
     assert len(opened) == 5
     run(root / f"seed=3-{3:012x}", 9)
     assert [record.config["seed"] for record in read_all(root)] == [0, 1, 2, 9, 4]
@@ -163,7 +163,7 @@ def test_change_that_keeps_name_size_and_time_is_noticed(
 def test_young_files_are_not_indexed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[str]) -> None:
     monkeypatch.setattr(index, "SETTLED_NS", 2_000_000_000)
     root = study(tmp_path)
-    assert told(root) == told(root) == plainly(root)
+    assert read_through_index(root) == read_through_index(root) == plainly(root)
     assert len(opened) == 10
     assert not (root / INDEX).exists()
 
@@ -179,9 +179,9 @@ def test_studies_are_found_and_other_folders_ignored(tmp_path: Path) -> None:
     os.symlink(tmp_path / "b", tmp_path / "again")
     (tmp_path / "b" / "torn").mkdir()
     (tmp_path / "b" / "torn" / FILE).write_text("{")
-    assert told(tmp_path) == told(tmp_path) == expected
-    assert told(tmp_path / "a-b" / "x") == expected[2:3]
-    assert told(tmp_path / "nowhere") == []
+    assert read_through_index(tmp_path) == read_through_index(tmp_path) == expected
+    assert read_through_index(tmp_path / "a-b" / "x") == expected[2:3]
+    assert read_through_index(tmp_path / "nowhere") == []
 
 
 def test_few_records_need_no_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,13 +198,13 @@ def test_records_share_no_objects(tmp_path: Path) -> None:
         one.config["optimizer"]["betas"].append(1)
         assert other.environment == ENVIRONMENT
         assert other.config["optimizer"]["betas"] == [0.9, 0.99]
-    assert told(root) == plainly(root)
+    assert read_through_index(root) == plainly(root)
 
 
 def test_unwritable_index_is_no_error(tmp_path: Path) -> None:
     root = study(tmp_path)
     (root / INDEX).mkdir()  # as unwritable as a read-only folder, even for root
-    assert told(root) == told(root) == plainly(root)
+    assert read_through_index(root) == read_through_index(root) == plainly(root)
 
 
 def test_equal_values_are_written_once(tmp_path: Path) -> None:
@@ -220,10 +220,10 @@ def test_index_is_compacted(tmp_path: Path) -> None:
     for again in range(12):
         for seed in range(10):
             run(root / f"seed={seed}-{seed:012x}", seed, metrics={"val/loss": float(again)})
-        assert told(root) == plainly(root)
+        assert read_through_index(root) == plainly(root)
         assert len((root / INDEX).read_text().splitlines()) <= 2 * 21
     shutil.rmtree(root / f"seed=0-{0:012x}")  # the record that the others are stored as differences to
-    assert told(root) == told(root) == plainly(root)
+    assert read_through_index(root) == read_through_index(root) == plainly(root)
 
 
 def test_lines_of_another_format_are_ignored(
@@ -232,7 +232,7 @@ def test_lines_of_another_format_are_ignored(
     root = study(tmp_path)
     for version in (1, 2, 2, 1):  # two environments that share a study
         monkeypatch.setattr(index, "FORMAT", version)
-        assert told(root) == plainly(root)
+        assert read_through_index(root) == plainly(root)
     assert len(opened) == 5 + 5 + 5
 
 
@@ -240,9 +240,9 @@ def test_concurrent_readers_agree(tmp_path: Path, opened: list[str]) -> None:
     root = study(tmp_path, 60)
     expected = plainly(root)
     with ThreadPoolExecutor(8) as pool:
-        assert all(found == expected for found in pool.map(told, [root] * 16))
+        assert all(result == expected for result in pool.map(read_through_index, [root] * 16))
     opened.clear()
-    assert told(root) == expected
+    assert read_through_index(root) == expected
     assert opened == []
 
 
@@ -253,7 +253,7 @@ def test_lost_index_is_made_again(tmp_path: Path, opened: list[str], write_to: C
     root = study(tmp_path)
     read_all(root)
     write_to(root / INDEX)
-    assert told(root) == told(root) == plainly(root)
+    assert read_through_index(root) == read_through_index(root) == plainly(root)
     assert len(opened) == 10
 
 

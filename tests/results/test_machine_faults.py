@@ -71,10 +71,10 @@ def test_messages_of_libraries_are_machine_faults(error: BaseException) -> None:
     assert "\n" not in fault
 
 
-def remote(said: str) -> BaseException:
+def remote(text: str) -> BaseException:
     """The error of a process pool whose manager met another error, given as text."""
     error = BrokenProcessPool("The executor manager thread crashed")
-    error.__cause__ = _RemoteTraceback(f"Traceback (most recent call last):\n  ...\n{said}\n")
+    error.__cause__ = _RemoteTraceback(f"Traceback (most recent call last):\n  ...\n{text}\n")
     return error
 
 
@@ -134,9 +134,9 @@ def test_run_is_interrupted_and_trained_again(
     with monkeypatch.context() as patch:
         patch.setattr(*PLACES[place], raises(OSError(errno.ENOSPC, FULL)))
         assert command() == 1
-    said = capsys.readouterr().err.strip().splitlines()
-    assert [line for line in said if "error" in line] == [said[-1]]
-    assert said[-1].startswith(f"harness: error: the disk is full ({FULL}). When that is mended, the same line")
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert [line for line in lines if "error" in line] == [lines[-1]]
+    assert lines[-1].startswith(f"harness: error: the disk is full ({FULL}). When that is mended, the same line")
     (record,) = harness.load("scratch")
     assert record.status == record.ended["reason"] == "interrupted"
     assert record.error is not None
@@ -152,9 +152,9 @@ def test_unwritable_record_ends_the_command(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", raises(OSError(errno.EDQUOT, "Disk quota exceeded")))
         assert command() == 1
-    said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said.startswith("harness: error: cannot write outputs/scratch/")
-    assert said.endswith("Disk quota exceeded")
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("harness: error: cannot write outputs/scratch/")
+    assert message.endswith("Disk quota exceeded")
     assert harness.run(TINY).status == "completed"
 
 
@@ -174,12 +174,14 @@ def test_sweep_begins_no_further_run(
     with monkeypatch.context() as patch:
         patch.setattr(curves.Curves, "flush", flush)
         assert command(*line) == 1
-    said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said.startswith("harness: error: too many open files: raise the limit with ulimit -n (Too many open files)")
-    found = [record.status for record in harness.load("scratch")]
-    assert set(found) <= {"completed", "interrupted"}
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith(
+        "harness: error: too many open files: raise the limit with ulimit -n (Too many open files)"
+    )
+    endings = [record.status for record in harness.load("scratch")]
+    assert set(endings) <= {"completed", "interrupted"}
     if path == "alone":
-        assert sorted(found) == ["completed", "interrupted"]
+        assert sorted(endings) == ["completed", "interrupted"]
     assert left_over(STUDY) == []
     assert command(*line) == 0
     assert [record.status for record in harness.load("scratch")] == ["completed"] * 4
@@ -189,20 +191,20 @@ def test_error_outside_of_runs_is_one_line(monkeypatch: pytest.MonkeyPatch, caps
     error = OSError(errno.EMFILE, "Too many open files", "a")
     monkeypatch.setattr(import_module("harness.cli.main"), "dispatch", raises(error))
     assert command() == 1
-    said = "harness: error: too many open files: raise the limit with ulimit -n (a: Too many open files)\n"
-    assert capsys.readouterr().err == said
+    message = "harness: error: too many open files: raise the limit with ulimit -n (a: Too many open files)\n"
+    assert capsys.readouterr().err == message
 
 
 def test_file_limit_message_has_a_remedy() -> None:
-    told = CannotWrite.told("run", OSError(errno.EMFILE, "Too many open files", "run"))
-    assert str(told) == "cannot write run: Too many open files: raise the limit with ulimit -n"
+    error = CannotWrite.told("run", OSError(errno.EMFILE, "Too many open files", "run"))
+    assert str(error) == "cannot write run: Too many open files: raise the limit with ulimit -n"
 
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
     """Start commands by forking, which is fast."""
-    with forking(tmp_path_factory.mktemp("site")) as made:
-        yield made
+    with forking(tmp_path_factory.mktemp("site")) as instance:
+        yield instance
 
 
 @pytest.mark.parametrize("path", ["alone", "fused"])

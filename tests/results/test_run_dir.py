@@ -48,8 +48,8 @@ def test_opened_folder_has_status_running_and_its_overrides(tmp_path: Path) -> N
     assert record is not None
     assert (record.status, record.config) == ("running", {"seed": 1})
     assert yaml.safe_load((tmp_path / ".hydra" / "overrides.yaml").read_text()) == overrides
-    told = yaml.safe_load((tmp_path / ".hydra" / "hydra.yaml").read_text())["hydra"]
-    assert told == {"task": overrides, "name": ",".join(overrides)}
+    hydra = yaml.safe_load((tmp_path / ".hydra" / "hydra.yaml").read_text())["hydra"]
+    assert hydra == {"task": overrides, "name": ",".join(overrides)}
 
 
 def test_files_of_an_earlier_attempt_are_removed(tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
     def run(*words: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stop:
             main(list(words))
-        said = capsys.readouterr()
-        return int(stop.value.code or 0), said.out, said.err
+        errors = capsys.readouterr()
+        return int(stop.value.code or 0), errors.out, errors.err
 
     return run
 

@@ -38,9 +38,9 @@ def test_control_characters_in_a_record_are_escaped(
     more: dict[str, Any] = {"metrics": {name: 0.5}, "config": {"objective": name}, "error": error, "status": "failed"}
     good(study, 5, name=name, **more)
     for words in (("report", "dl"), ("doctor", "dl", "--quick"), ("rm", "dl", "status=failed", "--yes")):
-        status, out, said = command(*words)
+        status, out, errors = command(*words)
         assert status == 0
-        assert not set(UNSEEN) & set(out + said)
+        assert not set(UNSEEN) & set(out + errors)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,12 +61,12 @@ def test_summaries_and_progress_contain_no_escapes(name: str) -> None:
     progress = SweepProgress(Console(file=shown))
     progress.standing.jobs = 1
     progress._line(record)
-    told = [sweep_summary([record]), shown.getvalue(), text(examined([record], quick=True))]
+    texts = [sweep_summary([record]), shown.getvalue(), text(examined([record], quick=True))]
     record.choices = {"model": name, "activation": name, "optimizer": name, "regularizer": [name]}
     record.choices |= {"augmentation": [], "corruption": []}
     record.model, record.data = {"parameters": 3}, {"name": name, "train": 1, "val": 1, "test": 1}
-    told += [run_summary(record), lines(text(examined([record], quick=True)))]
-    for one in [told[0], told[1], told[3], told[4]]:
+    texts += [run_summary(record), lines(text(examined([record], quick=True)))]
+    for one in [texts[0], texts[1], texts[3], texts[4]]:
         assert not set(UNSEEN) & set(one)
 
 
@@ -83,6 +83,6 @@ def test_tensorboard_texts_contain_no_markup() -> None:
 
 
 def test_error_line_contains_no_escapes(workdir: Path, command: Command) -> None:
-    status, _, said = command("report", "a\x1b[31mb")
+    status, _, errors = command("report", "a\x1b[31mb")
     assert status == 2
-    assert "\x1b" not in said
+    assert "\x1b" not in errors

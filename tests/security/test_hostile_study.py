@@ -74,10 +74,10 @@ def _spoil(case: str, path: Path, row: dict[str, Any], mine: Path) -> None:
         path.write_text(json.dumps(row | {"metrics": [1], "config": "x", "status": 3}))
 
 
-def _lines(said: str) -> list[str]:
-    assert "Traceback" not in said
-    assert "\x1b" not in said
-    return [line for line in said.splitlines() if "left out" in line]
+def _lines(errors: str) -> list[str]:
+    assert "Traceback" not in errors
+    assert "\x1b" not in errors
+    return [line for line in errors.splitlines() if "left out" in line]
 
 
 @pytest.mark.parametrize(
@@ -95,14 +95,14 @@ def test_verbs_show_the_good_runs(words: list[str], hostile: Path, command: Comm
     before = _names(hostile)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        status, out, said = command(*words)
-    left_out = _lines(said)
+        status, out, errors = command(*words)
+    left_out = _lines(errors)
     assert len(left_out) <= UNREADABLE
     assert len(set(left_out)) == len(left_out)
     assert _names(hostile) - {".index.jsonl"} == before - {".index.jsonl"}
     assert "Traceback" not in out
     if words[0] == "check":
-        assert (status, said.splitlines()[-1].split(":")[:2]) == (2, ["harness", " error"])
+        assert (status, errors.splitlines()[-1].split(":")[:2]) == (2, ["harness", " error"])
     else:
         assert status in (0, 1)
     if words[0] == "report":
@@ -129,18 +129,18 @@ def test_python_reads_the_good_runs(hostile: Path) -> None:
 def test_rm_removes_runs_and_follows_no_links(hostile: Path, command: Command) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        status, out, said = command("rm", "dl", "--all", "--yes")
+        status, out, errors = command("rm", "dl", "--all", "--yes")
     assert (status, out.splitlines()[-1]) == (0, "removed 4 runs")
-    assert len(_lines(said)) <= UNREADABLE
+    assert len(_lines(errors)) <= UNREADABLE
 
 
 @pytest.mark.slow
 def test_sweep_into_the_study_trains_missing_runs(hostile: Path, command: Command) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        status, out, said = command("-m", *RUN, "seed=2,3", "resume=true", "executor=in_process")
-    _lines(said)
-    assert status == 0, said
+        status, out, errors = command("-m", *RUN, "seed=2,3", "resume=true", "executor=in_process")
+    _lines(errors)
+    assert status == 0, errors
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert {record.config["seed"] for record in harness.load("dl")} == {0, 1, 2, 3}

@@ -50,10 +50,10 @@ def test_linked_owners_folder_is_neither_read_nor_removed(study: Path, mine: Pat
     for use in (lambda: RunLocks(study), lambda: holders(study)):
         with pytest.raises(HarnessError, match=r"\.owners is a link"):
             use()
-    status, _, said = command("rm", "dl", "--all", "--yes")
+    status, _, errors = command("rm", "dl", "--all", "--yes")
     assert status == 2
-    assert said.count("\n") == 1
-    assert "is a link" in said
+    assert errors.count("\n") == 1
+    assert "is a link" in errors
 
 
 @pytest.mark.parametrize("make", ["symlink", "link"])
@@ -118,9 +118,9 @@ def test_rm_removes_links_and_not_their_targets(study: Path, mine: Path, command
 
 def test_rm_refuses_a_linked_study(study: Path, workdir: Path, command: Command) -> None:
     (workdir / "outputs" / "other").symlink_to(study)
-    status, _, said = command("rm", "other", "--all", "--yes")
+    status, _, errors = command("rm", "other", "--all", "--yes")
     assert status == 2
-    assert "nothing is removed through one: harness rm " in said
+    assert "nothing is removed through one: harness rm " in errors
     assert len(load("dl")) == 2
 
 

@@ -103,6 +103,6 @@ def test_special_files_links_and_bombs_are_refused(tmp_path: Path) -> None:
 
 def test_command_refuses_a_preset_in_one_line(workdir: Path, command: Command) -> None:
     path = preset(workdir, f"{GLOBAL}hydra: {{callbacks: {CALLBACK}}}")
-    status, out, said = command("-m", "--config-dir", "conf", "+experiment=evil", "seed=0,1")
+    status, out, errors = command("-m", "--config-dir", "conf", "+experiment=evil", "seed=0,1")
     assert (status, out) == (2, "")
-    assert said == f"harness: error: {path} sets hydra.callbacks: only the command line may change how Hydra works\n"
+    assert errors == f"harness: error: {path} sets hydra.callbacks: only the command line may change how Hydra works\n"

@@ -77,11 +77,11 @@ def test_wrong_type_in_any_key_is_named(key: str, study: Path, command: Command)
     folder = bad(study, **{key: TYPES[key]})
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        status, out, said = command("report", "dl")
+        status, out, errors = command("report", "dl")
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()] == ["run", "seed=0", "seed=1"]
-    assert said.startswith(f"harness: warning: left out: outputs/dl/{folder.name}/record.json: {key}")
-    assert said.count("\n") == 1
+    assert errors.startswith(f"harness: warning: left out: outputs/dl/{folder.name}/record.json: {key}")
+    assert errors.count("\n") == 1
 
 
 json_values = st.recursive(
@@ -163,16 +163,16 @@ def test_file_that_is_no_weights_is_refused_in_one_line(case: str, study: Path) 
 def test_special_data_file_is_refused_without_waiting(workdir: Path, command: Command) -> None:
     os.mkfifo("t.csv")
     for path, kind in (("t.csv", "a pipe"), ("/dev/zero", "a device")):
-        status, _, said = command("data=csv", f"data.path={path}", "data.target=y", "study=dl")
+        status, _, errors = command("data=csv", f"data.path={path}", "data.target=y", "study=dl")
         assert status == 2
-        assert f"is {kind}, expected a plain file" in said
+        assert f"is {kind}, expected a plain file" in errors
     assert not Path("outputs").exists()
 
 
 def test_board_refuses_a_study_with_a_pipe(study: Path, command: Command) -> None:
     os.mkfifo(study / "events.out.tfevents.1")
-    status, _, said = command("board", "dl")
-    assert (status, said) == (2, "harness: error: outputs/dl/events.out.tfevents.1 is no plain file: remove it\n")
+    status, _, errors = command("board", "dl")
+    assert (status, errors) == (2, "harness: error: outputs/dl/events.out.tfevents.1 is no plain file: remove it\n")
 
 
 def test_forged_index_does_not_break_reading(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,8 +51,8 @@ def test_ranks_and_workers_import_nothing_from_the_working_folder(trap: Path, mo
         with safe_path():
             subprocess.run([sys.executable, *words], check=False, capture_output=True, timeout=60)
         for extra in environments(2, "cpu"):
-            given = os.environ | extra
-            subprocess.run([sys.executable, *words], check=False, capture_output=True, timeout=60, env=given)
+            variables = os.environ | extra
+            subprocess.run([sys.executable, *words], check=False, capture_output=True, timeout=60, env=variables)
     assert not trap.exists()
 
 

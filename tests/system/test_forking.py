@@ -85,9 +85,9 @@ def test_result_comes_back_from_another_process() -> None:
 
 def test_several_children_run_at_once() -> None:
     barrier = multiprocessing.get_context("fork").Barrier(3)
-    found = apart(lambda: (barrier.wait(10) >= 0, os.getpid()), times=3)
-    assert [met for met, _ in found] == [True] * 3
-    assert len({pid for _, pid in found} | {os.getpid()}) == 4
+    answers = apart(lambda: (barrier.wait(10) >= 0, os.getpid()), times=3)
+    assert [met for met, _ in answers] == [True] * 3
+    assert len({pid for _, pid in answers} | {os.getpid()}) == 4
     with pytest.raises(ProcessDied):
         apart(signal.raise_signal, signal.SIGKILL, times=2)
 
@@ -140,14 +140,14 @@ def test_child_does_not_change_the_parent(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_interrupt_of_the_parent_ends_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored where tests are run
-    told = tmp_path / "pid"
+    pid_file = tmp_path / "pid"
 
     def sleep() -> None:
-        told.write_text(str(os.getpid()))
+        pid_file.write_text(str(os.getpid()))
         time.sleep(60)
 
     def interrupt() -> None:
-        while not (told.exists() and told.read_text()):
+        while not (pid_file.exists() and pid_file.read_text()):
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -161,7 +161,7 @@ def test_interrupt_of_the_parent_ends_the_child(tmp_path: Path, monkeypatch: pyt
         signal.signal(signal.SIGINT, before)
         waiting.join()
     assert time.monotonic() - began < 10
-    assert gone(int(told.read_text()), within=1.0)
+    assert gone(int(pid_file.read_text()), within=1.0)
 
 
 def test_child_may_use_loader_processes() -> None:

@@ -106,32 +106,32 @@ def test_each_state_has_a_planted_change() -> None:
 @pytest.mark.parametrize("name", TOLD)
 def test_change_is_undone_and_reported(name: str) -> None:
     before = states()
-    told: list[str] = []
-    with kept(told.append, by="optimizer rude"):
+    messages: list[str] = []
+    with kept(messages.append, by="optimizer rude"):
         change(name)
         assert states()[name] != before[name]
     assert states() == before
-    (line,) = told
+    (line,) = messages
     assert line.startswith(f"optimizer rude changed {name}")
     assert line.endswith("; it was put back")
     assert "secret" not in line
 
 
 def test_unchanged_state_is_not_reported() -> None:
-    told: list[str] = []
-    with kept(told.append):
+    messages: list[str] = []
+    with kept(messages.append):
         pass
-    assert told == []
+    assert messages == []
 
 
 def test_change_is_reported_once_by_the_innermost() -> None:
-    told: list[str] = []
-    with kept(told.append), kept(ignore), kept(by="loss a"):
+    messages: list[str] = []
+    with kept(messages.append), kept(ignore), kept(by="loss a"):
         os.umask(0o013)
-    assert told == []
-    with kept(told.append), kept(by="loss a"):
+    assert messages == []
+    with kept(messages.append), kept(by="loss a"):
         os.umask(0o013)
-    assert len(told) == 1
+    assert len(messages) == 1
     with pytest.warns(StateWarning, match="loss a changed"), kept(by="loss a"):
         os.umask(0o013)
 
@@ -201,8 +201,10 @@ def test_other_runs_are_not_affected(path: str, when: str, plugin: None, workdir
     assert (last.status, last.error) == ("completed", None)
     assert last.metrics == alone.metrics
     for name, record in zip(names, rude, strict=True):
-        told = [line for line in record.warnings if re.search(rf" changed {re.escape(name)}(;| from| \(| [A-Z])", line)]
-        assert len(told) == (name not in GENERATORS), (name, record.warnings, record.error)
+        lines = [
+            line for line in record.warnings if re.search(rf" changed {re.escape(name)}(;| from| \(| [A-Z])", line)
+        ]
+        assert len(lines) == (name not in GENERATORS), (name, record.warnings, record.error)
         if when == "number":
             assert record.metrics == alone.metrics
 

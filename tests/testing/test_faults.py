@@ -15,11 +15,11 @@ from tests.testing import faults
 
 RIGHT = {"activation/right", "activation/binarized"}
 COMPANY = {f"optimizer/{name}" for name in faults.company.BY}  # some are correct alone: see test_company.py
-Found = Callable[[str], list[Result]]
+Results = Callable[[str], list[Result]]
 
 
 @pytest.fixture(scope="module")
-def found(planted: None) -> Found:
+def results_of(planted: None) -> Results:
     """Return the results of all checks of a component of the planted plugin."""
 
     def look(label: str) -> list[Result]:
@@ -36,23 +36,23 @@ def failed(results: list[Result]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("label", faults.EXPECTED)
-def test_planted_fault_is_found(label: str, found: Found) -> None:
-    wrong = failed(found(label))
+def test_planted_fault_is_found(label: str, results_of: Results) -> None:
+    wrong = failed(results_of(label))
     assert list(wrong) == [faults.EXPECTED[label]], wrong
     assert len(wrong[faults.EXPECTED[label]]) > 20, "the finding says what is wrong"
 
 
 @pytest.mark.parametrize("label", sorted(RIGHT))
-def test_correct_component_passes(label: str, found: Found) -> None:
-    results = found(label)
+def test_correct_component_passes(label: str, results_of: Results) -> None:
+    results = results_of(label)
     assert failed(results) == {}
     assert {"gradient", "fused"} <= {result.check for result in results}
 
 
-def test_declared_skip_is_reported(found: Found) -> None:
-    told = {result.check: result for result in found("activation/binarized")}
-    assert told["gradient"].status == "skipped"
-    assert "straight-through" in told["gradient"].finding
+def test_declared_skip_is_reported(results_of: Results) -> None:
+    results = {result.check: result for result in results_of("activation/binarized")}
+    assert results["gradient"].status == "skipped"
+    assert "straight-through" in results["gradient"].finding
 
 
 def test_every_check_finds_a_planted_fault() -> None:
@@ -61,13 +61,13 @@ def test_every_check_finds_a_planted_fault() -> None:
     assert len(faults.EXPECTED) >= 30
 
 
-def test_checks_after_a_failed_prerequisite_are_skipped(found: Found) -> None:
-    told: dict[str, Any] = {result.check: result for result in found("activation/other_shape")}
-    assert told["gradient"].status == "skipped"
-    assert told["gradient"].finding == "not tried: builds failed"
+def test_checks_after_a_failed_prerequisite_are_skipped(results_of: Results) -> None:
+    results: dict[str, Any] = {result.check: result for result in results_of("activation/other_shape")}
+    assert results["gradient"].status == "skipped"
+    assert results["gradient"].finding == "not tried: builds failed"
 
 
-def test_check_command_lists_what_failed(found: Found, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_command_lists_what_failed(results_of: Results, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["check", "activation/right", "activation/undocumented", "--only", "documented,schema"]) == 1
     shown = capsys.readouterr().out
     assert "activation/right         ok      2 passed" in shown
@@ -76,7 +76,7 @@ def test_check_command_lists_what_failed(found: Found, capsys: pytest.CaptureFix
     assert "2 checked: 3 passed, 1 failed, 0 skipped; 1 to mend" in shown
 
 
-def test_all_components_of_a_plugin_are_checked(found: Found, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_components_of_a_plugin_are_checked(results_of: Results, capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["check", "planted", "--json", "--only", "documented"]) == 1
     rows = json.loads(capsys.readouterr().out)
     assert {row["component"] for row in rows} == faults.EXPECTED.keys() | RIGHT | COMPANY

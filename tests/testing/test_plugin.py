@@ -17,30 +17,30 @@ def rows(test: Any) -> dict[str, tuple[Any, ...]]:
 
 
 def test_every_check_of_every_component_has_a_test() -> None:
-    found = rows(conformance("activation/relu", "optimizer/sgd"))
-    assert {"activation/relu-gradient", "optimizer/sgd-resumes", "optimizer/sgd-documented"} <= found.keys()
-    assert "activation/relu-resumes" not in found
+    tests = rows(conformance("activation/relu", "optimizer/sgd"))
+    assert {"activation/relu-gradient", "optimizer/sgd-resumes", "optimizer/sgd-documented"} <= tests.keys()
+    assert "activation/relu-resumes" not in tests
     few = rows(conformance("optimizer/sgd", only=["documented", "schema"], without=["schema"]))
     assert list(few) == ["optimizer/sgd-documented"]
 
 
 def test_plugin_has_a_test_that_it_loads() -> None:
     test = conformance("harness", only=["schema"])
-    found = rows(test)
-    assert len(found) > 200
-    test(*found["harness-loads"])
+    tests = rows(test)
+    assert len(tests) > 200
+    test(*tests["harness-loads"])
 
 
 def test_inconclusive_check_is_skipped_with_its_reason() -> None:
     test = conformance("data/csv", "optimizer/lbfgs")
-    found = rows(test)
+    tests = rows(test)
     with pytest.raises(pytest.skip.Exception, match="its setting path has no default"):
-        test(*found["data/csv-builds"])
+        test(*tests["data/csv-builds"])
     with pytest.raises(pytest.skip.Exception, match="its setting path has no default"):
-        test(*found["data/csv-repeats"])
+        test(*tests["data/csv-repeats"])
     with pytest.raises(pytest.skip.Exception, match="closure"):
-        test(*found["optimizer/lbfgs-fused"])
-    test(*found["optimizer/lbfgs-resumes"])
+        test(*tests["optimizer/lbfgs-fused"])
+    test(*tests["optimizer/lbfgs-resumes"])
 
 
 def test_missing_file_in_a_setting_fails() -> None:

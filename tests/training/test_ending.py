@@ -256,8 +256,8 @@ def test_early_stopping_is_reported(workdir: Path) -> None:
     assert record.ended["reason"] == "early_stopping"
     assert record.ended["by"] == "regularizer.early_stopping"
     assert record.steps == {"planned": 150, "made": record.ended["epoch"] * 5}
-    made = record.steps["made"]
-    assert f"  steps     {made} of 150: regularizer.early_stopping ended it after" in run_summary(record)
+    steps = record.steps["made"]
+    assert f"  steps     {steps} of 150: regularizer.early_stopping ended it after" in run_summary(record)
     assert next(iter(rows([record], [])))[1] == "completed (early_stopping)"
     assert of_sweep([record, record]) == ["  ended     before their planned steps: 2 by regularizer.early_stopping"]
     kept = from_json((record.folder / "record.json").read_text(), record.folder)

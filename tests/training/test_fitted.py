@@ -33,30 +33,30 @@ class Centroids:
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> list[Centroids]:
+def estimators_made(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> list[Centroids]:
     """Replace the mlp by an estimator, and list the estimators that are made."""
-    found: list[Centroids] = []
+    estimators: list[Centroids] = []
     component, trait = instantiate.component, instantiate.trait
 
     def make(kind: str, node: Any, **offers: Any) -> Any:
         if kind == "model":
-            found.append(Centroids(offers["outputs"]))
-            return found[-1]
+            estimators.append(Centroids(offers["outputs"]))
+            return estimators[-1]
         return component(kind, node, **offers)
 
-    def told(kind: str, node: Any, name: str, default: Any) -> Any:
+    def log_row(kind: str, node: Any, name: str, default: Any) -> Any:
         return True if (kind, name) == ("model", "estimator") else trait(kind, node, name, default)
 
     monkeypatch.setattr(builder, "component", make)
     for module in ("modeling.builder", "execution.preparation", "modeling.weights", "execution.sweep.grouping"):
-        monkeypatch.setattr(f"harness.{module}.trait", told)
-    return found
+        monkeypatch.setattr(f"harness.{module}.trait", log_row)
+    return estimators
 
 
-def test_estimator_is_fitted_once_on_the_training_split(made: list[Centroids]) -> None:
+def test_estimator_is_fitted_once_on_the_training_split(estimators_made: list[Centroids]) -> None:
     record = harness.run(["model=mlp"])
     assert record.status == "completed", record.error
-    assert [one.fits for one in made].count(1) == 1
+    assert [one.fits for one in estimators_made].count(1) == 1
     assert record.time["epochs"] == 1
     assert record.model["parameters"] == 0
     dataset = prepare(compose(["model=mlp"])).dataset
@@ -67,7 +67,7 @@ def test_estimator_is_fitted_once_on_the_training_split(made: list[Centroids]) -
     assert record.metrics["test/accuracy"] == pytest.approx(expected)
 
 
-def test_estimator_is_not_stacked_and_keeps_no_weights(made: list[Centroids]) -> None:
+def test_estimator_is_not_stacked_and_keeps_no_weights(estimators_made: list[Centroids]) -> None:
     prepared = prepare(compose(["model=mlp"]))
     assert unfusable(prepared) == "model mlp is fitted as a whole"
     with pytest.raises(harness.HarnessError, match="is fitted at once, and keeps no weights"):

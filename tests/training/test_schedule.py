@@ -47,12 +47,12 @@ def test_scheduler_runs_over_the_steps_after_the_warmup(warmup):
 
 
 def test_groups_keep_their_own_rates():
-    made = optimizer(0.4, 0.1)
-    schedule = Schedule(made, CONSTANT, 8, 4)
+    sgd = optimizer(0.4, 0.1)
+    schedule = Schedule(sgd, CONSTANT, 8, 4)
     for t in range(6):
-        shares = [group["lr"] / lr for group, lr in zip(made.param_groups, (0.4, 0.1), strict=True)]
+        shares = [group["lr"] / lr for group, lr in zip(sgd.param_groups, (0.4, 0.1), strict=True)]
         assert shares == pytest.approx([min(1, (t + 1) / 4)] * 2)
-        made.step()
+        sgd.step()
         schedule.step()
 
 

@@ -66,10 +66,10 @@ def test_sweep_summary_groups_incomplete_runs_by_reason() -> None:
 def test_sweep_summary_fits_a_terminal_and_shortens_names() -> None:
     long = {"type": "RuntimeError", "message": "very " * 50, "traceback": None}
     records = [ended(n, "failed", error=long, name=f"{'model=mlp,' * 9}seed={n},epochs=2") for n in range(2)]
-    found = sweep_summary(records, width=60).splitlines()[1:3]
-    assert [len(line) for line in found] == [60, 60]
-    assert found[0].startswith("  failed  seed=0    RuntimeError: very very")
-    assert found[0].endswith("…")
+    lines = sweep_summary(records, width=60).splitlines()[1:3]
+    assert [len(line) for line in lines] == [60, 60]
+    assert lines[0].startswith("  failed  seed=0    RuntimeError: very very")
+    assert lines[0].endswith("…")
 
 
 def test_sweep_summary_shows_at_most_twenty_rows() -> None:
@@ -117,12 +117,12 @@ def test_board_command_can_be_typed_as_shown(tmp_path: Path, monkeypatch: pytest
 def test_baseline_is_shown_with_its_metric() -> None:
     share = {"class": "mid", "train": 0.5, "val": 0.6, "test": 0.61}
     error = {"value": [3.0], "train": 2.0, "val": 2.5, "test": 2.25}
-    for key, told, metric, words in (
+    for key, statistics, metric, words in (
         ("majority", share, "test/accuracy", "majority  61%: the accuracy on test of answering 'mid' always"),
         ("mean", error, "test/mse", "mean      mse 2.25: the error on test of predicting the training mean"),
     ):
         record = ended(1, "completed", metrics={metric: 0.5})
-        record.data[key] = told
+        record.data[key] = statistics
         assert baseline_of(record) == [f"  {words}"]
         record.metrics.clear()
         assert baseline_of(record) == []

@@ -23,14 +23,14 @@ class Clock:
 def standing(runs: int = 8, cached: int = 0) -> tuple[SweepState, Clock]:
     """State of a sweep whose training began at 10 s."""
     clock = Clock()
-    found = SweepState(clock)
-    found.began(runs)
+    state = SweepState(clock)
+    state.began(runs)
     for number in range(cached):
-        found.run(number, runs, ended(number, cached=True))
+        state.run(number, runs, ended(number, cached=True))
     clock.now = 10.0
     names = {f"{n:012x}": ended(n).name for n in range(cached, runs)}
-    found.planned(SweepPlan(names, frozenset(), (PlannedRuns("fused", "loky", "a trial", runs - cached, 2),)))
-    return found, clock
+    state.planned(SweepPlan(names, frozenset(), (PlannedRuns("fused", "loky", "a trial", runs - cached, 2),)))
+    return state, clock
 
 
 def cohort(*numbers: int, epoch: int = 0, epochs: int = 0) -> LiveCohort:
@@ -38,65 +38,65 @@ def cohort(*numbers: int, epoch: int = 0, epochs: int = 0) -> LiveCohort:
 
 
 def test_no_remaining_time_before_training() -> None:
-    found, clock = standing(8, cached=4)
+    state, clock = standing(8, cached=4)
     clock.now = 100.0
-    assert (found.left_s, found.share) == (None, 0.5)
-    assert found.counts() == [("already complete", 4), ("left", 4)]
+    assert (state.left_s, state.share) == (None, 0.5)
+    assert state.counts() == [("already complete", 4), ("left", 4)]
     empty = SweepState(clock)
     assert (empty.left_s, empty.share, empty.left, empty.counts()) == (None, 0.0, None, [])
 
 
 def test_cached_runs_do_not_change_the_remaining_time() -> None:
-    found, clock = standing(8, cached=4)
+    state, clock = standing(8, cached=4)
     clock.now = 20.0
-    found.run(4, 8, ended(4))
-    assert found.left_s == pytest.approx(30.0)  # one of four took ten seconds
-    assert (found.gone_s, found.training_s, found.share) == (20.0, 10.0, 5 / 8)
+    state.run(4, 8, ended(4))
+    assert state.left_s == pytest.approx(30.0)  # one of four took ten seconds
+    assert (state.gone_s, state.training_s, state.share) == (20.0, 10.0, 5 / 8)
 
 
 def test_epochs_of_running_cohorts_count() -> None:
-    found, clock = standing(8)
+    state, clock = standing(8)
     clock.now = 20.0
-    found.cohorts = [cohort(0, 1, 2, 3, epoch=5, epochs=10), cohort(4, 5)]
-    assert found.share == pytest.approx(2 / 8)
-    assert found.left_s == pytest.approx(30.0)
-    assert found.counts() == [("running", 6), ("left", 2)]
+    state.cohorts = [cohort(0, 1, 2, 3, epoch=5, epochs=10), cohort(4, 5)]
+    assert state.share == pytest.approx(2 / 8)
+    assert state.left_s == pytest.approx(30.0)
+    assert state.counts() == [("running", 6), ("left", 2)]
     for number in range(4):
-        found.run(number, 8, ended(number))
-    assert found.counts() == [("completed", 4), ("running", 2), ("left", 2)]
+        state.run(number, 8, ended(number))
+    assert state.counts() == [("completed", 4), ("running", 2), ("left", 2)]
 
 
 def test_statuses_are_counted_in_order_and_last_failures_are_kept() -> None:
-    found, _ = standing(8)
+    state, _ = standing(8)
     for number, status in enumerate(["diverged", "failed", "completed", "failed", "failed"]):
-        found.run(number, 8, ended(number, status, error=RAISED))
-    assert found.counts() == [("completed", 1), ("failed", 3), ("diverged", 1), ("left", 3)]
-    assert [record.status for record in found.last] == ["failed"] * 3
+        state.run(number, 8, ended(number, status, error=RAISED))
+    assert state.counts() == [("completed", 1), ("failed", 3), ("diverged", 1), ("left", 3)]
+    assert [record.status for record in state.last] == ["failed"] * 3
 
 
 def test_launcher_without_job_count_and_plan_has_no_estimate() -> None:
-    found = SweepState(Clock())
-    found.run(0, None, ended(0))
-    found.look()
-    assert (found.jobs, found.left, found.left_s, found.share) == (None, None, None, 0.0)
-    assert found.counts() == [("completed", 1)]
+    state = SweepState(Clock())
+    state.run(0, None, ended(0))
+    state.look()
+    assert (state.jobs, state.left, state.left_s, state.share) == (None, None, None, 0.0)
+    assert state.counts() == [("completed", 1)]
 
 
 def test_look_finds_only_the_cohorts_of_this_sweep(tmp_path: Path) -> None:
-    found, _ = standing(8)
-    found.planned(SweepPlan({}, frozenset({tmp_path, tmp_path / "none"})))
+    state, _ = standing(8)
+    state.planned(SweepPlan({}, frozenset({tmp_path, tmp_path / "none"})))
     with RunLocks(tmp_path) as ours, RunLocks(tmp_path) as strange:
         ours.claim(ids := [f"{n:012x}" for n in range(4)])
         strange.claim(["f" * 12])
         pace = EpochProgress(ours, ids, 20)
-        found.look()
-        assert found.cohorts == [cohort(0, 1, 2, 3, epoch=0, epochs=20)]
+        state.look()
+        assert state.cohorts == [cohort(0, 1, 2, 3, epoch=0, epochs=20)]
         pace.epoch({}, 10, 0)
-        found.look()
-        assert found.cohorts == [cohort(0, 1, 2, 3, epoch=1, epochs=20)]
-        assert (found.running, found.left) == (4, 4)
-    found.look()
-    assert found.cohorts == []
+        state.look()
+        assert state.cohorts == [cohort(0, 1, 2, 3, epoch=1, epochs=20)]
+        assert (state.running, state.left) == (4, 4)
+    state.look()
+    assert state.cohorts == []
 
 
 def test_failing_look_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,14 +104,14 @@ def test_failing_look_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("harness.cli.live.standing.cohorts", away)
-    found, _ = standing(8)
-    found.planned(SweepPlan({}, frozenset({tmp_path})))
-    found.look()
-    assert found.cohorts == []
+    state, _ = standing(8)
+    state.planned(SweepPlan({}, frozenset({tmp_path})))
+    state.look()
+    assert state.cohorts == []
 
 
 def test_name_is_shown_without_the_common_parts() -> None:
-    found, _ = standing(8)
-    assert found.name(ended(3).name) == "seed=3"
-    assert found.only(cohort(3)) == "seed=3"
-    assert found.only(cohort(99)) == ""
+    state, _ = standing(8)
+    assert state.name(ended(3).name) == "seed=3"
+    assert state.only(cohort(3)) == "seed=3"
+    assert state.only(cohort(99)) == ""

@@ -24,31 +24,31 @@ def lines(standing: SweepState, width: int = 80) -> list[str]:
 
 def begun(runs: int = 64, clock: float = 0.0) -> SweepState:
     now = [0.0]
-    found = SweepState(lambda: now[0])
-    found.began(runs)
+    state = SweepState(lambda: now[0])
+    state.began(runs)
     names = {f"{n:012x}": ended(n).name for n in range(runs)}
-    found.planned(SweepPlan(names, frozenset(), (PlannedRuns("fused", "loky", WHY, runs, 4),)))
+    state.planned(SweepPlan(names, frozenset(), (PlannedRuns("fused", "loky", WHY, runs, 4),)))
     now[0] = clock
-    return found
+    return state
 
 
 def test_table_before_training() -> None:
-    found = SweepState(lambda: 0.0)
-    found.began(6)
-    counts, bar, now = lines(found)
+    state = SweepState(lambda: 0.0)
+    state.began(6)
+    counts, bar, now = lines(state)
     assert counts == "0 of 6 runs  6 left"
     assert bar.endswith("0% 0:00 gone, - left")
     assert now == "now       checks the jobs: their configs, their data, a short trial"
 
 
 def test_table_during_a_sweep() -> None:
-    found = begun(clock=30.0)
+    state = begun(clock=30.0)
     for number in range(20):
-        found.run(number, 64, ended(number, value=number / 100))
-    found.run(20, 64, ended(20, "failed", error=RAISED, cohort={"path": "alone", "executor": "loky", "why": "no"}))
-    found.run(21, 64, ended(21, "diverged"))
-    found.cohorts = [LiveCohort(frozenset(f"{n:012x}" for n in range(22, 38)), 16, 7, 20)]
-    counts, more, bar, *rows = lines(found, 72)
+        state.run(number, 64, ended(number, value=number / 100))
+    state.run(20, 64, ended(20, "failed", error=RAISED, cohort={"path": "alone", "executor": "loky", "why": "no"}))
+    state.run(21, 64, ended(21, "diverged"))
+    state.cohorts = [LiveCohort(frozenset(f"{n:012x}" for n in range(22, 38)), 16, 7, 20)]
+    counts, more, bar, *rows = lines(state, 72)
     assert counts == "22 of 64 runs  20 completed  1 failed  1 diverged  16 running  26 left"
     assert more.startswith("━")
     assert more.endswith("43% 0:30 gone, 0:40 left")
@@ -64,12 +64,12 @@ def test_table_during_a_sweep() -> None:
 
 @pytest.mark.parametrize("width", [20, 40, 59, 60, 200])
 def test_table_fits_any_width(width: int) -> None:
-    found = begun(clock=30.0)
+    state = begun(clock=30.0)
     for number in range(3):
-        found.run(number, 64, ended(number, "failed", error=RAISED, name=f"model=ｗｉｄｅ,{'x' * 100},seed={number}"))
-    found.run(3, 64, ended(3))
-    found.cohorts = [LiveCohort(frozenset({f"{n:012x}"}), 1, 1, 20) for n in range(4, 10)]
-    shown = lines(found, width)
+        state.run(number, 64, ended(number, "failed", error=RAISED, name=f"model=ｗｉｄｅ,{'x' * 100},seed={number}"))
+    state.run(3, 64, ended(3))
+    state.cohorts = [LiveCohort(frozenset({f"{n:012x}"}), 1, 1, 20) for n in range(4, 10)]
+    shown = lines(state, width)
     assert max(cell_len(line) for line in shown) <= width
     assert sum(line.startswith("failed") for line in shown) == 3
     assert any("and 2 mor" in line for line in shown)
@@ -83,9 +83,9 @@ def test_table_fits_any_width(width: int) -> None:
 
 
 def test_unknown_job_count_shows_no_bar() -> None:
-    found = SweepState(lambda: 0.0)
-    found.run(0, None, ended(0, cohort={"path": "alone", "executor": "in_process", "why": "one run at a time"}))
-    assert lines(found) == [
+    state = SweepState(lambda: 0.0)
+    state.run(0, None, ended(0, cohort={"path": "alone", "executor": "in_process", "why": "one run at a time"}))
+    assert lines(state) == [
         "1 runs  1 completed",
         "0:00 gone, - left",
         "best      val/accuracy 0.5  regularizer=[l2,dropout],seed=0,epochs=2",
@@ -95,13 +95,13 @@ def test_unknown_job_count_shows_no_bar() -> None:
 
 def test_drawing_time_does_not_grow_with_runs() -> None:
     def cost(runs: int) -> float:
-        found = begun(runs)
+        state = begun(runs)
         for number in range(runs - 1):
-            found.run(number, runs, ended(number, cohort={"path": "alone", "executor": "loky", "why": str(number)}))
+            state.run(number, runs, ended(number, cohort={"path": "alone", "executor": "loky", "why": str(number)}))
         times = []
         for _ in range(5):
             began = time.perf_counter()
-            lines(found)
+            lines(state)
             times.append(time.perf_counter() - began)
         return min(times)
 

@@ -29,15 +29,15 @@ def refused(workdir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
         before = _files(workdir)
         with pytest.raises(SystemExit) as stop:
             main(shlex.split(line) if isinstance(line, str) else line)
-        said = capsys.readouterr()
-        assert stop.value.code == 2, said
-        assert said.out == ""
-        assert said.err.startswith("harness: error: ")
-        assert said.err.count("\n") == 1, said.err
-        assert said.err.endswith("\n")
-        assert "Traceback" not in said.err
+        output = capsys.readouterr()
+        assert stop.value.code == 2, output
+        assert output.out == ""
+        assert output.err.startswith("harness: error: ")
+        assert output.err.count("\n") == 1, output.err
+        assert output.err.endswith("\n")
+        assert "Traceback" not in output.err
         assert "HYDRA_FULL_ERROR" not in os.environ
         assert _files(workdir) == before, "something was written"
-        return said.err.removeprefix("harness: error: ").rstrip("\n")
+        return output.err.removeprefix("harness: error: ").rstrip("\n")
 
     return run

@@ -27,19 +27,19 @@ def test_hydras_basic_sweeper_and_launcher_run_harness_jobs(workdir: Path, capsy
     with pytest.raises(SystemExit) as stop:
         main(words)
     assert stop.value.code == 0
-    found = records(workdir)
-    assert {(r["config"]["seed"], r["choices"]["activation"]) for r in found} == {
+    swept = records(workdir)
+    assert {(r["config"]["seed"], r["choices"]["activation"]) for r in swept} == {
         (seed, name) for seed in (0, 1) for name in ("relu", "tanh")
     }
-    assert {r["status"] for r in found} == {"completed"}
+    assert {r["status"] for r in swept} == {"completed"}
     assert "4 runs: 4 completed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("theirs", ["hydra/sweeper=basic", "hydra/launcher=basic"])
 def test_harness_sweeper_works_with_basic_launcher_and_vice_versa(theirs: str, workdir: Path) -> None:
-    found = harness.sweep([theirs, "seed=0,1", *QUICK])
-    assert [r.config["seed"] for r in found] == [0, 1]
-    assert [r.status for r in found] == ["completed", "completed"]
+    swept = harness.sweep([theirs, "seed=0,1", *QUICK])
+    assert [r.config["seed"] for r in swept] == [0, 1]
+    assert [r.status for r in swept] == ["completed", "completed"]
 
 
 def test_run_is_the_same_under_every_launcher(workdir: Path) -> None:
@@ -85,8 +85,8 @@ def test_help_and_cfg_search_the_user_folder(folder: Path) -> None:
 
 def test_user_presets_can_be_swept(folder: Path) -> None:
     words = ["optimizer=slow,adam", "regularizer=[],[half]", *QUICK]
-    found = harness.sweep(words, config_dir=str(folder))
-    assert [(r.choices["optimizer"], r.choices["regularizer"]) for r in found] == [
+    swept = harness.sweep(words, config_dir=str(folder))
+    assert [(r.choices["optimizer"], r.choices["regularizer"]) for r in swept] == [
         ("sgd", []),
         ("sgd", ["dropout"]),
         ("adam", []),

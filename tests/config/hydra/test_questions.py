@@ -16,31 +16,31 @@ from harness.registry.kinds import KINDS
 
 
 @pytest.fixture
-def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def printed(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Return what a command prints on standard output; it prints nothing else."""
 
     def run(*words: str) -> str:
         with pytest.raises(SystemExit) as stop:
             main(list(words))
-        said = capsys.readouterr()
-        assert stop.value.code == 0, said.err
-        assert said.err == ""
-        return said.out
+        output = capsys.readouterr()
+        assert stop.value.code == 0, output.err
+        assert output.err == ""
+        return output.out
 
     return run
 
 
-def test_cfg_job_prints_the_config_of_the_run(told: Callable[..., str]) -> None:
+def test_cfg_job_prints_the_config_of_the_run(printed: Callable[..., str]) -> None:
     words = ["optimizer=sgd", "optimizer.lr=0.5", "regularizer=[l2]"]
-    text = told(*words, "--cfg", "job")
+    text = printed(*words, "--cfg", "job")
     with composition.hydra_session():
         composed = compose("config", words)
     assert yaml.safe_load(text) == OmegaConf.to_container(composed)
     assert "hydra" not in yaml.safe_load(text)
 
 
-def test_help_lists_every_group_and_fits_a_screen(told: Callable[..., str]) -> None:
-    text = told("--help")
+def test_help_lists_every_group_and_fits_a_screen(printed: Callable[..., str]) -> None:
+    text = printed("--help")
     groups = {line.partition(":")[0].strip(): line.partition(": ")[2] for line in text.splitlines() if ": " in line}
     for kind in KINDS:
         assert groups[kind].split(", ")[0] in {"auto", *catalogue.current().names(kind), "standard"}, kind
@@ -48,13 +48,13 @@ def test_help_lists_every_group_and_fits_a_screen(told: Callable[..., str]) -> N
     assert groups["optimizer"].endswith(" more")
     assert groups["trainer"] == "auto, cpu, gpu"
     assert len(text.splitlines()) <= 60
-    assert told("help") == text
-    assert told("help", "report") == told("report", "--help")
+    assert printed("help") == text
+    assert printed("help", "report") == printed("report", "--help")
     assert "is powered by Hydra" not in text
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("+lr=3 --cfg job", "unknown key 'lr'."),
         ("+lr=3 --cfg all", "unknown key 'lr'."),
@@ -67,19 +67,19 @@ def test_help_lists_every_group_and_fits_a_screen(told: Callable[..., str]) -> N
         ("task.standardise=false --cfg job", "unknown key 'task.standardise'. Did you mean 'standardize'?"),
     ],
 )
-def test_cfg_refuses_wrong_overrides_as_a_run_does(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cfg_refuses_wrong_overrides_as_a_run_does(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(line.split())
-    told = capsys.readouterr()
-    assert (stop.value.code, told.out) == (2, "")
-    assert told.err.startswith(f"harness: error: {said}")
-    assert len(told.err.splitlines()) == 1
+    output = capsys.readouterr()
+    assert (stop.value.code, output.out) == (2, "")
+    assert output.err.startswith(f"harness: error: {message}")
+    assert len(output.err.splitlines()) == 1
 
 
-def test_cfg_shows_a_config_with_missing_values(told: Callable[..., str]) -> None:
-    assert yaml.safe_load(told("data=csv", "--cfg", "job", "-p", "data"))["target"] == "???"
+def test_cfg_shows_a_config_with_missing_values(printed: Callable[..., str]) -> None:
+    assert yaml.safe_load(printed("data=csv", "--cfg", "job", "-p", "data"))["target"] == "???"
 
 
-def test_cfg_shows_settings_typed_for_auto(told: Callable[..., str]) -> None:
-    shown = yaml.safe_load(told("task.standardize=false", "--cfg", "job", "-p", "task"))
+def test_cfg_shows_settings_typed_for_auto(printed: Callable[..., str]) -> None:
+    shown = yaml.safe_load(printed("task.standardize=false", "--cfg", "job", "-p", "task"))
     assert shown == {"_component_": "auto", "standardize": False}

@@ -10,12 +10,12 @@ from harness.execution.logging.images import enlarged, grid, heat, matrix
 
 def test_grid_holds_every_image_once_in_order() -> None:
     images = torch.rand(7, 3, 4, 5)
-    made = grid(images)
-    assert made.shape == (3, 3 * 5 - 1, 3 * 6 - 1)
+    picture = grid(images)
+    assert picture.shape == (3, 3 * 5 - 1, 3 * 6 - 1)
     for index, image in enumerate(images):
         row, column = divmod(index, 3)
-        assert torch.equal(made[:, row * 5 : row * 5 + 4, column * 6 : column * 6 + 5], image)
-    assert made[:, 4].sum() == made[:, :, 5].sum() == 0
+        assert torch.equal(picture[:, row * 5 : row * 5 + 4, column * 6 : column * 6 + 5], image)
+    assert picture[:, 4].sum() == picture[:, :, 5].sum() == 0
 
 
 def test_first_channel_is_shown_for_other_channel_counts() -> None:

@@ -20,11 +20,11 @@ def test_class_visuals_follow_the_models_predictions() -> None:
     model = trained(run)
     x, y = run.dataset.val.x, run.dataset.val.y  # type: ignore[union-attr]
     with torch.no_grad():
-        said = model(x).double().softmax(1)
-    counts = torch.from_numpy(confusion_matrix(y, said.argmax(1), labels=range(10)))
+        probabilities = model(x).double().softmax(1)
+    counts = torch.from_numpy(confusion_matrix(y, probabilities.argmax(1), labels=range(10)))
     assert torch.equal(shown.images["confusion_matrix"], matrix(counts))
     scores, truths = shown.pr_curves["3"]
-    torch.testing.assert_close(scores, said[:, 3])
+    torch.testing.assert_close(scores, probabilities[:, 3])
     assert torch.equal(truths, y == 3)
     vectors, labels, images = shown.embeddings["features"]
     assert labels == [str(int(c)) for c in y]
@@ -33,9 +33,9 @@ def test_class_visuals_follow_the_models_predictions() -> None:
     with torch.no_grad():  # the last layer computes the logits from these
         last = next(m for m in reversed(list(model.modules())) if isinstance(m, nn.Linear))
         torch.testing.assert_close(last(vectors), model(x))
-    wrong = (said.argmax(1) != y).nonzero()[:, 0]
-    surest = max(wrong.tolist(), key=lambda i: said[i].max().item())
-    line = f"| 1 | {y[surest]} | {said[surest].argmax()} | {said[surest].max():.3f} |"
+    wrong = (probabilities.argmax(1) != y).nonzero()[:, 0]
+    surest = max(wrong.tolist(), key=lambda i: probabilities[i].max().item())
+    line = f"| 1 | {y[surest]} | {probabilities[surest].argmax()} | {probabilities[surest].max():.3f} |"
     assert line in shown.texts["misclassified"].splitlines()
 
 
@@ -46,8 +46,8 @@ def test_single_logit_is_shown_as_the_second_class() -> None:
     (scores, truths) = shown.pr_curves[run.dataset.classes[1]]
     torch.testing.assert_close(scores, seen.prediction[:, 0].double().sigmoid())
     assert torch.equal(truths, seen.y == 1)
-    said = (scores > 0.5).long()
-    counts = torch.from_numpy(confusion_matrix(seen.y, said, labels=[0, 1]))
+    predicted = (scores > 0.5).long()
+    counts = torch.from_numpy(confusion_matrix(seen.y, predicted, labels=[0, 1]))
     assert torch.equal(shown.images["confusion_matrix"], matrix(counts))
     assert shown.images.keys() == {"confusion_matrix"}  # the samples are no images
 
@@ -66,24 +66,24 @@ def test_filters_are_shown_for_first_layers_on_images() -> None:
     assert filters(nn.Sequential(nn.Linear(5, 2)), (1, 3, 4)) == {}
     assert filters(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), (1, 3, 4))["filters"].shape[0] == 3
     for channels in (1, 3, 5):
-        made = filters(nn.Conv2d(channels, 4, 3), (channels, 8, 8))["filters"]
-        assert made.shape == (3, 2 * 15 + 1, 2 * 15 + 1)
-        assert 0 <= made.min() <= made.max() <= 1
+        image = filters(nn.Conv2d(channels, 4, 3), (channels, 8, 8))["filters"]
+        assert image.shape == (3, 2 * 15 + 1, 2 * 15 + 1)
+        assert 0 <= image.min() <= image.max() <= 1
 
 
 @pytest.mark.parametrize("values", [torch.randn(1000), torch.arange(6.0).reshape(2, 3) * 1e30])
 def test_histogram_is_numpys(values: Tensor) -> None:
-    made = histogram(values)
-    assert made is not None
+    result = histogram(values)
+    assert result is not None
     counts, edges = np.histogram(values.numpy(), bins=30)
-    assert made[0].tolist() == counts.tolist()
-    np.testing.assert_allclose(made[1].numpy(), edges, rtol=1e-5, atol=1e-6)
+    assert result[0].tolist() == counts.tolist()
+    np.testing.assert_allclose(result[1].numpy(), edges, rtol=1e-5, atol=1e-6)
 
 
 def test_histogram_of_constant_empty_or_nonfinite_values() -> None:
-    made = histogram(torch.zeros(7))
-    assert made is not None
-    (counts, (low, high)) = made
+    result = histogram(torch.zeros(7))
+    assert result is not None
+    (counts, (low, high)) = result
     assert counts.tolist() == [7]
     assert low < 0 < high
     assert histogram(torch.tensor([torch.nan, torch.inf])) is None

@@ -16,7 +16,7 @@ _WITHOUT_TAGS = {"log_hyperparams", "log_graph", "log_metrics", "finalize"}
 QUICK = ["epochs=1", "batch_size=200"]
 
 
-class Told:
+class RecordingLogger:
     """Logger that records every call to a method that it has."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Told:
         self.calls.append(("finalize", status))
 
 
-class All(Told):
+class FullLogger(RecordingLogger):
     """Logger with all methods."""
 
     def __getattr__(self, name: str) -> Any:
@@ -39,19 +39,19 @@ class All(Told):
 
 
 @pytest.fixture
-def logger(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Told:
+def logger(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> RecordingLogger:
     """Replace every logger by one that records its calls."""
-    made: Told = getattr(request, "param", All)()
+    loggers: RecordingLogger = getattr(request, "param", FullLogger)()
     real = run_recorder.component
 
     def component(kind: str, node: Any, **offers: Any) -> Any:
-        return made if kind == "logger" else real(kind, node, **offers)
+        return loggers if kind == "logger" else real(kind, node, **offers)
 
     monkeypatch.setattr(run_recorder, "component", component)
-    return made
+    return loggers
 
 
-def test_run_logs_settings_first_and_finalizes_last(logger: Told, workdir: Path) -> None:
+def test_run_logs_settings_first_and_finalizes_last(logger: RecordingLogger, workdir: Path) -> None:
     record = harness.run([*QUICK, "optimizer.lr=0.02"])
     names = [name for name, _ in logger.calls]
     assert names[:3] == ["log_hyperparams", "log_text", "log_graph"]
@@ -60,7 +60,7 @@ def test_run_logs_settings_first_and_finalizes_last(logger: Told, workdir: Path)
     assert logger.calls[-1] == ("finalize", "success")
     assert "**completed** after 1 epochs" in logger.calls[-2][1][1]
     assert f"| accuracy |  | {record.metrics['val/accuracy']:.4f} |" in logger.calls[-2][1][1]
-    tags = {name: {given[0] for n, given in logger.calls if n == name} for name in set(names) - _WITHOUT_TAGS}
+    tags = {name: {kind[0] for n, kind in logger.calls if n == name} for name in set(names) - _WITHOUT_TAGS}
     assert tags["log_histogram"] == {f"weights/{w}" for w in harness.load_model(record.folder).state_dict()}
     assert tags["log_image"] == {f"pictures/{p}" for p in ("inputs", "filters", "confusion_matrix", "misclassified")}
     assert tags["log_pr_curve"] == {f"pr_curves/{digit}" for digit in range(10)}
@@ -68,17 +68,17 @@ def test_run_logs_settings_first_and_finalizes_last(logger: Told, workdir: Path)
     assert tags["log_text"] == {"config", "misclassified", "summary"}
 
 
-@pytest.mark.parametrize("logger", [Told], indirect=True)
-def test_logger_of_numbers_gets_numbers_only(logger: Told, workdir: Path) -> None:
+@pytest.mark.parametrize("logger", [RecordingLogger], indirect=True)
+def test_logger_of_numbers_gets_numbers_only(logger: RecordingLogger, workdir: Path) -> None:
     record = harness.run([*QUICK, "diagnostic=[]"])
     assert [name for name, _ in logger.calls] == ["log_metrics", "log_metrics", "finalize"]
-    told = {k: v for _, metrics in logger.calls[:2] for k, v in metrics.items() if k != "train/lr"}
-    assert told == record.metrics
+    logged = {k: v for _, metrics in logger.calls[:2] for k, v in metrics.items() if k != "train/lr"}
+    assert logged == record.metrics
 
 
 @pytest.mark.parametrize("trouble", ["failed", "diverged"])
 def test_failed_or_diverged_run_is_finalized_as_failed(
-    trouble: str, logger: Told, workdir: Path, monkeypatch: pytest.MonkeyPatch
+    trouble: str, logger: RecordingLogger, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def raises(*_: Any) -> None:
         raise RuntimeError("no room for it")
@@ -94,7 +94,7 @@ def test_failed_or_diverged_run_is_finalized_as_failed(
 
 
 def test_unwritable_weights_are_finalized_as_failed(
-    logger: Told, workdir: Path, monkeypatch: pytest.MonkeyPatch
+    logger: RecordingLogger, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -105,7 +105,7 @@ def test_unwritable_weights_are_finalized_as_failed(
 
 
 def test_failing_visuals_are_left_out_with_a_log_line(
-    logger: Told, workdir: Path, monkeypatch: pytest.MonkeyPatch
+    logger: RecordingLogger, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def raises(*_: Any) -> None:
         raise TypeError("of its own kind")
@@ -114,9 +114,9 @@ def test_failing_visuals_are_left_out_with_a_log_line(
     monkeypatch.setattr("harness.execution.logging.run_loggers.inside", raises)
     record = harness.run(QUICK)
     assert record.status == "completed"
-    said = (record.folder / "log.txt").read_text()
-    assert "the graph of the model is left out: TypeError: of its own kind" in said
-    assert "the view inside of the model is left out: TypeError: of its own kind" in said
+    log = (record.folder / "log.txt").read_text()
+    assert "the graph of the model is left out: TypeError: of its own kind" in log
+    assert "the view inside of the model is left out: TypeError: of its own kind" in log
 
 
 def test_hyperparameters_are_settings_that_change_the_result() -> None:
@@ -127,12 +127,12 @@ def test_hyperparameters_are_settings_that_change_the_result() -> None:
         "regularizer": {"l2": {"_component_": "l2", "strength": 1.0}}, "corruption": {},
     }  # fmt: skip
     choices: dict[str, Any] = {"optimizer": "adam", "metric": ["f1"], "regularizer": ["l2"], "corruption": []}
-    found = hyperparameters(Record("0" * 12, "x", "a", config=config, choices=choices))
-    assert found == {
+    logged = hyperparameters(Record("0" * 12, "x", "a", config=config, choices=choices))
+    assert logged == {
         "regularizer": "[l2]", "corruption": "[]", "seed": 3, "split.seed": 0, "optimizer": "adam", "optimizer.lr": 0.1,
         "optimizer.betas": "[0.9,0.99]", "regularizer.l2.strength": 1.0, "trainer.precision": "64-true",
     }  # fmt: skip
-    text = config_text(found, ["optimizer.lr=0.1", "seed=3"])
+    text = config_text(logged, ["optimizer.lr=0.1", "seed=3"])
     assert text.startswith("    harness optimizer.lr=0.1 seed=3\n")
     assert r"| optimizer | **adam** lr=0.1 betas=\[0.9,0.99\] |" in text
     assert "corruption" not in text

@@ -31,7 +31,7 @@ def command(line, folder, limits):
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # who runs the tests may ignore it
-    for number, name in enumerate((os.devnull, "said.txt", "errors.txt")):
+    for number, name in enumerate((os.devnull, "output.txt", "errors.txt")):
         file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, number)
     for name, most in limits.items():
@@ -138,8 +138,8 @@ class Command:
             (os.killpg if group else os.kill)(self.pid, which)
 
     @property
-    def said(self) -> str:
-        return (self.folder / "said.txt").read_text()
+    def output(self) -> str:
+        return (self.folder / "output.txt").read_text()
 
     @property
     def errors(self) -> str:
@@ -171,7 +171,7 @@ class Forking:
         """Run `harness LINE` in a folder, and expect an exit status."""
         command = self.start(*line, folder=folder, limits=limits)
         ended = command.wait()
-        assert ended == status, f"exit {ended}\n{command.said}\n{command.errors}"
+        assert ended == status, f"exit {ended}\n{command.output}\n{command.errors}"
         return command
 
     def ask(self, what: dict[str, object]) -> int:
@@ -193,11 +193,11 @@ class Forking:
 @contextlib.contextmanager
 def forking(site: Path) -> Iterator[Forking]:
     """Start commands by forking within this context."""
-    made = Forking(site)
+    server = Forking(site)
     try:
-        yield made
+        yield server
     finally:
-        made.close()
+        server.close()
 
 
 def until(what: object, within: float = 60.0) -> None:
@@ -231,5 +231,5 @@ def metrics(study: Path) -> dict[str, dict[str, float]]:
 
 def left_over(study: Path) -> list[str]:
     """Return files that should be gone: half-written ones and owner files."""
-    found = [*study.rglob("*.tmp"), *study.glob(".owners/*.json"), *study.glob(".owners/.*.new")]
-    return [str(path.relative_to(study)) for path in found]
+    files = [*study.rglob("*.tmp"), *study.glob(".owners/*.json"), *study.glob(".owners/.*.new")]
+    return [str(path.relative_to(study)) for path in files]

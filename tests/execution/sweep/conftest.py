@@ -13,5 +13,5 @@ from tests.execution.sweep.commands import forking as forked
 @pytest.fixture(scope="package")
 def forking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
     """Start commands by forking, which is fast."""
-    with forked(tmp_path_factory.mktemp("site")) as made:
-        yield made
+    with forked(tmp_path_factory.mktemp("site")) as forker:
+        yield forker

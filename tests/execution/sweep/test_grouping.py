@@ -64,5 +64,5 @@ def test_equal_optimizers_are_neighbours(workdir: Path) -> None:
 
 
 def test_unfusable_names_the_reason(workdir: Path) -> None:
-    free, told = prepared([], ["path=alone"])
-    assert (unfusable(free), unfusable(told)) == ("", "path=alone")
+    free, fixed = prepared([], ["path=alone"])
+    assert (unfusable(free), unfusable(fixed)) == ("", "path=alone")

@@ -32,9 +32,9 @@ def line(executor: str, path: str, runs: int, epochs: int) -> list[str]:
 
 def undisturbed(forking: Forking, folder: Path, path: str, runs: int, epochs: int) -> dict[str, dict[str, float]]:
     forking.run(*line("in_process", path, runs, epochs), folder=folder)
-    found = metrics(folder / STUDY)
-    assert len(found) == runs
-    return found
+    result = metrics(folder / STUDY)
+    assert len(result) == runs
+    return result
 
 
 def killed_and_run_again(

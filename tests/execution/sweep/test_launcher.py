@@ -66,9 +66,9 @@ class Queue(InProcess):
 @pytest.fixture
 def queue(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
     """The queue of a cluster."""
-    found = Queue()
-    monkeypatch.setattr(submitit_slurm, "Submitit", lambda *_: found)
-    return found
+    result = Queue()
+    monkeypatch.setattr(submitit_slurm, "Submitit", lambda *_: result)
+    return result
 
 
 QUEUED = ["model=mlp", "epochs=1", "executor=submitit", "executor.cluster=local"]
@@ -79,9 +79,9 @@ def test_refused_work_item_does_not_affect_the_others(
 ) -> None:
     spoil(monkeypatch, [1], lambda: harness.HarnessError("the sources changed; start it again"))
     assert command("path=alone", "seed=0,1,2") == 2
-    said = capsys.readouterr()
-    assert said.err.strip().splitlines()[-1] == "harness: error: the sources changed; start it again"
-    assert "2 completed" in said.out
+    output = capsys.readouterr()
+    assert output.err.strip().splitlines()[-1] == "harness: error: the sources changed; start it again"
+    assert "2 completed" in output.out
     assert [r.status for r in harness.load("scratch")] == ["completed"] * 2
 
 
@@ -99,11 +99,11 @@ def test_run_that_kills_a_worker_is_found_by_halving(workdir: Path, monkeypatch:
 def test_runs_of_a_queue_are_packed_into_jobs(queue: Queue) -> None:
     ways: list[str] = []
 
-    class Hears(Watcher):
+    class PlanRecorder(Watcher):
         def planned(self, outline: SweepPlan) -> None:
             ways.extend(map(str, outline.ways))
 
-    with watching(Hears()):
+    with watching(PlanRecorder()):
         records = harness.sweep([*QUEUED, "jobs=3", "path=alone", "model.width=8", "seed=range(0,9)"])
     assert [record.status for record in records] == ["completed"] * 9
     assert sorted(map(len, queue.jobs)) == [3, 3, 3]
@@ -140,7 +140,7 @@ def test_runs_of_a_job_are_reported_before_it_ends(queue: Queue, monkeypatch: py
         running.append((future, fn, shares))
         return future
 
-    def told(place: int, jobs: int | None, record: Record) -> None:
+    def note_run(place: int, jobs: int | None, record: Record) -> None:
         first.append(record.name)
         if len(first) == 2:
             ((future, fn, shares),) = running
@@ -148,7 +148,7 @@ def test_runs_of_a_job_are_reported_before_it_ends(queue: Queue, monkeypatch: py
 
     running: list[tuple[Future[Any], Any, Any]] = []
     monkeypatch.setattr(queue, "submit", submit)
-    with watching(told):
+    with watching(note_run):
         harness.sweep([*QUEUED, "path=alone", "model.width=8", "seed=0,1,2,3", "jobs=1"])
     assert len(first) == len(set(first)) == 4
 
@@ -212,12 +212,12 @@ def test_stack_beyond_memory_is_halved(workdir: Path, monkeypatch: pytest.Monkey
 def test_run_of_a_living_process_is_awaited(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = [*TINY, "path=alone", "seed=0,1"]
     first = harness.sweep(line)[0]
-    asked: list[str] = []
+    polled: list[str] = []
 
     def look(study: Path, id: str) -> bool:
-        asked.append(id)
+        polled.append(id)
         assert not (first.folder / "log.txt").exists()
-        if len(asked) == 2:
+        if len(polled) == 2:
             claims.release(id)
         return alive(study, id)
 
@@ -227,7 +227,7 @@ def test_run_of_a_living_process_is_awaited(workdir: Path, monkeypatch: pytest.M
         assert claims.claim([first.id]) == [first.id]
         monkeypatch.setattr(launch, "alive", look)
         again, other = harness.sweep(line)
-    assert asked == [first.id] * 2
+    assert polled == [first.id] * 2
     assert (again.cached, again.metrics, other.cached) == (False, first.metrics, True)
 
 
@@ -267,10 +267,10 @@ def test_unwritable_record_is_an_error_of_the_machine(
     with monkeypatch.context() as patch:
         patch.setattr(os, call, full)
         assert command(*line) == 1  # the machine's fault, whether a run began (fsync) or not
-    said = capsys.readouterr().err.strip().splitlines()
-    assert [text for text in said if "error" in text] == [said[-1]]
-    assert said[-1].startswith("harness: error: cannot write outputs/scratch/")
-    assert said[-1].endswith("No space left on device")
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert [text for text in lines if "error" in text] == [lines[-1]]
+    assert lines[-1].startswith("harness: error: cannot write outputs/scratch/")
+    assert lines[-1].endswith("No space left on device")
     assert {r.status for r in harness.load("scratch")} <= {"running"}
     assert left_over(STUDY) == []
     assert command(*line) == 0
@@ -280,8 +280,8 @@ def test_unwritable_record_is_an_error_of_the_machine(
 def test_unwritable_study_is_bad_input(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("outputs").write_text("in the way")
     assert command("seed=0,1") == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert said[-1].startswith("harness: error: cannot write outputs/scratch")
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("harness: error: cannot write outputs/scratch")
 
 
 DIES = """
@@ -311,7 +311,7 @@ def test_record_is_old_or_new_when_its_writer_dies(workdir: Path) -> None:
     before = stamps([Path(FILE)])
     for place, value in ((1, 1.0), (2, 1.0), (3, 2.0)):  # fsync, replace, fsync of the folder
         assert dies(place, 2.0) == 9
-        found = read(Path())
-        assert found is not None
-        assert found.metrics == {"val/loss": value}
+        record = read(Path())
+        assert record is not None
+        assert record.metrics == {"val/loss": value}
         assert (stamps([Path(FILE)]) == before) == (value == 1.0)

@@ -17,8 +17,8 @@ TINY = ["-m", "model=mlp", "model.width=8", "epochs=2", "study=sabotage", "optim
 
 def rows(study: Path) -> dict[int, dict[str, Any]]:
     """Return {number: record}."""
-    found = (json.loads(path.read_text()) for path in study.glob("*/record.json"))
-    return {row["config"]["optimizer"]["number"]: row for row in found}
+    records = (json.loads(path.read_text()) for path in study.glob("*/record.json"))
+    return {row["config"]["optimizer"]["number"]: row for row in records}
 
 
 def endings(study: Path) -> dict[int, tuple[str, str]]:
@@ -38,9 +38,9 @@ def test_sweep_with_a_fifth_of_failing_runs(forking: Forking, tmp_path: Path, pa
     study = tmp_path / STUDY
     assert endings(study) == RAISED
     assert len(ended(study)) == 17
-    assert "3 failed" in command.said
+    assert "3 failed" in command.output
     for reason in ("ZeroDivisionError", "SystemExit", "RuntimeError"):
-        assert reason in command.said
+        assert reason in command.output
     assert left_over(study) == []
     if path != "fused":
         return
@@ -54,9 +54,9 @@ def test_sweep_with_a_fifth_of_failing_runs(forking: Forking, tmp_path: Path, pa
 def test_run_with_a_raising_optimizer_leaves_the_stack_at_once(forking: Forking, tmp_path: Path) -> None:
     line = ["executor=in_process", "path=fused", "optimizer.number=1,2,3,5"]
     forking.run(*TINY, *line, folder=tmp_path, status=1)
-    found = rows(tmp_path / STUDY)
-    assert {n: row["cohort"]["size"] for n, row in found.items()} == dict.fromkeys((1, 2, 3, 5), 4)  # no second try
-    assert "in step" in found[5]["error"]["traceback"]
+    records = rows(tmp_path / STUDY)
+    assert {n: row["cohort"]["size"] for n, row in records.items()} == dict.fromkeys((1, 2, 3, 5), 4)  # no second try
+    assert "in step" in records[5]["error"]["traceback"]
 
 
 def test_runs_that_share_a_failing_optimizer_are_retried_one_by_one(forking: Forking, tmp_path: Path) -> None:
@@ -72,9 +72,9 @@ def test_runs_that_share_a_failing_optimizer_are_retried_one_by_one(forking: For
 def test_model_that_cannot_be_built_fails_alone(forking: Forking, tmp_path: Path, path: str) -> None:
     line = ["executor=in_process", f"path={path}", "activation=grenade", "activation.pin=in,out", "seed=0,1"]
     command = forking.run(*TINY, *line, folder=tmp_path, status=1)
-    assert "2 completed" in command.said
-    assert "2 failed" in command.said
-    assert "the pin is out" in command.said
+    assert "2 completed" in command.output
+    assert "2 failed" in command.output
+    assert "the pin is out" in command.output
 
 
 def test_fail_fast_leaves_the_other_runs_untrained(forking: Forking, tmp_path: Path) -> None:
@@ -89,11 +89,11 @@ LEFT = ("interrupted", "FailFast")
 def test_fail_fast_ends_the_stack_of_a_raising_optimizer(forking: Forking, tmp_path: Path) -> None:
     line = ["executor=in_process", "path=fused", "optimizer.number=1,2,3,4,5,6,7,8"]
     command = forking.run(*TINY, *line, "fail_fast=true", folder=tmp_path, status=1)
-    found = rows(tmp_path / STUDY)
+    records = rows(tmp_path / STUDY)
     assert endings(tmp_path / STUDY) == dict.fromkeys((1, 2, 3, 4, 6, 7, 8), LEFT) | {5: RAISED[5]}
-    assert {row["cohort"]["path"] for n, row in found.items() if n != 5} == {"fused"}
-    assert {row["time"]["epochs"] for row in found.values()} == {1}  # of two epochs
-    assert "ZeroDivisionError" in command.said
+    assert {row["cohort"]["path"] for n, row in records.items() if n != 5} == {"fused"}
+    assert {row["time"]["epochs"] for row in records.values()} == {1}  # of two epochs
+    assert "ZeroDivisionError" in command.output
     assert left_over(tmp_path / STUDY) == []
     forking.run(*TINY, *line, folder=tmp_path, status=1)
     assert endings(tmp_path / STUDY) == {5: RAISED[5]}  # the others are trained when requested again
@@ -111,9 +111,9 @@ def test_fail_fast_with_a_member_that_cannot_be_built(forking: Forking, tmp_path
     line = ["executor=in_process", "path=fused", "initializer=dud", f"initializer.fuse={fuse}", "fail_fast=true"]
     forking.run(*TINY, *line, folder=tmp_path, status=1)
     texts = [json.loads(path.read_text()) for path in (tmp_path / STUDY).glob("*/record.json")]
-    found = {t["config"]["initializer"]["fuse"]: (t["status"], t["error"]["type"]) for t in texts}
-    assert found.pop("none") == ("failed", "RuntimeError")
-    assert set(found.values()) <= {LEFT}
+    outcomes = {t["config"]["initializer"]["fuse"]: (t["status"], t["error"]["type"]) for t in texts}
+    assert outcomes.pop("none") == ("failed", "RuntimeError")
+    assert set(outcomes.values()) <= {LEFT}
 
 
 def test_fail_fast_stops_the_other_worker(forking: Forking, tmp_path: Path) -> None:
@@ -121,10 +121,10 @@ def test_fail_fast_stops_the_other_worker(forking: Forking, tmp_path: Path) -> N
     line += ["epochs=20000", "executor=loky", "jobs=2", "path=alone", "optimizer.number=1,5,6,7,8", "fail_fast=true"]
     line += ["optimizer.company=true"]
     forking.run(*line, folder=tmp_path, status=1)
-    found = endings(tmp_path / STUDY)
-    assert found.pop(5) == RAISED[5]
-    assert set(found.values()) == {LEFT}
-    assert 1 in found
+    outcomes = endings(tmp_path / STUDY)
+    assert outcomes.pop(5) == RAISED[5]
+    assert set(outcomes.values()) == {LEFT}
+    assert 1 in outcomes
     assert ended(tmp_path / STUDY) == []
     assert left_over(tmp_path / STUDY) == []
 
@@ -137,7 +137,7 @@ def test_run_that_kills_its_process_does_not_end_an_auto_sweep(forking: Forking,
     study = tmp_path / STUDY
     assert endings(study) == {17: ("failed", "WorkerDied")}
     assert len(ended(study)) == 3
-    assert "its worker died, 2 times" in command.said
+    assert "its worker died, 2 times" in command.output
     assert {row["cohort"]["executor"] for n, row in rows(study).items() if n != 17} == {"loky"}
     assert "SIGKILL" in rows(study)[1]["cohort"]["why"]
     assert left_over(study) == []
@@ -162,7 +162,7 @@ def test_run_that_kills_its_worker_is_found(forking: Forking, tmp_path: Path) ->
     line = ["executor=loky", "jobs=2", "path=alone", "optimizer.number=1,17,2,5"]
     command = forking.run(*TINY, *line, folder=tmp_path, status=1)
     assert endings(tmp_path / STUDY) == {17: ("failed", "WorkerDied"), 5: RAISED[5]}
-    assert "its worker died, 2 times" in command.said
+    assert "its worker died, 2 times" in command.output
     assert left_over(tmp_path / STUDY) == []
 
 
@@ -177,4 +177,6 @@ def test_sweep_with_a_fifth_of_failing_runs_over_workers(forking: Forking, tmp_p
     if path == "fused":
         forking.run(*TINY, "executor=in_process", "path=fused", innocent, folder=tmp_path / "without")
         without = metrics(tmp_path / "without" / STUDY)
-        assert {id: found for id, found in metrics(tmp_path / STUDY).items() if id in without} == without
+        assert {
+            id: metric_values for id, metric_values in metrics(tmp_path / STUDY).items() if id in without
+        } == without

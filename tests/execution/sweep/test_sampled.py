@@ -32,7 +32,7 @@ def generous(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampled, "SHARE", 1e6)
 
 
-def told(records: Any) -> list[Any]:
+def notes_of(records: Any) -> list[Any]:
     return [record.cohort.get("sampled") for record in records]
 
 
@@ -40,7 +40,7 @@ def test_equal_run_is_noted_in_its_own_record(workdir: Path, generous: None) -> 
     records = harness.sweep(PLUGIN)
     chosen = min(record.id for record in records)
     expected = [{"run": chosen, "epochs": 3, "equal": True} if r.id == chosen else None for r in records]
-    assert told(records) == expected
+    assert notes_of(records) == expected
     assert {r.id: r.cohort for r in harness.load("scratch")} == {r.id: r.cohort for r in records}
 
 
@@ -57,17 +57,17 @@ def test_differing_run_is_noted_in_all_records_and_warned_of(
     monkeypatch.setattr(sampled, "trained_again", moved)
     with pytest.warns(CompanyWarning, match=r"train/loss of epoch 2 is .* optimizer/pytorch_optimizer_prodigy\. "):
         records = harness.sweep(PLUGIN)
-    assert [found["equal"] for found in told(records)] == [False] * 3
+    assert [note["equal"] for note in notes_of(records)] == [False] * 3
 
 
 def test_check_that_costs_too_much_is_skipped_and_noted(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampled, "SHARE", 1e-6)
-    notes = [found for found in told(harness.sweep(PLUGIN)) if found]
-    assert [found["skipped"] for found in notes] == ["it would cost more than 0% of the sweep's time"]
+    notes = [note for note in notes_of(harness.sweep(PLUGIN)) if note]
+    assert [note["skipped"] for note in notes] == ["it would cost more than 0% of the sweep's time"]
 
 
 def test_components_of_harness_are_not_compared(workdir: Path, generous: None) -> None:
-    assert told(harness.sweep(LINE)) == [None] * 3
+    assert notes_of(harness.sweep(LINE)) == [None] * 3
 
 
 def test_plugins_used_includes_list_kinds() -> None:

@@ -79,10 +79,10 @@ def test_failed_run_is_recorded_and_the_sweep_continues(
     fail_on(monkeypatch, 0.2)
     line = ["-m", "optimizer=sgd", "optimizer.lr=0.1,0.2,0.3", "epochs=1", "path=alone", "executor=in_process"]
     assert run_command(*line) == 1
-    said = capsys.readouterr().out
-    assert "2 completed" in said
-    assert "1 failed" in said
-    assert "RuntimeError: sabotage" in said
+    output = capsys.readouterr().out
+    assert "2 completed" in output
+    assert "1 failed" in output
+    assert "RuntimeError: sabotage" in output
     assert [r.status for r in harness.load("scratch")] == ["completed", "failed", "completed"]
     assert run_command(*line, "fail_fast=true") == 1
     fresh = [*line, "study=fresh", "fail_fast=true"]
@@ -91,9 +91,9 @@ def test_failed_run_is_recorded_and_the_sweep_continues(
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], int, list[int]]]:
+def executors_made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], int, list[int]]]:
     """Record (settings, jobs, seeds) of each executor that a sweep makes; all run in this process."""
-    found: list[tuple[dict[str, Any], int, list[int]]] = []
+    executors: list[tuple[dict[str, Any], int, list[int]]] = []
 
     class Recording(InProcess):
         def __init__(self, seeds: list[int]) -> None:
@@ -105,31 +105,31 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], int, lis
 
     def component(kind: str, node: dict[str, Any], *, jobs: int) -> Recording:
         assert kind == "executor"
-        found.append((dict(node), jobs, []))
-        return Recording(found[-1][2])
+        executors.append((dict(node), jobs, []))
+        return Recording(executors[-1][2])
 
     monkeypatch.setattr(scheduler, "component", component)
-    return found
+    return executors
 
 
-def test_swept_jobs_setting_applies_to_each_run(workdir: Path, made: list[Any]) -> None:
+def test_swept_jobs_setting_applies_to_each_run(workdir: Path, executors_made: list[Any]) -> None:
     line = ["model=mlp", "model.width=8", "epochs=1", "path=alone", "executor=loky"]
     records = harness.sweep([*line, "seed=1,2,3", "jobs=${seed}"])
     assert [r.config["seed"] for r in records] == [1, 2, 3]
-    assert [(node["_component_"], jobs, seeds) for node, jobs, seeds in made] == [
+    assert [(node["_component_"], jobs, seeds) for node, jobs, seeds in executors_made] == [
         ("loky", 1, [1]), ("loky", 2, [2]), ("loky", 3, [3]),
     ]  # fmt: skip
 
 
-def test_swept_executor_settings_apply_to_each_run(workdir: Path, made: list[Any]) -> None:
+def test_swept_executor_settings_apply_to_each_run(workdir: Path, executors_made: list[Any]) -> None:
     line = ["model=mlp", "model.width=8", "epochs=1", "path=alone", "executor=submitit", "executor.cluster=local"]
     jobs = [compose([*line, f"seed={seed}", f"executor.timeout_min={5 + seed % 2}"]) for seed in range(4)]
     jobs.append(compose([*line[:4], "executor=loky", "executor.accelerator=cpu", "seed=4"]))
     assert [r.status for r in scheduler.train_all(jobs)] == ["completed"] * 5
-    assert sorted((node["_component_"], node.get("timeout_min"), seeds) for node, _, seeds in made[:2]) == [
+    assert sorted((node["_component_"], node.get("timeout_min"), seeds) for node, _, seeds in executors_made[:2]) == [
         ("submitit", 5, [0, 2]), ("submitit", 6, [1, 3]),
     ]  # fmt: skip
-    (own,) = made[2:]
+    (own,) = executors_made[2:]
     assert (own[0]["_component_"], own[0]["accelerator"], own[2]) == ("loky", "cpu", [4])
 
 

@@ -82,11 +82,11 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     whole, loaded, counts = loading.load, [], []
 
     def load(values: dict[str, Any]) -> Any:
-        found = whole(values)
-        loaded.append(weakref.ref(found.dataset.train))
+        alive_counts = whole(values)
+        loaded.append(weakref.ref(alive_counts.dataset.train))
         gc.collect()
         counts.append(sum(one() is not None for one in loaded))
-        return found
+        return alive_counts
 
     monkeypatch.setattr(loading, "load", load)
     return counts

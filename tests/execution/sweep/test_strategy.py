@@ -21,11 +21,11 @@ LONG = TimingTrial(alone=5.0, single=5.0, fused=1.0)  # seconds per epoch: long 
 SHORT = TimingTrial(alone=1e-3, single=1e-3, fused=1e-4)
 UNFUSABLE = TimingTrial(alone=1e-3, single=1e-3, fused=None, why="cannot be fused: it is odd")
 SECONDS = st.floats(1e-4, 1e3)
-Told = Callable[..., list[WorkItem]]
+WorkItems = Callable[..., list[WorkItem]]
 
 
 @pytest.fixture
-def told(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
+def work_items(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> WorkItems:
     """Return the work items of some runs, by a given timing trial, in a process that has started no workers."""
 
     def shares(members: Sequence[RunSpec], trial: TimingTrial, workers: int = 2, room: int = 1000) -> list[WorkItem]:
@@ -69,117 +69,119 @@ def test_strategies_are_sorted_by_expected_time(
 ) -> None:
     trial = TimingTrial(alone, single, fused)
     for executor, over, each in ((HERE, 1, alone), (AWAY, min(workers, count), single)):
-        found = ways(trial, epochs, count, workers, executor)
-        seconds = {way.path: way.seconds for way in found}
+        strategies = ways(trial, epochs, count, workers, executor)
+        seconds = {way.path: way.seconds for way in strategies}
         assert seconds.keys() == ({"alone"} if fused is None else {"alone", "fused"})
         assert seconds["alone"] >= count / over * epochs * each
         stack = fused is not None and seconds["fused"] < WORTH * seconds["alone"]
-        assert found[0].path == ("fused" if stack else "alone")
+        assert strategies[0].path == ("fused" if stack else "alone")
         if fused is not None:
             assert seconds["fused"] >= count / over * epochs * fused
 
 
-def test_stack_that_saves_no_time_is_not_made(told: Told) -> None:
-    found = told(seeds(4, "executor=in_process"), TimingTrial(alone=1.0, single=1.0, fused=1.5))
-    assert paths(found) == {"alone"}
-    assert found[0].how.why.startswith("expected: alone in this process")
-    assert "fused in this process" in found[0].how.why
+def test_stack_that_saves_no_time_is_not_made(work_items: WorkItems) -> None:
+    items = work_items(seeds(4, "executor=in_process"), TimingTrial(alone=1.0, single=1.0, fused=1.5))
+    assert paths(items) == {"alone"}
+    assert items[0].how.why.startswith("expected: alone in this process")
+    assert "fused in this process" in items[0].how.why
 
 
-def test_short_sweep_runs_in_this_process(told: Told) -> None:
-    assert executors(told(seeds(4), SHORT)) == {HERE}
-    assert executors(told(seeds(4), LONG)) == {AWAY}
+def test_short_sweep_runs_in_this_process(work_items: WorkItems) -> None:
+    assert executors(work_items(seeds(4), SHORT)) == {HERE}
+    assert executors(work_items(seeds(4), LONG)) == {AWAY}
 
 
-def test_workers_win_ties_because_they_survive(told: Told) -> None:
+def test_workers_win_ties_because_they_survive(work_items: WorkItems) -> None:
     """With one warm worker, neither executor is faster."""
-    assert executors(told(seeds(4), SHORT, workers=1)) == {HERE}  # none has started
+    assert executors(work_items(seeds(4), SHORT, workers=1)) == {HERE}  # none has started
     strategy.started(AWAY)
-    assert executors(told(seeds(4), SHORT, workers=1)) == {AWAY}
+    assert executors(work_items(seeds(4), SHORT, workers=1)) == {AWAY}
     # one thread here saves less than SURE requires, four save more
-    assert executors(told(seeds(4), TimingTrial(alone=4.5, single=5.0, fused=None), workers=1)) == {AWAY}
-    assert executors(told(seeds(4), TimingTrial(alone=1.0, single=5.0, fused=None), workers=1)) == {HERE}
+    assert executors(work_items(seeds(4), TimingTrial(alone=4.5, single=5.0, fused=None), workers=1)) == {AWAY}
+    assert executors(work_items(seeds(4), TimingTrial(alone=1.0, single=5.0, fused=None), workers=1)) == {HERE}
 
 
-def test_start_time_of_workers_counts(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_time_of_workers_counts(work_items: WorkItems, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strategy, "IMPORT_S", 1e6)
-    assert executors(told(seeds(4), LONG)) == {AWAY}
+    assert executors(work_items(seeds(4), LONG)) == {AWAY}
     monkeypatch.setattr(strategy, "can_fork", lambda: False)
-    assert executors(told(seeds(4), LONG)) == {HERE}
+    assert executors(work_items(seeds(4), LONG)) == {HERE}
     monkeypatch.setattr(strategy, "can_fork", lambda: True)
     monkeypatch.setattr(strategy, "edited", lambda: True)  # a forked worker would hold the old code
-    assert executors(told(seeds(4), LONG)) == {HERE}
+    assert executors(work_items(seeds(4), LONG)) == {HERE}
 
 
-def test_run_begun_by_a_dead_process_sends_all_to_workers(told: Told) -> None:
+def test_run_begun_by_a_dead_process_sends_all_to_workers(work_items: WorkItems) -> None:
     members = [*seeds(4), *seeds(2, "model.width=9")]
     members[2].orphan = True
-    assert executors(told(members, SHORT)) == {AWAY}
+    assert executors(work_items(members, SHORT)) == {AWAY}
 
 
-def test_run_that_kills_its_trial_goes_to_a_worker(told: Told) -> None:
-    found = told(seeds(3), TimingTrial(0.0, 0.0, None, "the trial failed: its process ended with SIGKILL", deadly=True))
-    assert (executors(found), paths(found), sizes(found)) == ({AWAY}, {"alone"}, [1, 1, 1])
-    assert found[0].how.why.endswith("the trial failed: its process ended with SIGKILL")
+def test_run_that_kills_its_trial_goes_to_a_worker(work_items: WorkItems) -> None:
+    items = work_items(
+        seeds(3), TimingTrial(0.0, 0.0, None, "the trial failed: its process ended with SIGKILL", deadly=True)
+    )
+    assert (executors(items), paths(items), sizes(items)) == ({AWAY}, {"alone"}, [1, 1, 1])
+    assert items[0].how.why.endswith("the trial failed: its process ended with SIGKILL")
 
 
-def test_requested_executor_is_kept(told: Told) -> None:
+def test_requested_executor_is_kept(work_items: WorkItems) -> None:
     members = seeds(4, "executor=in_process")
     members[0].orphan = True
-    assert executors(told(members, LONG)) == {HERE}
-    assert executors(told(seeds(4, "executor=loky"), SHORT)) == {"loky"}
-    assert executors(told(seeds(4, "executor=dask"), SHORT)) == {"dask"}
+    assert executors(work_items(members, LONG)) == {HERE}
+    assert executors(work_items(seeds(4, "executor=loky"), SHORT)) == {"loky"}
+    assert executors(work_items(seeds(4, "executor=dask"), SHORT)) == {"dask"}
 
 
 @pytest.mark.parametrize(
     ("path", "trial"), [("alone", SHORT), ("fused", TimingTrial(0.01, 0.01, 0.1)), ("fused", UNFUSABLE)]
 )
-def test_requested_path_is_kept(told: Told, path: str, trial: TimingTrial) -> None:
+def test_requested_path_is_kept(work_items: WorkItems, path: str, trial: TimingTrial) -> None:
     for executor in ("auto", "in_process", "loky"):
-        found = told(seeds(4, f"path={path}", f"executor={executor}"), trial)
-        assert {(share.how.path, share.how.why) for share in found} == {(path, f"path={path}")}
-        assert {share.how.forced for share in found} == {path == "fused"}  # only a fused run can turn out impossible
+        items = work_items(seeds(4, f"path={path}", f"executor={executor}"), trial)
+        assert {(share.how.path, share.how.why) for share in items} == {(path, f"path={path}")}
+        assert {share.how.forced for share in items} == {path == "fused"}  # only a fused run can turn out impossible
 
 
-def test_reason_against_a_stack_is_reported(told: Told) -> None:
-    (one,) = told(seeds(1), SHORT)
+def test_reason_against_a_stack_is_reported(work_items: WorkItems) -> None:
+    (one,) = work_items(seeds(1), SHORT)
     assert (one.how.path, one.how.why) == ("alone", "no other run of its shape")
-    found = told(seeds(2, "executor=in_process"), UNFUSABLE)
-    assert paths(found) == {"alone"}
-    assert found[0].how.why.endswith("; cannot be fused: it is odd")
+    items = work_items(seeds(2, "executor=in_process"), UNFUSABLE)
+    assert paths(items) == {"alone"}
+    assert items[0].how.why.endswith("; cannot be fused: it is odd")
 
 
-def test_group_is_divided_evenly_among_workers(told: Told) -> None:
+def test_group_is_divided_evenly_among_workers(work_items: WorkItems) -> None:
     members = seeds(10, "executor=loky", "path=fused")
-    assert sizes(told(members, LONG, workers=4)) == [3, 3, 2, 2]
-    assert sizes(told(members, LONG, workers=1)) == [10]
-    assert sizes(told(members[:3], LONG, workers=4)) == [1, 1, 1]
-    found = told(members, LONG, workers=4)
-    assert sorted(m.record.id for share in found for m in share.members) == sorted(m.record.id for m in members)
+    assert sizes(work_items(members, LONG, workers=4)) == [3, 3, 2, 2]
+    assert sizes(work_items(members, LONG, workers=1)) == [10]
+    assert sizes(work_items(members[:3], LONG, workers=4)) == [1, 1, 1]
+    items = work_items(members, LONG, workers=4)
+    assert sorted(m.record.id for share in items for m in share.members) == sorted(m.record.id for m in members)
 
 
-def test_in_process_group_is_one_stack_for_any_jobs(told: Told) -> None:
-    assert sizes(told(seeds(10, "executor=in_process", "path=fused"), LONG, workers=4)) == [10]
+def test_in_process_group_is_one_stack_for_any_jobs(work_items: WorkItems) -> None:
+    assert sizes(work_items(seeds(10, "executor=in_process", "path=fused"), LONG, workers=4)) == [10]
 
 
 def test_stack_size_is_limited_by_memory_and_by_the_cost_of_a_lost_worker(
-    told: Told, monkeypatch: pytest.MonkeyPatch
+    work_items: WorkItems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     members = seeds(10, "executor=loky", "path=fused")
-    assert sizes(told(members, LONG, workers=2, room=2)) == [2, 2, 2, 2, 1, 1]
+    assert sizes(work_items(members, LONG, workers=2, room=2)) == [2, 2, 2, 2, 1, 1]
     monkeypatch.setattr(strategy, "MOST", 3)
-    assert sizes(told(members, LONG, workers=2)) == [3, 3, 2, 2]
-    assert sizes(told(seeds(10, "executor=in_process", "path=fused"), LONG)) == [3, 3, 2, 2]
+    assert sizes(work_items(members, LONG, workers=2)) == [3, 3, 2, 2]
+    assert sizes(work_items(seeds(10, "executor=in_process", "path=fused"), LONG)) == [3, 3, 2, 2]
 
 
-def test_single_runs_are_handed_over_one_by_one(told: Told) -> None:
-    assert sizes(told(seeds(5, "executor=loky", "path=alone"), LONG, room=2)) == [1] * 5
+def test_single_runs_are_handed_over_one_by_one(work_items: WorkItems) -> None:
+    assert sizes(work_items(seeds(5, "executor=loky", "path=alone"), LONG, room=2)) == [1] * 5
 
 
-def test_queued_runs_are_packed_within_the_time_limit(told: Told) -> None:
+def test_queued_runs_are_packed_within_the_time_limit(work_items: WorkItems) -> None:
     line = ["executor=submitit", "path=alone", "epochs=2"]
     node = seeds(1, *line, "executor.timeout_min=1")[0].asked["executor"]
-    shares = told([*seeds(8, *line), *seeds(1, *line, "model.width=9")], LONG)  # 10 s each
+    shares = work_items([*seeds(8, *line), *seeds(1, *line, "model.width=9")], LONG)  # 10 s each
     limit = task_seconds(node)
     assert limit == 60.0
     assert [round(share.seconds) for share in shares] == [10] * 9
@@ -189,30 +191,30 @@ def test_queued_runs_are_packed_within_the_time_limit(told: Told) -> None:
     assert sorted(id(share) for task in packed(shares, 2, limit) for share in task) == sorted(map(id, shares))
 
 
-def test_workers_that_start_at_once_get_no_packs(told: Told) -> None:
+def test_workers_that_start_at_once_get_no_packs(work_items: WorkItems) -> None:
     for executor in ("auto", "in_process", "loky", "dask"):
         (one,) = seeds(1, f"executor={executor}")
         assert task_seconds(one.asked["executor"]) is None
-        (share,) = told([one], LONG)
+        (share,) = work_items([one], LONG)
         assert share.seconds == 0.0  # no trial is made for it
 
 
-def test_queued_job_is_expected_to_start_slowly(told: Told) -> None:
+def test_queued_job_is_expected_to_start_slowly(work_items: WorkItems) -> None:
     seconds = {}
     for executor in ("loky", "submitit"):
-        share = told(seeds(4, f"executor={executor}"), UNFUSABLE)[0]
+        share = work_items(seeds(4, f"executor={executor}"), UNFUSABLE)[0]
         seconds[executor] = float(share.how.why.partition(" workers ")[2].partition(" s")[0])
     assert seconds["submitit"] == pytest.approx(seconds["loky"] + strategy.IMPORT_S, rel=0, abs=0.2)
 
 
-def test_shape_is_tried_once(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shape_is_tried_once(work_items: WorkItems, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
     def tried(group: Sequence[RunSpec], *_: object) -> TimingTrial:
         seen.append(len(group))
         return SHORT
 
-    told([], SHORT)
+    work_items([], SHORT)
     monkeypatch.setattr(strategy, "tried", tried)
     for _ in range(2):
         chosen(groups([*seeds(4), *seeds(2, "model.width=9")]), 2, "sweep")

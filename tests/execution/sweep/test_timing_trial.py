@@ -57,9 +57,9 @@ def test_failing_member_does_not_end_a_trial(workdir: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(timing_trial, "build", build)
     for broken in ({0}, {3}, {0, 3}):  # noqa: B007  # read by the function above
-        found = tried(members)
-        assert found.alone > 0
-        assert found.fused is not None
+        trial = tried(members)
+        assert trial.alone > 0
+        assert trial.fused is not None
     broken = set(range(6))
     assert tried(members).why == "the trial failed: RuntimeError: broken"
     assert room(members, 2) > 0
@@ -87,9 +87,9 @@ def kills(*seeds: int, stacked: bool = False) -> Callable[[object, range], objec
 def test_trial_that_kills_its_process_is_reported(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     members = prepared(*([f"seed={seed}"] for seed in range(4)))
     monkeypatch.setattr(timing_trial.SinglePath, "train", kills(0))
-    found = tried(members)
-    assert (found.deadly, found.fused) == (True, None)
-    assert found.why == "the trial failed: its process ended with SIGKILL"
+    trial = tried(members)
+    assert (trial.deadly, trial.fused) == (True, None)
+    assert trial.why == "the trial failed: its process ended with SIGKILL"
     assert not tried(members[1:]).deadly
 
 
@@ -104,9 +104,9 @@ def test_trial_does_not_change_this_process(workdir: Path) -> None:
     members = prepared(["seed=0"], ["seed=1"])
     torch.manual_seed(3)
     state, threads = torch.random.get_rng_state(), torch.get_num_threads()
-    found = tried(members)
-    assert found.alone > 0 < found.single
-    assert found.fused is not None
+    trial = tried(members)
+    assert trial.alone > 0 < trial.single
+    assert trial.fused is not None
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.get_num_threads() == threads
 
@@ -115,6 +115,6 @@ def test_run_with_data_in_files_is_tried(workdir: Path) -> None:
     x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0)).numpy()
     np.savez(workdir / "a.npz", x=x, y=x[:, 0] > 0)
     line = ["data=npz", "data.path=a.npz", "data.in_memory=false", "cache_dir=kept", "batch_size=16"]
-    found = tried(prepared(line), "the data is not in memory")
-    assert found.alone > 0
-    assert found.why == "the data is not in memory"
+    trial = tried(prepared(line), "the data is not in memory")
+    assert trial.alone > 0
+    assert trial.why == "the data is not in memory"

@@ -92,4 +92,4 @@ def test_workers_started_after_a_change_refuse(forking: Forking, tmp_path: Path)
         plugin.write_text(text)
         os.utime(plugin, (time.time() - 60, time.time() - 60))
     assert "changed while the sweep was running" in process.errors.strip().splitlines()[-1]
-    assert "1 completed" in process.said
+    assert "1 completed" in process.output

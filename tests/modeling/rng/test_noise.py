@@ -18,9 +18,9 @@ quick = settings(max_examples=40, deadline=None, derandomize=True)
 
 
 def noise(seed=0, step=0, place=0, of=None):
-    made = Noise(keys(torch.tensor(seed), step), of)
-    made.place = place
-    return made
+    source = Noise(keys(torch.tensor(seed), step), of)
+    source.place = place
+    return source
 
 
 def uniform(seed, step, place, n):
@@ -111,25 +111,25 @@ def test_draws_depend_on_seed_step_and_place(seed, step, place):
 
 
 def test_each_draw_takes_the_next_place():
-    made = noise()
-    draws = [made.uniform((8,)), made.uniform((8,)), made.normal((8,)), made.dropout(torch.ones(8))]
-    assert made.place == len(draws)
+    source = noise()
+    draws = [source.uniform((8,)), source.uniform((8,)), source.normal((8,)), source.dropout(torch.ones(8))]
+    assert source.place == len(draws)
     assert not torch.equal(draws[0], draws[1])
     assert torch.equal(draws[1], noise(place=1).uniform((8,)))
 
 
 def test_key_is_computed_at_the_first_draw():
-    asked = []
+    requested = []
 
     def key():
-        asked.append(1)
+        requested.append(1)
         return keys(torch.tensor(5), 2)
 
-    made = Noise(key)
-    assert not asked
-    first = made.uniform((3,))
-    made.uniform((3,))
-    assert len(asked) == 1
+    source = Noise(key)
+    assert not requested
+    first = source.uniform((3,))
+    source.uniform((3,))
+    assert len(requested) == 1
     assert torch.equal(first, noise(5, 2).uniform((3,)))
 
 
@@ -194,15 +194,15 @@ def test_vmap_draws_equal_draws_alone(seeds, shape):
     x, p = torch.linspace(-1, 1, len(seeds) * int(np.prod(shape))).reshape(len(seeds), *shape), torch.tensor(0.3)
 
     def draw(key, x):
-        made = Noise(key)
+        source = Noise(key)
         return (
-            made.uniform(shape),
-            made.normal(shape),
-            made.normal(shape, torch.float64),
-            made.bernoulli(shape, p),
-            made.integers(0, 10, shape),
-            made.permutation(6),
-            made.dropout(x, 0.25),
+            source.uniform(shape),
+            source.normal(shape),
+            source.normal(shape, torch.float64),
+            source.bernoulli(shape, p),
+            source.integers(0, 10, shape),
+            source.permutation(6),
+            source.dropout(x, 0.25),
         )
 
     together = torch.func.vmap(draw)(keys(torch.tensor(seeds), 9), x)

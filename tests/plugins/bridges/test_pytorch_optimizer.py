@@ -71,15 +71,15 @@ def test_most_optimizers_are_bridged_and_others_give_a_reason():
 
 def test_bridged_optimizer_is_a_regular_component():
     for name, entry in ENTRIES.items():
-        made = REGISTRY.get("optimizer", name)
-        assert validate(made) == mark_of(made)
-        assert getattr(components, name) is made
-        assert asks(made) == entry["asks"]
+        result = REGISTRY.get("optimizer", name)
+        assert validate(result) == mark_of(result)
+        assert getattr(components, name) is result
+        assert asks(result) == entry["asks"]
         first, empty, *more = entry["doc"].splitlines()
         assert 10 < len(first) <= 120
         assert (empty, bool(more)) == ("", True)
-        for declared, told in zip(parameters(made), of_entry(entry), strict=True):
-            assert (declared.name, declared.required) == (told.name, told.required)
+        for declared, described in zip(parameters(result), of_entry(entry), strict=True):
+            assert (declared.name, declared.required) == (described.name, described.required)
 
 
 @pytest.mark.parametrize("name", [n for n, e in ENTRIES.items() if not e["traits"] and set(e["asks"]) == {"params"}])
@@ -91,8 +91,8 @@ def test_steps_and_defaults_match_the_collection(name):
         assert p.required or p.default == theirs[p.name].default
     if "use_muon" in inspect.getsource(cls):  # they need parameter groups of their own
         return
-    made, wanted = (stepped(lambda held: built(name, held)), stepped(cls))
-    assert all(torch.equal(a, b) for a, b in zip(made, wanted, strict=True))
+    ours, wanted = (stepped(lambda held: built(name, held)), stepped(cls))
+    assert all(torch.equal(a, b) for a, b in zip(ours, wanted, strict=True))
 
 
 def test_settings_reach_the_collection():
@@ -145,15 +145,15 @@ def test_other_optimizers_draw_nothing():
 
 def test_seed_decides_draws_and_resume_continues_them():
     name = f"{PREFIX}kron"
-    given = {"pre_conditioner_update_probability": 0.5}
-    a, b = (stepped(lambda held, s=s: built(name, held, seed=s, **given), steps=6) for s in (1, 2))
+    arguments = {"pre_conditioner_update_probability": 0.5}
+    a, b = (stepped(lambda held, s=s: built(name, held, seed=s, **arguments), steps=6) for s in (1, 2))
     assert not torch.equal(a[0], b[0])
     held = [nn.Parameter(draw(4, 3)), nn.Parameter(draw(3))]
-    first = built(name, held, seed=1, **given)
+    first = built(name, held, seed=1, **arguments)
     for step in range(6):
         if step == 3:
             held = [nn.Parameter(p.detach().clone()) for p in held]
-            second = built(name, held, seed=9, **given)
+            second = built(name, held, seed=9, **arguments)
             second.load_state_dict(first.state_dict())
             first = second
         first.zero_grad()
@@ -214,14 +214,14 @@ def test_broken_optimizer_is_left_out_with_its_reason(monkeypatch):
     module = types.ModuleType("collection.to.come")
     for cls in (Ball, Broken, Closing, Unlike, Wrapper):
         setattr(module, cls.__name__, cls)
-    found, out = components.bridge(module)
-    assert {name.removeprefix(PREFIX) for name in found} == {"ball", "broken", "closing"}
-    assert {p.name: p.default for p in parameters(found[f"{PREFIX}ball"])} == {"lr": 0.1, "radii": (1.0,)}
-    assert mark_of(found[f"{PREFIX}closing"]).traits == {"closure": True}
+    bridged, out = components.bridge(module)
+    assert {name.removeprefix(PREFIX) for name in bridged} == {"ball", "broken", "closing"}
+    assert {p.name: p.default for p in parameters(bridged[f"{PREFIX}ball"])} == {"lr": 0.1, "radii": (1.0,)}
+    assert mark_of(bridged[f"{PREFIX}closing"]).traits == {"closure": True}
     assert out[f"{PREFIX}unlike"].startswith("it cannot be read: ")
     assert out[f"{PREFIX}wrapper"] == "it needs another optimizer to wrap"
     reason = "a step of it fails: AttributeError: torch has no such thing"
-    assert trial.failures(found) == {f"{PREFIX}broken": reason}
+    assert trial.failures(bridged) == {f"{PREFIX}broken": reason}
 
 
 def test_missing_package_is_reported_with_a_hint(monkeypatch):
@@ -249,8 +249,8 @@ def test_optimizer_descends_on_digits_with_defaults(name):
         first, second = train(line, change=change)[0].history  # composed once for all
         return second["train/loss"] < first["train/loss"]
 
-    found = descends(0) + descends(1)
-    assert found == 2 or (found == 1 and descends(2))
+    successes = descends(0) + descends(1)
+    assert successes == 2 or (successes == 1 and descends(2))
 
 
 @pytest.mark.slow

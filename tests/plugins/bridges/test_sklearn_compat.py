@@ -12,12 +12,12 @@ from harness_sklearn._compat import Hidden, Interval, Options, RealNotInt, const
 
 
 def test_constraints_of_a_class_are_intervals_and_options() -> None:
-    found = constraints(SVC)
-    (limit,) = found["C"]
+    result = constraints(SVC)
+    (limit,) = result["C"]
     assert isinstance(limit, Interval), "settings have no ranges"
     assert (limit.type, limit.left, limit.right, limit.closed) == (numbers.Real, 0.0, None, "right")
-    assert {"linear", "rbf"} <= found["kernel"][0].options, "settings have no choices"
-    assert isinstance(found["kernel"][0], Options)
+    assert {"linear", "rbf"} <= result["kernel"][0].options, "settings have no choices"
+    assert isinstance(result["kernel"][0], Options)
 
 
 def test_constraints_of_a_function_are_intervals() -> None:

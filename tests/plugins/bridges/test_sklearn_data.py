@@ -60,20 +60,20 @@ def test_bridged_data_is_valid_and_depends_on_the_split_seed(name):
     ],
 )
 def test_target_type_follows_the_targets(name, target, inputs, classes):
-    made = data(f"sklearn_{name}")
-    assert (made.target, made.inputs, len(made.classes)) == (target, inputs, classes)
-    x, y = whole(made)
-    found = getattr(sklearn.datasets, name)
+    dataset = data(f"sklearn_{name}")
+    assert (dataset.target, dataset.inputs, len(dataset.classes)) == (target, inputs, classes)
+    x, y = whole(dataset)
+    function = getattr(sklearn.datasets, name)
     if name.startswith("load_") and target == "class":
-        theirs = found()
+        theirs = function()
         np.testing.assert_allclose(sums(x, y), sums(theirs.data, theirs.target), rtol=1e-5, atol=1e-4)
-        assert made.classes == tuple(str(c) for c in theirs.target_names)
+        assert dataset.classes == tuple(str(c) for c in theirs.target_names)
 
 
 def test_settings_reach_scikit_learn():
-    made = data("sklearn_make_blobs", {"n_samples": 50, "n_features": 7, "cluster_std": 0.1})
-    assert len(whole(made)[0]) == 50
-    assert made.inputs == (7,)
+    dataset = data("sklearn_make_blobs", {"n_samples": 50, "n_features": 7, "cluster_std": 0.1})
+    assert len(whole(dataset)[0]) == 50
+    assert dataset.inputs == (7,)
     hints = {p.name: p for p in parameters(REGISTRY.get("data", "sklearn_make_moons"))}
     assert hints["n_samples"].default == 100
     assert not hints.keys() & {"random_state", "shuffle", "return_X_y"}
@@ -82,17 +82,17 @@ def test_settings_reach_scikit_learn():
 
 
 def test_fetched_data_is_kept_in_the_cache_folder(monkeypatch, tmp_path):
-    asked = {}
+    settings = {}
 
     def fetch_covtype(**given):
-        asked.update(given)
+        settings.update(given)
         rng = np.random.default_rng(0)
         return Bunch(data=rng.normal(size=(50, 4)), target=1 + np.arange(50) % 3, target_names=["Cover_Type"])
 
     monkeypatch.setattr(sklearn.datasets, "fetch_covtype", fetch_covtype)
-    made = data("sklearn_fetch_covtype", cache_dir=tmp_path)
-    assert made.classes == ("1", "2", "3")
-    assert asked["data_home"] == str(tmp_path / "sklearn")
+    dataset = data("sklearn_fetch_covtype", cache_dir=tmp_path)
+    assert dataset.classes == ("1", "2", "3")
+    assert settings["data_home"] == str(tmp_path / "sklearn")
     assert asks(REGISTRY.get("data", "sklearn_fetch_covtype")) == ["split", "cache_dir", "generator"]
 
 
@@ -113,12 +113,12 @@ def test_target_type_is_inferred_as_for_files(y, target, classes, monkeypatch, t
         return Bunch(data=np.arange(240.0).reshape(120, 2), target=y)
 
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", fetch_openml)
-    made = data("sklearn_fetch_openml", {"name": "any"}, cache_dir=tmp_path)
-    assert (made.target, made.classes) == (target, classes)
+    dataset = data("sklearn_fetch_openml", {"name": "any"}, cache_dir=tmp_path)
+    assert (dataset.target, dataset.classes) == (target, classes)
 
 
 @pytest.mark.parametrize(
-    ("found", "reason"),
+    ("returned", "reason"),
     [
         (OSError("no route to host"), "no route to host"),
         (Bunch(data=["a text", "another"], target=np.arange(2)), "no table of numbers"),
@@ -126,11 +126,11 @@ def test_target_type_is_inferred_as_for_files(y, target, classes, monkeypatch, t
         (3, "no inputs with their targets"),
     ],
 )
-def test_unusable_result_is_refused_in_one_line(found, reason, monkeypatch, tmp_path):
+def test_unusable_result_is_refused_in_one_line(returned, reason, monkeypatch, tmp_path):
     def fetch_openml(**given):
-        if isinstance(found, Exception):
-            raise found
-        return found
+        if isinstance(returned, Exception):
+            raise returned
+        return returned
 
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", fetch_openml)
     with pytest.raises(HarnessError, match=reason):
@@ -155,8 +155,8 @@ def test_new_function_is_bridged_and_a_broken_one_left_out():
     module = types.ModuleType("datasets.to.come")
     module.__all__ = ["make_rows", "make_trouble", "make_fit", "make_gone", "clear"]
     module.make_rows, module.make_trouble, module.make_fit = make_rows, make_trouble, make_fit
-    found, out = bridged.bridge(module)
-    assert {p.name: p.default for p in parameters(found["sklearn_make_rows"])} == {"n_rows": 20}
+    offered, out = bridged.bridge(module)
+    assert {p.name: p.default for p in parameters(offered["sklearn_make_rows"])} == {"n_rows": 20}
     assert out["sklearn_make_fit"] == "it needs to, which is no plain data"
     assert out["sklearn_make_gone"].startswith("it cannot be read: ")
-    assert bridged.failures(found) == {"sklearn_make_trouble": "make_trouble: out of order"}
+    assert bridged.failures(offered) == {"sklearn_make_trouble": "make_trouble: out of order"}

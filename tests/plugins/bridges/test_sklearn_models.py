@@ -31,9 +31,9 @@ QUICK = {
 
 
 def fitted(name, train, outputs, /, **given):
-    made = make("model", name, given, outputs=outputs, generator=generator(3))
-    made.fit(train)
-    return made
+    estimator = make("model", name, given, outputs=outputs, generator=generator(3))
+    estimator.fit(train)
+    return estimator
 
 
 def table(n=60, classes=3):
@@ -53,11 +53,11 @@ def test_every_estimator_is_bridged_or_gives_a_reason():
     assert known <= set(CLASSES)
     assert not set(ENTRIES) & out
     assert {"sklearn_svc", "sklearn_gaussian_nb", "sklearn_lasso", "sklearn_k_means", "sklearn_nmf"} <= set(ENTRIES)
-    told = catalogue.current().absent
-    assert "estimators" in told["model/sklearn_voting_classifier"][1]
-    assert "no centres" in told["model/sklearn_dbscan"][1]
-    assert "inverse_transform" in told["model/sklearn_latent_dirichlet_allocation"][1]
-    assert "one number a sample" in told["model/sklearn_isotonic_regression"][1]
+    reasons = catalogue.current().absent
+    assert "estimators" in reasons["model/sklearn_voting_classifier"][1]
+    assert "no centres" in reasons["model/sklearn_dbscan"][1]
+    assert "inverse_transform" in reasons["model/sklearn_latent_dirichlet_allocation"][1]
+    assert "one number a sample" in reasons["model/sklearn_isotonic_regression"][1]
 
 
 def test_bridged_estimator_is_a_regular_component():
@@ -79,28 +79,28 @@ def test_estimator_fits_and_predicts_for_its_task(name):
     entry, train = ENTRIES[name], table()
     task = entry["traits"]["tasks"][0]
     own = {p["name"]: p["default"] for p in entry["parameters"]}
-    given = {k: min(v, own[k] or v) for k, v in QUICK.items() if isinstance(own.get(k), int)}
+    settings = {k: min(v, own[k] or v) for k, v in QUICK.items() if isinstance(own.get(k), int)}
     if task == "regression":
         train = Samples(train.x, torch.stack([train.x.sum(1), train.x[:, 0]], 1))
-    made = fitted(name, train, 2 if task == "regression" else 3, **given)
-    predicted = torch.as_tensor(made.predict(train.x))
+    estimator = fitted(name, train, 2 if task == "regression" else 3, **settings)
+    predicted = torch.as_tensor(estimator.predict(train.x))
     assert torch.isfinite(predicted).all()
-    assert torch.equal(predicted, torch.as_tensor(made.predict(train.x)))
+    assert torch.equal(predicted, torch.as_tensor(estimator.predict(train.x)))
     shapes = {"classification": (60, 3), "regression": (60, 2), "reconstruction": (60, 4)}
     assert predicted.shape == shapes.get(task, (60, predicted.shape[-1]))
     if task == "classification":
-        assert torch.equal(predicted.argmax(1), torch.as_tensor(made.model.predict(train.x.double().numpy())))
+        assert torch.equal(predicted.argmax(1), torch.as_tensor(estimator.model.predict(train.x.double().numpy())))
 
 
 def test_predictions_are_log_probabilities_scores_or_one_logit():
     train = table()
     x = train.x.double().numpy()
     svc = CLASSES["sklearn_svc"](C=2.0, random_state=SEED).fit(x, train.y)
-    made = fitted("sklearn_svc", train, 3, C=2.0)
-    np.testing.assert_allclose(made.predict(train.x).numpy(), svc.decision_function(x), rtol=1e-7, atol=1e-9)
+    estimator = fitted("sklearn_svc", train, 3, C=2.0)
+    np.testing.assert_allclose(estimator.predict(train.x).numpy(), svc.decision_function(x), rtol=1e-7, atol=1e-9)
     bayes = CLASSES["sklearn_gaussian_nb"]().fit(x, train.y)
-    made = fitted("sklearn_gaussian_nb", train, 3)
-    np.testing.assert_allclose(made.predict(train.x).exp().numpy(), bayes.predict_proba(x), atol=1e-9)
+    estimator = fitted("sklearn_gaussian_nb", train, 3)
+    np.testing.assert_allclose(estimator.predict(train.x).exp().numpy(), bayes.predict_proba(x), atol=1e-9)
     two = Samples(train.x, train.y.clamp_max(1))
     logits = fitted("sklearn_svc", two, 1).predict(two.x)
     reference = CLASSES["sklearn_svc"](random_state=SEED).fit(x, two.y)
@@ -110,26 +110,28 @@ def test_predictions_are_log_probabilities_scores_or_one_logit():
 def test_unseen_class_is_the_least_likely():
     train = table()
     seen = Samples(train.x, 2 * train.y.clamp_max(1))
-    made = fitted("sklearn_linear_svc", seen, 3).predict(train.x)
-    assert torch.isfinite(made).all()
-    assert not (made.argmax(1) == 1).any()
+    predictions = fitted("sklearn_linear_svc", seen, 3).predict(train.x)
+    assert torch.isfinite(predictions).all()
+    assert not (predictions.argmax(1) == 1).any()
 
 
 def test_single_output_regressors_are_fitted_per_target():
     x = table().x
     y = torch.stack([x.sum(1), x[:, 0] - x[:, 1]], 1)
-    made = fitted("sklearn_svr", Samples(x, y), 2).predict(x)
+    predictions = fitted("sklearn_svr", Samples(x, y), 2).predict(x)
     for i in range(2):
         reference = CLASSES["sklearn_svr"]().fit(x.double().numpy(), y[:, i].double().numpy())
-        np.testing.assert_allclose(made[:, i].numpy(), reference.predict(x.double().numpy()), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(
+            predictions[:, i].numpy(), reference.predict(x.double().numpy()), rtol=1e-6, atol=1e-6
+        )
 
 
 def test_clusterers_give_squared_distances_and_decompositions_reconstructions():
     x = table().x
     reference = CLASSES["sklearn_mini_batch_k_means"](n_clusters=4, random_state=SEED).fit(x.double().numpy())
-    made = fitted("sklearn_mini_batch_k_means", Samples(x, x), 3, n_clusters=4).predict(x)
+    predictions = fitted("sklearn_mini_batch_k_means", Samples(x, x), 3, n_clusters=4).predict(x)
     expected = cdist(x.double().numpy(), reference.cluster_centers_, "sqeuclidean")
-    np.testing.assert_allclose(made.numpy(), expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(predictions.numpy(), expected, rtol=1e-9, atol=1e-9)
     left = [(fitted("sklearn_pca", Samples(x, x), 4, n_components=k).predict(x) - x).square().mean() for k in (1, 2, 4)]
     assert left[0] > left[1] > left[2]
     assert left[2] < 1e-12
@@ -179,9 +181,9 @@ class NeedingClassifier(ClassifierMixin, BaseEstimator):
 
 def test_new_estimator_is_bridged_and_a_broken_one_left_out():
     broken = types.new_class("BrokenClassifier", (ClassifierMixin, BaseEstimator), {}, lambda ns: ns.update(__init__=3))
-    found, out = models.bridge([WordsClassifier, NeedingClassifier, broken])
-    assert list(found) == ["sklearn_words_classifier"]
-    assert {p.name: p.default for p in parameters(found["sklearn_words_classifier"])} == {"power": 2}
+    bridged, out = models.bridge([WordsClassifier, NeedingClassifier, broken])
+    assert list(bridged) == ["sklearn_words_classifier"]
+    assert {p.name: p.default for p in parameters(bridged["sklearn_words_classifier"])} == {"power": 2}
     assert out["sklearn_needing_classifier"] == "it needs base, which is no plain data"
     assert out["sklearn_broken_classifier"].startswith("it cannot be read: ")
 

@@ -40,8 +40,8 @@ def _archive(arrays: tuple[np.ndarray, ...]) -> bytes:
         "data_batch_2": (x[half:], y[half:]),
         "test_batch": (test_x, test_y),
     }
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w:gz") as archive:
+    result = io.BytesIO()
+    with tarfile.open(fileobj=result, mode="w:gz") as archive:
         for name, content in [("readme.html", b"<html>")] + [
             (f"{name}.bin", np.column_stack([label, image.reshape(len(image), -1)]).tobytes())
             for name, (image, label) in batches.items()
@@ -49,19 +49,21 @@ def _archive(arrays: tuple[np.ndarray, ...]) -> bytes:
             member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
-    return made.getvalue()
+    return result.getvalue()
 
 
 @pytest.fixture(scope="session")
 def small_sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Source, ...]]:
     """Replace the sources of `data_download` by small local files."""
     root = tmp_path_factory.mktemp("elsewhere")
-    made: dict[str, tuple[Source, ...]] = {}
+    result: dict[str, tuple[Source, ...]] = {}
     for name, sources in download.SOURCES.items():
         arrays = images(name)
         contents = [_archive(arrays)] if len(sources) == 1 else [gzip.compress(idx(array)) for array in arrays]
-        made[name] = tuple(_placed(root / name / s.name, content) for s, content in zip(sources, contents, strict=True))
-    return made
+        result[name] = tuple(
+            _placed(root / name / s.name, content) for s, content in zip(sources, contents, strict=True)
+        )
+    return result
 
 
 def _placed(path: Path, content: bytes) -> Source:

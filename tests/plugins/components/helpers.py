@@ -20,8 +20,8 @@ def make(kind, name, settings=None, /, **offers):
 
 def data(name, settings=None, /, seed=0, cache_dir="", **split):
     """Return a data set as a run loads it."""
-    made = Split(seed=seed, **split)
-    return make("data", name, settings, split=made, generator=generator(seed, "split"), cache_dir=cache_dir)
+    dataset = Split(seed=seed, **split)
+    return make("data", name, settings, split=dataset, generator=generator(seed, "split"), cache_dir=cache_dir)
 
 
 def whole(dataset):
@@ -33,7 +33,7 @@ def whole(dataset):
 
 def measured(name, settings=None, /, **offers):
     """Return the values of a diagnostic, with the injected arguments that it needs from `offers`."""
-    made = make("diagnostic", name, settings)
-    found = made.measure(**{ask: offers[ask] for ask in made.asks})
+    diagnostic = make("diagnostic", name, settings)
+    values = diagnostic.measure(**{ask: offers[ask] for ask in diagnostic.asks})
     numbers = torch.Tensor, float, int
-    return {tag: float(value) if isinstance(value, numbers) else value for tag, value in found.items()}
+    return {tag: float(value) if isinstance(value, numbers) else value for tag, value in values.items()}

@@ -59,8 +59,8 @@ def named(kind: str) -> list[str]:
 
 def node(kind: str, name: str, **settings: Any) -> Values:
     """Return a component's node with its defaults, and those of some settings that it has."""
-    found = default_node(catalogue.current(), kind, name)
-    return found | {key: value for key, value in settings.items() if type(found.get(key)) is type(value)}
+    result = default_node(catalogue.current(), kind, name)
+    return result | {key: value for key, value in settings.items() if type(result.get(key)) is type(value)}
 
 
 @functools.cache
@@ -91,18 +91,18 @@ def loaded(name: str, uneven: bool = False, scaled: bool = False) -> tuple[Value
 def as_numbers(dataset: Dataset, target: Any) -> Dataset:
     """Return one number per class, 0 or 1, as real targets or as labels."""
     parts = {split: dataset.part(split) for split in SPLITS}
-    made = {
+    converted = {
         split: Samples(part.x, torch.nn.functional.one_hot(part.y, len(dataset.classes)).float())
         for split, part in parts.items()
         if isinstance(part, Samples)
     }
-    return replace(dataset, **made, target=target, classes=dataset.classes if target == "labels" else ())
+    return replace(dataset, **converted, target=target, classes=dataset.classes if target == "labels" else ())
 
 
 @functools.cache
 def data() -> list[str]:
     """Return the smallest built-in data for each target, number of classes and number of dimensions."""
-    found: dict[Any, str] = {}
+    sets: dict[Any, str] = {}
 
     def numbers(name: str) -> int:
         dataset = loaded(name)[1]
@@ -111,9 +111,9 @@ def data() -> list[str]:
     for name in sorted((name for name in named("data") if name not in FETCHED), key=numbers):
         dataset = loaded(name)[1]
         make = (dataset.target, len(dataset.classes) == 2, len(dataset.inputs), dataset.real_inputs)
-        found.setdefault(make, name)
-    with_classes = [name for make, name in found.items() if make[0] == "class"]
-    return [*found.values(), *(f"{name}:{target}" for target in ("real", "labels") for name in with_classes)]
+        sets.setdefault(make, name)
+    with_classes = [name for make, name in sets.items() if make[0] == "class"]
+    return [*sets.values(), *(f"{name}:{target}" for target in ("real", "labels") for name in with_classes)]
 
 
 def paired(name: str, **chosen: str) -> tuple[Values, Dataset]:
@@ -138,8 +138,8 @@ def computed(parts: RunComponents, dataset: Dataset) -> dict[str, float]:
     if isinstance(parts.model, EstimatorModule):
         parts.model.estimator.fit(dataset.train)
     with Redirect(noise):
-        found = parts.task.losses(call, batch, noise)
-    return {group: float(loss.detach()) for group, loss in found.items()}
+        result = parts.task.losses(call, batch, noise)
+    return {group: float(loss.detach()) for group, loss in result.items()}
 
 
 def fits(name: str, **chosen: str) -> bool:
@@ -192,7 +192,7 @@ def test_every_component_of_a_network_learns_or_is_refused_in_one_line(kind: str
             continue
         assert len(refused.splitlines()) == 1
         assert one in refused
-        assert known.get(kind, one)["traits"].get("input_ndim"), "what does not fit has said so"
+        assert known.get(kind, one)["traits"].get("input_ndim"), "a component that does not fit has declared it"
     assert curves
     assert {one: losses for one, losses in curves.items() if not losses[-1] < losses[0]} == {}
 
@@ -200,7 +200,7 @@ def test_every_component_of_a_network_learns_or_is_refused_in_one_line(kind: str
 @pytest.mark.parametrize("model", MODELS)
 def test_model_fits_data_or_is_refused_in_one_line(model: str) -> None:
     tried = {task: [fits(name, model=model, task=task) for name in data()] for task in TASKS}
-    assert {task for task, found in tried.items() if any(found)} == set(MODELS[model]["tasks"])
+    assert {task for task, outcomes in tried.items() if any(outcomes)} == set(MODELS[model]["tasks"])
 
 
 @pytest.mark.parametrize("loss", named("loss"))

@@ -93,8 +93,8 @@ def advised(made: Iterable[Case], look: Look) -> Iterator[tuple[Case, Run, Advic
     """Yield the cases, each with its first advice tried on fresh seeds."""
     for case in made:
         run = look(case.words)
-        found = given(run.findings)
-        yield case, run, None if found is None else tried(case, found)
+        result = given(run.findings)
+        yield case, run, None if result is None else tried(case, result)
 
 
 def tried(case: Case, finding: Finding) -> Advice:
@@ -132,10 +132,10 @@ def gain(before: float, after: float, higher_is_better: bool) -> float:
 
 def held_out(draws: int) -> list[Case]:
     """Cases whose tables are drawn from `draws` on: other draws and generators than those used to set the rules."""
-    made = cases(TEMPLATES)
+    result = cases(TEMPLATES)
     return [
         Case(case.overrides.replace("DRAW", str(draws + place)) + f" seed={draws + place}", case.trouble)
-        for place, case in enumerate(made)
+        for place, case in enumerate(result)
     ]
 
 

@@ -37,11 +37,11 @@ def confusion(results: Sequence[Result]) -> str:
     for trouble in (*TROUBLES, ""):
         own = [r for r in results if r.case.trouble == trouble]
         others = Counter(r.named for r in own if r.named not in (trouble, ""))
-        told = ", ".join(f"{name} ({n})" for name, n in others.items())
+        text = ", ".join(f"{name} ({n})" for name, n in others.items())
         silent = sum(not r.named for r in own)
         right = "" if not trouble else str(sum(r.right for r in own))
         if own:
-            rows.append(f"| {trouble or 'nothing (healthy)'} | {len(own)} | {right} | {told} | {silent} |")
+            rows.append(f"| {trouble or 'nothing (healthy)'} | {len(own)} | {right} | {text} | {silent} |")
     return "\n".join(rows)
 
 
@@ -129,14 +129,18 @@ def main(parts: Sequence[str]) -> None:
 
 def of_advice(look: Look) -> str:
     """Return the table of advice on held-out cases."""
-    found = []
-    for case, _, given in advised(held_out(DRAWS), look):
-        found.append((case, given))
-        told = (
-            "no advice" if given is None else "WORSE" if given.worse else f"{sum(given.gains) / len(given.gains):+.3f}"
+    results = []
+    for case, _, advice in advised(held_out(DRAWS), look):
+        results.append((case, advice))
+        text = (
+            "no advice"
+            if advice is None
+            else "WORSE"
+            if advice.worse
+            else f"{sum(advice.gains) / len(advice.gains):+.3f}"
         )
-        print(told, case, file=sys.stderr)
-    return advice_table(found)
+        print(text, case, file=sys.stderr)
+    return advice_table(results)
 
 
 def of_bench(part: str, look: Look) -> dict[str, str]:

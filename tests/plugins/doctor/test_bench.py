@@ -87,22 +87,22 @@ def test_doctor_names_troubles_of_all_cases(module: ModuleType, least: int, look
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_advice_is_rarely_worse(look: Look) -> None:
-    found = [(case, given) for case, _, given in advised(held_out(DRAWS), look)]
-    given = [advice for _, advice in found if advice is not None]
-    assert len(given) >= 30, advice_table(found)
-    assert sum(a.worse for a in given) <= 0.02 * len(given), advice_table(found)
+    results = [(case, advices) for case, _, advices in advised(held_out(DRAWS), look)]
+    advices = [advice for _, advice in results if advice is not None]
+    assert len(advices) >= 30, advice_table(results)
+    assert sum(a.worse for a in advices) <= 0.02 * len(advices), advice_table(results)
 
 
 def test_advice_is_worse_beyond_its_margin_and_by_significance() -> None:
-    def told(*gains: float, metric: str = "test/accuracy") -> tuple[bool, bool, bool]:
+    def verdicts(*gains: float, metric: str = "test/accuracy") -> tuple[bool, bool, bool]:
         one = Advice(Case(""), "x", ("a=b",), "", metric, gains)
         return one.worse, one.lower, one.better
 
-    assert told(-0.03, -0.02, -0.04, -0.03, -0.02) == (True, True, False)
-    assert told(-0.2, 0.1, -0.2, 0.1, -0.1) == (False, True, False)
-    assert told(-0.002, -0.001, -0.002, -0.003, -0.002) == (False, False, False)
-    assert told(0.2, 0.1, 0.2, 0.1, 0.2) == (False, False, True)
-    assert told(-0.03, -0.02, -0.04, -0.03, -0.02, metric="test/mse") == (False, False, False)
+    assert verdicts(-0.03, -0.02, -0.04, -0.03, -0.02) == (True, True, False)
+    assert verdicts(-0.2, 0.1, -0.2, 0.1, -0.1) == (False, True, False)
+    assert verdicts(-0.002, -0.001, -0.002, -0.003, -0.002) == (False, False, False)
+    assert verdicts(0.2, 0.1, 0.2, 0.1, 0.2) == (False, False, True)
+    assert verdicts(-0.03, -0.02, -0.04, -0.03, -0.02, metric="test/mse") == (False, False, False)
     assert gain(2.0, 1.0, False) == pytest.approx(-gain(1.0, 2.0, False), rel=1e-12, abs=0)
     assert gain(0.5, float("nan"), True) == -0.5
     assert SEEDS > 2
@@ -110,9 +110,9 @@ def test_advice_is_worse_beyond_its_margin_and_by_significance() -> None:
 
 def test_advice_is_judged_on_separate_draws() -> None:
     known = (*tuning_tables.PLANTED, *tuning_tables.HEALTHY, *judged_tables.PLANTED, *judged_tables.HEALTHY)
-    made = held_out(DRAWS)
-    assert not {drawn(case) for case in made if "data.draw=" in case.overrides} & {drawn(case) for case in known}
-    assert len({case.overrides for case in made}) == len(made) >= 50
+    result = held_out(DRAWS)
+    assert not {drawn(case) for case in result if "data.draw=" in case.overrides} & {drawn(case) for case in known}
+    assert len({case.overrides for case in result}) == len(result) >= 50
 
 
 def test_wilson_interval_is_scipys() -> None:

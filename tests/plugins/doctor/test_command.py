@@ -24,16 +24,16 @@ def test_estimate_is_shown_by_part_layer_and_batch_size(
     assert [*workdir.iterdir()] == []
     assert "hidden.layer0.1.activation" in text
     assert dispatch([*line, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["parts"]["parameters"] == 4 * (64 * 100 + 100 + 100 * 100 + 100 + 100 * 10 + 10)
-    assert told["parts"]["activations"] == sum(told["activations"].values())
-    assert {size: row["fits"] for size, row in told["batch_sizes"].items()} == {
-        size: row["total"] <= told["free"] for size, row in told["batch_sizes"].items()
+    output = json.loads(capsys.readouterr().out)
+    assert output["parts"]["parameters"] == 4 * (64 * 100 + 100 + 100 * 100 + 100 + 100 * 10 + 10)
+    assert output["parts"]["activations"] == sum(output["activations"].values())
+    assert {size: row["fits"] for size, row in output["batch_sizes"].items()} == {
+        size: row["total"] <= output["free"] for size, row in output["batch_sizes"].items()
     }
-    assert [*told["batch_sizes"]] == ["200", "400", "800"]  # four times as many would exceed the data
-    totals = [row["total"] for row in told["batch_sizes"].values()]
+    assert [*output["batch_sizes"]] == ["200", "400", "800"]  # four times as many would exceed the data
+    totals = [row["total"] for row in output["batch_sizes"].values()]
     assert totals == sorted(totals)
-    assert told["total"] == totals[1]
+    assert output["total"] == totals[1]
     assert f"{totals[0] / 1e6:,.1f}" in text
 
 

@@ -73,8 +73,8 @@ def test_largest_eigenvalue_is_numpys(width: int, seed: int) -> None:
     half = rng.standard_normal((width, width))
     matrix = torch.tensor(half + half.T)
     expected = np.linalg.eigvalsh(matrix.numpy())[-1]
-    found = largest_eigenvalue(lambda v: matrix @ v, torch.zeros(width, dtype=torch.float64), 40)
-    assert found == pytest.approx(expected, abs=1e-6)
+    result = largest_eigenvalue(lambda v: matrix @ v, torch.zeros(width, dtype=torch.float64), 40)
+    assert result == pytest.approx(expected, abs=1e-6)
 
 
 def test_right_logits_predict_the_targets() -> None:
@@ -129,9 +129,9 @@ def test_share_of_wrong_labels_is_estimated() -> None:
 
 def test_symptom_is_ranked_after_its_cause() -> None:
     cause, symptom, other = (Finding(t, c, (), "") for t, c in (("a", 0.7), ("b", 0.9), ("c", 0.6)))
-    found = ranked([symptom, cause, other], {"a": frozenset({"b"})})
-    assert [f.trouble for f in found] == ["a", "c", "b"]
-    assert found[-1].confidence < 0.5
+    findings = ranked([symptom, cause, other], {"a": frozenset({"b"})})
+    assert [f.trouble for f in findings] == ["a", "c", "b"]
+    assert findings[-1].confidence < 0.5
     weak = replace(cause, confidence=0.3)  # it is no accusation, and explains nothing
     assert [f.trouble for f in ranked([symptom, weak], {"a": frozenset({"b"})})] == ["b", "a"]
 
@@ -171,14 +171,16 @@ def test_diagnostics_are_read_by_their_declared_quantities() -> None:
 
 def test_every_declared_quantity_is_known() -> None:
     known = {value for name, value in vars(quantities).items() if name.isupper()}
-    told = {q for e in catalogue.current() if e["kind"] == "diagnostic" for q in e["traits"].get("tells", {}).values()}
-    assert told
-    assert told <= known
+    declared = {
+        q for e in catalogue.current() if e["kind"] == "diagnostic" for q in e["traits"].get("tells", {}).values()
+    }
+    assert declared
+    assert declared <= known
 
 
 def test_measurements_are_joined_in_step_order() -> None:
-    found = joined({"q": {"a": [(5, 1.0), (9, 2.0)]}}, {"q": {"a": [(0, 3.0), (9, 4.0)], "b": [(1, 5.0)]}})
-    assert found == {"q": {"a": [(0, 3.0), (5, 1.0), (9, 4.0)], "b": [(1, 5.0)]}}
+    result = joined({"q": {"a": [(5, 1.0), (9, 2.0)]}}, {"q": {"a": [(0, 3.0), (9, 4.0)], "b": [(1, 5.0)]}})
+    assert result == {"q": {"a": [(0, 3.0), (5, 1.0), (9, 4.0)], "b": [(1, 5.0)]}}
 
 
 @pytest.mark.parametrize(
@@ -197,17 +199,17 @@ def test_measurements_are_joined_in_step_order() -> None:
     ],
 )
 def test_error_is_a_finding(error: dict[str, Any], rule: Any, trouble: str) -> None:
-    found = rule(replace(NOTHING, status="failed", error=error))
-    assert found.trouble == trouble
-    assert found.confidence > 0.9
+    finding = rule(replace(NOTHING, status="failed", error=error))
+    assert finding.trouble == trouble
+    assert finding.confidence > 0.9
 
 
 def test_data_findings() -> None:
     plain = DataEvidence("class", 2, counts=(100, 100), n=200, held_out=100, overlap=0)
     assert all((f := rule(replace(NOTHING, data=plain))) is None or f.confidence == 0 for rule in rules_data.RULES)
     for changed, trouble in (({"widest": 300.0}, "inputs not scaled"), ({"overlap": 30}, "leak between splits")):
-        found = diagnose(replace(NOTHING, data=replace(plain, **changed)))
-        assert [f.trouble for f in found] == [trouble]
+        findings = diagnose(replace(NOTHING, data=replace(plain, **changed)))
+        assert [f.trouble for f in findings] == [trouble]
 
 
 def test_doctor_reports_on_a_run_and_on_a_study(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -289,9 +291,9 @@ def test_target_findings() -> None:
     assert diagnose(replace(plain, data=real))[0].trouble == "targets not scaled"
     assert diagnose(replace(plain, data=replace(real, target_std=0.0)))[0].trouble == "constant targets"
     assert "targets not scaled" not in [f.trouble for f in diagnose(replace(plain, data=real, config=NOTHING.config))]
-    told = replace(real, telling=3, telling_score=0.999, others_score=0.7)
-    assert named(diagnose(replace(NOTHING, data=told))) == "target among the inputs"
-    assert named(diagnose(replace(NOTHING, data=replace(told, others_score=0.995)))) == ""
+    leaking = replace(real, telling=3, telling_score=0.999, others_score=0.7)
+    assert named(diagnose(replace(NOTHING, data=leaking))) == "target among the inputs"
+    assert named(diagnose(replace(NOTHING, data=replace(leaking, others_score=0.995)))) == ""
 
 
 def test_input_that_equals_the_target_is_found() -> None:
@@ -299,9 +301,9 @@ def test_input_that_equals_the_target_is_found() -> None:
     x, y = rng.standard_normal((300, 5)), rng.standard_normal((300, 1))
     assert evidence_data.telling("real", x, y, 0.0) == {}
     x[:, 2] = 3 * y[:, 0] + 1
-    found = evidence_data.telling("real", x, y, 1.0)
-    assert found["telling"] == 2
-    assert found["telling_score"] > 0.99 > 0.5 > found["others_score"]
+    result = evidence_data.telling("real", x, y, 1.0)
+    assert result["telling"] == 2
+    assert result["telling_score"] > 0.99 > 0.5 > result["others_score"]
 
 
 def test_standard_errors_match_simulated_draws() -> None:
@@ -338,7 +340,7 @@ def test_advice_must_exceed_its_noise() -> None:
     rng = np.random.default_rng(0)
 
     def gains(*means: float, samples: int = 100) -> ScoreGains:
-        found = ScoreGains(balanced=False)
+        summed = ScoreGains(balanced=False)
         for mean in means:
             before = (rng.uniform(size=samples) < 0.7).astype(float)
             after = before.copy()
@@ -348,8 +350,8 @@ def test_advice_must_exceed_its_noise() -> None:
                 Scores(val=float(marks.mean()), marks=tuple(marks.tolist()), shares=(1 / samples,) * samples)
                 for marks in (before, after)
             )
-            found.note(TrialScores(one, 0.5), TrialScores(other, 0.5))
-        return found
+            summed.note(TrialScores(one, 0.5), TrialScores(other, 0.5))
+        return summed
 
     sure, few, nothing = gains(0.1, 0.1, 0.1), gains(0.02, samples=50), gains(0.0, 0.0)
     assert sure.mean == pytest.approx(0.1, abs=1e-9, rel=1e-9)
@@ -366,8 +368,8 @@ def test_marks_average_to_the_score() -> None:
     assert marks("class", logits, classes) == (1.0, 1.0, 0.0)
     assert shares(classes) == pytest.approx((0.5, 0.25, 0.25), rel=1e-6, abs=0)
     truth = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
-    made = truth + 0.3
-    assert np.mean(marks("real", made, truth)) == pytest.approx(scored("real", made, truth), rel=1e-5, abs=1e-6)
+    result = truth + 0.3
+    assert np.mean(marks("real", result, truth)) == pytest.approx(scored("real", result, truth), rel=1e-5, abs=1e-6)
 
 
 def test_estimator_is_examined_by_its_data_and_scores(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -414,18 +416,18 @@ def test_study_without_runs_is_refused(workdir: Path) -> None:
 def test_slow_loader_is_found_from_measured_waiting() -> None:
     measured = {quantities.WAITING: {"": [(10, 0.1), (20, 0.6)]}}
     waits = replace(NOTHING, config=NOTHING.config | {"data": {"workers": 2}}, measured=measured)
-    found = rules_hardware.loader(waits)
-    assert found is not None
-    assert (found.trouble, found.tries) == ("data loader bound", ("data.workers=4",))
-    assert found.confidence > 0.8
-    assert [e.value for e in found.evidence] == [0.6]
+    finding = rules_hardware.loader(waits)
+    assert finding is not None
+    assert (finding.trouble, finding.tries) == ("data loader bound", ("data.workers=4",))
+    assert finding.confidence > 0.8
+    assert [e.value for e in finding.evidence] == [0.6]
     assert "waits for its samples" in rules_hardware.limit(waits)
     slow = replace(NOTHING, data=DataEvidence("class", 2, fetch_s=0.09), time={"fit_s": 1.0, "steps": 10})
-    assert (rules_hardware.loader(slow) or found).evidence[0].value == 0.09
+    assert (rules_hardware.loader(slow) or finding).evidence[0].value == 0.09
 
 
-@pytest.mark.parametrize(("times", "said"), [(3.0, "3.0 times as many"), (1.0, "arithmetic"), (math.nan, "")])
-def test_limit_of_a_run_is_named(times: float, said: str) -> None:
+@pytest.mark.parametrize(("times", "text"), [(3.0, "3.0 times as many"), (1.0, "arithmetic"), (math.nan, "")])
+def test_limit_of_a_run_is_named(times: float, text: str) -> None:
     net = NetworkEvidence(step_s=times, step4_s=4.0)
-    assert said in rules_hardware.limit(replace(NOTHING, net=net))
-    assert bool(rules_hardware.limit(replace(NOTHING, net=net))) == bool(said)
+    assert text in rules_hardware.limit(replace(NOTHING, net=net))
+    assert bool(rules_hardware.limit(replace(NOTHING, net=net))) == bool(text)

@@ -87,13 +87,13 @@ def test_sweep_gives_the_metrics_of_each_run_alone(workdir: Path, monkeypatch: p
     assert not any("halved" in why for why in whys.values())
     for record in records[1::2]:
         name = record.choices["optimizer"]
-        found: dict[str, dict[str, float]] = {}
+        metrics: dict[str, dict[str, float]] = {}
         for way in {"alone", ways[name]}:
             run = harness.run([*line, f"optimizer={name}", "seed=5", f"path={way}", f"study={way}"])
             assert run.status == "completed"
-            found[way] = run.metrics
-        assert record.metrics == found[ways[name]], name
-        loss = found["alone"]["train/loss"]
+            metrics[way] = run.metrics
+        assert record.metrics == metrics[ways[name]], name
+        loss = metrics["alone"]["train/loss"]
         assert record.metrics["train/loss"] == pytest.approx(loss, rel=1e-4, abs=1e-6), "rounding apart, it is the same"
 
 

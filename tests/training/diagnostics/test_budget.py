@@ -59,12 +59,12 @@ def test_intervals_double_until_all_diagnostics_fit(costs, every, share, step_s)
     every = {name: every.get(name, 10) for name in costs}
     rates = {name: costs[name] / (every[name] * step_s) for name in costs}
     most = level(rates, share)
-    found = {name: widened(every[name], rates[name], most) for name in costs}
-    for name, interval in found.items():
+    intervals = {name: widened(every[name], rates[name], most) for name in costs}
+    for name, interval in intervals.items():
         assert math.log2(interval / every[name]) % 1 == 0
-    assert sum(costs[name] / (interval * step_s) for name, interval in found.items()) <= share * (1 + 1e-6)
+    assert sum(costs[name] / (interval * step_s) for name, interval in intervals.items()) <= share * (1 + 1e-6)
     cheap = [name for name in costs if rates[name] <= share / len(costs) * (1 - 1e-9)]
-    assert all(found[name] == every[name] for name in cheap)  # a diagnostic within its part keeps its interval
+    assert all(intervals[name] == every[name] for name in cheap)  # a diagnostic within its part keeps its interval
 
 
 @settings(max_examples=60, deadline=None)
@@ -76,8 +76,8 @@ def test_cheap_diagnostics_get_their_minimum_of_measurements(costs, share, steps
         own = [step for step, names in seen.items() if name in names]
         assert own[0] == 0
         assert own[-1] == steps - 1
-        asked = len(range(every or 1, steps - 1, every or 1))
-        assert len(own) - 2 >= min(BETWEEN, asked)
+        requested = len(range(every or 1, steps - 1, every or 1))
+        assert len(own) - 2 >= min(BETWEEN, requested)
         assert max(b - a for a, b in itertools.pairwise(own)) <= max(every, 1, (steps - 2) // BETWEEN)
 
 
@@ -91,8 +91,8 @@ def test_expensive_diagnostic_does_not_slow_down_cheap_ones():
 
 
 def test_measured_steps_do_not_depend_on_the_clock_at_the_minimum():
-    found = {tuple(played({"a": cost}, {"a": 0}, 0.05, 108, 5e-4)[1]) for cost in (0.001, 0.003, 0.01)}
-    assert found == {(0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 107)}
+    schedules = {tuple(played({"a": cost}, {"a": 0}, 0.05, 108, 5e-4)[1]) for cost in (0.001, 0.003, 0.01)}
+    assert schedules == {(0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 107)}
 
 
 def test_resumed_run_is_measured_again():
@@ -179,18 +179,18 @@ def test_epochs_use_half_of_the_clocked_share():
 
 def test_free_epochs_are_all_measured_and_zero_share_measures_only_the_first():
     for share, count in ((0.1, 10), (0.0, 1)):
-        budget, found = Budget({}, share, 1000, epochs=10), 0
+        budget, measured = Budget({}, share, 1000, epochs=10), 0
         for epoch in range(10):
             if budget.epoch_due(epoch, epoch + 1.0):
-                found += 1
+                measured += 1
                 budget.epoch_measured(1e-6)
-        assert found == count
+        assert measured == count
 
 
 def test_epochs_have_a_minimum_of_measurements():
-    budget, found = Budget({}, 0.05, 10_000, epochs=108), []
+    budget, epochs = Budget({}, 0.05, 10_000, epochs=108), []
     for epoch in range(108):
         if budget.epoch_due(epoch, epoch + 1.0):
-            found.append(epoch)
+            epochs.append(epoch)
             budget.epoch_measured(10.0)
-    assert found == [*range(0, 101, 10), 107]
+    assert epochs == [*range(0, 101, 10), 107]

@@ -30,9 +30,9 @@ def looked(
     lines: Sequence[Sequence[str]], fused: bool, add: dict[str, Diagnostic] | None = None
 ) -> tuple[list[Run], list[Any]]:
     """Train runs; return them and the values of each, as {(tag, step): value}."""
-    found: list[Any] = []
-    runs = cohort(lines, change=lambda parts: parts.diagnostics.update(add or {}), fused=fused, seen=found)
-    return runs, found
+    recorded: list[Any] = []
+    runs = cohort(lines, change=lambda parts: parts.diagnostics.update(add or {}), fused=fused, seen=recorded)
+    return runs, recorded
 
 
 def close(ours: dict[Any, Any], theirs: dict[Any, Any], rel: float) -> None:
@@ -62,8 +62,8 @@ def test_diagnostics_do_not_change_a_run_bitwise(fused: bool) -> None:
     lines = [[*BASE, f"seed={seed}"] for seed in (1, 2)]
     lines = lines if fused else lines[:1]
     bare, _ = looked(lines, fused)
-    watched, found = looked([[*line, *chosen(SOME, 4)] for line in lines], fused)
-    assert len(found[0]) > 50
+    watched, values = looked([[*line, *chosen(SOME, 4)] for line in lines], fused)
+    assert len(values[0]) > 50
     for one, other in zip(bare, watched, strict=True):
         assert one.member.history == other.member.history
         assert one.member.metrics == other.member.metrics
@@ -86,27 +86,29 @@ def asks_values(params: Any) -> dict[str, Any]:
 def test_failing_diagnostic_is_reported_and_the_run_continues(fused: bool) -> None:
     lines = [[*BASE, *chosen(["gradient_norm"], 4), f"seed={seed}"] for seed in (1, 2)][: 2 if fused else 1]
     add = {"broken": Diagnostic(broken), "values": Diagnostic(asks_values, 4)}
-    runs, found = looked(lines, fused, add)
-    for run, values in zip(runs, found, strict=True):
+    runs, result = looked(lines, fused, add)
+    for run, values in zip(runs, result, strict=True):
         assert run.member.epochs == 1
         assert run.member.failed is None
-        told = run.member.diagnosed
-        assert told["broken"] == {"failed": "ValueError: nothing to see"}
-        assert told["gradient_norm"]["looks"] == told["values"]["looks"] == 3
+        diagnostics = run.member.diagnosed
+        assert diagnostics["broken"] == {"failed": "ValueError: nothing to see"}
+        assert diagnostics["gradient_norm"]["looks"] == diagnostics["values"]["looks"] == 3
         assert values["values/value", 5] == 1.0
     if fused:
-        assert found[0]["values/largest", 1] != found[1]["values/largest", 1]
+        assert result[0]["values/largest", 1] != result[1]["values/largest", 1]
 
 
 @pytest.mark.parametrize("free", [0, 1 << 40])
 def test_weight_copies_beyond_free_memory_are_not_made(free: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "SMALL", 1)
     monkeypatch.setattr(runner, "free_bytes", lambda device: free)
-    (run,), (found,) = looked([[*BASE, *chosen(["weights", "update_ratio", "gradient_norm"], 4)]], False)
-    told = run.member.diagnosed
-    assert {name for name, row in told.items() if "failed" in row} == (set() if free else {"weights", "update_ratio"})
-    assert "too many for what is free" in told["weights"].get("failed", "too many for what is free")
-    assert {tag.partition("/")[0] for tag, _ in found} == {"gradient_norm"} | (
+    (run,), (values,) = looked([[*BASE, *chosen(["weights", "update_ratio", "gradient_norm"], 4)]], False)
+    diagnostics = run.member.diagnosed
+    assert {name for name, row in diagnostics.items() if "failed" in row} == (
+        set() if free else {"weights", "update_ratio"}
+    )
+    assert "too many for what is free" in diagnostics["weights"].get("failed", "too many for what is free")
+    assert {tag.partition("/")[0] for tag, _ in values} == {"gradient_norm"} | (
         {"weights", "update_ratio"} if free else set()
     )
 
@@ -117,8 +119,8 @@ def words(params: Any) -> dict[str, Any]:
 
 def test_diagnostic_of_a_wrong_type_is_reported_and_others_are_measured() -> None:
     lines = [[*BASE, *chosen(["gradient_norm"], 4), f"seed={seed}"] for seed in (1, 2)]
-    runs, found = looked(lines, True, {"words": Diagnostic(words, 4)})
-    for run, values in zip(runs, found, strict=True):
+    runs, result = looked(lines, True, {"words": Diagnostic(words, 4)})
+    for run, values in zip(runs, result, strict=True):
         assert run.member.diagnosed["words"] == {"failed": "TypeError: a diagnostic found str, which is no tensor"}
         assert values["gradient_norm/all", 9] > 0
 
@@ -161,8 +163,8 @@ def test_layer_gradients_match_finite_differences() -> None:
 def test_short_run_is_measured_a_dozen_times_by_default(fused: bool) -> None:
     names = ["gradient_norm", "dead_units", "numerics", "hessian"]
     line = [*BASE[1:], "batch_size=8", f"diagnostic=[{','.join(names)}]"]  # 45 steps
-    runs, found = looked([[*line, "seed=3"], [*line, "seed=5"]][: 1 + fused], fused)
-    for run, values in zip(runs, found, strict=True):
+    runs, result = looked([[*line, "seed=3"], [*line, "seed=5"]][: 1 + fused], fused)
+    for run, values in zip(runs, result, strict=True):
         steps = sorted(step for tag, step in values if tag == "gradient_norm/all")
         assert steps == [*range(1, 45, 4), 45]
         assert {step for tag, step in values if tag.startswith("hessian/")} >= {1, 45}

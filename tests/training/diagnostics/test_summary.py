@@ -18,9 +18,9 @@ def test_summary_has_first_last_and_extremes_without_nan() -> None:
     for step, value in enumerate([math.nan, 3.0, 1.0, math.inf, math.nan, 2.0]):
         summary.add({"a/b/c": value, "text/value": "words"}, step, 0)
     (row,) = summary.rows().values()
-    told = {key: row[key]["b/c"] for key in ("first", "last", "min", "max")}
-    assert math.isnan(told.pop("first"))
-    assert told == {"last": 2.0, "min": 1.0, "max": math.inf}
+    extremes = {key: row[key]["b/c"] for key in ("first", "last", "min", "max")}
+    assert math.isnan(extremes.pop("first"))
+    assert extremes == {"last": 2.0, "min": 1.0, "max": math.inf}
 
 
 def test_summary_of_a_deep_network_keeps_first_and_last_layers() -> None:
@@ -43,8 +43,10 @@ def test_record_has_the_same_summary_alone_and_in_a_stack(workdir: Path) -> None
         for tag in row["first"]:
             values = curves[curves.metric == f"{name}/{tag}"].value
             assert len(values) == row["looks"]
-            told = [row[key][tag] for key in ("first", "last", "min", "max")]
-            assert told == pytest.approx([values.iloc[0], values.iloc[-1], values.min(), values.max()], rel=1e-5, abs=0)
+            summaries = [row[key][tag] for key in ("first", "last", "min", "max")]
+            assert summaries == pytest.approx(
+                [values.iloc[0], values.iloc[-1], values.min(), values.max()], rel=1e-5, abs=0
+            )
     assert alone.diagnostics["dead_units"]["looks"] == 10
     assert alone.diagnostics["loss_slice"]["first"] == alone.diagnostics["loss_slice"]["last"]
     stacked = harness.sweep([*SEVERAL, "study=t", "seed=1,2", "path=fused", "executor=in_process"])[0]

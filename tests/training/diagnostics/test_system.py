@@ -29,11 +29,11 @@ def test_loader_counts_waiting_time_only() -> None:
     machine.begin()
     for _ in batches:
         time.sleep(0.1)
-    found = machine.end(4, torch.device("cpu"))
+    values = machine.end(4, torch.device("cpu"))
     assert 0.2 <= batches.seconds <= 4  # four samples; longer on a busy machine
-    assert 0 < found["waiting"] < 1
-    assert found["samples_per_s"] <= 4 / 0.4
-    assert found["memory"] > 1e7
+    assert 0 < values["waiting"] < 1
+    assert values["samples_per_s"] <= 4 / 0.4
+    assert values["memory"] > 1e7
     machine.begin()
     assert machine.end(1, torch.device("cpu"))["waiting"] == 0
 
@@ -42,9 +42,9 @@ def test_data_in_memory_has_no_waiting_time() -> None:
     machine = Machine(object())
     machine.begin()
     sum(range(300_000))
-    found = machine.end(8, torch.device("cpu"))
-    assert found["waiting"] == 0
-    assert 0 < found["cores"] <= 1.5
+    values = machine.end(8, torch.device("cpu"))
+    assert values["waiting"] == 0
+    assert 0 < values["cores"] <= 1.5
 
 
 def series(record: Record, metric: str) -> list[float]:
@@ -59,9 +59,9 @@ def test_system_diagnostics_are_recorded_each_epoch(workdir: Path) -> None:
     assert all(
         value > 0 for name in ("samples_per_s", "cores", "memory") for value in series(record, f"systems/{name}")
     )
-    told = record.diagnostics["systems"]
-    assert told["interval"] == record.time["steps"] // 2
-    assert told["cost_share"] > 0
+    diagnostics = record.diagnostics["systems"]
+    assert diagnostics["interval"] == record.time["steps"] // 2
+    assert diagnostics["cost_share"] > 0
 
 
 def test_runs_of_a_stack_share_their_system_values(workdir: Path) -> None:

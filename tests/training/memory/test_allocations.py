@@ -20,10 +20,10 @@ def passed(model: nn.Module, count: int) -> AllocationTrace:
 
 def test_saved_activations_per_layer_match_the_closed_form() -> None:
     model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 4), nn.ReLU())
-    found = affine(passed(model, 3), 3, passed(model, 5), 5)
-    saved = {s.block.layer: s.bytes(1000) for s in found if s.block.saved}
+    allocations = affine(passed(model, 3), 3, passed(model, 5), 5)
+    saved = {s.block.layer: s.bytes(1000) for s in allocations if s.block.saved}
     assert saved == {"1": 4 * 16 * 1000, "3": 4 * 4 * 1000}  # tanh and relu save their outputs; x existed before
-    kept = [s.bytes(7) for s in found if s.block.died is None]
+    kept = [s.bytes(7) for s in allocations if s.block.died is None]
     assert sorted(kept) == sorted(4 * n for n in (8 * 16, 16, 16 * 4, 4))  # the gradients, for any batch size
 
 

@@ -26,14 +26,14 @@ def parts_of(*words: str) -> tuple[RunComponents, MemoryEstimate]:
 
 def test_parts_of_an_mlp_match_the_closed_form() -> None:
     weights = 4 * (64 * 32 + 32 + 32 * 32 + 32 + 32 * 10 + 10)
-    _, found = parts_of("model=mlp", "model.width=32", "batch_size=100", "optimizer=adam")
-    assert (found.parameters, found.gradients) == (weights, weights)
-    assert found.optimizer == pytest.approx(2 * weights, abs=6 * 4)  # two moments, and a counter for each tensor
-    assert found.data == 1797 * (64 * 4 + 8)
-    layers = found.activations(100)
+    _, estimate = parts_of("model=mlp", "model.width=32", "batch_size=100", "optimizer=adam")
+    assert (estimate.parameters, estimate.gradients) == (weights, weights)
+    assert estimate.optimizer == pytest.approx(2 * weights, abs=6 * 4)  # two moments, and a counter for each tensor
+    assert estimate.data == 1797 * (64 * 4 + 8)
+    layers = estimate.activations(100)
     assert {n for name, n in layers.items() if name} == {4 * 32 * 100}
     assert sum(1 for name in layers if name) == 2
-    assert found.total(100) > 4 * weights + found.data + sum(layers.values())
+    assert estimate.total(100) > 4 * weights + estimate.data + sum(layers.values())
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,12 @@ def test_parts_of_an_mlp_match_the_closed_form() -> None:
     [("sgd", 0), ("momentum", 1), ("adam", 2), ("lion", 1), ("rmsprop", 1), ("lbfgs", None), ("random_search", None)],
 )
 def test_optimizer_state_is_extrapolated_from_fewer_parameters(optimizer: str, numbers: int | None) -> None:
-    parts, found = parts_of("model=mlp", "model.width=400", f"optimizer={optimizer}", "epochs=4")
-    assert found.parameters > 4 * 150_000  # more than an optimizer is tried on
+    parts, estimate = parts_of("model=mlp", "model.width=400", f"optimizer={optimizer}", "epochs=4")
+    assert estimate.parameters > 4 * 150_000  # more than an optimizer is tried on
     if numbers is not None:
-        assert found.optimizer == pytest.approx(numbers * found.parameters, rel=1e-3, abs=64)
+        assert estimate.optimizer == pytest.approx(numbers * estimate.parameters, rel=1e-3, abs=64)
     if optimizer == "lbfgs":  # one step an epoch; each keeps a direction and a difference, beside four vectors
-        assert 4 * found.parameters < found.optimizer < 14 * found.parameters
+        assert 4 * estimate.parameters < estimate.optimizer < 14 * estimate.parameters
     assert stepped(parts, prepare(compose(["epochs=4"])).plan)[1] >= 0
 
 
@@ -79,9 +79,9 @@ def test_estimating_memory_does_not_change_the_run() -> None:
 )
 def test_every_kind_of_run_has_an_estimate(words: list[str]) -> None:
     steps = [] if words == ["model=nearest_neighbour"] else ["epochs=2"]
-    _, found = parts_of(*words, *steps)
-    assert found.total() >= found.parameters + found.optimizer + found.data > 0
-    assert found.total(2 * found.batch_size) >= found.total()
+    _, estimate = parts_of(*words, *steps)
+    assert estimate.total() >= estimate.parameters + estimate.optimizer + estimate.data > 0
+    assert estimate.total(2 * estimate.batch_size) >= estimate.total()
 
 
 def test_record_has_estimate_base_and_peak(workdir: Path) -> None:
@@ -146,7 +146,7 @@ def test_estimate_matches_process_memory_above_300_mb(tmp_path: Path, model: str
     folders = [tmp_path / name for name in "abc"]  # a shared folder would cache the second run
     for folder in folders:
         folder.mkdir()
-    found = [measured(folder, f"epochs=2 {MODELS[model]} optimizer={optimizer}") for folder in folders]
-    estimate, peak = sorted(found, key=lambda pair: pair[1])[1]  # equal runs differ by a quarter
+    pairs = [measured(folder, f"epochs=2 {MODELS[model]} optimizer={optimizer}") for folder in folders]
+    estimate, peak = sorted(pairs, key=lambda pair: pair[1])[1]  # equal runs differ by a quarter
     assert peak > 300e6
     assert estimate == pytest.approx(peak, rel=0.15)

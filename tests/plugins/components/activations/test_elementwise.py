@@ -61,8 +61,8 @@ def test_every_activation_has_a_reference():
 
 @each
 def test_values_match_the_formula(name, settings, reference):
-    found = make("activation", name, settings, x=X).numpy()
-    np.testing.assert_allclose(found, reference(X.numpy()), rtol=1e-7, atol=1e-14)
+    result = make("activation", name, settings, x=X).numpy()
+    np.testing.assert_allclose(result, reference(X.numpy()), rtol=1e-7, atol=1e-14)
 
 
 @each
@@ -156,8 +156,8 @@ def test_sigmoid_and_tanh_saturate_at_extreme_inputs():
 
 @pytest.mark.parametrize("slope", [0.0, 0.2, 0.9])
 def test_leaky_relu_has_its_slope(slope):
-    found = make("activation", "leaky_relu", {"negative_slope": slope}, x=X)
-    np.testing.assert_allclose(found.numpy(), np.where(X > 0, X, slope * X), rtol=1e-7, atol=1e-14)
+    result = make("activation", "leaky_relu", {"negative_slope": slope}, x=X)
+    np.testing.assert_allclose(result.numpy(), np.where(X > 0, X, slope * X), rtol=1e-7, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "leaky_relu"])

@@ -84,10 +84,10 @@ def test_input_noise_is_normal_and_added():
 @pytest.mark.parametrize(("direction", "axis"), [("horizontal", 3), ("vertical", 2)])
 def test_flip_mirrors_a_share_of_the_images(direction, axis):
     x = X.repeat(200, 1, 1, 1)
-    found, _ = augmented("flip", x, torch.arange(1200), p=0.3, direction=direction)
+    images, _ = augmented("flip", x, torch.arange(1200), p=0.3, direction=direction)
     mirrored = torch.from_numpy(np.flip(x.numpy(), axis).copy())
-    was = [torch.equal(a, b) for a, b in zip(found, mirrored, strict=True)]
-    assert all(torch.equal(a, b) for a, b, f in zip(found, x, was, strict=True) if not f)
+    was = [torch.equal(a, b) for a, b in zip(images, mirrored, strict=True)]
+    assert all(torch.equal(a, b) for a, b, f in zip(images, x, was, strict=True) if not f)
     assert scipy.stats.binomtest(sum(was), 1200, 0.3).pvalue > 0.01
     assert torch.equal(augmented("flip", x, x, p=1.0, direction=direction)[0], mirrored)
     assert torch.equal(augmented("flip", x, x, p=0.0, direction=direction)[0], x)
@@ -95,19 +95,19 @@ def test_flip_mirrors_a_share_of_the_images(direction, axis):
 
 def test_flip_both_draws_each_direction_independently():
     x = torch.arange(4.0).reshape(1, 1, 2, 2).repeat(4000, 1, 1, 1)
-    found, _ = augmented("flip", x, x, direction="both")
-    counts = found[:, 0, 0, 0].long().bincount(minlength=4)
+    images, _ = augmented("flip", x, x, direction="both")
+    counts = images[:, 0, 0, 0].long().bincount(minlength=4)
     assert scipy.stats.chisquare(counts.numpy()).pvalue > 0.01
 
 
 @pytest.mark.parametrize("shape", [(7, 7), (5, 8)])
 def test_rotation_is_scipys(shape):
     x = torch.rand(6, 2, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    found, y = augmented("rotation", x, Y, seed=4, degrees=40.0)
+    images, y = augmented("rotation", x, Y, seed=4, degrees=40.0)
     angles = (2 * noise(4).uniform((6, 1, 1), torch.float64) - 1).flatten() * 40
     assert torch.equal(y, Y)
     assert angles.abs().max() > 10
-    for image, turned, angle in zip(x, found, angles, strict=True):
+    for image, turned, angle in zip(x, images, angles, strict=True):
         for channel, other in zip(image, turned, strict=True):
             expected = scipy.ndimage.rotate(channel, angle.item(), reshape=False, order=1, mode="grid-constant")
             np.testing.assert_allclose(other, expected, atol=1e-9)
@@ -115,21 +115,21 @@ def test_rotation_is_scipys(shape):
 
 def test_positive_angle_turns_counter_clockwise():
     x = torch.rand(500, 1, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    found, _ = augmented("rotation", x, x, degrees=180.0)
+    images, _ = augmented("rotation", x, x, degrees=180.0)
     angles = (2 * noise().uniform((500, 1, 1), torch.float64) - 1).flatten() * 180
     for sign in (1, -1):
         near = (angles - sign * 90).abs().argmin()
         assert (angles[near] - sign * 90).abs() < 2
-        assert (found[near] - torch.rot90(x[near], sign, (1, 2))).abs().max() < 0.2
+        assert (images[near] - torch.rot90(x[near], sign, (1, 2))).abs().max() < 0.2
     torch.testing.assert_close(augmented("rotation", x, x, degrees=0.0)[0], x)
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 30])
 def test_cutout_sets_a_square_to_zero(size):
-    found, y = augmented("cutout", X, Y, seed=2, size=size)
+    images, y = augmented("cutout", X, Y, seed=2, size=size)
     draws = noise(2)
     rows, columns = (draws.integers(0, n, (6,)) for n in X.shape[-2:])
-    for image, cut, row, column in zip(X, found, rows.tolist(), columns.tolist(), strict=True):
+    for image, cut, row, column in zip(X, images, rows.tolist(), columns.tolist(), strict=True):
         expected = image.clone()
         top, left = row - size // 2, column - size // 2
         expected[:, max(0, top) : max(0, top + size), max(0, left) : max(0, left + size)] = 0
@@ -157,26 +157,26 @@ ONE_HOT = torch.eye(6)
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 def test_mixed_targets_are_the_shares_of_each_sample(name):
     x = ONE_HOT[:, :, None, None].expand(6, 6, 8, 9)  # the class is the channel
-    found, y = augmented(name, x, Y, seed=3, alpha=1.0)
-    torch.testing.assert_close(found.mean((2, 3)), y)
+    images, y = augmented(name, x, Y, seed=3, alpha=1.0)
+    torch.testing.assert_close(images.mean((2, 3)), y)
     torch.testing.assert_close(y.sum(1), torch.ones(6))
     partners = noise(3).permutation(6)
     assert all(set(row.nonzero().flatten().tolist()) <= {i, int(partners[i])} for i, row in enumerate(y))
     assert (y.amax(1) < 1).any()
     if name == "cutmix":
-        assert set(found.unique().tolist()) == {0.0, 1.0}
-        for image in 1 - found[torch.arange(6), Y]:  # the pixels from the partner form a box
+        assert set(images.unique().tolist()) == {0.0, 1.0}
+        for image in 1 - images[torch.arange(6), Y]:  # the pixels from the partner form a box
             high, wide = image.any(1).sum(), image.any(0).sum()
             assert image.sum() == high * wide
 
 
 def test_mixup_matches_its_formula_for_vectors_and_real_targets():
     x, y = X[:, 0, 0].double(), X[:, 1, :2, 0].double()
-    found, mixed = make("augmentation", "mixup", {"alpha": 0.7}, classes=None)(x, y, noise(8))
+    images, mixed = make("augmentation", "mixup", {"alpha": 0.7}, classes=None)(x, y, noise(8))
     draws = noise(8)
     other = draws.permutation(6)
     share = beta(draws, 0.7, (6,))[:, None]
-    torch.testing.assert_close(found, share * x + (1 - share) * x[other])
+    torch.testing.assert_close(images, share * x + (1 - share) * x[other])
     torch.testing.assert_close(mixed, share * y + (1 - share) * y[other])
 
 
@@ -211,8 +211,8 @@ def test_augmentation_under_vmap_equals_that_alone(name):
         keys(torch.arange(3), 0)
     )
     for seed in range(3):
-        for found, alone in zip(together, augmented(name, X, Y, seed), strict=True):
-            torch.testing.assert_close(found if found.ndim == alone.ndim else found[seed], alone)
+        for value, alone in zip(together, augmented(name, X, Y, seed), strict=True):
+            torch.testing.assert_close(value if value.ndim == alone.ndim else value[seed], alone)
 
 
 @pytest.mark.parametrize("name", ["input_noise", "flip", "rotation", "cutout"])

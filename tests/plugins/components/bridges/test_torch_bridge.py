@@ -65,9 +65,9 @@ def rows(settings):
 def test_activation_is_torchs(name, settings):
     x = draw(4, 5).requires_grad_()
     wanted = CLASSES["activation", name](**settings)(x)
-    made = make("activation", name, settings, x=x)
-    assert torch.equal(made, wanted)
-    slopes = [torch.autograd.grad(y.sum(), x)[0] for y in (made, wanted)]
+    result = make("activation", name, settings, x=x)
+    assert torch.equal(result, wanted)
+    slopes = [torch.autograd.grad(y.sum(), x)[0] for y in (result, wanted)]
     assert torch.equal(*slopes)
 
 
@@ -75,8 +75,8 @@ def test_activation_is_torchs(name, settings):
 def test_loss_is_torchs(name, settings):
     prediction = draw(8, 3)
     target = target_of(MADE["loss", name], prediction)
-    made = make("loss", name, settings, prediction=prediction, target=target)
-    assert torch.equal(made, CLASSES["loss", name](**settings)(prediction, target))
+    result = make("loss", name, settings, prediction=prediction, target=target)
+    assert torch.equal(result, CLASSES["loss", name](**settings)(prediction, target))
 
 
 def stepped(make_optimizer):
@@ -93,10 +93,10 @@ def stepped(make_optimizer):
 @rows("optimizer")
 def test_optimizer_is_torchs(name, settings):
     cls = CLASSES["optimizer", name]
-    made = stepped(lambda held: make("optimizer", name, settings, params=held))
+    result = stepped(lambda held: make("optimizer", name, settings, params=held))
     wanted = stepped(lambda held: cls(held, **settings))
-    assert all(torch.equal(a, b) for a, b in zip(made, wanted, strict=True))
-    assert not torch.equal(made[0], draw(2, 3))
+    assert all(torch.equal(a, b) for a, b in zip(result, wanted, strict=True))
+    assert not torch.equal(result[0], draw(2, 3))
 
 
 @pytest.mark.parametrize(("kind", "name"), MADE)
@@ -146,10 +146,10 @@ def test_value_refused_by_torch_is_refused():
 
 
 def test_every_class_is_bridged_or_gives_a_reason():
-    told = torch_bridge.left_out()
-    assert {f"{kind}/{name}" for kind, name in CLASSES} == {*told, *(f"{kind}/{name}" for kind, name in MADE)}
-    assert not {f"{kind}/{name}" for kind, name in MADE} & set(told)
-    assert all(len(reason) > 10 for reason in told.values())
+    reasons = torch_bridge.left_out()
+    assert {f"{kind}/{name}" for kind, name in CLASSES} == {*reasons, *(f"{kind}/{name}" for kind, name in MADE)}
+    assert not {f"{kind}/{name}" for kind, name in MADE} & set(reasons)
+    assert all(len(reason) > 10 for reason in reasons.values())
 
 
 @pytest.mark.parametrize(
@@ -295,11 +295,11 @@ def test_new_torch_class_is_bridged(kind, cls, name, settings):
     module = types.ModuleType("torch.to.come")
     module.__all__ = [cls.__name__]
     setattr(module, cls.__name__, cls)
-    found, out = torch_bridge.bridge(kind, module)
-    assert (list(found), out) == ([name], {})
-    assert {p.name: p.default for p in parameters(found[name])} == settings
-    assert [type(p.default) for p in parameters(found[name])] == [type(value) for value in settings.values()]
-    assert validate(found[name]).kind == kind
+    bridged, out = torch_bridge.bridge(kind, module)
+    assert (list(bridged), out) == ([name], {})
+    assert {p.name: p.default for p in parameters(bridged[name])} == settings
+    assert [type(p.default) for p in parameters(bridged[name])] == [type(value) for value in settings.values()]
+    assert validate(bridged[name]).kind == kind
 
 
 class Strange(nn.Module):
@@ -310,8 +310,8 @@ def test_unreadable_class_is_left_out():
     module = types.ModuleType("torch.to.come")
     module.__all__ = ["Strange", "Swash", "gone"]
     module.Strange, module.Swash = Strange, Swash
-    found, out = torch_bridge.bridge("activation", module)
-    assert list(found) == ["torch_swash"]
+    bridged, out = torch_bridge.bridge("activation", module)
+    assert list(bridged) == ["torch_swash"]
     assert out["torch_strange"].startswith("it cannot be read: ")
 
 
@@ -329,5 +329,5 @@ def test_importing_the_bridge_starts_no_threads():
         "import harness_components.bridges.torch_bridge\n"
         "print(len(os.listdir('/proc/self/task')) - before, torch.get_num_threads(), 'torch._dynamo' in sys.modules)"
     )
-    said = subprocess.run([sys.executable, "-c", f"import sys; {code}"], capture_output=True, text=True, check=True)
-    assert said.stdout.split() == ["0", "4", "False"]
+    done = subprocess.run([sys.executable, "-c", f"import sys; {code}"], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "4", "False"]

@@ -95,9 +95,9 @@ def test_permuted_pixels_move_channels_together_and_apply_to_vectors():
     assert torch.equal(x[1] - x[0], torch.full((4, 5), 100.0))
     assert torch.equal(x[2] - x[0], torch.full((4, 5), 200.0))
     part = Samples(torch.arange(12.0).reshape(1, 4, 3), torch.zeros(1))
-    found = corrupted("permuted_pixels", Dataset(part, part, part, target="real")).train.x
-    assert sorted(found.flatten().tolist()) == list(range(12))
-    assert {row // 3 for row in found[0, 0].tolist()} != {0.0}
+    result = corrupted("permuted_pixels", Dataset(part, part, part, target="real")).train.x
+    assert sorted(result.flatten().tolist()) == list(range(12))
+    assert {row // 3 for row in result[0, 0].tolist()} != {0.0}
 
 
 def test_shifted_changes_mean_and_deviation_of_test_only():
@@ -166,13 +166,13 @@ def test_leak_is_refused_warned_of_or_ignored_as_set():
     def loaded(*overrides):
         return load(compose(["data=digits", "corruption=[leak]", "corruption.leak.share=0.5", *overrides]).values)
 
-    found = loaded("split.on_overlap=ignore")
-    assert found.overlap == 180  # half of 360
+    result = loaded("split.on_overlap=ignore")
+    assert result.overlap == 180  # half of 360
     with pytest.raises(HarnessError, match="180 samples stand in more than one split"):
         loaded("split.on_overlap=error")
     values = compose(["split.on_overlap=warn"]).values
     with pytest.warns(OverlapWarning, match="180 samples"):
-        warn_of_overlap(found.overlap, values)
+        warn_of_overlap(result.overlap, values)
 
 
 @pytest.mark.parametrize("by", ["mean", "feature", "class"])
@@ -243,9 +243,9 @@ def test_corruption_depends_on_the_split_seed_and_keeps_the_clean_data(name):
     clean = data("digits")
     before = digest(clean)
     options = {"pixels": 1} if name == "shifted" else {}
-    found = [digest(corrupted(name, clean, options, seed)) for seed in (1, 1, 2)]
-    assert found[0] == found[1] != found[2]
-    assert before not in found
+    digests = [digest(corrupted(name, clean, options, seed)) for seed in (1, 1, 2)]
+    assert digests[0] == digests[1] != digests[2]
+    assert before not in digests
     assert digest(clean) == before
 
 
@@ -280,24 +280,24 @@ def all_rows(dataset):
 @pytest.mark.parametrize("seed", range(3))
 def test_unseen_classes_are_in_one_split_only(seed):
     clean = data("digits")
-    made = unseen(clean, seed, val=3, test=3)
-    train, val, test = classes_of(made)
+    dataset = unseen(clean, seed, val=3, test=3)
+    train, val, test = classes_of(dataset)
     assert [len(train), len(val), len(test)] == [4, 3, 3]
     assert train | val | test == set(range(10))
-    assert all_rows(made) == all_rows(clean)
-    assert overlap(made) == 0
+    assert all_rows(dataset) == all_rows(clean)
+    assert overlap(dataset) == 0
     assert [len(c) for c in classes_of(unseen(clean, seed))] == [6, 2, 2]  # of 0.64, 0.16 and 0.2
 
 
 def test_validation_may_have_the_training_classes():
     clean = data("digits")
-    made = unseen(clean, val=0, test=4)
-    train, val, test = classes_of(made)
+    dataset = unseen(clean, val=0, test=4)
+    train, val, test = classes_of(dataset)
     assert train == val == set(range(10)) - test
     assert len(test) == 4
     kept = ~torch.isin(clean.val.y, torch.tensor(sorted(test)))
-    assert torch.equal(made.val.x, clean.val.x[kept])
-    assert all_rows(made) == all_rows(clean)
+    assert torch.equal(dataset.val.x, clean.val.x[kept])
+    assert all_rows(dataset) == all_rows(clean)
 
 
 def test_unseen_classes_are_drawn_at_random():

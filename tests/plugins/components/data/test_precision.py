@@ -63,8 +63,8 @@ def test_time_in_nanoseconds_can_be_a_target(tmp_path):
     y = pd.date_range("2024", periods=N, freq="h").as_unit("ns").astype("int64").to_numpy()
     np.savez(tmp_path / "t.npz", x=RNG.normal(size=(N, 2)), y=y)
     dataset = data("npz", {"path": str(tmp_path / "t.npz")})
-    found = torch.cat([dataset.part(split).y for split in SPLITS]).double().flatten().sort().values
-    np.testing.assert_allclose(found.numpy(), y.astype(np.float64), rtol=0, atol=128)
+    result = torch.cat([dataset.part(split).y for split in SPLITS]).double().flatten().sort().values
+    np.testing.assert_allclose(result.numpy(), y.astype(np.float64), rtol=0, atol=128)
 
 
 def test_large_inputs_are_remarked_or_refused(tmp_path):
@@ -90,8 +90,8 @@ def test_numeric_categories_stay_categories(tmp_path):
 def test_durations_are_seconds(tmp_path):
     table = pd.DataFrame({"took": pd.to_timedelta(RNG.integers(0, 9999, N), unit="ms"), "y": RNG.choice(["p", "q"], N)})
     dataset = data("parquet", {**_stored(tmp_path, "parquet", table), "target": "y"})
-    found = np.sort(torch.cat([dataset.part(split).x for split in SPLITS]).double().numpy().ravel())
-    np.testing.assert_allclose(found, np.sort(table["took"].dt.total_seconds()), rtol=1e-12, atol=1e-12)
+    result = np.sort(torch.cat([dataset.part(split).x for split in SPLITS]).double().numpy().ravel())
+    np.testing.assert_allclose(result, np.sort(table["took"].dt.total_seconds()), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("value", [[1, 2], {"a": 1}])

@@ -30,22 +30,22 @@ def rows(x, y):
     ],
 )
 def test_scikit_learns_data_sets_are_complete(name, load, shape):
-    found = load()
+    bunch = load()
     dataset = data(name)
     validate(dataset, name)
-    np.testing.assert_array_equal(joined(dataset), rows(found.data, found.target))
+    np.testing.assert_array_equal(joined(dataset), rows(bunch.data, bunch.target))
     assert dataset.inputs == shape
-    assert dataset.classes == tuple(str(c) for c in found.target_names)
+    assert dataset.classes == tuple(str(c) for c in bunch.target_names)
     assert dataset.target == "class"
 
 
 def test_pixels_of_a_digit_keep_their_places():
-    found = sklearn.datasets.load_digits()
+    bunch = sklearn.datasets.load_digits()
     part = data("digits").test
     image, label = part.x[7, 0].numpy(), int(part.y[7])
-    same = [i for i, other in enumerate(found.images) if np.array_equal(other, image)]
+    same = [i for i, other in enumerate(bunch.images) if np.array_equal(other, image)]
     assert len(same) == 1
-    assert found.target[same[0]] == label
+    assert bunch.target[same[0]] == label
 
 
 @pytest.mark.parametrize("settings", [{"n": 300, "noise": 0.1}, {"n": 10, "noise": 0.0}, {}])
@@ -64,18 +64,18 @@ def test_moons_are_half_circles_with_noise(settings):
 
 
 def test_diabetes_has_its_original_units():
-    found = sklearn.datasets.load_diabetes(scaled=False)
+    bunch = sklearn.datasets.load_diabetes(scaled=False)
     dataset = data("diabetes")
-    np.testing.assert_array_equal(joined(dataset), rows(found.data, found.target.astype(np.float32)))
+    np.testing.assert_array_equal(joined(dataset), rows(bunch.data, bunch.target.astype(np.float32)))
     assert (dataset.target, dataset.inputs, dataset.width) == ("real", (10,), 1)
     assert 25 <= joined(dataset)[:, -1].min() < joined(dataset)[:, -1].max() <= 346
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.3, 0.8])
 def test_circles_have_their_radii(factor):
-    found = joined(data("circles", {"n": 400, "noise": 0.01, "factor": factor}))
-    radius = np.linalg.norm(found[:, :2], axis=1)
-    inner = found[:, 2] == 1
+    samples = joined(data("circles", {"n": 400, "noise": 0.01, "factor": factor}))
+    radius = np.linalg.norm(samples[:, :2], axis=1)
+    inner = samples[:, 2] == 1
     assert inner.sum() == 200
     assert abs(radius[inner] - factor).max() < 0.06
     assert abs(radius[~inner] - 1).max() < 0.06
@@ -83,11 +83,11 @@ def test_circles_have_their_radii(factor):
 
 def test_blobs_are_gaussians_of_the_given_deviation():
     dataset = data("blobs", {"n": 4000, "classes": 4, "features": 3, "deviation": 0.5}, seed=3)
-    found = joined(dataset)
+    samples = joined(dataset)
     assert dataset.inputs == (3,)
     assert dataset.classes == ("0", "1", "2", "3")
     for c in range(4):
-        x = found[found[:, -1] == c, :3]
+        x = samples[samples[:, -1] == c, :3]
         assert len(x) == 1000
         assert abs(x.mean(0)).max() < 10.1
         np.testing.assert_allclose(np.cov(x.T), 0.25 * np.eye(3), atol=0.04)
@@ -127,7 +127,7 @@ def test_synthetic_data_has_its_size_balanced_classes_and_no_duplicates(name):
 
 
 def test_overlap_of_iris_is_counted():
-    found = sklearn.datasets.load_iris().data
-    assert len(np.unique(found, axis=0)) == 149  # one flower is there twice
+    inputs = sklearn.datasets.load_iris().data
+    assert len(np.unique(inputs, axis=0)) == 149  # one flower is there twice
     assert {overlap(data("iris", seed=seed)) for seed in range(12)} == {0, 1}
     assert overlap(data("digits")) == 0

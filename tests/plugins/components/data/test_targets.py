@@ -27,8 +27,8 @@ LINE = ["epochs=1", "batch_size=16", "logger=[]", "diagnostic=[]", "study=t"]
 
 def dataset_of(folder: Any, y: np.ndarray, **settings: Any) -> harness.Dataset:
     np.savez(folder / "a.npz", x=X, y=y)
-    made: harness.Dataset = data("npz", {"path": str(folder / "a.npz"), **settings}, cache_dir=folder)
-    return made
+    dataset: harness.Dataset = data("npz", {"path": str(folder / "a.npz"), **settings}, cache_dir=folder)
+    return dataset
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -47,8 +47,8 @@ def dataset_of(folder: Any, y: np.ndarray, **settings: Any) -> harness.Dataset:
     ],
 )
 def test_target_kind_is_inferred_from_arrays(tmp_path, y, target, classes, in_memory) -> None:
-    found = dataset_of(tmp_path, y, in_memory=in_memory)
-    assert (found.target, found.classes) == (target, classes)
+    dataset = dataset_of(tmp_path, y, in_memory=in_memory)
+    assert (dataset.target, dataset.classes) == (target, classes)
     assert dataset_of(tmp_path, BITS, kind="real").target == "real"
     assert dataset_of(tmp_path, BITS, kind="labels").target == "labels"
 
@@ -61,16 +61,16 @@ def test_invalid_labels_are_refused(tmp_path) -> None:
 
 
 def test_from_arrays_accepts_classes_from_one() -> None:
-    made = from_arrays(X, PLACE % 3 + 1, Split(), torch.Generator(), target="class")
-    assert made.classes == ("1", "2", "3")
-    assert isinstance(made.train, Samples)
-    assert set(made.train.y.tolist()) == {0, 1, 2}
+    dataset = from_arrays(X, PLACE % 3 + 1, Split(), torch.Generator(), target="class")
+    assert dataset.classes == ("1", "2", "3")
+    assert isinstance(dataset.train, Samples)
+    assert set(dataset.train.y.tolist()) == {0, 1, 2}
 
 
 def test_odd_classes_get_a_remark_each(tmp_path) -> None:
-    found = dataset_of(tmp_path, np.array(["no", "no ", "No", "yes"])[PLACE % 4])
-    assert found.classes == ("No", "no", "yes")
-    spaces, case = remarks(found)
+    dataset = dataset_of(tmp_path, np.array(["no", "no ", "No", "yes"])[PLACE % 4])
+    assert dataset.classes == ("No", "no", "yes")
+    spaces, case = remarks(dataset)
     assert spaces == "spaces around 23 values of target 'y' are left out"
     assert case == "classes 'No' and 'no' of target 'y' differ in upper and lower case alone"
     (many,) = remarks(dataset_of(tmp_path, np.array([f"t{i}" for i in range(N)])))
@@ -120,8 +120,8 @@ def test_stratified_shares_are_scikit_learns_if_whole() -> None:
 def test_rare_classes_are_divided_at_random_unless_stratify_is_set() -> None:
     few = torch.tensor([0] * 50 + [1] * 2)
     by_chance = divide(52, Split(stratify=False), torch.Generator().manual_seed(0), few)
-    found = divide(52, Split(), torch.Generator().manual_seed(0), few)
-    assert all(torch.equal(found[name], by_chance[name]) for name in SPLITS)
+    stratified = divide(52, Split(), torch.Generator().manual_seed(0), few)
+    assert all(torch.equal(stratified[name], by_chance[name]) for name in SPLITS)
     with pytest.raises(HarnessError, match=r"3 samples of each class, and of class 1 \(from 0\) there are 2"):
         divide(52, Split(stratify=True), torch.Generator(), few)
     with pytest.raises(HarnessError, match=r"one of 4 has fewer than 5 classes"):

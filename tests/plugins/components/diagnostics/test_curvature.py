@@ -39,10 +39,10 @@ def test_eigenvalues_match_the_dense_hessian():
     loss, params = network()
     matrix = dense(loss, params)
     expected = np.linalg.eigvalsh(matrix)
-    found = measured("hessian", {"iterations": 50}, params=params, loss=loss, lr=0.3)
-    assert found["largest"] == pytest.approx(expected[-1], rel=1e-9)
-    assert found["smallest"] == pytest.approx(expected[0], rel=1e-9)
-    assert found["lr_over_limit"] == pytest.approx(0.3 / (2 / expected[-1]), rel=1e-9)
+    values = measured("hessian", {"iterations": 50}, params=params, loss=loss, lr=0.3)
+    assert values["largest"] == pytest.approx(expected[-1], rel=1e-9)
+    assert values["smallest"] == pytest.approx(expected[0], rel=1e-9)
+    assert values["lr_over_limit"] == pytest.approx(0.3 / (2 / expected[-1]), rel=1e-9)
     few = measured("hessian", {"iterations": 20}, params=params, loss=loss, lr=0.3)
     assert expected[-1] * 0.999 < few["largest"] <= expected[-1] * (1 + 1e-12)
     v = drawn(params, 3)
@@ -55,31 +55,31 @@ def test_lanczos_stays_within_the_spectrum(spectrum, seed, iterations):
     rng = np.random.default_rng(seed)
     q, _ = np.linalg.qr(rng.normal(size=(len(spectrum), len(spectrum))))
     matrix = torch.tensor(q @ np.diag(spectrum) @ q.T)
-    found, shares = lanczos(lambda v: matrix @ v, torch.tensor(rng.normal(size=len(spectrum))), iterations)
+    values, shares = lanczos(lambda v: matrix @ v, torch.tensor(rng.normal(size=len(spectrum))), iterations)
     assert float(shares.sum()) == pytest.approx(1)
     slack = 1e-6 * max(map(abs, spectrum)) + 1e-12
-    assert len(found) == iterations
-    assert min(spectrum) - slack <= found[0]
-    assert found[-1] <= max(spectrum) + slack
+    assert len(values) == iterations
+    assert min(spectrum) - slack <= values[0]
+    assert values[-1] <= max(spectrum) + slack
     if iterations >= len(spectrum):  # more iterations than dimensions
         gap = min((abs(a - b) for a, b in zip(sorted(spectrum), sorted(spectrum)[1:], strict=False)), default=math.inf)
         if gap > 0.1:
-            assert (float(found[0]), float(found[-1])) == pytest.approx((min(spectrum), max(spectrum)), abs=1e-4)
+            assert (float(values[0]), float(values[-1])) == pytest.approx((min(spectrum), max(spectrum)), abs=1e-4)
 
 
 def test_nonfinite_loss_has_no_eigenvalues():
     assert eigenvalues(torch.tensor([[1.0, math.nan], [math.nan, 1.0]])).isnan().all()
-    found = measured("hessian", params={"w": torch.ones(3)}, loss=lambda p: (p["w"].square() * math.nan).sum(), lr=0.1)
-    assert math.isnan(found["largest"])
+    values = measured("hessian", params={"w": torch.ones(3)}, loss=lambda p: (p["w"].square() * math.nan).sum(), lr=0.1)
+    assert math.isnan(values["largest"])
 
 
 def test_trace_is_estimated_within_its_error():
     loss, params = network(1)
     matrix = dense(loss, params)
-    found = measured("hessian_trace", {"directions": 64}, params=params, loss=loss)
-    assert abs(found[""] - np.trace(matrix)) < 4 * found["error"]
+    values = measured("hessian_trace", {"directions": 64}, params=params, loss=loss)
+    assert abs(values[""] - np.trace(matrix)) < 4 * values["error"]
     off = matrix - np.diag(np.diag(matrix))  # Hutchinson's variance with random signs: 2 |H - diag H|²
-    assert found["error"] == pytest.approx(math.sqrt(2 * (off**2).sum() / 64), rel=0.5)
+    assert values["error"] == pytest.approx(math.sqrt(2 * (off**2).sum() / 64), rel=0.5)
 
 
 @settings(max_examples=20, deadline=None)
@@ -89,32 +89,32 @@ def test_sharpness_of_a_quadratic_matches_the_closed_form(curvatures, radius):
     w = torch.ones_like(a)
     g = a * w  # of L = Σ a w² / 2
     expected = radius * g.norm() + radius**2 * (a * g * g).sum() / (g * g).sum() / 2
-    found = measured("sharpness", {"radius": radius}, params={"w": w}, loss=lambda p: (a * p["w"] ** 2).sum() / 2)
-    assert found[""] == pytest.approx(float(expected), rel=1e-9)
+    values = measured("sharpness", {"radius": radius}, params={"w": w}, loss=lambda p: (a * p["w"] ** 2).sum() / 2)
+    assert values[""] == pytest.approx(float(expected), rel=1e-9)
 
 
 def test_hessian_index_of_a_saddle_and_of_a_network():
     signs = torch.tensor([3.0, 1.0, 0.0, -2.0, -1.0])
-    found = measured("hessian_index", params={"w": torch.zeros(5)}, loss=lambda p: (signs * p["w"] ** 2).sum() / 2)
-    counts = {name: found[name] for name in ("negative", "zero", "positive", "gradient_norm")}
+    values = measured("hessian_index", params={"w": torch.zeros(5)}, loss=lambda p: (signs * p["w"] ** 2).sum() / 2)
+    counts = {name: values[name] for name in ("negative", "zero", "positive", "gradient_norm")}
     assert counts == {"negative": 2, "zero": 1, "positive": 2, "gradient_norm": 0}
-    assert (found["smallest"], found["largest"]) == (-2, 3)
+    assert (values["smallest"], values["largest"]) == (-2, 3)
     loss, params = network(2)
     expected = np.linalg.eigvalsh(dense(loss, params))
-    found = measured("hessian_index", params=params, loss=loss)
+    values = measured("hessian_index", params=params, loss=loss)
     level = 1e-5 * np.abs(expected).max()
-    assert (found["negative"], found["positive"]) == ((expected < -level).sum(), (expected > level).sum())
-    assert found["negative"] + found["zero"] + found["positive"] == pytest.approx(len(expected))
+    assert (values["negative"], values["positive"]) == ((expected < -level).sum(), (expected > level).sum())
+    assert values["negative"] + values["zero"] + values["positive"] == pytest.approx(len(expected))
 
 
 def test_hessian_index_of_a_large_network_is_estimated():
     rates = torch.cat([torch.linspace(-2, -0.5, 300), torch.zeros(300), torch.linspace(0.1, 3, 900)])
     bowl = {"params": {"w": torch.zeros(1500)}, "loss": lambda p: (rates * p["w"] ** 2).sum() / 2}
-    found = measured("hessian_index", {"exact": 10, "directions": 8}, **bowl)
-    assert found["negative"] == pytest.approx(300, rel=0.1)
-    assert found["zero"] == pytest.approx(300, rel=0.2)
-    assert found["positive"] == pytest.approx(900, rel=0.1)
-    assert (found["smallest"], found["largest"]) == pytest.approx((-2, 3), rel=0.01)
+    values = measured("hessian_index", {"exact": 10, "directions": 8}, **bowl)
+    assert values["negative"] == pytest.approx(300, rel=0.1)
+    assert values["zero"] == pytest.approx(300, rel=0.2)
+    assert values["positive"] == pytest.approx(900, rel=0.1)
+    assert (values["smallest"], values["largest"]) == pytest.approx((-2, 3), rel=0.01)
     loss, params = network(2)
     whole = measured("hessian_index", params=params, loss=loss)
     blurred = measured("hessian_index", {"exact": 10, "directions": 64}, params=params, loss=loss)

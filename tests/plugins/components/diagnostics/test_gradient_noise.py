@@ -37,9 +37,9 @@ def gradient(loss, params, x, y) -> np.ndarray:
 @pytest.mark.parametrize("norm", [False, True])
 def test_variance_and_bias_match_brute_force(norm):
     loss, params, x, y = problem(norm)
-    given = {"params": params, "loss": loss, "x": x, "y": y, "batch_size": 16, "each": 1}
-    found = measured("gradient_noise", {"sizes": (2, 5, 12)}, **given)  # 12: there are no two batches of this size
-    assert {tag for tag in found if "/" in tag} == {f"{what}/{n}" for what in ("variance", "bias") for n in (2, 5)}
+    arguments = {"params": params, "loss": loss, "x": x, "y": y, "batch_size": 16, "each": 1}
+    values = measured("gradient_noise", {"sizes": (2, 5, 12)}, **arguments)  # 12: there are no two batches of this size
+    assert {tag for tag in values if "/" in tag} == {f"{what}/{n}" for what in ("variance", "bias") for n in (2, 5)}
     for size in (2, 5):
         count = N // size
         each = np.stack(
@@ -47,15 +47,15 @@ def test_variance_and_bias_match_brute_force(norm):
         )
         whole = gradient(loss, params, x[: count * size], y[: count * size])
         variance = each.var(0, ddof=1).sum()
-        assert found[f"variance/{size}"] == pytest.approx(variance / (whole @ whole), rel=1e-9)
+        assert values[f"variance/{size}"] == pytest.approx(variance / (whole @ whole), rel=1e-9)
         bias = np.linalg.norm(each.mean(0) - whole) / np.linalg.norm(whole)
-        assert found[f"bias/{size}"] == pytest.approx(bias, rel=1e-6, abs=1e-12)
+        assert values[f"bias/{size}"] == pytest.approx(bias, rel=1e-6, abs=1e-12)
         assert (bias > 0.05) == norm  # only the statistics of few samples change the mean
         if size == 2:
             left = each.mean(0) @ each.mean(0) - variance / count
             expected = size * variance / left if left > 0 else math.inf
-            assert found["scale"] == pytest.approx(expected, rel=1e-9)
-            assert found["over_batch"] == pytest.approx(expected / 16, rel=1e-9)
+            assert values["scale"] == pytest.approx(expected, rel=1e-9)
+            assert values["over_batch"] == pytest.approx(expected / 16, rel=1e-9)
 
 
 def test_noise_scale_matches_mccandlish_and_others():
@@ -67,13 +67,13 @@ def test_noise_scale_matches_mccandlish_and_others():
     def loss(own, x=x, y=None, draw=0):
         return (x @ own["w"] - 1).square().mean() / 2
 
-    given = {"params": params, "loss": loss, "x": x, "y": torch.zeros(64), "batch_size": 8, "each": 1}
-    found = measured("gradient_noise", {"sizes": (1,)}, **given)
+    arguments = {"params": params, "loss": loss, "x": x, "y": torch.zeros(64), "batch_size": 8, "each": 1}
+    values = measured("gradient_noise", {"sizes": (1,)}, **arguments)
     g = (-x).numpy()  # (x w - 1) x at w = 0
     small, big = (g**2).sum(1).mean(), (g.mean(0) ** 2).sum()
     signal = (64 * big - 1 * small) / (64 - 1)
     noise = (small - big) / (1 / 1 - 1 / 64)
-    assert found["scale"] == pytest.approx(noise / signal, rel=1e-9)
+    assert values["scale"] == pytest.approx(noise / signal, rel=1e-9)
 
 
 def test_batches_keep_tuples_together():
@@ -84,5 +84,5 @@ def test_batches_keep_tuples_together():
         return (own["w"] * (x[0::2] - x[1::2])).mean()  # differs if pairs are split
 
     x = torch.arange(16, dtype=torch.float64)
-    given = {"params": params, "loss": loss, "x": x, "y": x, "batch_size": 8, "each": 2}
-    assert measured("gradient_noise", {"sizes": (1, 3)}, **given)["variance/2"] == 0.0
+    arguments = {"params": params, "loss": loss, "x": x, "y": x, "batch_size": 8, "each": 2}
+    assert measured("gradient_noise", {"sizes": (1, 3)}, **arguments)["variance/2"] == 0.0

@@ -37,15 +37,15 @@ def test_presets_name_every_diagnostic_of_harness():
 @pytest.fixture
 def kept(monkeypatch):
     """Record {run: {tag: (type, values, step)}} of non-numeric values that diagnostics hand to loggers."""
-    found = {}
+    results = {}
 
     def keep(logger, looked, step):
-        own = found.setdefault((logger._dir.parent.name, logger._dir.name[-12:]), {})
+        own = results.setdefault((logger._dir.parent.name, logger._dir.name[-12:]), {})
         own |= {tag: (type(v), tuple(v), step) for tag, v in looked.items() if not isinstance(v, float)}
         to_logger(logger, looked, step)
 
     monkeypatch.setattr(run_loggers, "to_logger", keep)
-    return found
+    return results
 
 
 def numbers(record):
@@ -97,9 +97,9 @@ def test_loss_slice_of_a_quadratic_matches_the_closed_form():
     """L = |w|² / 2 over w + a d + b e, with rows of d and e as long as those of w."""
     w = {"a.weight": torch.tensor([[3.0, 4.0], [0.0, 2.0]]), "a.bias": torch.ones(2)}
     d, e = direction(w, 1), direction(w, 2)
-    for made in (d, e):
-        torch.testing.assert_close(made["a.weight"].norm(dim=1), torch.tensor([5.0, 2.0]))
-        assert not made["a.bias"].any()
+    for vector in (d, e):
+        torch.testing.assert_close(vector["a.weight"].norm(dim=1), torch.tensor([5.0, 2.0]))
+        assert not vector["a.bias"].any()
     assert not torch.equal(d["a.weight"], e["a.weight"])
     heights = surface(w, lambda p: sum(t.square().sum() for t in p.values()) / 2, 3, 0.5)
     flat = [torch.cat([t.flatten() for t in one.values()]) for one in (w, d, e)]

@@ -19,24 +19,24 @@ def layer(output, role="activation", gradient=None):
 
 def test_dead_units_and_zeros_are_counted():
     output = [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 2.0, 3.0], [0.0, 0.0, 1.0]]  # [samples, units]
-    found = measured("dead_units", layers={"a": layer(output), "w": layer(output, "weights")})
-    assert found == {"a/dead": pytest.approx(1 / 3), "a/zeros": pytest.approx(8 / 12)}
+    values = measured("dead_units", layers={"a": layer(output), "w": layer(output, "weights")})
+    assert values == {"a/dead": pytest.approx(1 / 3), "a/zeros": pytest.approx(8 / 12)}
     channels = torch.zeros(2, 4, 3, 3)
     channels[0, 1, 2, 2] = channels[1, 3] = 1.0
-    found = measured("dead_units", layers={"a": layer(channels)})
-    assert found == {"a/dead": pytest.approx(2 / 4), "a/zeros": pytest.approx(1 - 10 / 72)}
+    values = measured("dead_units", layers={"a": layer(channels)})
+    assert values == {"a/dead": pytest.approx(2 / 4), "a/zeros": pytest.approx(1 - 10 / 72)}
 
 
 def test_saturation_is_the_share_of_flat_slopes():
     x = torch.linspace(-10, 10, 2001, dtype=torch.float64)
     s = torch.sigmoid(x)
     slopes = {"sigmoid": (s * (1 - s))[:, None], "relu": (x > 0).double()[:, None], "line": torch.ones(5, 2)}
-    found = measured("saturation", {"below": 0.05}, slopes=slopes)
+    values = measured("saturation", {"below": 0.05}, slopes=slopes)
     # 4 s (1 - s) < 0.05 beyond |x| = ln((1 + r) / (1 - r)), r = sqrt(0.95)
     edge = math.log((1 + math.sqrt(0.95)) / (1 - math.sqrt(0.95)))
-    assert found["sigmoid"] == pytest.approx(1 - edge / 10, abs=2e-3)
-    assert found["relu"] == pytest.approx(1001 / 2001)
-    assert found["line"] == 0.0
+    assert values["sigmoid"] == pytest.approx(1 - edge / 10, abs=2e-3)
+    assert values["relu"] == pytest.approx(1001 / 2001)
+    assert values["line"] == 0.0
 
 
 def test_activation_gradient_is_the_rms_of_each_layer():
@@ -45,10 +45,10 @@ def test_activation_gradient_is_the_rms_of_each_layer():
         "norm": layer(np.ones((4, 2)), "normalization", np.full((4, 2), 5.0)),
         "last": layer(np.ones((4, 1)), "weights", [[0.3], [0.4], [-0.3], [-0.4]]),
     }
-    found = measured("activation_gradient", layers=layers)
-    assert found["last"] == pytest.approx(math.sqrt((0.09 + 0.16) / 2))
-    assert found == {"first": pytest.approx(1e-6), "last": found["last"],
-                     "first_to_last": pytest.approx(1e-6 / found["last"])}  # fmt: skip
+    values = measured("activation_gradient", layers=layers)
+    assert values["last"] == pytest.approx(math.sqrt((0.09 + 0.16) / 2))
+    assert values == {"first": pytest.approx(1e-6), "last": values["last"],
+                     "first_to_last": pytest.approx(1e-6 / values["last"])}  # fmt: skip
     assert measured("activation_gradient", layers={"only": layers["last"]}).keys() == {"only"}
 
 
@@ -58,19 +58,19 @@ def test_numerics_names_the_first_nonfinite_layer(bad, place):
     for k in bad:
         outputs[k][0, 1] = math.inf if k % 2 else math.nan
     layers = {f"layer{k}": layer(output, "weights") for k, output in enumerate(outputs)}
-    given = {"params": {"w": torch.tensor([-7.0, 1.0])}, "grads": {"w": torch.tensor([0.5])}, "layers": layers}
-    found = measured("numerics", **given)
-    assert found["first_not_finite"] == place
-    assert (found["weight"], found["gradient"]) == (7.0, 0.5)
+    arguments = {"params": {"w": torch.tensor([-7.0, 1.0])}, "grads": {"w": torch.tensor([0.5])}, "layers": layers}
+    values = measured("numerics", **arguments)
+    assert values["first_not_finite"] == place
+    assert (values["weight"], values["gradient"]) == (7.0, 0.5)
     if not bad:
-        assert found["activation"] == 6.0
+        assert values["activation"] == 6.0
 
 
 def test_mean_and_deviation_of_activations_and_inputs():
     x = np.random.default_rng(0).normal(3, 2, (50, 2, 3))
-    found = measured("activations", layers={"a": layer(x), "n": layer(x, "normalization")})
-    assert found == {"a/mean": pytest.approx(x.mean()), "a/std": pytest.approx(x.std())}
-    found = measured("inputs", x=torch.tensor(x))
-    assert found == {"mean": pytest.approx(x.mean()), "std": pytest.approx(x.std()),
+    values = measured("activations", layers={"a": layer(x), "n": layer(x, "normalization")})
+    assert values == {"a/mean": pytest.approx(x.mean()), "a/std": pytest.approx(x.std())}
+    values = measured("inputs", x=torch.tensor(x))
+    assert values == {"mean": pytest.approx(x.mean()), "std": pytest.approx(x.std()),
                      "largest": pytest.approx(np.abs(x).max()), "widest": pytest.approx(x.std(0).max())}  # fmt: skip
     assert measured("inputs", x=torch.arange(5)) == {}  # word indices

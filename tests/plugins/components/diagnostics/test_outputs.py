@@ -38,51 +38,51 @@ def test_effective_rank_is_numpys(rows, columns, seed):
 
 def test_effective_rank_of_proportional_samples_is_one():
     alike = np.outer(np.arange(1, 129), draw(64)).astype(np.float32)
-    found = measured("effective_rank", layers={"a": layer(alike), "b": layer(np.eye(6)), "c": layer(alike, "weights")})
-    assert found == {"a": pytest.approx(1, abs=1e-3), "b": pytest.approx(6)}
+    values = measured("effective_rank", layers={"a": layer(alike), "b": layer(np.eye(6)), "c": layer(alike, "weights")})
+    assert values == {"a": pytest.approx(1, abs=1e-3), "b": pytest.approx(6)}
     assert math.isnan(measured("effective_rank", layers={"a": layer(alike * math.nan)})["a"])
 
 
 def test_drift_is_in_deviations_of_the_start():
     first = draw(200, 3)
     now = first * [1, 2, 1] + [0, 0, 5]
-    found = measured("drift", layers={"a": layer(now), "b": layer(first)},
+    values = measured("drift", layers={"a": layer(now), "b": layer(first)},
                      start_layers={"a": torch.tensor(first), "b": torch.tensor(first)})  # fmt: skip
     moved = (now.mean(0) - first.mean(0)) ** 2 + (now.std(0) - first.std(0)) ** 2
-    assert found == {"a": pytest.approx(math.sqrt(moved.sum() / (first.std(0) ** 2).sum())), "b": 0.0}
+    assert values == {"a": pytest.approx(math.sqrt(moved.sum() / (first.std(0) ** 2).sum())), "b": 0.0}
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=2, max_size=40), st.integers(2, 12))
 def test_histogram_is_numpys(values, bins):
     x = torch.tensor(values, dtype=torch.float64)
-    found = counted(x, bins)
-    assert float(found.counts.sum()) == len(values)
-    assert (float(found.edges[0]), float(found.edges[-1])) == pytest.approx((min(values), max(values)))
+    result = counted(x, bins)
+    assert float(result.counts.sum()) == len(values)
+    assert (float(result.edges[0]), float(result.edges[-1])) == pytest.approx((min(values), max(values)))
     inside = (x - x.min()) / max(max(values) - min(values), 1e-30) * bins
     if max(values) > min(values) and float((inside - inside.round()).abs().min()) > 0:  # no value is on an edge
-        np.testing.assert_array_equal(found.counts, np.histogram(values, bins)[0])
+        np.testing.assert_array_equal(result.counts, np.histogram(values, bins)[0])
 
 
 def test_histogram_ignores_nonfinite_values():
-    found = counted(torch.tensor([0.0, 1.0, math.nan, math.inf, 1.0]), 2)
-    assert found.counts.tolist() == [1, 2]
-    assert found.edges.tolist() == [0, 0.5, 1]
+    result = counted(torch.tensor([0.0, 1.0, math.nan, math.inf, 1.0]), 2)
+    assert result.counts.tolist() == [1, 2]
+    assert result.edges.tolist() == [0, 0.5, 1]
 
 
 def test_histograms_cover_weights_gradients_and_activations():
     params = {"a.weight": torch.ones(2, 2), "a.bias": torch.zeros(2)}
-    found = measured("histograms", {"bins": 4}, params=params, grads=params, layers={"b": layer(draw(8, 2))})
-    assert {tag: len(h.counts) for tag, h in found.items()} == {"weights/a": 4, "gradients/a": 4, "activations/b": 4}
+    values = measured("histograms", {"bins": 4}, params=params, grads=params, layers={"b": layer(draw(8, 2))})
+    assert {tag: len(h.counts) for tag, h in values.items()} == {"weights/a": 4, "gradients/a": 4, "activations/b": 4}
 
 
 def test_calibration_is_torchmetrics():
     logits, classes = torch.tensor(draw(300, 4) * 3), torch.tensor(np.arange(300) % 4)
-    found = measured("calibration", {"bins": 7}, prediction=logits, target=classes)
+    values = measured("calibration", {"bins": 7}, prediction=logits, target=classes)
     expected = multiclass_calibration_error(logits.softmax(-1), classes, 4, n_bins=7)
-    assert found["error"] == pytest.approx(float(expected), rel=1e-5)
+    assert values["error"] == pytest.approx(float(expected), rel=1e-5)
     best = logits.softmax(-1).max(-1)
-    assert found["overconfidence"] == pytest.approx(
+    assert values["overconfidence"] == pytest.approx(
         float(best.values.mean() - (best.indices == classes).double().mean())
     )
 

@@ -27,10 +27,10 @@ def flat(*tensors):
 @given(st.integers(0, 99), st.floats(1e-6, 1e6))
 def test_norms_are_numpys(seed, scale):
     grads = named(seed, scale)
-    found = measured("gradient_norm", grads=grads)
-    assert found["all"] == pytest.approx(np.linalg.norm(flat(*grads.values())))
-    assert found["a"] == pytest.approx(np.linalg.norm(flat(grads["a.weight"], grads["a.bias"])))
-    assert found.keys() == {"all", "a", "b.c"}
+    values = measured("gradient_norm", grads=grads)
+    assert values["all"] == pytest.approx(np.linalg.norm(flat(*grads.values())))
+    assert values["a"] == pytest.approx(np.linalg.norm(flat(grads["a.weight"], grads["a.bias"])))
+    assert values.keys() == {"all", "a", "b.c"}
     before, start = named(seed + 1), named(seed + 2)
     ratio = measured("update_ratio", params=grads, previous=before)
     norm = np.linalg.norm(before["a.weight"])
@@ -46,8 +46,8 @@ def test_norms_are_numpys(seed, scale):
 def test_unit_asymmetry_is_zero_for_equal_units():
     row = torch.tensor([1.0, -2.0, 3.0])
     alike = {"a.weight": row.repeat(4, 1), "b.weight": torch.stack([row, -row]), "one.weight": row[None]}
-    found = measured("unit_asymmetry", params=alike)
-    assert found == {"a": pytest.approx(0, abs=1e-6), "b": pytest.approx(1)}
+    values = measured("unit_asymmetry", params=alike)
+    assert values == {"a": pytest.approx(0, abs=1e-6), "b": pytest.approx(1)}
     assert measured("unit_asymmetry", params={"zero.weight": torch.zeros(3, 2)}) == {"zero": 0.0}
 
 

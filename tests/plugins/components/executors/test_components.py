@@ -18,8 +18,8 @@ OVER_PROCESSES = ["loky", "submitit", "dask"]
 @pytest.fixture
 def executor(request, tmp_path):
     """An executor with two workers, by its name."""
-    with make("executor", request.param, settings(request.param, tmp_path), jobs=2) as made:
-        yield made
+    with make("executor", request.param, settings(request.param, tmp_path), jobs=2) as instance:
+        yield instance
 
 
 def over(*names):

@@ -58,9 +58,9 @@ def test_elbo_is_a_lower_bound_attained_at_the_posterior():
 
 
 def test_elbo_passes_gradcheck():
-    given = [t[:2].clone().requires_grad_() for t in (DECODED, MU, LOG_VARIANCE)]
-    assert torch.autograd.gradcheck(lambda *p: elbo(p, X[:2]), given)
-    assert torch.autograd.gradcheck(lambda *p: elbo(p, X[:2], likelihood="bernoulli"), given)
+    parts = [t[:2].clone().requires_grad_() for t in (DECODED, MU, LOG_VARIANCE)]
+    assert torch.autograd.gradcheck(lambda *p: elbo(p, X[:2]), parts)
+    assert torch.autograd.gradcheck(lambda *p: elbo(p, X[:2], likelihood="bernoulli"), parts)
 
 
 def test_elbo_is_a_mean_over_the_batch():

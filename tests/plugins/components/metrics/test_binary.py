@@ -25,16 +25,16 @@ CASES = [
 
 @pytest.mark.parametrize("size", [N, 64, 1])
 @pytest.mark.parametrize("shift", [0.0, 0.5])
-@pytest.mark.parametrize(("name", "given", "width", "reference"), CASES)
-def test_metric_of_logits_is_scikit_learns(name, given, width, reference, size, shift):
+@pytest.mark.parametrize(("name", "settings", "width", "reference"), CASES)
+def test_metric_of_logits_is_scikit_learns(name, settings, width, reference, size, shift):
     # small logits must not be taken for probabilities, which single samples would often suggest
     logits, targets = LOGITS[:, :width] / 4 + shift, TARGETS[:, :width]
     expected = pytest.approx(reference(targets.numpy(), logits.numpy()), abs=1e-6)
-    metric = make("metric", name, given, num_classes=LABELS)
+    metric = make("metric", name, settings, num_classes=LABELS)
     for z, y in zip(logits.split(size), targets.split(size), strict=True):
         metric.update(z, y)
     assert metric.compute().item() == expected
-    stacked = StackedMetric(lambda: make("metric", name, given, num_classes=LABELS), 2, torch.device("cpu"))
+    stacked = StackedMetric(lambda: make("metric", name, settings, num_classes=LABELS), 2, torch.device("cpu"))
     for z, y in zip(logits.split(64), targets.split(64), strict=True):
         stacked.update(torch.stack([-z, z]), torch.stack([y, y]))
     assert stacked.compute()[1] == expected

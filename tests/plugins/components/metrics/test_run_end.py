@@ -102,8 +102,8 @@ ONCE = ("mode_coverage", "mode_quality", "epochs_to_target")
 
 def test_run_metrics_agree_alone_fused_and_resumed(workdir):
     alone, *others = (
-        harness.run([*RING, f"study={study}", *given])
-        for study, given in {
+        harness.run([*RING, f"study={study}", *case])
+        for study, case in {
             "alone": ["path=alone"], "resumed": ["path=alone", "checkpoint_every=1"], "fused": ["path=fused"],
         }.items()
     )  # fmt: skip
@@ -120,15 +120,15 @@ def test_run_metrics_agree_alone_fused_and_resumed(workdir):
 
 def test_record_with_the_requested_run_metric_is_cached(workdir):
     first = ["epochs=2", "model=mlp", "model.width=4", "logger=[]"]
-    asked = [*first, "metric=[epochs_to_target]", "metric.epochs_to_target.target=0.2"]
+    requested = [*first, "metric=[epochs_to_target]", "metric.epochs_to_target.target=0.2"]
     assert not harness.run(first).cached
-    found = harness.run(asked)
-    assert (found.cached, found.metrics["epochs_to_target"]) == (False, math.inf)
-    again = harness.run([*asked, "objective=epochs_to_target"])
+    record = harness.run(requested)
+    assert (record.cached, record.metrics["epochs_to_target"]) == (False, math.inf)
+    again = harness.run([*requested, "objective=epochs_to_target"])
     assert (again.cached, again.objective) == (True, math.inf)
-    assert '"epochs_to_target": "inf"' in (found.folder / "record.json").read_text()
+    assert '"epochs_to_target": "inf"' in (record.folder / "record.json").read_text()
     assert harness.run(first).cached
-    assert not harness.run([*asked[:-1], "metric.epochs_to_target.target=0.3"]).cached  # another target
+    assert not harness.run([*requested[:-1], "metric.epochs_to_target.target=0.3"]).cached  # another target
 
 
 def test_diverged_run_is_measured_by_its_history_only(workdir):
@@ -156,7 +156,7 @@ def test_mse_is_measured_while_bce_is_trained(workdir, capsys):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (["metric=[epochs_to_target]"], "target must be given"),
         (["metric=[epochs_to_target]", "metric.epochs_to_target.target=1", "metric.epochs_to_target.watch=val/acuracy"],
@@ -171,10 +171,10 @@ def test_mse_is_measured_while_bce_is_trained(workdir, capsys):
         (["model=rbm", "transform=[standardize]"], "choose transform=auto, or 'transform=[]'"),
     ],
 )  # fmt: skip
-def test_mistake_is_one_line_and_writes_nothing(workdir, line, said):
+def test_mistake_is_one_line_and_writes_nothing(workdir, line, message):
     with pytest.raises(harness.HarnessError) as refused:
         harness.run(line)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
     assert not any(workdir.iterdir())
 
@@ -191,11 +191,11 @@ def test_mse_of_a_classifier_is_that_of_its_probabilities():
     rng = np.random.default_rng(0)
     z, y = rng.normal(size=(50, 4)), rng.integers(0, 4, 50)
     p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
-    given = torch.tensor(z), torch.tensor(y)
+    inputs = torch.tensor(z), torch.tensor(y)
     metric = make("metric", "mse", task="classification")
-    metric.update(*given)
+    metric.update(*inputs)
     assert float(metric.compute()) == pytest.approx(np.mean((p - np.eye(4)[y]) ** 2), rel=1e-6)
     metric = make("metric", "mse", task="multilabel")
     labels = rng.integers(0, 2, (50, 4)).astype(float)
-    metric.update(given[0], torch.tensor(labels))
+    metric.update(inputs[0], torch.tensor(labels))
     assert float(metric.compute()) == pytest.approx(np.mean((1 / (1 + np.exp(-z)) - labels) ** 2), rel=1e-6)

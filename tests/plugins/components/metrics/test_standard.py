@@ -69,8 +69,8 @@ def measured(name, prediction, target, size=64, **settings):
 )
 def test_regression_metric_is_scikit_learns(name, reference, size):
     for target in (REAL.flip(0), REAL.flip(0) + 3000, REAL + 0.1 * REAL.flip(0)):
-        found = measured(name, REAL, target, size)
-        assert found == pytest.approx(reference(target.double().numpy(), REAL.double().numpy()), rel=1e-5, abs=1e-9)
+        value = measured(name, REAL, target, size)
+        assert value == pytest.approx(reference(target.double().numpy(), REAL.double().numpy()), rel=1e-5, abs=1e-9)
 
 
 def test_r2_of_constant_targets_is_scikit_learns():
@@ -107,8 +107,8 @@ def test_calibration_error_is_torchmetrics_and_numpys(norm, bins, logits):
     p = logits.double().softmax(1)
     theirs = MulticlassCalibrationError(CLASSES, bins, norm)
     theirs.update(p, TARGETS)
-    found = measured("calibration_error", logits, TARGETS, bins=bins, norm=norm)
-    assert found == pytest.approx(theirs.compute().item(), rel=1e-5)  # computed in float32
+    value = measured("calibration_error", logits, TARGETS, bins=bins, norm=norm)
+    assert value == pytest.approx(theirs.compute().item(), rel=1e-5)  # computed in float32
     best, right = p.max(1).values.numpy(), (p.argmax(1) == TARGETS).numpy()
     gaps, shares = [], []
     for low in np.arange(bins) / bins:
@@ -116,7 +116,7 @@ def test_calibration_error_is_torchmetrics_and_numpys(norm, bins, logits):
         gaps.append(abs(right[inside].mean() - best[inside].mean()) if inside.any() else 0.0)
         shares.append(inside.mean())
     expected = {"l1": np.dot(gaps, shares), "l2": np.sqrt(np.dot(np.square(gaps), shares)), "max": max(gaps)}
-    assert found == pytest.approx(expected[norm], rel=1e-9)
+    assert value == pytest.approx(expected[norm], rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -169,12 +169,12 @@ def test_stacked_metrics_equal_those_alone(name):
     real = name in ("mae", "r2")
     prediction = torch.stack([LOGITS, LOGITS.flip(0), LOGITS.square()])
     target = torch.stack([prediction[0]] * 3 if real else [TARGETS, TARGETS.flip(0), TARGETS])
-    made = functools.partial(make, "metric", name, num_classes=CLASSES)
-    stacked = StackedMetric(made, 3, torch.device("cpu"))
+    result = functools.partial(make, "metric", name, num_classes=CLASSES)
+    stacked = StackedMetric(result, 3, torch.device("cpu"))
     for part in (slice(0, 150), slice(150, N)):
         stacked.update(prediction[:, part], target[:, part])
     assert stacked.together
-    expected = [fed(made(), p, y, N).compute().item() for p, y in zip(prediction, target, strict=True)]
+    expected = [fed(result(), p, y, N).compute().item() for p, y in zip(prediction, target, strict=True)]
     assert stacked.compute() == pytest.approx(expected, rel=1e-6)
 
 

@@ -42,39 +42,39 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "settings", "shape"), CASES)
 def test_output_has_the_input_shape_and_every_parameter_a_gradient(name, settings, shape):
-    made, x = model(name, shape, **settings), inputs(*shape)
+    net, x = model(name, shape, **settings), inputs(*shape)
     with noise():
-        y = made(x)
+        y = net(x)
     parts = y if isinstance(y, tuple) else (y,)
     assert parts[0].shape == x.shape
     sum(part.square().sum() for part in parts).backward()
-    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in made.parameters())
-    made.eval()
-    torch.testing.assert_close(made(x[2:3])[0], (made(x)[0][2:3] if name == "vae" else made(x)[2]))
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.parameters())
+    net.eval()
+    torch.testing.assert_close(net(x[2:3])[0], (net(x)[0][2:3] if name == "vae" else net(x)[2]))
 
 
 @pytest.mark.parametrize("code", [1, 4])
 @pytest.mark.parametrize("form", ["linear", "dense", "convolutional"])
 def test_output_depends_on_the_code_only(form, code):
-    made, x = model("autoencoder", (1, 8, 8), form=form, code=code), inputs(1, 8, 8)
-    assert made.encoder(x).shape == (6, code)
-    torch.testing.assert_close(made(x), made.decoder(made.encoder(x)))
+    net, x = model("autoencoder", (1, 8, 8), form=form, code=code), inputs(1, 8, 8)
+    assert net.encoder(x).shape == (6, code)
+    torch.testing.assert_close(net(x), net.decoder(net.encoder(x)))
 
 
 def test_linear_form_is_two_affine_maps():
-    made, x = model("autoencoder", (2, 3), form="linear", code=2).double(), inputs(2, 3).double()
-    w, b, v, c = (p.detach().numpy() for p in made.parameters())
+    net, x = model("autoencoder", (2, 3), form="linear", code=2).double(), inputs(2, 3).double()
+    w, b, v, c = (p.detach().numpy() for p in net.parameters())
     expected = (x.numpy().reshape(6, 6) @ w.T + b) @ v.T + c
-    np.testing.assert_allclose(made(x).detach().numpy().reshape(6, 6), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(net(x).detach().numpy().reshape(6, 6), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_denoising_adds_noise_in_training_only():
-    made, x = model("autoencoder", (5,), form="linear", denoising=0.5), inputs(5)
+    net, x = model("autoencoder", (5,), form="linear", denoising=0.5), inputs(5)
     drawn = Noise(keys(torch.tensor(0), 0)).normal(x.shape)
     with noise():
-        trained = made(x)
-    made.eval()
-    torch.testing.assert_close(trained, made(x + 0.5 * drawn))
+        trained = net(x)
+    net.eval()
+    torch.testing.assert_close(trained, net(x + 0.5 * drawn))
 
 
 @pytest.mark.parametrize("name", ["autoencoder", "vae"])
@@ -84,21 +84,21 @@ def test_convolutional_form_needs_images(name):
 
 
 def test_code_is_sampled_in_training_and_the_mean_in_evaluation():
-    made, x = model("vae", (5,), latent=3), inputs(5)
+    net, x = model("vae", (5,), latent=3), inputs(5)
     drawn = Noise(keys(torch.tensor(0), 0)).normal((6, 3))
     with noise():
-        decoded, mu, log_variance = made(x)
-    torch.testing.assert_close(decoded, made.decoder(mu + log_variance.exp().sqrt() * drawn))
-    made.eval()
-    decoded, mu, _ = made(x)
-    torch.testing.assert_close(decoded, made.decoder(mu))
+        decoded, mu, log_variance = net(x)
+    torch.testing.assert_close(decoded, net.decoder(mu + log_variance.exp().sqrt() * drawn))
+    net.eval()
+    decoded, mu, _ = net(x)
+    torch.testing.assert_close(decoded, net.decoder(mu))
 
 
 def test_sample_is_a_decoded_draw_from_the_prior():
-    made, x = model("vae", (5,), latent=3), inputs(5)
+    net, x = model("vae", (5,), latent=3), inputs(5)
     with noise(4):
-        drawn = made.sample(x)
-    torch.testing.assert_close(drawn, made.decoder(Noise(keys(torch.tensor(4), 0)).normal((6, 3))))
+        drawn = net.sample(x)
+    torch.testing.assert_close(drawn, net.decoder(Noise(keys(torch.tensor(4), 0)).normal((6, 3))))
 
 
 def test_linear_autoencoder_reaches_the_error_of_pca(workdir):
@@ -107,6 +107,6 @@ def test_linear_autoencoder_reaches_the_error_of_pca(workdir):
     dataset = load(compose(overrides).values).dataset
     train, test = (dataset.part(split).x.flatten(1).double().numpy() for split in ("train", "test"))
     components = PCA(record.config["model"]["code"]).fit(train)
-    for x, found in ((train, record.metrics["train/loss"]), (test, record.metrics["test/mse"])):
+    for x, result in ((train, record.metrics["train/loss"]), (test, record.metrics["test/mse"])):
         error = np.mean((components.inverse_transform(components.transform(x)) - x) ** 2)
-        assert found == pytest.approx(error, rel=0.01)
+        assert result == pytest.approx(error, rel=0.01)

@@ -20,9 +20,9 @@ SEED = DRAWN.initial_seed() % 2**32
 
 
 def fitted(name, train, outputs, /, **sets):
-    made = make("model", name, sets, outputs=outputs, generator=DRAWN)
-    made.fit(train)
-    return made
+    estimator = make("model", name, sets, outputs=outputs, generator=DRAWN)
+    estimator.fit(train)
+    return estimator
 
 
 def arrays(dataset, split):
@@ -40,13 +40,13 @@ def same_probabilities(made, reference, dataset):
 
 def test_random_forest_is_scikit_learns_with_the_runs_seed():
     wine, diabetes = data("wine"), data("diabetes")
-    made = fitted("random_forest", wine.train, 3, trees=17, max_depth=3)
-    same_probabilities(made, RandomForestClassifier(17, max_depth=3, random_state=SEED), wine)
+    estimator = fitted("random_forest", wine.train, 3, trees=17, max_depth=3)
+    same_probabilities(estimator, RandomForestClassifier(17, max_depth=3, random_state=SEED), wine)
     x, y = arrays(diabetes, "train")
     reference = RandomForestRegressor(11, random_state=SEED).fit(x, y[:, 0].astype(float))
-    made = fitted("random_forest", diabetes.train, 1, trees=11)
+    estimator = fitted("random_forest", diabetes.train, 1, trees=11)
     np.testing.assert_allclose(
-        made.predict(diabetes.test.x)[:, 0].numpy(),
+        estimator.predict(diabetes.test.x)[:, 0].numpy(),
         reference.predict(arrays(diabetes, "test")[0]),
         rtol=1e-7,
         atol=1e-9,
@@ -55,13 +55,15 @@ def test_random_forest_is_scikit_learns_with_the_runs_seed():
 
 def test_logistic_regression_is_scikit_learns_with_one_logit_for_two_classes():
     iris, cancer = data("iris"), data("breast_cancer")
-    made = fitted("logistic_regression", iris.train, 3, strength=0.3)
-    same_probabilities(made, LogisticRegression(C=0.3, max_iter=1000), iris)
+    estimator = fitted("logistic_regression", iris.train, 3, strength=0.3)
+    same_probabilities(estimator, LogisticRegression(C=0.3, max_iter=1000), iris)
     scaled = cancer.mapped(lambda x: (x - cancer.train.x.mean(0)) / cancer.train.x.std(0))
-    made = fitted("logistic_regression", scaled.train, 1)
+    estimator = fitted("logistic_regression", scaled.train, 1)
     reference = LogisticRegression(max_iter=1000).fit(*arrays(scaled, "train"))
     expected = reference.decision_function(arrays(scaled, "test")[0]).clip(-20, 20)
-    np.testing.assert_allclose(made.predict(scaled.test.x)[:, 0].numpy().clip(-20, 20), expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(
+        estimator.predict(scaled.test.x)[:, 0].numpy().clip(-20, 20), expected, rtol=1e-5, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("k", [1, 4])
@@ -70,12 +72,12 @@ def test_nearest_neighbours_match_a_distance_search(k):
     for dataset, outputs in ((iris, 3), (diabetes, 1)):
         (x, y), (at, _) = arrays(dataset, "train"), arrays(dataset, "test")
         nearest = cdist(at, x).argsort(1, kind="stable")[:, :k]
-        found = fitted("nearest_neighbour", dataset.train, outputs, k=k).predict(dataset.test.x)
+        result = fitted("nearest_neighbour", dataset.train, outputs, k=k).predict(dataset.test.x)
         if outputs == 1:
-            np.testing.assert_allclose(found.numpy(), y[nearest].mean(1), rtol=1e-6, atol=1e-6)
+            np.testing.assert_allclose(result.numpy(), y[nearest].mean(1), rtol=1e-6, atol=1e-6)
         else:
             shares = np.eye(3)[y[nearest]].mean(1)
-            same = np.abs(found.exp().numpy() - shares).max(1) < 1e-9
+            same = np.abs(result.exp().numpy() - shares).max(1) < 1e-9
             assert same.mean() > 0.95  # ties of distance may be broken in another order
 
 
@@ -86,8 +88,8 @@ def test_linear_regression_solves_the_normal_equations(ridge):
     centred = x - x.mean(0)
     y = y.astype(float)
     w = np.linalg.solve(centred.T @ centred + ridge * np.eye(x.shape[1]), centred.T @ (y - y.mean(0)))
-    found = fitted("linear_regression", dataset.train, 1, ridge=ridge).predict(dataset.test.x)
-    np.testing.assert_allclose(found.numpy(), (at - x.mean(0)) @ w + y.mean(0), rtol=1e-8, atol=1e-8)
+    result = fitted("linear_regression", dataset.train, 1, ridge=ridge).predict(dataset.test.x)
+    np.testing.assert_allclose(result.numpy(), (at - x.mean(0)) @ w + y.mean(0), rtol=1e-8, atol=1e-8)
 
 
 def test_kmeans_gives_squared_distances_to_scikit_learns_centres():
@@ -95,9 +97,9 @@ def test_kmeans_gives_squared_distances_to_scikit_learns_centres():
     x, _ = arrays(dataset, "train")
     for sets, k in (({}, 3), ({"k": 5, "starts": 2}, 5)):
         reference = KMeans(k, n_init=sets.get("starts", 10), random_state=SEED).fit(x)
-        found = fitted("kmeans", dataset.train, 3, **sets).predict(dataset.test.x)
+        result = fitted("kmeans", dataset.train, 3, **sets).predict(dataset.test.x)
         expected = cdist(arrays(dataset, "test")[0], reference.cluster_centers_, "sqeuclidean")
-        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(result.numpy(), expected, rtol=1e-9, atol=1e-9)
         inertia = fitted("kmeans", dataset.train, 3, **sets).predict(dataset.train.x).amin(1).sum().item()
         assert inertia == pytest.approx(reference.inertia_)
 
@@ -108,10 +110,10 @@ def test_unseen_class_is_improbable_and_finite(classes, missing, n):
     y = torch.arange(n) % classes
     y[y == missing % classes] = (missing + 1) % classes
     x = torch.randn(n, 3, generator=torch.Generator().manual_seed(n))
-    found = fitted("nearest_neighbour", Samples(x, y), classes, k=3).predict(x)
-    assert found.shape == (n, classes)
-    assert torch.isfinite(found).all()
-    assert (found.argmax(1) != missing % classes).all()
+    result = fitted("nearest_neighbour", Samples(x, y), classes, k=3).predict(x)
+    assert result.shape == (n, classes)
+    assert torch.isfinite(result).all()
+    assert (result.argmax(1) != missing % classes).all()
 
 
 @pytest.mark.parametrize("name", ["nearest_neighbour", "kmeans"])

@@ -18,20 +18,20 @@ from tests.training.helpers import train
 
 @pytest.mark.parametrize(("width", "depth"), [(5, 0), (5, 1), (7, 3)])
 def test_mlp_has_its_layers(width, depth):
-    made = model("mlp", (2, 3), 4, {"width": width, "depth": depth})
+    net = model("mlp", (2, 3), 4, {"width": width, "depth": depth})
     at = [6, *[width] * depth]
     shapes = [s for a, b in itertools.pairwise(at) for s in [(b, a), (b,)]] + [(4, at[-1]), (4,)]
-    assert list(parameters(made).values()) == shapes
+    assert list(parameters(net).values()) == shapes
 
 
 def test_mlp_matches_its_formula():
-    made = model("mlp", (2, 3), 4, {"width": 5, "depth": 2}).double()
+    net = model("mlp", (2, 3), 4, {"width": 5, "depth": 2}).double()
     x = torch.randn(9, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    w = [p.detach().numpy() for p in made.parameters()]
+    w = [p.detach().numpy() for p in net.parameters()]
     h = x.numpy().reshape(9, 6)
     for i in (0, 2):
         h = np.tanh(h @ w[i].T + w[i + 1])
-    np.testing.assert_allclose(made(x).detach().numpy(), h @ w[4].T + w[5], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(net(x).detach().numpy(), h @ w[4].T + w[5], rtol=1e-12, atol=1e-12)
 
 
 def test_mlp_without_biases_has_none():
@@ -42,8 +42,8 @@ def test_mlp_without_biases_has_none():
     ("name", "inputs"), [("mlp", (4,)), ("cnn", (1, 8, 8)), ("resnet", (1, 8, 8)), ("conv1d", (6, 2))]
 )
 def test_bias_cancelled_by_a_normalization_is_left_out(name, inputs):
-    made = model(name, inputs, made=block(bias=False))
-    biases = [p for p in parameters(made) if p.endswith("bias")]
+    net = model(name, inputs, made=block(bias=False))
+    biases = [p for p in parameters(net) if p.endswith("bias")]
     assert biases == ["head.bias"]
 
 
@@ -64,18 +64,18 @@ def test_hidden_layers_get_a_block_for_their_width_and_dimensions(name, inputs):
             return x[:, ::2]
 
     settings = {"width": 6, "depth": 2} if name == "mlp" else {"channels": [6, 10]}
-    made = model(name, inputs, 3, settings, Wide(nn.Tanh, lambda f, n: None, [], True))
+    net = model(name, inputs, 3, settings, Wide(nn.Tanh, lambda f, n: None, [], True))
     assert seen == ([(6, 0), (6, 0)] if name == "mlp" else [(6, 2), (10, 2)])
-    assert made(torch.zeros(2, *inputs)).shape == (2, 3)
+    assert net(torch.zeros(2, *inputs)).shape == (2, 3)
 
 
 @pytest.mark.parametrize("inputs", [(1, 8, 8), (3, 9, 5), (2, 3, 3), (1, 2, 20), (4, 1, 1)])
 @pytest.mark.parametrize("channels", [[2], [2, 3], [2, 3, 4, 5]])
 @pytest.mark.parametrize("kernel", [1, 3, 7])
 def test_cnn_accepts_images_of_any_size(inputs, channels, kernel):
-    made = model("cnn", inputs, 3, {"channels": channels, "kernel": kernel})
-    assert made(torch.zeros(2, *inputs)).shape == (2, 3)
-    convolutions = [m for m in made.modules() if isinstance(m, nn.Conv2d)]
+    net = model("cnn", inputs, 3, {"channels": channels, "kernel": kernel})
+    assert net(torch.zeros(2, *inputs)).shape == (2, 3)
+    convolutions = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
     assert [(c.in_channels, c.out_channels) for c in convolutions] == list(
         zip([inputs[0], *channels], channels, strict=False)
     )
@@ -83,13 +83,13 @@ def test_cnn_accepts_images_of_any_size(inputs, channels, kernel):
 
 
 def test_cnn_halves_the_image_while_larger_than_three():
-    made = model("cnn", (1, 16, 16), 3, {"channels": [2, 2, 2, 2]})
+    net = model("cnn", (1, 16, 16), 3, {"channels": [2, 2, 2, 2]})
     sizes, x = [], torch.zeros(1, 1, 16, 16)
-    for stage in made.stages:
+    for stage in net.stages:
         x = stage(x)
         sizes.append(x.shape[-1])
     assert sizes == [8, 4, 2, 2]
-    assert made.head.in_features == 2 * 2 * 2
+    assert net.head.in_features == 2 * 2 * 2
 
 
 def test_cnn_pools_the_maximum_or_mean_of_four_pixels():
@@ -102,11 +102,11 @@ def test_cnn_pools_the_maximum_or_mean_of_four_pixels():
 
 
 def test_cnn_stages_are_translation_equivariant():
-    made = model("cnn", (1, 16, 16), 3, {"channels": [4]})
+    net = model("cnn", (1, 16, 16), 3, {"channels": [4]})
     x = torch.zeros(1, 1, 16, 16)
     x[0, 0, 4, 4] = 1
     shifted = x.roll((2, 4), (2, 3))
-    torch.testing.assert_close(made.stages(shifted)[..., 2:7, 3:7], made.stages(x)[..., 1:6, 1:5])
+    torch.testing.assert_close(net.stages(shifted)[..., 2:7, 3:7], net.stages(x)[..., 1:6, 1:5])
 
 
 @pytest.mark.parametrize("kernel", [2, 6])
@@ -134,12 +134,12 @@ def test_every_parameter_has_a_gradient_and_samples_are_independent(row):
     inputs = INPUTS[dimensions(row)]
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        made = model(row["name"], inputs, made=block(lambda f, n: nn.GroupNorm(1, f)))
+        net = model(row["name"], inputs, made=block(lambda f, n: nn.GroupNorm(1, f)))
     x = torch.randn(6, *inputs, generator=torch.Generator().manual_seed(1))
-    y = made(x)
+    y = net(x)
     y.square().sum().backward()
-    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in made.parameters())
-    torch.testing.assert_close(made(x[2:3]), y[2:3])
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.parameters())
+    torch.testing.assert_close(net(x[2:3]), y[2:3])
 
 
 @every_model

@@ -25,27 +25,27 @@ def noise(seed=0):
     ("inputs", "settings"), [((5,), {}), ((2, 3), {"depth": 1}), ((3, 9, 6), {"form": "convolutional"})]
 )
 def test_discriminator_scores_data_and_samples(inputs, settings):
-    made = gan(inputs, latent=4, **settings)
+    net = gan(inputs, latent=4, **settings)
     x = torch.randn(6, *inputs, generator=torch.Generator().manual_seed(1))
     with noise():
-        real, fake = made(x)
+        real, fake = net(x)
     with noise():
-        samples = made.sample(x)
+        samples = net.sample(x)
     assert samples.shape == x.shape
-    torch.testing.assert_close(real, made.discriminator(x).squeeze(1))
-    torch.testing.assert_close(fake, made.discriminator(samples).squeeze(1))
+    torch.testing.assert_close(real, net.discriminator(x).squeeze(1))
+    torch.testing.assert_close(fake, net.discriminator(samples).squeeze(1))
     drawn = Noise(keys(torch.tensor(0), 0)).normal((6, 4))
-    torch.testing.assert_close(samples, made.generator(drawn))
+    torch.testing.assert_close(samples, net.generator(drawn))
 
 
 def test_every_parameter_belongs_to_one_player():
-    made = gan((5,))
-    groups = make("task", "generation", loss=None, dataset=data("iris")).groups(made)
+    net = gan((5,))
+    groups = make("task", "generation", loss=None, dataset=data("iris")).groups(net)
     assert list(groups) == ["generator", "discriminator"]
-    assert sorted(groups["generator"] + groups["discriminator"]) == sorted(n for n, _ in made.named_parameters())
+    assert sorted(groups["generator"] + groups["discriminator"]) == sorted(n for n, _ in net.named_parameters())
     assert all(name.startswith("generator.") for name in groups["generator"])
-    made.generator.requires_grad_(False)
-    assert made.groups()["generator"] == []
+    net.generator.requires_grad_(False)
+    assert net.groups()["generator"] == []
 
 
 @pytest.mark.parametrize("form", ["non_saturating", "least_squares"])
@@ -86,8 +86,8 @@ def test_each_player_descends_its_own_loss(form, fused):
 @pytest.mark.parametrize("form", ["non_saturating", "least_squares"])
 def test_losses_decrease_as_their_player_wins(form):
     def losses(real, fake):
-        given = tuple(torch.full((5,), float(logit)) for logit in (real, fake))
-        return make("loss", "gan", {"form": form}, prediction=given, target=None)
+        inputs = tuple(torch.full((5,), float(logit)) for logit in (real, fake))
+        return make("loss", "gan", {"form": form}, prediction=inputs, target=None)
 
     assert losses(1, 0)["discriminator"] < losses(0, 0)["discriminator"] < losses(0, 1)["discriminator"]
     assert losses(0, 1)["generator"] < losses(0, 0)["generator"] < losses(0, -1)["generator"]

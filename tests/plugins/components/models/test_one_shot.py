@@ -19,25 +19,23 @@ def scores(made):
 
 
 def test_prototypes_are_the_nearest_centroids():
-    found = scores(Prototypical(nn.Identity()))
+    result = scores(Prototypical(nn.Identity()))
     for e in range(2):
         means = SUPPORT[e].mean(1)
-        np.testing.assert_allclose(found[e], -cdist(QUERY[e], means, "sqeuclidean"), rtol=1e-7, atol=1e-12)
+        np.testing.assert_allclose(result[e], -cdist(QUERY[e], means, "sqeuclidean"), rtol=1e-7, atol=1e-12)
         centroids = NearestCentroid().fit(SUPPORT[e].reshape(-1, WIDTH), np.repeat(np.arange(WAY), SHOT))
-        np.testing.assert_array_equal(found[e].argmax(1), centroids.predict(QUERY[e]))
+        np.testing.assert_array_equal(result[e].argmax(1), centroids.predict(QUERY[e]))
 
 
 @pytest.mark.parametrize(("distance", "known_as"), [("euclidean", "euclidean"), ("manhattan", "cityblock")])
 def test_siamese_scores_are_mean_distances(distance, known_as):
-    made = Siamese(nn.Identity(), distance)
-    found = scores(made)
+    net = Siamese(nn.Identity(), distance)
+    result = scores(net)
     for e in range(2):
         apart = cdist(QUERY[e], SUPPORT[e].reshape(-1, WIDTH), known_as).reshape(QUERIES, WAY, SHOT)
-        np.testing.assert_allclose(found[e], -apart.mean(2), rtol=1e-7, atol=1e-12)
+        np.testing.assert_allclose(result[e], -apart.mean(2), rtol=1e-7, atol=1e-12)
     a, b = torch.tensor(QUERY[0]), torch.tensor(QUERY[1])
-    np.testing.assert_allclose(
-        made.distances(a, b), np.diag(cdist(QUERY[0], QUERY[1], known_as)), rtol=1e-7, atol=1e-12
-    )
+    np.testing.assert_allclose(net.distances(a, b), np.diag(cdist(QUERY[0], QUERY[1], known_as)), rtol=1e-7, atol=1e-12)
 
 
 def test_distance_of_equal_points_has_zero_gradient():
@@ -49,19 +47,19 @@ def test_distance_of_equal_points_has_zero_gradient():
 
 @pytest.mark.parametrize("name", ["prototypical", "siamese"])
 @pytest.mark.parametrize(
-    ("inputs", "given", "numbers"),
+    ("inputs", "settings", "numbers"),
     [
         ((6,), {"width": 7, "depth": 1}, 6 * 7 + 7 + 7 * 5 + 5),
         ((1, 8, 8), {"depth": 0}, 64 * 5 + 5),
         ((2, 8, 8), {"encoder": "cnn", "channels": (3,)}, 2 * 3 * 9 + 3 + 3 * 16 * 5 + 5),
     ],
 )
-def test_encoder_is_an_mlp_or_a_cnn(name, inputs, given, numbers):
-    made = model(name, inputs, settings={"code": 5, **given})
-    assert count(made) == numbers
+def test_encoder_is_an_mlp_or_a_cnn(name, inputs, settings, numbers):
+    net = model(name, inputs, settings={"code": 5, **settings})
+    assert count(net) == numbers
     x = torch.randn(3, *inputs)
-    assert made(x).shape == (3, 5)
-    torch.testing.assert_close(made(x)[1:], made(x[1:]))
+    assert net(x).shape == (3, 5)
+    torch.testing.assert_close(net(x)[1:], net(x[1:]))
 
 
 def test_hidden_layers_are_blocks():

@@ -15,12 +15,12 @@ from tests.plugins.components.helpers import make
 
 
 def rbm(visible, hidden, k=1, seed=0):
-    made = make("model", "rbm", {"hidden": hidden, "k": k}, inputs=(visible,)).double()
+    net = make("model", "rbm", {"hidden": hidden, "k": k}, inputs=(visible,)).double()
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for p in made.parameters():
+        for p in net.parameters():
             p.copy_(torch.randn(p.shape, generator=draw))
-    return made
+    return net
 
 
 def states(n):
@@ -36,28 +36,28 @@ def joint(made):
 
 @pytest.mark.parametrize(("visible", "hidden"), [(3, 5), (5, 3), (4, 4)])
 def test_likelihood_matches_enumeration_of_all_states(visible, hidden):
-    made, log_p = rbm(visible, hidden), joint(rbm(visible, hidden))
+    net, log_p = rbm(visible, hidden), joint(rbm(visible, hidden))
     log_z = logsumexp(log_p)
-    assert made.log_partition().item() == pytest.approx(log_z, rel=1e-12)
+    assert net.log_partition().item() == pytest.approx(log_z, rel=1e-12)
     v = torch.as_tensor(states(visible))
-    np.testing.assert_allclose(made.free_energy(v).detach(), -logsumexp(log_p, axis=1), rtol=1e-12, atol=1e-12)
-    made.eval()
+    np.testing.assert_allclose(net.free_energy(v).detach(), -logsumexp(log_p, axis=1), rtol=1e-12, atol=1e-12)
+    net.eval()
     with Redirect(Noise(keys(torch.tensor(0), 0))):
-        *_, found = made(v)
-    np.testing.assert_allclose(found.detach(), logsumexp(log_p, axis=1) - log_z, rtol=1e-10, atol=1e-12)
-    assert found.exp().sum().item() == pytest.approx(1)
+        *_, log_likelihood = net(v)
+    np.testing.assert_allclose(log_likelihood.detach(), logsumexp(log_p, axis=1) - log_z, rtol=1e-10, atol=1e-12)
+    assert log_likelihood.exp().sum().item() == pytest.approx(1)
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(visible=st.integers(1, 6), hidden=st.integers(1, 6), seed=st.integers(0, 99))
 def test_partition_function_is_equal_over_either_layer(visible, hidden, seed):
-    made = rbm(visible, hidden, seed=seed)
+    net = rbm(visible, hidden, seed=seed)
     turned = rbm(hidden, visible)
     with torch.no_grad():
-        turned.weight.copy_(made.weight.T)
-        turned.bias.copy_(made.visible_bias)
-        turned.visible_bias.copy_(made.bias)
-    torch.testing.assert_close(made.log_partition(), turned.log_partition())
+        turned.weight.copy_(net.weight.T)
+        turned.bias.copy_(net.visible_bias)
+        turned.visible_bias.copy_(net.bias)
+    torch.testing.assert_close(net.log_partition(), turned.log_partition())
 
 
 def test_partition_function_too_large_to_enumerate_is_nan():
@@ -66,19 +66,19 @@ def test_partition_function_too_large_to_enumerate_is_nan():
 
 
 def test_gibbs_sampling_converges_to_the_models_distribution():
-    made, n = rbm(3, 2), 40_000
-    log_p = joint(made)
+    net, n = rbm(3, 2), 40_000
+    log_p = joint(net)
     p = np.exp(logsumexp(log_p, axis=1) - logsumexp(log_p))
     with Redirect(Noise(keys(torch.tensor(0), 0))), torch.no_grad():
-        v = made.sweep(torch.zeros(n, 3).double(), 50)
-    found = np.bincount((v.numpy() @ [4, 2, 1]).astype(int), minlength=8) / n
-    np.testing.assert_allclose(found, p, atol=5 * np.sqrt(0.25 / n))
+        v = net.sweep(torch.zeros(n, 3).double(), 50)
+    result = np.bincount((v.numpy() @ [4, 2, 1]).astype(int), minlength=8) / n
+    np.testing.assert_allclose(result, p, atol=5 * np.sqrt(0.25 / n))
 
 
 def test_sample_is_binary_and_has_the_input_shape():
-    made = make("model", "rbm", {"hidden": 3}, inputs=(1, 2, 2))
+    net = make("model", "rbm", {"hidden": 3}, inputs=(1, 2, 2))
     with Redirect(Noise(keys(torch.tensor(0), 0))), torch.no_grad():
-        drawn = made.sample(torch.zeros(200, 1, 2, 2))
+        drawn = net.sample(torch.zeros(200, 1, 2, 2))
     assert drawn.shape == (200, 1, 2, 2)
     assert drawn.unique().tolist() == [0, 1]
     assert 0.4 < drawn.mean() < 0.6  # the weights are zero
@@ -87,19 +87,19 @@ def test_sample_is_binary_and_has_the_input_shape():
 @pytest.mark.parametrize("k", [1, 3])
 def test_gradient_is_that_of_contrastive_divergence(k):
     """<h v>_data - <h v>_k, Hinton's rule, with the last state of the chain."""
-    made = rbm(4, 3, k)
+    net = rbm(4, 3, k)
     v = torch.as_tensor(states(4))
     with Redirect(Noise(keys(torch.tensor(0), 0))):
-        prediction = made(v)
+        prediction = net(v)
     with Redirect(Noise(keys(torch.tensor(0), 0))), torch.no_grad():
-        end = made.sweep(v, k)
+        end = net.sweep(v, k)
     make("loss", "contrastive_divergence", prediction=prediction, target=v).backward()
 
     def statistics(v):
-        h = 1 / (1 + np.exp(-(v @ made.weight.detach().numpy().T + made.bias.detach().numpy())))
+        h = 1 / (1 + np.exp(-(v @ net.weight.detach().numpy().T + net.bias.detach().numpy())))
         return [h.T @ v / len(v), h.mean(0), v.mean(0)]
 
-    for p, seen, dreamt in zip(made.parameters(), statistics(v.numpy()), statistics(end.numpy()), strict=True):
+    for p, seen, dreamt in zip(net.parameters(), statistics(v.numpy()), statistics(end.numpy()), strict=True):
         np.testing.assert_allclose(p.grad, dreamt - seen, rtol=1e-9, atol=1e-12)
 
 

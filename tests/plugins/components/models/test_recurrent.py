@@ -38,19 +38,19 @@ CELLS = {"rnn": rnn, "gru": gru, "lstm": lstm}
 def states(name, x, weights, shift):
     """Return all states [N, T, width] of one layer, computed by hand."""
     h = c = np.zeros((len(x), weights[1].shape[1]))
-    found = []
+    outputs = []
     for t in range(x.shape[1]):
         h, c = CELLS[name](x[:, t], h, c, *weights, shift)
-        found.append(h)
-    return np.stack(found, axis=1)
+        outputs.append(h)
+    return np.stack(outputs, axis=1)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("depth", "readout"), [(1, 0), (2, 1)])
 def test_recurrent_model_matches_its_formula(name, depth, readout):
-    asked = {"width": 5, "depth": depth, "readout": readout} | ({"forget_bias": 0.75} if name == "lstm" else {})
-    made = model(name, (7, 3), 4, asked).double()
-    w = [p.detach().numpy() for p in made.parameters()]
+    settings = {"width": 5, "depth": depth, "readout": readout} | ({"forget_bias": 0.75} if name == "lstm" else {})
+    net = model(name, (7, 3), 4, settings).double()
+    w = [p.detach().numpy() for p in net.parameters()]
     x = randn(6, 7, 3)
     h = x.numpy()
     for layer in range(depth):
@@ -58,64 +58,64 @@ def test_recurrent_model_matches_its_formula(name, depth, readout):
     h, rest = h[:, -1], w[4 * depth :]
     for layer in range(readout):
         h = np.tanh(h @ rest[2 * layer].T + rest[2 * layer + 1])
-    np.testing.assert_allclose(made(x).detach().numpy(), h @ rest[-2].T + rest[-1], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(net(x).detach().numpy(), h @ rest[-2].T + rest[-1], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("width", "depth", "readout"), [(5, 1, 0), (8, 3, 2)])
 def test_number_of_parameters(name, width, depth, readout):
-    made = model(name, (7, 3), 4, {"width": width, "depth": depth, "readout": readout})
+    net = model(name, (7, 3), 4, {"width": width, "depth": depth, "readout": readout})
     layers = GATES[name] * sum(width * (at + width + 2) for at in (3, *[width] * (depth - 1)))
-    assert count(made) == layers + readout * width * (width + 1) + 4 * (width + 1)
+    assert count(net) == layers + readout * width * (width + 1) + 4 * (width + 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_output_depends_on_order_and_first_step_for_any_length(name):
-    made = model(name, (7, 3), 4, {"width": 5}).double()
+    net = model(name, (7, 3), 4, {"width": 5}).double()
     x = randn(2, 7, 3)
-    assert not torch.allclose(made(x.flip(1)), made(x), rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(net(x.flip(1)), net(x), rtol=1e-6, atol=1e-6)
     first = x.clone()
     first[:, 0] += 1
-    assert not torch.equal(made(first), made(x))
-    assert {made(randn(2, steps, 3)).shape for steps in (1, 7, 40)} == {(2, 4)}
+    assert not torch.equal(net(first), net(x))
+    assert {net(randn(2, steps, 3)).shape for steps in (1, 7, 40)} == {(2, 4)}
 
 
 def test_forget_bias_is_added_to_torchs_lstm_and_survives_an_initializer():
-    made = model("lstm", (7, 3), 4, {"width": 5, "forget_bias": 2.0}).double()
+    net = model("lstm", (7, 3), 4, {"width": 5, "forget_bias": 2.0}).double()
     fill = lambda weight, generator, **_: weight.normal_(generator=generator)  # noqa: E731
-    initialize(made, fill, 1.0, torch.Generator().manual_seed(0))
+    initialize(net, fill, 1.0, torch.Generator().manual_seed(0))
     theirs = nn.LSTM(3, 5, batch_first=True).double()
-    theirs.load_state_dict(made.cell.state_dict())  # all names are torch's
+    theirs.load_state_dict(net.cell.state_dict())  # all names are torch's
     with torch.no_grad():
         theirs.bias_hh_l0[5:10] += 2
     x = randn(6, 7, 3)
-    for mine, other in zip((made.cell(x)[0], *made.cell(x)[1]), (theirs(x)[0], *theirs(x)[1]), strict=True):
+    for mine, other in zip((net.cell(x)[0], *net.cell(x)[1]), (theirs(x)[0], *theirs(x)[1]), strict=True):
         torch.testing.assert_close(mine, other)
     plain = model("lstm", (7, 3), 4, {"width": 5, "forget_bias": 0.0}).double()
-    plain.load_state_dict(made.state_dict())
-    assert not torch.allclose(plain(x), made(x), rtol=1e-6, atol=1e-6)
+    plain.load_state_dict(net.state_dict())
+    assert not torch.allclose(plain(x), net(x), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_readout_is_made_of_blocks(name):
     wide = WideBlock()
-    made = model(name, (7, 3), 4, {"width": 6, "readout": 2}, wide)
+    net = model(name, (7, 3), 4, {"width": 6, "readout": 2}, wide)
     assert wide.seen == [(6, 0), (6, 0)]
-    assert made(torch.ones(2, 7, 3)).shape == (2, 4)
+    assert net(torch.ones(2, 7, 3)).shape == (2, 4)
     bare = model(name, (7, 3), 4, {"width": 6, "readout": 1}, block(bias=False))
     assert [n for n, _ in bare.hidden.named_parameters()] == ["layer0.0.weight"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_recurrent_weights_are_initialized(name):
-    made = model(name, (7, 3), 4, {"width": 5})
-    asked = []
+    net = model(name, (7, 3), 4, {"width": 5})
+    requested = []
 
     def fill(weight, bias, fan_in, fan_out, **_):
         make("initializer", "constant", {"value": 0.5}, weight=weight)
-        asked.append((fan_in, fan_out))
+        requested.append((fan_in, fan_out))
 
-    initialize(made, fill, 1.0, torch.Generator())
+    initialize(net, fill, 1.0, torch.Generator())
     rows = 5 * GATES[name]
-    assert asked == [(3, rows), (5, rows), (5, 4)]
-    assert all((p == (0.5 if p.ndim > 1 else 0)).all() for p in made.parameters())
+    assert requested == [(3, rows), (5, rows), (5, 4)]
+    assert all((p == (0.5 if p.ndim > 1 else 0)).all() for p in net.parameters())

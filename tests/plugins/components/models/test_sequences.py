@@ -13,21 +13,21 @@ def randn(*shape, seed=0):
 
 
 def test_bag_of_words_counts_tokens():
-    made = model("bag_of_words", (6, 4), 3).double()
+    net = model("bag_of_words", (6, 4), 3).double()
     tokens = np.random.default_rng(0).integers(0, 4, (5, 6))
     counts = np.stack([np.bincount(row, minlength=4) for row in tokens])
-    w, b = (p.detach().numpy() for p in made.parameters())
+    w, b = (p.detach().numpy() for p in net.parameters())
     assert (w.shape, b.shape) == ((3, 4), (3,))
-    y = made(torch.eye(4, dtype=torch.float64)[tokens]).detach().numpy()
+    y = net(torch.eye(4, dtype=torch.float64)[tokens]).detach().numpy()
     np.testing.assert_allclose(y, counts / 6 @ w.T + b, rtol=1e-12, atol=1e-12)
 
 
 @given(st.permutations(range(7)), st.integers(0, 99))
 @settings(deadline=None, max_examples=30)
 def test_bag_of_words_ignores_order(order, seed):
-    made = model("bag_of_words", (7, 3)).double()
+    net = model("bag_of_words", (7, 3)).double()
     x = randn(2, 7, 3, seed=seed)
-    torch.testing.assert_close(made(x[:, order]), made(x))
+    torch.testing.assert_close(net(x[:, order]), net(x))
 
 
 def test_convolution_learns_order_and_bag_of_words_does_not():
@@ -52,11 +52,11 @@ def dilated(x, weight, bias, dilation, left):
 @pytest.mark.parametrize(("padding", "pooling"), [("same", "average"), ("causal", "last"), ("causal", "average")])
 @pytest.mark.parametrize(("dilation", "residual"), [(1, False), (2, False), (3, True)])
 def test_conv1d_matches_its_formula(kernel, padding, pooling, dilation, residual):
-    asked = {"channels": 5, "depth": 3, "kernel": kernel, "padding": padding, "pooling": pooling}
-    made = model("conv1d", (9, 2), 4, asked | {"dilation": dilation, "residual": residual}).double()
-    assert count(made) == (2 * kernel + 1) * 5 + 2 * (5 * kernel + 1) * 5 + 5 * 4 + 4
+    options = {"channels": 5, "depth": 3, "kernel": kernel, "padding": padding, "pooling": pooling}
+    net = model("conv1d", (9, 2), 4, options | {"dilation": dilation, "residual": residual}).double()
+    assert count(net) == (2 * kernel + 1) * 5 + 2 * (5 * kernel + 1) * 5 + 5 * 4 + 4
     x = randn(3, 9, 2)
-    *w, head, last = (p.detach().numpy() for p in made.parameters())
+    *w, head, last = (p.detach().numpy() for p in net.parameters())
     h = x.numpy().transpose(0, 2, 1)
     for layer in range(3):
         reach = (kernel - 1) * dilation**layer
@@ -64,19 +64,19 @@ def test_conv1d_matches_its_formula(kernel, padding, pooling, dilation, residual
         y = np.tanh(dilated(h, w[2 * layer], w[2 * layer + 1], dilation**layer, left))
         h = h + y if residual and layer else y
     pooled = h.mean(2) if pooling == "average" else h[:, :, -1]
-    np.testing.assert_allclose(made(x).detach().numpy(), pooled @ head.T + last, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(net(x).detach().numpy(), pooled @ head.T + last, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(("kernel", "dilation", "depth"), [(2, 2, 4), (3, 2, 3), (3, 1, 4), (3, 3, 2)])
 def test_conv1d_has_its_receptive_field(kernel, dilation, depth):
     field = 1 + (kernel - 1) * sum(dilation**index for index in range(depth))
     steps = 2 * field + 5
-    asked = {"channels": 3, "kernel": kernel, "dilation": dilation, "depth": depth}
+    options = {"channels": 3, "kernel": kernel, "dilation": dilation, "depth": depth}
     for padding, before in (("same", (field - 1) // 2 if kernel % 2 else None), ("causal", field - 1)):
-        made = model("conv1d", (steps, 1), 3, asked | {"padding": padding}).double()
+        net = model("conv1d", (steps, 1), 3, options | {"padding": padding}).double()
         x = randn(1, 1, steps).requires_grad_()
         middle = steps // 2
-        made.layers(x)[:, :, middle].sum().backward()
+        net.layers(x)[:, :, middle].sum().backward()
         seen = torch.nonzero(x.grad[0, 0]).flatten()
         assert len(seen) == field
         assert seen[-1] - seen[0] == field - 1
@@ -85,24 +85,24 @@ def test_conv1d_has_its_receptive_field(kernel, dilation, depth):
 
 
 def test_causal_layers_do_not_see_later_steps():
-    made = model("conv1d", (12, 2), 3, {"padding": "causal", "channels": 4}).double()
+    net = model("conv1d", (12, 2), 3, {"padding": "causal", "channels": 4}).double()
     x = randn(2, 2, 12)
     later = x.clone()
     later[:, :, 7:] += 1
-    torch.testing.assert_close(made.layers(later)[:, :, :7], made.layers(x)[:, :, :7])
-    assert not torch.allclose(made.layers(later)[:, :, 7:], made.layers(x)[:, :, 7:], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(net.layers(later)[:, :, :7], net.layers(x)[:, :, :7])
+    assert not torch.allclose(net.layers(later)[:, :, 7:], net.layers(x)[:, :, 7:], rtol=1e-6, atol=1e-6)
 
 
 def test_conv1d_has_a_branch_per_residual_layer_and_blocks_of_its_width():
-    made = model("conv1d", (6, 2), 3, {"depth": 3, "residual": True}, block(branches=[Scaled]))
-    assert places(made) == [(0, 2), (1, 2)]
+    net = model("conv1d", (6, 2), 3, {"depth": 3, "residual": True}, block(branches=[Scaled]))
+    assert places(net) == [(0, 2), (1, 2)]
     wide = WideBlock()
-    made = model("conv1d", (6, 2), 3, {"depth": 2, "channels": 4}, wide)
+    net = model("conv1d", (6, 2), 3, {"depth": 2, "channels": 4}, wide)
     assert wide.seen == [(4, 1), (4, 1)]
-    assert made(torch.ones(2, 6, 2)).shape == (2, 3)
+    assert net(torch.ones(2, 6, 2)).shape == (2, 3)
 
 
-@pytest.mark.parametrize(("name", "asked"), [("bag_of_words", {}), ("conv1d", {}), ("conv1d", {"pooling": "last"})])
-def test_sequences_may_have_any_length(name, asked):
-    made = model(name, (6, 2), 3, asked)
-    assert {made(torch.ones(4, steps, 2)).shape for steps in (1, 6, 50)} == {(4, 3)}
+@pytest.mark.parametrize(("name", "settings"), [("bag_of_words", {}), ("conv1d", {}), ("conv1d", {"pooling": "last"})])
+def test_sequences_may_have_any_length(name, settings):
+    net = model(name, (6, 2), 3, settings)
+    assert {net(torch.ones(4, steps, 2)).shape for steps in (1, 6, 50)} == {(4, 3)}

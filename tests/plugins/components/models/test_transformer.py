@@ -13,8 +13,8 @@ def randn(*shape, seed=0):
 
 
 def made_of(settings=None, inputs=(5, 3), made=None):
-    asked = {"width": 8, "heads": 2, "hidden": 6, "depth": 2} | (settings or {})
-    return model("transformer", inputs, 4, asked, made, torch.Generator().manual_seed(1)).double()
+    chosen = {"width": 8, "heads": 2, "hidden": 6, "depth": 2} | (settings or {})
+    return model("transformer", inputs, 4, chosen, made, torch.Generator().manual_seed(1)).double()
 
 
 def normed(x, norm):
@@ -30,49 +30,49 @@ def linear(x, layer):
 def attended(x, attention, heads):
     """Compute attention head by head, sample by sample and step by step."""
     q, k, v = (linear(x, layer) for layer in (attention.queries, attention.keys, attention.values))
-    found, size = np.zeros_like(x), x.shape[2] // heads
+    outputs, size = np.zeros_like(x), x.shape[2] // heads
     for sample in range(len(x)):
         for head in range(heads):
             own = slice(head * size, (head + 1) * size)
             for t in range(x.shape[1]):
                 share = softmax([q[sample, t, own] @ k[sample, s, own] / np.sqrt(size) for s in range(x.shape[1])])
-                found[sample, t, own] = sum(share[s] * v[sample, s, own] for s in range(x.shape[1]))
-    return linear(found, attention.out)
+                outputs[sample, t, own] = sum(share[s] * v[sample, s, own] for s in range(x.shape[1]))
+    return linear(outputs, attention.out)
 
 
 @pytest.mark.parametrize("heads", [1, 2, 8])
 @pytest.mark.parametrize(("positions", "pooling"), [("learned", "token"), ("sinusoidal", "average"), ("none", "token")])
 def test_transformer_matches_its_formula(heads, positions, pooling):
-    made = made_of({"heads": heads, "positions": positions, "pooling": pooling})
+    net = made_of({"heads": heads, "positions": positions, "pooling": pooling})
     with torch.no_grad():  # non-trivial norms, and positions and a token of the size of the rest
-        for index, p in enumerate(made.parameters()):
+        for index, p in enumerate(net.parameters()):
             p.copy_(randn(*p.shape, seed=index))
     x = randn(3, 5, 3)
-    h = linear(x.numpy(), made.embedding)
+    h = linear(x.numpy(), net.embedding)
     if positions == "learned":
-        h = h + made.positions.table.detach().numpy()
+        h = h + net.positions.table.detach().numpy()
     if positions == "sinusoidal":
         for t in range(5):
             for i in range(4):
                 h[:, t, 2 * i] += np.sin(t / 10_000 ** (2 * i / 8))
                 h[:, t, 2 * i + 1] += np.cos(t / 10_000 ** (2 * i / 8))
     if pooling == "token":
-        h = np.concatenate([np.broadcast_to(made.token.detach().numpy(), (3, 1, 8)), h], axis=1)
-    for index, layer in enumerate(made.layers):
+        h = np.concatenate([np.broadcast_to(net.token.detach().numpy(), (3, 1, 8)), h], axis=1)
+    for index, layer in enumerate(net.layers):
         norm, branch, _ = layer.branch
         z = normed(h, norm)
         h = h + (linear(np.tanh(linear(z, branch.inner)), branch.out) if index % 2 else attended(z, branch, heads))
-    h = normed(h, made.norm)
-    y = linear(h[:, 0] if pooling == "token" else h.mean(1), made.head)
-    np.testing.assert_allclose(made(x).detach().numpy(), y, rtol=1e-6, atol=1e-6)
+    h = normed(h, net.norm)
+    y = linear(h[:, 0] if pooling == "token" else h.mean(1), net.head)
+    np.testing.assert_allclose(net(x).detach().numpy(), y, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("positions", "pooling"), [("learned", "average"), ("sinusoidal", "token")])
 def test_number_of_parameters(positions, pooling):
-    made = made_of({"positions": positions, "pooling": pooling, "width": 8, "hidden": 6, "depth": 3})
+    net = made_of({"positions": positions, "pooling": pooling, "width": 8, "hidden": 6, "depth": 3})
     layer = 4 * 8 * 9 + 6 * 9 + 8 * 7 + 2 * 2 * 8
     places = 5 * 8 * (positions == "learned") + 8 * (pooling == "token")
-    assert count(made) == 8 * 4 + 3 * layer + 2 * 8 + 4 * 9 + places
+    assert count(net) == 8 * 4 + 3 * layer + 2 * 8 + 4 * 9 + places
 
 
 def test_order_matters_only_with_positions():
@@ -80,8 +80,8 @@ def test_order_matters_only_with_positions():
     blind = made_of({"positions": "none"})
     torch.testing.assert_close(blind(x.flip(1)), blind(x))
     for positions in ("learned", "sinusoidal"):
-        made = made_of({"positions": positions})
-        assert not torch.allclose(made(x.flip(1)), made(x), rtol=1e-6, atol=1e-6)
+        net = made_of({"positions": positions})
+        assert not torch.allclose(net(x.flip(1)), net(x), rtol=1e-6, atol=1e-6)
 
 
 def test_learned_positions_are_limited_and_sinusoidal_ones_are_not():
@@ -105,9 +105,9 @@ def test_initial_state_depends_on_the_generator():
 def test_each_branch_has_its_place_and_each_feed_forward_a_block():
     assert places(made_of(made=block(branches=[Scaled]))) == [(0, 4), (1, 4), (2, 4), (3, 4)]
     wide = WideBlock()
-    made = made_of(made=wide)
+    net = made_of(made=wide)
     assert wide.seen == [(6, 0), (6, 0)]
-    assert made(randn(2, 5, 3)).shape == (2, 4)
+    assert net(randn(2, 5, 3)).shape == (2, 4)
     bare = made_of(made=block(lambda f, n: nn.BatchNorm1d(f), bias=False))
     assert not any(name.endswith("inner.bias") for name, _ in bare.named_parameters())
     assert bare(randn(2, 5, 3)).shape == (2, 4)

@@ -33,20 +33,20 @@ def trained(name, settings, dtype):
     """Return the points of STEPS steps [STEPS, 4] and the optimizer, whose two parameters form the point."""
     parameters = [torch.nn.Parameter(torch.tensor(part, dtype=dtype)) for part in (START[:1], START[1:])]
     optimizer = built(name, settings, parameters)
-    found = []
+    points = []
     for t in range(1, STEPS + 1):
         w = torch.cat([p.detach() for p in parameters]).double().numpy()
         g = torch.tensor(gradient(w, t), dtype=dtype)
         parameters[0].grad, parameters[1].grad = g[:1], g[1:]
         optimizer.step()
-        found.append(torch.cat([p.detach() for p in parameters]).double().numpy())
-    return np.stack(found), optimizer
+        points.append(torch.cat([p.detach() for p in parameters]).double().numpy())
+    return np.stack(points), optimizer
 
 
 def path(reference, settings):
     """Return the points of a formula (w, gradient, state, step) -> w."""
-    w, state, found = START, {}, []
+    w, state, points = START, {}, []
     for t in range(1, STEPS + 1):
         w = reference(w, gradient(w, t), state, t, **settings)
-        found.append(w)
-    return found
+        points.append(w)
+    return points

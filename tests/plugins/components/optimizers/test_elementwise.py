@@ -53,8 +53,8 @@ CASES = [
 @pytest.mark.parametrize(("dtype", "rtol"), [(torch.float64, 1e-9), (torch.float32, 2e-4)])
 @pytest.mark.parametrize(("reference", "settings"), CASES)
 def test_steps_match_the_formula(reference, settings, dtype, rtol):
-    found, _ = trained(reference.__name__, settings, dtype)
-    np.testing.assert_allclose(found, path(reference, settings), rtol=rtol, atol=rtol / 100)
+    points, _ = trained(reference.__name__, settings, dtype)
+    np.testing.assert_allclose(points, path(reference, settings), rtol=rtol, atol=rtol / 100)
 
 
 @examples(max_examples=30, deadline=None, derandomize=True)
@@ -92,13 +92,13 @@ def test_proximal_sgd_converges_to_the_lasso(target, strength):
 def noisy(seed=0, steps=1, lr=0.1, temperature=0.02, curvature=0.0, sizes=(20_000,)):
     parameters = [torch.nn.Parameter(torch.zeros(n, dtype=torch.float64)) for n in sizes]
     optimizer = built("noisy_gd", {"lr": lr, "temperature": temperature}, parameters, seed)
-    found = []
+    points = []
     for _ in range(steps):
         for p in parameters:
             p.grad = curvature * p.detach()
         optimizer.step()
-        found.append([p.detach().clone() for p in parameters])
-    return found
+        points.append([p.detach().clone() for p in parameters])
+    return points
 
 
 def test_noise_is_normal_with_its_variance():
@@ -125,6 +125,6 @@ def test_noisy_gd_samples_a_quadratic_at_its_temperature():
 
 
 def test_zero_temperature_has_no_noise():
-    found, _ = trained("noisy_gd", {"lr": 0.05, "temperature": 0.0}, torch.float64)
+    points, _ = trained("noisy_gd", {"lr": 0.05, "temperature": 0.0}, torch.float64)
     expected, _ = trained("sgd", {"lr": 0.05}, torch.float64)
-    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(points, expected, rtol=1e-12, atol=1e-12)

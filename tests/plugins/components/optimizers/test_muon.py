@@ -31,8 +31,8 @@ def normal(shape, seed):
 @given(SHAPES, st.integers(0, 2**32), st.integers(1, 6))
 def test_iteration_is_a_polynomial_of_the_singular_values(shape, seed, steps):
     u = normal(shape, seed)
-    found = orthogonalized(torch.tensor(u), steps)
-    np.testing.assert_allclose(found, flattened(u, steps), atol=1e-9)
+    result = orthogonalized(torch.tensor(u), steps)
+    np.testing.assert_allclose(result, flattened(u, steps), atol=1e-9)
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)

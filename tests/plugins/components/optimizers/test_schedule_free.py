@@ -34,8 +34,8 @@ CASES = [
 @pytest.mark.parametrize(("dtype", "rtol"), [(torch.float64, 1e-9), (torch.float32, 2e-4)])
 @pytest.mark.parametrize("settings", CASES)
 def test_steps_match_the_formula(settings, dtype, rtol):
-    found, _ = trained("schedule_free", settings, dtype)
-    np.testing.assert_allclose(found, path(schedule_free, settings), rtol=rtol, atol=rtol)
+    points, _ = trained("schedule_free", settings, dtype)
+    np.testing.assert_allclose(points, path(schedule_free, settings), rtol=rtol, atol=rtol)
 
 
 def point(p, optimizer, lr, t):

@@ -111,8 +111,8 @@ CASES = [
 @pytest.mark.parametrize(("dtype", "rtol"), [(torch.float64, 1e-9), (torch.float32, 2e-4)])
 @pytest.mark.parametrize(("reference", "settings"), CASES)
 def test_steps_match_the_formula(reference, settings, dtype, rtol):
-    found, _ = trained(reference.__name__, settings, dtype)
-    np.testing.assert_allclose(found, path(reference, settings), rtol=rtol, atol=rtol / 100)
+    points, _ = trained(reference.__name__, settings, dtype)
+    np.testing.assert_allclose(points, path(reference, settings), rtol=rtol, atol=rtol / 100)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -145,8 +145,8 @@ def test_parameter_without_a_gradient_is_unchanged(name):
 def test_elementwise_optimizer_is_shared_by_a_stack(name):
     shapes = {"w": (4, 5), "b": (3,)}
     weights = Weights({n: torch.zeros(3, 32) for n in shapes}, {n: (shape, True) for n, shape in shapes.items()})
-    found = sharing(weights, list(shapes), lambda leaves: built(name, {}, [*leaves.values()]))
-    assert found.by == ("member" if name == "muon" else "stack"), found
+    verdict = sharing(weights, list(shapes), lambda leaves: built(name, {}, [*leaves.values()]))
+    assert verdict.by == ("member" if name == "muon" else "stack"), verdict
 
 
 @pytest.mark.parametrize(("settings", "factor"), [({}, 1), ({"bias_correction": False}, 0.1 / math.sqrt(0.001))])

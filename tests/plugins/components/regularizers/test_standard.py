@@ -27,15 +27,15 @@ def regularizer(name, settings=None):
 
 @pytest.mark.parametrize("strength", [0.0, 1e-4, 2.0])
 def test_penalties_are_sums_over_weights_without_biases_and_scales(strength):
-    found = {name: regularizer(name, {"strength": strength}).penalty(PARAMS).item() for name in ("l1", "l2")}
-    assert found == pytest.approx({"l1": strength * np.abs(WEIGHTS).sum(), "l2": strength * (WEIGHTS**2).sum() / 2})
+    penalties = {name: regularizer(name, {"strength": strength}).penalty(PARAMS).item() for name in ("l1", "l2")}
+    assert penalties == pytest.approx({"l1": strength * np.abs(WEIGHTS).sum(), "l2": strength * (WEIGHTS**2).sum() / 2})
 
 
 @pytest.mark.parametrize(("name", "slope"), [("l1", torch.sign), ("l2", lambda p: p)])
 def test_gradient_of_a_penalty_matches_its_formula(name, slope):
     leaf = [PARAMS["0.weight"]]
-    (found,) = torch.autograd.grad(regularizer(name, {"strength": 0.3}).penalty(PARAMS), leaf)
-    torch.testing.assert_close(found, 0.3 * slope(leaf[0].detach()))
+    (gradient,) = torch.autograd.grad(regularizer(name, {"strength": 0.3}).penalty(PARAMS), leaf)
+    torch.testing.assert_close(gradient, 0.3 * slope(leaf[0].detach()))
 
 
 def test_model_without_weights_has_no_penalty():
@@ -63,13 +63,13 @@ def test_gradient_clipping_is_torchs(by, scale):
         p.grad = scale * torch.randn(p.shape, dtype=p.dtype, generator=torch.Generator().manual_seed(i))
     grads = {name: p.grad.clone() for name, p in model.named_parameters()}
     kept = {name: g.clone() for name, g in grads.items()}
-    found = regularizer("gradient_clipping", {"limit": limit, "by": by}).gradient(grads, PARAMS, None)
+    result = regularizer("gradient_clipping", {"limit": limit, "by": by}).gradient(grads, PARAMS, None)
     if by == "norm":
         nn.utils.clip_grad_norm_(model.parameters(), limit)
     else:
         nn.utils.clip_grad_value_(model.parameters(), limit)
     for name, p in model.named_parameters():
-        torch.testing.assert_close(found[name], p.grad)
+        torch.testing.assert_close(result[name], p.grad)
         assert torch.equal(grads[name], kept[name])
 
 
@@ -85,8 +85,8 @@ def test_gradient_noise_is_normal_and_decays_as_in_the_paper(eta, gamma):
     for step in (0, 1, 99):
         noise = Noise(keys(torch.tensor(0), step))
         noise.step = step
-        found = regularizer("gradient_noise", {"eta": eta, "gamma": gamma}).gradient(grads, {}, noise)
-        added = torch.cat([(found[n] - grads[n]).flatten() for n in grads]).numpy()
+        result = regularizer("gradient_noise", {"eta": eta, "gamma": gamma}).gradient(grads, {}, noise)
+        added = torch.cat([(result[n] - grads[n]).flatten() for n in grads]).numpy()
         std = math.sqrt(eta / (1 + step) ** gamma)
         assert np.abs(added).max() == 0 if not std else scipy.stats.kstest(added / std, "norm").pvalue > 0.01
 
@@ -134,9 +134,9 @@ def test_early_stopping_matches_a_naive_rule(values, patience, min_delta, mode):
     rule = regularizer("early_stopping", {"patience": patience, "min_delta": min_delta, "watch": "val/f1"})
     rule.higher_is_better = mode == "max"
     history = [{"train/loss": 0.0, "val/f1": value} for value in values]
-    said = [rule.should_stop(history[: epoch + 1]) for epoch in range(len(history))]
+    decisions = [rule.should_stop(history[: epoch + 1]) for epoch in range(len(history))]
     expected = stops(values, patience, min_delta, mode == "max")
-    assert (said.index(True) if True in said else None) == expected
+    assert (decisions.index(True) if True in decisions else None) == expected
 
 
 def test_early_stopping_waits_for_epochs_with_validation():
@@ -189,8 +189,8 @@ def test_label_smoothing_matches_torchs_smoothed_cross_entropy(strength):
     torch.testing.assert_close(smooth.sum(1), torch.ones(20))
     soft = torch.softmax(torch.randn(20, 3, generator=draw), 1)
     expected = nn.functional.cross_entropy(logits, soft, label_smoothing=strength)
-    found = nn.functional.cross_entropy(logits, regularizer("label_smoothing", {"strength": strength}).target(soft))
-    torch.testing.assert_close(found, expected)
+    result = nn.functional.cross_entropy(logits, regularizer("label_smoothing", {"strength": strength}).target(soft))
+    torch.testing.assert_close(result, expected)
 
 
 def test_label_smoothing_refuses_targets_that_are_no_classes():

@@ -37,17 +37,17 @@ def stepped(name, given, settings=None, lr=0.1, previous=None):
 @pytest.mark.parametrize("name", ["l1_proximal", "weight_decay", "max_norm"])
 def test_biases_and_scales_are_unchanged(name):
     settings = {"limit": 0.01} if name == "max_norm" else {"strength": 1.0}
-    given = params()
-    after = stepped(name, given, settings)
-    assert [n for n in given if not torch.equal(after[n], given[n])] == list(MATRICES)
+    before = params()
+    after = stepped(name, before, settings)
+    assert [n for n in before if not torch.equal(after[n], before[n])] == list(MATRICES)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 20.0])
 def test_proximal_step_is_torchs_soft_threshold(strength):
-    given = params()
-    after = stepped("l1_proximal", given, {"strength": strength}, lr=0.2)
+    before = params()
+    after = stepped("l1_proximal", before, {"strength": strength}, lr=0.2)
     for name in MATRICES:
-        torch.testing.assert_close(after[name], nn.functional.softshrink(given[name], 0.2 * strength))
+        torch.testing.assert_close(after[name], nn.functional.softshrink(before[name], 0.2 * strength))
     assert strength < 20 or all(after[name].count_nonzero() == 0 for name in MATRICES)
 
 
@@ -98,12 +98,12 @@ def test_max_norm_is_torchs_renorm(limit, scale, seed):
 
 def averaged(settings, total, steps):
     """Return the evaluated weights after each step, and the weights of all steps."""
-    rule, given = regularizer("weight_averaging", settings, total), params(99)
-    state, path, means = rule.init(given), [], []
+    rule, initial = regularizer("weight_averaging", settings, total), params(99)
+    state, path, means = rule.init(initial), [], []
     for i in range(steps):
         now = params(i)
         kept = {n: p.clone() for n, p in now.items()}
-        rule.after_step(now, given, 0.1, state)
+        rule.after_step(now, initial, 0.1, state)
         assert all(torch.equal(now[n], kept[n]) for n in kept)  # training continues with the raw weights
         path.append(kept)
         means.append({n: p.clone() for n, p in rule.evaluate(now, state).items()})
@@ -115,9 +115,9 @@ def test_ema_is_the_weighted_mean_of_all_steps(decay):
     means, path = averaged({"decay": decay}, 20, 20)
     for t, mean in enumerate(means):
         shares = decay ** np.arange(t, -1.0, -1.0)
-        for name, found in mean.items():
+        for name, result in mean.items():
             all_ = np.stack([step[name].numpy() for step in path[: t + 1]])
-            np.testing.assert_allclose(found, np.average(all_, axis=0, weights=shares), rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(result, np.average(all_, axis=0, weights=shares), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("start", [0.0, 0.3, 0.5, 0.95])
@@ -142,10 +142,10 @@ def test_average_of_bfloat16_weights_keeps_its_precision(mode):
     for i in range(2000):
         now = {"w": torch.full((1, 1), float(i < 1000), dtype=torch.bfloat16)}
         rule.after_step(now, now, 0.1, state)
-    found = rule.evaluate(now, state)["w"]
+    result = rule.evaluate(now, state)["w"]
     expected = 0.5 if mode == "swa" else (0.999**1000 - 0.999**2000) / (1 - 0.999**2000)
-    assert found.dtype == torch.bfloat16
-    assert found.item() == pytest.approx(expected, rel=0.01)
+    assert result.dtype == torch.bfloat16
+    assert result.item() == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize(("name", "hooks"), [

@@ -23,30 +23,30 @@ def test_constant_makes_no_scheduler():
 @pytest.mark.parametrize("total", [1, 2, 17])
 @pytest.mark.parametrize("final", [0.0, 0.1, 1.0])
 def test_cosine_is_half_a_period(final, total):
-    made = optimizer(0.3)
-    scheduler = make("scheduler", "cosine", {"final": final}, optimizer=made, total_steps=total)
-    found = [made.param_groups[0]["lr"]]
+    sgd = optimizer(0.3)
+    scheduler = make("scheduler", "cosine", {"final": final}, optimizer=sgd, total_steps=total)
+    learning_rates = [sgd.param_groups[0]["lr"]]
     for _ in range(total):
-        made.step()
+        sgd.step()
         scheduler.step()
-        found.append(made.param_groups[0]["lr"])
+        learning_rates.append(sgd.param_groups[0]["lr"])
     shares = [final + (1 - final) * (1 + math.cos(math.pi * t / total)) / 2 for t in range(total + 1)]
-    assert found == pytest.approx([0.3 * share for share in shares], abs=1e-12)
+    assert learning_rates == pytest.approx([0.3 * share for share in shares], abs=1e-12)
 
 
 def rates(name, total, lr=0.3, **settings):
     """Return the learning rate of every step, and that after the last."""
-    made = optimizer(lr)
-    return walked(made, make("scheduler", name, settings, optimizer=made, total_steps=total), total)
+    sgd = optimizer(lr)
+    return walked(sgd, make("scheduler", name, settings, optimizer=sgd, total_steps=total), total)
 
 
 def walked(made, scheduler, steps):
-    found = [made.param_groups[0]["lr"]]
+    learning_rates = [made.param_groups[0]["lr"]]
     for _ in range(steps):
         made.step()
         scheduler.step()
-        found.append(made.param_groups[0]["lr"])
-    return found
+        learning_rates.append(made.param_groups[0]["lr"])
+    return learning_rates
 
 
 @pytest.mark.parametrize("total", [1, 2, 10, 33])
@@ -78,21 +78,21 @@ def test_one_cycle_rises_and_falls_along_cosines(total, rise):
 
 def test_one_cycle_is_torchs_for_whole_step_phases():
     # torch counts both ends as steps of the cycle, and has its peak one step earlier
-    made = optimizer(0.3)
+    sgd = optimizer(0.3)
     theirs = OneCycleLR(
-        made, 0.3, total_steps=41, pct_start=11 / 41, div_factor=10, final_div_factor=10, cycle_momentum=False
+        sgd, 0.3, total_steps=41, pct_start=11 / 41, div_factor=10, final_div_factor=10, cycle_momentum=False
     )
-    assert rates("one_cycle", 40, rise=10 / 40, start=0.1, final=0.01) == pytest.approx(walked(made, theirs, 40))
+    assert rates("one_cycle", 40, rise=10 / 40, start=0.1, final=0.01) == pytest.approx(walked(sgd, theirs, 40))
 
 
 @pytest.mark.parametrize(("total", "cycles", "stretch"), [(12, 4, 1.0), (12, 1, 1.0), (28, 3, 2.0), (6, 6, 1.0)])
 def test_cosine_restarts_is_torchs_for_whole_step_cycles(total, cycles, stretch):
-    made = optimizer(0.3)
+    sgd = optimizer(0.3)
     first = round(total / sum(stretch**i for i in range(cycles)))
-    theirs = CosineAnnealingWarmRestarts(made, first, int(stretch), eta_min=0.03)
-    found = rates("cosine_restarts", total, cycles=cycles, stretch=stretch, final=0.1)
-    assert found[:-1] == pytest.approx(walked(made, theirs, total)[:-1])
-    assert found[-1] == pytest.approx(0.03)  # torch begins another cycle after the last step
+    theirs = CosineAnnealingWarmRestarts(sgd, first, int(stretch), eta_min=0.03)
+    learning_rates = rates("cosine_restarts", total, cycles=cycles, stretch=stretch, final=0.1)
+    assert learning_rates[:-1] == pytest.approx(walked(sgd, theirs, total)[:-1])
+    assert learning_rates[-1] == pytest.approx(0.03)  # torch begins another cycle after the last step
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -103,32 +103,32 @@ def test_cosine_restarts_is_torchs_for_whole_step_cycles(total, cycles, stretch)
     final=st.floats(0, 1),
 )
 def test_cosine_restarts_ends_at_its_final_share_for_any_steps(total, cycles, stretch, final):
-    found = np.array(rates("cosine_restarts", total, lr=1.0, cycles=cycles, stretch=stretch, final=final))
-    assert found[0] == pytest.approx(1)
-    assert found[-1] == pytest.approx(final)
-    assert (found >= final - 1e-12).all()
-    assert (found <= 1 + 1e-12).all()
-    assert (np.diff(found) > 1e-12).sum() <= cycles - 1
+    learning_rates = np.array(rates("cosine_restarts", total, lr=1.0, cycles=cycles, stretch=stretch, final=final))
+    assert learning_rates[0] == pytest.approx(1)
+    assert learning_rates[-1] == pytest.approx(final)
+    assert (learning_rates >= final - 1e-12).all()
+    assert (learning_rates <= 1 + 1e-12).all()
+    assert (np.diff(learning_rates) > 1e-12).sum() <= cycles - 1
 
 
 @pytest.mark.parametrize("name", ["step", "exponential", "one_cycle", "cosine_restarts"])
 @pytest.mark.parametrize("warmup", [0, 3, 9])
 def test_scheduler_runs_over_the_steps_after_the_warmup(name, warmup):
-    made = optimizer(0.3)
-    schedule = Schedule(made, functools.partial(make, "scheduler", name), 20, warmup)
-    found = walked(made, schedule, 20)
+    sgd = optimizer(0.3)
+    schedule = Schedule(sgd, functools.partial(make, "scheduler", name), 20, warmup)
+    learning_rates = walked(sgd, schedule, 20)
     own = rates(name, 20 - warmup)
-    assert found == pytest.approx([*(own[0] * (t + 1) / warmup for t in range(warmup)), *own])
+    assert learning_rates == pytest.approx([*(own[0] * (t + 1) / warmup for t in range(warmup)), *own])
 
 
 @pytest.mark.parametrize("name", ["cosine", "step", "exponential", "one_cycle", "cosine_restarts"])
 def test_restored_scheduler_continues_exactly(name):
     whole = rates(name, 12)
-    made = optimizer(0.3)
-    scheduler = make("scheduler", name, optimizer=made, total_steps=12)
-    assert walked(made, scheduler, 5) == pytest.approx(whole[:6])
+    sgd = optimizer(0.3)
+    scheduler = make("scheduler", name, optimizer=sgd, total_steps=12)
+    assert walked(sgd, scheduler, 5) == pytest.approx(whole[:6])
     other = optimizer(0.3)
     later = make("scheduler", name, optimizer=other, total_steps=12)
-    other.load_state_dict(made.state_dict())
+    other.load_state_dict(sgd.state_dict())
     later.load_state_dict(scheduler.state_dict())
     assert walked(other, later, 7) == pytest.approx(whole[5:])

@@ -35,16 +35,16 @@ def sampled(prediction, target, **given):
 
 
 def test_skip_gram_returns_the_centre_and_all_contexts():
-    made = skip_gram()
+    net = skip_gram()
     x = torch.tensor([[2], [6], [2]])
-    centre, contexts, frequency = made(x)
-    assert torch.equal(centre, made.embeddings()[x[:, 0]])
-    assert (made.embeddings().shape, contexts.shape) == ((7, 3), (5, 3))
+    centre, contexts, frequency = net(x)
+    assert torch.equal(centre, net.embeddings()[x[:, 0]])
+    assert (net.embeddings().shape, contexts.shape) == ((7, 3), (5, 3))
     torch.testing.assert_close(frequency, torch.full((5,), 0.2))
     assert contexts.count_nonzero() == 0
-    assert 0 < made.embeddings().abs().max() <= 0.5 / 3
-    assert torch.equal(made.embeddings(), skip_gram().embeddings())
-    assert not torch.equal(made.embeddings(), skip_gram(seed=1).embeddings())
+    assert 0 < net.embeddings().abs().max() <= 0.5 / 3
+    assert torch.equal(net.embeddings(), skip_gram().embeddings())
+    assert not torch.equal(net.embeddings(), skip_gram(seed=1).embeddings())
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -53,14 +53,14 @@ def test_negative_sampling_matches_the_papers_formula(n, k, power, seed):
     rng = np.random.default_rng(seed)
     v, u, f = rng.normal(size=(n, 4)), rng.normal(size=(6, 4)), rng.dirichlet(np.ones(6))
     o = rng.integers(0, 6, n)
-    found = sampled(tuple(map(torch.tensor, (v, u, f))), torch.tensor(o), negatives=k, power=power)
+    result = sampled(tuple(map(torch.tensor, (v, u, f))), torch.tensor(o), negatives=k, power=power)
     sums = np.cumsum(f**power)
     drawn = np.searchsorted(sums, noise().uniform((n, k), torch.float64).numpy() * sums[-1], side="right")
     expected = 0.0
     for i in range(n):
         expected -= log_expit(u[o[i]] @ v[i])
         expected -= sum(log_expit(-u[w] @ v[i]) for w in drawn[i])
-    assert found.item() == pytest.approx(expected / n, rel=1e-9)
+    assert result.item() == pytest.approx(expected / n, rel=1e-9)
 
 
 @pytest.mark.parametrize("power", [0.0, 0.75, 1.0])
@@ -113,26 +113,26 @@ def test_analogy_accuracy_matches_values_by_hand():
 def test_analogy_answer_is_the_nearest_word_by_cosine(words, width, seed):
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(words, width)) * rng.lognormal(size=(words, 1))
-    asked = [tuple(int(i) for i in rng.choice(words, 4, replace=False)) for _ in range(10)]
+    requested = [tuple(int(i) for i in rng.choice(words, 4, replace=False)) for _ in range(10)]
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     right = 0
-    for a, b, c, d in asked:
+    for a, b, c, d in requested:
         point = unit[a] - unit[b] + unit[c]
         away = {w: cosine(vectors[w], point) for w in range(words) if w not in (a, b, c)}
         right += away[d] <= min(away.values()) + 1e-12
     ties = width == 1  # on a line there are two angles: any nearest word is an answer
-    found = by_hand(vectors, tuple(asked))
-    assert found <= right / 10 + 1e-12 if ties else found == pytest.approx(right / 10)
+    result = by_hand(vectors, tuple(requested))
+    assert result <= right / 10 + 1e-12 if ties else result == pytest.approx(right / 10)
 
 
 def test_stacked_analogy_accuracy_equals_that_of_each_member():
     vectors = torch.randn(3, 9, 4, generator=torch.Generator().manual_seed(0))
-    asked = tuple((a, (a + 1) % 9, (a + 2) % 9, (a + s) % 9) for a in range(9) for s in range(3, 9))
-    stacked = StackedMetric(lambda: make("metric", "analogy_accuracy", analogies=asked), 3, torch.device("cpu"))
+    requested = tuple((a, (a + 1) % 9, (a + 2) % 9, (a + s) % 9) for a in range(9) for s in range(3, 9))
+    stacked = StackedMetric(lambda: make("metric", "analogy_accuracy", analogies=requested), 3, torch.device("cpu"))
     for _ in range(2):
         stacked.update(vectors, torch.zeros(3, 5))
     assert stacked.together
-    assert stacked.compute() == [by_hand(v.tolist(), asked) for v in vectors]
+    assert stacked.compute() == [by_hand(v.tolist(), requested) for v in vectors]
 
 
 def test_metric_keeps_a_copy_of_the_vectors():

@@ -74,11 +74,11 @@ def test_subsets_are_uniform_over_ordered_choices():
 def test_each_query_is_paired_with_its_class_and_another(way, shot, number):
     """Embeddings identify their sample: (episode, class, place)."""
 
-    def told(count, first):
+    def identified(count, first):
         rows = [[[[e, c, first + i] for i in range(count)] for c in range(way)] for e in range(2)]
         return torch.tensor(rows, dtype=torch.float64)
 
-    support, query = told(shot, 0), told(number, 100).flatten(1, 2)
+    support, query = identified(shot, 0), identified(number, 100).flatten(1, 2)
     a, b, same = pairs(support, query)
     assert len(a) == len(b) == len(same) == 2 * 2 * way * number
     assert same.sum() * 2 == len(same)
@@ -86,21 +86,21 @@ def test_each_query_is_paired_with_its_class_and_another(way, shot, number):
     assert torch.equal(a[:, 1] == b[:, 1], same == 1)
     assert (a[:, 2] >= 100).all()
     assert ((b[:, 2] >= 0) & (b[:, 2] < shot)).all()
-    asked = Counter((*one, int(s)) for one, s in zip(map(tuple, a.tolist()), same, strict=True))
-    assert set(asked.values()) == {1}
+    requested = Counter((*one, int(s)) for one, s in zip(map(tuple, a.tolist()), same, strict=True))
+    assert set(requested.values()) == {1}
     others = {(c, o) for c, o, s in zip(a[:, 1].tolist(), b[:, 1].tolist(), same.tolist(), strict=True) if not s}
     assert len(others) == way * min(number, way - 1)  # other classes take turns
 
 
 def test_episodes_are_drawn_per_epoch_in_training_and_once_for_evaluation():
-    digits, made = data("digits"), task(way=3, train_way=4, shot=2, query=3, episodes=6, evaluated=9)
-    assert made.tuples(digits.train, "train", generator(0)).shape == (6, 4 * 5)
-    assert not torch.equal(*(made.tuples(digits.train, "train", generator(seed)) for seed in (0, 1)))
-    val = evaluated(made, digits.val, "val", 0)
+    digits, one_shot = data("digits"), task(way=3, train_way=4, shot=2, query=3, episodes=6, evaluated=9)
+    assert one_shot.tuples(digits.train, "train", generator(0)).shape == (6, 4 * 5)
+    assert not torch.equal(*(one_shot.tuples(digits.train, "train", generator(seed)) for seed in (0, 1)))
+    val = evaluated(one_shot, digits.val, "val", 0)
     assert val.shape == (9, 3 * 5)
     other = task(REGISTRY.get("loss", "contrastive"), way=3, shot=2, query=3, evaluated=9)
     assert torch.equal(evaluated(other, digits.val, "val", 0), val)
-    assert not torch.equal(evaluated(made, digits.val, "val", 1), val)
+    assert not torch.equal(evaluated(one_shot, digits.val, "val", 1), val)
 
 
 def batch(made, way):
@@ -111,9 +111,9 @@ def batch(made, way):
 
 
 def test_loss_of_an_episode_is_that_of_its_queries():
-    made, model = task(way=3, train_way=4, shot=2, query=3), Prototypical(nn.Identity())
+    one_shot, model = task(way=3, train_way=4, shot=2, query=3), Prototypical(nn.Identity())
     for way, which in ((4, "losses"), (3, "evaluate")):
-        given_batch, x = batch(made, way)
+        given_batch, x = batch(one_shot, way)
         scores, targets = [], []
         for episode in x:
             means = episode[:, :2].mean(1)
@@ -122,22 +122,22 @@ def test_loss_of_an_episode_is_that_of_its_queries():
                     scores.append([-((query - mean) ** 2).sum() for mean in means])
                     targets.append(c)
         expected = np.mean([-(s[t] - np.log(np.exp(s).sum())) for s, t in zip(np.array(scores), targets, strict=True)])
-        found = getattr(made, which)(call_of(model), given_batch, NOISE)
+        result = getattr(one_shot, which)(call_of(model), given_batch, NOISE)
         if which == "evaluate":
-            found, (told, classes) = found
-            np.testing.assert_allclose(told.flatten(0, 1), scores, rtol=1e-7, atol=1e-12)
+            result, (scored, classes) = result
+            np.testing.assert_allclose(scored.flatten(0, 1), scores, rtol=1e-7, atol=1e-12)
             assert classes.flatten().tolist() == targets
-            assert all(map(torch.equal, made.predict(call_of(model), given_batch), (told, classes)))
+            assert all(map(torch.equal, one_shot.predict(call_of(model), given_batch), (scored, classes)))
             metric = make("metric", "episode_accuracy")
-            for some in ((told[:1], classes[:1]), (told[1:], classes[1:])):
+            for some in ((scored[:1], classes[:1]), (scored[1:], classes[1:])):
                 metric.update(*some)
             assert metric.compute() == pytest.approx(np.mean(np.argmax(scores, 1) == targets))
-        assert float(found["model"]) == pytest.approx(expected, rel=1e-9)
+        assert float(result["model"]) == pytest.approx(expected, rel=1e-9)
 
 
 def test_loss_of_pairs_gets_pairs():
-    made = task(REGISTRY.get("loss", "contrastive"), way=3, shot=2, query=2)
-    given_batch, x = batch(made, 3)
+    one_shot = task(REGISTRY.get("loss", "contrastive"), way=3, shot=2, query=2)
+    given_batch, x = batch(one_shot, 3)
     terms = []
     for episode in x:
         for c in range(3):
@@ -146,8 +146,8 @@ def test_loss_of_pairs_gets_pairs():
                 terms.append(0.5 * np.linalg.norm(query - episode[c, q]) ** 2)
                 terms.append(0.5 * max(0.0, 1.0 - np.linalg.norm(query - episode[other, q])) ** 2)
     call = call_of(Siamese(nn.Identity(), "euclidean"))
-    assert float(made.losses(call, given_batch, NOISE)["model"]) == pytest.approx(np.mean(terms), rel=1e-9)
-    losses, (scores, _) = made.evaluate(call, given_batch, NOISE)
+    assert float(one_shot.losses(call, given_batch, NOISE)["model"]) == pytest.approx(np.mean(terms), rel=1e-9)
+    losses, (scores, _) = one_shot.evaluate(call, given_batch, NOISE)
     assert float(losses["model"]) == pytest.approx(np.mean(terms), rel=1e-9)
     assert scores.shape == (2, 6, 3)
 
@@ -229,7 +229,7 @@ def test_samples_are_in_the_order_of_their_episodes():
     """A run gets the samples that were drawn: inputs that encode their class are classified without an error."""
     y = torch.arange(60) % 6
     part = Samples(F.one_hot(y).float() * 9, y)
-    made = task(way=4, shot=1, query=3, evaluated=20)
-    index = evaluated(made, part, "test", 0).flatten()
-    prediction, target = made.predict(call_of(Prototypical(nn.Identity())), (part.x[index], part.y[index]))
+    one_shot = task(way=4, shot=1, query=3, evaluated=20)
+    index = evaluated(one_shot, part, "test", 0).flatten()
+    prediction, target = one_shot.predict(call_of(Prototypical(nn.Identity())), (part.x[index], part.y[index]))
     assert torch.equal(prediction.argmax(-1), target)

@@ -22,8 +22,8 @@ X = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
 )
 def test_task_compares_the_models_output_with_the_target(name, loss, target):
     model = nn.Linear(4, 3)
-    given = {"standardize": False} if name == "regression" else {}
-    task = make("task", name, given, loss=loss, dataset=None)
+    settings = {"standardize": False} if name == "regression" else {}
+    task = make("task", name, settings, loss=loss, dataset=None)
     assert isinstance(task, Task)
     losses = task.losses(model, (X, target), NOISE)
     assert list(losses) == ["model"]
@@ -52,10 +52,10 @@ def test_binary_task_compares_one_logit_with_the_second_class():
     for target, wanted in ((y, y.float()), (both, both[:, 1])):
         expected = F.binary_cross_entropy_with_logits(model(X)[:, 0], wanted)
         torch.testing.assert_close(task.losses(model, (X, target), NOISE)["model"], expected)
-        losses, (prediction, found) = task.evaluate(model, (X, target), NOISE)
+        losses, (prediction, truth) = task.evaluate(model, (X, target), NOISE)
         torch.testing.assert_close(losses["model"], expected)
         assert torch.equal(prediction, model(X))
-        assert torch.equal(found, wanted[:, None])
+        assert torch.equal(truth, wanted[:, None])
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ def test_images_are_scaled_by_channel_or_by_pixel(name):
     by_channel = expected(IMAGES.movedim(1, -1).reshape(-1, 3)).reshape(30, 5, 4, 3)
     by_pixel = expected(IMAGES.flatten(1)).reshape(IMAGES.shape)
     for per, wanted in (("auto", np.moveaxis(by_channel, -1, 1)), ("feature", by_pixel)):
-        found = make("transform", name, {"per": per}, train=IMAGES)(IMAGES)
-        np.testing.assert_allclose(found.numpy(), wanted, atol=1e-5)
+        result = make("transform", name, {"per": per}, train=IMAGES)(IMAGES)
+        np.testing.assert_allclose(result.numpy(), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6 + 0.3, -1e-6, 1e-20])
@@ -53,9 +53,9 @@ def test_constant_feature_becomes_zero(name, value):
 @pytest.mark.parametrize("name", SCALERS)
 def test_feature_with_small_variance_is_scaled(name):
     train = torch.randn(100, 1, generator=torch.Generator().manual_seed(1)) * 1e-15
-    found = make("transform", name, train=train)(train)
+    result = make("transform", name, train=train)(train)
     np.testing.assert_allclose(
-        found, SCALERS[name]().fit_transform(train.double().numpy() * 1e15), rtol=1e-4, atol=1e-6
+        result, SCALERS[name]().fit_transform(train.double().numpy() * 1e15), rtol=1e-4, atol=1e-6
     )
 
 
@@ -79,8 +79,8 @@ def test_robust_is_scikit_learns(per):
 def test_robust_scales_channels_and_keeps_features_without_spread():
     flat = IMAGES.movedim(1, -1).reshape(-1, 3).double().numpy()
     expected = sklearn.preprocessing.RobustScaler().fit_transform(flat).reshape(30, 5, 4, 3)
-    found = make("transform", "robust", train=IMAGES)(IMAGES)
-    np.testing.assert_allclose(found.numpy(), np.moveaxis(expected, -1, 1), atol=1e-5)
+    result = make("transform", "robust", train=IMAGES)(IMAGES)
+    np.testing.assert_allclose(result.numpy(), np.moveaxis(expected, -1, 1), atol=1e-5)
     mostly = torch.zeros(100, 1)
     mostly[:10] = 3.0
     assert torch.equal(make("transform", "robust", train=mostly)(mostly), mostly)
@@ -100,9 +100,9 @@ MIXED = TABLE[:, :4] / TABLE[:, :4].std(0) @ torch.randn(4, 4, generator=torch.G
 
 @pytest.mark.parametrize("method", ["pca", "zca"])
 def test_whitened_data_has_unit_covariance(method):
-    found = make("transform", "whiten", {"method": method, "epsilon": 1e-8}, train=MIXED)(MIXED).double().numpy()
-    np.testing.assert_allclose(found.mean(0), 0, atol=1e-5)
-    np.testing.assert_allclose(np.cov(found.T, bias=True), np.eye(4), atol=1e-4)
+    result = make("transform", "whiten", {"method": method, "epsilon": 1e-8}, train=MIXED)(MIXED).double().numpy()
+    np.testing.assert_allclose(result.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(np.cov(result.T, bias=True), np.eye(4), atol=1e-4)
 
 
 def test_whiten_is_scikit_learns_pca_and_the_inverse_root_for_zca():
@@ -110,11 +110,11 @@ def test_whiten_is_scikit_learns_pca_and_the_inverse_root_for_zca():
     pca = sklearn.decomposition.PCA(whiten=True).fit(x)
     scale = np.sqrt(len(x) / (len(x) - 1))  # scikit-learn uses the unbiased variance
     later = LATER[:, :4]
-    found = make("transform", "whiten", {"method": "pca", "epsilon": 1e-12}, train=MIXED)(later).numpy()
-    np.testing.assert_allclose(abs(found), abs(pca.transform(later.double().numpy())) * scale, rtol=1e-3, atol=1e-3)
+    result = make("transform", "whiten", {"method": "pca", "epsilon": 1e-12}, train=MIXED)(later).numpy()
+    np.testing.assert_allclose(abs(result), abs(pca.transform(later.double().numpy())) * scale, rtol=1e-3, atol=1e-3)
     root = scipy.linalg.inv(scipy.linalg.sqrtm(np.cov(x.T, bias=True)))
-    found = make("transform", "whiten", {"method": "zca", "epsilon": 1e-12}, train=MIXED)(later).numpy()
-    np.testing.assert_allclose(found, (later.double().numpy() - x.mean(0)) @ root, rtol=1e-3, atol=1e-3)
+    result = make("transform", "whiten", {"method": "zca", "epsilon": 1e-12}, train=MIXED)(later).numpy()
+    np.testing.assert_allclose(result, (later.double().numpy() - x.mean(0)) @ root, rtol=1e-3, atol=1e-3)
 
 
 def test_whiten_does_not_amplify_constant_directions():
@@ -129,8 +129,8 @@ def test_whiten_does_not_amplify_constant_directions():
 
 
 def test_whitened_images_keep_their_shape():
-    found = make("transform", "whiten", {"epsilon": 0.1}, train=IMAGES)(IMAGES)
-    assert found.shape == IMAGES.shape
+    result = make("transform", "whiten", {"epsilon": 0.1}, train=IMAGES)(IMAGES)
+    assert result.shape == IMAGES.shape
     with pytest.raises(HarnessError, match="8192 features or fewer, and there are 9000"):
         make("transform", "whiten", train=torch.zeros(2, 9000))
 

@@ -17,7 +17,7 @@ from tests.plugins.components.helpers import data
 NAMES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 
 
-def found(*parts):
+def labelled(*parts):
     """Return {image as bytes: class} of splits."""
     return {
         (image * 255).round().to(torch.uint8).numpy().tobytes(): int(label)
@@ -35,7 +35,7 @@ def test_images_are_complete_with_classes_and_test_split(name, tmp_path):
     assert len(dataset.classes) == 10
     assert [len(dataset.part(split)) for split in SPLITS] == [TRAIN - 5, 5, TEST]
     expected = {image.tobytes(): int(label) for image, label in zip(x, y, strict=True)}
-    assert found(dataset.train, dataset.val) == expected
+    assert labelled(dataset.train, dataset.val) == expected
     np.testing.assert_array_equal((dataset.test.x * 255).round().numpy().reshape(test_x.shape), test_x)
     np.testing.assert_array_equal(dataset.test.y, test_y)
     assert 0 <= dataset.train.x.min() < dataset.train.x.max() <= 1
@@ -46,7 +46,7 @@ def test_images_are_complete_with_classes_and_test_split(name, tmp_path):
 def test_split_seed_draws_validation_and_keeps_the_test_split(name, tmp_path):
     one, other = (data(name, seed=seed, cache_dir=tmp_path) for seed in (1, 2))
     assert digest(one) == digest(data(name, seed=1, cache_dir=tmp_path))
-    assert found(one.val) != found(other.val)
+    assert labelled(one.val) != labelled(other.val)
     assert torch.equal(one.test.x, other.test.x)
 
 

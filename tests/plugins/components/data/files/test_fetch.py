@@ -38,8 +38,8 @@ def test_file_is_fetched_once_and_announced_on_standard_error(tmp_path, capsys):
 def test_terminal_shows_progress(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     fetch(source(tmp_path), tmp_path / "cache")
-    told = capsys.readouterr().err.split("\r")
-    shares = [int(line.rpartition(" ")[2].rstrip("%")) for line in told if line.startswith("downloading")]
+    output = capsys.readouterr().err.split("\r")
+    shares = [int(line.rpartition(" ")[2].rstrip("%")) for line in output if line.startswith("downloading")]
     assert len(shares) == -(-len(CONTENT) // BLOCK)
     assert shares == sorted(shares)
     assert shares[-1] == 100

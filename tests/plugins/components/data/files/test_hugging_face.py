@@ -114,9 +114,9 @@ def test_json_parquet_and_csv_files_are_read(tmp_path):
     ):
         (tmp_path / name).mkdir()
         write(tmp_path / name / f"train.{name}")
-        found = taken(tmp_path / name, inputs=["a", "b"], target="kind")
-        assert (found.classes, sum(size(found.part(split)) for split in SPLITS)) == (("p", "q"), N)
-        first = digest(found)
+        dataset = taken(tmp_path / name, inputs=["a", "b"], target="kind")
+        assert (dataset.classes, sum(size(dataset.part(split)) for split in SPLITS)) == (("p", "q"), N)
+        first = digest(dataset)
         table[0]["b"] += 1  # other content under the same name is another data set
         write(tmp_path / name / f"train.{name}")
         assert digest(taken(tmp_path / name, inputs=["a", "b"], target="kind")) != first
@@ -130,8 +130,8 @@ def test_images_are_read_and_must_have_one_size(tmp_path):
         Image.fromarray(array).save(place / f"{i:02}.png")
     whole = taken(tmp_path / "set", inputs=["image"])
     assert (whole.classes, whole.inputs) == (("left", "right"), (3, 6, 5))
-    found = {(x * 255).round().to(torch.uint8).numpy().tobytes() for s in SPLITS for x in whole.part(s).x}
-    assert found == {np.moveaxis(array, -1, 0).tobytes() for array in pixels}
+    read = {(x * 255).round().to(torch.uint8).numpy().tobytes() for s in SPLITS for x in whole.part(s).x}
+    assert read == {np.moveaxis(array, -1, 0).tobytes() for array in pixels}
     grey = taken(tmp_path / "set", inputs=["image"], colour=False, size=[3, 4])
     assert grey.inputs == (1, 3, 4)
     assert 0 < grey.train.x.min() < grey.train.x.max() < 1
@@ -196,9 +196,9 @@ def test_numbers_that_float32_would_round_stay_distinct(tmp_path, hint, in_memor
     rows = {"t": seconds, "v": [[s, s + 1] for s in seconds]}
     datasets.Dataset.from_dict(rows, features).save_to_disk(tmp_path / "set")
     for inputs, width in ((["t"], 1), (["v"], 2), (["t", "v"], 3)):
-        made = taken(tmp_path / "set", inputs=inputs, target="t", in_memory=in_memory)
-        blocks = [made.train.x] if in_memory else list(made.train.blocks(made.train.x))
+        dataset = taken(tmp_path / "set", inputs=inputs, target="t", in_memory=in_memory)
+        blocks = [dataset.train.x] if in_memory else list(dataset.train.blocks(dataset.train.x))
         x = torch.cat([torch.as_tensor(block) for block in blocks])
         assert x.dtype == torch.float64
         assert x.shape[1] == width
-        assert len(x[:, 0].unique()) == size(made.train)
+        assert len(x[:, 0].unique()) == size(dataset.train)

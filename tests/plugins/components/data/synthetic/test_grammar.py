@@ -63,9 +63,9 @@ def test_analogies_hold_for_the_contexts_of_words():
     p = contexts(dataset)
     assert dataset.analogies == analogies()
     assert len(set(analogies())) == 3 * 2 * 4 * 3  # features, directions, pairs that differ in it, other such pairs
-    told = [tuple(WORDS[i] for i in analogy) for analogy in analogies()]
-    assert {("king", "man", "woman", "queen"), ("prince", "boy", "girl", "princess")} < set(told)
-    for a, b, c, answer in told:
+    words = [tuple(WORDS[i] for i in analogy) for analogy in analogies()]
+    assert {("king", "man", "woman", "queen"), ("prince", "boy", "girl", "princess")} < set(words)
+    for a, b, c, answer in words:
         assert nearest(p[a] - p[b] + p[c], p, {*PERSONS, *THINGS}, {a, b, c}) == answer
 
 

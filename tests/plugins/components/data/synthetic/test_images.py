@@ -20,7 +20,7 @@ def images(dataset):
 @pytest.mark.parametrize("size", [3, 4])
 def test_bars_and_stripes_are_complete(size):
     x, y = images(data("bars_and_stripes", {"size": size}))
-    found = {(tuple(image.ravel()), int(label)) for image, label in zip(x, y, strict=True)}
+    results = {(tuple(image.ravel()), int(label)) for image, label in zip(x, y, strict=True)}
     expected = set()
     for pixels in itertools.product([0.0, 1.0], repeat=size * size):
         image = np.array(pixels).reshape(size, size)
@@ -29,7 +29,7 @@ def test_bars_and_stripes_are_complete(size):
             expected.add((pixels, 0))
         elif columns and image.any():
             expected.add((pixels, 1))
-    assert found == expected
+    assert results == expected
     assert len(x) == 2 * 2**size - 2
     assert np.bincount(y).tolist() == [2**size - 1] * 2
 

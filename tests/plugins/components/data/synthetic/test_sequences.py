@@ -47,8 +47,8 @@ def test_bag_of_words_cannot_classify_order():
 @given(st.data(), st.integers(2, 30), st.integers(2, 6))
 def test_delay_class_is_the_token_some_steps_back(draw, length, vocabulary):
     steps = draw.draw(st.integers(0, length - 1))
-    asked = {"n": 20, "length": length, "vocabulary": vocabulary, "steps": steps}
-    x, y = sequences(data("delay", asked))
+    options = {"n": 20, "length": length, "vocabulary": vocabulary, "steps": steps}
+    x, y = sequences(data("delay", options))
     assert tokens(x)[:, ::-1][:, steps].tolist() == y.tolist()
 
 

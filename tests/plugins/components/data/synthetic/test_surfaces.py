@@ -32,8 +32,8 @@ def parts(dataset: Dataset) -> tuple[Any, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("name", SURFACES)
 def test_minimum_is_the_lowest_point(name: str) -> None:
     function, _, lowest = parts(data(name))
-    found = scipy.optimize.minimize(function, lowest, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12})
-    assert found.x == pytest.approx(lowest, abs=1e-3)
+    result = scipy.optimize.minimize(function, lowest, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12})
+    assert result.x == pytest.approx(lowest, abs=1e-3)
     around = np.random.default_rng(0).uniform(-4, 4, (2000, len(lowest)))
     assert min(map(function, around)) >= function(lowest) - 1e-12
 
@@ -87,15 +87,15 @@ def test_stack_of_descents_matches_each_alone(workdir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (["model=point"], "model point has no task for class targets"),
         (["data=saddle", "model=mlp"], "model mlp has no task for surface targets"),
         (["data=quadratic", "corruption=[label_noise]"], "wants class targets"),
     ],
 )
-def test_incompatible_components_are_refused(line: list[str], said: str, workdir: Path) -> None:
-    with pytest.raises(harness.HarnessError, match=said):
+def test_incompatible_components_are_refused(line: list[str], message: str, workdir: Path) -> None:
+    with pytest.raises(harness.HarnessError, match=message):
         harness.run(line)
     assert not Path("outputs").exists()
 

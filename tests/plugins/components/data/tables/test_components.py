@@ -90,9 +90,9 @@ def test_every_type_of_column_becomes_numbers(tmp_path):
 def test_encoding_and_separator_are_detected(tmp_path, encoding, separator):
     people(60).to_csv(tmp_path / "t.csv", index=False, encoding=encoding, sep=separator)
     people(60).to_csv(tmp_path / "plain.csv", index=False)
-    found, plain = (data("csv", settings(tmp_path / name)) for name in ("t.csv", "plain.csv"))
-    assert (found.columns, found.classes) == (plain.columns, plain.classes)
-    assert torch.equal(found.train.x, plain.train.x)
+    detected, plain = (data("csv", settings(tmp_path / name)) for name in ("t.csv", "plain.csv"))
+    assert (detected.columns, detected.classes) == (plain.columns, plain.classes)
+    assert torch.equal(detected.train.x, plain.train.x)
 
 
 def test_western_encoding_is_detected(tmp_path):
@@ -153,10 +153,10 @@ def test_unnamed_pandas_index_is_left_out(tmp_path):
     table = pd.DataFrame({"a": RNG.integers(0, 9, N), "b": RNG.integers(0, 3, N), "y": RNG.choice(list("pq"), N)})
     table.to_csv(tmp_path / "i.csv")
     table.to_csv(tmp_path / "plain.csv", index=False)
-    found, plain = (data("csv", settings(tmp_path / name, "y")) for name in ("i.csv", "plain.csv"))
-    assert found.left_out == {"Unnamed: 0": "row number"}
-    assert digest(found) == digest(plain)
-    assert overlap(found) == overlap(plain) > 0
+    indexed, plain = (data("csv", settings(tmp_path / name, "y")) for name in ("i.csv", "plain.csv"))
+    assert indexed.left_out == {"Unnamed: 0": "row number"}
+    assert digest(indexed) == digest(plain)
+    assert overlap(indexed) == overlap(plain) > 0
 
 
 @pytest.mark.parametrize("start", [0, 1])
@@ -167,8 +167,8 @@ def test_row_numbers_and_ids_are_left_out_unless_requested(tmp_path, start):
     dataset = data("csv", settings(tmp_path / "t.csv", "y"))
     assert dataset.columns == ("a",)
     assert dataset.left_out == {"row": "row number", "user_id": "id, each value once"}
-    asked = data("csv", settings(tmp_path / "t.csv", "y", inputs=["a", "row"]))
-    assert asked.columns == ("a", "row")
+    requested = data("csv", settings(tmp_path / "t.csv", "y", inputs=["a", "row"]))
+    assert requested.columns == ("a", "row")
 
 
 def test_named_index_is_a_column_and_an_unnamed_one_is_not(tmp_path):
@@ -359,16 +359,16 @@ def test_new_rows_are_encoded_as_in_training(tmp_path):
     dataset = data("csv", settings(tmp_path / "t.csv"))
     rows = people(5, 3).drop(columns=["결과", "고객번호", "메모"])
     rows.loc[0, "나이"], rows.loc[1, "도시"] = np.nan, "제주"
-    made = dataset.encode(rows)
+    encoded = dataset.encode(rows)
     place = {name: i for i, name in enumerate(dataset.columns)}
     train = dataset.train.x.double().numpy()
     present = train[train[:, place["나이 is missing"]] == 0, place["나이"]]
-    assert made[0, place["나이"]] == np.median(present)
-    assert made[1, [place[f"도시={c}"] for c in ("대구", "부산", "서울")]].sum() == 0
-    assert made.dtype == np.float64
+    assert encoded[0, place["나이"]] == np.median(present)
+    assert encoded[1, [place[f"도시={c}"] for c in ("대구", "부산", "서울")]].sum() == 0
+    assert encoded.dtype == np.float64
     rows.to_csv(tmp_path / "more.csv", index=False, sep=";", encoding="cp949")
-    np.testing.assert_array_equal(dataset.encode(str(tmp_path / "more.csv")), made)
-    np.testing.assert_array_equal(dataset.encode(rows.set_index("키")), made)
+    np.testing.assert_array_equal(dataset.encode(str(tmp_path / "more.csv")), encoded)
+    np.testing.assert_array_equal(dataset.encode(rows.set_index("키")), encoded)
     with pytest.raises(HarnessError, match="no column '나이'"):
         dataset.encode(rows.drop(columns=["나이"]))
     with pytest.raises(HarnessError, match="row 2, column '키': expected a number, got 'tall'"):

@@ -29,8 +29,8 @@ def test_digits_may_be_grouped_by_spaces_and_apostrophes(tmp_path, mark):
 def test_typographic_minus_is_a_minus(tmp_path):
     values = RNG.normal(size=N).round(3)
     dataset = _read(tmp_path, pd.DataFrame({"a": [str(v).replace("-", "\u2212") for v in values], "y": Y}))
-    found = torch.cat([dataset.part(s).x for s in SPLITS]).double().flatten().sort().values.numpy()
-    np.testing.assert_allclose(found, np.sort(values), rtol=1e-6, atol=1e-6)
+    result = torch.cat([dataset.part(s).x for s in SPLITS]).double().flatten().sort().values.numpy()
+    np.testing.assert_allclose(result, np.sort(values), rtol=1e-6, atol=1e-6)
 
 
 def test_ambiguous_dates_are_remarked(tmp_path):
@@ -43,7 +43,7 @@ def test_ambiguous_dates_are_remarked(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "remarked"),
     [
         (["5.1", "3.5", "1.4", "setosa"], True),
         (["5", "3", "1", "setosa"], True),  # integers, not in order
@@ -53,8 +53,8 @@ def test_ambiguous_dates_are_remarked(tmp_path):
         (["a", "b", "1.5", "y"], False),
     ],
 )
-def test_first_line_of_values_is_remarked(tmp_path, names, told):
+def test_first_line_of_values_is_remarked(tmp_path, names, remarked):
     rows = [",".join([*(f"{v:.2f}" for v in RNG.normal(size=3)), y]) for y in Y]
     (tmp_path / "t.csv").write_text("\n".join([",".join(names), *rows]))
     dataset = data("csv", {"path": str(tmp_path / "t.csv"), "target": names[-1]})
-    assert any("a line with names has to stand above it" in text.lower() for text in dataset.remarks) is told
+    assert any("a line with names has to stand above it" in text.lower() for text in dataset.remarks) is remarked
