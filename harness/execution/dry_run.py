@@ -19,12 +19,16 @@ from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.unused import Choice, unused
 from harness.registry.kinds import AT_END, KEY
+from harness.system import session
 from harness.system.errors import HarnessError, reraise_interrupt, suggest
 from harness.training.plan import Plan
 
 _PARTS = ("model", "optimizer", "scheduler", "regularizer", "augmentation", "metric", "diagnostic", "task", "loss")
 _BLOCKS = ("activation", "normalization", "initializer")
-_passed: dict[str, list[Choice]] = {}
+
+
+class Rehearsed(dict[str, list[Choice]]):
+    """The components without a place in their model, by the settings that passed a rehearsal."""
 
 
 def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choice]:
@@ -39,8 +43,9 @@ def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choic
         [[values[kind] for kind in (*_PARTS, *_BLOCKS)], shape, plan.total_steps, plan.epochs, has_single(plan)],
         default=str,
     )
-    if key in _passed:
-        return _passed[key]
+    passed = session.state(Rehearsed)
+    if key in passed:
+        return passed[key]
     try:
         found = _build(values, dataset, plan)
     except HarnessError:
@@ -48,7 +53,7 @@ def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choic
     except BaseException as error:
         reraise_interrupt(error)
         return []
-    _passed[key] = found
+    passed[key] = found
     return found
 
 

@@ -94,7 +94,12 @@ def sources(used: Iterable[tuple[str, str]]) -> dict[str, str]:
     return found
 
 
-_first: dict[str, str] = {}  # what packages were when this process first looked, soon after it imported them
+_first: dict[str, str] = {}  # of the process: digests of packages, soon after it imported them
+
+
+def forget(package: str) -> None:
+    """Forget the digest of a package that this process no longer holds."""
+    _first.pop(package, None)
 
 
 def changed(found: dict[str, str]) -> list[str]:

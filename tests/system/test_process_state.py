@@ -17,6 +17,7 @@ import torch
 import harness
 from harness.results.record import Record
 from harness.system.process_state import StateWarning, as_new, ignore, kept, preserved, states
+from harness.system.session import Session
 from harness.system.shared_state import CALLERS, GENERATORS, current
 from tests.helpers.planted import planted
 
@@ -210,8 +211,10 @@ def test_neighbours_are_spared(path: str, when: str, plugin: None, workdir: Path
 def test_import_of_a_plugin_is_told(plugin: None, workdir: Path) -> None:
     from harness.registry.registry import REGISTRY
 
-    REGISTRY._offers.pop(("rude", "rude"), None)
     sys.modules.pop("rude", None)
-    with pytest.warns(StateWarning, match=r"the import of plugin rude \(rude\) changed torch's default dtype from"):
+    with (
+        Session(),
+        pytest.warns(StateWarning, match=r"the import of plugin rude \(rude\) changed torch's default dtype from"),
+    ):
         REGISTRY.get("optimizer", "rude")
     assert torch.get_default_dtype() == torch.float32

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.registry import catalogue
+from harness.system.session import Session
 from harness.testing.importing import imported
 from tests.helpers.strangers import install
 
@@ -27,7 +27,7 @@ def test_an_import_that_changes_the_process_is_told(name: str, tmp_path: Path, m
     source, status, finding = SOURCES[name]
     install(tmp_path, name, f"import torch\n{source}\n{WAVE}", offers="wave")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(catalogue, "_current", None)
-    (found,) = imported([(name, name)])
+    with Session():
+        (found,) = imported([(name, name)])
     assert (found.component, found.check, found.status) == (name, "imports", status)
     assert found.finding.endswith(finding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import sys
 import threading
 import time
@@ -87,7 +88,9 @@ class SweepProgress(Watcher):
         self.live: Live | None = None
         self._said = time.monotonic()
         self._over = threading.Event()
-        self._looks = threading.Thread(target=self._look, name="progress", daemon=True)
+        self._looks = threading.Thread(
+            target=contextvars.copy_context().run, args=(self._look,), name="progress", daemon=True
+        )
         self._watching = watching(self)
 
     def __enter__(self) -> SweepProgress:

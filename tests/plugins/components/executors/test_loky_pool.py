@@ -38,7 +38,7 @@ def test_loky_does_not_blame_a_task_for_a_worker_that_died_before():
     with make("executor", "loky", jobs=1) as executor:
         pid = executor.submit(os.getpid).result()
         os.kill(pid, signal.SIGKILL)
-        (seat,) = executor._seats.free.queue
+        (seat,) = executor._pool.free.queue
         while not seat._pool._flags.broken:  # its pool has not noticed yet
             time.sleep(0.01)
         assert executor.submit(os.getpid).result() != pid
@@ -104,12 +104,12 @@ def test_loky_works_where_the_launcher_stands_now(tmp_path, monkeypatch):
 
 
 def test_loky_leaves_the_workers_of_a_process_that_was_forked(monkeypatch):
-    first = loky_pool._warm([{"A": "1"}])
-    assert loky_pool._warm([{"A": "1"}]) is first
+    first = loky_pool.WARM.take([{"A": "1"}])
+    assert loky_pool.WARM.take([{"A": "1"}]) is first
     with monkeypatch.context() as patch:
         patch.setattr(os, "getpid", lambda: -1)
-        assert loky_pool._warm([{"A": "1"}]) is not first
-    assert loky_pool._others.pop() is first
+        assert loky_pool.WARM.take([{"A": "1"}]) is not first
+    assert loky_pool.WARM.inherited.pop() is first
 
 
 def test_loky_ends_a_worker_with_a_task_that_an_interrupt_has_left(tmp_path):
