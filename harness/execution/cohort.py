@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -13,7 +13,7 @@ from harness.datasets.dataset import Dataset
 from harness.execution.locks.run_lock import RunLocks
 from harness.execution.preparation import RunSpec
 from harness.execution.resuming import find
-from harness.execution.run_recorder import FAIL_FAST, RunRecorder, Watch
+from harness.execution.run_recorder import FAIL_FAST, RunRecorder
 from harness.execution.sweep.grouping import unfusable
 from harness.execution.sweep.progress import EpochProgress
 from harness.modeling.builder import RunComponents, build
@@ -27,6 +27,7 @@ from harness.system.process_state import ignore, kept
 from harness.system.signals import reason
 from harness.training.fit import Run, fit, make_trainer
 from harness.training.memory.heap import out_of_memory
+from harness.training.run_callback import RunCallback
 from harness.training.run_state import RunState
 from harness.training.vectorized.lifting import NotStackable, RestackDifferently, TrainSeparately
 
@@ -45,8 +46,10 @@ class CohortPlan:
 class CohortRunner:
     """Some runs that are ours to train."""
 
-    def __init__(self, members: Sequence[RunSpec], how: CohortPlan, watch: Watch | None, claims: RunLocks) -> None:
-        self.members, self.how, self.watch, self.claims = list(members), how, watch, claims
+    def __init__(
+        self, members: Sequence[RunSpec], how: CohortPlan, callbacks: Sequence[RunCallback], claims: RunLocks
+    ) -> None:
+        self.members, self.how, self.callbacks, self.claims = list(members), how, tuple(callbacks), claims
         self.started = time.perf_counter()
         self.probed: Probe | None = None
         self.opened: dict[str, RunRecorder] = {}  # the latest attempt of each
@@ -74,8 +77,8 @@ class CohortRunner:
 
     def _open(self, member: RunSpec, size: int, path: str, why: str, pace: EpochProgress) -> RunRecorder:
         cohort = {"size": size, "path": path, "executor": self.how.executor, "why": why, "sweep": self.how.sweep}
-        watchers = [pace.epoch] if self.watch is None else [pace.epoch, self.watch]
-        running = self.opened[member.record.id] = RunRecorder(member, cohort, self.started, watchers)
+        callbacks = [pace, *self.callbacks]
+        running = self.opened[member.record.id] = RunRecorder(member, cohort, self.started, callbacks)
         return running
 
     @property
@@ -141,7 +144,7 @@ class CohortRunner:
                 self.probed = parts.probe  # members are of one shape
                 run = running.begin(parts, dataset)
             if running.prepared.values["fail_fast"]:
-                run.member.ended = functools.partial(_ended_or_enough, run.member, run.member.ended)
+                run.member.callbacks.append(FailFast())
             return run
         except BaseException as error:
             reraise_interrupt(error)
@@ -240,10 +243,12 @@ class _Enough(RuntimeError):
     """A member has failed, and fail_fast ends the stack."""
 
 
-def _ended_or_enough(member: RunState, ended: Callable[[], None]) -> None:
-    ended()
-    if member.failed is not None:
-        raise _Enough(FAIL_FAST)
+class FailFast(RunCallback):
+    """Ends the stack of a run that has failed."""
+
+    def on_training_end(self, state: RunState) -> None:
+        if state.failed is not None:
+            raise _Enough(FAIL_FAST)
 
 
 class _NoStack(NotStackable):
@@ -269,7 +274,9 @@ def payload(prepared: RunSpec) -> str:
     return json.dumps({"overrides": prepared.overrides, "values": prepared.asked, "id": prepared.record.id})
 
 
-def train_cohort(members: Sequence[RunSpec], how: CohortPlan, watch: Watch | None = None) -> list[Record | None]:
+def train_cohort(
+    members: Sequence[RunSpec], how: CohortPlan, callbacks: Sequence[RunCallback] = ()
+) -> list[Record | None]:
     """Trains prepared runs of one study, as one program if `how` says so, and returns their records in order; None
     for one that a living process trains elsewhere, or that fail_fast or a fault of the machine left untrained. Raises
     KeyboardInterrupt after recording it.
@@ -290,7 +297,7 @@ def train_cohort(members: Sequence[RunSpec], how: CohortPlan, watch: Watch | Non
                 claims.release(done.id)
         if todo:
             for some, way in _begun_where(todo, how):
-                attempt = CohortRunner(some, way, watch, claims)
+                attempt = CohortRunner(some, way, callbacks, claims)
                 for running in attempt.train():
                     found[running.record.id] = running.record
                 if attempt.ended_by is not None:

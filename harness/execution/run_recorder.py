@@ -7,7 +7,7 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -26,24 +26,26 @@ from harness.results.machine_faults import MACHINE_FAULT, machine_fault
 from harness.results.record import Record, read, write
 from harness.results.run_dir import open_folder
 from harness.system import safe_files
-from harness.system.errors import CannotWrite, reraise_interrupt
+from harness.system.errors import CannotWrite, one_line, reraise_interrupt
 from harness.system.signals import Terminated
 from harness.training.diagnostics.summary import Summary
 from harness.training.ending import ending, never_finite
 from harness.training.fit import Run
 from harness.training.memory.estimate import footprint
+from harness.training.run_callback import RunCallback
 from harness.training.run_state import RunState
 
 FAIL_FAST = "fail_fast=true, and another run failed"
-Watch = Callable[[dict[str, float], int, int], None]
 log = logging.getLogger("harness")
 
 
-class RunRecorder:
-    """A prepared run with its folder open. It ends once: by itself, or by `fail` or `interrupt`."""
+class RunRecorder(RunCallback):
+    """Writes a run's folder: the record, curves, logs, events, weights. The run ends once: when its training ends, or
+    by `fail` or `interrupt`.
+    """
 
     def __init__(
-        self, prepared: RunSpec, cohort: Mapping[str, Any], started: float, watchers: Sequence[Watch] = ()
+        self, prepared: RunSpec, cohort: Mapping[str, Any], started: float, callbacks: Sequence[RunCallback] = ()
     ) -> None:
         self.prepared, self.started = prepared, started
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -59,8 +61,8 @@ class RunRecorder:
         keep = [] if prepared.checkpoint is None else [checkpoint.FILE]
         open_folder(self.record, prepared.overrides, prepared.hydra, keep)
         self.curves = Curves(self.record.folder)
-        self.watchers = watchers
-        self.telling = RunLoggers([], self.record)
+        self.callbacks = callbacks
+        self.loggers = RunLoggers([], self.record)
         self.run: Run
         self.shape: tuple[tuple[int, ...], int, int | None]
 
@@ -90,24 +92,30 @@ class RunRecorder:
         }
         record.memory |= {"estimate": self._estimate(parts, dataset), "peak": None}
         where = {"run_dir": str(record.folder), "name": record.name, "in_sweep": bool(record.cohort["sweep"])}
-        loggers = [component("logger", node, **where) for node in values["logger"].values()]
-        self.telling = RunLoggers(loggers, record)
+        self.loggers = RunLoggers([component("logger", node, **where) for node in values["logger"].values()], record)
         member = make_member(values, parts)
-        member.watchers = [self.curves.add, self._to_loggers, *self.watchers]
+        member.callbacks = [self]
         self.found = Summary()
-        member.lookers = [self.curves.look, self._looked, self.found.add]
-        member.ended = self._left
         if self.prepared.plan.checkpoint_every:
             member.save = functools.partial(checkpoint.save, record.folder, record.id, record.cohort["path"])
         self.run = Run(parts, self.prepared.plan, dataset, member, self.prepared.checkpoint)
-        self.telling.begin(self.run, self.prepared.overrides)
+        self.loggers.begin(self.run, self.prepared.overrides)
+        for callback in self.callbacks:
+            callback.on_run_start(self.run)
         return self.run
 
-    def _to_loggers(self, metrics: dict[str, float], step: int, epoch: int) -> None:
-        self.telling.metrics(metrics, step)
+    def on_epoch_end(self, metrics: Mapping[str, float], step: int, epoch: int) -> None:
+        self.curves.add(metrics, step, epoch)
+        self.loggers.metrics(metrics, step)
+        for callback in self.callbacks:
+            callback.on_epoch_end(metrics, step, epoch)
 
-    def _looked(self, found: dict[str, Any], step: int, epoch: int) -> None:
-        self.telling.look(found, step)
+    def on_diagnostics(self, values: Mapping[str, Any], step: int, epoch: int) -> None:
+        self.curves.look(values, step, epoch)
+        self.loggers.look(values, step)
+        self.found.add(values, step, epoch)
+        for callback in self.callbacks:
+            callback.on_diagnostics(values, step, epoch)
 
     def _estimate(self, parts: RunComponents, dataset: Dataset) -> int | None:
         try:
@@ -116,11 +124,18 @@ class RunRecorder:
             reraise_interrupt(error)
             return None
 
-    def _left(self) -> None:
-        """The member has left its cohort. One whose optimizer raised in a stack has not ended: who is to blame, and
-        whether it does so alone, is for the cohort to find out.
+    def on_training_end(self, member: RunState) -> None:
+        """Measure what is measured once, and write the record.
+
+        A run whose optimizer raised in a stack has not ended: its cohort finds out which run is to blame, and whether
+        it fails alone, too.
         """
-        member = self.run.member
+        try:
+            for callback in self.callbacks:
+                callback.on_training_end(member)
+        except BaseException as error:
+            reraise_interrupt(error)
+            member.failed = member.failed or error
         if member.failed is not None:
             if not member.sharers:
                 self.fail(member.failed)
@@ -130,8 +145,8 @@ class RunRecorder:
         try:
             measure_at_end(self.run)
             if found := look_at_end(self.run):
-                for look in member.lookers:
-                    look(found, member.steps, max(0, member.epochs - 1))
+                for callback in member.callbacks:
+                    callback.on_diagnostics(found, member.steps, max(0, member.epochs - 1))
         except BaseException as error:  # a metric's own, or a logger's
             reraise_interrupt(error)
             self._failed(error)
@@ -172,7 +187,7 @@ class RunRecorder:
         self.ended = True
         record, prepared = self.record, self.prepared
         stop: BaseException | None = None
-        for last in (self._leave_behind, self.telling.end):  # loggers are told how all else came out
+        for last in (self._leave_behind, self.loggers.end):  # loggers are told how all else came out
             try:
                 last()
             except BaseException as error:  # a logger's, or a disk's that is full: whatever it is, a record is written
@@ -193,6 +208,12 @@ class RunRecorder:
             self._failed(error)
             record.ended = record.ended | {"reason": record.status, "by": None}
         self._write()
+        try:
+            for callback in self.callbacks:
+                callback.on_run_end(record)
+        except BaseException as error:
+            reraise_interrupt(error)
+            self.warn(f"a callback failed after the run: {one_line(error)}")
         if record.status in ("completed", "diverged"):
             checkpoint.remove(record.folder)
         if stop is not None:
@@ -218,9 +239,9 @@ class RunRecorder:
             final = {k: v for k, v in member.metrics.items() if not k.startswith(("train/", "val/"))}
             if final:
                 self.curves.add(final, member.steps, member.epochs - 1)
-                self.telling.metrics(final, member.steps)
+                self.loggers.metrics(final, member.steps)
             if record.status == "completed":
-                self.telling.trained(self.run)
+                self.loggers.trained(self.run)
         self.curves.flush()
         if hasattr(self, "run") and prepared.values["save"] != "none" and record.status == "completed":
             best = self.run.member.best_weights if prepared.values["save"] == "best" else None

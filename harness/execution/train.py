@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 
 from harness.config.job import Job
 from harness.datasets.loading import Loader, outside, warn_of_data
@@ -11,15 +12,16 @@ from harness.execution.cohort import CohortPlan, build_parts, train_cohort
 from harness.execution.effects import check_effects
 from harness.execution.preparation import Preparation, refuse_stale
 from harness.execution.resuming import note_fresh
-from harness.execution.run_recorder import Watch, make_member
+from harness.execution.run_recorder import make_member
 from harness.results.record import Record
 from harness.system.errors import HarnessError, beside
 from harness.system.process_state import as_new, ignore, kept
 from harness.training.fit import Run, fit, make_trainer
+from harness.training.run_callback import RunCallback
 
 
 @as_new()
-def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) -> Record:
+def train(job: Job, callbacks: Sequence[RunCallback] = (), loader: Loader | None = None) -> Record:
     """Trains a job in this process, unless a complete record of its identity stands in its study.
 
     Raises HarnessError for bad input, with nothing written, and KeyboardInterrupt after recording it. What goes
@@ -39,7 +41,7 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
     warn_of_data(prepared.record.data, prepared.values)
     if line := note_fresh([prepared], preparation):
         warnings.warn(line, stacklevel=outside())
-    (record,) = train_cohort([prepared], how, watch)
+    (record,) = train_cohort([prepared], how, callbacks)
     if record is None:
         raise HarnessError(f"another process trains this run now: {beside(prepared.record.folder)}")
     return record

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.execution.locks.run_lock import RunLocks, holders
 from harness.system import session
+from harness.training.run_callback import RunCallback
 
 TELL_S = 0.5  # between two notes; a heartbeat writes the last of them
 
@@ -21,16 +22,16 @@ class TrainedHere:
     progress: EpochProgress | None = None
 
 
-class EpochProgress:
-    """Notes the epochs of a cohort in its claims. `epoch` watches each of its members."""
+class EpochProgress(RunCallback):
+    """Notes the epochs of a cohort in its locks, where other processes see them."""
 
     def __init__(self, claims: RunLocks, ids: Iterable[str], epochs: int) -> None:
         self.claims, self.ids, self.epochs, self.done = claims, frozenset(ids), epochs, 0
         self._note()
         session.state(TrainedHere).progress = self
 
-    def epoch(self, metrics: dict[str, float], step: int, epoch: int) -> None:
-        """After an epoch of a member: the first one tells it for all."""
+    def on_epoch_end(self, metrics: Mapping[str, float], step: int, epoch: int) -> None:
+        """Note an epoch when the first member of the cohort ends it."""
         if epoch < self.done:
             return
         self.done = epoch + 1

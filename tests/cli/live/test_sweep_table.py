@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from harness.cli.live.standing import SweepState
 from harness.cli.live.sweep_table import SweepTable
-from harness.execution.sweep.events import PlannedRuns, SweepPlan
+from harness.execution.sweep.callbacks import PlannedRuns, SweepPlan
 from harness.execution.sweep.progress import LiveCohort
 from tests.cli.sweeps import RAISED, ended, terminal, text
 
@@ -25,16 +25,16 @@ def lines(standing: SweepState, width: int = 80) -> list[str]:
 def begun(runs: int = 64, clock: float = 0.0) -> SweepState:
     now = [0.0]
     found = SweepState(lambda: now[0])
-    found.began(runs)
+    found.on_sweep_start(runs)
     names = {f"{n:012x}": ended(n).name for n in range(runs)}
-    found.planned(SweepPlan(names, frozenset(), (PlannedRuns("fused", "loky", WHY, runs, 4),)))
+    found.on_sweep_planned(SweepPlan(names, frozenset(), (PlannedRuns("fused", "loky", WHY, runs, 4),)))
     now[0] = clock
     return found
 
 
 def test_before_anything_is_trained() -> None:
     found = SweepState(lambda: 0.0)
-    found.began(6)
+    found.on_sweep_start(6)
     counts, bar, now = lines(found)
     assert counts == "0 of 6 runs  6 left"
     assert bar.endswith("0% 0:00 gone, - left")
@@ -44,9 +44,11 @@ def test_before_anything_is_trained() -> None:
 def test_a_sweep_in_the_middle() -> None:
     found = begun(clock=30.0)
     for number in range(20):
-        found.run(number, 64, ended(number, value=number / 100))
-    found.run(20, 64, ended(20, "failed", error=RAISED, cohort={"path": "alone", "executor": "loky", "why": "no"}))
-    found.run(21, 64, ended(21, "diverged"))
+        found.on_run_end(number, 64, ended(number, value=number / 100))
+    found.on_run_end(
+        20, 64, ended(20, "failed", error=RAISED, cohort={"path": "alone", "executor": "loky", "why": "no"})
+    )
+    found.on_run_end(21, 64, ended(21, "diverged"))
     found.cohorts = [LiveCohort(frozenset(f"{n:012x}" for n in range(22, 38)), 16, 7, 20)]
     counts, more, bar, *rows = lines(found, 72)
     assert counts == "22 of 64 runs  20 completed  1 failed  1 diverged  16 running  26 left"
@@ -66,8 +68,10 @@ def test_a_sweep_in_the_middle() -> None:
 def test_it_fits_however_narrow(width: int) -> None:
     found = begun(clock=30.0)
     for number in range(3):
-        found.run(number, 64, ended(number, "failed", error=RAISED, name=f"model=ｗｉｄｅ,{'x' * 100},seed={number}"))
-    found.run(3, 64, ended(3))
+        found.on_run_end(
+            number, 64, ended(number, "failed", error=RAISED, name=f"model=ｗｉｄｅ,{'x' * 100},seed={number}")
+        )
+    found.on_run_end(3, 64, ended(3))
     found.cohorts = [LiveCohort(frozenset({f"{n:012x}"}), 1, 1, 20) for n in range(4, 10)]
     shown = lines(found, width)
     assert max(cell_len(line) for line in shown) <= width
@@ -84,7 +88,7 @@ def test_it_fits_however_narrow(width: int) -> None:
 
 def test_a_launcher_that_tells_no_number_has_no_bar() -> None:
     found = SweepState(lambda: 0.0)
-    found.run(0, None, ended(0, cohort={"path": "alone", "executor": "in_process", "why": "one run at a time"}))
+    found.on_run_end(0, None, ended(0, cohort={"path": "alone", "executor": "in_process", "why": "one run at a time"}))
     assert lines(found) == [
         "1 runs  1 completed",
         "0:00 gone, - left",
@@ -97,7 +101,9 @@ def test_it_costs_the_same_however_many_runs_there_are() -> None:
     def cost(runs: int) -> float:
         found = begun(runs)
         for number in range(runs - 1):
-            found.run(number, runs, ended(number, cohort={"path": "alone", "executor": "loky", "why": str(number)}))
+            found.on_run_end(
+                number, runs, ended(number, cohort={"path": "alone", "executor": "loky", "why": str(number)})
+            )
         times = []
         for _ in range(5):
             began = time.perf_counter()
