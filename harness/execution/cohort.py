@@ -17,7 +17,6 @@ from harness.execution.run_recorder import FAIL_FAST, RunRecorder
 from harness.execution.sweep.grouping import unfusable
 from harness.execution.sweep.progress import EpochProgress
 from harness.modeling.builder import RunComponents, build
-from harness.modeling.profile import Probe
 from harness.results.index import by_id
 from harness.results.machine_faults import MACHINE_FAULT, blames_machine, machine_fault
 from harness.results.record import Record
@@ -51,7 +50,6 @@ class CohortRunner:
     ) -> None:
         self.members, self.how, self.callbacks, self.claims = list(members), how, tuple(callbacks), claims
         self.started = time.perf_counter()
-        self.probed: Probe | None = None
         self.opened: dict[str, RunRecorder] = {}  # the latest attempt of each
 
     def train(self) -> list[RunRecorder]:
@@ -100,7 +98,8 @@ class CohortRunner:
             dataset = member.dataset
             with kept(functools.partial(_tell, [running])):
                 run = running.begin(build_parts(member, dataset), dataset)
-            trainer = make_trainer(member.values["trainer"], member.plan, payload(member))
+            trainer, member.trainer = member.trainer, None
+            trainer = trainer or make_trainer(member.values["trainer"], member.plan, payload(member))
             running.record.cohort["processes"] = trainer.world_size
             with kept(functools.partial(_tell, [running])):
                 fit(trainer, [run])
@@ -140,8 +139,7 @@ class CohortRunner:
         try:
             dataset = running.prepared.dataset
             with kept(functools.partial(_tell, [running])):
-                parts = build_parts(running.prepared, dataset, self.probed)
-                self.probed = parts.probe  # members are of one shape
+                parts = build_parts(running.prepared, dataset)
                 run = running.begin(parts, dataset)
             if running.prepared.values["fail_fast"]:
                 run.member.callbacks.append(FailFast())
@@ -265,8 +263,9 @@ def _blamed(running: RunRecorder) -> BaseException | None:
     return _failure(running) if _failure(running) and running.run.member.sharers == 1 else None
 
 
-def build_parts(prepared: RunSpec, dataset: Dataset, probed: Probe | None = None) -> RunComponents:
-    return build(prepared.values, dataset, prepared.plan.total_steps, probed)
+def build_parts(spec: RunSpec, dataset: Dataset) -> RunComponents:
+    """Build the objects of a run."""
+    return build(spec.values, dataset, spec.plan.total_steps, spec.probe)
 
 
 def payload(prepared: RunSpec) -> str:

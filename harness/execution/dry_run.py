@@ -1,9 +1,10 @@
-"""Builds a run's parts once and lets them go: what a component refuses is known before anything is written."""
+"""Build the objects of a run once before anything is written: what a component refuses is bad input."""
 
 from __future__ import annotations
 
 import copy
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from harness.datasets.dataset import Dataset, Samples, first_inputs, first_sampl
 from harness.execution.single_sample import has_single, refuse_single
 from harness.modeling.builder import RunComponents, build, check_closure
 from harness.modeling.estimator import EstimatorModule
+from harness.modeling.profile import Probe
 from harness.modeling.regularizer import acts_on, does
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
@@ -27,37 +29,54 @@ _PARTS = ("model", "optimizer", "scheduler", "regularizer", "augmentation", "met
 _BLOCKS = ("activation", "normalization", "initializer")
 
 
-class Rehearsed(dict[str, list[Choice]]):
-    """The components without a place in their model, by the settings that passed a rehearsal."""
+@dataclass(frozen=True)
+class Rehearsal:
+    """The result of building a run's objects once."""
+
+    unused: list[Choice]  # components that the model has no place for
+    probe: Probe | None  # None where the objects could not be built, which is the failure of the run
 
 
-def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choice]:
-    """The components that the model has no use for. Raises HarnessError for a setting that a component refuses, or for
-    a metric that is watched and not measured.
+class Rehearsals(dict[str, Rehearsal]):
+    """Rehearsals that passed, by the settings that they depend on."""
 
-    Settings that passed are not built again, so a sweep over seeds rehearses once. Any other exception is left to the
-    run, whose failure it is.
+
+def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
+    """Build the objects of a run once, and check them. Settings that passed are not built again, so a sweep over seeds
+    rehearses once.
+
+    Args:
+        values: The resolved config.
+        dataset: The data of the run.
+        plan: The arithmetic of the run.
+
+    Returns:
+        The components that the model does not use, and the probe of the model. An exception that is no HarnessError is
+        left to the run, whose failure it is.
+
+    Raises:
+        HarnessError: If a component refuses a setting, or a metric is watched and not measured.
     """
     shape = [list(dataset.inputs), dataset.width, dataset.target, dataset.words, bool(dataset.analogies)]
     key = json.dumps(
         [[values[kind] for kind in (*_PARTS, *_BLOCKS)], shape, plan.total_steps, plan.epochs, has_single(plan)],
         default=str,
     )
-    passed = session.state(Rehearsed)
+    passed = session.state(Rehearsals)
     if key in passed:
         return passed[key]
     try:
-        found = _build(values, dataset, plan)
+        rehearsal = _build(values, dataset, plan)
     except HarnessError:
         raise
     except BaseException as error:
         reraise_interrupt(error)
-        return []
-    passed[key] = found
-    return found
+        return Rehearsal([], None)
+    passed[key] = rehearsal
+    return rehearsal
 
 
-def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choice]:
+def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
     parts = build(values, dataset, plan.total_steps)
     measured = [name for name in parts.measured if name.startswith("val/")]
     for name, regularizer in zip(values["regularizer"], parts.regularizers, strict=True):
@@ -87,7 +106,8 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choice]
         check_closure(values["optimizer"][KEY], optimizer, parts.closure)
         parts.scheduler(optimizer=optimizer, total_steps=plan.total_steps)
     refuse_single(values, parts, dataset, plan)
-    return [] if isinstance(parts.model, EstimatorModule) else unused(values, parts.uses.taken)
+    without_place = [] if isinstance(parts.model, EstimatorModule) else unused(values, parts.uses.taken)
+    return Rehearsal(without_place, parts.probe)
 
 
 def _refuse_mixing(values: dict[str, Any], parts: RunComponents, dataset: Dataset) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning import Trainer
+
 from harness.config.job import Job
 from harness.config.overrides import folder_name, readable
 from harness.config.settings import Settings, parse
@@ -16,6 +18,7 @@ from harness.datasets.loading import DatasetFacts, Loader
 from harness.execution.dry_run import rehearse
 from harness.execution.resolve import choices, resolve
 from harness.modeling.builder import make_task
+from harness.modeling.profile import Probe
 from harness.modeling.task import Task
 from harness.modeling.unused import key_of, left_out, of_estimator, refuse_chosen
 from harness.modeling.weights import WEIGHTS
@@ -49,10 +52,12 @@ class RunSpec:
     device: str
     record: Record
     facts: DatasetFacts  # of the data
+    probe: Probe | None = None  # of the model; None where it could not be built
     loader: Loader | None = field(default=None, repr=False)
     checkpoint: dict[str, Any] | None = field(default=None, repr=False)  # to go on from
     fresh: str = ""  # why it starts from the beginning, where resume=true finds nothing to resume
     orphan: bool = False  # a process had begun it, and died
+    trainer: Trainer | None = field(default=None, repr=False)  # Lightning's, where it was made to check its settings
 
     @property
     def dataset(self) -> Dataset:
@@ -61,7 +66,7 @@ class RunSpec:
         return self.loader.load(self.asked).dataset
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"loader": None}
+        return self.__dict__ | {"loader": None, "trainer": None}
 
     def finished(self) -> Record | None:
         """The complete record of this identity that holds everything asked for, if there is one."""
@@ -114,7 +119,8 @@ class Preparation:
         settings = parse(values)
         plan = make_plan(settings, dataset, values)
         device = environment.device_type(values["trainer"])
-        placeless = rehearse(values, dataset, plan)
+        rehearsal = rehearse(values, dataset, plan)
+        placeless = rehearsal.unused
         if not self.over_models:
             refuse_chosen(values, placeless, job.overrides, self.known)
         values = {k: self._shared(k, v) for k, v in left_out(values, placeless).items()}
@@ -138,7 +144,22 @@ class Preparation:
             folder=self._existing(study, run_id) or study / folder_name(used, run_id),
         )
         refuse_links(Path(OUTPUTS), Path(settings.study) / record.folder.name)
-        return RunSpec(values, job.values, job.overrides, job.hydra, plan, device, record, loaded.facts, self.loader)
+        return RunSpec(
+            values,
+            job.values,
+            job.overrides,
+            job.hydra,
+            plan,
+            device,
+            record,
+            loaded.facts,
+            rehearsal.probe,
+            self.loader,
+        )
+
+    def refuse_stale(self, spec: RunSpec) -> None:
+        """Raise HarnessError if this process holds code of a run that was prepared here, and its files have changed."""
+        _refuse_changed(self._sources_of(spec.values))
 
     def identity(self, values: dict[str, Any], asked: dict[str, Any] | None = None) -> str:
         """The identity of resolved values, as this process sees sources and data.
@@ -218,5 +239,9 @@ def prepare(job: Job) -> RunSpec:
 def refuse_stale(members: Sequence[RunSpec]) -> None:
     """Raises HarnessError where this process holds code of the members that is no longer what their files say."""
     for used in {tuple(components(member.values)) for member in members}:
-        if names := changed(sources(used)):
-            raise HarnessError(f"{', '.join(names)} changed after this process had imported it; start a new one")
+        _refuse_changed(sources(used))
+
+
+def _refuse_changed(sources: dict[str, str]) -> None:
+    if names := changed(sources):
+        raise HarnessError(f"{', '.join(names)} changed after this process had imported it; start a new one")

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 from harness.config.job import Job
 from harness.datasets.loading import Loader, outside, warn_of_data
-from harness.execution.cohort import CohortPlan, build_parts, train_cohort
+from harness.execution.cohort import CohortPlan, build_parts, payload, train_cohort
 from harness.execution.effects import check_effects
-from harness.execution.preparation import Preparation, refuse_stale
+from harness.execution.preparation import Preparation
 from harness.execution.resuming import note_fresh
 from harness.execution.run_recorder import make_member
 from harness.results.record import Record
 from harness.system.errors import HarnessError, beside
-from harness.system.process_state import as_new, ignore, kept
+from harness.system.process_state import as_new
 from harness.training.fit import Run, fit, make_trainer
 from harness.training.run_callback import RunCallback
 
@@ -35,9 +35,8 @@ def train(job: Job, callbacks: Sequence[RunCallback] = (), loader: Loader | None
         return done
     fused = job.settings.path == "fused"
     how = CohortPlan("fused", "path=fused", forced=True) if fused else CohortPlan()
-    with kept(ignore):
-        make_trainer(prepared.values["trainer"], prepared.plan, "")  # what Lightning refuses is bad input
-    refuse_stale([prepared])
+    prepared.trainer = make_trainer(prepared.values["trainer"], prepared.plan, payload(prepared))
+    preparation.refuse_stale(prepared)
     warn_of_data(prepared.record.data, prepared.values)
     if line := note_fresh([prepared], preparation):
         warnings.warn(line, stacklevel=outside())

@@ -136,7 +136,7 @@ def _stacks(members: Sequence[RunSpec], size: int) -> list[Sequence[RunSpec]]:
 def _by_itself(member: RunSpec, count: int) -> tuple[float, Probe]:
     """Seconds of an epoch with so many threads, and what the model is like."""
     dataset = member.dataset
-    parts = build(member.values, dataset, member.plan.total_steps)
+    parts = build(member.values, dataset, member.plan.total_steps, member.probe)
     alone = SinglePath(parts, member.plan, placed(dataset), _device(member), (0, 1))
     with using(count):
         return _epoch(alone), parts.probe
@@ -190,7 +190,7 @@ def room(members: Sequence[RunSpec], workers: int) -> int:
     own = member.facts.bytes if len({m.record.data["digest"] for m in members}) > 1 else 0  # each brings its data
     try:
         dataset = member.dataset
-        parts = build(member.values, dataset, member.plan.total_steps)
+        parts = build(member.values, dataset, member.plan.total_steps, member.probe)
         found = footprint(parts, dataset, member.plan, member.device)
     except BaseException as error:
         reraise_interrupt(error)
