@@ -87,11 +87,11 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
     for make in parts.metrics.values():
         make()
     if plan.each > 1:
-        _refuse_mixing(values, parts, dataset)
+        _refuse_target_changes(values, parts, dataset)
     else:
-        _refuse_unseen(values, parts, dataset)
+        _refuse_unread_targets(values, parts, dataset)
     for metric in parts.at_end.values():
-        if AT_END & metric.asks == {"history"}:  # what it refuses need not wait for the end
+        if AT_END & metric.asks == {"history"}:  # so that a refusal does not wait for the end
             row = dict.fromkeys(parts.measured, 0.0)
             metric.measure(history=[row], directions=dict.fromkeys(row, False))
     named = dict(parts.model.named_parameters())
@@ -110,8 +110,8 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
     return Rehearsal(without_place, parts.probe)
 
 
-def _refuse_mixing(values: dict[str, Any], parts: RunComponents, dataset: Dataset) -> None:
-    """Samples that are drawn by their targets are compared by their places: targets changed later would not be seen."""
+def _refuse_target_changes(values: dict[str, Any], parts: RunComponents, dataset: Dataset) -> None:
+    """Refuse what changes targets, for a task that draws samples by their targets: it would not see the change."""
     assert isinstance(dataset.train, Samples)
     x = first_inputs(dataset)
     y = dataset.train.y[: len(x)]
@@ -125,8 +125,8 @@ def _refuse_mixing(values: dict[str, Any], parts: RunComponents, dataset: Datase
             raise HarnessError(f"regularizer {name} changes targets, and task {task} draws samples by theirs")
 
 
-def _refuse_unseen(values: dict[str, Any], parts: RunComponents, dataset: Dataset) -> None:
-    """A task without targets never sees that they were changed."""
+def _refuse_unread_targets(values: dict[str, Any], parts: RunComponents, dataset: Dataset) -> None:
+    """Refuse regularizers that change targets, for a task whose losses do not depend on targets."""
     named = zip(values["regularizer"], parts.regularizers, strict=True)
     changing = {name: r for name, r in named if acts_on(r) == {"target"}}
     if not changing:

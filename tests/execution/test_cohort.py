@@ -178,7 +178,7 @@ def test_base_exception_of_a_callback_fails_its_run_alone(workdir: Path, monkeyp
     whole = RunRecorder.on_epoch_end
 
     def raising(self: RunRecorder, metrics: Mapping[str, float], step: int, epoch: int) -> None:
-        if self.prepared.values["seed"] == 2:
+        if self.spec.values["seed"] == 2:
             raise Odd("sabotage")
         whole(self, metrics, step, epoch)
 
