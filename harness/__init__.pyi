@@ -31,6 +31,8 @@ from .execution.api import run as run
 from .execution.api import sweep as sweep
 from .execution.logging import images as images
 from .execution.prediction import Prediction as Prediction
+from .execution.sweep.callbacks import SweepCallback as SweepCallback
+from .execution.sweep.callbacks import SweepPlan as SweepPlan
 from .execution.sweep.hydra_sweep import HarnessLauncher as HarnessLauncher
 from .execution.sweep.hydra_sweep import HarnessSweeper as HarnessSweeper
 from .modeling import initialization as initialization
@@ -79,8 +81,10 @@ from .system.errors import HarnessError as HarnessError
 from .system.errors import one_line as one_line
 from .system.errors import suggest as suggest
 from .system.safe_files import check_plain as check_plain
+from .system.session import Session as Session
 from .training import threads as threads
 from .training.diagnostics import quantities as quantities
+from .training.run_callback import RunCallback as RunCallback
 
 __version__: str
 __all__: list[str]

@@ -120,7 +120,7 @@ def _run(overrides: list[str], config_dir: str | None) -> int:
         from harness.results.machine_faults import MachineFault, blames_machine, machine_line
 
     with RunProgress(job.settings.epochs) as progress:
-        record = train(job, progress.epoch)
+        record = train(job, [progress])
     print(run_summary(record))
     if blames_machine(record):
         raise MachineFault(machine_line(record))

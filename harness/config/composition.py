@@ -24,13 +24,16 @@ from harness.registry import catalogue, hydra_keys
 from harness.registry.preset_files import check_folder
 from harness.registry.presets import conf_dir, located, own_presets
 from harness.registry.scanning.scan_cache import stamps
+from harness.system import session
 from harness.system.errors import HarnessError
 
 CONFIG = "config"
 VERSION_BASE = "1.3"
 KEPT = 64  # composed configs, of 0.4 MB each
 
-_kept: dict[str | None, tuple[Any, Compositions]] = {}  # by the user's own folder; with what it was composed from
+
+class Composed(dict[str | None, tuple[Any, Compositions]]):
+    """Compositions by the user's own config folder, each with the stamp of what it was composed from."""
 
 
 class SweepDeclared(HarnessError):
@@ -74,9 +77,10 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
     with_config_dir([], config_dir)  # what is wrong with it is told first
     folder = None if config_dir is None else str(Path(config_dir).expanduser().resolve())
     stamp = catalogue.current(), _files(folder)
-    if folder not in _kept or _kept[folder][0] != stamp:
-        _kept[folder] = stamp, Compositions(functools.partial(_full, config_dir=folder), KEPT)
-    job = _kept[folder][1].job(list(overrides))
+    cached = session.state(Composed)
+    if folder not in cached or cached[folder][0] != stamp:
+        cached[folder] = stamp, Compositions(functools.partial(_full, config_dir=folder), KEPT)
+    job = cached[folder][1].job(list(overrides))
     return replace(job, values=copy.deepcopy(job.values))  # what becomes of a record changes no later run
 
 

@@ -25,24 +25,27 @@ from harness.registry.catalogue import Catalogue
 from harness.registry.component import Parameter
 from harness.registry.kinds import AUTO, KEY, KINDS
 from harness.registry.param_types import decode
+from harness.system import session
 from harness.system.errors import HarnessError
 
 _NODES: dict[Any, Any] = {float: FloatNode, int: IntegerNode, str: TextNode, bool: BooleanNode}
 
 
+class DecodedParameters(dict[int, tuple[dict[str, Any], list[Parameter]]]):
+    """The parameters of catalogue rows by the `id` of the row, which is kept with them."""
+
+
 def of_entry(entry: dict[str, Any]) -> list[Parameter]:
     """The parameters of a catalogue's row, with their hints; decoded once, for a sweep asks for every job."""
-    kept = _decoded.get(id(entry))
+    decoded = session.state(DecodedParameters)
+    kept = decoded.get(id(entry))
     if kept is None or kept[0] is not entry:
         parameters = [
             Parameter(row["name"], decode(row["type"]), "???" if row["required"] else row["default"])
             for row in entry["parameters"]
         ]
-        kept = _decoded[id(entry)] = (entry, parameters)
+        kept = decoded[id(entry)] = (entry, parameters)
     return kept[1]
-
-
-_decoded: dict[int, tuple[dict[str, Any], list[Parameter]]] = {}  # by the row itself, which is kept with it
 
 
 def typed(hint: Any, value: Any) -> Any:

@@ -30,6 +30,7 @@ from harness.registry.component import asks
 from harness.registry.instantiate import component
 from harness.registry.kinds import AUTO, KEY, KINDS
 from harness.registry.registry import REGISTRY
+from harness.system import session
 from harness.system.errors import HarnessError, one_line
 from harness.system.process_state import drawing, kept
 
@@ -206,18 +207,19 @@ def _overlapping(name: str, shared: int) -> str:
     return f"data {name}: {shared} samples stand in more than one split"
 
 
+class WarnedData(set[str]):
+    """The data sets whose shared samples were warned of."""
+
+
 def warn_of_overlap(shared: int | None, values: dict[str, Any]) -> None:
     """Warn of shared samples once a run is sure to start, and once only for the runs of a process that share data: a
     config that is refused gets its one line and no other.
     """
     data = repr(values["data"])
-    if shared and values["split"]["on_overlap"] == "warn" and data not in _warned:
-        _warned.add(data)
+    if shared and values["split"]["on_overlap"] == "warn" and data not in session.state(WarnedData):
+        session.state(WarnedData).add(data)
         text = _overlapping(values["data"][KEY], shared)
         warnings.warn(f"{text} (split.on_overlap=ignore says nothing)", OverlapWarning, stacklevel=outside())
-
-
-_warned: set[str] = set()  # data sets of this process
 
 
 def outside() -> int:

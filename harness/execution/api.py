@@ -16,15 +16,20 @@ if TYPE_CHECKING:
 
     from harness.datasets.dataset import Dataset
     from harness.execution.prediction import Prediction
+    from harness.execution.sweep.callbacks import SweepCallback
     from harness.results.record import Record, Records
+    from harness.training.run_callback import RunCallback
 
 
-def run(overrides: Sequence[str] = (), *, config_dir: str | None = None) -> Record:
+def run(
+    overrides: Sequence[str] = (), *, config_dir: str | None = None, callbacks: Sequence[RunCallback] = ()
+) -> Record:
     """Train one run, as `harness OVERRIDES` does; a run that is cached is not trained again.
 
     Args:
         overrides: Hydra overrides, one text each: `["optimizer=adam", "optimizer.lr=0.01"]`.
         config_dir: A folder with presets and experiments of your own, as `--config-dir`.
+        callbacks: Callbacks of the run, called in this order.
 
     Returns:
         The record of the run. A run that fails while it trains is a record with the status "failed".
@@ -37,15 +42,18 @@ def run(overrides: Sequence[str] = (), *, config_dir: str | None = None) -> Reco
     from harness.execution.train import train
 
     with plain_errors():
-        return train(compose(_words(overrides, "run"), config_dir))
+        return train(compose(_words(overrides, "run"), config_dir), callbacks)
 
 
-def sweep(overrides: Sequence[str], *, config_dir: str | None = None) -> Records:
+def sweep(
+    overrides: Sequence[str], *, config_dir: str | None = None, callbacks: Sequence[SweepCallback] = ()
+) -> Records:
     """Train a sweep, as `harness -m OVERRIDES` does.
 
     Args:
         overrides: Hydra overrides; values with commas are swept: `["optimizer=sgd,adam", "seed=0,1,2"]`.
         config_dir: A folder with presets and experiments of your own, as `--config-dir`.
+        callbacks: Callbacks of the sweep, called in this order.
 
     Returns:
         The records, in the order of the jobs.
@@ -55,13 +63,13 @@ def sweep(overrides: Sequence[str], *, config_dir: str | None = None) -> Records
     """
     from harness.config.error_messages import plain_errors
     from harness.execution.hydra_app import multirun
-    from harness.execution.sweep.events import watching
+    from harness.execution.sweep.callbacks import Collector, using
     from harness.results.record import Records
 
-    found: list[tuple[int, Record]] = []
-    with plain_errors(), watching(lambda place, jobs, record: found.append((place, record))):
+    collector = Collector()
+    with plain_errors(), using([collector, *callbacks]):
         multirun(_words(overrides, "sweep"), config_dir)
-    return Records([record for _, record in sorted(found, key=lambda row: row[0])])
+    return Records([collector.records[index] for index in sorted(collector.records)])
 
 
 def _words(overrides: Sequence[str], function: str) -> list[str]:

@@ -1,11 +1,11 @@
-"""Some runs that are ours to train: as one stack if that can be, in halves where it goes wrong, and each recorded."""
+"""Train prepared runs of one study: alone, or as one stack, which is halved where it fails; each run is recorded."""
 
 from __future__ import annotations
 
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -13,11 +13,10 @@ from harness.datasets.dataset import Dataset
 from harness.execution.locks.run_lock import RunLocks
 from harness.execution.preparation import RunSpec
 from harness.execution.resuming import find
-from harness.execution.run_recorder import FAIL_FAST, RunRecorder, Watch
+from harness.execution.run_recorder import FAIL_FAST, RunRecorder
 from harness.execution.sweep.grouping import unfusable
 from harness.execution.sweep.progress import EpochProgress
 from harness.modeling.builder import RunComponents, build
-from harness.modeling.profile import Probe
 from harness.results.index import by_id
 from harness.results.machine_faults import MACHINE_FAULT, blames_machine, machine_fault
 from harness.results.record import Record
@@ -27,286 +26,313 @@ from harness.system.process_state import ignore, kept
 from harness.system.signals import reason
 from harness.training.fit import Run, fit, make_trainer
 from harness.training.memory.heap import out_of_memory
+from harness.training.run_callback import RunCallback
 from harness.training.run_state import RunState
 from harness.training.vectorized.lifting import NotStackable, RestackDifferently, TrainSeparately
 
 
 @dataclass(frozen=True)
 class CohortPlan:
-    """How a cohort is trained, and why so. `sweep` names the launch that it belongs to."""
+    """How a cohort is trained, and why."""
 
     path: str = "alone"
     why: str = "one run at a time"
     executor: str = "in_process"
-    forced: bool = False  # what cannot be fused is then a failure, and is not trained another way
-    sweep: str = ""
+    forced: bool = False  # a run that cannot be stacked then fails, and is not trained alone
+    sweep: str = ""  # the launch that the cohort belongs to
 
 
 class CohortRunner:
-    """Some runs that are ours to train."""
+    """Trains runs whose locks this process holds."""
 
-    def __init__(self, members: Sequence[RunSpec], how: CohortPlan, watch: Watch | None, claims: RunLocks) -> None:
-        self.members, self.how, self.watch, self.claims = list(members), how, watch, claims
+    def __init__(
+        self, specs: Sequence[RunSpec], plan: CohortPlan, callbacks: Sequence[RunCallback], locks: RunLocks
+    ) -> None:
+        self.specs, self.plan, self.callbacks, self.locks = list(specs), plan, tuple(callbacks), locks
         self.started = time.perf_counter()
-        self.probed: Probe | None = None
-        self.opened: dict[str, RunRecorder] = {}  # the latest attempt of each
+        self.recorders: dict[str, RunRecorder] = {}  # by run ID; of the latest attempt
 
     def train(self) -> list[RunRecorder]:
-        """Trains them all. What goes wrong in a stack is looked for in halves of it."""
+        """Train all runs. A failure of a stack is searched for in halves of it."""
         try:
-            if self.how.path == "fused":
-                return self._fused(self.members, self.how.why)
+            if self.plan.path == "fused":
+                return self._train_stack(self.specs, self.plan.why)
             done: list[RunRecorder] = []
-            for member in self.members:
+            for spec in self.specs:
                 if self.ended_by is None:
-                    done.append(self._alone(member, self.how.why))
+                    done.append(self._train_single(spec, self.plan.why))
             return done
         except KeyboardInterrupt as error:
-            for running in self.opened.values():
-                running.interrupt(*reason(error))
+            for recorder in self.recorders.values():
+                recorder.interrupt(*reason(error))
             raise
         except CannotWrite as error:
-            error.begun = error.begun or bool(self.opened)
+            error.begun = error.begun or bool(self.recorders)
             with suppress(CannotWrite):
-                for running in self.opened.values():
-                    running.interrupt(MACHINE_FAULT, str(error))
+                for recorder in self.recorders.values():
+                    recorder.interrupt(MACHINE_FAULT, str(error))
             raise
 
-    def _open(self, member: RunSpec, size: int, path: str, why: str, pace: EpochProgress) -> RunRecorder:
-        cohort = {"size": size, "path": path, "executor": self.how.executor, "why": why, "sweep": self.how.sweep}
-        watchers = [pace.epoch] if self.watch is None else [pace.epoch, self.watch]
-        running = self.opened[member.record.id] = RunRecorder(member, cohort, self.started, watchers)
-        return running
+    def _open(self, spec: RunSpec, size: int, path: str, why: str, progress: EpochProgress) -> RunRecorder:
+        cohort = {"size": size, "path": path, "executor": self.plan.executor, "why": why, "sweep": self.plan.sweep}
+        callbacks = [progress, *self.callbacks]
+        recorder = self.recorders[spec.record.id] = RunRecorder(spec, cohort, self.started, callbacks)
+        return recorder
 
     @property
     def ended_by(self) -> tuple[str, str] | None:
-        """Why no further run is trained, as the type and the message of an error; None while nothing has ended it."""
-        for running in self.opened.values():
-            if blames_machine(running.record):
-                return MACHINE_FAULT, str((running.record.error or {})["message"])
-            if running.record.status == "failed" and running.prepared.values["fail_fast"]:
+        """The type and the message of the error that ends the cohort; None while there is none."""
+        for recorder in self.recorders.values():
+            if blames_machine(recorder.record):
+                return MACHINE_FAULT, str((recorder.record.error or {})["message"])
+            if recorder.record.status == "failed" and recorder.spec.values["fail_fast"]:
                 return "FailFast", FAIL_FAST
         return None
 
-    def _pace(self, members: Sequence[RunSpec]) -> EpochProgress:
-        return EpochProgress(self.claims, [member.record.id for member in members], members[0].plan.epochs)
+    def _progress(self, specs: Sequence[RunSpec]) -> EpochProgress:
+        return EpochProgress(self.locks, [spec.record.id for spec in specs], specs[0].plan.epochs)
 
-    def _alone(self, member: RunSpec, why: str) -> RunRecorder:
-        running = self._open(member, 1, "alone", why, self._pace([member]))
-        with self._recorded([running]):
-            dataset = member.dataset
-            with kept(functools.partial(_tell, [running])):
-                run = running.begin(build_parts(member, dataset), dataset)
-            trainer = make_trainer(member.values["trainer"], member.plan, payload(member))
-            running.record.cohort["processes"] = trainer.world_size
-            with kept(functools.partial(_tell, [running])):
+    def _train_single(self, spec: RunSpec, why: str) -> RunRecorder:
+        """Train one run alone: load its data, build its objects, fit them. Its recorder measures and records."""
+        recorder = self._open(spec, 1, "alone", why, self._progress([spec]))
+        with self._recording([recorder]):
+            dataset = spec.dataset
+            with kept(functools.partial(_warn_all, [recorder])):
+                run = recorder.begin(build_parts(spec, dataset), dataset)
+            trainer, spec.trainer = spec.trainer, None
+            trainer = trainer or make_trainer(spec.values["trainer"], spec.plan, payload(spec))
+            recorder.record.cohort["processes"] = trainer.world_size
+            with kept(functools.partial(_warn_all, [recorder])):
                 fit(trainer, [run])
-        running.forget()
-        return running
+        recorder.forget()
+        return recorder
 
-    def _fused(self, members: list[RunSpec], why: str) -> list[RunRecorder]:
-        pace = self._pace(members)
-        opened = [self._open(member, len(members), "fused", why, pace) for member in members]
-        with self._recorded(opened, unless_raised=(BaseException,)) as troubles:
-            begun = [(running, run) for running in opened if (run := self._begun(running)) is not None]
-            runs = [run for _, run in begun]
+    def _train_stack(self, specs: list[RunSpec], why: str) -> list[RunRecorder]:
+        """Train runs as one stack. Those that cannot be part of it are trained alone, unless the path is forced."""
+        progress = self._progress(specs)
+        recorders = [self._open(spec, len(specs), "fused", why, progress) for spec in specs]
+        with self._recording(recorders, unless_raised=(BaseException,)) as errors:
+            started = [(recorder, run) for recorder in recorders if (run := self._start(recorder)) is not None]
+            runs = [run for _, run in started]
             if runs and self.ended_by is None:
-                if reason := unfusable(members[0]):
-                    raise _NoStack(reason)
-                trainer = make_trainer(members[0].values["trainer"], members[0].plan, "")
+                if reason := unfusable(specs[0]):
+                    raise _CannotStack(reason)
+                trainer = make_trainer(specs[0].values["trainer"], specs[0].plan, "")
                 if trainer.world_size > 1:
-                    raise _NoStack("several processes train one run")
-                with kept(functools.partial(_tell, opened)):
+                    raise _CannotStack("several processes train one run")
+                with kept(functools.partial(_warn_all, recorders)):
                     fit(trainer, runs, fused=True)
-        trouble = troubles[0] if troubles else None
-        if trouble is not None and machine_fault(trouble) is not None:
-            for running in opened:  # all of them would meet it again
-                if not running.ended:
-                    running.fail(trouble)
-                    self.claims.release(running.record.id)
-            return opened
-        done = [running for running in opened if running.ended]
-        if isinstance(trouble, (TrainSeparately, RestackDifferently)):
-            rows = trouble.rows if isinstance(trouble, TrainSeparately) else ()
-            apart = [running for row, (running, _) in enumerate(begun) if row in rows and not running.ended]
-            return done + self._in_another_way(opened, apart, trouble, why)
-        return done + self._again([running for running in opened if not running.ended], trouble)
+        error = errors[0] if errors else None
+        if error is not None and machine_fault(error) is not None:
+            for recorder in recorders:  # every run would meet it again
+                if not recorder.ended:
+                    self._fail(recorder, error)
+            return recorders
+        done = [recorder for recorder in recorders if recorder.ended]
+        if isinstance(error, (TrainSeparately, RestackDifferently)):
+            rows = error.rows if isinstance(error, TrainSeparately) else ()
+            separate = [recorder for row, (recorder, _) in enumerate(started) if row in rows and not recorder.ended]
+            return done + self._restack(recorders, separate, error, why)
+        return done + self._train_in_halves([recorder for recorder in recorders if not recorder.ended], error)
 
-    def _begun(self, running: RunRecorder) -> Run | None:
-        """The run as a member; None, and a failed record, where it cannot be built."""
+    def _start(self, recorder: RunRecorder) -> Run | None:
+        """Build a run of a stack; return None if it cannot be built, which is its failure."""
         try:
-            dataset = running.prepared.dataset
-            with kept(functools.partial(_tell, [running])):
-                parts = build_parts(running.prepared, dataset, self.probed)
-                self.probed = parts.probe  # members are of one shape
-                run = running.begin(parts, dataset)
-            if running.prepared.values["fail_fast"]:
-                run.member.ended = functools.partial(_ended_or_enough, run.member, run.member.ended)
+            dataset = recorder.spec.dataset
+            with kept(functools.partial(_warn_all, [recorder])):
+                run = recorder.begin(build_parts(recorder.spec, dataset), dataset)
+            if recorder.spec.values["fail_fast"]:
+                run.member.callbacks.append(FailFast())
             return run
         except BaseException as error:
             reraise_interrupt(error)
-            running.fail(error)
-            self.claims.release(running.record.id)
+            self._fail(recorder, error)
             return None
 
-    def _again(self, left: list[RunRecorder], trouble: BaseException | None) -> list[RunRecorder]:
-        """Members that a stack did not train: in halves, until those whose fault it is are by themselves.
+    def _train_in_halves(self, remaining: list[RunRecorder], error: BaseException | None) -> list[RunRecorder]:
+        """Train the runs that a failed stack left, in halves, until the runs that fail are alone.
 
-        `trouble` is what ended the whole stack, if something did. A run's result does not depend on who is stacked
-        with it: the innocent come out as if they had never met the others.
+        A run's result does not depend on its company: the other runs come out as if they had never been stacked with
+        those that fail.
+
+        Args:
+            remaining: The runs that have not ended.
+            error: The exception that ended the whole stack, if there was one.
         """
-        if isinstance(trouble, _Enough):  # who failed is known, and comes first: the others are not trained after it
-            left, trouble = sorted(left, key=lambda r: _failure(r) is None), None
-        doubtful = [] if isinstance(trouble, _NoStack) else [r for r in left if _blamed(r) is None]
-        if len(doubtful) == 1 and (trouble or _failure(doubtful[0])):
-            doubtful = []
-        found: list[RunRecorder] = []
-        for r in left:
+        if isinstance(error, _StopStack):  # the run that failed comes first: none is trained after it
+            remaining, error = sorted(remaining, key=lambda r: _failure(r) is None), None
+        suspects = [] if isinstance(error, _CannotStack) else [r for r in remaining if _own_failure(r) is None]
+        if len(suspects) == 1 and (error or _failure(suspects[0])):
+            suspects = []
+        done: list[RunRecorder] = []
+        for r in remaining:
             if self.ended_by is not None:
-                found.append(self._dropped(r))
-            elif r not in doubtful:
-                found.append(self._by_itself(r, _blamed(r) or _failure(r) or trouble))
-        doubtful = [r for r in doubtful if r not in found]
-        if self.ended_by is not None or not doubtful:
-            return found + [self._dropped(r) for r in doubtful]
-        error = trouble or _failure(doubtful[0])
+                done.append(self._interrupt(r))
+            elif r not in suspects:
+                done.append(self._train_unstacked(r, _own_failure(r) or _failure(r) or error))
+        suspects = [r for r in suspects if r not in done]
+        if self.ended_by is not None or not suspects:
+            return done + [self._interrupt(r) for r in suspects]
+        error = error or _failure(suspects[0])
         fault = "did not fit in memory" if out_of_memory(error) else f"raised {one_line(error)}" if error else "failed"
-        why = f"{self.how.why}; halved, for {len(doubtful)} {fault}"
-        members, middle = [r.prepared for r in doubtful], len(doubtful) // 2
-        for half in filter(None, (members[:middle], members[middle:])):
-            found += self._fused(half, why)
-        return found
+        why = f"{self.plan.why}; halved, for {len(suspects)} {fault}"
+        specs, middle = [r.spec for r in suspects], len(suspects) // 2
+        for half in filter(None, (specs[:middle], specs[middle:])):
+            done += self._train_stack(half, why)
+        return done
 
-    def _in_another_way(
-        self, opened: list[RunRecorder], apart: list[RunRecorder], trouble: BaseException, why: str
+    def _restack(
+        self, recorders: list[RunRecorder], separate: list[RunRecorder], error: BaseException, why: str
     ) -> list[RunRecorder]:
-        """Trains some members of a stack alone, and stacks the others again."""
-        found = [self._dropped(r) if self.ended_by is not None else self._by_itself(r, trouble) for r in apart]
-        left = [r for r in opened if not r.ended and r not in apart]
+        """Train some runs of a stack alone, and stack the others again."""
+        done = [self._interrupt(r) if self.ended_by is not None else self._train_unstacked(r, error) for r in separate]
+        remaining = [r for r in recorders if not r.ended and r not in separate]
         if self.ended_by is not None:
-            return found + [self._dropped(r) for r in left]
-        return found + (self._fused([r.prepared for r in left], why) if left else [])
+            return done + [self._interrupt(r) for r in remaining]
+        return done + (self._train_stack([r.spec for r in remaining], why) if remaining else [])
 
-    def _dropped(self, running: RunRecorder) -> RunRecorder:
-        """One that is not trained on, since another has failed or the machine has."""
+    def _interrupt(self, recorder: RunRecorder) -> RunRecorder:
+        """End a run that is not trained further, since another run or the machine has failed."""
         assert self.ended_by is not None
-        running.interrupt(*self.ended_by)
-        self.claims.release(running.record.id)
-        return running
+        recorder.interrupt(*self.ended_by)
+        self.locks.release(recorder.record.id)
+        return recorder
 
-    def _by_itself(self, running: RunRecorder, error: BaseException | None) -> RunRecorder:
-        """One that cannot be in a stack: a failure if it has to, else trained alone."""
+    def _train_unstacked(self, recorder: RunRecorder, error: BaseException | None) -> RunRecorder:
+        """Train a run alone that cannot be stacked; where the path is forced, that is its failure."""
         assert error is not None
-        if not self.how.forced:
-            return self._alone(running.prepared, f"cannot be fused: {one_line(error)}")
-        running.fail(error)
-        self.claims.release(running.record.id)
-        return running
+        if self.plan.forced:
+            self._fail(recorder, error)
+            return recorder
+        return self._train_single(recorder.spec, f"cannot be fused: {one_line(error)}")
+
+    def _fail(self, recorder: RunRecorder, error: BaseException) -> None:
+        recorder.fail(error)
+        self.locks.release(recorder.record.id)
 
     @contextmanager
-    def _recorded(
-        self, opened: Sequence[RunRecorder], unless_raised: tuple[type[BaseException], ...] = ()
+    def _recording(
+        self, recorders: Sequence[RunRecorder], unless_raised: tuple[type[BaseException], ...] = ()
     ) -> Iterator[list[BaseException]]:
-        """Inside, what is said goes to the runs' logs; an exception ends those that have not ended.
+        """Context that logs into the folders of runs. An exception fails the runs that have not ended.
 
-        One of `unless_raised` is kept in what this yields instead, for another way to be tried.
+        Args:
+            recorders: The runs.
+            unless_raised: Exceptions that fail no run. They are appended to the list that the context yields, and the
+                caller trains the runs another way.
         """
-        troubles: list[BaseException] = []
+        errors: list[BaseException] = []
         try:
-            with log_files([running.record.folder for running in opened]), kept(ignore):
-                yield troubles
+            with log_files([recorder.record.folder for recorder in recorders]), kept(ignore):
+                yield errors
         except CannotWrite:
             raise
         except unless_raised as error:
             reraise_interrupt(error)
-            troubles.append(error)
+            errors.append(error)
         except BaseException as error:
             reraise_interrupt(error)
-            for running in opened:
-                if not running.ended:
-                    running.fail(error)
+            for recorder in recorders:
+                if not recorder.ended:
+                    recorder.fail(error)
         finally:
-            for running in opened:
-                if running.ended:
-                    self.claims.release(running.record.id)
+            for recorder in recorders:
+                if recorder.ended:
+                    self.locks.release(recorder.record.id)
 
 
-def _tell(opened: Sequence[RunRecorder], line: str) -> None:
-    for running in opened:
-        running.warn(line)
+def _warn_all(recorders: Sequence[RunRecorder], line: str) -> None:
+    for recorder in recorders:
+        recorder.warn(line)
 
 
-class _Enough(RuntimeError):
-    """A member has failed, and fail_fast ends the stack."""
+class _StopStack(RuntimeError):
+    """A run has failed, and fail_fast ends the stack."""
 
 
-def _ended_or_enough(member: RunState, ended: Callable[[], None]) -> None:
-    ended()
-    if member.failed is not None:
-        raise _Enough(FAIL_FAST)
+class FailFast(RunCallback):
+    """Ends the stack of a run that has failed."""
+
+    def on_training_end(self, state: RunState) -> None:
+        if state.failed is not None:
+            raise _StopStack(FAIL_FAST)
 
 
-class _NoStack(NotStackable):
-    """These runs cannot be stacked in whatever company."""
+class _CannotStack(NotStackable):
+    """Runs that cannot be stacked with any others."""
 
 
-def _failure(running: RunRecorder) -> BaseException | None:
-    """What the member's optimizer raised in a stack."""
-    return running.run.member.failed if hasattr(running, "run") else None
+def _failure(recorder: RunRecorder) -> BaseException | None:
+    """Return the exception that the run's optimizer raised in a stack."""
+    return None if recorder.run is None else recorder.run.member.failed
 
 
-def _blamed(running: RunRecorder) -> BaseException | None:
-    """The same, if no one else was stepped by that optimizer."""
-    return _failure(running) if _failure(running) and running.run.member.sharers == 1 else None
+def _own_failure(recorder: RunRecorder) -> BaseException | None:
+    """Return the exception that the run's optimizer raised in a stack, if it steps no other run."""
+    alone = recorder.run is not None and recorder.run.member.sharers == 1
+    return _failure(recorder) if alone else None
 
 
-def build_parts(prepared: RunSpec, dataset: Dataset, probed: Probe | None = None) -> RunComponents:
-    return build(prepared.values, dataset, prepared.plan.total_steps, probed)
+def build_parts(spec: RunSpec, dataset: Dataset) -> RunComponents:
+    """Build the objects of a run."""
+    return build(spec.values, dataset, spec.plan.total_steps, spec.probe)
 
 
-def payload(prepared: RunSpec) -> str:
-    """What another process of this run has to know."""
-    return json.dumps({"overrides": prepared.overrides, "values": prepared.asked, "id": prepared.record.id})
+def payload(spec: RunSpec) -> str:
+    """Return what another process of a distributed run needs to know, as JSON."""
+    return json.dumps({"overrides": spec.overrides, "values": spec.asked, "id": spec.record.id})
 
 
-def train_cohort(members: Sequence[RunSpec], how: CohortPlan, watch: Watch | None = None) -> list[Record | None]:
-    """Trains prepared runs of one study, as one program if `how` says so, and returns their records in order; None
-    for one that a living process trains elsewhere, or that fail_fast or a fault of the machine left untrained. Raises
-    KeyboardInterrupt after recording it.
+def train_cohort(
+    specs: Sequence[RunSpec], plan: CohortPlan, callbacks: Sequence[RunCallback] = ()
+) -> list[Record | None]:
+    """Train prepared runs of one study, and record them.
+
+    Args:
+        specs: The runs, of one shape if the plan's path is fused.
+        plan: How they are trained.
+        callbacks: Callbacks of every run.
+
+    Returns:
+        The records, in the order of the runs; None for a run that a living process trains elsewhere, or that fail_fast
+        or a fault of the machine left untrained.
+
+    Raises:
+        KeyboardInterrupt: If the user interrupts; the runs are recorded as interrupted.
+        CannotWrite: If a record cannot be written.
     """
-    found: dict[str, Record | None] = {}
-    study = members[0].record.folder.parent
-    with RunLocks(study) as claims:
-        ours = set(claims.claim([m.record.id for m in members]))
-        stands = by_id(study, ours)  # another launch may have begun it meanwhile, under overrides written otherwise
+    records: dict[str, Record | None] = {}
+    study = specs[0].record.folder.parent
+    with RunLocks(study) as locks:
+        ours = set(locks.claim([spec.record.id for spec in specs]))
+        folders = by_id(study, ours)  # another launch may have begun a run meanwhile, under other overrides
         todo = []
-        for member in members:
-            member.record.folder = stands.get(member.record.id, member.record.folder)
-            done = member.finished() if member.record.id in ours else None  # another may have completed it meanwhile
-            found[member.record.id] = done
-            if member.record.id in ours and done is None:
-                todo.append(member)
-            elif done is not None:
-                claims.release(done.id)
-        if todo:
-            for some, way in _begun_where(todo, how):
-                attempt = CohortRunner(some, way, watch, claims)
-                for running in attempt.train():
-                    found[running.record.id] = running.record
-                if attempt.ended_by is not None:
-                    break
-    return [found.get(m.record.id) for m in members]
+        for spec in specs:
+            if spec.record.id not in ours:
+                continue
+            spec.record.folder = folders.get(spec.record.id, spec.record.folder)
+            record = spec.finished()  # another launch may have completed it meanwhile
+            if record is None:
+                todo.append(spec)
+            else:
+                records[spec.record.id] = record
+                locks.release(record.id)
+        for part, its_plan in _by_checkpoint(todo, plan):
+            runner = CohortRunner(part, its_plan, callbacks, locks)
+            records |= {recorder.record.id: recorder.record for recorder in runner.train()}
+            if runner.ended_by is not None:
+                break
+    return [records.get(spec.record.id) for spec in specs]
 
 
-def _begun_where(members: Sequence[RunSpec], how: CohortPlan) -> Iterator[tuple[list[RunSpec], CohortPlan]]:
-    """Members that begin at the same epoch: those that go on from a checkpoint do so on the path that made it."""
-    places: dict[tuple[str, int], list[RunSpec]] = {}
-    for member in members:
-        kept = find(member)[0] if member.values["resume"] else None
-        if kept is not None:
-            member.checkpoint = kept
-            places.setdefault((kept["path"], kept["member"]["epochs"]), []).append(member)
-        else:
-            places.setdefault((how.path, 0), []).append(member)
-    for (path, epoch), some in places.items():
-        yield some, replace(how, path=path, why=f"goes on after epoch {epoch}, as it began") if epoch else how
+def _by_checkpoint(specs: Sequence[RunSpec], plan: CohortPlan) -> Iterator[tuple[list[RunSpec], CohortPlan]]:
+    """Yield the runs that start at the same epoch, with their plan: a run resumes on the path of its checkpoint."""
+    starts: dict[tuple[str, int], list[RunSpec]] = {}
+    for spec in specs:
+        spec.checkpoint = find(spec)[0] if spec.values["resume"] else None
+        start = (plan.path, 0)
+        if spec.checkpoint is not None:
+            start = spec.checkpoint["path"], spec.checkpoint["member"]["epochs"]
+        starts.setdefault(start, []).append(spec)
+    for (path, epoch), part in starts.items():
+        yield part, replace(plan, path=path, why=f"goes on after epoch {epoch}, as it began") if epoch else plan

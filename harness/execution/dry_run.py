@@ -1,9 +1,10 @@
-"""Builds a run's parts once and lets them go: what a component refuses is known before anything is written."""
+"""Build the objects of a run once before anything is written: what a component refuses is bad input."""
 
 from __future__ import annotations
 
 import copy
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,45 +15,68 @@ from harness.datasets.dataset import Dataset, Samples, first_inputs, first_sampl
 from harness.execution.single_sample import has_single, refuse_single
 from harness.modeling.builder import RunComponents, build, check_closure
 from harness.modeling.estimator import EstimatorModule
+from harness.modeling.profile import Probe
 from harness.modeling.regularizer import acts_on, does
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.unused import Choice, unused
 from harness.registry.kinds import AT_END, KEY
+from harness.system import session
 from harness.system.errors import HarnessError, reraise_interrupt, suggest
 from harness.training.plan import Plan
 
 _PARTS = ("model", "optimizer", "scheduler", "regularizer", "augmentation", "metric", "diagnostic", "task", "loss")
 _BLOCKS = ("activation", "normalization", "initializer")
-_passed: dict[str, list[Choice]] = {}
 
 
-def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choice]:
-    """The components that the model has no use for. Raises HarnessError for a setting that a component refuses, or for
-    a metric that is watched and not measured.
+@dataclass(frozen=True)
+class Rehearsal:
+    """The result of building a run's objects once."""
 
-    Settings that passed are not built again, so a sweep over seeds rehearses once. Any other exception is left to the
-    run, whose failure it is.
+    unused: list[Choice]  # components that the model has no place for
+    probe: Probe | None  # None where the objects could not be built, which is the failure of the run
+
+
+class Rehearsals(dict[str, Rehearsal]):
+    """Rehearsals that passed, by the settings that they depend on."""
+
+
+def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
+    """Build the objects of a run once, and check them. Settings that passed are not built again, so a sweep over seeds
+    rehearses once.
+
+    Args:
+        values: The resolved config.
+        dataset: The data of the run.
+        plan: The arithmetic of the run.
+
+    Returns:
+        The components that the model does not use, and the probe of the model. An exception that is no HarnessError is
+        left to the run, whose failure it is.
+
+    Raises:
+        HarnessError: If a component refuses a setting, or a metric is watched and not measured.
     """
     shape = [list(dataset.inputs), dataset.width, dataset.target, dataset.words, bool(dataset.analogies)]
     key = json.dumps(
         [[values[kind] for kind in (*_PARTS, *_BLOCKS)], shape, plan.total_steps, plan.epochs, has_single(plan)],
         default=str,
     )
-    if key in _passed:
-        return _passed[key]
+    passed = session.state(Rehearsals)
+    if key in passed:
+        return passed[key]
     try:
-        found = _build(values, dataset, plan)
+        rehearsal = _build(values, dataset, plan)
     except HarnessError:
         raise
     except BaseException as error:
         reraise_interrupt(error)
-        return []
-    _passed[key] = found
-    return found
+        return Rehearsal([], None)
+    passed[key] = rehearsal
+    return rehearsal
 
 
-def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choice]:
+def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
     parts = build(values, dataset, plan.total_steps)
     measured = [name for name in parts.measured if name.startswith("val/")]
     for name, regularizer in zip(values["regularizer"], parts.regularizers, strict=True):
@@ -63,11 +87,11 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choice]
     for make in parts.metrics.values():
         make()
     if plan.each > 1:
-        _refuse_mixing(values, parts, dataset)
+        _refuse_target_changes(values, parts, dataset)
     else:
-        _refuse_unseen(values, parts, dataset)
+        _refuse_unread_targets(values, parts, dataset)
     for metric in parts.at_end.values():
-        if AT_END & metric.asks == {"history"}:  # what it refuses need not wait for the end
+        if AT_END & metric.asks == {"history"}:  # so that a refusal does not wait for the end
             row = dict.fromkeys(parts.measured, 0.0)
             metric.measure(history=[row], directions=dict.fromkeys(row, False))
     named = dict(parts.model.named_parameters())
@@ -82,11 +106,12 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> list[Choice]
         check_closure(values["optimizer"][KEY], optimizer, parts.closure)
         parts.scheduler(optimizer=optimizer, total_steps=plan.total_steps)
     refuse_single(values, parts, dataset, plan)
-    return [] if isinstance(parts.model, EstimatorModule) else unused(values, parts.uses.taken)
+    without_place = [] if isinstance(parts.model, EstimatorModule) else unused(values, parts.uses.taken)
+    return Rehearsal(without_place, parts.probe)
 
 
-def _refuse_mixing(values: dict[str, Any], parts: RunComponents, dataset: Dataset) -> None:
-    """Samples that are drawn by their targets are compared by their places: targets changed later would not be seen."""
+def _refuse_target_changes(values: dict[str, Any], parts: RunComponents, dataset: Dataset) -> None:
+    """Refuse what changes targets, for a task that draws samples by their targets: it would not see the change."""
     assert isinstance(dataset.train, Samples)
     x = first_inputs(dataset)
     y = dataset.train.y[: len(x)]
@@ -100,8 +125,8 @@ def _refuse_mixing(values: dict[str, Any], parts: RunComponents, dataset: Datase
             raise HarnessError(f"regularizer {name} changes targets, and task {task} draws samples by theirs")
 
 
-def _refuse_unseen(values: dict[str, Any], parts: RunComponents, dataset: Dataset) -> None:
-    """A task without targets never sees that they were changed."""
+def _refuse_unread_targets(values: dict[str, Any], parts: RunComponents, dataset: Dataset) -> None:
+    """Refuse regularizers that change targets, for a task whose losses do not depend on targets."""
     named = zip(values["regularizer"], parts.regularizers, strict=True)
     changing = {name: r for name, r in named if acts_on(r) == {"target"}}
     if not changing:

@@ -1,4 +1,4 @@
-"""Diagnostics that are measured once, when a run has ended: of its trained model and its data, on the CPU."""
+"""Diagnostics that are measured once, after training, on the trained model, on the CPU."""
 
 from __future__ import annotations
 
@@ -17,44 +17,46 @@ from harness.training.diagnostics.runner import probed, settled
 from harness.training.diagnostics.views import ModuleView
 from harness.training.fit import Run
 
-DIAGNOSED = 1 << 45  # the noise of what is measured here is that of nothing else
+DIAGNOSED = 1 << 45  # a stream of noise of its own
 
 
-def look_at_end(run: Run) -> dict[str, Any]:
-    """What the run's diagnostics of the end find, {tag: value}. The member notes what share of the training time each
-    took, and what went wrong with which: that is the diagnostic's, and never the run's.
+def diagnose_at_end(run: Run) -> dict[str, Any]:
+    """Measure the diagnostics of a trained run that are measured at the end.
 
-    Nothing for a run that ended without weights. Whoever asks for these waits for them: no budget holds them back.
+    The run's state notes the share of the training time that each took. An exception of a diagnostic is noted there
+    too, and is no failure of the run. No budget limits these diagnostics.
+
+    Returns:
+        The values by tag; none for a run that ended without weights.
     """
-    member, found = run.member, dict[str, Any]()
+    member, values = run.member, dict[str, Any]()
     wanted = {name: d for name, d in run.parts.diagnostics.items() if d.when == "end"}
     if member.weights is None:
-        return found
+        return values
     for name, diagnostic in wanted.items():
         began = time.perf_counter()
         try:
-            values = _measured(run, diagnostic)
-            found |= settled({name: values}, None)[0]
+            values |= settled({name: _measured(run, diagnostic)}, None)[0]
         except BaseException as error:
             reraise_interrupt(error)
             member.diagnosed[name] = {"failed": one_line(error)}
         else:
             share = (time.perf_counter() - began) / max(member.share_s, 1e-9)
             member.diagnosed[name] = {"looks": 1, "cost_share": round(share, 6)}
-    return found
+    return values
 
 
 def _measured(run: Run, diagnostic: Diagnostic) -> dict[str, Any]:
-    """One by itself: a function of the weights and the seed, whatever else is measured."""
+    """Measure one diagnostic: a function of the weights and the seed, whatever else is measured."""
     member, seed = run.member, run.plan.seed
-    scene = ModuleView(run.parts.task, trained(run).train(), run.dataset, seed)
-    seeing = DiagnosticInputs(scene, probed(run.parts.probe.activations), None)
+    view = ModuleView(run.parts.task, trained(run).train(), run.dataset, seed)
+    inputs = DiagnosticInputs(view, probed(run.parts.probe.activations), None)
     step = Step(member.steps, {}, {}, {}, 0.0, run.plan.samples, run.plan.each)
-    given, troubles = seeing.given(step, diagnostic.asks)
-    for ask in sorted(diagnostic.asks & troubles.keys()):
-        raise troubles[ask]
-    given |= {"dataset": run.dataset, "task": run.parts.task, "history": member.history}
+    offers, errors = inputs.given(step, diagnostic.asks)
+    for ask in sorted(diagnostic.asks & errors.keys()):
+        raise errors[ask]
+    offers |= {"dataset": run.dataset, "task": run.parts.task, "history": member.history}
     if "model" in diagnostic.asks:
-        given["model"] = trained(run)
+        offers["model"] = trained(run)
     with Redirect(Noise(keys(torch.tensor(seed), DIAGNOSED))):
-        return seeing.measure(diagnostic, given)
+        return inputs.measure(diagnostic, offers)

@@ -1,4 +1,4 @@
-"""What is measured once, when a run has ended: of its history, or of its model and its data."""
+"""Metrics that are measured once, after training: of a run's history, or of its model and its data."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.task import Call
 from harness.training.fit import Run
 
-# The noise of what is made at the end is that of no step, nor of evaluation.
+# Streams of noise that no step and no evaluation draws from.
 PICTURES, METRICS, INSIDE = 1 << 42, 1 << 43, 1 << 44
 
 
 def trained(run: Run) -> nn.Module:
-    """A copy, on the CPU, of a finished run's model as it is evaluated."""
+    """Return a copy of a run's trained model, on the CPU, in evaluation mode."""
     assert run.member.weights is not None
     model = copy.deepcopy(run.parts.model).cpu()  # of a stack it still has its initial weights
     model.load_state_dict(run.member.weights)
@@ -26,7 +26,7 @@ def trained(run: Run) -> nn.Module:
 
 
 def calling(model: nn.Module) -> Call:
-    """A model as a task calls it."""
+    """Return a function that calls a model as a task does."""
 
     def call(*given: Any, method: str = "forward") -> Any:
         return model(*given) if method == "forward" else getattr(model, method)(*given)
@@ -35,11 +35,11 @@ def calling(model: nn.Module) -> Call:
 
 
 def measure_at_end(run: Run) -> None:
-    """Measures what is measured once, of a run that has ended. One without weights (it diverged) is judged by its
-    history alone.
+    """Measure the metrics of a run that are measured once. One that diverged has no weights: only metrics of its
+    history are measured.
 
-    A value is a function of the history, of the weights and of the seed: it is the same by whatever path these were
-    trained, and every metric draws as if there were no other.
+    A value is a function of the history, the weights and the seed. It does not depend on the path of training, nor on
+    the other metrics.
     """
     member = run.member
     offers = {

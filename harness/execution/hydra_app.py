@@ -53,7 +53,7 @@ def task(config: DictConfig) -> float:
     """One job under a launcher that is not ours: the run's objective."""
     from hydra.core.hydra_config import HydraConfig
 
-    from harness.execution.sweep.events import tell
+    from harness.execution.sweep.callbacks import active
     from harness.execution.sweep.objective import for_search
     from harness.execution.train import train
 
@@ -62,5 +62,5 @@ def task(config: DictConfig) -> float:
     OmegaConf.set_struct(full, False)
     full.hydra = hydra
     record = train(job_from_hydra(full, list(hydra.overrides.task)))
-    tell(hydra.job.num, None, record)
+    active().on_run_end(hydra.job.num, None, record)
     return for_search(record)

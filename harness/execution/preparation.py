@@ -1,4 +1,4 @@
-"""From a job to what can be trained: data in memory, `auto` decided, the identity frozen. Nothing is written."""
+"""Prepare a run: load its data, resolve `auto`, validate its settings, compute its ID. Nothing is written."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning import Trainer
+
 from harness.config.job import Job
 from harness.config.overrides import folder_name, readable
 from harness.config.settings import Settings, parse
@@ -16,6 +18,7 @@ from harness.datasets.loading import DatasetFacts, Loader
 from harness.execution.dry_run import rehearse
 from harness.execution.resolve import choices, resolve
 from harness.modeling.builder import make_task
+from harness.modeling.profile import Probe
 from harness.modeling.task import Task
 from harness.modeling.unused import key_of, left_out, of_estimator, refuse_chosen
 from harness.modeling.weights import WEIGHTS
@@ -36,9 +39,9 @@ from harness.training.tuples import evaluated
 
 @dataclass
 class RunSpec:
-    """A job that has passed every check, with its identity frozen; nothing is written yet.
+    """A run that has passed every check, with its ID; nothing is written yet.
 
-    It holds no data: that is loaded when it is asked for, also in another process, where `loader` is another one.
+    It holds no data, so that it can be sent to another process: `dataset` loads it.
     """
 
     values: dict[str, Any]  # resolved
@@ -49,22 +52,24 @@ class RunSpec:
     device: str
     record: Record
     facts: DatasetFacts  # of the data
+    probe: Probe | None = None  # of the model; None where it could not be built
     loader: Loader | None = field(default=None, repr=False)
     checkpoint: dict[str, Any] | None = field(default=None, repr=False)  # to go on from
     fresh: str = ""  # why it starts from the beginning, where resume=true finds nothing to resume
     orphan: bool = False  # a process had begun it, and died
+    trainer: Trainer | None = field(default=None, repr=False)  # Lightning's, where it was made to check its settings
 
     @property
     def dataset(self) -> Dataset:
-        """The data: the caller should hold it for as long as it is needed, and no longer."""
+        """The data set. The loader may drop it when the caller does."""
         assert self.loader is not None
         return self.loader.load(self.asked).dataset
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"loader": None}
+        return self.__dict__ | {"loader": None, "trainer": None}
 
     def finished(self) -> Record | None:
-        """The complete record of this identity that holds everything asked for, if there is one."""
+        """Return the record of the cached run, if it holds every metric and diagnostic that this run asks for."""
         old = read(self.record.folder)
         if old is None or old.id != self.record.id:
             return None
@@ -73,7 +78,7 @@ class RunSpec:
 
 
 def sufficient(old: Record, values: dict[str, Any]) -> Record | None:
-    """A record of the right identity, if it is complete and holds everything asked for."""
+    """Return a record with the ID of a run as cached, if it is complete and holds what the run asks for."""
     if old.status not in ("completed", "diverged"):
         return None
     for kind in ("metric", "diagnostic"):
@@ -90,7 +95,7 @@ def sufficient(old: Record, values: dict[str, Any]) -> Record | None:
 
 
 class Preparation:
-    """Prepares the jobs of one launch; what they have in common is found out once."""
+    """Prepares the jobs of one launch; what they have in common is computed once."""
 
     def __init__(self, loader: Loader | None = None, over_models: bool = False) -> None:
         self.loader = loader or Loader()
@@ -102,24 +107,29 @@ class Preparation:
 
     @kept(ignore)  # what its components change they change again in the run, which records it
     def prepare(self, job: Job) -> RunSpec:
-        """Loads the data, resolves `auto`, checks what only the data can tell, and freezes the identity."""
+        """Prepare one job.
+
+        Raises:
+            HarnessError: If a setting does not fit the data, the model or the other settings.
+        """
         loaded = self.loader.load(job.values)
         asked, dataset = job.values | {"transform": loaded.transform}, loaded.dataset
         values = resolve(asked, dataset, self.known)
         estimator = trait("model", values["model"], "estimator", False)
-        useless = of_estimator(values) if estimator else []
+        of_steps = of_estimator(values) if estimator else []
         if not self.over_models:
-            refuse_chosen(values, useless, job.overrides, self.known)
-        values = left_out(values, useless)
+            refuse_chosen(values, of_steps, job.overrides, self.known)
+        values = left_out(values, of_steps)
         settings = parse(values)
         plan = make_plan(settings, dataset, values)
         device = environment.device_type(values["trainer"])
-        placeless = rehearse(values, dataset, plan)
+        rehearsal = rehearse(values, dataset, plan)
+        unused = rehearsal.unused
         if not self.over_models:
-            refuse_chosen(values, placeless, job.overrides, self.known)
-        values = {k: self._shared(k, v) for k, v in left_out(values, placeless).items()}
-        useless_words = {kind for kind, _ in (*useless, *placeless)}
-        used = [text for text in job.overrides if key_of(text) not in useless_words]
+            refuse_chosen(values, unused, job.overrides, self.known)
+        values = {k: self._shared(k, v) for k, v in left_out(values, unused).items()}
+        unused_kinds = {kind for kind, _ in (*of_steps, *unused)}
+        used = [text for text in job.overrides if key_of(text) not in unused_kinds]
         run_id = self._identity(values, device, loaded.digest)
         study = Path(OUTPUTS).absolute() / settings.study  # a component may change the working folder
         record = Record(
@@ -138,18 +148,33 @@ class Preparation:
             folder=self._existing(study, run_id) or study / folder_name(used, run_id),
         )
         refuse_links(Path(OUTPUTS), Path(settings.study) / record.folder.name)
-        return RunSpec(values, job.values, job.overrides, job.hydra, plan, device, record, loaded.facts, self.loader)
+        return RunSpec(
+            values,
+            job.values,
+            job.overrides,
+            job.hydra,
+            plan,
+            device,
+            record,
+            loaded.facts,
+            rehearsal.probe,
+            self.loader,
+        )
+
+    def refuse_stale(self, spec: RunSpec) -> None:
+        """Raise HarnessError if this process holds code of a run that was prepared here, and its files have changed."""
+        _refuse_changed(self._sources_of(spec.values))
 
     def identity(self, values: dict[str, Any], asked: dict[str, Any] | None = None) -> str:
-        """The identity of resolved values, as this process sees sources and data.
+        """Return the ID of resolved values, as this process sees sources and data.
 
-        The data is loaded by what was asked for, where that is known: it then is the same as the other runs'.
+        The data is loaded by the settings as composed, where they are known: other runs then share it.
         """
         device = environment.device_type(values["trainer"])
         return self._identity(values, device, self.loader.load(asked or values).digest)
 
     def with_epochs(self, member: RunSpec, epochs: int) -> str:
-        """Return the identity that a run would have with another number of epochs."""
+        """Return the ID that a run would have with another number of epochs."""
         values = member.values | {"epochs": epochs}
         return self._identity(values, member.device, member.record.data["digest"])
 
@@ -157,11 +182,11 @@ class Preparation:
         return identity(values, device, digest, self.known.trainer, self._sources_of(values))
 
     def _shared(self, key: str, node: Any) -> Any:
-        """A node as an earlier job had it, if it had the same: thousands are held until they are trained."""
+        """Return the equal node of an earlier job, if there is one: thousands of jobs are in memory at once."""
         return self._nodes.setdefault((key, repr(node)), node) if isinstance(node, dict) else node
 
     def _existing(self, study: Path, run_id: str) -> Path | None:
-        """The folder that this identity already has in its study, however the overrides were written."""
+        """Return the folder that the ID already has in its study, however the overrides were written."""
         if study not in self._folders:
             self._folders[study] = by_id(study)
         return self._folders[study].get(run_id)
@@ -174,10 +199,11 @@ class Preparation:
 
 
 def make_plan(s: Settings, dataset: Dataset, values: dict[str, Any]) -> Plan:
-    """The arithmetic of a run on a data set; an optimizer may want the gradients of all batches in one step, and an
-    estimator has one epoch.
+    """Return the numbers of batches and steps of a run. A full-batch optimizer accumulates the gradients of all
+    batches; an estimator has one epoch.
 
-    Raises HarnessError for batches larger than the data.
+    Raises:
+        HarnessError: If a batch is larger than the training split.
     """
     n, each = _drawn(values, dataset) or (size(dataset.train), 1)
     batch_size = 1 if dataset.target == "surface" else s.batch_size
@@ -192,8 +218,10 @@ def make_plan(s: Settings, dataset: Dataset, values: dict[str, Any]) -> Plan:
 
 
 def _drawn(values: dict[str, Any], dataset: Dataset) -> tuple[int, int] | None:
-    """(tuples an epoch, samples of one) of a task that sees samples together. Every split is drawn from once: what
-    cannot be drawn raises HarnessError here, and any other exception is left to the run, whose failure it is.
+    """Return the number of tuples in an epoch and the samples of each, of a task that draws tuples; otherwise None.
+
+    Every split is drawn from once, so that a split that is too small is refused here. Any other exception is left to
+    the run, whose failure it is.
     """
     try:
         task, seed = make_task(values, dataset), values["split"]["seed"]
@@ -211,12 +239,16 @@ def _drawn(values: dict[str, Any], dataset: Dataset) -> tuple[int, int] | None:
 
 
 def prepare(job: Job) -> RunSpec:
-    """One job by itself."""
+    """Prepare one job."""
     return Preparation().prepare(job)
 
 
 def refuse_stale(members: Sequence[RunSpec]) -> None:
-    """Raises HarnessError where this process holds code of the members that is no longer what their files say."""
+    """Raise HarnessError if this process holds code of some runs, and its files have changed since."""
     for used in {tuple(components(member.values)) for member in members}:
-        if names := changed(sources(used)):
-            raise HarnessError(f"{', '.join(names)} changed after this process had imported it; start a new one")
+        _refuse_changed(sources(used))
+
+
+def _refuse_changed(sources: dict[str, str]) -> None:
+    if names := changed(sources):
+        raise HarnessError(f"{', '.join(names)} changed after this process had imported it; start a new one")

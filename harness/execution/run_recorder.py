@@ -1,4 +1,4 @@
-"""One run while it is trained: what it writes at its start, at each epoch, and at its end, however that comes."""
+"""Write a run's folder while it is trained, and its record at its end."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from harness.datasets.dataset import Dataset
-from harness.execution.final_diagnostics import look_at_end
+from harness.execution.final_diagnostics import diagnose_at_end
 from harness.execution.final_metrics import measure_at_end
 from harness.execution.logging.run_loggers import RunLoggers
 from harness.execution.preparation import RunSpec
@@ -26,49 +26,52 @@ from harness.results.machine_faults import MACHINE_FAULT, machine_fault
 from harness.results.record import Record, read, write
 from harness.results.run_dir import open_folder
 from harness.system import safe_files
-from harness.system.errors import CannotWrite, reraise_interrupt
+from harness.system.errors import CannotWrite, one_line, reraise_interrupt
 from harness.system.signals import Terminated
 from harness.training.diagnostics.summary import Summary
 from harness.training.ending import ending, never_finite
 from harness.training.fit import Run
 from harness.training.memory.estimate import footprint
+from harness.training.run_callback import RunCallback
 from harness.training.run_state import RunState
 
 FAIL_FAST = "fail_fast=true, and another run failed"
-Watch = Callable[[dict[str, float], int, int], None]
 log = logging.getLogger("harness")
 
 
-class RunRecorder:
-    """A prepared run with its folder open. It ends once: by itself, or by `fail` or `interrupt`."""
+class RunRecorder(RunCallback):
+    """Writes a run's folder: the record, curves, logs, events, weights.
+
+    A run ends once: when its training ends, or by `fail` or `interrupt`.
+    """
 
     def __init__(
-        self, prepared: RunSpec, cohort: Mapping[str, Any], started: float, watchers: Sequence[Watch] = ()
+        self, spec: RunSpec, cohort: Mapping[str, Any], started: float, callbacks: Sequence[RunCallback] = ()
     ) -> None:
-        self.prepared, self.started = prepared, started
+        self.spec, self.started = spec, started
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self.record = replace(
-            prepared.record,
+            spec.record,
             status="running",
             time={"started": now},
             cohort=dict(cohort),
-            environment=environment.describe(prepared.device),
-            memory={"base": _base(prepared)},
+            environment=environment.describe(spec.device),
+            memory={"base": _base(spec)},
         )
         self.ended = False
-        keep = [] if prepared.checkpoint is None else [checkpoint.FILE]
-        open_folder(self.record, prepared.overrides, prepared.hydra, keep)
+        keep = [] if spec.checkpoint is None else [checkpoint.FILE]
+        open_folder(self.record, spec.overrides, spec.hydra, keep)
         self.curves = Curves(self.record.folder)
-        self.watchers = watchers
-        self.telling = RunLoggers([], self.record)
-        self.run: Run
-        self.shape: tuple[tuple[int, ...], int, int | None]
+        self.callbacks = callbacks
+        self.loggers = RunLoggers([], self.record)
+        self.run: Run | None = None
+        self.summary = Summary()
 
     def _say(self, message: str, *args: object) -> None:
         log.info(message, *args, extra={"run_folder": self.record.folder})
 
     def warn(self, line: str) -> None:
-        """Notes in the run's record and log a line that its reader should know."""
+        """Add a warning to the run's record and log, unless it is there."""
         if line not in self.record.warnings:
             self.record.warnings.append(line)
             log.warning("%s", line, extra={"run_folder": self.record.folder})
@@ -76,13 +79,11 @@ class RunRecorder:
                 self._write()
 
     def begin(self, parts: RunComponents, dataset: Dataset) -> Run:
-        """The run as a member of a cohort."""
-        values, record = self.prepared.values, self.record
-        # what building the model again wants to know
-        self.shape = dataset.inputs, parts.task.outputs(dataset), dataset.words
+        """Return the run, ready to be fitted, with its loggers."""
+        values, record = self.spec.values, self.record
         self._say("run %s (%s) of study %s", record.id, record.name, record.study)
-        if self.prepared.fresh and self.prepared.checkpoint is None:
-            self.warn(self.prepared.fresh)
+        if self.spec.fresh and self.spec.checkpoint is None:
+            self.warn(self.spec.fresh)
         parameters = list(parts.model.parameters())
         record.model = {
             "parameters": sum(p.numel() for p in parameters),
@@ -90,55 +91,68 @@ class RunRecorder:
         }
         record.memory |= {"estimate": self._estimate(parts, dataset), "peak": None}
         where = {"run_dir": str(record.folder), "name": record.name, "in_sweep": bool(record.cohort["sweep"])}
-        loggers = [component("logger", node, **where) for node in values["logger"].values()]
-        self.telling = RunLoggers(loggers, record)
+        self.loggers = RunLoggers([component("logger", node, **where) for node in values["logger"].values()], record)
         member = make_member(values, parts)
-        member.watchers = [self.curves.add, self._to_loggers, *self.watchers]
-        self.found = Summary()
-        member.lookers = [self.curves.look, self._looked, self.found.add]
-        member.ended = self._left
-        if self.prepared.plan.checkpoint_every:
+        member.callbacks = [self]
+        if self.spec.plan.checkpoint_every:
             member.save = functools.partial(checkpoint.save, record.folder, record.id, record.cohort["path"])
-        self.run = Run(parts, self.prepared.plan, dataset, member, self.prepared.checkpoint)
-        self.telling.begin(self.run, self.prepared.overrides)
+        self.run = Run(parts, self.spec.plan, dataset, member, self.spec.checkpoint)
+        self.loggers.begin(self.run, self.spec.overrides)
+        for callback in self.callbacks:
+            callback.on_run_start(self.run)
         return self.run
 
-    def _to_loggers(self, metrics: dict[str, float], step: int, epoch: int) -> None:
-        self.telling.metrics(metrics, step)
+    def on_epoch_end(self, metrics: Mapping[str, float], step: int, epoch: int) -> None:
+        self.curves.add(metrics, step, epoch)
+        self.loggers.metrics(metrics, step)
+        for callback in self.callbacks:
+            callback.on_epoch_end(metrics, step, epoch)
 
-    def _looked(self, found: dict[str, Any], step: int, epoch: int) -> None:
-        self.telling.look(found, step)
+    def on_diagnostics(self, values: Mapping[str, Any], step: int, epoch: int) -> None:
+        self.curves.look(values, step, epoch)
+        self.loggers.look(values, step)
+        self.summary.add(values, step, epoch)
+        for callback in self.callbacks:
+            callback.on_diagnostics(values, step, epoch)
 
     def _estimate(self, parts: RunComponents, dataset: Dataset) -> int | None:
         try:
-            return footprint(parts, dataset, self.prepared.plan, self.prepared.device).total()
-        except BaseException as error:  # the run's own failure, which its first step will tell
+            return footprint(parts, dataset, self.spec.plan, self.spec.device).total()
+        except BaseException as error:  # the failure of the run, which its first step meets too
             reraise_interrupt(error)
             return None
 
-    def _left(self) -> None:
-        """The member has left its cohort. One whose optimizer raised in a stack has not ended: who is to blame, and
-        whether it does so alone, is for the cohort to find out.
+    def on_training_end(self, member: RunState) -> None:
+        """Measure what is measured once, and write the record.
+
+        A run whose optimizer raised in a stack has not ended: its cohort finds out which run is to blame, and whether
+        it fails alone, too.
         """
-        member = self.run.member
+        try:
+            for callback in self.callbacks:
+                callback.on_training_end(member)
+        except BaseException as error:
+            reraise_interrupt(error)
+            member.failed = member.failed or error
         if member.failed is not None:
             if not member.sharers:
                 self.fail(member.failed)
             return
         self.record.status = "diverged" if member.diverged else "completed"
         self.record.error = member.diverged
+        assert self.run is not None
         try:
             measure_at_end(self.run)
-            if found := look_at_end(self.run):
-                for look in member.lookers:
-                    look(found, member.steps, max(0, member.epochs - 1))
-        except BaseException as error:  # a metric's own, or a logger's
+            if values := diagnose_at_end(self.run):
+                for callback in member.callbacks:
+                    callback.on_diagnostics(values, member.steps, max(0, member.epochs - 1))
+        except BaseException as error:  # of a metric, or of a logger
             reraise_interrupt(error)
             self._failed(error)
         self._end()
 
     def fail(self, error: BaseException) -> None:
-        """The run ends with an exception, unless it has ended: it has failed, or the machine has (`interrupted`)."""
+        """End the run with an exception, unless it has ended. A fault of the machine makes it `interrupted`."""
         if self.ended:
             return
         self._failed(error)
@@ -155,12 +169,11 @@ class RunRecorder:
             self.record.error = {"type": MACHINE_FAULT, "message": fault, "traceback": trace}
 
     def forget(self) -> None:
-        """Lets go of what was trained and of its data; the record stays."""
-        if hasattr(self, "run"):
-            del self.run
+        """Drop the trained objects and the data; the record stays."""
+        self.run = None
 
     def interrupt(self, kind: str = "KeyboardInterrupt", message: str = "interrupted by the user") -> None:
-        """The run ends because the user wants it, unless it has ended."""
+        """End the run as interrupted, unless it has ended."""
         if self.ended:
             return
         self.record.status = "interrupted"
@@ -168,23 +181,25 @@ class RunRecorder:
         self._end()
 
     def _end(self) -> None:
-        """Raises CannotWrite where the record cannot be written: on disk the run is then still `running`."""
+        """Write the results and the record. Raises CannotWrite if the record cannot be written: on disk the run then
+        is still `running`.
+        """
         self.ended = True
-        record, prepared = self.record, self.prepared
+        record, spec = self.record, self.spec
         stop: BaseException | None = None
-        for last in (self._leave_behind, self.telling.end):  # loggers are told how all else came out
+        for step in (self._write_results, self.loggers.end):  # loggers are told how everything else ended
             try:
-                last()
-            except BaseException as error:  # a logger's, or a disk's that is full: whatever it is, a record is written
+                step()
+            except BaseException as error:  # of a logger, or of a disk that is full: the record is written all the same
                 if type(error) in (KeyboardInterrupt, Terminated):
                     stop = error
                     continue
                 if record.status != "interrupted":
                     self._failed(error)
-        member = self.run.member if hasattr(self, "run") else None
-        record.steps, record.ended = ending(record.status, member, prepared.plan)
+        member = None if self.run is None else self.run.member
+        record.steps, record.ended = ending(record.status, member, spec.plan)
         record.time["total_s"] = round(time.perf_counter() - self.started, 6)
-        record.memory = record.memory | {"peak": environment.peak_memory(prepared.device)}
+        record.memory = record.memory | {"peak": environment.peak_memory(spec.device)}
         try:
             self._say("%s: %s", record.status, json.dumps(record.metrics))
         except OSError as error:
@@ -193,6 +208,12 @@ class RunRecorder:
             self._failed(error)
             record.ended = record.ended | {"reason": record.status, "by": None}
         self._write()
+        try:
+            for callback in self.callbacks:
+                callback.on_run_end(record)
+        except BaseException as error:
+            reraise_interrupt(error)
+            self.warn(f"a callback failed after the run: {one_line(error)}")
         if record.status in ("completed", "diverged"):
             checkpoint.remove(record.folder)
         if stop is not None:
@@ -207,52 +228,55 @@ class RunRecorder:
         except OSError as error:
             raise CannotWrite.told(record.folder, error, begun=True) from error
 
-    def _leave_behind(self) -> None:
-        """All but the record: what was measured, what loggers take of it, the weights."""
-        record, prepared = self.record, self.prepared
-        if hasattr(self, "run"):
-            member = self.run.member
-            self._measured(member)
-            for line in never_finite(member, member.keep_best if prepared.values["save"] == "best" else None):
-                self.warn(line)
-            final = {k: v for k, v in member.metrics.items() if not k.startswith(("train/", "val/"))}
-            if final:
-                self.curves.add(final, member.steps, member.epochs - 1)
-                self.telling.metrics(final, member.steps)
-            if record.status == "completed":
-                self.telling.trained(self.run)
+    def _write_results(self) -> None:
+        """Write everything but the record: curves, the loggers' final values, the weights."""
+        record, spec, run = self.record, self.spec, self.run
+        if run is None:
+            self.curves.flush()
+            return
+        member, save = run.member, spec.values["save"]
+        self._note_results(member)
+        for line in never_finite(member, member.keep_best if save == "best" else None):
+            self.warn(line)
+        final = {k: v for k, v in member.metrics.items() if not k.startswith(("train/", "val/"))}
+        if final:
+            self.curves.add(final, member.steps, member.epochs - 1)
+            self.loggers.metrics(final, member.steps)
+        if record.status == "completed":
+            self.loggers.trained(run)
         self.curves.flush()
-        if hasattr(self, "run") and prepared.values["save"] != "none" and record.status == "completed":
-            best = self.run.member.best_weights if prepared.values["save"] == "best" else None
-            save_weights(record.folder, best or self.run.member.weights or {}, self.shape)
+        if save != "none" and record.status == "completed":
+            best = member.best_weights if save == "best" else None
+            shape = run.dataset.inputs, run.parts.task.outputs(run.dataset), run.dataset.words
+            save_weights(record.folder, best or member.weights or {}, shape)
 
-    def _measured(self, member: RunState) -> None:
-        """What was measured stands in the record also of a run that failed or was interrupted."""
-        record, plan = self.record, self.prepared.plan
+    def _note_results(self, member: RunState) -> None:
+        """Put the measured values into the record, also of a run that failed or was interrupted."""
+        record, plan = self.record, self.spec.plan
         record.metrics = {k: v for k, v in member.metrics.items() if k != "train/lr"}
         record.best = {
             name: best | {"higher_is_better": member.higher_is_better(name)} for name, best in member.best.items()
         }
-        found = self.found.rows()
-        record.diagnostics = {name: row | found.get(name, {}) for name, row in member.diagnosed.items()}
-        seen = member.epochs * plan.n * plan.each
+        summaries = self.summary.rows()
+        record.diagnostics = {name: row | summaries.get(name, {}) for name, row in member.diagnosed.items()}
+        samples = member.epochs * plan.n * plan.each
         record.time |= {
             "fit_s": round(member.fit_s, 6),
             "share_s": round(member.share_s, 6),
-            "samples_per_s": round(seen / member.share_s, 1) if member.share_s else 0.0,
+            "samples_per_s": round(samples / member.share_s, 1) if member.share_s else 0.0,
             "epochs": member.epochs,
             "steps": member.steps,
         }
 
 
-def _base(prepared: RunSpec) -> int:
-    """What was held before the run, without its data."""
-    held = environment.held_memory(prepared.device)
-    return held if prepared.device == "cuda" else max(0, held - prepared.facts.bytes)
+def _base(spec: RunSpec) -> int:
+    """Return the bytes that were in use before the run, without its data."""
+    held = environment.held_memory(spec.device)
+    return held if spec.device == "cuda" else max(0, held - spec.facts.bytes)
 
 
 def make_member(values: Mapping[str, Any], parts: RunComponents) -> RunState:
-    """What a run leaves while it trains, before anything has been measured."""
+    """Return the state of a run before its training."""
     return RunState(
         parts.regularizers,
         {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}
@@ -263,7 +287,7 @@ def make_member(values: Mapping[str, Any], parts: RunComponents) -> RunState:
 
 
 def write_failure(record: Record, kind: str, message: str, status: str = "failed") -> Record:
-    """Records a run that could not do it itself: whoever has noticed does. Raises CannotWrite where that fails."""
+    """Write the record of a run whose process could not. Raises CannotWrite if that fails."""
     error = {"type": kind, "message": message, "traceback": None}
     ended = {"reason": status, "by": None, "epoch": int(record.time.get("epochs", 0))}
     failed = replace(record, status=status, error=error, ended=ended)

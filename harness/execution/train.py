@@ -1,59 +1,76 @@
-"""One job from its config to its complete record, in this process."""
+"""Train one run in this process, from its job to its record.
+
+`train` reads in the order of a run's life: prepare (`preparation.py`: load the data, resolve `auto`, validate, compute
+the ID), then `cohort.py`: build, fit, measure, record.
+"""
 
 from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 
 from harness.config.job import Job
 from harness.datasets.loading import Loader, outside, warn_of_data
-from harness.execution.cohort import CohortPlan, build_parts, train_cohort
+from harness.execution.cohort import CohortPlan, build_parts, payload, train_cohort
 from harness.execution.effects import check_effects
-from harness.execution.preparation import Preparation, refuse_stale
+from harness.execution.preparation import Preparation
 from harness.execution.resuming import note_fresh
-from harness.execution.run_recorder import Watch, make_member
+from harness.execution.run_recorder import make_member
 from harness.results.record import Record
 from harness.system.errors import HarnessError, beside
-from harness.system.process_state import as_new, ignore, kept
+from harness.system.process_state import as_new
 from harness.training.fit import Run, fit, make_trainer
+from harness.training.run_callback import RunCallback
 
 
 @as_new()
-def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) -> Record:
-    """Trains a job in this process, unless a complete record of its identity stands in its study.
+def train(job: Job, callbacks: Sequence[RunCallback] = (), loader: Loader | None = None) -> Record:
+    """Train a job in this process, unless it is cached: a completed run with the same ID is in its study.
 
-    Raises HarnessError for bad input, with nothing written, and KeyboardInterrupt after recording it. What goes
-    wrong in training is a failed record, and no exception.
+    Args:
+        job: The composed and validated job.
+        callbacks: Callbacks of the run.
+        loader: The data that is already loaded, if there is some.
+
+    Returns:
+        The record. An exception in training is a record with the status "failed".
+
+    Raises:
+        HarnessError: If a setting or the data is refused; nothing is written then.
+        KeyboardInterrupt: If the user interrupts; the run is recorded first.
     """
     preparation = Preparation(loader)
-    prepared = preparation.prepare(job)
-    check_effects([prepared], preparation.known, in_sweep=False)
-    done = prepared.finished()
-    if done is not None:
-        return done
-    fused = job.settings.path == "fused"
-    how = CohortPlan("fused", "path=fused", forced=True) if fused else CohortPlan()
-    with kept(ignore):
-        make_trainer(prepared.values["trainer"], prepared.plan, "")  # what Lightning refuses is bad input
-    refuse_stale([prepared])
-    warn_of_data(prepared.record.data, prepared.values)
-    if line := note_fresh([prepared], preparation):
+    spec = preparation.prepare(job)
+    check_effects([spec], preparation.known, in_sweep=False)
+    if (record := spec.finished()) is not None:
+        return record
+    spec.trainer = make_trainer(spec.values["trainer"], spec.plan, payload(spec))
+    preparation.refuse_stale(spec)
+    warn_of_data(spec.record.data, spec.values)
+    if line := note_fresh([spec], preparation):
         warnings.warn(line, stacklevel=outside())
-    (record,) = train_cohort([prepared], how, watch)
+    fused = job.settings.path == "fused"
+    plan = CohortPlan("fused", "path=fused", forced=True) if fused else CohortPlan()
+    (record,) = train_cohort([spec], plan, callbacks)
     if record is None:
-        raise HarnessError(f"another process trains this run now: {beside(prepared.record.folder)}")
+        raise HarnessError(f"another process trains this run now: {beside(spec.record.folder)}")
     return record
 
 
 @as_new()
 def main_rank(payload: str) -> None:
-    """What the other processes of a distributed run do: the same training, and no writing."""
-    given = json.loads(payload)  # the launcher has refused what is to be refused
-    prepared = Preparation(over_models=True).prepare(Job(given["values"], given["overrides"]))
-    if prepared.record.id != given["id"]:
-        raise RuntimeError(f"this process sees run {prepared.record.id}, its launcher {given['id']}")
-    dataset = prepared.dataset
-    parts = build_parts(prepared, dataset)
+    """Train as one of the other processes of a distributed run: the same steps, and no writing.
+
+    Args:
+        payload: The run, as `cohort.payload` describes it.
+    """
+    sent = json.loads(payload)  # the launcher has checked the settings
+    spec = Preparation(over_models=True).prepare(Job(sent["values"], sent["overrides"]))
+    if spec.record.id != sent["id"]:
+        raise RuntimeError(f"this process sees run {spec.record.id}, its launcher {sent['id']}")
+    dataset = spec.dataset
+    parts = build_parts(spec, dataset)
     warnings.simplefilter("ignore")
-    trainer = make_trainer(prepared.values["trainer"], prepared.plan, payload)
-    fit(trainer, [Run(parts, prepared.plan, dataset, make_member(prepared.values, parts))])
+    trainer = make_trainer(spec.values["trainer"], spec.plan, payload)
+    fit(trainer, [Run(parts, spec.plan, dataset, make_member(spec.values, parts))])

@@ -18,6 +18,7 @@ from harness.registry.discovery import PluginProblem, blocked, entry_points
 from harness.registry.kinds import KINDS
 from harness.registry.presets import own_presets
 from harness.registry.scanning.scan_cache import OURS, cached, cached_together, end_all, fingerprint
+from harness.system import session
 from harness.system.errors import HarnessError, suggest
 from harness.system.spinner import Spinner
 
@@ -109,15 +110,9 @@ class Catalogue:
                 yield self.entries[kind][name]
 
 
-_current: Catalogue | None = None
-
-
 def current() -> Catalogue:
-    """This process's catalogue, read once."""
-    global _current
-    if _current is None:
-        _current = read()
-    return _current
+    """Return the session's catalogue, which is read once."""
+    return session.state(read)
 
 
 def read(again: bool = False) -> Catalogue:

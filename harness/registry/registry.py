@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from harness.registry.command import Command
 from harness.registry.discovery import Component, PluginContents, entry_points, load
+from harness.system import session
 from harness.system.errors import HarnessError
 
 
-class Registry:
-    """The live components, each plugin imported when one of its components is first asked for."""
+class ImportedPlugins(dict[tuple[str, str], PluginContents]):
+    """What plugins brought when they were imported, by entry point and distribution."""
 
-    def __init__(self) -> None:
-        self._offers: dict[tuple[str, str], PluginContents] = {}
+
+class Registry:
+    """The live components of the session, each plugin imported when one of its components is first asked for."""
 
     def holds(self, kind: str, name: str) -> bool:
         """Whether there is a component of this name, without importing its plugin."""
@@ -43,11 +45,12 @@ class Registry:
     def offer(self, plugin: str, origin: str) -> PluginContents | None:
         """What a plugin offers, imported once; None if it is no longer installed."""
         key = (plugin, origin)
-        if key not in self._offers:
+        imported = session.state(ImportedPlugins)
+        if key not in imported:
             for point, distribution, _ in entry_points():
                 if (point.name, distribution) == key:
-                    self._offers[key] = load(point, distribution)
-        return self._offers.get(key)
+                    imported[key] = load(point, distribution)
+        return imported.get(key)
 
 
 def _reasons(offer: PluginContents | None) -> str:

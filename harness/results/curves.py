@@ -6,6 +6,7 @@ import contextlib
 import csv
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,13 @@ class Curves:
         self._head = "step,epoch,metric,value\n"
         self._written = 0.0
 
-    def add(self, metrics: dict[str, float], step: int, epoch: int) -> None:
+    def add(self, metrics: Mapping[str, float], step: int, epoch: int) -> None:
         """An epoch's metrics."""
         self._held.append((dict(metrics), step, epoch))
         if time.monotonic() - self._written > EVERY_S:
             self.flush()
 
-    def look(self, found: dict[str, Any], step: int, epoch: int) -> None:
+    def look(self, found: Mapping[str, Any], step: int, epoch: int) -> None:
         """What diagnostics found, as far as it is numbers."""
         self.add({name: value for name, value in found.items() if isinstance(value, float)}, step, epoch)
 

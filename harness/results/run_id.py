@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -11,6 +12,7 @@ import itertools
 import json
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -94,7 +96,12 @@ def sources(used: Iterable[tuple[str, str]]) -> dict[str, str]:
     return found
 
 
-_first: dict[str, str] = {}  # what packages were when this process first looked, soon after it imported them
+_first: dict[str, str] = {}  # of the process: digests of packages, soon after it imported them
+
+
+def forget(package: str) -> None:
+    """Forget the digest of a package that this process no longer holds."""
+    _first.pop(package, None)
 
 
 def changed(found: dict[str, str]) -> list[str]:
@@ -129,8 +136,9 @@ def _add(path: str, found: dict[str, str]) -> None:
     found[name] = content if name not in found else hashlib.sha256(f"{found[name]}{content}".encode()).hexdigest()[:16]
 
 
+@functools.cache
 def _version(package: str) -> str:
-    """The versions of the distributions that an installed package comes from."""
+    """Return the versions of the distributions that an installed package comes from, read once in a process."""
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in sorted(set(_owners().get(package, []))))
 
 
@@ -169,23 +177,24 @@ def _holds_distributions(folder: Path) -> bool:
 Stamp = tuple[tuple[str, int, int, int, int], ...]
 
 
-def _files(roots: Iterable[str]) -> list[Path]:
-    """The files below folders, also through links to folders, as imports go; and the data that a module by itself
-    names."""
-    files: list[Path] = []
+def _files(roots: Iterable[str]) -> list[str]:
+    """Return the files below folders, also through links to folders, as imports go, and the data files that a module
+    without a package names. Entries that are no files may be among them.
+    """
+    files: list[str] = []
     for root in roots:
         if os.path.isfile(root):
-            files += [Path(root), *_named(root)]
+            files += [root, *map(str, _named(root))]
             continue
-        seen: set[str] = set()
+        seen: set[tuple[int, int]] = set()  # device and inode of folders
         for folder, folders, names in os.walk(root, followlinks=True):
-            real = os.path.realpath(folder)
-            if real in seen:  # a link to a folder above
+            place = os.stat(folder)
+            if (place.st_dev, place.st_ino) in seen:  # a link to a folder above
                 folders.clear()
                 continue
-            seen.add(real)
+            seen.add((place.st_dev, place.st_ino))
             folders[:] = [name for name in folders if name != "__pycache__"]
-            files += [path for name in names if (path := Path(folder, name)).is_file()]
+            files += [os.path.join(folder, name) for name in names]
     return sorted(set(files))
 
 
@@ -224,9 +233,14 @@ def _file_name(node: ast.AST) -> str:
 
 
 def _stamp(roots: Iterable[str]) -> Stamp:
-    """What changes with the files: the time of their change cannot be set back, as that of their content can."""
-    stats = ((path, path.stat()) for path in _files(roots))
-    return tuple((str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for p, s in stats)
+    """Return what changes with the files. The time of an inode's change cannot be set back; that of its content can."""
+    rows = []
+    for path in _files(roots):
+        with contextlib.suppress(OSError):  # a link to nothing, or a file that is gone again
+            s = os.stat(path)
+            if stat.S_ISREG(s.st_mode):
+                rows.append((path, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino))
+    return tuple(rows)
 
 
 @functools.lru_cache(64)

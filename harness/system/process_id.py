@@ -9,40 +9,46 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}  # Python then does not search the working folder for modules, as -m and -c would
 
 
-_lock = threading.Lock()
-_inside = 0  # how many are inside of `safe_path`, in whatever threads
-_before: dict[str, str | None] = {}  # what the first of them found
+class _SafePath(contextlib.AbstractContextManager[None]):
+    """The environment variables of SAFE_PATH are set while any thread is inside."""
 
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.before: dict[str, str | None] = {}  # the first of them entered
 
-@contextlib.contextmanager
-def safe_path() -> Iterator[None]:
-    """A Python that is started inside, by whomever, imports nothing from the working folder.
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.before = {name: os.environ.get(name) for name in SAFE_PATH}
+                os.environ.update(SAFE_PATH)
+            self.inside += 1
 
-    Calls may be nested, and several threads may be inside at once: the last to leave puts the environment back.
-    """
-    global _inside
-    with _lock:
-        if not _inside:
-            _before.update({name: os.environ.get(name) for name in SAFE_PATH})
-            os.environ.update(SAFE_PATH)
-        _inside += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside -= 1
-            for name, value in _before.items() if not _inside else ():
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            for name, value in self.before.items() if not self.inside else ():
                 if value is None:
                     os.environ.pop(name, None)
                 else:
                     os.environ[name] = value
+
+
+_SAFE = _SafePath()
+
+
+def safe_path() -> contextlib.AbstractContextManager[None]:
+    """Return a context in which a Python that is started, by whomever, imports nothing from the working folder.
+
+    Contexts may be nested, and several threads may be inside at once: the last to leave puts the environment back.
+    """
+    return _SAFE
 
 
 @functools.cache

@@ -262,15 +262,14 @@ def _torch() -> dict[str, Shared]:
     }
 
 
-_tables: dict[tuple[bool, bool], dict[str, Shared]] = {}
+@functools.cache
+def _table(numpy: bool, torch: bool) -> dict[str, Shared]:
+    return PYTHON | (_numpy() if numpy else {}) | (_torch() if torch else {})
 
 
 def current() -> dict[str, Shared]:
-    """What can be read now: numpy and torch are not imported for it."""
-    known = "numpy" in sys.modules, "torch" in sys.modules
-    if known not in _tables:
-        _tables[known] = PYTHON | (_numpy() if known[0] else {}) | (_torch() if known[1] else {})
-    return _tables[known]
+    """Return the states that can be read now: numpy and torch are not imported for it."""
+    return _table("numpy" in sys.modules, "torch" in sys.modules)
 
 
 def _numpy_generator() -> tuple[Any, ...]:

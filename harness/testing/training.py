@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from harness.modeling.builder import RunComponents, build
 from harness.registry import catalogue
 from harness.training.fit import Run, fit, make_trainer
 from harness.training.plan import Plan
+from harness.training.run_callback import RunCallback
 from harness.training.run_state import RunState
 
 USUAL = ("trainer=cpu", "diagnostic=[]")
@@ -30,8 +31,12 @@ LOADER = Loader()  # the same few sets are asked for again and again
 Found = dict[tuple[str, int], Any]  # (tag, step): what a diagnostic found
 
 
-def _keep(found: Found, values: dict[str, Any], step: int, epoch: int) -> None:
-    found.update({(tag, step): value for tag, value in values.items()})
+class _KeepDiagnostics(RunCallback):
+    def __init__(self, found: Found) -> None:
+        self.found = found
+
+    def on_diagnostics(self, values: Mapping[str, Any], step: int, epoch: int) -> None:
+        self.found.update({(tag, step): value for tag, value in values.items()})
 
 
 @functools.lru_cache(256)
@@ -79,7 +84,7 @@ def trained(
         runs.append(Run(parts, plan, dataset, RunState(parts.regularizers, better)))
         if seen is not None:
             seen.append({})
-            runs[-1].member.lookers.append(functools.partial(_keep, seen[-1]))
+            runs[-1].member.callbacks.append(_KeepDiagnostics(seen[-1]))
     fit(make_trainer(runs[0].parts.values["trainer"], runs[0].plan, ""), runs, fused)
     return runs
 

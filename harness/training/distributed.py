@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -79,18 +80,17 @@ def sum_(tensors: Sequence[Tensor]) -> None:
         tensor.copy_(part.view_as(tensor))
 
 
-_by_itself = False  # one process looks at its model, and the others do not know
+_by_itself = ContextVar("by_itself", default=False)  # one process looks at its model, and the others do not know
 
 
 @contextmanager
 def by_itself() -> Iterator[None]:
     """Inside, this process computes without the others."""
-    global _by_itself
-    _by_itself = True
+    token = _by_itself.set(True)
     try:
         yield
     finally:
-        _by_itself = False
+        _by_itself.reset(token)
 
 
 class SyncedBatchNorm(AnyBatchNorm):
@@ -98,7 +98,7 @@ class SyncedBatchNorm(AnyBatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """input: [N, C, ...]."""
-        use_batch = (self.training or self.running_mean is None) and not _by_itself
+        use_batch = (self.training or self.running_mean is None) and not _by_itself.get()
         if not use_batch:
             return super().forward(input)
         over = [0, *range(2, input.ndim)]

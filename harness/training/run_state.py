@@ -11,6 +11,7 @@ from torch import Tensor
 
 from harness.modeling.regularizer import Regularizer, having
 from harness.system.errors import reraise_interrupt
+from harness.training.run_callback import RunCallback
 
 _KEPT = (
     "history", "looks", "metrics", "best", "best_weights", "epochs", "steps", "made", "last_finite_loss", "fit_s",
@@ -21,12 +22,12 @@ Directions = dict[str, bool]  # metric: whether higher is better
 
 @dataclass
 class RunState:
-    """One run of a cohort. `watchers` are called with (metrics, step, epoch) after each epoch."""
+    """One run of a cohort while it is trained."""
 
     regularizers: list[Regularizer]
     directions: Directions
     keep_best: str | None = None  # the metric whose best weights are to be kept, if any are
-    watchers: list[Callable[[dict[str, float], int, int], None]] = field(default_factory=list)
+    callbacks: list[RunCallback] = field(default_factory=list)
     history: list[dict[str, float]] = field(default_factory=list)
     looks: list[tuple[dict[str, float], int, int]] = field(default_factory=list)  # (numbers, step, epoch)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -45,8 +46,6 @@ class RunState:
     fit_s: float = 0.0  # training, without the start of processes and without the test
     share_s: float = 0.0  # of that, this member's share
     weights: dict[str, Tensor] | None = None  # as evaluated at the end, on the CPU
-    ended: Callable[[], None] = lambda: None  # called when it leaves its cohort
-    lookers: list[Callable[[dict[str, Any], int, int], None]] = field(default_factory=list)  # as watchers, after a look
     diagnosed: dict[str, dict[str, Any]] = field(default_factory=dict)  # what each diagnostic cost
     save: Callable[[dict[str, Any]], None] | None = None  # keeps a checkpoint
 
@@ -81,7 +80,7 @@ class RunState:
     def end_epoch(self, metrics: dict[str, float], step: int, weights: Callable[[], dict[str, Tensor]]) -> None:
         """Notes an epoch's metrics, keeps the best weights if asked, and decides whether to stop.
 
-        What a watcher or a regularizer raises is this member's failure, and not that of those beside it.
+        What a callback or a regularizer raises is this member's failure, and not that of those beside it.
         """
         try:
             self._end_epoch(metrics, step, weights)
@@ -99,8 +98,8 @@ class RunState:
                 self.best[name] = {"value": value, "epoch": epoch}
                 if name == self.keep_best:
                     self.best_weights = weights()
-        for watch in self.watchers:
-            watch(metrics, step, epoch)
+        for callback in self.callbacks:
+            callback.on_epoch_end(metrics, step, epoch)
         for regularizer in self.stoppers:
             if regularizer.should_stop(self.history):
                 self.stopped = True
@@ -114,8 +113,8 @@ class RunState:
         if self.save is not None:
             self.looks.append(({tag: value for tag, value in found.items() if isinstance(value, float)}, step, epoch))
         try:
-            for look in self.lookers:
-                look(found, step, epoch)
+            for callback in self.callbacks:
+                callback.on_diagnostics(found, step, epoch)
         except BaseException as error:
             reraise_interrupt(error)
             self.failed = error
@@ -128,7 +127,8 @@ class RunState:
     def end(self, weights: dict[str, Tensor] | None) -> None:
         """The member leaves its cohort, with the weights to keep if it has any."""
         self.weights = None if weights is None else {name: t.cpu() for name, t in weights.items()}
-        self.ended()
+        for callback in self.callbacks:
+            callback.on_training_end(self)
 
     def checkpoint(self, state: Callable[[], dict[str, Any]]) -> None:
         """Keeps all that going on from here needs; what goes wrong then is this member's failure."""
@@ -141,20 +141,20 @@ class RunState:
             self.failed = error
 
     def resume(self, kept: dict[str, Any], steps: int) -> None:
-        """Goes on from a checkpoint; watchers are told again what they had seen. `steps` are those of an epoch."""
+        """Resume from a checkpoint; callbacks are called again for what came before. `steps` are those of an epoch."""
         for name in _KEPT:
             setattr(self, name, kept[name])
         for epoch, row in enumerate(self.history):
             own = [(found, step) for found, step, of in self.looks if of == epoch]
             self._look_again([(found, step) for found, step in own if step < (epoch + 1) * steps], epoch)
-            for watch in self.watchers:
-                watch(row, (epoch + 1) * steps, epoch)
+            for callback in self.callbacks:
+                callback.on_epoch_end(row, (epoch + 1) * steps, epoch)
             self._look_again([(found, step) for found, step in own if step >= (epoch + 1) * steps], epoch)
 
     def _look_again(self, looks: list[tuple[dict[str, float], int]], epoch: int) -> None:
         for found, step in looks:
-            for look in self.lookers:
-                look(found, step, epoch)
+            for callback in self.callbacks:
+                callback.on_diagnostics(found, step, epoch)
 
     def name(self, regularizer: Regularizer) -> str:
         """A regularizer's name in the config, or that of its class."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from numpy.typing import NDArray
 from omegaconf.errors import OmegaConfBaseException
 
-from harness import HarnessError, Record
+from harness import HarnessError, Record, RunCallback
 from harness_doctor.engine import KEY, compose, current, parse
 from harness_doctor.engine_training import (
     OF_STEPS,
@@ -187,6 +187,18 @@ class ScoreGains:
         return all(after <= LOSS_GAIN * before for before, after in self.losses)
 
 
+class _TimeLimit(RunCallback):
+    """Ends a run at the end of an epoch when the process has used its processor time."""
+
+    def __init__(self, ends: float) -> None:
+        self.ends, self.exceeded = ends, False
+
+    def on_epoch_end(self, metrics: Mapping[str, float], step: int, epoch: int) -> None:
+        if time.process_time() > self.ends:
+            self.exceeded = True
+            raise TimeoutError
+
+
 class _Trial:
     """Trains a run again with other overrides, as long as time is left."""
 
@@ -259,16 +271,10 @@ class _Trial:
             return TrialScores(scores(fitting, dataset), math.nan)
         parts = build(values, dataset, plan.total_steps)
         member = make_member(values, parts)
-        late: list[bool] = []
-
-        def watch(metrics: dict[str, float], step: int, epoch: int) -> None:
-            if time.process_time() > self.ends:
-                late.append(True)
-                raise TimeoutError
-
-        member.watchers.append(watch)
+        limit = _TimeLimit(self.ends)
+        member.callbacks.append(limit)
         fit(make_trainer(values["trainer"], plan, ""), [Run(parts, plan, dataset, member)], False)
-        if late:
+        if limit.exceeded:
             return None
         if member.failed is not None:
             raise member.failed

@@ -16,6 +16,7 @@ from harness.cli.verbs import VERBS
 from harness.registry import catalogue
 from harness.registry.command import RESERVED
 from harness.results.record import Record
+from harness.system.session import Session
 from tests.helpers.planted import planted
 
 SOURCE = """
@@ -131,9 +132,9 @@ def test_mistake_is_one_line(run_line, words: list[str], status: int, line: str)
 
 
 def test_command_of_a_blocked_plugin_is_unknown(run_line, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "_current", None)
     monkeypatch.setenv("HARNESS_BLOCK", "ranks")
-    status, _, errors = run_line("best-of")
+    with Session():
+        status, _, errors = run_line("best-of")
     assert status == 2
     assert "no command 'best-of'." in errors
     assert "Left out: ranks (blocked); see harness plugins" in errors

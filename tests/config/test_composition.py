@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,16 @@ from harness.config import composition
 from harness.config.composition import compose
 from harness.registry import catalogue
 from harness.system.errors import HarnessError
+from harness.system.session import Session
 
 HEAD = "# @package _global_\n"
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(composition, "_kept", {})
+def session() -> Iterator[Session]:
+    """A session in which nothing was composed yet."""
+    with Session() as session:
+        yield session
 
 
 @pytest.fixture
@@ -51,8 +55,8 @@ def test_run_composes_the_same_first_or_later(composed: list[list[str]], monkeyp
     kept = [compose(line) for line in LINES]
     assert composed == [LINES[0], LINES[2], LINES[5]]
     for line, job in zip(LINES, kept, strict=True):
-        monkeypatch.setattr(composition, "_kept", {})
-        alone = compose(line)
+        with Session():
+            alone = compose(line)
         assert (job.values, job.overrides, job.hydra) == (alone.values, alone.overrides, alone.hydra)
 
 
@@ -97,7 +101,7 @@ def test_newly_installed_plugin_is_seen(composed: list[list[str]], monkeypatch: 
     rows = dict(known.entries["activation"])
     rows["fresh"] = rows["relu"] | {"name": "fresh"}
     other = catalogue.Catalogue(known.entries | {"activation": rows}, known.plugins, [], [], known.trainer)
-    monkeypatch.setattr(catalogue, "_current", other)
+    monkeypatch.setattr(catalogue, "current", lambda: other)
     assert compose(["activation=fresh"]).values["activation"] == {"_component_": "fresh"}
 
 
@@ -114,11 +118,13 @@ def test_hydra_yaml_describes_its_own_run(workdir: Path, tmp_path: Path, monkeyp
         assert config["job"]["override_dirname"] == ",".join([*line, f"seed={seed}"])
 
 
-def test_composition_cache_is_bounded(composed: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_composition_cache_is_bounded(
+    composed: list[list[str]], session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(composition, "KEPT", 2)
     for name in ("sgd", "adam", "gd", "sgd"):
         compose([f"optimizer={name}"])
-    (compositions,) = (kept for _, kept in composition._kept.values())
+    (compositions,) = (kept for _, kept in session.state(composition.Composed).values())
     assert len(composed) == 4
     assert len(compositions._kept) <= 2
 

@@ -19,10 +19,9 @@ from harness.config.settings import Split
 from harness.datasets import torch_adapter as adopting
 from harness.datasets.dataset import SPLITS, Dataset, Samples, digest, overlap, size, validate
 from harness.datasets.torch_adapter import adopt, from_torch
-from harness.registry import catalogue
-from harness.registry.registry import REGISTRY
 from harness.system.errors import HarnessError
 from harness.system.process_state import drawing
+from harness.system.session import Session
 from tests.helpers.strangers import install
 
 N = 60
@@ -324,10 +323,8 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A plugin with a user's own data and model."""
     site = tmp_path_factory.mktemp("site")
     install(site, "mine", MINE, offers="flowers, lengths, module, loaded, net")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, Session():
         patch.syspath_prepend(str(site))
-        patch.setattr(catalogue, "_current", None)
-        patch.setattr(REGISTRY, "_offers", dict(REGISTRY._offers))
         yield
 
 

@@ -16,6 +16,7 @@ import sys
 import tomllib
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ import pytest
 
 from harness.cli import main
 from harness.registry import catalogue
-from harness.registry.registry import REGISTRY
 from harness.results import run_id
+from harness.system.session import Session, current
 from tests.docs.pages import PAGES, Block, blocks, commands
 from tests.helpers.planted import forget
 
@@ -41,9 +42,8 @@ def reader(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     monkeypatch.syspath_prepend(str(workdir))
     monkeypatch.setattr(os, "execv", board)
-    monkeypatch.setattr(catalogue, "_current", None)
-    monkeypatch.setattr(REGISTRY, "_offers", dict(REGISTRY._offers))
-    yield workdir
+    with Session():
+        yield workdir
     _forget(workdir)
 
 
@@ -58,26 +58,25 @@ def _install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in points.values():
         forget(module.partition(":")[0].partition(".")[0])
     (info / "entry_points.txt").write_text("\n".join(["[harness]", *(f"{k} = {v}" for k, v in points.items())]))
-    monkeypatch.setattr(catalogue, "_current", None)
+    current().forget(catalogue.read)
 
 
 def _forget(folder: Path) -> None:
     """What was imported from a folder is imported anew, as by a new process."""
     for name in [n for n, m in sys.modules.items() if str(folder) in str(getattr(m, "__file__", ""))]:
         del sys.modules[name]
-        run_id._first.pop(name, None)
-    REGISTRY._offers.clear()
+        run_id.forget(name)
     importlib.invalidate_caches()
 
 
 def _command(command: str, status: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = shlex.split(command)
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, ExitStack() as stack:
         while re.fullmatch(r"[A-Z_]+=.*", words[0]):
             name, _, value = words.pop(0).partition("=")
             patch.setenv(name, value)
         if words[0] == "harness":
-            patch.setattr(catalogue, "_current", None)  # as in a process of its own
+            stack.enter_context(Session())  # as in a process of its own
             with warnings.catch_warnings():
                 warnings.simplefilter("default")
                 with pytest.raises(SystemExit) as stop:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -172,15 +172,15 @@ def test_base_exception_of_a_run_alone_is_its_failure(
     assert endings(records) == [("failed", error.__name__), ("completed", "")]
 
 
-def test_base_exception_of_a_logger_fails_only_its_run(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = RunRecorder._to_loggers
+def test_base_exception_of_a_callback_fails_only_its_run(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = RunRecorder.on_epoch_end
 
-    def raising(self: RunRecorder, metrics: dict[str, float], step: int, epoch: int) -> None:
-        if self.prepared.values["seed"] == 2:
+    def raising(self: RunRecorder, metrics: Mapping[str, float], step: int, epoch: int) -> None:
+        if self.spec.values["seed"] == 2:
             raise Odd("sabotage")
         whole(self, metrics, step, epoch)
 
-    monkeypatch.setattr(RunRecorder, "_to_loggers", raising)
+    monkeypatch.setattr(RunRecorder, "on_epoch_end", raising)
     assert endings(trained(3, forced=True, line=[])) == [("completed", ""), ("completed", ""), ("failed", "Odd")]
 
 

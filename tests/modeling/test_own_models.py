@@ -10,8 +10,7 @@ import torch
 
 import harness
 from harness.cli.main import dispatch
-from harness.registry import catalogue
-from harness.registry.registry import REGISTRY
+from harness.system.session import Session
 from tests.helpers.strangers import install
 
 OWN = '''
@@ -128,10 +127,8 @@ LINE = ["trainer=cpu", "diagnostic=[]", "logger=[]", "epochs=1", "executor=in_pr
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     site = tmp_path_factory.mktemp("site")
     install(site, "own", OWN, offers=OFFERS)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, Session():
         patch.syspath_prepend(str(site))
-        patch.setattr(catalogue, "_current", None)
-        patch.setattr(REGISTRY, "_offers", dict(REGISTRY._offers))
         yield
 
 

@@ -279,7 +279,7 @@ def test_live_registry_isolates_like_the_catalogue(
     for name in LIVE:
         offer = load(points[name], name)
         assert [p.stage for p in offer.problems] == [BROKEN[name][2]], name
-    monkeypatch.setattr(catalogue, "_current", known)
+    monkeypatch.setattr(catalogue, "current", lambda: known)
     assert Registry().get("activation", "whole")(3) == 3
     (site / "noisy.py").write_text("raise OSError('gone')")  # changed since the scan
     with pytest.raises(HarnessError, match=r"activation 'noisy' of noisy cannot be loaded: OSError: gone"):

@@ -77,7 +77,7 @@ def test_fresh_loky_worker_imports_nothing_from_the_working_folder(trap: Path, m
     from harness_components.executors.loky_pool import Loky
 
     monkeypatch.setattr(workers, "can_fork", lambda: False)
-    monkeypatch.setattr(loky_pool, "_seats", None)
+    monkeypatch.setattr(loky_pool, "WARM", loky_pool.WarmPool())
     with Loky(environments(1, "cpu")) as executor:
         assert executor.submit(os.getpid).result(timeout=200) != os.getpid()
     assert not trap.exists()

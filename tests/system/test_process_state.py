@@ -17,6 +17,7 @@ import torch
 import harness
 from harness.results.record import Record
 from harness.system.process_state import StateWarning, as_new, ignore, kept, preserved, states
+from harness.system.session import Session
 from harness.system.shared_state import CALLERS, GENERATORS, current
 from tests.helpers.planted import planted
 
@@ -212,8 +213,10 @@ def test_other_runs_are_not_affected(path: str, when: str, plugin: None, workdir
 def test_change_by_a_plugins_import_is_reported(plugin: None, workdir: Path) -> None:
     from harness.registry.registry import REGISTRY
 
-    REGISTRY._offers.pop(("rude", "rude"), None)
     sys.modules.pop("rude", None)
-    with pytest.warns(StateWarning, match=r"the import of plugin rude \(rude\) changed torch's default dtype from"):
+    with (
+        Session(),
+        pytest.warns(StateWarning, match=r"the import of plugin rude \(rude\) changed torch's default dtype from"),
+    ):
         REGISTRY.get("optimizer", "rude")
     assert torch.get_default_dtype() == torch.float32

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.registry import catalogue
-from harness.registry.registry import REGISTRY
+from harness.system.session import Session
 from tests.helpers.planted import forget
 from tests.testing import faults
 
@@ -27,11 +27,8 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (info / "entry_points.txt").write_text("[harness]\nplanted = planted\n")
     sys.path.insert(0, str(site))
     importlib.invalidate_caches()
-    before = catalogue._current
-    catalogue._current = None
-    assert not catalogue.current().problems
-    yield
+    with Session():
+        assert not catalogue.current().problems
+        yield
     sys.path.remove(str(site))
-    catalogue._current = before
-    REGISTRY._offers.pop(("planted", "planted"), None)
     forget("planted")

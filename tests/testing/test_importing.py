@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.registry import catalogue
+from harness.system.session import Session
 from harness.testing.importing import imported
 from tests.helpers.strangers import install
 
@@ -29,7 +29,7 @@ def test_import_that_changes_the_process_is_reported(
     source, status, finding = SOURCES[name]
     install(tmp_path, name, f"import torch\n{source}\n{WAVE}", offers="wave")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(catalogue, "_current", None)
-    (result,) = imported([(name, name)])
+    with Session():
+        (result,) = imported([(name, name)])
     assert (result.component, result.check, result.status) == (name, "imports", status)
     assert result.finding.endswith(finding)

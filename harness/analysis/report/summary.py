@@ -13,7 +13,7 @@ from harness.analysis.report.failures import ROWS, endings, shorter
 from harness.analysis.report.notes import of_run, of_sweep
 from harness.analysis.report.table import aligned
 from harness.analysis.report.tally import Best, Tally
-from harness.execution.sweep.events import over
+from harness.execution.sweep.callbacks import over
 from harness.results.record import FILE, Record
 from harness.system.errors import beside
 from harness.system.escape import printable

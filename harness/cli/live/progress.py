@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
@@ -16,9 +18,10 @@ from harness.analysis.report.failures import told
 from harness.analysis.report.tally import CACHED
 from harness.cli.live.standing import SweepState, clock
 from harness.cli.live.sweep_table import SweepTable
-from harness.execution.sweep.events import SweepPlan, Watcher, watching
+from harness.execution.sweep.callbacks import SweepCallback, SweepPlan, using
 from harness.results.record import Record
 from harness.system.escape import printable
+from harness.training.run_callback import RunCallback
 
 EVERY_S = 5.0  # between two plain lines of a run's epochs, and of a large sweep
 QUIET_S = 30.0  # without a plain line, after which one says how a sweep stands
@@ -33,12 +36,12 @@ def drawn(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
 
 
-def _brief(metrics: dict[str, float]) -> str:
+def _brief(metrics: Mapping[str, float]) -> str:
     shown = [n for n in metrics if n != "train/lr"]
     return printable("  ".join(f"{name} {metrics[name]:.4g}" for name in shown))
 
 
-class RunProgress:
+class RunProgress(RunCallback):
     """The epochs of one run."""
 
     def __init__(self, epochs: int) -> None:
@@ -68,8 +71,7 @@ class RunProgress:
         if self.bar is not None:
             self.bar.stop()
 
-    def epoch(self, metrics: dict[str, float], step: int, epoch: int) -> None:
-        """After an epoch."""
+    def on_epoch_end(self, metrics: Mapping[str, float], step: int, epoch: int) -> None:
         if self.bar is not None:
             self.bar.update(self.row, completed=epoch + 1, note=escape(_brief(metrics)))
         elif epoch == 0 or epoch + 1 == self.epochs or time.monotonic() - self.said > EVERY_S:
@@ -77,7 +79,7 @@ class RunProgress:
             self.console.print(f"epoch {epoch + 1}/{self.epochs}  {_brief(metrics)}", markup=False, soft_wrap=True)
 
 
-class SweepProgress(Watcher):
+class SweepProgress(SweepCallback):
     """The runs of one sweep; keeps their records."""
 
     def __init__(self, console: Console | None = None) -> None:
@@ -87,11 +89,13 @@ class SweepProgress(Watcher):
         self.live: Live | None = None
         self._said = time.monotonic()
         self._over = threading.Event()
-        self._looks = threading.Thread(target=self._look, name="progress", daemon=True)
-        self._watching = watching(self)
+        self._looks = threading.Thread(
+            target=contextvars.copy_context().run, args=(self._look,), name="progress", daemon=True
+        )
+        self._using = using([self])
 
     def __enter__(self) -> SweepProgress:
-        self._watching.__enter__()
+        self._using.__enter__()
         return self
 
     def __exit__(
@@ -102,28 +106,25 @@ class SweepProgress(Watcher):
             if self.live is not None:
                 self.live.stop()
         finally:
-            self._watching.__exit__(kind, error, trace)
+            self._using.__exit__(kind, error, trace)
             if self._looks.is_alive():
                 self._looks.join(LOOK_S)  # a file server that hangs keeps nobody
 
-    def began(self, jobs: int) -> None:
-        """A sweep has so many jobs."""
-        self.standing.began(jobs)
+    def on_sweep_start(self, jobs: int) -> None:
+        self.standing.on_sweep_start(jobs)
         self._begin()
 
-    def planned(self, outline: SweepPlan) -> None:
-        """What is not complete will be trained so."""
-        self.standing.planned(outline)
-        if self.live is None and len(outline.runs) > 1:
-            counts = f"{self.standing.tally.counts[CACHED]} already complete, {len(outline.runs)} to train"
-            ways = "; ".join(str(way) for way in outline.ways)
+    def on_sweep_planned(self, plan: SweepPlan) -> None:
+        self.standing.on_sweep_planned(plan)
+        if self.live is None and len(plan.runs) > 1:
+            counts = f"{self.standing.tally.counts[CACHED]} already complete, {len(plan.runs)} to train"
+            ways = "; ".join(str(way) for way in plan.ways)
             self._say(f"{self.standing.jobs} runs: {counts}; {ways}")
 
-    def run(self, place: int, jobs: int | None, record: Record) -> None:
-        """After a run."""
+    def on_run_end(self, index: int, jobs: int | None, record: Record) -> None:
         self._begin()
         self.records.append(record)
-        self.standing.run(place, jobs, record)
+        self.standing.on_run_end(index, jobs, record)
         if self.live is None:
             self._line(record)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from harness.analysis.report.failures import UNHAPPY, in_common, without
 from harness.analysis.report.tally import CACHED, Tally
-from harness.execution.sweep.events import SweepPlan, Watcher
+from harness.execution.sweep.callbacks import SweepCallback, SweepPlan
 from harness.execution.sweep.progress import LiveCohort, cohorts
 from harness.results.record import Record
 from harness.system.errors import HarnessError
@@ -18,37 +18,34 @@ from harness.system.errors import HarnessError
 LAST = 3  # of those that did not complete, kept to be shown
 
 
-class SweepState(Watcher):
-    """Hears of each run as it ends, and looks for those that are trained. To be read with its lock held."""
+class SweepState(SweepCallback):
+    """Counts the runs of a sweep as they end, and looks for those that are trained. Hold its lock to read it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.lock = threading.Lock()
         self.clock, self.started = clock, clock()
         self.jobs: int | None = None
         self.tally = Tally()
-        self.outline: SweepPlan | None = None
+        self.plan: SweepPlan | None = None
         self.cohorts: list[LiveCohort] = []
         self.last: deque[Record] = deque(maxlen=LAST)
         self._names: dict[str, str] = {}  # of the runs that have not ended
         self._usual: frozenset[str] = frozenset()  # overrides, the same in all of them
         self.training = self.started  # since when
 
-    def began(self, jobs: int) -> None:
-        """So many jobs, as far as is known."""
+    def on_sweep_start(self, jobs: int) -> None:
         with self.lock:
             self.jobs = jobs
 
-    def planned(self, outline: SweepPlan) -> None:
-        """The runs that are not complete are trained from now on."""
+    def on_sweep_planned(self, plan: SweepPlan) -> None:
         with self.lock:
-            if self.outline is None:
+            if self.plan is None:
                 self.training = self.clock()
-            self.outline = outline
-            self._names |= outline.runs
-            self._usual = in_common(list(outline.runs.values()))
+            self.plan = plan
+            self._names |= plan.runs
+            self._usual = in_common(list(plan.runs.values()))
 
-    def run(self, place: int, jobs: int | None, record: Record) -> None:
-        """A run has ended, or was complete."""
+    def on_run_end(self, index: int, jobs: int | None, record: Record) -> None:
         with self.lock:
             self.jobs = jobs if jobs is not None else self.jobs
             self.tally.add(record)
@@ -58,11 +55,11 @@ class SweepState(Watcher):
 
     def look(self) -> None:
         """Looks for cohorts of this sweep that are trained now, by whichever process."""
-        outline = self.outline
+        plan = self.plan
         found: list[LiveCohort] = []
         # a file server that is away is no reason to stop: the next look tries again
         with contextlib.suppress(OSError, HarnessError):
-            for study in sorted(outline.studies) if outline is not None else ():
+            for study in sorted(plan.studies) if plan is not None else ():
                 found += cohorts(study)
         with self.lock:
             self.cohorts = [cohort for cohort in found if any(id in self._names for id in cohort.ids)]
@@ -105,7 +102,7 @@ class SweepState(Watcher):
         """Seconds that the rest will take, judged by what was trained and not by what was complete before; None while
         nothing is known.
         """
-        if self.outline is None or self.jobs is None:
+        if self.plan is None or self.jobs is None:
             return None
         done = self._part(self.tally.trained, self.jobs - self.tally.counts[CACHED])
         return self.training_s * (1 - done) / done if done else None

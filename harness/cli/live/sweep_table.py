@@ -12,7 +12,7 @@ from rich.text import Text
 from harness.analysis.report.failures import shorter, told
 from harness.analysis.report.tally import CACHED, Trained
 from harness.cli.live.standing import SweepState, clock
-from harness.execution.sweep.events import PlannedRuns, over
+from harness.execution.sweep.callbacks import PlannedRuns, over
 from harness.execution.sweep.progress import LiveCohort
 from harness.results.record import Record
 from harness.system.escape import printable
@@ -79,7 +79,7 @@ class SweepTable:
             yield "best", value + shorter(standing.name(best.name), room - len(value)), "green"
         for index, way in enumerate(self._ways()):
             yield "" if index else "path", way, ""
-        if standing.jobs is not None and standing.outline is None:
+        if standing.jobs is not None and standing.plan is None:
             yield "now", "checks the jobs: their configs, their data, a short trial", ""
         for cohort in standing.cohorts[:COHORTS]:
             yield "training", self._cohort(cohort, room), ""
@@ -89,8 +89,8 @@ class SweepTable:
             yield record.status[: LABEL - 1], self._ended(record, room), STYLES.get(record.status, "")
 
     def _ways(self) -> list[str]:
-        outline = self.standing.outline
-        planned = {(way.path, way.executor): way for way in (outline.ways if outline is not None else ())}
+        plan = self.standing.plan
+        planned = {(way.path, way.executor): way for way in (plan.ways if plan is not None else ())}
         trained = self.standing.tally.ways
         return [_way(key, planned.get(key), trained.get(key)) for key in list(planned | trained)[:WAYS]]
 

@@ -52,7 +52,7 @@ class RunLoggers:
                 self._unless_raised("the graph of the model", functools.partial(logger.log_graph, run.parts.model, x))
         self._weights(dict(run.parts.model.named_parameters()), 0)
 
-    def metrics(self, metrics: dict[str, float], step: int) -> None:
+    def metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Numbers."""
         for logger in self.loggers:
             logger.log_metrics(metrics, step=step)

@@ -70,9 +70,9 @@ class HarnessLauncher(Launcher):
         from harness.config.composition_cache import Compositions
         from harness.config.declared_sweep import refuse_another
         from harness.config.overrides import quote_choices
-        from harness.execution.sweep.events import began
+        from harness.execution.sweep.callbacks import active
 
-        began(initial_job_idx + len(job_overrides))
+        active().on_sweep_start(initial_job_idx + len(job_overrides))
         assert self.hydra_context is not None
         loader = self.hydra_context.config_loader
 

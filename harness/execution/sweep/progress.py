@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.execution.locks.run_lock import RunLocks, holders
+from harness.system import session
+from harness.training.run_callback import RunCallback
 
 TELL_S = 0.5  # between two notes; a heartbeat writes the last of them
 
-_here: EpochProgress | None = None  # of the cohort that this process trains
+
+class TrainedHere:
+    """The cohort that this process trains."""
+
+    progress: EpochProgress | None = None
 
 
-class EpochProgress:
-    """Notes the epochs of a cohort in its claims. `epoch` watches each of its members."""
+class EpochProgress(RunCallback):
+    """Notes the epochs of a cohort in its locks, where other processes see them."""
 
     def __init__(self, claims: RunLocks, ids: Iterable[str], epochs: int) -> None:
-        global _here
         self.claims, self.ids, self.epochs, self.done = claims, frozenset(ids), epochs, 0
         self._note()
-        _here = self
+        session.state(TrainedHere).progress = self
 
-    def epoch(self, metrics: dict[str, float], step: int, epoch: int) -> None:
-        """After an epoch of a member: the first one tells it for all."""
+    def on_epoch_end(self, metrics: Mapping[str, float], step: int, epoch: int) -> None:
+        """Note an epoch when the first member of the cohort ends it."""
         if epoch < self.done:
             return
         self.done = epoch + 1
@@ -59,7 +64,7 @@ def cohorts(study: Path) -> list[LiveCohort]:
     """
     found: dict[str, list[str]] = {}
     notes: dict[str, dict[str, Any]] = {}
-    here = _here
+    here = session.state(TrainedHere).progress
     for id, owner in holders(study).items():
         who = str(owner.get("nonce", id))
         found.setdefault(who, []).append(id)

@@ -17,7 +17,7 @@ from harness.execution.effects import check_distinct, check_effects
 from harness.execution.locks.run_lock import tidy
 from harness.execution.preparation import Preparation, RunSpec
 from harness.execution.resuming import note_fresh
-from harness.execution.sweep.events import PlannedRuns, SweepPlan, planned, tell
+from harness.execution.sweep.callbacks import PlannedRuns, SweepPlan, active
 from harness.execution.sweep.grouping import groups
 from harness.execution.sweep.launcher import Done, Task, TaskQueue
 from harness.execution.sweep.sampled import compare_one
@@ -56,7 +56,7 @@ def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
             record.config = member.values  # thousands are held: a worker's answer brings a copy
         for place in places[_run(member)]:
             found[place] = record
-            tell(first + place, first + len(jobs), record)
+            active().on_run_end(first + place, first + len(jobs), record)
 
     wanted = []
     for own in places.values():
@@ -103,7 +103,7 @@ def _train(wanted: list[RunSpec], done: Done, fail_fast: bool) -> None:
         tasks += [_tasks(own) for own in by_name.values()]
     for study in {member.record.folder.parent for member in wanted}:
         make_study(study)
-    planned(_outline([task for own in tasks for task in own]))
+    active().on_sweep_planned(_plan([task for own in tasks for task in own]))
     refused: HarnessError | None = None
     for own in tasks:
         name, first = own[0][0].how.executor, own[0][0].members[0]
@@ -125,7 +125,7 @@ def _tasks(shares: Sequence[WorkItem]) -> list[Task]:
     return [(share,) for share in shares] if limit is None else packed(shares, count(first.values["jobs"]), limit)
 
 
-def _outline(tasks: Sequence[Task]) -> SweepPlan:
+def _plan(tasks: Sequence[Task]) -> SweepPlan:
     ways: dict[tuple[str, str], PlannedRuns] = {}
     for task in tasks:
         for share in task:

@@ -16,6 +16,7 @@ from harness.execution.sweep.timing_trial import ALONE_S, FUSED_S, TOO_LITTLE, T
 from harness.execution.workers import edited
 from harness.registry.instantiate import Node, trait
 from harness.registry.kinds import AUTO, KEY, KINDS
+from harness.system import session
 from harness.system.forking import can_fork
 
 HERE = "in_process"
@@ -27,8 +28,13 @@ FILLED = 0.5  # of its time limit that a task is expected to take: a cluster's c
 WORTH = 0.9  # of the time by themselves is what a stack must promise: its shares are few, and the last to end decides
 SURE = 0.8  # of the time over workers is what this process must promise: only those survive what a run may do
 
-_trials: dict[str, TimingTrial] = {}  # of this process: also those that are not worth being remembered by others
-_warm: set[str] = set()  # executors whose workers this process has started
+
+class TimingTrials(dict[str, TimingTrial]):
+    """Timing trials of a session by their keys, also those that are not worth being cached for others."""
+
+
+class StartedExecutors(set[str]):
+    """The names of the executors whose workers were started."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ def task_seconds(node: Node) -> float | None:
 
 def started(executor: str) -> None:
     """Notes that an executor's workers have been started: the next sweep of this process finds them."""
-    _warm.add(executor)
+    session.state(StartedExecutors).add(executor)
 
 
 def _executor(groups: Sequence[Sequence[RunSpec]], workers: int) -> str:
@@ -130,7 +136,7 @@ def _executor(groups: Sequence[Sequence[RunSpec]], workers: int) -> str:
         return AWAY
     here = sum(_soonest(group, workers, HERE).seconds for group in groups)
     away = sum(_soonest(group, workers, AWAY).seconds for group in groups)
-    start = 0.0 if AWAY in _warm else FORK_S if can_fork() and not edited() else IMPORT_S
+    start = 0.0 if AWAY in session.state(StartedExecutors) else FORK_S if can_fork() and not edited() else IMPORT_S
     return HERE if here <= SURE * (away + start) else AWAY
 
 
@@ -149,14 +155,15 @@ def _ways(group: Sequence[RunSpec], workers: int, executor: str) -> list[Strateg
 
 def _trial(group: Sequence[RunSpec], workers: int) -> TimingTrial:
     key = trial_cache.key(group, workers)
-    found = _trials.get(key) or trial_cache.recall(key)
+    trials = session.state(TimingTrials)
+    found = trials.get(key) or trial_cache.recall(key)
     if found is None or (found.why == TOO_LITTLE and worth(found.single, group, workers)):
         asked = group[0].asked["executor"][KEY]
         # over workers that are no fewer than its threads, this process has nothing to gain by them
         here = asked == HERE or (asked == AUTO and len(group) < workers)
         found = tried(group, unfusable(group[0]), 1 if asked == HERE else workers, here)
         trial_cache.keep(key, found)
-    _trials[key] = found
+    trials[key] = found
     return found
 
 

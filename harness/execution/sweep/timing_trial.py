@@ -73,8 +73,13 @@ def tried(members: Sequence[RunSpec], unfusable: str = "", workers: int = 1, her
 
 @dataclass(frozen=True)
 class _Timings:
-    """What one process has found: seconds of an epoch by itself on one thread and in a stack, or why there is none;
-    the place of the member that was tried by itself, and how many threads it would have.
+    """The measurements of one process.
+
+    Attributes:
+        single: Seconds of an epoch of one run alone, on one thread.
+        fused: Seconds of an epoch of one run in a stack; None where there is no stack, and `why` says why.
+        member: The place of the run that was timed alone.
+        threads: The number of threads that it would have.
     """
 
     single: float
@@ -114,7 +119,7 @@ def _tried(members: Sequence[RunSpec], unfusable: str, workers: int, most: int) 
 
 
 def worth(single: float, members: Sequence[RunSpec], workers: int) -> bool:
-    """Whether members have so much to do that trying a stack costs little beside, where an epoch takes `single`."""
+    """Return whether a trial of a stack costs little beside training these runs, where an epoch takes `single`."""
     plan = members[0].plan
     cost = STACK_S + STACK_STEPS * _size(single, plan) * single / plan.batches
     return cost <= WORTH * len(members) / workers * plan.epochs * single
@@ -125,7 +130,7 @@ def _size(single: float, plan: Plan) -> int:
 
 
 def _stacks(members: Sequence[RunSpec], size: int) -> list[Sequence[RunSpec]]:
-    """Members to be stacked in a try; others, and fewer, where someone spoils those before."""
+    """Return the runs to stack, then others and fewer, for where a run spoils the stacks before."""
     found = [members[:size]]
     for fewer in (size, 4, 2):
         if fewer <= size:
@@ -134,16 +139,16 @@ def _stacks(members: Sequence[RunSpec], size: int) -> list[Sequence[RunSpec]]:
 
 
 def _by_itself(member: RunSpec, count: int) -> tuple[float, Probe]:
-    """Seconds of an epoch with so many threads, and what the model is like."""
+    """Return the seconds of an epoch of one run alone with a number of threads, and the probe of its model."""
     dataset = member.dataset
-    parts = build(member.values, dataset, member.plan.total_steps)
+    parts = build(member.values, dataset, member.plan.total_steps, member.probe)
     alone = SinglePath(parts, member.plan, placed(dataset), _device(member), (0, 1))
     with using(count):
         return _epoch(alone), parts.probe
 
 
 def _stacked(some: Sequence[RunSpec], probe: Probe) -> float:
-    """Seconds of an epoch of one of them."""
+    """Return the seconds of an epoch of one run of a stack."""
     data = [m.dataset for m in some]
     built = [build(m.values, own, m.plan.total_steps, probe) for m, own in zip(some, data, strict=True)]
     with using(1):
@@ -159,7 +164,7 @@ def _device(member: RunSpec) -> torch.device:
 
 
 def _epoch(path: SinglePath | StackedPath) -> float:
-    """Seconds of an epoch, from some steps of it; and of its validation, where the data is in memory."""
+    """Return the seconds of an epoch, estimated from some steps, with validation where the data is in memory."""
     batches = path.plan.batches
     path.start_epoch(0)
     _step(path, 0)  # the first step of anything is slow
@@ -185,12 +190,12 @@ def _step(path: SinglePath | StackedPath, batch: int) -> None:
 
 
 def room(members: Sequence[RunSpec], workers: int) -> int:
-    """How many of these members a stack may have for the workers to fit in memory side by side."""
+    """Return how many of these runs a stack may have for the stacks of all workers to fit in memory."""
     member = members[0]
     own = member.facts.bytes if len({m.record.data["digest"] for m in members}) > 1 else 0  # each brings its data
     try:
         dataset = member.dataset
-        parts = build(member.values, dataset, member.plan.total_steps)
+        parts = build(member.values, dataset, member.plan.total_steps, member.probe)
         found = footprint(parts, dataset, member.plan, member.device)
     except BaseException as error:
         reraise_interrupt(error)
@@ -200,7 +205,7 @@ def room(members: Sequence[RunSpec], workers: int) -> int:
 
 
 def parts_of(count: int, workers: int, most: int) -> list[int]:
-    """Sizes of the stacks that `count` members are divided into: even, and as many for each worker.
+    """Return the sizes of the stacks that `count` runs are divided into: even, and as many for each worker.
 
     >>> parts_of(64, 2, 32), parts_of(10, 4, 100), parts_of(1, 2, 8), parts_of(100, 2, 32)
     ([32, 32], [3, 3, 2, 2], [1], [25, 25, 25, 25])

@@ -25,26 +25,30 @@ from harness.execution.sweep.timing_trial import TOO_LITTLE, TRIED, TimingTrial
 from harness.registry.scanning.scan_cache import cache_folder
 from harness.results import environment
 from harness.results.run_id import components, sources
-from harness.system import safe_files
+from harness.system import safe_files, session
 from harness.system.safe_files import write_file
 from harness.system.typed_json import Keys, checker
 
 KEPT_S = 7 * 86_400.0  # a machine changes
-_known: dict[tuple[str, str], str] = {}  # by the first run's identity, which holds its code: reading that takes a while
 _TYPES = get_type_hints(TimingTrial)
 _check = checker(Annotated[dict[str, Any], Keys(_TYPES)])
+
+
+class TrialKeys(dict[tuple[str, str], str]):
+    """Keys of trials by the identity of a group's first run, which holds its code: reading that takes a while."""
 
 
 def key(members: Sequence[RunSpec], workers: int) -> str:
     """Of a group of one shape; stacks are tried in few sizes, so that a seed more or less asks for no new trial."""
     first = members[0]
     way = json.dumps([min(len(members), TRIED).bit_length(), len(members) < workers, workers, first.asked["executor"]])
-    if known := _known.get((first.record.id, way)):
+    known_keys = session.state(TrialKeys)
+    if known := known_keys.get((first.record.id, way)):
         return known
     machine = [environment.describe(first.device)[k] for k in ("harness", "torch", "device", "cpu")]
     code = sources(tuple(components(first.values)))
     text = json.dumps([computation(first), way, machine, os.cpu_count(), torch.get_num_threads(), code], default=str)
-    return _known.setdefault((first.record.id, way), hashlib.sha256(text.encode()).hexdigest()[:16])
+    return known_keys.setdefault((first.record.id, way), hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
 def recall(key: str) -> TimingTrial | None:

@@ -21,6 +21,7 @@ from harness.modeling.estimator import EstimatorModule
 from harness.modeling.regularizer import having
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
+from harness.system import session
 from harness.training.memory.allocations import AllocationTrace, ScaledAllocation, affine, peaks, watching
 from harness.training.plan import Plan
 from harness.training.single import evaluated_together
@@ -34,7 +35,6 @@ FEW = 4  # samples, or tuples, that are passed through; and twice as many
 NUMBERS = 1 << 16  # of the parameters that an optimizer is stepped on, about
 STEPS = 128  # of an optimizer whose state grows (a history of steps), at most
 KINDS = ("model", "activation", "normalization", "task", "loss", "regularizer", "augmentation", "optimizer")
-_known: dict[str, MemoryEstimate] = {}
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,18 @@ class MemoryEstimate:
         )
 
 
+class MemoryEstimates(dict[str, MemoryEstimate]):
+    """Estimates by all that they depend on."""
+
+
 def footprint(parts: RunComponents, dataset: Dataset, plan: Plan, device: str = "cpu") -> MemoryEstimate:
     """The footprint of a run, measured once for all runs of its shape. Raises what the run's own step would raise."""
     key = _key(parts, dataset, plan, device)
-    if key not in _known:
+    estimates = session.state(MemoryEstimates)
+    if key not in estimates:
         with using(1), torch.random.fork_rng(devices=[]):
-            _known[key] = _measured(parts, dataset, plan, device)
-    return _known[key]
+            estimates[key] = _measured(parts, dataset, plan, device)
+    return estimates[key]
 
 
 def _key(parts: RunComponents, dataset: Dataset, plan: Plan, device: str) -> str:

@@ -18,6 +18,7 @@ from harness.registry.code_state import CodeState, is_plugin
 from harness.registry.component import asks
 from harness.registry.kinds import KEY
 from harness.registry.registry import REGISTRY
+from harness.system import session
 from harness.system.errors import reraise_interrupt
 from harness.system.process_state import kept
 from harness.training.gradients import Gradients
@@ -32,8 +33,14 @@ from harness.training.vectorized.sharing import Sharing, sharing
 from harness.training.vectorized.stack import Stack
 
 Failure = tuple[BaseException, int]  # what an optimizer raised, and how many members it steps
-_sharings: dict[str, Sharing] = {}  # what the probe has found, by settings and shapes
-_late: dict[str, Sharing] = {}  # what was found of an optimizer's code, in steps that the probe did not make
+
+
+class ProbedSharings(dict[str, Sharing]):
+    """What the probe found of optimizers, by settings and shapes."""
+
+
+class LateSharings(dict[str, Sharing]):
+    """What was found of an optimizer's code, by its name, in steps that the probe did not make."""
 
 
 class StackedGroup:
@@ -55,7 +62,8 @@ class StackedGroup:
         self.failures: dict[int, Failure] = {}  # by row; such rows are stepped no more
         self._codes: dict[str, CodeState] = {}  # of plugins' optimizers, by name
         found = [self._sharing(stack, *own) for own in zip(parts, plans, strict=True)]
-        found = [_late.get(_name(own), one) for own, one in zip(parts, found, strict=True)]
+        late = session.state(LateSharings)
+        found = [late.get(_name(own), one) for own, one in zip(parts, found, strict=True)]
         if alone := [row for row, one in enumerate(found) if one.by == "run"]:
             raise TrainSeparately(f"optimizer {_name(parts[alone[0]])}: {found[alone[0]].why}", alone)
         start = 0
@@ -89,15 +97,16 @@ class StackedGroup:
         first = next(iter(self.params.values()))
         shapes = [tuple(p.shape[1:]) for p in self.params.values()]
         key = json.dumps([parts.values["optimizer"], shapes, str(first.dtype), str(first.device)], default=str)
-        if key not in _sharings:
+        sharings = session.state(ProbedSharings)
+        if key not in sharings:
             make = functools.partial(self._make, parts, plan)
             drawing = "generator" in asks(function)  # each member from its own seed
             with self._guarded(_name(parts)):
                 found = sharing(stack.weights, self.names, make, function if is_plugin(function) else None, not drawing)
-            _sharings[key] = found
+            sharings[key] = found
             if found.by == "run":  # so it is by its code, whatever its settings
-                _late[_name(parts)] = found
-        return _sharings[key]
+                session.state(LateSharings)[_name(parts)] = found
+        return sharings[key]
 
     def _guarded(self, name: str) -> AbstractContextManager[None]:
         """Inside, what a plugin's optimizer changes in the process is put back before its neighbour is stepped."""
@@ -108,8 +117,9 @@ class StackedGroup:
         for name, code in self._codes.items():
             if changed := code.changed():
                 code.restore()
-                _late[name] = Sharing("run", f"it keeps a state outside of the optimizer: {', '.join(changed)}")
-                raise RestackDifferently(f"optimizer {name}: {_late[name].why}")
+                late = Sharing("run", f"it keeps a state outside of the optimizer: {', '.join(changed)}")
+                session.state(LateSharings)[name] = late
+                raise RestackDifferently(f"optimizer {name}: {late.why}")
 
     def _state(self, regularizer: StackedRegularizer) -> Any:
         own = [{n: p[row].detach() for n, p in self.params.items()} for row in range(len(regularizer.members))]
@@ -147,7 +157,7 @@ class StackedGroup:
                 with self._guarded(section.name):
                     section.step(grads)
             except NotRowwise as error:
-                _late[section.name] = Sharing("member", str(error))
+                session.state(LateSharings)[section.name] = Sharing("member", str(error))
                 raise RestackDifferently(f"optimizer {section.name}: {error}") from error
             except BaseException as error:
                 reraise_interrupt(error)

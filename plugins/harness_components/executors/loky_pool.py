@@ -35,7 +35,7 @@ Surroundings = tuple[str, list[str], dict[str, str]]  # working folder, module s
 
 
 class Worker:
-    """A place for one worker, which is started when it is first needed, and again after its death."""
+    """One worker process, which is started when it is first needed, and again after its death."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment
@@ -104,7 +104,7 @@ def _kill(workers: list[BaseProcess]) -> None:
 
 
 class WorkerPool:
-    """The seats of one sweep after another: their workers have imported torch, which takes seconds."""
+    """The workers of one sweep after another: they have imported torch, which takes seconds."""
 
     def __init__(self, environments: list[dict[str, str]]) -> None:
         self.environments, self.pid = environments, os.getpid()
@@ -121,11 +121,11 @@ class WorkerPool:
 
 
 class Loky(Threaded):
-    """An executor over seats, which it leaves to the next one."""
+    """An executor over a pool of workers, which it leaves to the next one."""
 
     def __init__(self, environments: list[dict[str, str]]) -> None:
         super().__init__(len(environments))
-        self._seats = _warm(environments)
+        self._pool = WARM.take(environments)
         self._killed = threading.Event()
         self._busy: set[Worker] = set()
 
@@ -133,34 +133,39 @@ class Loky(Threaded):
         """Ends running tasks and their workers at once, and cancels the others."""
         self._killed.set()
         self.shutdown(wait=False, cancel_futures=True)
-        for seat in list(self._busy):
-            seat.kill()
+        for worker in list(self._busy):
+            worker.kill()
 
     def _run(self, task: bytes) -> Any:
-        seat = self._seats.free.get()
-        self._busy.add(seat)
+        worker = self._pool.free.get()
+        self._busy.add(worker)
         try:
-            return seat.run(task, self._killed)
+            return worker.run(task, self._killed)
         finally:
-            self._busy.discard(seat)
-            self._seats.free.put(seat)
+            self._busy.discard(worker)
+            self._pool.free.put(worker)
 
 
-_seats: WorkerPool | None = None
-_others: list[WorkerPool] = []  # of the process that this one was forked from: not ours to end
-_lock = threading.Lock()
+class WarmPool:
+    """The pool of this process, which one sweep leaves to the next."""
+
+    def __init__(self) -> None:
+        self.pool: WorkerPool | None = None
+        self.inherited: list[WorkerPool] = []  # from the process that this one was forked from: not ours to end
+        self.lock = threading.Lock()
+
+    def take(self, environments: list[dict[str, str]]) -> WorkerPool:
+        """Return the pool; workers that no longer fit end when no executor uses them."""
+        with self.lock:
+            if self.pool is not None and self.pool.pid != os.getpid():
+                self.inherited.append(self.pool)
+                self.pool = None
+            if self.pool is None or not self.pool.serves(environments):
+                self.pool = WorkerPool(environments)
+            return self.pool
 
 
-def _warm(environments: list[dict[str, str]]) -> WorkerPool:
-    """This process's seats; workers that no longer fit end when no executor uses them."""
-    global _seats
-    with _lock:
-        if _seats is not None and _seats.pid != os.getpid():
-            _others.append(_seats)
-            _seats = None
-        if _seats is None or not _seats.serves(environments):
-            _seats = WorkerPool(environments)
-        return _seats
+WARM = WarmPool()
 
 
 # In the worker
@@ -183,14 +188,14 @@ def _watch(launcher: int) -> None:
     os._exit(1)
 
 
-_last: Surroundings = ("", [], {})
+_surroundings: list[Surroundings] = [("", [], {})]  # the last entry: of the task before
 
 
 def _work(surroundings: Surroundings, task: bytes) -> Any:
-    """Does a task where the launcher stands now: a warm worker may have been started elsewhere."""
-    global _last
+    """Do a task with the launcher's folder, path and environment of now: a warm worker may have started with others."""
     folder, path, environment = surroundings
-    before, _last = _last, surroundings
+    before = _surroundings.pop()
+    _surroundings.append(surroundings)
     if folder != before[0]:
         os.chdir(folder)
     if path != before[1]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli.live.progress import EVERY_S, RunProgress, SweepProgress
-from harness.execution.sweep.events import PlannedRuns, SweepPlan, began, planned, tell
+from harness.execution.sweep.callbacks import PlannedRuns, SweepPlan, active
 from harness.execution.sweep.progress import LiveCohort
 from harness.results.record import Record
 from tests.cli.sweeps import RAISED, ended, terminal, text
@@ -49,7 +49,7 @@ def test_terminal_shows_a_bar_that_is_erased_at_the_end(workdir: Path) -> None:
 def test_progress_lines_are_few_and_include_first_and_last_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     with RunProgress(1000) as progress:
         for epoch in range(1000):
-            progress.epoch({"train/loss": 1 / (epoch + 1), "train/lr": 0.1}, epoch, epoch)
+            progress.on_epoch_end({"train/loss": 1 / (epoch + 1), "train/lr": 0.1}, epoch, epoch)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "epoch 1/1000  train/loss 1"
     assert lines[-1] == "epoch 1000/1000  train/loss 0.001"
@@ -59,8 +59,8 @@ def test_progress_lines_are_few_and_include_first_and_last_epoch(capsys: pytest.
 def test_names_with_brackets_are_shown_verbatim(capsys: pytest.CaptureFixture[str]) -> None:
     record = Record("0" * 12, "regularizer=[l2],seed=1", "s", status="completed", metrics={"val/loss": float("nan")})
     with SweepProgress() as progress:
-        tell(0, None, record)
-        tell(1, 2, record)
+        active().on_run_end(0, None, record)
+        active().on_run_end(1, 2, record)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "1  regularizer=[l2],seed=1  completed  val/loss nan",
@@ -89,8 +89,8 @@ def test_ctrl_c_leaves_a_clean_terminal() -> None:
 
     def sweep() -> None:
         with SweepProgress(console):
-            began(3)
-            tell(0, 3, ended(0))
+            active().on_sweep_start(3)
+            active().on_run_end(0, 3, ended(0))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -105,19 +105,19 @@ def test_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     console = terminal()
     with SweepProgress(console):
-        tell(0, 1, ended(0))
+        active().on_run_end(0, 1, ended(0))
     assert text(console) == f"1/1  {ended(0).name}  completed  val/accuracy 0.5\n"
 
 
 def test_large_sweep_gets_lines_for_failures_and_few_others(capsys: pytest.CaptureFixture[str]) -> None:
     runs = 10_000
     with SweepProgress() as progress:
-        began(runs)
-        planned(SweepPlan({f"{n:012x}": ended(n).name for n in range(runs)}, frozenset(), (WAY,)))
+        active().on_sweep_start(runs)
+        active().on_sweep_planned(SweepPlan({f"{n:012x}": ended(n).name for n in range(runs)}, frozenset(), (WAY,)))
         for number in range(runs):
             if number == 5_000:
                 progress._said -= 2 * EVERY_S
-            tell(number, runs, ended(number, "failed" if number == 7 else "completed", error=RAISED))
+            active().on_run_end(number, runs, ended(number, "failed" if number == 7 else "completed", error=RAISED))
     first, failed, counts, *more = capsys.readouterr().err.splitlines()
     assert first == "10000 runs: 0 already complete, 10000 to train; fused 10,000 over loky workers in 40 stacks (why)"
     assert failed == f"8/10000  {ended(7).name}  failed  RuntimeError: no [bold]room[/bold] for it"
@@ -128,7 +128,7 @@ def test_large_sweep_gets_lines_for_failures_and_few_others(capsys: pytest.Captu
 def test_long_silence_is_broken_by_a_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.cli.live.progress.QUIET_S", 0.01)
     with SweepProgress() as progress:
-        began(8)
+        active().on_sweep_start(8)
         progress.standing.cohorts = [LiveCohort(frozenset("ab"), 2, 3, 9)]
         monkeypatch.setattr(progress.standing, "look", lambda: None)
         time.sleep(0.2)

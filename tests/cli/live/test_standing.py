@@ -8,7 +8,7 @@ import pytest
 
 from harness.cli.live.standing import SweepState
 from harness.execution.locks.run_lock import RunLocks
-from harness.execution.sweep.events import PlannedRuns, SweepPlan
+from harness.execution.sweep.callbacks import PlannedRuns, SweepPlan
 from harness.execution.sweep.progress import EpochProgress, LiveCohort
 from tests.cli.sweeps import RAISED, ended
 
@@ -24,12 +24,12 @@ def standing(runs: int = 8, cached: int = 0) -> tuple[SweepState, Clock]:
     """State of a sweep whose training began at 10 s."""
     clock = Clock()
     state = SweepState(clock)
-    state.began(runs)
+    state.on_sweep_start(runs)
     for number in range(cached):
-        state.run(number, runs, ended(number, cached=True))
+        state.on_run_end(number, runs, ended(number, cached=True))
     clock.now = 10.0
     names = {f"{n:012x}": ended(n).name for n in range(cached, runs)}
-    state.planned(SweepPlan(names, frozenset(), (PlannedRuns("fused", "loky", "a trial", runs - cached, 2),)))
+    state.on_sweep_planned(SweepPlan(names, frozenset(), (PlannedRuns("fused", "loky", "a trial", runs - cached, 2),)))
     return state, clock
 
 
@@ -49,7 +49,7 @@ def test_no_remaining_time_before_training() -> None:
 def test_cached_runs_do_not_change_the_remaining_time() -> None:
     state, clock = standing(8, cached=4)
     clock.now = 20.0
-    state.run(4, 8, ended(4))
+    state.on_run_end(4, 8, ended(4))
     assert state.left_s == pytest.approx(30.0)  # one of four took ten seconds
     assert (state.gone_s, state.training_s, state.share) == (20.0, 10.0, 5 / 8)
 
@@ -62,21 +62,21 @@ def test_epochs_of_running_cohorts_count() -> None:
     assert state.left_s == pytest.approx(30.0)
     assert state.counts() == [("running", 6), ("left", 2)]
     for number in range(4):
-        state.run(number, 8, ended(number))
+        state.on_run_end(number, 8, ended(number))
     assert state.counts() == [("completed", 4), ("running", 2), ("left", 2)]
 
 
 def test_statuses_are_counted_in_order_and_last_failures_are_kept() -> None:
     state, _ = standing(8)
     for number, status in enumerate(["diverged", "failed", "completed", "failed", "failed"]):
-        state.run(number, 8, ended(number, status, error=RAISED))
+        state.on_run_end(number, 8, ended(number, status, error=RAISED))
     assert state.counts() == [("completed", 1), ("failed", 3), ("diverged", 1), ("left", 3)]
     assert [record.status for record in state.last] == ["failed"] * 3
 
 
 def test_launcher_without_job_count_and_plan_has_no_estimate() -> None:
     state = SweepState(Clock())
-    state.run(0, None, ended(0))
+    state.on_run_end(0, None, ended(0))
     state.look()
     assert (state.jobs, state.left, state.left_s, state.share) == (None, None, None, 0.0)
     assert state.counts() == [("completed", 1)]
@@ -84,14 +84,14 @@ def test_launcher_without_job_count_and_plan_has_no_estimate() -> None:
 
 def test_look_finds_only_the_cohorts_of_this_sweep(tmp_path: Path) -> None:
     state, _ = standing(8)
-    state.planned(SweepPlan({}, frozenset({tmp_path, tmp_path / "none"})))
+    state.on_sweep_planned(SweepPlan({}, frozenset({tmp_path, tmp_path / "none"})))
     with RunLocks(tmp_path) as ours, RunLocks(tmp_path) as strange:
         ours.claim(ids := [f"{n:012x}" for n in range(4)])
         strange.claim(["f" * 12])
         pace = EpochProgress(ours, ids, 20)
         state.look()
         assert state.cohorts == [cohort(0, 1, 2, 3, epoch=0, epochs=20)]
-        pace.epoch({}, 10, 0)
+        pace.on_epoch_end({}, 10, 0)
         state.look()
         assert state.cohorts == [cohort(0, 1, 2, 3, epoch=1, epochs=20)]
         assert (state.running, state.left) == (4, 4)
@@ -105,7 +105,7 @@ def test_failing_look_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("harness.cli.live.standing.cohorts", away)
     state, _ = standing(8)
-    state.planned(SweepPlan({}, frozenset({tmp_path})))
+    state.on_sweep_planned(SweepPlan({}, frozenset({tmp_path})))
     state.look()
     assert state.cohorts == []
 

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from harness.cli.live.standing import SweepState
 from harness.cli.live.sweep_table import SweepTable
-from harness.execution.sweep.events import PlannedRuns, SweepPlan
+from harness.execution.sweep.callbacks import PlannedRuns, SweepPlan
 from harness.execution.sweep.progress import LiveCohort
 from tests.cli.sweeps import RAISED, ended, terminal, text
 
@@ -25,16 +25,16 @@ def lines(standing: SweepState, width: int = 80) -> list[str]:
 def begun(runs: int = 64, clock: float = 0.0) -> SweepState:
     now = [0.0]
     state = SweepState(lambda: now[0])
-    state.began(runs)
+    state.on_sweep_start(runs)
     names = {f"{n:012x}": ended(n).name for n in range(runs)}
-    state.planned(SweepPlan(names, frozenset(), (PlannedRuns("fused", "loky", WHY, runs, 4),)))
+    state.on_sweep_planned(SweepPlan(names, frozenset(), (PlannedRuns("fused", "loky", WHY, runs, 4),)))
     now[0] = clock
     return state
 
 
 def test_table_before_training() -> None:
     state = SweepState(lambda: 0.0)
-    state.began(6)
+    state.on_sweep_start(6)
     counts, bar, now = lines(state)
     assert counts == "0 of 6 runs  6 left"
     assert bar.endswith("0% 0:00 gone, - left")
@@ -44,9 +44,11 @@ def test_table_before_training() -> None:
 def test_table_during_a_sweep() -> None:
     state = begun(clock=30.0)
     for number in range(20):
-        state.run(number, 64, ended(number, value=number / 100))
-    state.run(20, 64, ended(20, "failed", error=RAISED, cohort={"path": "alone", "executor": "loky", "why": "no"}))
-    state.run(21, 64, ended(21, "diverged"))
+        state.on_run_end(number, 64, ended(number, value=number / 100))
+    state.on_run_end(
+        20, 64, ended(20, "failed", error=RAISED, cohort={"path": "alone", "executor": "loky", "why": "no"})
+    )
+    state.on_run_end(21, 64, ended(21, "diverged"))
     state.cohorts = [LiveCohort(frozenset(f"{n:012x}" for n in range(22, 38)), 16, 7, 20)]
     counts, more, bar, *rows = lines(state, 72)
     assert counts == "22 of 64 runs  20 completed  1 failed  1 diverged  16 running  26 left"
@@ -66,8 +68,10 @@ def test_table_during_a_sweep() -> None:
 def test_table_fits_any_width(width: int) -> None:
     state = begun(clock=30.0)
     for number in range(3):
-        state.run(number, 64, ended(number, "failed", error=RAISED, name=f"model=ｗｉｄｅ,{'x' * 100},seed={number}"))
-    state.run(3, 64, ended(3))
+        state.on_run_end(
+            number, 64, ended(number, "failed", error=RAISED, name=f"model=ｗｉｄｅ,{'x' * 100},seed={number}")
+        )
+    state.on_run_end(3, 64, ended(3))
     state.cohorts = [LiveCohort(frozenset({f"{n:012x}"}), 1, 1, 20) for n in range(4, 10)]
     shown = lines(state, width)
     assert max(cell_len(line) for line in shown) <= width
@@ -84,7 +88,7 @@ def test_table_fits_any_width(width: int) -> None:
 
 def test_unknown_job_count_shows_no_bar() -> None:
     state = SweepState(lambda: 0.0)
-    state.run(0, None, ended(0, cohort={"path": "alone", "executor": "in_process", "why": "one run at a time"}))
+    state.on_run_end(0, None, ended(0, cohort={"path": "alone", "executor": "in_process", "why": "one run at a time"}))
     assert lines(state) == [
         "1 runs  1 completed",
         "0:00 gone, - left",
@@ -97,7 +101,9 @@ def test_drawing_time_does_not_grow_with_runs() -> None:
     def cost(runs: int) -> float:
         state = begun(runs)
         for number in range(runs - 1):
-            state.run(number, runs, ended(number, cohort={"path": "alone", "executor": "loky", "why": str(number)}))
+            state.on_run_end(
+                number, runs, ended(number, cohort={"path": "alone", "executor": "loky", "why": str(number)})
+            )
         times = []
         for _ in range(5):
             began = time.perf_counter()

@@ -20,7 +20,7 @@ from harness.cli import main
 from harness.execution.locks.run_lock import RunLocks, alive
 from harness.execution.sweep import launcher as launch
 from harness.execution.sweep import worker
-from harness.execution.sweep.events import SweepPlan, Watcher, watching
+from harness.execution.sweep.callbacks import SweepCallback, SweepPlan
 from harness.results.machine_faults import MachineFault
 from harness.results.record import FILE, Record, read
 from harness_components.executors import submitit_slurm
@@ -99,12 +99,12 @@ def test_run_that_kills_a_worker_is_found_by_halving(workdir: Path, monkeypatch:
 def test_runs_of_a_queue_are_packed_into_jobs(queue: Queue) -> None:
     ways: list[str] = []
 
-    class PlanRecorder(Watcher):
-        def planned(self, outline: SweepPlan) -> None:
-            ways.extend(map(str, outline.ways))
+    class Plans(SweepCallback):
+        def on_sweep_planned(self, plan: SweepPlan) -> None:
+            ways.extend(map(str, plan.ways))
 
-    with watching(PlanRecorder()):
-        records = harness.sweep([*QUEUED, "jobs=3", "path=alone", "model.width=8", "seed=range(0,9)"])
+    line = [*QUEUED, "jobs=3", "path=alone", "model.width=8", "seed=range(0,9)"]
+    records = harness.sweep(line, callbacks=[Plans()])
     assert [record.status for record in records] == ["completed"] * 9
     assert sorted(map(len, queue.jobs)) == [3, 3, 3]
     assert ways == ["alone 9 over submitit workers in 3 jobs (path=alone)"]
@@ -140,16 +140,17 @@ def test_runs_of_a_job_are_reported_before_it_ends(queue: Queue, monkeypatch: py
         running.append((future, fn, shares))
         return future
 
-    def note_run(place: int, jobs: int | None, record: Record) -> None:
-        first.append(record.name)
-        if len(first) == 2:
-            ((future, fn, shares),) = running
-            future.set_result(fn(shares, os.getpid()))
+    class Finishes(SweepCallback):
+        def on_run_end(self, index: int, jobs: int | None, record: Record) -> None:
+            first.append(record.name)
+            if len(first) == 2:
+                ((future, fn, shares),) = running
+                future.set_result(fn(shares, os.getpid()))
 
     running: list[tuple[Future[Any], Any, Any]] = []
     monkeypatch.setattr(queue, "submit", submit)
-    with watching(note_run):
-        harness.sweep([*QUEUED, "path=alone", "model.width=8", "seed=0,1,2,3", "jobs=1"])
+    line = [*QUEUED, "path=alone", "model.width=8", "seed=0,1,2,3", "jobs=1"]
+    harness.sweep(line, callbacks=[Finishes()])
     assert len(first) == len(set(first)) == 4
 
 

@@ -20,7 +20,7 @@ with RunLocks(Path(sys.argv[1]), beat_s=0.02) as claims:
     claims.claim(sys.argv[2:])
     pace = EpochProgress(claims, sys.argv[2:], 9)
     pace._noted = -1e9
-    pace.epoch({}, 1, 3)
+    pace.on_epoch_end({}, 1, 3)
     print("ready", flush=True)
     sys.stdin.read()
 assert "torch" not in sys.modules
@@ -33,11 +33,11 @@ def test_progress_of_this_process_is_current(tmp_path: Path) -> None:
         assert cohorts(tmp_path) == [LiveCohort(frozenset(IDS), 2, 0, 0)]
         pace = EpochProgress(claims, IDS, 5)
         for epoch in range(3):
-            pace.epoch({}, 1, epoch)  # the first member
-            pace.epoch({}, 1, epoch)  # the second member
+            pace.on_epoch_end({}, 1, epoch)  # the first member
+            pace.on_epoch_end({}, 1, epoch)  # the second member
         assert cohorts(tmp_path) == [LiveCohort(frozenset(IDS), 2, 3, 5)]
         alone = EpochProgress(claims, IDS[:1], 5)
-        alone.epoch({}, 1, 0)
+        alone.on_epoch_end({}, 1, 0)
         assert cohorts(tmp_path) == [LiveCohort(frozenset(IDS), 1, 1, 5)]
     assert cohorts(tmp_path) == []
 
@@ -64,6 +64,6 @@ def test_notes_cost_little(tmp_path: Path) -> None:
         began = time.perf_counter()
         for epoch in range(100):
             for _ in ids:
-                pace.epoch({}, 1, epoch)
+                pace.on_epoch_end({}, 1, epoch)
         assert (time.perf_counter() - began) / 100 / len(ids) < 2e-5  # measured: 0.1 us a member's epoch
         assert next(iter(holders(tmp_path).values()))["note"] == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from harness.execution.sweep import strategy, trial_cache
 from harness.execution.sweep.grouping import groups
 from harness.execution.sweep.strategy import AWAY, HERE, WORTH, WorkItem, chosen, packed, task_seconds, ways
 from harness.execution.sweep.timing_trial import TimingTrial
+from harness.system.session import Session, current
 from tests.execution.sweep.test_grouping import prepared
 
 LONG = TimingTrial(alone=5.0, single=5.0, fused=1.0)  # seconds per epoch: long enough to start workers
@@ -25,21 +26,21 @@ WorkItems = Callable[..., list[WorkItem]]
 
 
 @pytest.fixture
-def work_items(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> WorkItems:
+def work_items(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkItems]:
     """Return the work items of some runs, by a given timing trial, in a process that has started no workers."""
 
     def shares(members: Sequence[RunSpec], trial: TimingTrial, workers: int = 2, room: int = 1000) -> list[WorkItem]:
-        monkeypatch.setattr(strategy, "_trials", {})
+        current().forget(strategy.TimingTrials)
         monkeypatch.setattr(trial_cache, "recall", lambda key: None)
         monkeypatch.setattr(trial_cache, "keep", lambda key, trial: None)
         monkeypatch.setattr(strategy, "tried", lambda *_: trial)
         monkeypatch.setattr(strategy, "room", lambda group, workers: room)
         return chosen(groups(members), workers, "sweep")
 
-    monkeypatch.setattr(strategy, "_warm", set())
     monkeypatch.setattr(strategy, "can_fork", lambda: True)
     monkeypatch.setattr(strategy, "edited", lambda: False)
-    return shares
+    with Session():
+        yield shares
 
 
 def seeds(count: int, *line: str) -> list[RunSpec]:

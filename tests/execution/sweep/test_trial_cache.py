@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,17 +15,18 @@ from harness.execution.sweep import strategy, trial_cache
 from harness.execution.sweep.grouping import groups
 from harness.execution.sweep.timing_trial import TOO_LITTLE, TimingTrial
 from harness.execution.sweep.trial_cache import KEPT_S, keep, key, recall
+from harness.system.session import Session
 from tests.execution.sweep.test_grouping import prepared
 
 GOOD = TimingTrial(alone=0.2, single=0.25, fused=0.01)
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "cache"
     monkeypatch.setattr(trial_cache, "cache_folder", lambda: folder)
-    monkeypatch.setattr(strategy, "_trials", {})
-    return folder
+    with Session():
+        yield folder
 
 
 def test_settings_outside_the_computation_keep_the_cache_key(workdir: Path) -> None:
@@ -69,9 +71,9 @@ def test_unwritable_cache_is_ignored(cache: Path) -> None:
 def test_next_sweep_of_a_computation_makes_no_trial(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = ["model=mlp", "model.width=8", "epochs=1", "seed=0,1"]
     harness.sweep([*line, "study=first"])
-    monkeypatch.setattr(strategy, "_trials", {})  # as in another process
     monkeypatch.setattr(strategy, "tried", lambda *_: pytest.fail("it was tried again"))
-    records = harness.sweep([*line, "study=second", "optimizer.lr=0.1"])
+    with Session():  # as in another process
+        records = harness.sweep([*line, "study=second", "optimizer.lr=0.1"])
     assert {record.status for record in records} == {"completed"}
     assert all(record.cohort["why"].startswith("expected: ") for record in records)
 

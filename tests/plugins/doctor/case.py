@@ -13,8 +13,8 @@ from pathlib import Path
 
 import harness
 from harness.registry import catalogue
-from harness.registry.registry import REGISTRY
 from harness.results.record import Record
+from harness.system.session import Session
 from harness_doctor.finding import ACCUSES, Finding
 from tests.helpers.planted import forget
 
@@ -48,14 +48,12 @@ def planted(site: Path) -> Iterator[None]:
     (info / "entry_points.txt").write_text("[harness]\nplanted = planted\n")
     sys.path.insert(0, str(site))
     importlib.invalidate_caches()
-    before, catalogue._current = catalogue._current, None
-    assert not catalogue.current().problems
     try:
-        yield
+        with Session():
+            assert not catalogue.current().problems
+            yield
     finally:
         sys.path.remove(str(site))
-        catalogue._current = before
-        REGISTRY._offers.pop(("planted", "planted"), None)
         forget("planted")
 
 

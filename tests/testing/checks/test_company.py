@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 import harness
-from harness.execution.sweep import strategy, trial_cache
+from harness.execution.sweep import trial_cache
 from harness.execution.sweep.timing_trial import TimingTrial
 from harness.registry import catalogue
+from harness.system.session import Session
 from harness.testing.suite import CHECKS, Subject
 from harness.testing.training import LOADER, composed, same, trained
 from harness.training.fit import Run
-from harness.training.vectorized import param_group
 from harness.training.vectorized.lifting import RestackDifferently, TrainSeparately
 from tests.testing.faults import EXPECTED, company
 
@@ -70,14 +70,12 @@ def test_optimizer_is_exact_in_a_stack_or_in_none(name: str) -> None:
 
 def test_sweep_gives_the_metrics_of_each_run_alone(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that cannot be stacked leave, at the first step or late; the others are stacked again."""
-    for verdicts in ("_late", "_sharings"):  # as if the optimizers were unknown
-        monkeypatch.setattr(param_group, verdicts, {})
-    monkeypatch.setattr(strategy, "_trials", {})
     monkeypatch.setattr(trial_cache, "recall", lambda key: TimingTrial(1.0, 1.0, 0.01))  # a stack is fastest
     ways = {"sgd": "fused", "number_on_self": "fused", "late_mean": "fused", "cache_by_shape": "alone"}
     ways["late_global"] = "alone"
     line = [*LINE, "executor=in_process", "logger=[]", "save=none", "diagnostic=[]", "optimizer.lr=0.01"]
-    records = harness.sweep([*line, f"optimizer={','.join(ways)}", "seed=3,5"])
+    with Session():  # as if the optimizers were unknown
+        records = harness.sweep([*line, f"optimizer={','.join(ways)}", "seed=3,5"])
     took = [(r.choices["optimizer"], r.cohort["path"]) for r in records]
     assert took == [pair for pair in ways.items() for _ in range(2)]
     assert {r.status for r in records} == {"completed"}

@@ -93,7 +93,7 @@ def test_record_has_estimate_base_and_peak(workdir: Path) -> None:
 CHILD = """
 import json, os, sys
 import harness
-from harness.training.memory.estimate import _known
+from harness.system.session import Session
 tiny = {"model.width=": "model.width=16", "batch_size=": "batch_size=32", "model.channels=": "model.channels=[4,4]"}
 small = [next((to for name, to in tiny.items() if word.startswith(name)), word) for word in sys.argv[1:]]
 assert harness.run([*small, "study=warm"]).status == "completed"  # all that a run imports is imported now
@@ -102,11 +102,11 @@ def resident(key):
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith(key))
 
-_known.clear()
 before = resident("VmRSS")
 with open("/proc/self/clear_refs", "w") as clear:
     clear.write("5")  # the peak is counted from here
-record = harness.run(sys.argv[1:])
+with Session():
+    record = harness.run(sys.argv[1:])
 assert record.status == "completed", record.error
 print(json.dumps([record.memory["estimate"], resident("VmHWM") - before]))
 """

@@ -38,7 +38,7 @@ def test_loky_replaces_a_worker_that_died_before_the_task():
     with make("executor", "loky", jobs=1) as executor:
         pid = executor.submit(os.getpid).result()
         os.kill(pid, signal.SIGKILL)
-        (seat,) = executor._seats.free.queue
+        (seat,) = executor._pool.free.queue
         while not seat._pool._flags.broken:  # the pool has not noticed yet
             time.sleep(0.01)
         assert executor.submit(os.getpid).result() != pid
@@ -104,12 +104,12 @@ def test_loky_workers_follow_the_launchers_folder_and_environment(tmp_path, monk
 
 
 def test_loky_does_not_use_the_workers_of_a_parent_process(monkeypatch):
-    first = loky_pool._warm([{"A": "1"}])
-    assert loky_pool._warm([{"A": "1"}]) is first
+    first = loky_pool.WARM.take([{"A": "1"}])
+    assert loky_pool.WARM.take([{"A": "1"}]) is first
     with monkeypatch.context() as patch:
         patch.setattr(os, "getpid", lambda: -1)
-        assert loky_pool._warm([{"A": "1"}]) is not first
-    assert loky_pool._others.pop() is first
+        assert loky_pool.WARM.take([{"A": "1"}]) is not first
+    assert loky_pool.WARM.inherited.pop() is first
 
 
 def test_loky_ends_the_worker_of_an_interrupted_task(tmp_path):
