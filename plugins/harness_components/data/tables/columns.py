@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,8 @@ import pandas as pd
 from harness_components.data.tables.values import DATES, dates, days, is_date_like, numbers
 
 Kind = Literal["number", "category", "date", "boolean", "id", "constant", "text", "empty", "other"]
-DISTINCT = 10_000  # different values that are counted, each
+DISTINCT = 10_000  # different values of a column that are counted
+ALL_DISTINCT = 1 << 18  # of all columns together: fewer of each in a wide table
 CATEGORIES = 255  # different texts of a column that is taken for categories
 EXACT = 2.0**53  # from here on, float64 does not tell all whole numbers apart
 UNIQUE = 1_000_000  # rows of which values are compared to see whether all differ
@@ -71,8 +73,9 @@ def _plain(series: pd.Series) -> pd.Series:
 class ColumnProfile:
     """What was seen of a column: how many values, which, and what they may be."""
 
-    def __init__(self, name: str, missing: Collection[str]) -> None:
+    def __init__(self, name: str, missing: Collection[str], columns: int = 1) -> None:
         self.name, self._words = name, missing
+        self.most = max(CATEGORIES, min(DISTINCT, ALL_DISTINCT // columns))  # different values that are counted
         self.count = self.missing = 0
         self.distinct: dict[Any, int] = {}
         self.overflows = False
@@ -110,13 +113,16 @@ class ColumnProfile:
             self._see_range(form, found)
             self.whole &= bool((found == np.floor(found)).all())
             self.infinite += int(counts[np.isinf(found)].sum())
+            if values.type == "date" or not self.whole:
+                self._hashes = None  # no id: only whole numbers and texts are
 
     def _keep(self, found: np.ndarray, counts: np.ndarray) -> None:
-        self.overflows |= len(found) > DISTINCT
         if not self.overflows:
-            for value, n in zip(found.tolist(), counts.tolist(), strict=True):
+            for value, n in islice(zip(found.tolist(), counts.tolist(), strict=True), self.most + 1):
                 self.distinct[value] = self.distinct.get(value, 0) + n
-            self.overflows = len(self.distinct) > DISTINCT
+            if len(self.distinct) > self.most:
+                self.overflows = True
+                self.distinct = dict(islice(self.distinct.items(), CATEGORIES))
         if self._hashes is None or self.count > UNIQUE:
             return
         before = len(self._hashes)

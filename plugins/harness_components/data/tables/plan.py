@@ -176,7 +176,7 @@ def make_plan(table: Table, choice: Choice, rows: int | None = None) -> Plan:
     check_columns(table, choice.target, named_columns(choice))
     if choice.target and choice.target in (*choice.inputs, *choice.drop):
         raise HarnessError(f"data.inputs and data.drop cannot name the target, {choice.target!r}")
-    seen = {name: ColumnProfile(name, choice.missing) for name in columns}
+    seen = {name: ColumnProfile(name, choice.missing, len(columns)) for name in columns}
     for frame in table.frames(rows):
         for name in columns:
             seen[name].update(frame[name])
@@ -258,9 +258,7 @@ def _column(seen: ColumnProfile, choice: Choice, usual: str) -> Column:
     elif kind in ("id", "constant", "text"):
         kind = "number" if more["decimal"] and name not in choice.categories else "category"
     if kind == "category" and seen.overflows:
-        raise HarnessError(
-            f"column {name!r} has more than {len(seen.distinct) - 1:,} different values: too many for one-hot"
-        )
+        raise HarnessError(f"column {name!r} has more than {seen.most:,} different values: too many for one-hot")
     gaps = "; missing: {}, with an indicator" if seen.missing or more["signs"] else ""
     if kind == "category":
         return made("input", f"one-hot, {len(seen.distinct)}{gaps.format('most frequent')}", kind=kind)
