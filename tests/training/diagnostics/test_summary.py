@@ -53,7 +53,7 @@ def test_a_deep_network_leaves_its_first_layers_and_its_last() -> None:
 
 
 LINE = ["data=iris", "epochs=5", "logger=[]"]
-SEVERAL = [*LINE, "diagnostic=[dead_units,train_val_gap,loss_slice]"]
+SEVERAL = [*LINE, "diagnostic=[dead_units,train_val_gap,loss_slice]", "diagnostic_budget=1000"]
 
 
 def test_a_record_holds_what_was_found_alone_and_in_a_stack(workdir: Path) -> None:
