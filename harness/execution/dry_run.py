@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.config import seeds
-from harness.datasets.dataset import Dataset, Samples, first_inputs, first_samples
+from harness.datasets.dataset import Dataset, Samples, first_samples, sampled_inputs
 from harness.execution.single_sample import has_single, refuse_single
 from harness.modeling.builder import RunComponents, build, check_closure
 from harness.modeling.estimator import EstimatorModule
@@ -113,7 +113,7 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
 def _refuse_target_changes(values: dict[str, Any], parts: RunComponents, dataset: Dataset) -> None:
     """Refuse what changes targets, for a task that draws samples by their targets: it would not see the change."""
     assert isinstance(dataset.train, Samples)
-    x = first_inputs(dataset)
+    x = sampled_inputs(dataset)
     y = dataset.train.y[: len(x)]
     noise = Noise(keys(torch.tensor(0), 0))
     task = values["task"][KEY]

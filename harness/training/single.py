@@ -254,7 +254,8 @@ class SinglePath:
                 return part.x[index].to(self.device), part.y[index].to(self.device)
             return tuple(t[first : first + count].to(self.device) for t in (part.x, part.y))  # type: ignore[return-value]
         assert isinstance(part, Transformed)
-        x, y = part.__getitems__(range(first, first + count))
+        places = range(first, first + count) if drawn is None else drawn[first : first + count].flatten().tolist()
+        x, y = part.__getitems__(places)
         return self._cast(x).to(self.device), self._target(y).to(self.device)
 
     @contextmanager

@@ -1,7 +1,7 @@
 """What the doctor uses of those inner modules of harness that import torch."""
 
 from harness._compat.torch import BatchNormBase
-from harness.datasets.dataset import SPLITS, first_samples, size
+from harness.datasets.dataset import SPLITS, first_samples, sampled, size
 from harness.datasets.loading import Loaded, Loader, usable
 from harness.execution.preparation import make_plan, prepare
 from harness.execution.resolve import resolve
@@ -54,6 +54,7 @@ __all__ = [
     "prepare",
     "resolve",
     "roles",
+    "sampled",
     "size",
     "trait",
     "untracked",

@@ -97,7 +97,7 @@ class RunLocks:
         wanted = list(dict.fromkeys(ids))
         owner = {**here(), "pid": self._pid, "started": started(self._pid)}
         owner |= {"nonce": self._nonce, "since": time.time(), "note": {}}
-        with self._disk, _told_in_a_line(self.folder):
+        with self._disk, _told_in_a_line(self.folder.parent):
             self.folder.mkdir(parents=True, exist_ok=True)
             with LockText(self.folder, owner) as sheet:
                 now = uptime()

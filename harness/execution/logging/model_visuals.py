@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.datasets.dataset import first_samples
+from harness.datasets.dataset import sampled
 from harness.execution.final_metrics import INSIDE, calling, trained
 from harness.execution.logging.images import enlarged, grid, heat, matrix
 from harness.modeling.rng.noise import Noise, keys
@@ -81,7 +81,7 @@ def inside(run: Run) -> ModelVisuals:
 def look(run: Run, model: nn.Module) -> SampleViews:
     """Passes some validation samples through a model."""
     count = int(min(SAMPLES, max(16, WORK // (run.parts.probe.work or WORK))))
-    x, y = first_samples(run.dataset, count, "val")
+    x, y = sampled(run.dataset, count, "val")
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
     x = x.to(dtype) if x.is_floating_point() else x
     last = next((m for m in reversed(list(model.modules())) if isinstance(m, nn.Linear)), None)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.datasets.dataset import Samples, first_inputs
+from harness.datasets.dataset import Samples, sampled_inputs
 from harness.execution.final_metrics import PICTURES, calling, trained
 from harness.execution.logging.images import grid
 from harness.modeling.rng.noise import Noise, keys
@@ -28,7 +28,7 @@ def pictures(run: Run) -> dict[str, Tensor]:
         return {}
     model = trained(run)
     dtype = next((p.dtype for p in model.parameters()), torch.float32)
-    x = first_inputs(run.dataset, SHOWN, "val").to(dtype)
+    x = sampled_inputs(run.dataset, SHOWN, "val").to(dtype)
     y = torch.stack([torch.as_tensor(_target(run, i)) for i in range(len(x))])
     noise = Noise(keys(torch.tensor(run.plan.seed), PICTURES))
     with torch.no_grad(), Redirect(noise):

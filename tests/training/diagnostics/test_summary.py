@@ -23,6 +23,27 @@ def test_first_last_and_extremes_without_what_is_no_number() -> None:
     assert told == {"last": 2.0, "min": 1.0, "max": math.inf}
 
 
+@pytest.mark.parametrize(
+    ("values", "extremes"),
+    [
+        ([1.0, 2.0, 3.0], [{}, {}]),
+        ([3.0, 2.0, 1.0], [{}, {}]),
+        ([2.0], [{}, {}]),
+        ([math.nan, math.nan], [{}, {}]),
+        ([2.0, 1.0, 2.0], [{"a": 1.0}, {}]),
+        ([math.nan, 5.0, 4.0], [{}, {"a": 5.0}]),
+        ([1.0, 1.0000001, 1.0], [{}, {}]),  # the same in six digits
+    ],
+)
+def test_extremes_that_are_the_first_or_the_last_value_are_left_out(values, extremes) -> None:
+    summary = Summary()
+    for step, value in enumerate(values):
+        summary.add({"d/a": value}, step, 0)
+    row = summary.rows()["d"]
+    assert [row["min"], row["max"]] == extremes
+    assert [list(row[key]) for key in ("first", "last")] == [["a"], ["a"]]
+
+
 def test_a_deep_network_leaves_its_first_layers_and_its_last() -> None:
     summary = Summary()
     summary.add({f"dead/layer{i}": float(i) for i in range(200)}, 0, 0)
@@ -32,7 +53,7 @@ def test_a_deep_network_leaves_its_first_layers_and_its_last() -> None:
 
 
 LINE = ["data=iris", "epochs=5", "logger=[]"]
-SEVERAL = [*LINE, "diagnostic=[dead_units,train_val_gap,loss_slice]"]
+SEVERAL = [*LINE, "diagnostic=[dead_units,train_val_gap,loss_slice]", "diagnostic_budget=1000"]
 
 
 def test_a_record_holds_what_was_found_alone_and_in_a_stack(workdir: Path) -> None:
@@ -43,7 +64,9 @@ def test_a_record_holds_what_was_found_alone_and_in_a_stack(workdir: Path) -> No
         for tag in row["first"]:
             values = curves[curves.metric == f"{name}/{tag}"].value
             assert len(values) == row["looks"]
-            told = [row[key][tag] for key in ("first", "last", "min", "max")]
+            first, last = row["first"][tag], row["last"][tag]
+            extremes = row["min"].get(tag, min(first, last)), row["max"].get(tag, max(first, last))
+            told = [first, last, *extremes]
             assert told == pytest.approx([values.iloc[0], values.iloc[-1], values.min(), values.max()], rel=1e-5, abs=0)
     assert alone.diagnostics["dead_units"]["looks"] == 10
     assert alone.diagnostics["loss_slice"]["first"] == alone.diagnostics["loss_slice"]["last"]
@@ -61,7 +84,7 @@ def test_values_that_are_no_numbers_come_back_as_they_were(workdir: Path) -> Non
     record = harness.run([*LINE, "study=s", "optimizer=sgd", "optimizer.lr=1e30", "diagnostic=[gradient_norm]"])
     (loaded,) = harness.load("s")
     assert record.status == "diverged"
-    text = json.loads((record.folder / "record.json").read_text())["diagnostics"]["gradient_norm"]["max"]["all"]
-    assert isinstance(loaded.diagnostics["gradient_norm"]["max"]["all"], float)
+    text = json.loads((record.folder / "record.json").read_text())["diagnostics"]["gradient_norm"]["last"]["all"]
+    assert isinstance(loaded.diagnostics["gradient_norm"]["last"]["all"], float)
     assert isinstance(text, (float, str))
     assert repr(loaded.diagnostics) == repr(record.diagnostics)
