@@ -164,7 +164,7 @@ def _load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool
         except BaseException as error:  # its function of arguments may do anything
             wrong("command", f"{label}: {one_line(error)}", label)
             continue
-        if row["name"] in commands.RESERVED:
+        if row["name"] in ("help", *commands.built_in_names()):
             wrong("duplicate", f"{label} is offered by harness itself and {point.name!r} of {distribution}", label)
         elif row["name"] in offer.commands:
             wrong("duplicate", f"{label} is offered twice by this plugin", label)
