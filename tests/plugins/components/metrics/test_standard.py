@@ -103,20 +103,12 @@ def test_balanced_accuracy_leaves_out_classes_that_are_not_there():
 @pytest.mark.parametrize("logits", [LOGITS, SURE], ids=["unsure", "sure"])
 @pytest.mark.parametrize("bins", [1, 4, 15])
 @pytest.mark.parametrize("norm", ["l1", "l2", "max"])
-def test_calibration_error_is_torchmetrics_and_numpys(norm, bins, logits):
+def test_calibration_error_is_torchmetrics(norm, bins, logits):
     p = logits.double().softmax(1)
     theirs = MulticlassCalibrationError(CLASSES, bins, norm)
     theirs.update(p, TARGETS)
     found = measured("calibration_error", logits, TARGETS, bins=bins, norm=norm)
     assert found == pytest.approx(theirs.compute().item(), rel=1e-5)  # in float32
-    best, right = p.max(1).values.numpy(), (p.argmax(1) == TARGETS).numpy()
-    gaps, shares = [], []
-    for low in np.arange(bins) / bins:
-        inside = (best > low) & (best <= low + 1 / bins)
-        gaps.append(abs(right[inside].mean() - best[inside].mean()) if inside.any() else 0.0)
-        shares.append(inside.mean())
-    expected = {"l1": np.dot(gaps, shares), "l2": np.sqrt(np.dot(np.square(gaps), shares)), "max": max(gaps)}
-    assert found == pytest.approx(expected[norm], rel=1e-9)
 
 
 @pytest.mark.parametrize(
