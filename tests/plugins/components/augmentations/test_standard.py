@@ -64,11 +64,6 @@ def test_processes_shift_as_one_would():
     assert torch.equal(torch.cat(split), whole)
 
 
-def test_members_under_vmap_shift_as_alone():
-    together = torch.func.vmap(lambda key: shift(1)(X, Y, Noise(key))[0])(keys(torch.arange(3), 0))
-    assert all(torch.equal(together[seed], shift(1)(X, Y, noise(seed))[0]) for seed in range(3))
-
-
 def augmented(name, x, y, seed=0, of=None, **settings):
     return make("augmentation", name, settings, classes=6)(x, y, noise(seed, of))
 
@@ -203,16 +198,6 @@ def _after_permutation():
 
 
 NEW = ["input_noise", "flip", "rotation", "cutout", "mixup", "cutmix"]
-
-
-@pytest.mark.parametrize("name", NEW)
-def test_members_under_vmap_are_augmented_as_alone(name):
-    together = torch.func.vmap(lambda key: make("augmentation", name, classes=6)(X, Y, Noise(key)))(
-        keys(torch.arange(3), 0)
-    )
-    for seed in range(3):
-        for found, alone in zip(together, augmented(name, X, Y, seed), strict=True):
-            torch.testing.assert_close(found if found.ndim == alone.ndim else found[seed], alone)
 
 
 @pytest.mark.parametrize("name", ["input_noise", "flip", "rotation", "cutout"])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from harness.modeling.regularizer import Regularizer, does
+from harness.modeling.regularizer import Regularizer
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.system.errors import HarnessError
@@ -207,21 +207,3 @@ def test_smoothing_and_noise_train():
     assert smooth.metrics["train/loss"] > floor > plain.metrics["train/loss"]
     assert rough.metrics["train/loss"] > plain.metrics["train/loss"]
     assert min(smooth.metrics["val/accuracy"], rough.metrics["val/accuracy"]) > 0.85
-
-
-@pytest.mark.parametrize(
-    ("name", "hook"),
-    [
-        ("l1", "penalty"),
-        ("l2", "penalty"),
-        ("dropout", "layer"),
-        ("gradient_clipping", "gradient"),
-        ("gradient_noise", "gradient"),
-        ("early_stopping", "should_stop"),
-        ("activation_noise", "layer"),
-        ("label_smoothing", "target"),
-    ],
-)
-def test_a_regularizer_overrides_only_what_it_does(name, hook):
-    hooks = ("layer", "target", "penalty", "gradient", "init", "after_step", "evaluate", "should_stop")
-    assert [h for h in hooks if does(regularizer(name), h)] == [hook]
