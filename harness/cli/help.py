@@ -38,7 +38,7 @@ def text(overrides: Sequence[str], config_dir: str | None = None) -> str:
         with composition.hydra_session() as hydra, suppress(MissingSetting):
             composition.job_from_hydra(composition.composed(hydra, words), words)
     known = [*(describe(built_in(name)) for name in built_in_names()), *catalogue.current().commands.values()]
-    verbs = [f"  harness {row['name']:<20} {row['help']}" for row in known]
+    verbs = sorted(f"  harness {row['name']:<20} {row['help']}" for row in known)
     choices = [_line(group, names) for group, names in options(config_dir).items()]
     return "\n".join(
         [
