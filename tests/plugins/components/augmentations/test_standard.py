@@ -8,7 +8,6 @@ from harness.modeling.rng.noise import Noise, keys
 from harness.training.plan import rows
 from harness_components.augmentations.mixing import beta
 from tests.plugins.components.helpers import make
-from tests.training.helpers import train
 
 X = torch.arange(1.0, 6 * 2 * 5 * 7 + 1).reshape(6, 2, 5, 7)
 Y = torch.arange(6)
@@ -206,11 +205,3 @@ def test_processes_augment_as_one_would(name):
     parts = [rows(6, rank, 4) for rank in range(4)]
     split = [augmented(name, X[c], Y[c], 5, p)[0] for p in parts for c in [slice(p.start, p.start + p.count)]]
     torch.testing.assert_close(torch.cat(split), whole)
-
-
-@pytest.mark.parametrize("name", NEW)
-def test_a_small_network_learns_from_it(name):
-    line = ["model=cnn", "model.channels=[4]", "epochs=3", "optimizer.lr=0.02", f"augmentation=[{name}]"]
-    member, _, _ = train(line)
-    assert member.history[-1]["val/loss"] < member.history[0]["val/loss"]
-    assert member.metrics["val/accuracy"] > 0.6

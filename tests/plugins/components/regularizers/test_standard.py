@@ -103,14 +103,6 @@ def test_gradient_noise_counts_optimizer_steps():
     assert seen == list(range(10))  # 18 batches an epoch
 
 
-def test_gradient_noise_trains():
-    line = ["epochs=4", "optimizer.lr=0.01", "model=mlp", "model.width=32"]
-    plain, _, _ = train(line)
-    noisy, _, _ = train([*line, "regularizer=[gradient_noise]"])
-    assert noisy.metrics["train/loss"] != plain.metrics["train/loss"]
-    assert noisy.metrics["val/accuracy"] > 0.8
-
-
 def stops(values, patience, min_delta, higher):
     """The epoch after which training ends, naively: by looking back from each epoch."""
     sign = 1 if higher else -1
