@@ -7,6 +7,7 @@ from harness.execution.preparation import make_plan, prepare
 from harness.execution.resolve import resolve
 from harness.execution.run_recorder import make_member
 from harness.modeling.builder import build
+from harness.modeling.calling import calling
 from harness.modeling.diagnostic import Layer
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.unused import OF_STEPS, OF_TRAINING
@@ -41,6 +42,7 @@ __all__ = [
     "SinglePath",
     "Step",
     "build",
+    "calling",
     "evaluated",
     "first_samples",
     "fit",

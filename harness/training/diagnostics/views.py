@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from harness.datasets.dataset import Dataset, Samples, sampled, sampled_index, size
+from harness.modeling.calling import cast, dtype_of
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.task import Call, Task
@@ -61,8 +62,8 @@ class ModuleView:
             assert isinstance(part, Samples)
             index = drawn[: max(1, count // drawn.shape[1])].flatten()
             x, y = part.x[index], part.y[index]
-        dtype = next((p.dtype for p in self.model.parameters()), torch.float32)
-        return tuple(t.to(dtype) if t.is_floating_point() else t for t in (x, y))  # type: ignore[return-value]
+        dtype = dtype_of(self.model)
+        return cast(x, dtype), cast(y, dtype)
 
     def key(self, number: int) -> Tensor:
         return keys(torch.tensor(self.seed), number)
