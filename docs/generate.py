@@ -13,7 +13,6 @@ from unittest import mock
 
 import harness
 from harness.cli.main import dispatch
-from harness.cli.verbs import VERBS
 from harness.config.schema import of_entry
 from harness.config.settings import NOT_IDENTITY, groups, rows
 from harness.config.trainer_options import INSTEAD, allowed
@@ -22,6 +21,7 @@ from harness.modeling.regularizer import Regularizer
 from harness.modeling.rng.noise import Noise
 from harness.modeling.task import Task
 from harness.registry import catalogue
+from harness.registry.command import built_in_names
 from harness.registry.component import Decorator, Parameter
 from harness.registry.kinds import KINDS, UNTOLD, Kind
 from harness.registry.param_types import describe, doc_of, space_of
@@ -208,7 +208,7 @@ def commands() -> str:
     ]
     with mock.patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"}):
         known = catalogue.current().commands
-        for name in [*VERBS, *(name for name, row in known.items() if row["origin"] == "harness")]:
+        for name in [*built_in_names(), *(name for name, row in known.items() if row["origin"] == "harness")]:
             said = io.StringIO()
             with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
                 dispatch([name, "--help"])

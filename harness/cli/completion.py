@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness._compat.hydra import arguments_parser, completed
+from harness.cli.train import REFUSED
+from harness.cli.verbs import built_in
 from harness.config import composition
 from harness.registry import catalogue
+from harness.registry.command import built_in_names, describe, words_of
 from harness.registry.kinds import KINDS
 from harness.results.study import OUTPUTS
 
@@ -68,99 +72,84 @@ def complete(words: list[str]) -> list[str]:
     >>> complete(["rep"])
     ['report']
     >>> complete(["list", "optimizer", "-"])
-    ['--json', '--help']
+    ['--help', '--json']
     """
     *before, word = words
     before = [w for w in before if w]
-    if before and before[0] in _BEHIND:
-        return [w for w in _behind(before, word) if w.startswith(word)]
-    if before and before[0] in (commands := catalogue.current().commands):
-        return _of_plugin(commands[before[0]], before[1:], word)
-    if before and before[-1] in _VALUES:
-        return [w for w in _VALUES[before[-1]] if w.startswith(word)]
+    if before and (command := _command(before[0])) is not None:
+        return _behind(command, before[1:], word)
+    hydra = words_of(arguments_parser())
+    overrides, argument = _read(hydra["flags"], before)
+    if argument is not None:
+        return _begin(word, argument["choices"])
     if word.startswith("-"):
-        return [flag for flag in _FLAGS if flag.startswith(word)]
+        return _begin(word, (flag for flag in hydra["flags"] if flag.startswith("--") and flag not in REFUSED))
     key, equals, value = word.partition("=")
     kind = key.lstrip("+")
     if equals and kind in KINDS and ("[" in value or "," in value):
         return _inside(word, kind)
-    found = _hydra([*(w for w in before if not w.startswith("-")), word])
-    if before or equals:
+    found = _hydra([*overrides, word])
+    return found if before or equals else _begin(word, (*built_in_names(), *catalogue.current().commands)) + found
+
+
+def _command(name: str) -> dict[str, Any] | None:
+    """Return the row of a built-in or a plugin's command."""
+    return describe(built_in(name)) if name in built_in_names() else catalogue.current().commands.get(name)
+
+
+def _read(flags: dict[str, Any], given: list[str]) -> tuple[list[str], dict[str, Any] | None]:
+    """Return the words that are no flags and no flags' values, and what the last flag still wants."""
+    arguments, wanted = [], None
+    for word in given:
+        if wanted is not None:
+            wanted = None
+        elif word.startswith("-"):
+            wanted = flags.get(word)
+        else:
+            arguments.append(word)
+    return arguments, wanted
+
+
+def _behind(command: dict[str, Any], given: list[str], word: str) -> list[str]:
+    """Complete a word behind a command."""
+    arguments, argument = _read(command["flags"], given)
+    if argument is None and word.startswith("-"):
+        return _begin(word, (flag for flag in command["flags"] if flag.startswith("--") and flag not in given))
+    if argument is None:
+        places = [place for place in command["arguments"] for _ in range(len(arguments) + 1 if place["many"] else 1)]
+        if len(arguments) >= len(places):
+            return []
+        argument = places[len(arguments)]
+    names = [name for metavar in argument["takes"] if metavar in _NAMES for name in _NAMES[metavar](arguments)]
+    if (found := _begin(word, (*argument["choices"], *names))) or "OVERRIDE" not in argument["takes"]:
         return found
-    return [verb for verb in (*_BEHIND, *catalogue.current().commands) if verb.startswith(word)] + found
+    return complete([*(w for w in arguments if "=" in w), word])
 
 
-_FLAGS = ("--cfg", "--config-dir", "--help", "--hydra-help", "--info", "--multirun", "--package", "--resolve", "-m")
-_VALUES: dict[str, tuple[str, ...]] = {
-    "--cfg": ("job", "hydra", "all"),
-    "-c": ("job", "hydra", "all"),
-    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
-    "--config-dir": (),  # folders: bash's own
-    "-cd": (),
-}
+def _begin(word: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith(word)]
 
 
-def _studies() -> list[str]:
+def _studies(arguments: Sequence[str]) -> list[str]:
     root = Path(OUTPUTS)
     return sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
 
 
-def _metrics(study: str) -> list[str]:
+def _metrics(arguments: Sequence[str]) -> list[str]:
     from harness.results.study import load
 
-    return sorted({name for record in load(study) for name in record.metrics})
+    return sorted({name for record in load(arguments[0]) for name in record.metrics}) if arguments else []
 
 
-def _components() -> list[str]:
-    return [f"{entry['kind']}/{entry['name']}" for entry in catalogue.current()]
-
-
-# Each verb: what stands behind it first, and its flags.
-_BEHIND: dict[str, tuple[Callable[[], Iterable[str]], tuple[str, ...]]] = {
-    "list": (lambda: KINDS, ("--json",)),
-    "show": (_components, ()),
-    "show-data": (lambda: (), ("--json", "--config-dir")),
-    "plugins": (lambda: (), ("--json",)),
-    "board": (_studies, ()),
-    "rm": (_studies, ("--all", "--yes")),
-    "check": (_studies, ("--fused", "--sample", "--json")),
-    "new": (lambda: (), ("--kind", "--licence", "--dir")),
-    "report": (_studies, ("--json", "--metric")),
-}
-
-
-def _behind(before: list[str], word: str) -> list[str]:
-    verb, *given = before
-    first, flags = _BEHIND[verb]
-    if given and given[-1] == "--metric":
-        return _metrics(given[0])
-    if given and given[-1] == "--kind":
-        return list(KINDS)
-    if verb == "show-data" and not word.startswith("-"):
-        return complete([*(w for w in given if "=" in w), word])
-    if word.startswith("-"):
-        return [flag for flag in (*flags, "--help") if flag not in given]
-    return [] if any(not w.startswith("-") for w in given) else list(first())
-
-
-# What an argument of a plugin's command is completed with, by its metavar.
-_TAKES: dict[str, Callable[[], Iterable[str]]] = {
+# The names that an argument is completed with, by its metavar and the arguments before it.
+_NAMES: dict[str, Callable[[Sequence[str]], Iterable[str]]] = {
     "STUDY": _studies,
     "RUN": _studies,
-    "KIND": lambda: KINDS,
-    "KIND/NAME": _components,
+    "METRIC": _metrics,
+    "KIND": lambda _: KINDS,
+    "KIND/NAME": lambda _: (f"{entry['kind']}/{entry['name']}" for entry in catalogue.current()),
+    "PLUGIN": lambda _: sorted({plugin.distribution for plugin in catalogue.current().plugins}),
 }
-
-
-def _of_plugin(command: dict[str, Any], given: list[str], word: str) -> list[str]:
-    """Completes what stands behind a plugin's command, as the catalogue tells of it."""
-    if word.startswith("-"):
-        return [flag for flag in (*command["flags"], "--help") if flag not in given and flag.startswith(word)]
-    first = not any(not w.startswith("-") for w in given)
-    names = [name for metavar in command["takes"] if first and metavar in _TAKES for name in _TAKES[metavar]()]
-    if (found := [name for name in names if name.startswith(word)]) or "OVERRIDE" not in command["takes"]:
-        return found
-    return complete([*(w for w in given if "=" in w), word])
 
 
 def _inside(word: str, kind: str) -> list[str]:
@@ -177,8 +166,6 @@ def _inside(word: str, kind: str) -> list[str]:
 
 
 def _hydra(words: list[str]) -> list[str]:
-    from harness._compat.hydra import completed
-
     with composition.hydra_session() as hydra:
         found = completed(hydra.config_loader, composition.CONFIG, " ".join(words))
     return [w for w in found if w]

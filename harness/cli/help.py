@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from harness.cli.verbs import built_in
 from harness.config import composition
 from harness.config.foreign_words import default_of
 from harness.config.validation import MissingSetting
 from harness.registry import catalogue
+from harness.registry.command import built_in_names, describe
 from harness.registry.kinds import AUTO, KINDS
 from harness.registry.presets import names_in, own_presets
 
@@ -31,14 +33,12 @@ Hydra's own flags:                           harness --hydra-help"""
 
 def text(overrides: Sequence[str], config_dir: str | None = None) -> str:
     """Return the help. Raises HarnessError for overrides that a run would not take."""
-    from harness.cli.verbs import VERBS
-
     if overrides or config_dir:
         words = composition.with_config_dir(overrides, config_dir)
         with composition.hydra_session() as hydra, suppress(MissingSetting):
             composition.job_from_hydra(composition.composed(hydra, words), words)
-    verbs = [f"  harness {verb:<20} {call.__doc__}" for verb, call in VERBS.items()]
-    verbs += [f"  harness {row['name']:<20} {row['help']}" for row in catalogue.current().commands.values()]
+    known = [*(describe(built_in(name)) for name in built_in_names()), *catalogue.current().commands.values()]
+    verbs = sorted(f"  harness {row['name']:<20} {row['help']}" for row in known)
     choices = [_line(group, names) for group, names in options(config_dir).items()]
     return "\n".join(
         [

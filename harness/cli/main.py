@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from harness.config.error_messages import plain_errors
+from harness.registry.command import built_in_names
 from harness.system.errors import HarnessError, suggest
 from harness.system.escape import lines, printable
 from harness.system.process_id import safe_path
@@ -68,25 +69,34 @@ def dispatch(line: list[str]) -> int:
     if line[:1] == ["help"]:
         line = [*line[1:2], "--help", *line[2:]]  # `harness help report` is `harness report --help`
     if line and line[0] and "=" not in line[0] and line[0][0] not in "-+~":
-        from harness.cli.verbs import VERBS
-
-        verb = VERBS.get(line[0])
-        if verb is not None:
-            return _call(verb, line[1:])
-        from harness.registry import catalogue
-
-        known = catalogue.current()
-        if line[0] in known.commands:
-            from harness.cli.plugin_commands import run_command
-
-            return run_command(line[0], line[1:])
-        if why := known.left_out("command", line[0]):
-            raise HarnessError(why)
-        hint = _meant(line) or f"{suggest(line[0], [*VERBS, *known.commands])} An override is KEY=VALUE."
-        raise HarnessError(f"no command {line[0]!r}.{hint}{known.missing()}")
+        try:
+            return _command(line)
+        except SystemExit as stop:  # argparse has printed the help of the command
+            return int(stop.code or 0)
     from harness.cli.train import hydra_line
 
     return hydra_line(line)
+
+
+def _command(line: list[str]) -> int:
+    name, *words = line
+    if name in built_in_names():
+        from harness.cli.parser import parse
+        from harness.cli.verbs import built_in
+
+        command = built_in(name)
+        return command.function(parse(command, words))
+    from harness.registry import catalogue
+
+    known = catalogue.current()
+    if name in known.commands:
+        from harness.cli.plugin_commands import run_command
+
+        return run_command(name, words)
+    if why := known.left_out("command", name):
+        raise HarnessError(why)
+    hint = _meant(line) or f"{suggest(name, [*built_in_names(), *known.commands])} An override is KEY=VALUE."
+    raise HarnessError(f"no command {name!r}.{hint}{known.missing()}")
 
 
 _TRAIN = ("fit", "launch", "multirun", "run", "start", "sweep", "train", "tune")  # verbs of other tools
@@ -120,13 +130,6 @@ def _meant(line: list[str]) -> str:
         return f" Write {key}={value}, without a space."
     hint = foreign_key(key)
     return f" {hint}" if hint else ""
-
-
-def _call(verb: Callable[[list[str]], int], words: list[str]) -> int:
-    try:
-        return verb(words)
-    except SystemExit as stop:  # argparse has printed its help (0) or its error (2)
-        return int(stop.code or 0)
 
 
 def _warning(message: Warning | str, *where: Any, **more: Any) -> None:

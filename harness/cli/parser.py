@@ -1,10 +1,12 @@
-"""Parsers of the verbs' own words; a mistake is one line, with the nearest right word."""
+"""The words behind a command; a mistake is one line, with the nearest right word."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
+from harness.registry.command import Command
 from harness.system.errors import HarnessError, nearest_flag
 
 
@@ -15,6 +17,22 @@ class Parser(argparse.ArgumentParser):
         raise HarnessError(f"{self.prog}: {message}.{nearest_flag(message, self)}")
 
 
-def verb_parser(verb: str, about: str) -> Parser:
-    """The parser of a verb."""
-    return Parser(prog=f"harness {verb}", description=about, allow_abbrev=False)
+def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
+    """Parse the words behind a command, with flags anywhere among them, unless it has subcommands, which argparse
+    cannot mix. A command with a default for `unknown_words` gets there those that are not its own.
+
+    Raises:
+        HarnessError: If a word is wrong.
+        SystemExit: After the help was printed.
+    """
+    parser = Parser(prog=f"harness {command.name}", description=command.help, allow_abbrev=False)
+    command.arguments(parser)
+    try:
+        args, more = parser.parse_known_intermixed_args(words)
+    except TypeError:
+        args, more = parser.parse_known_args(words)
+    if hasattr(args, "unknown_words"):
+        args.unknown_words = more
+    elif more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    return args

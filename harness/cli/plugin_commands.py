@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 
-from harness.cli.parser import verb_parser
+from harness.cli.parser import parse
 from harness.config.error_messages import plain_errors
 from harness.registry.registry import REGISTRY
 from harness.results.machine_faults import machine_fault
 from harness.system.errors import HarnessError, one_line
 
 
-def run_command(name: str, words: list[str]) -> int:
+def run_command(name: str, words: Sequence[str]) -> int:
     """Run a plugin's command with the words behind its name and return its exit status.
 
     Raises:
         HarnessError: If the words are wrong, the plugin cannot be loaded, or the command fails.
+        SystemExit: After its help was printed.
     """
     command = REGISTRY.command(name)
-    parser = verb_parser(name, command.help)
-    command.arguments(parser)
-    try:
-        args = _parse(parser, words)
-    except SystemExit as stop:  # argparse has printed its help
-        return int(stop.code or 0)
+    args = parse(command, words)
     try:
         with plain_errors():
             status = command.function(args)
@@ -38,11 +34,3 @@ def run_command(name: str, words: list[str]) -> int:
         failed = HarnessError(f"command {name!r} failed: {one_line(error)} (HYDRA_FULL_ERROR=1 shows where)")
         failed.begun = True
         raise failed from error
-
-
-def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
-    """Parse words with flags anywhere among them, unless the parser has subcommands, which argparse cannot mix."""
-    try:
-        return parser.parse_intermixed_args(words)
-    except TypeError:
-        return parser.parse_args(words)

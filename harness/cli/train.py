@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from harness.cli.live.progress import SweepProgress
 
 
+REFUSED = ("--config-name", "--config-path", "--experimental-rerun")  # flags of Hydra
+
+
 def hydra_line(line: list[str]) -> int:
     """Answers a line of Hydra flags and overrides."""
     from harness._compat.hydra import arguments_parser
@@ -39,7 +42,7 @@ def hydra_line(line: list[str]) -> int:
     args = parser.parse_intermixed_args(line)  # a flag may stand anywhere
     if args.run and args.multirun:
         raise HarnessError("--run and --multirun do not go together")
-    if args.config_name or args.config_path or args.experimental_rerun:
+    if any(getattr(args, flag.removeprefix("--").replace("-", "_")) for flag in REFUSED):
         raise HarnessError("harness has one config; search a folder of your own with --config-dir FOLDER")
     if args.shell_completion:
         return _complete(args)

@@ -225,9 +225,12 @@ def warn_of_overlap(shared: int | None, values: dict[str, Any]) -> None:
 def outside() -> int:
     """Return the `stacklevel` of the first caller outside of harness: a warning shows the user's own line."""
     frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "harness":
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] in _INSIDE:
         frame, level = frame.f_back, level + 1
     return level
+
+
+_INSIDE = ("harness", "contextlib")  # which calls a function that a context manager decorates
 
 
 def warn_of_data(data: dict[str, Any], values: dict[str, Any]) -> None:

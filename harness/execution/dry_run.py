@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from harness.config import seeds
-from harness.datasets.dataset import Dataset, Samples, first_inputs, first_samples
+from harness.datasets.dataset import Dataset, Samples, first_samples, sampled_inputs
 from harness.execution.single_sample import has_single, refuse_single
 from harness.modeling.builder import RunComponents, build, check_closure
+from harness.modeling.calling import calling
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.profile import Probe
 from harness.modeling.regularizer import acts_on, does
@@ -113,7 +114,7 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
 def _refuse_target_changes(values: dict[str, Any], parts: RunComponents, dataset: Dataset) -> None:
     """Refuse what changes targets, for a task that draws samples by their targets: it would not see the change."""
     assert isinstance(dataset.train, Samples)
-    x = first_inputs(dataset)
+    x = sampled_inputs(dataset)
     y = dataset.train.y[: len(x)]
     noise = Noise(keys(torch.tensor(0), 0))
     task = values["task"][KEY]
@@ -135,11 +136,8 @@ def _refuse_unread_targets(values: dict[str, Any], parts: RunComponents, dataset
     model, noise = copy.deepcopy(parts.model).eval(), Noise(keys(torch.tensor(0), 0))
 
     def losses(target: Tensor) -> list[Tensor]:
-        def call(*given: Any, method: str = "forward") -> Any:
-            return model(*given) if method == "forward" else getattr(model, method)(*given)
-
         with torch.no_grad(), torch.random.fork_rng(devices=[]), Redirect(noise):
-            return list(parts.task.losses(call, (x, target), noise).values())
+            return list(parts.task.losses(calling(model), (x, target), noise).values())
 
     for name, regularizer in changing.items():
         changed = regularizer.target(y)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from torch import nn
 
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
-from harness.modeling.task import Call
 from harness.training.fit import Run
 
 # Streams of noise that no step and no evaluation draws from.
@@ -23,15 +21,6 @@ def trained(run: Run) -> nn.Module:
     model = copy.deepcopy(run.parts.model).cpu()  # of a stack it still has its initial weights
     model.load_state_dict(run.member.weights)
     return model.eval()
-
-
-def calling(model: nn.Module) -> Call:
-    """Return a function that calls a model as a task does."""
-
-    def call(*given: Any, method: str = "forward") -> Any:
-        return model(*given) if method == "forward" else getattr(model, method)(*given)
-
-    return call
 
 
 def measure_at_end(run: Run) -> None:

@@ -15,6 +15,7 @@ from harness.datasets.dataset import Dataset, Samples
 from harness.datasets.loading import load, load_untransformed
 from harness.datasets.precision import exact
 from harness.modeling.builder import make_model, make_task
+from harness.modeling.calling import calling, cast, dtype_of
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.task import Call, Task
 from harness.modeling.weights import load_model, record_of
@@ -90,16 +91,12 @@ def predict(run: str | Path | Record, x: Any) -> Prediction:
     task = make_task(record.config, dataset)
     inputs = _inputs(dataset, x, record)
     model = _fitted(record, task, dataset) if trained is None else trained
-    dtype = next((p.dtype for p in model.parameters()), torch.float32)
-
-    def call(*given: Any, method: str = "forward") -> Any:
-        return model(*given) if method == "forward" else getattr(model, method)(*given)
-
+    call, dtype = calling(model), dtype_of(model)
     made = []
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(record.config["seed"])
         for rows in inputs.split(max(1, EVALUATED // math.prod(dataset.inputs))):
-            made.append(_infer(task, call, _ready(dataset, rows, dtype), record))
+            made.append(_infer(task, call, cast(dataset.transform(rows), dtype), record))
     values = torch.cat(made)
     p = task.probabilities(values)
     if p is None:
@@ -149,12 +146,6 @@ def _inputs(dataset: Dataset, x: Any, record: Record) -> Tensor:
     if (words := dataset.words) and ((found < 0) | (found >= words)).any():
         raise HarnessError(f"the inputs are indices of {words} words, from 0, got {found.min()} .. {found.max()}")
     return found
-
-
-def _ready(dataset: Dataset, x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Transformed, in the precision of the model."""
-    x = dataset.transform(x)
-    return x.to(dtype) if x.is_floating_point() else x
 
 
 def _fitted(record: Record, task: Task, dataset: Dataset) -> nn.Module:

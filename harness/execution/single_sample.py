@@ -11,6 +11,7 @@ from torch import nn
 
 from harness.datasets.dataset import Dataset, first_samples
 from harness.modeling.builder import RunComponents
+from harness.modeling.calling import calling
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
@@ -53,9 +54,6 @@ def _failure(parts: RunComponents, dataset: Dataset, count: int) -> Exception | 
     if x.is_floating_point():
         model.to(x.dtype)
 
-    def call(*given: Any, method: str = "forward") -> Any:
-        return model(*given) if method == "forward" else getattr(model, method)(*given)
-
     try:
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), Redirect(noise):
             warnings.simplefilter("ignore")  # the run itself will give them
@@ -64,7 +62,7 @@ def _failure(parts: RunComponents, dataset: Dataset, count: int) -> Exception | 
             for regularizer in parts.regularizers:
                 y = regularizer.target(y)
             with torch.set_grad_enabled(parts.gradient):
-                parts.task.losses(call, (x, y), noise)
+                parts.task.losses(calling(model), (x, y), noise)
     except Exception as error:
         reraise_interrupt(error)
         return error

@@ -13,7 +13,7 @@ import torchmetrics
 from torch import Tensor, nn
 
 from harness.config import seeds
-from harness.datasets.dataset import Dataset, first_inputs, first_samples
+from harness.datasets.dataset import Dataset, first_samples, sampled_inputs
 from harness.modeling.block import Block, Elementwise
 from harness.modeling.diagnostic import Diagnostic
 from harness.modeling.estimator import EstimatorModule
@@ -80,7 +80,7 @@ def _build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: P
         component("regularizer", node, classes=classes, total_steps=total_steps)
         for node in values["regularizer"].values()
     ]
-    first = functools.partial(first_inputs, dataset)
+    first = functools.partial(sampled_inputs, dataset)
     shape = dataset.inputs, task.outputs(dataset), dataset.words
     uses = ComponentUse()
     model = task.prepare(make_model(values, *shape, regularizers, first, uses), dataset)

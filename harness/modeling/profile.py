@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.modeling.calling import calling
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.task import Batch, Task
+from harness.system.errors import reraise_interrupt
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ def probe(model: nn.Module, sample: Tensor) -> Probe:
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]), redirect:
             copied(sample)
-    except Exception:
+    except Exception as error:
+        reraise_interrupt(error)
         return Probe(noisy=True, work=None)
     return Probe(redirect.drawn, sum(done) // len(sample), sum(made) // len(sample))
 
@@ -57,12 +60,10 @@ def draws(task: Task, model: nn.Module, batch: Batch) -> bool:
     noise = Noise(keys(torch.tensor(0), 0))
     redirect = Redirect(noise)
 
-    def call(*x: Any, method: str = "forward") -> Any:
-        return copied(*x) if method == "forward" else getattr(copied, method)(*x)
-
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]), redirect:
-            task.losses(call, batch, noise)
-    except Exception:
+            task.losses(calling(copied), batch, noise)
+    except Exception as error:
+        reraise_interrupt(error)
         return True
     return redirect.drawn

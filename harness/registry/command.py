@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness._compat.python import actions
 
 NAME = re.compile(r"[a-z][a-z0-9_-]*\Z")
-RESERVED = frozenset(  # the built-in commands: a plugin cannot take their names
-    {"board", "check", "help", "list", "new", "plugins", "report", "rm", "show", "show-data"}
-)
+_BUILT_IN = Path(__file__).resolve().parents[1] / "cli" / "verbs"  # a module for each
 
 
 class CommandError(TypeError):
@@ -28,8 +28,9 @@ class Command:
         name: The first word of the line: lower case letters, digits, `-` and `_`.
         help: What the command does. `harness --help` shows the first line, `harness NAME --help` shows all of it.
         arguments: Adds the command's arguments to a parser. It is also called when the plugin is scanned, so it imports
-            nothing heavy. An argument with the metavar STUDY, RUN, KIND, KIND/NAME or OVERRIDE (also several, as in
-            RUN|OVERRIDE) is completed with such names.
+            nothing heavy. An argument or a flag with the metavar STUDY, RUN, METRIC (of the study before it), KIND,
+            KIND/NAME, PLUGIN or OVERRIDE (also several, as in RUN|OVERRIDE) is completed with such names, and one with
+            `choices` with these.
         function: Runs the command and returns the exit status: 0 done, 1 failed. It raises HarnessError for a mistake
             in what was typed; that is printed as one line, and the exit status is 2.
     """
@@ -38,6 +39,12 @@ class Command:
     help: str
     arguments: Callable[[argparse.ArgumentParser], None]
     function: Callable[[argparse.Namespace], int]
+
+
+@functools.cache
+def built_in_names() -> tuple[str, ...]:
+    """Return the names of the built-in commands, without an import of the command line, which lies above."""
+    return tuple(sorted(path.stem.replace("_", "-") for path in _BUILT_IN.glob("[a-z]*.py")))
 
 
 def describe(command: Any) -> dict[str, Any]:
@@ -59,10 +66,18 @@ def describe(command: Any) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog=f"harness {command.name}", allow_abbrev=False)
     command.arguments(parser)
     parser.format_help()  # what is wrong with a help text is raised here
+    return {"name": command.name, "help": lines[0].strip()} | words_of(parser)
+
+
+def words_of(parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """Return the flags of a parser, with what their values are, or None for a flag without one, and its arguments."""
     found = actions(parser)
     return {
-        "name": command.name,
-        "help": lines[0].strip(),
-        "flags": [text for a in found for text in a.option_strings if text.startswith("--") and text != "--help"],
-        "takes": [word for a in found if not a.option_strings for word in str(a.metavar or "").split("|") if word],
+        "flags": {text: None if a.nargs == 0 else _argument(a) for a in found for text in a.option_strings},
+        "arguments": [_argument(a) for a in found if not a.option_strings],
     }
+
+
+def _argument(action: argparse.Action) -> dict[str, Any]:
+    metavars = action.metavar.split("|") if isinstance(action.metavar, str) else []
+    return {"takes": metavars, "choices": list(map(str, action.choices or ())), "many": action.nargs in ("*", "+")}

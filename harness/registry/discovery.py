@@ -18,7 +18,7 @@ from harness.registry.command import Command, CommandError
 from harness.registry.component import ComponentError, describe, mark_of
 from harness.registry.kinds import KINDS
 from harness.registry.presets import plugin_presets
-from harness.system.errors import one_line
+from harness.system.errors import one_line, reraise_interrupt
 from harness.system.process_state import ignore, kept
 
 GROUP = "harness"
@@ -112,9 +112,8 @@ def _load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool
     manager.add_hookspecs(hookspecs)
     try:
         module = point.load()
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # SystemExit and SyntaxError too: a plugin never ends the harness
+        reraise_interrupt(error)
         wrong("import", error)
         return offer
     try:
@@ -130,9 +129,8 @@ def _load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool
             offer.config_dirs[folder] = plugin_presets(folder)
         except ValueError as error:
             wrong("harness_config_dirs", str(error))
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # the folder is a package, and its __init__.py may do anything
+            reraise_interrupt(error)
             wrong("harness_config_dirs", error)
     for component in _call(manager, "harness_components", wrong):
         label = ""
@@ -159,12 +157,11 @@ def _load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool
         except CommandError as error:
             wrong("command", str(error), label)
             continue
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # its function of arguments may do anything
+            reraise_interrupt(error)
             wrong("command", f"{label}: {one_line(error)}", label)
             continue
-        if row["name"] in commands.RESERVED:
+        if row["name"] in ("help", *commands.built_in_names()):
             wrong("duplicate", f"{label} is offered by harness itself and {point.name!r} of {distribution}", label)
         elif row["name"] in offer.commands:
             wrong("duplicate", f"{label} is offered twice by this plugin", label)
@@ -191,8 +188,7 @@ def _call(manager: pluggy.PluginManager, hook: str, wrong: Callable[[str, Any], 
             if isinstance(found, str):  # its letters would be told one by one
                 raise TypeError(f"it returns the text {found!r}, and a list is wanted")
             results.extend(found.items() if isinstance(found, dict) else found)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # as above
+            reraise_interrupt(error)
             wrong(hook, error)
     return results

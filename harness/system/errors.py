@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -66,9 +67,25 @@ def _whose(path: object, error: OSError) -> str:
 
 
 def reraise_interrupt(error: BaseException) -> None:
-    """Raise an error again if the user ends the command (Ctrl-C, SIGTERM); anything else is a component's own."""
+    """Raise an error again if the user ends the command (Ctrl-C, SIGTERM); log any other: it is a component's own.
+
+    Every `except` of all exceptions that does not tell what it caught comes here.
+    """
     if type(error) in (KeyboardInterrupt, Terminated):
         raise error
+    logging.getLogger("harness").debug("caught %s", one_line(error), exc_info=error)
+
+
+_MEMORY = ("can't allocate memory", "cannot allocate memory", "failed to allocate", "unable to allocate")
+
+
+def says_out_of_memory(text: str) -> bool:
+    """Return True if an error's words say that memory was short, on a device or on the host.
+
+    >>> says_out_of_memory("CUDA out of memory. Tried to allocate 2 GiB"), says_out_of_memory("KeyError: 'memory'")
+    (True, False)
+    """
+    return any(word in text.lower() for word in ("out of memory", "outofmemory", "memoryerror", *_MEMORY))
 
 
 def suggest(word: object, known: Iterable[object], listed: bool = True) -> str:

@@ -16,12 +16,14 @@ from harness.config import seeds
 from harness.config.schema import default_node
 from harness.config.settings import Split
 from harness.datasets.dataset import SPLITS, Dataset, Samples, from_arrays, surface
+from harness.modeling.calling import call_method, cast, dtype_of
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.task import Task
 from harness.registry import catalogue
 from harness.registry.instantiate import component
 from harness.registry.kinds import KINDS
 from harness.registry.registry import REGISTRY
+from harness.system.errors import reraise_interrupt
 from harness.testing.component_case import Case, Inapplicable, drawn, redirected, smooth_block
 
 SHAPES = {1: (6,), 2: (5, 4), 3: (1, 8, 8), 4: (1, 4, 4, 4)}  # of one sample, by its dimensions
@@ -75,15 +77,15 @@ class Fixtures:
     def batch(self) -> tuple[Tensor, Tensor]:
         """The first training samples, in the model's precision."""
         assert isinstance(self.dataset.train, Samples)
-        dtype = next((p.dtype for p in self.model.parameters()), torch.float32)
+        dtype = dtype_of(self.model)
         drawn = self.task.tuples(self.dataset.train, "train", seeds.generator(0, "testing", "tuples"))
         index = torch.arange(min(8, len(self.dataset.train))) if drawn is None else drawn[:2].flatten()
         x, y = self.dataset.train.x[index], self.dataset.train.y[index]
-        return x.to(dtype) if x.is_floating_point() else x, y.to(dtype) if y.is_floating_point() else y
+        return cast(x, dtype), cast(y, dtype)
 
     def call(self, *x: Any, method: str = "forward") -> Any:
         """The model, as a task calls it."""
-        return self.model(*x) if method == "forward" else getattr(self.model, method)(*x)
+        return call_method(self.model, method, *x)
 
     def losses(self, step: int = 0) -> dict[str, Tensor]:
         """{group: loss} of the batch, with a step's noise."""
@@ -164,7 +166,8 @@ def taken(case: Case, first: tuple[int, ...] = SHAPES[1]) -> tuple[int, ...]:
             if isinstance(made, nn.Module):
                 with torch.no_grad(), redirected():
                     made.eval()(drawn((4, *shape), "x"))
-        except Exception:  # a layer says in its own words that it wants another shape
+        except Exception as error:  # a layer says in its own words that it wants another shape
+            reraise_interrupt(error)
             continue
         return shape
     return first

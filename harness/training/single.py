@@ -15,6 +15,7 @@ from torch import Tensor
 from harness._compat.torch import pytree
 from harness.datasets.dataset import Part, Samples, size
 from harness.modeling.builder import RunComponents
+from harness.modeling.calling import call_method, cast, dtype_of
 from harness.modeling.regularizer import having
 from harness.modeling.rng.noise import GlobalBatch, Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
@@ -52,7 +53,7 @@ class SinglePath:
         self.parts, self.plan, self.device = parts, plan, device
         self.rank, self.world = world
         self.model = parts.model
-        self.dtype = next((p.dtype for p in self.model.parameters()), torch.float32)
+        self.dtype = dtype_of(self.model)
         self.data = {split: self._placed(part) for split, part in data.items()}
         self.train_part = data["train"]  # where it was: tuples are drawn on the CPU
         seed = parts.values["split"]["seed"]
@@ -86,7 +87,7 @@ class SinglePath:
         return Samples(x.to(self.device), y.to(self.device))
 
     def _cast(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+        return cast(tensor, self.dtype)
 
     def _target(self, y: Tensor) -> Tensor:
         return y if self.parts.task.exact_targets else self._cast(y)
@@ -210,7 +211,7 @@ class SinglePath:
         return lambda: keys(torch.tensor(self.plan.seed, device=self.device), number)
 
     def _call(self, *x: Any, method: str = "forward") -> Any:
-        return self.model(*x) if method == "forward" else getattr(self.model, method)(*x)
+        return call_method(self.model, method, *x)
 
     def _train_mode(self, on: bool) -> None:
         self.model.train(on)
@@ -254,7 +255,8 @@ class SinglePath:
                 return part.x[index].to(self.device), part.y[index].to(self.device)
             return tuple(t[first : first + count].to(self.device) for t in (part.x, part.y))  # type: ignore[return-value]
         assert isinstance(part, Transformed)
-        x, y = part.__getitems__(range(first, first + count))
+        places = range(first, first + count) if drawn is None else drawn[first : first + count].flatten().tolist()
+        x, y = part.__getitems__(places)
         return self._cast(x).to(self.device), self._target(y).to(self.device)
 
     @contextmanager

@@ -7,7 +7,7 @@ from harness.registry.catalogue import Catalogue, current
 from harness.registry.kinds import KEY, KINDS
 from harness.results.curves import rows
 from harness.results.study import load
-from harness.system.errors import one_line, reraise_interrupt
+from harness.system.errors import one_line, reraise_interrupt, says_out_of_memory
 from harness.system.escape import lines
 from harness.system.spinner import Spinner
 from harness.training.diagnostics import quantities
@@ -30,4 +30,5 @@ __all__ = [
     "render",
     "reraise_interrupt",
     "rows",
+    "says_out_of_memory",
 ]

@@ -1,12 +1,13 @@
 """What the doctor uses of those inner modules of harness that import torch."""
 
 from harness._compat.torch import BatchNormBase
-from harness.datasets.dataset import SPLITS, first_samples, size
+from harness.datasets.dataset import SPLITS, first_samples, sampled, size
 from harness.datasets.loading import Loaded, Loader, usable
 from harness.execution.preparation import make_plan, prepare
 from harness.execution.resolve import resolve
 from harness.execution.run_recorder import make_member
 from harness.modeling.builder import build
+from harness.modeling.calling import calling
 from harness.modeling.diagnostic import Layer
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.unused import OF_STEPS, OF_TRAINING
@@ -41,6 +42,7 @@ __all__ = [
     "SinglePath",
     "Step",
     "build",
+    "calling",
     "evaluated",
     "first_samples",
     "fit",
@@ -54,6 +56,7 @@ __all__ = [
     "prepare",
     "resolve",
     "roles",
+    "sampled",
     "size",
     "trait",
     "untracked",

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from harness import Dataset, Samples
-from harness_doctor.engine_training import SPLITS, first_samples, size
+from harness_doctor.engine_training import SPLITS, sampled, size
 from harness_doctor.evidence import DataEvidence
 
 MOST = 2000  # samples that are looked at, of training
@@ -33,7 +33,7 @@ class _Asked(NamedTuple):
 
 def look(dataset: Dataset, overlap: int | None, batch_size: int) -> DataEvidence:
     """What is seen of a data set, `overlap` of whose samples stand in several splits."""
-    (x, y), (vx, vy) = (first_samples(dataset, count, split) for count, split in ((MOST, "train"), (HELD, "val")))
+    (x, y), (vx, vy) = (sampled(dataset, count, split) for count, split in ((MOST, "train"), (HELD, "val")))
     inputs, targets = x.flatten(1).double().numpy(), y.numpy()
     held, held_targets = vx.flatten(1).double().numpy(), vy.numpy()
     deviations = inputs.std(0)

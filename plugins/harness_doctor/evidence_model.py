@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from harness import Dataset, Noise, Samples
 from harness_doctor.engine import quantities as q
+from harness_doctor.engine import reraise_interrupt
 from harness_doctor.engine_training import (
     BatchNormBase,
     EstimatorModule,
     Plan,
     SinglePath,
     build,
+    calling,
     first_samples,
     placed,
     trait,
@@ -152,7 +154,8 @@ def _plain(path: SinglePath) -> dict[str, bool]:
         optimizer.step()
         moved = (p.detach() - 1) / -lr
         return {"plain_steps": bool(torch.allclose(moved, p.grad, rtol=1e-3))}
-    except Exception:  # a stranger's optimizer that wants something else
+    except Exception as error:  # a stranger's optimizer that wants something else
+        reraise_interrupt(error)
         return {"plain_steps": False}
 
 
@@ -213,7 +216,7 @@ def _times(path: SinglePath, dataset: Dataset) -> dict[str, float]:
         best = math.inf
         for _ in range(5):
             began = time.perf_counter()
-            losses = path.parts.task.losses(_bound(model), (x[:count], y[:count]), Noise(path.key(0)))
+            losses = path.parts.task.losses(calling(model), (x[:count], y[:count]), Noise(path.key(0)))
             leaves = [p for p in model.parameters() if p.requires_grad]
             torch.autograd.grad(torch.stack(list(losses.values())).sum(), leaves, allow_unused=True)
             best = min(best, time.perf_counter() - began)
@@ -224,10 +227,3 @@ def _times(path: SinglePath, dataset: Dataset) -> dict[str, float]:
             return {"step_s": seconds(path.plan.samples), "step4_s": seconds(4 * path.plan.samples)}
     except (ValueError, RuntimeError):  # such a batch cannot be trained on
         return {}
-
-
-def _bound(model: torch.nn.Module) -> Any:
-    def call(*x: Any, method: str = "forward") -> Any:
-        return model(*x) if method == "forward" else getattr(model, method)(*x)
-
-    return call

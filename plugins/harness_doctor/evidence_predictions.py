@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness import Dataset, Noise
-from harness_doctor.engine_training import SinglePath, evaluated, first_samples, untracked
+from harness_doctor.engine_training import SinglePath, evaluated, first_samples, sampled, untracked
 from harness_doctor.evidence import Scores
 from harness_doctor.scoring import marks, recalls, right_logits, scored, shares
 
@@ -23,7 +23,7 @@ def scores(path: SinglePath, dataset: Dataset) -> Scores | None:
         return None
     if evaluated(path.parts.task, dataset.train, "train", 0) is not None:
         return None
-    (x, y), (vx, vy) = (first_samples(dataset, LOOKED, split) for split in ("train", "val"))
+    (x, y), (vx, vy) = (sampled(dataset, LOOKED, split) for split in ("train", "val"))
     made, truth = _predicted(path, x, y)
     val, val_truth = _predicted(path, vx, vy)
     size = path.plan.batch_size
@@ -77,7 +77,7 @@ def losses(path: SinglePath, dataset: Dataset) -> dict[str, Any]:
     """The loss of predictions as they are and of right ones, and what predictions look like."""
     if evaluated(path.parts.task, dataset.train, "train", 0) is not None:
         return {}
-    x, y = first_samples(dataset, LOOKED)
+    x, y = sampled(dataset, LOOKED)
     made, _ = _predicted(path, x, y)
     found: dict[str, Any] = {}
     found["loss_made"] = _loss(path, x, y, None)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from omegaconf.errors import OmegaConfBaseException
 
 from harness import HarnessError, Record, RunCallback
-from harness_doctor.engine import KEY, compose, current, parse
+from harness_doctor.engine import KEY, compose, current, parse, reraise_interrupt
 from harness_doctor.engine_training import (
     OF_STEPS,
     OF_TRAINING,
@@ -228,7 +228,8 @@ class _Trial:
                 pair = self._pair(tries, place)
             except (HarnessError, HydraException, OmegaConfBaseException):
                 return Outcome(False, "it cannot be combined with this run")
-            except (Exception, SystemExit):  # whatever a stranger's broken component does
+            except (Exception, SystemExit) as error:  # whatever a stranger's broken component does
+                reraise_interrupt(error)
                 return None
             if pair is None:
                 break  # no time is left

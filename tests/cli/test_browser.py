@@ -5,21 +5,22 @@ With HARNESS_PICTURES=FOLDER, the pictures of the docs are written there.
 
 from __future__ import annotations
 
-import asyncio
+import io
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
+from playwright.sync_api import Page
 
 import harness
 from harness.results.record import Record
 from tests.helpers import browser
 from tests.helpers.boards import Board, serving
-from tests.helpers.browser import Page
+from tests.helpers.browser import until
 
 pytestmark = [
     pytest.mark.slow,
@@ -55,82 +56,56 @@ def board(study: list[Record]) -> Iterator[Board]:
         yield server
 
 
-def seen(board: Board, tmp_path: Path, look: Any, width: int = 1440) -> Any:
-    """Return the result of a coroutine on a page of this board."""
+@contextmanager
+def opened(board: Board, path: str, shown: str, width: int = 1440) -> Iterator[Page]:
+    """A page of the board, as soon as an expression is true there."""
+    with browser.page(width, 860) as page:
+        page.goto(f"{board.url}{path}")
+        until(page, shown)
+        yield page
 
-    async def run() -> Any:
-        async with browser.page(tmp_path, width, 860) as page:
-            return await look(page)
 
-    return asyncio.run(run())
-
-
-async def shot(page: Page, name: str, tmp_path: Path) -> np.ndarray:
-    """Return the window's pixels [H, W, 3]; with enough colours, they are saved as a picture of the docs."""
-    path = tmp_path / f"{name}.png"
-    await page.picture(path)
-    image = PIL.Image.open(path).convert("RGB")
+def shot(page: Page, name: str, settled_s: float) -> np.ndarray:
+    """The window's pixels [H, W, 3] once it has settled; in colours enough, they become a picture of the docs."""
+    page.wait_for_timeout(settled_s * 1000)
+    image = PIL.Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     if folder := os.environ.get("HARNESS_PICTURES"):
         image.quantize(96).save(Path(folder) / f"tensorboard-{name}.png", optimize=True)
     return np.asarray(image)
 
 
-async def opened(page: Page, board: Board, tab: str, expression: str) -> None:
-    await page.go(f"{board.url}#{tab}")
-    await page.until(expression)
-
-
-async def ticked(page: Page, record: Record) -> None:
-    """Select a run: TensorBoard's older pages show none of more than 40 runs by default."""
-    box = f"all('[id=\"checkbox-{record.folder.name}\"]')[0]"
-    await page.until(f"!!{box}")
-    await page.js(f"{box}.checked || {box}.click()")
-
-
-def test_scalars_page_shows_curves(board: Board, study: list[Record], tmp_path: Path) -> None:
-    async def look(page: Page) -> Any:
-        await page.go(f"{board.url}?tagFilter=/loss&smoothing=0#timeseries")
-        await page.until("all('scalar-card line-chart').length >= 3")
-        await asyncio.sleep(5)
-        return "".join((await page.js("words()")).split()), await shot(page, "scalars", tmp_path)
-
-    words, pixels = seen(board, tmp_path, look)
+def test_scalars_page_shows_curves(board: Board, study: list[Record]) -> None:
+    path = "?tagFilter=/loss&smoothing=0#timeseries"
+    with opened(board, path, "all('scalar-card line-chart').length >= 3") as page:
+        pixels = shot(page, "scalars", 5)
+        words = "".join(page.evaluate("words()").split())
     for tag in ("train/loss", "val/loss", "test/loss"):
         assert tag in words
     assert study[0].folder.name in words
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 200  # curves of many colours
 
 
-def test_graph_page_shows_named_modules(board: Board, tmp_path: Path) -> None:
+def test_graph_page_shows_named_modules(board: Board) -> None:
     nodes = "all('g.node').map(e => e.getAttribute('data-name'))"
-
-    async def look(page: Page) -> Any:
-        await opened(page, board, "graphs", f"{nodes}.includes('head (Linear)')")
-        await asyncio.sleep(3)
+    with opened(board, "#graphs", f"{nodes}.includes('head (Linear)')") as page:
+        page.wait_for_timeout(3000)
         box = "all('g.node').find(e => e.getAttribute('data-name') === 'stages').querySelector('.buttoncircle')"
-        await page.js(f"{box}.dispatchEvent(new MouseEvent('click', {{bubbles: true}}))")
-        await page.until(f"{nodes}.includes('stages/stage1')")
-        await asyncio.sleep(3)
-        await shot(page, "graph", tmp_path)
-        return await page.js("all('g.node text').map(e => e.firstChild.textContent)")
-
-    assert {"input", "stage0", "stage1", "flatten", "head (Linear)", "output"} <= set(seen(board, tmp_path, look))
+        page.evaluate(f"{box}.dispatchEvent(new MouseEvent('click', {{bubbles: true}}))")
+        until(page, f"{nodes}.includes('stages/stage1')")
+        shot(page, "graph", 3)
+        texts = page.evaluate("all('g.node text').map(e => e.firstChild.textContent)")
+    assert {"input", "stage0", "stage1", "flatten", "head (Linear)", "output"} <= set(texts)
 
 
-def test_hparams_table_has_the_values_of_the_records(board: Board, study: list[Record], tmp_path: Path) -> None:
-    async def look(page: Page) -> Any:
-        await opened(page, board, "hparams", f"({ROWS}).length > 20")
-        await asyncio.sleep(4)
-        await shot(page, "hparams", tmp_path)
-        (head,) = await page.js(HEAD)
-        cells: dict[str, dict[str, str]] = {}
+def test_hparams_table_has_the_values_of_the_records(board: Board, study: list[Record]) -> None:
+    table: dict[str, dict[str, str]] = {}
+    with opened(board, "#hparams", f"({ROWS}).length > 20", width=2000) as page:
+        shot(page, "hparams", 4)
+        (head,) = page.evaluate(HEAD)
         for top in range(0, 60 * 40, 200):  # rows are made when scrolled into view
-            await page.js(SCROLL.format(top))
-            await asyncio.sleep(0.3)
-            cells |= {row[0]: dict(zip(head, row, strict=False)) for row in await page.js(ROWS)}
-        return cells
-
-    table = seen(board, tmp_path, look, width=2000)
+            page.evaluate(SCROLL.format(top))
+            page.wait_for_timeout(300)
+            table |= {row[0]: dict(zip(head, row, strict=False)) for row in page.evaluate(ROWS)}
     assert table.keys() >= {record.folder.name for record in study}
     for record in study:
         row = table[record.folder.name]
@@ -157,28 +132,21 @@ def test_hparams_table_has_the_values_of_the_records(board: Board, study: list[R
         ),
     ],
 )
-def test_page_shows_the_selected_run(
-    tab: str, shown: str, texts: list[str], board: Board, study: list[Record], tmp_path: Path
-) -> None:
-    async def look(page: Page) -> Any:
-        await opened(page, board, tab, "all('tf-multi-checkbox').length > 0")
-        await ticked(page, study[58])
-        await page.until(shown)
-        await asyncio.sleep(4)
-        await shot(page, tab, tmp_path)
-        return await page.js("words()")
-
-    words = seen(board, tmp_path, look)
+def test_page_shows_the_selected_run(tab: str, shown: str, texts: list[str], board: Board, study: list[Record]) -> None:
+    # of more than 40 runs TensorBoard's older pages show none, until some are ticked
+    box = f"all('[id=\"checkbox-{study[58].folder.name}\"]')[0]"
+    with opened(board, f"#{tab}", f"!!{box}") as page:
+        page.evaluate(f"{box}.checked || {box}.click()")
+        until(page, shown)
+        shot(page, tab, 4)
+        words = page.evaluate("words()")
     assert [word for word in texts if word not in words] == []
 
 
-def test_projector_shows_the_samples(board: Board, study: list[Record], tmp_path: Path) -> None:
-    async def look(page: Page) -> Any:
-        await opened(page, board, "projector", "words().includes('Total variance described')")
-        await asyncio.sleep(6)
-        return "".join((await page.js("words()")).split()), await shot(page, "projector", tmp_path)
-
-    words, pixels = seen(board, tmp_path, look)
+def test_projector_shows_the_samples(board: Board, study: list[Record]) -> None:
+    with opened(board, "#projector", "words().includes('Total variance described')") as page:
+        pixels = shot(page, "projector", 6)
+        words = "".join(page.evaluate("words()").split())
     assert f"Points:{study[58].data['val']}" in words
     middle = pixels[200:700, 400:1000].reshape(-1, 3)
     assert (middle.max(1) < 60).mean() > 0.02  # the dark images of the samples

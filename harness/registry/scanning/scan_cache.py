@@ -166,10 +166,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _write(path: Path, found: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "w") as file:
-        json.dump(found, file)
-    os.replace(beside, path)
+    safe_files.write_file(path, json.dumps(found).encode(), durable=False)
     ours = re.compile(re.escape(path.name[: -len("0123456789abcdef.json")]) + r"[0-9a-f]{16}\.json")
     scans = [other for other in path.parent.iterdir() if ours.fullmatch(other.name)]
     for stale in sorted(scans, key=lambda p: p.stat().st_mtime_ns)[:-KEPT]:

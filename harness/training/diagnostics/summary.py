@@ -33,16 +33,24 @@ class Summary:
             values[tag] = [first, value, least, most]
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        """{name: {"first": {tag: value}, "last": {...}, "min": {...}, "max": {...}}}, to six digits; `left_out` counts
-        the tags that are more than a record holds.
+        """Return {name: {"first": {tag: value}, "last": {...}, "min": {...}, "max": {...}}}, to six digits.
+
+        "min" and "max" leave out the tags whose extreme is the first value or the last: the lesser, or the larger, of
+        these two is it. `left_out` counts the tags that are more than a record holds.
         """
         rows: dict[str, dict[str, Any]] = {}
         for name, values in self._found.items():
             tags = list(values)
             kept = tags if len(tags) <= TAGS else [*tags[: TAGS // 2], *tags[-TAGS // 2 :]]
-            rows[name] = {
-                key: {tag: float(f"{values[tag][place]:.6g}") for tag in kept} for place, key in enumerate(KEYS)
-            }
+            told = {tag: [float(f"{value:.6g}") for value in values[tag]] for tag in kept}
+            rows[name] = {key: {tag: told[tag][place] for tag in kept} for place, key in enumerate(KEYS[:2])}
+            for place, key in enumerate(KEYS[2:], 2):
+                rows[name][key] = {tag: four[place] for tag, four in told.items() if not _same_as_ends(four, place)}
             if len(tags) > TAGS:
                 rows[name]["left_out"] = len(tags) - TAGS
         return rows
+
+
+def _same_as_ends(values: list[float], place: int) -> bool:
+    """Return True if the value at a place is the first or the last, or if none of them is a number."""
+    return values[place] in values[:2] or math.isnan(values[place])

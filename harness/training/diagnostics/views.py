@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from harness.datasets.dataset import Dataset, Samples, first_samples, size
+from harness.datasets.dataset import Dataset, Samples, sampled, sampled_index, size
+from harness.modeling.calling import cast, dtype_of
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.task import Call, Task
@@ -52,17 +53,17 @@ class ModuleView:
         return bind(self.base, params, buffers)
 
     def probe(self, split: str, count: int) -> tuple[Tensor, Tensor]:
-        """The first samples of a split, which chance has chosen, or the first tuples of them."""
+        """A random sample of a split, or the first tuples of its samples."""
         part = self.dataset.part(split)
         drawn = evaluated(self.task, part, split, 0)
         if drawn is None:
-            x, y = first_samples(self.dataset, count, split)
+            x, y = sampled(self.dataset, count, split)
         else:
             assert isinstance(part, Samples)
             index = drawn[: max(1, count // drawn.shape[1])].flatten()
             x, y = part.x[index], part.y[index]
-        dtype = next((p.dtype for p in self.model.parameters()), torch.float32)
-        return tuple(t.to(dtype) if t.is_floating_point() else t for t in (x, y))  # type: ignore[return-value]
+        dtype = dtype_of(self.model)
+        return cast(x, dtype), cast(y, dtype)
 
     def key(self, number: int) -> Tensor:
         return keys(torch.tensor(self.seed), number)
@@ -94,7 +95,8 @@ class PathView(ModuleView):
         drawn = evaluated(self.task, whole, split, 0)
         if drawn is not None:
             return path.slice(part, 0, max(1, count // drawn.shape[1]), drawn)
-        return path.slice(part, 0, min(count, size(part)), None)
+        index = sampled_index(size(part), count)
+        return path.slice(part, 0, len(index), index)
 
     def key(self, number: int) -> Tensor:
         return self.path.key(number)()
@@ -120,17 +122,19 @@ class StackView:
         return bind(self.path.stack.base, params, buffers)
 
     def probe(self, split: str, count: int) -> tuple[Tensor, Tensor]:
-        """The first samples, or tuples, of a split of each row's own data."""
+        """A random sample of a split of each row's own data, or the first tuples of its samples."""
         data = self.path.data
-        if split != "train":
+        index = sampled_index(data.samples(split), count)
+        if split in data.tuples:
             return data.slice(split, 0, min(max(1, count // data.each(split)), data.size(split)))
+        if split != "train":
+            return data.take(split, index.to(self.path.device))
         of: dict[int, Tensor] = {}
         for dataset in self.path.sets:
             drawn = evaluated(self.task, dataset.train, split, 0)
-            first = torch.arange(min(count, data.samples(split)))
-            of[id(dataset)] = first if drawn is None else drawn[: max(1, count // drawn.shape[1])].flatten()
-        index = [of[id(dataset)] for dataset in self.path.filled(self.path.sets)]
-        return data.gather(torch.stack(index).to(self.path.device))
+            of[id(dataset)] = index if drawn is None else drawn[: max(1, count // drawn.shape[1])].flatten()
+        rows = [of[id(dataset)] for dataset in self.path.filled(self.path.sets)]
+        return data.gather(torch.stack(rows).to(self.path.device))
 
     def key(self, number: int) -> Tensor:
         return keys(self.path.seeds, number)

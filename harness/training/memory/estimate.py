@@ -17,6 +17,7 @@ from harness._compat.torch import pytree, storage_id
 from harness.config import seeds
 from harness.datasets.dataset import SPLITS, Dataset, Samples, first_samples, size
 from harness.modeling.builder import RunComponents
+from harness.modeling.calling import calling, dtype_of
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.regularizer import having
 from harness.modeling.rng.noise import Noise, keys
@@ -187,7 +188,7 @@ def _one(
     parts: RunComponents, model: nn.Module, dataset: Dataset, plan: Plan, run: Pass, count: int
 ) -> AllocationTrace:
     x, y = _batch(parts, dataset, plan, count)
-    dtype = next((p.dtype for p in model.parameters()), torch.float32)
+    dtype = dtype_of(model)
     noise = Noise(keys(torch.tensor(plan.seed), 0))
     with watching(model, [x, y]) as ledger, Redirect(noise):
         x, y = (t.to(dtype, copy=True) if t.is_floating_point() else t.clone() for t in (x, y))
@@ -204,10 +205,6 @@ def _batch(parts: RunComponents, dataset: Dataset, plan: Plan, count: int) -> tu
     return dataset.train.x[index], dataset.train.y[index]
 
 
-def _bound(model: nn.Module) -> Callable[..., Any]:
-    return lambda *x, method="forward": model(*x) if method == "forward" else getattr(model, method)(*x)
-
-
 def _trained(parts: RunComponents, model: nn.Module, x: Tensor, y: Tensor, noise: Noise) -> object:
     """A batch's losses and gradients, as `Alone` has them."""
     model.train()
@@ -217,7 +214,7 @@ def _trained(parts: RunComponents, model: nn.Module, x: Tensor, y: Tensor, noise
         y = regularizer.target(y)
     named = dict(model.named_parameters())
     with torch.set_grad_enabled(parts.gradient):
-        losses = parts.task.losses(_bound(model), (x, y), noise)
+        losses = parts.task.losses(calling(model), (x, y), noise)
     if not parts.gradient:
         return losses
     found = []
@@ -235,7 +232,7 @@ def _trained(parts: RunComponents, model: nn.Module, x: Tensor, y: Tensor, noise
 def _tested(parts: RunComponents, model: nn.Module, x: Tensor, y: Tensor, noise: Noise) -> object:
     model.eval()
     with torch.no_grad():
-        return parts.task.evaluate(_bound(model), (x, y), noise)
+        return parts.task.evaluate(calling(model), (x, y), noise)
 
 
 def stepped(parts: RunComponents, plan: Plan) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil
 import torch
 
-_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "failed to allocate")
+from harness.system.errors import says_out_of_memory
 
 
 def out_of_memory(error: BaseException | None) -> bool:
@@ -13,7 +13,7 @@ def out_of_memory(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
             return True
-        if isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _WORDS):
+        if isinstance(error, RuntimeError) and says_out_of_memory(str(error)):
             return True
         error = error.__cause__
     return False

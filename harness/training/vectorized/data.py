@@ -79,7 +79,15 @@ class StackedData:
         if split in self.tuples:
             index = self.tuples[split][:, first : first + count].flatten(1)
             return self.gather(index.expand(len(self.rows), -1) if len(index) == 1 else index[self.rows], split)
-        x, y = (t[:, first : first + count] for t in self.parts[split])
+        x, y = self.parts[split]
+        return self._of_rows(x[:, first : first + count], y[:, first : first + count])
+
+    def take(self, split: str, index: Tensor) -> Pair:
+        """Samples of the indices [n] of a split, for each row: [rows, n, ...]."""
+        x, y = self.parts[split]
+        return self._of_rows(x[:, index], y[:, index])
+
+    def _of_rows(self, x: Tensor, y: Tensor) -> Pair:
         if len(x) == 1:
             return x.expand(len(self.rows), *x.shape[1:]), y.expand(len(self.rows), *y.shape[1:])
         return x[self.rows], y[self.rows]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from harness.datasets.dataset import Dataset
 from harness.modeling.builder import RunComponents
+from harness.modeling.calling import dtype_of
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.task import Call
@@ -41,7 +42,7 @@ class StackedPath:
         self.plan, self.device, self.task = plans[0], device, parts[0].task
         self.augmentations = parts[0].augmentations
         models = [p.model for p in parts]
-        self.dtype = next((p.dtype for p in models[0].parameters()), torch.float32)
+        self.dtype = dtype_of(models[0])
         self.sets = list(data)
 
         def drawn(member: int, split: str) -> Tensor | None:

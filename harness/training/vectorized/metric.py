@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from harness._compat.torch import pytree
+from harness.system.errors import reraise_interrupt
 
 Make = Callable[[], torchmetrics.Metric]
 States = dict[str, Tensor]
@@ -95,8 +96,7 @@ class StackedMetric:
             alone = self.make().to(self.device)
             alone.update(*(pytree.tree_map(lambda t: t[0], tree) for tree in (prediction, target)))
             expected = float(alone.compute())
-        except KeyboardInterrupt:
-            raise
-        except Exception:
+        except Exception as error:
+            reraise_interrupt(error)
             return False
         return math.isclose(found[0], expected, rel_tol=1e-6) or (math.isnan(found[0]) and math.isnan(expected))

@@ -13,6 +13,7 @@ from torch.func import vmap
 from harness._compat.torch import pytree
 from harness.modeling.regularizer import Regularizer, does
 from harness.registry.code_state import is_plugin
+from harness.system.errors import reraise_interrupt
 from harness.system.process_state import kept
 from harness.training.vectorized.lifting import Lifted, NotStackable, bound, lift
 
@@ -46,9 +47,8 @@ class StackedRegularizer:
             try:
                 with self._guarded():
                     found = self._together(hook, args)
-            except KeyboardInterrupt:
-                raise
-            except Exception:
+            except Exception as error:
+                reraise_interrupt(error)
                 self.one_by_one.add(hook)
                 with torch.no_grad():
                     for t, before in zip(given, kept, strict=False):

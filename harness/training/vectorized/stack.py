@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from harness.modeling.calling import call_method, dtype_of
 from harness.modeling.rng.noise import Noise
 from harness.training.vectorized.bitwise import VECTOR
 from harness.training.vectorized.lifting import Lifted, dropouts
@@ -31,7 +32,7 @@ class BoundMethods(nn.Module):
         self.model = model
 
     def forward(self, method: str, *x: Any) -> Any:
-        return self.model(*x) if method == "forward" else getattr(self.model, method)(*x)
+        return call_method(self.model, method, *x)
 
 
 class Weights:
@@ -70,7 +71,7 @@ class Stack:
     def __init__(self, models: Sequence[nn.Module], spare: int, device: torch.device) -> None:
         self.size, self.spare = len(models), spare
         first = models[0]
-        dtype = next((p.dtype for p in first.parameters() if p.is_floating_point()), torch.float32)
+        dtype = dtype_of(first)
         self.rates = {n: self._spared(t) for n, t in dropouts(models, dtype, device).items()}
         self.base = BoundMethods(copy.deepcopy(first))
         named = dict(first.named_parameters())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import logging
 import multiprocessing
 import os
 import queue
@@ -16,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
@@ -61,9 +63,10 @@ class Worker:
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
-            pool.shutdown(wait=False, kill_workers=True)
-            for worker in self._workers:
-                worker.join(KILL_S)
+            with _unlogged():
+                pool.shutdown(wait=False, kill_workers=True)
+                for worker in self._workers:
+                    worker.join(KILL_S)
             _kill(self._workers)
 
     def _submit(self, task: bytes) -> Future[Any]:
@@ -90,6 +93,17 @@ class Worker:
         context = multiprocessing.get_context("fork") if fork else None
         begin = functools.partial(_begin, os.getpid(), fork)
         return ProcessPoolExecutor(1, context=context, initializer=begin, env=self.environment)
+
+
+@contextlib.contextmanager
+def _unlogged() -> Iterator[None]:
+    """Without the traceback that loky logs where it cannot open the file that killing a worker takes."""
+    logger = logging.getLogger("concurrent.futures")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _kill(workers: list[BaseProcess]) -> None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import struct
 import time
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor, nn
 
 from harness_components.tensorboard import event_values as values
-from harness_components.tensorboard.event_records import record
 from harness_components.tensorboard.graph import graph_of
 from harness_components.tensorboard.projector import Projector
 from harness_components.tensorboard.trace import Trace
@@ -36,7 +37,7 @@ class Events(Logger):
         self._dir, self._name, self._trace = Path(run_dir), name, trace
         stamp = f"{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
         self.path = self._dir / f"events.out.tfevents.{stamp}"
-        first = record(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+        first = _event(time.time(), 0, file_version="brain.Event:2")
         # records, and metrics that are made into some when they are written: between two epochs of a small network the
         # processor has forgotten how, and it costs three times as much
         self._held: list[bytes | tuple[float, int, dict[str, float]]] = [first]
@@ -123,7 +124,16 @@ class Events(Logger):
 
 
 def _event(wall_time: float, step: int, **content: Any) -> bytes:
-    return record(Event(wall_time=wall_time, step=step, **content).SerializeToString())
+    """Return an event as a record of an event file (TFRecord): length, checksum, content, checksum."""
+    content_bytes = Event(wall_time=wall_time, step=step, **content).SerializeToString()
+    length = struct.pack("<Q", len(content_bytes))
+    return b"".join((length, _checksum(length), content_bytes, _checksum(content_bytes)))
+
+
+def _checksum(content: bytes) -> bytes:
+    """Return the CRC-32C as records hold it: rotated by 15 bits, plus a constant."""
+    crc = google_crc32c.value(content)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 class Details(Events):

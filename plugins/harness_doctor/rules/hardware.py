@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from harness_doctor.engine import quantities as q
+from harness_doctor.engine import says_out_of_memory
 from harness_doctor.evidence import RunEvidence
 from harness_doctor.finding import Evidence, Finding, between
 
 LOADER, SMALL, MEMORY = "data loader bound", "batch too small for the device", "memory"
-_SPENT = ("out of memory", "can't allocate memory", "cannot allocate memory", "unable to allocate")
 
 
 def loader(seen: RunEvidence) -> Finding | None:
@@ -85,8 +85,7 @@ def larger(seen: RunEvidence) -> tuple[str, ...]:
 def memory(seen: RunEvidence) -> Finding | None:
     """The run ended because there was no more memory."""
     error = seen.error or {}
-    said = f"{error.get('type', '')} {error.get('message', '')}".lower()
-    if not any(word in said for word in (*_SPENT, "outofmemory", "memoryerror")):
+    if not says_out_of_memory(f"{error.get('type', '')} {error.get('message', '')}"):
         return None
     size = int(seen.config["batch_size"])
     evidence = (

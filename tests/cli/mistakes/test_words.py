@@ -19,7 +19,7 @@ UNKNOWN = [
     ("show optimizr/adam", "no kind 'optimizr'. Did you mean 'optimizer'?"),
     ("plugins --jso", "--jso. Did you mean '--json'?"),
     ("plugins all", "harness plugins: unrecognized arguments: all"),
-    ("report", "required: study"),
+    ("report", "required: STUDY"),
     ("report nothing", "no study 'nothing'"),
     ("report a b", "harness report: unrecognized arguments: b"),
     ("board nothing", "no study 'nothing'"),

@@ -1,10 +1,14 @@
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import warnings
+from pathlib import Path
 
 import psutil
 import pytest
@@ -257,3 +261,55 @@ def test_tidy_removes_files_of_dead_processes(tmp_path):
         tidy(tmp_path)
         assert [name for name in files(tmp_path) if name != ".lock"] == [".young.new", "alive.json"]
     tidy(tmp_path / "none")
+
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def lesson():
+    """The study of a first user, made under the usual umask, in a folder that everyone may look into."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        before = os.umask(0o022)
+        try:
+            study = Path(folder) / "lesson"
+            with RunLocks(study) as claims:
+                claims.claim(["a"])
+            yield study
+        finally:
+            os.umask(before)
+
+
+def as_nobody(study):
+    """What a user with the group of the study is told who claims a run of it; "" where the run is theirs."""
+    ours, theirs = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads
+        child = os.fork()
+    if not child:
+        os.setgroups([])
+        os.setgid(os.stat(study).st_gid)
+        os.setuid(NOBODY)
+        try:
+            with RunLocks(study) as claims:
+                text = "" if claims.claim(["b"]) == ["b"] else "refused"
+        except BaseException as error:
+            text = str(error)
+        os.write(theirs, text.encode())
+        os._exit(0)
+    os.close(theirs)
+    os.waitpid(child, 0)
+    with os.fdopen(ours) as pipe:
+        return pipe.read()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="becomes another user")
+def test_second_user_gets_the_owner_of_a_study_and_a_command_to_share_it(lesson):
+    text = as_nobody(lesson)
+    assert text.startswith(f"cannot write {lesson}: Permission denied. {lesson} belongs to {lesson.owner()}: ")
+    command = re.search(r"chmod -R \S+ \S+", text)
+    subprocess.run(command[0].split(), check=True)
+    assert as_nobody(lesson) == ""
+    with RunLocks(lesson) as claims:
+        assert claims.claim(["a"]) == ["a"]  # and the first user goes on

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
+from harness.datasets.dataset import sampled
 from harness.execution.logging.images import grid
 from harness.execution.logging.sample_visuals import SHOWN, pictures
 from harness.modeling.builder import RunComponents
@@ -31,7 +31,7 @@ def test_inputs_are_shown_on_their_own_scale_reproducibly() -> None:
     (run,) = cohort([LINE], fused=False)
     first, second = pictures(run), pictures(run)
     assert all(torch.equal(first[tag], second[tag]) for tag in first)
-    x: Tensor = run.dataset.val.x[:SHOWN]  # type: ignore[union-attr]
+    x = sampled(run.dataset, SHOWN, "val")[0]
     assert torch.equal(first["inputs"], grid((x - x.min()) / (x.max() - x.min())))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import harness
 from harness.cli import main
 from harness.config.composition import compose
 from harness.config.overrides import expand, folder_name, readable
+from harness.datasets import loading
+from harness.datasets.loading import OverlapWarning
 from harness.execution.sweep import scheduler
 from harness.results.record import Record
 from harness_components.executors.components import InProcess
@@ -173,3 +176,20 @@ def test_objective_is_read_from_the_metrics() -> None:
     record = Record("0" * 12, "a", "s", config={"objective": "val/accuracy"}, metrics={"val/accuracy": 0.5})
     assert record.objective == 0.5
     assert str(Record("0" * 12, "a", "s").objective) == "nan"
+
+
+def test_overlap_is_warned_of_once_at_the_users_line(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "_warned", set())
+    line = ["data=iris", "corruption=[leak]", "epochs=1", "diagnostic=[]", "logger=[]"]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        harness.sweep([*line, "seed=0,1,2", "executor=in_process"])
+        harness.run([*line, "seed=3"])
+    told = [one for one in said if issubclass(one.category, OverlapWarning)]
+    assert [one.filename for one in told] == [__file__]
+
+
+def test_folders_keep_the_letters_of_overrides(workdir: Path) -> None:
+    record = harness.run(["data=iris", "epochs=1", "diagnostic=[]", "logger=[]", "study=수업"])
+    assert record.folder.parent.name == "수업"
+    assert [r.study for r in harness.load("수업")] == ["수업"]

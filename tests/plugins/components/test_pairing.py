@@ -23,6 +23,7 @@ from harness.execution.preparation import make_plan
 from harness.execution.resolve import resolve
 from harness.execution.run_recorder import make_member
 from harness.modeling.builder import RunComponents, build
+from harness.modeling.calling import calling
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
@@ -132,13 +133,10 @@ def computed(parts: RunComponents, dataset: Dataset) -> dict[str, float]:
     batch = dataset.train.x[index], dataset.train.y[index]
     noise = Noise(keys(torch.tensor(0), 0))
 
-    def call(*given: Any, method: str = "forward") -> Any:
-        return parts.model(*given) if method == "forward" else getattr(parts.model, method)(*given)
-
     if isinstance(parts.model, EstimatorModule):
         parts.model.estimator.fit(dataset.train)
     with Redirect(noise):
-        result = parts.task.losses(call, batch, noise)
+        result = parts.task.losses(calling(parts.model), batch, noise)
     return {group: float(loss.detach()) for group, loss in result.items()}
 
 

@@ -103,7 +103,7 @@ def tried(case: Case, finding: Finding) -> Advice:
     for seed in range(FRESH, FRESH + SEEDS):
         fresh = [f"seed={seed}", f"split.seed={seed}", "diagnostic=[]"]
         if finding.trouble == IMBALANCE:
-            fresh.append("metric=[balanced_accuracy]")
+            fresh += ["metric=[balanced_accuracy]", "objective=val/balanced_accuracy"]
         pair = with_tries(case.words, fresh)
         metric, before = score(pair)
         gains.append(gain(before, score(with_tries(pair, finding.tries))[1], higher(metric, {})))

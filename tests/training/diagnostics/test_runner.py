@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
+from harness.datasets.dataset import SPLITS, Dataset, Samples
 from harness.modeling.diagnostic import Diagnostic
 from harness.training.diagnostics import runner
 from harness.training.fit import Run
@@ -55,6 +57,25 @@ def test_values_in_a_stack_equal_those_alone() -> None:
     assert {step for _, step in alone} == {1, 5, 9}  # the last step is measured too
     close(stacked[1], alone, 1e-6)
     assert stacked[0]["gradient_norm/all", 5] != stacked[1]["gradient_norm/all", 5]
+
+
+def in_order_of_class(dataset: Dataset) -> Dataset:
+    parts = {split: dataset.part(split) for split in SPLITS}
+    order = {split: part.y.argsort(stable=True) for split, part in parts.items()}
+    return replace(dataset, **{split: Samples(p.x[order[split]], p.y[order[split]]) for split, p in parts.items()})
+
+
+def test_probe_of_a_split_that_is_sorted_by_class_has_all_classes() -> None:
+    line = [*BASE, *chosen(["gradient_norm"], 4)]
+    probes = Diagnostic(lambda y, target: {"of": (y, target)}, every=4)
+    seen: list[list[Any]] = []
+    for lines, fused in (([line], False), ([line, [*line, "seed=1"]], True)):
+        found: list[Any] = []
+        cohort(lines, in_order_of_class, lambda parts: parts.diagnostics.update(probes=probes), fused, seen=found)
+        seen.append([*found[-1]["probes/of", 1]])
+    for alone, stacked in zip(*seen, strict=True):
+        assert len(alone.unique()) == 10
+        assert torch.equal(alone, stacked)
 
 
 @pytest.mark.parametrize("fused", [False, True])

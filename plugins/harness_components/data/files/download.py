@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 import harness
-from harness import Dataset, HarnessError, Samples, Split
+from harness import Dataset, HarnessError, Samples, Split, divide_rest
 from harness_components.data.files.fetch import Source, fetch, unpacked
 
 _MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -118,17 +118,17 @@ def _own_test(
     n = len(train[0])
     if n != len(train[1]) or len(test[0]) != len(test[1]):
         raise HarnessError(f"{n} and {len(test[0])} images, but {len(train[1])} and {len(test[1])} classes")
-    val = math.ceil(n * split.val)
-    if val >= n:
-        raise HarnessError(f"split.val={split.val:g} takes all {n} training images")
-    order = torch.randperm(n, generator=generator).numpy()
+    counts = {"train": n, "test": len(test[0])}
+    drawn = divide_rest(counts, split, generator, torch.as_tensor(train[1].astype(np.int64)))
 
-    def samples(images: np.ndarray, labels: np.ndarray) -> Samples:
+    def samples(images: np.ndarray, labels: np.ndarray, index: Tensor | None = None) -> Samples:
+        if index is not None:
+            images, labels = images[index.numpy()], labels[index.numpy()]
         return Samples(_unit(images), torch.as_tensor(labels.astype(np.int64)))
 
     return Dataset(
-        samples(train[0][order[val:]], train[1][order[val:]]),
-        samples(train[0][order[:val]], train[1][order[:val]]),
+        samples(*train, drawn["train"]),
+        samples(*train, drawn["val"]),
         samples(*test),
         target="class",
         classes=tuple(str(c) for c in classes),

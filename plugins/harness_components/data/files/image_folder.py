@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Gt
@@ -25,13 +25,12 @@ def image_folder(
     size: Annotated[tuple[Side, Side], "height and width that every image is brought to"] = (32, 32),
     colour: Annotated[bool, "red, green and blue; false: grey"] = True,
 ) -> Dataset:
-    """Images in a folder for each class, PNG or JPEG, held in memory. Needs Pillow.
+    """Images in a folder for each class, PNG or JPEG, held in memory.
 
     Inputs [3, height, width], or [1, height, width] without colour, 0 .. 1; the classes are the folders' names.
     """
     if not path:
         raise HarnessError("data.path must name a folder, got ''")
-    image = _pillow()
     root = Path(path).expanduser()
     if not root.is_dir():
         near = [p.name for p in root.parent.iterdir()] if root.parent.is_dir() else []
@@ -44,27 +43,21 @@ def image_folder(
         files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
         if not files:
             raise HarnessError(f"{folder} holds no images ({', '.join(ENDINGS)})")
-        x += [_read(image, file, size, colour) for file in files]
+        x += [_read(file, size, colour) for file in files]
         y += [place] * len(files)
     return from_arrays(np.stack(x), np.array(y), split, generator, target="class", classes=[p.name for p in folders])
 
 
-def _pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise HarnessError("image_folder reads images with Pillow: pip install 'harness[images]'") from error
-    return Image
-
-
-def _read(image: Any, file: Path, size: tuple[int, int], colour: bool) -> np.ndarray:
+def _read(file: Path, size: tuple[int, int], colour: bool) -> np.ndarray:
     """An image as [channels, height, width], 0 .. 1."""
+    from PIL import Image  # at the first image: most runs read none
+
     height, width = size
     try:
-        with image.open(file) as opened:
+        with Image.open(file) as opened:
             pixels = opened.convert("RGB" if colour else "L")
             if pixels.size != (width, height):
-                pixels = pixels.resize((width, height), image.Resampling.BILINEAR)
+                pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
             found = np.asarray(pixels, dtype=np.float32) / 255
     except (OSError, ValueError, SyntaxError) as error:  # Pillow raises the last for a broken PNG
         raise HarnessError(f"{file} is not a readable image: {' '.join(str(error).split())}") from error

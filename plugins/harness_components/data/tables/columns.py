@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from harness_components.data.tables.values import DATES, dates, days, is_date_like, numbers
+from harness_components.data.tables.values import DATES, OR, dates, days, is_date_like, numbers, other_order
 
 Kind = Literal["number", "category", "date", "boolean", "id", "constant", "text", "empty", "other"]
-DISTINCT = 10_000  # different values that are counted, each
+DISTINCT = 10_000  # different values of a column that are counted
+ALL_DISTINCT = 1 << 18  # of all columns together: fewer of each in a wide table
 CATEGORIES = 255  # different texts of a column that is taken for categories
 EXACT = 2.0**53  # from here on, float64 does not tell all whole numbers apart
 UNIQUE = 1_000_000  # rows of which values are compared to see whether all differ
@@ -71,8 +73,9 @@ def _plain(series: pd.Series) -> pd.Series:
 class ColumnProfile:
     """What was seen of a column: how many values, which, and what they may be."""
 
-    def __init__(self, name: str, missing: Collection[str]) -> None:
+    def __init__(self, name: str, missing: Collection[str], columns: int = 1) -> None:
         self.name, self._words = name, missing
+        self.most = max(CATEGORIES, min(DISTINCT, ALL_DISTINCT // columns))  # different values that are counted
         self.count = self.missing = 0
         self.distinct: dict[Any, int] = {}
         self.overflows = False
@@ -84,6 +87,9 @@ class ColumnProfile:
         self.range: dict[str, tuple[float, float]] = {}  # by decimal mark or form of date
         self.whole = True
         self.forms: dict[str, int] | None = None  # forms of dates, with the values that are not so written
+        self.only: dict[str, int] = {}  # the values that are so written, and not with day and month exchanged
+        self.undated = 0  # values that none of these forms reads
+        self._texts_seen = 0
         self.length = 0  # of all texts together
         self.counting: int | None = None  # where it counts the rows: the first number
         self._hashes: set[int] | None = set()
@@ -110,13 +116,16 @@ class ColumnProfile:
             self._see_range(form, found)
             self.whole &= bool((found == np.floor(found)).all())
             self.infinite += int(counts[np.isinf(found)].sum())
+            if values.type == "date" or not self.whole:
+                self._hashes = None  # no id: only whole numbers and texts are
 
     def _keep(self, found: np.ndarray, counts: np.ndarray) -> None:
-        self.overflows |= len(found) > DISTINCT
         if not self.overflows:
-            for value, n in zip(found.tolist(), counts.tolist(), strict=True):
+            for value, n in islice(zip(found.tolist(), counts.tolist(), strict=True), self.most + 1):
                 self.distinct[value] = self.distinct.get(value, 0) + n
-            self.overflows = len(self.distinct) > DISTINCT
+            if len(self.distinct) > self.most:
+                self.overflows = True
+                self.distinct = dict(islice(self.distinct.items(), CATEGORIES))
         if self._hashes is None or self.count > UNIQUE:
             return
         before = len(self._hashes)
@@ -156,15 +165,45 @@ class ColumnProfile:
             parsed = numbers(found, ",") if wrong.any() or not np.isnan(numbers(sample, ",")).any() else parsed * np.nan
         self.bad[","] += int(counts[np.isnan(parsed)].sum())
         self._see_range(",", parsed)
+        self._dates(found, counts)
+
+    def _dates(self, found: np.ndarray, counts: np.ndarray) -> None:
+        """Count the values that each form of dates reads. A form that is first met here has read none before."""
         if self.forms is None:
-            likely = [text for text in sample.tolist() if is_date_like(text)]
+            sample = found[:: max(1, len(found) // 20)].tolist()
+            likely = [text for text in sample if is_date_like(text)]
             self.forms = {}
-            if 2 * len(likely) >= len(sample):
-                self.forms = {form: 0 for form in DATES if np.isfinite(dates(likely, form)).mean() > 0.5}
-        for form in self.forms:
+            self._add_forms(likely if 2 * len(likely) >= len(sample) else [])
+        unread = self._read(self.forms, found, counts)
+        if unread.any() and self.forms and not self.undated:
+            new = self._add_forms(found[unread][:20].tolist())
+            unread &= self._read(new, found, counts)
+        self.undated += int(counts[unread].sum())
+        self._texts_seen += int(counts.sum())
+
+    def _add_forms(self, texts: list[str]) -> list[str]:
+        """Add the forms that read one of some texts, each with that of the other order of day and month."""
+        assert self.forms is not None
+        found = {form for form in DATES if texts and np.isfinite(dates(texts, form)).any()}
+        found |= {twin[0] for form in found if (twin := other_order(form)) is not None}
+        new = [form for form in DATES if form in found and form not in self.forms]
+        self.forms |= dict.fromkeys(new, self._texts_seen)
+        self.only |= dict.fromkeys(new, 0)
+        return new
+
+    def _read(self, forms: Iterable[str], found: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Note what some forms read, and return which of the texts none of them does."""
+        assert self.forms is not None
+        missed: dict[str, np.ndarray] = {}
+        for form in forms:
             parsed = dates(found, form)
-            self.forms[form] += int(counts[np.isnan(parsed)].sum())
+            missed[form] = np.isnan(parsed)
+            self.forms[form] += int(counts[missed[form]].sum())
             self._see_range(form, parsed)
+        for form, wrong in missed.items():
+            twin = other_order(form)
+            self.only[form] += int(counts[~wrong if twin is None else ~wrong & missed[twin[0]]].sum())
+        return np.logical_and.reduce([*missed.values(), np.ones(len(found), bool)])
 
     def _see_range(self, form: str, found: np.ndarray) -> None:
         finite = found[np.isfinite(found)]
@@ -202,14 +241,35 @@ class ColumnProfile:
             (m for m in marks if not self.bad[m]), next((m for m in marks if self.tolerated(self.bad[m])), None)
         )
 
-    def form(self, said: str) -> str | None:
-        """How a column of dates is written; None where it holds none."""
+    @property
+    def form(self) -> str | None:
+        """How a column of dates is written: a form, or several that together read all; None where it holds none."""
         if self.types == {"date"}:
             return "ISO8601"
         if self.types != {"text"} or not self.forms:
             return None
-        forms = [said] if said != "auto" else sorted(self.forms, key=lambda form: self.forms[form] if self.forms else 0)
-        return next((form for form in forms if form in self.forms and self.tolerated(self.forms[form])), None)
+        best = min(self.forms, key=lambda form: (self.forms or {})[form])
+        if self.forms[best] and len(several := self._several()) > 1 and not self.undated:
+            return OR.join(several)
+        return best if self.tolerated(self.forms[best]) else None
+
+    def _several(self) -> list[str]:
+        """The forms of dates with a year that read anything; of two orders of day and month the one that reads more."""
+        forms, kept = self.forms or {}, []
+        for form in sorted(forms, key=DATES.index):
+            twin = other_order(form)
+            second = twin is not None and (forms[twin[0]], DATES.index(twin[0])) < (forms[form], DATES.index(form))
+            if forms[form] < self._texts_seen and not second:
+                kept.append(form)
+        return kept if all("%Y" in form or form == "ISO8601" for form in kept) else []
+
+    @property
+    def orders(self) -> tuple[str, str] | None:
+        """Two forms with day and month exchanged, where each reads some dates that the other does not."""
+        if self.undated or self.types != {"text"}:
+            return None
+        twins = ((form, twin[0]) for form in self.forms or () if (twin := other_order(form)) is not None)
+        return next((pair for pair in twins if all(self.only[form] for form in pair)), None)
 
 
 def is_sign(text: str) -> bool:

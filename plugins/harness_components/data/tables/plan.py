@@ -13,7 +13,7 @@ import pandas as pd
 from harness import HarnessError
 from harness_components.data.tables.columns import CATEGORIES, EXACT, ColumnProfile, Kind, Values, is_sign, truth
 from harness_components.data.tables.reader import FAULTS, UNNAMED, Fault, Table, check_columns
-from harness_components.data.tables.values import dates, numbers, other_order, written_date
+from harness_components.data.tables.values import OR, dates, numbers, other_order, written_date
 
 Role = Literal["target", "input", "left out", "group", "order"]
 MISSING = (
@@ -176,7 +176,7 @@ def make_plan(table: Table, choice: Choice, rows: int | None = None) -> Plan:
     check_columns(table, choice.target, named_columns(choice))
     if choice.target and choice.target in (*choice.inputs, *choice.drop):
         raise HarnessError(f"data.inputs and data.drop cannot name the target, {choice.target!r}")
-    seen = {name: ColumnProfile(name, choice.missing) for name in columns}
+    seen = {name: ColumnProfile(name, choice.missing, len(columns)) for name in columns}
     for frame in table.frames(rows):
         for name in columns:
             seen[name].update(frame[name])
@@ -197,8 +197,12 @@ def make_plan(table: Table, choice: Choice, rows: int | None = None) -> Plan:
 def _remarks(seen: ColumnProfile, column: Column) -> Iterator[str]:
     """What a person should know of how a column was read."""
     name = column.name
-    if column.kind == "date" and (twin := other_order(column.form or "")) and (seen.forms or {}).get(twin[0]) == 0:
-        yield f"the dates of {name!r} are read as {twin[1]}, and may be {twin[2]}: write them as 2024-12-31"
+    forms = (column.form or "").split(OR) if column.kind == "date" else []
+    for form in forms:
+        if (twin := other_order(form)) is not None and not (seen.only.get(form) or seen.only.get(twin[0])):
+            yield f"the dates of {name!r} are read as {twin[1]}, and may be {twin[2]}: write them as 2024-12-31"
+    if len(forms) > 1:
+        yield f"the dates of {name!r} are written in several ways, and each is read in its own: {' and '.join(forms)}"
     error = _rounding(column) if column.role == "input" and column.kind == "number" else 0.0
     if column.low is not None and column.high is not None and error > (column.high - column.low) / 1000:
         yield (
@@ -244,6 +248,11 @@ def _column(seen: ColumnProfile, choice: Choice, usual: str) -> Column:
         return made("left out", "no value")
     if kind == "other":
         return made("left out", "neither numbers nor texts")
+    if seen.orders is not None and seen.form is None and name not in choice.categories:
+        raise HarnessError(
+            f"column {name!r} mixes dates as {' and as '.join(seen.orders)}, which cannot be told apart: write them as "
+            f"2024-12-31, or say data.drop=[{name}]"
+        )
     if order is not None and not seen.overflows:
         return _ordinal(seen, made, order)
     if not explicit:
@@ -258,9 +267,7 @@ def _column(seen: ColumnProfile, choice: Choice, usual: str) -> Column:
     elif kind in ("id", "constant", "text"):
         kind = "number" if more["decimal"] and name not in choice.categories else "category"
     if kind == "category" and seen.overflows:
-        raise HarnessError(
-            f"column {name!r} has more than {len(seen.distinct) - 1:,} different values: too many for one-hot"
-        )
+        raise HarnessError(f"column {name!r} has more than {seen.most:,} different values: too many for one-hot")
     gaps = "; missing: {}, with an indicator" if seen.missing or more["signs"] else ""
     if kind == "category":
         return made("input", f"one-hot, {len(seen.distinct)}{gaps.format('most frequent')}", kind=kind)
@@ -274,7 +281,7 @@ def _why_id(seen: ColumnProfile) -> str:
 
 def _kind(seen: ColumnProfile, choice: Choice, usual: str) -> tuple[Kind, dict[str, Any]]:
     """The type of a column, and the fields of Column that go with it."""
-    decimal, form = seen.decimal(choice.decimal, usual), seen.form("auto")
+    decimal, form = seen.decimal(choice.decimal, usual), seen.form
     bad = seen.bad[decimal] if decimal and seen.types == {"text"} else 0
     few = not seen.overflows and len(seen.distinct) <= 20
     if bad > 1 and few and bad > seen.signs:  # 0, 1, 2, 3+
@@ -298,8 +305,9 @@ def _kind(seen: ColumnProfile, choice: Choice, usual: str) -> tuple[Kind, dict[s
     at = form if dated else decimal
     if dated and form in (seen.forms or {}):
         more["faulty"] = bool((seen.forms or {})[form])
-    if at in seen.range:
-        more["low"], more["high"] = seen.range[at]
+    ranges = [seen.range[one] for one in (at or "").split(OR) if one in seen.range]
+    if ranges:
+        more["low"], more["high"] = min(low for low, _ in ranges), max(high for _, high in ranges)
     if seen.name in choice.categories or seen.named:
         return "category", more
     if not seen.overflows and len(seen.distinct) == 1 and not seen.missing:

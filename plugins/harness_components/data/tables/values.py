@@ -24,6 +24,7 @@ DATES = (
     "%d-%m-%Y %H:%M", "%d-%m-%Y %H:%M:%S", "%d-%b-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%Y/%m",
     "%Y.%m", "%Y년 %m월", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%H:%M", "%H:%M:%S",
 )  # fmt: skip
+OR = "|"  # between the forms of a column that is written in several
 _READ = {"%m/%d": "month/day", "%d/%m": "day/month"}  # forms that differ in nothing else
 _EPOCH = np.datetime64("1970-01-01", "ns")
 _DAY = np.timedelta64(1, "D") / np.timedelta64(1, "ns")
@@ -95,11 +96,17 @@ def other_order(form: str) -> tuple[str, str, str] | None:
 def dates(texts: Iterable[str], form: str) -> np.ndarray:
     """Texts as days since 1970, float64 [N]; NaN for those that are not written in this form.
 
-    >>> dates(["1970-01-02 12:00", "x"], "ISO8601")
-    array([1.5, nan])
+    Of several forms, divided by `OR`, the first that reads a text counts.
+
+    >>> dates(["1970-01-02 12:00", "x", "03.01.1970"], "ISO8601|%d.%m.%Y")
+    array([1.5, nan, 2. ])
     """
     series = pd.Series(np.asarray(texts, dtype=object), dtype=object)
-    return days(pd.to_datetime(series, format=form, errors="coerce", utc=True))
+    found = np.full(len(series), np.nan)
+    for one in form.split(OR):
+        parsed = days(pd.to_datetime(series, format=one, errors="coerce", utc=True))
+        found = np.where(np.isnan(found), parsed, found)
+    return found
 
 
 def days(moments: pd.Series) -> np.ndarray:

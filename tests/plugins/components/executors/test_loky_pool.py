@@ -44,7 +44,7 @@ def test_loky_replaces_a_worker_that_died_before_the_task():
         assert executor.submit(os.getpid).result() != pid
 
 
-def test_loky_kills_its_workers_at_the_limit_of_open_files(tmp_path):
+def test_loky_kills_its_workers_at_the_limit_of_open_files(tmp_path, caplog):
     """loky itself cannot, and the end of this process would wait for them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with make("executor", "loky", jobs=1) as executor:
@@ -59,6 +59,7 @@ def test_loky_kills_its_workers_at_the_limit_of_open_files(tmp_path):
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert gone(pid)
         assert running.exception() is not None
+        assert "executor manager thread" not in caplog.text
 
 
 def test_loky_keeps_workers_for_the_next_sweep_of_equal_size():

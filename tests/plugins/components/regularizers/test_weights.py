@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from harness.modeling.regularizer import does
 from tests.plugins.components.helpers import make
 from tests.training.helpers import train
 
@@ -146,15 +145,6 @@ def test_average_of_bfloat16_weights_keeps_its_precision(mode):
     expected = 0.5 if mode == "swa" else (0.999**1000 - 0.999**2000) / (1 - 0.999**2000)
     assert result.dtype == torch.bfloat16
     assert result.item() == pytest.approx(expected, rel=0.01)
-
-
-@pytest.mark.parametrize(("name", "hooks"), [
-    ("l1_proximal", ["after_step"]), ("weight_decay", ["after_step"]), ("max_norm", ["after_step"]),
-    ("weight_averaging", ["init", "after_step", "evaluate"]),
-])  # fmt: skip
-def test_regularizer_overrides_its_hooks_only(name, hooks):
-    every = ("layer", "target", "penalty", "gradient", "init", "after_step", "evaluate", "should_stop")
-    assert [h for h in every if does(regularizer(name), h)] == hooks
 
 
 def weights(*line):

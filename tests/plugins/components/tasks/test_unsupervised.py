@@ -32,6 +32,14 @@ def test_inputs_are_the_targets(name):
     assert task.predict(model, (X, Y))[1] is X
 
 
+@pytest.mark.parametrize("loss", ["mae", "torch_l1"])
+def test_reconstruction_takes_the_mean_absolute_error(workdir, loss):
+    record = harness.run(["model=autoencoder", "data=iris", f"loss={loss}", "epochs=1", "diagnostic=[]", "logger=[]"])
+    x = harness.load_data(record).val.x
+    expected = float((harness.load_model(record)(x) - x).abs().mean().detach())
+    assert record.metrics["val/loss"] == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
 def test_indices_are_not_reconstructed():
     tokens = data("toy_grammar")
     assert not tokens.real_inputs

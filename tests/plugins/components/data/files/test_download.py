@@ -43,6 +43,16 @@ def test_images_are_complete_with_classes_and_test_split(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_validation_has_the_share_of_each_class_unless_asked_otherwise(name, tmp_path):
+    counts = [
+        data(name, cache_dir=tmp_path, val=0.2, stratify=stratify).val.y.bincount(minlength=10).tolist()
+        for stratify in ("auto", True, False)
+    ]
+    assert counts[0] == counts[1] == [1] * 10
+    assert counts[2] != counts[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_split_seed_draws_validation_and_keeps_the_test_split(name, tmp_path):
     one, other = (data(name, seed=seed, cache_dir=tmp_path) for seed in (1, 2))
     assert digest(one) == digest(data(name, seed=1, cache_dir=tmp_path))

@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from harness.datasets.dataset import SPLITS
+from harness.datasets import disk
+from harness.datasets.dataset import SPLITS, sampled
+from harness.system.errors import HarnessError
 from tests.plugins.components.helpers import data
 
 N = 60
@@ -40,6 +42,29 @@ def test_ambiguous_dates_are_remarked(tmp_path):
     assert [text for text in both.remarks if "'when' are read as month/day, and may be day/month" in text]
     one = _read(tmp_path, pd.DataFrame({"when": days.strftime("%d/%m/%Y"), "a": RNG.normal(size=N), "y": Y}))
     assert one.remarks == ()
+
+
+@pytest.mark.parametrize("second", ["%d.%m.%Y", "%Y년 %m월 %d일", "%d-%b-%Y", "%d/%m/%Y"])
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_dates_in_two_forms_are_read_each_in_its_own(tmp_path, monkeypatch, second, in_memory):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(disk, "BLOCK_BYTES", 8 * 3 * (N // 4))  # the second form is met in a later block
+    days = pd.date_range("2020-01-13", periods=N, freq="D")
+    texts = [day.strftime("%Y-%m-%d" if place < N / 2 else second) for place, day in enumerate(days)]
+    table = pd.DataFrame({"when": texts, "a": RNG.normal(size=N), "y": Y})
+    dataset = _read(tmp_path, table, in_memory=in_memory)
+    found = torch.cat([sampled(dataset, N, split)[0][:, 0] for split in SPLITS]).sort().values
+    np.testing.assert_allclose(found, (days - pd.Timestamp(0)).days.to_numpy(), rtol=0, atol=1e-3)
+    assert any("'when' are written in several ways" in text for text in dataset.remarks)
+
+
+def test_dates_in_both_orders_of_day_and_month_are_refused(tmp_path):
+    days = pd.date_range("2024-01-13", periods=N, freq="D")
+    texts = [day.strftime("%d/%m/%Y" if place % 2 else "%m/%d/%Y") for place, day in enumerate(days)]
+    table = pd.DataFrame({"when": texts, "a": RNG.normal(size=N), "y": Y})
+    with pytest.raises(HarnessError, match=r"'when' mixes dates as %m/%d/%Y and as %d/%m/%Y, .* data\.drop=\[when\]"):
+        _read(tmp_path, table)
+    assert _read(tmp_path, table, drop=["when"]).columns == ("a",)
 
 
 @pytest.mark.parametrize(

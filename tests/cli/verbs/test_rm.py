@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.cli import main, remove
-from harness.cli.remove import parse, passes
+from harness.cli import main
+from harness.cli.verbs import rm
+from harness.cli.verbs.rm import parse, passes
 from harness.execution.locks import run_lock
 from harness.results.record import FILE, Record, write
 from harness.results.study import load
@@ -197,7 +198,7 @@ def test_running_run_is_kept(study: Path, line: Line) -> None:
 
 
 def test_run_changed_since_the_listing_is_kept(study: Path, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    listed, claims = remove.listing, run_lock.RunLocks(study)
+    listed, claims = rm.listing, run_lock.RunLocks(study)
 
     def meanwhile(records: Sequence[Record]) -> list[str]:
         lines = listed(records)
@@ -208,7 +209,7 @@ def test_run_changed_since_the_listing_is_kept(study: Path, line: Line, monkeypa
         claims.claim([f"{2:012x}"])
         return lines
 
-    monkeypatch.setattr(remove, "listing", meanwhile)
+    monkeypatch.setattr(rm, "listing", meanwhile)
     with claims:
         _, out, _ = line("first", "status=completed,failed", "--yes")
     assert out.splitlines()[-1] == "removed 2 runs"

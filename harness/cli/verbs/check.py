@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import warnings
@@ -9,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.parser import verb_parser
+from harness.registry.command import Command
 from harness.system.errors import HarnessError, one_line, suggest
 from harness.system.escape import printable
 
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
 FEW = 12  # of so many components, it is also told why a check was skipped
 
 
-def check(words: list[str]) -> int:
-    """Conformance of a plugin or KIND/NAME; --fused STUDY: that training many runs as one has changed nothing."""
-    parser = verb_parser(
-        "check",
-        "Whether components keep what is promised of them. With --fused: trains some fused runs of a study again, "
-        "padded to two (to the bit the same), and alone.",
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a plugin's distribution, or KIND/NAME")
+HELP = """Conformance of a plugin or KIND/NAME; --fused STUDY: that training many runs as one has changed nothing.
+
+With --fused, some fused runs of a study are trained again, padded to two (to the bit the same), and alone.
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `harness check`."""
+    parser.add_argument("names", nargs="*", metavar="PLUGIN|KIND/NAME", help="a plugin's distribution, or a component")
     parser.add_argument("--only", metavar="CHECK,...", help="some checks only")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KIND/NAME.KEY=VALUE", help="a setting that has no default"
@@ -36,7 +38,10 @@ def check(words: list[str]) -> int:
     parser.add_argument("--fused", metavar="STUDY", help="runs of a study, a folder or a name under outputs/")
     parser.add_argument("--sample", type=int, default=8, metavar="N", help="of --fused: how many runs, at most (8)")
     parser.add_argument("--json", action="store_true", help="for programs")
-    args = parser.parse_args(words)
+
+
+def check(args: argparse.Namespace) -> int:
+    """Run `harness check`."""
     if args.list:
         return _listed(args.json)
     if (args.fused is None) == (not args.names):
@@ -179,3 +184,6 @@ def _show(found: Sequence[Replayed]) -> None:
         f"{len(found)} runs: the largest deviation from the same run padded to two is {worst:g}"
         + (f"; {wrong} are not what they should be" if wrong else "")
     )
+
+
+COMMAND = Command("check", HELP, arguments, check)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from typing import Any
 
-from harness.cli.parser import verb_parser
+from harness.registry.command import Command
 
 
-def show_data(words: list[str]) -> int:
-    """The data of a run: columns, types, classes, and what is done with them."""
-    from harness.config import composition
-    from harness.datasets.description import describe_data
-
-    parser = verb_parser("show-data", "The data that a run would have: its columns, their types and its classes.")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `harness show-data`."""
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="for example data=csv data.path=people.csv")
     parser.add_argument("--config-dir", metavar="FOLDER", help="a folder of your own presets")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
-    args = parser.parse_args(words)
+
+
+def show_data(args: argparse.Namespace) -> int:
+    """Run `harness show-data`."""
+    from harness.config import composition
+    from harness.datasets.description import describe_data
+
     overrides = list(args.overrides)
     chosen = [o for o in overrides if o.startswith(("data=csv", "data=parquet"))]
     if chosen and not any(o.startswith("data.target=") for o in overrides):
@@ -84,3 +87,8 @@ def _print(told: dict[str, Any]) -> None:
 def _percent(share: float) -> str:
     """A share for people: small ones are never 0%."""
     return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
+
+
+COMMAND = Command(
+    "show-data", "The data of a run: columns, types, classes, and what is done with them.", arguments, show_data
+)

@@ -6,8 +6,14 @@ import sys
 
 import pytest
 
-from harness.cli.show_data import show_data
+from harness.cli.parser import parse
+from harness.cli.verbs.show_data import COMMAND
 from harness.system.errors import HarnessError
+
+
+def show_data(words):
+    return COMMAND.function(parse(COMMAND, words))
+
 
 ROW = "{id};{age};{city};{day:02d}.03.2021;{result}\n"
 TABLE = "id;나이;도시;가입일;결과\n" + "".join(

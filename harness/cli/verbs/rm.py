@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import math
 import os
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.cli.parser import verb_parser
+from harness.registry.command import Command
 from harness.results.record import FILE, STATUSES, Record, flat, read
 from harness.results.study import OUTPUTS, load, study_folder
 from harness.system.errors import HarnessError, suggest
@@ -25,15 +26,17 @@ _REMOVED = ".removed-"  # hidden: no reader of the study sees it, and what is le
 Filters = dict[str, list[Any]]  # {key: the values of which one must stand there}
 
 
-def rm(words: list[str]) -> int:
-    """Removes runs by a filter."""
-    parser = verb_parser("rm", "Removes the runs of a study that pass every filter, with all that they left.")
-    parser.add_argument("study")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `harness rm`."""
+    parser.add_argument("study", metavar="STUDY")
     what = "KEY=VALUE[,VALUE...] of the config; status=failed,interrupted; id=PREFIX"
     parser.add_argument("filter", nargs="*", metavar="FILTER", help=what)
     parser.add_argument("--all", action="store_true", help="every run of the study")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    args = parser.parse_intermixed_args(words)
+
+
+def rm(args: argparse.Namespace) -> int:
+    """Run `harness rm`."""
     if args.all and args.filter:
         raise HarnessError(f"harness rm: --all takes no filter, got {args.filter[0]}")
     if not args.all and not args.filter:
@@ -211,3 +214,6 @@ def _delete(hidden: Path) -> None:
     shutil.rmtree(hidden, ignore_errors=True)  # of what another rm removes at the same time, files are missing
     if hidden.exists():
         raise HarnessError(f"cannot remove all of {hidden}: remove it by hand")
+
+
+COMMAND = Command("rm", "Removes the runs of a study that pass every filter, with all that they left.", arguments, rm)

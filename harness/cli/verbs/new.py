@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
-from harness.cli.parser import verb_parser
+from harness.cli.scaffold import LICENCES, Plugin, refuse_name, refuse_place, refuse_taken, render, use, write
+from harness.registry.command import Command
 from harness.registry.kinds import KINDS
 from harness.system.errors import HarnessError, suggest
 
+HELP = """A plugin to begin with: a package that works.
 
-def new(words: list[str]) -> int:
-    """A plugin to begin with: a package that works."""
-    from harness.cli.scaffold import LICENCES, Plugin, refuse_name, refuse_place, refuse_taken, render, use, write
-    from harness.registry import catalogue
+It has one component of each kind asked for, its tests, its README and its CI. It installs and passes its tests as it
+is; put your own formulas into it.
+"""
 
-    parser = verb_parser(
-        "new",
-        "Writes a package with one component of each kind asked for, its tests, its README and its CI. It installs and "
-        "passes its tests as it is; put your own formulas into it.",
-    )
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `harness new`."""
     parser.add_argument("name", metavar="NAME", help="of the package and its components; harness-NAME is a package too")
     parser.add_argument(
-        "--kind", action="append", default=[], metavar="K", help="a kind, more than once for more (activation)"
+        "--kind", action="append", default=[], metavar="KIND", help="a kind, more than once for more (activation)"
     )
     parser.add_argument("--licence", default=LICENCES[0], metavar="L", help=f"{', '.join(LICENCES)} ({LICENCES[0]})")
     parser.add_argument("--dir", default=".", metavar="D", help="the folder in which NAME/ is made (this one)")
-    args = parser.parse_args(words)
+
+
+def new(args: argparse.Namespace) -> int:
+    """Run `harness new`."""
+    from harness.registry import catalogue
+
     for kind in args.kind:
         if kind not in KINDS:
             raise HarnessError(f"--kind: no kind {kind!r}.{suggest(kind, KINDS)}")
@@ -49,3 +54,6 @@ def new(words: list[str]) -> int:
     ):
         print(f"  {command}")
     return 0
+
+
+COMMAND = Command("new", HELP, arguments, new)

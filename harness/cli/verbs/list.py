@@ -1,0 +1,42 @@
+"""`harness list`: components and their origin."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from harness.registry.command import Command
+from harness.system.errors import HarnessError, suggest
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `harness list`."""
+    parser.add_argument("kind", nargs="?", metavar="KIND", help="one kind only")
+    parser.add_argument("--json", action="store_true", help="everything, for programs")
+
+
+def list_(args: argparse.Namespace) -> int:
+    """Run `harness list`."""
+    from harness.analysis.report.table import render
+    from harness.registry import catalogue
+    from harness.registry.kinds import KINDS
+
+    if args.kind is not None and args.kind not in KINDS:
+        raise HarnessError(f"no kind {args.kind!r}.{suggest(args.kind, KINDS)}")
+    found = [entry for entry in catalogue.current() if args.kind in (None, entry["kind"])]
+    if args.json:
+        keys = ("kind", "name", "origin", "parameters", "reference", "doc")
+        print(json.dumps([{key: entry[key] for key in keys} for entry in found], indent=1))
+        return 0
+    rows = [[e["kind"], e["name"], _first_line(e["doc"]), e["origin"]] for e in found]
+    render(["kind", "name", "", "origin"], rows)
+    for hint in catalogue.current().hints(args.kind):
+        print(hint)
+    return 0
+
+
+def _first_line(doc: str) -> str:
+    return doc.splitlines()[0] if doc else ""
+
+
+COMMAND = Command("list", "Components and their origin.", arguments, list_)

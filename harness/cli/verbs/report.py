@@ -1,0 +1,41 @@
+"""`harness report`: one row a run."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.registry.command import Command
+from harness.system.errors import HarnessError, suggest
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `harness report`."""
+    parser.add_argument("study", metavar="STUDY")
+    parser.add_argument("--metric", metavar="METRIC", help="one metric only, for example test/accuracy")
+    parser.add_argument("--json", action="store_true", help="the records, for programs")
+
+
+def report(args: argparse.Namespace) -> int:
+    """Run `harness report`."""
+    from harness.analysis.report.table import columns, render, rows, shared
+    from harness.results.study import load
+
+    records = load(args.study)
+    if not len(records):
+        raise HarnessError(f"no runs in {args.study}")
+    if args.metric is not None:
+        known = sorted({name for record in records for name in record.metrics})
+        if args.metric not in known:
+            raise HarnessError(f"no run has the metric {args.metric!r}.{suggest(args.metric, known)}")
+    if args.json:
+        print("[" + ",\n".join(record.to_json(None).strip() for record in records) + "]")
+        return 0
+    shown = columns(records, args.metric)
+    if common := shared(records):
+        print(f"all runs: {common}\n")
+    header = ["run", "status", *shown, "fit_s"]
+    render(header, rows(records, shown), numeric=[*shown, "fit_s"])
+    return 0
+
+
+COMMAND = Command("report", "The runs of a study, one row each.", arguments, report)

@@ -1,0 +1,31 @@
+"""`harness show`: one component."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.registry.command import Command
+from harness.system.errors import HarnessError
+from harness.system.escape import lines
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `harness show`."""
+    parser.add_argument("component", metavar="KIND/NAME")
+
+
+def show(args: argparse.Namespace) -> int:
+    """Run `harness show`."""
+    from harness.analysis.report.component import describe
+    from harness.registry import catalogue
+
+    kind, slash, name = args.component.partition("/")
+    if not slash:
+        kinds = [f"{entry['kind']}/{kind}" for entry in catalogue.current() if entry["name"] == kind]
+        hint = f"Did you mean {' or '.join(map(repr, kinds))}?" if kinds else "For example: optimizer/adam."
+        raise HarnessError(f"harness show wants KIND/NAME, got {args.component!r}. {hint}")
+    print(lines(describe(catalogue.current().get(kind, name))))
+    return 0
+
+
+COMMAND = Command("show", "A component: what it does, its parameters, their space, its reference.", arguments, show)
