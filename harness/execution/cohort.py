@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from harness.datasets.dataset import Dataset
 from harness.execution.locks.run_lock import RunLocks
 from harness.execution.preparation import RunSpec
-from harness.execution.resuming import find
+from harness.execution.resuming import find_checkpoint
 from harness.execution.run_recorder import FAIL_FAST, RunRecorder
 from harness.execution.sweep.grouping import unfusable
 from harness.execution.sweep.progress import EpochProgress
@@ -309,7 +309,7 @@ def _begun_where(members: Sequence[RunSpec], how: CohortPlan) -> Iterator[tuple[
     """Members that begin at the same epoch: those that go on from a checkpoint do so on the path that made it."""
     places: dict[tuple[str, int], list[RunSpec]] = {}
     for member in members:
-        kept = find(member)[0] if member.values["resume"] else None
+        kept = find_checkpoint(member)[0] if member.values["resume"] else None
         if kept is not None:
             member.checkpoint = kept
             places.setdefault((kept["path"], kept["member"]["epochs"]), []).append(member)

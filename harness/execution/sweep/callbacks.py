@@ -1,4 +1,4 @@
-"""Callbacks of a sweep, and the plan that they are given.
+"""Callbacks of a sweep, and the plan that is passed to them.
 
 This module imports no torch, so that a sweep with a mistake in it is refused quickly.
 """

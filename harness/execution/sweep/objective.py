@@ -1,4 +1,4 @@
-"""The value of a run that a sweeper optimises: its objective, or the worst value where the run has none."""
+"""Give sweepers a value to optimise: a run's objective, or the worst value where the run has none."""
 
 from __future__ import annotations
 

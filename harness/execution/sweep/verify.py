@@ -127,8 +127,8 @@ def trained_again(
     return run.member
 
 
-def _first_loss(member: RunState) -> float:
-    return member.history[0]["train/loss"] if member.history else math.nan
+def _first_loss(state: RunState) -> float:
+    return state.history[0]["train/loss"] if state.history else math.nan
 
 
 def _deviation(record: Record, again: RunState) -> float:

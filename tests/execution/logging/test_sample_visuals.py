@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from harness.execution.logging.images import grid
-from harness.execution.logging.sample_visuals import SHOWN, pictures
+from harness.execution.logging.sample_visuals import SAMPLES, pictures
 from harness.modeling.builder import RunComponents
 from tests.training.helpers import cohort
 
@@ -31,7 +31,7 @@ def test_inputs_are_shown_on_their_own_scale_and_the_same_each_time() -> None:
     (run,) = cohort([LINE], fused=False)
     first, second = pictures(run), pictures(run)
     assert all(torch.equal(first[tag], second[tag]) for tag in first)
-    x: Tensor = run.dataset.val.x[:SHOWN]  # type: ignore[union-attr]
+    x: Tensor = run.dataset.val.x[:SAMPLES]  # type: ignore[union-attr]
     assert torch.equal(first["inputs"], grid((x - x.min()) / (x.max() - x.min())))
 
 
