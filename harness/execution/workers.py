@@ -59,14 +59,14 @@ def died(error: BaseException) -> bool:
     return next((_DIED[name] for name in names if name in _DIED), False)
 
 
-def count(jobs: int | Literal["auto"]) -> int:
+def worker_count(jobs: int | Literal["auto"]) -> int:
     """Return the number of workers.
 
     Args:
         jobs: The setting `jobs`. `auto` is the number of cores that this process may use: its affinity, the limit of
             its container and LOKY_MAX_CPU_COUNT are respected.
 
-    >>> count(3)
+    >>> worker_count(3)
     3
     """
     if jobs != "auto":

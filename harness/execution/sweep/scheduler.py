@@ -25,7 +25,7 @@ from harness.execution.sweep.grouping import groups
 from harness.execution.sweep.launcher import OnRecord, Task, TaskQueue
 from harness.execution.sweep.sampled import compare_one
 from harness.execution.sweep.strategy import WorkItem, note_started, pack, plan_work, task_seconds
-from harness.execution.workers import count
+from harness.execution.workers import worker_count
 from harness.registry import catalogue
 from harness.registry.instantiate import component
 from harness.registry.kinds import AUTO, KEY
@@ -110,7 +110,7 @@ def _train(wanted: list[RunSpec], on_record: OnRecord, fail_fast: bool) -> None:
     launches: list[list[Task]] = []  # the tasks of one executor each
     for specs in by_executor.values():
         by_name: dict[str, list[WorkItem]] = defaultdict(list)
-        for item in plan_work(groups(specs), count(specs[0].values["jobs"]), sweep):
+        for item in plan_work(groups(specs), worker_count(specs[0].values["jobs"]), sweep):
             by_name[item.plan.executor].append(item)
         launches += [_tasks(items) for items in by_name.values()]
     for study in {spec.record.folder.parent for spec in wanted}:
@@ -121,7 +121,7 @@ def _train(wanted: list[RunSpec], on_record: OnRecord, fail_fast: bool) -> None:
         name, first = tasks[0][0].plan.executor, tasks[0][0].specs[0]
         with _executor(name, first) as executor:
             note_started(name)
-            queue = TaskQueue(executor, count(first.values["jobs"]), on_record, fail_fast)
+            queue = TaskQueue(executor, worker_count(first.values["jobs"]), on_record, fail_fast)
             queue.run(tasks)
         error = error or queue.error
         if queue.stopped or queue.machine_failed:
@@ -134,7 +134,7 @@ def _tasks(items: Sequence[WorkItem]) -> list[Task]:
     """Return the tasks of one executor: one item each, or several where tasks are costly to start."""
     first = items[0].specs[0]
     limit = task_seconds(first.asked["executor"])
-    return [(item,) for item in items] if limit is None else pack(items, count(first.values["jobs"]), limit)
+    return [(item,) for item in items] if limit is None else pack(items, worker_count(first.values["jobs"]), limit)
 
 
 def _sweep_plan(tasks: Sequence[Task]) -> SweepPlan:
@@ -164,5 +164,5 @@ def _executor(name: str, spec: RunSpec) -> Executor:
         node = default_node(catalogue.current(), "executor", name)
     if node.get("accelerator") == AUTO and spec.device == "cpu":
         node = node | {"accelerator": "cpu"}  # there may be a GPU that these runs do not use
-    executor: Executor = component("executor", node, jobs=count(spec.values["jobs"]))
+    executor: Executor = component("executor", node, jobs=worker_count(spec.values["jobs"]))
     return executor
