@@ -111,12 +111,12 @@ def test_a_model_that_cannot_be_shown_is_left_out_with_a_line(
         raise TypeError("of its own kind")
 
     monkeypatch.setattr(logger, "log_graph", raises, raising=False)
-    monkeypatch.setattr("harness.execution.logging.run_loggers.inside", raises)
+    monkeypatch.setattr("harness.execution.logging.run_loggers.visualize", raises)
     record = harness.run(QUICK)
     assert record.status == "completed"
     said = (record.folder / "log.txt").read_text()
     assert "the graph of the model is left out: TypeError: of its own kind" in said
-    assert "the view inside of the model is left out: TypeError: of its own kind" in said
+    assert "the visualisation of the model is left out: TypeError: of its own kind" in said
 
 
 def test_hyperparameters_are_what_a_result_depends_on() -> None:
