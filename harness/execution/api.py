@@ -1,6 +1,6 @@
-"""The functions of `harness`: train runs and sweeps, and load what they left.
+"""The public functions of `harness`: train runs and sweeps, load their results, and predict.
 
-Each imports what it needs when it is called: reading records needs no torch.
+Each function imports its modules when it is called, so that reading records does not import torch.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def sweep(
 
 
 def _words(overrides: Sequence[str], function: str) -> list[str]:
-    """Return the overrides as a list; refuse a text, whose letters would be taken for overrides."""
+    """Return the overrides as a list. Refuse a single string: its letters would be taken for overrides."""
     if isinstance(overrides, str):
         raise HarnessError(f"overrides must be a list: write harness.{function}({overrides.split()}), not a text")
     if isinstance(overrides, Mapping):
@@ -137,11 +137,11 @@ def load_data(run: str | Path | Record, *, transformed: bool = True) -> Dataset:
         HarnessError: If the data has changed since.
     """
     from harness.config.error_messages import plain_errors
-    from harness.execution.prediction import load_data as of_run
+    from harness.execution.prediction import load_data as load_data_of_run
     from harness.system.process_state import as_new
 
     with plain_errors(), as_new():
-        return of_run(run, transformed=transformed)
+        return load_data_of_run(run, transformed=transformed)
 
 
 def predict(run: str | Path | Record, x: Any) -> Prediction:
@@ -159,8 +159,8 @@ def predict(run: str | Path | Record, x: Any) -> Prediction:
         HarnessError: If the run kept no weights, or the inputs do not fit its data.
     """
     from harness.config.error_messages import plain_errors
-    from harness.execution.prediction import predict as of_run
+    from harness.execution.prediction import predict as predict_with_run
     from harness.system.process_state import as_new
 
     with plain_errors(), as_new():
-        return of_run(run, x)
+        return predict_with_run(run, x)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from harness.datasets.dataset import Dataset
 from harness.execution.locks.run_lock import RunLocks
 from harness.execution.preparation import RunSpec
-from harness.execution.resuming import find
+from harness.execution.resuming import find_checkpoint
 from harness.execution.run_recorder import FAIL_FAST, RunRecorder
 from harness.execution.sweep.grouping import unfusable
 from harness.execution.sweep.progress import EpochProgress
@@ -329,7 +329,7 @@ def _by_checkpoint(specs: Sequence[RunSpec], plan: CohortPlan) -> Iterator[tuple
     """Yield the runs that start at the same epoch, with their plan: a run resumes on the path of its checkpoint."""
     starts: dict[tuple[str, int], list[RunSpec]] = {}
     for spec in specs:
-        spec.checkpoint = find(spec)[0] if spec.values["resume"] else None
+        spec.checkpoint = find_checkpoint(spec)[0] if spec.values["resume"] else None
         start = (plan.path, 0)
         if spec.checkpoint is not None:
             start = spec.checkpoint["path"], spec.checkpoint["member"]["epochs"]

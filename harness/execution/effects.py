@@ -1,7 +1,7 @@
-"""Settings that a person typed and that have no effect: refused in one line, or told where refusing would hurt.
+"""Refuse settings that were typed and have no effect, or warn of them where a refusal would forbid useful sweeps.
 
-`RULES` holds a rule for every key. A default that has no effect is silent, and so is a value that a sweep's other runs
-have a use for.
+`RULES` holds a rule for every key. Defaults are never refused, and neither is a value that has an effect on another run
+of the sweep.
 """
 
 from __future__ import annotations
@@ -23,16 +23,22 @@ from harness.system.errors import HarnessError
 
 
 class NoEffectWarning(UserWarning):
-    """A setting was typed that changes nothing of the runs that it was typed for."""
+    """A setting was typed that has no effect on any of its runs."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What decides whether a setting has an effect: a prepared run, and whether it is a run of a sweep."""
+    """A run, and its launch, that decide whether a setting has an effect.
+
+    Args:
+        run: The run.
+        in_sweep: True if it is a run of a sweep.
+        catalogue: The catalogue of components.
+    """
 
     run: RunSpec
     in_sweep: bool
-    known: Catalogue
+    catalogue: Catalogue
 
     @property
     def values(self) -> dict[str, Any]:
@@ -44,26 +50,25 @@ class Situation:
 
     @property
     def estimator(self) -> bool:
-        """Whether the model is fitted at once."""
+        """True if the model is fitted at once."""
         return bool(trait("model", self.values["model"], "estimator", False))
 
-    def asks(self, kind: str, name: str) -> list[str]:
-        """What a component asks for."""
-        return list(self.known.get(kind, name)["asks"])
+    def is_random(self, kind: str, name: str) -> bool:
+        """Return True if a component draws random numbers when it is made."""
+        return "generator" in self.catalogue.get(kind, name)["asks"]
 
 
-Rule = Callable[[Situation], str]  # why a setting has no effect; "" where it has one
+Rule = Callable[[Situation], str]  # returns the reason why a setting has no effect; "" if it has one
 
 
 def _seed(s: Situation) -> str:
     if s.estimator:
-        return "" if "generator" in s.asks("model", s.model) else f"model {s.model} draws nothing by chance"
+        return "" if s.is_random("model", s.model) else f"model {s.model} uses no random numbers"
     if s.run.facts.target != "surface" or s.values["regularizer"] or s.values["augmentation"]:
         return ""
-    drawing = [kind for kind in ("model", "optimizer") if "generator" in s.asks(kind, s.values[kind][KEY])]
-    return (
-        "" if drawing else f"nothing is drawn by chance on data {s.values['data'][KEY]}, which has a start of its own"
-    )
+    if any(s.is_random(kind, s.values[kind][KEY]) for kind in ("model", "optimizer")):
+        return ""
+    return f"this run uses no random numbers: data {s.values['data'][KEY]} has a fixed starting point"
 
 
 def _batch_size(s: Situation) -> str:
@@ -86,7 +91,7 @@ def _warmup(s: Situation) -> str:
     plan = s.run.plan
     if s.estimator or not s.values["warmup"] or plan.warmup_steps > 1:
         return ""
-    return f"it is {s.values['warmup'] * plan.total_steps:.2g} of the {plan.total_steps} steps, and a warmup takes two"
+    return f"it is {s.values['warmup'] * plan.total_steps:.2g} of the {plan.total_steps} steps, and a warmup needs two"
 
 
 def _in_sweep(s: Situation) -> str:
@@ -130,7 +135,7 @@ def _diagnostic_budget(s: Situation) -> str:
 
 def _diagnostic(s: Situation) -> str:
     useless = [name for name in s.values["diagnostic"] if s.estimator and not _is_at_end(s, name)]
-    return f"model {s.model} is fitted at once, in no steps that a diagnostic could measure" if useless else ""
+    return f"model {s.model} is fitted at once, without steps that a diagnostic could measure" if useless else ""
 
 
 def _is_at_end(s: Situation, name: str) -> bool:
@@ -138,46 +143,45 @@ def _is_at_end(s: Situation, name: str) -> bool:
 
 
 def _loss(s: Situation) -> str:
-    return f"model {s.model} is fitted by a rule of its own: the loss is only measured" if s.estimator else ""
+    return f"model {s.model} is fitted without it: the loss is only measured" if s.estimator else ""
 
 
 def _split(name: str) -> Rule:
     def rule(s: Situation) -> str:
-        read = s.run.facts.divided_by
-        return "" if read is None or name in read else f"data {s.values['data'][KEY]} is divided without split.{name}"
+        used = s.run.facts.divided_by
+        return "" if used is None or name in used else f"data {s.values['data'][KEY]} does not use split.{name}"
 
     return rule
 
 
 def _split_seed(s: Situation) -> str:
     if s.values["corruption"] or trait("task", s.values["task"], "tuples", False):
-        return ""  # these draw from it too
+        return ""  # corruptions and tuples of samples are drawn with this seed too
     return _split("seed")(s)
 
 
 def _on_overlap(s: Situation) -> str:
     if s.values["split"]["on_overlap"] != "error" or s.run.record.data["overlap"] is not None:
         return ""
-    return f"the samples of data {s.values['data'][KEY]} are not compared"
+    return f"the samples of data {s.values['data'][KEY]} are not checked for overlap"
 
 
 def _max_time(s: Situation) -> str:
-    given = s.values["trainer"].get("max_time")
-    return f"model {s.model} is fitted at once, and is not ended in between" if given and s.estimator else ""
+    limit = s.values["trainer"].get("max_time")
+    return f"model {s.model} is fitted at once, and cannot be stopped in between" if limit and s.estimator else ""
 
 
 def _check_val(s: Situation) -> str:
-    given = s.values["trainer"].get("check_val_every_n_epoch")
-    return f"model {s.model} is fitted at once, in one epoch" if given not in (None, 1) and s.estimator else ""
+    epochs = s.values["trainer"].get("check_val_every_n_epoch")
+    return f"model {s.model} is fitted at once, in one epoch" if epochs not in (None, 1) and s.estimator else ""
 
 
 def _benchmark(s: Situation) -> str:
-    given = s.values["trainer"].get("benchmark")
-    return "it chooses algorithms on a GPU, and this run is on the CPU" if given and s.run.device == "cpu" else ""
+    benchmark = s.values["trainer"].get("benchmark")
+    return "it chooses algorithms on a GPU, and this run is on the CPU" if benchmark and s.run.device == "cpu" else ""
 
 
-# None: it has an effect on every run, or is refused elsewhere where it has none (unused.py for what a model cannot use,
-# resuming.py for checkpoints that are not there).
+# None: the setting has an effect on every run, or another module refuses it (modeling/unused.py, resuming.py).
 RULES: dict[str, Rule | None] = dict.fromkeys((*KINDS, "experiment")) | {
     "seed": _seed,
     "epochs": None,
@@ -215,31 +219,41 @@ RULES: dict[str, Rule | None] = dict.fromkeys((*KINDS, "experiment")) | {
     "trainer.benchmark": _benchmark,
     "trainer.detect_anomaly": None,
 }
-TOLD = ("seed", "loss")  # a sweep over these is not refused: other runs are compared by them, or it is measured
+# Warned of, and not refused: a sweep may repeat all of its runs with several seeds, and the loss is measured anyway.
+WARNED = ("seed", "loss")
 
 
-def check_effects(runs: Sequence[RunSpec], known: Catalogue, in_sweep: bool) -> None:
-    """Refuse, or warn of, what was typed for one run or for some of a sweep, and has no effect on any of these.
+def check_effects(runs: Sequence[RunSpec], catalogue: Catalogue, in_sweep: bool) -> None:
+    """Check that every typed setting has an effect on one of its runs.
+
+    Args:
+        runs: The runs of a launch.
+        catalogue: The catalogue of components.
+        in_sweep: True if they are the runs of a sweep.
 
     Raises:
-        HarnessError: Naming the first such setting, and why.
+        HarnessError: If a setting has no effect.
+
+    Warns:
+        NoEffectWarning: If the seed or the loss has no effect.
     """
     useful: set[str] = set()
     useless: dict[str, tuple[str, str]] = {}
     for run in runs:
-        situation = Situation(run, in_sweep, known)
+        situation = Situation(run, in_sweep, catalogue)
         for text in run.overrides:
             if text in useful:
                 continue
-            whys = [(key, rule(situation) if (rule := _rule(key)) else "") for key in _keys(text)]
-            if whys and all(why for _, why in whys):
-                useless.setdefault(text, whys[0])
+            reasons = [(key, rule(situation) if (rule := _rule(key)) else "") for key in _keys(text)]
+            if reasons and all(why for _, why in reasons):
+                useless.setdefault(text, reasons[0])
             else:
                 useful.add(text)
                 useless.pop(text, None)
     for text, (key, why) in useless.items():
         line = f"{text.lstrip('+')} has no effect: {why}"
-        if key.partition(".")[0] not in TOLD and "${" not in text:  # a value from elsewhere was not meant for this key
+        interpolated = "${" in text  # the value may be meant for another key
+        if key.partition(".")[0] not in WARNED and not interpolated:
             raise HarnessError(f"{line}. Leave it out")
         warnings.warn(line, NoEffectWarning, stacklevel=outside())
 
@@ -249,7 +263,7 @@ def _rule(key: str) -> Rule | None:
 
 
 def _keys(text: str) -> list[str]:
-    """The keys that an override sets, `split.seed` also of `split={seed: 1}`."""
+    """Return the keys that an override sets: `split.seed` for `split.seed=1` and for `split={seed: 1}`."""
     (override,) = parse([text])
     return list(_leaves(override.key_or_group, None if override.is_delete() else override.value()))
 
@@ -263,13 +277,13 @@ def _leaves(key: str, value: Any) -> Iterator[str]:
 
 
 def check_distinct(runs: Sequence[RunSpec]) -> None:
-    """Refuse a sweep over what changes no result: its values are one run, of which one alone would be kept.
+    """Refuse a sweep over a setting that changes no result, since only one of its values would be trained.
 
     Args:
-        runs: Those of one identity in one study.
+        runs: The runs of a study with one and the same ID.
 
     Raises:
-        HarnessError: Naming the keys whose values differ.
+        HarnessError: If their settings differ.
     """
     first = flat(runs[0].values)
     for run in runs[1:]:
@@ -279,6 +293,6 @@ def check_distinct(runs: Sequence[RunSpec]) -> None:
             kinds = dict.fromkeys(key.partition(".")[0] for key in differing if key.partition(".")[0] in KINDS)
             keys = ", ".join([*kinds, *(key for key in differing if key.partition(".")[0] not in KINDS)])
             raise HarnessError(
-                f"a sweep over {keys}: it changes no result, so its values are one run, which would be trained with "
-                "the first of them alone. Choose one, or launch each in a study of its own"
+                f"a sweep over {keys}: it changes no result, so all of its values are one run, which would be trained "
+                "once, with the first value. Choose one value, or launch each in a study of its own"
             )

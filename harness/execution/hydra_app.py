@@ -1,4 +1,4 @@
-"""The functions that Hydra calls: one run, or a sweep."""
+"""Start a sweep through Hydra, and train the jobs that Hydra's own launchers pass on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ from harness.system.errors import HarnessError
 
 
 def multirun(overrides: Sequence[str], config_dir: str | None = None) -> None:
-    """A sweep, by whichever sweeper and launcher the config names. Raises what a job raised."""
+    """Run a sweep with the sweeper and the launcher that the config names. An exception of a job is raised again.
+
+    Args:
+        overrides: Hydra overrides; values with commas are swept.
+        config_dir: A folder with presets and experiments, as `--config-dir`.
+
+    Raises:
+        HarnessError: If the overrides are no sweep that harness can run.
+    """
     from hydra.core.plugins import Plugins
     from hydra.types import HydraContext
 
@@ -33,24 +41,24 @@ def multirun(overrides: Sequence[str], config_dir: str | None = None) -> None:
         context = HydraContext(config_loader=hydra.config_loader, callbacks=no_callbacks())
         sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=task)
         words: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
-        if config.hydra.runtime.choices["hydra/sweeper"] != "harness":  # it would hand on what Hydra has made of them
+        if config.hydra.runtime.choices["hydra/sweeper"] != "harness":  # other sweepers change the texts
             words = as_typed(parse(words, sweep=True), config)
         _reraise(sweeper.sweep(arguments=words))
 
 
 def _reraise(returned: Any) -> None:
-    """Hydra's own launchers keep a job's exception in what they return, where no one would see it."""
+    """Raise the exception that a launcher of Hydra's has put into its return value."""
     from hydra.core.utils import JobReturn
 
     if isinstance(returned, JobReturn):
         _ = returned.return_value
     elif isinstance(returned, (list, tuple)):
-        for one in returned:
-            _reraise(one)
+        for item in returned:
+            _reraise(item)
 
 
 def task(config: DictConfig) -> float:
-    """One job under a launcher that is not ours: the run's objective."""
+    """Train one job of a launcher that is not harness's, and return the run's objective."""
     from hydra.core.hydra_config import HydraConfig
 
     from harness.execution.sweep.callbacks import active

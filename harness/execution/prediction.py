@@ -1,4 +1,4 @@
-"""A finished run on new samples: its data, and its predictions with the names of classes."""
+"""Load the data of a finished run, and predict new samples with its model."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from harness.training.single import EVALUATED
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run predicts for some samples.
+    """The predictions of a run for some samples.
 
     Args:
-        values: What the run's task predicts: logits [N, C] of classes or labels, numbers [N, D] in the target's units,
-            reconstructions [N, ...], squared distances to clusters [N, K].
-        probabilities: Of each class or label, [N, C], where the task predicts these; else None.
-        classes: Their names.
-        labels: The name of each sample's most probable class; or, where several labels may hold, a tuple of those with
-            a probability above 1/2. Empty where the task predicts no classes.
+        values: The predictions of the run's task: logits `[N, C]` of classes or labels, numbers `[N, D]` in the
+            target's units, reconstructions `[N, ...]`, or squared distances to clusters `[N, K]`.
+        probabilities: Probabilities of the classes or labels, shape `[N, C]`; None if the task predicts none.
+        classes: The names of the classes.
+        labels: The name of the most probable class of each sample; if a sample may have several labels, a tuple of
+            those with a probability above 1/2. Empty if the task predicts no classes.
     """
 
     values: Tensor
@@ -49,36 +49,38 @@ class Prediction:
 
 
 def load_data(run: str | Path | Record, *, transformed: bool = True) -> Dataset:
-    """The data set that a run saw: its splits, after its corruptions and transforms, with the names of its classes.
+    """Load the data set of a run: its splits after corruptions and transforms, with the names of its classes.
 
     Args:
         run: A record, or the folder of a run.
-        transformed: False: before the transforms, as `predict` takes inputs (and after the corruptions).
+        transformed: If False, leave out the transforms, so that inputs are as `predict` takes them.
 
     Raises:
         HarnessError: If the data cannot be read, or has changed since the run.
     """
     record = record_of(run)
     loaded = load(record.config) if transformed else load_untransformed(record.config)
-    known = record.data.get("digest")
-    if loaded.digest != known:
+    recorded = record.data.get("digest")
+    if loaded.digest != recorded:
         raise HarnessError(
             f"data {record.config['data'][KEY]} has changed since {record.folder} was trained on it "
-            f"(digest {known} then, {loaded.digest} now)"
+            f"(digest {recorded} then, {loaded.digest} now)"
         )
     return loaded.dataset
 
 
 def predict(run: str | Path | Record, x: Any) -> Prediction:
-    """What a run predicts for new samples, which get the transforms that were fitted on its training data.
+    """Predict new samples with the model of a run, after the transforms that were fitted on its training data.
 
-    Corruptions are faults of the run's own samples, and are not put into new ones. An estimator keeps no weights, and
-    is fitted again.
+    Corruptions are not applied to new samples. An estimator keeps no weights, and is fitted again.
 
     Args:
         run: A record, or the folder of a run.
-        x: Inputs [N, ...] as the data had them before transforms: an array, a tensor or lists; of a table also a
+        x: Inputs `[N, ...]` as the data had them before transforms: an array, a tensor or lists; for a table also a
             DataFrame or the path of a file, with the columns of the training data.
+
+    Returns:
+        The predictions, with the names of the classes.
 
     Raises:
         HarnessError: If the run has kept no weights, its data has changed, its task predicts nothing for single
@@ -92,69 +94,72 @@ def predict(run: str | Path | Record, x: Any) -> Prediction:
     inputs = _inputs(dataset, x, record)
     model = _fitted(record, task, dataset) if trained is None else trained
     call, dtype = calling(model), dtype_of(model)
-    made = []
+    batches = []
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(record.config["seed"])
         for rows in inputs.split(max(1, EVALUATED // math.prod(dataset.inputs))):
-            made.append(_infer(task, call, cast(dataset.transform(rows), dtype), record))
-    values = torch.cat(made)
-    p = task.probabilities(values)
-    if p is None:
+            batches.append(_infer(task, call, cast(dataset.transform(rows), dtype), record))
+    values = torch.cat(batches)
+    probabilities = task.probabilities(values)
+    if probabilities is None:
         return Prediction(values)
     names = dataset.classes
-    labels: tuple[Any, ...] = tuple(names[i] for i in p.argmax(1).tolist())
+    labels: tuple[Any, ...] = tuple(names[i] for i in probabilities.argmax(1).tolist())
     if dataset.target == "labels":
-        labels = tuple(tuple(n for n, held in zip(names, row, strict=True) if held) for row in (p > 0.5).tolist())
-    return Prediction(values, p, names, labels)
+        rows_of_labels = (probabilities > 0.5).tolist()
+        labels = tuple(tuple(name for name, has in zip(names, row, strict=True) if has) for row in rows_of_labels)
+    return Prediction(values, probabilities, names, labels)
 
 
 def _infer(task: Task, call: Call, x: Tensor, record: Record) -> Tensor:
     values = task.infer(call, x)
     if not isinstance(values, Tensor) or len(values) != len(x):
         raise HarnessError(
-            f"task {record.config['task'][KEY]} predicts nothing for single samples; harness.load_model gives its model"
+            f"task {record.config['task'][KEY]} predicts nothing for single samples: use the model, "
+            "harness.load_model(run)"
         )
     return values
 
 
 def _inputs(dataset: Dataset, x: Any, record: Record) -> Tensor:
-    """Inputs [N, ...] as the data had them. Raises HarnessError for others."""
+    """Return the inputs as a tensor `[N, ...]`. Raise HarnessError if they do not fit the data of the run."""
     shape = dataset.given or dataset.inputs
-    name, wanted = record.config["data"][KEY], ", ".join(["N", *map(str, shape)])
+    name, expected = record.config["data"][KEY], ", ".join(["N", *map(str, shape)])
     if isinstance(x, str | Path) or hasattr(x, "columns"):
         if dataset.encode is None:
-            raise HarnessError(f"data {name} is no table: predict wants an array [{wanted}], got {type(x).__name__}")
+            got = type(x).__name__
+            raise HarnessError(f"data {name} is not a table: predict expects an array [{expected}], got {got}")
         x = dataset.encode(x)
     try:
         array = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
     except ValueError as error:
-        raise HarnessError(f"predict wants an array [{wanted}]: {error}") from error
+        raise HarnessError(f"predict expects an array [{expected}]: {error}") from error
     if array.dtype.kind not in "fiub":
-        raise HarnessError(f"predict wants numbers [{wanted}], got an array of {array.dtype}")
+        raise HarnessError(f"predict expects numbers [{expected}], got an array of {array.dtype}")
     if array.shape[1:] != shape or not array.ndim:
-        one = ": of one sample, x[None]" if array.shape == shape else ""
-        raise HarnessError(f"data {name} has inputs [{wanted}], got {list(array.shape)}{one}")
+        hint = ": for one sample, pass x[None]" if array.shape == shape else ""
+        raise HarnessError(f"data {name} has inputs [{expected}], got {list(array.shape)}{hint}")
     if not len(array):
-        raise HarnessError(f"predict wants inputs [{wanted}], got none")
+        raise HarnessError(f"predict expects inputs [{expected}], got none")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise HarnessError(f"the inputs hold {array[~np.isfinite(array)][0]}, expected finite numbers")
+        raise HarnessError(f"the inputs hold {array[~np.isfinite(array)][0]}: predict expects finite numbers")
     if dataset.real_inputs:
         return exact(array)
     if (array != np.round(array)).any():
         raise HarnessError(f"data {name} has whole numbers as inputs, got {array[array != np.round(array)][0]}")
-    found = torch.as_tensor(np.require(array, np.int64, ["C", "W"]))
-    if (words := dataset.words) and ((found < 0) | (found >= words)).any():
-        raise HarnessError(f"the inputs are indices of {words} words, from 0, got {found.min()} .. {found.max()}")
-    return found
+    indices = torch.as_tensor(np.require(array, np.int64, ["C", "W"]))
+    if (words := dataset.words) and ((indices < 0) | (indices >= words)).any():
+        raise HarnessError(f"the inputs are indices of {words} words, from 0, got {indices.min()} .. {indices.max()}")
+    return indices
 
 
 def _fitted(record: Record, task: Task, dataset: Dataset) -> nn.Module:
-    """An estimator, fitted as the run has fitted it."""
+    """Fit an estimator again, as the run has fitted it."""
     assert isinstance(dataset.train, Samples)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(record.config["seed"])
-        made = make_model(record.config, dataset.inputs, task.outputs(dataset), dataset.words, [])
-        assert isinstance(made, EstimatorModule)
-        model = task.prepare(made, dataset)
-        made.estimator.fit(dataset.train)
+        module = make_model(record.config, dataset.inputs, task.outputs(dataset), dataset.words, [])
+        assert isinstance(module, EstimatorModule)
+        model = task.prepare(module, dataset)
+        module.estimator.fit(dataset.train)
     return model

@@ -1,4 +1,4 @@
-"""What `auto` stands for, once the data is known; and which choices cannot meet."""
+"""Replace `auto` in a config by what fits the data, and refuse choices that do not fit each other or the data."""
 
 from __future__ import annotations
 
@@ -13,74 +13,91 @@ from harness.registry.kinds import AT_END, AUTO, KEY, KINDS, NONE
 from harness.system.errors import HarnessError, suggest
 
 
-def _with_settings(catalogue: Catalogue, kind: str, name: str, typed: dict[str, Any]) -> dict[str, Any]:
-    """What `auto` stands for, with the settings that were typed for it."""
+def _with_settings(catalogue: Catalogue, kind: str, name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the node of a component that `auto` stands for, with the settings that were typed for it."""
     try:
-        return component_values(kind, {KEY: name} | typed, kind, catalogue)
+        return component_values(kind, {KEY: name} | settings, kind, catalogue)
     except HarnessError as error:
         raise HarnessError(f"{error} ({kind}=auto is {name} here)") from error
 
 
 def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> dict[str, Any]:
-    """The config without `auto`. Raises HarnessError for components that do not fit each other or the data."""
+    """Replace every `auto` of a config.
+
+    Args:
+        values: The config.
+        dataset: The data, which the choices depend on.
+        catalogue: The catalogue of components.
+
+    Returns:
+        The config without `auto`.
+
+    Raises:
+        HarnessError: If components do not fit each other or the data.
+    """
     out = dict(values)
 
-    def chosen(kind: str) -> str:
+    def name_of(kind: str) -> str:
         return str(out[kind][KEY])
 
     def traits(kind: str, name: str) -> dict[str, Any]:
         return dict(catalogue.get(kind, name)["traits"])
 
     def decide(kind: str, name: str | None) -> None:
-        if chosen(kind) != AUTO or name is None:
+        if name_of(kind) != AUTO or name is None:
             return
-        if typed := {k: v for k, v in out[kind].items() if k != KEY}:
-            out[kind] = _with_settings(catalogue, kind, name, typed)
+        if settings := {k: v for k, v in out[kind].items() if k != KEY}:
+            out[kind] = _with_settings(catalogue, kind, name, settings)
         else:
             out[kind] = default_node(catalogue, kind, name)
 
     decide("executor", KINDS["executor"].auto)
     fitting = [n for n in catalogue.names("task") if dataset.target in traits("task", n).get("targets", ())]
-    # a model without a say gets the usual task, and rather one for these targets than one for any
+    # prefer tasks with the trait `auto`, and then tasks for few kinds of targets
     fitting.sort(key=lambda n: (not traits("task", n).get("auto", False), len(traits("task", n)["targets"])))
-    usual = fitting[:1] if chosen("task") == AUTO else [chosen("task")]
-    own = traits("task", usual[0]).get("model") if usual else None
-    decide("model", own or KINDS["model"].auto)
-    model = traits("model", chosen("model"))
-    wanted = [t for t in model.get("tasks", fitting) if t in fitting]
-    if chosen("task") == AUTO and not wanted:
-        raise HarnessError(f"model {chosen('model')} has no task for {dataset.target} targets")
-    decide("task", wanted[0] if wanted else None)
-    task = chosen("task")
+    usual = fitting[:1] if name_of("task") == AUTO else [name_of("task")]
+    model_of_task = traits("task", usual[0]).get("model") if usual else None
+    decide("model", model_of_task or KINDS["model"].auto)
+    model = traits("model", name_of("model"))
+    candidates = [t for t in model.get("tasks", fitting) if t in fitting]
+    if name_of("task") == AUTO and not candidates:
+        raise HarnessError(f"model {name_of('model')} has no task for {dataset.target} targets")
+    decide("task", candidates[0] if candidates else None)
+    task = name_of("task")
     targets = traits("task", task).get("targets", ())
     if dataset.target not in targets:
         raise HarnessError(
-            f"task {task} wants {' or '.join(targets)} targets, and data {chosen('data')} has {dataset.target} ones."
-            + (" Say what they are with data.kind=real or data.kind=class." if "kind" in out["data"] else "")
+            f"task {task} wants {' or '.join(targets)} targets, and data {name_of('data')} has {dataset.target} ones."
+            + (" Set their kind with data.kind=real or data.kind=class." if "kind" in out["data"] else "")
         )
-    classes = traits("task", task).get("classes", len(dataset.classes))
-    if dataset.target == "class" and len(dataset.classes) != classes:
-        raise HarnessError(f"task {task} wants {classes} classes, and data {chosen('data')} has {len(dataset.classes)}")
-    decide("initializer", _initializer(catalogue.get("model", chosen("model")), catalogue))
+    classes, count = traits("task", task).get("classes"), len(dataset.classes)
+    if dataset.target == "class" and classes not in (None, count):
+        raise HarnessError(f"task {task} wants {classes} classes, and data {name_of('data')} has {count}")
+    decide("initializer", _initializer(catalogue.get("model", name_of("model")), catalogue))
     decide("loss", next(iter(model.get("losses", ())), traits("task", task).get("loss", "")))
-    own = [*traits("task", task).get("metrics", ()), *model.get("metrics", ())]
-    out["metric"] = {n: default_node(catalogue, "metric", n) for n in own if n not in out["metric"]} | out["metric"]
+    metrics = [*traits("task", task).get("metrics", ()), *model.get("metrics", ())]
+    out["metric"] = {n: default_node(catalogue, "metric", n) for n in metrics if n not in out["metric"]} | out["metric"]
     out["transform"] = transforms(out["transform"], dataset, catalogue)
     _check_pairs(out, task, dataset, catalogue)
-    _check_own(out, catalogue)
+    _check_named_by_models(out, catalogue)
     _check_inputs(out, dataset, catalogue)
     _check_estimator(out, dataset, catalogue)
-    out["objective"] = _objective(out, own, catalogue)
+    out["objective"] = _objective(out, metrics, catalogue)
     return out
 
 
 def _initializer(model: dict[str, Any], catalogue: Catalogue) -> str | None:
-    """What `auto` stands for: the usual one where a model is made of blocks or names one (trait `initializer`); a
-    model that makes its layers by itself keeps their weights.
+    """Return the initializer that `auto` stands for: the one that the model names, or the default if it uses blocks.
+
+    Models that make their layers by themselves keep the weights of these.
     """
-    usual = KINDS["initializer"].auto if "block" in model["asks"] or model["traits"].get("estimator") else None
+    default = KINDS["initializer"].auto
+    if model["traits"].get("initializer"):
+        return str(model["traits"]["initializer"])
+    if "block" in model["asks"] or model["traits"].get("estimator"):
+        return default
     keeping = (n for n in catalogue.names("initializer") if catalogue.get("initializer", n)["traits"].get("keeps"))
-    return model["traits"].get("initializer") or usual or next(keeping, KINDS["initializer"].auto)
+    return next(keeping, default)
 
 
 def _check_pairs(values: dict[str, Any], task: str, dataset: Dataset, catalogue: Catalogue) -> None:
@@ -113,8 +130,8 @@ def _check_pairs(values: dict[str, Any], task: str, dataset: Dataset, catalogue:
                 )
 
 
-def _check_own(values: dict[str, Any], catalogue: Catalogue) -> None:
-    """A loss or a metric that some models name is for what these return, and for no other's."""
+def _check_named_by_models(values: dict[str, Any], catalogue: Catalogue) -> None:
+    """Check that a loss or a metric which some models name is used with one of these models."""
     model = values["model"][KEY]
     models = {name: catalogue.get("model", name)["traits"] for name in catalogue.names("model")}
     for kind, trait, names in (("loss", "losses", [values["loss"][KEY]]), ("metric", "metrics", values["metric"])):
@@ -127,19 +144,19 @@ def _check_own(values: dict[str, Any], catalogue: Catalogue) -> None:
 
 
 def _check_inputs(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> None:
-    """A model may say that its inputs are real numbers, and within which ones they lie, after transforms."""
+    """Check that the transformed inputs are real numbers and within the bounds of the model, if its traits say so."""
     name = values["model"][KEY]
     traits = catalogue.get("model", name)["traits"]
     if traits.get("real_inputs") and not dataset.real_inputs:
         raise HarnessError(
-            f"model {name} wants inputs that are real numbers, and these are indices: choose 'transform=[one_hot]'"
+            f"model {name} wants inputs that are real numbers, and these are indices: set 'transform=[one_hot]'"
         )
     bounds = traits.get("inputs_within")
     if bounds and isinstance(dataset.train, Samples) and not _is_within(dataset, bounds):
         low, high = dataset.train.x.min().item(), dataset.train.x.max().item()
         raise HarnessError(
             f"model {name} wants inputs within {bounds[0]} .. {bounds[1]}, and these are within {low:.3g} .. "
-            f"{high:.3g}: choose transform=auto, or 'transform=[]' if the data is as it wants it"
+            f"{high:.3g}: choose transform=auto, or 'transform=[]' if the raw data lies within them"
         )
 
 
@@ -149,20 +166,24 @@ def _check_estimator(values: dict[str, Any], dataset: Dataset, catalogue: Catalo
         raise HarnessError(f"model {name} is fitted at once, and wants data in memory")
 
 
-def _objective(values: dict[str, Any], own: list[str], catalogue: Catalogue) -> str:
+def _objective(values: dict[str, Any], defaults: list[str], catalogue: Catalogue) -> str:
+    """Return the objective: as it was set, or else the first metric that the task or the model names."""
     once = [name for name in values["metric"] if AT_END.intersection(catalogue.get("metric", name)["asks"])]
-    known = [*(f"val/{name}" for name in ("loss", *values["metric"]) if name not in once), *once]
-    asked = values["objective"]
-    if asked is None:
-        return f"val/{own[0]}" if own else "val/loss"
-    if asked in once and values["save"] == "best":
-        raise HarnessError(f"save=best wants an objective that is measured after each epoch, and {asked} is so once")
-    if asked not in known:
-        more = " The test split decides nothing." if str(asked).startswith("test/") else ""
-        raise HarnessError(f"objective {asked!r} is not measured.{suggest(asked, known)}{more}")
-    return str(asked)
+    measured = [*(f"val/{name}" for name in ("loss", *values["metric"]) if name not in once), *once]
+    objective = values["objective"]
+    if objective is None:
+        return f"val/{defaults[0]}" if defaults else "val/loss"
+    if objective in once and values["save"] == "best":
+        raise HarnessError(
+            f"save=best needs an objective that is measured after each epoch, and {objective} is measured once, at the "
+            "end: set another objective, or save=last"
+        )
+    if objective not in measured:
+        more = " The test split decides nothing." if str(objective).startswith("test/") else ""
+        raise HarnessError(f"objective {objective!r} is not measured.{suggest(objective, measured)}{more}")
+    return str(objective)
 
 
 def choices(values: dict[str, Any]) -> dict[str, str | list[str]]:
-    """{kind: name, or names of a list kind}."""
+    """Return the name of the component of each kind; a list of names for kinds that take several."""
     return {kind.name: list(values[kind.name]) if kind.many else values[kind.name][KEY] for kind in KINDS.values()}

@@ -110,7 +110,7 @@ class RunRecorder(RunCallback):
 
     def on_diagnostics(self, values: Mapping[str, Any], step: int, epoch: int) -> None:
         self.curves.look(values, step, epoch)
-        self.loggers.look(values, step)
+        self.loggers.diagnostics(values, step)
         self.summary.add(values, step, epoch)
         for callback in self.callbacks:
             callback.on_diagnostics(values, step, epoch)

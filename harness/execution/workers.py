@@ -1,4 +1,4 @@
-"""What the workers of every executor have in common: how many there are, how a task runs there, how a death is told."""
+"""Shared code of all executors: count workers, set their environments, send tasks, and detect dead workers."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from harness.system.process_id import SAFE_PATH as SAFE_PATH
 from harness.system.process_id import safe_path as safe_path
 from harness.system.signals import let_end as let_end
 
-# One thread a worker: to be set before the libraries that read them are loaded.
+# One thread for each worker. Set before the libraries that read these variables are loaded.
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
-# By name, so that no package is imported for the asking; the nearest class of an error decides.
+# By name, so that no package need be imported. The nearest base class of an error decides.
 _DIED = {
     "concurrent.futures.process.BrokenProcessPool": True,
     "loky.process_executor.TerminatedWorkerError": True,
-    "loky.process_executor.BrokenProcessPool": False,  # what came back cannot be unpickled
+    "loky.process_executor.BrokenProcessPool": False,  # the result cannot be unpickled
     "submitit.core.utils.UncompletedJobError": True,
     "submitit.core.utils.FailedJobError": False,
     "distributed.scheduler.KilledWorker": True,
-    "concurrent.futures._base.CancelledError": True,  # not by us: its cluster has gone
+    "concurrent.futures._base.CancelledError": True,  # harness has not cancelled it: the cluster has gone
 }
 
 
 class TaskEnded(RuntimeError):
-    """A task wanted to end its process, as `sys.exit` does."""
+    """A task tried to end its process, as `sys.exit` does."""
 
 
 class TaskError(RuntimeError):
-    """An exception of a task that cannot be sent between processes: what it said, with its traceback."""
+    """The message and the traceback of an exception that cannot be sent between processes."""
 
 
 def died(error: BaseException) -> bool:
-    """Whether an executor's error says that the worker died, and not that the task raised.
+    """Return True if an executor's error means that the worker died, and False if the task raised it.
 
     >>> died(ValueError("no")), died(TaskEnded("SystemExit(1)"))
     (False, False)
@@ -59,12 +59,14 @@ def died(error: BaseException) -> bool:
     return next((_DIED[name] for name in names if name in _DIED), False)
 
 
-def count(jobs: int | Literal["auto"]) -> int:
-    """The number of workers: as many as asked for, or `auto`: one for each core that this process may use.
+def worker_count(jobs: int | Literal["auto"]) -> int:
+    """Return the number of workers.
 
-    That heeds the process's affinity, the limit of its container, and LOKY_MAX_CPU_COUNT.
+    Args:
+        jobs: The setting `jobs`. `auto` is the number of cores that this process may use: its affinity, the limit of
+            its container and LOKY_MAX_CPU_COUNT are respected.
 
-    >>> count(3)
+    >>> worker_count(3)
     3
     """
     if jobs != "auto":
@@ -75,32 +77,38 @@ def count(jobs: int | Literal["auto"]) -> int:
 
 
 def gpus() -> list[str]:
-    """The GPUs that this process sees, by their names in CUDA_VISIBLE_DEVICES."""
+    """Return the GPUs that this process sees, by their names in CUDA_VISIBLE_DEVICES."""
     import torch
 
-    found = torch.cuda.device_count()
-    if not found and torch.backends.mps.is_available():
+    count = torch.cuda.device_count()
+    if not count and torch.backends.mps.is_available():
         return ["0"]
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = [str(i) for i in range(found)] if named is None else [name.strip() for name in named.split(",")]
-    return names[:found]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [str(i) for i in range(count)] if visible is None else [name.strip() for name in visible.split(",")]
+    return names[:count]
 
 
 def environments(jobs: int, accelerator: Literal["auto", "cpu", "gpu"]) -> list[dict[str, str]]:
-    """The environment of each worker on this machine: one thread, and a GPU of its own or none.
+    """Return the environment variables of each worker on this machine: one thread, and one GPU or none.
 
-    `auto` is `gpu` where there is one. There are never more workers than GPUs: two would wait for each other's steps.
-    Raises HarnessError for `gpu` where there is none.
+    There are never more workers than GPUs, since two workers on one GPU would wait for each other.
+
+    Args:
+        jobs: The number of workers.
+        accelerator: `auto` is `gpu` where this process sees one.
+
+    Raises:
+        HarnessError: If the accelerator is `gpu` and this process sees none.
     """
-    found = [] if accelerator == "cpu" else gpus()
-    if accelerator == "gpu" and not found:
-        raise HarnessError("executor.accelerator=gpu: this process sees no GPU")
-    return [{**SINGLE_THREADED, **SAFE_PATH, "CUDA_VISIBLE_DEVICES": name} for name in found[:jobs] or [""] * jobs]
+    names = [] if accelerator == "cpu" else gpus()
+    if accelerator == "gpu" and not names:
+        raise HarnessError("executor.accelerator=gpu: this process sees no GPU; set executor.accelerator=cpu")
+    return [{**SINGLE_THREADED, **SAFE_PATH, "CUDA_VISIBLE_DEVICES": name} for name in names[:jobs] or [""] * jobs]
 
 
 @contextmanager
 def no_interrupts() -> Iterator[None]:
-    """A process or thread that is started inside never gets the terminal's Ctrl-C: it is the launcher's alone."""
+    """Keep the terminal's Ctrl-C from processes and threads that are started in the block; the launcher handles it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -112,59 +120,64 @@ def no_interrupts() -> Iterator[None]:
 
 
 def pack(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-    """A task as it is sent to a worker: not unpickled before `perform` can tell what is wrong with it."""
+    """Pickle a task for `perform`, which can report a failure to unpickle it."""
     return _dumps((function, args, kwargs))
 
 
 def perform(task: bytes) -> Any:
-    """Does a task in a worker: the worker outlives it, and what it raises can be sent back.
+    """Run a packed task in a worker, so that the worker survives it and every exception can be sent back.
 
-    Raises TaskEnded for what would end the process, and TaskError for an exception that cannot be sent.
+    Raises:
+        TaskEnded: If the task tried to end the process.
+        TaskError: If the task raised an exception that cannot be sent.
     """
     try:
         function, args, kwargs = pickle.loads(task)
         return function(*args, **kwargs)
     except Exception as error:
-        sent = sendable(error)
-        if sent is error:
+        substitute = sendable(error)
+        if substitute is error:
             raise
-        raise sent from None
+        raise substitute from None
     except BaseException as error:
         raise TaskEnded(f"the task raised {error!r}") from None
 
 
 def sendable(error: Exception) -> Exception:
-    """Return an exception that is being handled as it can be sent between processes: itself, or else a TaskError."""
-    return error if _travels(error) else TaskError(f"{one_line(error)}\n\n{traceback.format_exc()}")
+    """Return the exception that is being handled if it can be sent between processes, or else a TaskError about it."""
+    return error if _can_be_sent(error) else TaskError(f"{one_line(error)}\n\n{traceback.format_exc()}")
 
 
-def _travels(error: Exception) -> bool:
+def _can_be_sent(error: Exception) -> bool:
     try:
         return type(pickle.loads(_dumps(error))) is type(error)
     except Exception:
         return False
 
 
-def _dumps(thing: Any) -> bytes:
+def _dumps(value: Any) -> bytes:
     import cloudpickle
 
-    return bytes(cloudpickle.dumps(thing))
+    return bytes(cloudpickle.dumps(value))
 
 
 def sources_held() -> dict[str, int]:
-    """The times of the files of code that is not installed, but worked on: a warm worker holds it as it was."""
+    """Return the modification times (ns) of the imported source files outside of the installed packages.
+
+    A warm worker does not see later edits of these.
+    """
     installed = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    found = {}
+    times = {}
     for file in files:
         if isinstance(file, str) and not file.startswith(installed):
             with contextlib.suppress(OSError):
-                found[file] = os.stat(file).st_mtime_ns
-    return found
+                times[file] = os.stat(file).st_mtime_ns
+    return times
 
 
 def edited() -> bool:
-    """Whether code was written since this process began: what it has imported may not be what the files say now."""
+    """Return True if an imported source file was written after this process began, so that a fork may hold old code."""
     began = psutil.Process().create_time() * 1e9
     return any(changed > began for changed in sources_held().values())
 
@@ -172,7 +185,7 @@ def edited() -> bool:
 def offered() -> frozenset[tuple[str, str, str]]:
     """Return (kind, name, origin) of every component.
 
-    A warm worker knows no plugin that was installed after it began.
+    A warm worker does not know the plugins that were installed after it began.
     """
     from harness.registry import catalogue
 

@@ -24,7 +24,7 @@ USELESS = [
     ("accumulate=3 data=rosenbrock", "an epoch has 1 batch to accumulate"),
     ("accumulate=7 data=iris batch_size=16 epochs=2", "an epoch has 6 batches to accumulate"),
     ("accumulate=2 optimizer=lbfgs data=iris batch_size=16", "optimizer lbfgs takes the gradients of all batches"),
-    ("warmup=0.01 data=iris epochs=2", "it is 0.04 of the 4 steps, and a warmup takes two"),
+    ("warmup=0.01 data=iris epochs=2", "it is 0.04 of the 4 steps, and a warmup needs two"),
     ("fail_fast=true data=iris", r"it is for the runs of a sweep \(harness -m\)"),
     ("jobs=2 data=iris", r"it is for the runs of a sweep \(harness -m\)"),
     ("executor=loky data=iris", r"it is for the runs of a sweep \(harness -m\)"),
@@ -34,21 +34,21 @@ USELESS = [
     ("save=best data=iris model=random_forest", "it has no epochs of which one is the best"),
     ("diagnostic_budget=0.5 diagnostic=[] data=iris", "no diagnostic is measured while this run trains"),
     ("diagnostic_budget=0.5 model=random_forest data=iris", "no diagnostic is measured while this run trains"),
-    ("diagnostic=[hessian] data=iris model=random_forest", "in no steps that a diagnostic could measure"),
-    ("split.seed=1 data=rosenbrock", "data rosenbrock is divided without split.seed"),
-    ("split.val=0.1 data=rosenbrock", "data rosenbrock is divided without split.val"),
-    ("split.test=0.1 data=rosenbrock", "data rosenbrock is divided without split.test"),
-    ("split.stratify=false data=rosenbrock", "data rosenbrock is divided without split.stratify"),
-    ("split={val: 0.1, test: 0.1} data=rosenbrock", "data rosenbrock is divided without split.val"),
-    ("split.on_overlap=error data=rosenbrock", "the samples of data rosenbrock are not compared"),
-    ("trainer.max_time=00:00:01:00 data=iris model=random_forest", "fitted at once, and is not ended in between"),
+    ("diagnostic=[hessian] data=iris model=random_forest", "without steps that a diagnostic could measure"),
+    ("split.seed=1 data=rosenbrock", "data rosenbrock does not use split.seed"),
+    ("split.val=0.1 data=rosenbrock", "data rosenbrock does not use split.val"),
+    ("split.test=0.1 data=rosenbrock", "data rosenbrock does not use split.test"),
+    ("split.stratify=false data=rosenbrock", "data rosenbrock does not use split.stratify"),
+    ("split={val: 0.1, test: 0.1} data=rosenbrock", "data rosenbrock does not use split.val"),
+    ("split.on_overlap=error data=rosenbrock", "the samples of data rosenbrock are not checked for overlap"),
+    ("trainer.max_time=00:00:01:00 data=iris model=random_forest", "fitted at once, and cannot be stopped in between"),
     ("trainer.benchmark=true data=iris", "it chooses algorithms on a GPU, and this run is on the CPU"),
 ]
 TOLD = [
-    ("seed=3 data=diabetes model=linear_regression", "model linear_regression draws nothing by chance"),
-    ("seed=3 data=rosenbrock", "nothing is drawn by chance on data rosenbrock"),
+    ("seed=3 data=diabetes model=linear_regression", "model linear_regression uses no random numbers"),
+    ("seed=3 data=rosenbrock", "this run uses no random numbers: data rosenbrock"),
     ("loss=cross_entropy data=iris model=random_forest", "the loss is only measured"),
-    ("split.seed=${seed} data=rosenbrock", "data rosenbrock is divided without split.seed"),
+    ("split.seed=${seed} data=rosenbrock", "data rosenbrock does not use split.seed"),
 ]
 USEFUL = [
     "seed=3 data=iris",
@@ -145,7 +145,7 @@ def test_data_with_own_splits_names_the_split_settings_it_uses(workdir: Path) ->
         warnings_of(f"{line} split.test=0.3")
     DatasetDict({s: Dataset.from_dict(rows) for s in ("train", "validation", "test")}).save_to_disk("all")
     for word in ("split.val=0.3", "split.seed=2", "split.stratify=false"):
-        with pytest.raises(harness.HarnessError, match="has no effect: data hugging_face is divided without"):
+        with pytest.raises(harness.HarnessError, match="has no effect: data hugging_face does not use"):
             warnings_of(f"{line.replace('own', 'all')} {word}")
 
 

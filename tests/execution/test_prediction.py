@@ -103,11 +103,11 @@ def test_reconstructions_clusters_and_words_are_predicted() -> None:
         (["data=digits", "task=generation"], torch.zeros(2, 1, 8, 8), "task generation predicts nothing for single"),
         (["data=digits", "save=none"], torch.zeros(2, 1, 8, 8), "has no weights"),
         (["data=iris"], [[1.0]], r"data iris has inputs \[N, 4\], got \[1, 1\]"),
-        (["data=iris"], [1.0, 2, 3, 4], r"got \[4\]: of one sample, x\[None\]"),
+        (["data=iris"], [1.0, 2, 3, 4], r"got \[4\]: for one sample, pass x\[None\]"),
         (["data=iris"], [[1.0, 2, 3, np.nan]], "the inputs hold nan"),
-        (["data=iris"], [["a", "b", "c", "d"]], "predict wants numbers"),
-        (["data=iris"], [[1.0], [1.0, 2]], "predict wants an array"),
-        (["data=iris"], "x.csv", "data iris is no table"),
+        (["data=iris"], [["a", "b", "c", "d"]], "predict expects numbers"),
+        (["data=iris"], [[1.0], [1.0, 2]], "predict expects an array"),
+        (["data=iris"], "x.csv", "data iris is not a table"),
     ],
 )
 def test_bad_inputs_are_refused_in_one_line(words, x, message) -> None:

@@ -55,7 +55,7 @@ def test_batch_norm_refuses_a_last_batch_of_one(workdir: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["batch_size=1"], "batch_size=1 makes nothing else: choose batch_size=2"),
+        (["batch_size=1"], "batch_size=1 makes only such batches: choose batch_size=2"),
         (["batch_size=191"], "batch_size=191 leaves one of 192 .* in the last batch: choose batch_size=192"),
     ],
 )  # fmt: skip

@@ -13,13 +13,13 @@ from harness.execution import workers
 from harness.execution.workers import (
     TaskEnded,
     TaskError,
-    count,
     died,
     environments,
     gpus,
     no_interrupts,
     pack,
     perform,
+    worker_count,
 )
 from harness.system.errors import HarnessError
 
@@ -60,10 +60,10 @@ def test_died_imports_no_executor():
 
 
 def test_worker_count_is_the_available_cores(monkeypatch):
-    assert (count(1), count(7)) == (1, 7)
-    assert 1 <= count("auto") <= os.cpu_count()
+    assert (worker_count(1), worker_count(7)) == (1, 7)
+    assert 1 <= worker_count("auto") <= os.cpu_count()
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
-    assert count("auto") == 1
+    assert worker_count("auto") == 1
 
 
 @pytest.mark.parametrize(

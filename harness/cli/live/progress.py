@@ -118,7 +118,7 @@ class SweepProgress(SweepCallback):
         self.standing.on_sweep_planned(plan)
         if self.live is None and len(plan.runs) > 1:
             counts = f"{self.standing.tally.counts[CACHED]} already complete, {len(plan.runs)} to train"
-            ways = "; ".join(str(way) for way in plan.ways)
+            ways = "; ".join(str(way) for way in plan.groups)
             self._say(f"{self.standing.jobs} runs: {counts}; {ways}")
 
     def on_run_end(self, index: int, jobs: int | None, record: Record) -> None:

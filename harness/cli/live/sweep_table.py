@@ -90,7 +90,7 @@ class SweepTable:
 
     def _ways(self) -> list[str]:
         plan = self.standing.plan
-        planned = {(way.path, way.executor): way for way in (plan.ways if plan is not None else ())}
+        planned = {(way.path, way.executor): way for way in (plan.groups if plan is not None else ())}
         trained = self.standing.tally.ways
         return [_way(key, planned.get(key), trained.get(key)) for key in list(planned | trained)[:WAYS]]
 

@@ -1,1 +1,1 @@
-"""What a run hands to its loggers beside numbers."""
+"""Pass metrics, visualisations and texts of a run to its loggers."""

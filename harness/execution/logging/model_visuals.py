@@ -1,8 +1,9 @@
-"""What a finished run's model looks like from inside: for loggers that take more than numbers."""
+"""Visualise the model of a finished run, for loggers that take more than numbers."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,21 +19,27 @@ from harness.modeling.rng.torch_functions import Redirect
 from harness.system.escape import markdown
 from harness.training.fit import Run
 
-SAMPLES = 500  # of the validation split that are looked at, or fewer
-WORK = 2e10  # multiplications that this may take
-NUMBERS = 40_000  # of an embedding: its file is text
-CLASSES = 20  # with more, a matrix of their counts cannot be read
+# Limits
+SAMPLES = 500  # of the validation split
+WORK = 2e10  # multiplications
+NUMBERS = 40_000  # in an embedding, whose file is text
+CLASSES = 20  # a larger confusion matrix cannot be read
 CURVES = 10  # precision-recall curves
-WRONG = 25  # samples of another class than predicted that are shown
+WRONG = 25  # misclassified samples
 FILTERS = 64
 BINS = 30
-TENSORS = 100  # of parameters whose histograms are kept
+TENSORS = 100  # parameters with a histogram
 
 
 @dataclass
 class ModelVisuals:
-    """Everything by its tag: images [1 or 3, H, W] in 0 .. 1, precision-recall curves (scores [N], truths [N]),
-    embeddings (vectors [N, D], labels, images), and texts.
+    """Visualisations of a model, each by its tag.
+
+    Args:
+        images: Images, shape `[1 or 3, H, W]`, values in 0 .. 1.
+        pr_curves: Scores `[N]` and truths `[N]` of precision-recall curves.
+        embeddings: Vectors `[N, D]`, labels and images.
+        texts: Texts in Markdown.
     """
 
     images: dict[str, Tensor] = field(default_factory=dict)
@@ -43,50 +50,57 @@ class ModelVisuals:
 
 @dataclass(frozen=True)
 class SampleViews:
-    """Validation samples, what the model says of them, and what its last linear layer is given for each."""
+    """Validation samples with a model's predictions.
 
-    x: Tensor  # [N, ...]
+    Args:
+        x: Inputs, shape `[N, ...]`.
+        y: Targets as the data has them.
+        prediction: Predictions, as the task makes them.
+        target: Targets that the predictions are compared with.
+        features: Inputs of the last linear layer, shape `[N, D]`; None if there is none.
+    """
+
+    x: Tensor
     y: Tensor
     prediction: Any
     target: Any
-    features: Tensor | None  # [N, D]
+    features: Tensor | None
 
 
-def inside(run: Run) -> ModelVisuals:
-    """What can be shown of a finished run; nothing where it has no weights."""
-    shown = ModelVisuals()
+def visualize(run: Run) -> ModelVisuals:
+    """Make all visualisations of a finished run; none if it has no weights."""
+    visuals = ModelVisuals()
     dataset = run.dataset
     if run.member.weights is None or dataset.target == "surface":
-        return shown
+        return visuals
     model = trained(run)
-    shown.images |= filters(model, dataset.inputs)
-    seen = look(run, model)
-    scores = _scores(seen, len(dataset.classes))
-    pixels = _pixels(seen.x)
+    visuals.images |= filters(model, dataset.inputs)
+    views = view_samples(run, model)
+    scores = _scores(views, len(dataset.classes))
+    pixels = _pixels(views.x)
     names = list(dataset.classes)
     if scores is not None:
-        truths = _truths(seen.target, scores)
+        truths = _truths(views.target, scores)
         for index, name in list(enumerate(names if scores.shape[1] > 1 else names[1:]))[:CURVES]:
-            shown.pr_curves[name] = scores[:, index], truths[:, index]
+            visuals.pr_curves[name] = scores[:, index], truths[:, index]
     if scores is not None and dataset.target == "class":
         both = scores if scores.shape[1] > 1 else torch.cat([1 - scores, scores], 1)
-        _add_classes(shown, both, seen.y.long(), names, pixels)
-    if seen.features is not None:
-        labels = [names[int(c)] for c in seen.y] if dataset.target == "class" else None
-        count = max(2, NUMBERS // seen.features.shape[1])
-        vectors, kept = seen.features[:count], None if labels is None else labels[:count]
-        shown.embeddings["features"] = vectors, kept, None if pixels is None else pixels[:count]
-    return shown
+        _add_classes(visuals, both, views.y.long(), names, pixels)
+    if views.features is not None:
+        count = max(2, NUMBERS // views.features.shape[1])
+        labels = [names[int(c)] for c in views.y[:count]] if dataset.target == "class" else None
+        visuals.embeddings["features"] = views.features[:count], labels, None if pixels is None else pixels[:count]
+    return visuals
 
 
-def look(run: Run, model: nn.Module) -> SampleViews:
-    """Passes some validation samples through a model."""
+def view_samples(run: Run, model: nn.Module) -> SampleViews:
+    """Predict the first validation samples of a run."""
     count = int(min(SAMPLES, max(16, WORK // (run.parts.probe.work or WORK))))
     x, y = sampled(run.dataset, count, "val")
     x = cast(x, dtype_of(model))
     last = next((m for m in reversed(list(model.modules())) if isinstance(m, nn.Linear)), None)
-    given: list[Tensor] = []
-    hook = None if last is None else last.register_forward_pre_hook(lambda _, args: given.append(args[0]))
+    inputs: list[Tensor] = []  # of the last linear layer
+    hook = None if last is None else last.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     noise = Noise(keys(torch.tensor(run.plan.seed), INSIDE))
     try:
         with torch.no_grad(), Redirect(noise):
@@ -94,18 +108,21 @@ def look(run: Run, model: nn.Module) -> SampleViews:
     finally:
         if hook is not None:
             hook.remove()
-    features = given[-1] if given and given[-1].ndim == 2 and len(given[-1]) == len(x) else None
+    features = inputs[-1] if inputs and inputs[-1].ndim == 2 and len(inputs[-1]) == len(x) else None
     return SampleViews(x, y, prediction, target, features)
 
 
-def _scores(seen: SampleViews, classes: int) -> Tensor | None:
-    """The probabilities [N, C] that logits stand for, or [N, 1] for that of the second of two classes."""
-    logits = seen.prediction
+def _scores(views: SampleViews, classes: int) -> Tensor | None:
+    """Return the probabilities of the classes, shape `[N, C]`, or of the second of two classes, shape `[N, 1]`.
+
+    None if the predictions are no logits of classes.
+    """
+    logits = views.prediction
     if not isinstance(logits, Tensor) or logits.ndim != 2 or not classes or not logits.isfinite().all():
         return None
-    if seen.y.ndim == 1 and logits.shape[1] == classes:
+    if views.y.ndim == 1 and logits.shape[1] == classes:
         return logits.double().softmax(1)
-    if logits.shape[1] == (1 if seen.y.ndim == 1 else classes):
+    if logits.shape[1] == (1 if views.y.ndim == 1 else classes):
         return logits.double().sigmoid()
     return None
 
@@ -116,39 +133,48 @@ def _truths(target: Tensor, scores: Tensor) -> Tensor:
     return target > 0.5
 
 
-def _add_classes(shown: ModelVisuals, scores: Tensor, y: Tensor, names: list[str], pixels: Tensor | None) -> None:
-    """Which classes are taken for which, and the samples of which the model is surest and wrong."""
-    classes, said = scores.shape[1], scores.argmax(1)
+def _add_classes(visuals: ModelVisuals, scores: Tensor, y: Tensor, names: list[str], pixels: Tensor | None) -> None:
+    """Add the confusion matrix, and the misclassified samples with the largest probabilities."""
+    classes, predicted = scores.shape[1], scores.argmax(1)
     if pixels is not None:
-        shown.images["inputs"] = grid(pixels[:WRONG])
+        visuals.images["inputs"] = grid(pixels[:WRONG])
     if classes <= CLASSES:
-        counts = torch.bincount(y * classes + said, minlength=classes**2).reshape(classes, classes)
-        shown.images["confusion_matrix"] = matrix(counts)
-    sure = scores.gather(1, said[:, None])[:, 0]
-    wrong = [i for i in sure.argsort(descending=True, stable=True).tolist() if said[i] != y[i]][:WRONG]
+        counts = torch.bincount(y * classes + predicted, minlength=classes**2).reshape(classes, classes)
+        visuals.images["confusion_matrix"] = matrix(counts)
+    confidence = scores.gather(1, predicted[:, None])[:, 0]
+    wrong = [i for i in confidence.argsort(descending=True, stable=True).tolist() if predicted[i] != y[i]][:WRONG]
     if not wrong:
         return
     rows = [
-        f"| {n + 1} | {markdown(names[y[i]])} | {markdown(names[said[i]])} | {sure[i]:.3f} |"
+        f"| {n + 1} | {markdown(names[y[i]])} | {markdown(names[predicted[i]])} | {confidence[i]:.3f} |"
         for n, i in enumerate(wrong)
     ]
     head = "Validation samples of which the model is surest and wrong"
     if pixels is not None:
-        shown.images["misclassified"] = grid(pixels[wrong])
+        visuals.images["misclassified"] = grid(pixels[wrong])
         head += ", as in pictures/misclassified, row by row"
     table = ["| | class | predicted | probability |", "|---|---|---|---|", *rows]
-    shown.texts["misclassified"] = "\n".join([head + ".", "", *table])
+    visuals.texts["misclassified"] = "\n".join([head + ".", "", *table])
 
 
 def _pixels(x: Tensor) -> Tensor | None:
-    """Samples that are images, in 0 .. 1."""
+    """Return samples that are images, scaled to 0 .. 1; None if they are none."""
     if x.ndim != 4 or not x.is_floating_point() or x.shape[1] not in (1, 3):
         return None
     return ((x - x.min()) / (x.max() - x.min()).clamp_min(1e-12)).float()
 
 
 def filters(model: nn.Module, inputs: tuple[int, ...]) -> dict[str, Tensor]:
-    """The weights of the first layer where that sees images: one cell a unit, blue for negative, red for positive."""
+    """Draw the weights of a first layer that takes images.
+
+    Args:
+        model: The model.
+        inputs: The shape of a sample.
+
+    Returns:
+        {"filters": a grid with a cell for each unit}, blue for negative and red for positive weights, unless the layer
+        takes three channels; empty if no layer takes images.
+    """
     for module in model.modules() if len(inputs) == 3 else ():
         if isinstance(module, nn.Conv2d):
             weight = module.weight
@@ -164,19 +190,20 @@ def filters(model: nn.Module, inputs: tuple[int, ...]) -> dict[str, Tensor]:
 
 
 def histogram(values: Tensor) -> tuple[Tensor, Tensor] | None:
-    """(counts [K], edges [K + 1]) of the finite ones among some values; None where there are none."""
-    known = values.detach().flatten()
-    known = known[known.isfinite()].float()
-    if not len(known):
+    """Return the histogram of the finite values: counts `[K]` and edges `[K + 1]`; None if no value is finite."""
+    numbers = values.detach().flatten()
+    numbers = numbers[numbers.isfinite()].float()
+    if not len(numbers):
         return None
-    low, high = known.min().item(), known.max().item()
+    low, high = numbers.min().item(), numbers.max().item()
     if low == high:
         reach = max(abs(low), 1.0) * 1e-3
-        return torch.tensor([float(len(known))]), torch.tensor([low - reach, high + reach])
-    return torch.histc(known, BINS, low, high), torch.linspace(low, high, BINS + 1)
+        return torch.tensor([float(len(numbers))]), torch.tensor([low - reach, high + reach])
+    return torch.histc(numbers, BINS, low, high), torch.linspace(low, high, BINS + 1)
 
 
-def weights(named: dict[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
-    """{parameter: its histogram}, of the first TENSORS."""
-    found = {name: histogram(value) for name, value in list(named.items())[:TENSORS] if value.is_floating_point()}
-    return {name: made for name, made in found.items() if made is not None}
+def weight_histograms(parameters: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return the histograms of the first `TENSORS` parameters, by name."""
+    first = list(parameters.items())[:TENSORS]
+    histograms = {name: histogram(value) for name, value in first if value.is_floating_point()}
+    return {name: counts for name, counts in histograms.items() if counts is not None}

@@ -1,4 +1,6 @@
-"""What a run tells its loggers beside its curves. A logger may have any of these methods, and is called where it has:
+"""Pass the results of a run to its loggers.
+
+Besides the methods of a Lightning logger, a logger may have any of these methods, which are called if it has them:
 
 log_hyperparams(params)                         log_histogram(key, counts, edges, step)
 log_text(key, text_markdown, step)              log_pr_curve(key, scores, truths, step)
@@ -15,7 +17,7 @@ from typing import Any
 
 from harness.config.settings import NOT_IDENTITY
 from harness.datasets.dataset import sampled_inputs
-from harness.execution.logging.model_visuals import ModelVisuals, inside, weights
+from harness.execution.logging.model_visuals import ModelVisuals, visualize, weight_histograms
 from harness.execution.logging.sample_visuals import pictures
 from harness.modeling.estimator import EstimatorModule
 from harness.registry import catalogue
@@ -27,84 +29,92 @@ from harness.system.escape import markdown, printable
 from harness.training.diagnostics.logging import to_logger
 from harness.training.fit import Run
 
-LARGE = ("log_image", "log_pr_curve", "log_embedding")
+VISUAL = ("log_image", "log_pr_curve", "log_embedding")  # methods that take the visualisations of a model
 WARNS = "split.on_overlap"  # changes no result
 log = logging.getLogger("harness")
 
 
 class RunLoggers:
-    """The loggers of one run."""
+    """The loggers of one run.
+
+    Args:
+        loggers: The loggers.
+        record: The record of the run.
+    """
 
     def __init__(self, loggers: Sequence[Any], record: Record) -> None:
         self.loggers, self.record = loggers, record
 
     def begin(self, run: Run, overrides: Sequence[str]) -> None:
-        """At the start: what is trained."""
+        """Log the settings and the model, before training."""
         settings = hyperparameters(self.record)
-        self._tell("log_hyperparams", settings)
-        self._tell("log_text", "config", config_text(settings, overrides), 0)
-        takers = self._taking("log_graph")
-        if takers and not isinstance(
-            run.parts.model, EstimatorModule
-        ):  # an estimator has no operations before it is fitted
+        self._call("log_hyperparams", settings)
+        self._call("log_text", "config", config_text(settings, overrides), 0)
+        loggers = self._with("log_graph")
+        # an estimator has no graph before it is fitted
+        if loggers and not isinstance(run.parts.model, EstimatorModule):
             x = sampled_inputs(run.dataset, 1)
-            for logger in takers:
+            for logger in loggers:
                 self._unless_raised("the graph of the model", functools.partial(logger.log_graph, run.parts.model, x))
         self._weights(dict(run.parts.model.named_parameters()), 0)
 
     def metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Numbers."""
+        """Log the metrics of an epoch."""
         for logger in self.loggers:
             logger.log_metrics(metrics, step=step)
 
-    def look(self, found: Mapping[str, Any], step: int) -> None:
-        """What diagnostics found."""
+    def diagnostics(self, values: Mapping[str, Any], step: int) -> None:
+        """Log the values of diagnostics."""
         for logger in self.loggers:
-            to_logger(logger, found, step)
+            to_logger(logger, values, step)
 
     def trained(self, run: Run) -> None:
-        """At the end of a run that has completed: what its model has become."""
+        """Log the trained model of a run that has completed."""
         step = run.member.steps
-        if takers := self._taking("log_image"):
+        if loggers := self._with("log_image"):
             for tag, image in pictures(run).items():
-                for logger in takers:
+                for logger in loggers:
                     logger.log_image(f"pictures/{tag}", [image], step)
         names = {name for name, _ in run.parts.model.named_parameters()}
         self._weights({name: value for name, value in (run.member.weights or {}).items() if name in names}, step)
-        if any(self._taking(method) for method in LARGE):
-            shown = self._unless_raised("the view inside of the model", lambda: inside(run))
-            self._show(shown or ModelVisuals(), step)
+        if any(self._with(method) for method in VISUAL):
+            visuals = self._unless_raised("the visualisation of the model", lambda: visualize(run))
+            self._log_visuals(visuals or ModelVisuals(), step)
 
     def end(self) -> None:
-        """At the very end, whatever that is: how it ended."""
-        self._tell("log_text", "summary", summary_text(self.record), int(self.record.time.get("steps", 0)))
+        """Log the summary of a run that has ended, in whatever way, and finalize the loggers."""
+        self._call("log_text", "summary", summary_text(self.record), int(self.record.time.get("steps", 0)))
         for logger in self.loggers:
             logger.finalize("success" if self.record.status == "completed" else "failed")
 
-    def _taking(self, method: str) -> list[Any]:
+    def _with(self, method: str) -> list[Any]:
+        """Return the loggers that have a method."""
         return [logger for logger in self.loggers if hasattr(logger, method)]
 
-    def _tell(self, method: str, *given: Any) -> None:
-        for logger in self._taking(method):
-            getattr(logger, method)(*given)
+    def _call(self, method: str, *args: Any) -> None:
+        for logger in self._with(method):
+            getattr(logger, method)(*args)
 
-    def _weights(self, named: Mapping[str, Any], step: int) -> None:
-        if self._taking("log_histogram"):
-            for name, (counts, edges) in weights(dict(named)).items():
-                self._tell("log_histogram", f"weights/{name}", counts, edges, step)
+    def _weights(self, parameters: Mapping[str, Any], step: int) -> None:
+        if self._with("log_histogram"):
+            for name, (counts, edges) in weight_histograms(parameters).items():
+                self._call("log_histogram", f"weights/{name}", counts, edges, step)
 
-    def _show(self, shown: ModelVisuals, step: int) -> None:
-        for tag, image in shown.images.items():
-            self._tell("log_image", f"pictures/{tag}", [image], step)
-        for tag, (scores, truths) in shown.pr_curves.items():
-            self._tell("log_pr_curve", f"pr_curves/{tag}", scores, truths, step)
-        for tag, (vectors, labels, images) in shown.embeddings.items():
-            self._tell("log_embedding", tag, vectors, labels, images, step)
-        for tag, text in shown.texts.items():
-            self._tell("log_text", tag, text, step)
+    def _log_visuals(self, visuals: ModelVisuals, step: int) -> None:
+        for tag, image in visuals.images.items():
+            self._call("log_image", f"pictures/{tag}", [image], step)
+        for tag, (scores, truths) in visuals.pr_curves.items():
+            self._call("log_pr_curve", f"pr_curves/{tag}", scores, truths, step)
+        for tag, (vectors, labels, images) in visuals.embeddings.items():
+            self._call("log_embedding", tag, vectors, labels, images, step)
+        for tag, text in visuals.texts.items():
+            self._call("log_text", tag, text, step)
 
     def _unless_raised(self, what: str, make: Callable[[], Any]) -> Any:
-        """A model is anyone's: that it cannot be shown is no failure of its run. A disk that is full is one."""
+        """Call `make`; log what is left out if it raises.
+
+        A model that cannot be shown is no failure of its run. A full disk is one, so an OSError is raised.
+        """
         try:
             return make()
         except OSError:
@@ -116,28 +126,30 @@ class RunLoggers:
 
 
 def hyperparameters(record: Record) -> dict[str, bool | int | float | str]:
-    """The settings that a result depends on, flat and plain: {"optimizer": "adam", "optimizer.lr": 0.001,
-    "regularizer": "[l2,dropout]", "regularizer.l2.strength": 0.1, ...}.
+    """Return the settings that a result depends on, flat.
+
+    For example: `{"optimizer": "adam", "optimizer.lr": 0.001, "regularizer": "[l2,dropout]",
+    "regularizer.l2.strength": 0.1}`.
     """
     kept = {key: value for key, value in record.config.items() if key not in (*NOT_IDENTITY, *WATCHERS)}
-    usual = catalogue.current().trainer
-    kept["trainer"] = {k: v for k, v in kept["trainer"].items() if k not in PLACES and v != usual.get(k)}
-    lists = {kind: record.choices[kind] for kind in kept if kind in KINDS and KINDS[kind].many}
-    named = {f"{kind}.{name}" for kind, names in lists.items() for name in names}
-    chosen = {kind: _plain(names) for kind, names in lists.items()}
-    single = {k: _plain(v) for k, v in flat(kept).items() if v is not None and k not in named and k != WARNS}
-    return chosen | single
+    defaults = catalogue.current().trainer
+    kept["trainer"] = {k: v for k, v in kept["trainer"].items() if k not in PLACES and v != defaults.get(k)}
+    names_by_kind = {kind: record.choices[kind] for kind in kept if kind in KINDS and KINDS[kind].many}
+    nodes = {f"{kind}.{name}" for kind, names in names_by_kind.items() for name in names}
+    lists = {kind: _plain(names) for kind, names in names_by_kind.items()}
+    single = {k: _plain(v) for k, v in flat(kept).items() if v is not None and k not in nodes and k != WARNS}
+    return lists | single
 
 
 def _plain(value: Any) -> bool | int | float | str:
-    """As it is typed."""
+    """Return a value as a number, or as the text that a user would type."""
     if isinstance(value, (bool, int, float, str)):
         return value
     return f"[{','.join(str(_plain(v)) for v in value)}]" if isinstance(value, (list, tuple)) else str(value)
 
 
 def config_text(settings: Mapping[str, Any], overrides: Sequence[str]) -> str:
-    """What was typed, and a table of what was chosen, in Markdown."""
+    """Return the command line and a table of the settings, in Markdown."""
     rows: dict[str, list[str]] = {}
     for key, value in settings.items():
         kind, _, setting = key.partition(".")
@@ -154,7 +166,7 @@ def config_text(settings: Mapping[str, Any], overrides: Sequence[str]) -> str:
 
 
 def summary_text(record: Record) -> str:
-    """How a run ended, in Markdown: its status, its metrics, what it was, and why it failed where it did."""
+    """Return a summary of a run in Markdown: status, error, metrics, model and data."""
     time, error = record.time, record.error
     lines = [f"**{record.status}**"]
     if "epochs" in time:
@@ -163,14 +175,14 @@ def summary_text(record: Record) -> str:
         lines += ["", markdown(f"{error['type']}: {' '.join(str(error['message']).split())}")]
     rows: dict[str, dict[str, float]] = {}
     for name, value in record.metrics.items():
-        split, slash, own = name.rpartition("/")
-        rows.setdefault(own, {})[split if slash else "at end"] = value
+        split, slash, metric = name.rpartition("/")
+        rows.setdefault(metric, {})[split if slash else "at end"] = value
     splits = list(dict.fromkeys(split for row in rows.values() for split in row))
     if rows:
         lines += ["", f"| | {' | '.join(map(markdown, splits))} |", "|---" * (len(splits) + 1) + "|"]
-        for own, row in rows.items():
+        for metric, row in rows.items():
             cells = [f"{row[split]:.4f}" if split in row else "" for split in splits]
-            lines.append(f"| {markdown(own)} | {' | '.join(cells)} |")
+            lines.append(f"| {markdown(metric)} | {' | '.join(cells)} |")
     c, d = record.choices, record.data
     if "parameters" in record.model:
         sizes = f"{d.get('train')}/{d.get('val')}/{d.get('test')}"

@@ -1,4 +1,4 @@
-"""Pictures of what a run has learned: what its task shows of it, each tag as one grid."""
+"""Arrange the pictures that a task makes with the trained model of a run in one grid for each tag."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.task import Task
 from harness.training.fit import Run
 
-SHOWN = 64  # samples
+SAMPLES = 64  # for the pictures
 
 
 def pictures(run: Run) -> dict[str, Tensor]:
-    """{tag: a grid [3 or 1, H, W] of values in 0 .. 1} of a finished run's model on validation samples.
+    """Return the pictures that the task of a finished run makes for validation samples.
 
-    Black and white are the least and the largest number of these samples' inputs. Nothing where samples are no images.
+    Returns:
+        A grid for each tag, shape `[3 or 1, H, W]`, values in 0 .. 1: from the smallest to the largest number of the
+        samples' inputs. Empty if the samples are no images, or if the run has no weights.
     """
     task = run.parts.task
     if type(task).pictures is Task.pictures or run.member.weights is None or len(run.dataset.inputs) != 3:
         return {}
     model = trained(run)
     dtype = dtype_of(model)
-    x = sampled_inputs(run.dataset, SHOWN, "val").to(dtype)
+    x = sampled_inputs(run.dataset, SAMPLES, "val").to(dtype)
     y = torch.stack([torch.as_tensor(_target(run, i)) for i in range(len(x))])
     noise = Noise(keys(torch.tensor(run.plan.seed), PICTURES))
     with torch.no_grad(), Redirect(noise):
-        made = task.pictures(calling(model), (x, y), noise)
+        images_by_tag = task.pictures(calling(model), (x, y), noise)
     low, span = x.min(), (x.max() - x.min()).clamp_min(1e-12)
-    return {tag: grid(((images - low) / span).clamp(0, 1)) for tag, images in made.items()}
+    return {tag: grid(((images - low) / span).clamp(0, 1)) for tag, images in images_by_tag.items()}
 
 
 def _target(run: Run, index: int) -> Any:

@@ -1,6 +1,6 @@
-"""Callbacks of a sweep, and the plan that they are told.
+"""Callbacks of a sweep, and the plan that is passed to them.
 
-Imports no torch: a sweep with a mistake in it is refused without.
+This module imports no torch, so that a sweep with a mistake in it is refused quickly.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from harness.system import session
 
 
 def over(executor: str) -> str:
-    """Where an executor's runs are trained, in words.
+    """Say where the runs of an executor are trained.
 
     >>> over("in_process"), over("loky")
     ('in this process', 'over loky workers')
@@ -25,18 +25,27 @@ def over(executor: str) -> str:
 
 @dataclass(frozen=True)
 class PlannedRuns:
-    """Runs of a sweep that are trained in one way: the path, the executor, the reason, and the number of cohorts."""
+    """Runs of a sweep that have the same path and executor.
+
+    Args:
+        path: The path: "alone" or "fused".
+        executor: The name of the executor.
+        why: The reason for both.
+        runs: The number of runs.
+        cohorts: The number of stacks, each of which is one program; a single run counts as one.
+        jobs: The number of jobs in a cluster's queue; None where tasks start at once.
+    """
 
     path: str
     executor: str
     why: str
     runs: int
     cohorts: int
-    jobs: int | None = None  # of a cluster's queue, among which runs are divided; None where tasks start at once
+    jobs: int | None = None
 
     @property
     def counts(self) -> str:
-        """How many, where, and in how many stacks and jobs if that is not plain.
+        """Describe the number of runs, where they are trained, and the number of stacks and jobs.
 
         >>> PlannedRuns("alone", "submitit", "path=alone", 45, 45, 3).counts
         '45 over submitit workers in 3 jobs'
@@ -53,11 +62,17 @@ class PlannedRuns:
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """The runs that a sweep is about to train: their names by their ids, their studies, and how they are trained."""
+    """The runs that a sweep is about to train.
+
+    Args:
+        runs: The names of the runs by their IDs.
+        studies: The folders of their studies.
+        groups: The runs by path and executor.
+    """
 
     runs: dict[str, str] = field(default_factory=dict)
     studies: frozenset[Path] = frozenset()
-    ways: tuple[PlannedRuns, ...] = ()
+    groups: tuple[PlannedRuns, ...] = ()
 
 
 class SweepCallback:
@@ -67,7 +82,7 @@ class SweepCallback:
         """Called before the jobs are composed and checked.
 
         Args:
-            jobs: The number of jobs, as far as it is known: some sweepers ask for one batch after another.
+            jobs: The number of jobs so far: some sweepers ask for one batch after another.
         """
 
     def on_sweep_planned(self, plan: SweepPlan) -> None:
@@ -77,14 +92,14 @@ class SweepCallback:
         """Called when a run of the sweep has ended, or is cached.
 
         Args:
-            index: The place of its job in the sweep, counted from 0.
+            index: The index of its job in the sweep, from 0.
             jobs: The number of jobs; None where the sweeper does not know it.
             record: The record of the run.
         """
 
 
 class Collector(SweepCallback):
-    """Collects the records of a sweep by the places of their jobs."""
+    """Collect the records of a sweep by the indices of their jobs."""
 
     def __init__(self) -> None:
         self.records: dict[int, Record] = {}
@@ -94,7 +109,7 @@ class Collector(SweepCallback):
 
 
 class ActiveCallbacks(list[SweepCallback]):
-    """The callbacks that hear of every sweep of a session."""
+    """The callbacks of a session, which are called for every sweep."""
 
 
 def active() -> SweepCallback:
@@ -121,11 +136,14 @@ class _All(SweepCallback):
 
 @contextmanager
 def using(callbacks: Iterable[SweepCallback]) -> Iterator[None]:
-    """Call these callbacks for every sweep of the block: Hydra stands between its start and its training."""
-    own, everyone = list(callbacks), session.state(ActiveCallbacks)
-    everyone.extend(own)
+    """Call these callbacks for every sweep of the block.
+
+    They cannot be passed as an argument: Hydra calls the functions that train.
+    """
+    added, callbacks_of_session = list(callbacks), session.state(ActiveCallbacks)
+    callbacks_of_session.extend(added)
     try:
         yield
     finally:
-        for callback in own:
-            everyone.remove(callback)
+        for callback in added:
+            callbacks_of_session.remove(callback)

@@ -1,4 +1,4 @@
-"""Which runs can be one stack: those whose computation has the same shape."""
+"""Group the runs whose computation has the same shape: they can be trained as one stack."""
 
 from __future__ import annotations
 
@@ -15,60 +15,60 @@ from harness.registry.instantiate import trait
 from harness.registry.kinds import KEY
 from harness.registry.registry import REGISTRY
 
-# What members may differ in: their weights, their optimizers, and who watches each of them.
+# Runs of one stack may differ in their weights, optimizers, loggers and executors.
 FREE = ("seed", "optimizer", "scheduler", "initializer", "logger", "executor")
-SHARED_BYTES = 1 << 26  # data sets larger than this are stacked only where they are the same
+SHARED_BYTES = 1 << 26  # larger data sets are stacked only where they are the same
 
 
-def groups(members: Sequence[RunSpec]) -> list[list[RunSpec]]:
-    """The members in groups of one shape, each in an order in which equal optimizers are neighbours."""
-    found: dict[str, list[RunSpec]] = {}
-    for member in members:
-        found.setdefault(shape(member), []).append(member)
-    return [sorted(group, key=_settings) for group in found.values()]
+def groups(specs: Sequence[RunSpec]) -> list[list[RunSpec]]:
+    """Return the runs in groups of one shape. In each group, runs with equal optimizers are neighbours."""
+    by_shape: dict[str, list[RunSpec]] = {}
+    for spec in specs:
+        by_shape.setdefault(shape(spec), []).append(spec)
+    return [sorted(group, key=_optimizer) for group in by_shape.values()]
 
 
-def _settings(member: RunSpec) -> str:
-    return json.dumps([member.values["optimizer"], member.values["scheduler"]], default=str)
+def _optimizer(spec: RunSpec) -> str:
+    return json.dumps([spec.values["optimizer"], spec.values["scheduler"]], default=str)
 
 
-def shape(member: RunSpec) -> str:
-    """What members of one stack have in common: where they are written and by which way they are trained, too."""
-    values = member.values
+def shape(spec: RunSpec) -> str:
+    """Return a key that is equal for runs that can be one stack: of one computation, study and path."""
+    values = spec.values
     launch = [values["study"], values["path"], values["save"], values["resume"], values["checkpoint_every"]]
     launch.append(values["diagnostic_budget"])
-    return json.dumps([computation(member), values["epochs"], launch])
+    return json.dumps([computation(spec), values["epochs"], launch])
 
 
-def computation(member: RunSpec) -> str:
-    """What the steps of a run have in common with those of others, whatever their numbers."""
-    values = member.values
-    held = {k: v for k, v in values.items() if k not in (*FREE, *NOT_IDENTITY, "split", "epochs")}
-    held["regularizer"] = {name: _fixed("regularizer", node) for name, node in values["regularizer"].items()}
-    steps = member.plan.accumulate, member.plan.warmup_steps  # an optimizer may want the whole data in a step
-    return json.dumps([held, steps, _data(member), member.device], sort_keys=True, default=str)
+def computation(spec: RunSpec) -> str:
+    """Return a key that is equal for runs whose training steps do the same operations, on whatever numbers."""
+    values = spec.values
+    fixed = {k: v for k, v in values.items() if k not in (*FREE, *NOT_IDENTITY, "split", "epochs")}
+    fixed["regularizer"] = {name: _fixed("regularizer", node) for name, node in values["regularizer"].items()}
+    steps = spec.plan.accumulate, spec.plan.warmup_steps  # a full-batch optimizer has set `accumulate`
+    return json.dumps([fixed, steps, _data(spec), spec.device], sort_keys=True, default=str)
 
 
 def _fixed(kind: str, node: dict[str, Any]) -> dict[str, Any]:
-    """A node without its float settings: those become one value a member."""
+    """Return a node without its float settings: in a stack each run has its own value of them."""
     floats = {p.name for p in parameters(REGISTRY.get(kind, node[KEY])) if isinstance(p.default, float)}
     return {name: value for name, value in node.items() if name not in floats}
 
 
-def _data(member: RunSpec) -> list[Any]:
-    facts, data = member.facts, member.record.data
-    described: list[Any] = [facts.inputs, facts.width, facts.target, facts.classes]
-    described.append(facts.class_counts if weighted(member.values) else ())  # the members of a stack share their loss
-    small = facts.bytes <= SHARED_BYTES
-    return [*described, [data[split] for split in SPLITS], "" if small else data["digest"]]
+def _data(spec: RunSpec) -> list[Any]:
+    facts, data = spec.facts, spec.record.data
+    class_counts = facts.class_counts if weighted(spec.values) else ()  # the runs of a stack share their loss
+    sizes = [data[split] for split in SPLITS]
+    digest = "" if facts.bytes <= SHARED_BYTES else data["digest"]
+    return [facts.inputs, facts.width, facts.target, facts.classes, class_counts, sizes, digest]
 
 
-def unfusable(member: RunSpec) -> str:
-    """Why a run cannot be part of a stack, as far as its config tells; empty if nothing stands against it."""
-    values = member.values
+def unfusable(spec: RunSpec) -> str:
+    """Return the reason why a run cannot be part of a stack, as its config tells it; empty if there is none."""
+    values = spec.values
     if values["path"] == "alone":
         return "path=alone"
-    if not member.facts.in_memory:
+    if not spec.facts.in_memory:
         return "the data is not in memory"
     if values["trainer"].get("devices") not in (None, "auto", 1, "1") or values["trainer"].get("num_nodes", 1) != 1:
         return "several devices train one run"
@@ -78,6 +78,6 @@ def unfusable(member: RunSpec) -> str:
         return f"optimizer {values['optimizer'][KEY]} evaluates the loss several times a step"
     if watches := trait("scheduler", values["scheduler"], "watches", ""):
         return f"scheduler {values['scheduler'][KEY]} follows the {watches} of each run"
-    if member.device not in ("cpu", "cuda"):
-        return f"stacks are not supported on {member.device}"
+    if spec.device not in ("cpu", "cuda"):
+        return f"stacks are not supported on {spec.device}"
     return ""

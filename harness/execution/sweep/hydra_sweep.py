@@ -1,6 +1,6 @@
-"""Hydra's sweeper and launcher for harness: both translate, and hand over to the scheduler.
+"""Hydra's sweeper and launcher for harness, which pass the jobs of a sweep to the scheduler.
 
-Every Hydra app of the environment loads this module: the rest of harness is imported when a sweep of ours begins.
+Every Hydra app in the environment loads this module, so the rest of harness is imported when a sweep of harness begins.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class HarnessSweeper(Sweeper):
-    """The grid of all comma-separated values; nothing is written before every job has passed its checks.
+    """Sweep over the grid of all comma-separated values.
+
+    Nothing is written before every job has passed its checks.
 
     Args:
-        params: Overrides that a file declares as a sweep ({"seed": "0,1,2"}); what is typed goes before them.
+        params: Overrides that a file declares as a sweep: `{"seed": "0,1,2"}`. Typed overrides take precedence.
     """
 
     def __init__(self, params: dict[str, Any] | None = None) -> None:
@@ -45,7 +47,7 @@ class HarnessSweeper(Sweeper):
         assert self.context is not None
         assert self.config is not None
         jobs = expand(words(self.params, arguments, self.config), self._options)
-        if self.config.hydra.runtime.choices["hydra/launcher"] != "harness":  # it composes what Hydra makes of them
+        if self.config.hydra.runtime.choices["hydra/launcher"] != "harness":  # another launcher composes them by itself
             jobs = [as_typed(parse(job), self.config) for job in jobs]
         return self.launcher.launch(jobs, initial_job_idx=0)
 
@@ -58,7 +60,7 @@ class HarnessSweeper(Sweeper):
 
 
 class HarnessLauncher(Launcher):
-    """Composes every job, then hands them over together."""
+    """Compose every job of a sweep, then train them together."""
 
     def __init__(self) -> None:
         self.hydra_context: HydraContext | None = None
@@ -83,14 +85,13 @@ class HarnessLauncher(Launcher):
 
         compositions = Compositions(compose)
         jobs = [compositions.job(list(overrides)) for overrides in job_overrides]
+        # imported late, since they import torch: a job with a mistake in it is refused before
         from harness.execution.sweep.objective import for_search
-        from harness.execution.sweep.scheduler import (
-            train_all,  # imports torch, which a job with a mistake in it does without
-        )
+        from harness.execution.sweep.scheduler import train_all
 
         returns = []
         records = train_all(jobs, initial_job_idx)
-        for job, record in zip(jobs, records, strict=False):  # fail_fast may have ended it early
+        for job, record in zip(jobs, records, strict=False):  # fail_fast may have ended the sweep early
             done = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
             done.return_value = for_search(record)
             returns.append(done)

@@ -1,4 +1,7 @@
-"""Sees the tasks of a sweep through, over workers that may die and beside other launchers, until all have records."""
+"""Hand the tasks of a sweep to workers until every run has a record.
+
+Workers may die, and other launchers may train runs of the same study.
+"""
 
 from __future__ import annotations
 
@@ -21,70 +24,80 @@ from harness.results.record import Record, read
 from harness.system.errors import CannotWrite, HarnessError, one_line
 from harness.system.signals import reason
 
-ATTEMPTS = 2  # of a run whose worker dies
-POLL_S = 0.5  # between two looks at runs that another process trains
-GOING_S = 5.0  # that workers may take to end when they are killed
-LOOK_S = 0.02
+ATTEMPTS = 2  # at a run whose worker dies
+POLL_S = 0.5  # between two checks of the runs that another process trains
+KILL_S = 5.0  # that killed workers may take to end
+KILL_POLL_S = 0.02
 
-Done = Callable[[RunSpec, Record], None]
-Task = tuple[WorkItem, ...]  # what a worker does at a time: shares, one after another
+OnRecord = Callable[[RunSpec, Record], None]
+Task = tuple[WorkItem, ...]  # handed to a worker at once, which trains the items one after another
 
 
 @dataclass
 class _Task:
-    shares: Task
+    items: Task
     attempts: int = 0
-    told: set[str] = field(default_factory=set)  # runs of it whose end is known before its own
+    reported: set[str] = field(default_factory=set)  # IDs of runs that were reported while the task went on
 
-    def members(self) -> Iterator[tuple[WorkItem, RunSpec]]:
-        """Its runs, in the order in which they are trained."""
-        return ((share, member) for share in self.shares for member in share.members)
+    def runs(self) -> Iterator[tuple[WorkItem, RunSpec]]:
+        """Yield the runs in the order in which they are trained, each with its item."""
+        return ((item, spec) for item in self.items for spec in item.specs)
 
 
 class TaskQueue:
-    """Hands tasks to an executor, and calls `done` with each run's record. With `fail_fast`, ends at a failed one."""
+    """Submit tasks to an executor, and report the record of every run.
 
-    def __init__(self, executor: Executor, workers: int, done: Done, fail_fast: bool = False) -> None:
-        self.executor, self.done, self.fail_fast = executor, done, fail_fast
-        self.most = 2 * workers  # submitted at a time: every worker has its next, and few are watched
+    Args:
+        executor: The executor.
+        workers: The number of its workers.
+        on_record: Called with each run and its record.
+        fail_fast: Stop at the first failed run.
+    """
+
+    def __init__(self, executor: Executor, workers: int, on_record: OnRecord, fail_fast: bool = False) -> None:
+        self.executor, self.on_record, self.fail_fast = executor, on_record, fail_fast
+        self.max_submitted = 2 * workers  # every worker has its next task, and few futures are waited for
         self.running: dict[Future[list[Outcome]], _Task] = {}
         self.elsewhere: dict[str, tuple[RunSpec, WorkItem]] = {}
-        self.refused: HarnessError | None = None  # the first share's that could not be begun, or not be recorded
+        self.error: HarnessError | None = None  # of the first item that could not be begun or recorded
         self.stopped = False
-        self.machine_failed = False  # then runs that were begun may end, and no other is begun
+        self.machine_failed = False  # runs that were begun may end, and no other is begun
 
     def run(self, tasks: Sequence[Task]) -> None:
-        """Raises KeyboardInterrupt after every run that was begun has been recorded.
+        """Run tasks until every run has a record.
 
-        A share that cannot be begun (its sources changed, its folder cannot be written) does not end the others:
-        `refused` tells of it. After a fault of the machine (its disk is full), which `refused` then tells, no further
-        task is begun.
+        An item that cannot be begun (its sources changed, its folder cannot be written) does not end the others; its
+        exception is kept in `error`. After a fault of the machine (its disk is full) no further task is begun, and
+        `error` holds the fault.
+
+        Raises:
+            KeyboardInterrupt: After every run that was begun has been recorded.
         """
         queue = deque(_Task(task) for task in tasks)
         try:
             while (queue or self.running or self.elsewhere) and not self.stopped:
-                while queue and len(self.running) < self.most and not self.stopped and not self.machine_failed:
+                while queue and len(self.running) < self.max_submitted and not self.stopped and not self.machine_failed:
                     self._submit(queue.popleft())
                     queue.extend(self._collect(timeout=0))
                 queue.extend(self._collect(timeout=POLL_S))
-                self._look_inside()
+                self._report_ended()
                 if self.machine_failed:
-                    self._begin_no_more(queue)
+                    self._cancel_unstarted(queue)
                 if not queue and not self.running:
-                    queue.extend(self._look_elsewhere())
+                    queue.extend(self._orphans())
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
-            self._abandon(*(reason(error) if interrupted else _told(error)))
+            self._abandon(*(reason(error) if interrupted else _kind_and_message(error)))
             raise
         if self.running:
             self._abandon("FailFast", FAIL_FAST)
 
     def _submit(self, task: _Task) -> None:
-        future = self.executor.submit(train_task, task.shares, os.getpid())
+        future = self.executor.submit(train_task, task.items, os.getpid())
         self.running[future] = task
 
     def _collect(self, timeout: float) -> Iterator[_Task]:
-        """Takes what has ended, and yields what must be tried again."""
+        """Handle the tasks that have ended, and yield those that must be tried again."""
         if not self.running:
             return
         ended, _ = wait(self.running, timeout=timeout, return_when=FIRST_COMPLETED)
@@ -95,137 +108,138 @@ class TaskQueue:
             except Exception as error:
                 yield from self._take(task, error)
                 continue
-            for share, outcome in zip(task.shares, outcomes, strict=False):  # fewer, where one ended the sweep
-                yield from self._take(replace(task, shares=(share,)), outcome)
+            for item, outcome in zip(task.items, outcomes, strict=False):  # fewer if one ended the task
+                yield from self._take(replace(task, items=(item,)), outcome)
 
     def _take(self, task: _Task, outcome: Outcome) -> Iterator[_Task]:
-        """Takes the outcome of a task of one share, or what ended a task as a whole."""
+        """Handle the outcome of a task of one item, or the exception that ended a whole task."""
         if isinstance(outcome, HarnessError):
-            self.refused = self.refused or outcome
+            self.error = self.error or outcome
             self.stopped |= self.fail_fast
             self.machine_failed |= isinstance(outcome, CannotWrite) and machine_fault(outcome) is not None
             return
         if isinstance(outcome, Exception):
             yield from self._lost(task, outcome)
             return
-        for (share, member), record in zip(task.members(), outcome, strict=True):
+        for (item, spec), record in zip(task.runs(), outcome, strict=True):
             if record is None:
-                self.elsewhere[member.record.id] = (member, share)
-            elif member.record.id not in task.told:
-                self._tell(member, record)
+                self.elsewhere[spec.record.id] = (spec, item)
+            elif spec.record.id not in task.reported:
+                self._report(spec, record)
 
-    def _look_inside(self) -> None:
-        """Tells of the runs that have ended in tasks of several shares, which may go on for hours."""
+    def _report_ended(self) -> None:
+        """Report the runs that have ended in tasks of several items, which may go on for hours."""
         for task in self.running.values():
-            for share, member in task.members() if len(task.shares) > 1 else ():
-                if member.record.id in task.told:
+            for item, spec in task.runs() if len(task.items) > 1 else ():
+                if spec.record.id in task.reported:
                     continue
-                record = read(member.record.folder)
-                if not _ours(record, share) or record.status == "running":
-                    break  # those after it have not begun
-                task.told.add(member.record.id)
-                self._tell(member, record)
+                record = read(spec.record.folder)
+                if not _ours(record, item) or record.status == "running":
+                    break  # the runs after it have not begun
+                task.reported.add(spec.record.id)
+                self._report(spec, record)
 
-    def _tell(self, member: RunSpec, record: Record) -> None:
-        self.done(member, record)
+    def _report(self, spec: RunSpec, record: Record) -> None:
+        self.on_record(spec, record)
         if self.fail_fast and record.status == "failed":
             self.stopped = True
         if blames_machine(record):
             self.machine_failed = True
-            self.refused = self.refused or MachineFault(machine_line(record))
+            self.error = self.error or MachineFault(machine_line(record))
 
-    def _begin_no_more(self, queue: deque[_Task]) -> None:
+    def _cancel_unstarted(self, queue: deque[_Task]) -> None:
         queue.clear()
         self.elsewhere.clear()
         for future, task in list(self.running.items()):
-            begun = any(_ours(read(member.record.folder), share) for share, member in task.members())
+            begun = any(_ours(read(spec.record.folder), item) for item, spec in task.runs())
             if not begun and future.cancel():
                 del self.running[future]
 
     def _lost(self, task: _Task, error: Exception) -> Iterator[_Task]:
-        """A task's worker has died. What it had finished counts; the share that it was training is tried again, in
-        halves: the run that kills its worker is found so, and costs the others no more than that. Shares that it had
-        not begun are a task again.
+        """Handle a task whose worker has died, or which ended with an exception.
+
+        Runs that had finished count. The item that was being trained is tried again in halves, which finds the run
+        that kills its worker at little cost to the others. Items that were not begun become a task again.
         """
         rest: list[WorkItem] = []
-        for share in task.shares:
-            left = list(self._left(share, task.told))
+        for item in task.items:
+            left = list(self._left(item, task.reported))
             if left:
-                rest.append(replace(share, members=tuple(left)))
+                rest.append(replace(item, specs=tuple(left)))
         if not rest:
             return
         fault = machine_fault(error)
         if fault is not None or not died(error):
-            told = (*_told(error), "failed") if fault is None else (MACHINE_FAULT, fault, "interrupted")
-            for _, member in _Task(tuple(rest)).members():
-                self._tell(member, write_failure(member.record, *told))
+            ended = (*_kind_and_message(error), "failed") if fault is None else (MACHINE_FAULT, fault, "interrupted")
+            for _, spec in _Task(tuple(rest)).runs():
+                self._report(spec, write_failure(spec.record, *ended))
             return
-        share, left = rest[0], list(rest[0].members)
+        item, left = rest[0], list(rest[0].specs)
         if len(left) > 1:
             middle = (len(left) + 1) // 2
             for half in (left[:middle], left[middle:]):
-                yield _Task((replace(share, members=tuple(half)),), ATTEMPTS - 1 if len(half) == 1 else 0)
+                yield _Task((replace(item, specs=tuple(half)),), ATTEMPTS - 1 if len(half) == 1 else 0)
         elif task.attempts + 1 < ATTEMPTS:
-            yield _Task((share,), task.attempts + 1)
+            yield _Task((item,), task.attempts + 1)
         else:
             message = f"its worker died, {ATTEMPTS} times: {one_line(error)}"
             begun = read(left[0].record.folder)
-            record = begun if _ours(begun, share) else left[0].record
-            self._tell(left[0], write_failure(record, "WorkerDied", message))
+            record = begun if _ours(begun, item) else left[0].record
+            self._report(left[0], write_failure(record, "WorkerDied", message))
         if len(rest) > 1:
             yield _Task(tuple(rest[1:]))
 
-    def _left(self, share: WorkItem, told: set[str]) -> Iterator[RunSpec]:
-        """Yields the runs of a share whose worker has died that are to be trained again, and tells of the others."""
-        for member in share.members:
-            if member.record.id in told:
+    def _left(self, item: WorkItem, reported: set[str]) -> Iterator[RunSpec]:
+        """Yield the runs of an item whose worker has died that must be trained again, and report the others."""
+        for spec in item.specs:
+            if spec.record.id in reported:
                 continue
-            record = read(member.record.folder)
-            if _ours(record, share) and record.status != "running":
-                self._tell(member, record)
-            elif alive(member.record.folder.parent, member.record.id):
-                self.elsewhere[member.record.id] = (member, share)  # another launcher's
+            record = read(spec.record.folder)
+            if _ours(record, item) and record.status != "running":
+                self._report(spec, record)
+            elif alive(spec.record.folder.parent, spec.record.id):
+                self.elsewhere[spec.record.id] = (spec, item)  # another launcher trains it
             else:
-                yield member
+                yield spec
 
-    def _look_elsewhere(self) -> Iterator[_Task]:
-        """Runs that another process had: done there, or ours to train since it is gone."""
+    def _orphans(self) -> Iterator[_Task]:
+        """Yield the runs that another process had begun and no longer trains. They may be completed by now."""
         orphans: dict[int, tuple[WorkItem, list[RunSpec]]] = {}
-        for run, (member, share) in list(self.elsewhere.items()):
-            if alive(member.record.folder.parent, run):
+        for run_id, (spec, item) in list(self.elsewhere.items()):
+            if alive(spec.record.folder.parent, run_id):
                 continue
-            del self.elsewhere[run]
-            orphans.setdefault(id(share.how), (share, []))[1].append(member)
+            del self.elsewhere[run_id]
+            orphans.setdefault(id(item.plan), (item, []))[1].append(spec)
         if not orphans and self.elsewhere:
             time.sleep(POLL_S)
-        for share, members in orphans.values():
-            yield _Task((replace(share, members=tuple(members)),))
+        for item, specs in orphans.values():
+            yield _Task((replace(item, specs=tuple(specs)),))
 
     def _abandon(self, kind: str, message: str) -> None:
-        """The launch ends before its runs: workers are stopped, and what they were training is recorded."""
+        """Kill the workers of a launch that ends before its runs, and record the runs as interrupted."""
         for future in self.running:
             future.cancel()
         kill = getattr(self.executor, "kill", None)
         if callable(kill):
             kill()
-        until = time.monotonic() + GOING_S
+        deadline = time.monotonic() + KILL_S
         for task in self.running.values():
-            for share, member in task.members():
-                study, id = member.record.folder.parent, member.record.id
-                record = read(member.record.folder)
-                if not _ours(record, share) or record.status != "running":
+            for item, spec in task.runs():
+                study, run_id = spec.record.folder.parent, spec.record.id
+                record = read(spec.record.folder)
+                if not _ours(record, item) or record.status != "running":
                     continue
-                while (held := alive(study, id)) and time.monotonic() < until:
-                    time.sleep(LOOK_S)
-                record = read(member.record.folder) or record  # it may have ended in between
+                while (held := alive(study, run_id)) and time.monotonic() < deadline:
+                    time.sleep(KILL_POLL_S)
+                record = read(spec.record.folder) or record  # it may have ended meanwhile
                 if record.status == "running" and not held:
                     write_failure(record, kind, message, "interrupted")
 
 
-def _ours(record: Record | None, share: WorkItem) -> TypeGuard[Record]:
-    """Whether a record was written by this launch, of a share of its own."""
-    return record is not None and record.cohort.get("sweep") == share.how.sweep
+def _ours(record: Record | None, item: WorkItem) -> TypeGuard[Record]:
+    """Return True if this launch wrote the record."""
+    return record is not None and record.cohort.get("sweep") == item.plan.sweep
 
 
-def _told(error: BaseException) -> tuple[str, str]:
+def _kind_and_message(error: BaseException) -> tuple[str, str]:
     return type(error).__name__, str(error)

@@ -1,4 +1,4 @@
-"""What a sweeper is told of a run: its objective, or the worst value where the run has none."""
+"""Give sweepers a value to optimise: a run's objective, or the worst value where the run has none."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harness.results.record import Record
 
 
 def for_search(record: Record) -> float:
-    """The run's objective; plus or minus infinity, whichever is worse, of a run that diverged or failed.
+    """Return a run's objective; for a run that diverged or failed, the infinity that is the worst value.
 
-    A sweeper that reads it (optuna, nevergrad, ax) takes nan for a broken search, and ends it.
+    Sweepers (optuna, nevergrad, ax) end the search when they are given nan.
     """
     value = record.objective
     if math.isfinite(value):
@@ -23,7 +23,7 @@ def for_search(record: Record) -> float:
 
 
 def higher_is_better(record: Record) -> bool:
-    """The direction of a run's objective, also where the run has not measured it once."""
+    """Return the direction of a run's objective, also where the run has never measured it."""
     objective = str(record.config.get("objective"))
     recorded = record.best.get(objective, {}).get("higher_is_better")
     if recorded is not None:
@@ -31,9 +31,8 @@ def higher_is_better(record: Record) -> bool:
     node = record.config["metric"].get(objective.rpartition("/")[2])
     if node is None:
         return False  # a loss
-    asked = REGISTRY.get("metric", node[KEY])
-    if AT_END.intersection(asks(asked)):
+    if AT_END.intersection(asks(REGISTRY.get("metric", node[KEY]))):
         return bool(trait("metric", node, "higher_is_better", False))
     # the direction depends on neither the classes nor the words
-    made = component("metric", node, num_classes=2, analogies=(), task=record.config["task"][KEY])
-    return bool(made.higher_is_better)
+    metric = component("metric", node, num_classes=2, analogies=(), task=record.config["task"][KEY])
+    return bool(metric.higher_is_better)

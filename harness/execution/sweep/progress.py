@@ -1,4 +1,7 @@
-"""How far a cohort is: told by the process that trains it, seen by any that looks at the study. Imports no torch."""
+"""Progress of cohorts: the process that trains one notes its epochs in the locks of the study, for all others to see.
+
+This module imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from harness.execution.locks.run_lock import RunLocks, holders
 from harness.system import session
 from harness.training.run_callback import RunCallback
 
-TELL_S = 0.5  # between two notes; a heartbeat writes the last of them
+NOTE_S = 0.5  # between two notes; a heartbeat writes the latest
 
 
 class TrainedHere:
@@ -23,34 +26,41 @@ class TrainedHere:
 
 
 class EpochProgress(RunCallback):
-    """Notes the epochs of a cohort in its locks, where other processes see them."""
+    """Note the epochs of a cohort in its locks, where other processes see them."""
 
-    def __init__(self, claims: RunLocks, ids: Iterable[str], epochs: int) -> None:
-        self.claims, self.ids, self.epochs, self.done = claims, frozenset(ids), epochs, 0
+    def __init__(self, locks: RunLocks, ids: Iterable[str], epochs: int) -> None:
+        self.locks, self.ids, self.epochs, self.done = locks, frozenset(ids), epochs, 0
         self._note()
         session.state(TrainedHere).progress = self
 
     def on_epoch_end(self, metrics: Mapping[str, float], step: int, epoch: int) -> None:
-        """Note an epoch when the first member of the cohort ends it."""
+        """Note an epoch when the first run of the cohort ends it."""
         if epoch < self.done:
             return
         self.done = epoch + 1
-        if time.monotonic() - self._noted > TELL_S:
+        if time.monotonic() - self._noted > NOTE_S:
             self._note()
 
     @property
     def note(self) -> dict[str, int]:
-        """What is told of each run."""
+        """The note about each run."""
         return {"epoch": self.done, "epochs": self.epochs, "cohort": len(self.ids)}
 
     def _note(self) -> None:
         self._noted = time.monotonic()
-        self.claims.note(self.ids, **self.note)
+        self.locks.note(self.ids, **self.note)
 
 
 @dataclass(frozen=True)
 class LiveCohort:
-    """Runs that one process holds, of which it trains `size` together; `epochs` is 0 while it has told nothing."""
+    """Runs that one living process has locked.
+
+    Args:
+        ids: The IDs of the runs.
+        size: The number of runs that it trains together.
+        epoch: The number of epochs that are done.
+        epochs: The number of epochs in all; 0 while the process has noted nothing.
+    """
 
     ids: frozenset[str]
     size: int
@@ -59,20 +69,21 @@ class LiveCohort:
 
 
 def cohorts(study: Path) -> list[LiveCohort]:
-    """The cohorts of a study that living processes train: of this process as they are, of others as of their last
-    heartbeat.
+    """Return the cohorts of a study that living processes train.
+
+    The cohort of this process is up to date; those of others are as of their last heartbeat.
     """
-    found: dict[str, list[str]] = {}
+    ids: dict[str, list[str]] = {}  # by process
     notes: dict[str, dict[str, Any]] = {}
-    here = session.state(TrainedHere).progress
-    for id, owner in holders(study).items():
-        who = str(owner.get("nonce", id))
-        found.setdefault(who, []).append(id)
-        ours = here is not None and id in here.ids and owner.get("pid") == os.getpid()
-        note = here.note if here is not None and ours else owner.get("note", {})
-        if note.get("epoch", -1) > notes.get(who, {}).get("epoch", -1):
-            notes[who] = note
-    return [_cohort(found[who], notes.get(who, {})) for who in sorted(found)]
+    current = session.state(TrainedHere).progress
+    for run_id, owner in holders(study).items():
+        process = str(owner.get("nonce", run_id))
+        ids.setdefault(process, []).append(run_id)
+        ours = current is not None and run_id in current.ids and owner.get("pid") == os.getpid()
+        note = current.note if current is not None and ours else owner.get("note", {})
+        if note.get("epoch", -1) > notes.get(process, {}).get("epoch", -1):
+            notes[process] = note
+    return [_cohort(ids[process], notes.get(process, {})) for process in sorted(ids)]
 
 
 def _cohort(ids: list[str], note: dict[str, Any]) -> LiveCohort:

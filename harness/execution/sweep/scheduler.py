@@ -1,4 +1,7 @@
-"""Many runs: every job is checked before the first is trained; what is complete is not trained again."""
+"""Train the jobs of a sweep.
+
+All jobs are checked before the first is trained, and cached runs are not trained again.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ from harness.execution.preparation import Preparation, RunSpec
 from harness.execution.resuming import note_fresh
 from harness.execution.sweep.callbacks import PlannedRuns, SweepPlan, active
 from harness.execution.sweep.grouping import groups
-from harness.execution.sweep.launcher import Done, Task, TaskQueue
+from harness.execution.sweep.launcher import OnRecord, Task, TaskQueue
 from harness.execution.sweep.sampled import compare_one
-from harness.execution.sweep.strategy import WorkItem, chosen, packed, started, task_seconds
-from harness.execution.workers import count
+from harness.execution.sweep.strategy import WorkItem, note_started, pack, plan_work, task_seconds
+from harness.execution.workers import worker_count
 from harness.registry import catalogue
 from harness.registry.instantiate import component
 from harness.registry.kinds import AUTO, KEY
@@ -35,121 +38,131 @@ from harness.training.fit import make_trainer
 
 @as_new()
 def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
-    """Trains jobs, and returns their records in their order. Nothing is written before all have passed their checks.
+    """Train the jobs of a sweep. Nothing is written before all of them have passed their checks.
 
-    `first` is the place of the first job in the whole sweep. Jobs of one identity are trained once in each study. With
-    fail_fast the sweep ends at the first failed run, and the records are those so far. Raises HarnessError after the
-    others have ended if a run could not be begun or recorded, or if a fault of the machine ended the sweep.
+    Jobs with the same run ID are trained once in each study. With `fail_fast` the sweep ends at the first failed run.
+
+    Args:
+        jobs: The jobs.
+        first: The index of the first job in the whole sweep, where a sweeper asks for one batch after another.
+
+    Returns:
+        The records in the order of the jobs. There are fewer records than jobs if `fail_fast` ended the sweep.
+
+    Raises:
+        HarnessError: If a job does not pass its checks; or, after the other runs have ended, if a run could not be
+            begun or recorded, or if a fault of the machine ended the sweep.
     """
     preparation = Preparation(over_models=len({str(job.values["model"]) for job in jobs}) > 1)
-    members = [preparation.prepare(job) for job in jobs]
-    places: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for place, member in enumerate(members):
-        places[_run(member)].append(place)
-    check_effects(members, preparation.known, in_sweep=True)
-    for own in places.values():
-        check_distinct([members[place] for place in own])
-    found: dict[int, Record] = {}
+    specs = [preparation.prepare(job) for job in jobs]
+    places: dict[tuple[str, str], list[int]] = defaultdict(list)  # indices of the jobs of each run
+    for place, spec in enumerate(specs):
+        places[_run(spec)].append(place)
+    check_effects(specs, preparation.known, in_sweep=True)
+    for same in places.values():
+        check_distinct([specs[place] for place in same])
+    records: dict[int, Record] = {}
 
-    def done(member: RunSpec, record: Record) -> None:
-        if record.config == member.values:
-            record.config = member.values  # thousands are held: a worker's answer brings a copy
-        for place in places[_run(member)]:
-            found[place] = record
+    def on_record(spec: RunSpec, record: Record) -> None:
+        if record.config == spec.values:
+            record.config = spec.values  # thousands are held, and a worker's answer brings a copy of each
+        for place in places[_run(spec)]:
+            records[place] = record
             active().on_run_end(first + place, first + len(jobs), record)
 
     wanted = []
-    for own in places.values():
-        member = members[own[0]]
-        complete = member.finished()
-        if complete is None:
-            wanted.append(member)
+    for same in places.values():
+        spec = specs[same[0]]
+        cached = spec.finished()
+        if cached is None:
+            wanted.append(spec)
         else:
-            done(member, complete)
+            on_record(spec, cached)
     fresh = note_fresh(wanted, preparation)
     if fresh and not first:  # a sweeper may ask for batches: one line for all of them
         warnings.warn(fresh, stacklevel=outside())
     began = time.perf_counter()
     try:
-        _train(wanted, done, any(job.settings.fail_fast for job in jobs))
+        _train(wanted, on_record, any(job.settings.fail_fast for job in jobs))
     finally:
-        for study in {member.record.folder.parent for member in members}:
+        for study in {spec.record.folder.parent for spec in specs}:
             tidy(study)
-    by_id = {member.record.id: member for member in wanted}
-    trained = [found[place] for member in wanted if (place := places[_run(member)][0]) in found]
+    by_id = {spec.record.id: spec for spec in wanted}
+    trained = [records[place] for spec in wanted if (place := places[_run(spec)][0]) in records]
     compare_one(trained, by_id, time.perf_counter() - began)
-    return [found[place] for place in sorted(found)]
+    return [records[place] for place in sorted(records)]
 
 
-def _run(member: RunSpec) -> tuple[str, str]:
-    return member.record.study, member.record.id
+def _run(spec: RunSpec) -> tuple[str, str]:
+    return spec.record.study, spec.record.id
 
 
-def _train(wanted: list[RunSpec], done: Done, fail_fast: bool) -> None:
-    for trainer in {str(m.values["trainer"]): m for m in wanted}.values():
+def _train(wanted: list[RunSpec], on_record: OnRecord, fail_fast: bool) -> None:
+    for spec in {str(spec.values["trainer"]): spec for spec in wanted}.values():
         with kept(ignore):
-            make_trainer(trainer.values["trainer"], trainer.plan, "")  # what Lightning refuses is bad input
-    for member in {m.record.data["digest"]: m for m in wanted}.values():
-        warn_of_data(member.record.data, member.values)
+            make_trainer(spec.values["trainer"], spec.plan, "")  # refuses what Lightning refuses
+    for spec in {spec.record.data["digest"]: spec for spec in wanted}.values():
+        warn_of_data(spec.record.data, spec.values)
     sweep = secrets.token_hex(4)
-    alike: dict[tuple[str, str], list[RunSpec]] = defaultdict(list)  # what is asked of executors may be swept too
-    for member in wanted:
-        alike[str(member.asked["executor"]), str(member.values["jobs"])].append(member)
-    tasks: list[list[Task]] = []  # of an executor each
-    for some in alike.values():
+    by_executor: dict[tuple[str, str], list[RunSpec]] = defaultdict(list)  # executors and jobs may be swept too
+    for spec in wanted:
+        by_executor[str(spec.asked["executor"]), str(spec.values["jobs"])].append(spec)
+    launches: list[list[Task]] = []  # the tasks of one executor each
+    for specs in by_executor.values():
         by_name: dict[str, list[WorkItem]] = defaultdict(list)
-        for share in chosen(groups(some), count(some[0].values["jobs"]), sweep):
-            by_name[share.how.executor].append(share)
-        tasks += [_tasks(own) for own in by_name.values()]
-    for study in {member.record.folder.parent for member in wanted}:
+        for item in plan_work(groups(specs), worker_count(specs[0].values["jobs"]), sweep):
+            by_name[item.plan.executor].append(item)
+        launches += [_tasks(items) for items in by_name.values()]
+    for study in {spec.record.folder.parent for spec in wanted}:
         make_study(study)
-    active().on_sweep_planned(_plan([task for own in tasks for task in own]))
-    refused: HarnessError | None = None
-    for own in tasks:
-        name, first = own[0][0].how.executor, own[0][0].members[0]
+    active().on_sweep_planned(_sweep_plan([task for tasks in launches for task in tasks]))
+    error: HarnessError | None = None
+    for tasks in launches:
+        name, first = tasks[0][0].plan.executor, tasks[0][0].specs[0]
         with _executor(name, first) as executor:
-            started(name)
-            launch = TaskQueue(executor, count(first.values["jobs"]), done, fail_fast)
-            launch.run(own)
-        refused = refused or launch.refused
-        if launch.stopped or launch.machine_failed:
+            note_started(name)
+            queue = TaskQueue(executor, worker_count(first.values["jobs"]), on_record, fail_fast)
+            queue.run(tasks)
+        error = error or queue.error
+        if queue.stopped or queue.machine_failed:
             break
-    if refused is not None:
-        raise refused
+    if error is not None:
+        raise error
 
 
-def _tasks(shares: Sequence[WorkItem]) -> list[Task]:
-    """The tasks of one executor: a share each, or packed into few where each is costly to start."""
-    first = shares[0].members[0]
+def _tasks(items: Sequence[WorkItem]) -> list[Task]:
+    """Return the tasks of one executor: one item each, or several where tasks are costly to start."""
+    first = items[0].specs[0]
     limit = task_seconds(first.asked["executor"])
-    return [(share,) for share in shares] if limit is None else packed(shares, count(first.values["jobs"]), limit)
+    return [(item,) for item in items] if limit is None else pack(items, worker_count(first.values["jobs"]), limit)
 
 
-def _plan(tasks: Sequence[Task]) -> SweepPlan:
-    ways: dict[tuple[str, str], PlannedRuns] = {}
+def _sweep_plan(tasks: Sequence[Task]) -> SweepPlan:
+    groups: dict[tuple[str, str], PlannedRuns] = {}
     for task in tasks:
-        for share in task:
-            how = share.how
-            way = ways.get((how.path, how.executor), PlannedRuns(how.path, how.executor, how.why, 0, 0))
-            ways[how.path, how.executor] = replace(way, runs=way.runs + len(share.members), cohorts=way.cohorts + 1)
-        for path, executor in {(share.how.path, share.how.executor) for share in task}:
-            if task_seconds(task[0].members[0].asked["executor"]) is not None:
-                way = ways[path, executor]
-                ways[path, executor] = replace(way, jobs=(way.jobs or 0) + 1)
-    members = [member for task in tasks for share in task for member in share.members]
+        for item in task:
+            plan = item.plan
+            planned = groups.get((plan.path, plan.executor), PlannedRuns(plan.path, plan.executor, plan.why, 0, 0))
+            groups[plan.path, plan.executor] = replace(
+                planned, runs=planned.runs + len(item.specs), cohorts=planned.cohorts + 1
+            )
+        for key in {(item.plan.path, item.plan.executor) for item in task}:
+            if task_seconds(task[0].specs[0].asked["executor"]) is not None:
+                groups[key] = replace(groups[key], jobs=(groups[key].jobs or 0) + 1)
+    specs = [spec for task in tasks for item in task for spec in item.specs]
     return SweepPlan(
-        {member.record.id: member.record.name for member in members},
-        frozenset(member.record.folder.parent for member in members),
-        tuple(ways.values()),
+        {spec.record.id: spec.record.name for spec in specs},
+        frozenset(spec.record.folder.parent for spec in specs),
+        tuple(groups.values()),
     )
 
 
-def _executor(name: str, member: RunSpec) -> Executor:
-    """The executor that a group was given: as it was asked for, or with its defaults."""
-    node = member.asked["executor"]
+def _executor(name: str, spec: RunSpec) -> Executor:
+    """Make the executor of a group: with the settings of its runs, or with its defaults where `auto` chose it."""
+    node = spec.asked["executor"]
     if node[KEY] == AUTO or node[KEY] != name:
         node = default_node(catalogue.current(), "executor", name)
-    if node.get("accelerator") == AUTO and member.device == "cpu":
+    if node.get("accelerator") == AUTO and spec.device == "cpu":
         node = node | {"accelerator": "cpu"}  # there may be a GPU that these runs do not use
-    found: Executor = component("executor", node, jobs=count(member.values["jobs"]))
-    return found
+    executor: Executor = component("executor", node, jobs=worker_count(spec.values["jobs"]))
+    return executor

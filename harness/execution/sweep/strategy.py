@@ -1,4 +1,4 @@
-"""The path and the workers of each group of a sweep: what the user said, or what a trial says is soonest done."""
+"""Choose the path and the workers of each group of a sweep: as the user set them, or as a timing trial suggests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from harness.execution.cohort import CohortPlan
 from harness.execution.preparation import RunSpec
 from harness.execution.sweep import trial_cache
+from harness.execution.sweep.callbacks import over
 from harness.execution.sweep.grouping import unfusable
 from harness.execution.sweep.timing_trial import ALONE_S, FUSED_S, TOO_LITTLE, TimingTrial, parts_of, room, tried, worth
 from harness.execution.workers import edited
@@ -19,14 +20,18 @@ from harness.registry.kinds import AUTO, KEY, KINDS
 from harness.system import session
 from harness.system.forking import can_fork
 
-HERE = "in_process"
-AWAY = KINDS["executor"].auto or HERE  # between these two a trial can choose
-MOST = 256  # members of a stack, so that a killed worker loses no more
-IMPORT_S = min(10.0, time.process_time())  # until a new worker has imported what this process has imported by now
-FORK_S = 0.1  # until one that is forked has begun, which none is where code was edited
-FILLED = 0.5  # of its time limit that a task is expected to take: a cluster's cores may be slower than this one
-WORTH = 0.9  # of the time by themselves is what a stack must promise: its shares are few, and the last to end decides
-SURE = 0.8  # of the time over workers is what this process must promise: only those survive what a run may do
+IN_PROCESS = "in_process"
+WORKERS = KINDS["executor"].auto or IN_PROCESS  # the executor that `auto` chooses where workers are worth their start
+MAX_STACK = 256  # runs: a worker that is killed loses a whole stack
+IMPORT_S = min(10.0, time.process_time())  # a new worker takes as long for its imports as this process took
+FORK_S = 0.1  # a forked worker starts sooner; none is forked where code was edited
+TASK_FILL = 0.5  # part of a task's time limit that is planned for: the cores of a cluster may be slower than ours
+# A stack is chosen if it promises at most this part of the time alone: there are few stacks, and the last one to end
+# determines the time of the sweep.
+FUSED_MARGIN = 0.9
+# This process is chosen if it promises at most this part of the time over workers: only workers survive a run that
+# ends its process.
+IN_PROCESS_MARGIN = 0.8
 
 
 class TimingTrials(dict[str, TimingTrial]):
@@ -39,82 +44,100 @@ class StartedExecutors(set[str]):
 
 @dataclass(frozen=True)
 class WorkItem:
-    """What a worker is handed at a time: members of one shape, and how they are trained."""
+    """Runs of one shape that a worker trains together, as a stack or a single run.
 
-    members: tuple[RunSpec, ...]
-    how: CohortPlan
-    seconds: float = 0.0  # that it is expected to take, where shares are packed into tasks
+    Args:
+        specs: The runs.
+        plan: The path, the executor and the reason for both.
+        seconds: The expected seconds; 0 where no time limit depends on them.
+    """
+
+    specs: tuple[RunSpec, ...]
+    plan: CohortPlan
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """One of the ways to train a group: its path, its executor, and the seconds that it is thought to take."""
+    """A path and an executor for a group of runs, with the seconds that training is expected to take."""
 
     path: str
     executor: str
     seconds: float
 
     def __str__(self) -> str:
-        over = "in this process" if self.executor == HERE else f"over {self.executor} workers"
-        return f"{self.path} {over} {self.seconds:.1f} s"
+        return f"{self.path} {over(self.executor)} {self.seconds:.1f} s"
 
 
-def ways(trial: TimingTrial, epochs: int, count: int, workers: int, executor: str) -> list[Strategy]:
-    """The paths over an executor whose workers have started, the one to take first.
-
-    >>> [str(way) for way in ways(TimingTrial(0.02, 0.02, 0.002), 20, 64, 2, "loky")]
-    ['fused over loky workers 1.4 s', 'alone over loky workers 13.3 s']
-    """
-    here = executor == HERE
-    over = 1 if here else min(workers, count)
-    each = count / over
-    found = [Strategy("alone", executor, each * (ALONE_S + epochs * (trial.alone if here else trial.single)))]
-    if trial.fused is not None:
-        found.append(Strategy("fused", executor, each * (FUSED_S + epochs * trial.fused)))
-    return sorted(found, key=lambda way: way.seconds * (WORTH if way.path == "alone" else 1.0))
-
-
-def chosen(groups: Sequence[Sequence[RunSpec]], workers: int, sweep: str) -> list[WorkItem]:
-    """How groups of one shape each are trained, divided among the workers.
-
-    Where the executor is `auto`, workers are started if that is sooner done for all groups together.
-    """
-    free = [group for group in groups if group[0].asked["executor"][KEY] == AUTO]
-    executors = {id(group): _executor(free, workers) for group in free} if free else {}
-    shares = []
-    for group in groups:
-        executor = executors.get(id(group), group[0].asked["executor"][KEY])
-        how = _how(group, workers, executor, sweep)
-        shares += _divided(group, how, 1 if executor == HERE else workers)
-    return shares
-
-
-def packed(shares: Sequence[WorkItem], workers: int, limit_s: float) -> list[tuple[WorkItem, ...]]:
-    """Pack the shares of a sweep into tasks of about equal time, for an executor whose tasks are costly to start.
+def strategies(trial: TimingTrial, epochs: int, count: int, workers: int, executor: str) -> list[Strategy]:
+    """Return the strategies for a group over an executor whose workers have started, the preferred one first.
 
     Args:
-        shares: The shares, with the seconds that each is expected to take.
-        workers: The number of tasks, unless there are fewer shares or these take longer than the limit allows.
-        limit_s: Seconds that the executor gives a task. It is filled by half.
+        trial: Seconds of an epoch of one run of the group.
+        epochs: The number of epochs of a run.
+        count: The number of runs in the group.
+        workers: The number of workers; one is used where the executor is `in_process`.
+        executor: The name of the executor.
+
+    >>> [str(strategy) for strategy in strategies(TimingTrial(0.02, 0.02, 0.002), 20, 64, 2, "loky")]
+    ['fused over loky workers 1.4 s', 'alone over loky workers 13.3 s']
+    """
+    in_process = executor == IN_PROCESS
+    runs_per_worker = count / (1 if in_process else min(workers, count))
+    epoch_alone = trial.alone if in_process else trial.single
+    options = [Strategy("alone", executor, runs_per_worker * (ALONE_S + epochs * epoch_alone))]
+    if trial.fused is not None:
+        options.append(Strategy("fused", executor, runs_per_worker * (FUSED_S + epochs * trial.fused)))
+    return sorted(options, key=lambda option: option.seconds * (FUSED_MARGIN if option.path == "alone" else 1.0))
+
+
+def plan_work(groups: Sequence[Sequence[RunSpec]], workers: int, sweep: str) -> list[WorkItem]:
+    """Choose a path and an executor for each group, and divide the groups among the workers.
+
+    All groups whose executor is `auto` get the same one: workers if these finish all of them sooner.
+
+    Args:
+        groups: Groups of runs of one shape each.
+        workers: The number of workers.
+        sweep: The ID of this launch, for the records.
+    """
+    undecided = [group for group in groups if group[0].asked["executor"][KEY] == AUTO]
+    auto = _choose_executor(undecided, workers) if undecided else ""
+    items = []
+    for group in groups:
+        name = group[0].asked["executor"][KEY]
+        executor = auto if name == AUTO else name
+        plan = _plan(group, workers, executor, sweep)
+        items += _divide(group, plan, 1 if executor == IN_PROCESS else workers)
+    return items
+
+
+def pack(items: Sequence[WorkItem], workers: int, limit_s: float) -> list[tuple[WorkItem, ...]]:
+    """Pack work items into tasks of about equal time, for an executor whose tasks are costly to start.
+
+    Args:
+        items: The items, with the seconds that each is expected to take.
+        workers: The number of tasks, unless there are fewer items or these take longer than the limit allows.
+        limit_s: Seconds that the executor gives a task. Half of it is planned for.
 
     Returns:
-        The shares of each task, in the order in which it trains them.
+        The items of each task, in the order in which it trains them.
 
-    >>> runs = [WorkItem((), CohortPlan(), seconds) for seconds in (60.0, 30.0, 30.0, 30.0, 30.0)]
-    >>> [[share.seconds for share in task] for task in packed(runs, 3, math.inf)]
+    >>> items = [WorkItem((), CohortPlan(), seconds) for seconds in (60.0, 30.0, 30.0, 30.0, 30.0)]
+    >>> [[item.seconds for item in task] for task in pack(items, 3, math.inf)]
     [[60.0], [30.0, 30.0], [30.0, 30.0]]
-    >>> [[share.seconds for share in task] for task in packed(runs, 1, 240.0)]
+    >>> [[item.seconds for item in task] for task in pack(items, 1, 240.0)]
     [[60.0, 30.0], [30.0, 30.0, 30.0]]
     """
-    wanted = max(workers, math.ceil(sum(share.seconds for share in shares) / (FILLED * limit_s)))
-    tasks: list[list[int]] = [[] for _ in range(min(wanted, len(shares)))]
-    shortest = [(0.0, 0, at) for at in range(len(tasks))]  # seconds, members and place of each task
-    for place in sorted(range(len(shares)), key=lambda place: -shares[place].seconds):
-        seconds, members, at = heapq.heappop(shortest)
-        tasks[at].append(place)
-        share = shares[place]
-        heapq.heappush(shortest, (seconds + share.seconds, members + len(share.members), at))
-    return [tuple(shares[place] for place in sorted(task)) for task in tasks]
+    wanted = max(workers, math.ceil(sum(item.seconds for item in items) / (TASK_FILL * limit_s)))
+    tasks: list[list[int]] = [[] for _ in range(min(wanted, len(items)))]
+    shortest = [(0.0, 0, index) for index in range(len(tasks))]  # seconds, runs and index of each task
+    for place in sorted(range(len(items)), key=lambda place: -items[place].seconds):
+        seconds, runs, index = heapq.heappop(shortest)
+        tasks[index].append(place)
+        item = items[place]
+        heapq.heappush(shortest, (seconds + item.seconds, runs + len(item.specs), index))
+    return [tuple(items[place] for place in sorted(task)) for task in tasks]
 
 
 def task_seconds(node: Node) -> float | None:
@@ -123,76 +146,77 @@ def task_seconds(node: Node) -> float | None:
     return None if minutes is None else 60.0 * float(minutes)
 
 
-def started(executor: str) -> None:
-    """Notes that an executor's workers have been started: the next sweep of this process finds them."""
+def note_started(executor: str) -> None:
+    """Note that the workers of an executor have started: the next sweep of this session need not wait for them."""
     session.state(StartedExecutors).add(executor)
 
 
-def _executor(groups: Sequence[Sequence[RunSpec]], workers: int) -> str:
-    """Workers where one of the runs is known to end its process, or where they are not much later done."""
-    if any(member.orphan for group in groups for member in group) or any(
-        _trial(group, workers).deadly for group in groups
-    ):
-        return AWAY
-    here = sum(_soonest(group, workers, HERE).seconds for group in groups)
-    away = sum(_soonest(group, workers, AWAY).seconds for group in groups)
-    start = 0.0 if AWAY in session.state(StartedExecutors) else FORK_S if can_fork() and not edited() else IMPORT_S
-    return HERE if here <= SURE * (away + start) else AWAY
+def _choose_executor(groups: Sequence[Sequence[RunSpec]], workers: int) -> str:
+    """Return the executor for `executor=auto`: workers if a run may end its process, or if they are clearly sooner."""
+    if any(spec.orphan for group in groups for spec in group) or any(_trial(group, workers).deadly for group in groups):
+        return WORKERS
+    in_process = sum(_fastest(group, workers, IN_PROCESS).seconds for group in groups)
+    over_workers = sum(_fastest(group, workers, WORKERS).seconds for group in groups)
+    start = 0.0 if WORKERS in session.state(StartedExecutors) else FORK_S if can_fork() and not edited() else IMPORT_S
+    return IN_PROCESS if in_process <= IN_PROCESS_MARGIN * (over_workers + start) else WORKERS
 
 
-def _soonest(group: Sequence[RunSpec], workers: int, executor: str) -> Strategy:
-    asked = group[0].values["path"]
-    found = _ways(group, workers, executor)
-    return next((way for way in found if way.path == asked), found[0])
+def _fastest(group: Sequence[RunSpec], workers: int, executor: str) -> Strategy:
+    """Return the strategy with the path that the user set, or else the preferred one."""
+    path = group[0].values["path"]
+    options = _strategies(group, workers, executor)
+    return next((option for option in options if option.path == path), options[0])
 
 
-def _ways(group: Sequence[RunSpec], workers: int, executor: str) -> list[Strategy]:
+def _strategies(group: Sequence[RunSpec], workers: int, executor: str) -> list[Strategy]:
     first = group[0]
     start = 0.0 if task_seconds(first.asked["executor"]) is None else IMPORT_S
-    found = ways(_trial(group, workers), first.plan.epochs, len(group), workers, executor)
-    return [replace(way, seconds=way.seconds + start) for way in found]
+    options = strategies(_trial(group, workers), first.plan.epochs, len(group), workers, executor)
+    return [replace(option, seconds=option.seconds + start) for option in options]
 
 
 def _trial(group: Sequence[RunSpec], workers: int) -> TimingTrial:
+    """Return the timing trial of a group: of this session, from the cache, or else measured now."""
     key = trial_cache.key(group, workers)
     trials = session.state(TimingTrials)
-    found = trials.get(key) or trial_cache.recall(key)
-    if found is None or (found.why == TOO_LITTLE and worth(found.single, group, workers)):
-        asked = group[0].asked["executor"][KEY]
-        # over workers that are no fewer than its threads, this process has nothing to gain by them
-        here = asked == HERE or (asked == AUTO and len(group) < workers)
-        found = tried(group, unfusable(group[0]), 1 if asked == HERE else workers, here)
-        trial_cache.keep(key, found)
-    trials[key] = found
-    return found
+    trial = trials.get(key) or trial_cache.recall(key)
+    if trial is None or (trial.why == TOO_LITTLE and worth(trial.single, group, workers)):
+        executor = group[0].asked["executor"][KEY]
+        # where every worker has a run to train, the threads of this process are no gain
+        in_process = executor == IN_PROCESS or (executor == AUTO and len(group) < workers)
+        trial = tried(group, unfusable(group[0]), 1 if executor == IN_PROCESS else workers, in_process)
+        trial_cache.keep(key, trial)
+    trials[key] = trial
+    return trial
 
 
-def _how(group: Sequence[RunSpec], workers: int, executor: str, sweep: str) -> CohortPlan:
+def _plan(group: Sequence[RunSpec], workers: int, executor: str, sweep: str) -> CohortPlan:
+    """Choose the path of a group over an executor, and say why."""
     path = group[0].values["path"]
     if path != "auto":
         return CohortPlan(path, f"path={path}", executor, forced=path == "fused", sweep=sweep)
     if len(group) == 1:
         return CohortPlan("alone", unfusable(group[0]) or "no other run of its shape", executor, sweep=sweep)
-    best, *others = _ways(group, workers, executor)
+    best, *others = _strategies(group, workers, executor)
     why = f"expected: {best}" + (f", {others[0]}" if others else f"; {_trial(group, workers).why}")
     return CohortPlan(best.path, why, executor, sweep=sweep)
 
 
-def _divided(group: Sequence[RunSpec], how: CohortPlan, workers: int) -> list[WorkItem]:
-    """The group in shares: stacks as large as memory allows, and runs that are trained alone one at a time."""
-    most = min(MOST, room(group, workers)) if how.path == "fused" else 1
-    each = _seconds(group, how, workers)
-    shares, at = [], 0
+def _divide(group: Sequence[RunSpec], plan: CohortPlan, workers: int) -> list[WorkItem]:
+    """Divide a group into stacks as large as memory allows, or into single runs."""
+    most = min(MAX_STACK, room(group, workers)) if plan.path == "fused" else 1
+    seconds = _seconds(group, plan, workers)
+    items, start = [], 0
     for size in parts_of(len(group), workers, most):
-        shares.append(WorkItem(tuple(group[at : at + size]), how, size * each))
-        at += size
-    return shares
+        items.append(WorkItem(tuple(group[start : start + size]), plan, size * seconds))
+        start += size
+    return items
 
 
-def _seconds(group: Sequence[RunSpec], how: CohortPlan, workers: int) -> float:
-    """The seconds that a member of a group is expected to take, where a time limit depends on them; otherwise 0."""
+def _seconds(group: Sequence[RunSpec], plan: CohortPlan, workers: int) -> float:
+    """Return the seconds that a run of a group is expected to take, where a time limit depends on them; otherwise 0."""
     limit = task_seconds(group[0].asked["executor"])
     if limit is None or math.isinf(limit):
         return 0.0
-    found = ways(_trial(group, workers), group[0].plan.epochs, 1, 1, how.executor)
-    return next((way.seconds for way in found if way.path == how.path), found[0].seconds)
+    options = strategies(_trial(group, workers), group[0].plan.epochs, 1, 1, plan.executor)
+    return next((option.seconds for option in options if option.path == plan.path), options[0].seconds)

@@ -1,8 +1,8 @@
-"""Trials that were made before, also by another process: a sweep of the same computation need not try it again.
+"""Cache of timing trials, so that a sweep of the same computation need not measure it again.
 
-`<cache folder>/trials/<key>.json` holds what was measured. The key is of all that the seconds of an epoch depend on:
-the shape of the computation, the code of its components, how many members and workers there are, and the machine.
-What did not come out well is not kept: the next sweep tries it anew.
+`<cache folder>/trials/<key>.json` holds a trial. The key depends on all that the seconds of an epoch depend on: the
+shape of the computation, the code of its components, the numbers of runs and workers, and the machine. Trials that
+failed are not cached: the next sweep measures again.
 """
 
 from __future__ import annotations
@@ -29,42 +29,45 @@ from harness.system import safe_files, session
 from harness.system.safe_files import write_file
 from harness.system.typed_json import Keys, checker
 
-KEPT_S = 7 * 86_400.0  # a machine changes
+KEPT_S = 7 * 86_400.0  # the machine may change
 _TYPES = get_type_hints(TimingTrial)
 _check = checker(Annotated[dict[str, Any], Keys(_TYPES)])
 
 
 class TrialKeys(dict[tuple[str, str], str]):
-    """Keys of trials by the identity of a group's first run, which holds its code: reading that takes a while."""
+    """Keys of trials by a group's first run and the launch: reading the code of its components takes a while."""
 
 
-def key(members: Sequence[RunSpec], workers: int) -> str:
-    """Of a group of one shape; stacks are tried in few sizes, so that a seed more or less asks for no new trial."""
-    first = members[0]
-    way = json.dumps([min(len(members), TRIED).bit_length(), len(members) < workers, workers, first.asked["executor"]])
+def key(specs: Sequence[RunSpec], workers: int) -> str:
+    """Return the cache key of the trial of a group of one shape.
+
+    The size of the group enters by its power of two, so that a seed more or less needs no new trial.
+    """
+    first, count = specs[0], len(specs)
+    launch = json.dumps([min(count, TRIED).bit_length(), count < workers, workers, first.asked["executor"]])
     known_keys = session.state(TrialKeys)
-    if known := known_keys.get((first.record.id, way)):
+    if known := known_keys.get((first.record.id, launch)):
         return known
     machine = [environment.describe(first.device)[k] for k in ("harness", "torch", "device", "cpu")]
     code = sources(tuple(components(first.values)))
-    text = json.dumps([computation(first), way, machine, os.cpu_count(), torch.get_num_threads(), code], default=str)
-    return known_keys.setdefault((first.record.id, way), hashlib.sha256(text.encode()).hexdigest()[:16])
+    text = json.dumps([computation(first), launch, machine, os.cpu_count(), torch.get_num_threads(), code], default=str)
+    return known_keys.setdefault((first.record.id, launch), hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
 def recall(key: str) -> TimingTrial | None:
-    """What was measured, if that is not long ago; of a stack too, or what there was too little to do for."""
+    """Return a cached trial; None if there is none, or if it is too old."""
     try:
         path = _path(key)
         if time.time() - path.stat().st_mtime > KEPT_S:
             return None
-        found = json.loads(safe_files.read(path, safe_files.MB))
-        return TimingTrial(**found) if _check(found) is None and found.keys() == _TYPES.keys() else None
+        fields = json.loads(safe_files.read(path, safe_files.MB))
+        return TimingTrial(**fields) if _check(fields) is None and fields.keys() == _TYPES.keys() else None
     except (OSError, ValueError, RecursionError):
         return None
 
 
 def keep(key: str, trial: TimingTrial) -> None:
-    """Keeps what was measured, where it can be written."""
+    """Cache a trial, unless it failed or the cache cannot be written."""
     if trial.deadly or (trial.fused is None and trial.why != TOO_LITTLE):
         return
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Trains finished runs again, padded to two and alone, to show what being one of many has changed: nothing."""
+"""Train finished runs again, alone and in stacks of their own, to check that stacking has not changed their results."""
 
 from __future__ import annotations
 
@@ -22,16 +22,23 @@ from harness.system.errors import HarnessError, one_line
 from harness.training.fit import Run, fit, make_trainer
 from harness.training.run_state import RunState
 
-ALONE = 1e-4  # relative, of float32's training loss after one epoch
+ALONE = 1e-4  # largest relative deviation of the training loss after one epoch, in float32
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What came of training a run again. Deviations are relative; None where there is nothing to compare with.
+    """The result of training a run again. Deviations are relative; None where there is nothing to compare with.
 
-    `padded` is the largest of any metric, weight or loss against the same run in a stack of its own, and must be 0.
-    `alone` is that of the training loss after one epoch against the plain path, and `ulp` what one unit in the last
-    place of the initial weights does to it there: rounding that is amplified by nature shows in both.
+    Args:
+        name: The name of the run.
+        id: The ID of the run.
+        members: The number of runs in its stack.
+        padded: The largest deviation of any metric, weight or loss from the same run in a stack of its own; it must
+            be 0.
+        alone: The deviation of the training loss after one epoch from the same run trained alone.
+        ulp: The deviation of the same loss after a change of the initial weights by one unit in the last place. A run
+            that amplifies rounding errors shows it here and in `alone`.
+        problem: The reason why the run could not be compared.
     """
 
     name: str
@@ -44,30 +51,30 @@ class Replayed:
 
     @property
     def fine(self) -> bool:
-        """Whether the run is what it would have been by itself."""
+        """True if the run has the results that it would have had by itself."""
         if self.problem or self.padded is None or self.alone is None or self.ulp is None:
             return False
         return self.padded == 0 and self.alone <= max(ALONE, 10 * self.ulp)
 
     def row(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the fields and `fine`, for `--json`."""
         return asdict(self) | {"fine": self.fine}
 
 
 def sampled(records: Sequence[Record], count: int) -> list[Record]:
-    """Runs of a study that were trained fused, evenly over all of them."""
+    """Return at most `count` of the runs that were trained fused, at equal distances."""
     fused = [r for r in records if r.cohort.get("path") == "fused" and r.status in ("completed", "diverged")]
     step = max(1, math.ceil(len(fused) / count))
     return fused[::step]
 
 
 def replay(record: Record, preparation: Preparation) -> Replayed:
-    """Trains a finished run again. What its files hold that cannot be used is its own problem."""
+    """Train a finished run again and compare. A file of the run that cannot be used becomes the result's `problem`."""
     try:
         return _replayed(record, preparation)
     except HarnessError as error:
         problem = str(error)
-    except Exception as error:  # a config or weights that anyone may have written
+    except Exception as error:  # the config or the weights may be damaged
         problem = one_line(error)
     return Replayed(record.name, record.id, 0, None, None, None, problem)
 
@@ -75,8 +82,7 @@ def replay(record: Record, preparation: Preparation) -> Replayed:
 def _replayed(record: Record, preparation: Preparation) -> Replayed:
     record = replace(record, config=usable(record.config))
     values, members = record.config, int(record.cohort.get("size", 1))
-    seen = preparation.identity(values)
-    if seen != record.id:
+    if preparation.identity(values) != record.id:
         return Replayed(record.name, record.id, members, None, None, None, "the sources or the data have changed")
     whole = trained_again(record, preparation.loader, fused=True)
     alone = trained_again(record, preparation.loader, until=1)
@@ -94,7 +100,18 @@ def _replayed(record: Record, preparation: Preparation) -> Replayed:
 def trained_again(
     record: Record, loader: Loader, fused: bool = False, until: int | None = None, nudge: bool = False
 ) -> RunState:
-    """Trains a finished run again, alone or in a stack of its own; what it leaves."""
+    """Train a finished run again.
+
+    Args:
+        record: The record of the run.
+        loader: Loads its data.
+        fused: Train in a stack of its own instead of alone.
+        until: The number of epochs to train; None for all.
+        nudge: Change the initial weights by one unit in the last place.
+
+    Returns:
+        The state at the end of the training.
+    """
     values = record.config
     dataset = loader.load(values).dataset
     plan = make_plan(parse(values), dataset, values)
@@ -110,28 +127,28 @@ def trained_again(
     return run.member
 
 
-def _first_loss(member: RunState) -> float:
-    return member.history[0]["train/loss"] if member.history else math.nan
+def _first_loss(state: RunState) -> float:
+    return state.history[0]["train/loss"] if state.history else math.nan
 
 
 def _deviation(record: Record, again: RunState) -> float:
-    """The largest relative difference of anything that both know."""
+    """Return the largest relative difference of the metrics, curves and weights that both have."""
     pairs = [(value, again.metrics.get(name, math.nan)) for name, value in record.metrics.items()]
     for _, epoch, metric, value in rows(record):
         if metric.startswith(("train/", "val/")):
             known = again.history[epoch] if epoch < len(again.history) else {}
             pairs.append((value, known.get(metric, math.nan)))
-    found = max((_relative(a, b) for a, b in pairs), default=0.0)
+    largest = max((_relative(a, b) for a, b in pairs), default=0.0)
     if again.weights is not None and record.config["save"] == "last" and (record.folder / WEIGHTS).exists():
         kept = read_weights(record.folder)["state"]
         for name, tensor in again.weights.items():
             scale = float(tensor.abs().max()) or 1.0
-            found = max(found, float((kept[name] - tensor).abs().max()) / scale if tensor.numel() else 0.0)
-    return found
+            largest = max(largest, float((kept[name] - tensor).abs().max()) / scale if tensor.numel() else 0.0)
+    return largest
 
 
 def _relative(a: float, b: float) -> float:
-    """|a / b - 1|; 0 for two of the same, also where they are no numbers.
+    """Return |a - b| / max(|a|, |b|); 0 for two equal numbers and for two nan.
 
     >>> _relative(2.0, 2.0), _relative(math.nan, math.nan), _relative(1.0, 2.0), _relative(0.0, 1.0)
     (0.0, 0.0, 0.5, 1.0)

@@ -1,4 +1,4 @@
-"""What a worker does: one task of a sweep, which is one share or several, one after another."""
+"""Train the work items of a task in a worker."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from harness.results.run_id import components
 from harness.system.errors import CannotWrite, HarnessError
 from harness.system.process_state import StateWarning, as_new
 
-# The records of a share, None for a run that a living process trains elsewhere; or what ended the share.
+# The records of an item, None for a run that another living process trains; or the exception that ended the item.
 Outcome = list[Record | None] | Exception
 
-_loader = Loader()  # data stays in a worker from one share to the next
+_loader = Loader()  # a worker keeps its data from one item to the next
 
 
-def train_task(shares: Sequence[WorkItem], launcher: int) -> list[Outcome]:
-    """Train the shares of a task one after another.
+def train_task(items: Sequence[WorkItem], launcher: int) -> list[Outcome]:
+    """Train the items of a task one after another.
 
     Args:
-        shares: The shares.
-        launcher: The number of the process that launched the sweep.
+        items: The items.
+        launcher: The ID of the process that launched the sweep.
 
     Returns:
-        The outcome of each share. There are fewer than shares if the machine, or a failed run with `fail_fast`, left no
-        use in the others.
+        The outcome of each item. There are fewer outcomes than items if a fault of the machine, or a failed run with
+        `fail_fast`, ended the task.
     """
     outcomes: list[Outcome] = []
-    for share in shares:
+    for item in items:
         try:
-            outcomes.append(train_share(share.members, share.how, launcher))
+            outcomes.append(train_item(item.specs, item.plan, launcher))
         except Exception as error:
             outcomes.append(sendable(error))
-        if _ends_task(outcomes[-1], share.members[0].values["fail_fast"]):
+        if _ends_task(outcomes[-1], item.specs[0].values["fail_fast"]):
             break
     return outcomes
 
@@ -54,24 +54,33 @@ def _ends_task(outcome: Outcome, fail_fast: bool) -> bool:
 
 
 @as_new()
-def train_share(members: Sequence[RunSpec], how: CohortPlan, launcher: int) -> list[Record | None]:
-    """Trains a share and returns its records; None for a run that a living process trains elsewhere.
+def train_item(specs: Sequence[RunSpec], plan: CohortPlan, launcher: int) -> list[Record | None]:
+    """Train the runs of a work item.
 
-    Raises HarnessError if this process sees other sources or data than the process `launcher` did, or has imported
-    sources that have changed since.
+    Args:
+        specs: The runs.
+        plan: The path, the executor and the reason for both.
+        launcher: The ID of the process that launched the sweep.
+
+    Returns:
+        The records; None for a run that another living process trains.
+
+    Raises:
+        HarnessError: If this process sees other sources or data than the launcher did, or if sources that it has
+            imported have changed since.
     """
     if os.getpid() == launcher:
-        refuse_stale(members)
-        return train_cohort(members, how)
-    for said in (OverlapWarning, TargetWarning, StateWarning):  # by the launcher
-        warnings.simplefilter("ignore", said)
+        refuse_stale(specs)
+        return train_cohort(specs, plan)
+    for category in (OverlapWarning, TargetWarning, StateWarning):  # the launcher has given them
+        warnings.simplefilter("ignore", category)
     preparation = Preparation(_loader)
-    for member in members:
-        member.loader = _loader
-    for member in {(*components(m.values), m.record.data["digest"]): m for m in members}.values():
-        if preparation.identity(member.values, member.asked) != member.record.id:
+    for spec in specs:
+        spec.loader = _loader
+    for spec in {(*components(m.values), m.record.data["digest"]): m for m in specs}.values():
+        if preparation.identity(spec.values, spec.asked) != spec.record.id:
             raise HarnessError(
-                f"the sources or the data of {member.record.name} changed while the sweep was running; start it again"
+                f"the sources or the data of {spec.record.name} changed while the sweep was running; start it again"
             )
-    refuse_stale(members)  # a worker may be forked from a process that had imported them before
-    return train_cohort(members, how)
+    refuse_stale(specs)  # a worker may be forked from a process that had imported them before
+    return train_cohort(specs, plan)

@@ -10,13 +10,20 @@ from torch import Tensor, nn
 
 from harness.execution.final_metrics import trained
 from harness.execution.logging.images import matrix
-from harness.execution.logging.model_visuals import NUMBERS, filters, histogram, inside, look, weights
+from harness.execution.logging.model_visuals import (
+    NUMBERS,
+    filters,
+    histogram,
+    view_samples,
+    visualize,
+    weight_histograms,
+)
 from tests.training.helpers import cohort
 
 
 def test_class_visuals_follow_the_models_predictions() -> None:
     (run,) = cohort([["epochs=2", "batch_size=100", "model=mlp", "model.width=20"]], fused=False)
-    shown = inside(run)
+    shown = visualize(run)
     model = trained(run)
     x, y = run.dataset.val.x, run.dataset.val.y  # type: ignore[union-attr]
     with torch.no_grad():
@@ -41,8 +48,8 @@ def test_class_visuals_follow_the_models_predictions() -> None:
 
 def test_single_logit_is_shown_as_the_second_class() -> None:
     (run,) = cohort([["epochs=1", "data=breast_cancer", "task=binary_classification"]], fused=False)
-    shown = inside(run)
-    seen = look(run, trained(run))
+    shown = visualize(run)
+    seen = view_samples(run, trained(run))
     (scores, truths) = shown.pr_curves[run.dataset.classes[1]]
     torch.testing.assert_close(scores, seen.prediction[:, 0].double().sigmoid())
     assert torch.equal(truths, seen.y == 1)
@@ -55,7 +62,7 @@ def test_single_logit_is_shown_as_the_second_class() -> None:
 @pytest.mark.parametrize("line", [["data=diabetes"], ["model=gan"], ["model=vae", "data=iris"]])
 def test_models_without_classes_have_fewer_visuals(line: list[str]) -> None:
     (run,) = cohort([["epochs=1", "batch_size=90", *line]], fused=False)
-    shown = inside(run)
+    shown = visualize(run)
     assert not shown.pr_curves
     assert not shown.texts
     assert all(vectors.numel() <= NUMBERS for vectors, *_ in shown.embeddings.values())
@@ -87,4 +94,5 @@ def test_histogram_of_constant_empty_or_nonfinite_values() -> None:
     assert counts.tolist() == [7]
     assert low < 0 < high
     assert histogram(torch.tensor([torch.nan, torch.inf])) is None
-    assert weights({"a": torch.tensor([torch.nan]), "b": torch.tensor([1, 2]), "c": torch.ones(1)}).keys() == {"c"}
+    parameters = {"a": torch.tensor([torch.nan]), "b": torch.tensor([1, 2]), "c": torch.ones(1)}
+    assert weight_histograms(parameters).keys() == {"c"}

@@ -111,12 +111,12 @@ def test_failing_visuals_are_left_out_with_a_log_line(
         raise TypeError("of its own kind")
 
     monkeypatch.setattr(logger, "log_graph", raises, raising=False)
-    monkeypatch.setattr("harness.execution.logging.run_loggers.inside", raises)
+    monkeypatch.setattr("harness.execution.logging.run_loggers.visualize", raises)
     record = harness.run(QUICK)
     assert record.status == "completed"
     log = (record.folder / "log.txt").read_text()
     assert "the graph of the model is left out: TypeError: of its own kind" in log
-    assert "the view inside of the model is left out: TypeError: of its own kind" in log
+    assert "the visualisation of the model is left out: TypeError: of its own kind" in log
 
 
 def test_hyperparameters_are_settings_that_change_the_result() -> None:

@@ -6,7 +6,7 @@ import torch
 
 from harness.datasets.dataset import sampled
 from harness.execution.logging.images import grid
-from harness.execution.logging.sample_visuals import SHOWN, pictures
+from harness.execution.logging.sample_visuals import SAMPLES, pictures
 from harness.modeling.builder import RunComponents
 from tests.training.helpers import cohort
 
@@ -31,7 +31,7 @@ def test_inputs_are_shown_on_their_own_scale_reproducibly() -> None:
     (run,) = cohort([LINE], fused=False)
     first, second = pictures(run), pictures(run)
     assert all(torch.equal(first[tag], second[tag]) for tag in first)
-    x = sampled(run.dataset, SHOWN, "val")[0]
+    x = sampled(run.dataset, SAMPLES, "val")[0]
     assert torch.equal(first["inputs"], grid((x - x.min()) / (x.max() - x.min())))
 
 

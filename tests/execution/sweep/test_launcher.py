@@ -39,16 +39,16 @@ def command(*line: str) -> int:
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, seeds: Sequence[int], error: Callable[[], Exception]) -> list[list[int]]:
-    """Make work items with some seed end with an error; return the items that were submitted."""
-    whole, seen = worker.train_share, []
+    """Items with some seed in them end with an error; returns the items that were submitted."""
+    whole, seen = worker.train_item, []
 
-    def train_share(members: Any, how: Any, launcher: int) -> list[Record | None]:
-        seen.append([m.values["seed"] for m in members])
+    def train_item(specs: Any, plan: Any, launcher: int) -> list[Record | None]:
+        seen.append([m.values["seed"] for m in specs])
         if set(seen[-1]) & set(seeds):
             raise error()
-        return whole(members, how, launcher)
+        return whole(specs, plan, launcher)
 
-    monkeypatch.setattr(worker, "train_share", train_share)
+    monkeypatch.setattr(worker, "train_item", train_item)
     return seen
 
 
@@ -59,7 +59,7 @@ class Queue(InProcess):
         self.jobs: list[list[int]] = []
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        self.jobs.append([member.values["seed"] for share in args[0] for member in share.members])
+        self.jobs.append([spec.values["seed"] for item in args[0] for spec in item.specs])
         return super().submit(fn, *args, **kwargs)
 
 
@@ -91,23 +91,23 @@ def test_run_that_kills_a_worker_is_found_by_halving(workdir: Path, monkeypatch:
     assert [r.status for r in records] == ["completed"] * 5 + ["failed"] + ["completed"] * 2
     assert records[5].error is not None
     assert records[5].error["type"] == "WorkerDied"
-    assert [len(share) for share in seen] == [8, 4, 4, 2, 2, 1, 1]
+    assert [len(item) for item in seen] == [8, 4, 4, 2, 2, 1, 1]
     undisturbed = harness.sweep([*TINY, "path=fused", "seed=range(0,8)", "study=undisturbed"])
     assert all(a.metrics == b.metrics for a, b in zip(records, undisturbed, strict=True) if a.status == "completed")
 
 
 def test_runs_of_a_queue_are_packed_into_jobs(queue: Queue) -> None:
-    ways: list[str] = []
+    groups: list[str] = []
 
     class Plans(SweepCallback):
         def on_sweep_planned(self, plan: SweepPlan) -> None:
-            ways.extend(map(str, plan.ways))
+            groups.extend(map(str, plan.groups))
 
     line = [*QUEUED, "jobs=3", "path=alone", "model.width=8", "seed=range(0,9)"]
     records = harness.sweep(line, callbacks=[Plans()])
     assert [record.status for record in records] == ["completed"] * 9
     assert sorted(map(len, queue.jobs)) == [3, 3, 3]
-    assert ways == ["alone 9 over submitit workers in 3 jobs (path=alone)"]
+    assert groups == ["alone 9 over submitit workers in 3 jobs (path=alone)"]
     del queue.jobs[:]
     harness.sweep([*QUEUED, "jobs=3", "path=fused", "seed=range(0,4)", "model.width=6,7,8", "study=shapes"])
     assert (len(queue.jobs), sum(map(len, queue.jobs))) == (3, 12)  # stacks of several shapes, packed by seconds
@@ -116,12 +116,12 @@ def test_runs_of_a_queue_are_packed_into_jobs(queue: Queue) -> None:
 def test_dying_job_loses_only_the_run_it_trained(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = worker.train_task
 
-    def train_task(shares: Any, launcher: int) -> list[worker.Outcome]:
-        for share in shares:
-            if share.members[0].values["seed"] == 4:
+    def train_task(items: Any, launcher: int) -> list[worker.Outcome]:
+        for item in items:
+            if item.specs[0].values["seed"] == 4:
                 raise BrokenProcessPool("killed")  # runs trained before are known from their records alone
-            whole([share], launcher)
-        return whole(shares, launcher)
+            whole([item], launcher)
+        return whole(items, launcher)
 
     monkeypatch.setattr(launch, "train_task", train_task)
     records = harness.sweep([*QUEUED, "path=alone", "model.width=8", "seed=range(0,9)", "jobs=1"])
@@ -134,18 +134,18 @@ def test_dying_job_loses_only_the_run_it_trained(queue: Queue, monkeypatch: pyte
 def test_runs_of_a_job_are_reported_before_it_ends(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     first: list[str] = []
 
-    def submit(fn: Callable[..., Any], shares: Any, launcher: int) -> Future[Any]:
-        fn(shares[:2], launcher)
+    def submit(fn: Callable[..., Any], items: Any, launcher: int) -> Future[Any]:
+        fn(items[:2], launcher)
         future: Future[Any] = Future()
-        running.append((future, fn, shares))
+        running.append((future, fn, items))
         return future
 
     class Finishes(SweepCallback):
         def on_run_end(self, index: int, jobs: int | None, record: Record) -> None:
             first.append(record.name)
             if len(first) == 2:
-                ((future, fn, shares),) = running
-                future.set_result(fn(shares, os.getpid()))
+                ((future, fn, items),) = running
+                future.set_result(fn(items, os.getpid()))
 
     running: list[tuple[Future[Any], Any, Any]] = []
     monkeypatch.setattr(queue, "submit", submit)

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from harness.execution.preparation import RunSpec
 from harness.execution.sweep import strategy, trial_cache
 from harness.execution.sweep.grouping import groups
-from harness.execution.sweep.strategy import AWAY, HERE, WORTH, WorkItem, chosen, packed, task_seconds, ways
+from harness.execution.sweep.strategy import (
+    FUSED_MARGIN,
+    IN_PROCESS,
+    WORKERS,
+    WorkItem,
+    pack,
+    plan_work,
+    strategies,
+    task_seconds,
+)
 from harness.execution.sweep.timing_trial import TimingTrial
 from harness.system.session import Session, current
 from tests.execution.sweep.test_grouping import prepared
@@ -29,18 +38,18 @@ WorkItems = Callable[..., list[WorkItem]]
 def work_items(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkItems]:
     """Return the work items of some runs, by a given timing trial, in a process that has started no workers."""
 
-    def shares(members: Sequence[RunSpec], trial: TimingTrial, workers: int = 2, room: int = 1000) -> list[WorkItem]:
+    def items(members: Sequence[RunSpec], trial: TimingTrial, workers: int = 2, room: int = 1000) -> list[WorkItem]:
         current().forget(strategy.TimingTrials)
         monkeypatch.setattr(trial_cache, "recall", lambda key: None)
         monkeypatch.setattr(trial_cache, "keep", lambda key, trial: None)
         monkeypatch.setattr(strategy, "tried", lambda *_: trial)
         monkeypatch.setattr(strategy, "room", lambda group, workers: room)
-        return chosen(groups(members), workers, "sweep")
+        return plan_work(groups(members), workers, "sweep")
 
     monkeypatch.setattr(strategy, "can_fork", lambda: True)
     monkeypatch.setattr(strategy, "edited", lambda: False)
     with Session():
-        yield shares
+        yield items
 
 
 def seeds(count: int, *line: str) -> list[RunSpec]:
@@ -52,16 +61,16 @@ def seeds(count: int, *line: str) -> list[RunSpec]:
     ]
 
 
-def executors(shares: Sequence[WorkItem]) -> set[str]:
-    return {share.how.executor for share in shares}
+def executors(items: Sequence[WorkItem]) -> set[str]:
+    return {item.plan.executor for item in items}
 
 
-def paths(shares: Sequence[WorkItem]) -> set[str]:
-    return {share.how.path for share in shares}
+def paths(items: Sequence[WorkItem]) -> set[str]:
+    return {item.plan.path for item in items}
 
 
-def sizes(shares: Sequence[WorkItem]) -> list[int]:
-    return [len(share.members) for share in shares]
+def sizes(items: Sequence[WorkItem]) -> list[int]:
+    return [len(item.specs) for item in items]
 
 
 @given(SECONDS, SECONDS, st.none() | SECONDS, st.integers(1, 50), st.integers(1, 300), st.integers(1, 16))
@@ -69,13 +78,13 @@ def test_strategies_are_sorted_by_expected_time(
     alone: float, single: float, fused: float | None, epochs: int, count: int, workers: int
 ) -> None:
     trial = TimingTrial(alone, single, fused)
-    for executor, over, each in ((HERE, 1, alone), (AWAY, min(workers, count), single)):
-        strategies = ways(trial, epochs, count, workers, executor)
-        seconds = {way.path: way.seconds for way in strategies}
+    for executor, over, each in ((IN_PROCESS, 1, alone), (WORKERS, min(workers, count), single)):
+        options = strategies(trial, epochs, count, workers, executor)
+        seconds = {option.path: option.seconds for option in options}
         assert seconds.keys() == ({"alone"} if fused is None else {"alone", "fused"})
         assert seconds["alone"] >= count / over * epochs * each
-        stack = fused is not None and seconds["fused"] < WORTH * seconds["alone"]
-        assert strategies[0].path == ("fused" if stack else "alone")
+        stack = fused is not None and seconds["fused"] < FUSED_MARGIN * seconds["alone"]
+        assert options[0].path == ("fused" if stack else "alone")
         if fused is not None:
             assert seconds["fused"] >= count / over * epochs * fused
 
@@ -83,53 +92,53 @@ def test_strategies_are_sorted_by_expected_time(
 def test_stack_that_saves_no_time_is_not_made(work_items: WorkItems) -> None:
     items = work_items(seeds(4, "executor=in_process"), TimingTrial(alone=1.0, single=1.0, fused=1.5))
     assert paths(items) == {"alone"}
-    assert items[0].how.why.startswith("expected: alone in this process")
-    assert "fused in this process" in items[0].how.why
+    assert items[0].plan.why.startswith("expected: alone in this process")
+    assert "fused in this process" in items[0].plan.why
 
 
 def test_short_sweep_runs_in_this_process(work_items: WorkItems) -> None:
-    assert executors(work_items(seeds(4), SHORT)) == {HERE}
-    assert executors(work_items(seeds(4), LONG)) == {AWAY}
+    assert executors(work_items(seeds(4), SHORT)) == {IN_PROCESS}
+    assert executors(work_items(seeds(4), LONG)) == {WORKERS}
 
 
 def test_workers_win_ties_because_they_survive(work_items: WorkItems) -> None:
     """With one warm worker, neither executor is faster."""
-    assert executors(work_items(seeds(4), SHORT, workers=1)) == {HERE}  # none has started
-    strategy.started(AWAY)
-    assert executors(work_items(seeds(4), SHORT, workers=1)) == {AWAY}
-    # one thread here saves less than SURE requires, four save more
-    assert executors(work_items(seeds(4), TimingTrial(alone=4.5, single=5.0, fused=None), workers=1)) == {AWAY}
-    assert executors(work_items(seeds(4), TimingTrial(alone=1.0, single=5.0, fused=None), workers=1)) == {HERE}
+    assert executors(work_items(seeds(4), SHORT, workers=1)) == {IN_PROCESS}  # none has started
+    strategy.note_started(WORKERS)
+    assert executors(work_items(seeds(4), SHORT, workers=1)) == {WORKERS}
+    # one thread here saves less than IN_PROCESS_MARGIN asks for, four save more
+    assert executors(work_items(seeds(4), TimingTrial(alone=4.5, single=5.0, fused=None), workers=1)) == {WORKERS}
+    assert executors(work_items(seeds(4), TimingTrial(alone=1.0, single=5.0, fused=None), workers=1)) == {IN_PROCESS}
 
 
 def test_start_time_of_workers_counts(work_items: WorkItems, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strategy, "IMPORT_S", 1e6)
-    assert executors(work_items(seeds(4), LONG)) == {AWAY}
+    assert executors(work_items(seeds(4), LONG)) == {WORKERS}
     monkeypatch.setattr(strategy, "can_fork", lambda: False)
-    assert executors(work_items(seeds(4), LONG)) == {HERE}
+    assert executors(work_items(seeds(4), LONG)) == {IN_PROCESS}
     monkeypatch.setattr(strategy, "can_fork", lambda: True)
     monkeypatch.setattr(strategy, "edited", lambda: True)  # a forked worker would hold the old code
-    assert executors(work_items(seeds(4), LONG)) == {HERE}
+    assert executors(work_items(seeds(4), LONG)) == {IN_PROCESS}
 
 
 def test_run_begun_by_a_dead_process_sends_all_to_workers(work_items: WorkItems) -> None:
     members = [*seeds(4), *seeds(2, "model.width=9")]
     members[2].orphan = True
-    assert executors(work_items(members, SHORT)) == {AWAY}
+    assert executors(work_items(members, SHORT)) == {WORKERS}
 
 
 def test_run_that_kills_its_trial_goes_to_a_worker(work_items: WorkItems) -> None:
     items = work_items(
         seeds(3), TimingTrial(0.0, 0.0, None, "the trial failed: its process ended with SIGKILL", deadly=True)
     )
-    assert (executors(items), paths(items), sizes(items)) == ({AWAY}, {"alone"}, [1, 1, 1])
-    assert items[0].how.why.endswith("the trial failed: its process ended with SIGKILL")
+    assert (executors(items), paths(items), sizes(items)) == ({WORKERS}, {"alone"}, [1, 1, 1])
+    assert items[0].plan.why.endswith("the trial failed: its process ended with SIGKILL")
 
 
 def test_requested_executor_is_kept(work_items: WorkItems) -> None:
     members = seeds(4, "executor=in_process")
     members[0].orphan = True
-    assert executors(work_items(members, LONG)) == {HERE}
+    assert executors(work_items(members, LONG)) == {IN_PROCESS}
     assert executors(work_items(seeds(4, "executor=loky"), SHORT)) == {"loky"}
     assert executors(work_items(seeds(4, "executor=dask"), SHORT)) == {"dask"}
 
@@ -140,16 +149,16 @@ def test_requested_executor_is_kept(work_items: WorkItems) -> None:
 def test_requested_path_is_kept(work_items: WorkItems, path: str, trial: TimingTrial) -> None:
     for executor in ("auto", "in_process", "loky"):
         items = work_items(seeds(4, f"path={path}", f"executor={executor}"), trial)
-        assert {(share.how.path, share.how.why) for share in items} == {(path, f"path={path}")}
-        assert {share.how.forced for share in items} == {path == "fused"}  # only a fused run can turn out impossible
+        assert {(item.plan.path, item.plan.why) for item in items} == {(path, f"path={path}")}
+        assert {item.plan.forced for item in items} == {path == "fused"}  # only a fused run can turn out impossible
 
 
 def test_reason_against_a_stack_is_reported(work_items: WorkItems) -> None:
     (one,) = work_items(seeds(1), SHORT)
-    assert (one.how.path, one.how.why) == ("alone", "no other run of its shape")
+    assert (one.plan.path, one.plan.why) == ("alone", "no other run of its shape")
     items = work_items(seeds(2, "executor=in_process"), UNFUSABLE)
     assert paths(items) == {"alone"}
-    assert items[0].how.why.endswith("; cannot be fused: it is odd")
+    assert items[0].plan.why.endswith("; cannot be fused: it is odd")
 
 
 def test_group_is_divided_evenly_among_workers(work_items: WorkItems) -> None:
@@ -158,7 +167,7 @@ def test_group_is_divided_evenly_among_workers(work_items: WorkItems) -> None:
     assert sizes(work_items(members, LONG, workers=1)) == [10]
     assert sizes(work_items(members[:3], LONG, workers=4)) == [1, 1, 1]
     items = work_items(members, LONG, workers=4)
-    assert sorted(m.record.id for share in items for m in share.members) == sorted(m.record.id for m in members)
+    assert sorted(m.record.id for item in items for m in item.specs) == sorted(m.record.id for m in members)
 
 
 def test_in_process_group_is_one_stack_for_any_jobs(work_items: WorkItems) -> None:
@@ -170,7 +179,7 @@ def test_stack_size_is_limited_by_memory_and_by_the_cost_of_a_lost_worker(
 ) -> None:
     members = seeds(10, "executor=loky", "path=fused")
     assert sizes(work_items(members, LONG, workers=2, room=2)) == [2, 2, 2, 2, 1, 1]
-    monkeypatch.setattr(strategy, "MOST", 3)
+    monkeypatch.setattr(strategy, "MAX_STACK", 3)
     assert sizes(work_items(members, LONG, workers=2)) == [3, 3, 2, 2]
     assert sizes(work_items(seeds(10, "executor=in_process", "path=fused"), LONG)) == [3, 3, 2, 2]
 
@@ -182,29 +191,29 @@ def test_single_runs_are_handed_over_one_by_one(work_items: WorkItems) -> None:
 def test_queued_runs_are_packed_within_the_time_limit(work_items: WorkItems) -> None:
     line = ["executor=submitit", "path=alone", "epochs=2"]
     node = seeds(1, *line, "executor.timeout_min=1")[0].asked["executor"]
-    shares = work_items([*seeds(8, *line), *seeds(1, *line, "model.width=9")], LONG)  # 10 s each
+    items = work_items([*seeds(8, *line), *seeds(1, *line, "model.width=9")], LONG)  # 10 s each
     limit = task_seconds(node)
     assert limit == 60.0
-    assert [round(share.seconds) for share in shares] == [10] * 9
-    assert [len(task) for task in packed(shares, 3, 1e9)] == [3, 3, 3]
-    assert [len(task) for task in packed(shares, 2, limit)] == [3, 2, 2, 2]  # 30 s, and a little more for each run
-    assert [len(task) for task in packed(shares, 20, limit)] == [1] * 9
-    assert sorted(id(share) for task in packed(shares, 2, limit) for share in task) == sorted(map(id, shares))
+    assert [round(item.seconds) for item in items] == [10] * 9
+    assert [len(task) for task in pack(items, 3, 1e9)] == [3, 3, 3]
+    assert [len(task) for task in pack(items, 2, limit)] == [3, 2, 2, 2]  # 30 s, and a little more for each run
+    assert [len(task) for task in pack(items, 20, limit)] == [1] * 9
+    assert sorted(id(item) for task in pack(items, 2, limit) for item in task) == sorted(map(id, items))
 
 
 def test_workers_that_start_at_once_get_no_packs(work_items: WorkItems) -> None:
     for executor in ("auto", "in_process", "loky", "dask"):
         (one,) = seeds(1, f"executor={executor}")
         assert task_seconds(one.asked["executor"]) is None
-        (share,) = work_items([one], LONG)
-        assert share.seconds == 0.0  # no trial is made for it
+        (item,) = work_items([one], LONG)
+        assert item.seconds == 0.0  # no trial is made for it
 
 
 def test_queued_job_is_expected_to_start_slowly(work_items: WorkItems) -> None:
     seconds = {}
     for executor in ("loky", "submitit"):
-        share = work_items(seeds(4, f"executor={executor}"), UNFUSABLE)[0]
-        seconds[executor] = float(share.how.why.partition(" workers ")[2].partition(" s")[0])
+        item = work_items(seeds(4, f"executor={executor}"), UNFUSABLE)[0]
+        seconds[executor] = float(item.plan.why.partition(" workers ")[2].partition(" s")[0])
     assert seconds["submitit"] == pytest.approx(seconds["loky"] + strategy.IMPORT_S, rel=0, abs=0.2)
 
 
@@ -218,7 +227,7 @@ def test_shape_is_tried_once(work_items: WorkItems, monkeypatch: pytest.MonkeyPa
     work_items([], SHORT)
     monkeypatch.setattr(strategy, "tried", tried)
     for _ in range(2):
-        chosen(groups([*seeds(4), *seeds(2, "model.width=9")]), 2, "sweep")
+        plan_work(groups([*seeds(4), *seeds(2, "model.width=9")]), 2, "sweep")
     assert sorted(seen) == [2, 4]
-    chosen(groups(seeds(4, "executor=loky", "path=alone", "model.width=10")), 2, "sweep")
+    plan_work(groups(seeds(4, "executor=loky", "path=alone", "model.width=10")), 2, "sweep")
     assert sorted(seen) == [2, 4]  # there is no choice left

@@ -83,5 +83,5 @@ def test_stack_is_tried_once_the_sweep_is_long_enough(workdir: Path, monkeypatch
     monkeypatch.setattr(strategy, "tried", lambda *_: answers.pop(0))
     few, many = (prepared(*([f"seed={seed}", f"epochs={n}"] for seed in range(2))) for n in (1, 1000))
     for members, path in ((few, "alone"), (few, "alone"), (many, "fused"), (many, "fused")):
-        assert {share.how.path for share in strategy.chosen(groups(members), 2, "sweep")} == {path}
+        assert {item.plan.path for item in strategy.plan_work(groups(members), 2, "sweep")} == {path}
     assert answers == []

@@ -12,7 +12,7 @@ import harness
 from harness.config.composition import compose
 from harness.execution.cohort import CohortPlan
 from harness.execution.preparation import Preparation, prepare
-from harness.execution.sweep.worker import train_share
+from harness.execution.sweep.worker import train_item
 from tests.execution.sweep.commands import Forking, until
 from tests.helpers.commands import harness as command
 from tests.helpers.strangers import install
@@ -31,14 +31,14 @@ def helped(params, *, lr: float = 0.1):
 
 
 def test_worker_refuses_another_identity_than_the_launchers(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    member = prepare(compose(["model=mlp", "epochs=1"]))
+    spec = prepare(compose(["model=mlp", "epochs=1"]))
     launcher = os.getpid() + 1
     with monkeypatch.context() as patch:
         patch.setattr(Preparation, "identity", lambda self, values, asked: "other")
         with pytest.raises(harness.HarnessError, match="changed while the sweep was running"):
-            train_share([member], CohortPlan(), launcher)
+            train_item([spec], CohortPlan(), launcher)
     assert not Path("outputs").exists()
-    (record,) = train_share([member], CohortPlan(), launcher)
+    (record,) = train_item([spec], CohortPlan(), launcher)
     assert record is not None
     assert record.status == "completed"
 
