@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 import harness
-from harness_components.losses.probability import both_decided, log_others, probabilities
+from harness_components.losses.probability import log_others, probabilities, two_class_indices
 from harness_components.metrics.standard import CLASSES
 from harness_components.metrics.sums import Sums
 
@@ -26,7 +26,7 @@ class Probable(Sums):
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Logits [N, C], classes [N]."""
-        prediction, target = both_decided(prediction, target)
+        prediction, target = two_class_indices(prediction, target)
         own = probabilities(target, self.classes, torch.float64)
         z = prediction.double()
         terms = -own * z.log_softmax(-1) if self.log else (z.softmax(-1) - own).square()
@@ -88,7 +88,7 @@ class CalibrationError(Sums):
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Logits [N, C], classes [N]."""
-        prediction, target = both_decided(prediction, target)
+        prediction, target = two_class_indices(prediction, target)
         best = prediction.double().softmax(-1).max(-1)
         at = ((best.values * self.bins).ceil() - 1).clamp(0, self.bins - 1)
         inside = (at[:, None] == torch.arange(self.bins, device=at.device)).double()
@@ -131,7 +131,7 @@ class Auroc(Sums):
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Logits [N, C], classes [N]."""
-        prediction, target = both_decided(prediction, target)
+        prediction, target = two_class_indices(prediction, target)
         classes, bins = self.classes, self.bins
         # even in the logit: a network that is sure of itself puts all its probabilities next to 0 and 1
         z = prediction.double()

@@ -14,7 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 
 import harness
-from harness_components.losses.probability import both_decided, probabilities
+from harness_components.losses.probability import probabilities, two_class_indices
 from harness_components.metrics.sums import Sums
 
 Average = Literal["micro", "macro", "weighted"]
@@ -25,12 +25,12 @@ CLASSES = ("classification", "binary_classification")  # one logit of two classe
 
 class _Accuracy(MulticlassAccuracy):
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        super().update(*both_decided(prediction, target))
+        super().update(*two_class_indices(prediction, target))
 
 
 class _F1(MulticlassF1Score):
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        super().update(*both_decided(prediction, target))
+        super().update(*two_class_indices(prediction, target))
 
 
 @harness.metric(
@@ -152,7 +152,7 @@ class BalancedAccuracy(Sums):
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Logits [N, C], classes [N]."""
-        prediction, target = both_decided(prediction, target)
+        prediction, target = two_class_indices(prediction, target)
         own = probabilities(target, self.classes, torch.float64)
         self.add(len(own), right=(own * (prediction.argmax(-1) == target)[:, None]).sum(0), all=own.sum(0))
 
