@@ -195,7 +195,7 @@ def test_classes_that_were_never_seen_are_told_apart(workdir):
         (["task=one_shot", "regularizer=[label_smoothing]"], "regularizer label_smoothing changes targets"),
         (
             ["task=one_shot", "model=siamese", "model.encoder=cnn", "data=wine", "task.way=2"],
-            "encoder=cnn wants images",
+            "encoder=cnn requires images",
         ),
         (["task=one_shot", "batch_size=201"], "larger than the 200 training tuples of 30 samples"),
     ],
