@@ -18,7 +18,7 @@ LEARNED_STD = 0.02  # initial standard deviation of positions and the class toke
 
 
 def sinusoids(length: int, width: int) -> Tensor:
-    """Return position encodings [length, width]: in column 2i sin(t / 10000^(2i / width)), in column 2i + 1 its cosine."""
+    """Return encodings [length, width]: in column 2i sin(t / 10000^(2i / width)), in column 2i + 1 its cosine."""
     angle = torch.arange(length)[:, None] / 10_000 ** (torch.arange(0, width, 2) / width)
     return torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1)[:, :width]
 
