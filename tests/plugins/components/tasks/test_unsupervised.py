@@ -35,7 +35,7 @@ def test_the_inputs_are_the_targets(name):
 def test_indices_are_not_reconstructed():
     tokens = data("toy_grammar")
     assert not tokens.real_inputs
-    with pytest.raises(HarnessError, match="task reconstruction wants inputs that are real numbers"):
+    with pytest.raises(HarnessError, match="task reconstruction requires inputs that are real numbers"):
         make("task", "reconstruction", loss=F.mse_loss, dataset=tokens)
 
 
