@@ -160,7 +160,7 @@ class _Numbers:
         self.path, self.names = path, names
 
     def rows(self, rows: Any, first: int, last: int) -> np.ndarray:
-        """Return inputs first .. last - 1, [n, ...]: arrays of one column as they are, several columns as one vector."""
+        """Return inputs first .. last - 1, [n, ...]: arrays of one column as they are, several columns joined."""
         columns = [self._numbers(rows, name, first, last) for name in self.names]
         if len(columns) == 1 and columns[0].ndim > 1:
             return columns[0]
