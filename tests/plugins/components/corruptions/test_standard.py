@@ -233,7 +233,7 @@ def test_every_fault_is_a_function_of_the_splits_seed_and_leaves_the_clean_data(
 def test_faults_of_samples_want_them_in_memory(name):
     streamed = torch.utils.data.TensorDataset(torch.zeros(4, 1), torch.zeros(4))
     dataset = Dataset(streamed, streamed, streamed, target="class", classes=("a", "b"), digest="feed")
-    with pytest.raises(HarnessError, match=f"{name} wants data in memory"):
+    with pytest.raises(HarnessError, match=f"{name} requires data in memory"):
         corrupted(name, dataset)
 
 

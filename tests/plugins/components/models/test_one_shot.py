@@ -75,6 +75,6 @@ def test_hidden_layers_are_the_blocks():
 
 def test_a_cnn_wants_images():
     with pytest.raises(
-        HarnessError, match=r"model.encoder=cnn wants images \[C, H, W\], and samples have shape \(6,\)"
+        HarnessError, match=r"model.encoder=cnn requires images \[C, H, W\], and samples have shape \(6,\)"
     ):
         model("prototypical", (6,), settings={"encoder": "cnn"})

@@ -46,7 +46,7 @@ def test_a_person_sees_how_far_it_is(tmp_path, capsys, monkeypatch):
 
 
 def test_another_content_is_refused_and_nothing_kept(tmp_path):
-    with pytest.raises(HarnessError, match=r"is not what it was .*nothing was kept"):
+    with pytest.raises(HarnessError, match=r"has changed .*the download was deleted"):
         fetch(source(tmp_path, md5="0" * 32), tmp_path / "cache")
     assert kept(tmp_path / "cache") == []
 

@@ -125,7 +125,7 @@ def test_a_recurrent_network_is_trained_on_one_length_and_tested_on_another():
 
 
 def test_what_does_not_fit_into_a_sequence_is_refused():
-    with pytest.raises(HarnessError, match=r"data\.length=5 is too short: delay wants 8 steps or more"):
+    with pytest.raises(HarnessError, match=r"data\.length=5 is too short: delay needs 8 steps or more"):
         data("delay", {"length": 5, "steps": 7})
     with pytest.raises(HarnessError, match=r"data\.test_length=1 is too short"):
         data("order", {"length": 5, "test_length": 1})
