@@ -16,7 +16,7 @@ from harness import Dataset, HarnessError, Split, from_arrays, one_line, seeds
 from harness import component as marking
 from harness_components.bridges import signatures
 from harness_components.bridges.signatures import LeftOut, refused
-from harness_components.data.files.targets import told
+from harness_components.data.files.targets import column_of
 from harness_sklearn import PREFIX, REFERENCE
 from harness_sklearn._compat import constraints
 from harness_sklearn.reading import described, path, settings
@@ -107,7 +107,7 @@ def _dataset(word: str, x: np.ndarray, y: np.ndarray, names: Any, split: Split, 
         raise HarnessError("its inputs are no table of numbers, a row a sample")
     if y.ndim > 2 or (y.ndim == 2 and y.dtype.kind not in "fiub"):
         raise HarnessError("its targets are neither classes nor real numbers")
-    found = told(y, "target", "class" if y.ndim == 1 and y.dtype.kind != "f" else "auto", Path(word))
+    found = column_of(y, "target", "class" if y.ndim == 1 and y.dtype.kind != "f" else "auto", Path(word))
     named = found.kind == "class" and names is not None and len(names) == len(found.classes)
     classes = list(names) if named else found.classes
     made = from_arrays(x, found.encode(y), split, generator, target=found.kind, classes=classes)

@@ -1,4 +1,4 @@
-"""Activations that look at several units, change the width or learn something: modules for so many `features`."""
+"""Activations that combine units, change the width or have parameters: modules for a given number of `features`."""
 
 from __future__ import annotations
 
@@ -21,19 +21,31 @@ def _prelu_gain(init: float) -> float:
 @harness.activation(
     reference="He, Zhang, Ren, Sun, Delving deep into rectifiers, ICCV 2015, arXiv:1502.01852, eq. 1", gain=_prelu_gain
 )
-def prelu(features: int, *, init: Annotated[float, Uniform(0, 0.5), "of each channel's slope"] = 0.25) -> nn.Module:
-    """Rectified linear unit whose slope below zero is learned, one a channel.
+def prelu(features: int, *, init: Annotated[float, Uniform(0, 0.5), "initial slope a"] = 0.25) -> nn.Module:
+    """Parametric rectified linear unit: the slope below zero is learned for each channel.
 
-    f(x) = x for x > 0, and a_c x elsewhere; the slopes a_c are parameters, [features].
+        f(x) = x for x > 0, else a_c x
+
+    The slopes a_c, shape `[features]`, are parameters and start at `init`.
+
+    >>> import torch
+    >>> prelu(2, init=0.1)(torch.tensor([[-1.0, 2.0]])).detach()
+    tensor([[-0.1000,  2.0000]])
     """
     return nn.PReLU(features, init)
 
 
 @harness.activation(reference="Bridle, Probabilistic interpretation of feedforward classification networks, 1990")
 def softmax(axis: int) -> nn.Module:
-    """The exponentials of a layer's units as shares of their sum: units compete, and a layer's output sums to 1.
+    """Softmax over the channels: the units of a layer compete, and its output sums to 1.
 
-    f(x)_c = exp(x_c) / Σ_k exp(x_k), over the channels.
+        f(x)_c = exp(x_c) / Σ_k exp(x_k)
+
+    An activation of hidden layers; losses such as `cross_entropy` apply their own softmax to the logits.
+
+    >>> import torch
+    >>> softmax(axis=1)(torch.tensor([[-1.0, 0.0, 2.0]]))
+    tensor([[0.0420, 0.1142, 0.8438]])
     """
     return nn.Softmax(axis)
 
@@ -46,7 +58,7 @@ class Swiglu(nn.Module):
         self.axis = axis
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, 2 C, ...] -> [N, C, ...]."""
+        """Map [N, 2 C, ...] to [N, C, ...]."""
         gate, value = x.chunk(2, self.axis)
         return F.silu(gate) * value
 
@@ -55,20 +67,26 @@ class Swiglu(nn.Module):
 def swiglu(features: int, axis: int) -> nn.Module:
     """Gated linear unit with a SiLU gate; the layer before it is twice as wide.
 
-    f(a, b) = a / (1 + exp(-a)) · b, where a and b are the halves of the channels.
+        f(a, b) = a / (1 + exp(-a)) · b
+
+    with a, b the first and second half of the channels.
+
+    >>> import torch
+    >>> swiglu(features=2, axis=1)(torch.tensor([[2.0, 3.0]]))
+    tensor([[5.2848]])
     """
     return Swiglu(axis)
 
 
 class Maxout(nn.Module):
-    """The largest of `pieces` channels each."""
+    """Maximum over groups of `pieces` channels."""
 
     def __init__(self, pieces: int, axis: int) -> None:
         super().__init__()
         self.pieces, self.axis = pieces, axis
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, C · pieces, ...] -> [N, C, ...]."""
+        """Map [N, C · pieces, ...] to [N, C, ...]."""
         return x.unflatten(self.axis, (-1, self.pieces)).amax(self.axis + 1)
 
     def extra_repr(self) -> str:
@@ -83,12 +101,21 @@ def maxout(
     features: int,
     axis: int,
     *,
-    pieces: Annotated[int, Integers(2, 5), Ge(2), "linear pieces of a unit"] = 2,
+    pieces: Annotated[int, Integers(2, 5), Ge(2), "linear functions in each unit"] = 2,
 ) -> nn.Module:
-    """The largest of several linear functions, all learned; the layer before it is `pieces` times as wide.
+    """Maxout: the maximum of several learned linear functions; the layer before it is `pieces` times as wide.
 
-    f(x)_c = max_k x_{c, k}, k = 1 .. pieces: a convex function of the layer's input.
+        f(x)_c = max_k x_{c, k},  k = 1 .. pieces
+
+    A unit is a convex, piecewise linear function of the layer's input.
+
+    >>> import torch
+    >>> maxout(features=4, axis=1, pieces=2)(torch.tensor([[1.0, 3.0, -1.0, -2.0]]))
+    tensor([[ 3., -1.]])
     """
     if features % pieces:
-        raise HarnessError(f"maxout wants channels in groups of activation.pieces={pieces}, got {features}")
+        raise HarnessError(
+            f"activation maxout takes channels in groups of activation.pieces={pieces}, and this layer has {features}: "
+            "choose a width that it divides"
+        )
     return Maxout(pieces, axis)

@@ -1,4 +1,4 @@
-"""Augmentations: change training batches, with `noise` as the only source of chance."""
+"""Augmentations of training batches; `noise` is their only source of randomness."""
 
 from __future__ import annotations
 
@@ -18,10 +18,16 @@ Augmentation = Callable[[Tensor, Tensor, Any], tuple[Tensor, Tensor]]
 
 
 @harness.augmentation(input_ndim=(3,), reference="LeCun, Bottou, Bengio, Haffner, Gradient-based learning, 1998")
-def random_shift(*, pixels: Annotated[int, Integers(1, 8), Ge(0)] = 1) -> Augmentation:
-    """Shifts each image by up to `pixels` in both directions; what moves in is zero.
+def random_shift(
+    *, pixels: Annotated[int, Integers(1, 8), Ge(0), "largest shift in each direction, in pixels"] = 1
+) -> Augmentation:
+    """Shift each image by up to `pixels` in both directions, filling with zeros.
 
-    x'[c, i, j] = x[c, i + dy, j + dx], dx and dy uniform on -pixels .. pixels, drawn for each sample.
+    With dx and dy uniform in -pixels .. pixels, drawn for each sample:
+
+        x'[c, i, j] = x[c, i + dy, j + dx]
+
+    Inputs are images `[N, C, H, W]`.
     """
 
     def shift(x: Tensor, y: Tensor, noise: Any) -> tuple[Tensor, Tensor]:
@@ -31,8 +37,8 @@ def random_shift(*, pixels: Annotated[int, Integers(1, 8), Ge(0)] = 1) -> Augmen
         rows = torch.arange(height, device=x.device) + by[:, :1]  # [N, H]
         columns = torch.arange(width, device=x.device) + by[:, 1:]  # [N, W]
         sample = torch.arange(len(x), device=x.device)[:, None, None]
-        moved = padded.movedim(1, -1)[sample, rows[:, :, None], columns[:, None, :]]
-        return moved.movedim(-1, 1), y
+        shifted = padded.movedim(1, -1)[sample, rows[:, :, None], columns[:, None, :]]
+        return shifted.movedim(-1, 1), y
 
     return shift
 
@@ -41,9 +47,13 @@ def random_shift(*, pixels: Annotated[int, Integers(1, 8), Ge(0)] = 1) -> Augmen
 def input_noise(
     *, std: Annotated[float, Log(1e-3, 1.0), Ge(0), "standard deviation, in units of the transformed inputs"] = 0.1
 ) -> Augmentation:
-    """Adds Gaussian noise to the inputs.
+    """Gaussian noise on the inputs.
 
-    x' = x + std · ε, ε ~ N(0, 1) for each element. x: [N, ...], real numbers.
+    With ε ~ N(0, 1) for each element:
+
+        x' = x + std · ε
+
+    Inputs are real, `[N, ...]`.
     """
 
     def add(x: Tensor, y: Tensor, noise: Any) -> tuple[Tensor, Tensor]:
@@ -55,12 +65,15 @@ def input_noise(
 @harness.augmentation(input_ndim=(3,), reference="Krizhevsky, Sutskever, Hinton, ImageNet classification, NeurIPS 2012")
 def flip(
     *,
-    p: Annotated[float, Uniform(0.0, 0.5), Interval(ge=0, le=1), "share of the images that are flipped"] = 0.5,
-    direction: Annotated[Literal["horizontal", "vertical", "both"], "both: each on its own"] = "horizontal",
+    p: Annotated[float, Uniform(0.0, 0.5), Interval(ge=0, le=1), "probability of a flip"] = 0.5,
+    direction: Annotated[Literal["horizontal", "vertical", "both"], "both: independently of each other"] = "horizontal",
 ) -> Augmentation:
-    """Mirrors each image with probability p: its left is its right then, or its top its bottom.
+    """Flip each image with probability p, left to right or top to bottom.
 
-    x'[c, i, j] = x[c, i, W - 1 - j] (horizontal), x[c, H - 1 - i, j] (vertical). x: [N, C, H, W].
+        horizontal: x'[c, i, j] = x[c, i, W - 1 - j]
+        vertical:   x'[c, i, j] = x[c, H - 1 - i, j]
+
+    Inputs are images `[N, C, H, W]`. Not for images whose class depends on their orientation, such as digits.
     """
     axes = {"horizontal": (-1,), "vertical": (-2,), "both": (-1, -2)}[direction]
 
@@ -76,12 +89,16 @@ def flip(
     input_ndim=(3,), reference="Simard, Steinkraus, Platt, Best practices for convolutional neural networks, ICDAR 2003"
 )
 def rotation(
-    *, degrees: Annotated[float, Uniform(1.0, 45.0), Interval(ge=0, le=180), "the greatest angle"] = 10.0
+    *, degrees: Annotated[float, Uniform(1.0, 45.0), Interval(ge=0, le=180), "largest angle, in degrees"] = 10.0
 ) -> Augmentation:
-    """Turns each image about its centre by an angle of up to `degrees`, either way; what turns in is zero.
+    """Rotate each image about its centre by up to `degrees` either way, filling with zeros.
 
-    x'(q) = x(R(-θ) q), q a pixel's place from the centre, θ uniform on -degrees .. degrees and counter-clockwise, drawn
-    for each sample; between pixels x is bilinear. x: [N, C, H, W].
+    With θ uniform in -degrees .. degrees, counter-clockwise, drawn for each sample, and q a pixel's position relative
+    to the centre:
+
+        x'(q) = x(R(-θ) q), bilinear between pixels
+
+    Inputs are images `[N, C, H, W]`.
     """
 
     def turn(x: Tensor, y: Tensor, noise: Any) -> tuple[Tensor, Tensor]:
@@ -101,9 +118,9 @@ def rotation(
     input_ndim=(3,), reference="DeVries, Taylor, Improved regularization of CNNs with cutout, 2017, arXiv:1708.04552"
 )
 def cutout(*, size: Annotated[int, Integers(1, 16), Ge(1), "side of the square, in pixels"] = 3) -> Augmentation:
-    """Sets a square of each image to zero, in all channels.
+    """Cutout: set a random square of each image to zero, in all channels.
 
-    Its centre is uniform over the pixels, so that a part of it may lie outside of the image. x: [N, C, H, W].
+    The centre is uniform over the pixels, so that part of the square may lie outside. Inputs are images `[N, C, H, W]`.
     """
 
     def cut(x: Tensor, y: Tensor, noise: Any) -> tuple[Tensor, Tensor]:
@@ -113,7 +130,7 @@ def cutout(*, size: Annotated[int, Integers(1, 16), Ge(1), "side of the square, 
 
 
 def box(noise: Any, x: Tensor, high: int | Tensor, wide: int | Tensor) -> Tensor:
-    """A mask [N, 1, H, W] of boxes of these sides ([N] or a number), about centres that are uniform over the pixels."""
+    """Return a mask [N, 1, H, W] of boxes with these sides ([N] or a number) and centres uniform over the pixels."""
     inside = []
     for axis, side in ((-2, high), (-1, wide)):
         length = x.shape[axis]

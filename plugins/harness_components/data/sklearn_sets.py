@@ -1,4 +1,4 @@
-"""Data that scikit-learn brings: real sets, and shapes drawn by its generators."""
+"""Data sets of scikit-learn: real ones, and its generators of shapes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import harness
 from harness import Dataset, Split, from_arrays
 from harness.space import Integers, Uniform
 
-N = Annotated[int, Integers(100, 10_000, log=True), Ge(10), "samples"]
+N = Annotated[int, Integers(100, 10_000, log=True), Ge(10), "number of samples"]
 
 
 def _state(generator: Generator) -> np.random.RandomState:
-    """What scikit-learn draws from: a function of the generator's seed, that leaves the generator as it is."""
+    """Return a random state for scikit-learn, a function of the generator's seed; the generator is left unchanged."""
     return np.random.RandomState(generator.initial_seed() % 2**32)
 
 
@@ -24,54 +24,75 @@ def _state(generator: Generator) -> np.random.RandomState:
 def digits(split: Split, generator: Generator) -> Dataset:
     """Handwritten digits: 1,797 grey images of 8 x 8 pixels (values 0 .. 16) in 10 classes.
 
-    Inputs [1, 8, 8]; classes 0 .. 9.
+    >>> data = digits(Split(), Generator())
+    >>> data.inputs, len(data.classes)
+    ((1, 8, 8), 10)
     """
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    return from_arrays(found.images[:, None], found.target, split, generator, target="class", classes=range(10))
+    loaded = load_digits()
+    return from_arrays(loaded.images[:, None], loaded.target, split, generator, target="class", classes=range(10))
 
 
 @harness.data(reference="Fisher, The use of multiple measurements in taxonomic problems, 1936")
 def iris(split: Split, generator: Generator) -> Dataset:
-    """Iris flowers: 150 samples of 4 lengths in cm, 3 species. Inputs [4]."""
+    """Iris flowers: 150 samples of 4 lengths in cm, 3 species.
+
+    >>> data = iris(Split(), Generator())
+    >>> data.inputs, data.classes
+    ((4,), ('setosa', 'versicolor', 'virginica'))
+    """
     from sklearn.datasets import load_iris
 
-    found = load_iris()
-    return from_arrays(found.data, found.target, split, generator, target="class", classes=list(found.target_names))
+    loaded = load_iris()
+    return from_arrays(loaded.data, loaded.target, split, generator, target="class", classes=list(loaded.target_names))
 
 
 @harness.data(reference="Aeberhard, Forina, Wine, UCI Machine Learning Repository, 1992")
 def wine(split: Split, generator: Generator) -> Dataset:
-    """Italian wines: 178 samples of 13 chemical measurements of very different scales, 3 cultivars. Inputs [13]."""
+    """Italian wines: 178 samples of 13 chemical measurements on very different scales, 3 cultivars.
+
+    >>> data = wine(Split(), Generator())
+    >>> data.inputs, data.classes
+    ((13,), ('class_0', 'class_1', 'class_2'))
+    """
     from sklearn.datasets import load_wine
 
-    found = load_wine()
-    return from_arrays(found.data, found.target, split, generator, target="class", classes=list(found.target_names))
+    loaded = load_wine()
+    return from_arrays(loaded.data, loaded.target, split, generator, target="class", classes=list(loaded.target_names))
 
 
 @harness.data(
     reference="Street, Wolberg, Mangasarian, Nuclear feature extraction for breast tumor diagnosis, SPIE 1993"
 )
 def breast_cancer(split: Split, generator: Generator) -> Dataset:
-    """Breast tumours (Wisconsin): 569 samples of 30 measurements of cell nuclei, malignant or benign. Inputs [30]."""
+    """Breast tumours (Wisconsin): 569 samples of 30 measurements of cell nuclei, malignant or benign.
+
+    >>> data = breast_cancer(Split(), Generator())
+    >>> data.inputs, data.classes
+    ((30,), ('malignant', 'benign'))
+    """
     from sklearn.datasets import load_breast_cancer
 
-    found = load_breast_cancer()
-    return from_arrays(found.data, found.target, split, generator, target="class", classes=list(found.target_names))
+    loaded = load_breast_cancer()
+    return from_arrays(loaded.data, loaded.target, split, generator, target="class", classes=list(loaded.target_names))
 
 
 @harness.data(reference="Efron, Hastie, Johnstone, Tibshirani, Least angle regression, Annals of Statistics 2004")
 def diabetes(split: Split, generator: Generator) -> Dataset:
-    """Diabetes patients: 442 samples of 10 measurements; the target is the disease's progression a year later (real).
+    """Diabetes patients: 442 samples of 10 measurements; the real target is the disease's progression in a year.
 
-    Inputs [10], in the units that they were measured in: scikit-learn's own scaling would have seen the test split.
-    Targets [1], 25 .. 346.
+    Inputs are in the units of measurement: scikit-learn's own scaling would leak the test split. Targets `[1]` lie in
+    25 .. 346.
+
+    >>> data = diabetes(Split(), Generator())
+    >>> data.inputs, data.target
+    ((10,), 'real')
     """
     from sklearn.datasets import load_diabetes
 
-    found = load_diabetes(scaled=False)
-    return from_arrays(found.data, found.target, split, generator, target="real")
+    loaded = load_diabetes(scaled=False)
+    return from_arrays(loaded.data, loaded.target, split, generator, target="real")
 
 
 @harness.data
@@ -80,9 +101,16 @@ def moons(
     generator: Generator,
     *,
     n: N = 1000,
-    noise: Annotated[float, Uniform(0, 0.5), Ge(0), "deviation of the noise on each coordinate"] = 0.2,
+    noise: Annotated[float, Uniform(0, 0.5), Ge(0), "standard deviation of the noise on each coordinate"] = 0.2,
 ) -> Dataset:
-    """Two interleaved half circles in the plane, one a class, with Gaussian noise. Inputs [2]."""
+    """Two interleaved half circles in the plane, one for each class, with Gaussian noise.
+
+    Inputs `[2]`.
+
+    >>> data = moons(Split(), Generator(), n=100)
+    >>> data.inputs, data.classes
+    ((2,), ('upper', 'lower'))
+    """
     from sklearn.datasets import make_moons
 
     x, y = make_moons(n, noise=noise, random_state=_state(generator))
@@ -95,12 +123,19 @@ def circles(
     generator: Generator,
     *,
     n: N = 1000,
-    noise: Annotated[float, Uniform(0, 0.3), Ge(0), "deviation of the noise on each coordinate"] = 0.1,
+    noise: Annotated[float, Uniform(0, 0.3), Ge(0), "standard deviation of the noise on each coordinate"] = 0.1,
     factor: Annotated[
         float, Uniform(0.2, 0.8), Interval(ge=0, lt=1), "radius of the inner circle; the outer has 1"
     ] = 0.5,
 ) -> Dataset:
-    """Two circles in the plane, one within the other, one a class, with Gaussian noise. Inputs [2]."""
+    """Two concentric circles in the plane, one for each class, with Gaussian noise.
+
+    Inputs `[2]`.
+
+    >>> data = circles(Split(), Generator(), n=100)
+    >>> data.inputs, data.classes
+    ((2,), ('outer', 'inner'))
+    """
     from sklearn.datasets import make_circles
 
     x, y = make_circles(n, noise=noise, factor=factor, random_state=_state(generator))
@@ -113,13 +148,17 @@ def blobs(
     generator: Generator,
     *,
     n: N = 1000,
-    classes: Annotated[int, Integers(2, 10), Ge(2), "clusters, one a class"] = 3,
-    features: Annotated[int, Integers(2, 50, log=True), Ge(1), "coordinates of a sample"] = 2,
-    deviation: Annotated[float, Uniform(0.2, 3), Ge(0), "deviation of a cluster on each coordinate"] = 1.0,
+    classes: Annotated[int, Integers(2, 10), Ge(2), "number of clusters, each a class"] = 3,
+    features: Annotated[int, Integers(2, 50, log=True), Ge(1), "dimensions of a sample"] = 2,
+    deviation: Annotated[float, Uniform(0.2, 3), Ge(0), "standard deviation of a cluster on each coordinate"] = 1.0,
 ) -> Dataset:
-    """Gaussian clusters of equal size, one a class, with centres drawn evenly from [-10, 10] on each coordinate.
+    """Gaussian clusters of equal size, one for each class, with centres uniform in [-10, 10] on each coordinate.
 
-    Inputs [features].
+    Inputs `[features]`.
+
+    >>> data = blobs(Split(), Generator(), n=100, classes=4, features=3)
+    >>> data.inputs, data.classes
+    ((3,), ('0', '1', '2', '3'))
     """
     from sklearn.datasets import make_blobs
 

@@ -1,4 +1,4 @@
-"""Diagnostics of the loss's curvature, by Hessian-vector products: of the probe samples, without penalties."""
+"""Diagnostics of the loss's curvature by Hessian-vector products, on the probe samples and without penalties."""
 
 from __future__ import annotations
 
@@ -18,54 +18,60 @@ from harness.space import Integers, Log
 Named = Mapping[str, Tensor]
 Loss = Callable[..., Tensor]
 QUADRATURE = 60  # Hessian-vector products of each direction
-BROKEN = 1e-6  # of the largest number so far: what is left of a direction is then rounding
+BREAKDOWN = 1e-6  # relative to the largest coefficient so far: below it a direction is rounding noise
 
 
 def dot(a: Named, b: Named) -> Tensor:
-    """The inner product of two sets of tensors of the same names."""
+    """Return the inner product of two sets of tensors with the same names."""
     return torch.stack([(a[name] * b[name]).sum() for name in a]).sum()
 
 
 def length(a: Named) -> Tensor:
-    """The Euclidean norm of all their numbers."""
+    """Return the Euclidean norm over all tensors."""
     return dot(a, a).sqrt()
 
 
-def added(a: Named, by: Tensor | float, b: Named) -> dict[str, Tensor]:
-    """a + by · b."""
+def add_scaled(a: Named, by: Tensor | float, b: Named) -> dict[str, Tensor]:
+    """Return a + by · b."""
     return {name: t + by * b[name] for name, t in a.items()}
 
 
 def flat(a: Named) -> Tensor:
-    """All their numbers as one vector [n]."""
+    """Concatenate all tensors into one vector [n]."""
     return torch.cat([t.flatten() for t in a.values()])
 
 
 def shaped(vector: Tensor, like: Named) -> dict[str, Tensor]:
-    """A vector [n] as tensors of these names and shapes."""
+    """Split a vector [n] into tensors of these names and shapes."""
     parts = vector.split([t.numel() for t in like.values()])
     return {name: part.view(t.shape) for (name, t), part in zip(like.items(), parts, strict=True)}
 
 
-def drawn(like: Named, number: int) -> Tensor:
-    """Standard normal numbers [n], one for each of theirs: the same for all runs, and others for another number."""
+def random_vector(like: Named, number: int) -> Tensor:
+    """Draw a standard normal vector [n], the size of `like`: the same for all runs, another one for each `number`."""
     vector = flat(like)
     return Noise(keys(torch.tensor(0, device=vector.device), number)).normal(vector.shape, vector.dtype)
 
 
 def hessian_times(loss: Loss, params: Named) -> Callable[[Tensor], Tensor]:
-    """v [n] -> H v, H the Hessian of a loss at some parameters (Pearlmutter 1994); its graph is made once."""
+    """Return the function v [n] -> H v, H the Hessian of a loss at `params` (Pearlmutter 1994), built once."""
     pull = vjp(grad(loss), dict(params))[1]
     return lambda v: flat(pull(shaped(v, params))[0])
 
 
 def lanczos(times: Callable[[Tensor], Tensor], start: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
-    """The eigenvalues [iterations], ascending, of a symmetric operator on the Krylov space of a start [n], of which the
-    outermost are near its own; and how much of the start lies along each: shares [iterations] that add up to 1. Where
-    that space has fewer dimensions, what is left is filled with a number between, of which the start has nothing.
+    """Run the Lanczos iteration with full reorthogonalization.
 
-    Each direction is made orthogonal to all before it, which are held: without that, rounding decides what comes after
-    an eigenvalue has been found.
+    Without reorthogonalization rounding would decide the iterates after an eigenvalue has converged.
+
+    Args:
+        times: symmetric operator on vectors [n].
+        start: start vector, [n].
+        iterations: dimensions of the Krylov space.
+
+    Returns:
+        Ritz values [iterations], ascending, whose outermost approximate the outermost eigenvalues; and the share of the
+        start along each, which add up to 1. If the Krylov space has fewer dimensions, values with share 0 fill up.
     """
     basis = [start / torch.linalg.vector_norm(start)]
     alive = torch.ones((), dtype=torch.bool, device=start.device)
@@ -77,26 +83,26 @@ def lanczos(times: Callable[[Tensor], Tensor], start: Tensor, iterations: int) -
         alpha = basis[-1] @ w
         diagonal.append(torch.where(alive, alpha, diagonal[0] if diagonal else alpha))
         held = torch.stack(basis)
-        for _ in range(2):  # once leaves what rounding has put there
+        for _ in range(2):  # a second pass removes the rounding errors of the first
             w = w - (held @ w) @ held
         beta = torch.linalg.vector_norm(w)
         largest = torch.maximum(largest, alpha.abs() + beta)
-        alive = alive & (beta > BROKEN * largest)
+        alive = alive & (beta > BREAKDOWN * largest)
         beside.append(torch.where(alive, beta, 0))
         basis.append(torch.where(alive, w / beta.clamp_min(1e-30), 0))
     off = torch.stack(beside)[:-1]
     small = (torch.diag(torch.stack(diagonal)) + torch.diag(off, 1) + torch.diag(off, -1)).double()
-    found, vectors = torch.linalg.eigh(_finite(small))
-    return torch.where(small.isfinite().all(), found, torch.nan), vectors[0].square()
+    values, vectors = torch.linalg.eigh(_finite(small))
+    return torch.where(small.isfinite().all(), values, torch.nan), vectors[0].square()
 
 
 def eigenvalues(symmetric: Tensor) -> Tensor:
-    """The eigenvalues [n], ascending, of a matrix [n, n]; none is a number where one of its own is not."""
+    """Return the eigenvalues [n] of a symmetric matrix [n, n], ascending; all nan if an element is not finite."""
     return torch.where(symmetric.isfinite().all(), torch.linalg.eigvalsh(_finite(symmetric)), torch.nan)
 
 
 def _finite(symmetric: Tensor) -> Tensor:
-    """What decompositions accept: they refuse what is no number, of one run for all."""
+    """Replace nan and infinities, which decompositions refuse for a whole stack of runs."""
     return symmetric.nan_to_num(0.0, 0.0, 0.0)
 
 
@@ -105,8 +111,8 @@ Iterations = Annotated[int, Integers(5, 50), Ge(2), "Hessian-vector products"]
 
 def _hessian(params: Named, loss: Loss, lr: Tensor | float, *, iterations: int) -> dict[str, Tensor]:
     size = sum(p.numel() for p in params.values())
-    found, _ = lanczos(hessian_times(loss, params), drawn(params, 0), min(iterations, size))
-    return {"largest": found[-1], "smallest": found[0], "lr_over_limit": lr * found[-1] / 2}
+    values, _ = lanczos(hessian_times(loss, params), random_vector(params, 0), min(iterations, size))
+    return {"largest": values[-1], "smallest": values[0], "lr_over_limit": lr * values[-1] / 2}
 
 
 @harness.diagnostic(
@@ -115,21 +121,25 @@ def _hessian(params: Named, loss: Loss, lr: Tensor | float, *, iterations: int) 
     "typically occurs at the edge of stability, ICLR 2021, arXiv:2103.00065"
 )
 def hessian(*, every: Every = 0, iterations: Iterations = 20) -> Diagnostic:
-    """The Hessian's largest and smallest eigenvalue, and the learning rate over its limit 2 / λ_max.
+    """Largest and smallest eigenvalue of the Hessian, and the learning rate relative to its stability limit.
 
-    Of H = ∇² L at the parameters after the step, L the training loss of the probe samples without penalties, by Lanczos
-    iteration from a fixed random start: λ_max >= largest, and near it. `lr_over_limit` = lr λ_max / 2: gradient descent
-    without momentum leaves a valley that is steeper, above 1. With momentum β the limit is 1 + β times as high, and
-    what scales gradients, as adam, has another.
+    By Lanczos iteration from a fixed random start, for H = ∇² L of the training loss on the probe samples, without
+    penalties, after the step:
+
+        largest <= λ_max, close to it
+        lr_over_limit = lr λ_max / 2
+
+    Gradient descent without momentum leaves valleys with lr_over_limit > 1. With momentum β the limit is 1 + β times as
+    high; adaptive optimizers have other limits.
     """
     return Diagnostic(functools.partial(_hessian, iterations=iterations), every)
 
 
 def _trace(params: Named, loss: Loss, *, directions: int) -> dict[str, Tensor]:
     times = hessian_times(loss, params)
-    signs = [torch.copysign(torch.ones_like(v), v) for v in (drawn(params, n) for n in range(directions))]
-    found = torch.stack([v @ times(v) for v in signs])
-    return {"": found.mean(), "error": found.std() / directions**0.5}
+    signs = [torch.copysign(torch.ones_like(v), v) for v in (random_vector(params, n) for n in range(directions))]
+    estimates = torch.stack([v @ times(v) for v in signs])
+    return {"": estimates.mean(), "error": estimates.std() / directions**0.5}
 
 
 @harness.diagnostic(
@@ -137,18 +147,20 @@ def _trace(params: Named, loss: Loss, *, directions: int) -> dict[str, Tensor]:
     "splines, Communications in Statistics 1990"
 )
 def hessian_trace(
-    *, every: Every = 0, directions: Annotated[int, Integers(4, 64), Ge(2), "random directions of signs"] = 8
+    *, every: Every = 0, directions: Annotated[int, Integers(4, 64), Ge(2), "number K of random sign vectors"] = 8
 ) -> Diagnostic:
-    """The trace of the Hessian: the sum of its eigenvalues, and the standard error of that estimate.
+    """Trace of the Hessian, the sum of its eigenvalues, with the standard error of the estimate.
 
-    mean_k v_kᵀ H v_k, with H of `hessian` and v_k of independent signs ±1, the same at every step.
+    With H of `hessian`, and sign vectors v_k of independent ±1, the same at every step:
+
+        mean_k v_kᵀ H v_k
     """
     return Diagnostic(functools.partial(_trace, directions=directions), every)
 
 
 def _sharpness(params: Named, loss: Loss, *, radius: float) -> dict[str, Tensor]:
     slope = grad(loss)(dict(params))
-    up = added(params, radius / length(slope).clamp_min(1e-30), slope)
+    up = add_scaled(params, radius / length(slope).clamp_min(1e-30), slope)
     return {"": loss(up) - loss(dict(params))}
 
 
@@ -157,37 +169,41 @@ def _sharpness(params: Named, loss: Loss, *, radius: float) -> dict[str, Tensor]
     "arXiv:2010.01412"
 )
 def sharpness(
-    *, every: Every = 0, radius: Annotated[float, Log(0.01, 1.0), Gt(0), "of the step uphill, in all parameters"] = 0.05
+    *, every: Every = 0, radius: Annotated[float, Log(0.01, 1.0), Gt(0), "length ρ of the step"] = 0.05
 ) -> Diagnostic:
-    """How much the loss rises in a step uphill of a fixed length: L(w + ρ g / |g|) - L(w).
+    """Sharpness: the rise of the loss in an uphill step of fixed length.
 
-    g = ∇L(w), of the probe samples; ρ the radius: what SAM takes for the highest loss within it.
+    With g = ∇L(w) on the probe samples and ρ = `radius`:
+
+        L(w + ρ g / |g|) - L(w)
+
+    The first-order estimate of the largest rise within ρ, as in SAM.
     """
     return Diagnostic(functools.partial(_sharpness, radius=radius), every)
 
 
 def spectrum(params: Named, loss: Loss) -> tuple[Tensor, Tensor]:
-    """The eigenvalues [n] of the whole Hessian, written down, and the share of all that each is: 1 / n."""
+    """Return all eigenvalues [n] of the Hessian, and their shares, 1 / n each."""
     units = torch.eye(len(flat(params)), dtype=flat(params).dtype)
     matrix = torch.func.vmap(hessian_times(loss, params), chunk_size=64)(units).double()
-    found = eigenvalues((matrix + matrix.T) / 2)
-    return found, torch.full_like(found, 1 / len(found))
+    values = eigenvalues((matrix + matrix.T) / 2)
+    return values, torch.full_like(values, 1 / len(values))
 
 
 def density(params: Named, loss: Loss, directions: int) -> tuple[Tensor, Tensor]:
-    """Numbers [m] that stand for the Hessian's eigenvalues, and shares [m] of them: stochastic Lanczos quadrature."""
+    """Estimate the Hessian's spectrum by stochastic Lanczos quadrature: values [m] and their shares [m]."""
     times, count = hessian_times(loss, params), min(QUADRATURE, len(flat(params)))
-    parts = [lanczos(times, drawn(params, number), count) for number in range(directions)]
-    return torch.cat([found for found, _ in parts]), torch.cat([share for _, share in parts]) / directions
+    parts = [lanczos(times, random_vector(params, number), count) for number in range(directions)]
+    return torch.cat([values for values, _ in parts]), torch.cat([share for _, share in parts]) / directions
 
 
 def _index(params: Named, loss: Loss, *, exact: int, directions: int, zero: float) -> dict[str, Tensor]:
     n = len(flat(params))
-    found, shares = spectrum(params, loss) if n <= exact else density(params, loss, directions)
-    level = zero * found.abs().amax()
-    counted = {"negative": found < -level, "zero": found.abs() <= level, "positive": found > level}
-    ends = {"smallest": found.amin(), "largest": found.amax(), "gradient_norm": length(grad(loss)(dict(params)))}
-    return {name: n * (shares * which).sum() for name, which in counted.items()} | ends
+    values, shares = spectrum(params, loss) if n <= exact else density(params, loss, directions)
+    level = zero * values.abs().amax()
+    masks = {"negative": values < -level, "zero": values.abs() <= level, "positive": values > level}
+    ends = {"smallest": values.amin(), "largest": values.amax(), "gradient_norm": length(grad(loss)(dict(params)))}
+    return {name: n * (shares * mask).sum() for name, mask in masks.items()} | ends
 
 
 @harness.diagnostic(
@@ -197,15 +213,14 @@ def _index(params: Named, loss: Loss, *, exact: int, directions: int, zero: floa
 )
 def hessian_index(
     *,
-    exact: Annotated[int, Ge(1), "parameters up to which the whole matrix is made; of more it is estimated"] = 1000,
+    exact: Annotated[int, Ge(1), "largest number of parameters for the whole matrix; larger ones are estimated"] = 1000,
     directions: Annotated[int, Integers(2, 16), Ge(1), "random directions of the estimate"] = 4,
-    zero: Annotated[float, Gt(0), "of the largest eigenvalue: what is nearer to zero counts as zero"] = 1e-5,
+    zero: Annotated[float, Gt(0), "eigenvalues below this share of the largest count as zero"] = 1e-5,
 ) -> Diagnostic:
-    """How many eigenvalues of the Hessian are negative, zero and positive where the run has stopped.
+    """Number of negative, zero and positive eigenvalues of the Hessian at the end of a run.
 
-    Of H = ∇² L of the probe samples. Where the gradient is near zero, no negative one tells a minimum, some tell a
-    saddle, and their number is its index; with a gradient the point is on a slope, and no stop. Of a large network the
-    numbers are estimates: n times the share of random directions that lies along negative, zero and positive
-    eigenvalues, which blurs those that are very near to zero.
+    For H = ∇² L on the probe samples. Where the gradient is near zero, no negative eigenvalue means a minimum;
+    otherwise it is a saddle, and their number is its index. A large gradient means that the point is not stationary.
+    For large networks the numbers are estimates, n times the share of random directions, blurred near zero.
     """
     return Diagnostic(functools.partial(_index, exact=exact, directions=directions, zero=zero), once=True)

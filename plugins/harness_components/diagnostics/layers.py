@@ -1,4 +1,4 @@
-"""Diagnostics of what the layers make of some samples, and of the gradients that come back to them."""
+"""Diagnostics of layer outputs on the probe samples, and of the gradients with respect to them."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def _rms(t: Tensor) -> Tensor:
 
 
 def _largest(tensors: Iterable[Tensor]) -> Tensor:
-    """The largest magnitude in each; not finite where one of its numbers is not."""
+    """Return the largest magnitude in each tensor; not finite if one of its elements is not."""
     return torch.stack([torch.maximum(t.amax(), -t.amin()) for t in tensors])
 
 
 def _activation_gradient(layers: Layers) -> dict[str, Tensor]:
-    found = {name: _rms(layer.gradient) for name, layer in layers.items() if layer.role in ("weights", "activation")}
-    profile = list(found.values())
+    sizes = {name: _rms(layer.gradient) for name, layer in layers.items() if layer.role in ("weights", "activation")}
+    profile = list(sizes.values())
     if len(profile) > 1:
-        # of the first to the last layer of weights: the gradient is said to vanish where this is near zero
-        found["first_to_last"] = profile[0] / profile[-1].clamp_min(1e-30)
-    return found
+        # first over last layer: near zero where gradients vanish
+        sizes["first_to_last"] = profile[0] / profile[-1].clamp_min(1e-30)
+    return sizes
 
 
 @harness.diagnostic(
@@ -40,38 +40,38 @@ def _activation_gradient(layers: Layers) -> dict[str, Tensor]:
     tells={"first_to_last": quantities.PROFILE, "{layer}": quantities.GRADIENT},
 )
 def activation_gradient(*, every: Every = 0) -> Diagnostic:
-    """The gradient of each sample's loss by what a layer made of it, root mean square over samples and units.
+    """Gradient of the loss with respect to each layer's outputs, root mean square over samples and units.
 
-    Its profile over depth shows vanishing and exploding. The weights' gradients may hide these: a weight's gradient is
-    a product of what comes forward and of what comes back, and in ReLU nets one may grow as the other shrinks.
+    Its profile over depth shows vanishing and exploding gradients. Weight gradients may hide them: they are products of
+    the forward and the backward signal, and in ReLU networks one can grow as the other shrinks.
     """
     return Diagnostic(_activation_gradient, every)
 
 
 def _activations(layers: Layers) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
+    scalars: dict[str, Tensor] = {}
     for name, layer in layers.items():
         if layer.role == "activation":
-            found[f"{name}/mean"] = mean = layer.output.mean()
-            found[f"{name}/std"] = _rms(layer.output - mean)  # a tenth of the time of torch's own std
-    return found
+            scalars[f"{name}/mean"] = mean = layer.output.mean()
+            scalars[f"{name}/std"] = _rms(layer.output - mean)  # takes a tenth of the time of torch.std
+    return scalars
 
 
 @harness.diagnostic
 def activations(*, every: Every = 0) -> Diagnostic:
-    """Mean and standard deviation of each activation's output, over samples and units."""
+    """Mean and standard deviation of each activation's outputs, over samples and units."""
     return Diagnostic(_activations, every)
 
 
 def _dead(layers: Layers) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
+    shares: dict[str, Tensor] = {}
     for name, layer in layers.items():
         if layer.role == "activation":
             zero = (layer.output == 0).to(layer.output.dtype)
             share = zero.movedim(1, -1).flatten(0, -2).mean(0) if zero.ndim > 1 else zero.mean(0, keepdim=True)
-            found[f"{name}/dead"] = (share == 1).to(zero.dtype).mean()
-            found[f"{name}/zeros"] = share.mean()
-    return found
+            shares[f"{name}/dead"] = (share == 1).to(zero.dtype).mean()
+            shares[f"{name}/zeros"] = share.mean()
+    return shares
 
 
 @harness.diagnostic(
@@ -79,30 +79,31 @@ def _dead(layers: Layers) -> dict[str, Tensor]:
     tells={"{layer}/dead": quantities.DEAD, "{layer}/zeros": quantities.ZEROS},
 )
 def dead_units(*, every: Every = 0) -> Diagnostic:
-    """The share of each activation's units that are zero on every sample looked at, and the share of exact zeros.
+    """Share of each activation's units that are zero on all probe samples, and share of exact zeros.
 
-    Units stand on the axis behind the samples'.
+    Units are the second axis.
     """
     return Diagnostic(_dead, every)
 
 
 def _saturated(slopes: Mapping[str, Tensor], *, below: float) -> dict[str, Tensor]:
-    found = {}
+    shares = {}
     for name, slope in slopes.items():
-        steep = slope.abs()
-        found[name] = (steep < below * steep.amax().clamp_min(1e-30)).to(slope.dtype).mean()
-    return found
+        steepness = slope.abs()
+        shares[name] = (steepness < below * steepness.amax().clamp_min(1e-30)).to(slope.dtype).mean()
+    return shares
 
 
 @harness.diagnostic(reference="Glorot, Bengio, Understanding the difficulty of training deep networks, AISTATS 2010")
 def saturation(
     *,
     every: Every = 0,
-    below: Annotated[float, Interval(gt=0, lt=1), "of the steepest slope: a flatter one is saturated"] = 0.05,
+    below: Annotated[float, Interval(gt=0, lt=1), "saturation threshold, relative to the steepest slope"] = 0.05,
 ) -> Diagnostic:
-    """The share of an element-wise activation's outputs where its slope |f'(x)| is below a share of the steepest.
+    """Share of each activation's outputs where the slope |f'(x)| is below a share of the steepest one.
 
-    For ReLU it is the share of zeros; for sigmoid and tanh of those near their ends.
+    For element-wise activations. For ReLU it is the share of zeros, for sigmoid and tanh that of outputs near their
+    limits.
     """
     return Diagnostic(functools.partial(_saturated, below=below), every)
 
@@ -110,16 +111,16 @@ def saturation(
 def _numerics(params: Mapping[str, Tensor], grads: Mapping[str, Tensor], layers: Layers) -> dict[str, Tensor]:
     outputs = _largest(layer.output for layer in layers.values())
     finite = outputs.isfinite().to(torch.int64)
-    place = torch.where(finite.amin() == 1, -1, finite.cumprod(0).sum())  # as many as are finite come before it
-    found = {"weight": _largest(params.values()).amax(), "activation": outputs.amax(), "first_not_finite": place}
-    return found | ({"gradient": _largest(grads.values()).amax()} if grads else {})
+    place = torch.where(finite.amin() == 1, -1, finite.cumprod(0).sum())  # number of finite layers before it
+    scalars = {"weight": _largest(params.values()).amax(), "activation": outputs.amax(), "first_not_finite": place}
+    return scalars | ({"gradient": _largest(grads.values()).amax()} if grads else {})
 
 
 @harness.diagnostic(tells={"activation": quantities.LARGEST_ACTIVATION})
 def numerics(*, every: Every = 0) -> Diagnostic:
-    """The largest magnitudes among weights, gradients and activations, and which layer is the first not to be finite.
+    """Largest magnitude among weights, gradients and activations, and the first layer with a non-finite output.
 
-    `first_not_finite` counts the layers from 0, in the order in which they act; -1 where all are finite.
+    `first_not_finite` is the index of the layer, from 0 in the order of computation; -1 if all are finite.
     """
     return Diagnostic(_numerics, every)
 
@@ -143,5 +144,5 @@ def _inputs(x: Tensor) -> dict[str, Tensor]:
     tells={"largest": quantities.INPUT_LARGEST, "widest": quantities.INPUT_WIDEST},
 )
 def inputs(*, every: Every = 0) -> Diagnostic:
-    """What the model is given: mean, standard deviation, largest magnitude, and the largest deviation of a feature."""
+    """Statistics of the model's inputs: mean, standard deviation, largest magnitude, largest deviation of a feature."""
     return Diagnostic(_inputs, every)

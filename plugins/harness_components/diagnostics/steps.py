@@ -1,4 +1,4 @@
-"""Diagnostics of each layer's weights, gradients and steps: cheap, and made from what a step leaves."""
+"""Cheap diagnostics of each layer's weights, gradients and steps, from what a training step computes anyway."""
 
 from __future__ import annotations
 
@@ -14,52 +14,54 @@ Named = Mapping[str, Tensor]
 
 
 def norm(tensors: Iterable[Tensor]) -> Tensor:
-    """The Euclidean norm of all the numbers of some tensors."""
+    """Return the Euclidean norm over all tensors."""
     return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(t) for t in tensors]))
 
 
 def by_layer(tensors: Named) -> dict[str, list[Tensor]]:
-    """Parameters by the module that holds them, in the model's order.
+    """Group parameters by the module that holds them, in the model's order.
 
     >>> list(by_layer({"a.weight": torch.ones(1), "a.bias": torch.ones(1), "b.c.weight": torch.ones(1)}))
     ['a', 'b.c']
     """
-    found: dict[str, list[Tensor]] = {}
+    layers: dict[str, list[Tensor]] = {}
     for name, t in tensors.items():
-        found.setdefault(name.rpartition(".")[0], []).append(t)
-    return found
+        layers.setdefault(name.rpartition(".")[0], []).append(t)
+    return layers
 
 
 def matrices(tensors: Named) -> dict[str, Tensor]:
-    """The weights by layer: parameters of more than one dimension."""
-    found = {}
+    """Return the weights by layer: parameters of more than one dimension."""
+    weights = {}
     for name, t in tensors.items():
         if t.ndim > 1:
             layer, _, last = name.rpartition(".")
-            found[layer if last == "weight" else name] = t
-    return found
+            weights[layer if last == "weight" else name] = t
+    return weights
 
 
 def _gradient_norm(grads: Named) -> dict[str, Tensor]:
-    norms = {layer: norm(own) for layer, own in by_layer(grads).items()}
+    norms = {layer: norm(gradients) for layer, gradients in by_layer(grads).items()}
     return {"all": norm(norms.values())} | norms if norms else {}
 
 
 @harness.diagnostic(tells={"all": quantities.WHOLE_GRADIENT, "{layer}": quantities.WEIGHT_GRADIENT})
 def gradient_norm(*, every: Every = 0) -> Diagnostic:
-    """The Euclidean norm of the step's gradient: of all parameters, and of each layer's.
+    """Euclidean norm of the step's gradient, over all parameters and for each layer.
 
-    g = sqrt(sum of squares); in the unit of the loss over that of a weight, after what regularizers do to gradients.
+        g = sqrt(Σ (∂L/∂w)²)
+
+    In units of the loss per unit of a weight, after regularizers have changed the gradients.
     """
     return Diagnostic(_gradient_norm, every)
 
 
 def _update_ratio(params: Named, previous: Named) -> dict[str, Tensor]:
-    found = {}
+    ratios = {}
     for layer, weight in matrices(params).items():
         before = matrices(previous)[layer]
-        found[layer] = norm([weight - before]) / norm([before]).clamp_min(1e-30)
-    return found
+        ratios[layer] = norm([weight - before]) / norm([before]).clamp_min(1e-30)
+    return ratios
 
 
 @harness.diagnostic(
@@ -67,36 +69,36 @@ def _update_ratio(params: Named, previous: Named) -> dict[str, Tensor]:
     tells={"{layer}": quantities.UPDATE},
 )
 def update_ratio(*, every: Every = 0) -> Diagnostic:
-    """How far the step moved each layer's weights, relative to their size: |w' - w| / |w|, often near 1e-3.
+    """Relative size of each layer's update, |w' - w| / |w|; often near 1e-3.
 
-    Biases, which begin at zero, are left out.
+    Biases, which start at zero, are left out.
     """
     return Diagnostic(_update_ratio, every)
 
 
 def _weight_norm(params: Named, start: Named) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
+    scalars: dict[str, Tensor] = {}
     for layer, weight in matrices(params).items():
         first = matrices(start)[layer]
-        found[f"{layer}/norm"] = norm([weight])
-        found[f"{layer}/moved"] = norm([weight - first]) / norm([first]).clamp_min(1e-30)
-    return found
+        scalars[f"{layer}/norm"] = norm([weight])
+        scalars[f"{layer}/moved"] = norm([weight - first]) / norm([first]).clamp_min(1e-30)
+    return scalars
 
 
 @harness.diagnostic
 def weights(*, every: Every = 0) -> Diagnostic:
-    """The Euclidean norm of each layer's weights, and how far they have moved: |w - w0| / |w0| from the start w0."""
+    """Euclidean norm of each layer's weights, and their relative distance from the start w0: |w - w0| / |w0|."""
     return Diagnostic(_weight_norm, every)
 
 
 def _asymmetry(params: Named) -> dict[str, Tensor]:
-    found = {}
+    ratios = {}
     for layer, weight in matrices(params).items():
         rows = weight.flatten(1)
         if rows.shape[0] > 1:
-            apart = rows - rows.mean(0, keepdim=True)
-            found[layer] = norm([apart]) / norm([rows]).clamp_min(1e-30)
-    return found
+            deviations = rows - rows.mean(0, keepdim=True)
+            ratios[layer] = norm([deviations]) / norm([rows]).clamp_min(1e-30)
+    return ratios
 
 
 @harness.diagnostic(
@@ -104,9 +106,9 @@ def _asymmetry(params: Named) -> dict[str, Tensor]:
     tells={"{layer}": quantities.ASYMMETRY},
 )
 def unit_asymmetry(*, every: Every = 0) -> Diagnostic:
-    """How much the units of a layer differ: |W - mean row| / |W|, 0 where all units compute the same.
+    """Difference between the units of a layer: |W - mean row| / |W|, 0 if all units compute the same.
 
-    W: [units, inputs]. Units of equal weights get equal gradients, and stay equal.
+    W is [units, inputs]. Units with equal weights get equal gradients, and stay equal.
     """
     return Diagnostic(_asymmetry, every)
 
@@ -117,7 +119,7 @@ def _unreached(params: Named, grads: Named) -> dict[str, float]:
 
 @harness.diagnostic(tells={"": quantities.UNREACHED})
 def unreached(*, every: Every = 0) -> Diagnostic:
-    """How many trainable parameters the loss does not reach: they have no gradient, and no optimizer steps them."""
+    """Number of trainable parameters without a gradient: the loss does not depend on them, nothing updates them."""
     return Diagnostic(_unreached, every)
 
 
@@ -128,7 +130,7 @@ def _gap(history: list[dict[str, float]]) -> dict[str, float]:
 
 @harness.diagnostic
 def train_val_gap() -> Diagnostic:
-    """By how much the validation loss lies above the training loss of the same epoch, which was taken while it ran."""
+    """Validation loss minus training loss of the same epoch; the training loss is measured while the weights change."""
     return Diagnostic(_gap)
 
 
@@ -138,11 +140,11 @@ def _systems(machine: Mapping[str, float]) -> dict[str, float]:
 
 @harness.diagnostic(tells={"waiting": quantities.WAITING})
 def systems() -> Diagnostic:
-    """What the machine does in the training part of each epoch.
+    """Throughput and use of the machine in the training part of each epoch.
 
-    `samples_per_s`, of all runs that are trained together; `waiting`, the share of the time in which a batch of data
-    was waited for; `cores`, the processor seconds of this process a second; `memory`, what it holds, in bytes; and
-    where a GPU tells them, `device_memory`, the most that tensors held on it in bytes, and `device_busy`, the share of
-    the time in which it computed. No function of the run: another time it is another.
+    `samples_per_s`: of all runs trained together; `waiting`: share of the time spent waiting for data; `cores`:
+    processor seconds of this process per second; `memory`: resident memory in bytes; and with a GPU that reports them,
+    `device_memory`: peak memory of tensors in bytes, `device_busy`: share of the time in which it computed. Not
+    reproducible, unlike the other diagnostics.
     """
     return Diagnostic(_systems)

@@ -1,4 +1,4 @@
-"""Initializers that look at data."""
+"""Initializers that run the model on data, or keep its own weights."""
 
 from __future__ import annotations
 
@@ -19,22 +19,37 @@ def lsuv(
     batch: Tensor,
     generator: Generator,
     *,
-    tolerance: Annotated[float, Log(0.01, 0.5), Gt(0), "of a layer's variance around 1"] = 0.1,
-    rounds: Annotated[int, Integers(1, 20), Ge(1), "rescalings of a layer, at most"] = 10,
+    tolerance: Annotated[float, Log(0.01, 0.5), Gt(0), "accepted distance of a layer's output variance from 1"] = 0.1,
+    rounds: Annotated[int, Integers(1, 20), Ge(1), "maximum number of rescalings of a layer"] = 10,
 ) -> None:
-    """Layer-sequential unit variance: orthogonal weights, scaled by what a batch makes of them.
+    """Layer-sequential unit variance: orthogonal weights, rescaled until the outputs on one batch have variance 1.
 
-    W ← W / sqrt(Var(layer(x))) from the first layer to the last, until |Var - 1| < tolerance; biases are zero. A layer
-    whose output does not vary is left as it is.
+    From the first layer to the last, until |Var - 1| < `tolerance`:
+
+        W ← W / sqrt(Var(layer(x)))
+
+    Biases are zero. A layer whose output does not vary is left as it is.
+
+    Args:
+        model: the model, initialized in place.
+        batch: inputs of one training batch, `[N, ...]`.
+        generator: source of the orthogonal weights.
+
+    >>> model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+    >>> x = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+    >>> with torch.no_grad():
+    ...     lsuv(model, x, torch.Generator().manual_seed(1), tolerance=0.01)
+    >>> round(float(model(x).detach().var()), 1)
+    1.0
     """
     for weight, bias, _, _ in initialization.layers(model):
         if bias is not None:
             bias.zero_()
         flat = torch.empty(weight.flatten(1).shape)
         weight.copy_(nn.init.orthogonal_(flat, generator=generator).view_as(weight))
-    was = model.training
-    model.train()  # as in the first step; what batches leave in buffers is put back
-    kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    training = model.training
+    model.train()  # as in the first step; the buffers that batches change are restored
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     for module, name in initialization.weights(model):
         for _ in range(rounds):
             variance = _variance(model, module, batch)
@@ -42,29 +57,35 @@ def lsuv(
                 break
             getattr(module, name).div_(variance**0.5)
     for name, buffer in model.named_buffers():
-        buffer.copy_(kept[name])
-    model.train(was)
+        buffer.copy_(buffers[name])
+    model.train(training)
 
 
 def _variance(model: nn.Module, module: nn.Module, batch: Tensor) -> float | None:
-    """The variance of a layer's outputs on a batch; None where there is none to scale by."""
-    seen: list[float] = []
+    """Return the variance of a layer's outputs on a batch, or None if it is zero or not finite."""
+    variances: list[float] = []
 
-    def note(_: nn.Module, __: Any, output: Any) -> None:
+    def record(_: nn.Module, __: Any, output: Any) -> None:
         out = output[0] if isinstance(output, tuple) else output
-        seen.append(float(out.var()))
+        variances.append(float(out.var()))
 
-    hook = module.register_forward_hook(note)
+    hook = module.register_forward_hook(record)
     try:
         model(batch)
     finally:
         hook.remove()
-    return seen[-1] if seen and 1e-12 < seen[-1] < float("inf") else None
+    return variances[-1] if variances and 1e-12 < variances[-1] < float("inf") else None
 
 
 @harness.initializer(keeps=True)
 def as_built(model: nn.Module) -> None:
-    """Leaves every weight as the model's own code made it: drawn in its own way, or learned before.
+    """Keep the weights that the model was built with, drawn by its own code or pretrained.
 
-    W ← W
+        W ← W
+
+    >>> layer = nn.Linear(2, 2)
+    >>> before = layer.weight.clone()
+    >>> as_built(layer)
+    >>> bool((layer.weight == before).all())
+    True
     """

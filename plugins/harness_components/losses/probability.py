@@ -1,4 +1,4 @@
-"""Targets as probabilities, and the probabilities that a softmax does not give: shared by losses and metrics."""
+"""Targets and logits in the form that the losses and metrics of classification share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def probabilities(target: Tensor, classes: int, dtype: torch.dtype | None = None) -> Tensor:
-    """Targets [N, C] in [0, 1]: one-hot for class indices [N]; what is no index is kept. `dtype` as torch's default.
+    """Convert targets to probabilities `[N, C]`: class indices `[N]` become one-hot, real targets are returned.
 
     >>> probabilities(torch.tensor([2, 0]), 3).tolist()
     [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
@@ -18,12 +18,12 @@ def probabilities(target: Tensor, classes: int, dtype: torch.dtype | None = None
     return one_hot.to(torch.get_default_dtype() if dtype is None else dtype)
 
 
-def both(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """One logit z of two classes, [N, 1], as the logits (0, z) of both, and the second's probability as both classes'.
+def two_classes(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Write one logit z of two classes, `[N, 1]`, as the logits (0, z), and the target as probabilities of both.
 
-    What has more logits is kept.
+    With more logits prediction and target are returned unchanged.
 
-    >>> both(torch.tensor([[2.0]]), torch.tensor([[1.0]]))
+    >>> two_classes(torch.tensor([[2.0]]), torch.tensor([[1.0]]))
     (tensor([[0., 2.]]), tensor([[0., 1.]]))
     """
     if prediction.shape[-1] != 1:
@@ -32,28 +32,30 @@ def both(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([torch.zeros_like(prediction), prediction], -1), torch.cat([1 - target, target], -1)
 
 
-def both_decided(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The same, with the index of the class that is there, [N]."""
-    z, p = both(prediction, target)
+def two_class_indices(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Like `two_classes`, with the target as class indices `[N]`."""
+    z, p = two_classes(prediction, target)
     return (z, target) if z is prediction else (z, p.argmax(-1))
 
 
 def balanced(class_counts: Tensor, like: Tensor) -> Tensor:
-    """Weights [C] of classes that training has n_c samples of: N / (C n_c), as scikit-learn's `balanced`, whose mean
-    over the training samples is 1. A class without samples has weight 1 and does not count.
+    """Return class weights N / (C n_c), `[C]`, for classes with n_c training samples: scikit-learn's `balanced`.
+
+    Their mean over the training samples is 1. A class without samples has weight 1 and is not counted in C. `like`
+    gives device and dtype.
 
     >>> balanced(torch.tensor([6, 2]), torch.zeros(())).tolist()
     [0.6666666865348816, 2.0]
     """
-    seen = class_counts > 0
-    weights = class_counts.double().sum() / (seen.sum() * class_counts.clamp_min(1))
-    return torch.where(seen, weights, 1.0).to(like.device, like.dtype)
+    present = class_counts > 0
+    weights = class_counts.double().sum() / (present.sum() * class_counts.clamp_min(1))
+    return torch.where(present, weights, 1.0).to(like.device, like.dtype)
 
 
 def log_others(z: Tensor) -> Tensor:
-    """log(1 - p) of p = softmax(z), [N, C] with C > 1: also of a p so near to 1 that the difference rounds to 0."""
-    whole = z.logsumexp(-1, keepdim=True)
-    # of the greatest, the sum of the others; no other one is above 1/2
+    """Return log(1 - p) for p = softmax(z), `[N, C]` with C > 1, accurately where p is close to 1."""
+    log_sum = z.logsumexp(-1, keepdim=True)
+    # For the largest p add up the others; no other p is above 1/2, where log1p is accurate
     top = z.argmax(-1, keepdim=True) == torch.arange(z.shape[-1], device=z.device)
-    others = z.masked_fill(top, -torch.inf).logsumexp(-1, keepdim=True) - whole
-    return torch.where(top, others, torch.log1p(-(z - whole).exp().masked_fill(top, 0)))
+    others = z.masked_fill(top, -torch.inf).logsumexp(-1, keepdim=True) - log_sum
+    return torch.where(top, others, torch.log1p(-(z - log_sum).exp().masked_fill(top, 0)))

@@ -1,4 +1,4 @@
-"""Losses: a scalar, a mean over the batch."""
+"""Losses of classification, regression and reconstruction: scalars, the mean over the batch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 import harness
 from harness.space import Log, Uniform
-from harness_components.losses.probability import balanced, both, log_others, probabilities
+from harness_components.losses.probability import balanced, log_others, probabilities, two_classes
 
 Weights = Annotated[
     Literal["none", "balanced"],
-    "of classes; balanced: N / (C n_c) for a class with n_c of the N training samples, so that rare classes count",
+    "class weights w; balanced: w_c = N / (C n_c) for a class with n_c of the N training samples",
 ]
 
 
@@ -29,16 +29,27 @@ def cross_entropy(
     target: Tensor,
     class_counts: Tensor | None = None,
     *,
-    label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
+    label_smoothing: Annotated[float, Interval(ge=0, lt=1), "share of each target spread over all classes"] = 0.0,
     weights: Weights = "none",
 ) -> Tensor:
-    """Cross-entropy of a softmax over logits.
+    """Cross-entropy of the softmax over logits.
 
-    L = - mean_n w_{y_n} log softmax(z_n)[y_n], with weights w that are 1 or balanced: their mean over the training
-    samples is 1, and over all of these L is torch's weighted mean. prediction: logits [N, C]; target: classes [N], or
-    probabilities [N, C]. One logit [N, 1] of two classes stands for (0, z).
+    With class weights w, 1 unless balanced:
+
+        L = - mean_n w_{y_n} log softmax(z_n)[y_n]
+
+    The mean of balanced weights over the training samples is 1, so that L over the whole split is torch's weighted
+    mean.
+
+    Args:
+        prediction: logits z, `[N, C]`; one logit `[N, 1]` of two classes stands for (0, z).
+        target: classes y `[N]`, or probabilities `[N, C]`.
+        class_counts: training samples of each class `[C]`, with balanced weights.
+
+    >>> cross_entropy(torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1]))
+    tensor(0.4100)
     """
-    prediction, target = both(prediction, target)
+    prediction, target = two_classes(prediction, target)
     if target.is_floating_point():
         target = target.to(prediction.dtype)
     if class_counts is None:
@@ -52,7 +63,16 @@ def cross_entropy(
 def mse(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared error.
 
-    L = mean (ŷ - y)². prediction and target: [N, ...].
+        L = mean (ŷ - y)²
+
+    Its minimizer is the mean of the targets; outliers dominate it: see `huber`.
+
+    Args:
+        prediction: ŷ, `[N, ...]`.
+        target: y, of the same shape.
+
+    >>> mse(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0]))
+    tensor(2.)
     """
     return F.mse_loss(prediction, target)
 
@@ -62,9 +82,18 @@ def mse(prediction: Tensor, target: Tensor) -> Tensor:
     reference="Bishop, Pattern recognition and machine learning, 2006, section 1.5.5",
 )
 def mae(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error: its best constant is the median.
+    """Mean absolute error.
 
-    L = mean |ŷ - y|. prediction and target: [N, ...].
+        L = mean |ŷ - y|
+
+    Its minimizer is the median of the targets, which outliers do not move.
+
+    Args:
+        prediction: ŷ, `[N, ...]`.
+        target: y, of the same shape.
+
+    >>> mae(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0]))
+    tensor(1.)
     """
     return F.l1_loss(prediction, target)
 
@@ -76,12 +105,21 @@ def huber(
     prediction: Tensor,
     target: Tensor,
     *,
-    delta: Annotated[float, Log(1e-2, 10.0), Gt(0), "the error from which on it is linear"] = 1.0,
+    delta: Annotated[
+        float, Log(1e-2, 10.0), Gt(0), "error above which the loss is linear, in units of the target"
+    ] = 1.0,
 ) -> Tensor:
-    """Huber's loss: squared for small errors, linear for large ones.
+    """Huber loss: quadratic for small errors, linear for large ones.
 
-    L = mean ρ(ŷ - y), ρ(e) = e² / 2 where |e| <= delta, else delta · (|e| - delta / 2). prediction and target:
-    [N, ...].
+        L = mean ρ(ŷ - y)
+        ρ(e) = e² / 2 where |e| <= delta, else delta · (|e| - delta / 2)
+
+    Args:
+        prediction: ŷ, `[N, ...]`.
+        target: y, of the same shape.
+
+    >>> huber(torch.tensor([1.0, 2.0]), torch.tensor([1.5, 4.0]))
+    tensor(0.8125)
     """
     return F.huber_loss(prediction, target, delta=delta)
 
@@ -92,11 +130,21 @@ def huber(
     reference="Wightman, Touvron, Jégou, ResNet strikes back, 2021, arXiv:2110.00476, section 2.2",
 )
 def bce(prediction: Tensor, target: Tensor, class_counts: Tensor | None = None, *, weights: Weights = "none") -> Tensor:
-    """Binary cross-entropy of a sigmoid on each logit: one class against the rest, for each class.
+    """Binary cross-entropy of a sigmoid on each logit: each class against the rest.
 
-    L = - mean (t log σ(z) + (1 - t) log(1 - σ(z))), over samples and classes. prediction: logits [N, C]; target:
-    classes [N] (one-hot then), or values in [0, 1] of the predictions' shape. With weights a sample counts as much as
-    its class does.
+    With σ the logistic function, over samples and classes:
+
+        L = - mean (t log σ(z) + (1 - t) log(1 - σ(z)))
+
+    With balanced weights each sample is weighted by its class.
+
+    Args:
+        prediction: logits z, `[N, C]`.
+        target: classes `[N]`, taken as one-hot, or values t in [0, 1] of the shape of the prediction.
+        class_counts: training samples of each class `[C]`, with balanced weights.
+
+    >>> bce(torch.tensor([[2.0, -2.0], [0.0, 0.0]]), torch.tensor([0, 1]))
+    tensor(0.4100)
     """
     if target.ndim < prediction.ndim:
         target = probabilities(target, prediction.shape[-1])
@@ -104,8 +152,8 @@ def bce(prediction: Tensor, target: Tensor, class_counts: Tensor | None = None, 
     if class_counts is None:
         return F.binary_cross_entropy_with_logits(prediction, target)
     w = balanced(class_counts, prediction)
-    of_sample = w[0] + target * (w[1] - w[0]) if target.shape[-1] == 1 else (target * w).sum(-1, keepdim=True)
-    return (of_sample * F.binary_cross_entropy_with_logits(prediction, target, reduction="none")).mean()
+    sample_weight = w[0] + target * (w[1] - w[0]) if target.shape[-1] == 1 else (target * w).sum(-1, keepdim=True)
+    return (sample_weight * F.binary_cross_entropy_with_logits(prediction, target, reduction="none")).mean()
 
 
 @harness.loss(
@@ -118,17 +166,27 @@ def focal(
     target: Tensor,
     class_counts: Tensor | None = None,
     *,
-    gamma: Annotated[float, Uniform(0.0, 5.0), Ge(0), "how much less easy samples count"] = 2.0,
+    gamma: Annotated[float, Uniform(0.0, 5.0), Ge(0), "focusing exponent γ; 0 gives the cross-entropy"] = 2.0,
     weights: Weights = "none",
 ) -> Tensor:
-    """Cross-entropy in which samples that are already right count little.
+    """Focal loss: a cross-entropy that gives little weight to samples that are already right.
 
-    L = - mean_n Σ_c t_nc (1 - p_nc)^gamma log p_nc, p = softmax(z); gamma = 0 is the cross-entropy. prediction: logits
-    [N, C]; target: classes [N], or probabilities [N, C]. One logit [N, 1] of two classes stands for (0, z).
+    With p = softmax(z) and t the target's probabilities:
+
+        L = - mean_n Σ_c t_nc (1 - p_nc)^gamma log p_nc
+
+    Args:
+        prediction: logits z, `[N, C]`; one logit `[N, 1]` of two classes stands for (0, z).
+        target: classes `[N]`, or probabilities `[N, C]`.
+        class_counts: training samples of each class `[C]`, with balanced weights.
+
+    >>> z, y = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])
+    >>> focal(z, y), focal(z, y, gamma=0.0)
+    (tensor(0.0875), tensor(0.4100))
     """
-    prediction, target = both(prediction, target)
+    prediction, target = two_classes(prediction, target)
     log_p = F.log_softmax(prediction, -1)
-    # never 0, of which a power below 1 has no finite slope
+    # not 0, where a power below 1 has an infinite slope
     rest = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
     t = probabilities(target, prediction.shape[-1], prediction.dtype)
     if class_counts is not None:
@@ -141,35 +199,63 @@ def focal(
     reference="Brier, Verification of forecasts expressed in terms of probability, 1950",
 )
 def softmax_mse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of the softmax's probabilities: where these are wrong and sure, its slope vanishes.
+    """Mean squared error of the softmax's probabilities, also called Brier score.
 
-    L = mean (softmax(z) - t)², over samples and classes. prediction: logits [N, C]; target: classes [N], or
-    probabilities [N, C]. One logit [N, 1] of two classes stands for (0, z).
+    Over samples and classes:
+
+        L = mean (softmax(z) - t)²
+
+    The gradient vanishes where a prediction is confident and wrong: `cross_entropy` trains faster.
+
+    Args:
+        prediction: logits z, `[N, C]`; one logit `[N, 1]` of two classes stands for (0, z).
+        target: classes `[N]`, taken as one-hot, or probabilities t `[N, C]`.
+
+    >>> softmax_mse(torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1]))
+    tensor(0.1321)
     """
-    prediction, target = both(prediction, target)
+    prediction, target = two_classes(prediction, target)
     p = prediction.softmax(-1)
     return F.mse_loss(p, probabilities(target, prediction.shape[-1], p.dtype))
 
 
 @harness.loss(tasks=("classification", "binary_classification", "one_shot"))
 def softmax_bce(prediction: Tensor, target: Tensor) -> Tensor:
-    """The binary formula on each output of a softmax: the other classes count too, beside what the softmax does.
+    """Binary cross-entropy on each output of a softmax.
 
-    L = - mean (t log p + (1 - t) log(1 - p)), p = softmax(z), over samples and classes; for two classes it is the
-    cross-entropy. prediction: logits [N, C]; target: classes [N], or probabilities [N, C]. One logit [N, 1] of two
-    classes stands for (0, z).
+    With p = softmax(z), over samples and classes:
+
+        L = - mean (t log p + (1 - t) log(1 - p))
+
+    For two classes it equals `cross_entropy`. With more, the other classes count once more, beside the softmax's own
+    normalization: a common mistake, here for comparison.
+
+    Args:
+        prediction: logits z, `[N, C]`; one logit `[N, 1]` of two classes stands for (0, z).
+        target: classes `[N]`, taken as one-hot, or probabilities t `[N, C]`.
+
+    >>> softmax_bce(torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1]))
+    tensor(0.4100)
     """
-    prediction, target = both(prediction, target)
+    prediction, target = two_classes(prediction, target)
     t = probabilities(target, prediction.shape[-1], prediction.dtype)
     return -(t * F.log_softmax(prediction, -1) + (1 - t) * log_others(prediction)).mean()
 
 
 @harness.loss(tasks=("regression", "classification"))
 def raw_error(prediction: Tensor, target: Tensor) -> Tensor:
-    """The error without square or absolute value: a wrong loss, which has no least value and diverges.
+    """Mean signed error, a wrong loss for demonstrations: it has no minimum, and training diverges.
 
-    L = mean (ŷ - y), over samples and outputs. prediction: [N, D], or logits [N, C]; target: [N, D], or classes [N]
-    (one-hot then), or probabilities [N, C].
+    Over samples and outputs:
+
+        L = mean (ŷ - y)
+
+    Args:
+        prediction: ŷ `[N, D]`, or logits `[N, C]`.
+        target: y `[N, D]`, classes `[N]`, taken as one-hot, or probabilities `[N, C]`.
+
+    >>> raw_error(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0]))
+    tensor(-1.)
     """
     if target.ndim < prediction.ndim:
         target = probabilities(target, prediction.shape[-1])

@@ -1,12 +1,10 @@
-"""Metrics of logits of events that are each there or not.
+"""Metrics of logits of events that are each present or absent.
 
-torchmetrics takes a batch whose logits all happen to lie in [0, 1] for probabilities; so it is given what leaves no
-choice: decisions, or probabilities.
+torchmetrics takes a batch of logits that all lie in [0, 1] for probabilities. Decisions or probabilities, which are
+unambiguous, are therefore passed to it.
 """
 
 from __future__ import annotations
-
-from typing import Literal
 
 from torch import Tensor
 from torchmetrics import Metric
@@ -19,36 +17,37 @@ from torchmetrics.classification import (
 )
 
 import harness
+from harness_components.metrics.standard import Average
 
 
-def _decided(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits [N, D] as decisions: one above 0 is a yes."""
+def _decisions(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Convert logits [N, D] to decisions: 1 above 0."""
     return (prediction > 0).long(), target.long()
 
 
 class _Accuracy(BinaryAccuracy):
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        super().update(*_decided(prediction, target))
+        super().update(*_decisions(prediction, target))
 
 
 class _F1(BinaryF1Score):
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        super().update(*_decided(prediction, target))
+        super().update(*_decisions(prediction, target))
 
 
 class _LabelF1(MultilabelF1Score):
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        super().update(*_decided(prediction, target))
+        super().update(*_decisions(prediction, target))
 
 
 class _ExactMatch(MultilabelExactMatch):
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        super().update(*_decided(prediction, target))
+        super().update(*_decisions(prediction, target))
 
 
 class _AUROC(BinaryAUROC):
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Logits as probabilities in float64, where the sigmoid keeps the order of all that are below 36."""
+        """Add logits as probabilities in float64, whose sigmoid keeps the order of all logits below 36."""
         super().update(prediction.double().sigmoid(), target.long())
 
 
@@ -56,7 +55,12 @@ class _AUROC(BinaryAUROC):
     tasks=("binary_classification", "multilabel"), cases=(([[1.0], [-1.0], [2.0]], [[1.0], [1.0], [0.0]], 1 / 3),)
 )
 def binary_accuracy() -> Metric:
-    """Share of the decisions that are right, of all labels alike (there: 1 - the Hamming loss)."""
+    """Share of correct decisions; with several labels over all of them, which is 1 - the Hamming loss.
+
+    >>> import torch
+    >>> binary_accuracy()(torch.tensor([[1.0], [-1.0], [2.0]]), torch.tensor([[1.0], [1.0], [1.0]]))
+    tensor(0.6667)
+    """
     return _Accuracy(validate_args=False)
 
 
@@ -66,7 +70,12 @@ def binary_accuracy() -> Metric:
     cases=(([[1.0], [-1.0], [2.0]], [[1.0], [1.0], [0.0]], 0.5),),
 )
 def binary_f1() -> Metric:
-    """F1 of the second class, or of all labels alike: 2 TP / (2 TP + FP + FN)."""
+    """F1 score of the second class, or of all labels together: 2 TP / (2 TP + FP + FN).
+
+    >>> import torch
+    >>> binary_f1()(torch.tensor([[1.0], [-1.0], [2.0]]), torch.tensor([[1.0], [1.0], [0.0]]))
+    tensor(0.5000)
+    """
     return _F1(validate_args=False)
 
 
@@ -76,9 +85,14 @@ def binary_f1() -> Metric:
     cases=(([[1.0], [-1.0], [0.0]], [[1.0], [1.0], [0.0]], 0.5),),
 )
 def binary_auroc() -> Metric:
-    """Area under the ROC curve: the chance that one of the second class has a higher logit than one of the first.
+    """Area under the ROC curve: the probability that a sample of the second class has the higher logit.
 
-    Of labels, all alike: the chance that one that holds has a higher logit than one that does not.
+    Compared with a sample of the first class; with several labels over all of them together. Does not depend on a
+    threshold.
+
+    >>> import torch
+    >>> binary_auroc()(torch.tensor([[1.0], [-1.0], [0.0]]), torch.tensor([[1.0], [0.0], [1.0]]))
+    tensor(1.)
     """
     return _AUROC(validate_args=False)
 
@@ -88,12 +102,22 @@ def binary_auroc() -> Metric:
     reference="van Rijsbergen, Information retrieval, 1979",
     cases=(([[1.0, -1.0], [1.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]], 5 / 6),),
 )
-def label_f1(num_classes: int, *, average: Literal["micro", "macro", "weighted"] = "macro") -> Metric:
-    """F1 of each label, 2 TP / (2 TP + FP + FN), averaged over the labels."""
+def label_f1(num_classes: int, *, average: Average = "macro") -> Metric:
+    """F1 score of each label, 2 TP / (2 TP + FP + FN), averaged over the labels.
+
+    >>> import torch
+    >>> label_f1(2)(torch.tensor([[1.0, -1.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    tensor(0.8333)
+    """
     return _LabelF1(num_classes, average=average, validate_args=False)
 
 
 @harness.metric(tasks=("multilabel",), cases=(([[1.0, -1.0], [1.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]], 0.5),))
 def exact_match(num_classes: int) -> Metric:
-    """Share of the samples of which every label is right."""
+    """Share of the samples with all labels correct.
+
+    >>> import torch
+    >>> exact_match(2)(torch.tensor([[1.0, -1.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    tensor(0.5000)
+    """
     return _ExactMatch(num_classes, validate_args=False)

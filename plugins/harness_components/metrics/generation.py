@@ -1,4 +1,4 @@
-"""Metrics of models that generate."""
+"""Metrics of generative models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import harness
 
 
 class LogLikelihood(Metric):
-    """The mean of what a model tells as log p(x)."""
+    """Mean of the log p(x) that a model returns."""
 
     higher_is_better = True
     full_state_update = False
@@ -25,16 +25,20 @@ class LogLikelihood(Metric):
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, prediction: tuple[Tensor, ...], target: Any) -> None:
-        """prediction: (..., log p(x) [N])."""
+        """Add predictions (..., log p(x) [N])."""
         self.total = self.total + prediction[-1].double().sum()
         self.count = self.count + len(prediction[-1])
 
     def compute(self) -> Tensor:
-        """The mean over all samples."""
+        """Return the mean over all samples."""
         return self.total / self.count
 
 
 @harness.metric(tasks=("generation",))
 def log_likelihood() -> Metric:
-    """Mean log-likelihood of the samples in nats, mean_n log p(x_n), exact; of models that can tell it (rbm)."""
+    """Mean log-likelihood of the samples in nats, mean_n log p(x_n), of models that compute it exactly (rbm).
+
+    >>> log_likelihood()((torch.tensor([-1.0, -2.0]),), None)
+    tensor(-1.5000, dtype=torch.float64)
+    """
     return LogLikelihood()

@@ -1,4 +1,4 @@
-"""Metrics of the probabilities that a classifier gives: of logits [N, C] against classes [N]."""
+"""Metrics of predicted class probabilities: logits [N, C] against classes [N]."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 from torchmetrics import Metric
 
 import harness
-from harness_components.losses.probability import both_decided, log_others, probabilities
+from harness_components.losses.probability import log_others, probabilities, two_class_indices
 from harness_components.metrics.standard import CLASSES
 from harness_components.metrics.sums import Sums
 
 
-class Probable(Sums):
-    """The mean over samples of a function of the softmax and the one-hot target."""
+class ProbabilityScore(Sums):
+    """Mean over samples of a function of the softmax and the one-hot target."""
 
     total: Tensor
 
@@ -25,15 +25,15 @@ class Probable(Sums):
         self.classes, self.log = classes, log
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Logits [N, C], classes [N]."""
-        prediction, target = both_decided(prediction, target)
-        own = probabilities(target, self.classes, torch.float64)
+        """Add logits [N, C] and classes [N]."""
+        prediction, target = two_class_indices(prediction, target)
+        one_hot = probabilities(target, self.classes, torch.float64)
         z = prediction.double()
-        terms = -own * z.log_softmax(-1) if self.log else (z.softmax(-1) - own).square()
-        self.add(len(own), total=terms.sum())
+        terms = -one_hot * z.log_softmax(-1) if self.log else (z.softmax(-1) - one_hot).square()
+        self.add(len(one_hot), total=terms.sum())
 
     def compute(self) -> Tensor:
-        """Over the samples."""
+        """Return the mean over the samples."""
         return self.total / self.count
 
 
@@ -43,15 +43,19 @@ class Probable(Sums):
     cases=(([[0.0, 0.0], [0.0, 1.0986123]], [0, 1], 0.4904146),),
 )
 def cross_entropy(num_classes: int) -> Metric:
-    """Mean of minus the logarithm of the probability that the true class was given, in nats (log loss)."""
-    return Probable(num_classes, log=True)
+    """Cross-entropy (log loss): mean of minus the log probability of the true class, in nats.
+
+    >>> cross_entropy(2)(torch.tensor([[0.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1]))  # log 2
+    tensor(0.6931, dtype=torch.float64)
+    """
+    return ProbabilityScore(num_classes, log=True)
 
 
-class Perplexity(Probable):
-    """The exponential of the mean."""
+class Perplexity(ProbabilityScore):
+    """Exponential of the mean cross-entropy."""
 
     def compute(self) -> Tensor:
-        """Over the samples."""
+        """Return the exponential of the mean over the samples."""
         return super().compute().exp()
 
 
@@ -61,7 +65,11 @@ class Perplexity(Probable):
     cases=(([[0.0, 0.0], [0.0, 1.0986123]], [0, 1], 1.6329932),),
 )
 def perplexity(num_classes: int) -> Metric:
-    """Exponential of the cross-entropy: among how many equally likely classes the model is as unsure as that."""
+    """Exponential of the cross-entropy: the number of equally likely classes that would be as uncertain.
+
+    >>> perplexity(2)(torch.tensor([[0.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1]))
+    tensor(2., dtype=torch.float64)
+    """
     return Perplexity(num_classes, log=True)
 
 
@@ -71,12 +79,16 @@ def perplexity(num_classes: int) -> Metric:
     cases=(([[0.0, 0.0], [0.0, 1.0986123]], [0, 1], 0.3125),),
 )
 def brier(num_classes: int) -> Metric:
-    """Brier's score: mean over samples of Σ_c (p_c - y_c)², from 0 to 2; C times the mean squared error of p."""
-    return Probable(num_classes, log=False)
+    """Brier score: mean over samples of Σ_c (p_c - y_c)², from 0 to 2, which is C times the mean squared error of p.
+
+    >>> brier(2)(torch.tensor([[0.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1]))
+    tensor(0.5000, dtype=torch.float64)
+    """
+    return ProbabilityScore(num_classes, log=False)
 
 
 class CalibrationError(Sums):
-    """The gap between confidence and accuracy, over bins of the confidence."""
+    """Gap between confidence and accuracy, over bins of the confidence."""
 
     confidence: Tensor
     right: Tensor
@@ -87,8 +99,8 @@ class CalibrationError(Sums):
         self.bins, self.norm = bins, norm
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Logits [N, C], classes [N]."""
-        prediction, target = both_decided(prediction, target)
+        """Add logits [N, C] and classes [N]."""
+        prediction, target = two_class_indices(prediction, target)
         best = prediction.double().softmax(-1).max(-1)
         at = ((best.values * self.bins).ceil() - 1).clamp(0, self.bins - 1)
         inside = (at[:, None] == torch.arange(self.bins, device=at.device)).double()
@@ -96,7 +108,7 @@ class CalibrationError(Sums):
         self.add(len(at), confidence=best.values @ inside, right=right @ inside, each=inside.sum(0))
 
     def compute(self) -> Tensor:
-        """Bins without a sample add nothing."""
+        """Return the error; empty bins do not count."""
         gap = (self.right - self.confidence).abs() / self.each.clamp_min(1)
         share = self.each / self.count
         return {"l1": (gap * share).sum(), "l2": (gap.square() * share).sum().sqrt(), "max": gap.max()}[self.norm]
@@ -109,18 +121,25 @@ class CalibrationError(Sums):
 )
 def calibration_error(
     *,
-    bins: Annotated[int, Ge(1), "bins of equal width from 0 to 1"] = 15,
+    bins: Annotated[int, Ge(1), "number of bins of equal width in [0, 1]"] = 15,
     norm: Annotated[Literal["l1", "l2", "max"], "expected, root mean square or maximum calibration error"] = "l1",
 ) -> Metric:
-    """Expected calibration error: Σ_b n_b / N · |accuracy_b - confidence_b|, over bins of the greatest probability."""
+    """Expected calibration error: Σ_b n_b / N · |accuracy_b - confidence_b|, over bins of the largest probability.
+
+    An estimate that depends on `bins` and is biased upwards for small N: compare equal splits alone.
+
+    >>> logits = torch.tensor([[2.0, 0.0], [2.0, 0.0]])  # 88% confident, 50% right
+    >>> calibration_error()(logits, torch.tensor([0, 1]))
+    tensor(0.3808, dtype=torch.float64)
+    """
     return CalibrationError(bins, norm)
 
 
-LIMIT = 32.0  # logits beyond are one bin: probabilities of 1e-14
+LIMIT = 32.0  # logits beyond it fall into the outermost bin: probabilities of 1e-14
 
 
 class Auroc(Sums):
-    """The area under each class's curve, from histograms of the logit of its probability."""
+    """Area under the ROC curve of each class, from histograms of the logit of its probability."""
 
     higher_is_better = True
     counts: Tensor
@@ -130,8 +149,8 @@ class Auroc(Sums):
         self.classes, self.bins, self.average = classes, bins, average
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Logits [N, C], classes [N]."""
-        prediction, target = both_decided(prediction, target)
+        """Add logits [N, C] and classes [N]."""
+        prediction, target = two_class_indices(prediction, target)
         classes, bins = self.classes, self.bins
         # even in the logit: a network that is sure of itself puts all its probabilities next to 0 and 1
         z = prediction.double()
@@ -140,14 +159,14 @@ class Auroc(Sums):
         every = torch.arange(classes, device=at.device)
         place = (every * 2 + (target[:, None] == every)) * bins + at
         empty = torch.zeros(classes * 2 * bins, dtype=torch.float64, device=at.device)
-        # what is not a number counts as such, and the area is none either
+        # nan counts as nan, so that the area is nan too
         counts = empty.scatter_add(0, place.flatten(), (1 + 0 * logit).flatten())
         self.add(len(target), counts=counts.reshape(classes, 2, bins))
 
     def compute(self) -> Tensor:
-        """The mean over the classes with samples inside and outside of them; not a number if there is none."""
+        """Return the mean over the classes with samples inside and outside of them; nan if there is none."""
         outside, inside = self.counts.unbind(1)
-        below = outside.cumsum(-1) - outside / 2  # those of one bin are in no order: half
+        below = outside.cumsum(-1) - outside / 2  # pairs in one bin count half
         pairs = inside.sum(-1) * outside.sum(-1)
         area = (inside * below).sum(-1) / pairs.clamp_min(1)
         weight = (pairs > 0) * (inside.sum(-1) if self.average == "weighted" else 1.0)
@@ -162,12 +181,17 @@ class Auroc(Sums):
 def auroc(
     num_classes: int,
     *,
-    bins: Annotated[int, Ge(2), "of the probability's logit, between -32 and 32"] = 640,
-    average: Annotated[Literal["macro", "weighted"], "over the classes: alike, or by their samples"] = "macro",
+    bins: Annotated[int, Ge(2), "number of bins of the probability's logit in [-32, 32]"] = 640,
+    average: Annotated[
+        Literal["macro", "weighted"], "mean over the classes: equal weights, or by their samples"
+    ] = "macro",
 ) -> Metric:
-    """Area under the ROC curve of each class against the rest: how surely its samples are ranked before the others.
+    """Area under the ROC curve of each class against the rest: how well its samples are ranked above the others.
 
-    The probability that p_c of a random sample of class c is above that of a random other one; a pair in one bin
-    counts half. Classes that a split has no sample of are left out.
+    The probability that p_c of a random sample of class c is above that of a random other sample, averaged over the
+    classes. Pairs in one bin count half. Classes without samples in the split are left out.
+
+    >>> auroc(2)(torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1, 1]))
+    tensor(1., dtype=torch.float64)
     """
     return Auroc(num_classes, bins, average)

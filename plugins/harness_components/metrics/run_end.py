@@ -1,4 +1,4 @@
-"""Metrics of a whole run: what its history says, and what its model makes."""
+"""Metrics of a whole run, from its history or from samples of its model."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import harness
 from harness import Dataset, HarnessError, Samples, suggest
 from harness.space import Integers
 
-SMALLEST = 1e-12  # deviation: of modes that are points
+SMALLEST = 1e-12  # standard deviation of modes that are points
 
 History = list[dict[str, float]]
-Drawn = Annotated[int, Integers(100, 10_000, log=True), Gt(0), "samples that are drawn"]
-Deviations = Annotated[float, Gt(0), "how many deviations about its centre a mode is wide"]
+Drawn = Annotated[int, Integers(100, 10_000, log=True), Gt(0), "number of samples drawn from the model"]
+Deviations = Annotated[float, Gt(0), "radius r of a mode, in standard deviations"]
 
 
 @harness.metric(
@@ -29,13 +29,19 @@ def epochs_to_target(
     history: History,
     directions: dict[str, bool],
     *,
-    target: Annotated[float, "the value to reach"],
-    watch: Annotated[str, "what must reach it, for example val/accuracy"] = "val/loss",
+    target: Annotated[float, "value to reach"],
+    watch: Annotated[str, "metric that must reach it, for example val/accuracy"] = "val/loss",
 ) -> float:
-    """Epochs of training until a watched value first reaches a target: ∞ if it never does.
+    """Epochs of training until a metric first reaches a target; ∞ if it never does.
 
-    min {e >= 1 : v_e >= target}, or v_e <= target where lower is better, with v_e the value after e epochs. What is
-    measured in every few epochs is looked at there alone.
+    With v_e the value after e epochs:
+
+        min {e >= 1 : v_e >= target}, or v_e <= target where lower is better
+
+    A metric that is measured every few epochs is compared at those epochs alone.
+
+    >>> epochs_to_target([{"val/loss": 0.9}, {"val/loss": 0.4}], {"val/loss": False}, target=0.5)
+    2
     """
     if watch not in directions:
         near = suggest(watch, list(directions))
@@ -48,35 +54,35 @@ def epochs_to_target(
 
 
 def modes(dataset: Dataset) -> tuple[Tensor, Tensor]:
-    """The centres [K, D] of the classes of the training split, and the deviation [D] about them, in float64."""
+    """Return the centres [K, D] of the classes in training, and the standard deviation [D] about them, in float64."""
     part, functions = dataset.train, () if dataset.in_memory else dataset.transforms
     count = total = squares = torch.zeros((), dtype=torch.float64)
     for x, y in [(part.x, part.y)] if isinstance(part, Samples) else DataLoader(part, 512):
         for function in functions:
             x = function(x)
         rows = x.flatten(1).double()
-        own = nn.functional.one_hot(y, len(dataset.classes)).double()
-        count, total, squares = count + own.sum(0), total + own.T @ rows, squares + rows.square().sum(0)
-    seen = count > 0
-    centres = total[seen] / count[seen, None]
-    variance = (squares - (count[seen, None] * centres.square()).sum(0)) / count.sum()
+        one_hot = nn.functional.one_hot(y, len(dataset.classes)).double()
+        count, total, squares = count + one_hot.sum(0), total + one_hot.T @ rows, squares + rows.square().sum(0)
+    present = count > 0
+    centres = total[present] / count[present, None]
+    variance = (squares - (count[present, None] * centres.square()).sum(0)) / count.sum()
     return centres, variance.clamp_min(0).sqrt()
 
 
 def nearest(x: Tensor, centres: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
-    """Of samples [N, D]: the mode of each [N] whose centre is nearest, and how many deviations away it is [N]."""
+    """Return the index of the nearest centre [N], and its distance in standard deviations [N], for samples [N, D]."""
     scale = deviation.clamp_min(SMALLEST)
     exactly = "donot_use_mm_for_euclid_dist"  # x² - 2xc + c² would round small distances away
-    found = torch.cdist(x / scale, centres / scale, compute_mode=exactly).min(1)
-    return found.indices, found.values
+    closest = torch.cdist(x / scale, centres / scale, compute_mode=exactly).min(1)
+    return closest.indices, closest.values
 
 
-def _drawn(model: nn.Module, dataset: Dataset, samples: int) -> tuple[Tensor, Tensor, int]:
-    """Of so many samples of a model: the nearest mode, its distance; and how many modes there are."""
+def _sample_modes(model: nn.Module, dataset: Dataset, samples: int) -> tuple[Tensor, Tensor, int]:
+    """Draw samples from a model; return the nearest mode and the distance of each, and the number of modes."""
     dtype = next((p.dtype for p in model.parameters()), torch.float32)
-    made: Tensor = model.sample(torch.zeros(samples, *dataset.inputs, dtype=dtype))  # type: ignore[operator]
+    drawn: Tensor = model.sample(torch.zeros(samples, *dataset.inputs, dtype=dtype))  # type: ignore[operator]
     centres, deviation = modes(dataset)
-    mode, distance = nearest(made.flatten(1).double(), centres, deviation)
+    mode, distance = nearest(drawn.flatten(1).double(), centres, deviation)
     return mode, distance, len(centres)
 
 
@@ -89,12 +95,16 @@ def _drawn(model: nn.Module, dataset: Dataset, samples: int) -> tuple[Tensor, Te
     "Unrolled generative adversarial networks, ICLR 2017, arXiv:1611.02163",
 )
 def mode_coverage(model: nn.Module, dataset: Dataset, *, samples: Drawn = 2500, deviations: Deviations = 3.0) -> float:
-    """Share of the modes of a mixture that a model draws: with a sample of good quality that is nearest to them.
+    """Share of the modes of a mixture that a model samples.
 
-    |{k : k = argmin_j d(x_n, j) and d(x_n, k) <= deviations for a sample n}| / K, with d(x, k) = |(x - c_k) / σ|. A
-    mode is a class of the data: c_k is its mean, and σ the deviation of each coordinate about them all, in training.
+    A mode is covered if it is the nearest one to a sample within r = `deviations` standard deviations of it:
+
+        |{k : k = argmin_j d(x_n, j) and d(x_n, k) <= r for a sample n}| / K,  d(x, k) = |(x - c_k) / σ|
+
+    The modes are the classes of the data: c_k is their mean and σ the standard deviation of each coordinate about them,
+    in training. Coverage says nothing on how often each mode is sampled.
     """
-    mode, distance, count = _drawn(model, dataset, samples)
+    mode, distance, count = _sample_modes(model, dataset, samples)
     return len(mode[distance <= deviations].unique()) / count
 
 
@@ -106,10 +116,13 @@ def mode_coverage(model: nn.Module, dataset: Dataset, *, samples: Drawn = 2500, 
     reference="Srivastava et al., VEEGAN, NeurIPS 2017, arXiv:1705.07761, section 4.1",
 )
 def mode_quality(model: nn.Module, dataset: Dataset, *, samples: Drawn = 2500, deviations: Deviations = 3.0) -> float:
-    """Share of a model's samples that are of good quality: within some deviations of a mode of the mixture.
+    """Share of a model's samples that lie within r = `deviations` standard deviations of a mode of the mixture.
 
-    mean_n [min_k d(x_n, k) <= deviations], with the modes and d of `mode_coverage`; 0.989 for samples of a mixture of
-    round Gaussians in the plane itself, within 3.
+    With the modes and d of `mode_coverage`:
+
+        mean_n [min_k d(x_n, k) <= r]
+
+    Samples of a mixture of round Gaussians in the plane reach 0.989 within 3.
     """
-    _, distance, _ = _drawn(model, dataset, samples)
+    _, distance, _ = _sample_modes(model, dataset, samples)
     return float((distance <= deviations).double().mean())

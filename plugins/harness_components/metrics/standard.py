@@ -1,11 +1,11 @@
-"""Metrics: summed over batches and processes, then computed once; torchmetrics' own where sums are enough for them.
+"""Metrics of classification and regression: torchmetrics' own where sums over batches are enough for them.
 
-Classification is measured on logits [N, C] against classes [N], regression on [N, D] against [N, D].
+Classification compares logits [N, C] with classes [N], regression [N, D] with [N, D].
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -14,23 +14,24 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 
 import harness
-from harness_components.losses.probability import both_decided, probabilities
+from harness_components.losses.probability import probabilities, two_class_indices
 from harness_components.metrics.sums import Sums
 
-Average = Literal["micro", "macro", "weighted"]
-
-
+Average = Annotated[
+    Literal["micro", "macro", "weighted"],
+    "over all samples, over the classes with equal weights, or with weights by their samples",
+]
 CLASSES = ("classification", "binary_classification")  # one logit of two classes stands for (0, z)
 
 
 class _Accuracy(MulticlassAccuracy):
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        super().update(*both_decided(prediction, target))
+        super().update(*two_class_indices(prediction, target))
 
 
 class _F1(MulticlassF1Score):
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        super().update(*both_decided(prediction, target))
+        super().update(*two_class_indices(prediction, target))
 
 
 @harness.metric(
@@ -38,7 +39,11 @@ class _F1(MulticlassF1Score):
     cases=(([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [0.0, 3.0, 1.0], [1.0, 0.0, 0.0]], [0, 1, 1, 2], 0.5),),
 )
 def accuracy(num_classes: int, *, average: Average = "micro") -> Metric:
-    """Share of the samples whose most probable class is theirs (macro: the mean of the classes' shares)."""
+    """Share of the samples whose most probable class is the true one; with macro the mean of the classes' shares.
+
+    >>> accuracy(2)(torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]]), torch.tensor([0, 1, 1]))
+    tensor(0.6667)
+    """
     return _Accuracy(num_classes, average=average, validate_args=False)
 
 
@@ -48,29 +53,36 @@ def accuracy(num_classes: int, *, average: Average = "micro") -> Metric:
     cases=(([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [0.0, 3.0, 1.0], [1.0, 0.0, 0.0]], [0, 1, 1, 2], 4 / 9),),
 )
 def f1(num_classes: int, *, average: Average = "macro") -> Metric:
-    """F1: the harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN), averaged over the classes."""
+    """F1 score, the harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN), averaged over the classes.
+
+    >>> f1(2)(torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]]), torch.tensor([0, 1, 1]))
+    tensor(0.6667)
+    """
     return _F1(num_classes, average=average, validate_args=False)
 
 
 class ProbabilityError(MeanSquaredError):
-    """The mean squared error of what logits stand for."""
+    """Mean squared error of the probabilities of logits."""
 
     def __init__(self, classes: bool) -> None:
         super().__init__()
-        self.classes = classes  # of which one holds: by softmax, and else by sigmoid
+        self.classes = classes  # True: softmax over classes; False: sigmoid of each label
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Logits [N, D]; classes [N], or which of D hold [N, D]."""
+        """Add logits [N, D], and classes [N] or labels [N, D]."""
         p = prediction.softmax(-1) if self.classes else prediction.sigmoid()
         super().update(p, probabilities(target, p.shape[-1], p.dtype))
 
 
 @harness.metric(tasks=("regression", "reconstruction", "classification", "binary_classification", "multilabel"))
 def mse(task: str) -> Metric:
-    """Mean squared error, over samples and targets: mean (ŷ - y)², in the target's units squared.
+    """Mean squared error over samples and targets, mean (ŷ - y)², in squared units of the target.
 
-    Where logits are predicted, ŷ are their probabilities, softmax(z) of classes (whose y is one-hot) and σ(z) of
-    labels: so it can be watched while another loss is trained on. That of classes is `brier` / C.
+    For classification ŷ = softmax(z) and y is one-hot, for labels ŷ = σ(z): it can be watched while another loss
+    trains. For classes it is `brier` / C.
+
+    >>> mse("regression")(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [4.0]]))
+    tensor(2., dtype=torch.float64)
     """
     if task in ("regression", "reconstruction"):
         return MeanSquaredError().set_dtype(torch.float64)
@@ -79,15 +91,19 @@ def mse(task: str) -> Metric:
 
 @harness.metric(tasks=("regression", "reconstruction"), cases=(([[1.0], [2.0]], [[1.0], [4.0]], 1.0),))
 def mae() -> Metric:
-    """Mean absolute error, over samples and targets, in the target's units."""
+    """Mean absolute error over samples and targets, in the target's units.
+
+    >>> mae()(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [4.0]]))
+    tensor(1., dtype=torch.float64)
+    """
     return MeanAbsoluteError().set_dtype(torch.float64)
 
 
 class R2(Metric):
-    """1 - residual / spread, for each target.
+    """Coefficient of determination, 1 - residual / spread for each target.
 
     Means and squared deviations of batches are merged (Chan, Golub, LeVeque, 1979): a sum of squares would lose the
-    spread of targets that are far from 0.
+    spread of targets far from 0.
     """
 
     full_state_update = False
@@ -99,11 +115,11 @@ class R2(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("count", "mean", "spread", "residual"):  # of several processes one below the other
+        for name in ("count", "mean", "spread", "residual"):  # stacked over processes, not summed
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx=None)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """[N, D]"""
+        """Add predictions and targets, [N, D] each."""
         y = target.double()
         n, mean = len(y), y.mean(0)
         off, count = mean - self.mean, self.count + n
@@ -113,7 +129,7 @@ class R2(Metric):
         self.count = count
 
     def compute(self) -> Tensor:
-        """The mean over the targets; of one that is constant, 1 if it is met and 0 otherwise, as in scikit-learn."""
+        """Return the mean over targets; a constant one counts 1 if predicted exactly and else 0, as in scikit-learn."""
         count, mean, spread, residual = self.count, self.mean, self.spread, self.residual
         if count.ndim:  # [processes], and the others [processes, D]
             share = count[:, None] / count.sum()
@@ -121,7 +137,7 @@ class R2(Metric):
             off = off - (share * off).sum(0)
             spread = spread.sum(0) + (count[:, None] * off.square()).sum(0)
             count, mean, residual = count.sum(), (share * mean).sum(0), residual.sum(0)
-        # what rounding leaves of nothing
+        # a constant target, up to rounding
         constant = spread <= count * (16 * torch.finfo(torch.float64).eps * mean).square()
         return torch.where(constant, (residual == 0).double(), 1 - residual / spread).mean()
 
@@ -132,15 +148,20 @@ class R2(Metric):
     cases=(([[1.0], [2.0]], [[1.0], [4.0]], 1 / 9),),
 )
 def r2() -> Metric:
-    """Coefficient of determination: the share of the target's variance that is explained, 1 - Σ (y - ŷ)² / Σ (y - ȳ)².
+    """Coefficient of determination: the explained share of the target's variance, 1 - Σ (y - ŷ)² / Σ (y - ȳ)².
 
-    The mean over targets. 1 is perfect, 0 is what the mean of the targets reaches; there is no lower bound.
+    The mean over targets. 1 is perfect, 0 is reached by predicting the mean; there is no lower bound.
+
+    >>> metric = r2()
+    >>> metric.update(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [4.0]]))
+    >>> round(float(metric.compute()), 4)  # 1 - 4 / 4.5
+    0.1111
     """
     return R2()
 
 
 class BalancedAccuracy(Sums):
-    """The mean of the classes' recalls."""
+    """Mean of the classes' recalls."""
 
     higher_is_better = True
     right: Tensor
@@ -151,15 +172,16 @@ class BalancedAccuracy(Sums):
         self.classes = classes
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Logits [N, C], classes [N]."""
-        prediction, target = both_decided(prediction, target)
-        own = probabilities(target, self.classes, torch.float64)
-        self.add(len(own), right=(own * (prediction.argmax(-1) == target)[:, None]).sum(0), all=own.sum(0))
+        """Add logits [N, C] and classes [N]."""
+        prediction, target = two_class_indices(prediction, target)
+        one_hot = probabilities(target, self.classes, torch.float64)
+        right = one_hot * (prediction.argmax(-1) == target)[:, None]
+        self.add(len(one_hot), right=right.sum(0), all=one_hot.sum(0))
 
     def compute(self) -> Tensor:
-        """Of the classes that there are."""
-        found = self.all > 0
-        return (self.right[found] / self.all[found]).mean()
+        """Return the mean over the classes with samples."""
+        present = self.all > 0
+        return (self.right[present] / self.all[present]).mean()
 
 
 @harness.metric(
@@ -168,8 +190,11 @@ class BalancedAccuracy(Sums):
     cases=(([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [0.0, 3.0, 1.0], [1.0, 0.0, 0.0]], [0, 1, 1, 2], 0.5),),
 )
 def balanced_accuracy(num_classes: int) -> Metric:
-    """Mean over the classes of the share of their samples that is found: guessing gives 1 / C, however uneven they are.
+    """Mean of the classes' recalls: guessing gives 1 / C, however imbalanced the classes are.
 
     Classes without a sample in the split are left out.
+
+    >>> balanced_accuracy(2)(torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]]), torch.tensor([0, 1, 1]))
+    tensor(0.7500, dtype=torch.float64)
     """
     return BalancedAccuracy(num_classes)

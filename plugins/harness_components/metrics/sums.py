@@ -1,4 +1,4 @@
-"""What most metrics are: sums over the samples, which a stack of members makes under vmap."""
+"""Base class of metrics that are sums over the samples, which also work under vmap for a stack of runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torchmetrics import Metric
 
 
 class Sums(Metric):
-    """Sums over the samples in float64, of any shape; a subclass makes them and computes a number of them."""
+    """Sums over the samples in float64, of any shape; a subclass adds terms and computes a number from them."""
 
     full_state_update = False
     higher_is_better: bool = False
@@ -20,7 +20,7 @@ class Sums(Metric):
             self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
 
     def add(self, count: int, **terms: Tensor) -> None:
-        """Adds a batch of `count` samples."""
+        """Add the terms of a batch of `count` samples."""
         self.count = self.count + count
         for name, term in terms.items():
             setattr(self, name, getattr(self, name) + term)

@@ -1,7 +1,7 @@
-"""Baselines that scikit-learn fits at once: what a network has to beat.
+"""Baselines that scikit-learn fits, to compare networks with.
 
-They read what they learn from the targets: whole numbers are classes, and then the prediction is the logarithm of
-probabilities [N, C] (or one logit [N, 1] where one output is asked for); real numbers [N, D] are predicted as they are.
+Integer targets are classes: the prediction is then log-probabilities `[N, C]`, or one logit `[N, 1]` for one output.
+Real targets `[N, D]` are predicted as they are.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ import harness
 from harness import HarnessError, Samples
 from harness.space import Integers, Log
 
-FLOOR = 1e-12  # of a probability whose logarithm is taken: a forest's or a neighbour's may be 0
-Make = Callable[[bool], Any]  # (classes or real numbers): an estimator of scikit-learn
+FLOOR = 1e-12  # smallest probability whose logarithm is taken: forests and neighbours predict zeros
+Make = Callable[[bool], Any]  # takes True for class targets, returns an estimator of scikit-learn
 
 
 def _rows(x: Tensor) -> np.ndarray:
-    """[N, ...] -> [N, features] in float64."""
-    found: np.ndarray = x.flatten(1).double().numpy()
-    return found
+    """Return inputs [N, ...] as rows [N, features] in float64."""
+    rows: np.ndarray = x.flatten(1).double().numpy()
+    return rows
 
 
 class Fitted:
-    """An estimator of scikit-learn behind the face of `harness.Estimator`."""
+    """Wrap an estimator of scikit-learn as a `harness.Estimator`."""
 
     def __init__(self, make: Make, outputs: int) -> None:
         self.make, self.outputs = make, outputs
 
     def fit(self, train: Samples) -> None:
-        """x: [N, ...]; y: classes [N] or real numbers [N, D]."""
+        """Fit inputs [N, ...] and targets: classes [N] or real numbers [N, D]."""
         self.classes = not train.y.is_floating_point()
         self.model = self.make(self.classes)
         y = train.y.numpy() if self.classes else train.y.double().numpy()
         self.model.fit(_rows(train.x), y[:, 0] if y.ndim > 1 and y.shape[1] == 1 else y)
 
     def predict(self, x: Tensor) -> Tensor:
-        """Log-probabilities [N, C], log-odds [N, 1] or real numbers [N, D]."""
+        """Return log-probabilities [N, C], log-odds [N, 1] or real numbers [N, D]."""
         if not self.classes:
             return torch.as_tensor(self.model.predict(_rows(x))).reshape(len(x), self.outputs)
-        p = np.zeros((len(x), max(2, self.outputs)))  # a class that training never saw has probability 0
+        p = np.zeros((len(x), max(2, self.outputs)))  # classes without training samples keep probability 0
         p[:, self.model.classes_] = self.model.predict_proba(_rows(x))
         log_p = torch.as_tensor(p).clamp_min(FLOOR).log()
         return log_p[:, 1:] - log_p[:, :1] if self.outputs == 1 else log_p
@@ -59,19 +59,26 @@ CLASSES = ("classification", "binary_classification")
     estimator=True,
     reference="Cover, Hart, Nearest neighbor pattern classification, IEEE Transactions on Information Theory 1967",
 )
-def nearest_neighbour(
-    outputs: int, *, k: Annotated[int, Integers(1, 50, log=True), Gt(0), "neighbours that are asked"] = 5
-) -> Fitted:
-    """The k nearest training samples decide, by Euclidean distance.
+def nearest_neighbour(outputs: int, *, k: Annotated[int, Integers(1, 50, log=True), Gt(0), "neighbours"] = 5) -> Fitted:
+    """k nearest neighbours by Euclidean distance.
 
-    p_c = the share of class c among them, or ŷ = the mean of their targets.
+        p_c = share of class c among the k nearest training samples
+        ŷ = mean of their targets
+
+    Standardize the inputs: distances depend on their scales.
+
+    >>> x, y = torch.tensor([[0.0], [1.0], [5.0]]), torch.tensor([[0.0], [2.0], [9.0]])
+    >>> model = nearest_neighbour(outputs=1, k=2)
+    >>> model.fit(Samples(x, y))
+    >>> model.predict(torch.tensor([[0.4]]))
+    tensor([[1.]], dtype=torch.float64)
     """
     from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
     class Neighbours(Fitted):
         def fit(self, train: Samples) -> None:
             if k > len(train):
-                raise HarnessError(f"model.k={k} is more than the {len(train)} training samples")
+                raise HarnessError(f"model.k={k} is more than the {len(train)} training samples: choose a smaller k")
             super().fit(train)
 
     return Neighbours(lambda classes: (KNeighborsClassifier if classes else KNeighborsRegressor)(k), outputs)
@@ -84,12 +91,17 @@ def random_forest(
     outputs: int,
     generator: Generator,
     *,
-    trees: Annotated[int, Integers(10, 500, log=True), Gt(0), "trees whose votes are averaged"] = 100,
-    max_depth: Annotated[int | None, Ge(1), "splits from root to leaf at most; null: until leaves are pure"] = None,
+    trees: Annotated[int, Integers(10, 500, log=True), Gt(0), "number of trees"] = 100,
+    max_depth: Annotated[int | None, Ge(1), "largest depth of a tree; null: until the leaves are pure"] = None,
 ) -> Fitted:
-    """Trees on bootstrap samples, each split the best of a random few features (all, for real targets), averaged.
+    """Random forest: the mean of decision trees on bootstrap samples, each split the best of a few random features.
 
-    p_c = mean_t p_c^t(x), or ŷ = mean_t ŷ^t(x), over the trees t.
+    Over the trees t:
+
+        p_c = mean_t p_c^t(x)
+        ŷ = mean_t ŷ^t(x)
+
+    Regression considers all features at each split, as scikit-learn does.
     """
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
@@ -108,11 +120,21 @@ def random_forest(
     reference="Hoerl, Kennard, Ridge regression: biased estimation for nonorthogonal problems, Technometrics 1970",
 )
 def linear_regression(
-    outputs: int, *, ridge: Annotated[float, Log(1e-3, 1e3), Ge(0), "weight λ of |W|²; 0: least squares"] = 0.0
+    outputs: int, *, ridge: Annotated[float, Log(1e-3, 1e3), Ge(0), "L2 penalty λ; 0: least squares"] = 0.0
 ) -> Fitted:
-    """Least squares in closed form, with a ridge where asked.
+    """Linear least squares in closed form, optionally with an L2 penalty (ridge regression).
 
-    W, b = argmin Σ_n |y_n - W x_n - b|² + λ |W|²; of many, the W of the smallest norm.
+    With λ = `ridge`:
+
+        W, b = argmin Σ_n |y_n - W x_n - b|² + λ |W|²
+
+    Of several minimizers, the W of smallest norm.
+
+    >>> x, y = torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([[1.0], [3.0], [5.0]])
+    >>> model = linear_regression(outputs=1)
+    >>> model.fit(Samples(x, y))
+    >>> round(float(model.predict(torch.tensor([[3.0]]))), 4)
+    7.0
     """
     from sklearn.linear_model import LinearRegression, Ridge
 
@@ -127,12 +149,16 @@ def linear_regression(
 def logistic_regression(
     outputs: int,
     *,
-    strength: Annotated[float, Log(1e-3, 1e3), Gt(0), "C, the weight of the samples against the penalty's"] = 1.0,
-    iterations: Annotated[int, Gt(0), "of L-BFGS at most"] = 1000,
+    strength: Annotated[float, Log(1e-3, 1e3), Gt(0), "C, inverse strength of the penalty"] = 1.0,
+    iterations: Annotated[int, Gt(0), "largest number of L-BFGS iterations"] = 1000,
 ) -> Fitted:
-    """Softmax regression with an L2 penalty, solved by L-BFGS.
+    """Softmax regression with an L2 penalty, fitted by L-BFGS.
 
-    W, b = argmin C Σ_n - log softmax(W x_n + b)[y_n] + |W|² / 2.
+    With C = `strength`:
+
+        W, b = argmin C Σ_n - log softmax(W x_n + b)[y_n] + |W|² / 2
+
+    The model of `logistic`, trained to the optimum.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -140,20 +166,26 @@ def logistic_regression(
 
 
 class Centres:
-    """The centres of k-means; targets are not looked at."""
+    """K-means centres; targets are ignored."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self.make = make
 
     def fit(self, train: Samples) -> None:
-        """x: [N, ...]."""
+        """Fit the centres to inputs [N, ...].
+
+        Raises:
+            HarnessError: If there are more centres than samples.
+        """
         self.model = self.make()
         if self.model.n_clusters > len(train):
-            raise HarnessError(f"model.k={self.model.n_clusters} is more than the {len(train)} training samples")
+            raise HarnessError(
+                f"model.k={self.model.n_clusters} is more than the {len(train)} training samples: choose a smaller k"
+            )
         self.model.fit(_rows(train.x))
 
     def predict(self, x: Tensor) -> Tensor:
-        """Squared distances [N, K] to the centres."""
+        """Return squared distances [N, K] to the centres."""
         return torch.as_tensor(self.model.transform(_rows(x))).square()
 
 
@@ -166,12 +198,19 @@ def kmeans(
     outputs: int,
     generator: Generator,
     *,
-    k: Annotated[int | None, Ge(1), "centres; null: as many as there are classes"] = None,
-    starts: Annotated[int, Gt(0), "draws of the first centres, the best of which is kept"] = 10,
+    k: Annotated[int | None, Ge(1), "clusters; null: the number of classes"] = None,
+    starts: Annotated[int, Gt(0), "random starts, the best of which is kept"] = 10,
 ) -> Centres:
     """K-means by Lloyd's algorithm from k-means++ starts.
 
-    Each sample goes to its nearest centre, each centre to the mean of its samples, until nothing moves.
+    Repeats until nothing changes: assign each sample to its nearest centre, move each centre to the mean of its
+    samples. Finds a local optimum: raise `starts` where results vary.
+
+    >>> x = torch.tensor([[0.0], [1.0], [8.0], [9.0]])
+    >>> model = kmeans(2, torch.Generator())
+    >>> model.fit(Samples(x, x))
+    >>> model.predict(torch.tensor([[0.5]])).sort().values
+    tensor([[ 0., 64.]], dtype=torch.float64)
     """
     from sklearn.cluster import KMeans
 

@@ -1,4 +1,4 @@
-"""Two networks, of which one makes samples and the other tells them from the data's."""
+"""Generative adversarial networks."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class Gan(nn.Module):
         self.generator, self.discriminator, self.latent = generator, discriminator, latent
 
     def groups(self) -> dict[str, list[str]]:
-        """The parameters of each player."""
+        """Return the parameter names of each network, {network: names}."""
         names = [name for name, p in self.named_parameters() if p.requires_grad]
         return {player: [n for n in names if n.startswith(f"{player}.")] for player in ("generator", "discriminator")}
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x: [N, ...] -> the logits [N] that these are data, and those of as many samples."""
+        """Map [N, ...] to the discriminator's logits [N] of these inputs, and of as many generated samples."""
         return self.discriminator(x)[:, 0], self.discriminator(self.sample(x))[:, 0]
 
     def sample(self, like: Tensor) -> Tensor:
-        """As many samples as `like` has, of their type."""
-        made: Tensor = self.generator(torch.randn(len(like), self.latent, dtype=like.dtype, device=like.device))
-        return made
+        """Generate as many samples as `like` has, in its dtype."""
+        samples: Tensor = self.generator(torch.randn(len(like), self.latent, dtype=like.dtype, device=like.device))
+        return samples
 
 
 @harness.model(
@@ -46,16 +46,25 @@ def gan(
     inputs: Inputs,
     block: Block,
     *,
-    form: Literal["dense", "convolutional"] = "dense",
-    latent: Annotated[int, Integers(1, 64, log=True), Gt(0), "numbers that a sample is made of"] = 16,
+    form: Annotated[Literal["dense", "convolutional"], "architecture of D and G"] = "dense",
+    latent: Annotated[int, Integers(1, 64, log=True), Gt(0), "size of the generator's input z"] = 16,
     width: Width = 128,
     depth: Depth = 2,
     channels: Channels = (16, 32),
 ) -> nn.Module:
-    """Generative adversarial networks, trained by `gan`: each player by its own loss, both in every step.
+    """Generative adversarial network, trained by loss=gan: both networks in every step, each by its own loss.
 
-    Samples are G(z) with z ~ N(0, 1) [latent]; D tells the logit that an input is data and no sample. dense: each has
-    `depth` hidden layers; convolutional: D has stages of stride 2, and G is its mirror image.
+        samples: G(z), z ~ N(0, 1) of shape [latent]
+        D(x): logit that x is real
+
+        form=dense: `depth` hidden layers in each network
+        form=convolutional: D has stages of stride 2, G is its mirror image; for images
+
+    >>> from harness_components.models.feedforward import relu_block
+    >>> model = gan((8,), relu_block)
+    >>> real, fake = model(torch.zeros(3, 8))
+    >>> real.shape, fake.shape
+    (torch.Size([3]), torch.Size([3]))
     """
     if form == "dense":
         discriminator, generator = dense(inputs, 1, latent, block, width, depth)

@@ -19,10 +19,16 @@ from harness_components.models.feedforward import Mlp
     initializer="he_normal",
     reference="Cox, The regression analysis of binary sequences, Journal of the Royal Statistical Society B 1958",
 )
-def logistic(inputs: tuple[int, ...], outputs: int, *, bias: bool = True) -> nn.Module:
-    """One linear layer: logistic or softmax regression for classes, linear regression for numbers.
+def logistic(inputs: tuple[int, ...], outputs: int, *, bias: Annotated[bool, "add biases"] = True) -> nn.Module:
+    """One linear layer: logistic or softmax regression for classes, linear regression for real targets.
 
-    y = W flatten(x) + b: the logits of the classes, or the numbers themselves.
+        y = W flatten(x) + b
+
+    y are logits of classes, or real outputs, `[N, outputs]`.
+
+    >>> import torch
+    >>> logistic((4,), 3)(torch.zeros(2, 4)).shape
+    torch.Size([2, 3])
     """
     return Mlp(nn.Sequential(), nn.Linear(math.prod(inputs), outputs, bias=bias))
 
@@ -40,12 +46,18 @@ def deep_linear(
     *,
     width: Annotated[int, Integers(8, 1024, log=True), Gt(0), "units of a hidden layer"] = 128,
     depth: Annotated[int, Integers(0, 8), Ge(0), "hidden layers"] = 2,
-    bias: bool = True,
+    bias: Annotated[bool, "add biases"] = True,
 ) -> nn.Module:
-    """Linear layers with nothing between them: one linear function, learned as a product of matrices.
+    """Deep linear network: layers without activations, one linear function learned as a product of matrices.
 
-    y = W_{depth+1} ... W_2 W_1 flatten(x) + b, of rank min(width, ...) at most. As hidden layers have no block, neither
-    activation nor normalization nor the layers of regularizers have a place in it.
+        y = W_{depth+1} ... W_2 W_1 flatten(x) + b
+
+    The product has rank at most min(width, ...). Activation, normalization and the layers of regularizers have no
+    effect: there is no hidden block. For the study of learning dynamics.
+
+    >>> import torch
+    >>> deep_linear((4,), 3, width=8)(torch.zeros(2, 4)).shape
+    torch.Size([2, 3])
     """
     sizes = [math.prod(inputs), *[width] * depth]
     hidden = nn.Sequential()

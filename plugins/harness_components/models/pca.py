@@ -1,4 +1,4 @@
-"""Principal components: the linear code that loses least."""
+"""Principal component analysis."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from harness import Samples
 from harness.space import Integers
 
 
-class Components:
-    """The mean of the training inputs, and the directions in which they vary most."""
+class PrincipalComponents:
+    """The mean of the training inputs, and the directions of largest variance."""
 
     def __init__(self, code: int) -> None:
         self.code = code
 
     def fit(self, train: Samples) -> None:
-        """x: [N, ...], in float64."""
+        """Compute the components of the inputs [N, ...] in float64."""
         x = train.x.flatten(1).double()
         self.mean = x.mean(0)
         _, _, directions = torch.linalg.svd(x - self.mean, full_matrices=False)
         self.directions = directions[: self.code]  # [code, D], orthonormal
 
     def predict(self, x: Tensor) -> Tensor:
-        """Inputs [N, ...] -> what is left of them in their code, [N, ...]."""
+        """Project inputs [N, ...] onto the components; return the same shape in float64."""
         centred = x.flatten(1).double() - self.mean
         return (self.mean + centred @ self.directions.T @ self.directions).view_as(x)
 
@@ -38,10 +38,18 @@ class Components:
     reference="Hotelling, Analysis of a complex of statistical variables into principal components, 1933",
 )
 def pca(
-    *, code: Annotated[int, Integers(1, 64, log=True), Ge(1), "components that are kept, or as many as there are"] = 8
-) -> Components:
-    """Principal component analysis: no linear code of that width gives its inputs back with less squared error.
+    *, code: Annotated[int, Integers(1, 64, log=True), Ge(1), "components kept, at most as many as inputs"] = 8
+) -> PrincipalComponents:
+    """Principal component analysis: the linear code with the smallest squared reconstruction error.
 
-    x̂ = μ + Vᵀ V (x - μ), where the rows of V, [code, D], are the first right singular vectors of X - μ.
+    With the rows of V, `[code, D]`, the first right singular vectors of X - μ:
+
+        x̂ = μ + Vᵀ V (x - μ)
+
+    >>> x = torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 2.1]])
+    >>> model = pca(code=1)
+    >>> model.fit(Samples(x, x))
+    >>> (model.predict(x) - x).abs().max() < 0.05
+    tensor(True)
     """
-    return Components(code)
+    return PrincipalComponents(code)

@@ -1,4 +1,4 @@
-"""Models that learn an energy, low where the data is."""
+"""Energy-based models."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch.nn import functional as F
 import harness
 from harness.space import Integers
 
-COUNTED = 14  # units of the smaller layer, at most, whose states are counted one by one
-SWEEPS = 500  # of Gibbs sampling, from noise to a sample
+MAX_ENUMERATED = 14  # largest size of the smaller layer whose states are enumerated
+SWEEPS = 500  # Gibbs sweeps from noise to a sample
 
 
 class Rbm(nn.Module):
-    """Visible and hidden binary units, and a weight between each two of different kinds."""
+    """Binary visible and hidden units with a weight for each pair of one and the other."""
 
     def __init__(self, inputs: tuple[int, ...], hidden: int, k: int) -> None:
         super().__init__()
@@ -29,21 +29,21 @@ class Rbm(nn.Module):
         self.visible_bias = nn.Parameter(torch.zeros(visible))
 
     def free_energy(self, v: Tensor) -> Tensor:
-        """v: [N, visible] -> [N]"""
+        """Return F(v) [N] for v [N, visible]."""
         return -(v * self.visible_bias).sum(1) - F.softplus(F.linear(v, self.weight, self.bias)).sum(1)
 
     def sweep(self, v: Tensor, times: int) -> Tensor:
-        """v: [N, visible], after so many sweeps of Gibbs sampling: the hidden units, then the visible ones."""
+        """Run Gibbs sampling from v [N, visible]: `times` sweeps of the hidden, then the visible units."""
         for _ in range(times):
             h = torch.bernoulli(torch.sigmoid(F.linear(v, self.weight, self.bias)))
             v = torch.bernoulli(torch.sigmoid(F.linear(h, self.weight.mT, self.visible_bias)))
         return v
 
     def log_partition(self) -> Tensor:
-        """log Z, counted over all states of the smaller layer; nan where these are too many."""
+        """Return log Z by enumerating the states of the smaller layer; nan if it has more than 14 units."""
         hidden, visible = self.weight.shape
         n = min(hidden, visible)
-        if n > COUNTED:
+        if n > MAX_ENUMERATED:
             return self.weight.new_full((), math.nan)
         places = torch.arange(n, device=self.weight.device)
         states = ((torch.arange(2**n, device=self.weight.device)[:, None] >> places) & 1).to(self.weight.dtype)
@@ -53,18 +53,16 @@ class Rbm(nn.Module):
         return torch.logsumexp((states * self.bias).sum(1) + inner, 0)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """x: [N, ...] -> the free energies [N] of the inputs and of what k sweeps make of them; in evaluation also
-        log p(x) [N].
-        """
+        """Map [N, ...] to free energies [N] of the inputs and of samples k sweeps away, and in evaluation log p(x)."""
         v = x.flatten(1)
         with torch.no_grad():
-            dreamt = self.sweep(v, self.k)
+            reconstruction = self.sweep(v, self.k)
         energy = self.free_energy(v)
-        found = energy, self.free_energy(dreamt)
-        return found if self.training else (*found, -energy - self.log_partition())
+        energies = energy, self.free_energy(reconstruction)
+        return energies if self.training else (*energies, -energy - self.log_partition())
 
     def sample(self, like: Tensor) -> Tensor:
-        """As many samples as `like` has, by Gibbs sampling from noise."""
+        """Draw as many samples as `like` has, by Gibbs sampling from noise."""
         v = torch.bernoulli(torch.full_like(like, 0.5)).flatten(1)
         return self.sweep(v, SWEEPS).reshape(len(like), *self.inputs)
 
@@ -82,12 +80,20 @@ def rbm(
     inputs: tuple[int, ...],
     *,
     hidden: Annotated[int, Integers(4, 256, log=True), Gt(0), "hidden units"] = 12,
-    k: Annotated[int, Integers(1, 20, log=True), Gt(0), "sweeps of Gibbs sampling from the data"] = 1,
+    k: Annotated[int, Integers(1, 20, log=True), Gt(0), "Gibbs sweeps from the data"] = 1,
 ) -> nn.Module:
-    """Restricted Boltzmann machine, trained by CD-k.
+    """Restricted Boltzmann machine, trained by CD-k with loss=contrastive_divergence.
 
-    p(v) = Σ_h exp(bᵀv + cᵀh + hᵀWv) / Z = exp(-F(v)) / Z, with F(v) = - bᵀv - Σ_j log(1 + exp(c_j + W_j v)), for
-    binary inputs (so `transform=[]`), or amounts in 0 .. 1. In evaluation it tells the exact log p(v), if one of its
-    layers has 14 units at most, whose states can be counted.
+    For binary inputs v, or values in [0, 1], with visible biases b, hidden biases c and weights W:
+
+        p(v) = Σ_h exp(bᵀv + cᵀh + hᵀWv) / Z = exp(-F(v)) / Z
+        F(v) = - bᵀv - Σ_j log(1 + exp(c_j + W_j v))
+
+    Use it with `transform=[]`, which leaves the inputs in [0, 1]. The exact log p(v) is evaluated if the smaller layer
+    has at most 14 units.
+
+    >>> model = rbm((3,), hidden=2).eval()
+    >>> [round(x, 3) for x in model(torch.zeros(1, 3))[-1].tolist()]  # all weights are zero: 3 log ½
+    [-2.079]
     """
     return Rbm(inputs, hidden, k)

@@ -14,14 +14,14 @@ from harness.space import Choice, Integers
 
 
 class IdentityShortcut(nn.Module):
-    """Every `stride`-th pixel, with channels of zeros behind those that there are: nothing to learn."""
+    """Keep every `stride`-th pixel and append channels of zeros; has no parameters."""
 
     def __init__(self, channels: int, more: int, stride: int) -> None:
         super().__init__()
         self.channels, self.more, self.stride = channels, more, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, C, H, W] -> [N, C + more, ⌈H / stride⌉, ⌈W / stride⌉]."""
+        """Map [N, C, H, W] to [N, C + more, ⌈H / stride⌉, ⌈W / stride⌉]."""
         x = x[:, :, :: self.stride, :: self.stride]
         return F.pad(x, (0, 0, 0, 0, 0, self.more)) if self.more > 0 else x[:, : self.channels + self.more]
 
@@ -30,26 +30,26 @@ class IdentityShortcut(nn.Module):
 
 
 class Shortcut(nn.Module):
-    """A branch beside a way past it."""
+    """Add a branch to a shortcut past it."""
 
     def __init__(self, branch: nn.Module, past: nn.Module) -> None:
         super().__init__()
         self.branch, self.past = branch, past
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, C, H, W] -> [N, C', H', W']."""
+        """Map [N, C, H, W] to [N, C', H', W']."""
         return self.past(x) + self.branch(x)
 
 
 class Resnet(nn.Module):
-    """Stem, residual blocks, the mean over space, a linear head."""
+    """Stem, residual blocks, global average pooling and a linear head."""
 
     def __init__(self, stem: nn.Module, blocks: nn.Sequential, last: nn.Module, head: nn.Linear) -> None:
         super().__init__()
         self.stem, self.blocks, self.last, self.head = stem, blocks, last, head
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, C, H, W] -> [N, outputs]."""
+        """Map [N, C, H, W] to [N, outputs]."""
         return self.head(self.last(self.blocks(self.stem(x))).mean((2, 3)))
 
 
@@ -65,42 +65,54 @@ def resnet(
     block: Block,
     *,
     channels: Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1), "channels of each stage"] = (16, 32, 64),
-    blocks: Annotated[int, Integers(1, 9), Ge(1), "residual blocks of a stage, n: 6n + 2 layers in three stages"] = 1,
+    blocks: Annotated[
+        int, Integers(1, 9), Ge(1), "residual blocks in each stage, n; three stages have 6n + 2 layers"
+    ] = 1,
     shortcut: Annotated[
         Literal["identity", "projection"],
         Choice("identity", "projection"),
-        "past a block that changes the shape: padded with zeros (A in the paper), or a learned 1 x 1 convolution (B)",
+        "shortcut where the shape changes: zero padding (A in the paper), or a learned 1 x 1 convolution (B)",
     ] = "identity",
 ) -> nn.Module:
-    """Residual network of pre-activated basic blocks, as for CIFAR.
+    """Residual network of pre-activation basic blocks, in the layout for CIFAR.
 
-    h ← conv3x3(x);  for each block: h ← shortcut(h) + conv3x3(block(conv3x3(block(h))));  y = W mean(block(h)) + b
-    with the mean over space. The first block of every stage but the first halves the image, by a stride of 2.
+        h ← conv3x3(x)
+        h ← shortcut(h) + conv3x3(block(conv3x3(block(h)))), for each residual block
+        y = W mean(block(h)) + b, with the mean over height and width
+
+    The first residual block of every stage but the first halves the image by a stride of 2. Maps images `[N, C, H, W]`
+    to `[N, outputs]`.
+
+    >>> import torch
+    >>> from harness_components.models.feedforward import relu_block
+    >>> model = resnet((3, 32, 32), 10, relu_block, channels=(4, 8))
+    >>> model(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
     """
     stages = list(enumerate(channels))
     depth = len(stages) * blocks
-    at = channels[0]
-    stem = nn.Conv2d(inputs[0], block.inputs(at), 3, padding=1, bias=block.bias)
+    features = channels[0]
+    stem = nn.Conv2d(inputs[0], block.inputs(features), 3, padding=1, bias=block.bias)
     body = nn.Sequential()
     for stage, out in stages:
         for index in range(blocks):
             stride = 2 if stage and not index else 1
-            # what flows past the blocks goes into one: it is as wide as a block wants it
-            wide, wider = block.inputs(at), block.inputs(out)
+            # the residual stream is the input of a block, and as wide as that requires
+            width, new_width = block.inputs(features), block.inputs(out)
             branch = nn.Sequential(
-                block(at, 2),
-                nn.Conv2d(at, wider, 3, stride=stride, padding=1, bias=block.bias),
+                block(features, 2),
+                nn.Conv2d(features, new_width, 3, stride=stride, padding=1, bias=block.bias),
                 block(out, 2),
-                nn.Conv2d(out, wider, 3, padding=1, bias=block.bias),
+                nn.Conv2d(out, new_width, 3, padding=1, bias=block.bias),
                 block.branch(stage * blocks + index, depth),
             )
             past: nn.Module = nn.Identity()
-            if stride > 1 or wide != wider:
+            if stride > 1 or width != new_width:
                 past = (
-                    nn.Conv2d(wide, wider, 1, stride=stride, bias=False)
+                    nn.Conv2d(width, new_width, 1, stride=stride, bias=False)
                     if shortcut == "projection"
-                    else IdentityShortcut(wide, wider - wide, stride)
+                    else IdentityShortcut(width, new_width - width, stride)
                 )
             body.add_module(f"stage{stage}block{index}", Shortcut(branch, past))
-            at = out
-    return Resnet(stem, body, block(at, 2), nn.Linear(at, outputs))
+            features = out
+    return Resnet(stem, body, block(features, 2), nn.Linear(features, outputs))

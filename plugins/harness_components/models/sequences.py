@@ -1,4 +1,4 @@
-"""Models of sequences without a state: convolutions over the steps, and a bag that forgets their order."""
+"""Models of sequences without a state: convolutions over the steps, and a bag of words."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from harness_components.models.feedforward import Residual
 
 
 class BagOfWords(nn.Module):
-    """The mean over the steps, a linear head."""
+    """Mean over the steps, and a linear head."""
 
     def __init__(self, head: nn.Linear) -> None:
         super().__init__()
         self.head = head
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, T, C] -> [N, outputs]."""
+        """Map [N, T, C] to [N, outputs]."""
         return self.head(x.mean(1))
 
 
@@ -33,26 +33,32 @@ class BagOfWords(nn.Module):
     reference="Joulin, Grave, Bojanowski, Mikolov, Bag of tricks for efficient text classification, 2016, "
     "arXiv:1607.01759",
 )
-def bag_of_words(inputs: tuple[int, ...], outputs: int, *, bias: bool = True) -> nn.Module:
-    """Linear function of how often each word stands in a sequence, whatever their order.
+def bag_of_words(inputs: tuple[int, ...], outputs: int, *, bias: Annotated[bool, "add biases"] = True) -> nn.Module:
+    """Bag of words: a linear function of the word frequencies in a sequence, whatever their order.
 
-    y = W (Σ_t x_t / T) + b; with x_t one-hot, the column of W that belongs to a word is its embedding, into the
-    outputs at once. Takes sequences of any length.
+        y = W (Σ_t x_t / T) + b
+
+    With one-hot x_t the columns of W are the words' embeddings, straight into the outputs. Maps sequences `[N, T, C]`
+    of any length to `[N, outputs]`.
+
+    >>> import torch
+    >>> bag_of_words((5, 20), 2)(torch.zeros(3, 5, 20)).shape
+    torch.Size([3, 2])
     """
     return BagOfWords(nn.Linear(inputs[1], outputs, bias=bias))
 
 
 class PaddedConv1d(nn.Module):
-    """A convolution over steps that keeps their number: zeros before them, and behind them too unless it is causal."""
+    """Convolution that keeps the number of steps by zeros before them and, unless causal, after them."""
 
     def __init__(self, channels: int, out: int, kernel: int, dilation: int, bias: bool, causal: bool) -> None:
         super().__init__()
         self.convolution = nn.Conv1d(channels, out, kernel, dilation=dilation, bias=bias)
-        reach = (kernel - 1) * dilation
-        self.padding = (reach, 0) if causal else (reach // 2, reach - reach // 2)
+        total = (kernel - 1) * dilation
+        self.padding = (total, 0) if causal else (total // 2, total - total // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, C, T] -> [N, C', T]."""
+        """Map [N, C, T] to [N, C', T]."""
         return self.convolution(F.pad(x, self.padding))
 
     def extra_repr(self) -> str:
@@ -60,14 +66,14 @@ class PaddedConv1d(nn.Module):
 
 
 class Conv1d(nn.Module):
-    """Convolutions over the steps, their mean or the last of them, a linear head."""
+    """Convolutions over the steps, pooling over the steps, and a linear head."""
 
     def __init__(self, layers: nn.Sequential, pooling: str, head: nn.Linear) -> None:
         super().__init__()
         self.layers, self.pooling, self.head = layers, pooling, head
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, T, C] -> [N, outputs]."""
+        """Map [N, T, C] to [N, outputs]."""
         h = self.layers(x.mT)
         return self.head(h.mean(2) if self.pooling == "average" else h[:, :, -1])
 
@@ -83,33 +89,43 @@ def conv1d(
     outputs: int,
     block: Block,
     *,
-    channels: Annotated[int, Integers(8, 256, log=True), Gt(0), "channels of a layer"] = 32,
-    depth: Annotated[int, Integers(1, 8), Ge(1), "layers"] = 4,
-    kernel: Annotated[int, Integers(2, 9), Ge(1), "steps that a filter sees, k"] = 3,
-    dilation: Annotated[int, Choice(1, 2, 3), Ge(1), "of a layer over that of the one before; 1: none, 2: doubled"] = 2,
+    channels: Annotated[int, Integers(8, 256, log=True), Gt(0), "channels of each layer"] = 32,
+    depth: Annotated[int, Integers(1, 8), Ge(1), "convolutional layers"] = 4,
+    kernel: Annotated[int, Integers(2, 9), Ge(1), "kernel size k, in steps"] = 3,
+    dilation: Annotated[int, Choice(1, 2, 3), Ge(1), "factor d of the dilation from layer to layer; 1: none"] = 2,
     padding: Annotated[
-        Literal["same", "causal"], Choice("same", "causal"), "causal: no step sees what comes after it"
+        Literal["same", "causal"], Choice("same", "causal"), "causal: a step does not depend on later ones"
     ] = "same",
     pooling: Annotated[
-        Literal["average", "last"], Choice("average", "last"), "the mean over steps, or the last step"
+        Literal["average", "last"], Choice("average", "last"), "mean over the steps, or the last step"
     ] = "average",
-    residual: Annotated[bool, "add each layer but the first to what goes into it"] = False,
+    residual: Annotated[bool, "add the input of each layer but the first to its output"] = False,
 ) -> nn.Module:
-    """Convolutional network over the steps of a sequence, dilated more from layer to layer.
+    """Convolutional network over the steps of a sequence, with growing dilation.
 
-    h⁰ = x;  hˡ_t = block(Σ_j W_j hˡ⁻¹_{t + (j - c) dˡ} + b) with j = 0 .. k - 1, d = dilation, l = 0, 1, ..;  c = k - 1
-    if causal and (k - 1) / 2 else;  y = W pool_t(h) + b. What one step of the last layer depends on spans
-    1 + (k - 1) Σ_l dˡ steps: with doubled dilation it grows exponentially with depth. Takes sequences of any length.
+    For layer l = 0, 1, ..., with k = `kernel`, d = `dilation`, c = k - 1 if causal and else (k - 1) / 2:
+
+        h⁰ = x
+        hˡ⁺¹_t = block(Σ_j W_j hˡ_{t + (j - c) dˡ} + b),  j = 0 .. k - 1
+        y = W pool_t(h) + b
+
+    The receptive field is 1 + (k - 1) Σ_l dˡ steps: with d = 2 it grows exponentially with depth. Maps sequences
+    `[N, T, C]` of any length to `[N, outputs]`.
+
+    >>> import torch
+    >>> from harness_components.models.feedforward import relu_block
+    >>> conv1d((5, 3), 10, relu_block)(torch.zeros(2, 5, 3)).shape
+    torch.Size([2, 10])
     """
     layers = nn.Sequential()
-    at = inputs[1]
+    features = inputs[1]
     for index in range(depth):
-        wide, causal = block.inputs(channels), padding == "causal"
+        width, causal = block.inputs(channels), padding == "causal"
         layer: nn.Module = nn.Sequential(
-            PaddedConv1d(at, wide, kernel, dilation**index, block.bias, causal), block(channels, 1)
+            PaddedConv1d(features, width, kernel, dilation**index, block.bias, causal), block(channels, 1)
         )
         if residual and index:
             layer = Residual(nn.Sequential(layer, block.branch(index - 1, depth - 1)))
         layers.add_module(f"layer{index}", layer)
-        at = channels
-    return Conv1d(layers, pooling, nn.Linear(at, outputs))
+        features = channels
+    return Conv1d(layers, pooling, nn.Linear(features, outputs))

@@ -1,4 +1,4 @@
-"""A small transformer that reads a sequence at once."""
+"""Transformer encoder for sequences."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from harness import Block, HarnessError
 from harness.space import Choice, Integers
 from harness_components.models.feedforward import Residual
 
-LEARNED_STD = 0.02  # of positions and the class token at the start, as in Devlin et al. 2018
+LEARNED_STD = 0.02  # initial standard deviation of positions and the class token, as in Devlin et al. 2018
 
 
 def sinusoids(length: int, width: int) -> Tensor:
-    """[length, width]: at t, sin(t / 10000^(2i / width)) in column 2i, and the cosine of it in column 2i + 1."""
+    """Return encodings [length, width]: in column 2i sin(t / 10000^(2i / width)), in column 2i + 1 its cosine."""
     angle = torch.arange(length)[:, None] / 10_000 ** (torch.arange(0, width, 2) / width)
     return torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1)[:, :width]
 
 
 class Positions(nn.Module):
-    """Adds to each step what tells its place."""
+    """Add a position encoding to each step."""
 
     def __init__(self, kind: str, length: int, width: int, generator: Generator) -> None:
         super().__init__()
@@ -35,13 +35,14 @@ class Positions(nn.Module):
             self.register_buffer("table", sinusoids(length, width), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, T, width] -> the same shape."""
-        length, known = x.shape[1], len(self.table)
-        if length <= known:
+        """Map [N, T, width] to the same shape."""
+        length, limit = x.shape[1], len(self.table)
+        if length <= limit:
             return x + self.table[:length]
         if self.kind == "learned":
             raise HarnessError(
-                f"model.positions=learned knows {known} steps, and is given {length}; sinusoidal ones go on"
+                f"model.positions=learned takes sequences of at most {limit} steps, got {length}: "
+                "choose model.positions=sinusoidal"
             )
         return x + sinusoids(length, x.shape[2]).to(x)
 
@@ -58,9 +59,9 @@ class Attention(nn.Module):
         self.queries, self.keys, self.values, self.out = (nn.Linear(width, width) for _ in range(4))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, T, width] -> the same shape."""
+        """Map [N, T, width] to the same shape."""
         q, k, v = (f(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for f in (self.queries, self.keys, self.values))
-        # not torch's fused attention: its kernel has no rule for a stack of members
+        # not torch's fused attention: its kernel has no batching rule for vmap
         weights = (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1)  # [N, heads, T, T]
         return self.out((weights @ v).transpose(1, 2).flatten(2))
 
@@ -69,7 +70,7 @@ class Attention(nn.Module):
 
 
 class Feedforward(nn.Module):
-    """Two layers, applied to every step by itself."""
+    """Two layers, applied to each step on its own."""
 
     def __init__(self, width: int, hidden: int, block: Block) -> None:
         super().__init__()
@@ -78,13 +79,13 @@ class Feedforward(nn.Module):
         self.out = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, T, width] -> the same shape."""
-        steps = self.inner(x).flatten(0, 1)  # a block takes steps for samples
+        """Map [N, T, width] to the same shape."""
+        steps = self.inner(x).flatten(0, 1)  # to a block each step is a sample
         return self.out(self.block(steps).unflatten(0, x.shape[:2]))
 
 
 class Transformer(nn.Module):
-    """Embedding, positions, layers of attention, the mean over steps or the class token, a linear head."""
+    """Embedding, position encoding, encoder layers, pooling and a linear head."""
 
     def __init__(
         self, embedding: nn.Linear, token: Tensor | None, positions: nn.Module, layers: nn.Sequential, head: nn.Linear
@@ -95,7 +96,7 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(embedding.out_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, T, C] -> [N, outputs]."""
+        """Map [N, T, C] to [N, outputs]."""
         h = self.positions(self.embedding(x))
         if self.token is not None:
             h = torch.cat([self.token.expand(len(h), 1, -1), h], dim=1)
@@ -115,33 +116,46 @@ def transformer(
     block: Block,
     generator: Generator,
     *,
-    width: Annotated[int, Choice(16, 32, 64, 128), Gt(0), "numbers of a step, d"] = 32,
+    width: Annotated[int, Choice(16, 32, 64, 128), Gt(0), "model width d; a multiple of heads"] = 32,
     depth: Annotated[int, Integers(1, 6), Ge(1), "layers"] = 2,
-    heads: Annotated[int, Choice(1, 2, 4, 8), Gt(0), "of an attention; they divide the width"] = 4,
-    hidden: Annotated[int, Integers(16, 512, log=True), Gt(0), "units of a feed-forward block"] = 64,
+    heads: Annotated[int, Choice(1, 2, 4, 8), Gt(0), "attention heads"] = 4,
+    hidden: Annotated[int, Integers(16, 512, log=True), Gt(0), "hidden units of a feed-forward branch"] = 64,
     positions: Annotated[
         Literal["learned", "sinusoidal", "none"],
         Choice("learned", "sinusoidal", "none"),
-        "what tells the order; learned ones end at the training sequences' length",
+        "position encoding p; learned ones are limited to the length of the training sequences",
     ] = "learned",
     pooling: Annotated[
-        Literal["average", "token"], Choice("average", "token"), "the mean over steps, or a class token before them"
+        Literal["average", "token"], Choice("average", "token"), "mean over the steps, or a class token before them"
     ] = "average",
 ) -> nn.Module:
-    """Transformer encoder with layer norms before its branches.
+    """Transformer encoder with pre-layer normalization.
 
-    h = E x + p;  in each layer h ← h + A(LN(h)), then h ← h + F(LN(h));  y = W pool(LN(h)) + b, where
-    A(h) = O [softmax(Q K^T / sqrt(d / heads)) V] over heads, with Q, K, V linear in h, and F(h) = W_2 block(W_1 h).
+        h = E x + p
+        h ← h + A(LN(h)),  h ← h + F(LN(h)), in each layer
+        y = W pool(LN(h)) + b
+
+        A(h) = O [softmax(Q Kᵀ / sqrt(d / heads)) V], over the heads, with Q, K, V linear in h
+        F(h) = W₂ block(W₁ h)
+
+    Maps sequences `[N, T, C]` to `[N, outputs]`. Memory grows with T².
+
+    >>> from harness_components.models.feedforward import relu_block
+    >>> model = transformer((5, 3), 10, relu_block, torch.Generator())
+    >>> model(torch.zeros(2, 5, 3)).shape
+    torch.Size([2, 10])
     """
     if width % heads:
-        raise HarnessError(f"model.width must be a multiple of model.heads={heads}, got {width}")
+        raise HarnessError(
+            f"model.width must be a multiple of model.heads={heads}, got {width}: choose {heads * (width // heads + 1)}"
+        )
     embedding = nn.Linear(inputs[1], width)
     token = LEARNED_STD * torch.randn(1, 1, width, generator=generator) if pooling == "token" else None
-    places = nn.Identity() if positions == "none" else Positions(positions, inputs[0], width, generator)
+    encoding = nn.Identity() if positions == "none" else Positions(positions, inputs[0], width, generator)
     layers = nn.Sequential()
     for index in range(depth):
         branches = [Attention(width, heads), Feedforward(width, hidden, block)]
         for place, branch in enumerate(branches):
-            ended = nn.Sequential(nn.LayerNorm(width), branch, block.branch(2 * index + place, 2 * depth))
-            layers.add_module(f"layer{index}_{('attention', 'feedforward')[place]}", Residual(ended))
-    return Transformer(embedding, token, places, layers, nn.Linear(width, outputs))
+            inner = nn.Sequential(nn.LayerNorm(width), branch, block.branch(2 * index + place, 2 * depth))
+            layers.add_module(f"layer{index}_{('attention', 'feedforward')[place]}", Residual(inner))
+    return Transformer(embedding, token, encoding, layers, nn.Linear(width, outputs))

@@ -1,4 +1,4 @@
-"""Normalizations, placed between a layer and its activation."""
+"""Normalizations, between a layer and its activation."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import harness
 from harness import HarnessError
 from harness.space import Integers, Log, Uniform
 
+Eps = Annotated[float, Log(1e-8, 1e-2), Gt(0), "ε, added to the variance"]
 _BATCH = (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -28,19 +29,28 @@ def batch_norm(
     features: int,
     ndim: int,
     *,
-    momentum: Annotated[float, Uniform(0.01, 0.5), Interval(gt=0, le=1)] = 0.1,
-    eps: Annotated[float, Log(1e-8, 1e-2), Gt(0)] = 1e-5,
+    momentum: Annotated[float, Uniform(0.01, 0.5), Interval(gt=0, le=1), "update rate of the running averages"] = 0.1,
+    eps: Eps = 1e-5,
 ) -> nn.Module:
     """Batch normalization.
 
-    y = γ (x - μ) / sqrt(σ² + ε) + β with μ and σ² (biased) over batch and space for each channel; in evaluation
-    the running averages, which move by `momentum` a step.
+    With μ and σ² (biased) of each channel over batch and space, ε = `eps`, and learned γ, β:
+
+        y = γ (x - μ) / sqrt(σ² + ε) + β
+
+    Evaluation uses running averages of μ and σ². Small batches make it noisy, and batches of one fail: see
+    `group_norm`.
+
+    >>> norm = batch_norm(1, 0)
+    >>> norm(torch.tensor([[1.0], [3.0]])).detach().round(decimals=3)
+    tensor([[-1.],
+            [ 1.]])
     """
     return _BATCH[ndim](features, eps=eps, momentum=momentum)
 
 
 class ChannelLayerNorm(nn.Module):
-    """Layer normalization over the channels, for inputs [N, C, ...]."""
+    """Layer normalization over the channels of inputs [N, C, ...]."""
 
     def __init__(self, features: int, eps: float) -> None:
         super().__init__()
@@ -49,7 +59,7 @@ class ChannelLayerNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, C, ...], normalized over C at each place."""
+        """Normalize [N, C, ...] over C at each position."""
         last = x.movedim(1, -1)
         return nn.functional.layer_norm(last, self.weight.shape, self.weight, self.bias, self.eps).movedim(-1, 1)
 
@@ -58,10 +68,16 @@ class ChannelLayerNorm(nn.Module):
 
 
 @harness.normalization(reference="Ba, Kiros, Hinton, Layer normalization, 2016, arXiv:1607.06450")
-def layer_norm(features: int, ndim: int, *, eps: Annotated[float, Log(1e-8, 1e-2), Gt(0)] = 1e-5) -> nn.Module:
+def layer_norm(features: int, ndim: int, *, eps: Eps = 1e-5) -> nn.Module:
     """Layer normalization.
 
-    y = γ (x - μ) / sqrt(σ² + ε) + β with μ and σ² over the channels of each sample (at each place of an image).
+    With μ and σ² over the channels of each sample, at each position of images and sequences, ε = `eps`, and learned γ,
+    β:
+
+        y = γ (x - μ) / sqrt(σ² + ε) + β
+
+    >>> layer_norm(2, 0)(torch.tensor([[1.0, 3.0]])).detach().round(decimals=3)
+    tensor([[-1.,  1.]])
     """
     return nn.LayerNorm(features, eps=eps) if ndim == 0 else ChannelLayerNorm(features, eps)
 
@@ -71,13 +87,19 @@ def group_norm(
     features: int,
     ndim: int,
     *,
-    groups: Annotated[int, Integers(1, 32, log=True), Ge(1), "of channels; fewer where they do not divide them"] = 8,
-    eps: Annotated[float, Log(1e-8, 1e-2), Gt(0)] = 1e-5,
+    groups: Annotated[int, Integers(1, 32, log=True), Ge(1), "groups of channels, at most"] = 8,
+    eps: Eps = 1e-5,
 ) -> nn.Module:
     """Group normalization.
 
-    y = γ (x - μ) / sqrt(σ² + ε) + β with μ and σ² over the channels of a group and over space, for each sample. As
-    many groups as divide the channels, `groups` at most.
+    With μ and σ² over the channels of a group and over space, for each sample, ε = `eps`, and learned γ, β:
+
+        y = γ (x - μ) / sqrt(σ² + ε) + β
+
+    The number of groups is the largest common divisor of `groups` and the channels.
+
+    >>> group_norm(4, 0, groups=2)(torch.tensor([[1.0, 3.0, 10.0, 20.0]])).detach().round(decimals=3)
+    tensor([[-1.,  1., -1.,  1.]])
     """
     return nn.GroupNorm(math.gcd(groups, features), features, eps=eps)
 
@@ -87,19 +109,28 @@ def group_norm(
     cancels_bias=True,
     input_ndim=(2, 3, 4),
 )
-def instance_norm(features: int, ndim: int, *, eps: Annotated[float, Log(1e-8, 1e-2), Gt(0)] = 1e-5) -> nn.Module:
+def instance_norm(features: int, ndim: int, *, eps: Eps = 1e-5) -> nn.Module:
     """Instance normalization.
 
-    y = γ (x - μ) / sqrt(σ² + ε) + β with μ and σ² over space, for each channel of each sample; so it wants space: a
-    cnn, and no mlp.
+    With μ and σ² over space, for each channel of each sample, ε = `eps`, and learned γ, β:
+
+        y = γ (x - μ) / sqrt(σ² + ε) + β
+
+    Requires layers with spatial dimensions: a cnn, not an mlp.
+
+    >>> instance_norm(1, 1)(torch.tensor([[[1.0, 3.0]]])).detach().round(decimals=3)
+    tensor([[[-1.,  1.]]])
     """
     if ndim == 0:
-        raise HarnessError("normalization instance_norm averages over space, and the layers of this model have none")
+        raise HarnessError(
+            "normalization instance_norm averages over spatial dimensions, and the layers of this model have none: "
+            "choose normalization=layer_norm, or model=cnn"
+        )
     return nn.GroupNorm(features, features, eps=eps)  # a group for each channel; torch's own takes no single place
 
 
 class ChannelRmsNorm(nn.Module):
-    """Root-mean-square normalization over the channels, for inputs [N, C, ...]."""
+    """Root-mean-square normalization over the channels of inputs [N, C, ...]."""
 
     def __init__(self, features: int, eps: float) -> None:
         super().__init__()
@@ -107,7 +138,7 @@ class ChannelRmsNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, C, ...], normalized over C at each place."""
+        """Normalize [N, C, ...] over C at each position."""
         last = x.movedim(1, -1)
         scaled = last * torch.rsqrt(last.square().mean(-1, keepdim=True) + self.eps) * self.weight
         return scaled.movedim(-1, 1)
@@ -119,25 +150,28 @@ class ChannelRmsNorm(nn.Module):
 @harness.normalization(
     reference="Zhang, Sennrich, Root mean square layer normalization, NeurIPS 2019, arXiv:1910.07467, eq. 4"
 )
-def rms_norm(features: int, ndim: int, *, eps: Annotated[float, Log(1e-8, 1e-2), Gt(0)] = 1e-6) -> nn.Module:
-    """Root-mean-square layer normalization: layer normalization without centring.
+def rms_norm(features: int, ndim: int, *, eps: Eps = 1e-6) -> nn.Module:
+    """Root-mean-square normalization: layer normalization without centring.
 
-    y = γ x / sqrt(mean_c(x²) + ε), over the channels of each sample (at each place of an image).
+    Over the channels of each sample, at each position of images and sequences, with ε = `eps` and learned γ:
+
+        y = γ x / sqrt(mean_c(x²) + ε)
+
+    >>> rms_norm(2, 0)(torch.tensor([[1.0, 7.0]])).detach().round(decimals=3)  # mean square 25
+    tensor([[0.2000, 1.4000]])
     """
     return ChannelRmsNorm(features, eps)
 
 
 class Direction(nn.Module):
-    """A weight from each unit's length g [out, 1, ...] and v, whose direction alone counts. Torch's own kernel has no
-    rule for a stack of networks.
-    """
+    """Compute a weight from each unit's norm g [out, 1, ...] and direction v; torch's kernel has no batching rule."""
 
     def forward(self, g: Tensor, v: Tensor) -> Tensor:
-        """v: [out, ...] -> the same shape."""
+        """Return g v / ‖v‖, of the shape of v, [out, ...]."""
         return v * (g / _lengths(v))
 
     def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """g and v of a weight."""
+        """Return g and v of a weight."""
         return _lengths(weight), weight
 
 
@@ -147,17 +181,17 @@ def _lengths(weight: Tensor) -> Tensor:
 
 @harness.normalization(reference="Salimans, Kingma, Weight normalization, NeurIPS 2016, arXiv:1602.07868, eq. 2")
 def weight_norm(layer: nn.Module, name: str) -> None:
-    """Weight normalization: the length and the direction of each unit's weights are learned apart.
+    """Weight normalization: norm and direction of each unit's weights are separate parameters.
 
-    w = g v / ‖v‖, one g a unit; of every matrix and kernel of the model.
+    For every matrix and kernel of the model, with g a number for each unit:
+
+        w = g v / ‖v‖
     """
     parametrize.register_parametrization(layer, name, Direction())
 
 
 class Spectral(nn.Module):
-    """Divides a weight by an estimate of its largest singular value. Torch's own writes into buffers in ways that a
-    stack of networks cannot.
-    """
+    """Divide a weight by an estimate of its largest singular value; torch's version cannot run on a stack of runs."""
 
     u: Tensor
 
@@ -165,11 +199,11 @@ class Spectral(nn.Module):
         super().__init__()
         self.iterations = iterations
         self.register_buffer("u", F.normalize(torch.randn(len(weight), generator=generator), dim=0))
-        for _ in range(15):  # near enough from the first step on
+        for _ in range(15):  # close enough from the first step on
             self.u = self._iterate(weight.detach().flatten(1), self.u)[0]
 
     def forward(self, weight: Tensor) -> Tensor:
-        """weight: [out, ...] -> the same shape."""
+        """Map a weight [out, ...] to the same shape."""
         matrix = weight.flatten(1)
         with torch.no_grad():
             u, v = self.u.clone(), F.normalize(matrix.T @ self.u, dim=0)
@@ -193,10 +227,12 @@ def spectral_norm(
     name: str,
     generator: Generator,
     *,
-    power_iterations: Annotated[int, Integers(1, 5), Ge(1), "of the estimate of σ, a step"] = 1,
+    power_iterations: Annotated[int, Integers(1, 5), Ge(1), "power iterations in a training step"] = 1,
 ) -> None:
-    """Spectral normalization: each layer is divided by its largest singular value, and so is 1-Lipschitz.
+    """Spectral normalization: divide each weight by its largest singular value, so that layers are 1-Lipschitz.
 
-    W ← W / σ(W), with σ by power iteration; of every matrix, and of kernels as matrices [out, in · places].
+    For every matrix, and kernels as matrices [out, in · positions], with σ estimated by power iteration:
+
+        W ← W / σ(W)
     """
     parametrize.register_parametrization(layer, name, Spectral(getattr(layer, name), power_iterations, generator))

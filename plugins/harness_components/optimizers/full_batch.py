@@ -1,4 +1,4 @@
-"""Optimizers that see all of the data in a step."""
+"""Full-batch optimizers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,20 @@ from harness.space import Log
 def gd(
     params: Iterable[Tensor],
     *,
-    lr: Annotated[float, Log(1e-3, 10), Gt(0)] = 0.1,
+    lr: Annotated[float, Log(1e-3, 10), Gt(0), "learning rate"] = 0.1,
 ) -> torch.optim.Optimizer:
-    """Gradient descent: a step an epoch, by the gradient of the mean loss over all training samples.
+    """Full-batch gradient descent: one step in each epoch.
 
-    w ← w - lr · ∇L(w). The gradient is summed over batches of `batch_size`, so that memory holds one batch.
+    With L the mean loss over the training split:
+
+        w ← w - lr · ∇L(w)
+
+    The gradient is summed over batches of `batch_size`, so that memory holds one batch.
+
+    The iterates on L(w) = w² / 2 from w = 1:
+
+    >>> from harness_components.optimizers.base import iterates
+    >>> iterates(gd, lr=0.1)
+    [1.0, 0.9, 0.81, 0.729]
     """
     return torch.optim.SGD(params, lr=lr)

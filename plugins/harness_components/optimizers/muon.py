@@ -1,4 +1,4 @@
-"""Muon: momentum, orthogonalized as a matrix."""
+"""Muon: momentum orthogonalized as a matrix."""
 
 from __future__ import annotations
 
@@ -12,19 +12,37 @@ from torch.optim import Optimizer
 
 import harness
 from harness.space import Choice, Integers, Log
-from harness_components.optimizers.base import Betas, Decoupled, Eps, OneByOne, Params, State, counted, kept, moments
+from harness_components.optimizers.base import (
+    Betas,
+    Decoupled,
+    Eps,
+    Params,
+    PerParameter,
+    State,
+    buffer,
+    next_step,
+    update_moments,
+)
 
-# Of the odd polynomial aσ + bσ³ + cσ⁵: the steepest at zero whose iterates stay near 1, where they need not converge.
+# Coefficients of aσ + bσ³ + cσ⁵: as steep as possible at 0, with iterates that stay near 1 without converging to it
 A, B, C = 3.4445, -4.7750, 2.0315
 TINY = 1e-7  # keeps a zero matrix zero
 
 
-def orthogonalized(matrix: Tensor, steps: int) -> Tensor:
-    """The matrix [n, m] with its singular values brought near 1 (about 0.7 .. 1.2 after five steps).
+def orthogonalize(matrix: Tensor, steps: int) -> Tensor:
+    """Bring the singular values of a matrix near 1 by Newton-Schulz iterations.
 
-    In the matrix's own precision: rounded to bfloat16, which the authors use for speed on GPUs, equal runs would part.
+    Computed in the matrix's own precision: the authors round to bfloat16 for speed on GPUs, after which equal runs
+    would differ.
+
+    Args:
+        matrix: shape `[n, m]`.
+        steps: number of iterations; after five the singular values are about 0.7 to 1.2.
+
+    Returns:
+        Matrix of the same shape and singular vectors.
     """
-    x = matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix  # the smaller of the two products
+    x = matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix  # x @ x.mT is the smaller product
     x = x / (torch.linalg.vector_norm(x) + TINY)  # singular values <= 1
     for _ in range(steps):
         square = x @ x.mT
@@ -32,27 +50,27 @@ def orthogonalized(matrix: Tensor, steps: int) -> Tensor:
     return x.mT if matrix.shape[0] > matrix.shape[1] else x
 
 
-class Muon(OneByOne):
-    """Muon for the group of matrices, AdamW for the other."""
+class Muon(PerParameter):
+    """Muon for the group of matrices, AdamW for the other group."""
 
     def update(self, p: Tensor, g: Tensor, state: State, group: State) -> None:
         """w ← w - lr (direction + weight_decay · w)."""
-        direction = self._matrix(g, state, group) if group["matrices"] else self._other(g, state, group)
+        direction = self._muon(g, state, group) if group["matrices"] else self._adam(g, state, group)
         if group["weight_decay"]:
             p.mul_(1 - group["lr"] * group["weight_decay"])
         p.add_(direction, alpha=-group["lr"])
 
-    def _matrix(self, g: Tensor, state: State, group: State) -> Tensor:
-        v = kept(state, "v", g)
+    def _muon(self, g: Tensor, state: State, group: State) -> Tensor:
+        v = buffer(state, "v", g)
         v.lerp_(g, 1 - group["momentum"])
         u = torch.lerp(g, v, group["momentum"]) if group["nesterov"] else v
         rows = u.flatten(1)
-        return (orthogonalized(rows, group["steps"]) * math.sqrt(max(1, rows.shape[0] / rows.shape[1]))).view(g.shape)
+        return (orthogonalize(rows, group["steps"]) * math.sqrt(max(1, rows.shape[0] / rows.shape[1]))).view(g.shape)
 
-    def _other(self, g: Tensor, state: State, group: State) -> Tensor:
+    def _adam(self, g: Tensor, state: State, group: State) -> Tensor:
         first, second = group["betas"]
-        t = counted(state)
-        m, v = moments(g, state, group["betas"])
+        t = next_step(state)
+        m, v = update_moments(g, state, group["betas"])
         return (m / (1 - first**t)).div_((v / (1 - second**t)).sqrt_().add_(group["eps"]))
 
 
@@ -63,21 +81,35 @@ class Muon(OneByOne):
 def muon(
     params: Params,
     *,
-    lr: Annotated[float, Log(1e-4, 1e-1), Gt(0), "of matrices: the size of a step's singular values"] = 0.02,
-    momentum: Annotated[float, Choice(0.9, 0.95, 0.99), Interval(ge=0, lt=1)] = 0.95,
-    nesterov: bool = True,
-    steps: Annotated[int, Integers(3, 8), Interval(ge=1, le=20), "of the Newton-Schulz iteration"] = 5,
-    adamw_lr: Annotated[float, Log(1e-5, 1e-1), Gt(0), "of all that is no matrix"] = 1e-3,
+    lr: Annotated[float, Log(1e-4, 1e-1), Gt(0), "learning rate of matrices: the singular values of a step"] = 0.02,
+    momentum: Annotated[float, Choice(0.9, 0.95, 0.99), Interval(ge=0, lt=1), "decay rate μ of the momentum"] = 0.95,
+    nesterov: Annotated[bool, "average the momentum with the gradient once more"] = True,
+    steps: Annotated[int, Integers(3, 8), Interval(ge=1, le=20), "Newton-Schulz iterations"] = 5,
+    adamw_lr: Annotated[float, Log(1e-5, 1e-1), Gt(0), "learning rate of biases and other vectors"] = 1e-3,
     betas: Betas = (0.9, 0.999),
     eps: Eps = 1e-8,
     weight_decay: Decoupled = 0.0,
 ) -> Optimizer:
-    """Steps matrices by their momentum with all singular values made alike, and the other parameters by AdamW.
+    """Muon: orthogonalized momentum for weight matrices, AdamW for all other parameters.
 
-    v ← momentum · v + (1 - momentum) g;  u = momentum · v + (1 - momentum) g (nesterov), else v, as a matrix [n, m]
-    (kernels: out-channels by the rest), u = U S Vᵀ;  w ← w - lr (sqrt(max(1, n / m)) U Vᵀ + weight_decay · w), with
-    U Vᵀ by Newton and Schulz: X₀ = u / |u|, X ← a X + (b X Xᵀ + c (X Xᵀ)²) X, which brings S near 1. Embeddings and the
-    last layer are matrices here; the authors leave them to AdamW.
+    With μ = `momentum`, λ = `weight_decay`, and a weight as a matrix [n, m] (kernels: output channels by the rest):
+
+        v ← μ v + (1 - μ) g
+        u = μ v + (1 - μ) g, or v without nesterov
+        w ← w - lr (sqrt(max(1, n / m)) U Vᵀ + λ w),  u = U S Vᵀ
+
+    U Vᵀ is approximated by `steps` Newton-Schulz iterations from X = u / |u|, which bring S near 1:
+    X ← a X + (b X Xᵀ + c (X Xᵀ)²) X. Parameters of one dimension take AdamW's step with `adamw_lr`, `betas`, `eps`.
+
+    The authors leave embeddings and the last layer to AdamW; here they are matrices like any other.
+
+    A step equalizes the singular values of the gradient, here 4 and 1:
+
+    >>> w = torch.nn.Parameter(torch.zeros(2, 2))
+    >>> w.grad = torch.diag(torch.tensor([4.0, 1.0]))
+    >>> muon([w], lr=1.0).step()
+    >>> [round(x, 1) for x in w.diagonal().tolist()]
+    [-0.7, -0.7]
     """
     common = {"weight_decay": weight_decay}
     groups = [

@@ -1,4 +1,4 @@
-"""Schedule-free optimizers: an average of the iterates in place of a falling learning rate."""
+"""Schedule-free optimizers: averaged iterates in place of a decaying learning rate."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from torch.optim import Optimizer
 
 import harness
 from harness.space import Choice, Log
-from harness_components.optimizers.base import Decoupled, Eps, OneByOne, Params, State, counted, kept
+from harness_components.optimizers.base import Decoupled, Eps, Params, PerParameter, State, buffer, next_step
 
 
-class ScheduleFree(OneByOne):
-    """In training the parameters are y, where gradients are taken; in evaluation x, the average.
+class ScheduleFree(PerParameter):
+    """Schedule-free AdamW or SGD.
 
-    The state holds z, and during evaluation y as well: computed back from x, it would be y up to rounding only.
+    In training the parameters are y, where gradients are taken; in evaluation they are the average x. The state holds
+    z, and during evaluation also y: recomputed from x it would differ by rounding.
     """
 
     def __init__(self, params: Params, **settings: object) -> None:
         super().__init__(params, **settings, training=True)
 
     def update(self, p: Tensor, g: Tensor, state: State, group: State) -> None:
-        """z ← z - γ · d, then x by its average, both seen through y."""
+        """Update z along the direction d, and y, which implies the update of x."""
         if not group["training"]:
-            raise RuntimeError("a schedule-free optimizer steps after train(), not after eval()")
+            raise RuntimeError("schedule_free is in evaluation mode: call train() before step()")
         if "z" not in state:
             state["z"] = p.detach().clone()
         first, second = group["betas"]
-        z, t, gamma = state["z"], counted(state), group["lr"]
+        z, t, gamma = state["z"], next_step(state), group["lr"]
         if group["base"] == "adamw":
-            v = kept(state, "v", p)
+            v = buffer(state, "v", p)
             v.mul_(second).addcmul_(g, g, value=1 - second)
             direction = g / v.sqrt().add_(group["eps"])
             gamma *= math.sqrt(1 - second**t)
@@ -43,13 +44,13 @@ class ScheduleFree(OneByOne):
             direction = direction.add(p, alpha=group["weight_decay"])
         state["weights"] = state.get("weights", 0.0) + gamma**2
         share = gamma**2 / state["weights"] if state["weights"] else 0.0
-        # x = (y - (1 - β) z) / β stands in no memory: y's step is written without it
+        # x = (y - (1 - β₁) z) / β₁ is not stored: this is the update of y with x eliminated
         p.lerp_(z, share).add_(direction, alpha=gamma * (first * (1 - share) - 1))
         z.sub_(direction, alpha=gamma)
 
     @torch.no_grad()
     def eval(self) -> None:
-        """Puts the average in place of the parameters."""
+        """Replace the parameters by the average x."""
         for group in self.param_groups:
             if group["training"]:
                 for p in group["params"]:
@@ -60,7 +61,7 @@ class ScheduleFree(OneByOne):
 
     @torch.no_grad()
     def train(self) -> None:
-        """Puts the point where gradients are taken in place of the parameters."""
+        """Replace the parameters by y, where gradients are taken."""
         for group in self.param_groups:
             if not group["training"]:
                 for p in group["params"]:
@@ -73,16 +74,34 @@ class ScheduleFree(OneByOne):
 def schedule_free(
     params: Params,
     *,
-    lr: Annotated[float, Log(1e-4, 10), Gt(0), "about 0.0025 for adamw; ten to fifty times SGD's own for sgd"] = 2.5e-3,
-    base: Annotated[Literal["adamw", "sgd"], Choice("adamw", "sgd")] = "adamw",
-    betas: tuple[Annotated[float, Interval(gt=0, lt=1)], Annotated[float, Interval(ge=0, lt=1)]] = (0.9, 0.999),
+    lr: Annotated[
+        float, Log(1e-4, 10), Gt(0), "learning rate; about 0.0025 for adamw, 10 to 50 times that of sgd for sgd"
+    ] = 2.5e-3,
+    base: Annotated[Literal["adamw", "sgd"], Choice("adamw", "sgd"), "optimizer that moves z"] = "adamw",
+    betas: Annotated[
+        tuple[Annotated[float, Interval(gt=0, lt=1)], Annotated[float, Interval(ge=0, lt=1)]],
+        "β₁: share of x in y; β₂: decay rate of the average of g² (adamw)",
+    ] = (0.9, 0.999),
     eps: Eps = 1e-8,
     weight_decay: Decoupled = 0.0,
 ) -> Optimizer:
-    """Takes gradients between its iterate and the iterates' average, and evaluates the average: no schedule is needed.
+    """Schedule-free AdamW or SGD: the average of the iterates is evaluated, so that no scheduler is needed.
 
-    y = (1 - β₁) z + β₁ x;  z ← z - γ (d(y) + weight_decay · y);  x ← (1 - c) x + c z, c = γ² / Σ γ². For sgd d = g and
-    γ = lr; for adamw v ← β₂ v + (1 - β₂) g², d = g / (sqrt(v) + ε) and γ = lr · sqrt(1 - β₂ᵗ) at step t. Training is at
-    y, evaluation and what is saved at x. Warmup helps, a falling schedule does not: it is what c stands for.
+    With β₁, β₂ = `betas`, ε = `eps`, λ = `weight_decay` and t the step from 1:
+
+        y = (1 - β₁) z + β₁ x
+        z ← z - γ (d + λ y)
+        x ← (1 - c) x + c z,  c = γ² / Σ γ²
+
+    For base=sgd d is the gradient g at y, and γ = lr. For base=adamw v ← β₂ v + (1 - β₂) g², d = g / (sqrt(v) + ε) and
+    γ = lr · sqrt(1 - β₂ᵗ). Training uses y; evaluation and saved weights are x.
+
+    Use it with scheduler=constant; `warmup` helps.
+
+    The iterates y on L(w) = w² / 2 from w = 1:
+
+    >>> from harness_components.optimizers.base import iterates
+    >>> iterates(schedule_free, lr=0.1)
+    [1.0, 0.9, 0.8338, 0.7694]
     """
     return ScheduleFree(params, lr=lr, base=base, betas=betas, eps=eps, weight_decay=weight_decay)

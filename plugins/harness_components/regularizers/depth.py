@@ -14,14 +14,14 @@ from harness.space import Uniform
 
 
 class DropBranch(nn.Module):
-    """Drops a sample's whole branch in training, and scales the others'."""
+    """Drop the whole branch of a sample with probability p in training, and scale the others by 1 / (1 - p)."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, ...]."""
+        """Map [N, ...] to the same shape."""
         if not self.training or self.p == 0:
             return x
         kept = torch.rand(len(x), *[1] * (x.ndim - 1), dtype=x.dtype, device=x.device) >= self.p
@@ -32,13 +32,13 @@ class DropBranch(nn.Module):
 
 
 class StochasticDepth(Regularizer):
-    """Later branches are dropped more often."""
+    """Drop residual branches, the later ones more often."""
 
     def __init__(self, p: float) -> None:
         self.p = p
 
     def branch(self, index: int, depth: int) -> nn.Module:
-        """Branch `index` of `depth` is dropped with probability p (index + 1) / depth."""
+        """Return a layer that drops branch `index` of `depth` with probability p (index + 1) / depth."""
         return DropBranch(self.p * (index + 1) / depth)
 
 
@@ -46,11 +46,18 @@ class StochasticDepth(Regularizer):
     reference="Huang, Sun, Liu, Sedra, Weinberger, Deep networks with stochastic depth, ECCV 2016, arXiv:1603.09382"
 )
 def stochastic_depth(
-    *, p: Annotated[float, Uniform(0.05, 0.7), Interval(ge=0, lt=1), "share of the last branch dropped"] = 0.2
+    *,
+    p: Annotated[float, Uniform(0.05, 0.7), Interval(ge=0, lt=1), "probability that the last branch is dropped"] = 0.2,
 ) -> Regularizer:
-    """Drops whole residual branches at random in training, one sample at a time, and scales the others.
+    """Stochastic depth: drop whole residual branches at random in training, for each sample on its own.
 
-    h ← h + b f(h) / (1 - p_l), b ~ Bernoulli(1 - p_l), p_l = p l / L for branch l of L. Does nothing to a model
-    without residual branches.
+    For branch l = 1 .. L, and b = 1 in evaluation without the factor:
+
+        h ← h + b f(h) / (1 - p_l),  b ~ Bernoulli(1 - p_l),  p_l = p l / L
+
+    Has no effect on models without residual branches: choose model=resnet, or model.residual=true where a model has it.
+
+    >>> [stochastic_depth(p=0.3).branch(index, depth=3) for index in range(3)]
+    [DropBranch(p=0.1), DropBranch(p=0.2), DropBranch(p=0.3)]
     """
     return StochasticDepth(p)

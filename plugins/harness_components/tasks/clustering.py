@@ -1,4 +1,4 @@
-"""Clustering: samples go to the nearest of some centres, and classes serve to judge the groups alone."""
+"""Clustering: task, loss and metrics; classes serve to evaluate the clusters alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from harness import Task
     model="kmeans",
 )
 def clustering(loss: Callable[..., Any]) -> Task:
-    """Groups samples without their classes: predictions are squared distances to the centres, [N, K]."""
+    """Group samples without using their classes; the metrics compare the groups with the classes.
+
+    Predictions are squared distances to the centres, `[N, K]`.
+    """
     return Task(loss)
 
 
@@ -30,41 +33,48 @@ def clustering(loss: Callable[..., Any]) -> Task:
     tasks=("clustering",), reference="Bishop, Pattern recognition and machine learning, 2006, eq. 9.1 (over N)"
 )
 def distortion(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared distance to the nearest centre.
+    """Distortion: mean squared distance to the nearest centre.
 
-    J = mean_n min_k |x_n - μ_k|². prediction: squared distances [N, K]; target: not looked at.
+        J = mean_n min_k |x_n - μ_k|²
+
+    Args:
+        prediction: squared distances, `[N, K]`.
+        target: ignored.
+
+    >>> distortion(torch.tensor([[1.0, 4.0], [9.0, 0.0]]), torch.tensor([0, 1]))
+    tensor(0.5000)
     """
     return prediction.amin(1).mean()
 
 
-def _unchecked() -> AbstractContextManager[None]:
-    """Says what torchmetrics, which counts in a sparse tensor, leaves open, and torch warns of."""
+def _sparse_unchecked() -> AbstractContextManager[None]:
+    """Set explicitly that sparse tensors are not checked: torchmetrics leaves it open, which torch warns of."""
     return torch.sparse.check_sparse_tensor_invariants(enable=False)
 
 
 class _AdjustedRand(AdjustedRandScore):
-    higher_is_better = True  # type: ignore[assignment]  # torchmetrics leaves it open
+    higher_is_better = True  # type: ignore[assignment]  # torchmetrics has None
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """prediction: squared distances [N, K], of which the least says the cluster; target: classes [N]."""
+        """Add squared distances [N, K], whose smallest gives the cluster, and classes [N]."""
         super().update(prediction.argmin(1), target)
 
     def compute(self) -> Tensor:
-        """Agreement of all that was seen."""
-        with _unchecked():
+        """Return the agreement over all samples."""
+        with _sparse_unchecked():
             return super().compute()
 
 
 class _MutualInformation(NormalizedMutualInfoScore):
-    higher_is_better = True  # torchmetrics leaves it open
+    higher_is_better = True  # torchmetrics has None
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """prediction: squared distances [N, K], of which the least says the cluster; target: classes [N]."""
+        """Add squared distances [N, K], whose smallest gives the cluster, and classes [N]."""
         super().update(prediction.argmin(1), target)
 
     def compute(self) -> Tensor:
-        """Agreement of all that was seen."""
-        with _unchecked():
+        """Return the agreement over all samples."""
+        with _sparse_unchecked():
             return super().compute()
 
 
@@ -74,7 +84,12 @@ class _MutualInformation(NormalizedMutualInfoScore):
     cases=(([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]], [0, 1, 0, 1], -0.5),),
 )
 def adjusted_rand() -> Metric:
-    """Agreement of clusters and classes over pairs of samples: 1 for the same groups, 0 on average for chance."""
+    """Adjusted Rand index: agreement of clusters and classes over pairs of samples; 1 if equal, about 0 by chance.
+
+    >>> distances = torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
+    >>> adjusted_rand()(distances, torch.tensor([1, 1, 0, 0]))
+    tensor(1.)
+    """
     return _AdjustedRand()
 
 
@@ -84,5 +99,12 @@ def adjusted_rand() -> Metric:
     cases=(([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]], [0, 1, 0, 1], 0.0),),
 )
 def normalized_mutual_information() -> Metric:
-    """Mutual information of clusters and classes over the mean of their entropies: 0 .. 1."""
+    """Normalized mutual information of clusters and classes, in [0, 1].
+
+    Mutual information over the mean of both entropies. Unlike `adjusted_rand`, it grows with the number of clusters.
+
+    >>> distances = torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
+    >>> normalized_mutual_information()(distances, torch.tensor([1, 1, 0, 0]))
+    tensor(1.)
+    """
     return _MutualInformation()

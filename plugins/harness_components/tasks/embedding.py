@@ -1,4 +1,4 @@
-"""Embeddings of words: a model, a task, a loss and a metric, for pairs of words that stand near each other."""
+"""Word embeddings: model, task, loss and metric for pairs of neighbouring words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import harness
 from harness import Batch, Call, Dataset, HarnessError, Noise, Samples, Task
 from harness.space import Integers, Uniform
 
-TOGETHER = 1024  # analogies whose distances to all words are held at a time
+CHUNK = 1024  # analogies whose similarities to all words are in memory at a time
 
 
 class SkipGram(nn.Module):
@@ -32,13 +32,11 @@ class SkipGram(nn.Module):
         self.register_buffer("frequency", torch.full((outputs,), 1 / outputs))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x: words [N, 1] -> their vectors as centres [N, D], those of all words as contexts [C, D], and how often
-        each of these is one [C].
-        """
+        """Map words [N, 1] to (their centre vectors [N, D], all context vectors [C, D], context frequencies [C])."""
         return self.centres(x[:, 0]), self.contexts.weight, self.frequency
 
     def embeddings(self) -> Tensor:
-        """The vectors of all words [V, D]: as centres."""
+        """Return the vectors of all words as centres, [V, D]."""
         return self.centres.weight
 
 
@@ -55,27 +53,34 @@ def skip_gram(
     vocabulary: int | None,
     generator: Generator,
     *,
-    width: Annotated[int, Integers(4, 256, log=True), Gt(0), "numbers of a word's vector, D"] = 16,
+    width: Annotated[int, Integers(4, 256, log=True), Gt(0), "size D of a word's vector"] = 16,
 ) -> nn.Module:
-    """Skip-gram: a word's vector tells which words stand near it.
+    """Skip-gram: word vectors that predict neighbouring words.
 
-    The score of context o beside centre c is u_o · v_c, with a vector v for each word as a centre and u as a context;
-    v is the embedding (`harness.load_model(run).embeddings()`, [V, D]). As in word2vec, v starts evenly within
-    ±1 / (2 D) and u at 0, whatever the initializer. Inputs [1]: the index of a word.
+    With a vector v for each word as a centre and u as a context:
+
+        score(o | c) = u_o · v_c
+
+    v is the embedding: `harness.load_model(run).embeddings()`, `[V, D]`. As in word2vec, v starts uniform in ±1 / (2 D)
+    and u at 0, whatever the initializer. Inputs `[N, 1]` are word indices.
+
+    >>> model = skip_gram((1,), 20, 20, torch.Generator(), width=4)
+    >>> model.embeddings().shape
+    torch.Size([20, 4])
     """
     if vocabulary is None or inputs != (1,):
         raise HarnessError(
-            f"model skip_gram wants the index of one word as input, and a vocabulary; here inputs are {list(inputs)} "
-            f"{'numbers' if vocabulary is None else 'words'}"
+            "model skip_gram requires the index of one word as input, and a vocabulary: choose data=toy_grammar and "
+            f"transform=[]; inputs here are {list(inputs)} {'numbers' if vocabulary is None else 'words'}"
         )
     return SkipGram(vocabulary, outputs, width, generator)
 
 
 class Embedding(Task):
-    """Contexts from centres; what is measured are the words' vectors."""
+    """Predict contexts from centres; the metrics measure the word vectors."""
 
     def prepare(self, model: nn.Module, dataset: Dataset) -> nn.Module:
-        """With each word's share of the training contexts in the model's buffer `frequency` [C], if it has one."""
+        """Store each word's share of the training contexts in the model's buffer `frequency` [C], if it has one."""
         assert isinstance(dataset.train, Samples)
         frequency = getattr(model, "frequency", None)
         if isinstance(frequency, Tensor):
@@ -84,39 +89,42 @@ class Embedding(Task):
         return model
 
     def infer(self, call: Call, x: Tensor) -> Tensor:
-        """The vectors [N, D] of words [N, 1]."""
+        """Return the vectors [N, D] of words [N, 1]."""
         vectors: Tensor = call(method="embeddings")[x[:, 0]]
         return vectors
 
     def predict(self, call: Call, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(the vectors of all words [V, D], contexts [N])"""
+        """Return the vectors of all words [V, D], and contexts [N]."""
         _, y = batch
         return call(method="embeddings"), y
 
     def evaluate(self, call: Call, batch: Batch, noise: Noise) -> tuple[dict[str, Tensor], tuple[Any, Any]]:
-        """The loss of the pairs, and the words' vectors."""
+        """Return the loss of the pairs, and the word vectors."""
         return self.losses(call, batch, noise), self.predict(call, batch)
 
 
 @harness.task(targets=("class",), loss="negative_sampling", metrics=(), model="skip_gram", words=True)
 def embedding(loss: Callable[..., Any], dataset: Dataset) -> Task:
-    """Learns vectors of words from pairs of a word and one near it: inputs [N, 1] and targets [N] are indices.
+    """Learn word vectors from pairs of neighbouring words: inputs `[N, 1]` and targets `[N]` are word indices.
 
-    Which words are near is the data's to say (`data.window` of toy_grammar). The model has a method `embeddings()`,
-    which returns [V, D].
+    The data defines which words are neighbours (`data.window` of toy_grammar). The model needs a method `embeddings()`
+    that returns `[V, D]`.
     """
     if not isinstance(dataset.train, Samples):
-        raise HarnessError("task embedding counts how often each word occurs, and wants data in memory")
+        raise HarnessError("task embedding counts words, which requires data in memory: set data.in_memory=true")
     if dataset.words is None:
-        raise HarnessError("task embedding wants inputs that are indices of words, and data that names its vocabulary")
+        raise HarnessError(
+            "task embedding requires inputs that are indices of words, and data with a vocabulary: choose "
+            "data=toy_grammar and transform=[]"
+        )
     return Embedding(loss)
 
 
 def drawn_words(frequency: Tensor, power: float, shape: Sequence[int]) -> Tensor:
-    """Indices of this shape, by chance: word w with a probability in proportion to frequency[w] ** power."""
+    """Draw word indices of this shape with probabilities proportional to frequency ** power."""
     sums = frequency.pow(power).cumsum(0)
-    place = torch.rand(*shape, dtype=sums.dtype, device=sums.device) * sums[-1]
-    return torch.searchsorted(sums, place, right=True).clamp_max(len(sums) - 1)
+    quantiles = torch.rand(*shape, dtype=sums.dtype, device=sums.device) * sums[-1]
+    return torch.searchsorted(sums, quantiles, right=True).clamp_max(len(sums) - 1)
 
 
 @harness.loss(
@@ -129,30 +137,36 @@ def negative_sampling(
     prediction: tuple[Tensor, Tensor, Tensor],
     target: Tensor,
     *,
-    negatives: Annotated[int, Integers(1, 20, log=True), Ge(1), "words drawn beside each true context, k"] = 5,
-    power: Annotated[float, Uniform(0, 1), Ge(0), "of a word's frequency, by which it is drawn"] = 0.75,
+    negatives: Annotated[int, Integers(1, 20, log=True), Ge(1), "noise words k for each true context"] = 5,
+    power: Annotated[float, Uniform(0, 1), Ge(0), "exponent α of the frequency in the noise distribution"] = 0.75,
 ) -> Tensor:
-    """Tells a centre's true context from k words that are drawn by chance, each by a sigmoid of its score.
+    """Negative sampling: tell the true context from k random words, each by the sigmoid of its score.
 
-    L = - mean_n [ log σ(u_o · v_c) + Σ_{i=1..k} log σ(- u_{w_i} · v_c) ], w_i ~ P(w) ∝ f(w)^power, of f the share of
-    the training contexts that are w. prediction: (v_c [N, D], u of all words [C, D], f [C]); target: o [N]. Its
-    best scores are u_o · v_c = log(p(o | c) / P(o)) - log k (Levy, Goldberg 2014). The words are drawn anew at each
-    step, and are the same at each evaluation.
+    With σ the logistic function, k = `negatives`, α = `power` and f the frequencies of words as contexts in training:
+
+        L = - mean_n [ log σ(u_o · v_c) + Σ_{i=1..k} log σ(- u_{w_i} · v_c) ],  w_i ~ P(w) ∝ f(w)^α
+
+    The optimum is u_o · v_c = log(p(o | c) / P(o)) - log k (Levy, Goldberg 2014). The random words are drawn anew at
+    each training step, and are the same at each evaluation.
+
+    Args:
+        prediction: (v_c `[N, D]`, u of all words `[C, D]`, f `[C]`).
+        target: contexts o, `[N]`.
     """
     centre, contexts, frequency = prediction
     words = torch.cat([target[:, None], drawn_words(frequency, power, (len(target), negatives))], dim=1)
-    scores = (F.embedding(words, contexts) * centre[:, None]).sum(-1)  # [N, 1 + k]: the true one first
+    scores = (F.embedding(words, contexts) * centre[:, None]).sum(-1)  # [N, 1 + k], the true context first
     return (F.softplus(-scores[:, 0]) + F.softplus(scores[:, 1:]).sum(1)).mean()
 
 
 def answers(vectors: Tensor, questions: Tensor) -> Tensor:
-    """The word of `vectors` [V, D] nearest to a - b + c, for questions (a, b, c) [Q, 3]: [Q]."""
+    """Return the word of `vectors` [V, D] nearest to a - b + c, [Q], for questions (a, b, c) [Q, 3]."""
     unit = F.normalize(vectors, dim=1)
-    found = []
-    for some in questions.split(TOGETHER):
-        a, b, c = unit[some].unbind(1)
-        found.append(((a - b + c) @ unit.mT).scatter(1, some, -torch.inf).argmax(1))
-    return torch.cat(found)
+    nearest = []
+    for chunk in questions.split(CHUNK):
+        a, b, c = unit[chunk].unbind(1)
+        nearest.append(((a - b + c) @ unit.mT).scatter(1, chunk, -torch.inf).argmax(1))
+    return torch.cat(nearest)
 
 
 def _first(vectors: Tensor) -> Tensor:
@@ -160,7 +174,7 @@ def _first(vectors: Tensor) -> Tensor:
 
 
 class AnalogyAccuracy(Metric):
-    """The share of analogies that the last vectors answer."""
+    """Share of analogies that the last vectors solve."""
 
     higher_is_better = True
     full_state_update = False
@@ -172,13 +186,13 @@ class AnalogyAccuracy(Metric):
         self.add_state("vectors", torch.zeros(0, 0), dist_reduce_fx=_first)  # the same in all processes
 
     def update(self, prediction: Tensor, target: Any) -> None:
-        """prediction: the vectors of all words [V, D]."""
-        self.vectors = prediction.detach().to(torch.float64, copy=True)  # they are trained on, in their place
+        """Replace the vectors of all words, [V, D]."""
+        self.vectors = prediction.detach().to(torch.float64, copy=True)  # copied: training updates them in place
 
     def compute(self) -> Tensor:
-        """Of all analogies."""
-        asked = self.analogies.to(self.vectors.device)
-        return (answers(self.vectors, asked[:, :3]) == asked[:, 3]).double().mean()
+        """Return the share of all analogies."""
+        analogies = self.analogies.to(self.vectors.device)
+        return (answers(self.vectors, analogies[:, :3]) == analogies[:, 3]).double().mean()
 
 
 @harness.metric(
@@ -188,10 +202,18 @@ class AnalogyAccuracy(Metric):
     "representations, CoNLL 2014",
 )
 def analogy_accuracy(analogies: Sequence[tuple[int, int, int, int]]) -> Metric:
-    """Share of the data's analogies that are answered: king - man + woman = queen.
+    """Share of the data's analogies that the word vectors solve: king - man + woman = queen.
 
-    An answer is argmax_w cos(v_w, v_a - v_b + v_c) over all words but a, b and c, with the vectors v of length 1.
+    With vectors v of length 1, over all words w but a, b and c:
+
+        answer = argmax_w cos(v_w, v_a - v_b + v_c)
+
+    >>> vectors = torch.tensor([[1.0, 1.0], [0.0, 1.0], [0.0, -1.0], [1.0, -1.0]])
+    >>> metric = analogy_accuracy([(0, 1, 2, 3)])  # 0 - 1 + 2 = 3
+    >>> metric.update(vectors, None)
+    >>> metric.compute()
+    tensor(1., dtype=torch.float64)
     """
     if not analogies:
-        raise HarnessError("metric analogy_accuracy wants data that brings analogies, and this brings none")
+        raise HarnessError("metric analogy_accuracy requires data with analogies: choose data=toy_grammar")
     return AnalogyAccuracy(analogies)

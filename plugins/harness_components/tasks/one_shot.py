@@ -1,4 +1,4 @@
-"""One-shot learning: episodes of few classes with few samples of each, by which others are to be told apart."""
+"""Few-shot classification: task, loss and metric for episodes of few classes with few known samples."""
 
 from __future__ import annotations
 
@@ -17,8 +17,15 @@ from harness_components.metrics.sums import Sums
 
 
 def subsets(counts: Tensor, size: int, generator: Generator) -> Tensor:
-    """For each n of `counts` [...], `size` different numbers of 0 .. n - 1 in random order: [..., size], each such
-    sequence alike (Floyd's algorithm, then an order by chance). Every n is at least `size`.
+    """Draw `size` different numbers of 0 .. n - 1 in random order for each n of `counts`, by Floyd's algorithm.
+
+    Args:
+        counts: numbers n, at least `size` each, [...].
+        size: size of a subset.
+        generator: source of the draws.
+
+    Returns:
+        Subsets [..., size]; every ordered subset is equally likely.
     """
     shape = (*counts.shape, size)
     chosen = torch.full(shape, -1)
@@ -32,37 +39,54 @@ def subsets(counts: Tensor, size: int, generator: Generator) -> Tensor:
 
 
 def episodes(y: Tensor, count: int, way: int, each: int, generator: Generator) -> Tensor:
-    """Indices [count, way, each] into classes y [N]: `way` different classes an episode, `each` samples of a class.
+    """Draw episodes: `way` different classes each, and `each` samples of a class.
 
-    Raises ValueError, with the number of classes that have so many samples, where these are too few.
+    Args:
+        y: classes, [N].
+        count: number of episodes.
+        way: classes of an episode.
+        each: samples of a class.
+        generator: source of the draws.
+
+    Returns:
+        Indices into y, [count, way, each].
+
+    Raises:
+        ValueError: With the number of classes that have so many samples, if it is below `way`.
     """
     sizes = y.bincount()
     usable = (sizes >= each).nonzero()[:, 0]
     if len(usable) < way:
         raise ValueError(len(usable))
     classes = usable[subsets(torch.full((count,), len(usable)), way, generator)]
-    first = sizes.cumsum(0) - sizes  # of each class, in the order of classes
+    first = sizes.cumsum(0) - sizes  # index of the first sample of each class, sorted by class
     return y.argsort(stable=True)[first[classes][..., None] + subsets(sizes[classes], each, generator)]
 
 
 def pairs(support: Tensor, query: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(a [P, D], b [P, D], same [P]) of episodes' support [E, N, K, D] and query [E, N · Q, D] embeddings: each query
-    with one support sample of its class, and with one of another. Classes and samples stand in an order by chance.
+    """Pair each query with one support sample of its class and one of another class.
+
+    Args:
+        support: embeddings [E, N, K, D]; classes and samples are in random order.
+        query: embeddings [E, N · Q, D].
+
+    Returns:
+        (a [P, D], b [P, D], 1 for pairs of one class and else 0 [P]).
     """
     _, way, shot, _ = support.shape
     number = query.shape[1] // way
     place = torch.arange(query.shape[1], device=query.device)
-    own, turn = place // number, place % number
-    other = (own + 1 + turn % (way - 1)) % way
+    label, turn = place // number, place % number
+    other = (label + 1 + turn % (way - 1)) % way
     flat = support.flatten(1, 2)
-    mine, theirs = (flat.index_select(1, c * shot + turn % shot) for c in (own, other))
-    a, b = torch.cat([query, query], 1).flatten(0, 1), torch.cat([mine, theirs], 1).flatten(0, 1)
+    same_class, other_class = (flat.index_select(1, c * shot + turn % shot) for c in (label, other))
+    a, b = torch.cat([query, query], 1).flatten(0, 1), torch.cat([same_class, other_class], 1).flatten(0, 1)
     same = torch.cat([torch.ones_like(query[..., 0]), torch.zeros_like(query[..., 0])], 1).flatten()
     return a, b, same
 
 
 class OneShot(Task):
-    """Episodes, for a model that embeds samples. Of each of their classes `shot` samples are known, `query` asked."""
+    """Episodes for a model that embeds samples: of each class `shot` samples are known, and `query` are classified."""
 
     def __init__(
         self, loss: Callable[..., Any], way: int, train_way: int, shot: int, query: int, count: int, evaluated: int
@@ -74,7 +98,7 @@ class OneShot(Task):
         self.of_pairs = isinstance(mark, component.Mark) and bool(mark.traits.get("pairs"))
 
     def tuples(self, part: Part, split: str, generator: Generator) -> Tensor:
-        """An episode's samples, class by class."""
+        """Return the samples of each episode, class by class."""
         assert isinstance(part, Samples)
         train = split == "train"
         count, way, name = (self.count, self.train_way, "train_way") if train else (self.evaluated, self.way, "way")
@@ -83,17 +107,17 @@ class OneShot(Task):
             return episodes(part.y, count, way, each, generator).flatten(1)
         except ValueError as error:
             raise HarnessError(
-                f"task.{name}={way} wants {way} classes of task.shot + task.query = {each} samples or more, and the "
+                f"task.{name}={way} requires {way} classes of task.shot + task.query = {each} samples or more, and the "
                 f"{split} split has {error}"
             ) from error
 
     def _embedded(self, call: Call, x: Tensor, way: int) -> tuple[Tensor, Tensor]:
-        """support [E, N, K, D], query [E, N · Q, D] of an episode's samples x [E · N · (K + Q), ...]."""
+        """Return support [E, N, K, D] and query [E, N · Q, D] embeddings of samples x [E · N · (K + Q), ...]."""
         z = call(x).unflatten(0, (-1, way, self.shot + self.query))
         return z[:, :, : self.shot], z[:, :, self.shot :].flatten(1, 2)
 
     def _targets(self, scores: Tensor) -> Tensor:
-        """The class of each query [E, N · Q], by its place in the episode."""
+        """Return the class of each query [E, N · Q], as its index in the episode."""
         places = torch.arange(scores.shape[1], device=scores.device) // self.query
         return places.expand(scores.shape[:2])
 
@@ -106,20 +130,20 @@ class OneShot(Task):
         return self.loss(scores.flatten(0, 1), self._targets(scores).flatten())
 
     def infer(self, call: Call, x: Tensor) -> None:
-        """Nothing: a sample has a class among those of its episode alone."""
+        """Infer nothing: a sample has a class only among those of its episode."""
 
     def losses(self, call: Call, batch: Batch, noise: Noise) -> dict[str, Tensor]:
-        """Of the queries' scores, or of pairs of queries and support samples where the loss is one of pairs."""
+        """Return the loss of the queries' scores, or of pairs of queries and support samples for a loss of pairs."""
         support, query = self._embedded(call, batch[0], self.train_way)
         return {"model": self._loss(call, support, query, None)}
 
     def predict(self, call: Call, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Scores [E, N · Q, N] of each query, and its class [E, N · Q]."""
+        """Return the scores [E, N · Q, N] of each query, and its class [E, N · Q]."""
         scores = call(*self._embedded(call, batch[0], self.way), method="scores")
         return scores, self._targets(scores)
 
     def evaluate(self, call: Call, batch: Batch, noise: Noise) -> tuple[dict[str, Tensor], tuple[Any, Any]]:
-        """Both, with one embedding of the samples."""
+        """Return loss, scores and classes from one embedding of the samples."""
         support, query = self._embedded(call, batch[0], self.way)
         scores = call(support, query, method="scores")
         return {"model": self._loss(call, support, query, scores)}, (scores, self._targets(scores))
@@ -131,18 +155,20 @@ class OneShot(Task):
 def one_shot(
     loss: Callable[..., Any],
     *,
-    way: Annotated[int, Integers(2, 20), Ge(2), "classes of an episode, N"] = 5,
-    shot: Annotated[int, Choice(1, 5), Gt(0), "known samples of each of its classes, K"] = 1,
-    query: Annotated[int, Integers(1, 15), Gt(0), "samples of each that are to be told"] = 5,
-    train_way: Annotated[int | None, Ge(2), "classes of a training episode; null: as many as way"] = None,
-    episodes: Annotated[int, Integers(50, 2000, log=True), Gt(0), "drawn for an epoch; batch_size counts these"] = 200,
-    evaluated: Annotated[int, Gt(0), "episodes of validation and of test, the same for all runs of a split"] = 200,
+    way: Annotated[int, Integers(2, 20), Ge(2), "classes N of an episode"] = 5,
+    shot: Annotated[int, Choice(1, 5), Gt(0), "known samples K of each class"] = 1,
+    query: Annotated[int, Integers(1, 15), Gt(0), "samples of each class to be classified"] = 5,
+    train_way: Annotated[int | None, Ge(2), "classes of a training episode; null: as `way`"] = None,
+    episodes: Annotated[
+        int, Integers(50, 2000, log=True), Gt(0), "training episodes in an epoch; batch_size counts episodes"
+    ] = 200,
+    evaluated: Annotated[int, Gt(0), "episodes for validation and for test, the same for all runs of a split"] = 200,
 ) -> Task:
-    """N-way K-shot episodes: of N classes, K samples each are known, and others are told apart by them.
+    """N-way K-shot classification: in each episode K samples of N classes are known, and others are classified by them.
 
-    An episode's classes and samples are drawn by chance; a model embeds them, and scores each query for each class.
-    A loss of pairs is given each query's distance from one known sample of its class and from one of another. Episodes
-    are drawn from each split by itself: with corruption=[unseen_classes] the test is on classes never trained on.
+    The classes and samples of an episode are drawn at random; a model embeds them and scores each query for each class.
+    A loss of pairs (`contrastive`) gets each query's distances from a known sample of its class and from one of
+    another. Each split has its own episodes: with corruption=[unseen_classes] the test uses classes never trained on.
     """
     return OneShot(loss, way, train_way or way, shot, query, episodes, evaluated)
 
@@ -156,19 +182,25 @@ def contrastive(
     prediction: Tensor,
     target: Tensor,
     *,
-    margin: Annotated[float, Log(0.1, 10), Gt(0), "the distance from which on different samples are far enough"] = 1.0,
+    margin: Annotated[float, Log(0.1, 10), Gt(0), "distance beyond which different samples add no loss"] = 1.0,
 ) -> Tensor:
-    """Contrastive loss: draws pairs of one class together, and pushes others apart up to a margin.
+    """Contrastive loss: pulls pairs of one class together, and pushes others apart up to a margin.
 
-    L = mean_p ½ [ t d² + (1 - t) max(0, margin - d)² ]. prediction: distances d [P]; target: t [P], 1 where the two
-    are of one class, else 0.
+        L = mean_p ½ [ t d² + (1 - t) max(0, margin - d)² ]
+
+    Args:
+        prediction: distances d, `[P]`.
+        target: t, `[P]`: 1 for pairs of one class, else 0.
+
+    >>> contrastive(torch.tensor([0.5, 0.5]), torch.tensor([1.0, 0.0]))
+    tensor(0.1250)
     """
-    apart = (margin - prediction).clamp_min(0)
-    return 0.5 * (target * prediction.square() + (1 - target) * apart.square()).mean()
+    violation = (margin - prediction).clamp_min(0)
+    return 0.5 * (target * prediction.square() + (1 - target) * violation.square()).mean()
 
 
 class EpisodeAccuracy(Sums):
-    """The share of the queries that are given to their class."""
+    """Share of the queries that are classified correctly."""
 
     higher_is_better = True
     right: Tensor
@@ -177,15 +209,20 @@ class EpisodeAccuracy(Sums):
         super().__init__(right=())
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Scores [E, Q, N], classes [E, Q] by their place in the episode."""
+        """Add scores [E, Q, N] and classes [E, Q], as indices in the episode."""
         self.add(target.numel(), right=(prediction.argmax(-1) == target).sum())
 
     def compute(self) -> Tensor:
-        """Of all queries of all episodes."""
+        """Return the share over all episodes."""
         return self.right / self.count
 
 
 @harness.metric(tasks=("one_shot",), reference="Vinyals et al., Matching networks for one shot learning, NeurIPS 2016")
 def episode_accuracy() -> Metric:
-    """Share of the queries that get the highest score for their own class of the episode: 1 / way is chance."""
+    """Share of the queries with the highest score for their own class of the episode; 1 / way is chance.
+
+    >>> scores = torch.tensor([[[2.0, 1.0], [0.5, 1.0]]])  # one episode, two queries, two classes
+    >>> episode_accuracy()(scores, torch.tensor([[0, 0]]))
+    tensor(0.5000, dtype=torch.float64)
+    """
     return EpisodeAccuracy()

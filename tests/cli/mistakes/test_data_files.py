@@ -105,7 +105,7 @@ def test_unusable_arrays_are_refused(refused: Refused, workdir: Path, case: str)
     arrays, words = ARRAYS[case]
     np.savez(workdir / "arrays.npz", **arrays)
     if words is None:
-        assert "classes are one a sample" in refused("data=npz data.path=arrays.npz data.kind=class")
+        assert "expected one class for each sample" in refused("data=npz data.path=arrays.npz data.kind=class")
     else:
         assert words in refused("data=npz data.path=arrays.npz")
 

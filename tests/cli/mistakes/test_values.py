@@ -66,7 +66,7 @@ VALUES = [
     ("cache_dir=", "cache_dir must name a folder, got ''"),
     # conditions that a component checks on its own settings
     ("model=cnn model.kernel=2", "model.kernel must be odd, got 2"),
-    ("optimizer=sgd optimizer.nesterov=true", "optimizer.nesterov=true wants optimizer.momentum > 0"),
+    ("optimizer=sgd optimizer.nesterov=true", "optimizer.nesterov=true requires optimizer.momentum > 0"),
     # Lightning's
     ("trainer.max_epochs=3", "trainer.max_epochs is managed by harness; use epochs="),
     ("+trainer.max_epochs=3", "trainer.max_epochs is managed by harness; use epochs="),
@@ -107,7 +107,7 @@ VALUES = [
     ("-m batch_size=64,100000", "batch_size=100000 is larger than the 1149 training samples"),
     ("-m model=cnn data=digits,iris", "model cnn wants samples of 3 dimensions"),
     ("-m model=cnn model.kernel=3,2", "model.kernel must be odd, got 2"),
-    ("-m optimizer=sgd optimizer.nesterov=false,true", "optimizer.nesterov=true wants optimizer.momentum > 0"),
+    ("-m optimizer=sgd optimizer.nesterov=false,true", "optimizer.nesterov=true requires optimizer.momentum > 0"),
     ("-m objective=val/loss,val/los", "objective 'val/los' is not measured. Did you mean 'val/loss'?"),
     ("-m trainer.devices=1,many", "trainer.devices must be auto"),
 ]

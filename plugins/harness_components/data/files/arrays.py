@@ -1,4 +1,4 @@
-"""Data of the user's own, from arrays in a file."""
+"""Arrays in a file of the user's."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch import Generator
 import harness
 from harness import Dataset, HarnessError, Split, disk, from_arrays, suggest
 from harness_components.data.files.large import large_array, numbers, stored_shape
-from harness_components.data.files.targets import TargetColumn, rounded, rounding, told
+from harness_components.data.files.targets import column_of, rounded, rounding
 from harness_components.data.tables.reader import readable
 
 Kind = Annotated[
     Literal["auto", "class", "labels", "real"],
-    "what the target is; auto: texts, truths and few whole numbers are classes, columns of 0 and 1 are labels",
+    "kind of target; auto: texts, booleans and few different integers are classes, columns of 0 and 1 are labels",
 ]
 Held = Annotated[
     bool | Literal["auto"],
-    "hold all samples in memory; false: in files under cache_dir, read a batch at a time; auto: by the file's size",
+    "hold all samples in memory; false: keep them under cache_dir and read batches; auto: by the file's size",
 ]
 
 
@@ -33,15 +33,15 @@ def npz(
     cache_dir: Path,
     generator: Generator,
     *,
-    path: Annotated[str, "the file"],
-    target: Annotated[str, "the array to predict, [N] or [N, D]"] = "y",
-    inputs: Annotated[str, "the array of inputs, [N, ...]; images as [N, C, H, W]"] = "x",
+    path: Annotated[str, "path of the file"],
+    target: Annotated[str, "name of the array to predict, [N] or [N, D]"] = "y",
+    inputs: Annotated[str, "name of the array of inputs, [N, ...]; images as [N, C, H, W]"] = "x",
     kind: Kind = "auto",
     in_memory: Held = "auto",
 ) -> Dataset:
     """Arrays in a file of numpy.savez: inputs and targets with the same first dimension.
 
-    Of a file of more than a gigabyte, the inputs are read once, a part at a time, and are kept under `cache_dir`.
+    The inputs of a file of more than a gigabyte are read once, part by part, and kept under `cache_dir`.
     """
     file = readable(path)
     if not zipfile.is_zipfile(file):
@@ -60,17 +60,20 @@ def npz(
             raise HarnessError(
                 f"{file}: {inputs!r} {shape} and {target!r} {y.shape} do not fit: expected [N, ...] and [N] or [N, D]"
             )
-        found = told(y, target, kind, file)
+        target_column = column_of(y, target, kind, file)
         if x is None:
-            return large_array(file, inputs, y, (target, kind), found, cache_dir, split, generator)
+            return large_array(file, inputs, y, (target, kind), target_column, cache_dir, split, generator)
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError) as error:
         raise HarnessError(f"{file} is not a readable npz file: {' '.join(str(error).split())}") from error
     _check_exact(x, inputs, file)
-    return _dataset(x, y, found, split, generator)
+    dataset = from_arrays(
+        x, target_column.encode(y), split, generator, target=target_column.kind, classes=target_column.classes
+    )
+    return replace(dataset, remarks=target_column.remarks)
 
 
 def _check_exact(x: np.ndarray, name: str, file: Path) -> None:
-    """Raise HarnessError for whole numbers of which float64 loses the differences."""
+    """Raise HarnessError for integers so large that float64 loses their differences."""
     if x.dtype.kind in "iu" and x.size and (error := rounding(x)):
         columns = x.reshape(len(x), -1).astype(object)
         if any(
@@ -83,10 +86,5 @@ def _check_exact(x: np.ndarray, name: str, file: Path) -> None:
 
 
 def is_large(file: Path, in_memory: bool | str) -> bool:
-    """Whether a file is read a part at a time."""
+    """Return True if a file is to be read part by part."""
     return not in_memory if isinstance(in_memory, bool) else file.stat().st_size > disk.LARGE
-
-
-def _dataset(x: np.ndarray, y: np.ndarray, found: TargetColumn, split: Split, generator: Generator) -> Dataset:
-    made = from_arrays(x, found.encode(y), split, generator, target=found.kind, classes=found.classes)
-    return replace(made, remarks=found.remarks)

@@ -1,4 +1,4 @@
-"""Image sets that the user's machine downloads when they are first asked for, into `cache_dir`."""
+"""Image sets that are downloaded to `cache_dir` on first use."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ _UNSIGNED_BYTE = 0x08  # idx's code for the type of its numbers
 
 @harness.data(reference="LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document recognition, 1998")
 def mnist(split: Split, cache_dir: Path, generator: Generator) -> Dataset:
-    """MNIST: 70,000 grey images of 28 x 28 pixels of handwritten digits, 10 classes; 12 MB are downloaded.
+    """MNIST: 70,000 grey images of 28 x 28 pixels of handwritten digits in 10 classes; downloads 12 MB.
 
-    Inputs [1, 28, 28], 0 .. 1. The test split is the set's own 10,000; validation is taken from the 60,000 others.
+    Inputs `[1, 28, 28]` in [0, 1]. The test split is the published one of 10,000; validation comes from the other
+    60,000.
     """
     return _idx("mnist", range(10), split, cache_dir, generator)
 
@@ -49,39 +50,41 @@ def mnist(split: Split, cache_dir: Path, generator: Generator) -> Dataset:
     "algorithms, 2017, arXiv:1708.07747"
 )
 def fashion_mnist(split: Split, cache_dir: Path, generator: Generator) -> Dataset:
-    """Fashion-MNIST: 70,000 grey images of 28 x 28 pixels of clothes, 10 classes; 31 MB are downloaded.
+    """Fashion-MNIST: 70,000 grey images of 28 x 28 pixels of clothes in 10 classes; downloads 31 MB.
 
-    Inputs [1, 28, 28], 0 .. 1. The test split is the set's own 10,000; validation is taken from the 60,000 others.
+    Inputs `[1, 28, 28]` in [0, 1]. The test split is the published one of 10,000; validation comes from the other
+    60,000.
     """
     return _idx("fashion_mnist", FASHION, split, cache_dir, generator)
 
 
 @harness.data(reference="Krizhevsky, Learning multiple layers of features from tiny images, 2009")
 def cifar10(split: Split, cache_dir: Path, generator: Generator) -> Dataset:
-    """CIFAR-10: 60,000 colour images of 32 x 32 pixels, 10 classes of animals and vehicles; 170 MB are downloaded.
+    """CIFAR-10: 60,000 colour images of 32 x 32 pixels of animals and vehicles in 10 classes; downloads 170 MB.
 
-    Inputs [3, 32, 32], 0 .. 1. The test split is the set's own 10,000; validation is taken from the 50,000 others.
+    Inputs `[3, 32, 32]` in [0, 1]. The test split is the published one of 10,000; validation comes from the other
+    50,000.
     """
     (source,) = SOURCES["cifar10"]
     path = fetch(source, Path(cache_dir) / "cifar10")
-    found: dict[str, bytes] = {}
+    batches: dict[str, bytes] = {}
     try:
-        with tarfile.open(path) as archive:  # read member by member: nothing is unpacked to the disk
+        with tarfile.open(path) as archive:  # read member by member: nothing is extracted to disk
             for member in archive:
                 name = Path(member.name).name
                 if name.endswith(".bin") and (file := archive.extractfile(member)) is not None:
-                    found[name] = file.read()
+                    batches[name] = file.read()
     except (tarfile.TarError, OSError, EOFError) as error:
         raise HarnessError(f"{path} is not a whole archive: {error}. Delete it, and it is downloaded again") from error
-    test = found.pop("test_batch.bin", b"")
-    if not test or not found:
+    test = batches.pop("test_batch.bin", b"")
+    if not test or not batches:
         raise HarnessError(f"{path} holds no data_batch_*.bin and test_batch.bin")
-    train = b"".join(found[name] for name in sorted(found))
-    return _own_test(_records(train, path), _records(test, path), CIFAR, split, generator)
+    train = b"".join(batches[name] for name in sorted(batches))
+    return _published_split(_records(train, path), _records(test, path), CIFAR, split, generator)
 
 
 def _records(content: bytes, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images [N, 3, 32, 32] and classes [N] of CIFAR's records: a byte for the class, then red, green, blue by rows."""
+    """Return images [N, 3, 32, 32] and classes [N] of CIFAR records: a byte for the class, then red, green and blue."""
     row = 1 + 3 * 32 * 32
     if len(content) % row:
         raise HarnessError(f"{path}: expected records of {row} bytes, got {len(content)} bytes")
@@ -92,11 +95,11 @@ def _records(content: bytes, path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _idx(name: str, classes: Sequence[object], split: Split, cache_dir: Path, generator: Generator) -> Dataset:
     files = [fetch(source, Path(cache_dir) / name) for source in SOURCES[name]]
     x, y, test_x, test_y = (read_idx(unpacked(path), path) for path in files)
-    return _own_test((x[:, None], y), (test_x[:, None], test_y), classes, split, generator)
+    return _published_split((x[:, None], y), (test_x[:, None], test_y), classes, split, generator)
 
 
 def read_idx(content: bytes, path: Path) -> np.ndarray:
-    """The array of an idx file: two zeros, the type, how many dimensions, each dimension (big-endian), the numbers."""
+    """Return the array of an idx file: two zeros, type, number of dimensions, dimensions (big-endian), values."""
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != _UNSIGNED_BYTE:
         raise HarnessError(f"{path} is not an idx file of unsigned bytes")
     dimensions = content[3]
@@ -107,14 +110,14 @@ def read_idx(content: bytes, path: Path) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def _own_test(
+def _published_split(
     train: tuple[np.ndarray, np.ndarray],
     test: tuple[np.ndarray, np.ndarray],
     classes: Sequence[object],
     split: Split,
     generator: Generator,
 ) -> Dataset:
-    """A Dataset with the test split that it was published with; validation takes its share of the others."""
+    """Build a Dataset with the published test split; validation takes its share of the other samples."""
     n = len(train[0])
     if n != len(train[1]) or len(test[0]) != len(test[1]):
         raise HarnessError(f"{n} and {len(test[0])} images, but {len(train[1])} and {len(test[1])} classes")
@@ -124,7 +127,7 @@ def _own_test(
     def samples(images: np.ndarray, labels: np.ndarray, index: Tensor | None = None) -> Samples:
         if index is not None:
             images, labels = images[index.numpy()], labels[index.numpy()]
-        return Samples(_unit(images), torch.as_tensor(labels.astype(np.int64)))
+        return Samples(_scaled(images), torch.as_tensor(labels.astype(np.int64)))
 
     return Dataset(
         samples(*train, drawn["train"]),
@@ -135,6 +138,6 @@ def _own_test(
     )
 
 
-def _unit(images: np.ndarray) -> Tensor:
-    """Bytes as numbers from 0 to 1."""
+def _scaled(images: np.ndarray) -> Tensor:
+    """Return bytes as numbers in [0, 1]."""
     return torch.as_tensor(images.astype(np.float32)).div_(255)

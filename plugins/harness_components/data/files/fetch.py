@@ -1,4 +1,4 @@
-"""Files from elsewhere, fetched once: checked against their digest, and whole under their name or not there at all."""
+"""Downloads, checked against their digest: a file is complete under its name, or absent."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from filelock import FileLock
 from harness import HarnessError
 
 BLOCK = 1 << 18
-SECONDS = 30  # without a byte, then it is given up
+TIMEOUT = 30  # seconds without a byte
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a file is, and the MD5 digest that its publisher gives for it (against accidents, not against attacks)."""
+    """Address of a file and the MD5 digest that its publisher gives, which detects accidents and not attacks."""
 
     url: str
     md5: str
@@ -34,7 +34,11 @@ class Source:
 
 
 def fetch(source: Source, folder: Path) -> Path:
-    """The file in `folder`, downloaded if it is not there yet. Of many that ask at once, one downloads."""
+    """Return the file in `folder`, downloaded if it is missing. Concurrent callers download it once.
+
+    Raises:
+        HarnessError: If it cannot be downloaded, or differs from its digest.
+    """
     path = folder / source.name
     if path.is_file():
         return path  # it was checked before it got this name
@@ -55,37 +59,35 @@ def fetch(source: Source, folder: Path) -> Path:
 def _download(source: Source, path: Path) -> None:
     handle, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(source.url, timeout=SECONDS) as answer:
-            found = _copy(answer, file, source.name, int(answer.headers.get("Content-Length") or 0))
+        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(source.url, timeout=TIMEOUT) as answer:
+            md5 = _copy(answer, file, source.name, int(answer.headers.get("Content-Length") or 0))
             file.flush()
             os.fsync(file.fileno())
-        if found != source.md5:
-            raise HarnessError(
-                f"{source.url} is not what it was (MD5 {found}, expected {source.md5}): nothing was kept of it"
-            )
+        if md5 != source.md5:
+            raise HarnessError(f"{source.url} has changed (MD5 {md5}, expected {source.md5}): the download was deleted")
         os.replace(part, path)
     finally:
         Path(part).unlink(missing_ok=True)
 
 
 def _copy(source: IO[bytes], file: IO[bytes], name: str, whole: int) -> str:
-    """Copies a file, telling on standard error how far it is; the MD5 digest of what was copied."""
-    digest, done, told = hashlib.md5(usedforsecurity=False), 0, -1
+    """Copy a file with progress on standard error; return the MD5 digest of the content."""
+    digest, done, printed = hashlib.md5(usedforsecurity=False), 0, -1
     while block := source.read(BLOCK):
         file.write(block)
         digest.update(block)
         done += len(block)
         share = 100 * done // whole if whole else 0
-        if sys.stderr.isatty() and share > told:
-            told = share
+        if sys.stderr.isatty() and share > printed:
+            printed = share
             print(f"\rdownloading {name}: {done / 1e6:.1f} MB, {share}%", end="", file=sys.stderr, flush=True)
-    start = "\r" if told >= 0 else ""
+    start = "\r" if printed >= 0 else ""
     print(f"{start}downloaded {name}: {done / 1e6:.1f} MB      ".rstrip(" "), file=sys.stderr, flush=True)
     return digest.hexdigest()
 
 
 def unpacked(path: Path) -> bytes:
-    """What a gzip file holds."""
+    """Return the content of a gzip file."""
     try:
         with gzip.open(path) as file:
             return file.read()

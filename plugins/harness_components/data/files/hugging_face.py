@@ -1,4 +1,4 @@
-"""Any set of the Hugging Face `datasets` library, fetched when it is first asked for."""
+"""Data sets of the Hugging Face `datasets` library."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from harness import (
     suggest,
     torch_adapter,
 )
-from harness_components.data.files.targets import TargetColumn, tell
+from harness_components.data.files.targets import TargetColumn, infer_target
 
 Side = Annotated[int, Gt(0)]
-_OWN = {"val": ("validation", "valid", "val", "dev"), "test": ("test",)}  # what splits are usually called
+_USUAL = {"val": ("validation", "valid", "val", "dev"), "test": ("test",)}  # usual names of splits
 _GREY = ("1", "L", "LA", "I", "I;16", "F")
 
 
@@ -41,44 +41,46 @@ def hugging_face(
     cache_dir: Path,
     generator: Generator,
     *,
-    path: Annotated[str, "its name on the hub (ylecun/mnist), or a folder of files"],
-    inputs: Annotated[tuple[str, ...], MinLen(1), "the column of the inputs; several columns of numbers are joined"],
-    target: Annotated[str, "the column to predict"],
-    config: Annotated[str | None, "which of the set's configurations, where it has several"] = None,
-    revision: Annotated[str | None, "a commit, branch or tag of the set; null: the newest"] = None,
-    train: Annotated[str, "the split to train on"] = "train",
-    val: Annotated[str | None, "the split for validation; auto: the set's own; null: from training"] = "auto",
-    test: Annotated[str | None, "the split for the test; auto: the set's own; null: from training"] = "auto",
-    kind: Annotated[
-        Literal["auto", "class", "real"], "what the target is; auto: labels, texts and few whole numbers are classes"
+    path: Annotated[str, "name on the hub (ylecun/mnist), or a folder of files"],
+    inputs: Annotated[tuple[str, ...], MinLen(1), "column of the inputs; several columns of numbers are joined"],
+    target: Annotated[str, "column to predict"],
+    config: Annotated[str | None, "configuration of the set, where it has several"] = None,
+    revision: Annotated[str | None, "commit, branch or tag of the set; null: the newest"] = None,
+    train: Annotated[str, "name of the training split"] = "train",
+    val: Annotated[
+        str | None, "name of the validation split; auto: the usual names; null: take from training"
     ] = "auto",
-    size: Annotated[tuple[Side, Side] | None, "height and width that images are brought to; null: as they are"] = None,
-    colour: Annotated[bool | None, "images of red, green and blue; false: grey; null: as the first one is"] = None,
+    test: Annotated[str | None, "name of the test split; auto: the usual names; null: take from training"] = "auto",
+    kind: Annotated[
+        Literal["auto", "class", "real"], "kind of target; auto: labels, texts and few different integers are classes"
+    ] = "auto",
+    size: Annotated[tuple[Side, Side] | None, "height and width to resize images to; null: no resizing"] = None,
+    colour: Annotated[bool | None, "colour images; false: grey; null: as the first image"] = None,
     in_memory: Annotated[
-        bool | Literal["auto"], "hold all samples in memory; false: in files under cache_dir; auto: by their size"
+        bool | Literal["auto"], "hold all samples in memory; false: keep them under cache_dir; auto: by their size"
     ] = "auto",
 ) -> Dataset:
-    """A set of the Hugging Face datasets library: from its hub, or files in a format that it reads. Needs `datasets`.
+    """A data set of the Hugging Face datasets library: from its hub, or files that it reads. Needs `datasets`.
 
-    Inputs are a column of images [3 or 1, height, width], 0 .. 1, a column of arrays of one shape, or columns of
-    numbers [D]. Splits that the set lacks are taken from its training samples.
+    Inputs are a column of images `[3 or 1, height, width]` in [0, 1], a column of arrays of one shape, or columns of
+    numbers `[D]`. Splits that the set lacks are taken from its training samples.
     """
-    found = _loaded(path, config, revision, cache_dir)
+    loaded = _loaded(path, config, revision, cache_dir)
     names = {"train": train}
-    for part, wanted in (("val", val), ("test", test)):
-        own = next((name for name in _OWN[part] if name in found), None) if wanted == "auto" else wanted
-        if own is not None:
-            names[part] = own
+    for part, requested in (("val", val), ("test", test)):
+        name = next((usual for usual in _USUAL[part] if usual in loaded), None) if requested == "auto" else requested
+        if name is not None:
+            names[part] = name
     for part, name in names.items():
-        if name not in found:
-            raise HarnessError(f"{path} has no split {name!r} (data.{part}).{suggest(name, list(found))}")
-        if not len(found[name]):
+        if name not in loaded:
+            raise HarnessError(f"{path} has no split {name!r} (data.{part}).{suggest(name, list(loaded))}")
+        if not len(loaded[name]):
             raise HarnessError(f"{path}: the split {name!r} is empty")
-    sets = {part: found[name] for part, name in names.items()}
-    known = sets["train"].column_names
+    sets = {part: loaded[name] for part, name in names.items()}
+    columns = sets["train"].column_names
     for name in (*inputs, target):
-        if name not in known:
-            raise HarnessError(f"{path} has no column {name!r}.{suggest(name, known)}")
+        if name not in columns:
+            raise HarnessError(f"{path} has no column {name!r}.{suggest(name, columns)}")
     read = _Images(path, inputs[0], size, colour) if _is_image(sets["train"], inputs) else _Numbers(path, inputs)
     first = read.rows(sets["train"], 0, 1)
     classes, labels = _targets(sets, target, kind, path)
@@ -110,12 +112,12 @@ def hugging_face(
         return divide_rest({part: len(rows) for part, rows in sets.items()}, split, generator, y)
 
     total = first.nbytes * sum(len(s) for s in sets.values())
-    made = torch_adapter.hold(chunks, divided, total, in_memory, cache_dir, classes.kind, labels)
-    return replace(made, remarks=classes.remarks)
+    dataset = torch_adapter.hold(chunks, divided, total, in_memory, cache_dir, classes.kind, labels)
+    return replace(dataset, remarks=classes.remarks)
 
 
 def _loaded(path: str, config: str | None, revision: str | None, cache_dir: Path) -> Any:
-    """{split: its rows}."""
+    """Load the set, {split: rows}."""
     try:
         import datasets
     except ImportError as error:
@@ -125,14 +127,14 @@ def _loaded(path: str, config: str | None, revision: str | None, cache_dir: Path
     folder = Path(path).expanduser()
     try:
         if any((folder / name).is_file() for name in ("dataset_dict.json", "state.json")):
-            found = datasets.load_from_disk(str(folder))
+            loaded = datasets.load_from_disk(str(folder))
         else:
-            kept = str(Path(cache_dir) / "hugging_face")
+            cache = str(Path(cache_dir) / "hugging_face")
             where = str(folder) if folder.is_dir() else path
-            found = datasets.load_dataset(where, config, revision=revision, cache_dir=kept)
+            loaded = datasets.load_dataset(where, config, revision=revision, cache_dir=cache)
     except Exception as error:  # of the library, of the network, of the files' own readers
         raise HarnessError(f"datasets cannot load {path!r}: {one_line(error)}") from error
-    return {"train": found} if isinstance(found, datasets.Dataset) else dict(found)
+    return {"train": loaded} if isinstance(loaded, datasets.Dataset) else dict(loaded)
 
 
 def _is_image(rows: Any, inputs: tuple[str, ...]) -> bool:
@@ -140,7 +142,9 @@ def _is_image(rows: Any, inputs: tuple[str, ...]) -> bool:
 
     images = [name for name in inputs if isinstance(rows.features[name], datasets.Image)]
     if images and len(inputs) > 1:
-        raise HarnessError(f"data.inputs={list(inputs)}: {images[0]!r} holds images, and stands by itself")
+        raise HarnessError(
+            f"data.inputs={list(inputs)}: {images[0]!r} holds images, which cannot be joined: name it alone"
+        )
     return bool(images)
 
 
@@ -156,7 +160,7 @@ class _Numbers:
         self.path, self.names = path, names
 
     def rows(self, rows: Any, first: int, last: int) -> np.ndarray:
-        """Inputs first .. last - 1, [n, ...]: one column's arrays in their shape, several as one vector."""
+        """Return inputs first .. last - 1, [n, ...]: arrays of one column as they are, several columns joined."""
         columns = [self._numbers(rows, name, first, last) for name in self.names]
         if len(columns) == 1 and columns[0].ndim > 1:
             return columns[0]
@@ -184,7 +188,7 @@ class _Images:
         self.path, self.name, self.size, self.colour = path, name, size, colour
 
     def rows(self, rows: Any, first: int, last: int) -> np.ndarray:
-        """Images first .. last - 1, [n, channels, height, width], 0 .. 1."""
+        """Return images first .. last - 1, [n, channels, height, width], in [0, 1]."""
         images = rows.select_columns([self.name])[first:last][self.name]
         made = [self._image(image, first + place) for place, image in enumerate(images)]
         shapes = sorted({pixels.shape for pixels in made})
@@ -207,18 +211,18 @@ class _Images:
 
 
 def _targets(sets: dict[str, Any], target: str, kind: str, path: str) -> tuple[TargetColumn, list[str]]:
-    """What the target is, and the names of its classes."""
+    """Return the target column and the names of its classes."""
     import datasets
 
     feature = sets["train"].features[target]
     if isinstance(feature, datasets.ClassLabel) and kind != "real":
         return TargetColumn("class", tuple(range(feature.num_classes))), list(feature.names)
 
-    def seen() -> Iterator[np.ndarray]:
+    def chunks() -> Iterator[np.ndarray]:
         for rows in sets.values():
             yield from (_column(rows, target, at, at + 10_000) for at in range(0, len(rows), 10_000))
 
-    found = tell(seen(), target, kind, Path(path))
-    if found is None:
+    column = infer_target(chunks(), target, kind, Path(path))
+    if column is None:
         raise HarnessError(f"{path}: the column {target!r} holds numbers and other things, or gaps")
-    return found, found.classes
+    return column, column.classes

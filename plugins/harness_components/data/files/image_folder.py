@@ -1,4 +1,4 @@
-"""Images of the user's own, a folder for each class."""
+"""Images of the user's, a folder for each class."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ def image_folder(
     split: Split,
     generator: Generator,
     *,
-    path: Annotated[str, "the folder; in it, a folder of images for each class"],
-    size: Annotated[tuple[Side, Side], "height and width that every image is brought to"] = (32, 32),
-    colour: Annotated[bool, "red, green and blue; false: grey"] = True,
+    path: Annotated[str, "folder that holds a folder of images for each class"],
+    size: Annotated[tuple[Side, Side], "height and width to resize images to, in pixels"] = (32, 32),
+    colour: Annotated[bool, "colour images; false: grey"] = True,
 ) -> Dataset:
-    """Images in a folder for each class, PNG or JPEG, held in memory.
+    """PNG and JPEG images in a folder for each class, held in memory.
 
-    Inputs [3, height, width], or [1, height, width] without colour, 0 .. 1; the classes are the folders' names.
+    Inputs `[3, height, width]`, or `[1, height, width]` without colour, in [0, 1]; the classes are the names of the
+    folders.
     """
     if not path:
         raise HarnessError("data.path must name a folder, got ''")
@@ -49,7 +50,7 @@ def image_folder(
 
 
 def _read(file: Path, size: tuple[int, int], colour: bool) -> np.ndarray:
-    """An image as [channels, height, width], 0 .. 1."""
+    """Return an image as [channels, height, width] in [0, 1]."""
     from PIL import Image  # at the first image: most runs read none
 
     height, width = size
@@ -58,7 +59,7 @@ def _read(file: Path, size: tuple[int, int], colour: bool) -> np.ndarray:
             pixels = opened.convert("RGB" if colour else "L")
             if pixels.size != (width, height):
                 pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
-            found = np.asarray(pixels, dtype=np.float32) / 255
+            array = np.asarray(pixels, dtype=np.float32) / 255
     except (OSError, ValueError, SyntaxError) as error:  # Pillow raises the last for a broken PNG
         raise HarnessError(f"{file} is not a readable image: {' '.join(str(error).split())}") from error
-    return np.moveaxis(found, -1, 0) if colour else found[None]
+    return np.moveaxis(array, -1, 0) if colour else array[None]

@@ -1,4 +1,4 @@
-"""Arrays in files that are larger than memory: read once, a part at a time, and kept as rows that training reads."""
+"""Arrays larger than memory: read once, part by part, and kept as rows that training reads."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ from harness import Dataset, HarnessError, Split, disk, divide, from_stored, pre
 from harness_components.data.files import targets
 from harness_components.data.files.targets import TargetColumn
 
-# What decides how a file is read: kept samples are made again where any of it changes.
+# Modules that decide how a file is read: a change in one of them invalidates kept samples
 _READERS = [Path(str(module.__file__)) for module in (disk, targets)] + [Path(__file__)]
 
 
 def numbers(arrays: Any, name: str, file: Path, texts: bool = False) -> np.ndarray:
-    """An array of an npz file, holding finite numbers (or texts, which are classes)."""
+    """Return an array of an npz file, checked to hold finite numbers, or with `texts` also class names.
+
+    Raises:
+        HarnessError: If it holds anything else.
+    """
     try:
         array = np.asarray(arrays[name])
     except ValueError as error:  # objects would have to be unpickled, and that runs code
@@ -42,7 +46,7 @@ def _check_numbers(array: np.ndarray, name: str, file: Path, texts: bool = False
 
 
 def stored_shape(file: Path, name: str) -> tuple[int, ...]:
-    """The shape of an array of an npz file, which is not read."""
+    """Return the shape of an array of an npz file without reading its values."""
     with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as opened:
         return _header(opened)[0]
 
@@ -58,13 +62,13 @@ def large_array(
     file: Path,
     inputs: str,
     y: np.ndarray,
-    how: tuple[Any, ...],
-    found: TargetColumn,
+    settings: tuple[Any, ...],
+    target: TargetColumn,
     cache_dir: Path,
     split: Split,
     generator: Generator,
 ) -> Dataset:
-    """The data set of an npz file, of whose inputs some at a time are in memory; `how` the targets are read."""
+    """Build the data set of an npz file without holding its inputs in memory; `settings` are those of the target."""
 
     def chunks() -> Iterator[disk.Chunk]:
         with zipfile.ZipFile(file) as archive, archive.open(f"{inputs}.npy") as opened:
@@ -73,8 +77,8 @@ def large_array(
                 raise HarnessError(f"{file}: array {inputs!r} holds Python objects, expected numbers")
             if by_column:
                 raise HarnessError(
-                    f"{file}: array {inputs!r} lies there by columns, and is read by rows: save it after "
-                    "np.ascontiguousarray, or say data.in_memory=true"
+                    f"{file}: array {inputs!r} is stored in Fortran order and cannot be read by rows: save it after "
+                    "np.ascontiguousarray, or set data.in_memory=true"
                 )
             width = dtype.itemsize * int(np.prod(shape[1:]))
             rows = max(1, disk.BLOCK_BYTES // max(1, width))
@@ -86,19 +90,21 @@ def large_array(
                     raise EOFError(f"array {inputs!r} is cut short")
                 x = np.frombuffer(content, dtype).reshape(count, *shape[1:])
                 _check_numbers(x, inputs, file, first=first)
-                yield x.astype(held), found.encode(y[first : first + count])
+                yield x.astype(held), target.encode(y[first : first + count])
 
     def make(folder: Path) -> str:
-        return disk.write(folder, chunks(), file.name, kind=found.kind, classes=found.classes, remarks=found.remarks)
+        return disk.write(folder, chunks(), file.name, kind=target.kind, classes=target.classes, remarks=target.remarks)
 
-    return _kept(file, (inputs, *how), make, cache_dir, split, generator)
+    return _cached(file, (inputs, *settings), make, cache_dir, split, generator)
 
 
-def _kept(file: Path, how: tuple[Any, ...], make: Any, cache_dir: Path, split: Split, generator: Generator) -> Dataset:
+def _cached(
+    file: Path, settings: tuple[Any, ...], make: Any, cache_dir: Path, split: Split, generator: Generator
+) -> Dataset:
     readers = [path.read_bytes() for path in _READERS]
-    name = disk.name_for(file, how, readers, np.__version__, pd.__version__)
+    name = disk.name_for(file, settings, readers, np.__version__, pd.__version__)
     folder = disk.keep(Path(cache_dir) / "files", name, make)
     about = disk.read_about(folder)
     parts = divide(about["count"], split, generator, disk.stored_classes(folder) if about["kind"] == "class" else None)
-    made = from_stored(folder, parts, target=about["kind"], classes=about["classes"])
-    return replace(made, remarks=tuple(about["remarks"]))
+    dataset = from_stored(folder, parts, target=about["kind"], classes=about["classes"])
+    return replace(dataset, remarks=tuple(about["remarks"]))

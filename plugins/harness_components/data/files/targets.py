@@ -1,4 +1,4 @@
-"""What the target of a file is: classes, or real numbers."""
+"""The kind of a file's target, classes, labels or real numbers, inferred from its values."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ import pandas as pd
 
 from harness import HarnessError
 
-FEW = 20  # whole numbers of up to so many different values are taken for classes
+FEW = 20  # integers of at most this many different values are taken for classes
 
 
 @dataclass(frozen=True)
 class TargetColumn:
-    """A kind of target; for classes their values, in order."""
+    """A kind of target, and for classes their values in order."""
 
     kind: Literal["class", "labels", "real"]
-    values: tuple[Any, ...] = ()  # of labels: their places
-    remarks: tuple[str, ...] = ()  # on what was made of them
+    values: tuple[Any, ...] = ()  # indices for labels
+    remarks: tuple[str, ...] = ()  # for the user, on how the values were read
 
     @property
     def classes(self) -> list[str]:
-        """Their names."""
+        """The names of the classes."""
         return [str(value) for value in self.values]
 
     def encode(self, y: np.ndarray) -> np.ndarray:
-        """Targets as a data set holds them: int64 [n], the places of their values, or numbers [n, D]."""
+        """Return targets as a data set holds them: class indices, int64 [n], or numbers [n, D]."""
         if self.kind != "class":
             return y.astype(np.float64 if self.kind == "real" else np.float32).reshape(len(y), -1)
         return pd.Index(list(self.values)).get_indexer(_plain(_column(y))).astype(np.int64)
 
 
 def _column(y: np.ndarray) -> np.ndarray:
-    """[n, 1] as [n]."""
+    """Return [n, 1] as [n]."""
     return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
 
 
 def _plain(y: np.ndarray) -> np.ndarray:
-    """Numbers as they are, everything else as texts without spaces around them."""
+    """Return numbers unchanged, and everything else as texts without surrounding spaces."""
     return y if y.dtype.kind in "fiu" else np.char.strip(y.astype(str))
 
 
 def _whole(y: np.ndarray) -> bool:
-    """Whether numbers have no fraction."""
+    """Return True if all numbers are integers."""
     return y.dtype.kind in "iu" or bool((np.abs(y) < 2**53).all() and (y == np.round(y)).all())
 
 
 def rounding(y: np.ndarray) -> int:
-    """How much float64 changes whole numbers, at most.
+    """Return the largest change that float64 makes to integers.
 
     >>> rounding(np.array([2**53, 2**53 + 1])), rounding(np.array([1, 2]))
     (1, 0)
@@ -61,18 +61,23 @@ def rounding(y: np.ndarray) -> int:
 
 
 def rounded(what: str, error: int, low: int) -> str:
-    """What to do about whole numbers that float64 rounds."""
+    """Return the message on integers that float64 rounds."""
     return f"{what}, which float64 rounds by up to {error}: subtract {low} from all of them"
 
 
-def tell(chunks: Iterable[np.ndarray], target: str, kind: str, file: Path) -> TargetColumn | None:
-    """What targets are that are seen a part at a time; None where some parts are numbers and others are not: a table's
-    column then is text as a whole, and wants to be read as such.
+def infer_target(chunks: Iterable[np.ndarray], target: str, kind: str, file: Path) -> TargetColumn | None:
+    """Infer the kind of a target from its values, read part by part.
+
+    Returns:
+        The target, or None if some parts are numbers and others are not: such a column of a table must be read as text.
+
+    Raises:
+        HarnessError: If the values do not fit `kind`, or there are none.
     """
-    letters: set[str] = set()
+    dtypes: set[str] = set()  # kinds of dtype: b, i, f, or t for texts
     values: set[Any] = set()
     shape: tuple[int, ...] = ()
-    whole = truths = True  # numbers without a fraction; 0 and 1 alone
+    whole = binary = True  # all are integers; all are 0 or 1
     stripped = error = 0
     low, high = float("inf"), float("-inf")
     for part in chunks:
@@ -80,29 +85,29 @@ def tell(chunks: Iterable[np.ndarray], target: str, kind: str, file: Path) -> Ta
         if y.dtype.kind in "iu" and len(y):
             low, high = min(low, int(y.min())), max(high, int(y.max()))
             error = max(error, rounding(y))
-        letters.add({"u": "i"}.get(y.dtype.kind, y.dtype.kind) if y.dtype.kind in "bfiu" else "t")
+        dtypes.add({"u": "i"}.get(y.dtype.kind, y.dtype.kind) if y.dtype.kind in "bfiu" else "t")
         shape = shape or y.shape
         if not len(y) or kind == "real":
             continue
         if y.ndim != 1:
-            truths = truths and y.dtype.kind in "bfiu" and bool(((y == 0) | (y == 1)).all())
+            binary = binary and y.dtype.kind in "bfiu" and bool(((y == 0) | (y == 1)).all())
             continue
         whole = whole and y.dtype.kind in "fiu" and _whole(y)
-        if kind == "class" or not letters <= {"i", "f"} or (whole and len(values) <= FEW):
+        if kind == "class" or not dtypes <= {"i", "f"} or (whole and len(values) <= FEW):
             plain = _plain(y)
             stripped += int((plain != y.astype(str)).sum()) if y.dtype.kind not in "bfiu" else 0
             values |= set(np.unique(plain).tolist())
     if not shape or not shape[0]:
         raise HarnessError(f"{file} holds no samples")
-    if len(letters) > 1 and not letters <= {"i", "f"}:
+    if len(dtypes) > 1 and not dtypes <= {"i", "f"}:
         return None
-    numeric = letters <= {"i", "f"}
+    numeric = dtypes <= {"i", "f"}
     columns = len(shape) == 2
     if kind == "auto":
         few = whole and not columns and len(values) <= FEW
-        kind = "labels" if columns and truths else "class" if not numeric or few else "real"
+        kind = "labels" if columns and binary else "class" if not numeric or few else "real"
     if kind == "labels":
-        if not columns or not truths:
+        if not columns or not binary:
             got = "other values" if columns else f"shape {shape}"
             raise HarnessError(f"{file}: labels are columns of 0 and 1, [N, L], and target {target!r} holds {got}")
         return TargetColumn("labels", tuple(range(shape[1])))
@@ -111,32 +116,32 @@ def tell(chunks: Iterable[np.ndarray], target: str, kind: str, file: Path) -> Ta
             raise HarnessError(f"{file}: target {target!r} holds no numbers, and data.kind=real expects them")
         if error and error > (high - low) / 1000:
             what = f"{file}: target {target!r} holds whole numbers between {low} and {high}"
-            raise HarnessError(f"{rounded(what, error, int(low))}, or say data.kind=class if they are names")
+            raise HarnessError(f"{rounded(what, error, int(low))}, or set data.kind=class if they are names")
         return TargetColumn("real")
     if len(shape) != 1:
-        raise HarnessError(f"{file}: target {target!r} has shape {shape}, and classes are one a sample")
-    found = sorted(map(int if whole else float, values)) if numeric else sorted(values)
-    if len(found) < 2:
-        raise HarnessError(f"{file}: target {target!r} holds one class only, {found[0]!s}: nothing to tell apart")
-    remarks = _remarks(target, [] if numeric else list(map(str, found)), stripped)
-    return TargetColumn("class", tuple(found), remarks)
+        raise HarnessError(f"{file}: target {target!r} has shape {shape}, expected one class for each sample, [N]")
+    classes = sorted(map(int if whole else float, values)) if numeric else sorted(values)
+    if len(classes) < 2:
+        raise HarnessError(f"{file}: target {target!r} holds one class only, {classes[0]!s}: nothing to tell apart")
+    remarks = _remarks(target, [] if numeric else list(map(str, classes)), stripped)
+    return TargetColumn("class", tuple(classes), remarks)
 
 
 def _remarks(target: str, names: list[str], stripped: int) -> tuple[str, ...]:
-    made = [f"spaces around {stripped} values of target {target!r} are left out"] if stripped else []
-    alike: dict[str, list[str]] = {}
+    remarks = [f"spaces around {stripped} values of target {target!r} are left out"] if stripped else []
+    by_letters: dict[str, list[str]] = {}
     for name in names:
-        alike.setdefault(name.casefold(), []).append(name)
-    made += [
-        f"classes {' and '.join(map(repr, found))} of target {target!r} differ in upper and lower case alone"
-        for found in alike.values()
-        if len(found) > 1
+        by_letters.setdefault(name.casefold(), []).append(name)
+    remarks += [
+        f"classes {' and '.join(map(repr, similar))} of target {target!r} differ in upper and lower case alone"
+        for similar in by_letters.values()
+        if len(similar) > 1
     ]
-    return tuple(made)
+    return tuple(remarks)
 
 
-def told(y: np.ndarray, target: str, kind: str, file: Path) -> TargetColumn:
-    """What an array of targets is."""
-    found = tell([y], target, kind, file)
-    assert found is not None  # one array has one type
-    return found
+def column_of(y: np.ndarray, target: str, kind: str, file: Path) -> TargetColumn:
+    """Return the target column of an array."""
+    column = infer_target([y], target, kind, file)
+    assert column is not None  # one array has one type
+    return column

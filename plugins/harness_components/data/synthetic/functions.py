@@ -1,6 +1,4 @@
-"""Real targets by a formula: what shows what depth buys, what outliers do, which inputs matter, what has few degrees
-of freedom.
-"""
+"""Real targets by a formula: benefits of depth, outliers, sparse inputs, categories and manifolds."""
 
 from __future__ import annotations
 
@@ -17,8 +15,8 @@ import harness
 from harness import Dataset, HarnessError, Samples, Split, from_arrays
 from harness.space import Integers, Log, Uniform
 
-N = Annotated[int, Integers(100, 10_000, log=True), Ge(10), "samples"]
-Noise = Annotated[float, Uniform(0, 0.5), Ge(0), "deviation of the noise on the target"]
+N = Annotated[int, Integers(100, 10_000, log=True), Ge(10), "number of samples"]
+Noise = Annotated[float, Uniform(0, 0.5), Ge(0), "standard deviation of the noise on the target"]
 
 
 @harness.data(reference="Telgarsky, Benefits of depth in neural networks, COLT 2016, arXiv:1602.04485")
@@ -27,16 +25,24 @@ def tent(
     generator: Generator,
     *,
     n: N = 1000,
-    compositions: Annotated[int, Integers(1, 6), Interval(ge=1, le=20), "how often the map is applied, k"] = 3,
+    compositions: Annotated[int, Integers(1, 6), Interval(ge=1, le=20), "number of compositions k"] = 3,
     noise: Noise = 0.0,
 ) -> Dataset:
-    """The tent map applied k times to its own result: a saw of 2ᵏ⁻¹ teeth, that k narrow layers can make. Inputs [1].
+    """The tent map composed k times: a sawtooth of 2ᵏ⁻¹ teeth, which k narrow layers can represent.
 
-    y = (T ∘ ... ∘ T)(x) + noise · ε  with T(x) = 2 min(x, 1 - x) and x even over [0, 1].
-    A ReLU network of depth about k and constant width represents it; a shallow one needs about 2ᵏ units.
+    With T(x) = 2 min(x, 1 - x), x uniform in [0, 1] and ε ~ N(0, 1):
+
+        y = (T ∘ ... ∘ T)(x) + noise · ε
+
+    A ReLU network of depth about k and constant width represents it; a shallow one needs about 2ᵏ units. Inputs `[1]`,
+    targets `[1]`.
+
+    >>> data = tent(Split(), Generator(), n=100)
+    >>> data.inputs, data.target
+    ((1,), 'real')
     """
     rng = np.random.default_rng(generator.initial_seed())
-    x = y = rng.random((n, 1)).astype(np.float32).astype(np.float64)  # what is learned from is float32
+    x = y = rng.random((n, 1)).astype(np.float32).astype(np.float64)  # inputs of the model are float32
     for _ in range(compositions):
         y = 2 * np.minimum(y, 1 - y)
     return from_arrays(x, y + noise * rng.standard_normal((n, 1)), split, generator, target="real")
@@ -50,15 +56,22 @@ def radial(
     generator: Generator,
     *,
     n: N = 1000,
-    features: Annotated[int, Integers(1, 20), Ge(1), "dimensions, d"] = 3,
-    frequency: Annotated[float, Uniform(0.5, 4), Gt(0), "half waves between the origin and the unit sphere"] = 2.0,
+    features: Annotated[int, Integers(1, 20), Ge(1), "dimensions d"] = 3,
+    frequency: Annotated[float, Uniform(0.5, 4), Gt(0), "half waves between the origin and the unit sphere, f"] = 2.0,
     noise: Noise = 0.0,
 ) -> Dataset:
-    """A wave about the origin, a function of the norm alone; in one dimension a smooth curve. Inputs [features].
+    """A radial wave: a function of the norm alone, easier for two hidden layers than for one.
 
-    y = cos(π · frequency · ‖x‖) + noise · ε,  x of even direction and of norm even over [0, 1].
-    One hidden layer sums the square of each coordinate and the next bends the sum; with one layer only, such functions
-    want widths that grow exponentially with d.
+    With x of uniform direction, ‖x‖ uniform in [0, 1], f = `frequency` and ε ~ N(0, 1):
+
+        y = cos(π f ‖x‖) + noise · ε
+
+    The first hidden layer can sum the squares and the second bend the sum; with a single hidden layer the width needed
+    grows exponentially with d. Inputs `[features]`, targets `[1]`.
+
+    >>> data = radial(Split(), Generator(), n=100, features=3)
+    >>> data.inputs, data.target
+    ((3,), 'real')
     """
     rng = np.random.default_rng(generator.initial_seed())
     x = rng.standard_normal((n, features))
@@ -77,13 +90,20 @@ def compositional(
     generator: Generator,
     *,
     n: N = 1000,
-    levels: Annotated[int, Integers(1, 4), Interval(ge=1, le=10), "of the tree, L"] = 3,
+    levels: Annotated[int, Integers(1, 4), Interval(ge=1, le=10), "levels L of the tree"] = 3,
     noise: Noise = 0.0,
 ) -> Dataset:
-    """A binary tree of functions of two variables, over 2ᴸ inputs: a network with the tree's depth can follow it.
+    """A binary tree of functions of two variables, which a network of the tree's depth can follow.
 
-    y = h_L + noise · ε  with h₀ = x even over [-1, 1]^(2ᴸ) and, at each node,  h(a, b) = cos(π (a + 2 b) / 2).
-    Inputs [2ᴸ]; for L = 2,  y = h(h(x₁, x₂), h(x₃, x₄)).
+    With x uniform in [-1, 1]^(2ᴸ), ε ~ N(0, 1) and at each node h(a, b) = cos(π (a + 2 b) / 2):
+
+        y = h(h(x₁, x₂), h(x₃, x₄)) + noise · ε, for L = 2
+
+    Inputs `[2ᴸ]`, targets `[1]`.
+
+    >>> data = compositional(Split(), Generator(), n=100, levels=3)
+    >>> data.inputs, data.target
+    ((8,), 'real')
     """
     rng = np.random.default_rng(generator.initial_seed())
     x = rng.uniform(-1, 1, (n, 2**levels))
@@ -99,30 +119,40 @@ def line(
     generator: Generator,
     *,
     n: N = 200,
-    slope: float = 2.0,
-    intercept: float = 1.0,
-    noise: Annotated[float, Uniform(0, 0.5), Ge(0), "deviation of the noise on the target"] = 0.1,
-    outliers: Annotated[float, Uniform(0, 0.4), Interval(ge=0, le=1), "share of training and validation, p"] = 0.1,
-    distance: Annotated[float, Uniform(1, 20), "how far an outlier is moved up"] = 10.0,
+    slope: Annotated[float, "slope a"] = 2.0,
+    intercept: Annotated[float, "intercept b"] = 1.0,
+    noise: Annotated[float, Uniform(0, 0.5), Ge(0), "standard deviation of the noise on the target"] = 0.1,
+    outliers: Annotated[
+        float, Uniform(0, 0.4), Interval(ge=0, le=1), "share p of outliers in training and validation"
+    ] = 0.1,
+    distance: Annotated[float, Uniform(1, 20), "distance by which an outlier is moved up"] = 10.0,
 ) -> Dataset:
-    """A straight line with outliers, all on one side, in training and validation; the test split has none. Inputs [1].
+    """A straight line with outliers on one side in training and validation, and none in the test split.
 
-    y = slope · x + intercept + noise · ε  with x even over [-1, 1]; round(p · N) targets of a split are moved up by
-    `distance`. The test error then tells how far the outliers have pulled the line.
+    With x uniform in [-1, 1] and ε ~ N(0, 1):
+
+        y = a x + b + noise · ε
+
+    round(p · N) targets of training and of validation are moved up by `distance`. The test error shows how far the
+    outliers pull the fit: compare loss=mse with mae and huber. Inputs `[1]`, targets `[1]`.
+
+    >>> data = line(Split(), Generator(), n=100)
+    >>> data.inputs, data.target
+    ((1,), 'real')
     """
     rng = np.random.default_rng(generator.initial_seed())
     x = rng.uniform(-1, 1, (n, 1))
     y = slope * x + intercept + noise * rng.standard_normal((n, 1))
     dataset = from_arrays(x, y, split, generator, target="real")
 
-    def pulled(part: object) -> Samples:
+    def with_outliers(part: object) -> Samples:
         assert isinstance(part, Samples)
         chosen = torch.randperm(len(part), generator=generator)[: round(outliers * len(part))]
         y = part.y.clone()
         y[chosen] += distance
         return Samples(part.x, y)
 
-    return replace(dataset, train=pulled(dataset.train), val=pulled(dataset.val))
+    return replace(dataset, train=with_outliers(dataset.train), val=with_outliers(dataset.val))
 
 
 @harness.data(reference="Tibshirani, Regression shrinkage and selection via the lasso, JRSS B 1996")
@@ -131,16 +161,24 @@ def sparse_regression(
     generator: Generator,
     *,
     n: N = 200,
-    features: Annotated[int, Integers(10, 200, log=True), Ge(1), "inputs, d"] = 50,
-    informative: Annotated[int, Integers(1, 10), Ge(1), "inputs that matter, k"] = 5,
+    features: Annotated[int, Integers(10, 200, log=True), Ge(1), "inputs d"] = 50,
+    informative: Annotated[int, Integers(1, 10), Ge(1), "inputs k that matter"] = 5,
     noise: Noise = 0.1,
 ) -> Dataset:
-    """A linear target of which only the first k of d inputs matter. Inputs [features].
+    """A linear target that depends on the first k of d inputs.
 
-    y = x₁ - x₂ + x₃ - ... ± x_k + noise · ε  with x ~ N(0, I): the true weights are 1 and -1 in turn, then 0.
+    With x ~ N(0, I) and ε ~ N(0, 1):
+
+        y = x₁ - x₂ + x₃ - ... ± x_k + noise · ε
+
+    The true weights are 1 and -1 in turn, then 0. Inputs `[features]`, targets `[1]`.
+
+    >>> data = sparse_regression(Split(), Generator(), n=100, features=20)
+    >>> data.inputs, data.target
+    ((20,), 'real')
     """
     if informative > features:
-        raise HarnessError(f"data.informative={informative} is more than data.features={features}")
+        raise HarnessError(f"data.informative={informative} must be at most data.features={features}")
     rng = np.random.default_rng(generator.initial_seed())
     x = rng.standard_normal((n, features))
     weights = np.where(np.arange(features) < informative, (-1.0) ** np.arange(features), 0.0)
@@ -154,16 +192,24 @@ def categories(
     generator: Generator,
     *,
     n: N = 500,
-    levels: Annotated[int, Integers(3, 20), Ge(2), "different categories, L"] = 8,
+    levels: Annotated[int, Integers(3, 20), Ge(2), "number of categories L"] = 8,
     scale: Annotated[
-        Literal["nominal", "ordinal"], "nominal: the codes are names; ordinal: the effect rises with the code"
+        Literal["nominal", "ordinal"], "nominal: codes without order; ordinal: the effect rises with the code"
     ] = "nominal",
     noise: Noise = 0.1,
 ) -> Dataset:
-    """A category, coded as a whole number, and a measure beside it; the target is the sum of what both do. Inputs [2].
+    """A category coded as an integer beside a real input; the target is the sum of both effects.
 
-    y = e[c] + z + noise · ε  with c even over 0 .. L - 1, z even over [-1, 1], and L effects e at equal distances over
-    [-1, 1]: in the order of the codes (ordinal), or in one drawn with the sample (nominal).
+    With c uniform in 0 .. L - 1, z uniform in [-1, 1], ε ~ N(0, 1), and L effects e equally spaced in [-1, 1], in the
+    order of the codes (ordinal) or shuffled (nominal):
+
+        y = e[c] + z + noise · ε
+
+    Inputs `[2]`, (c, z); targets `[1]`.
+
+    >>> data = categories(Split(), Generator(), n=100)
+    >>> data.inputs, data.target
+    ((2,), 'real')
     """
     rng = np.random.default_rng(generator.initial_seed())
     effects = np.linspace(-1, 1, levels)
@@ -180,26 +226,33 @@ def manifold(
     generator: Generator,
     *,
     n: N = 1000,
-    dimensions: Annotated[int, Integers(1, 4), Ge(1), "of the manifold, k"] = 2,
-    features: Annotated[int, Integers(8, 64, log=True), Ge(1), "dimensions of the space around it, d"] = 20,
-    curved: Annotated[bool, "whether it bends, so that a linear code wants 2 k numbers and not k"] = True,
-    noise: Annotated[float, Log(1e-3, 0.3), Ge(0), "deviation of the noise on each input"] = 0.01,
+    dimensions: Annotated[int, Integers(1, 4), Ge(1), "dimensions k of the manifold"] = 2,
+    features: Annotated[int, Integers(8, 64, log=True), Ge(1), "dimensions d of the space around it"] = 20,
+    curved: Annotated[bool, "a curved manifold, which a linear code needs 2 k numbers for"] = True,
+    noise: Annotated[float, Log(1e-3, 0.3), Ge(0), "standard deviation of the noise on each input"] = 0.01,
 ) -> Dataset:
-    """A smooth k-dimensional surface in d dimensions; the target is the place on it, for an autoencoder the inputs.
+    """A smooth k-dimensional manifold in d dimensions; the target is the position on it, for an autoencoder the inputs.
 
-    x = z Q + noise · ε  with u even over [-1, 1]ᵏ,  z = (u, sin πu) if curved, else z = u, and Q of orthonormal rows,
-    drawn with the sample.  Inputs [features], targets u [dimensions].
+    With u uniform in [-1, 1]ᵏ, z = (u, sin πu) if curved and else u, Q with orthonormal rows and ε ~ N(0, 1):
+
+        x = z Q + noise · ε
+
+    Inputs x `[features]`, targets u `[dimensions]`.
+
+    >>> data = manifold(Split(), Generator(), n=100, dimensions=2, features=20)
+    >>> data.inputs, data.target
+    ((20,), 'real')
     """
-    wanted = dimensions * (2 if curved else 1)
-    if wanted > features:
+    rank = dimensions * (2 if curved else 1)
+    if rank > features:
         raise HarnessError(
-            f"data.features={features} is too few: {'a curved' if curved else 'a flat'} manifold of "
-            f"{dimensions} dimensions wants {wanted}"
+            f"data.features={features} is too small: {'a curved' if curved else 'a flat'} manifold of "
+            f"{dimensions} dimensions needs data.features={rank} or more"
         )
     rng = np.random.default_rng(generator.initial_seed())
     u = rng.uniform(-1, 1, (n, dimensions))
     z = np.concatenate([u, np.sin(math.pi * u)], axis=1) if curved else u
-    q, _ = np.linalg.qr(rng.standard_normal((features, wanted)))
+    q, _ = np.linalg.qr(rng.standard_normal((features, rank)))
     return from_arrays(z @ q.T + noise * rng.standard_normal((n, features)), u, split, generator, target="real")
 
 
@@ -212,11 +265,19 @@ def swiss_roll(
     generator: Generator,
     *,
     n: N = 1000,
-    noise: Annotated[float, Uniform(0, 1), Ge(0), "deviation of the noise on each input"] = 0.0,
+    noise: Annotated[float, Uniform(0, 1), Ge(0), "standard deviation of the noise on each input"] = 0.0,
 ) -> Dataset:
-    """A rolled-up sheet in space; the target is the place on the sheet: the angle t and the height h. Inputs [3].
+    """A rolled-up sheet in three dimensions; the target is the position on the sheet, its angle t and height h.
 
-    x = (t cos t, h, t sin t) + noise · ε  with t even over [1.5 π, 4.5 π] and h over [0, 21].
+    With t uniform in [1.5 π, 4.5 π], h uniform in [0, 21] and ε ~ N(0, 1):
+
+        x = (t cos t, h, t sin t) + noise · ε
+
+    Inputs `[3]`, targets (t, h) `[2]`.
+
+    >>> data = swiss_roll(Split(), Generator(), n=100)
+    >>> data.inputs, data.target
+    ((3,), 'real')
     """
     from sklearn.datasets import make_swiss_roll
 

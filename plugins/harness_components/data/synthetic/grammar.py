@@ -1,4 +1,4 @@
-"""A toy language, small enough to know which words mean alike."""
+"""A toy language with known analogies between its words."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from harness.space import Integers
 
 Feature = Literal["royal", "female", "young"]
 
-# Persons by what they are; whoever differs in one feature only stands at an edge of a cube.
+# {noun: its features}: persons are the corners of a cube, and those that differ in one feature share an edge
 PERSONS = {
     "man": (), "woman": ("female",), "boy": ("young",), "girl": ("female", "young"),
     "king": ("royal",), "queen": ("royal", "female"), "prince": ("royal", "young"),
     "princess": ("royal", "female", "young"),
 }  # fmt: skip
-# What is said beside a person without the feature, and with it.
+# {feature: (words of a person without it, words of a person with it)}
 SAID = {
     "royal": (("works", "market", "street"), ("rules", "castle", "crown")),
     "female": (("he", "his", "him"), ("she", "hers", "her")),
@@ -39,21 +39,19 @@ WORDS = (
 
 
 def analogies() -> tuple[tuple[int, int, int, int], ...]:
-    """Indices (a, b, c, d) of persons with a - b + c = d: a and d have a feature and are else b and c, or the other
-    way round.
-    """
+    """Return indices (a, b, c, d) of persons with a - b + c = d: a and d differ from b and c in one feature alone."""
     place = {word: index for index, word in enumerate(WORDS)}
-    called = {frozenset(features): place[noun] for noun, features in PERSONS.items()}
-    found = []
+    noun_of = {frozenset(features): place[noun] for noun, features in PERSONS.items()}
+    tuples = []
     for feature in SAID:
-        edges = [(called[own | {feature}], called[own]) for own in called if feature not in own]
+        edges = [(noun_of[others | {feature}], noun_of[others]) for others in noun_of if feature not in others]
         for (a, b), (d, c) in permutations(edges, 2):
-            found += [(a, b, c, d), (b, a, d, c)]
-    return tuple(found)
+            tuples += [(a, b, c, d), (b, a, d, c)]
+    return tuple(tuples)
 
 
 def pairs(sentence: Sequence[int], window: int) -> list[tuple[int, int]]:
-    """Every word of a sentence with each of the words that stand up to `window` places before or behind it.
+    """Return every word of a sentence with each word at most `window` places before or after it.
 
     >>> pairs([7, 8, 9], 1)
     [(7, 8), (8, 7), (8, 9), (9, 8)]
@@ -66,19 +64,19 @@ def pairs(sentence: Sequence[int], window: int) -> list[tuple[int, int]]:
 
 
 def sentences(n: int, features: tuple[str, ...], rng: np.random.Generator) -> list[list[int]]:
-    """n sentences of word indices: each about one person or thing, with a word for each feature that is spoken of."""
+    """Draw n sentences of word indices, each about one person or thing, with a word for each feature in `features`."""
     place = {word: index for index, word in enumerate(WORDS)}
     nouns = [*PERSONS, *THINGS]
-    found = []
+    sampled = []
     for index in range(n):
         noun = nouns[index % len(nouns)]
         if noun in PERSONS:
-            said = [SAID[feature][feature in PERSONS[noun]] for feature in features]
+            choices = [SAID[feature][feature in PERSONS[noun]] for feature in features]
         else:
-            said = [THINGS[noun]] * max(1, len(features))
-        words = [SAID_OF_ALL[rng.integers(2)], noun, *(options[rng.integers(len(options))] for options in said)]
-        found.append([place[words[i]] for i in rng.permutation(len(words))])
-    return found
+            choices = [THINGS[noun]] * max(1, len(features))
+        words = [SAID_OF_ALL[rng.integers(2)], noun, *(options[rng.integers(len(options))] for options in choices)]
+        sampled.append([place[words[i]] for i in rng.permutation(len(words))])
+    return sampled
 
 
 @harness.data(
@@ -88,28 +86,35 @@ def toy_grammar(
     split: Split,
     generator: Generator,
     *,
-    n: Annotated[int, Integers(500, 5_000, log=True), Ge(10), "sentences"] = 2000,
-    window: Annotated[int, Integers(1, 5), Ge(1), "how far a word is from one that counts as its context"] = 5,
-    features: Annotated[tuple[Feature, ...], "what the sentences speak of; leave one out to edit the language"] = (
+    n: Annotated[int, Integers(500, 5_000, log=True), Ge(10), "number of sentences"] = 2000,
+    window: Annotated[int, Integers(1, 5), Ge(1), "largest distance of a context word, in words"] = 5,
+    features: Annotated[tuple[Feature, ...], "features that the sentences mention"] = (
         "royal",
         "female",
         "young",
     ),
 ) -> Dataset:
-    """Sentences of king, queen, man, woman, prince, ... as pairs of a word and a word near it, for embeddings.
+    """Sentences of king, queen, man, woman, ... as pairs of a word and a word near it, to learn embeddings from.
 
-    Each sentence is about one noun and holds, in an order by chance, a word for each of the noun's features. So the
-    distribution of a noun's contexts is a sum over its features, p(c | noun) ∝ Σ_f p_f(c | noun has f or not), and
-    queen = king - man + woman  holds of these distributions exactly.
-    Inputs [1], int64: the index of the centre word in `classes`; class: the index of the context word. All sentences
-    are divided, not their pairs; words stand in every split, as they must, and split.on_overlap tells of them.
-    72 analogies between persons go with it, whatever the sentences speak of: `metric=[analogy_accuracy]` asks them.
-    Indices are no numbers to scale: choose 'transform=[]', or 'transform=[one_hot]' for a model that wants numbers.
+    Each sentence is about one noun and holds, in random order, an article and a word for each of the noun's features. A
+    noun's contexts are a sum over its features,
+
+        p(c | noun) ∝ Σ_f p_f(c | noun has f or not)
+
+    so that queen = king - man + woman holds exactly for these distributions. Inputs `[1]`, int64: index of the centre
+    word in `classes`; class: index of the context word. The sentences are split, not the pairs, so that words occur in
+    every split. With it come 72 analogies between persons for `metric=[analogy_accuracy]`.
+
+    Use `transform=[]`, because indices have no scale, or `transform=[one_hot]` for models of real inputs.
+
+    >>> data = toy_grammar(Split(), Generator(), n=100)
+    >>> data.inputs, data.classes[:4]
+    ((1,), ('man', 'woman', 'boy', 'girl'))
     """
     rng = np.random.default_rng(generator.initial_seed())
-    spoken = sentences(n, features, rng)
+    sampled = sentences(n, features, rng)
     parts: dict[str, Any] = {}
     for name, chosen in divide(n, split, generator).items():
-        table = torch.tensor([pair for i in chosen for pair in pairs(spoken[int(i)], window)])
+        table = torch.tensor([pair for i in chosen for pair in pairs(sampled[int(i)], window)])
         parts[name] = Samples(table[:, :1].contiguous(), table[:, 1].contiguous())
     return Dataset(**parts, target="class", classes=WORDS, vocabulary=WORDS, analogies=analogies(), repeats=True)

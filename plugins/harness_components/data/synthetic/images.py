@@ -1,4 +1,4 @@
-"""Small images by a formula: patterns that can be counted, and noise in which one thing tells the class."""
+"""Small images by a formula: countable patterns, and noise with one feature that depends on the class."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import harness
 from harness import Dataset, Samples, Split, from_arrays
 from harness.space import Integers, Uniform
 
-N = Annotated[int, Integers(100, 5_000, log=True), Ge(10), "samples"]
-Size = Annotated[int, Integers(6, 24), Ge(3), "side of an image in pixels"]
+N = Annotated[int, Integers(100, 5_000, log=True), Ge(10), "number of samples"]
+Size = Annotated[int, Integers(6, 24), Ge(3), "side of an image, in pixels"]
 
-# What planted_pattern hides: a cross with a mean of 0 and a norm of 1, so that brightness does not betray it.
+# The pattern of planted_pattern: a cross of mean 0, which leaves the brightness unchanged, and norm 1
 CROSS = np.array([[1.0, -1.0, 1.0], [-1.0, 0.0, -1.0], [1.0, -1.0, 1.0]]) / np.sqrt(8)
 
 
@@ -26,15 +26,19 @@ def bars_and_stripes(
     split: Split,
     generator: Generator,
     *,
-    size: Annotated[int, Integers(3, 8), Interval(ge=2, le=12), "side of an image in pixels, s"] = 4,
+    size: Annotated[int, Integers(3, 8), Interval(ge=2, le=12), "side s of an image, in pixels"] = 4,
     whole: Annotated[
-        bool, "every split holds all the patterns, to learn their distribution; else they are divided"
+        bool, "every split holds all patterns, to learn their distribution; false: they are split"
     ] = False,
 ) -> Dataset:
     """All binary images of whole rows (bars) or whole columns (stripes): 2 · 2ˢ - 2 different ones.
 
-    Inputs [1, s, s] of 0 and 1. The empty and the full image are both: the empty one is counted as bars and the full
-    one as stripes, so that each class has 2ˢ - 1.
+    Inputs `[1, s, s]` of 0 and 1. The empty and the full image are both bars and stripes: the empty one is labelled
+    bars and the full one stripes, so that each class has 2ˢ - 1 images.
+
+    >>> data = bars_and_stripes(Split(), Generator(), size=4)
+    >>> data.inputs, data.classes
+    ((1, 4, 4), ('bars', 'stripes'))
     """
     lines = (np.arange(2**size)[:, None] >> np.arange(size)) & 1  # [2ˢ, s]: which rows, or columns, are on
     bars = np.repeat(lines[:-1, :, None], size, axis=2)
@@ -48,7 +52,7 @@ def bars_and_stripes(
 
 
 def _noise(n: int, size: int, generator: Generator) -> tuple[np.random.Generator, np.ndarray, np.ndarray]:
-    """(what more can be drawn from, images of noise [n, 1, size, size], classes 0 and 1 in turn)."""
+    """Return a generator for further draws, images of noise [n, 1, size, size], and alternating classes 0 and 1."""
     rng = np.random.default_rng(generator.initial_seed())
     return rng, rng.standard_normal((n, 1, size, size)), np.arange(n) % 2
 
@@ -62,11 +66,19 @@ def spike(
     *,
     n: N = 1000,
     size: Size = 12,
-    height: Annotated[float, Uniform(2, 12), Ge(0), "of the bright pixel above the noise, in its deviations"] = 8.0,
+    height: Annotated[
+        float, Uniform(2, 12), Ge(0), "height of the bright pixel, in standard deviations of the noise"
+    ] = 8.0,
 ) -> Dataset:
-    """Images of noise, of which one class has a single bright pixel somewhere: the largest value tells it.
+    """Images of noise, with a single bright pixel in one class: the maximum tells the classes apart.
 
-    x ~ N(0, 1); for class 1, `height` is added to one pixel at a place drawn by chance.  Inputs [1, size, size].
+        x ~ N(0, 1), plus `height` at one random pixel for class 1
+
+    Inputs `[1, size, size]`.
+
+    >>> data = spike(Split(), Generator(), n=100)
+    >>> data.inputs, data.classes
+    ((1, 12, 12), ('noise', 'spike'))
     """
     rng, x, y = _noise(n, size, generator)
     flat = x.reshape(n, -1)  # a view
@@ -84,12 +96,18 @@ def mean(
     n: N = 1000,
     size: Size = 12,
     difference: Annotated[
-        float, Uniform(0.1, 1), Ge(0), "between the classes' means, in deviations of the noise"
+        float, Uniform(0.1, 1), Ge(0), "difference of the means, in standard deviations of the noise"
     ] = 0.4,
 ) -> Dataset:
-    """Images of noise, of which one class is a little brighter all over: the mean tells it, no pixel does.
+    """Images of noise, a little brighter all over in one class: the mean tells the classes apart, no single pixel does.
 
-    x ~ N(± difference / 2, 1).  Inputs [1, size, size].
+        x ~ N(± difference / 2, 1)
+
+    Inputs `[1, size, size]`.
+
+    >>> data = mean(Split(), Generator(), n=100)
+    >>> data.inputs, data.classes
+    ((1, 12, 12), ('dark', 'bright'))
     """
     _, x, y = _noise(n, size, generator)
     x += difference * (y - 0.5)[:, None, None, None]
@@ -103,12 +121,19 @@ def planted_pattern(
     *,
     n: N = 1000,
     size: Size = 12,
-    strength: Annotated[float, Uniform(2, 12), Ge(0), "norm of the pattern, in deviations of the noise"] = 8.0,
+    strength: Annotated[float, Uniform(2, 12), Ge(0), "norm of the pattern, in standard deviations of the noise"] = 8.0,
 ) -> Dataset:
-    """Images of noise, of which one class has a small cross planted somewhere: a filter like it tells it best.
+    """Images of noise, with a small cross at a random place in one class: a matched filter tells the classes apart.
 
-    x ~ N(0, 1); for class 1, strength · P is added at a place drawn by chance, with P a 3 x 3 cross of norm 1 and
-    mean 0 (`harness_components.data.synthetic.images.CROSS`).  Inputs [1, size, size].
+    With P a 3 x 3 cross of norm 1 and mean 0:
+
+        x ~ N(0, 1), plus strength · P at a random place for class 1
+
+    Inputs `[1, size, size]`.
+
+    >>> data = planted_pattern(Split(), Generator(), n=100)
+    >>> data.inputs, data.classes
+    ((1, 12, 12), ('noise', 'planted'))
     """
     rng, x, y = _noise(n, size, generator)
     place = rng.integers(0, size - 2, (n, 2))

@@ -1,4 +1,4 @@
-"""Data whose samples have any number of labels."""
+"""Multi-label data."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ def topics(
     split: Split,
     generator: Generator,
     *,
-    n: Annotated[int, Integers(100, 10_000, log=True), Ge(10), "documents"] = 1000,
-    words: Annotated[int, Integers(5, 200, log=True), Ge(1), "in the vocabulary"] = 20,
-    labels: Annotated[int, Integers(2, 20), Ge(1), "topics that there are"] = 5,
-    mean: Annotated[int, Integers(1, 4), Gt(0), "topics of a document on average, where `labels` leaves room"] = 2,
+    n: Annotated[int, Integers(100, 10_000, log=True), Ge(10), "number of documents"] = 1000,
+    words: Annotated[int, Integers(5, 200, log=True), Ge(1), "words in the vocabulary"] = 20,
+    labels: Annotated[int, Integers(2, 20), Ge(1), "number of topics"] = 5,
+    mean: Annotated[int, Integers(1, 4), Gt(0), "mean number of topics in a document, limited by `labels`"] = 2,
 ) -> Dataset:
-    """Drawn documents with several topics each: how often each word occurs, about 50 words in all.
+    """Synthetic documents with several topics each, as word counts of about 50 words in all.
 
-    The number of topics is Poisson, each word is drawn from one of the document's topics. Inputs [words]; targets
-    [labels] of 0 and 1.
+    The number of topics is Poisson distributed; each word is drawn from one of the document's topics. Inputs `[words]`;
+    targets `[labels]` of 0 and 1.
+
+    >>> data = topics(Split(), Generator(), n=100)
+    >>> data.inputs, data.classes
+    ((20,), ('topic0', 'topic1', 'topic2', 'topic3', 'topic4'))
     """
     from sklearn.datasets import make_multilabel_classification
 

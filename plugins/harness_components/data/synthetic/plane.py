@@ -1,4 +1,4 @@
-"""Classes in the plane, by formulas of our own: what needs a bend, a turn or a product to be told apart."""
+"""Classes in the plane: problems that no linear classifier solves."""
 
 from __future__ import annotations
 
@@ -13,15 +13,24 @@ import harness
 from harness import Dataset, Split, from_arrays
 from harness.space import Integers, Log, Uniform
 
-N = Annotated[int, Integers(100, 10_000, log=True), Ge(10), "samples"]
-Noise = Annotated[float, Uniform(0, 0.5), Ge(0), "deviation of the noise on each coordinate"]
+N = Annotated[int, Integers(100, 10_000, log=True), Ge(10), "number of samples"]
+Noise = Annotated[float, Uniform(0, 0.5), Ge(0), "standard deviation of the noise on each coordinate"]
 
 
 @harness.data(reference="Minsky, Papert, Perceptrons, 1969")
 def xor(split: Split, generator: Generator, *, n: N = 1000, noise: Noise = 0.2) -> Dataset:
-    """Exclusive or: four clusters at (±1, ±1), with the class told by the product of the signs.
+    """Exclusive or: four clusters at (±1, ±1), whose class is the product of the signs.
 
-    x = c + noise · ε with c one of the four corners, a quarter of the samples each;  y = [c₁ c₂ < 0].  Inputs [2].
+    With c one of the four corners, equally often, and ε ~ N(0, 1):
+
+        x = c + noise · ε
+        y = [c₁ c₂ < 0]
+
+    Inputs `[2]`.
+
+    >>> data = xor(Split(), Generator(), n=100)
+    >>> data.inputs, data.classes
+    ((2,), ('same', 'different'))
     """
     rng = np.random.default_rng(generator.initial_seed())
     corner = np.arange(n) % 4
@@ -36,17 +45,25 @@ def spirals(
     generator: Generator,
     *,
     n: N = 1000,
-    noise: Annotated[float, Uniform(0, 0.1), Ge(0), "deviation of the noise on each coordinate"] = 0.02,
-    arms: Annotated[int, Integers(2, 5), Ge(2), "spirals, one a class"] = 2,
+    noise: Annotated[float, Uniform(0, 0.1), Ge(0), "standard deviation of the noise on each coordinate"] = 0.02,
+    arms: Annotated[int, Integers(2, 5), Ge(2), "number of spirals, each a class"] = 2,
     turns: Annotated[float, Uniform(0.5, 3), Gt(0), "turns about the origin"] = 1.5,
 ) -> Dataset:
-    """Spirals that wind about each other from the origin to the unit circle, one a class, with Gaussian noise.
+    """Interleaved spirals from the origin to the unit circle, one for each class, with Gaussian noise.
 
-    x = r (cos θ, sin θ) + noise · ε with θ = 2π (turns · r + class / arms) and r² even over [0, 1].  Inputs [2].
+    With θ = 2π (turns · r + class / arms), r² uniform in [0, 1] and ε ~ N(0, 1):
+
+        x = r (cos θ, sin θ) + noise · ε
+
+    Inputs `[2]`.
+
+    >>> data = spirals(Split(), Generator(), n=100)
+    >>> data.inputs, data.classes
+    ((2,), ('0', '1'))
     """
     rng = np.random.default_rng(generator.initial_seed())
     arm = np.arange(n) % arms
-    radius = np.sqrt(rng.random(n))  # even along the arm, about: its length grows as the square
+    radius = np.sqrt(rng.random(n))  # about uniform along the arm, whose length grows as the square
     angle = 2 * math.pi * (turns * radius + arm / arms)
     x = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1) + noise * rng.standard_normal((n, 2))
     return from_arrays(x, arm, split, generator, target="class", classes=range(arms))
@@ -58,13 +75,21 @@ def ring_mixture(
     generator: Generator,
     *,
     n: N = 2000,
-    modes: Annotated[int, Integers(2, 16), Ge(2), "Gaussians, one a class"] = 8,
-    radius: Annotated[float, Uniform(0.5, 4), Gt(0), "of the ring"] = 1.0,
-    deviation: Annotated[float, Log(0.005, 0.2), Ge(0), "of a Gaussian on each coordinate"] = 0.05,
+    modes: Annotated[int, Integers(2, 16), Ge(2), "number of Gaussians, each a class"] = 8,
+    radius: Annotated[float, Uniform(0.5, 4), Gt(0), "radius of the ring"] = 1.0,
+    deviation: Annotated[float, Log(0.005, 0.2), Ge(0), "standard deviation σ of a Gaussian on each coordinate"] = 0.05,
 ) -> Dataset:
-    """A mixture of Gaussians whose centres lie evenly on a ring; the class is the mode. Inputs [2].
+    """A mixture of Gaussians with centres evenly on a ring; the class is the mode.
 
-    x = radius · (cos 2πk/K, sin 2πk/K) + deviation · ε  for mode k of K, each as often.
+    For mode k of K = `modes`, equally often, and ε ~ N(0, 1):
+
+        x = radius · (cos 2πk/K, sin 2πk/K) + σ ε
+
+    Inputs `[2]`.
+
+    >>> data = ring_mixture(Split(), Generator(), n=100, modes=4)
+    >>> data.inputs, data.classes
+    ((2,), ('0', '1', '2', '3'))
     """
     rng = np.random.default_rng(generator.initial_seed())
     mode = np.arange(n) % modes

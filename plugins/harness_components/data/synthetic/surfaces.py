@@ -1,4 +1,4 @@
-"""Surfaces: functions whose lowest point an optimizer looks for, in place of data; and what it takes to do so."""
+"""Test functions for optimizers in place of data, with the model, loss, task and metric that they need."""
 
 from __future__ import annotations
 
@@ -15,41 +15,53 @@ import harness
 from harness import Batch, Call, Dataset, Task
 from harness.space import Integers, Log, Uniform
 
-Point = Annotated[tuple[float, float], "where the descent begins"]
+Point = Annotated[tuple[float, float], "starting point"]
 
 
 @harness.model(tasks=("optimise",))
 def point(inputs: tuple[int, ...]) -> nn.Module:
-    """A point that moves: the only model of a surface.
+    """The coordinates of a point: the model of surfaces.
 
-    w = x + δ with x the start and δ the parameters, [D], zero at first.
+        w = x + δ
+
+    x is the starting point and δ, `[D]`, are the parameters, zero at first.
+
+    >>> point((2,))(torch.tensor([[1.0, -1.0]])).detach()
+    tensor([[ 1., -1.]])
     """
     return Moving(inputs[0])
 
 
 class Moving(nn.Module):
-    """A start, moved by what is learned."""
+    """A starting point plus a learned displacement."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.moved = nn.Parameter(torch.zeros(size))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: starts [N, D] -> points [N, D]."""
+        """Map starting points [N, D] to points [N, D]."""
         return x + self.moved
 
 
 @harness.loss(tasks=("optimise",))
 def gap(prediction: Tensor, target: Tensor) -> Tensor:
-    """Suboptimality gap: how far above the lowest value the surface is.
+    """Suboptimality gap: the value of the surface above its minimum.
 
-    L = f(w) - f(w*). prediction: values f(w) [N]; target: the lowest value [N].
+        L = f(w) - f(w*)
+
+    Args:
+        prediction: values f(w), `[N]`.
+        target: minimum f(w*), `[N]`.
+
+    >>> gap(torch.tensor([3.0]), torch.tensor([-1.0]))
+    tensor(4.)
     """
     return (prediction - target).mean()
 
 
 class Optimise(Task):
-    """The loss is the surface; inputs are starts and targets its lowest points."""
+    """Minimize the surface: inputs are starting points, targets the minimizers."""
 
     def __init__(self, loss: Callable[..., Any], dataset: Dataset) -> None:
         super().__init__(loss)
@@ -57,20 +69,20 @@ class Optimise(Task):
         self.surface = dataset.surface
 
     def infer(self, call: Call, x: Tensor) -> None:
-        """Nothing: a surface has no samples."""
+        """Infer nothing: a surface has no samples."""
 
     def losses(self, call: Call, batch: Batch, noise: Any) -> dict[str, Tensor]:
         x, y = batch
         return {"model": self.loss(self.surface(call(x)), self.surface(y))}
 
     def evaluate(self, call: Call, batch: Batch, noise: Any) -> tuple[dict[str, Tensor], tuple[Any, Any]]:
-        found, lowest = self.predict(call, batch)
-        return {"model": self.loss(self.surface(found), self.surface(lowest))}, (found, lowest)
+        points, minimum = self.predict(call, batch)
+        return {"model": self.loss(self.surface(points), self.surface(minimum))}, (points, minimum)
 
 
 @harness.task(targets=("surface",), loss="gap", metrics=("distance",), model="point", auto=True)
 def optimise(loss: Callable[..., Any], dataset: Dataset) -> Task:
-    """Goes down a surface: no data, a function and a start. An epoch is one step."""
+    """Minimize a surface, a function with a starting point, in place of data. An epoch is one step."""
     return Optimise(loss, dataset)
 
 
@@ -87,18 +99,22 @@ class Distance(Metric):
         self.add_state("count", torch.tensor(0.0), dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """prediction and target: [N, D]."""
+        """Add predictions and targets, [N, D] each."""
         self.total = self.total + torch.linalg.vector_norm(prediction - target, dim=-1).sum()
         self.count = self.count + len(prediction)
 
     def compute(self) -> Tensor:
-        """Over all samples so far."""
+        """Return the mean over all samples."""
         return self.total / self.count
 
 
 @harness.metric(tasks=("optimise",), cases=(([[3.0, 4.0]], [[0.0, 0.0]], 5.0),))
 def distance() -> Metric:
-    """Euclidean distance from the surface's lowest point, ‖w - w*‖."""
+    """Euclidean distance from the minimizer of the surface, ‖w - w*‖.
+
+    >>> distance()(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 0.0]]))
+    tensor(5.)
+    """
     return Distance()
 
 
@@ -109,32 +125,37 @@ class Quadratic:
         self.matrix = matrix
 
     def __call__(self, w: Tensor) -> Tensor:
-        """w: [..., D] -> [...]."""
+        """Map points [..., D] to values [...]."""
         return 0.5 * ((w @ self.matrix.to(w.device, w.dtype)) * w).sum(-1)
 
 
 @harness.data(reference="Goh, Why momentum really works, Distill 2017, doi:10.23915/distill.00006")
 def quadratic(
     *,
-    condition: Annotated[float, Log(1, 1000), Ge(1), "κ, the largest curvature over the smallest"] = 10.0,
-    rotation: Annotated[float, Uniform(0, 90), "of the axes in degrees"] = 0.0,
-    start: Annotated[tuple[float, ...], MinLen(2), "where the descent begins; as many numbers as dimensions"] = (
+    condition: Annotated[float, Log(1, 1000), Ge(1), "condition number κ: largest over smallest curvature"] = 10.0,
+    rotation: Annotated[float, Uniform(0, 90), "rotation of the axes, in degrees"] = 0.0,
+    start: Annotated[tuple[float, ...], MinLen(2), "starting point, whose length is the number of dimensions"] = (
         1.0,
         1.0,
     ),
 ) -> Dataset:
-    """A bowl: a quadratic function with curvatures from 1 / κ to 1.
+    """Quadratic bowl with curvatures from 1 / κ to 1.
 
-    f(w) = wᵀ R diag(λ) Rᵀ w / 2, λ in a geometric series from 1 / condition to 1, R a rotation in the plane of the
-    first axis and the last. Gradient descent converges for lr < 2 / λ_max = 2; lowest at 0.
+        f(w) = wᵀ R diag(λ) Rᵀ w / 2
+
+    λ is a geometric series from 1 / κ to 1, R a rotation in the plane of the first and the last axis. Minimum at 0.
+    Gradient descent converges for lr < 2 / λ_max = 2.
+
+    >>> quadratic(condition=10.0).surface(torch.tensor([[1.0, 1.0]]))  # (0.1 + 1) / 2
+    tensor([0.5500])
     """
     size = len(start)
     curvatures = torch.logspace(-math.log10(condition), 0, size, dtype=torch.float64)
-    turn = torch.eye(size, dtype=torch.float64)
+    r = torch.eye(size, dtype=torch.float64)
     angle = math.radians(rotation)
-    turn[0, 0] = turn[-1, -1] = math.cos(angle)
-    turn[0, -1], turn[-1, 0] = -math.sin(angle), math.sin(angle)
-    return harness.surface(Quadratic(turn @ torch.diag(curvatures) @ turn.T), start, [0.0] * size)
+    r[0, 0] = r[-1, -1] = math.cos(angle)
+    r[0, -1], r[-1, 0] = -math.sin(angle), math.sin(angle)
+    return harness.surface(Quadratic(r @ torch.diag(curvatures) @ r.T), start, [0.0] * size)
 
 
 def _saddle(w: Tensor) -> Tensor:
@@ -147,10 +168,15 @@ def _saddle(w: Tensor) -> Tensor:
     "optimization, NeurIPS 2014, arXiv:1406.2572"
 )
 def saddle(*, start: Point = (1.0, 1e-4)) -> Dataset:
-    """A saddle at the origin between two valleys: the gradient vanishes there, and one direction goes down.
+    """Saddle at the origin between two valleys: the gradient vanishes there, and one direction leads down.
 
-    f(x, y) = x² / 2 - y² / 2 + y⁴ / 4; lowest at (0, ±1), where f = -1/4; distances are to (0, 1). The nearer to y = 0
-    the start, the longer it takes to leave.
+        f(x, y) = x² / 2 - y² / 2 + y⁴ / 4
+
+    Minima at (0, ±1), where f = -1/4; distances are measured from (0, 1). The closer the start is to y = 0, the longer
+    it takes to leave the saddle.
+
+    >>> saddle().surface(torch.tensor([[0.0, 0.0], [0.0, 1.0]]))
+    tensor([ 0.0000, -0.2500])
     """
     return harness.surface(_saddle, start, (0.0, 1.0))
 
@@ -162,9 +188,14 @@ def _double_well(w: Tensor) -> Tensor:
 
 @harness.data
 def double_well(*, start: Point = (1.5, 1.0)) -> Dataset:
-    """Two valleys, of which one is deeper: from the right, descent ends in the wrong one.
+    """Two valleys of different depth: from the default start, descent ends in the shallower one.
 
-    f(x, y) = (x² - 1)² + 0.3 x + y² / 2; lowest at (-1.0350, 0), another minimum at (0.9597, 0).
+        f(x, y) = (x² - 1)² + 0.3 x + y² / 2
+
+    Minimum at (-1.0350, 0); a second, local minimum at (0.9597, 0).
+
+    >>> double_well().surface(torch.tensor([[-1.0350, 0.0], [0.9597, 0.0]]))
+    tensor([-0.3054,  0.2941])
     """
     roots = sorted(r.real for r in _cubic_roots(4.0, 0.0, -4.0, 0.3))
     return harness.surface(_double_well, start, (roots[0], 0.0))
@@ -183,11 +214,20 @@ def _rosenbrock(w: Tensor) -> Tensor:
 
 @harness.data(reference="Rosenbrock, An automatic method for finding the greatest or least value of a function, 1960")
 def rosenbrock(
-    *, start: Annotated[tuple[float, ...], MinLen(2), "as many numbers as dimensions"] = (-1.2, 1.0)
+    *,
+    start: Annotated[tuple[float, ...], MinLen(2), "starting point, whose length is the number of dimensions"] = (
+        -1.2,
+        1.0,
+    ),
 ) -> Dataset:
-    """A narrow curved valley: easy to find, hard to follow.
+    """Rosenbrock's narrow curved valley: easy to find, hard to follow.
 
-    f(w) = Σ_i (1 - w_i)² + 100 (w_{i+1} - w_i²)²; lowest at (1, ..., 1).
+        f(w) = Σ_i (1 - w_i)² + 100 (w_{i+1} - w_i²)²
+
+    Minimum at (1, ..., 1).
+
+    >>> rosenbrock().surface(torch.tensor([[-1.2, 1.0], [1.0, 1.0]]))
+    tensor([24.2000,  0.0000])
     """
     return harness.surface(_rosenbrock, start, [1.0] * len(start))
 
@@ -199,9 +239,14 @@ def _beale(w: Tensor) -> Tensor:
 
 @harness.data(reference="Beale, On an iterative method for finding a local minimum, Princeton technical report 1958")
 def beale(*, start: Point = (1.0, 1.0)) -> Dataset:
-    """Flat plains with steep walls at the corners: gradients of very unlike size.
+    """Beale's function: flat plains with steep walls, and gradients of very different size.
 
-    f(x, y) = (1.5 - x + xy)² + (2.25 - x + xy²)² + (2.625 - x + xy³)²; lowest at (3, 0.5).
+        f(x, y) = (1.5 - x + xy)² + (2.25 - x + xy²)² + (2.625 - x + xy³)²
+
+    Minimum at (3, 0.5).
+
+    >>> beale().surface(torch.tensor([[1.0, 1.0], [3.0, 0.5]]))
+    tensor([14.2031,  0.0000])
     """
     return harness.surface(_beale, start, (3.0, 0.5))
 
@@ -213,11 +258,16 @@ def _rastrigin(w: Tensor) -> Tensor:
 @harness.data(reference="Mühlenbein, Schomisch, Born, The parallel genetic algorithm as function optimizer, 1991")
 def rastrigin(
     *,
-    dimensions: Annotated[int, Integers(1, 100, log=True), Ge(1)] = 2,
-    start: Annotated[float, "each coordinate of the start"] = 3.2,
+    dimensions: Annotated[int, Integers(1, 100, log=True), Ge(1), "number of dimensions"] = 2,
+    start: Annotated[float, "each coordinate of the starting point"] = 3.2,
 ) -> Dataset:
-    """A bowl full of pits: a grid of local minima, of which one is the lowest.
+    """Rastrigin's function: a bowl with a grid of local minima.
 
-    f(w) = Σ_i w_i² - 10 cos(2π w_i) + 10; lowest at 0.
+        f(w) = Σ_i w_i² - 10 cos(2π w_i) + 10
+
+    Minimum at 0.
+
+    >>> rastrigin().surface(torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
+    tensor([1., 0.])
     """
     return harness.surface(_rastrigin, [start] * dimensions, [0.0] * dimensions)

@@ -1,4 +1,4 @@
-"""The type of a column, found out from all of its values, some rows at a time."""
+"""The type of a column, inferred from all of its values, some rows at a time."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import pandas as pd
 from harness_components.data.tables.values import DATES, OR, dates, days, is_date_like, numbers, other_order
 
 Kind = Literal["number", "category", "date", "boolean", "id", "constant", "text", "empty", "other"]
-DISTINCT = 10_000  # different values of a column that are counted
-ALL_DISTINCT = 1 << 18  # of all columns together: fewer of each in a wide table
-CATEGORIES = 255  # different texts of a column that is taken for categories
-EXACT = 2.0**53  # from here on, float64 does not tell all whole numbers apart
-UNIQUE = 1_000_000  # rows of which values are compared to see whether all differ
+DISTINCT = 10_000  # largest number of different values of a column that are counted
+ALL_DISTINCT = 1 << 18  # the same of all columns together: fewer of each in a wide table
+CATEGORIES = 255  # largest number of different texts in a column of categories
+EXACT = 2.0**53  # float64 represents all smaller integers exactly
+UNIQUE = 1_000_000  # largest number of rows in which values are checked to be unique
 _TRUTHS = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"}, {"예", "아니오"}, {"참", "거짓"}, {"o", "x"})
 _NO_SCALARS = (list, tuple, set, dict, bytes, np.ndarray)
 _TRUE = {"true", "yes", "y", "t", "예", "참", "o"}
 
 
 class Values:
-    """Some rows of a column: float64 for numbers and dates, or texts; `missing` marks the rows that have no value."""
+    """Some rows of a column, as float64 for numbers and dates or as texts; `missing` marks rows without a value."""
 
     def __init__(self, series: pd.Series, missing: Collection[str]) -> None:
         self.type: Literal["number", "date", "text", "other"] = "text"
-        self.whole: np.ndarray | None = None  # of whole numbers that float64 would round: Python's own, [N]
-        self.named = isinstance(series.dtype, pd.CategoricalDtype)  # the file says that they are categories
+        self.whole: np.ndarray | None = None  # integers that float64 would round, as Python's own, [N]
+        self.named = isinstance(series.dtype, pd.CategoricalDtype)  # declared as categories by the file
         if isinstance(series.dtype, pd.CategoricalDtype):
             series = series.astype(series.dtype.categories.dtype)
         if pd.api.types.is_timedelta64_dtype(series.dtype):
@@ -40,8 +40,8 @@ class Values:
         if pd.api.types.is_numeric_dtype(series.dtype) and not pd.api.types.is_bool_dtype(series.dtype):
             self.type = "number"
             self.array = series.to_numpy(dtype=np.float64, na_value=np.nan).copy()
-            said = numbers([word for word in missing if word], ".")
-            self.array[np.isin(self.array, said[~np.isnan(said)])] = np.nan
+            codes = numbers([word for word in missing if word], ".")
+            self.array[np.isin(self.array, codes[~np.isnan(codes)])] = np.nan
             self.missing = np.isnan(self.array)
             if pd.api.types.is_integer_dtype(series.dtype) and bool((np.abs(self.array) >= EXACT).any()):
                 self.whole = np.asarray([None if pd.isna(value) else int(value) for value in series], dtype=object)
@@ -61,7 +61,7 @@ class Values:
 
 
 def _plain(series: pd.Series) -> pd.Series:
-    """A column of Python objects as the type that all of them have."""
+    """Convert a column of Python objects to the type that all of them have."""
     kind = pd.api.types.infer_dtype(series, skipna=True)
     if kind in ("decimal", "integer", "floating", "mixed-integer-float"):
         return series.astype(np.float64)
@@ -71,7 +71,7 @@ def _plain(series: pd.Series) -> pd.Series:
 
 
 class ColumnProfile:
-    """What was seen of a column: how many values, which, and what they may be."""
+    """Statistics of a column: number of values, different values, and possible types."""
 
     def __init__(self, name: str, missing: Collection[str], columns: int = 1) -> None:
         self.name, self._words = name, missing
@@ -80,22 +80,24 @@ class ColumnProfile:
         self.distinct: dict[Any, int] = {}
         self.overflows = False
         self.types: set[str] = set()
-        self.named = False  # categories, as the file says
-        self.bad = {".": 0, ",": 0}  # values that are no numbers, for each decimal mark
-        self.signs = 0  # of those, without a letter or a digit: ?, -
+        self.named = False  # declared as categories by the file
+        self.bad = {".": 0, ",": 0}  # number of values that are not numbers, for each decimal mark
+        self.signs = 0  # those of them without a letter or a digit: ?, -
         self.infinite = 0
-        self.range: dict[str, tuple[float, float]] = {}  # by decimal mark or form of date
+        self.range: dict[str, tuple[float, float]] = {}  # (lowest, highest) by decimal mark or date format
         self.whole = True
-        self.forms: dict[str, int] | None = None  # forms of dates, with the values that are not so written
-        self.only: dict[str, int] = {}  # the values that are so written, and not with day and month exchanged
-        self.undated = 0  # values that none of these forms reads
+        self.forms: dict[str, int] | None = None  # {date format: number of values in another format}
+        self.only: dict[
+            str, int
+        ] = {}  # {date format: number of values that another order of day and month cannot read}
+        self.undated = 0  # number of values that none of these formats reads
         self._texts_seen = 0
-        self.length = 0  # of all texts together
-        self.counting: int | None = None  # where it counts the rows: the first number
+        self.length = 0  # characters in all texts
+        self.counting: int | None = None  # first number, if the values number the rows
         self._hashes: set[int] | None = set()
 
     def update(self, series: pd.Series) -> None:
-        """Look at further rows."""
+        """Add further rows."""
         values = Values(series, self._words)
         present = values.array[~values.missing]
         self.named |= values.named
@@ -135,7 +137,7 @@ class ColumnProfile:
             self._hashes = None
 
     def _counting(self, values: Values, present: np.ndarray) -> None:
-        """Whether the values are row numbers, from 0 or 1."""
+        """Track whether the values number the rows, from 0 or 1."""
         if (self.counting is None and self.count) or values.missing.any() or not len(present):
             self.counting = None
             return
@@ -213,17 +215,17 @@ class ColumnProfile:
 
     @property
     def present(self) -> int:
-        """How many values are there."""
+        """Number of values that are not missing."""
         return self.count - self.missing
 
     @property
     def unique(self) -> bool:
-        """Whether all values differ."""
+        """True if all values differ."""
         return self._hashes is not None and self.present > 1
 
     @property
     def truths(self) -> bool:
-        """Whether the values are two opposite words."""
+        """True if the values are two opposite words, such as yes and no."""
         return len(self.distinct) == 2 and {str(v).casefold() for v in self.distinct} in _TRUTHS
 
     def tolerated(self, bad: int) -> bool:
@@ -243,7 +245,7 @@ class ColumnProfile:
 
     @property
     def form(self) -> str | None:
-        """How a column of dates is written: a form, or several that together read all; None where it holds none."""
+        """The format of a column of dates, or several that together read all values; None if it holds no dates."""
         if self.types == {"date"}:
             return "ISO8601"
         if self.types != {"text"} or not self.forms:
@@ -273,7 +275,7 @@ class ColumnProfile:
 
 
 def is_sign(text: str) -> bool:
-    """Whether a text has no letter and no digit: ?, -, *."""
+    """Return True if a text has no letter and no digit: ?, -, *."""
     return not any(c.isalnum() for c in text)
 
 
@@ -283,7 +285,7 @@ def _counted(texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def truth(text: str) -> float:
-    """1 for yes, 0 for no, in any of the words that are known for them; NaN for any other word.
+    """Return 1 for yes, 0 for no in several languages, and NaN for any other word.
 
     >>> truth("Yes"), truth("no"), truth("perhaps")
     (1.0, 0.0, nan)

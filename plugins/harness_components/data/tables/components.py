@@ -1,4 +1,4 @@
-"""Tables in files: columns of any type become numbers, and one column is predicted."""
+"""Tables in files: columns of any type become inputs, and one column is predicted."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from harness_components.data.tables.encoder import Encoder
 from harness_components.data.tables.large_table import large_table
 from harness_components.data.tables.plan import MISSING, Choice, check_values, make_plan
 from harness_components.data.tables.reader import ParquetTable, Table, readable
-from harness_components.data.tables.target import target_values, told_target
+from harness_components.data.tables.target import infer_column, target_values
 from harness_components.data.tables.text import TextTable
 
 _DESCRIBED = "harness_components.data.tables.report"
 
 Names = tuple[str, ...]
-Target = Annotated[str, "the column to predict"]
-Inputs = Annotated[Names, "the columns to learn from; []: all that can be used"]
+Target = Annotated[str, "column to predict"]
+Inputs = Annotated[Names, "columns to learn from; []: all usable ones"]
 Drop = Annotated[Names, "columns to leave out"]
-Categories = Annotated[Names, "columns whose values are names, also where they are numbers"]
-Ordinal = Annotated[Names, "columns of ordered categories, one number each; 'size: S < M < L' says the order"]
-Group = Annotated[str | None, "a column whose equal values stand in one split"]
-Order = Annotated[str | None, "a column to split by: training has its lowest values, the test its highest"]
+Categories = Annotated[Names, "columns to read as categories, even if they hold numbers"]
+Ordinal = Annotated[Names, "columns of ordered categories, one number each; 'size: S < M < L' gives the order"]
+Group = Annotated[str | None, "column whose equal values stay in one split"]
+Order = Annotated[str | None, "column to split by: training gets its lowest values, test its highest"]
 
 
 @harness.data(describe=_DESCRIBED)
@@ -36,26 +36,28 @@ def csv(
     cache_dir: Path,
     generator: Generator,
     *,
-    path: Annotated[str, "the file; it may be compressed (.gz, .bz2, .xz, .zip)"],
+    path: Annotated[str, "path of the file; may be compressed (.gz, .bz2, .xz, .zip)"],
     target: Target,
     kind: Kind = "auto",
     inputs: Inputs = (),
     drop: Drop = (),
     categories: Categories = (),
     ordinal: Ordinal = (),
-    missing: Annotated[Names, "words for a missing value; an empty one is always missing"] = MISSING,
+    missing: Annotated[Names, "texts that stand for a missing value, beside the empty one"] = MISSING,
     group: Group = None,
     order: Order = None,
-    encoding: Annotated[str, "of the text: utf-8, cp949, ...; auto: found out"] = "auto",
-    separator: Annotated[str, "one character between two values; \\t is a tab; auto: found out"] = "auto",
-    decimal: Annotated[Literal["auto", ".", ","], "what decimals stand behind; auto: found out"] = "auto",
+    encoding: Annotated[str, "text encoding: utf-8, cp949, ...; auto: detect it"] = "auto",
+    separator: Annotated[str, "character between two values; \\t is a tab; auto: detect it"] = "auto",
+    decimal: Annotated[Literal["auto", ".", ","], "decimal mark; auto: detect it"] = "auto",
     in_memory: Held = "auto",
 ) -> Dataset:
-    """A table in a text file with a header line. One column is the target, the others are the inputs.
+    """A table in a text file with a header line: one column is the target, the others are inputs.
 
-    Numbers, dates (as days) and yes/no are one input each, texts of few values one for each value (one-hot); an input
-    more tells where a value is missing, and the median or the most frequent one of training takes its place. Row
-    numbers, ids, free texts and constant columns are left out. `harness show-data` shows what is done with each column.
+    Numbers, dates (as days) and yes/no columns become one input each, texts of few different values one input for each
+    value (one-hot). Missing values are replaced by the median or the most frequent value of training, and marked by an
+    input of their own. Row numbers, ids, free texts and constant columns are left out. `harness show-data` shows the
+    treatment of each column.
+
     A file of more than a gigabyte is read some rows at a time, and its samples are kept under `cache_dir`.
     """
     table = TextTable(readable(path), separator, encoding)
@@ -69,22 +71,22 @@ def parquet(
     cache_dir: Path,
     generator: Generator,
     *,
-    path: Annotated[str, "the file"],
+    path: Annotated[str, "path of the file"],
     target: Target,
     kind: Kind = "auto",
     inputs: Inputs = (),
     drop: Drop = (),
     categories: Categories = (),
     ordinal: Ordinal = (),
-    missing: Annotated[Names, "words for a missing value, beside what the file itself says is missing"] = (),
+    missing: Annotated[Names, "texts that stand for a missing value, beside the file's own nulls"] = (),
     group: Group = None,
     order: Order = None,
     in_memory: Held = "auto",
 ) -> Dataset:
-    """A table in a Parquet file. One column is the target, the others are the inputs, encoded as those of `csv`.
+    """A table in a Parquet file: one column is the target, the others are inputs, encoded as in `csv`.
 
-    A named index that pandas stored is a column too.
-    A file of more than a gigabyte is read some rows at a time, and its samples are kept under `cache_dir`.
+    A named index that pandas stored is a column too. A file of more than a gigabyte is read some rows at a time, and
+    its samples are kept under `cache_dir`.
     """
     table = ParquetTable(readable(path))
     choice = Choice(target, inputs, drop, categories, ordinal, missing, "auto", group, order, kind)
@@ -102,10 +104,10 @@ def _dataset(
         return large_table(table, choice, cache_dir, split, generator)
     plan = make_plan(table, choice)
     check_values(table, plan, choice)
-    found = told_target(table, plan, choice)
+    target = infer_column(table, plan, choice)
     (frame,) = table.frames()
-    y = found.encode(target_values(frame[choice.target], plan.column(choice.target), choice, plan))
-    classes = y if found.kind == "class" else None
+    y = target.encode(target_values(frame[choice.target], plan.column(choice.target), choice, plan))
+    classes = y if target.kind == "class" else None
     parts = division(dividing_values(frame, plan, choice), len(frame), choice, split, generator, classes)
     encoder = Encoder(plan, table)
     columns = encoder.columns(frame)
@@ -115,11 +117,11 @@ def _dataset(
         y,
         split,
         generator,
-        target=found.kind,
-        classes=found.classes,
+        target=target.kind,
+        classes=target.classes,
         parts=parts,
         columns=encoder.names,
         encode=encoder,
         left_out=plan.left_out,
-        remarks=(*plan.remarks, *found.remarks),
+        remarks=(*plan.remarks, *target.remarks),
     )

@@ -1,4 +1,4 @@
-"""Divisions of a table that keep groups together, or follow its order."""
+"""Splits of a table that keep groups together, or follow an order."""
 
 from __future__ import annotations
 
@@ -14,46 +14,54 @@ from harness_components.data.tables.plan import Choice, Plan
 
 
 def divide_groups(groups: np.ndarray, split: Split, generator: torch.Generator) -> Divided:
-    """Indices of each split, such that no group stands in two.
+    """Split so that no group is in two splits.
 
-    Groups are drawn in a random order; validation and test take whole groups until they have their shares of the
-    samples, or as near to them as groups allow.
+    Groups are drawn in random order; validation and test take whole groups until they come nearest to their shares.
 
     Args:
-        groups: the group of each sample, [N].
+        groups: group of each sample, [N].
         split: shares of the splits.
         generator: draws the order.
+
+    Returns:
+        Indices of the samples of each split.
+
+    Raises:
+        HarnessError: If there are fewer than three groups.
     """
     _, codes, sizes = np.unique(groups.astype(str), return_inverse=True, return_counts=True)
     if len(sizes) < len(SPLITS):
         raise HarnessError(f"data.group: there are {len(sizes)} groups, and each of three splits needs one")
     order = torch.randperm(len(sizes), generator=generator).numpy()
-    counted = np.cumsum(sizes[order])
-    test = _until(counted, math.ceil(len(groups) * split.test), 0, len(sizes) - 2)
-    val = _until(counted, counted[test - 1] + math.ceil(len(groups) * split.val), test, len(sizes) - 1)
+    totals = np.cumsum(sizes[order])
+    test = _until(totals, math.ceil(len(groups) * split.test), 0, len(sizes) - 2)
+    val = _until(totals, totals[test - 1] + math.ceil(len(groups) * split.val), test, len(sizes) - 1)
     place = np.empty(len(sizes), dtype=int)
     place[order] = np.arange(len(sizes))
     place = place[codes]
     masks = {"train": place >= val, "val": (place >= test) & (place < val), "test": place < test}
     parts = {}
     for name in SPLITS:
-        found = torch.from_numpy(np.flatnonzero(masks[name]))
-        parts[name] = found[torch.randperm(len(found), generator=generator)]
+        indices = torch.from_numpy(np.flatnonzero(masks[name]))
+        parts[name] = indices[torch.randperm(len(indices), generator=generator)]
     return parts
 
 
-def _until(counted: np.ndarray, wanted: int, first: int, last: int) -> int:
-    """How many groups come nearest to so many samples: more than `first`, at most `last`."""
-    return min(range(first + 1, last + 1), key=lambda n: abs(int(counted[n - 1]) - wanted))
+def _until(totals: np.ndarray, samples: int, first: int, last: int) -> int:
+    """Return the number of groups, above `first` and up to `last`, that comes nearest to so many samples."""
+    return min(range(first + 1, last + 1), key=lambda n: abs(int(totals[n - 1]) - samples))
 
 
 def divide_ordered(order: np.ndarray, split: Split, generator: torch.Generator) -> Divided:
-    """Indices of each split: the first samples are trained on, the next are validation, the last are the test.
+    """Split in order: the first samples are for training, the next for validation, the last for the test.
 
     Args:
-        order: what to order by (numbers, or texts), [N].
+        order: values to order by, numbers or texts, [N].
         split: shares of the splits.
         generator: draws the order of the training samples.
+
+    Returns:
+        Indices of the samples of each split.
     """
     n = len(order)
     counts = {name: len(part) for name, part in divide(n, split, generator).items()}
@@ -71,8 +79,15 @@ def division(
     generator: torch.Generator,
     classes: np.ndarray | None = None,
 ) -> Divided:
-    """Indices of n rows for each split: by the values of the column that the rows are grouped or ordered by, or by
-    chance, with the share of each class where the rows' `classes` [n] are given (split.stratify).
+    """Return the indices of n rows for each split.
+
+    Args:
+        values: values to group or order by, [N]; None splits at random.
+        n: number of rows.
+        choice: settings of the table.
+        split: shares of the splits.
+        generator: draws the splits.
+        classes: classes of the rows, [N], whose shares each split keeps (split.stratify).
     """
     if values is None:
         return divide(n, split, generator, None if classes is None else torch.from_numpy(classes).long())
@@ -80,7 +95,7 @@ def division(
 
 
 def dividing_values(frame: pd.DataFrame, plan: Plan, choice: Choice) -> np.ndarray | None:
-    """The values of the column that the rows are grouped or ordered by, if there is one."""
+    """Return the values of the column that rows are grouped or ordered by, if there is one."""
     name = choice.group or choice.order
     if not name:
         return None
@@ -88,5 +103,5 @@ def dividing_values(frame: pd.DataFrame, plan: Plan, choice: Choice) -> np.ndarr
     if choice.order and column.decimal and not column.real:
         column = dataclasses.replace(column, kind="number")
     if choice.group and column.kind == "number":
-        column = dataclasses.replace(column, kind="category")  # whole numbers of any size differ, 1 and 1.0 do not
+        column = dataclasses.replace(column, kind="category")  # tells large integers apart, takes 1 and 1.0 as equal
     return column.read(frame[name], plan.missing)

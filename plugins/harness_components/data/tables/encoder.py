@@ -1,4 +1,4 @@
-"""The columns of a table as numbers, by scikit-learn's ColumnTransformer, fitted on the training rows."""
+"""Encode the columns of a table as numbers, by scikit-learn's ColumnTransformer fitted on the training rows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from harness_components.data.tables.reader import Table, readable
 
 
 class Encoder:
-    """Rows of a table to inputs [N, D]: numbers and dates, one-hot categories, indicators of missing values.
+    """Encode rows of a table as inputs [N, D]: numbers and dates, one-hot categories, indicators of missing values.
 
     Args:
         plan: the columns of the table.
-        table: the table; other files are read in the same way.
+        table: the table, whose way of reading applies to other files too.
     """
 
     def __init__(self, plan: Plan, table: Table) -> None:
@@ -26,18 +26,18 @@ class Encoder:
         self._transformer: Any = None
 
     def columns(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The values of the input columns: float64, texts for categories.
+        """Return the values of the input columns: float64, or texts for categories.
 
         Raises:
-            HarnessError: For a column that is not there.
+            HarnessError: If a column is missing.
         """
-        lost = [c.name for c in self.plan.inputs if c.name not in table.columns]
-        if lost:
-            raise HarnessError(f"the table has no column {lost[0]!r}.{suggest(lost[0], table.columns)}")
+        absent = [c.name for c in self.plan.inputs if c.name not in table.columns]
+        if absent:
+            raise HarnessError(f"the table has no column {absent[0]!r}.{suggest(absent[0], table.columns)}")
         return pd.DataFrame({c.name: _series(c.read(table[c.name], self.plan.missing), c) for c in self.plan.inputs})
 
     def fit(self, columns: pd.DataFrame) -> Encoder:
-        """Learn medians, the most frequent categories, and which categories there are, from training rows."""
+        """Learn medians, most frequent categories and the categories themselves from training rows."""
         from sklearn.compose import ColumnTransformer
         from sklearn.impute import MissingIndicator, SimpleImputer
         from sklearn.pipeline import make_pipeline
@@ -54,7 +54,7 @@ class Encoder:
         )
         hot = make_pipeline(
             SimpleImputer(strategy="most_frequent", keep_empty_features=True),
-            OneHotEncoder(handle_unknown="ignore", sparse_output=False, feature_name_combiner=_value_of),
+            OneHotEncoder(handle_unknown="ignore", sparse_output=False, feature_name_combiner=_input_name),
         )
         chosen = [
             ("numbers", median, [c.name for c in inputs if c.real]),
@@ -68,7 +68,7 @@ class Encoder:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the inputs: a column, `column=category`, `column is missing`."""
+        """Names of the inputs: a column, `column=category`, `column is missing`."""
         names = [str(name) for name in self._transformer.get_feature_names_out()]
         prefix = "missingindicator_"
         scales = {c.name: f"{c.name} ({' < '.join(c.scale)})" for c in self.plan.inputs if c.scale}
@@ -77,20 +77,20 @@ class Encoder:
         )
 
     def transform(self, columns: pd.DataFrame) -> np.ndarray:
-        """Values of input columns as inputs, float64 [N, D]."""
+        """Return values of input columns as inputs, float64 [N, D]."""
         return np.ascontiguousarray(self._transformer.transform(columns), dtype=np.float64)
 
     def __call__(self, table: Any) -> np.ndarray:
-        """Rows of a table with the file's columns (a DataFrame, or the path of a file) as inputs, float64 [N, D].
+        """Encode rows with the file's columns, given as a DataFrame or the path of a file, as inputs, float64 [N, D].
 
         Raises:
-            HarnessError: For a column that is not there, or a value that is of another type than its column.
+            HarnessError: If a column is missing, or a value does not have the type of its column.
         """
         if isinstance(table, str | Path):
             (table,) = self.table.like(readable(str(table))).frames()
         frame = table if isinstance(table, pd.DataFrame) else pd.DataFrame(table)
-        lost = [c.name for c in self.plan.inputs if c.name not in frame.columns and c.name in frame.index.names]
-        frame = frame.reset_index(lost).reset_index(drop=True) if lost else frame.reset_index(drop=True)
+        index = [c.name for c in self.plan.inputs if c.name not in frame.columns and c.name in frame.index.names]
+        frame = frame.reset_index(index).reset_index(drop=True) if index else frame.reset_index(drop=True)
         columns = self.columns(frame)
         for column in self.plan.inputs:
             for row, expected in column.bad(frame[column.name], self.plan.missing).items():
@@ -99,7 +99,7 @@ class Encoder:
         return self.transform(columns)
 
 
-def _value_of(column: str, value: Any) -> str:
+def _input_name(column: str, value: Any) -> str:
     return f"{column}={value}"
 
 

@@ -1,4 +1,4 @@
-"""The role of each column of a table, its type, and what is done with it before training."""
+"""Decide the role, type and encoding of each column of a table before training."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MISSING = (
 _ID = re.compile(
     r"(.*[_\W])?(id|uuid|guid|index|idx|key|no|nr|rownames?|row)\W?|.*[a-z](ID|Id)|.*(번호|순번|아이디|식별자)", re.I
 )
-_TOLD = ("data.drop", "not in data.inputs")  # left out because that was said
+_REQUESTED = ("data.drop", "not in data.inputs")  # actions of columns that the user left out
 _ID_CASE = re.compile(r".*[a-z](ID|Id)")  # customerId, and not "valid"
-# Words of which the order is known; others are put into the order of their texts.
+# Words of known order; others are sorted as texts
 _SCALES = (
     ("xxs", "xs", "s", "m", "l", "xl", "xxl", "xxxl"), ("tiny", "small", "medium", "large", "huge"),
     ("very low", "low", "medium", "high", "very high"), ("low", "mid", "high"), ("low", "normal", "high"),
@@ -36,7 +36,7 @@ _SCALES = (
 
 @dataclass(frozen=True)
 class Choice:
-    """What a person says of a table."""
+    """The user's settings for a table."""
 
     target: str
     inputs: Sequence[str] = ()
@@ -51,17 +51,17 @@ class Choice:
 
     @property
     def orders(self) -> dict[str, tuple[str, ...]]:
-        """{column: its values from low to high, where they are given} of the ordinal columns."""
-        found = {}
+        """{column: its values from low to high, where they are given} for the ordinal columns."""
+        orders = {}
         for text in self.ordinal:
             name, _, values = text.partition(":")
-            found[name.strip()] = tuple(v.strip() for v in values.split("<") if v.strip())
-        return found
+            orders[name.strip()] = tuple(v.strip() for v in values.split("<") if v.strip())
+        return orders
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column, and what is done with it."""
+    """A column with its role, type and encoding."""
 
     name: str
     role: Role
@@ -69,62 +69,62 @@ class Column:
     action: str
     count: int
     missing: int
-    low: float | None = None  # of numbers, and of dates in days since 1970
+    low: float | None = None  # of numbers, or of dates in days since 1970
     high: float | None = None
-    values: dict[str, int] = field(default_factory=dict)  # the most frequent ones
-    distinct: int | None = None  # None: more than are counted
+    values: dict[str, int] = field(default_factory=dict)  # {value: count} of the most frequent ones
+    distinct: int | None = None  # None: too many to count
     decimal: str | None = None
-    form: str | None = None  # of dates
-    faulty: bool = False  # whether values of another type, or infinite ones, stand among its own
-    signs: bool = False  # what has no letter and no digit (?, -) is missing
-    scale: tuple[str, ...] = ()  # of an ordinal column: its values, from low to high
-    numeric: bool = False  # categories that are written as numbers: 1 and 1.0 are one
+    form: str | None = None  # format of dates
+    faulty: bool = False  # holds values of another type, or infinite ones
+    signs: bool = False  # texts without a letter or digit (?, -) are missing
+    scale: tuple[str, ...] = ()  # values of an ordinal column, from low to high
+    numeric: bool = False  # categories written as numbers: 1 and 1.0 are the same
 
     @property
     def real(self) -> bool:
-        """Whether its values are numbers by now."""
+        """True if its values are encoded as numbers."""
         return self.kind in ("number", "date", "boolean")
 
     def read(self, series: pd.Series, missing: Sequence[str]) -> np.ndarray:
-        """The values of some rows: float64 [N], NaN where missing; of categories texts [N], NaN where missing."""
+        """Return the values of some rows, NaN where missing: float64 [N], or texts [N] for categories."""
         values = Values(series, missing)
         if self.real:
-            found = values.array if values.type != "text" else self._numbers(values)
-            return np.where(values.missing, np.nan, found.astype(np.float64))
+            array = values.array if values.type != "text" else self._numbers(values)
+            return np.where(values.missing, np.nan, array.astype(np.float64))
         written = values.array if values.whole is None else values.whole
         texts = [_written(v) if self.numeric or values.type == "number" else str(v) for v in written]
-        made = np.asarray(texts, dtype=object)
-        made[values.missing] = np.nan
-        return made
+        categories = np.asarray(texts, dtype=object)
+        categories[values.missing] = np.nan
+        return categories
 
     def _numbers(self, values: Values) -> np.ndarray:
         present = values.array[~values.missing]
-        found = np.full(len(values.array), np.nan)
+        array = np.full(len(values.array), np.nan)
         if self.kind == "boolean":
             parsed = np.asarray([truth(text) for text in present], dtype=np.float64)
         elif self.kind == "date":
             parsed = dates(present, self.form or "ISO8601")
         else:
             parsed = numbers(present, self.decimal or ".")
-        found[~values.missing] = parsed
-        return found
+        array[~values.missing] = parsed
+        return array
 
     def bad(self, series: pd.Series, missing: Sequence[str]) -> dict[int, str]:
-        """{place: what was expected} of values that are there and cannot be used: of another type, or infinite."""
+        """Return {row: expected value} for values that cannot be used: of another type, or infinite."""
         if not self.real:
             return {}
-        found, values = self.read(series, missing), Values(series, missing)
-        wrong = np.flatnonzero(~np.isfinite(found) & ~values.missing)
-        wanted = {"number": "a number", "date": "a date", "boolean": "yes or no"}[self.kind]
+        array, values = self.read(series, missing), Values(series, missing)
+        wrong = np.flatnonzero(~np.isfinite(array) & ~values.missing)
+        expected = {"number": "a number", "date": "a date", "boolean": "yes or no"}[self.kind]
         return {
-            int(i): "a finite number" if np.isinf(found[i]) else wanted
+            int(i): "a finite number" if np.isinf(array[i]) else expected
             for i in wrong
             if not (self.signs and is_sign(str(values.array[i])))
         }
 
 
 def _written(value: Any) -> str:
-    """A category that is a number: 1 and 1.0 are one, and so are no two whole numbers that differ."""
+    """Write a category that is a number: 1 and 1.0 alike, and different integers differently."""
     if re.fullmatch(r"[+-]?\d+", str(value)):
         return str(int(value))
     try:
@@ -136,30 +136,30 @@ def _written(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """All columns of a table, in order, and how many rows it has."""
+    """All columns of a table, in order, and its number of rows."""
 
     columns: tuple[Column, ...]
     rows: int
     missing: tuple[str, ...]
-    remarks: tuple[str, ...] = ()  # on what may have been read otherwise than it was meant
+    remarks: tuple[str, ...] = ()  # for the user, on values that may have been misread
 
     @property
     def inputs(self) -> list[Column]:
-        """The columns that are trained on."""
+        """The columns to train on."""
         return [c for c in self.columns if c.role == "input"]
 
     def column(self, name: str) -> Column:
-        """A column by its name."""
+        """Return a column by its name."""
         return next(c for c in self.columns if c.name == name)
 
     @property
     def left_out(self) -> dict[str, str]:
-        """{column: why} of those that were left out without being told to."""
-        return {c.name: c.action for c in self.columns if c.role == "left out" and c.action not in _TOLD}
+        """{column: why} for those that were left out and not by the user."""
+        return {c.name: c.action for c in self.columns if c.role == "left out" and c.action not in _REQUESTED}
 
 
 def named_columns(choice: Choice) -> dict[str, Sequence[str]]:
-    """{setting: the columns that it names}."""
+    """Return {setting: the columns that it names}."""
     return {
         "inputs": choice.inputs, "drop": choice.drop, "categories": choice.categories, "ordinal": list(choice.orders),
         "group": [choice.group] if choice.group else [], "order": [choice.order] if choice.order else [],
@@ -167,10 +167,10 @@ def named_columns(choice: Choice) -> dict[str, Sequence[str]]:
 
 
 def make_plan(table: Table, choice: Choice, rows: int | None = None) -> Plan:
-    """Look at all values of a table, `rows` at a time, and decide what is done with each column.
+    """Read all values of a table, `rows` at a time, and decide how each column is used.
 
     Raises:
-        HarnessError: For columns that do not exist, or if nothing is left to train on.
+        HarnessError: If named columns do not exist, or nothing is left to train on.
     """
     columns = table.columns
     check_columns(table, choice.target, named_columns(choice))
@@ -190,12 +190,12 @@ def make_plan(table: Table, choice: Choice, rows: int | None = None) -> Plan:
     plan = Plan(tuple(made), total, tuple(choice.missing), tuple(remarks))
     if choice.target and not plan.inputs:
         why = ", ".join(f"{c.name} ({c.action})" for c in made if c.role == "left out")
-        raise HarnessError(f"{table.file} has no column to learn from: {why}; say data.inputs=[...] to use one of them")
+        raise HarnessError(f"{table.file} has no column to learn from: {why}; data.inputs=[...] uses one of them")
     return plan
 
 
 def _remarks(seen: ColumnProfile, column: Column) -> Iterator[str]:
-    """What a person should know of how a column was read."""
+    """Yield remarks for the user on how a column was read."""
     name = column.name
     forms = (column.form or "").split(OR) if column.kind == "date" else []
     for form in forms:
@@ -207,7 +207,7 @@ def _remarks(seen: ColumnProfile, column: Column) -> Iterator[str]:
     if column.low is not None and column.high is not None and error > (column.high - column.low) / 1000:
         yield (
             f"the numbers of {name!r} are so large that float64 rounds them by up to {error:g}: subtract a constant, "
-            f"or say data.categories=[{name}] or data.drop=[{name}] if they are names"
+            f"or set data.categories=[{name}] or data.drop=[{name}] if they are names"
         )
 
 
@@ -218,7 +218,7 @@ def _rounding(column: Column) -> float:
 
 
 def _usual_decimal(seen: Iterable[ColumnProfile], choice: Choice) -> str:
-    """The decimal mark of a file: a comma if some column can only be read with it."""
+    """Return the decimal mark of a file: a comma if some column can only be read with it."""
     if choice.decimal != "auto":
         return choice.decimal
     return "," if any(s.types == {"text"} and s.bad["."] and not s.bad[","] for s in seen) else "."
@@ -280,7 +280,7 @@ def _why_id(seen: ColumnProfile) -> str:
 
 
 def _kind(seen: ColumnProfile, choice: Choice, usual: str) -> tuple[Kind, dict[str, Any]]:
-    """The type of a column, and the fields of Column that go with it."""
+    """Return the type of a column, and the fields of Column that depend on it."""
     decimal, form = seen.decimal(choice.decimal, usual), seen.form
     bad = seen.bad[decimal] if decimal and seen.types == {"text"} else 0
     few = not seen.overflows and len(seen.distinct) <= 20
@@ -349,7 +349,7 @@ def _ordinal(seen: ColumnProfile, made: Any, order: tuple[str, ...]) -> Column:
 
 
 def _scale(values: Sequence[str]) -> list[str]:
-    """Values from low to high: by their numbers, by a scale that is known, or else by their texts."""
+    """Sort values from low to high: by their numbers, by a known scale, or as texts."""
     found = [re.search(r"\d+(\.\d+)?", value) for value in values]
     if all(found):
         return sorted(values, key=lambda value: float(re.search(r"\d+(\.\d+)?", value)[0]))  # type: ignore[index]
@@ -360,7 +360,7 @@ def _scale(values: Sequence[str]) -> list[str]:
 
 
 def check_values(table: Table, plan: Plan, choice: Choice, rows: int | None = None) -> None:
-    """Raise HarnessError with the places of all values that cannot be used, of the columns that are used."""
+    """Raise HarnessError with the places of all values that cannot be used, in the columns that are used."""
     suspects = [c for c in plan.columns if c.role != "left out" and (c.faulty or (c.role != "input" and c.missing))]
     if choice.kind == "real" and choice.target:
         suspects = list({c.name: c for c in [*suspects, plan.column(choice.target)]}.values())
@@ -403,7 +403,7 @@ def _fix_type(column: Column) -> str:
 
 
 def range_of(column: Column) -> str:
-    """The range of a column, or its most frequent values, for people."""
+    """Return the range of a column, or its most frequent values, as text."""
     if column.low is not None and column.kind in ("number", "date", "id"):
         shown = written_date if column.kind == "date" else lambda value: f"{value:.12g}"
         return f"{shown(column.low)} .. {shown(column.high or 0.0)}"

@@ -1,4 +1,4 @@
-"""Tables in files, read some rows at a time, and the place of a value in them: faults are reported with their line."""
+"""Tables in files, read some rows at a time, and the places of values in them for messages on faults."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import pyarrow.parquet as pq
 
 from harness import HarnessError, check_plain, suggest
 
-FAULTS = 10  # that one message lists
+FAULTS = 10  # largest number of faults in one message
 _WHOLE = {
     pa.int64(): pd.Int64Dtype(),
     pa.uint64(): pd.UInt64Dtype(),
-}  # pandas reads them as floats where some are missing
-UNNAMED = ("Unnamed: 0", "__index_level_0__")  # what pandas calls the index of a table that had no name for it
+}  # without these, pandas reads integers with missing values as floats
+UNNAMED = ("Unnamed: 0", "__index_level_0__")  # pandas' names for an index without a name
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One value that cannot be used: its row, counted from 0, and column."""
+    """A value that cannot be used: its row, from 0, and its column."""
 
     row: int
     column: str
@@ -33,13 +33,17 @@ class Fault:
 
 
 def readable(path: str) -> Path:
-    """The file of a path. Raises HarnessError for one that cannot be read."""
+    """Return the file of a path.
+
+    Raises:
+        HarnessError: If it cannot be read.
+    """
     if not path:
         raise HarnessError("data.path must name a file, got ''")
     file = Path(path).expanduser()
     try:
         if not file.is_dir():
-            check_plain(file)  # a pipe would be waited for, and a device has no end
+            check_plain(file)  # reading a pipe would wait, and a device has no end
         with file.open("rb"):
             return file
     except IsADirectoryError as error:
@@ -52,31 +56,31 @@ def readable(path: str) -> Path:
 
 
 class Table:
-    """A table and the file it comes from."""
+    """A table and the file that it comes from."""
 
-    repeated: tuple[str, ...] = ()  # names that several columns have
-    words = False  # whether every value is text, and its type has to be found out
+    repeated: tuple[str, ...] = ()  # names of several columns
+    words = False  # True if every value is text, and its type must be inferred
 
     def __init__(self, file: Path) -> None:
         self.file = file
 
     def like(self, file: Path) -> Table:
-        """Another file, read in the same way."""
+        """Return another file as a table, to be read in the same way."""
         return type(self)(file)
 
     @property
     def columns(self) -> list[str]:
-        """The names of all columns, in order."""
+        """Names of all columns, in order."""
         raise NotImplementedError
 
     @property
     def remarks(self) -> list[str]:
-        """What a person should know of how the file was read."""
+        """Remarks for the user on how the file was read."""
         if not (self.words and looks_like_values([*self.columns, *self.repeated])):
             return []
         shown = ", ".join(self.columns[:4]) + (", ..." if len(self.columns) > 4 else "")
         return [
-            f"{self.file}: is the first line, read as names ({shown}), a row? A line with names has to stand above it"
+            f"{self.file}: the first line was read as names ({shown}); if it is a row, add a line with names above it"
         ]
 
     @property
@@ -85,22 +89,22 @@ class Table:
         return {}
 
     def frames(self, rows: int | None = None, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
-        """Yield the table `rows` rows at a time, or all at once; of some columns only."""
+        """Yield the table `rows` rows at a time, or all at once, optionally of some columns."""
         raise NotImplementedError
 
     def places(self, rows: Iterable[int]) -> dict[int, tuple[str, dict[str, str]]]:
-        """Where rows stand, and their values as they are written."""
-        wanted, at = set(rows), 0
-        found: dict[int, tuple[str, dict[str, str]]] = {}
+        """Return the place of each row for messages, and its values as they are written."""
+        requested, start = set(rows), 0
+        places: dict[int, tuple[str, dict[str, str]]] = {}
         for frame in self.frames(10_000):
-            for row in sorted(r for r in wanted if at <= r < at + len(frame)):
-                values = {str(c): frame[c].iloc[row - at] for c in frame}
-                found[row] = f"row {row + 1}", {c: "" if _is_null(v) else str(v) for c, v in values.items()}
-            at += len(frame)
-        return found
+            for row in sorted(r for r in requested if start <= r < start + len(frame)):
+                values = {str(c): frame[c].iloc[row - start] for c in frame}
+                places[row] = f"row {row + 1}", {c: "" if _is_null(v) else str(v) for c, v in values.items()}
+            start += len(frame)
+        return places
 
     def refuse(self, faults: Sequence[Fault], more: int = 0) -> HarnessError:
-        """One line on every fault, each with its place; `more` were not looked up."""
+        """Return an error with the place of every fault; `more` faults are only counted."""
         places = self.places(fault.row for fault in faults)
         lines = []
         for fault in faults:
@@ -112,7 +116,7 @@ class Table:
 
 
 def all_faults(file: Path, lines: Sequence[str], more: int = 0) -> str:
-    """The faults of a file in one line."""
+    """Join the faults of a file into one line."""
     rest = f"; and {more:,} more" if more > 0 else ""
     return f"{file}, {'; '.join(lines)}{rest}"
 
@@ -122,7 +126,7 @@ def _is_null(value: Any) -> bool:
 
 
 class ParquetTable(Table):
-    """A table in a Parquet file. A named index that pandas stored is a column like any other."""
+    """A table in a Parquet file. A named index that pandas stored is a column too."""
 
     @property
     def columns(self) -> list[str]:
@@ -131,9 +135,9 @@ class ParquetTable(Table):
 
     def _opened(self) -> Any:
         try:
-            # a page of each column at a time, also where the whole file is one group of rows
+            # buffered: reads a page of each column at a time, even if the file is a single row group
             return pq.ParquetFile(self.file, buffer_size=1 << 16, pre_buffer=False)
-        except Exception as error:  # pyarrow has many, none of them public
+        except Exception as error:  # pyarrow raises many kinds, none of them public
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> HarnessError:
@@ -141,39 +145,39 @@ class ParquetTable(Table):
         return HarnessError(f"{self.file} is not a readable Parquet file: {reason[2] or reason[0]}")
 
     def frames(self, rows: int | None = None, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
-        wanted = None if columns is None else list(columns)
+        requested = None if columns is None else list(columns)
         with self._opened() as opened:
             try:
                 if rows is None:
-                    batches: Iterable[Any] = [opened.read(columns=wanted)]
+                    batches: Iterable[Any] = [opened.read(columns=requested)]
                 else:
-                    batches = (pa.Table.from_batches([b]) for b in opened.iter_batches(rows, columns=wanted))
+                    batches = (pa.Table.from_batches([b]) for b in opened.iter_batches(rows, columns=requested))
                 named = _named(opened.schema_arrow.pandas_metadata or {})
                 for batch in batches:
                     frame = batch.to_pandas(ignore_metadata=True, date_as_object=False, types_mapper=_WHOLE.get)
                     frame = frame.astype(dict.fromkeys(named.intersection(frame), "category"))
-                    yield frame if wanted is None else frame[wanted]
+                    yield frame if requested is None else frame[requested]
             except Exception as error:
                 raise self._unreadable(error) from error
 
 
 def _named(metadata: dict[str, Any]) -> set[str]:
-    """The columns that pandas stored as categories; of numbers, the file itself keeps the numbers alone."""
+    """Return the columns that pandas stored as categories: of numeric ones the file itself keeps only the numbers."""
     return {c["field_name"] for c in metadata.get("columns", ()) if c.get("pandas_type") == "categorical"}
 
 
 def check_columns(table: Table, target: str, named: dict[str, Sequence[str]]) -> None:
-    """Raise HarnessError for a table that lacks a column that is named, listing all that are not there.
+    """Raise HarnessError if a table lacks a named column, listing all that are missing.
 
     Args:
         table: the table.
-        target: the column to predict; "" where none is.
-        named: the columns that each setting names.
+        target: column to predict; "" for none.
+        named: {setting: columns that it names}.
     """
     columns = table.columns
     used = {target, *(name for names in named.values() for name in names)}
-    if twice := sorted(used.intersection(table.repeated)):
-        raise HarnessError(f"{table.file}: two columns are named {twice[0]!r}; rename one of them")
+    if repeated := sorted(used.intersection(table.repeated)):
+        raise HarnessError(f"{table.file}: two columns are named {repeated[0]!r}; rename one of them")
     wrong = []
     for setting, names in {"target": [target] if target else [], **named}.items():
         for name in names:
@@ -181,16 +185,16 @@ def check_columns(table: Table, target: str, named: dict[str, Sequence[str]]) ->
                 where = "" if setting == "target" else f" (data.{setting})"
                 wrong.append(f"no column {name!r}{where}.{suggest(name, columns)}")
     if wrong:
-        one = " The header was read as one name: say what separates, data.separator=..." if _whole(columns) else ""
+        hint = " The header was read as one name: set data.separator=..." if _is_one_name(columns) else ""
         if table.words and 2 * sum(_is_number(name) for name in columns) > len(columns):
-            one = " The first line looks like values: a header line with names has to stand above it"
-        raise HarnessError(f"{table.file} has {' '.join(wrong)}{one}")
+            hint = " The first line looks like values: add a header line with names above it"
+        raise HarnessError(f"{table.file} has {' '.join(wrong)}{hint}")
     if target and len(columns) < 2:
         raise HarnessError(f"{table.file} has no column beside {target!r}: nothing to learn from")
 
 
 def looks_like_values(names: Sequence[str]) -> bool:
-    """Whether most names are numbers, and other ones than years or places: these are whole, and increase.
+    """Return True if most names are numbers, and not years or places: those are integers, and increase.
 
     >>> looks_like_values(["5.1", "3.5", "setosa"]), looks_like_values(["y", "2019", "2020"])
     (True, False)
@@ -208,5 +212,5 @@ def _is_number(name: str) -> bool:
     return True
 
 
-def _whole(columns: Sequence[str]) -> bool:
+def _is_one_name(columns: Sequence[str]) -> bool:
     return len(columns) == 1 and any(mark in columns[0] for mark in ",;\t|")

@@ -1,4 +1,4 @@
-"""What `harness show-data` tells of a table, and the mistakes that its header shows; neither needs torch."""
+"""Report of a table for `harness show-data`, and checks of its header; imports no torch."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from harness_components.data.tables.plan import Choice, check_columns, check_values, make_plan, named_columns, range_of
 from harness_components.data.tables.reader import ParquetTable, Table, readable
-from harness_components.data.tables.target import all_targets, told_target
+from harness_components.data.tables.target import all_targets, infer_column
 from harness_components.data.tables.text import TextTable
 
-ROWS = 100_000  # that are looked at together
+ROWS = 100_000  # rows read at a time
 
 
 def _table(settings: dict[str, Any]) -> Table:
@@ -26,24 +26,24 @@ def _choice(settings: dict[str, Any]) -> Choice:
 
 
 def check(settings: dict[str, Any]) -> None:
-    """Raise HarnessError for a file that is not there, or lacks a column that is named. Only its header is read."""
+    """Raise HarnessError for a missing file, or one that lacks a named column. Reads the header alone."""
     choice = _choice(settings)
     check_columns(_table(settings), choice.target, named_columns(choice))
 
 
 def describe(settings: dict[str, Any]) -> dict[str, Any]:
-    """A table as plain data: how it is read, its columns, and the classes of its target.
+    """Return a table as plain data: how it is read, its columns, and the classes of its target.
 
     Raises:
-        HarnessError: For all that a run would be refused for.
+        HarnessError: For everything that a run would be refused for.
     """
     table, choice = _table(settings), _choice(settings)
     plan = make_plan(table, choice, ROWS)
-    told: dict[str, Any] = {"file": str(table.file), "rows": plan.rows, **table.about}
+    report: dict[str, Any] = {"file": str(table.file), "rows": plan.rows, **table.about}
     marks = {c.decimal for c in plan.columns if c.decimal}
     if table.words and marks:
-        told["decimal"] = "," if "," in marks else "."
-    told["columns"] = [
+        report["decimal"] = "," if "," in marks else "."
+    report["columns"] = [
         {
             "name": c.name,
             "role": c.role,
@@ -54,14 +54,14 @@ def describe(settings: dict[str, Any]) -> dict[str, Any]:
         }
         for c in plan.columns
     ]
-    told["remarks"] = list(plan.remarks)
+    report["remarks"] = list(plan.remarks)
     if choice.target:
         check_values(table, plan, choice, ROWS)
-        found = told_target(table, plan, choice, ROWS)
-        told["remarks"] += found.remarks
-        told["target"] = {"name": choice.target, "kind": found.kind}
-        if found.kind == "class":
-            counts = Counter(found.encode(all_targets(table, plan, choice, ROWS)).tolist())
-            shares = {name: counts[i] / plan.rows for i, name in enumerate(found.classes)}
-            told["target"]["classes"] = dict(sorted(shares.items(), key=lambda row: -row[1]))
-    return told
+        target = infer_column(table, plan, choice, ROWS)
+        report["remarks"] += target.remarks
+        report["target"] = {"name": choice.target, "kind": target.kind}
+        if target.kind == "class":
+            counts = Counter(target.encode(all_targets(table, plan, choice, ROWS)).tolist())
+            shares = {name: counts[i] / plan.rows for i, name in enumerate(target.classes)}
+            report["target"]["classes"] = dict(sorted(shares.items(), key=lambda row: -row[1]))
+    return report

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from harness import HarnessError
-from harness_components.data.files.targets import TargetColumn, tell
+from harness_components.data.files.targets import TargetColumn, infer_target
 from harness_components.data.tables.columns import Values
 from harness_components.data.tables.plan import Choice, Column, Plan
 from harness_components.data.tables.reader import Table
@@ -18,7 +18,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
 def target_values(series: pd.Series, column: Column, choice: Choice, plan: Plan) -> np.ndarray:
-    """The targets of some rows: whole or real numbers, truths, or texts, as they are written, [N]."""
+    """Return the targets of some rows, [N]: integers, real numbers, booleans, or texts as they are written."""
     if pd.api.types.is_bool_dtype(series.dtype):
         return series.to_numpy(dtype=bool)
     if column.kind == "date" and choice.kind != "class":
@@ -32,14 +32,14 @@ def target_values(series: pd.Series, column: Column, choice: Choice, plan: Plan)
     texts = values.array.astype(str)
     if column.decimal is None:
         return texts
-    found = Column.read(_as_number(column), series, plan.missing)
-    if np.isnan(found).any():
+    parsed = Column.read(_as_number(column), series, plan.missing)
+    if np.isnan(parsed).any():
         return texts
     if not all(_WHOLE.fullmatch(text) for text in texts.tolist()):
-        return found
-    if float(np.abs(found).max(initial=0)) < 2**63:
-        return np.asarray([int(text) for text in texts.tolist()], dtype=np.int64)  # to the last digit
-    return texts if choice.kind == "class" else found
+        return parsed
+    if float(np.abs(parsed).max(initial=0)) < 2**63:
+        return np.asarray([int(text) for text in texts.tolist()], dtype=np.int64)  # exact, unlike float64
+    return texts if choice.kind == "class" else parsed
 
 
 def _as_number(column: Column) -> Column:
@@ -48,8 +48,8 @@ def _as_number(column: Column) -> Column:
     )
 
 
-def told_target(table: Table, plan: Plan, choice: Choice, rows: int | None = None) -> TargetColumn:
-    """What the target is, and its classes."""
+def infer_column(table: Table, plan: Plan, choice: Choice, rows: int | None = None) -> TargetColumn:
+    """Infer the kind of the target, and its classes, from all rows."""
     column = plan.column(choice.target)
 
     def chunks(texts: bool) -> Iterator[np.ndarray]:
@@ -57,17 +57,17 @@ def told_target(table: Table, plan: Plan, choice: Choice, rows: int | None = Non
             y = target_values(frame[choice.target], column, choice, plan)
             yield y.astype(str) if texts else y
 
-    named = column.kind == "category" and choice.kind == "auto"  # categories that are written as numbers
-    kind = "class" if named else choice.kind
-    found = tell(chunks(False), choice.target, kind, table.file)
-    if found is None:
-        found = tell(chunks(True), choice.target, kind, table.file)
-    assert found is not None, "texts have a kind"
-    return found
+    category = column.kind == "category" and choice.kind == "auto"  # also where it is written as numbers
+    kind = "class" if category else choice.kind
+    target = infer_target(chunks(False), choice.target, kind, table.file)
+    if target is None:
+        target = infer_target(chunks(True), choice.target, kind, table.file)
+    assert target is not None, "texts have a kind"
+    return target
 
 
 def all_targets(table: Table, plan: Plan, choice: Choice, rows: int | None = None) -> np.ndarray:
-    """The targets of all rows, [N]."""
+    """Return the targets of all rows, [N]."""
     column = plan.column(choice.target)
     frames: Iterable[pd.DataFrame] = table.frames(rows, [choice.target])
     return np.concatenate([target_values(frame[choice.target], column, choice, plan) for frame in frames])

@@ -1,4 +1,4 @@
-"""Text files as people have them: the encoding, the separator and the header are found out, or said."""
+"""Tables in text files, with encoding, separator and header detected or given."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from harness import HarnessError
 from harness_components.data.tables.reader import FAULTS, Table, all_faults
 
 AUTO = "auto"
-_SAMPLE = 50  # records that separator and header are found from
+_SAMPLE = 50  # records used to detect separator and header
 _SEPARATORS = ",;\t|"
 _BROKEN = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile)
-# Encodings that are tried behind UTF-8: text in one of them is mostly letters of its scripts.
+# Encodings tried after UTF-8: text in one of them is mostly letters of its scripts
 _TRIED = (("cp949", ("HANGUL",)), ("shift_jis", ("HIRAGANA", "KATAKANA")), ("gb18030", ("CJK UNIFIED",)))
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -40,7 +40,7 @@ _BOMS = (
 
 
 def opened(file: Path) -> IO[bytes]:
-    """The file's content, decompressed where it is compressed (gzip, bzip2, xz, or a zip of one file)."""
+    """Open the content of a file, decompressed if it is compressed (gzip, bzip2, xz, or a zip of one file)."""
     with file.open("rb") as raw:
         start = raw.read(6)
     if start.startswith(b"\x1f\x8b"):
@@ -61,10 +61,10 @@ def opened(file: Path) -> IO[bytes]:
 
 
 def encoding_of(file: Path) -> str:
-    """The encoding of a text file: by its mark, UTF-8, or one of few others whose letters it would be made of.
+    """Detect the encoding of a text file: by its byte order mark, as UTF-8, or by the letters that others would yield.
 
     Raises:
-        HarnessError: If it is no text in any of them, with the first line that is not UTF-8.
+        HarnessError: If it is text in none of them, with the first line that is not UTF-8.
     """
     with opened(file) as raw:
         start = raw.read(4096)
@@ -88,12 +88,12 @@ def encoding_of(file: Path) -> str:
 
 
 def _share(letters: Counter[str], scripts: tuple[str, ...]) -> float:
-    of_scripts = sum(n for c, n in letters.items() if unicodedata.name(c, "").startswith(scripts))
-    return of_scripts / letters.total()
+    count = sum(n for c, n in letters.items() if unicodedata.name(c, "").startswith(scripts))
+    return count / letters.total()
 
 
 def _letters(file: Path, encoding: str) -> Counter[str] | None:
-    """How often each letter beyond ASCII occurs, control characters too; None where the file is not so encoded."""
+    """Count the letters beyond ASCII and control characters; return None if the file is not in this encoding."""
     decoder = codecs.getincrementaldecoder(encoding)()
     counts: Counter[str] = Counter()
     with opened(file) as raw:
@@ -125,8 +125,8 @@ class TextTable(Table):
 
     Args:
         file: the file, which may be compressed.
-        separator: one character between two values; "\\\\t" is a tab; "auto" finds it out.
-        encoding: of the text; "auto" finds it out.
+        separator: character between two values; "\\\\t" is a tab; "auto" detects it.
+        encoding: encoding of the text; "auto" detects it.
     """
 
     words = True
@@ -160,18 +160,18 @@ class TextTable(Table):
 
     @functools.cached_property
     def encoding(self) -> str:
-        """The encoding, as it was given or found."""
+        """The encoding, given or detected."""
         with self._readable():
             return encoding_of(self.file) if self._encoding == AUTO else self._encoding
 
     @property
     def separator(self) -> str:
-        """The separator, as it was given or found."""
+        """The separator, given or detected."""
         return self._header[0]
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
-        """Raises HarnessError, with the line where it has one, for what cannot be read."""
+        """Raise HarnessError, with the line where it is known, for content that cannot be read."""
         try:
             yield
         except UnicodeError as error:
@@ -192,24 +192,24 @@ class TextTable(Table):
 
     @functools.cached_property
     def _header(self) -> tuple[str, list[str], int, tuple[str, ...]]:
-        """(separator, names of all columns, lines before the first row, names that stand twice)."""
+        """(separator, names of all columns, lines before the first row, repeated names)."""
         with self._readable(), self._text() as text:
             lines = list(itertools.islice(text, 20 * _SAMPLE))
-        skipped, said = _preamble(lines)
+        skipped, declared = _preamble(lines)
         lines = lines[skipped:]
         if not any(line.strip() for line in lines):
             raise HarnessError(f"{self.file} is empty, expected a header line and rows")
-        separator = self._separator if self._separator != AUTO else said or _separator(lines)
+        separator = self._separator if self._separator != AUTO else declared or _separator(lines)
         reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
         header = next(values for values in reader if _is_record(values))
-        behind = skipped + reader.line_num
+        header_lines = skipped + reader.line_num
         try:
             rows = list(itertools.islice((values for values in reader if _is_record(values)), _SAMPLE))
-        except csv.Error:  # told when the rows are read
+        except csv.Error:  # reported when the rows are read
             rows = []
         header = [name.strip() for name in header]
-        twice = tuple(name for name, n in Counter(header).items() if n > 1 and name)
-        return separator, _names(header, rows), behind, twice
+        repeated = tuple(name for name, n in Counter(header).items() if n > 1 and name)
+        return separator, _names(header, rows), header_lines, repeated
 
     def frames(self, rows: int | None = None, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
         for frame in [self._whole] if rows is None else self._frames(rows):
@@ -220,15 +220,14 @@ class TextTable(Table):
         return next(self._frames(None), pd.DataFrame(columns=self.columns, dtype=str))
 
     def _frames(self, rows: int | None) -> Iterator[pd.DataFrame]:
-        separator, names, behind, _ = self._header
+        separator, names, header_lines, _ = self._header
         options: dict[str, Any] = {"sep": separator, "skipinitialspace": True, "index_col": False, "header": None}
         options |= {"names": names, "dtype": str, "na_filter": False, "low_memory": False, "chunksize": rows}
-        checked = False  # that no row is too short
+        checked = False  # whether rows were checked for their length
         with self._readable(), warnings.catch_warnings(), self._text() as text:
-            warnings.simplefilter(
-                "error", pd.errors.ParserWarning
-            )  # rows longer than the header are cut, with a warning
-            for _ in range(behind):
+            # pandas cuts rows that are longer than the header, with this warning
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            for _ in range(header_lines):
                 next(text)
             try:
                 read = pd.read_csv(text, **options)
@@ -237,7 +236,7 @@ class TextTable(Table):
             for frame in [read] if rows is None else read:
                 frame = frame.apply(lambda column: column.str.strip())
                 last = frame[names[-1]] == ""
-                if bool(last.any()):  # a value that is missing, a row that is too short, or a row of separators
+                if bool(last.any()):  # a missing value, a row that is too short, or a row of separators
                     if not checked and (wrong := self._ragged()) is not None:
                         raise wrong
                     checked = True
@@ -245,38 +244,38 @@ class TextTable(Table):
                 yield frame
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
-        """(line, values) of every row behind the header; a line without any value is none."""
-        separator, _, behind, _ = self._header
+        """Yield (line, values) of every row after the header, without empty lines."""
+        separator, _, header_lines, _ = self._header
         with self._text() as text:
-            for _ in range(behind):
+            for _ in range(header_lines):
                 next(text)
             reader = csv.reader(text, delimiter=separator, skipinitialspace=True)
-            start = behind + 1
+            start = header_lines + 1
             for values in reader:
                 if _is_record(values):
                     yield start, values
-                start = behind + reader.line_num + 1
+                start = header_lines + reader.line_num + 1
 
     def _ragged(self) -> HarnessError | None:
-        """The rows that are longer or shorter than the header, if there are any."""
-        wide = len(self.columns)
+        """Return an error on rows that are longer or shorter than the header, if there are any."""
+        width = len(self.columns)
         lines: list[str] = []
         more = 0
         for line, values in self._records():
-            if len(values) == wide:
+            if len(values) == width:
                 continue
             more += len(lines) == FAULTS
             if len(lines) < FAULTS:
                 end = ": is a quotation mark open?" if any("\n" in value for value in values) else ""
-                lines.append(f"line {line}: expected {wide} values, got {len(values)}{end}")
+                lines.append(f"line {line}: expected {width} values, got {len(values)}{end}")
         return HarnessError(all_faults(self.file, lines, more)) if lines else None
 
     def places(self, rows: Iterable[int]) -> dict[int, tuple[str, dict[str, str]]]:
-        wanted = set(rows)
+        requested = set(rows)
         return {
             row: (f"line {line}", dict(zip(self.columns, (v.strip() for v in values), strict=False)))
             for row, (line, values) in enumerate(self._records())
-            if row in wanted
+            if row in requested
         }
 
 
@@ -285,7 +284,7 @@ def _is_record(values: Sequence[str]) -> bool:
 
 
 def _preamble(lines: Sequence[str]) -> tuple[int, str | None]:
-    """How many lines stand before the header: Excel's `sep=;` and comments; and the separator that is said there."""
+    """Return the number of lines before the header (Excel's `sep=;`, comments), and the separator declared there."""
     for number, line in enumerate(lines):
         text = line.strip()
         if text.lower().startswith("sep=") and len(text) == 5:
@@ -297,7 +296,7 @@ def _preamble(lines: Sequence[str]) -> tuple[int, str | None]:
 
 
 def _separator(lines: Sequence[str]) -> str:
-    """The mark that divides header and rows into the same number of values, and into the most."""
+    """Return the mark that splits header and rows into the same number of values, and into the most."""
     best, most = ",", 1
     for mark in (*_SEPARATORS, " "):
         if mark == " " and most > 1:
@@ -306,17 +305,17 @@ def _separator(lines: Sequence[str]) -> str:
             records = [r for r in csv.reader(lines, delimiter=mark, skipinitialspace=True) if _is_record(r)][:_SAMPLE]
         except csv.Error:
             continue
-        wide = len(records[0])
+        width = len(records[0])
         usual = Counter(len(r) for r in records[1:] or records).most_common(1)[0][0]
-        if usual in (wide, wide + 1) and wide > most:
-            best, most = mark, wide
-    if most == 1:  # of one column, or of rows that do not fit: what the header itself is written with
+        if usual in (width, width + 1) and width > most:
+            best, most = mark, width
+    if most == 1:  # one column, or rows that do not fit: the most frequent mark of the header
         return max(_SEPARATORS, key=lambda mark: (lines[0].count(mark), mark == ","))
     return best
 
 
 def _names(header: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Names of all columns, each once: nameless ones are numbered, as pandas does, and so are repeated ones."""
+    """Return unique names for all columns: nameless and repeated ones are numbered, as in pandas."""
     if rows and all(len(row) == len(header) + 1 for row in rows):
         if not any(row[-1].strip() for row in rows):  # a separator at the end of each row
             header = [*header, ""]

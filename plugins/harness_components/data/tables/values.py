@@ -1,4 +1,4 @@
-"""Texts as the numbers and dates that they are written for."""
+"""Parse texts as numbers and dates."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-# A sign, digits in groups of three or not, decimals, an exponent; a currency or a percent sign around it.
+# A sign, digits (grouped by three or not), decimals, an exponent; with a currency or percent sign around it
 _SIGNS = r"[$€£¥₩]?\s*(?P<number>[+\-\u2212]?{whole}(?:{decimal}\d*)?(?:[eE][+-]?\d+)?)\s*[%€£¥₩원]?"
 _WHOLE = r"(?:[1-9]\d{{0,2}}(?:{mark}\d{{3}})+|\d+)"
-_GROUPS = {".": ",", ",": "."}  # what groups of three digits are divided by, for each decimal mark; or by
-_SPACES = " '\u00a0\u2009\u202f\u2019"  # a space (a thin one, one that does not break) or an apostrophe
-_CODE = re.compile(r"[+-]?0\d+")  # 00123: a code, whose zeros a number would lose
+_GROUPS = {".": ",", ",": "."}  # {decimal mark: mark between groups of three digits}
+_SPACES = " '\u00a0\u2009\u202f\u2019"  # spaces and apostrophes, which may stand between groups too
+_CODE = re.compile(r"[+-]?0\d+")  # 00123: a code, whose leading zeros a number would lose
 _DATE = re.compile(r"(19|20)\d{6}")
 
 DATES = (
@@ -24,8 +24,8 @@ DATES = (
     "%d-%m-%Y %H:%M", "%d-%m-%Y %H:%M:%S", "%d-%b-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%Y/%m",
     "%Y.%m", "%Y년 %m월", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%H:%M", "%H:%M:%S",
 )  # fmt: skip
-OR = "|"  # between the forms of a column that is written in several
-_READ = {"%m/%d": "month/day", "%d/%m": "day/month"}  # forms that differ in nothing else
+OR = "|"  # between the formats of a column that is written in several
+_READ = {"%m/%d": "month/day", "%d/%m": "day/month"}  # formats that differ in nothing else
 _EPOCH = np.datetime64("1970-01-01", "ns")
 _DAY = np.timedelta64(1, "D") / np.timedelta64(1, "ns")
 
@@ -37,7 +37,7 @@ def _pattern(decimal: str) -> re.Pattern[str]:
 
 
 def numbers(texts: Iterable[str], decimal: str) -> np.ndarray:
-    """Texts as float64 [N]; NaN for those that are no numbers. Codes with leading zeros are none.
+    """Parse texts as float64 [N]; NaN for those that are not numbers, and for codes with leading zeros.
 
     >>> numbers(["1,234.5", "7%", "-1e3", "007", "x"], ".")
     array([ 1234.5,     7. , -1000. ,     nan,     nan])
@@ -48,7 +48,7 @@ def numbers(texts: Iterable[str], decimal: str) -> np.ndarray:
     found = np.full(len(array), np.nan)
     if decimal == "." and not _all_plain(array, found):
         plain = ~np.isnan(np.asarray(pd.to_numeric(pd.Series(array, dtype=object), errors="coerce"), dtype=np.float64))
-        found[plain] = array[plain].astype(np.float64)  # Python's own reading, exact to the last bit
+        found[plain] = array[plain].astype(np.float64)  # parsed by Python: exact to the last bit
     pattern = _pattern(decimal)
     marks = str.maketrans({_GROUPS[decimal]: "", decimal: ".", "\u2212": "-", **dict.fromkeys(_SPACES, "")})
     for place in np.flatnonzero(np.isnan(found)):
@@ -61,7 +61,7 @@ def numbers(texts: Iterable[str], decimal: str) -> np.ndarray:
 
 
 def _all_plain(array: np.ndarray, found: np.ndarray) -> bool:
-    """Whether Python reads all texts as numbers; they then are in `found`. It would read 2020_21 too."""
+    """Parse all texts into `found` by Python; return False if one is no number, or holds the underscore of 2020_21."""
     try:
         found[:] = array.astype(np.float64)
     except ValueError:
@@ -74,27 +74,27 @@ def _all_plain(array: np.ndarray, found: np.ndarray) -> bool:
 
 
 def is_date_like(text: str) -> bool:
-    """Whether a text may be a date: it has digits and a mark between them, or is a date of eight digits."""
+    """Return True if a text may be a date: digits with a mark between them, or a date of eight digits."""
     if not 4 <= len(text) <= 40 or _pattern(".").fullmatch(text):
         return bool(_DATE.fullmatch(text))
     return bool(re.search(r"\d\D", text))
 
 
 def other_order(form: str) -> tuple[str, str, str] | None:
-    """(the form with day and month exchanged, what this one reads first, what that one does), where there is such.
+    """Return the date format with day and month exchanged, and the names of both orders; None if it has no such twin.
 
     >>> other_order("%d/%m/%y"), other_order("%Y-%m")
     (('%m/%d/%y', 'day/month', 'month/day'), None)
     """
-    mine = next((start for start in _READ if form.startswith(start)), None)
-    if mine is None:
+    order = next((start for start in _READ if form.startswith(start)), None)
+    if order is None:
         return None
-    other = next(start for start in _READ if start != mine)
-    return form.replace(mine, other), _READ[mine], _READ[other]
+    other = next(start for start in _READ if start != order)
+    return form.replace(order, other), _READ[order], _READ[other]
 
 
 def dates(texts: Iterable[str], form: str) -> np.ndarray:
-    """Texts as days since 1970, float64 [N]; NaN for those that are not written in this form.
+    """Parse texts as days since 1970, float64 [N]; NaN for those that are not in this format.
 
     Of several forms, divided by `OR`, the first that reads a text counts.
 
@@ -110,7 +110,7 @@ def dates(texts: Iterable[str], form: str) -> np.ndarray:
 
 
 def days(moments: pd.Series) -> np.ndarray:
-    """Moments as days since 1970, float64 [N]; NaN where there is none."""
+    """Convert timestamps to days since 1970, float64 [N]; NaN where missing."""
     if getattr(moments.dt, "tz", None) is not None:
         moments = moments.dt.tz_convert("UTC").dt.tz_localize(None)
     values = moments.to_numpy(dtype="datetime64[ns]")
@@ -120,7 +120,7 @@ def days(moments: pd.Series) -> np.ndarray:
 
 
 def written_date(day: float) -> str:
-    """A day as it is shown.
+    """Format a day since 1970.
 
     >>> written_date(19723.5)
     '2024-01-01 12:00:00'

@@ -53,7 +53,7 @@ def test_maxout_takes_the_maximum_of_adjacent_channels(shape, pieces):
 
 
 def test_maxout_needs_whole_groups():
-    with pytest.raises(harness.HarnessError, match=r"groups of activation\.pieces=4, got 6"):
+    with pytest.raises(harness.HarnessError, match=r"groups of activation\.pieces=4, and this layer has 6"):
         make("activation", "maxout", {"pieces": 4}, features=6, axis=1)
 
 

@@ -233,7 +233,7 @@ def test_corruption_depends_on_the_split_seed_and_keeps_the_clean_data(name):
 def test_corruption_of_samples_refuses_data_not_in_memory(name):
     streamed = torch.utils.data.TensorDataset(torch.zeros(4, 1), torch.zeros(4))
     dataset = Dataset(streamed, streamed, streamed, target="class", classes=("a", "b"), digest="feed")
-    with pytest.raises(HarnessError, match=f"{name} wants data in memory"):
+    with pytest.raises(HarnessError, match=f"{name} requires data in memory"):
         corrupted(name, dataset)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.func import functional_call
 
-from harness_components.diagnostics.curvature import drawn, eigenvalues, hessian_times, lanczos
+from harness_components.diagnostics.curvature import eigenvalues, hessian_times, lanczos, random_vector
 from tests.plugins.components.helpers import measured
 
 
@@ -45,7 +45,7 @@ def test_eigenvalues_match_the_dense_hessian():
     assert values["lr_over_limit"] == pytest.approx(0.3 / (2 / expected[-1]), rel=1e-9)
     few = measured("hessian", {"iterations": 20}, params=params, loss=loss, lr=0.3)
     assert expected[-1] * 0.999 < few["largest"] <= expected[-1] * (1 + 1e-12)
-    v = drawn(params, 3)
+    v = random_vector(params, 3)
     np.testing.assert_allclose(hessian_times(loss, params)(v), matrix @ v.numpy(), rtol=1e-9, atol=1e-12)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from harness.modeling.diagnostic import Layer
-from harness_components.diagnostics.outputs import counted, spread
+from harness_components.diagnostics.outputs import histogram, rank_of
 from tests.plugins.components.helpers import measured
 
 
@@ -32,8 +32,8 @@ def test_effective_rank_is_numpys(rows, columns, seed):
     sigma = np.linalg.svd(a, compute_uv=False)
     p = sigma / sigma.sum()
     expected = math.exp(-(p * np.log(p)).sum())
-    assert float(spread(torch.tensor(a))) == pytest.approx(expected, rel=1e-6)
-    assert float(spread(torch.tensor(a).float())) == pytest.approx(expected, rel=1e-3)
+    assert float(rank_of(torch.tensor(a))) == pytest.approx(expected, rel=1e-6)
+    assert float(rank_of(torch.tensor(a).float())) == pytest.approx(expected, rel=1e-3)
 
 
 def test_effective_rank_of_proportional_samples_is_one():
@@ -56,7 +56,7 @@ def test_drift_is_in_deviations_of_the_start():
 @given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=2, max_size=40), st.integers(2, 12))
 def test_histogram_is_numpys(values, bins):
     x = torch.tensor(values, dtype=torch.float64)
-    result = counted(x, bins)
+    result = histogram(x, bins)
     assert float(result.counts.sum()) == len(values)
     assert (float(result.edges[0]), float(result.edges[-1])) == pytest.approx((min(values), max(values)))
     inside = (x - x.min()) / max(max(values) - min(values), 1e-30) * bins
@@ -65,7 +65,7 @@ def test_histogram_is_numpys(values, bins):
 
 
 def test_histogram_ignores_nonfinite_values():
-    result = counted(torch.tensor([0.0, 1.0, math.nan, math.inf, 1.0]), 2)
+    result = histogram(torch.tensor([0.0, 1.0, math.nan, math.inf, 1.0]), 2)
     assert result.counts.tolist() == [1, 2]
     assert result.edges.tolist() == [0, 0.5, 1]
 

@@ -79,7 +79,7 @@ def test_denoising_adds_noise_in_training_only():
 
 @pytest.mark.parametrize("name", ["autoencoder", "vae"])
 def test_convolutional_form_needs_images(name):
-    with pytest.raises(HarnessError, match=r"model.form=convolutional wants images .* shape \(5,\)"):
+    with pytest.raises(HarnessError, match=r"model.form=convolutional requires images .* shape \(5,\)"):
         model(name, (5,), form="convolutional")
 
 

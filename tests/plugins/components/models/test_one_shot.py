@@ -73,6 +73,6 @@ def test_hidden_layers_are_blocks():
 
 def test_cnn_encoder_needs_images():
     with pytest.raises(
-        HarnessError, match=r"model.encoder=cnn wants images \[C, H, W\], and samples have shape \(6,\)"
+        HarnessError, match=r"model.encoder=cnn requires images \[C, H, W\], and samples have shape \(6,\)"
     ):
         model("prototypical", (6,), settings={"encoder": "cnn"})

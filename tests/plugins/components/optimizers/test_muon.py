@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness_components.optimizers.muon import orthogonalized
+from harness_components.optimizers.muon import orthogonalize
 from tests.plugins.components.optimizers.helpers import built
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9))
@@ -31,7 +31,7 @@ def normal(shape, seed):
 @given(SHAPES, st.integers(0, 2**32), st.integers(1, 6))
 def test_iteration_is_a_polynomial_of_the_singular_values(shape, seed, steps):
     u = normal(shape, seed)
-    result = orthogonalized(torch.tensor(u), steps)
+    result = orthogonalize(torch.tensor(u), steps)
     np.testing.assert_allclose(result, flattened(u, steps), atol=1e-9)
 
 
@@ -39,18 +39,18 @@ def test_iteration_is_a_polynomial_of_the_singular_values(shape, seed, steps):
 @given(SHAPES, st.integers(0, 2**32), st.floats(1e-3, 1e3))
 def test_iteration_is_invariant_to_scale_and_transposition(shape, seed, size):
     u = torch.tensor(normal(shape, seed))
-    torch.testing.assert_close(orthogonalized(size * u, 5), orthogonalized(u, 5), rtol=0, atol=1e-2)
-    torch.testing.assert_close(orthogonalized(u.mT, 5).mT, orthogonalized(u, 5), rtol=0, atol=1e-9)
+    torch.testing.assert_close(orthogonalize(size * u, 5), orthogonalize(u, 5), rtol=0, atol=1e-2)
+    torch.testing.assert_close(orthogonalize(u.mT, 5).mT, orthogonalize(u, 5), rtol=0, atol=1e-9)
 
 
 def test_singular_values_are_near_one():
-    values = torch.linalg.svdvals(orthogonalized(torch.tensor(normal((40, 100), 0)), 5))
+    values = torch.linalg.svdvals(orthogonalize(torch.tensor(normal((40, 100), 0)), 5))
     assert values.min() > 0.65
     assert values.max() < 1.25
 
 
 def test_zero_matrix_stays_zero():
-    assert not orthogonalized(torch.zeros(3, 4), 5).any()
+    assert not orthogonalize(torch.zeros(3, 4), 5).any()
 
 
 @pytest.mark.parametrize("nesterov", [True, False])

@@ -114,5 +114,5 @@ def test_step_in_evaluation_mode_is_refused():
     p = torch.nn.Parameter(torch.tensor(START))
     optimizer = built("schedule_free", {}, [p])
     optimizer.eval()
-    with pytest.raises(RuntimeError, match=r"after train\(\), not after eval\(\)"):
+    with pytest.raises(RuntimeError, match=r"call train\(\) before step\(\)"):
         point(p, optimizer, 0.1, 1)

@@ -79,7 +79,7 @@ def test_first_step_of_adam_is_the_learning_rate(settings, factor):
 
 
 def test_nesterov_without_momentum_is_refused():
-    with pytest.raises(HarnessError, match=r"optimizer.nesterov=true wants optimizer.momentum > 0"):
+    with pytest.raises(HarnessError, match=r"optimizer.nesterov=true requires optimizer.momentum > 0"):
         make("optimizer", "sgd", {"nesterov": True}, params=[torch.nn.Parameter(torch.ones(1))])
 
 

@@ -186,7 +186,7 @@ def test_label_smoothing_matches_torchs_smoothed_cross_entropy(strength):
 
 
 def test_label_smoothing_refuses_targets_that_are_no_classes():
-    with pytest.raises(HarnessError, match="label_smoothing wants class targets"):
+    with pytest.raises(HarnessError, match="label_smoothing requires class targets"):
         make("regularizer", "label_smoothing", classes=None, total_steps=10)
 
 

@@ -157,11 +157,11 @@ def test_model_stores_the_frequency_of_contexts_in_training():
 
 
 def test_data_without_word_pairs_is_refused():
-    with pytest.raises(HarnessError, match="task embedding wants inputs that are indices of words"):
+    with pytest.raises(HarnessError, match="task embedding requires inputs that are indices of words"):
         task(data("iris"))
-    with pytest.raises(HarnessError, match="wants data in memory"):
+    with pytest.raises(HarnessError, match="requires data in memory"):
         task(on_disk(data("toy_grammar", {"n": 50})))
-    with pytest.raises(HarnessError, match=r"here inputs are \[4\] numbers"):
+    with pytest.raises(HarnessError, match=r"inputs here are \[4\] numbers"):
         make("model", "skip_gram", inputs=(4,), outputs=3, vocabulary=None, generator=torch.Generator())
 
 
@@ -169,10 +169,10 @@ def test_data_without_word_pairs_is_refused():
     ("overrides", "message"),
     [
         (["model=skip_gram"], "model skip_gram wants samples of 1 dimensions"),
-        (["model=skip_gram", "data=iris"], "task embedding wants inputs that are indices of words"),
+        (["model=skip_gram", "data=iris"], "task embedding requires inputs that are indices of words"),
         (
             ["model=skip_gram", "data=toy_grammar", "transform=[one_hot]"],
-            "task embedding wants inputs that are indices",
+            "task embedding requires inputs that are indices",
         ),
         (
             ["model=skip_gram", "data=toy_grammar", "loss=cross_entropy"],
@@ -189,7 +189,7 @@ def test_incompatible_components_are_refused_without_output(overrides, message, 
 
 
 def test_analogy_accuracy_needs_analogies():
-    with pytest.raises(HarnessError, match="wants data that brings analogies"):
+    with pytest.raises(HarnessError, match="requires data with analogies"):
         make("metric", "analogy_accuracy", analogies=())
 
 

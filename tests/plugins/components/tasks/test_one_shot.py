@@ -187,15 +187,15 @@ def test_unseen_classes_are_distinguished(workdir):
         (["model=prototypical", "data=diabetes"], "model prototypical has no task for real targets"),
         (
             ["task=one_shot", "data=iris"],
-            r"task.train_way=5 wants 5 classes of .* 6 samples or more, and the train split has 3",
+            r"task.train_way=5 requires 5 classes of .* 6 samples or more, and the train split has 3",
         ),
         (["task=one_shot", "corruption=[unseen_classes]", "task.way=3"], "the val split has 2"),
-        (["task=one_shot", "task.way=11", "task.train_way=3"], "task.way=11 wants 11 classes"),
+        (["task=one_shot", "task.way=11", "task.train_way=3"], "task.way=11 requires 11 classes"),
         (["task=one_shot", "augmentation=[mixup]"], "augmentation mixup changes targets"),
         (["task=one_shot", "regularizer=[label_smoothing]"], "regularizer label_smoothing changes targets"),
         (
             ["task=one_shot", "model=siamese", "model.encoder=cnn", "data=wine", "task.way=2"],
-            "encoder=cnn wants images",
+            "encoder=cnn requires images",
         ),
         (["task=one_shot", "batch_size=201"], "larger than the 200 training tuples of 30 samples"),
     ],

@@ -43,7 +43,7 @@ def test_reconstruction_takes_the_mean_absolute_error(workdir, loss):
 def test_indices_are_not_reconstructed():
     tokens = data("toy_grammar")
     assert not tokens.real_inputs
-    with pytest.raises(HarnessError, match="task reconstruction wants inputs that are real numbers"):
+    with pytest.raises(HarnessError, match="task reconstruction requires inputs that are real numbers"):
         make("task", "reconstruction", loss=F.mse_loss, dataset=tokens)
 
 

@@ -46,7 +46,7 @@ def test_terminal_shows_progress(tmp_path, capsys, monkeypatch):
 
 
 def test_changed_content_is_refused_and_not_kept(tmp_path):
-    with pytest.raises(HarnessError, match=r"is not what it was .*nothing was kept"):
+    with pytest.raises(HarnessError, match=r"has changed .*the download was deleted"):
         fetch(source(tmp_path, md5="0" * 32), tmp_path / "cache")
     assert kept(tmp_path / "cache") == []
 

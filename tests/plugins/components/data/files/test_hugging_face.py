@@ -138,7 +138,7 @@ def test_images_are_read_and_must_have_one_size(tmp_path):
     Image.fromarray(pixels[0][:4]).save(tmp_path / "set" / "train" / "left" / "small.png")
     with pytest.raises(HarnessError, match=r"images of \[3, 4, 5\] and \[3, 6, 5\]: .*data\.size"):
         taken(tmp_path / "set", inputs=["image"])
-    with pytest.raises(HarnessError, match="'image' holds images, and stands by itself"):
+    with pytest.raises(HarnessError, match="'image' holds images, which cannot be joined"):
         taken(tmp_path / "set", inputs=["image", "label"])
 
 

@@ -189,7 +189,7 @@ def test_arrays_that_cannot_be_read_by_rows_are_refused(tmp_path):
     bad = X.copy()
     bad[150, 2] = np.inf
     for x, message in (
-        (np.asfortranarray(X), "lies there by columns"),
+        (np.asfortranarray(X), "is stored in Fortran order"),
         (bad, r"'x' holds inf at \[150, 2\]"),
         (X.astype(object), "Python objects"),
         (X.astype(str), "expected numbers"),

@@ -125,7 +125,7 @@ def test_recurrent_network_trains_on_one_length_and_tests_on_another():
 
 
 def test_sequence_too_short_is_refused():
-    with pytest.raises(HarnessError, match=r"data\.length=5 is too short: delay wants 8 steps or more"):
+    with pytest.raises(HarnessError, match=r"data\.length=5 is too short: delay needs 8 steps or more"):
         data("delay", {"length": 5, "steps": 7})
     with pytest.raises(HarnessError, match=r"data\.test_length=1 is too short"):
         data("order", {"length": 5, "test_length": 1})

@@ -82,4 +82,4 @@ def test_first_line_of_values_is_remarked(tmp_path, names, remarked):
     rows = [",".join([*(f"{v:.2f}" for v in RNG.normal(size=3)), y]) for y in Y]
     (tmp_path / "t.csv").write_text("\n".join([",".join(names), *rows]))
     dataset = data("csv", {"path": str(tmp_path / "t.csv"), "target": names[-1]})
-    assert any("a line with names has to stand above it" in text.lower() for text in dataset.remarks) is remarked
+    assert any("add a line with names above it" in text.lower() for text in dataset.remarks) is remarked
