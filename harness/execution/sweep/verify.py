@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -92,9 +93,26 @@ def _replayed(record: Record, preparation: Preparation) -> Replayed:
 
 
 def trained_again(
-    record: Record, loader: Loader, fused: bool = False, until: int | None = None, nudge: bool = False
+    record: Record,
+    loader: Loader,
+    fused: bool = False,
+    until: int | None = None,
+    nudge: bool = False,
+    enough: Callable[[], bool] | None = None,
 ) -> RunState:
-    """Trains a finished run again, alone or in a stack of its own; what it leaves."""
+    """Train a finished run again, alone or in a stack of its own.
+
+    Args:
+        record: the run.
+        loader: loads its data.
+        fused: train it in a stack of its own.
+        until: the number of epochs; None for all of them.
+        nudge: move each initial weight by one unit in the last place.
+        enough: called after each epoch; training ends where it returns True.
+
+    Returns:
+        What the run leaves.
+    """
     values = record.config
     dataset = loader.load(values).dataset
     plan = make_plan(parse(values), dataset, values)
@@ -104,10 +122,18 @@ def trained_again(
             for p in parts.model.parameters():
                 p.copy_(torch.nextafter(p, torch.full_like(p, math.inf)))
     run = Run(parts, plan, dataset, make_member(values, parts))
+    if enough is not None:
+        run.member.watchers.append(functools.partial(_end_where_enough, run.member, enough))
     fit(make_trainer(values["trainer"], plan, ""), [run], fused, until)
     if until is None:
         measure_at_end(run)
     return run.member
+
+
+def _end_where_enough(
+    member: RunState, enough: Callable[[], bool], metrics: dict[str, float], step: int, epoch: int
+) -> None:
+    member.stopped = enough()
 
 
 def _first_loss(member: RunState) -> float:
