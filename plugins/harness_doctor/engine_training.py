@@ -1,4 +1,4 @@
-"""What the doctor uses of those inner modules of harness that import torch."""
+"""Inner modules of harness that the doctor uses and that import torch."""
 
 from harness._compat.torch import BatchNormBase
 from harness.datasets.dataset import SPLITS, first_samples, sampled, size

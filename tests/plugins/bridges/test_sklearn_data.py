@@ -31,7 +31,7 @@ def test_every_function_is_there_or_says_why():
     assert words == set(ENTRIES) | set(out)
     assert not set(ENTRIES) & set(out)
     assert {"sklearn_load_digits", "sklearn_make_moons", "sklearn_fetch_openml"} <= set(ENTRIES)
-    assert "no inputs with their targets" in out["sklearn_load_sample_image"]
+    assert "no inputs with targets" in out["sklearn_load_sample_image"]
     assert "no table of numbers" in out["sklearn_make_spd_matrix"] or "no inputs" in out["sklearn_make_spd_matrix"]
 
 
@@ -123,7 +123,7 @@ def test_targets_are_told_by_the_rule_of_files(y, target, classes, monkeypatch, 
         (OSError("no route to host"), "no route to host"),
         (Bunch(data=["a text", "another"], target=np.arange(2)), "no table of numbers"),
         (Bunch(data=np.array([["a", "b"]] * 9, dtype=object), target=np.arange(9)), "no table of numbers"),
-        (3, "no inputs with their targets"),
+        (3, "no inputs with targets"),
     ],
 )
 def test_what_gives_no_table_is_told_in_one_line(found, reason, monkeypatch, tmp_path):

@@ -57,7 +57,7 @@ def test_every_estimator_is_there_or_says_why():
     assert "estimators" in told["model/sklearn_voting_classifier"][1]
     assert "no centres" in told["model/sklearn_dbscan"][1]
     assert "inverse_transform" in told["model/sklearn_latent_dirichlet_allocation"][1]
-    assert "one number a sample" in told["model/sklearn_isotonic_regression"][1]
+    assert "one number for each sample" in told["model/sklearn_isotonic_regression"][1]
 
 
 def test_every_one_is_like_one_written_by_hand():
