@@ -26,7 +26,7 @@ from harness.system.errors import CannotWrite, one_line, reraise_interrupt
 from harness.system.process_state import ignore, kept
 from harness.system.signals import reason
 from harness.training.fit import Run, fit, make_trainer
-from harness.training.memory.heap import out_of_memory
+from harness.training.resources import is_out_of_memory
 from harness.training.run_callback import RunCallback
 from harness.training.run_state import RunState
 from harness.training.vectorized.lifting import NotStackable, RestackDifferently, TrainSeparately
@@ -144,7 +144,7 @@ class CohortRunner:
                 self.probed = parts.probe  # members are of one shape
                 run = running.begin(parts, dataset)
             if running.prepared.values["fail_fast"]:
-                run.member.callbacks.append(FailFast())
+                run.state.callbacks.append(FailFast())
             return run
         except BaseException as error:
             reraise_interrupt(error)
@@ -173,7 +173,9 @@ class CohortRunner:
         if self.ended_by is not None or not doubtful:
             return found + [self._dropped(r) for r in doubtful]
         error = trouble or _failure(doubtful[0])
-        fault = "did not fit in memory" if out_of_memory(error) else f"raised {one_line(error)}" if error else "failed"
+        fault = (
+            "did not fit in memory" if is_out_of_memory(error) else f"raised {one_line(error)}" if error else "failed"
+        )
         why = f"{self.how.why}; halved, for {len(doubtful)} {fault}"
         members, middle = [r.prepared for r in doubtful], len(doubtful) // 2
         for half in filter(None, (members[:middle], members[middle:])):
@@ -257,12 +259,12 @@ class _NoStack(NotStackable):
 
 def _failure(running: RunRecorder) -> BaseException | None:
     """What the member's optimizer raised in a stack."""
-    return running.run.member.failed if hasattr(running, "run") else None
+    return running.run.state.failed if hasattr(running, "run") else None
 
 
 def _blamed(running: RunRecorder) -> BaseException | None:
     """The same, if no one else was stepped by that optimizer."""
-    return _failure(running) if _failure(running) and running.run.member.sharers == 1 else None
+    return _failure(running) if _failure(running) and running.run.state.failed_optimizer_runs == 1 else None
 
 
 def build_parts(prepared: RunSpec, dataset: Dataset, probed: Probe | None = None) -> RunComponents:

@@ -13,7 +13,7 @@ from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.system.errors import one_line, reraise_interrupt
 from harness.training.diagnostics.inputs import DiagnosticInputs, Step
-from harness.training.diagnostics.runner import probed, settled
+from harness.training.diagnostics.runner import probe_size, to_host
 from harness.training.diagnostics.views import ModuleView
 from harness.training.fit import Run
 
@@ -26,7 +26,7 @@ def look_at_end(run: Run) -> dict[str, Any]:
 
     Nothing for a run that ended without weights. Whoever asks for these waits for them: no budget holds them back.
     """
-    member, found = run.member, dict[str, Any]()
+    member, found = run.state, dict[str, Any]()
     wanted = {name: d for name, d in run.parts.diagnostics.items() if d.when == "end"}
     if member.weights is None:
         return found
@@ -34,23 +34,23 @@ def look_at_end(run: Run) -> dict[str, Any]:
         began = time.perf_counter()
         try:
             values = _measured(run, diagnostic)
-            found |= settled({name: values}, None)[0]
+            found |= to_host({name: values}, None)[0]
         except BaseException as error:
             reraise_interrupt(error)
-            member.diagnosed[name] = {"failed": one_line(error)}
+            member.diagnostics[name] = {"failed": one_line(error)}
         else:
             share = (time.perf_counter() - began) / max(member.share_s, 1e-9)
-            member.diagnosed[name] = {"looks": 1, "cost_share": round(share, 6)}
+            member.diagnostics[name] = {"looks": 1, "cost_share": round(share, 6)}
     return found
 
 
 def _measured(run: Run, diagnostic: Diagnostic) -> dict[str, Any]:
     """One by itself: a function of the weights and the seed, whatever else is measured."""
-    member, seed = run.member, run.plan.seed
+    member, seed = run.state, run.plan.seed
     scene = ModuleView(run.parts.task, trained(run).train(), run.dataset, seed)
-    seeing = DiagnosticInputs(scene, probed(run.parts.probe.activations), None)
+    seeing = DiagnosticInputs(scene, probe_size(run.parts.probe.activations), None)
     step = Step(member.steps, {}, {}, {}, 0.0, run.plan.samples, run.plan.each)
-    given, troubles = seeing.given(step, diagnostic.asks)
+    given, troubles = seeing.compute(step, diagnostic.asks)
     for ask in sorted(diagnostic.asks & troubles.keys()):
         raise troubles[ask]
     given |= {"dataset": run.dataset, "task": run.parts.task, "history": member.history}

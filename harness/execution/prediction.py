@@ -22,7 +22,7 @@ from harness.registry.instantiate import trait
 from harness.registry.kinds import KEY
 from harness.results.record import Record
 from harness.system.errors import HarnessError
-from harness.training.single import EVALUATED
+from harness.training.single import EVALUATION_ELEMENTS
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def predict(run: str | Path | Record, x: Any) -> Prediction:
     made = []
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(record.config["seed"])
-        for rows in inputs.split(max(1, EVALUATED // math.prod(dataset.inputs))):
+        for rows in inputs.split(max(1, EVALUATION_ELEMENTS // math.prod(dataset.inputs))):
             made.append(_infer(task, call, _ready(dataset, rows, dtype), record))
     values = torch.cat(made)
     p = task.probabilities(values)

@@ -29,9 +29,9 @@ from harness.system import safe_files
 from harness.system.errors import CannotWrite, one_line, reraise_interrupt
 from harness.system.signals import Terminated
 from harness.training.diagnostics.summary import Summary
-from harness.training.ending import ending, never_finite
+from harness.training.ending import describe_ending, warn_never_finite
 from harness.training.fit import Run
-from harness.training.memory.estimate import footprint
+from harness.training.memory.estimate import estimate_memory
 from harness.training.run_callback import RunCallback
 from harness.training.run_state import RunState
 
@@ -97,7 +97,7 @@ class RunRecorder(RunCallback):
         member.callbacks = [self]
         self.found = Summary()
         if self.prepared.plan.checkpoint_every:
-            member.save = functools.partial(checkpoint.save, record.folder, record.id, record.cohort["path"])
+            member.save_checkpoint = functools.partial(checkpoint.save, record.folder, record.id, record.cohort["path"])
         self.run = Run(parts, self.prepared.plan, dataset, member, self.prepared.checkpoint)
         self.loggers.begin(self.run, self.prepared.overrides)
         for callback in self.callbacks:
@@ -119,7 +119,7 @@ class RunRecorder(RunCallback):
 
     def _estimate(self, parts: RunComponents, dataset: Dataset) -> int | None:
         try:
-            return footprint(parts, dataset, self.prepared.plan, self.prepared.device).total()
+            return estimate_memory(parts, dataset, self.prepared.plan, self.prepared.device).total()
         except BaseException as error:  # the run's own failure, which its first step will tell
             reraise_interrupt(error)
             return None
@@ -137,7 +137,7 @@ class RunRecorder(RunCallback):
             reraise_interrupt(error)
             member.failed = member.failed or error
         if member.failed is not None:
-            if not member.sharers:
+            if not member.failed_optimizer_runs:
                 self.fail(member.failed)
             return
         self.record.status = "diverged" if member.diverged else "completed"
@@ -196,8 +196,8 @@ class RunRecorder(RunCallback):
                     continue
                 if record.status != "interrupted":
                     self._failed(error)
-        member = self.run.member if hasattr(self, "run") else None
-        record.steps, record.ended = ending(record.status, member, prepared.plan)
+        member = self.run.state if hasattr(self, "run") else None
+        record.steps, record.ended = describe_ending(record.status, member, prepared.plan)
         record.time["total_s"] = round(time.perf_counter() - self.started, 6)
         record.memory = record.memory | {"peak": environment.peak_memory(prepared.device)}
         try:
@@ -232,9 +232,9 @@ class RunRecorder(RunCallback):
         """All but the record: what was measured, what loggers take of it, the weights."""
         record, prepared = self.record, self.prepared
         if hasattr(self, "run"):
-            member = self.run.member
+            member = self.run.state
             self._measured(member)
-            for line in never_finite(member, member.keep_best if prepared.values["save"] == "best" else None):
+            for line in warn_never_finite(member, member.keep_best if prepared.values["save"] == "best" else None):
                 self.warn(line)
             final = {k: v for k, v in member.metrics.items() if not k.startswith(("train/", "val/"))}
             if final:
@@ -244,8 +244,8 @@ class RunRecorder(RunCallback):
                 self.loggers.trained(self.run)
         self.curves.flush()
         if hasattr(self, "run") and prepared.values["save"] != "none" and record.status == "completed":
-            best = self.run.member.best_weights if prepared.values["save"] == "best" else None
-            save_weights(record.folder, best or self.run.member.weights or {}, self.shape)
+            best = self.run.state.best_weights if prepared.values["save"] == "best" else None
+            save_weights(record.folder, best or self.run.state.weights or {}, self.shape)
 
     def _measured(self, member: RunState) -> None:
         """What was measured stands in the record also of a run that failed or was interrupted."""
@@ -255,7 +255,7 @@ class RunRecorder(RunCallback):
             name: best | {"higher_is_better": member.higher_is_better(name)} for name, best in member.best.items()
         }
         found = self.found.rows()
-        record.diagnostics = {name: row | found.get(name, {}) for name, row in member.diagnosed.items()}
+        record.diagnostics = {name: row | found.get(name, {}) for name, row in member.diagnostics.items()}
         seen = member.epochs * plan.n * plan.each
         record.time |= {
             "fit_s": round(member.fit_s, 6),
@@ -279,7 +279,7 @@ def make_member(values: Mapping[str, Any], parts: RunComponents) -> RunState:
         {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}
         | {name: metric.higher_is_better for name, metric in parts.at_end.items()},
         keep_best=values["objective"] if values["save"] == "best" else None,
-        names=list(values["regularizer"]),
+        regularizer_names=list(values["regularizer"]),
     )
 
 

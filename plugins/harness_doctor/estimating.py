@@ -18,13 +18,13 @@ SIZES = (0.5, 1, 2, 4)  # of the batch, times what was asked for
 def estimate(overrides: list[str], config_dir: str | None, as_json: bool) -> int:
     """Print the estimate of one run."""
     job = compose(overrides, config_dir)
-    from harness_doctor.engine_training import build, footprint, free_bytes, prepare
+    from harness_doctor.engine_training import build, estimate_memory, free_bytes, prepare
 
     prepared = prepare(job)
     dataset = prepared.dataset
     try:
         parts = build(prepared.values, dataset, prepared.plan.total_steps)
-        found = footprint(parts, dataset, prepared.plan, prepared.device)
+        found = estimate_memory(parts, dataset, prepared.plan, prepared.device)
     except HarnessError:
         raise
     except BaseException as error:
@@ -49,8 +49,8 @@ def told_of(found: MemoryEstimate, sizes: list[int], free: int) -> dict[str, Any
         "gradients": found.gradients,
         "optimizer": found.optimizer,
         "averages": found.averages,
-        "copies": found.copies,
-        "diagnostics": found.looking,
+        "copies": found.weight_copies,
+        "diagnostics": found.previous_weights,
         "data": found.data,
         "activations": sum(activations.values()),
     }

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.training.plan import Plan, rows
+from harness.training.plan import Plan, shard
 
 properties = settings(max_examples=100, deadline=None, derandomize=True)
 PLANS = st.builds(
@@ -71,7 +71,7 @@ def test_an_order_is_a_function_of_seed_and_epoch():
 @properties
 @given(total=st.integers(0, 1000), world=st.integers(1, 40))
 def test_rows_partition_a_batch_as_evenly_as_can_be(total, world):
-    parts = [rows(total, rank, world) for rank in range(world)]
+    parts = [shard(total, rank, world) for rank in range(world)]
     assert [i for part in parts for i in range(part.start, part.start + part.count)] == list(range(total))
     assert max(part.count for part in parts) - min(part.count for part in parts) <= 1
     assert {part.total for part in parts} == {total}

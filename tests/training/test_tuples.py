@@ -12,8 +12,7 @@ from harness.datasets.dataset import Part, Samples
 from harness.modeling.builder import RunComponents
 from harness.modeling.rng.noise import Noise
 from harness.modeling.task import Batch, Call, Task
-from harness.training.plan import Plan
-from harness.training.tuples import order
+from harness.training.plan import Plan, epoch_order
 from tests.training.helpers import FLOAT64, cohort
 
 LINE = [*FLOAT64, "epochs=2", "batch_size=7", "accumulate=2", "task=classification", "model=mlp", "model.width=9"]
@@ -48,7 +47,7 @@ def trained(kind: type[Task], fused: bool, seeds: tuple[int, ...]) -> list[dict[
         parts.task = kind(parts.task.loss)
 
     runs = cohort([[*LINE, f"seed={seed}"] for seed in seeds], change=change, fused=fused, planned=of_pairs)
-    return [run.member.metrics for run in runs]
+    return [run.state.metrics for run in runs]
 
 
 def of_pairs(plan: Plan) -> Plan:
@@ -69,9 +68,9 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
     part = Samples(torch.zeros(120, 1), torch.zeros(120, dtype=torch.int64))
     task = Halves(lambda prediction, target: prediction)
     plan = Plan(3, 2, 7, 1, 0.0, 50, each=2)
-    drawn = order(task, part, plan, 1)
+    drawn = epoch_order(task, part, plan, 1)
     assert drawn.shape == (100,)
-    assert torch.equal(drawn, order(task, part, plan, 1))
-    assert not torch.equal(drawn, order(task, part, plan, 0))
-    assert not torch.equal(drawn, order(task, part, replace(plan, seed=4), 1))
-    assert torch.equal(order(Task(task.loss), part, plan, 1), plan.order(1))
+    assert torch.equal(drawn, epoch_order(task, part, plan, 1))
+    assert not torch.equal(drawn, epoch_order(task, part, plan, 0))
+    assert not torch.equal(drawn, epoch_order(task, part, replace(plan, seed=4), 1))
+    assert torch.equal(epoch_order(Task(task.loss), part, plan, 1), plan.order(1))

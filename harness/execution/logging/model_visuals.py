@@ -55,7 +55,7 @@ def inside(run: Run) -> ModelVisuals:
     """What can be shown of a finished run; nothing where it has no weights."""
     shown = ModelVisuals()
     dataset = run.dataset
-    if run.member.weights is None or dataset.target == "surface":
+    if run.state.weights is None or dataset.target == "surface":
         return shown
     model = trained(run)
     shown.images |= filters(model, dataset.inputs)

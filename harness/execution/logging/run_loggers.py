@@ -64,13 +64,13 @@ class RunLoggers:
 
     def trained(self, run: Run) -> None:
         """At the end of a run that has completed: what its model has become."""
-        step = run.member.steps
+        step = run.state.steps
         if takers := self._taking("log_image"):
             for tag, image in pictures(run).items():
                 for logger in takers:
                     logger.log_image(f"pictures/{tag}", [image], step)
         names = {name for name, _ in run.parts.model.named_parameters()}
-        self._weights({name: value for name, value in (run.member.weights or {}).items() if name in names}, step)
+        self._weights({name: value for name, value in (run.state.weights or {}).items() if name in names}, step)
         if any(self._taking(method) for method in LARGE):
             shown = self._unless_raised("the view inside of the model", lambda: inside(run))
             self._show(shown or ModelVisuals(), step)

@@ -24,7 +24,7 @@ def pictures(run: Run) -> dict[str, Tensor]:
     Black and white are the least and the largest number of these samples' inputs. Nothing where samples are no images.
     """
     task = run.parts.task
-    if type(task).pictures is Task.pictures or run.member.weights is None or len(run.dataset.inputs) != 3:
+    if type(task).pictures is Task.pictures or run.state.weights is None or len(run.dataset.inputs) != 3:
         return {}
     model = trained(run)
     dtype = next((p.dtype for p in model.parameters()), torch.float32)

@@ -107,7 +107,7 @@ def trained_again(
     fit(make_trainer(values["trainer"], plan, ""), [run], fused, until)
     if until is None:
         measure_at_end(run)
-    return run.member
+    return run.state
 
 
 def _first_loss(member: RunState) -> float:

@@ -1,4 +1,4 @@
-"""What diagnostics found in a whole run, in a few numbers: the first and the last of each, and the extremes."""
+"""Summarize the values of diagnostics over a run for its record: first, last and extremes."""
 
 from __future__ import annotations
 
@@ -6,42 +6,45 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-TAGS = 24  # of one diagnostic that a record holds: of a deep network, those of its first layers and of its last
+TAGS = 24  # the most tags of a diagnostic in a record: in a deep network, those of its first and last layers
 KEYS = ("first", "last", "min", "max")
 
 
 class Summary:
-    """Of one run. Its size does not grow with the number of looks."""
+    """The summary of one run. Its size does not depend on the number of measurements."""
 
     def __init__(self) -> None:
-        self._found: dict[str, dict[str, list[float]]] = {}  # {name: {tag: [first, last, min, max]}}
+        self._values: dict[str, dict[str, list[float]]] = {}  # {name: {tag: [first, last, min, max]}}
 
-    def add(self, found: Mapping[str, Any], step: int, epoch: int) -> None:
-        """What was found at a step, {NAME/TAG: value}; what is no number is in no summary."""
-        for full, value in found.items():
+    def add(self, measured: Mapping[str, Any], step: int, epoch: int) -> None:
+        """Add values by `NAME/TAG`; values that are no floats are ignored."""
+        for full, value in measured.items():
             if not isinstance(value, float):
                 continue
             name, _, tag = full.partition("/")
-            values = self._found.setdefault(name, {})
+            values = self._values.setdefault(name, {})
             if tag not in values:
                 values[tag] = [value, value, value, value]
                 continue
-            first, _, least, most = values[tag]
+            first, _, lowest, highest = values[tag]
             if not math.isnan(value):
-                least = value if math.isnan(least) else min(least, value)
-                most = value if math.isnan(most) else max(most, value)
-            values[tag] = [first, value, least, most]
+                lowest = value if math.isnan(lowest) else min(lowest, value)
+                highest = value if math.isnan(highest) else max(highest, value)
+            values[tag] = [first, value, lowest, highest]
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        """{name: {"first": {tag: value}, "last": {...}, "min": {...}, "max": {...}}}, to six digits; `left_out` counts
-        the tags that are more than a record holds.
+        """Return the summary of each diagnostic by name.
+
+        Returns:
+            `{name: {"first": {tag: value}, "last": {...}, "min": {...}, "max": {...}}}`, to six digits; `left_out`
+            counts the tags that were left out.
         """
         rows: dict[str, dict[str, Any]] = {}
-        for name, values in self._found.items():
+        for name, values in self._values.items():
             tags = list(values)
-            kept = tags if len(tags) <= TAGS else [*tags[: TAGS // 2], *tags[-TAGS // 2 :]]
+            shown = tags if len(tags) <= TAGS else [*tags[: TAGS // 2], *tags[-TAGS // 2 :]]
             rows[name] = {
-                key: {tag: float(f"{values[tag][place]:.6g}") for tag in kept} for place, key in enumerate(KEYS)
+                key: {tag: float(f"{values[tag][place]:.6g}") for tag in shown} for place, key in enumerate(KEYS)
             }
             if len(tags) > TAGS:
                 rows[name]["left_out"] = len(tags) - TAGS

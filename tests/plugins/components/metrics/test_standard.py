@@ -173,7 +173,7 @@ def test_members_of_a_stack_are_measured_under_vmap_as_each_is(name):
     stacked = StackedMetric(made, 3, torch.device("cpu"))
     for part in (slice(0, 150), slice(150, N)):
         stacked.update(prediction[:, part], target[:, part])
-    assert stacked.together
+    assert stacked.vectorized
     expected = [fed(made(), p, y, N).compute().item() for p, y in zip(prediction, target, strict=True)]
     assert stacked.compute() == pytest.approx(expected, rel=1e-6)
 
