@@ -84,7 +84,7 @@ def all_reduce_sum(tensors: Sequence[Tensor]) -> None:
         tensor.copy_(part.view_as(tensor))
 
 
-_local = ContextVar("local", default=False)  # one process measures its model while the others wait for nothing
+_local = ContextVar("local", default=False)  # set while one process measures its model by itself
 
 
 @contextmanager

@@ -20,9 +20,9 @@ from harness.training.run_state import RunState
 
 
 class TrainingPath(Protocol):
-    """How the models of a cohort are trained: one by itself, or many as one program.
+    """Interface of the two ways to train a cohort: one run by itself, or many runs as one program.
 
-    A row is the place of a run in the cohort, counted from 0. Paths with diagnostics have an attribute
+    A row is the place of a run in the cohort, counted from 0. A path that runs diagnostics has the attribute
     `diagnostic_runner`.
     """
 
