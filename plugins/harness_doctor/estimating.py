@@ -18,13 +18,13 @@ SIZES = (0.5, 1, 2, 4)  # factors of the configured batch size
 def estimate(overrides: list[str], config_dir: str | None, as_json: bool) -> int:
     """Print the estimate of one run."""
     job = compose(overrides, config_dir)
-    from harness_doctor.engine_training import build, footprint, free_bytes, prepare
+    from harness_doctor.engine_training import build, estimate_memory, free_bytes, prepare
 
     prepared = prepare(job)
     dataset = prepared.dataset
     try:
         parts = build(prepared.values, dataset, prepared.plan.total_steps)
-        memory = footprint(parts, dataset, prepared.plan, prepared.device)
+        memory = estimate_memory(parts, dataset, prepared.plan, prepared.device)
     except HarnessError:
         raise
     except BaseException as error:
@@ -49,8 +49,8 @@ def as_data(memory: MemoryEstimate, sizes: list[int], free: int) -> dict[str, An
         "gradients": memory.gradients,
         "optimizer": memory.optimizer,
         "averages": memory.averages,
-        "copies": memory.copies,
-        "diagnostics": memory.looking,
+        "copies": memory.weight_copies,
+        "diagnostics": memory.previous_weights,
         "data": memory.data,
         "activations": sum(activations.values()),
     }

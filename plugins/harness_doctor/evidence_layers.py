@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harness import Dataset, Diagnostic
 from harness_doctor.engine import quantities as q
-from harness_doctor.engine_training import DiagnosticInputs, Layer, PathView, SinglePath, Step, roles
+from harness_doctor.engine_training import DiagnosticInputs, Layer, PathView, SinglePath, Step, module_roles
 
 Named = Mapping[str, Tensor]
 Found = dict[str, dict[str, float]]  # {quantity: {layer: value}}
@@ -23,12 +23,12 @@ FLAT = 0.05  # slope, relative to the steepest one, below which a unit is satura
 def glance(path: SinglePath, dataset: Dataset) -> Found:
     """Return {quantity: {layer: value}} for a network with its current weights."""
     seeing = DiagnosticInputs(PathView(path, dataset), PROBED, None)
-    params = seeing.scene.params()
+    params = seeing.view.params()
     step = Step(0, {}, {}, {}, 0.0, path.plan.samples, path.plan.each)
-    given, troubles = seeing.given(step, {"layers", "slopes", "loss", "params"})
+    given, troubles = seeing.compute(step, {"layers", "slopes", "loss", "params"})
     found: Found = asymmetry({n: p.detach() for n, p in params.items()})
     if "layers" not in troubles:
-        known = roles(path.model)
+        known = module_roles(path.model)
         layers = {name: Layer(out, gradient, known[name]) for name, (out, gradient) in given["layers"].items()}
         found |= of_layers(layers, given.get("slopes", {}))
     if not troubles:
@@ -91,7 +91,7 @@ def _unreached(loss: Any, params: Named) -> dict[str, Tensor]:
 def curvature(path: SinglePath, dataset: Dataset, most: int = 512, iterations: int = 30) -> float:
     """Return the largest eigenvalue of the training loss's Hessian on the first samples; nan if unavailable."""
     seeing = DiagnosticInputs(PathView(path, dataset), most, None)
-    given, troubles = seeing.given(Step(0, {}, {}, {}, 0.0, path.plan.samples, path.plan.each), {"loss", "params"})
+    given, troubles = seeing.compute(Step(0, {}, {}, {}, 0.0, path.plan.samples, path.plan.each), {"loss", "params"})
     if troubles or 2 * iterations * most * 3 * (path.parts.probe.work or 0) > WORK:
         return math.nan
 

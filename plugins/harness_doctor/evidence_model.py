@@ -22,8 +22,8 @@ from harness_doctor.engine_training import (
     build,
     calling,
     first_samples,
-    placed,
     trait,
+    transformed_splits,
 )
 from harness_doctor.evidence import NetworkEvidence, Series, ShortTraining
 from harness_doctor.evidence_layers import Found, curvature, glance
@@ -48,7 +48,7 @@ def make(values: dict[str, Any], dataset: Dataset, plan: Plan, factor: float = 1
     if factor != 1.0:
         values = values | {"optimizer": values["optimizer"] | {"lr": values["optimizer"]["lr"] * factor}}
     parts = build(values, dataset, plan.total_steps)
-    path = SinglePath(parts, plan, placed(dataset), torch.device("cpu"), (0, 1))
+    path = SinglePath(parts, plan, transformed_splits(dataset), torch.device("cpu"), (0, 1))
     path.start_epoch(0)
     return path
 
@@ -137,7 +137,7 @@ def _numbers(path: SinglePath, normalizing: dict[str, torch.nn.Module]) -> int:
     try:
         x, _ = path.slice(path.data["train"], 0, 2, None)
         path.model.eval()
-        with torch.no_grad(), path.redirected(Noise(path.key(0))):
+        with torch.no_grad(), path.redirect_noise(Noise(path.key(0))):
             path.model(x)
     except (RuntimeError, TypeError):
         space = []
@@ -230,7 +230,7 @@ def _times(path: SinglePath, dataset: Dataset) -> dict[str, float]:
         return best
 
     try:
-        with path.redirected(Noise(path.key(0))):
+        with path.redirect_noise(Noise(path.key(0))):
             return {"step_s": seconds(path.plan.samples), "step4_s": seconds(4 * path.plan.samples)}
     except (ValueError, RuntimeError):  # such a batch cannot be trained on
         return {}

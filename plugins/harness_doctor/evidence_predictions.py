@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness import Dataset, Noise
-from harness_doctor.engine_training import SinglePath, evaluated, first_samples, sampled, untracked
+from harness_doctor.engine_training import SinglePath, evaluation_tuples, first_samples, sampled, without_running_stats
 from harness_doctor.evidence import Scores
 from harness_doctor.scoring import marks, recalls, right_logits, scored, shares
 
@@ -21,7 +21,7 @@ def scores(path: SinglePath, dataset: Dataset) -> Scores | None:
     """Return the scores of predictions; None if the task predicts no single samples, or targets have no score."""
     if dataset.target not in ("class", "real", "labels"):
         return None
-    if evaluated(path.parts.task, dataset.train, "train", 0) is not None:
+    if evaluation_tuples(path.parts.task, dataset.train, "train", 0) is not None:
         return None
     (x, y), (vx, vy) = (sampled(dataset, LOOKED, split) for split in ("train", "val"))
     made, truth = _predicted(path, x, y)
@@ -51,7 +51,7 @@ def _predicted(
     path.model.train(training)
     noise = Noise(path.key(0))
     try:
-        with torch.no_grad(), path.redirected(noise), untracked(path.model):
+        with torch.no_grad(), path.redirect_noise(noise), without_running_stats(path.model):
             if method != "forward":
                 return path._call(x, method=method), y
             made, truth = path.parts.task.predict(path._call, (x, y))
@@ -75,7 +75,7 @@ def company(path: SinglePath, dataset: Dataset) -> float:
 
 def losses(path: SinglePath, dataset: Dataset) -> dict[str, Any]:
     """Return the loss of the predictions and of correct ones, and properties of the predictions."""
-    if evaluated(path.parts.task, dataset.train, "train", 0) is not None:
+    if evaluation_tuples(path.parts.task, dataset.train, "train", 0) is not None:
         return {}
     x, y = sampled(dataset, LOOKED)
     made, _ = _predicted(path, x, y)
@@ -107,7 +107,7 @@ def _loss(path: SinglePath, x: Tensor, y: Tensor, instead: Tensor | None) -> flo
         return path._call(*given, method=method) if own else instead
 
     try:
-        with torch.no_grad(), path.redirected(Noise(path.key(0))):
+        with torch.no_grad(), path.redirect_noise(Noise(path.key(0))):
             made, _ = path.parts.task.evaluate(call, (x, y), Noise(path.key(0)))
         return float(sum(made.values()))
     except (ValueError, RuntimeError):  # what the task makes of them is not for its loss

@@ -15,7 +15,7 @@ from harness import HarnessError, Record
 from harness_doctor import evidence_data, evidence_files, evidence_model
 from harness_doctor.diagnose import diagnose
 from harness_doctor.engine import KEY, one_line, parse
-from harness_doctor.engine_training import WEIGHTS, Loaded, Loader, load_model, make_plan, usable, using
+from harness_doctor.engine_training import WEIGHTS, Loaded, Loader, load_model, make_plan, usable, use_threads
 from harness_doctor.evidence import DataEvidence, NetworkEvidence, RunEvidence, Series
 from harness_doctor.evidence_predictions import scores
 from harness_doctor.finding import Finding
@@ -34,7 +34,7 @@ class Examination:
     def examine(self, record: Record) -> RunEvidence:
         """Return the evidence on a run. Parts that cannot be examined are left out, and named in `missing`."""
         told = evidence_files.seen(record)
-        with warnings.catch_warnings(), threadpool_limits(1), using(1):  # more threads would be slower
+        with warnings.catch_warnings(), threadpool_limits(1), use_threads(1):  # more threads would be slower
             warnings.simplefilter("ignore")  # broken runs may warn
             try:
                 record = replace(record, config=usable(record.config))
@@ -51,7 +51,7 @@ class Examination:
 
     def findings(self, record: Record, seen: RunEvidence) -> list[Finding]:
         """Return the findings on a run, with the advice of the first one tried out."""
-        with threadpool_limits(1), using(1):
+        with threadpool_limits(1), use_threads(1):
             return tried(record, seen, diagnose(seen), self.loader)
 
     def _data(self, loaded: Loaded, record: Record) -> DataEvidence:

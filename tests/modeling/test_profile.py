@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from harness.modeling.profile import Probe, draws, probe
 from harness.modeling.rng.noise import Noise
 from harness.modeling.task import Batch, Call, Task
-from harness.training.threads import threads, using
+from harness.training.resources import choose_threads, use_threads
 
 
 def test_the_work_of_layers() -> None:
@@ -36,12 +36,12 @@ def test_a_model_that_wants_something_else_is_taken_for_noisy() -> None:
 
 
 def test_more_work_more_threads() -> None:
-    assert [threads(work, 64, 4) for work in (0, 200_000, 300_000, 10**9)] == [1, 1, 2, 4]
+    assert [choose_threads(work, 64, 4) for work in (0, 200_000, 300_000, 10**9)] == [1, 1, 2, 4]
 
 
 def test_threads_are_given_back() -> None:
     before = torch.get_num_threads()
-    with using(before + 1):
+    with use_threads(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
 

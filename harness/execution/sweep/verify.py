@@ -129,11 +129,11 @@ def trained_again(
                 p.copy_(torch.nextafter(p, torch.full_like(p, math.inf)))
     run = Run(parts, plan, dataset, make_member(values, parts))
     if enough is not None:
-        run.member.callbacks.append(_EndWhen(run.member, enough))
+        run.state.callbacks.append(_EndWhen(run.state, enough))
     fit(make_trainer(values["trainer"], plan, ""), [run], fused, until)
     if until is None:
         measure_at_end(run)
-    return run.member
+    return run.state
 
 
 class _EndWhen(RunCallback):

@@ -22,7 +22,7 @@ from torch.nn.modules import activation as _activations
 from torch.nn.modules import loss as _losses
 from torch.optim import Optimizer
 
-from harness import HarnessError, one_line, threads
+from harness import HarnessError, one_line, use_threads
 from harness_components.bridges.signatures import LeftOut, described, setting
 from harness_components.bridges.torch_words import meaning, options, sentence, snake
 
@@ -222,7 +222,7 @@ def _gain(nonlinearity: str, settings: list[inspect.Parameter]) -> Any:
 
 _OUT: dict[str, str] = {}
 
-with threads.using(1):  # a pool of threads, once started by an import, would hang every worker forked from the process
+with use_threads(1):  # a pool of threads, once started by an import, would hang every worker forked from the process
     for _kind, _torch in FROM:
         _made_of_it, _left_out = bridge(_kind, _torch)
         globals().update(_made_of_it)

@@ -73,7 +73,7 @@ def test_one_has_no_one_to_be_stacked_with(workdir: Path) -> None:
 
 
 def kills(*seeds: int, stacked: bool = False) -> Callable[[object, range], object]:
-    """Alone.train (or Fused.train) that kills its process in the steps of runs with some seeds."""
+    """SinglePath.train (or StackedPath.train) that kills its process in the steps of runs with some seeds."""
     path = timing_trial.StackedPath if stacked else timing_trial.SinglePath
     whole = path.train
 

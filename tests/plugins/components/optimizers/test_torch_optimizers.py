@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.system.errors import HarnessError
-from harness.training.vectorized.sharing import sharing
+from harness.training.vectorized.sharing import probe_sharing
 from harness.training.vectorized.stack import Weights
 from tests.plugins.components.helpers import make
 from tests.plugins.components.optimizers.helpers import NAMES, built, path, trained, walked
@@ -65,7 +65,7 @@ def test_adam_without_correction_takes_its_averages_as_they_are(settings):
 def test_one_steps_many_members_if_it_is_elementwise(name):
     shapes = {"w": (4, 5), "b": (3,)}
     weights = Weights({n: torch.zeros(3, 32) for n in shapes}, {n: (shape, True) for n, shape in shapes.items()})
-    found = sharing(weights, list(shapes), lambda leaves: built(name, {}, [*leaves.values()]))
+    found = probe_sharing(weights, list(shapes), lambda leaves: built(name, {}, [*leaves.values()]))
     assert found.by == ("member" if name == "muon" else "stack"), found
 
 

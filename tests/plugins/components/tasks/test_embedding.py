@@ -131,7 +131,7 @@ def test_a_stack_asks_each_member():
     stacked = StackedMetric(lambda: make("metric", "analogy_accuracy", analogies=asked), 3, torch.device("cpu"))
     for _ in range(2):
         stacked.update(vectors, torch.zeros(3, 5))
-    assert stacked.together
+    assert stacked.vectorized
     assert stacked.compute() == [by_hand(v.tolist(), asked) for v in vectors]
 
 

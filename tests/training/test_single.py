@@ -1,4 +1,4 @@
-"""Models that are fitted at once go the way of all others."""
+"""Training of a single model: estimators that are fitted as a whole."""
 
 from __future__ import annotations
 
