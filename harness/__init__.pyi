@@ -82,8 +82,8 @@ from .system.errors import one_line as one_line
 from .system.errors import suggest as suggest
 from .system.safe_files import check_plain as check_plain
 from .system.session import Session as Session
-from .training import threads as threads
 from .training.diagnostics import quantities as quantities
+from .training.resources import use_threads as use_threads
 from .training.run_callback import RunCallback as RunCallback
 
 __version__: str

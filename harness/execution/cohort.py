@@ -25,7 +25,7 @@ from harness.system.errors import CannotWrite, one_line, reraise_interrupt
 from harness.system.process_state import ignore, kept
 from harness.system.signals import reason
 from harness.training.fit import Run, fit, make_trainer
-from harness.training.memory.heap import out_of_memory
+from harness.training.resources import is_out_of_memory
 from harness.training.run_callback import RunCallback
 from harness.training.run_state import RunState
 from harness.training.vectorized.lifting import NotStackable, RestackDifferently, TrainSeparately
@@ -142,7 +142,7 @@ class CohortRunner:
             with kept(functools.partial(_warn_all, [recorder])):
                 run = recorder.begin(build_parts(recorder.spec, dataset), dataset)
             if recorder.spec.values["fail_fast"]:
-                run.member.callbacks.append(FailFast())
+                run.state.callbacks.append(FailFast())
             return run
         except BaseException as error:
             reraise_interrupt(error)
@@ -174,7 +174,9 @@ class CohortRunner:
         if self.ended_by is not None or not suspects:
             return done + [self._interrupt(r) for r in suspects]
         error = error or _failure(suspects[0])
-        fault = "did not fit in memory" if out_of_memory(error) else f"raised {one_line(error)}" if error else "failed"
+        fault = (
+            "did not fit in memory" if is_out_of_memory(error) else f"raised {one_line(error)}" if error else "failed"
+        )
         why = f"{self.plan.why}; halved, for {len(suspects)} {fault}"
         specs, middle = [r.spec for r in suspects], len(suspects) // 2
         for half in filter(None, (specs[:middle], specs[middle:])):
@@ -264,12 +266,12 @@ class _CannotStack(NotStackable):
 
 def _failure(recorder: RunRecorder) -> BaseException | None:
     """Return the exception that the run's optimizer raised in a stack."""
-    return None if recorder.run is None else recorder.run.member.failed
+    return None if recorder.run is None else recorder.run.state.failed
 
 
 def _own_failure(recorder: RunRecorder) -> BaseException | None:
     """Return the exception that the run's optimizer raised in a stack, if it steps no other run."""
-    alone = recorder.run is not None and recorder.run.member.sharers == 1
+    alone = recorder.run is not None and recorder.run.state.failed_optimizer_runs == 1
     return _failure(recorder) if alone else None
 
 

@@ -13,7 +13,7 @@ from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.system.errors import one_line, reraise_interrupt
 from harness.training.diagnostics.inputs import DiagnosticInputs, Step
-from harness.training.diagnostics.runner import probed, settled
+from harness.training.diagnostics.runner import probe_size, to_host
 from harness.training.diagnostics.views import ModuleView
 from harness.training.fit import Run
 
@@ -29,30 +29,30 @@ def diagnose_at_end(run: Run) -> dict[str, Any]:
     Returns:
         The values by tag; none for a run that ended without weights.
     """
-    member, values = run.member, dict[str, Any]()
+    member, values = run.state, dict[str, Any]()
     wanted = {name: d for name, d in run.parts.diagnostics.items() if d.when == "end"}
     if member.weights is None:
         return values
     for name, diagnostic in wanted.items():
         began = time.perf_counter()
         try:
-            values |= settled({name: _measured(run, diagnostic)}, None)[0]
+            values |= to_host({name: _measured(run, diagnostic)}, None)[0]
         except BaseException as error:
             reraise_interrupt(error)
-            member.diagnosed[name] = {"failed": one_line(error)}
+            member.diagnostics[name] = {"failed": one_line(error)}
         else:
             share = (time.perf_counter() - began) / max(member.share_s, 1e-9)
-            member.diagnosed[name] = {"looks": 1, "cost_share": round(share, 6)}
+            member.diagnostics[name] = {"looks": 1, "cost_share": round(share, 6)}
     return values
 
 
 def _measured(run: Run, diagnostic: Diagnostic) -> dict[str, Any]:
     """Measure one diagnostic: a function of the weights and the seed, whatever else is measured."""
-    member, seed = run.member, run.plan.seed
+    member, seed = run.state, run.plan.seed
     view = ModuleView(run.parts.task, trained(run).train(), run.dataset, seed)
-    inputs = DiagnosticInputs(view, probed(run.parts.probe.activations), None)
+    inputs = DiagnosticInputs(view, probe_size(run.parts.probe.activations), None)
     step = Step(member.steps, {}, {}, {}, 0.0, run.plan.samples, run.plan.each)
-    offers, errors = inputs.given(step, diagnostic.asks)
+    offers, errors = inputs.compute(step, diagnostic.asks)
     for ask in sorted(diagnostic.asks & errors.keys()):
         raise errors[ask]
     offers |= {"dataset": run.dataset, "task": run.parts.task, "history": member.history}

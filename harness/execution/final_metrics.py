@@ -17,9 +17,9 @@ PICTURES, METRICS, INSIDE = 1 << 42, 1 << 43, 1 << 44
 
 def trained(run: Run) -> nn.Module:
     """Return a copy of a run's trained model, on the CPU, in evaluation mode."""
-    assert run.member.weights is not None
+    assert run.state.weights is not None
     model = copy.deepcopy(run.parts.model).cpu()  # of a stack it still has its initial weights
-    model.load_state_dict(run.member.weights)
+    model.load_state_dict(run.state.weights)
     return model.eval()
 
 
@@ -30,7 +30,7 @@ def measure_at_end(run: Run) -> None:
     A value is a function of the history, the weights and the seed. It does not depend on the path of training, nor on
     the other metrics.
     """
-    member = run.member
+    member = run.state
     offers = {
         "history": member.history,
         "directions": {name: member.higher_is_better(name) for name in run.parts.measured},
@@ -42,4 +42,4 @@ def measure_at_end(run: Run) -> None:
                 continue
             offers["model"] = trained(run)
         with torch.no_grad(), Redirect(Noise(keys(torch.tensor(run.plan.seed), METRICS))):
-            member.see_end(name, float(metric.measure(**offers)))
+            member.record_final(name, float(metric.measure(**offers)))

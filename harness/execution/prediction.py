@@ -23,7 +23,7 @@ from harness.registry.instantiate import trait
 from harness.registry.kinds import KEY
 from harness.results.record import Record
 from harness.system.errors import HarnessError
-from harness.training.single import EVALUATED
+from harness.training.single import EVALUATION_ELEMENTS
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def predict(run: str | Path | Record, x: Any) -> Prediction:
     batches = []
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(record.config["seed"])
-        for rows in inputs.split(max(1, EVALUATED // math.prod(dataset.inputs))):
+        for rows in inputs.split(max(1, EVALUATION_ELEMENTS // math.prod(dataset.inputs))):
             batches.append(_infer(task, call, cast(dataset.transform(rows), dtype), record))
     values = torch.cat(batches)
     probabilities = task.probabilities(values)

@@ -33,8 +33,7 @@ from harness.results.study import OUTPUTS
 from harness.system.errors import HarnessError, reraise_interrupt
 from harness.system.process_state import ignore, kept
 from harness.system.safe_files import refuse_links
-from harness.training.plan import Plan
-from harness.training.tuples import evaluated
+from harness.training.plan import Plan, evaluation_tuples
 
 
 @dataclass
@@ -229,7 +228,7 @@ def _drawn(values: dict[str, Any], dataset: Dataset) -> tuple[int, int] | None:
             return None
         if not dataset.in_memory:
             raise HarnessError(f"task {values['task'][KEY]} draws samples that are seen together from data in memory")
-        drawn = {split: evaluated(task, dataset.part(split), split, seed) for split in SPLITS}["train"]
+        drawn = {split: evaluation_tuples(task, dataset.part(split), split, seed) for split in SPLITS}["train"]
     except HarnessError:
         raise
     except BaseException as error:

@@ -29,9 +29,9 @@ from harness.system import safe_files
 from harness.system.errors import CannotWrite, one_line, reraise_interrupt
 from harness.system.signals import Terminated
 from harness.training.diagnostics.summary import Summary
-from harness.training.ending import ending, never_finite
+from harness.training.ending import describe_ending, warn_never_finite
 from harness.training.fit import Run
-from harness.training.memory.estimate import footprint
+from harness.training.memory.estimate import estimate_memory
 from harness.training.run_callback import RunCallback
 from harness.training.run_state import RunState
 
@@ -95,7 +95,7 @@ class RunRecorder(RunCallback):
         member = make_member(values, parts)
         member.callbacks = [self]
         if self.spec.plan.checkpoint_every:
-            member.save = functools.partial(checkpoint.save, record.folder, record.id, record.cohort["path"])
+            member.save_checkpoint = functools.partial(checkpoint.save, record.folder, record.id, record.cohort["path"])
         self.run = Run(parts, self.spec.plan, dataset, member, self.spec.checkpoint)
         self.loggers.begin(self.run, self.spec.overrides)
         for callback in self.callbacks:
@@ -117,7 +117,7 @@ class RunRecorder(RunCallback):
 
     def _estimate(self, parts: RunComponents, dataset: Dataset) -> int | None:
         try:
-            return footprint(parts, dataset, self.spec.plan, self.spec.device).total()
+            return estimate_memory(parts, dataset, self.spec.plan, self.spec.device).total()
         except BaseException as error:  # the failure of the run, which its first step meets too
             reraise_interrupt(error)
             return None
@@ -135,7 +135,7 @@ class RunRecorder(RunCallback):
             reraise_interrupt(error)
             member.failed = member.failed or error
         if member.failed is not None:
-            if not member.sharers:
+            if not member.failed_optimizer_runs:
                 self.fail(member.failed)
             return
         self.record.status = "diverged" if member.diverged else "completed"
@@ -196,8 +196,8 @@ class RunRecorder(RunCallback):
                     continue
                 if record.status != "interrupted":
                     self._failed(error)
-        member = None if self.run is None else self.run.member
-        record.steps, record.ended = ending(record.status, member, spec.plan)
+        member = None if self.run is None else self.run.state
+        record.steps, record.ended = describe_ending(record.status, member, spec.plan)
         record.time["total_s"] = round(time.perf_counter() - self.started, 6)
         record.memory = record.memory | {"peak": environment.peak_memory(spec.device)}
         try:
@@ -234,9 +234,9 @@ class RunRecorder(RunCallback):
         if run is None:
             self.curves.flush()
             return
-        member, save = run.member, spec.values["save"]
+        member, save = run.state, spec.values["save"]
         self._note_results(member)
-        for line in never_finite(member, member.keep_best if save == "best" else None):
+        for line in warn_never_finite(member, member.keep_best if save == "best" else None):
             self.warn(line)
         final = {k: v for k, v in member.metrics.items() if not k.startswith(("train/", "val/"))}
         if final:
@@ -258,7 +258,7 @@ class RunRecorder(RunCallback):
             name: best | {"higher_is_better": member.higher_is_better(name)} for name, best in member.best.items()
         }
         summaries = self.summary.rows()
-        record.diagnostics = {name: row | summaries.get(name, {}) for name, row in member.diagnosed.items()}
+        record.diagnostics = {name: row | summaries.get(name, {}) for name, row in member.diagnostics.items()}
         samples = member.epochs * plan.n * plan.each
         record.time |= {
             "fit_s": round(member.fit_s, 6),
@@ -282,7 +282,7 @@ def make_member(values: Mapping[str, Any], parts: RunComponents) -> RunState:
         {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}
         | {name: metric.higher_is_better for name, metric in parts.at_end.items()},
         keep_best=values["objective"] if values["save"] == "best" else None,
-        names=list(values["regularizer"]),
+        regularizer_names=list(values["regularizer"]),
     )
 
 

@@ -7,12 +7,14 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from harness._compat.python import actions
 
 NAME = re.compile(r"[a-z][a-z0-9_-]*\Z")
+CHOICES = 200  # of an argument, that completion offers: a range may have millions
 _BUILT_IN = Path(__file__).resolve().parents[1] / "cli" / "verbs"  # a module for each
 
 
@@ -80,4 +82,5 @@ def words_of(parser: argparse.ArgumentParser) -> dict[str, Any]:
 
 def _argument(action: argparse.Action) -> dict[str, Any]:
     metavars = action.metavar.split("|") if isinstance(action.metavar, str) else []
-    return {"takes": metavars, "choices": list(map(str, action.choices or ())), "many": action.nargs in ("*", "+")}
+    choices = [str(one) for one in islice(action.choices or (), CHOICES)]
+    return {"takes": metavars, "choices": choices, "many": action.nargs in ("*", "+")}

@@ -95,7 +95,8 @@ def log_files(folders: Sequence[Path]) -> Iterator[None]:
     """Inside, what the harness and Lightning say goes to the runs' log.txt."""
     handler = _LogFiles(folders)
     loggers = [logging.getLogger(name) for name in ("harness", "pytorch_lightning")]
-    log.setLevel(logging.INFO)
+    if not log.isEnabledFor(logging.INFO):  # a user may want DEBUG, which tells of exceptions that are caught too
+        log.setLevel(logging.INFO)
     for logger in loggers:
         logger.addHandler(handler)
     try:

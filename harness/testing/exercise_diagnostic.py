@@ -70,7 +70,9 @@ def _given(made: Diagnostic, place: Fixtures) -> dict[str, Any]:
     grads = dict(zip(params, torch.autograd.grad(total, list(params.values())), strict=True))
     previous = {name: p.detach() + 0.1 * grads[name] for name, p in params.items()}
     start = {name: p + 0.1 * drawn(tuple(p.shape), "start", name) for name, p in previous.items()}
-    given, troubles = DiagnosticInputs(scene, COUNT, None).given(Step(5, previous, start, grads, 0.1, 16, 1), made.asks)
+    given, troubles = DiagnosticInputs(scene, COUNT, None).compute(
+        Step(5, previous, start, grads, 0.1, 16, 1), made.asks
+    )
     for error in troubles.values():
         raise error
     row = {"train/loss": 1.0, "val/loss": 1.5, "val/accuracy": 0.5}

@@ -84,7 +84,7 @@ def trained(
         runs.append(Run(parts, plan, dataset, RunState(parts.regularizers, better)))
         if seen is not None:
             seen.append({})
-            runs[-1].member.callbacks.append(_KeepDiagnostics(seen[-1]))
+            runs[-1].state.callbacks.append(_KeepDiagnostics(seen[-1]))
     fit(make_trainer(runs[0].parts.values["trainer"], runs[0].plan, ""), runs, fused)
     return runs
 
@@ -96,16 +96,16 @@ def train(
 ) -> tuple[RunState, dict[str, torch.Tensor], RunComponents]:
     """Trains one run alone: what it leaves, its weights, its parts."""
     (run,) = cohort([overrides], data, change, fused=False)
-    return run.member, run.member.weights or {}, run.parts
+    return run.state, run.state.weights or {}, run.parts
 
 
 def same(a: Run, b: Run) -> bool:
     """Whether two runs are the same to the bit."""
-    ours, theirs = a.member.weights, b.member.weights
+    ours, theirs = a.state.weights, b.state.weights
     if ours is None or theirs is None:
         return ours is theirs
     return (
         all(torch.equal(ours[name], theirs[name]) for name in ours)
-        and a.member.history == b.member.history
-        and a.member.metrics == b.member.metrics
+        and a.state.history == b.state.history
+        and a.state.metrics == b.state.metrics
     )

@@ -1,4 +1,4 @@
-"""What Lightning's loop iterates over: chunks of batches of tensors in memory, or an ordinary loader's batches."""
+"""The iterables of a fit: chunks of batches for data in memory, or the batches of a DataLoader."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from harness.datasets.dataset import Dataset as Data
 from harness.datasets.dataset import Samples
 from harness.datasets.disk import DiskSamples
 from harness.training.diagnostics.system import TimedLoader
-from harness.training.ending import raising
-from harness.training.plan import Plan, rows
+from harness.training.ending import convert_stop_iteration
+from harness.training.plan import Plan, shard
 
-CHUNK = 64  # steps between two looks at the losses, at signals and at Lightning's callbacks
+CHUNK = 64  # steps between two checks of the losses, of signals and of Lightning's callbacks
 
 
 class Chunk:
-    """Batches first .. last - 1 of an epoch. No dataclass: Lightning looks into those, and refuses frozen ones."""
+    """Batches `first` to `last - 1` of an epoch.
+
+    It is no dataclass: Lightning traverses dataclasses and refuses frozen ones.
+    """
 
     def __init__(self, first: int, last: int) -> None:
         self.first, self.last = first, last
 
 
 class Chunks:
-    """The chunks of an epoch. No DataLoader: it would cost more than it hands over."""
+    """The chunks of an epoch. A DataLoader would cost more than the indices that it yields."""
 
     def __init__(self, plan: Plan) -> None:
         step = max(1, CHUNK // plan.accumulate) * plan.accumulate
@@ -40,10 +43,10 @@ class Chunks:
 
 
 class OrderedBatches(Sampler[list[int]]):
-    """This process's indices of each global batch, in the plan's order; each pass is the next epoch."""
+    """Yield this process's indices of each global batch in the plan's order; each pass is the next epoch."""
 
-    def __init__(self, plan: Plan, rank: int, world: int, first: int) -> None:
-        self.plan, self.rank, self.world, self.epoch = plan, rank, world, first
+    def __init__(self, plan: Plan, rank: int, world: int, first_epoch: int) -> None:
+        self.plan, self.rank, self.world, self.epoch = plan, rank, world, first_epoch
 
     def __len__(self) -> int:
         return self.plan.batches
@@ -52,13 +55,13 @@ class OrderedBatches(Sampler[list[int]]):
         order = self.plan.order(self.epoch)
         self.epoch += 1
         for batch in range(self.plan.batches):
-            mine = rows(self.plan.size(batch), self.rank, self.world)
-            first = batch * self.plan.batch_size + mine.start
-            yield order[first : first + mine.count].tolist()
+            local = shard(self.plan.size(batch), self.rank, self.world)
+            first = batch * self.plan.batch_size + local.start
+            yield order[first : first + local.count].tolist()
 
 
 class Transformed(Dataset[Any]):
-    """A data set that is not in memory, with the transforms on each input; asked for several, it gives a batch."""
+    """Apply the transforms to the inputs of a data set that is not in memory."""
 
     def __init__(self, source: Any, transforms: tuple[Callable[..., Any], ...]) -> None:
         self.source, self.transforms = source, transforms
@@ -66,7 +69,7 @@ class Transformed(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.source)
 
-    @raising
+    @convert_stop_iteration
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         x, y = self.source[index]
         x = torch.as_tensor(x)
@@ -74,8 +77,9 @@ class Transformed(Dataset[Any]):
             x = transform(x[None])[0]
         return x, torch.as_tensor(y)
 
-    @raising
+    @convert_stop_iteration
     def __getitems__(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a batch: inputs `[n, ...]` and targets `[n, ...]`."""
         if not isinstance(self.source, DiskSamples):
             x, y = zip(*(self[index] for index in indices), strict=True)
             return torch.stack(x), torch.stack(y)
@@ -85,18 +89,26 @@ class Transformed(Dataset[Any]):
         return inputs, targets
 
 
-def _as_it_is(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch
 
 
-def loader(data: Data, plan: Plan, rank: int, world: int, first: int = 0) -> Chunks | TimedLoader:
-    """What a fit iterates over; `first` is the epoch that it begins with."""
+def make_loader(data: Data, plan: Plan, rank: int, world: int, first_epoch: int = 0) -> Chunks | TimedLoader:
+    """Return the iterable over which Lightning fits.
+
+    Args:
+        data: The data set.
+        plan: The plan of the run.
+        rank: This process, counted from 0.
+        world: The number of processes.
+        first_epoch: The epoch with which the fit begins.
+    """
     if isinstance(data.train, Samples):
         return Chunks(plan)
     return TimedLoader(
         Transformed(data.train, data.transforms),
-        batch_sampler=OrderedBatches(plan, rank, world, first),
-        collate_fn=_as_it_is,  # `__getitems__` has made a batch of them
+        batch_sampler=OrderedBatches(plan, rank, world, first_epoch),
+        collate_fn=_identity,  # `__getitems__` returns a batch already
         num_workers=data.workers,
         persistent_workers=data.workers > 0,
         pin_memory=torch.cuda.is_available(),

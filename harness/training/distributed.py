@@ -1,4 +1,4 @@
-"""Training with several processes as if it were one: sums over processes, and batch statistics of the global batch."""
+"""Training of one run by several processes: sums over processes, and batch statistics of the global batch."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from harness._compat.torch import AnyBatchNorm, BatchNormBase
 RANK_VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
 
 
-class Ranks(CommandStrategy):
-    """Lightning's process group and devices; gradients are summed by the learner, so nothing is wrapped.
+class ProcessGroupStrategy(CommandStrategy):
+    """Set up Lightning's process group and devices, without DDP: the learner sums gradients itself.
 
-    Its other processes run `command` and not this script again: a notebook or a sweep can have them too.
+    The other processes execute a command instead of the user's script, so that notebooks and sweeps can use them.
     """
 
     def configure_ddp(self) -> None:
-        """The module is called as it is."""
+        """Leave the module unwrapped."""
 
 
 @contextmanager
 def rank_environment() -> Iterator[None]:
-    """Leaves the rank variables as they were: Lightning takes those of a past run for a cluster's."""
+    """Context that restores the rank variables at its end: Lightning takes those of a past run for a cluster's."""
     before = {name: os.environ.get(name) for name in RANK_VARIABLES}
     try:
         yield
@@ -46,7 +46,11 @@ def rank_environment() -> Iterator[None]:
 
 
 def child_command(payload: str) -> list[str]:
-    """What another process of the same run executes."""
+    """Return the command line of another process of a run.
+
+    Args:
+        payload: The run, as `harness.execution.train.main_rank` reads it.
+    """
     return [
         sys.executable,
         "-P",  # the working folder is not searched for modules
@@ -57,7 +61,7 @@ def child_command(payload: str) -> list[str]:
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over processes; its gradient is the sum of theirs."""
+    """Sum over processes; the gradient is the sum of the processes' gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -72,41 +76,41 @@ class _Sum(torch.autograd.Function):
         return total
 
 
-def sum_(tensors: Sequence[Tensor]) -> None:
-    """Sums tensors of one type over all processes, in place, as one message."""
+def all_reduce_sum(tensors: Sequence[Tensor]) -> None:
+    """Sum tensors of one dtype over all processes, in place, as one message."""
     flat = torch.cat([t.reshape(-1) for t in tensors])
     dist.all_reduce(flat)
     for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
         tensor.copy_(part.view_as(tensor))
 
 
-_by_itself = ContextVar("by_itself", default=False)  # one process looks at its model, and the others do not know
+_local = ContextVar("local", default=False)  # set while one process measures its model by itself
 
 
 @contextmanager
-def by_itself() -> Iterator[None]:
-    """Inside, this process computes without the others."""
-    token = _by_itself.set(True)
+def local_only() -> Iterator[None]:
+    """Context in which this process computes without the others."""
+    token = _local.set(True)
     try:
         yield
     finally:
-        _by_itself.reset(token)
+        _local.reset(token)
 
 
 class SyncedBatchNorm(AnyBatchNorm):
-    """Batch normalization by the statistics of the global batch, on any device (torch's own wants a GPU)."""
+    """Batch normalization by the statistics of the global batch, on any device (torch's own requires a GPU)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """input: [N, C, ...]."""
-        use_batch = (self.training or self.running_mean is None) and not _by_itself.get()
+        """Normalize `input` `[N, C, ...]`, this process's part of the global batch."""
+        use_batch = (self.training or self.running_mean is None) and not _local.get()
         if not use_batch:
             return super().forward(input)
-        over = [0, *range(2, input.ndim)]
+        dims = [0, *range(2, input.ndim)]
         count = _Sum.apply(input.new_tensor([input.numel() / input.shape[1]]))
-        mean = _Sum.apply(input.sum(over)) / count
+        mean = _Sum.apply(input.sum(dims)) / count
         shape = [1, -1, *[1] * (input.ndim - 2)]
         centred = input - mean.view(shape)
-        var = _Sum.apply((centred * centred).sum(over)) / count
+        var = _Sum.apply((centred * centred).sum(dims)) / count
         if self.training and self.running_mean is not None and self.running_var is not None:
             assert self.num_batches_tracked is not None
             self.num_batches_tracked.add_(1)
@@ -115,14 +119,18 @@ class SyncedBatchNorm(AnyBatchNorm):
                 self.running_mean.lerp_(mean.to(self.running_mean.dtype), rate)
                 unbiased = var * (count / (count - 1))
                 self.running_var.lerp_(unbiased.to(self.running_var.dtype), rate)
-        normal = centred * torch.rsqrt(var + self.eps).view(shape)
-        return normal if self.weight is None else normal * self.weight.view(shape) + self.bias.view(shape)
+        normalized = centred * torch.rsqrt(var + self.eps).view(shape)
+        return normalized if self.weight is None else normalized * self.weight.view(shape) + self.bias.view(shape)
 
 
-def synchronise(module: nn.Module) -> nn.Module:
-    """The module with every batch normalization replaced by a synchronised one that shares its tensors."""
+def convert_sync_batchnorm(module: nn.Module) -> nn.Module:
+    """Replace every batch normalization of a module, in place, by a synchronized one with the same values.
+
+    Returns:
+        The module, or its replacement if it is a batch normalization itself.
+    """
     for name, child in module.named_children():
-        setattr(module, name, synchronise(child))
+        setattr(module, name, convert_sync_batchnorm(child))
     if not isinstance(module, BatchNormBase) or isinstance(module, SyncedBatchNorm):
         return module
     synced = SyncedBatchNorm(

@@ -1,4 +1,4 @@
-"""Why training ended: it made the steps that were planned, or the record says what ended it earlier."""
+"""The end of training: whether a run made the steps that were planned, and the reason if it did not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 MAX_TIME = "trainer.max_time"
 
 
-def raising(function: Callable[P, T]) -> Callable[P, T]:
+def convert_stop_iteration(function: Callable[P, T]) -> Callable[P, T]:
     """Turn a component's StopIteration into a RuntimeError, as a generator does (PEP 479).
 
     Loops, Lightning's among them, take a StopIteration for the end of the data, and the run would end as completed.
@@ -38,26 +38,26 @@ def raising(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def ended_by_timer(trainer: pl.Trainer) -> str | None:
-    """The setting that has ended training by the clock, if one has."""
+    """Return the setting that limits the time of training if its limit was reached, else None."""
     timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]
-    left = [timer.time_remaining() for timer in timers]
-    return MAX_TIME if any(seconds is not None and seconds <= 0 for seconds in left) else None
+    remaining = [timer.time_remaining() for timer in timers]
+    return MAX_TIME if any(seconds is not None and seconds <= 0 for seconds in remaining) else None
 
 
-def refuse_short_training(member: RunState, planned: int) -> None:
-    """Mark a member as failed that has made fewer steps than planned without a reason."""
-    if member.made < planned and member.stopped_by is None and not (member.diverged or member.failed):
-        member.failed = RuntimeError(
-            f"training ended after {member.made} of {planned} steps, and nothing had asked for it"
+def fail_short_training(state: RunState, planned: int) -> None:
+    """Mark a run as failed if it made fewer steps than planned without a reason."""
+    if state.steps_made < planned and state.stopped_by is None and not (state.diverged or state.failed):
+        state.failed = RuntimeError(
+            f"training ended after {state.steps_made} of {planned} steps, and nothing had asked for it"
         )
 
 
-def ending(status: str, member: RunState | None, plan: Plan) -> tuple[dict[str, int], dict[str, Any]]:
-    """The record's `steps` and `ended` of a run that has ended.
+def describe_ending(status: str, state: RunState | None, plan: Plan) -> tuple[dict[str, int], dict[str, Any]]:
+    """Return the `steps` and `ended` of the record of a run that has ended.
 
     Args:
         status: The run's status.
-        member: What the run left; None where it ended before training.
+        state: The state of the run; None if it ended before training.
         plan: The run's plan.
 
     Returns:
@@ -65,9 +65,9 @@ def ending(status: str, member: RunState | None, plan: Plan) -> tuple[dict[str, 
         completed run that made all its steps, `early_stopping` or `max_time` for one ended by a setting (`by`), and the
         status for any other. `epoch` counts the epochs that were completed.
     """
-    made, epoch = (member.made, member.epochs) if member is not None else (0, 0)
+    made, epoch = (state.steps_made, state.epochs) if state is not None else (0, 0)
     steps = {"planned": plan.total_steps, "made": made}
-    by = member.stopped_by if member is not None else None
+    by = state.stopped_by if state is not None else None
     if status != "completed":
         return steps, {"reason": status, "by": None, "epoch": epoch}
     if by is None or made == plan.total_steps:
@@ -75,19 +75,26 @@ def ending(status: str, member: RunState | None, plan: Plan) -> tuple[dict[str, 
     return steps, {"reason": "max_time" if by == MAX_TIME else "early_stopping", "by": by, "epoch": epoch}
 
 
-def never_finite(member: RunState, objective: str | None) -> list[str]:
-    """Lines on metrics that were watched and were not finite in any epoch: nothing could be decided by them."""
+def warn_never_finite(state: RunState, objective: str | None) -> list[str]:
+    """Return a warning for each metric that was to select an epoch and was finite in none.
+
+    Args:
+        state: The state of the run.
+        objective: The metric whose best weights are saved; None if the last weights are.
+    """
     lines = []
-    watched = [(f"regularizer.{member.name(r)}", r.watch) for r in member.regularizers if _watches(member, r)]
+    monitored = [
+        (f"regularizer.{state.regularizer_name(r)}", r.watch)
+        for r in state.regularizers
+        if r in state.stoppers or r.keep == "best"
+    ]
     if objective is not None:
-        watched.append(("save=best", objective))
-    for who, metric in watched:
-        values = [row[metric] for row in member.history if metric in row]
-        if values and metric not in member.best:
-            found = "nan" if all(value != value for value in values) else "not finite"
-            lines.append(f"{who} watched {metric}, which was {found} in every epoch: it could not tell a better epoch")
+        monitored.append(("save=best", objective))
+    for setting, metric in monitored:
+        values = [row[metric] for row in state.history if metric in row]
+        if values and metric not in state.best:
+            kind = "nan" if all(value != value for value in values) else "not finite"
+            lines.append(
+                f"{setting} watched {metric}, which was {kind} in every epoch: it could not tell a better epoch"
+            )
     return lines
-
-
-def _watches(member: RunState, regularizer: Any) -> bool:
-    return regularizer in member.stoppers or regularizer.keep == "best"

@@ -1,4 +1,4 @@
-"""One fit: a Trainer from the config, the learner, and what came of it."""
+"""Fit a cohort of runs with Lightning: the Trainer of the config, the training path and the learner."""
 
 from __future__ import annotations
 
@@ -25,34 +25,41 @@ from harness.registry.registry import REGISTRY
 from harness.system.errors import HarnessError
 from harness.system.process_state import drawing
 from harness.system.signals import Terminated
-from harness.training.batches import Transformed, loader
+from harness.training.batches import Transformed, make_loader
 from harness.training.diagnostics.runner import DiagnosticRunner
 from harness.training.diagnostics.system import Machine
 from harness.training.diagnostics.view import ModelView
 from harness.training.diagnostics.views import PathView, StackView
-from harness.training.distributed import Ranks, child_command, rank_environment, synchronise
-from harness.training.fitted import EstimatorPath
+from harness.training.distributed import ProcessGroupStrategy, child_command, convert_sync_batchnorm, rank_environment
 from harness.training.lightning_module import Learner, TrainingPath
 from harness.training.plan import Plan
+from harness.training.resources import choose_threads, use_threads
 from harness.training.run_state import RunState
-from harness.training.single import SinglePath
-from harness.training.threads import threads, using
+from harness.training.single import EstimatorPath, SinglePath
 from harness.training.vectorized.loop import StackedPath
 
 
 @dataclass
 class Run:
-    """One member of a cohort: what it is made of, how many steps it makes, its data, and what it leaves."""
+    """One run of a cohort.
+
+    Attributes:
+        parts: The components of the run.
+        plan: The plan of its batches and steps.
+        dataset: Its data.
+        state: Its history, metrics and weights, which training fills in.
+        checkpoint: The checkpoint to resume from; None to start from the beginning.
+    """
 
     parts: RunComponents
     plan: Plan
     dataset: Dataset
-    member: RunState
-    checkpoint: dict[str, Any] | None = None  # to go on from
+    state: RunState
+    checkpoint: dict[str, Any] | None = None
 
 
 class ExceptionCapture(pl.Callback):
-    """Keeps the exception that Lightning turns into an exit."""
+    """Store the exception that Lightning turns into an exit."""
 
     error: BaseException | None = None
 
@@ -61,85 +68,106 @@ class ExceptionCapture(pl.Callback):
 
 
 def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: int | None = None) -> None:
-    """Trains the members of a cohort: one alone, or any number fused; `until` an epoch, where one is given.
+    """Train the runs of a cohort. The outcome is in the `state` of each run.
 
-    Raises KeyboardInterrupt when interrupted, Unlike or torch's own error for a cohort that cannot be fused, and
-    whatever goes wrong in training.
+    Args:
+        trainer: The trainer, from `make_trainer`.
+        cohort: The runs; exactly one unless `fused`.
+        fused: Train the runs as one program.
+        until: The number of epochs after which to stop; None trains all of them.
+
+    Raises:
+        KeyboardInterrupt: If the user interrupts training.
+        NotStackable: If the runs cannot be fused; torch may raise an error of its own.
+        RuntimeError: If Lightning ended training before the first step.
+        Exception: If a component raises it.
     """
-    for run in cohort:  # a plugin's globals are as if no run had been trained before in this process
+    for run in cohort:  # reset a plugin's globals, as if no run had been trained before in this process
         node = run.parts.values["optimizer"]
         if not left_out("optimizer", node) and (code := first_state(REGISTRY.get("optimizer", node[KEY]))) is not None:
             code.restore()
-    catch = next(c for c in trainer.callbacks if isinstance(c, ExceptionCapture))  # type: ignore[attr-defined]
+    captured = next(c for c in trainer.callbacks if isinstance(c, ExceptionCapture))  # type: ignore[attr-defined]
     rank, world = trainer.global_rank, trainer.world_size
     first = cohort[0]
 
-    def make(trainer: pl.Trainer) -> TrainingPath:
+    def make_path(trainer: pl.Trainer) -> TrainingPath:
         device = trainer.strategy.root_device
         if not fused:
+            splits, ranks = transformed_splits(first.dataset), (trainer.global_rank, world)
             if isinstance(first.parts.model, EstimatorModule):
-                return EstimatorPath(
-                    first.parts, first.plan, placed(first.dataset), device, (trainer.global_rank, world)
-                )
-            alone = SinglePath(first.parts, first.plan, placed(first.dataset), device, (trainer.global_rank, world))
+                return EstimatorPath(first.parts, first.plan, splits, device, ranks)
+            single = SinglePath(first.parts, first.plan, splits, device, ranks)
             if trainer.global_rank == 0:
-                alone.looking = looking(first, PathView(alone, first.dataset))
-            return alone
+                single.diagnostic_runner = make_diagnostic_runner(first, PathView(single, first.dataset))
+            return single
         parts = [run.parts for run in cohort]
         for part in parts:
             trainer.precision_plugin.convert_module(part.model)
-        stack = StackedPath(parts, [run.plan for run in cohort], [run.dataset for run in cohort], device)
-        stack.looking = looking(first, StackView(stack), stack.stack.rows)
-        return stack
+        stacked = StackedPath(parts, [run.plan for run in cohort], [run.dataset for run in cohort], device)
+        stacked.diagnostic_runner = make_diagnostic_runner(first, StackView(stacked), stacked.stack.rows)
+        return stacked
 
     model: nn.Module = nn.Module() if fused else first.parts.model
     if world > 1:
-        first.parts.model = model = synchronise(model)
-    kept = [run.checkpoint for run in cohort if run.checkpoint is not None]
+        first.parts.model = model = convert_sync_batchnorm(model)
+    checkpoints = [run.checkpoint for run in cohort if run.checkpoint is not None]
     for run in cohort:
         if run.checkpoint is not None:
-            run.member.resume(run.checkpoint["member"], run.plan.steps)
-    begin, states = first.member.epochs, [checkpoint["state"] for checkpoint in kept] or None
-    batches = loader(first.dataset, first.plan, rank, world, begin)
-    learner = Learner(model, [run.member for run in cohort], first.plan, make, Machine(batches), begin, states)
-    trainer.fit_loop.max_epochs = (until or first.plan.epochs) - begin
-    count = 1 if fused else threads(first.parts.probe.work, first.plan.samples // world, torch.get_num_threads())
-    with quiet(), rank_environment(), signals(), using(count), drawing(first.plan.seed):
+            run.state.resume(run.checkpoint["member"], run.plan.steps)
+    first_epoch, path_states = first.state.epochs, [checkpoint["state"] for checkpoint in checkpoints] or None
+    batches = make_loader(first.dataset, first.plan, rank, world, first_epoch)
+    states = [run.state for run in cohort]
+    learner = Learner(model, states, first.plan, make_path, Machine(batches), first_epoch, path_states)
+    trainer.fit_loop.max_epochs = (until or first.plan.epochs) - first_epoch
+    samples = first.plan.samples // world
+    threads = 1 if fused else choose_threads(first.parts.probe.work, samples, torch.get_num_threads())
+    with quiet_lightning(), rank_environment(), restored_signals(), use_threads(threads), drawing(first.plan.seed):
         try:
             trainer.fit(learner, batches)
         except SystemExit:
-            # Lightning ends the process at Ctrl-C and SIGTERM; what a component raises is a failure
-            if isinstance(catch.error, Terminated):
-                raise catch.error from None
-            if type(catch.error) in (KeyboardInterrupt, SIGTERMException):
+            # Lightning exits at Ctrl-C and SIGTERM, and for an exception of a component, which is a failure
+            if isinstance(captured.error, Terminated):
+                raise captured.error from None
+            if type(captured.error) in (KeyboardInterrupt, SIGTERMException):
                 raise KeyboardInterrupt from None
-            raise catch.error or RuntimeError("Lightning ended the process") from None
+            raise captured.error or RuntimeError("Lightning ended the process") from None
         if not learner.started:
             raise RuntimeError("the run was ended before its first step (trainer.max_time?)")
 
 
-def looking(run: Run, scene: ModelView, rows: int | None = None) -> DiagnosticRunner | None:
-    """The diagnostics of a cohort, of which a run is one member; None where it has none that look at steps."""
-    found = {name: d for name, d in run.parts.diagnostics.items() if d.when != "end"}
+def make_diagnostic_runner(run: Run, view: ModelView, rows: int | None = None) -> DiagnosticRunner | None:
+    """Return the runner of a cohort's diagnostics, or None if it has none that are measured while it trains.
+
+    Args:
+        run: A run of the cohort; all have the same diagnostics.
+        view: The model or the stack that is measured.
+        rows: Rows of the stack; None for a single model.
+    """
+    diagnostics = {name: d for name, d in run.parts.diagnostics.items() if d.when != "end"}
     share, activations = run.parts.values["diagnostic_budget"], run.parts.probe.activations
-    return DiagnosticRunner(found, share, run.plan, scene, activations, rows) if found else None
+    return DiagnosticRunner(diagnostics, share, run.plan, view, activations, rows) if diagnostics else None
 
 
-def placed(dataset: Dataset) -> dict[str, Part]:
-    """The splits, those that are not in memory with their transforms."""
+def transformed_splits(dataset: Dataset) -> dict[str, Part]:
+    """Return the splits by name, with the transforms applied to those that are not in memory."""
     return {
         split: part if isinstance(part := dataset.part(split), Samples) else Transformed(part, dataset.transforms)
         for split in SPLITS
     }
 
 
-def make_trainer(given: dict[str, Any], plan: Plan, payload: str) -> pl.Trainer:
-    """Lightning's Trainer, with everything that the learner does itself switched off.
+def make_trainer(options: dict[str, Any], plan: Plan, payload: str) -> pl.Trainer:
+    """Return Lightning's Trainer without the features that the learner provides itself.
 
-    `payload` tells other processes of the run, where there are any, what to train. Raises HarnessError for what
-    Lightning refuses, and for batches that cannot be divided.
+    Args:
+        options: The arguments of the Trainer, from the config; None leaves Lightning's default.
+        plan: The plan of the run.
+        payload: The run, as other processes of a distributed run read it.
+
+    Raises:
+        HarnessError: If Lightning refuses the options, or a batch has fewer samples than there are processes.
     """
-    settings = {k: v for k, v in given.items() if v is not None}
+    settings = {k: v for k, v in options.items() if v is not None}
     settings |= {
         "max_epochs": plan.epochs,
         "logger": False,
@@ -151,12 +179,13 @@ def make_trainer(given: dict[str, Any], plan: Plan, payload: str) -> pl.Trainer:
         "num_sanity_val_steps": 0,
     }
     try:
-        with quiet():
+        with quiet_lightning():
             trainer = pl.Trainer(**settings)
             if trainer.world_size > 1 or settings.get("strategy") == "ddp":
-                settings["strategy"] = Ranks(child_command(payload), process_group_backend=_backend(trainer))
+                backend = "nccl" if trainer.strategy.root_device.type == "cuda" else "gloo"
+                settings["strategy"] = ProcessGroupStrategy(child_command(payload), process_group_backend=backend)
                 trainer = pl.Trainer(**settings)
-    except Exception as error:  # Lightning's own words on what this machine or its version cannot do
+    except Exception as error:  # Lightning explains what this machine or its version cannot do
         raise HarnessError(f"trainer: {' '.join(str(error).split())}") from error
     smallest = plan.size(plan.batches - 1)
     if trainer.world_size > smallest:
@@ -166,13 +195,9 @@ def make_trainer(given: dict[str, Any], plan: Plan, payload: str) -> pl.Trainer:
     return trainer
 
 
-def _backend(trainer: pl.Trainer) -> str:
-    return "nccl" if trainer.strategy.root_device.type == "cuda" else "gloo"
-
-
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Without Lightning's greetings, and without its advice on what the learner decides otherwise."""
+def quiet_lightning() -> Iterator[None]:
+    """Context without Lightning's log messages, and without its advice on features that the learner replaces."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric", "lightning")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -197,15 +222,15 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def signals() -> Iterator[None]:
-    """Gives Ctrl-C and SIGTERM back as they were: Lightning leaves Ctrl-C ignored after one."""
+def restored_signals() -> Iterator[None]:
+    """Context that restores the handlers of SIGINT and SIGTERM: Lightning ignores SIGINT after the first one."""
     try:
-        kept = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not in the main thread
-        kept = {}
+        handlers = {}
     try:
         yield
     finally:
-        for which, handler in kept.items():
-            if handler is not None and signal.getsignal(which) is not handler:
-                signal.signal(which, handler)
+        for number, handler in handlers.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)

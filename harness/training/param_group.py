@@ -1,9 +1,10 @@
-"""The parameters of one run that one loss trains, with their optimizer and schedule."""
+"""The parameters of one run that one loss trains, with their gradients, optimizer and learning-rate schedule."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,18 +12,111 @@ from torch import Tensor, nn
 from harness.config.seeds import generator
 from harness.modeling.builder import RunComponents
 from harness.modeling.regularizer import having
-from harness.training.gradients import Gradients
 from harness.training.plan import Plan
-from harness.training.schedule import Schedule
 
 
-class Group:
-    """The parameters that one loss trains, with their optimizer and schedule."""
+class GradientSum:
+    """Accumulate the gradients of one step over its batches."""
+
+    def __init__(self) -> None:
+        self.sums: list[Tensor | None] | None = None
+
+    def add(self, grads: tuple[Tensor | None, ...]) -> None:
+        """Add a batch's gradients, one for each parameter; None for a parameter that the loss does not reach."""
+        if self.sums is None:
+            self.sums = list(grads)
+        else:
+            pairs = zip(self.sums, grads, strict=True)
+            self.sums = [b if a is None else a if b is None else a + b for a, b in pairs]
+
+    def take(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """Return the step's gradients by name and reset the sum; parameters without a gradient are left out."""
+        assert self.sums is not None
+        grads = {n: g for n, g in zip(names, self.sums, strict=True) if g is not None}
+        self.sums = None
+        return grads
+
+
+class Schedule:
+    """Set the learning rate of each step: a linear warmup, then a scheduler.
+
+    During a warmup of n steps, step i uses the share (i + 1) / n of the learning rate.
+
+    Args:
+        optimizer: The optimizer whose learning rates are set.
+        make_scheduler: Make a torch scheduler from `optimizer` and `total_steps`, or return None.
+        total_steps: Optimizer steps of the run, warmup included.
+        warmup_steps: Optimizer steps of the warmup.
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        make_scheduler: Callable[..., Any],
+        total_steps: int,
+        warmup_steps: int,
+    ) -> None:
+        self.optimizer, self.warmup = optimizer, warmup_steps
+        self.scheduler = make_scheduler(optimizer=optimizer, total_steps=max(1, total_steps - warmup_steps))
+        plateau = isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+        self.monitor = "val/loss" if plateau else ""
+        self.base_lrs = [group["lr"] for group in optimizer.param_groups]
+        self.steps_done = 0
+        self._warm_up()
+
+    def step(self) -> None:
+        """Set the learning rate of the next step; called after each optimizer step."""
+        self.steps_done += 1
+        if self.steps_done < self.warmup:
+            self._warm_up()
+        elif self.steps_done == self.warmup:
+            self._scale(1.0)
+        elif self.scheduler is not None and not self.monitor:
+            self.scheduler.step()
+
+    def end_epoch(self, metrics: Mapping[str, float]) -> None:
+        """Step a scheduler that monitors a metric, if the metric was measured and the warmup is over."""
+        if self.monitor in metrics and self.steps_done >= self.warmup:
+            self.scheduler.step(metrics[self.monitor])
+
+    def state(self) -> dict[str, Any]:
+        """Return the state for a checkpoint; the optimizer's own state holds its learning rates."""
+        return {"done": self.steps_done, "scheduler": None if self.scheduler is None else self.scheduler.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a state."""
+        self.steps_done = state["done"]
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+
+    def _warm_up(self) -> None:
+        if self.steps_done < self.warmup:
+            self._scale((self.steps_done + 1) / self.warmup)
+
+    def _scale(self, share: float) -> None:
+        for group, lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = lr * share
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the first parameter group."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+
+class ParamGroup:
+    """The parameters that one loss trains, with their optimizer and schedule.
+
+    Args:
+        name: The group's name in the task, `model` for most.
+        params: The parameters by their names in the model.
+        parts: The components of the run.
+        plan: The plan of the run.
+    """
 
     def __init__(self, name: str, params: dict[str, nn.Parameter], parts: RunComponents, plan: Plan) -> None:
         self.name, self.params = name, params
         self.leaves = list(params.values())
-        self.layout = [(name, p, p.stride()) for name, p in params.items()]
+        self.strides = {name: p.stride() for name, p in params.items()}
         self.optimizer = parts.optimizer(
             params=self.leaves,
             named_params=list(params.items()),
@@ -30,32 +124,32 @@ class Group:
             generator=generator(plan.seed, "optimizer", name),
         )
         self.schedule = Schedule(self.optimizer, parts.scheduler, plan.total_steps, plan.warmup_steps)
-        self.after = [(r, r.init(dict(params))) for r in having(parts.regularizers, "after_step")]
-        self.gradients = Gradients()
+        self.after_step = [(r, r.init(dict(params))) for r in having(parts.regularizers, "after_step")]
+        self.gradients = GradientSum()
 
     def differentiate(self, loss: Tensor, last: bool) -> None:
-        """Adds a loss's gradients to those of the step; the graph goes where it is the `last` one on it."""
+        """Add the gradients of a loss to those of the step; free its graph if `last`."""
         self.gradients.add(torch.autograd.grad(loss, self.leaves, allow_unused=True, retain_graph=not last))
 
-    def point(self, grads: dict[str, Tensor]) -> None:
-        """Puts gradients where the optimizer looks for them."""
-        for name, p, stride in self.layout:
+    def set_gradients(self, grads: dict[str, Tensor]) -> None:
+        """Set the `grad` of each parameter."""
+        for name, p in self.params.items():
             g = grads.get(name)
             # a fused optimizer reads memory, not strides
-            p.grad = g if g is None or g.stride() == stride else torch.empty_like(p).copy_(g)
+            p.grad = g if g is None or g.stride() == self.strides[name] else torch.empty_like(p).copy_(g)
 
     def step(self, closure: Callable[[], Tensor] | None = None) -> None:
-        """One optimizer step."""
+        """Make one optimizer step, apply the regularizers that follow it, and step the schedule."""
         step = self.optimizer.step if closure is None else functools.partial(self.optimizer.step, closure)
-        if not self.after:
+        if not self.after_step:
             step()
         else:
             before = {n: p.detach().clone() for n, p in self.params.items()}
             lr = self.schedule.lr
             step()
             with torch.no_grad():
-                for regularizer, state in self.after:
+                for regularizer, state in self.after_step:
                     regularizer.after_step(dict(self.params), before, lr, state)
         for leaf in self.leaves:
-            leaf.grad = None  # or it would be there beside those of the next step
+            leaf.grad = None  # or it would be held beside the gradients of the next step
         self.schedule.step()

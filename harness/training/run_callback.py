@@ -1,4 +1,4 @@
-"""Callbacks of a run: one base class for whatever observes a run while it is trained."""
+"""The base class of the callbacks that observe a run while it is trained."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ if TYPE_CHECKING:
 
 
 class RunCallback:
-    """Base class for callbacks of a run, in the process that trains it. All methods are optional.
+    """Base class for run callbacks, which are called in the process that trains the run. All methods are optional.
 
-    What a method raises is the failure of its run, and not of the runs that are stacked with it; what `on_run_end`
-    raises is a warning in the record. No method is called for a run that is cached.
+    An exception of a method fails its run, and no other run of the same stack; an exception of `on_run_end` becomes a
+    warning in the record. No method is called for a run that is cached.
     """
 
     def on_run_start(self, run: Run) -> None:
-        """Called when the run is built, before its first step."""
+        """Called when the run is built, before its first step.
+
+        Args:
+            run: The components, plan, data and state of the run.
+        """
 
     def on_epoch_end(self, metrics: Mapping[str, float], step: int, epoch: int) -> None:
         """Called after each epoch.
@@ -34,13 +38,21 @@ class RunCallback:
         """Called when diagnostics have measured.
 
         Args:
-            values: The values by `NAME/TAG`: numbers, histograms, images, texts, embeddings.
+            values: The values by `NAME/TAG`: floats, histograms, images, texts, embeddings.
             step: The number of optimizer steps so far.
             epoch: The epoch, counted from 0.
         """
 
     def on_training_end(self, state: RunState) -> None:
-        """Called when the run has left its cohort, trained, diverged or failed, before its record is written."""
+        """Called when training has ended, with success or not, before the record is written.
+
+        Args:
+            state: The history, metrics and final weights of the run.
+        """
 
     def on_run_end(self, record: Record) -> None:
-        """Called when the run's record is written, however the run ended."""
+        """Called when the record is written, whatever the run's status.
+
+        Args:
+            record: The record of the run.
+        """

@@ -1,4 +1,4 @@
-"""What a run of a cohort leaves behind while it trains: its curves, its best values, why it ended."""
+"""The state of a run while it is trained: its history, its best values, and the reason why it ended."""
 
 from __future__ import annotations
 
@@ -13,54 +13,86 @@ from harness.modeling.regularizer import Regularizer, having
 from harness.system.errors import reraise_interrupt
 from harness.training.run_callback import RunCallback
 
-_KEPT = (
-    "history", "looks", "metrics", "best", "best_weights", "epochs", "steps", "made", "last_finite_loss", "fit_s",
-    "share_s",
+_CHECKPOINTED = (
+    "history", "observations", "metrics", "best", "best_weights", "epochs", "steps", "steps_made", "last_finite_loss",
+    "fit_s", "share_s",
 )  # fmt: skip
 Directions = dict[str, bool]  # metric: whether higher is better
 
 
 @dataclass
 class RunState:
-    """One run of a cohort while it is trained."""
+    """State of one run while it is trained.
+
+    Attributes:
+        regularizers: The run's regularizers.
+        directions: Metrics by name, without their split; True if higher is better.
+        keep_best: The metric whose best weights are kept; None if only the last are.
+        callbacks: Callbacks of the run.
+        history: Metrics of each epoch.
+        observations: Numbers that diagnostics measured, each time with the step and the epoch; kept for checkpoints.
+        metrics: The latest metrics; the final ones when the run has ended.
+        best: The best value and its epoch (from 0) of each metric of validation, and of metrics measured once.
+        best_weights: The weights of the best epoch of `keep_best`.
+        diverged: The record's error if the training loss became not finite, else None.
+        epochs: Completed epochs.
+        steps: Optimizer steps up to the latest metrics.
+        steps_made: Optimizer steps, with those of an epoch that did not end.
+        regularizer_names: Names of the regularizers in the config; empty if they are not from a config.
+        stopped: True if a regularizer ended training.
+        stopped_by: The setting that ended training before its plan, if any.
+        failed: The exception that fails this run, and not the other runs of its cohort.
+        failed_optimizer_runs: How many runs the optimizer that raised `failed` steps; 0 if no optimizer raised it.
+        last_finite_loss: The last training loss that was finite.
+        fit_s: Seconds of training of the whole cohort, without the start of processes and without testing.
+        share_s: This run's share of `fit_s`.
+        weights: The final weights as they are evaluated, on the CPU; None if there are none.
+        diagnostics: For each diagnostic its interval, number of measurements and cost, or why it failed.
+        save_checkpoint: Write a checkpoint; None if the run writes none.
+    """
 
     regularizers: list[Regularizer]
     directions: Directions
-    keep_best: str | None = None  # the metric whose best weights are to be kept, if any are
+    keep_best: str | None = None
     callbacks: list[RunCallback] = field(default_factory=list)
     history: list[dict[str, float]] = field(default_factory=list)
-    looks: list[tuple[dict[str, float], int, int]] = field(default_factory=list)  # (numbers, step, epoch)
+    observations: list[tuple[dict[str, float], int, int]] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
     best: dict[str, dict[str, Any]] = field(default_factory=dict)
     best_weights: dict[str, Tensor] | None = None
     diverged: dict[str, Any] | None = None
     epochs: int = 0
     steps: int = 0
-    made: int = 0  # optimizer steps, also those of an epoch that did not end
-    names: list[str] = field(default_factory=list)  # of the regularizers, where the config names them
+    steps_made: int = 0
+    regularizer_names: list[str] = field(default_factory=list)
     stopped: bool = False
-    stopped_by: str | None = None  # the setting that ended training before its plan
-    failed: BaseException | None = None  # what went wrong for this member alone
-    sharers: int = 0  # of a stack, under the optimizer that raised it; 0: it did not come from there
+    stopped_by: str | None = None
+    failed: BaseException | None = None
+    failed_optimizer_runs: int = 0
     last_finite_loss: float | None = None
-    fit_s: float = 0.0  # training, without the start of processes and without the test
-    share_s: float = 0.0  # of that, this member's share
-    weights: dict[str, Tensor] | None = None  # as evaluated at the end, on the CPU
-    diagnosed: dict[str, dict[str, Any]] = field(default_factory=dict)  # what each diagnostic cost
-    save: Callable[[dict[str, Any]], None] | None = None  # keeps a checkpoint
+    fit_s: float = 0.0
+    share_s: float = 0.0
+    weights: dict[str, Tensor] | None = None
+    diagnostics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    save_checkpoint: Callable[[dict[str, Any]], None] | None = None
 
     def __post_init__(self) -> None:
         for regularizer in self.regularizers:
             regularizer.higher_is_better = self.higher_is_better(regularizer.watch)
         self.stoppers = having(self.regularizers, "should_stop")
         keepers = [r for r in self.regularizers if r.keep == "best"]
-        self.restore = keepers[0].watch if keepers else None
-        self.keep_best = self.restore or self.keep_best
+        self.restore_best = keepers[0].watch if keepers else None
+        self.keep_best = self.restore_best or self.keep_best
 
-    def see(self, losses: list[float], step_of: Callable[[int], int]) -> bool:
-        """Notes the losses of some batches; returns False at the first that is not finite.
+    def record_losses(self, losses: list[float], step_of: Callable[[int], int]) -> bool:
+        """Record the losses of consecutive batches; the run has diverged at the first that is not finite.
 
-        `step_of` tells the optimizer step to which one of these batches belongs.
+        Args:
+            losses: The training loss of each batch.
+            step_of: Return the optimizer step of a batch, given its place in `losses`.
+
+        Returns:
+            False if a loss is not finite.
         """
         for index, loss in enumerate(losses):
             if not math.isfinite(loss):
@@ -78,9 +110,14 @@ class RunState:
         return True
 
     def end_epoch(self, metrics: dict[str, float], step: int, weights: Callable[[], dict[str, Tensor]]) -> None:
-        """Notes an epoch's metrics, keeps the best weights if asked, and decides whether to stop.
+        """Record the metrics of an epoch, keep the best weights, and decide whether to stop.
 
-        What a callback or a regularizer raises is this member's failure, and not that of those beside it.
+        An exception of a callback or a regularizer fails this run only.
+
+        Args:
+            metrics: The metrics of the epoch.
+            step: Optimizer steps so far.
+            weights: Return a copy of the weights that evaluation uses.
         """
         try:
             self._end_epoch(metrics, step, weights)
@@ -94,7 +131,7 @@ class RunState:
         self.history.append(metrics)
         self.metrics = dict(metrics)
         for name, value in metrics.items():
-            if name.startswith("val/") and self.better(name, value):
+            if name.startswith("val/") and self.is_best(name, value):
                 self.best[name] = {"value": value, "epoch": epoch}
                 if name == self.keep_best:
                     self.best_weights = weights()
@@ -103,73 +140,93 @@ class RunState:
         for regularizer in self.stoppers:
             if regularizer.should_stop(self.history):
                 self.stopped = True
-                self.stopped_by = f"regularizer.{self.name(regularizer)}"
+                self.stopped_by = f"regularizer.{self.regularizer_name(regularizer)}"
                 break
 
-    def look(self, found: dict[str, Any], step: int, epoch: int) -> None:
-        """Hands on what diagnostics found after so many steps, in an epoch; what goes wrong then is this member's
-        failure.
+    def record_diagnostics(self, values: dict[str, Any], step: int, epoch: int) -> None:
+        """Pass the values of diagnostics to the callbacks; an exception of a callback fails this run only.
+
+        Args:
+            values: The values by `NAME/TAG`.
+            step: Optimizer steps so far.
+            epoch: The epoch, counted from 0.
         """
-        if self.save is not None:
-            self.looks.append(({tag: value for tag, value in found.items() if isinstance(value, float)}, step, epoch))
+        if self.save_checkpoint is not None:
+            numbers = {tag: value for tag, value in values.items() if isinstance(value, float)}
+            self.observations.append((numbers, step, epoch))
         try:
             for callback in self.callbacks:
-                callback.on_diagnostics(found, step, epoch)
+                callback.on_diagnostics(values, step, epoch)
         except BaseException as error:
             reraise_interrupt(error)
             self.failed = error
 
-    def see_end(self, name: str, value: float) -> None:
-        """Notes what is measured once: it is its own best."""
+    def record_final(self, name: str, value: float) -> None:
+        """Record a metric that is measured once, at the end; it is its own best value."""
         self.metrics[name] = value
         self.best[name] = {"value": value, "epoch": max(0, self.epochs - 1)}
 
-    def end(self, weights: dict[str, Tensor] | None) -> None:
-        """The member leaves its cohort, with the weights to keep if it has any."""
+    def finish(self, weights: dict[str, Tensor] | None) -> None:
+        """End the training of this run.
+
+        Args:
+            weights: The final weights; None if the run diverged or failed.
+        """
         self.weights = None if weights is None else {name: t.cpu() for name, t in weights.items()}
         for callback in self.callbacks:
             callback.on_training_end(self)
 
     def checkpoint(self, state: Callable[[], dict[str, Any]]) -> None:
-        """Keeps all that going on from here needs; what goes wrong then is this member's failure."""
-        if self.save is None:
+        """Write a checkpoint if the run writes any; an exception of the writer fails this run only.
+
+        Args:
+            state: Return the state of the model, the optimizers and the schedules.
+        """
+        if self.save_checkpoint is None:
             return
         try:
-            self.save({"state": state(), "member": {name: getattr(self, name) for name in _KEPT}})
+            member = {name: getattr(self, name) for name in _CHECKPOINTED}
+            self.save_checkpoint({"state": state(), "member": member})
         except BaseException as error:
             reraise_interrupt(error)
             self.failed = error
 
-    def resume(self, kept: dict[str, Any], steps: int) -> None:
-        """Resume from a checkpoint; callbacks are called again for what came before. `steps` are those of an epoch."""
-        for name in _KEPT:
-            setattr(self, name, kept[name])
-        for epoch, row in enumerate(self.history):
-            own = [(found, step) for found, step, of in self.looks if of == epoch]
-            self._look_again([(found, step) for found, step in own if step < (epoch + 1) * steps], epoch)
+    def resume(self, member: dict[str, Any], steps: int) -> None:
+        """Continue from a checkpoint; callbacks are called again for the epochs that it holds.
+
+        Args:
+            member: The `member` of the checkpoint.
+            steps: Optimizer steps in an epoch.
+        """
+        for name in _CHECKPOINTED:
+            setattr(self, name, member[name])
+        for epoch, metrics in enumerate(self.history):
+            end = (epoch + 1) * steps
+            measured = [(values, step) for values, step, at in self.observations if at == epoch]
+            self._replay([(values, step) for values, step in measured if step < end], epoch)
             for callback in self.callbacks:
-                callback.on_epoch_end(row, (epoch + 1) * steps, epoch)
-            self._look_again([(found, step) for found, step in own if step >= (epoch + 1) * steps], epoch)
+                callback.on_epoch_end(metrics, end, epoch)
+            self._replay([(values, step) for values, step in measured if step >= end], epoch)
 
-    def _look_again(self, looks: list[tuple[dict[str, float], int]], epoch: int) -> None:
-        for found, step in looks:
+    def _replay(self, observations: list[tuple[dict[str, float], int]], epoch: int) -> None:
+        for values, step in observations:
             for callback in self.callbacks:
-                callback.on_diagnostics(found, step, epoch)
+                callback.on_diagnostics(values, step, epoch)
 
-    def name(self, regularizer: Regularizer) -> str:
-        """A regularizer's name in the config, or that of its class."""
-        place = next(at for at, one in enumerate(self.regularizers) if one is regularizer)
-        return self.names[place] if self.names else type(regularizer).__name__
+    def regularizer_name(self, regularizer: Regularizer) -> str:
+        """Return a regularizer's name in the config, or that of its class."""
+        place = next(i for i, other in enumerate(self.regularizers) if other is regularizer)
+        return self.regularizer_names[place] if self.regularizer_names else type(regularizer).__name__
 
-    def better(self, name: str, value: float) -> bool:
-        """Whether a value is the best so far of its metric."""
+    def is_best(self, name: str, value: float) -> bool:
+        """Return True if a value is finite and better than all earlier ones of its metric."""
         if not math.isfinite(value):
             return False
         if name not in self.best:
             return True
-        old = self.best[name]["value"]
-        return value > old if self.higher_is_better(name) else value < old
+        best = self.best[name]["value"]
+        return value > best if self.higher_is_better(name) else value < best
 
     def higher_is_better(self, name: str) -> bool:
-        """The direction of a metric, of a split (val/accuracy) or of none; a loss is better when it is lower."""
+        """Return the direction of a metric, with its split (`val/accuracy`) or without; False for a loss."""
         return self.directions.get(name.rpartition("/")[2], False)

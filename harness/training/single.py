@@ -1,4 +1,4 @@
-"""One member, as the plain module: its steps and its evaluation. The learner sees it as a cohort of one."""
+"""Training and evaluation of a single model, outside of a stack."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from harness._compat.torch import pytree
 from harness.datasets.dataset import Part, Samples, size
 from harness.modeling.builder import RunComponents
 from harness.modeling.calling import call_method, cast, dtype_of
+from harness.modeling.estimator import EstimatorModule
 from harness.modeling.regularizer import having
 from harness.modeling.rng.noise import GlobalBatch, Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.training.batches import Transformed
 from harness.training.diagnostics.runner import DiagnosticRunner
-from harness.training.distributed import sum_
-from harness.training.param_group import Group
-from harness.training.plan import Plan, rows
-from harness.training.tuples import evaluated, order
+from harness.training.distributed import all_reduce_sum
+from harness.training.param_group import ParamGroup
+from harness.training.plan import Plan, epoch_order, evaluation_tuples, shard
 
-GATHER_BYTES = 1 << 20  # of inputs, gathered at a time: as much as stays in a processor's cache
-EVALUATION = 1 << 40  # the noise of evaluation never meets that of a step
-GRADIENT_PLACE = 1 << 20  # where a step's gradients draw: never a place of its forward pass
-EVALUATED = 1 << 18  # numbers in the inputs that are evaluated together, at most
+GATHER_BYTES = 1 << 20  # of inputs gathered at a time: they stay in the processor's cache
+EVALUATION = 1 << 40  # the first noise key of evaluation: no step has it
+GRADIENT_PLACE = 1 << 20  # the first place of the noise of a step's gradients: no forward pass has it
+EVALUATION_ELEMENTS = 1 << 18  # the most elements in the inputs of a batch of evaluation
 
 
 @dataclass(frozen=True)
 class _StepBatch:
-    """A batch of a step, after augmentation, and the noise that its forward pass draws."""
+    """A batch of a step after augmentation, with the noise of its forward pass."""
 
     number: int
     x: Tensor
@@ -45,43 +45,51 @@ class _StepBatch:
 
 
 class SinglePath:
-    """A cohort of one."""
+    """Train one run by itself: a training path with a single row.
+
+    Args:
+        parts: The components of the run.
+        plan: The plan of the run.
+        data: The splits by name.
+        device: The device of the model.
+        ranks: This process's rank and the number of processes.
+    """
 
     def __init__(
-        self, parts: RunComponents, plan: Plan, data: dict[str, Part], device: torch.device, world: tuple[int, int]
+        self, parts: RunComponents, plan: Plan, data: dict[str, Part], device: torch.device, ranks: tuple[int, int]
     ):
         self.parts, self.plan, self.device = parts, plan, device
-        self.rank, self.world = world
+        self.rank, self.world = ranks
         self.model = parts.model
         self.dtype = dtype_of(self.model)
-        self.data = {split: self._placed(part) for split, part in data.items()}
-        self.train_part = data["train"]  # where it was: tuples are drawn on the CPU
+        self.data = {split: self._to_device(part) for split, part in data.items()}
+        self.train_part = data["train"]  # not moved to the device: tuples are drawn on the CPU
         seed = parts.values["split"]["seed"]
-        self.tuples = {split: evaluated(parts.task, data[split], split, seed) for split in ("val", "test")}
+        self.tuples = {split: evaluation_tuples(parts.task, data[split], split, seed) for split in ("val", "test")}
         named = dict(self.model.named_parameters())
         self.groups = [
-            Group(group, {name: named[name] for name in names}, parts, plan)
+            ParamGroup(group, {name: named[name] for name in names}, parts, plan)
             for group, names in parts.task.groups(self.model).items()
             if names
         ]
         self.penalties = having(parts.regularizers, "penalty")
-        self.targets = having(parts.regularizers, "target")
-        self.gradients = having(parts.regularizers, "gradient")
+        self.target_hooks = having(parts.regularizers, "target")
+        self.gradient_hooks = having(parts.regularizers, "gradient")
         self.averages = having(parts.regularizers, "evaluate")
         self.metrics = {
             split: {name: make().to(device) for name, make in parts.metrics.items()} for split in ("val", "test")
         }
         self._order = torch.empty(0, dtype=torch.int64)
-        self._seen: list[_StepBatch] = []  # the batches of a step, where the optimizer evaluates them again
-        self.looking: DiagnosticRunner | None = None  # the diagnostics, where there are any
-        self._watched = False  # by them, at this step
-        self._grads: dict[str, Tensor] = {}  # of a step that is watched: an optimizer lets go of them
+        self._step_batches: list[_StepBatch] = []  # kept for an optimizer that evaluates the loss again
+        self.diagnostic_runner: DiagnosticRunner | None = None
+        self._keep_grads = False  # for the diagnostics of this step
+        self._grads: dict[str, Tensor] = {}  # the gradients kept: an optimizer frees its own
 
-    def _placed(self, part: Part) -> Part:
-        """In-memory samples on the device, if they leave half of its memory free; else they go batch by batch."""
+    def _to_device(self, part: Part) -> Part:
+        """Move in-memory samples to the device if half of its memory stays free; others are moved batch by batch."""
         if not isinstance(part, Samples):
             return part
-        x, y = self._cast(part.x), self._target(part.y)
+        x, y = self._cast(part.x), self._cast_target(part.y)
         if self.device.type == "cuda" and x.nbytes + y.nbytes > torch.cuda.mem_get_info(self.device)[0] / 2:
             return Samples(x, y)
         return Samples(x.to(self.device), y.to(self.device))
@@ -89,186 +97,193 @@ class SinglePath:
     def _cast(self, tensor: Tensor) -> Tensor:
         return cast(tensor, self.dtype)
 
-    def _target(self, y: Tensor) -> Tensor:
+    def _cast_target(self, y: Tensor) -> Tensor:
         return y if self.parts.task.exact_targets else self._cast(y)
 
     def start_epoch(self, epoch: int) -> None:
-        """Draws the epoch's order and sets modules and optimizers to training."""
+        """Draw the order of the epoch and set modules and optimizers to training."""
         self.epoch = epoch
-        drawn = order(self.parts.task, self.train_part, self.plan, epoch)
-        self._order = drawn.to(self.device, non_blocking=True)
-        self._train_mode(True)
+        order = epoch_order(self.parts.task, self.train_part, self.plan, epoch)
+        self._order = order.to(self.device, non_blocking=True)
+        self._set_mode(True)
 
     def train(self, batches: range) -> Tensor:
-        """Trains on in-memory batches of this epoch; returns their losses [batches, 1] on the global batch."""
-        losses = [self._batch(batch, x, y, whole=True) for batch, x, y in self._gathered(batches)]
-        return self._global(torch.stack(losses))
+        """Train on in-memory batches of this epoch; return the losses of the global batches `[batches, 1]`."""
+        losses = [self._train_batch(batch, x, y, whole=True) for batch, x, y in self._gather(batches)]
+        return self._sum_over_processes(torch.stack(losses))
 
-    def _gathered(self, batches: range) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Each batch's samples: those of small batches are gathered together, one call for many."""
+    def _gather(self, batches: range) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Yield the samples of each batch; several small batches are gathered by one call."""
         part, size = self.data["train"], self.plan.samples
         assert isinstance(part, Samples)
-        together = max(1, GATHER_BYTES // max(1, part.x[:1].nbytes * size))
-        for first in range(batches.start, batches.stop, together):
-            last = min(first + together, batches.stop)
+        at_once = max(1, GATHER_BYTES // max(1, part.x[:1].nbytes * size))
+        for first in range(batches.start, batches.stop, at_once):
+            last = min(first + at_once, batches.stop)
             index = self._order[first * size : last * size].to(part.x.device)
             x, y = (t.index_select(0, index).to(self.device) for t in (part.x, part.y))
             yield from zip(range(first, last), x.split(size), y.split(size), strict=True)
 
     def train_on(self, batch: int, x: Tensor, y: Tensor) -> Tensor:
-        """Trains on this process's samples of a batch that a loader made; returns the loss [1, 1]."""
-        loss = self._batch(batch, self._cast(x).to(self.device), self._target(y).to(self.device), whole=False)
-        return self._global(loss[None])
+        """Train on this process's samples of a batch from a loader; return the loss `[1, 1]`."""
+        loss = self._train_batch(
+            batch, self._cast(x).to(self.device), self._cast_target(y).to(self.device), whole=False
+        )
+        return self._sum_over_processes(loss[None])
 
-    def _global(self, losses: Tensor) -> Tensor:
+    def _sum_over_processes(self, losses: Tensor) -> Tensor:
         if self.world > 1:
-            sum_([losses])
+            all_reduce_sum([losses])
         return losses[:, None]
 
-    def _batch(self, batch: int, x: Tensor, y: Tensor, whole: bool) -> Tensor:
+    def _train_batch(self, batch: int, x: Tensor, y: Tensor, whole: bool) -> Tensor:
+        """Train on a batch: the `whole` global batch, or this process's samples of it."""
         number = self.epoch * self.plan.batches + batch
-        mine = rows(self.plan.size(batch), self.rank, self.world)
-        noise = Noise(self.key(number), None if whole or self.world == 1 else mine)
+        local = shard(self.plan.size(batch), self.rank, self.world)
+        noise = Noise(self.key(number), None if whole or self.world == 1 else local)
         for augment in self.parts.augmentations:
             x, y = augment(x, y, noise)
-        for regularizer in self.targets:
+        for regularizer in self.target_hooks:
             y = regularizer.target(y)
         if whole and self.world > 1:
-            own = slice(mine.start * self.plan.each, (mine.start + mine.count) * self.plan.each)
-            x, y = x[own], y[own]
-            noise.rows = mine
-        share = self.plan.share(batch) * mine.count / mine.total
+            samples = slice(local.start * self.plan.each, (local.start + local.count) * self.plan.each)
+            x, y = x[samples], y[samples]
+            noise.rows = local
+        share = self.plan.share(batch) * local.count / local.total
         if self.parts.closure:
-            self._seen.append(_StepBatch(number, x, y, noise.rows, noise.place, share))
-        with self.redirected(noise), torch.set_grad_enabled(self.parts.gradient):
+            self._step_batches.append(_StepBatch(number, x, y, noise.rows, noise.place, share))
+        with self.redirect_noise(noise), torch.set_grad_enabled(self.parts.gradient):
             losses = self.parts.task.losses(self._call, (x, y), noise)
         for group in self.groups if not self.parts.closure else []:
-            loss = self._penalised(group, losses[group.name], share)
+            loss = self._weighted_loss(group, losses[group.name], share)
             group.differentiate(loss, last=group is self.groups[-1])
         if self.plan.ends_step(batch):
             self._step(number)
         first, *more = (loss.detach() for loss in losses.values())
         total = sum(more, first)
-        return total if mine.count == mine.total else total * (mine.count / mine.total)
+        return total if local.count == local.total else total * (local.count / local.total)
 
-    def _penalised(self, group: Group, loss: Tensor, share: float) -> Tensor:
+    def _weighted_loss(self, group: ParamGroup, loss: Tensor, share: float) -> Tensor:
+        """Add the penalties, and weight the sum by the batch's share of its step."""
         for regularizer in self.penalties:
             loss = loss + regularizer.penalty(dict(group.params))
         return loss if share == 1.0 else loss * share
 
     def _step(self, number: int) -> None:
-        looking, step = self.looking, self.plan.step_of(number)
-        watched = looking.begin(step) if looking is not None and step >= looking.next else None
-        self._watched = watched is not None
+        runner, step = self.diagnostic_runner, self.plan.step_of(number)
+        due = runner.begin(step) if runner is not None and step >= runner.next else None
+        self._keep_grads = due is not None
         lr = self.lr()
         for group in self.groups:
             if self.parts.closure:
-                group.step(functools.partial(self._again, group, number))
+                group.step(functools.partial(self._evaluate_closure, group, number))
             else:
-                group.point(self._summed(group, number))
+                group.set_gradients(self._step_gradients(group, number))
                 group.step()
-        self._seen = []
-        if looking is not None and watched is not None:
-            looking.end(watched, self._grads, lr)
+        self._step_batches = []
+        if runner is not None and due is not None:
+            runner.end(due, self._grads, lr)
             self._grads = {}
 
-    def _summed(self, group: Group, number: int) -> dict[str, Tensor]:
-        """The step's gradients, over all processes, as regularizers want them."""
+    def _step_gradients(self, group: ParamGroup, number: int) -> dict[str, Tensor]:
+        """Return the gradients of the step, summed over processes and changed by regularizers."""
         grads = group.gradients.take(list(group.params))
         if self.world > 1:
-            sum_(list(grads.values()))
-        for regularizer in self.gradients:
+            all_reduce_sum(list(grads.values()))
+        for regularizer in self.gradient_hooks:
             noise = Noise(self.key(number))
             noise.place, noise.step = GRADIENT_PLACE, self.plan.step_of(number)
             grads = regularizer.gradient(grads, dict(group.params), noise)
-        if self._watched:
+        if self._keep_grads:
             self._grads |= grads
         return grads
 
-    def _again(self, group: Group, number: int) -> Tensor:
-        """A group's loss over the batches of this step, with the same noise each time; puts its gradients in place."""
+    def _evaluate_closure(self, group: ParamGroup, number: int) -> Tensor:
+        """Return a group's loss over the batches of this step and set its gradients; the noise is always the same."""
         total = torch.zeros((), device=self.device)
         with torch.set_grad_enabled(self.parts.gradient):
-            for seen in self._seen:
-                noise = Noise(self.key(seen.number), seen.rows)
-                noise.place = seen.place
-                with self.redirected(noise):
-                    losses = self.parts.task.losses(self._call, (seen.x, seen.y), noise)
-                loss = self._penalised(group, losses[group.name], seen.share)
+            for batch in self._step_batches:
+                noise = Noise(self.key(batch.number), batch.rows)
+                noise.place = batch.place
+                with self.redirect_noise(noise):
+                    losses = self.parts.task.losses(self._call, (batch.x, batch.y), noise)
+                loss = self._weighted_loss(group, losses[group.name], batch.share)
                 if self.parts.gradient:
                     group.differentiate(loss, last=True)
                 total = total + loss.detach()
         if self.parts.gradient:
-            group.point(self._summed(group, number))
+            group.set_gradients(self._step_gradients(group, number))
         if self.world > 1:
-            sum_([total])
+            all_reduce_sum([total])
         return total
 
-    def redirected(self, noise: Noise) -> AbstractContextManager[Any]:
+    def redirect_noise(self, noise: Noise) -> AbstractContextManager[Any]:
+        """Context in which the model's random functions draw from `noise`."""
         return Redirect(noise) if self.parts.probe.noisy else nullcontext()
 
     def key(self, number: int) -> Callable[[], Tensor]:
+        """Return a function that makes the noise key of a batch, int64 `[]`; many batches draw nothing."""
         return lambda: keys(torch.tensor(self.plan.seed, device=self.device), number)
 
     def _call(self, *x: Any, method: str = "forward") -> Any:
         return call_method(self.model, method, *x)
 
-    def _train_mode(self, on: bool) -> None:
-        self.model.train(on)
+    def _set_mode(self, training: bool) -> None:
+        self.model.train(training)
         for group in self.groups:
-            switch = getattr(group.optimizer, "train" if on else "eval", None)
+            switch = getattr(group.optimizer, "train" if training else "eval", None)
             if callable(switch):
                 switch()
 
     def evaluate(self, split: str) -> list[dict[str, float]]:
-        """Loss and metrics on a split, for each member, as {"val/loss": ...}; every process takes its share."""
-        self._train_mode(False)
-        part, metrics, drawn = self.data[split], self.metrics[split], self.tuples[split]
+        """Return loss and metrics on a split, as `[{"val/loss": ...}]`; each process evaluates its share."""
+        self._set_mode(False)
+        part, metrics, tuples = self.data[split], self.metrics[split], self.tuples[split]
         total = torch.zeros((), device=self.device, dtype=torch.float64)
-        n, each = (size(part), 1) if drawn is None else drawn.shape
-        step = evaluated_together(self.plan, part.x if isinstance(part, Samples) else part[0][0][None], each)
-        with torch.no_grad(), self._averaged():
+        n, each = (size(part), 1) if tuples is None else tuples.shape
+        step = evaluation_batch_size(self.plan, part.x if isinstance(part, Samples) else part[0][0][None], each)
+        with torch.no_grad(), self._evaluation_weights():
             for first in range(0, n, step):
                 count = min(step, n - first)
-                mine = rows(count, self.rank, self.world)
-                if not mine.count:
+                local = shard(count, self.rank, self.world)
+                if not local.count:
                     continue
-                x, y = self.slice(part, first + mine.start, mine.count, drawn)
-                noise = Noise(self.key(EVALUATION + first), mine if self.world > 1 else None)
-                with self.redirected(noise):
-                    losses, found = self.parts.task.evaluate(self._call, (x, y), noise)
-                total += sum(losses.values()) * mine.count
+                x, y = self.slice(part, first + local.start, local.count, tuples)
+                noise = Noise(self.key(EVALUATION + first), local if self.world > 1 else None)
+                with self.redirect_noise(noise):
+                    losses, outputs = self.parts.task.evaluate(self._call, (x, y), noise)
+                total += sum(losses.values()) * local.count
                 for metric in metrics.values():
-                    metric.update(*found)
+                    metric.update(*outputs)
         if self.world > 1:
-            sum_([total])
+            all_reduce_sum([total])
         values = {f"{split}/loss": float(total) / n}
         for name, metric in metrics.items():
             values[f"{split}/{name}"] = float(metric.compute())
             metric.reset()
         return [values]
 
-    def slice(self, part: Part, first: int, count: int, drawn: Tensor | None) -> tuple[Tensor, Tensor]:
+    def slice(self, part: Part, first: int, count: int, tuples: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return samples `first` to `first + count - 1` of a split on the device, or those of its tuples."""
         if isinstance(part, Samples):
-            if drawn is not None:
-                index = drawn[first : first + count].flatten().to(part.x.device)
+            if tuples is not None:
+                index = tuples[first : first + count].flatten().to(part.x.device)
                 return part.x[index].to(self.device), part.y[index].to(self.device)
             return tuple(t[first : first + count].to(self.device) for t in (part.x, part.y))  # type: ignore[return-value]
         assert isinstance(part, Transformed)
-        places = range(first, first + count) if drawn is None else drawn[first : first + count].flatten().tolist()
+        places = range(first, first + count) if tuples is None else tuples[first : first + count].flatten().tolist()
         x, y = part.__getitems__(places)
-        return self._cast(x).to(self.device), self._target(y).to(self.device)
+        return self._cast(x).to(self.device), self._cast_target(y).to(self.device)
 
     @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """The parameters that regularizers want evaluated, put in place and taken out again."""
+    def _evaluation_weights(self) -> Iterator[None]:
+        """Context in which the model has the parameters that regularizers evaluate, such as averages."""
         if not self.averages:
             yield
             return
-        kept = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+        before = {n: p.detach().clone() for n, p in self.model.named_parameters()}
         for group in self.groups:
             params: dict[str, Tensor] = {n: p.detach() for n, p in group.params.items()}
-            for regularizer, state in group.after:
+            for regularizer, state in group.after_step:
                 if regularizer in self.averages:
                     params = regularizer.evaluate(params, state)
             for name, p in group.params.items():
@@ -277,37 +292,37 @@ class SinglePath:
             yield
         finally:
             for name, p in self.model.named_parameters():
-                p.copy_(kept[name])
+                p.copy_(before[name])
 
     def weights(self, row: int = 0) -> dict[str, Tensor]:
-        """A copy of the weights that evaluation uses."""
-        self._train_mode(False)
-        with torch.no_grad(), self._averaged():
+        """Return a copy of the weights that evaluation uses."""
+        self._set_mode(False)
+        with torch.no_grad(), self._evaluation_weights():
             return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
     def load(self, row: int, weights: dict[str, Tensor]) -> None:
-        """Puts weights in place that evaluation has used: they are not averaged again."""
+        """Load weights from `weights()`; evaluation uses them as they are and averages nothing again."""
         self.model.load_state_dict(weights)
         self.averages = []
 
-    def end_epoch(self, found: list[dict[str, float]]) -> None:
-        """Tells the schedules what was measured."""
+    def end_epoch(self, metrics: list[dict[str, float]]) -> None:
+        """Pass the metrics of an epoch to the schedules."""
         for group in self.groups:
-            group.schedule.end_epoch(found[0])
+            group.schedule.end_epoch(metrics[0])
 
     def lr(self, row: int = 0) -> float:
-        """The learning rate of the next step."""
+        """Return the learning rate of the next step."""
         return self.groups[0].schedule.lr if self.groups else 0.0
 
     def state(self, row: int = 0) -> dict[str, Any]:
-        """All that going on needs, as it is now and not as evaluation sees it."""
+        """Return the state for a checkpoint: the parameters as they are trained, not as they are evaluated."""
         return {
             "model": {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()},
             "groups": [
                 {
                     "optimizer": copy.deepcopy(group.optimizer.state_dict()),
                     "schedule": group.schedule.state(),
-                    "after": [state for _, state in group.after],
+                    "after": [state for _, state in group.after_step],
                 }
                 for group in self.groups
             ],
@@ -315,23 +330,46 @@ class SinglePath:
         }
 
     def restore(self, states: list[dict[str, Any]]) -> None:
-        """Goes on from a state."""
+        """Continue from the state of a checkpoint."""
         (state,) = states
         self.model.load_state_dict(state["model"])
-        for group, kept in zip(self.groups, state["groups"], strict=True):
-            group.optimizer.load_state_dict(kept["optimizer"])
-            group.schedule.restore(kept["schedule"])
-            after = [pytree.tree_map_only(Tensor, lambda t: t.to(self.device), s) for s in kept["after"]]
-            group.after = [(r, s) for (r, _), s in zip(group.after, after, strict=True)]
+        for group, saved in zip(self.groups, state["groups"], strict=True):
+            group.optimizer.load_state_dict(saved["optimizer"])
+            group.schedule.restore(saved["schedule"])
+            after = [pytree.tree_map_only(Tensor, lambda t: t.to(self.device), s) for s in saved["after"]]
+            group.after_step = [(r, s) for (r, _), s in zip(group.after_step, after, strict=True)]
         torch.set_rng_state(state["drawn"].cpu())
 
-    def keep(self, members: Sequence[int]) -> None:
-        """The one member has left: nothing goes on."""
+    def keep(self, rows: Sequence[int]) -> None:
+        """Do nothing: there is one row only."""
 
 
-def evaluated_together(plan: Plan, x: Tensor, each: int = 1) -> int:
-    """How many samples, or tuples of `each`, are evaluated at a time: a function of data and task alone, so that sums
-    are always the same.
+class EstimatorPath(SinglePath):
+    """Train an estimator: its model is fitted as a whole in the first batch, and makes no steps."""
+
+    _fitted = False
+
+    def _train_batch(self, batch: int, x: Tensor, y: Tensor, whole: bool) -> Tensor:
+        if not self._fitted:
+            train = self.data["train"]
+            assert isinstance(train, Samples)
+            assert isinstance(self.model, EstimatorModule)
+            self.model.estimator.fit(Samples(train.x.cpu(), train.y.cpu()))
+            self._fitted = True
+        with torch.no_grad():
+            losses, _ = self.parts.task.evaluate(self._call, (x, y), Noise(self.key(batch)))
+        return sum(losses.values(), torch.zeros((), device=self.device))
+
+
+def evaluation_batch_size(plan: Plan, x: Tensor, each: int = 1) -> int:
+    """Return how many items are evaluated at a time.
+
+    The number is a function of data and task alone, so that sums are always rounded the same.
+
+    Args:
+        plan: The plan of the run.
+        x: Inputs, `[n, ...]`.
+        each: Samples in an item.
     """
-    numbers = each * x.shape[1:].numel()
-    return max(plan.batch_size, min(512, EVALUATED // max(1, numbers)))
+    elements = each * x.shape[1:].numel()
+    return max(plan.batch_size, min(512, EVALUATION_ELEMENTS // max(1, elements)))

@@ -1,4 +1,4 @@
-"""The built-in components, a plugin like any other: one package for each kind, found by being here."""
+"""The built-in components, in a package for each kind; registered as a plugin like any other."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import harness
 
 @harness.hookimpl
 def harness_components() -> list[Callable[..., Any]]:
-    """Every marked function of every module of this package."""
+    """Return the marked functions of all modules of this package."""
     modules = (import_module(module.name) for module in walk_packages(__path__, f"{__name__}."))
     return [component for module in modules for component in harness.marked(module)]
 
 
 @harness.hookimpl
 def harness_left_out() -> dict[str, str]:
-    """The classes of torch that cannot be components."""
+    """Return the classes of torch that cannot be components, with the reasons."""
     from harness_components.bridges import torch_bridge
 
     return torch_bridge.left_out()

@@ -1,4 +1,4 @@
-"""`harness doctor`: what is wrong with a run that does not learn, and what to try."""
+"""`harness doctor`: diagnose runs that do not learn, and suggest overrides to try."""
 
 from __future__ import annotations
 

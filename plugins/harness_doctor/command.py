@@ -1,4 +1,4 @@
-"""`harness doctor`: what is wrong with a run or the runs of a study, or how much memory a run is going to hold."""
+"""The command `harness doctor`: findings on runs, and estimates of memory."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from importlib import import_module
 
 from harness import Command, HarnessError
 
-HELP = """What is wrong with a run, or with the runs of a study, and what to try.
+HELP = """Diagnose a run, or the runs of a study, and suggest overrides to try.
 
-For each run: evidence, likely cause, overrides to try. The data is loaded and the network made and trained again for
-some steps; --quick reads the files alone. With --estimate: what a run is going to hold in memory, by part and by batch
-size; that trains nothing and writes nothing.
+For each run: evidence, likely cause, overrides to try. The data is loaded, and the network is built and trained again
+for some steps; --quick reads the files alone. With --estimate: the memory of a run that is yet to be trained, by part
+and by batch size; nothing is trained or written.
 """
 
 
@@ -23,14 +23,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "run",
         metavar="RUN|OVERRIDE",
         nargs="*",
-        help="a run or a study: a folder, or a name under outputs/; the overrides of a run for --estimate",
+        help="a run or a study: a folder, or a name under outputs/; with --estimate the overrides of a run",
     )
-    parser.add_argument("--quick", action="store_true", help="from the files alone, in milliseconds")
+    parser.add_argument("--quick", action="store_true", help="read the files alone, in milliseconds")
     parser.add_argument(
         "--estimate", action="store_true", help="estimate the memory of a run that is yet to be trained"
     )
     parser.add_argument("--config-dir", help="a folder of your own presets, for --estimate")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def doctor(args: argparse.Namespace) -> int:
@@ -40,29 +40,29 @@ def doctor(args: argparse.Namespace) -> int:
 
         return estimate(args.run, args.config_dir, args.json)
     if len(args.run) != 1:
-        raise HarnessError("harness doctor wants one RUN or STUDY, or --estimate [overrides]")
+        raise HarnessError("harness doctor takes one RUN or STUDY, or --estimate [overrides]")
     return findings(args.run[0], args.quick, args.json)
 
 
 def findings(run: str, quick: bool, as_json: bool) -> int:
-    """Print what is found of a run or a study."""
+    """Print the findings on a run or a study."""
     from harness_doctor.engine import Spinner, lines, load
 
     records = load(run)
     if not len(records):
         raise HarnessError(f"no runs in {run}")
-    with Spinner("loading what looks at runs"):
+    with Spinner("loading the doctor"):
         from harness_doctor.summary import examined, rows, text
 
         if not quick:
             import_module("harness_doctor.examination")  # torch
 
-    def told(done: int) -> None:
+    def progress(done: int) -> None:
         if sys.stderr.isatty() and len(records) > 1:
             print(f"\r\x1b[K{done} of {len(records)} runs", end="" if done < len(records) else "\n", file=sys.stderr)
 
-    found = examined(records, quick, told)
-    print(json.dumps({"findings": rows(found)}, indent=1) if as_json else lines(text(found)))
+    runs = examined(records, quick, progress)
+    print(json.dumps({"findings": rows(runs)}, indent=1) if as_json else lines(text(runs)))
     return 0
 
 

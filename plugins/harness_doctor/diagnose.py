@@ -1,4 +1,4 @@
-"""From what is seen to findings: every rule is asked, symptoms stand behind their cause, overrides must exist."""
+"""From evidence to findings: apply every rule, rank symptoms below their causes, drop overrides that do not exist."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TROUBLES = (
     OVERFITTING, UNDERFITTING, NOISE, LEAK, IMBALANCE, DISCONNECTED, LOADER, SMALL, MEMORY,
     TARGETS, CONSTANT, TOLD,
 )  # fmt: skip
-HINT = 0.2  # what is less sure than this is not told
+HINT = 0.2  # lowest confidence that is reported
 
 _RATE = frozenset({HIGH, LOW, UNDERFITTING})
 EXPLAINS = {
@@ -52,20 +52,20 @@ EXPLAINS = {
 
 
 def diagnose(seen: RunEvidence, known: Catalogue | None = None) -> list[Finding]:
-    """What is wrong with a run, the surest first."""
-    found = [finding for rule in RULES if (finding := rule(seen)) is not None and finding.confidence >= HINT]
-    listed = known or current()
-    told = [replace(f, tries=offered(f.tries, listed)) for f in ranked(found, EXPLAINS)]
-    return [f for f in told if f.confidence >= HINT]
+    """Return the findings on a run, the most confident first."""
+    findings = [finding for rule in RULES if (finding := rule(seen)) is not None and finding.confidence >= HINT]
+    catalogue = known or current()
+    sorted_findings = [replace(f, tries=offered(f.tries, catalogue)) for f in ranked(findings, EXPLAINS)]
+    return [f for f in sorted_findings if f.confidence >= HINT]
 
 
 def offered(tries: tuple[str, ...], known: Catalogue) -> tuple[str, ...]:
-    """The overrides that choose what is installed here: rules name components, and none of them must be there."""
-    kept = []
+    """Return the overrides whose components are installed: rules name components that may be missing."""
+    installed = []
     for text in tries:
         kind, _, value = text.partition("=")
         names = [name for name in value.strip("[]").split(",") if name]
-        there = {*known.names(kind), "auto"} if kind in KINDS else set(names)
-        if there.issuperset(names):
-            kept.append(text)
-    return tuple(kept)
+        available = {*known.names(kind), "auto"} if kind in KINDS else set(names)
+        if available.issuperset(names):
+            installed.append(text)
+    return tuple(installed)

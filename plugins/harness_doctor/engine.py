@@ -1,4 +1,4 @@
-"""What the doctor uses of inner modules of harness that do not import torch; `engine_training` has the others."""
+"""Inner modules of harness that the doctor uses and that do not import torch."""
 
 from harness.analysis.report.table import render
 from harness.config.composition import compose

@@ -1,4 +1,4 @@
-"""What the doctor uses of those inner modules of harness that import torch."""
+"""Inner modules of harness that the doctor uses and that import torch."""
 
 from harness._compat.torch import BatchNormBase
 from harness.datasets.dataset import SPLITS, first_samples, sampled, size
@@ -13,16 +13,15 @@ from harness.modeling.estimator import EstimatorModule
 from harness.modeling.unused import OF_STEPS, OF_TRAINING
 from harness.modeling.weights import WEIGHTS, load_model
 from harness.registry.instantiate import trait
-from harness.training.diagnostics.hooks import roles
-from harness.training.diagnostics.inputs import DiagnosticInputs, Step, untracked
+from harness.training.diagnostics.hooks import module_roles
+from harness.training.diagnostics.inputs import DiagnosticInputs, Step
+from harness.training.diagnostics.view import without_running_stats
 from harness.training.diagnostics.views import PathView
-from harness.training.fit import Run, fit, make_trainer, placed
-from harness.training.memory.estimate import MemoryEstimate, footprint
-from harness.training.memory.heap import free_bytes
-from harness.training.plan import Plan
+from harness.training.fit import Run, fit, make_trainer, transformed_splits
+from harness.training.memory.estimate import MemoryEstimate, estimate_memory
+from harness.training.plan import Plan, evaluation_tuples
+from harness.training.resources import free_bytes, use_threads
 from harness.training.single import SinglePath
-from harness.training.threads import using
-from harness.training.tuples import evaluated
 
 __all__ = [
     "OF_STEPS",
@@ -43,23 +42,23 @@ __all__ = [
     "Step",
     "build",
     "calling",
-    "evaluated",
+    "estimate_memory",
+    "evaluation_tuples",
     "first_samples",
     "fit",
-    "footprint",
     "free_bytes",
     "load_model",
     "make_member",
     "make_plan",
     "make_trainer",
-    "placed",
+    "module_roles",
     "prepare",
     "resolve",
-    "roles",
     "sampled",
     "size",
     "trait",
-    "untracked",
+    "transformed_splits",
     "usable",
-    "using",
+    "use_threads",
+    "without_running_stats",
 ]

@@ -1,4 +1,4 @@
-"""What is seen of a run, as plain numbers: of its files, of its data, of its network. Rules read this and no more."""
+"""Evidence on a run as plain numbers, from its files, its data and its network: the only input of the rules."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from harness_doctor.engine import UPDATE
 
 Series = list[tuple[int, float]]  # (step, value)
-LEAP = 0.3  # of its weights: a first step that changes a layer by more has left where it began
+LEAP = 0.3  # relative change of a layer's weights above which the first step has left the initial weights
 
 
 @dataclass(frozen=True)
 class DataEvidence:
-    """What is seen of a data set, after corruptions and transforms."""
+    """Evidence on a data set, after corruptions and transforms."""
 
     target: str
     outputs: int
@@ -25,28 +25,28 @@ class DataEvidence:
     narrowest: float = 1.0  # of those that vary
     real_inputs: bool = True
     floor: float = 0.0  # score on validation of the best constant
-    reference: float = math.nan  # of the best of a few plain estimators: what can be had
-    by_reference: str = ""
-    usual: float = math.nan  # score on validation of the middle one of them: less of a matter of luck
-    attained: float = math.nan  # score of that estimator on training samples that it has not seen (cross-validation)
+    reference: float = math.nan  # score on validation of the best of a few baseline estimators
+    by_reference: str = ""  # its name
+    usual: float = math.nan  # median score of these estimators on validation, less affected by chance
+    attained: float = math.nan  # score of the best one on held-out training samples (cross-validation)
     floor_train: float = 0.0  # score on training of the best constant
     target_mean: float = 0.0  # of one real target
     target_std: float = 1.0  # of one real target; 0 where all are the same
-    telling: int = -1  # the input that determines the target by itself, as no other does
-    telling_score: float = math.nan  # of that input alone, in cross-validation
-    others_score: float = math.nan  # and of all the others
-    overlap: int | None = None  # samples that stand in several splits
+    telling: int = -1  # index of the one input that determines the target
+    telling_score: float = math.nan  # score of that input alone, in cross-validation
+    others_score: float = math.nan  # score of all other inputs
+    overlap: int | None = None  # samples that occur in several splits
     near: float = 0.0  # share of validation and test samples with a near-duplicate in training
     held_out: int = 0  # samples of validation and test
-    distinct_targets: int = 0  # of one real target: how many values, where all are whole numbers; else 0
-    fetch_s: float = 0.0  # to fetch a batch, of data that is read sample by sample
-    n: int = 0
-    looked: int = 0  # training samples that were looked at
-    looked_val: int = 0  # and of validation
+    distinct_targets: int = 0  # number of different values of one real target, if all are integers; else 0
+    fetch_s: float = 0.0  # seconds to fetch a batch, of data that is read sample by sample
+    n: int = 0  # training samples
+    looked: int = 0  # examined training samples
+    looked_val: int = 0  # examined validation samples
 
     @property
     def agreement(self) -> float:
-        """Of training classes with what the estimator says that has not seen them."""
+        """Agreement of training classes with the predictions of an estimator fitted to other samples."""
         return self.attained if self.target == "class" else math.nan
 
     @property
@@ -56,33 +56,32 @@ class DataEvidence:
 
     @property
     def error_train(self) -> float:
-        """The standard error of `attained`."""
+        """Standard error of `attained`."""
         return score_error(self.target, self.attained, self.looked)
 
     @property
     def learnable(self) -> bool:
-        """Whether the plain estimators do better than a constant on what they have not seen, beyond chance."""
+        """True if baseline estimators beat a constant on held-out samples beyond chance."""
         gain = self.attained - self.floor_train
         return not gain < max(0.05, 2 * self.error_train)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How good predictions are on a split: accuracy, or the share of variance explained (r²); and by class."""
+    """Scores of predictions on a split: accuracy, or explained variance (r²); and by class."""
 
     train: float = math.nan  # in evaluation mode
     train_mode: float = math.nan  # on the same samples, in batches and in training mode
     val: float = math.nan
     recalls: tuple[float, ...] = ()  # of each class, on validation
-    marks: tuple[
-        float, ...
-    ] = ()  # of each sample of validation: 1 for a right class, 1 - error² / variance of a number
-    shares: tuple[float, ...] = ()  # of each sample in the mean recall of the classes
+    # score of each validation sample: 1 for a correct class, 1 - error² / variance for a number
+    marks: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()  # weight of each sample in the mean recall of the classes
 
 
 @dataclass(frozen=True)
 class ShortTraining:
-    """Training again from the start for some steps, with the learning rate times a factor: the loss at its end."""
+    """A short training from the start with the learning rate times a factor, and the loss at its end."""
 
     factor: float
     steps: int
@@ -91,30 +90,30 @@ class ShortTraining:
 
 @dataclass(frozen=True)
 class NetworkEvidence:
-    """What is seen of a network, made and trained again for some steps, and with its trained weights."""
+    """Evidence on a network, rebuilt and trained for some steps, and with its trained weights."""
 
-    scores: Scores | None = None  # None: there are no trained weights, or no scores of such targets
-    trials: tuple[ShortTraining, ...] = ()  # of other learning rates, and of the run's own (factor 1)
-    loss_start: float = math.nan  # of the initial weights
-    loss_right: float = math.nan  # of right predictions
-    loss_made: float = math.nan  # of the trained network's, on the same samples
-    sums_to_one: bool = False  # predictions of classes are probabilities already
-    loss_of_certain: float = math.nan  # of predictions that are right and as sure as probabilities can be
-    cut: float = 0.0  # share of exact zeros among the output's numbers
+    scores: Scores | None = None  # None: no trained weights, or targets that cannot be scored
+    trials: tuple[ShortTraining, ...] = ()  # with other learning rates, and with the run's (factor 1)
+    loss_start: float = math.nan  # loss with the initial weights
+    loss_right: float = math.nan  # loss of correct predictions
+    loss_made: float = math.nan  # loss of the trained network on the same samples
+    sums_to_one: bool = False  # True if the predictions of classes are probabilities
+    loss_of_certain: float = math.nan  # loss of correct predictions with probability 1
+    cut: float = 0.0  # share of exact zeros in the output
     curvature: float = math.nan  # the Hessian's largest eigenvalue, at the initial weights
     plain_steps: bool = False  # a step is -lr times the gradient
     batch_statistics: tuple[str, ...] = ()  # modules that normalize over the batch
-    batch_numbers: int = 0  # over so many numbers they do, at least
-    company: float = 0.0  # how far an evaluated prediction depends on the others in its batch, relative
+    batch_numbers: int = 0  # smallest number of values that they average over
+    company: float = 0.0  # relative effect of the other samples in the batch on a prediction in evaluation mode
     unreached: tuple[str, ...] = ()  # trainable parameters without a gradient
-    weighted: tuple[str, ...] = ()  # modules of weights, in the order in which they act
-    step_s: float = math.nan  # of forward and backward pass of a batch
-    step4_s: float = math.nan  # of one four times as large
+    weighted: tuple[str, ...] = ()  # modules with weights, in the order of computation
+    step_s: float = math.nan  # seconds of a forward and backward pass of a batch
+    step4_s: float = math.nan  # seconds of one with four times as many samples
 
 
 @dataclass(frozen=True)
 class RunEvidence:
-    """Everything that is seen of one run. What could not be seen is empty, None or nan."""
+    """All evidence on a run; unknown values are empty, None or nan."""
 
     config: Mapping[str, Any]
     choices: Mapping[str, Any]
@@ -127,51 +126,51 @@ class RunEvidence:
     counts: Mapping[str, Any] = field(default_factory=dict)  # of the record's data and model
     data: DataEvidence | None = None
     net: NetworkEvidence | None = None
-    missing: tuple[str, ...] = ()  # what could not be looked at, and why
+    missing: tuple[str, ...] = ()  # parts that could not be examined, with reasons
 
     def curve(self, metric: str) -> list[float]:
-        """A metric's values, epoch by epoch."""
+        """Return a metric's values by epoch."""
         return [value for _, value in self.history.get(metric, ())]
 
     def layers(self, quantity: str) -> Mapping[str, Series]:
-        """{layer: (step, value)s} of a quantity."""
+        """Return {layer: [(step, value)]} of a quantity."""
         return self.measured.get(quantity, {})
 
     def first(self, quantity: str) -> dict[str, tuple[int, float]]:
-        """{layer: (step, value)} of the network as it begins.
+        """Return {layer: (step, value)} of the initial network.
 
-        A diagnostic looks for the first time when a step has been made. That stands for the beginning where nothing
-        better is known, unless this one step has changed the weights by much.
+        A diagnostic measures for the first time after one step. That value stands for the initial network if none is
+        better, unless the step has changed the weights by much.
         """
-        found = {layer: series[0] for layer, series in self.layers(quantity).items() if series}
+        firsts = {layer: series[0] for layer, series in self.layers(quantity).items() if series}
         if self.net is not None:
-            return {layer: (step, value) for layer, (step, value) in found.items() if step == 0}
-        return {} if self.leap > LEAP else found
+            return {layer: (step, value) for layer, (step, value) in firsts.items() if step == 0}
+        return {} if self.leap > LEAP else firsts
 
     @property
     def leap(self) -> float:
-        """The largest change of a layer's weights by the first step that was measured, relative to them; 0: unknown."""
+        """Largest relative change of a layer's weights in the first measured step; 0 if unknown."""
         return max((series[0][1] for series in self.layers(UPDATE).values() if series), default=0.0)
 
     def last(self, quantity: str) -> dict[str, tuple[int, float]]:
-        """{layer: (step, value)} of the latest."""
+        """Return {layer: (step, value)} of the last measurement."""
         return {layer: series[-1] for layer, series in self.layers(quantity).items() if series}
 
     @property
     def lr(self) -> float:
-        """The learning rate as configured; nan where the optimizer has none."""
+        """The configured learning rate; nan if the optimizer has none."""
         value = self.config.get("optimizer", {}).get("lr")
         return float(value) if isinstance(value, (int, float)) else math.nan
 
     @property
     def steps(self) -> int:
-        """Optimizer steps made."""
+        """Number of optimizer steps."""
         return int(self.time.get("steps", 0) or 0)
 
     def lag(self, score: str = "train") -> float:
-        """How much of what can be had is missing: 0 none, 1 no better than a constant. nan where nobody knows.
+        """Return the missing share of the attainable score: 0 none, 1 no better than a constant, nan if unknown.
 
-        A run that diverged has learned nothing.
+        1 for a diverged run.
         """
         if self.status == "diverged":
             return 1.0
@@ -184,8 +183,9 @@ class RunEvidence:
         return max(known, default=math.nan)
 
     def _lag_train(self, data: DataEvidence, scores: Scores) -> float:
-        """Of the score on training: against what plain estimators reach on training samples that they have not seen.
-        Where they learn nothing, a network that does no worse than a constant lacks nothing.
+        """Return the lag of the training score behind baseline estimators on held-out training samples.
+
+        If these learn nothing, the lag is 0 for a network that is no worse than a constant.
         """
         if math.isnan(data.attained) or math.isnan(scores.train):
             return self._stagnation()
@@ -194,7 +194,7 @@ class RunEvidence:
         return _missing(data.attained - data.error_train, scores.train, data.floor_train)
 
     def _lag_val(self, data: DataEvidence, scores: Scores) -> float:
-        """Of the score on validation, where an advantage within the standard error is none."""
+        """Return the lag of the validation score; differences within the standard error do not count."""
         if math.isnan(data.reference) or math.isnan(scores.val):
             return self._stagnation()
         if data.reference - data.floor < max(0.05, data.error):
@@ -202,7 +202,7 @@ class RunEvidence:
         return _missing(data.reference - data.error, scores.val, data.floor)
 
     def _stagnation(self) -> float:
-        """Where no score is known: the share of the loss that is left; nan where it says nothing."""
+        """Return the share of the initial loss that is left, where no score is known; nan if it has no meaning."""
         losses = self.curve("train/loss")
         start = self.net.loss_start if self.net is not None and math.isfinite(self.net.loss_start) else math.nan
         first = start if math.isfinite(start) else (losses[0] if losses else math.nan)
@@ -216,7 +216,7 @@ def _missing(best: float, made: float, floor: float) -> float:
 
 
 def score_error(target: str, score: float, n: int) -> float:
-    """The standard error of an accuracy, never 0 (Agresti and Coull), or of r² (Olkin and Finn), of n samples."""
+    """Return the standard error of an accuracy (Agresti and Coull, never 0) or of r² (Olkin and Finn) of n samples."""
     if n <= 0 or math.isnan(score):
         return 0.0
     if target == "real":

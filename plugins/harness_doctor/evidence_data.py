@@ -1,4 +1,4 @@
-"""What is seen of a data set: scales, classes, doubles, and what plain estimators make of it."""
+"""Evidence on a data set: scales, classes, duplicates, and scores of baseline estimators."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from harness import Dataset, Samples
 from harness_doctor.engine_training import SPLITS, sampled, size
 from harness_doctor.evidence import DataEvidence
 
-MOST = 2000  # samples that are looked at, of training
-HELD = 1000  # of validation
-NEAR = 1e-4  # of a usual distance: samples so near are the same one
-FEATURES = 4096  # numbers of a sample, with more of which no estimator is asked
-SURELY = 0.98  # score, of an input that determines the target
-KERNEL = 256  # numbers of a sample, with more of which a kernel machine takes too long
-FEW = 30  # different targets: whole numbers, so few of them that they may be names
+MOST = 2000  # largest number of training samples examined
+HELD = 1000  # largest number of validation samples examined
+NEAR = 1e-4  # distance relative to the median one below which samples are duplicates
+FEATURES = 4096  # largest number of features for the baseline estimators
+SURELY = 0.98  # smallest score of an input that determines the target
+KERNEL = 256  # largest number of features for a kernel machine
+FEW = 30  # largest number of different integer targets that may be class names
 Array = NDArray[Any]
 
 
-class _Asked(NamedTuple):
+class _Baseline(NamedTuple):
     name: str
     score: float  # on validation
     model: Any
 
 
 def look(dataset: Dataset, overlap: int | None, batch_size: int) -> DataEvidence:
-    """What is seen of a data set, `overlap` of whose samples stand in several splits."""
+    """Return the evidence on a data set, `overlap` of whose samples occur in several splits."""
     (x, y), (vx, vy) = (sampled(dataset, count, split) for count, split in ((MOST, "train"), (HELD, "val")))
     inputs, targets = x.flatten(1).double().numpy(), y.numpy()
     held, held_targets = vx.flatten(1).double().numpy(), vy.numpy()
@@ -68,7 +68,7 @@ def look(dataset: Dataset, overlap: int | None, batch_size: int) -> DataEvidence
 
 
 def fetching(dataset: Dataset, batch_size: int) -> float:
-    """Seconds to fetch a batch of training samples, one by one, in this process; the least of three."""
+    """Return the seconds to fetch a batch of training samples one by one in this process; the shortest of three."""
     part: Any = dataset.train
     count = min(batch_size, size(dataset.train))
     times = []
@@ -81,7 +81,7 @@ def fetching(dataset: Dataset, batch_size: int) -> float:
 
 
 def near_duplicates(train: Array, held: Array) -> float:
-    """The share of held-out samples with a training sample ten thousand times nearer than two usual ones."""
+    """Return the share of held-out samples that are ten thousand times closer to a training sample than usual."""
     from sklearn.neighbors import NearestNeighbors
 
     scale = train.std(0)
@@ -94,20 +94,21 @@ def near_duplicates(train: Array, held: Array) -> float:
 
 def _reference(target: str, x: Array, y: Array, vx: Array, vy: Array) -> dict[str, Any]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a class with one sample, say: an estimator's advice is no finding
-        asked = _asked(target, x, y, vx, vy)
-        best = max(asked, key=lambda one: one.score)
+        warnings.simplefilter("ignore")  # warnings of estimators, such as on a class with one sample
+        baselines = _baselines(target, x, y, vx, vy)
+        best = max(baselines, key=lambda one: one.score)
         if math.isnan(best.score):
             return {}
-        told: dict[str, Any] = {"reference": best.score, "by_reference": best.name, "floor": floor(target, y, vy)}
-        told["usual"] = float(np.median([one.score for one in asked]))
-        told |= {"attained": attained(target, best.model, x, y), "floor_train": floor(target, y, y)}
-        return told | telling(target, x, y, told["attained"])
+        facts: dict[str, Any] = {"reference": best.score, "by_reference": best.name, "floor": floor(target, y, vy)}
+        facts["usual"] = float(np.median([one.score for one in baselines]))
+        facts |= {"attained": attained(target, best.model, x, y), "floor_train": floor(target, y, y)}
+        return facts | telling(target, x, y, facts["attained"])
 
 
 def telling(target: str, x: Array, y: Array, reached: float) -> dict[str, Any]:
-    """The input that determines the target by itself, where all the others together do not: the target itself, in other
-    units or under another name.
+    """Return evidence on an input that determines the target alone, while all others together do not.
+
+    Such an input is likely the target itself, in other units or under another name.
     """
     if target not in ("class", "real") or x.shape[1] < 3 or (y.ndim == 2 and y.shape[1] > 1) or reached < SURELY:
         return {}
@@ -115,19 +116,19 @@ def telling(target: str, x: Array, y: Array, reached: float) -> dict[str, Any]:
 
     flat = y.ravel()
     tree = DecisionTreeClassifier if target == "class" else DecisionTreeRegressor
-    found = tree(random_state=0).fit(x, flat).feature_importances_
-    place = int(found.argmax())
-    if found[place] < SURELY:
+    importances = tree(random_state=0).fit(x, flat).feature_importances_
+    place = int(importances.argmax())
+    if importances[place] < SURELY:
         return {}
     alone = attained(target, tree(random_state=0), x[:, [place]], y)
     if alone < SURELY:
         return {}
     others = np.delete(x, place, axis=1)
-    rest = max(attained(target, one.model, others, y) for one in _asked(target, others, y, others[:1], y[:1]))
+    rest = max(attained(target, one.model, others, y) for one in _baselines(target, others, y, others[:1], y[:1]))
     return {"telling": place, "telling_score": alone, "others_score": rest}
 
 
-def _asked(target: str, x: Array, y: Array, vx: Array, vy: Array) -> list[_Asked]:
+def _baselines(target: str, x: Array, y: Array, vx: Array, vy: Array) -> list[_Baseline]:
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -150,7 +151,7 @@ def _asked(target: str, x: Array, y: Array, vx: Array, vy: Array) -> list[_Asked
     flat = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
     if x.shape[1] <= KERNEL and flat.ndim == 1:
         models["a kernel machine"] = _kernel_machine(target)
-    return [_Asked(name, score(target, model.fit(x, flat).predict(vx), vy), model) for name, model in models.items()]
+    return [_Baseline(name, score(target, model.fit(x, flat).predict(vx), vy), model) for name, model in models.items()]
 
 
 def _kernel_machine(target: str) -> Any:
@@ -165,7 +166,7 @@ def _kernel_machine(target: str) -> Any:
 
 
 def attained(target: str, model: Any, x: Array, y: Array) -> float:
-    """The score of an estimator on training samples that it has not seen, a fifth at a time."""
+    """Return the cross-validated score of an estimator on the training samples, in five folds."""
     from sklearn.model_selection import KFold, cross_val_predict
 
     folds = KFold(min(5, len(x)), shuffle=True, random_state=0)
@@ -173,21 +174,21 @@ def attained(target: str, model: Any, x: Array, y: Array) -> float:
     return score(target, cross_val_predict(model, x, flat, cv=folds), y)
 
 
-def score(target: str, made: Array, y: Array) -> float:
-    """Accuracy of classes and labels; of real targets the share of variance explained, the mean over targets."""
-    made = made.reshape(y.shape)
+def score(target: str, prediction: Array, y: Array) -> float:
+    """Return the accuracy of classes or labels, or the explained variance of real targets, averaged over targets."""
+    prediction = prediction.reshape(y.shape)
     if target == "class":
-        return float((made == y).mean())
+        return float((prediction == y).mean())
     if target == "labels":
-        return float(((made > 0.5) == (y > 0.5)).mean())
+        return float(((prediction > 0.5) == (y > 0.5)).mean())
     variance = y.var(0)
-    error = np.square(made - y).mean(0)
-    kept = variance > 0
-    return float(np.clip(1 - error[kept] / variance[kept], -1, 1).mean()) if kept.any() else math.nan
+    error = np.square(prediction - y).mean(0)
+    varies = variance > 0
+    return float(np.clip(1 - error[varies] / variance[varies], -1, 1).mean()) if varies.any() else math.nan
 
 
 def floor(target: str, y: Array, vy: Array) -> float:
-    """The score of the best constant."""
+    """Return the score of the best constant."""
     if target == "class":
         return float((vy == np.bincount(y).argmax()).mean())
     return score(target, np.broadcast_to(y.mean(0), vy.shape), vy)

@@ -1,4 +1,4 @@
-"""What a run's files tell: its record, its curves, and what its diagnostics measured. No data, no weights, no torch."""
+"""Evidence from a run's files: its record, its curves, its diagnostics. Needs no data, no weights and no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Rows = Iterable[tuple[int, int, str, float]]  # step, epoch, metric, value
 
 
 def seen(record: Record) -> RunEvidence:
-    """A run, as far as its files tell of it."""
+    """Return the evidence from a run's files."""
     history: dict[str, Series] = {}
     tags: dict[str, Series] = {}
     nodes = record.config.get("diagnostic", {})
@@ -38,21 +38,21 @@ def seen(record: Record) -> RunEvidence:
 
 
 def measured(tags: dict[str, Series], nodes: dict[str, Any], known: Catalogue) -> dict[str, dict[str, Series]]:
-    """{quantity: {layer: series}} of the tags of diagnostics that say what they tell."""
-    found: dict[str, dict[str, Series]] = {}
+    """Return {quantity: {layer: series}} for the tags of diagnostics that declare their quantities."""
+    quantities: dict[str, dict[str, Series]] = {}
     for name, node in nodes.items():
         entry = known.entries["diagnostic"].get(str(node.get(KEY))) if isinstance(node, dict) else None
-        told = entry["traits"].get("tells", {}) if entry else {}
-        shapes = [(_shape(name, pattern), quantity) for pattern, quantity in told.items()]
+        patterns = entry["traits"].get("tells", {}) if entry else {}
+        shapes = [(_shape(name, pattern), quantity) for pattern, quantity in patterns.items()]
         for tag, series in tags.items():
             for shape, quantity in shapes:
                 if match := shape.fullmatch(tag):
                     layer = match.groupdict().get("layer") or ""
-                    found.setdefault(quantity, {})[layer] = series
-                    break  # the first pattern that a tag matches holds
-    return found
+                    quantities.setdefault(quantity, {})[layer] = series
+                    break  # the first matching pattern applies
+    return quantities
 
 
 def _shape(name: str, pattern: str) -> re.Pattern[str]:
-    """The tags of a diagnostic that a pattern stands for."""
+    """Return the pattern of a diagnostic's tags."""
     return re.compile(re.escape(full_tag(name, pattern)).replace(r"\{layer\}", "(?P<layer>[^/]+)"))

@@ -1,4 +1,4 @@
-"""A glance at a network as it is: what its layers make of some samples, and what comes back to them."""
+"""Evidence on the layers of a network: outputs on some samples, gradients, and curvature."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from torch import Tensor
 
 from harness import Dataset, Diagnostic
 from harness_doctor.engine import quantities as q
-from harness_doctor.engine_training import DiagnosticInputs, Layer, PathView, SinglePath, Step, roles
+from harness_doctor.engine_training import DiagnosticInputs, Layer, PathView, SinglePath, Step, module_roles
 
 Named = Mapping[str, Tensor]
 Found = dict[str, dict[str, float]]  # {quantity: {layer: value}}
 PROBED = 128  # samples
-WORK = 1 << 38  # multiplications and additions that a curvature may cost
-FLAT = 0.05  # of the steepest slope: a flatter place is saturated
+WORK = 1 << 38  # largest number of multiply-adds for a curvature
+FLAT = 0.05  # slope, relative to the steepest one, below which a unit is saturated
 
 
 def glance(path: SinglePath, dataset: Dataset) -> Found:
-    """{quantity: {layer: value}} of a network with the weights that it has now."""
+    """Return {quantity: {layer: value}} for a network with its current weights."""
     seeing = DiagnosticInputs(PathView(path, dataset), PROBED, None)
-    params = seeing.scene.params()
+    params = seeing.view.params()
     step = Step(0, {}, {}, {}, 0.0, path.plan.samples, path.plan.each)
-    given, troubles = seeing.given(step, {"layers", "slopes", "loss", "params"})
+    given, troubles = seeing.compute(step, {"layers", "slopes", "loss", "params"})
     found: Found = asymmetry({n: p.detach() for n, p in params.items()})
     if "layers" not in troubles:
-        known = roles(path.model)
+        known = module_roles(path.model)
         layers = {name: Layer(out, gradient, known[name]) for name, (out, gradient) in given["layers"].items()}
         found |= of_layers(layers, given.get("slopes", {}))
     if not troubles:
@@ -40,7 +40,7 @@ def glance(path: SinglePath, dataset: Dataset) -> Found:
 
 
 def of_layers(layers: Mapping[str, Layer], slopes: Named) -> Found:
-    """What layers made of samples, and the gradients that came back."""
+    """Return the quantities of layer outputs and their gradients."""
     found: Found = {name: {} for name in (q.GRADIENT, q.DEAD, q.ZEROS, q.SATURATED, q.LARGEST_ACTIVATION)}
     for name, (output, gradient, role) in layers.items():
         found[q.LARGEST_ACTIVATION][name] = float(output.abs().amax())
@@ -60,15 +60,15 @@ def of_layers(layers: Mapping[str, Layer], slopes: Named) -> Found:
 
 
 def asymmetry(params: Named) -> Found:
-    """|W - mean row| / |W| of each layer with more than one unit: 0 where all units are the same."""
-    found = {}
+    """Return |W - mean row| / |W| for each layer with more than one unit: 0 if all units are equal."""
+    ratios = {}
     for name, weight in params.items():
         if weight.ndim > 1 and weight.shape[0] > 1:
             rows = weight.flatten(1)
             layer, _, last = name.rpartition(".")
-            apart = (rows - rows.mean(0, keepdim=True)).norm()
-            found[layer if last == "weight" else name] = float(apart / rows.norm().clamp_min(1e-30))
-    return {q.ASYMMETRY: found}
+            difference = (rows - rows.mean(0, keepdim=True)).norm()
+            ratios[layer if last == "weight" else name] = float(difference / rows.norm().clamp_min(1e-30))
+    return {q.ASYMMETRY: ratios}
 
 
 def _gradients(loss: Any, params: Named) -> dict[str, Tensor | None]:
@@ -89,9 +89,9 @@ def _unreached(loss: Any, params: Named) -> dict[str, Tensor]:
 
 
 def curvature(path: SinglePath, dataset: Dataset, most: int = 512, iterations: int = 30) -> float:
-    """The largest eigenvalue of the training loss's Hessian, on the first samples; nan where it cannot be had."""
+    """Return the largest eigenvalue of the training loss's Hessian on the first samples; nan if unavailable."""
     seeing = DiagnosticInputs(PathView(path, dataset), most, None)
-    given, troubles = seeing.given(Step(0, {}, {}, {}, 0.0, path.plan.samples, path.plan.each), {"loss", "params"})
+    given, troubles = seeing.compute(Step(0, {}, {}, {}, 0.0, path.plan.samples, path.plan.each), {"loss", "params"})
     if troubles or 2 * iterations * most * 3 * (path.parts.probe.work or 0) > WORK:
         return math.nan
 
@@ -109,7 +109,7 @@ def curvature(path: SinglePath, dataset: Dataset, most: int = 512, iterations: i
 
     try:
         return float(seeing.measure(Diagnostic(measure), given)[""])
-    except (RuntimeError, NotImplementedError, ValueError, TypeError):  # not twice differentiable, say
+    except (RuntimeError, NotImplementedError, ValueError, TypeError):  # for example, not twice differentiable
         return math.nan
 
 
@@ -119,9 +119,7 @@ def _flat(grads: Sequence[Tensor | None], leaves: Named) -> Tensor:
 
 
 def largest_eigenvalue(times: Callable[[Tensor], Tensor], like: Tensor, iterations: int) -> float:
-    """Of a symmetric matrix of which only products with vectors are known, by Lanczos' iteration with every direction
-    made orthogonal to all before.
-    """
+    """Return the largest eigenvalue of a symmetric operator by Lanczos iteration with full reorthogonalization."""
     start = torch.randn(like.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     basis = [start / start.norm()]
     diagonal: list[Tensor] = []
@@ -129,7 +127,7 @@ def largest_eigenvalue(times: Callable[[Tensor], Tensor], like: Tensor, iteratio
     for _ in range(min(iterations, len(like))):
         v = times(basis[-1].to(like.dtype)).detach().double()
         diagonal.append(v @ basis[-1])
-        for _ in range(2):  # once leaves rounding behind
+        for _ in range(2):  # a second pass removes the rounding errors of the first
             v = v - torch.stack(basis).T @ (torch.stack(basis) @ v)
         beside.append(v.norm())
         if beside[-1] < 1e-10 * diagonal[0].abs().clamp_min(1e-30):

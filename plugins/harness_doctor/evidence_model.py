@@ -1,6 +1,4 @@
-"""What is seen of a network: it is made again, trained again for some steps, also at other learning rates, and looked
-at with its trained weights.
-"""
+"""Evidence on a network: rebuilt, trained for some steps with several learning rates, and with its trained weights."""
 
 from __future__ import annotations
 
@@ -24,39 +22,39 @@ from harness_doctor.engine_training import (
     build,
     calling,
     first_samples,
-    placed,
     trait,
+    transformed_splits,
 )
 from harness_doctor.evidence import NetworkEvidence, Series, ShortTraining
 from harness_doctor.evidence_layers import Found, curvature, glance
 from harness_doctor.evidence_predictions import company, losses, scores
 
-TRIED = 120  # steps of a trial, at the most
-WORK = 1 << 36  # multiplications and additions of a trial, at the most
-FACTORS = (0.1, 10.0)  # of the learning rate: on from there as long as it helps
-FURTHER = {0.1: 5, 10.0: 2}  # times
+TRIED = 120  # largest number of steps of a trial
+WORK = 1 << 36  # largest number of multiply-adds of a trial
+FACTORS = (0.1, 10.0)  # factors of the learning rate, applied again as long as the loss falls
+FURTHER = {0.1: 5, 10.0: 2}  # {factor: largest number of repetitions}
 
 
 @dataclass(frozen=True)
 class LayerEvidence:
-    """What was seen, and what was measured of layers at the first step, after the trial, and at the end."""
+    """Evidence on a network, and measurements of its layers at the first step, after the trial, and at the end."""
 
     net: NetworkEvidence
     measured: dict[str, dict[str, Series]]
 
 
 def make(values: dict[str, Any], dataset: Dataset, plan: Plan, factor: float = 1.0) -> SinglePath:
-    """The path of a run as it begins, its learning rate times a factor."""
+    """Build the training path of a run at its start, with its learning rate times a factor."""
     if factor != 1.0:
         values = values | {"optimizer": values["optimizer"] | {"lr": values["optimizer"]["lr"] * factor}}
     parts = build(values, dataset, plan.total_steps)
-    path = SinglePath(parts, plan, placed(dataset), torch.device("cpu"), (0, 1))
+    path = SinglePath(parts, plan, transformed_splits(dataset), torch.device("cpu"), (0, 1))
     path.start_epoch(0)
     return path
 
 
 def fitted(values: dict[str, Any], dataset: Dataset, plan: Plan) -> SinglePath | None:
-    """The path of an estimator, fitted as the run has fitted it; None of a network."""
+    """Build the path of an estimator and fit it as the run did; return None for a network."""
     if not trait("model", values["model"], "estimator", False):
         return None
     with torch.random.fork_rng(devices=[]):
@@ -76,7 +74,16 @@ def look(
     steps: int,
     enough: float,
 ) -> LayerEvidence:
-    """Everything, of a run of `steps` steps; one whose training score is below `enough` is also trained again."""
+    """Return all evidence on a network.
+
+    Args:
+        values: resolved config of the run.
+        dataset: its data.
+        plan: its training plan.
+        weights: trained weights, if they were saved.
+        steps: optimizer steps of the run.
+        enough: training score below which the network is also trained again.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         path = make(values, dataset, plan)
@@ -124,13 +131,13 @@ def _facts(path: SinglePath, first: Found) -> dict[str, Any]:
 
 
 def _numbers(path: SinglePath, normalizing: dict[str, torch.nn.Module]) -> int:
-    """Over how many numbers a batch is normalized, at least: its samples, times space where there is some."""
+    """Return the smallest number of values that a batch is normalized over: samples times positions."""
     space: list[int] = []
     handles = [m.register_forward_hook(lambda m, x, out: space.append(out[0, 0].numel())) for m in normalizing.values()]
     try:
         x, _ = path.slice(path.data["train"], 0, 2, None)
         path.model.eval()
-        with torch.no_grad(), path.redirected(Noise(path.key(0))):
+        with torch.no_grad(), path.redirect_noise(Noise(path.key(0))):
             path.model(x)
     except (RuntimeError, TypeError):
         space = []
@@ -142,7 +149,7 @@ def _numbers(path: SinglePath, normalizing: dict[str, torch.nn.Module]) -> int:
 
 
 def _plain(path: SinglePath) -> dict[str, bool]:
-    """Whether a step is -lr times the gradient, seen on numbers of its own."""
+    """Return whether a step is -lr times the gradient, tested on a parameter of its own."""
     p = torch.nn.Parameter(torch.ones(4))
     lr = path.parts.values["optimizer"].get("lr")
     if lr is None or path.parts.closure:
@@ -160,7 +167,7 @@ def _plain(path: SinglePath) -> dict[str, bool]:
 
 
 def train(path: SinglePath, count: int) -> tuple[int, float]:
-    """Trains on for some batches: how many it made, and the mean loss of the last fifth of them; inf if it diverged."""
+    """Train for some batches; return their number and the mean loss of the last fifth of them, inf if it diverged."""
     losses: list[float] = []
     plan = path.plan
     for epoch in range(plan.epochs):
@@ -204,7 +211,7 @@ def _trials(
 
 
 def _times(path: SinglePath, dataset: Dataset) -> dict[str, float]:
-    """Seconds of a forward and backward pass of one batch, and of four in one; the least of five."""
+    """Time a forward and backward pass of one batch, and of one four times as large; the shortest of five."""
     if not dataset.in_memory or path.parts.closure:
         return {}
     x, y = first_samples(dataset, 4 * path.plan.samples)
@@ -223,7 +230,7 @@ def _times(path: SinglePath, dataset: Dataset) -> dict[str, float]:
         return best
 
     try:
-        with path.redirected(Noise(path.key(0))):
+        with path.redirect_noise(Noise(path.key(0))):
             return {"step_s": seconds(path.plan.samples), "step4_s": seconds(4 * path.plan.samples)}
     except (ValueError, RuntimeError):  # such a batch cannot be trained on
         return {}

@@ -1,4 +1,4 @@
-"""What is seen of a network's predictions: how good they are, what its loss makes of them, what they depend on."""
+"""Evidence on a network's predictions: scores, losses, and dependence on the batch."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from harness import Dataset, Noise
-from harness_doctor.engine_training import SinglePath, evaluated, first_samples, sampled, untracked
+from harness_doctor.engine_training import SinglePath, evaluation_tuples, first_samples, sampled, without_running_stats
 from harness_doctor.evidence import Scores
 from harness_doctor.scoring import marks, recalls, right_logits, scored, shares
 
-LOOKED = 1000  # samples that are predicted
-CERTAIN = 20.0  # a logit that leaves nothing open
+LOOKED = 1000  # largest number of samples to predict
+CERTAIN = 20.0  # logit of a probability of 1 up to rounding
 
 
 def scores(path: SinglePath, dataset: Dataset) -> Scores | None:
-    """How good predictions are; None where the task has none of each sample, or of targets that can be scored."""
+    """Return the scores of predictions; None if the task predicts no single samples, or targets have no score."""
     if dataset.target not in ("class", "real", "labels"):
         return None
-    if evaluated(path.parts.task, dataset.train, "train", 0) is not None:
+    if evaluation_tuples(path.parts.task, dataset.train, "train", 0) is not None:
         return None
     (x, y), (vx, vy) = (sampled(dataset, LOOKED, split) for split in ("train", "val"))
     made, truth = _predicted(path, x, y)
@@ -47,11 +47,11 @@ def scores(path: SinglePath, dataset: Dataset) -> Scores | None:
 def _predicted(
     path: SinglePath, x: Tensor, y: Tensor, training: bool = False, method: str = "forward"
 ) -> tuple[Any, Any]:
-    """What the task predicts, and the targets as it wants them; of another method, what the model makes of x."""
+    """Return the task's predictions and targets, or with another `method` the model's output for x."""
     path.model.train(training)
     noise = Noise(path.key(0))
     try:
-        with torch.no_grad(), path.redirected(noise), untracked(path.model):
+        with torch.no_grad(), path.redirect_noise(noise), without_running_stats(path.model):
             if method != "forward":
                 return path._call(x, method=method), y
             made, truth = path.parts.task.predict(path._call, (x, y))
@@ -63,19 +63,19 @@ def _predicted(
 
 
 def company(path: SinglePath, dataset: Dataset) -> float:
-    """How far an evaluated prediction depends on the others in its batch, relative to predictions' deviation."""
+    """Return how much an evaluated prediction depends on the other samples in its batch, in standard deviations."""
     x, y = first_samples(dataset, 16)
-    together, _ = _predicted(path, x, y)
-    apart, _ = _predicted(path, x[:2], y[:2])
-    if not isinstance(together, Tensor) or not isinstance(apart, Tensor) or len(apart) != 2 or len(together) != len(x):
+    whole, _ = _predicted(path, x, y)
+    pair, _ = _predicted(path, x[:2], y[:2])
+    if not isinstance(whole, Tensor) or not isinstance(pair, Tensor) or len(pair) != 2 or len(whole) != len(x):
         return 0.0
-    size = together.double().std().clamp_min(1e-12)
-    return float((together[:2].double() - apart.double()).abs().max() / size)
+    size = whole.double().std().clamp_min(1e-12)
+    return float((whole[:2].double() - pair.double()).abs().max() / size)
 
 
 def losses(path: SinglePath, dataset: Dataset) -> dict[str, Any]:
-    """The loss of predictions as they are and of right ones, and what predictions look like."""
-    if evaluated(path.parts.task, dataset.train, "train", 0) is not None:
+    """Return the loss of the predictions and of correct ones, and properties of the predictions."""
+    if evaluation_tuples(path.parts.task, dataset.train, "train", 0) is not None:
         return {}
     x, y = sampled(dataset, LOOKED)
     made, _ = _predicted(path, x, y)
@@ -99,7 +99,7 @@ def losses(path: SinglePath, dataset: Dataset) -> dict[str, Any]:
 
 
 def _loss(path: SinglePath, x: Tensor, y: Tensor, instead: Tensor | None) -> float:
-    """The task's loss in evaluation mode, of the model's predictions or of others."""
+    """Return the task's loss in evaluation mode, of the model's predictions or of `instead`."""
     path.model.eval()
 
     def call(*given: Any, method: str = "forward") -> Any:
@@ -107,7 +107,7 @@ def _loss(path: SinglePath, x: Tensor, y: Tensor, instead: Tensor | None) -> flo
         return path._call(*given, method=method) if own else instead
 
     try:
-        with torch.no_grad(), path.redirected(Noise(path.key(0))):
+        with torch.no_grad(), path.redirect_noise(Noise(path.key(0))):
             made, _ = path.parts.task.evaluate(call, (x, y), Noise(path.key(0)))
         return float(sum(made.values()))
     except (ValueError, RuntimeError):  # what the task makes of them is not for its loss

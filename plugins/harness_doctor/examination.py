@@ -1,4 +1,4 @@
-"""A run, looked at from all sides: its files, its data, its network."""
+"""Collect all evidence on a run: from its files, its data and its network."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from harness import HarnessError, Record
 from harness_doctor import evidence_data, evidence_files, evidence_model
 from harness_doctor.diagnose import diagnose
 from harness_doctor.engine import KEY, one_line, parse
-from harness_doctor.engine_training import WEIGHTS, Loaded, Loader, load_model, make_plan, usable, using
+from harness_doctor.engine_training import WEIGHTS, Loaded, Loader, load_model, make_plan, usable, use_threads
 from harness_doctor.evidence import DataEvidence, NetworkEvidence, RunEvidence, Series
 from harness_doctor.evidence_predictions import scores
 from harness_doctor.finding import Finding
 from harness_doctor.trying import tried
 
-CLOSE = 0.08  # of what can be had above a constant: a run that lacks less of it learns well
+CLOSE = 0.08  # share of the attainable score above a constant that a run that learns well may lack
 
 
 class Examination:
-    """Of some runs: what they have in common is looked at once."""
+    """Examination of runs; evidence on data that several runs share is collected once."""
 
     def __init__(self, loader: Loader | None = None) -> None:
         self.loader = loader or Loader()
         self._seen: dict[str, DataEvidence] = {}
 
     def examine(self, record: Record) -> RunEvidence:
-        """What is seen of a run. What cannot be looked at is left out, and told in `missing`."""
+        """Return the evidence on a run. Parts that cannot be examined are left out, and named in `missing`."""
         told = evidence_files.seen(record)
-        with warnings.catch_warnings(), threadpool_limits(1), using(1):  # more threads only wait for each other
-            warnings.simplefilter("ignore")  # what is broken may warn; it is examined, and not used
+        with warnings.catch_warnings(), threadpool_limits(1), use_threads(1):  # more threads would be slower
+            warnings.simplefilter("ignore")  # broken runs may warn
             try:
                 record = replace(record, config=usable(record.config))
                 loaded = self.loader.load(record.config)
@@ -46,12 +46,12 @@ class Examination:
                 return replace(told, data=None, missing=("a surface has no data",))
             try:
                 return self._with_net(told, record, loaded)
-            except Exception as error:  # whatever a stranger's broken model does when it is made again
+            except Exception as error:  # a broken model may raise anything
                 return replace(told, missing=(f"its network: {one_line(error)}",))
 
     def findings(self, record: Record, seen: RunEvidence) -> list[Finding]:
-        """What is wrong with a run, the first finding's advice having been tried."""
-        with threadpool_limits(1), using(1):
+        """Return the findings on a run, with the advice of the first one tried out."""
+        with threadpool_limits(1), use_threads(1):
             return tried(record, seen, diagnose(seen), self.loader)
 
     def _data(self, loaded: Loaded, record: Record) -> DataEvidence:
@@ -79,7 +79,7 @@ class Examination:
 def joined(
     one: Mapping[str, Mapping[str, Series]], other: Mapping[str, Mapping[str, Series]]
 ) -> dict[str, dict[str, Series]]:
-    """What was measured by both, in the order of steps; at a step that both have, by the other."""
+    """Merge two sets of measurements in the order of steps; at a common step the second one wins."""
     found: dict[str, dict[str, Any]] = {}
     for measured in (one, other):
         for quantity, layers in measured.items():

@@ -1,4 +1,4 @@
-"""A finding: a trouble with its evidence, its likely cause, and the overrides to try."""
+"""Findings: a trouble with its evidence, its likely cause, and overrides to try."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from harness_doctor.evidence import RunEvidence
 
-ACCUSES = 0.5  # of this confidence or more, a finding is an accusation; below, a hint
-SURE = 0.8  # of this or more, it is told at the end of a run
+ACCUSES = 0.5  # confidence from which a finding is stated; below it is a hint
+SURE = 0.8  # confidence from which a finding is printed at the end of a run
 
 
 class Evidence(NamedTuple):
-    """A number that speaks for a finding, and where it was measured, as far as that is a place."""
+    """A number that supports a finding, with the layer and step where it was measured, if any."""
 
     what: str
     value: float
@@ -27,7 +27,7 @@ class Evidence(NamedTuple):
         return f"{self.what} {self.value:.3g}{where}{when}"
 
     def row(self) -> dict[str, Any]:
-        """As plain data, of what is known."""
+        """Return the known fields as plain data."""
         value = self.value if math.isfinite(self.value) else str(self.value)
         row: dict[str, Any] = {"what": self.what, "value": value}
         return row | ({"layer": self.layer} if self.layer else {}) | ({} if self.step is None else {"step": self.step})
@@ -35,8 +35,10 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """`tries` are overrides that go together; none where no override mends it, and `cause` says what would. `outcome`
-    tells what a short training with them has come to, where there was one.
+    """A trouble of a run.
+
+    `tries` are overrides to set together; empty if none helps, and `cause` then says what would. `outcome` is the
+    result of a short training with them, if there was one.
     """
 
     trouble: str
@@ -48,7 +50,7 @@ class Finding:
     outcome: str = ""  # of a trial of them
 
     def row(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return the finding as plain data."""
         return {
             "trouble": self.trouble,
             "confidence": round(self.confidence, 3),
@@ -62,7 +64,7 @@ Rule = Callable[[RunEvidence], Finding | None]
 
 
 def between(value: float, low: float, high: float) -> float:
-    """How far a value has come from `low` (0) to `high` (1); `high` may be the smaller one.
+    """Return the position of a value between `low` (0) and `high` (1), which may be the smaller one.
 
     >>> between(3, 0, 4), between(9, 0, 4), between(0.1, 0.4, 0.2)
     (0.75, 1.0, 1.0)
@@ -74,15 +76,15 @@ def between(value: float, low: float, high: float) -> float:
 
 
 def ranked(findings: Iterable[Finding], explains: dict[str, frozenset[str]]) -> list[Finding]:
-    """By confidence, the surest first. What a surer finding explains is a symptom, and stands well behind it."""
+    """Sort by confidence, and lower the confidence of symptoms that a more confident finding explains."""
     ordered = sorted(findings, key=lambda f: -f.confidence)
     causes: list[Finding] = []
-    found: list[Finding] = []
+    adjusted: list[Finding] = []
     for finding in sorted(ordered, key=lambda f: -len(explains.get(f.trouble, ()))):
         by = [c for c in causes if finding.trouble in explains.get(c.trouble, ()) and c.confidence >= ACCUSES]
         strongest = max((c.confidence for c in by), default=0.0)
         if strongest:
             finding = replace(finding, confidence=min(finding.confidence, 0.5 * strongest))
         causes.append(finding)
-        found.append(finding)
-    return sorted(found, key=lambda f: -f.confidence)
+        adjusted.append(finding)
+    return sorted(adjusted, key=lambda f: -f.confidence)

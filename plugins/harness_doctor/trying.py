@@ -1,4 +1,4 @@
-"""Advice is tried before it is given: a run is trained again with it and without, on a few seeds."""
+"""Try advice before it is given: train a run again with and without it, on a few seeds."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ from harness_doctor.rules.data import IMBALANCE, NOISE
 from harness_doctor.rules.fit import OVERFITTING, UNDERFITTING
 from harness_doctor.rules.hardware import LOADER, MEMORY
 
-PROVEN = frozenset({OVERFITTING, UNDERFITTING})  # what no advice mends is not this trouble
-GAINS = PROVEN | {NOISE, IMBALANCE}  # advice has to raise the score; of other troubles, it may leave it
-UNTRIED = frozenset({LOADER, MEMORY})  # of the machine: a score does not tell
-LEAST_S, TIMES = 20.0, 2.0  # processor seconds that all trials of a run take, or so many times what it took itself
-SEEDS = 3  # pairs of runs, the run's own among them
-GAIN, SURE_GAIN = 0.01, 0.02  # of a score, at the least, that counts as better; and that proves underfitting
-CLEAR = 0.05  # a gain that needs no further seeds, if it is three standard errors as well
-LOSS = 0.005  # of a score, that is none
-SURELY = 1.64  # standard errors of a gain: less than one in twenty by chance
-LOSS_GAIN = 0.85  # of the loss on validation: what is lower is better at an equal score
+PROVEN = frozenset({OVERFITTING, UNDERFITTING})  # troubles that are only stated if advice helps
+GAINS = PROVEN | {NOISE, IMBALANCE}  # troubles whose advice must raise the score; elsewhere it must not lower it
+UNTRIED = frozenset({LOADER, MEMORY})  # troubles of the machine, which scores do not show
+LEAST_S, TIMES = 20.0, 2.0  # processor seconds for all trials of a run: at least these, or this multiple of its own
+SEEDS = 3  # largest number of pairs of runs, the run itself included
+GAIN, SURE_GAIN = 0.01, 0.02  # smallest gain of a score that counts; and that proves underfitting
+CLEAR = 0.05  # gain that needs no further seeds, if it is also three standard errors
+LOSS = 0.005  # largest loss of a score that does not count
+SURELY = 1.64  # standard errors of a gain: 5% by chance
+LOSS_GAIN = 0.85  # ratio of validation losses that counts as better at an equal score
 ASIDE = frozenset(
     {
         "study",
@@ -66,16 +66,17 @@ ASIDE = frozenset(
 
 
 def with_tries(words: Sequence[str], tries: Sequence[str]) -> list[str]:
-    """The overrides of a run with those to try, which win."""
+    """Return the overrides of a run, replaced and extended by those to try."""
     keys = {word.partition("=")[0] for word in tries}
     kept = [w for w in words if (key := w.partition("=")[0]) not in keys and key.partition(".")[0] not in keys]
     return [*kept, *tries]
 
 
 def tried(record: Record, seen: RunEvidence, findings: list[Finding], loader: Loader) -> list[Finding]:
-    """The findings, the advice of one having been tried: of the first that has any and is shown. Advice that helps
-    stays, with what came of it; other advice is withdrawn, as is that of all other findings, whose turn comes when this
-    one is mended. Overfitting and underfitting that no advice mends are no accusation.
+    """Return the findings after trying the advice of the first shown one that has any.
+
+    Advice that helps is kept with its outcome; other advice is withdrawn, and so is that of the other findings, whose
+    turn comes once this one is fixed. Overfitting and underfitting that no advice improves become hints.
     """
     shown = [f for f in findings if f.confidence >= ACCUSES] or findings
     place = next((place for place, finding in enumerate(shown) if finding.tries), None)
@@ -114,7 +115,7 @@ def _tried(record: Record, seen: RunEvidence, found: Finding, loader: Loader) ->
 
 
 def fits(record: Record, tries: Sequence[str]) -> bool:
-    """Return False for overrides of how a network is trained, where the model is fitted at once."""
+    """Return False for overrides of training if the model is an estimator that is fitted at once."""
     if not current().get("model", record.config["model"][KEY])["traits"].get("estimator"):
         return True
     useless = {*OF_TRAINING, *OF_STEPS, "loss"}
@@ -122,7 +123,7 @@ def fits(record: Record, tries: Sequence[str]) -> bool:
 
 
 class Outcome(NamedTuple):
-    """What came of a trial: whether its overrides help beyond chance, in words; and whether the trouble is likely."""
+    """Result of a trial: if the overrides help beyond chance, a description, and if they prove the trouble."""
 
     helps: bool
     told: str
@@ -130,14 +131,14 @@ class Outcome(NamedTuple):
 
 
 class TrialScores(NamedTuple):
-    """A run that was trained again: its scores, None where it diverged, and its loss on validation."""
+    """A run that was trained again: its scores, None if it diverged, and its validation loss."""
 
     scores: Scores | None
     loss: float
 
 
 class ScoreGains:
-    """What advice has changed, seed by seed: scores before and after, and the gain of each sample of validation."""
+    """Gains by advice, seed by seed: scores before and after, and the gain of each validation sample."""
 
     def __init__(self, balanced: bool) -> None:
         self.balanced = balanced
@@ -148,7 +149,7 @@ class ScoreGains:
         self.shares: NDArray[np.float64] = np.zeros(0)
 
     def note(self, before: TrialScores, after: TrialScores) -> None:
-        """One more pair of runs; one that diverged has no score, and counts as -1."""
+        """Add a pair of runs; a diverged one has the score -1."""
         one, other = (self._score(made) for made in (before, after))
         self.before.append(one)
         self.after.append(other)
@@ -172,7 +173,7 @@ class ScoreGains:
 
     @property
     def error(self) -> float:
-        """The standard error of the mean gain, of samples and of seeds."""
+        """Standard error of the mean gain, over samples and seeds."""
         variance = 0.0
         if self.by_sample:
             gains = np.mean(self.by_sample, 0)
@@ -183,7 +184,7 @@ class ScoreGains:
 
     @property
     def lower_loss(self) -> bool:
-        """Whether the loss on validation has become much lower, on every seed."""
+        """True if the validation loss is much lower on every seed."""
         return all(after <= LOSS_GAIN * before for before, after in self.losses)
 
 
@@ -200,12 +201,12 @@ class _TimeLimit(RunCallback):
 
 
 class _Trial:
-    """Trains a run again with other overrides, as long as time is left."""
+    """Train a run again with other overrides while time is left."""
 
     def __init__(self, record: Record, seen: RunEvidence, loader: Loader) -> None:
         self.record, self.seen, self.loader = record, seen, loader
-        own = float(seen.time.get("share_s") or seen.time.get("fit_s") or 0.0)
-        self.ends = time.process_time() + max(LEAST_S, TIMES * own)
+        seconds = float(seen.time.get("share_s") or seen.time.get("fit_s") or 0.0)
+        self.ends = time.process_time() + max(LEAST_S, TIMES * seconds)
         path = record.folder / ".hydra" / "overrides.yaml"
         words = [str(word) for word in yaml.safe_load(path.read_text()) or []]
         self.words = [word for word in words if word.lstrip("+~").partition("=")[0].partition(".")[0] not in ASIDE]
@@ -214,12 +215,12 @@ class _Trial:
         self._before = {0: TrialScores(found, losses[-1] if losses else math.nan)}
 
     def of(self, finding: Finding, tries: Sequence[str], needed: bool) -> Outcome | None:
-        """What comes of some overrides; None where that cannot be known here.
+        """Return the outcome of some overrides, or None if it cannot be determined.
 
         Args:
-            finding: What they are to mend.
-            tries: The overrides.
-            needed: Whether they have to raise the score; or else, not to lower it.
+            finding: the finding that they address.
+            tries: the overrides.
+            needed: True if they must raise the score, False if they must not lower it.
         """
         same = not any(word.partition("=")[0].partition(".")[0] in ("loss", "task", "data") for word in tries)
         gains = ScoreGains(finding.trouble == IMBALANCE)
@@ -228,7 +229,7 @@ class _Trial:
                 pair = self._pair(tries, place)
             except (HarnessError, HydraException, OmegaConfBaseException):
                 return Outcome(False, "it cannot be combined with this run")
-            except (Exception, SystemExit) as error:  # whatever a stranger's broken component does
+            except (Exception, SystemExit) as error:  # a broken component may raise anything
                 reraise_interrupt(error)
                 return None
             if pair is None:
@@ -246,7 +247,7 @@ class _Trial:
         return self._judged(gains, needed, finding, same) if gains.after else None
 
     def _pair(self, tries: Sequence[str], place: int) -> tuple[TrialScores, TrialScores] | None:
-        """The run and the run with some overrides, on the same seed; None where no time is left."""
+        """Return the run without and with the overrides on one seed; None if no time is left."""
         seed = [f"seed={int(self.record.config['seed']) + 1000 * place}"] if place else []
         after = self._trained([*with_tries(self.words, [*tries, *seed])])
         if after is not None and place not in self._before:
@@ -257,11 +258,11 @@ class _Trial:
         return None if after is None else (self._before[place], after)
 
     def _trained(self, words: Sequence[str]) -> TrialScores | None:
-        """A run of these overrides; None where it takes too long."""
+        """Train a run of these overrides; return None if it takes too long."""
         if time.process_time() > self.ends:
             return None
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is broken may warn; it is examined, and not used
+            warnings.simplefilter("ignore")  # broken runs may warn
             return self._of_values(compose([*words, "logger=[]", "diagnostic=[]"]).values)
 
     def _of_values(self, asked: dict[str, Any]) -> TrialScores | None:
@@ -288,7 +289,7 @@ class _Trial:
             return TrialScores(scores(path, dataset), float(member.metrics.get("val/loss", math.nan)))
 
     def _alone(self, after: TrialScores) -> Outcome | None:
-        """Where the run has no score, as one that diverged, advice helps that beats a constant."""
+        """Return the outcome for a run without a score, such as a diverged one: advice helps if it beats a constant."""
         if after.scores is None:
             return Outcome(False, "it diverged")
         made, data = after.scores.val, self.seen.data
@@ -297,7 +298,7 @@ class _Trial:
         return Outcome(made > (-math.inf if data is None else data.floor), f"score on validation {made:.3g}")
 
     def _clear(self, gains: ScoreGains, needed: bool, finding: Finding, same: bool) -> bool:
-        """Whether no further seed would change what is said of them."""
+        """Return True if no further seed would change the outcome."""
         if gains.mean >= max(CLEAR, 3 * gains.error):
             return True
         lost = gains.mean < -max(LOSS, gains.error)
@@ -305,7 +306,7 @@ class _Trial:
         return lost or nothing
 
     def _softer(self, gains: ScoreGains, finding: Finding, same: bool) -> bool:
-        """Whether predictions are as good as before and much less wrongly sure: that mends a fit to noise."""
+        """Return True if predictions are as good and much less overconfident, which fixes a fit to noise."""
         return same and finding.trouble in (OVERFITTING, NOISE) and gains.mean >= 0 and gains.lower_loss
 
     def _judged(self, gains: ScoreGains, needed: bool, finding: Finding, same: bool) -> Outcome:
@@ -325,6 +326,6 @@ class _Trial:
 
 
 def balanced(scores: Scores) -> float:
-    """The mean recall of the classes that validation has."""
+    """Return the mean recall of the classes in validation."""
     known = [recall for recall in scores.recalls if not math.isnan(recall)]
     return sum(known) / len(known) if known else math.nan

@@ -1,8 +1,8 @@
-"""A bridge to the pytorch-optimizer collection: its optimizers by name, made by inspection of what is installed.
+"""Bridge to the pytorch-optimizer collection: its optimizers as components, by inspection of the installed version.
 
-`pytorch_optimizer_` and the collection's own word for it, which is the class's name in lower case:
-pytorch_optimizer.AdaBelief is `pytorch_optimizer_adabelief`. No name is written here. What has no place in a run, or
-does not work with the torch that is installed, is left out with its reason; without the package, all of it is.
+Names are `pytorch_optimizer_` and the class's name in lower case, as in the collection: pytorch_optimizer.AdaBelief is
+`pytorch_optimizer_adabelief`. No name is listed here. Classes that cannot be components, or that fail with the
+installed torch, are left out with the reason; without the package, all are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import harness
 
 PREFIX = "pytorch_optimizer_"
-HINT = "the package pytorch_optimizer is not installed: pip install 'harness[optimizers]' brings it"
+HINT = "the package pytorch_optimizer is not installed: pip install 'harness[optimizers]'"
 
 
 def _installed() -> bool:
@@ -23,7 +23,7 @@ def _installed() -> bool:
 
 @harness.hookimpl
 def harness_components() -> list[Callable[..., Any]]:
-    """Every optimizer of the collection that can be a component."""
+    """Return every optimizer of the collection that can be a component."""
     if not _installed():
         return []
     from harness_pytorch_optimizer import components
@@ -33,11 +33,11 @@ def harness_components() -> list[Callable[..., Any]]:
 
 @harness.hookimpl
 def harness_left_out() -> dict[str, str]:
-    """What cannot be a component by its code, and what was tried and does not work."""
+    """Return the classes that cannot be components by their code, and those that fail."""
     if not _installed():
         return {f"optimizer/{PREFIX}*": HINT}
     from harness_pytorch_optimizer import components, trial
 
-    made = {component.__name__: component for component in harness.marked(components)}
-    out = components.LEFT_OUT | trial.failures(made)
+    marked = {component.__name__: component for component in harness.marked(components)}
+    out = components.LEFT_OUT | trial.failures(marked)
     return {f"optimizer/{name}": reason for name, reason in out.items()}

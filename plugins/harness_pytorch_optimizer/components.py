@@ -1,4 +1,4 @@
-"""The collection's classes as components: each is an attribute of this module, under its name."""
+"""The collection's optimizers as components; each is an attribute of this module under its name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REFERENCE = (
 
 
 def bridge(module: Any) -> tuple[dict[str, Component], dict[str, str]]:
-    """({name: component}, {name: why it is left out}) of the public optimizers of a module."""
+    """Return ({name: component}, {name: why it is left out}) for the public optimizers of a module."""
     components: dict[str, Component] = {}
     out: dict[str, str] = {}
     for word in sorted({name for name in dir(module) if not name.startswith("_")}):
@@ -37,7 +37,7 @@ def bridge(module: Any) -> tuple[dict[str, Component], dict[str, str]]:
             components[name] = _component(name, cls)
         except LeftOut as reason:
             out[name] = str(reason)
-        except Exception as error:  # a class that is unlike all others takes no one else with it
+        except Exception as error:  # an unusual class must not take the others with it
             out[name] = f"it cannot be read: {one_line(error)}"
     return components, out
 
@@ -45,9 +45,9 @@ def bridge(module: Any) -> tuple[dict[str, Component], dict[str, str]]:
 def _component(name: str, cls: Any) -> Component:
     if cls.__module__.startswith("torch."):
         raise LeftOut(f"it is torch's own {cls.__name__}; harness list optimizer shows those as torch_*")
-    own = settings(cls)
+    parameters = settings(cls)
     if differentiates(cls):
-        raise LeftOut("its step wants second derivatives: gradients made with create_graph=True, or a Hessian")
+        raise LeftOut("its step needs second derivatives: gradients made with create_graph=True, or a Hessian")
     evaluates, grouped = closure(cls), matrices(cls)
     asks: dict[str, Any] = {"params": list[nn.Parameter]}
     if STEPS in inspect.signature(cls.__init__).parameters:
@@ -55,32 +55,32 @@ def _component(name: str, cls: Any) -> Component:
     if draws(cls):
         asks["generator"] = Generator
 
-    def compute(*asked: Any, **given: Any) -> Any:
-        offered = dict(zip(asks, asked, strict=True))
+    def compute(*arguments: Any, **settings: Any) -> Any:
+        offered = dict(zip(asks, arguments, strict=True))
         if "total_steps" in offered:
-            given[STEPS] = offered["total_steps"]
+            settings[STEPS] = offered["total_steps"]
 
         def make() -> Optimizer:
             with refused(name):
-                made: Optimizer = cls(_groups(offered["params"]) if grouped else offered["params"], **given)
-            return made
+                optimizer: Optimizer = cls(_groups(offered["params"]) if grouped else offered["params"], **settings)
+            return optimizer
 
         return seeded(make, offered["generator"]) if "generator" in offered else make()
 
     path = f"pytorch_optimizer.{cls.__name__}"
     doc = (
         f"{sentence(cls.__doc__ or '') or f'{path}, as it is in the collection.'}\n\n"
-        f"Computed by {path}; what it does stands at\nhttps://pytorch-optimizers.readthedocs.io/\n"
+        f"Computed by {path}; for details see\nhttps://pytorch-optimizers.readthedocs.io/\n"
     )
     if grouped:
-        doc += "\nMatrices and kernels take its own steps, all other parameters those of AdamW (adamw_*).\n"
+        doc += "\nIt updates matrices and kernels; all other parameters are updated by AdamW (adamw_*).\n"
     traits = {"closure": True} if evaluates else {}
-    return described("optimizer", name, __name__, compute, asks, own, Optimizer, doc, REFERENCE + path, **traits)
+    return described("optimizer", name, __name__, compute, asks, parameters, Optimizer, doc, REFERENCE + path, **traits)
 
 
 def _groups(params: list[nn.Parameter]) -> list[dict[str, Any]]:
-    """Matrices and kernels, and all that is neither, marked as the collection's optimizers of matrices want it."""
-    groups = [{"params": [p for p in params if (p.ndim > 1) is of], MATRICES: of} for of in (True, False)]
+    """Split parameters into matrices (and kernels) and others, marked as the collection requires."""
+    groups = [{"params": [p for p in params if (p.ndim > 1) is kind], MATRICES: kind} for kind in (True, False)]
     return [group for group in groups if group["params"]]
 
 

@@ -1,4 +1,4 @@
-"""What the code of a class of the collection tells: its settings, and what its step wants."""
+"""Read the classes of the collection: their settings, and the requirements of their steps."""
 
 from __future__ import annotations
 
@@ -16,22 +16,26 @@ from harness.space import NonFinite
 from harness_components.bridges.signatures import LeftOut, setting
 from harness_components.bridges.torch_words import meaning
 
-STEPS = "num_iterations"  # what the collection calls the steps of a run
+STEPS = "num_iterations"  # the collection's name for the steps of a run
 MATRICES = "use_muon"  # its mark of a group of matrices
-# How it computes, and not what; a run is never to maximize.
+# Settings of how it computes; and maximize, because runs minimize
 NOT_SETTINGS = {"self", "params", "foreach", "maximize", "fused", "capturable", "differentiable", STEPS}
 NEEDS = {"model": "the model itself", "optimizer": "another optimizer to wrap", "base_optimizer": "another optimizer"}
 
 
 def settings(cls: Any) -> list[inspect.Parameter]:
-    """What of a class's signature is plain data. Raises LeftOut for one that needs what is none."""
+    """Return the parameters of a class that are plain data.
+
+    Raises:
+        LeftOut: If it needs anything else.
+    """
     rows = inspect.signature(cls.__init__, eval_str=True).parameters
     if needed := [name for name, p in rows.items() if p.default is p.empty and name in NEEDS]:
         raise LeftOut(f"it needs {' and '.join(NEEDS[name] for name in needed)}")
     if "params" not in rows:
         raise LeftOut("it takes no parameters")
-    found = [_setting(p, cls.__doc__ or "") for p in rows.values() if _is_setting(p)]
-    return [p for p in found if p is not None]
+    converted = [_setting(p, cls.__doc__ or "") for p in rows.values() if _is_setting(p)]
+    return [p for p in converted if p is not None]
 
 
 def _is_setting(p: inspect.Parameter) -> bool:
@@ -39,12 +43,12 @@ def _is_setting(p: inspect.Parameter) -> bool:
 
 
 def _setting(p: inspect.Parameter, doc: str) -> inspect.Parameter | None:
-    """A parameter as a setting; None for one whose default, no plain data, is left to the collection."""
+    """Convert a parameter to a setting; return None if its default is not plain data and is left to the collection."""
     return setting(p, _plain(p.annotation, p.default), meaning(doc, p.name))
 
 
 def _plain(hint: Any, default: Any) -> Any:
-    """A hint as plain data, made definite by the default: the Enum behind a whole number, a tuple of that length."""
+    """Convert a hint to plain data, guided by the default: the Enum behind an integer, a tuple of that length."""
     if isinstance(default, enum.Enum):
         return type(default)
     if isinstance(default, tuple) and get_origin(hint) in (Union, types.UnionType):
@@ -59,15 +63,15 @@ def _plain(hint: Any, default: Any) -> Any:
 
 
 def _alternatives(hint: Any) -> Any:
-    """Of `float | Tensor | None` what is plain data: `float | None`."""
-    kept = []
+    """Return the plain options of a union: `float | None` for `float | Tensor | None`."""
+    plain = []
     for option in get_args(hint):
         try:
             param_types.encode(option)
         except TypeError:
             continue
-        kept.append(option)
-    return hint if not kept or Tensor in kept else Union[tuple(kept)]  # noqa: UP007  # from a list
+        plain.append(option)
+    return hint if not plain or Tensor in plain else Union[tuple(plain)]  # noqa: UP007  # from a list
 
 
 def _code(method: Callable[..., Any]) -> types.CodeType:
@@ -75,15 +79,15 @@ def _code(method: Callable[..., Any]) -> types.CodeType:
 
 
 def closure(cls: Any) -> bool:
-    """Whether its step refuses to do without a closure."""
+    """Return True if its step requires a closure."""
     return "NoClosureError" in _code(cls.step).co_names
 
 
 def differentiates(cls: Any) -> bool:
-    """Whether its step differentiates the gradients."""
+    """Return True if its step differentiates the gradients."""
     return "hessian" in _code(cls.step).co_varnames
 
 
 def matrices(cls: Any) -> bool:
-    """Whether it wants matrices in a group of their own."""
+    """Return True if it requires matrices in a group of their own."""
     return MATRICES in inspect.getsource(cls)

@@ -1,4 +1,4 @@
-"""A few steps down a bowl, which tell whether an optimizer of the collection works with the torch that is installed."""
+"""Try each optimizer of the collection for a few steps, to find those that fail with the installed torch."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from harness import component as marking
 from harness_pytorch_optimizer.chance import drawing
 
 TRIED = 3  # steps
-GIVEN: dict[type, Any] = {int: 100, float: 0.1}  # of settings without a default
+GIVEN: dict[type, Any] = {int: 100, float: 0.1}  # values for settings without a default
 
 
 def failures(components: Mapping[str, Callable[..., Any]]) -> dict[str, str]:
-    """{name: why} of those that do not work."""
+    """Return {name: why} for the optimizers that fail."""
     with drawing(0, torch.device("cpu")), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tried = {name: _failure(component) for name, component in components.items()}
-    return {name: reason for name, reason in tried.items() if reason}
+        reasons = {name: _failure(component) for name, component in components.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _failure(component: Callable[..., Any]) -> str:
@@ -35,12 +35,12 @@ def _failure(component: Callable[..., Any]) -> str:
 
 
 def _tried(component: Callable[..., Any]) -> str:
-    """What is wrong with where its steps lead, or ""."""
-    draw = torch.Generator().manual_seed(0)
-    params = [nn.Parameter(torch.randn(shape, generator=draw)) for shape in ((6, 4), (4,), (3, 2, 3, 3), ())]
-    offers = {"params": params, "total_steps": 10, "generator": draw}
-    given = {p.name: GIVEN[_bare(p.hint)] for p in marking.parameters(component) if p.required}
-    optimizer = component(*(offers[name] for name in marking.asks(component)), **given)
+    """Return what is wrong after a few steps, or ""."""
+    generator = torch.Generator().manual_seed(0)
+    params = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in ((6, 4), (4,), (3, 2, 3, 3), ())]
+    offers = {"params": params, "total_steps": 10, "generator": generator}
+    required = {p.name: GIVEN[_bare(p.hint)] for p in marking.parameters(component) if p.required}
+    optimizer = component(*(offers[name] for name in marking.asks(component)), **required)
 
     def loss() -> Tensor:
         optimizer.zero_grad()
@@ -58,7 +58,7 @@ def _tried(component: Callable[..., Any]) -> str:
             optimizer.step()
         if "lr" not in optimizer.param_groups[0]:
             return "it has no learning rate that a scheduler could set"
-    return "" if all(bool(torch.isfinite(p).all()) for p in params) else "its steps lead to what is not a number"
+    return "" if all(bool(torch.isfinite(p).all()) for p in params) else "its steps lead to nan"
 
 
 def _bare(hint: Any) -> Any:

@@ -1,8 +1,8 @@
-"""A bridge to scikit-learn: its data sets and estimators by name, made by inspection of what is installed.
+"""Bridge to scikit-learn: its data sets and estimators as components, made by inspection of the installed version.
 
-`sklearn_` and the function's name, or the class's in snake_case: sklearn.datasets.make_moons is the data
-`sklearn_make_moons`, sklearn.svm.SVC the model `sklearn_svc`. No name is written here; what has no place in a run is
-left out with its reason.
+Names are `sklearn_` and the function's name, or the class's in snake_case: sklearn.datasets.make_moons is the data
+`sklearn_make_moons`, sklearn.svm.SVC the model `sklearn_svc`. No name is listed here; members that cannot be components
+are left out with the reason.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import harness
 
 PREFIX = "sklearn_"
-HINT = "the package scikit-learn is not installed: pip install scikit-learn brings it"
+HINT = "the package scikit-learn is not installed: pip install scikit-learn"
 REFERENCE = "Pedregosa et al., Scikit-learn: machine learning in Python, JMLR 12, 2011: "
 
 
@@ -24,7 +24,7 @@ def _installed() -> bool:
 
 @harness.hookimpl
 def harness_components() -> list[Callable[..., Any]]:
-    """Every data set and estimator that can be a component."""
+    """Return every data set and estimator that can be a component."""
     if not _installed():
         return []
     from harness_sklearn import data, models
@@ -34,11 +34,11 @@ def harness_components() -> list[Callable[..., Any]]:
 
 @harness.hookimpl
 def harness_left_out() -> dict[str, str]:
-    """What cannot be a component by its code, and what was tried and gives no data set."""
+    """Return the members that cannot be components by their code, and data sets that fail."""
     if not _installed():
         return {f"{kind}/{PREFIX}*": HINT for kind in ("data", "model")}
     from harness_sklearn import data, models
 
-    tried = data.failures({made.__name__: made for made in harness.marked(data)})
-    out = {"data": data.LEFT_OUT | tried, "model": models.LEFT_OUT}
+    failed = data.failures({component.__name__: component for component in harness.marked(data)})
+    out = {"data": data.LEFT_OUT | failed, "model": models.LEFT_OUT}
     return {f"{kind}/{name}": reason for kind, names in out.items() for name, reason in names.items()}

@@ -1,4 +1,4 @@
-"""Scikit-learn's estimators as models: each is an attribute of this module, under its name."""
+"""Scikit-learn's estimators as models; each is an attribute of this module under its name."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from harness_sklearn.reading import described, path, settings, snake
 
 Component = Callable[..., Any]
 CLASSES = ("classification", "binary_classification")
-# How it computes, and not what.
+# Settings of how it computes
 NOT_SETTINGS = {"n_jobs", "verbose", "verbose_interval", "random_state", "warm_start", "cache_size", "memory"}
-INVERSE = "fit_inverse_transform"  # a reconstruction is asked for: always yes
+INVERSE = "fit_inverse_transform"  # always True: predictions are reconstructions
 MORE = {
-    Classifier: "Predicts logarithms of probabilities [N, C], or its decision function where it has none.",
-    Regressor: "Predicts real numbers [N, D], by an estimator for each where it can do one only.",
-    Centres: "Predicts squared distances [N, K] to the centres that it finds.",
-    Code: "Predicts its inputs, from what is left of them in its code.",
+    Classifier: "Predicts log-probabilities `[N, C]`, or its decision function if it has none.",
+    Regressor: "Predicts real numbers `[N, D]`; an estimator of one output is fitted once for each.",
+    Centres: "Predicts squared distances `[N, K]` to its cluster centres.",
+    Code: "Predicts its inputs, reconstructed from their code.",
 }
 TASKS = {Classifier: CLASSES, Regressor: ("regression",), Centres: ("clustering",), Code: ("reconstruction",)}
 
 
 def estimators() -> Iterator[type]:
-    """The public classes of scikit-learn's public modules; its own list of them imports its tests too."""
+    """Yield the public classes of scikit-learn's public modules; its own list of them would import its tests too."""
     seen: set[type] = set()
     for name in sklearn.__all__:
         if importlib.util.find_spec(f"sklearn.{name}") is None:  # a function
@@ -53,53 +53,53 @@ def estimators() -> Iterator[type]:
 
 
 def bridge(classes: Iterable[type]) -> tuple[dict[str, Component], dict[str, str]]:
-    """({name: component}, {name: why it is left out}) of the estimators that a task of harness could be for."""
+    """Return ({name: component}, {name: why it is left out}) for the estimators that fit a task of harness."""
     components: dict[str, Component] = {}
     out: dict[str, str] = {}
     for cls in classes:
         name = PREFIX + snake(cls.__name__)
         try:
-            if (face := _face(cls)) is not None:
-                components[name] = _component(name, cls, face)
+            if (wrapper := _wrapper(cls)) is not None:
+                components[name] = _component(name, cls, wrapper)
         except LeftOut as reason:
             out[name] = str(reason)
-        except Exception as error:  # a class that is unlike all others takes no one else with it
+        except Exception as error:  # an unusual class must not take the others with it
             out[name] = textwrap.shorten(f"it cannot be read: {one_line(error)}", 160, placeholder=" ...")
     return components, out
 
 
-def _face(cls: Any) -> type[Fitted] | None:
-    """What stands for an estimator in a run; None for what is none of the tasks that there are."""
+def _wrapper(cls: Any) -> type[Fitted] | None:
+    """Return the class that wraps an estimator, or None if no task fits it."""
     if issubclass(cls, ClassifierMixin):
         return Classifier
     if issubclass(cls, RegressorMixin):
         return Regressor
     if issubclass(cls, ClusterMixin):
         if "\ncluster_centers_ :" not in (inspect.getdoc(cls) or "") or not hasattr(cls, "predict"):
-            raise LeftOut("it finds no centres, by which samples that it was not fitted to could be judged")
+            raise LeftOut("it finds no centres, which new samples could be assigned to")
         return Centres
     if not path(cls).startswith("sklearn.decomposition."):
         return None
     if not hasattr(cls, "inverse_transform"):
-        raise LeftOut("it has no inverse_transform, which would give the inputs back")
+        raise LeftOut("it has no inverse_transform, which would reconstruct the inputs")
     return Code
 
 
-def _component(name: str, cls: Any, face: type[Fitted]) -> Component:
-    own = settings(cls.__init__, constraints(cls), cls.__doc__ or "", _no_setting)
+def _component(name: str, cls: Any, wrapper: type[Fitted]) -> Component:
+    parameters = settings(cls.__init__, constraints(cls), cls.__doc__ or "", _no_setting)
     taken = cls.__init__.__code__.co_varnames
     fixed = {INVERSE: True} if INVERSE in taken else {}
     asks: dict[str, Any] = {"outputs": int} | ({"generator": Generator} if "random_state" in taken else {})
-    positive = _check(cls, fixed, complete=all(p.default is not p.empty for p in own))
-    skips = {"builds": "it wants positive targets, and those of the checks are not"} if positive else {}
+    positive = _check(cls, fixed, complete=all(p.default is not p.empty for p in parameters))
+    skips = {"builds": "it requires positive targets, and those of the checks are not"} if positive else {}
 
-    def compute(outputs: int, generator: Generator | None = None, **given: Any) -> Fitted:
+    def compute(outputs: int, generator: Generator | None = None, **settings: Any) -> Fitted:
         seed = {} if generator is None else {"random_state": generator.initial_seed() % 2**32}
-        return face(name, lambda: cls(**given, **fixed, **seed), outputs)
+        return wrapper(name, lambda: cls(**settings, **fixed, **seed), outputs)
 
     return signatures.described(
-        "model", name, __name__, compute, asks, own, harness.Estimator, described(cls, MORE[face]),
-        REFERENCE + path(cls), tasks=TASKS[face], estimator=True, **({"skips": skips} if skips else {}),
+        "model", name, __name__, compute, asks, parameters, harness.Estimator, described(cls, MORE[wrapper]),
+        REFERENCE + path(cls), tasks=TASKS[wrapper], estimator=True, **({"skips": skips} if skips else {}),
     )  # fmt: skip
 
 
@@ -108,20 +108,18 @@ def _no_setting(name: str) -> bool:
 
 
 def _check(cls: Any, fixed: dict[str, Any], complete: bool) -> bool:
-    """Refuses what takes no table of real numbers as its inputs, and what is on its way out. Whether its targets must
-    be positive.
-    """
+    """Raise LeftOut unless an estimator takes tables of real numbers; return True if targets must be positive."""
     if not complete:
         return False
     with warnings.catch_warnings():
         warnings.simplefilter("error", FutureWarning)
         try:
-            made = cls(**fixed)
+            estimator = cls(**fixed)
         except FutureWarning as warning:
             raise LeftOut(str(warning)) from warning
-    tags = made.__sklearn_tags__()
+    tags = estimator.__sklearn_tags__()
     if not tags.input_tags.two_d_array:
-        raise LeftOut("it takes one number a sample")
+        raise LeftOut("it takes one number for each sample")
     if tags.input_tags.pairwise:
         raise LeftOut("it takes distances between samples")
     return bool(tags.target_tags.positive_only)

@@ -1,4 +1,4 @@
-"""What scikit-learn's signatures tell: settings, with the ranges and choices that it checks itself."""
+"""Read scikit-learn's signatures: settings, with the ranges and choices that it checks itself."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _SCALARS: dict[Any, Any] = {
     numbers.Integral: int, numbers.Real: float, RealNotInt: float,
 }  # fmt: skip
 _LEFT, _RIGHT = {"left": Ge, "both": Ge}, {"right": Le, "both": Le}
-_GONE = ("deprecated", "warn")  # what stands for the default of a parameter that is on its way out
+_GONE = ("deprecated", "warn")  # defaults of deprecated parameters
 
 
 def snake(name: str) -> str:
-    """A component's name from a class's.
+    """Convert a class's name to a component's.
 
     >>> [snake(name) for name in ("SVC", "LinearSVC", "KNeighborsClassifier", "HistGradientBoostingRegressor")]
     ['svc', 'linear_svc', 'k_neighbors_classifier', 'hist_gradient_boosting_regressor']
@@ -39,34 +39,38 @@ def snake(name: str) -> str:
 
 
 def path(member: Any) -> str:
-    """Where a class or function is imported from: the private modules are no part of it."""
+    """Return the public import path of a class or function, without private modules."""
     return ".".join([p for p in member.__module__.split(".") if not p.startswith("_")] + [member.__name__])
 
 
 def described(member: Any, more: str) -> str:
-    """The docstring of its component."""
+    """Return the docstring of a component."""
     first = sentence(inspect.getdoc(member) or "") or f"The {path(member)} of scikit-learn."
     where = f"https://scikit-learn.org/stable/modules/generated/{path(member)}.html"
-    return f"{first}\n\nComputed by {path(member)}; what it does stands at\n{where}\n\n{more}\n"
+    return f"{first}\n\nComputed by {path(member)}; for details see\n{where}\n\n{more}\n"
 
 
 def settings(
     function: Callable[..., Any], limits: Mapping[str, Iterable[Any]], doc: str, not_settings: Callable[[str], bool]
 ) -> list[inspect.Parameter]:
-    """What of a signature is plain data. Raises LeftOut for one that needs what is none."""
-    found = []
+    """Return the parameters of a signature that are plain data.
+
+    Raises:
+        LeftOut: If a parameter without a default is not plain data.
+    """
+    converted = []
     for p in inspect.signature(function).parameters.values():
         if p.name == "self" or not_settings(p.name) or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             continue
         if isinstance(p.default, str) and p.default in _GONE:
             continue
         if (setting := _setting(p, limits.get(p.name), doc)) is not None:
-            found.append(setting)
-    return found
+            converted.append(setting)
+    return converted
 
 
 def _setting(p: inspect.Parameter, limits: Iterable[Any] | None, doc: str) -> inspect.Parameter | None:
-    """A parameter as a setting; None for one that has no plain values but its default, or none at all."""
+    """Convert a parameter to a setting; return None if it has no plain values beside its default."""
     required = p.default is p.empty
     hints = [type(p.default)] if limits is None else [h for limit in limits for h in _hints(limit, p.default)]
     hints = [None if hint is type(None) else hint for hint in dict.fromkeys(hints)]
@@ -77,7 +81,7 @@ def _setting(p: inspect.Parameter, limits: Iterable[Any] | None, doc: str) -> in
     if not [h for h in hints if h is not None]:
         return None
     if lists := [hint for hint in hints if get_origin(_bare(hint)) in (list, tuple)]:
-        hints = lists[:1]  # Hydra knows no choice between a list and something else, and a list of one says the same
+        hints = lists[:1]  # Hydra has no union of a list and another type; a list of one item is equivalent
     hint: Any = Union[tuple(hints)]  # noqa: UP007  # from a list
     return setting(p, hint, meaning(doc, p.name))
 
@@ -87,7 +91,7 @@ def _bare(hint: Any) -> Any:
 
 
 def _hints(limit: Any, default: Any) -> list[Any]:
-    """The plain data that one of scikit-learn's constraints allows: none, or one hint."""
+    """Return the plain types that one of scikit-learn's constraints allows: none, or one."""
     if limit is None:
         return [None]
     if isinstance(limit, Hidden):
@@ -115,12 +119,12 @@ def _interval(limit: Interval) -> Any:
 
 
 def meaning(doc: str, name: str) -> str:
-    """The first sentence of what a docstring tells of a parameter."""
-    told = re.sub(r":\w+:`~?([^`]*)`", r"\1", " ".join(_arguments(doc).get(name, "").split())).replace("`", "")
-    return textwrap.shorten(re.split(r"\.(?:\s|$)", told)[0].rstrip(",;:"), 120, placeholder=" ...")
+    """Return the first sentence on a parameter in a docstring."""
+    text = re.sub(r":\w+:`~?([^`]*)`", r"\1", " ".join(_arguments(doc).get(name, "").split())).replace("`", "")
+    return textwrap.shorten(re.split(r"\.(?:\s|$)", text)[0].rstrip(",;:"), 120, placeholder=" ...")
 
 
 @functools.lru_cache(8)
 def _arguments(doc: str) -> dict[str, str]:
-    """{name: what is told of it} of a docstring's parameters."""
+    """Return {name: text} for the parameters in a docstring."""
     return {found[1]: found[2] for found in _ARGUMENT.finditer(inspect.cleandoc(doc) + "\n")}

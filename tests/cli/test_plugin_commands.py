@@ -15,6 +15,7 @@ from harness.cli.findings import print_findings
 from harness.cli.verbs import built_in
 from harness.registry import catalogue
 from harness.registry.command import built_in_names
+from harness.registry.scanning import scan_cache
 from harness.results.record import Record
 from harness.system.session import Session
 from tests.helpers.planted import planted
@@ -96,6 +97,16 @@ def test_catalogue_has_commands_without_importing_their_plugin(run_line) -> None
         "harness: error: no command 'best-off'. Did you mean 'best-of'? An override is KEY=VALUE.\n",
     )
     assert "ranks" not in sys.modules
+
+
+def test_scan_of_commands_is_kept(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = catalogue.read()
+
+    def scanned(plugin: str, distribution: str) -> None:
+        raise AssertionError(f"{distribution} is scanned again")
+
+    monkeypatch.setattr(scan_cache, "_scan", scanned)
+    assert catalogue.read().commands == known.commands
 
 
 def test_completion_has_plugin_commands_and_their_words(site: Path, workdir: Path) -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from harness.modeling.profile import Probe, draws, probe
 from harness.modeling.rng.noise import Noise
 from harness.modeling.task import Batch, Call, Task
-from harness.training.threads import threads, using
+from harness.training.resources import choose_threads, use_threads
 
 
 def test_probe_counts_work_and_activations() -> None:
@@ -36,12 +36,12 @@ def test_model_that_fails_the_probe_counts_as_noisy() -> None:
 
 
 def test_threads_increase_with_work() -> None:
-    assert [threads(work, 64, 4) for work in (0, 200_000, 300_000, 10**9)] == [1, 1, 2, 4]
+    assert [choose_threads(work, 64, 4) for work in (0, 200_000, 300_000, 10**9)] == [1, 1, 2, 4]
 
 
 def test_thread_count_is_restored() -> None:
     before = torch.get_num_threads()
-    with using(before + 1):
+    with use_threads(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from harness.config.composition_cache import NAME, TASK
 from harness.results.record import Record, read
-from harness.results.run_dir import open_folder
+from harness.results.run_dir import log_files, open_folder
+from harness.system.errors import reraise_interrupt
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8"))
 VALUES = st.recursive(
@@ -57,3 +59,16 @@ def test_files_of_an_earlier_attempt_are_removed(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     opened(tmp_path, {}, [])
     assert {path.name for path in tmp_path.iterdir()} == {".hydra", "record.json"}
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
+def test_log_has_caught_exceptions_at_debug_level(level: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(level, "harness"), log_files([tmp_path]):
+        try:
+            _ = 1 / 0
+        except ZeroDivisionError as error:
+            reraise_interrupt(error)
+        logging.getLogger("harness").info("trained")
+    said = (tmp_path / "log.txt").read_text()
+    assert ("caught ZeroDivisionError: division by zero\nTraceback" in said) == (level == logging.DEBUG)
+    assert "INFO harness: trained" in said

@@ -22,8 +22,8 @@ def train(line: list[str], change: Any = lambda parts: None) -> Run:
 
 
 def weights(run: Run) -> torch.Tensor:
-    assert run.member.weights is not None
-    return torch.cat([t.flatten() for t in run.member.weights.values()])
+    assert run.state.weights is not None
+    return torch.cat([t.flatten() for t in run.state.weights.values()])
 
 
 class Calls(torch.optim.SGD):
@@ -53,7 +53,7 @@ def _calls(params: Any, times: int, seen: list[Any], **_: Any) -> Calls:
 def test_gradient_descent_steps_once_an_epoch_for_any_batch_size() -> None:
     line = [*TINY, "optimizer=gd", "optimizer.lr=0.5", "epochs=3"]
     small, whole = train([*line, "batch_size=100"]), train([*line, "batch_size=1149"])
-    assert small.member.steps == whole.member.steps == 3
+    assert small.state.steps == whole.state.steps == 3
     torch.testing.assert_close(weights(small), weights(whole), rtol=1e-10, atol=1e-12)
     sgd = train([*TINY, "optimizer=sgd", "optimizer.momentum=0", "optimizer.lr=0.5", "epochs=3", "batch_size=1149"])
     torch.testing.assert_close(weights(sgd), weights(whole), rtol=1e-10, atol=1e-12)
@@ -66,7 +66,7 @@ def test_closure_evaluates_the_same_loss_each_time(extra: list[str]) -> None:
     line = [*TINY, *extra, "epochs=1", "batch_size=200"]
     run = train([*line, "optimizer=sgd"], change=lambda parts: calling(parts, 3, seen))
     assert all(len(set(losses)) == 1 for losses, _ in seen)
-    assert len(seen) == run.member.steps
+    assert len(seen) == run.state.steps
     plain = train([*line, "optimizer=sgd", "optimizer.momentum=0", "optimizer.lr=0.1"])
     torch.testing.assert_close(weights(run), weights(plain), rtol=1e-12, atol=1e-14)
 
@@ -75,7 +75,7 @@ def test_closure_without_gradient_computes_none() -> None:
     seen: list[Any] = []
     run = train([*TINY, "epochs=1"], change=lambda parts: calling(parts, 2, seen, gradient=False))
     assert all(grad is None for _, grads in seen for grad in grads)
-    assert run.member.history[0]["train/loss"] > 0
+    assert run.state.history[0]["train/loss"] > 0
 
 
 def test_full_batch_optimizers_form_their_own_stack(workdir: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import harness
-from harness.training.distributed import SyncedBatchNorm, synchronise
+from harness.training.distributed import SyncedBatchNorm, convert_sync_batchnorm
 
 FLOAT64 = ["trainer=cpu", "trainer.precision=64-true", "epochs=2", "split.val=0.2", "split.test=0.5"]
 CASES = {
@@ -65,7 +65,7 @@ def test_synced_batch_norm_in_one_process_is_batch_norm() -> None:
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
     try:
         plain = torch.nn.BatchNorm2d(3).double()
-        synced = synchronise(torch.nn.Sequential(torch.nn.BatchNorm2d(3).double()))[0]
+        synced = convert_sync_batchnorm(torch.nn.Sequential(torch.nn.BatchNorm2d(3).double()))[0]
         assert isinstance(synced, SyncedBatchNorm)
         for _ in range(3):
             x = torch.randn(5, 3, 4, 4, dtype=torch.float64)

@@ -12,7 +12,7 @@ from harness.analysis.report.notes import of_sweep
 from harness.analysis.report.summary import run_summary
 from harness.analysis.report.table import rows
 from harness.results.record import from_json
-from harness.training.ending import raising
+from harness.training.ending import convert_stop_iteration
 from tests.helpers.planted import planted
 
 EXHAUSTED = '''
@@ -291,8 +291,8 @@ def test_unknown_watched_metric_is_refused(workdir: Path) -> None:
 
 
 def test_raising_passes_values_and_other_errors() -> None:
-    assert raising(lambda: 3)() == 3
+    assert convert_stop_iteration(lambda: 3)() == 3
     with pytest.raises(KeyError):
-        raising(lambda: {}[1])()
+        convert_stop_iteration(lambda: {}[1])()
     with pytest.raises(RuntimeError, match=r"a component raised StopIteration \(test_ending.py, line \d+, in <lambda>"):
-        raising(lambda: next(iter(())))()
+        convert_stop_iteration(lambda: next(iter(())))()

@@ -173,7 +173,7 @@ def test_run_ended_within_an_epoch_measures_its_last_weights(monkeypatch: pytest
         whole(self, batch, index)
         if self.current_epoch == 1:
             self.trainer.should_stop = True
-            self.members[0].stopped_by = "trainer.max_time"
+            self.states[0].stopped_by = "trainer.max_time"
 
     monkeypatch.setattr(Learner, "training_step", step)
     member, weights, parts = train(["epochs=5", "batch_size=1"])

@@ -123,7 +123,7 @@ def test_best_weights_are_not_averaged_again(fused: bool) -> None:
         "regularizer=[early_stopping,weight_averaging]",
     ]
     runs = cohort([[*line, f"seed={seed}"] for seed in range(3 if fused else 1)], fused=fused)
-    late = [run for run in runs if run.member.best["val/loss"]["epoch"] < run.member.epochs - 1]
+    late = [run for run in runs if run.state.best["val/loss"]["epoch"] < run.state.epochs - 1]
     for run in runs:
-        assert run.member.metrics["val/loss"] == pytest.approx(run.member.best["val/loss"]["value"], rel=1e-6)
+        assert run.state.metrics["val/loss"] == pytest.approx(run.state.best["val/loss"]["value"], rel=1e-6)
     assert late

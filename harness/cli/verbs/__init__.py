@@ -1,4 +1,6 @@
-"""The built-in commands: each module of this package is one, `show_data` is `harness show-data`, and has a COMMAND."""
+"""The built-in commands, a module for each: `harness show-data` is `show_data`. Its docstring is the help, `arguments`
+adds the arguments to a parser, and `run` runs the command and returns the exit status.
+"""
 
 from __future__ import annotations
 
@@ -9,5 +11,5 @@ from harness.registry.command import Command
 
 def built_in(name: str) -> Command:
     """Return a built-in command; its module is imported when it is asked for."""
-    command: Command = import_module(f"{__name__}.{name.replace('-', '_')}").COMMAND
-    return command
+    module = import_module(f"{__name__}.{name.replace('-', '_')}")
+    return Command(name, module.__doc__ or "", module.arguments, module.run)

@@ -1,4 +1,4 @@
-"""`harness board`: TensorBoard on a study."""
+"""TensorBoard on a study or a run; further options go to TensorBoard (--port 6007)."""
 
 from __future__ import annotations
 
@@ -6,26 +6,18 @@ import argparse
 import os
 import sys
 
-from harness.registry.command import Command
 from harness.results.study import OUTPUTS, study_folder
 from harness.system.safe_files import refuse_special
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `harness board`."""
     parser.add_argument("study", metavar="STUDY", nargs="?", default=OUTPUTS)
     parser.set_defaults(unknown_words=[])
 
 
-def board(args: argparse.Namespace) -> int:
-    """Run `harness board`."""
+def run(args: argparse.Namespace) -> int:
     folder = study_folder(args.study)
     refuse_special(folder)
     sys.stdout.flush()
     options = ["--logdir", str(folder), "--window_title", f"harness {args.study}", *args.unknown_words]
     os.execv(sys.executable, [sys.executable, "-P", "-m", "harness.cli.tensorboard", *options])
-
-
-COMMAND = Command(
-    "board", "TensorBoard on a study or a run; further options go to TensorBoard (--port 6007).", arguments, board
-)

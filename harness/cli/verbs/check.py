@@ -1,4 +1,7 @@
-"""`harness check`: whether components keep what is promised of them, and whether runs do."""
+"""Conformance of a plugin or KIND/NAME; --fused STUDY: that training many runs as one has changed nothing.
+
+With --fused, some fused runs of a study are trained again, padded to two (to the bit the same), and alone.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.registry.command import Command
 from harness.system.errors import HarnessError, one_line, suggest
 from harness.system.escape import printable
 
@@ -21,14 +23,7 @@ if TYPE_CHECKING:
 FEW = 12  # of so many components, it is also told why a check was skipped
 
 
-HELP = """Conformance of a plugin or KIND/NAME; --fused STUDY: that training many runs as one has changed nothing.
-
-With --fused, some fused runs of a study are trained again, padded to two (to the bit the same), and alone.
-"""
-
-
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `harness check`."""
     parser.add_argument("names", nargs="*", metavar="PLUGIN|KIND/NAME", help="a plugin's distribution, or a component")
     parser.add_argument("--only", metavar="CHECK,...", help="some checks only")
     parser.add_argument(
@@ -40,8 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
-def check(args: argparse.Namespace) -> int:
-    """Run `harness check`."""
+def run(args: argparse.Namespace) -> int:
     if args.list:
         return _listed(args.json)
     if (args.fused is None) == (not args.names):
@@ -184,6 +178,3 @@ def _show(found: Sequence[Replayed]) -> None:
         f"{len(found)} runs: the largest deviation from the same run padded to two is {worst:g}"
         + (f"; {wrong} are not what they should be" if wrong else "")
     )
-
-
-COMMAND = Command("check", HELP, arguments, check)

@@ -1,22 +1,19 @@
-"""`harness list`: components and their origin."""
+"""Components and their origin."""
 
 from __future__ import annotations
 
 import argparse
 import json
 
-from harness.registry.command import Command
 from harness.system.errors import HarnessError, suggest
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `harness list`."""
     parser.add_argument("kind", nargs="?", metavar="KIND", help="one kind only")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
 
 
-def list_(args: argparse.Namespace) -> int:
-    """Run `harness list`."""
+def run(args: argparse.Namespace) -> int:
     from harness.analysis.report.table import render
     from harness.registry import catalogue
     from harness.registry.kinds import KINDS
@@ -37,6 +34,3 @@ def list_(args: argparse.Namespace) -> int:
 
 def _first_line(doc: str) -> str:
     return doc.splitlines()[0] if doc else ""
-
-
-COMMAND = Command("list", "Components and their origin.", arguments, list_)

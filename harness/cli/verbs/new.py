@@ -1,4 +1,8 @@
-"""`harness new`: a plugin to begin with."""
+"""A plugin to begin with: a package that works.
+
+It has one component of each kind asked for, its tests, its README and its CI. It installs and passes its tests as it
+is; put your own formulas into it.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,11 @@ import argparse
 from pathlib import Path
 
 from harness.cli.scaffold import LICENCES, Plugin, refuse_name, refuse_place, refuse_taken, render, use, write
-from harness.registry.command import Command
 from harness.registry.kinds import KINDS
 from harness.system.errors import HarnessError, suggest
 
-HELP = """A plugin to begin with: a package that works.
-
-It has one component of each kind asked for, its tests, its README and its CI. It installs and passes its tests as it
-is; put your own formulas into it.
-"""
-
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `harness new`."""
     parser.add_argument("name", metavar="NAME", help="of the package and its components; harness-NAME is a package too")
     parser.add_argument(
         "--kind", action="append", default=[], metavar="KIND", help="a kind, more than once for more (activation)"
@@ -27,8 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", default=".", metavar="D", help="the folder in which NAME/ is made (this one)")
 
 
-def new(args: argparse.Namespace) -> int:
-    """Run `harness new`."""
+def run(args: argparse.Namespace) -> int:
     from harness.registry import catalogue
 
     for kind in args.kind:
@@ -54,6 +49,3 @@ def new(args: argparse.Namespace) -> int:
     ):
         print(f"  {command}")
     return 0
-
-
-COMMAND = Command("new", HELP, arguments, new)

@@ -1,4 +1,4 @@
-"""`harness plugins`: installed, blocked and broken plugins."""
+"""Installed, blocked and broken plugins."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import argparse
 import dataclasses
 import json
 
-from harness.registry.command import Command
 from harness.system.errors import suggest
 from harness.system.escape import printable
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `harness plugins`."""
     parser.add_argument("--json", action="store_true")
 
 
-def plugins(args: argparse.Namespace) -> int:
-    """Run `harness plugins`."""
+def run(args: argparse.Namespace) -> int:
     from harness.analysis.report.table import render
     from harness.registry import catalogue
     from harness.registry.discovery import blocked
@@ -41,6 +38,3 @@ def plugins(args: argparse.Namespace) -> int:
     for name in sorted(blocked() - names):
         print(f"HARNESS_BLOCK names {name!r}, and no such plugin is installed.{suggest(name, names, listed=False)}")
     return 0
-
-
-COMMAND = Command("plugins", "Installed, blocked and broken plugins.", arguments, plugins)

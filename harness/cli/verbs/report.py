@@ -1,22 +1,19 @@
-"""`harness report`: one row a run."""
+"""The runs of a study, one row each."""
 
 from __future__ import annotations
 
 import argparse
 
-from harness.registry.command import Command
 from harness.system.errors import HarnessError, suggest
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `harness report`."""
     parser.add_argument("study", metavar="STUDY")
     parser.add_argument("--metric", metavar="METRIC", help="one metric only, for example test/accuracy")
     parser.add_argument("--json", action="store_true", help="the records, for programs")
 
 
-def report(args: argparse.Namespace) -> int:
-    """Run `harness report`."""
+def run(args: argparse.Namespace) -> int:
     from harness.analysis.report.table import columns, render, rows, shared
     from harness.results.study import load
 
@@ -36,6 +33,3 @@ def report(args: argparse.Namespace) -> int:
     header = ["run", "status", *shown, "fit_s"]
     render(header, rows(records, shown), numeric=[*shown, "fit_s"])
     return 0
-
-
-COMMAND = Command("report", "The runs of a study, one row each.", arguments, report)

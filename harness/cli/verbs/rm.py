@@ -1,4 +1,4 @@
-"""`harness rm`: removes the runs of a study that a filter names, and no other folder."""
+"""Removes the runs of a study that pass every filter, with all that they left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.registry.command import Command
 from harness.results.record import FILE, STATUSES, Record, flat, read
 from harness.results.study import OUTPUTS, load, study_folder
 from harness.system.errors import HarnessError, suggest
@@ -27,7 +26,6 @@ Filters = dict[str, list[Any]]  # {key: the values of which one must stand there
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `harness rm`."""
     parser.add_argument("study", metavar="STUDY")
     what = "KEY=VALUE[,VALUE...] of the config; status=failed,interrupted; id=PREFIX"
     parser.add_argument("filter", nargs="*", metavar="FILTER", help=what)
@@ -35,8 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
-def rm(args: argparse.Namespace) -> int:
-    """Run `harness rm`."""
+def run(args: argparse.Namespace) -> int:
     if args.all and args.filter:
         raise HarnessError(f"harness rm: --all takes no filter, got {args.filter[0]}")
     if not args.all and not args.filter:
@@ -214,6 +211,3 @@ def _delete(hidden: Path) -> None:
     shutil.rmtree(hidden, ignore_errors=True)  # of what another rm removes at the same time, files are missing
     if hidden.exists():
         raise HarnessError(f"cannot remove all of {hidden}: remove it by hand")
-
-
-COMMAND = Command("rm", "Removes the runs of a study that pass every filter, with all that they left.", arguments, rm)

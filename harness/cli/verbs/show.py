@@ -1,21 +1,18 @@
-"""`harness show`: one component."""
+"""A component: what it does, its parameters, their space, its reference."""
 
 from __future__ import annotations
 
 import argparse
 
-from harness.registry.command import Command
 from harness.system.errors import HarnessError
 from harness.system.escape import lines
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `harness show`."""
     parser.add_argument("component", metavar="KIND/NAME")
 
 
-def show(args: argparse.Namespace) -> int:
-    """Run `harness show`."""
+def run(args: argparse.Namespace) -> int:
     from harness.analysis.report.component import describe
     from harness.registry import catalogue
 
@@ -26,6 +23,3 @@ def show(args: argparse.Namespace) -> int:
         raise HarnessError(f"harness show wants KIND/NAME, got {args.component!r}. {hint}")
     print(lines(describe(catalogue.current().get(kind, name))))
     return 0
-
-
-COMMAND = Command("show", "A component: what it does, its parameters, their space, its reference.", arguments, show)

@@ -1,4 +1,4 @@
-"""`harness show-data`: the columns of a table, their types, and what is done with them; of other data, its splits."""
+"""The data of a run: columns, types, classes, and what is done with them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ import argparse
 import json
 from typing import Any
 
-from harness.registry.command import Command
-
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `harness show-data`."""
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="for example data=csv data.path=people.csv")
     parser.add_argument("--config-dir", metavar="FOLDER", help="a folder of your own presets")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
 
 
-def show_data(args: argparse.Namespace) -> int:
-    """Run `harness show-data`."""
+def run(args: argparse.Namespace) -> int:
     from harness.config import composition
     from harness.datasets.description import describe_data
 
@@ -87,8 +83,3 @@ def _print(told: dict[str, Any]) -> None:
 def _percent(share: float) -> str:
     """A share for people: small ones are never 0%."""
     return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
-
-
-COMMAND = Command(
-    "show-data", "The data of a run: columns, types, classes, and what is done with them.", arguments, show_data
-)

@@ -71,7 +71,7 @@ def visualize(run: Run) -> ModelVisuals:
     """Make all visualisations of a finished run; none if it has no weights."""
     visuals = ModelVisuals()
     dataset = run.dataset
-    if run.member.weights is None or dataset.target == "surface":
+    if run.state.weights is None or dataset.target == "surface":
         return visuals
     model = trained(run)
     visuals.images |= filters(model, dataset.inputs)

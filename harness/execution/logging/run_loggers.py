@@ -70,13 +70,13 @@ class RunLoggers:
 
     def trained(self, run: Run) -> None:
         """Log the trained model of a run that has completed."""
-        step = run.member.steps
+        step = run.state.steps
         if loggers := self._with("log_image"):
             for tag, image in pictures(run).items():
                 for logger in loggers:
                     logger.log_image(f"pictures/{tag}", [image], step)
         names = {name for name, _ in run.parts.model.named_parameters()}
-        self._weights({name: value for name, value in (run.member.weights or {}).items() if name in names}, step)
+        self._weights({name: value for name, value in (run.state.weights or {}).items() if name in names}, step)
         if any(self._with(method) for method in VISUAL):
             visuals = self._unless_raised("the visualisation of the model", lambda: visualize(run))
             self._log_visuals(visuals or ModelVisuals(), step)

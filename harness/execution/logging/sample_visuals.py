@@ -27,7 +27,7 @@ def pictures(run: Run) -> dict[str, Tensor]:
         samples' inputs. Empty if the samples are no images, or if the run has no weights.
     """
     task = run.parts.task
-    if type(task).pictures is Task.pictures or run.member.weights is None or len(run.dataset.inputs) != 3:
+    if type(task).pictures is Task.pictures or run.state.weights is None or len(run.dataset.inputs) != 3:
         return {}
     model = trained(run)
     dtype = dtype_of(model)

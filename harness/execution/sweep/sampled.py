@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import math
+import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.execution.preparation import RunSpec
@@ -24,6 +26,7 @@ from harness.system.forking import ProcessDied, apart
 from harness.training.vectorized.lifting import RestackDifferently
 
 SHARE = 0.05  # of a sweep's time is what this may cost
+SHORT_S = 5.0  # a sweep of more seconds repeats one epoch, also where that costs more
 START_S = 0.1  # of that goes before the first step
 WATCHING = ("logger", "executor", "diagnostic", "metric")  # kinds that are no part of a step
 PLACE = "sampled"  # in a record's `cohort`
@@ -41,18 +44,18 @@ def compare_one(records: Sequence[Record], members: Mapping[str, RunSpec], secon
         members: the prepared runs by ID.
         seconds: the time that the sweep took.
     """
+    clock = Clock(SHARE * seconds)
     fused = [r for r in records if r.cohort.get("path") == "fused" and r.status == "completed" and not r.cached]
     doubtful = [r for r in fused if plugins_used(r.config)]
     if not doubtful:
         return
     chosen = min(doubtful, key=lambda record: record.id)
-    epochs = affordable(chosen, seconds)
     if chosen.environment.get("cpu") != environment.describe(members[chosen.id].device).get("cpu"):
         _note([chosen], {"run": chosen.id, "skipped": "it was trained on another machine"})
-    elif epochs < 1:
-        _note([chosen], {"run": chosen.id, "skipped": f"it would cost more than {SHARE:.0%} of the sweep's time"})
+    elif seconds <= SHORT_S and START_S + epoch_s(chosen) > SHARE * seconds:
+        _note([chosen], {"run": chosen.id, "skipped": f"an epoch would cost more than {SHARE:.0%} of the sweep's time"})
     else:
-        why = _difference(chosen, members[chosen.id], epochs)
+        why, epochs = _difference(chosen, members[chosen.id], clock)
         _note(doubtful if why else [chosen], {"run": chosen.id, "epochs": epochs, "equal": not why})
         if why:
             used = ", ".join(plugins_used(chosen.config))
@@ -79,40 +82,53 @@ def plugins_used(config: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def affordable(record: Record, seconds: float) -> int:
-    """Return how many epochs of a run can be repeated in a share of the sweep's time.
+def epoch_s(record: Record) -> float:
+    """Return how long an epoch of a run takes by itself, at most; infinity where its record does not tell.
 
     A stack of one takes less than that of many, by a factor that is not known: of small networks, whose steps are
     mostly overhead, some 2 for 32 members.
     """
     epochs, size = int(record.time.get("epochs", 0)), int(record.cohort.get("size", 1))
     if not epochs or not record.time.get("fit_s"):
-        return 0
-    epoch = float(record.time["fit_s"]) / epochs / size**0.25
-    return max(0, min(epochs, int((SHARE * seconds - START_S) / epoch)))
+        return math.inf
+    return float(record.time["fit_s"]) / epochs / size**0.25
 
 
-def _difference(record: Record, member: RunSpec, epochs: int) -> str:
-    """What differs when a run is trained again for so many epochs; or ""."""
+class Clock:
+    """Tells when to end, so that a number of seconds from now is kept: before an epoch that would exceed it."""
+
+    def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
+        self.now, self.last = now, now()
+        self.until = self.last + seconds
+
+    def enough(self) -> bool:
+        """Return True after an epoch if another one as long would end too late."""
+        before, self.last = self.last, self.now()
+        return self.last + (self.last - before) > self.until
+
+
+def _difference(record: Record, member: RunSpec, clock: Clock) -> tuple[str, int]:
+    """Train a run again until the clock ends it, and return what differs, or "", and how many epochs were compared."""
     assert member.loader is not None
     try:
-        (history,) = apart(_history, record, member, epochs)
+        (history,) = apart(_history, record, member, clock)
     except ProcessDied as died:
-        return str(died)
+        return str(died), 0
     except Exception as error:
-        return one_line(error)
+        return one_line(error), 0
     for epoch, name, value in _curves(record):
         again = history[epoch].get(name, math.nan) if epoch < len(history) else value
         if again != value and not (math.isnan(again) and math.isnan(value)):
-            return f"{name} of epoch {epoch + 1} is {again!r} and was {value!r}"
-    return ""
+            return f"{name} of epoch {epoch + 1} is {again!r} and was {value!r}", len(history)
+    return "", len(history)
 
 
-def _history(record: Record, member: RunSpec, epochs: int) -> list[dict[str, float]]:
+def _history(record: Record, member: RunSpec, clock: Clock) -> list[dict[str, float]]:
     assert member.loader is not None
+    bare = replace(record, config=record.config | {"diagnostic": {}})  # they change nothing of a run
     while True:
         try:
-            return trained_again(record, member.loader, fused=True, until=epochs).history
+            return trained_again(bare, member.loader, fused=True, enough=clock.enough).history
         except RestackDifferently:
             continue
 

@@ -17,12 +17,11 @@ from harness.registry.instantiate import trait
 from harness.system.errors import one_line, reraise_interrupt
 from harness.system.forking import ProcessDied, apart
 from harness.training.batches import Transformed
-from harness.training.fit import placed
-from harness.training.memory.estimate import footprint
-from harness.training.memory.heap import free_bytes
+from harness.training.fit import transformed_splits
+from harness.training.memory.estimate import estimate_memory
 from harness.training.plan import Plan
+from harness.training.resources import choose_threads, free_bytes, use_threads
 from harness.training.single import SinglePath
-from harness.training.threads import threads, using
 from harness.training.vectorized.loop import StackedPath
 
 LONG_S = 0.05  # what is measured lasts about so long
@@ -103,7 +102,7 @@ def _tried(members: Sequence[RunSpec], unfusable: str, workers: int, most: int) 
             assert first is not None
             return _Timings(0.0, None, f"the trial failed: {one_line(first)}")
         plan = members[at].plan
-        count = threads(probe.work, plan.samples, most)
+        count = choose_threads(probe.work, plan.samples, most)
         if unfusable or len(members) < 2:
             return _Timings(single, None, unfusable or "a single run", at, count)
         if not worth(single, members, workers):
@@ -142,8 +141,8 @@ def _by_itself(member: RunSpec, count: int) -> tuple[float, Probe]:
     """Return the seconds of an epoch of one run alone with a number of threads, and the probe of its model."""
     dataset = member.dataset
     parts = build(member.values, dataset, member.plan.total_steps, member.probe)
-    alone = SinglePath(parts, member.plan, placed(dataset), _device(member), (0, 1))
-    with using(count):
+    alone = SinglePath(parts, member.plan, transformed_splits(dataset), _device(member), (0, 1))
+    with use_threads(count):
         return _epoch(alone), parts.probe
 
 
@@ -151,7 +150,7 @@ def _stacked(some: Sequence[RunSpec], probe: Probe) -> float:
     """Return the seconds of an epoch of one run of a stack."""
     data = [m.dataset for m in some]
     built = [build(m.values, own, m.plan.total_steps, probe) for m, own in zip(some, data, strict=True)]
-    with using(1):
+    with use_threads(1):
         stack = StackedPath(built, [m.plan for m in some], data, _device(some[0]))
         seconds = _epoch(stack) / len(some)
     for error, _ in stack.failures.values():
@@ -196,7 +195,7 @@ def room(members: Sequence[RunSpec], workers: int) -> int:
     try:
         dataset = member.dataset
         parts = build(member.values, dataset, member.plan.total_steps, member.probe)
-        found = footprint(parts, dataset, member.plan, member.device)
+        found = estimate_memory(parts, dataset, member.plan, member.device)
     except BaseException as error:
         reraise_interrupt(error)
         return ANY  # the run's own failure, which it will be told of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from harness.results.curves import rows
 from harness.results.record import Record
 from harness.system.errors import HarnessError, one_line
 from harness.training.fit import Run, fit, make_trainer
+from harness.training.run_callback import RunCallback
 from harness.training.run_state import RunState
 
 ALONE = 1e-4  # largest relative deviation of the training loss after one epoch, in float32
@@ -98,7 +99,12 @@ def _replayed(record: Record, preparation: Preparation) -> Replayed:
 
 
 def trained_again(
-    record: Record, loader: Loader, fused: bool = False, until: int | None = None, nudge: bool = False
+    record: Record,
+    loader: Loader,
+    fused: bool = False,
+    until: int | None = None,
+    nudge: bool = False,
+    enough: Callable[[], bool] | None = None,
 ) -> RunState:
     """Train a finished run again.
 
@@ -108,6 +114,7 @@ def trained_again(
         fused: Train in a stack of its own instead of alone.
         until: The number of epochs to train; None for all.
         nudge: Change the initial weights by one unit in the last place.
+        enough: Called after each epoch; training ends where it returns True.
 
     Returns:
         The state at the end of the training.
@@ -121,10 +128,22 @@ def trained_again(
             for p in parts.model.parameters():
                 p.copy_(torch.nextafter(p, torch.full_like(p, math.inf)))
     run = Run(parts, plan, dataset, make_member(values, parts))
+    if enough is not None:
+        run.state.callbacks.append(_EndWhen(run.state, enough))
     fit(make_trainer(values["trainer"], plan, ""), [run], fused, until)
     if until is None:
         measure_at_end(run)
-    return run.member
+    return run.state
+
+
+class _EndWhen(RunCallback):
+    """Ends a run after the epoch for which a function returns True."""
+
+    def __init__(self, state: RunState, enough: Callable[[], bool]) -> None:
+        self.state, self.enough = state, enough
+
+    def on_epoch_end(self, metrics: Mapping[str, float], step: int, epoch: int) -> None:
+        self.state.stopped = self.enough()
 
 
 def _first_loss(state: RunState) -> float:

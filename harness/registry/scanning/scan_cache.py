@@ -44,8 +44,10 @@ _Component = Annotated[
         needed=True,
     ),
 ]
+_Argument = Annotated[dict[str, Any], Keys({"takes": list[str], "choices": list[str], "many": bool}, needed=True)]
 _Command = Annotated[
-    dict[str, Any], Keys({"name": str, "help": str, "flags": list[str], "takes": list[str]}, needed=True)
+    dict[str, Any],
+    Keys({"name": str, "help": str, "flags": dict[str, _Argument | None], "arguments": list[_Argument]}, needed=True),
 ]
 _Problem = Annotated[dict[str, str], Keys(dict.fromkeys(("plugin", "distribution", "stage", "message"), str), True)]
 _Scan = Annotated[

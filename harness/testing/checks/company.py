@@ -13,7 +13,7 @@ from harness.testing.check import check
 from harness.testing.component_case import Case, Inapplicable, expect
 from harness.testing.least_squares import STEPS
 from harness.training.vectorized.bitwise import VECTOR
-from harness.training.vectorized.sharing import sharing
+from harness.training.vectorized.sharing import probe_sharing
 from harness.training.vectorized.stack import Weights
 
 SHAPES = {"weight": (4, 3), "bias": (4,)}
@@ -35,5 +35,5 @@ def company(case: Case) -> None:
 
     sizes = {name: -(-math.prod(shape) // VECTOR) * VECTOR for name, shape in SHAPES.items()}
     weights = Weights({n: torch.zeros(3, size) for n, size in sizes.items()}, {n: (s, True) for n, s in SHAPES.items()})
-    found = sharing(weights, list(SHAPES), make, case.function, "generator" not in case.asks)
+    found = probe_sharing(weights, list(SHAPES), make, case.function, "generator" not in case.asks)
     expect(found.by != "run", f"{found.why}; keep it in self.state[p], or in self.param_groups")

@@ -57,9 +57,9 @@ def fused(case: Case) -> None:
     ours: list[Found] = []
     theirs: list[Found] = []
     stacked, (alone,) = trained(precise, data, seen=ours), trained(precise[1:], data, fused=False, seen=theirs)
-    _beside(stacked[1].member, alone.member)
+    _beside(stacked[1].state, alone.state)
     if case.kind == "diagnostic":
-        _looked(case.name, stacked[1].member, ours[1], theirs[0])
+        _looked(case.name, stacked[1].state, ours[1], theirs[0])
 
 
 def _whoever_is_beside(members: list[dict[str, Any]], data: Dataset) -> None:
@@ -110,7 +110,7 @@ def _beside(found: RunState, alone: RunState) -> None:
 
 def _looked(name: str, member: RunState, found: Found, alone: Found) -> None:
     """Raises Fault where a diagnostic fails, or does not find in a stack what it finds alone."""
-    failed = member.diagnosed.get(name, {}).get("failed")
+    failed = member.diagnostics.get(name, {}).get("failed")
     expect(failed is None, f"of a run in a stack it fails: {failed}")
     tags = {tag for tag, _ in alone.keys() ^ found.keys()}
     expect(not tags, f"it finds {', '.join(sorted(tags))} in a stack or alone, and not in both")

@@ -1,1 +1,1 @@
-"""Diagnostics while a run trains: when they are due, their inputs, their results."""
+"""Diagnostics while a run trains: when they are measured, their inputs, their values."""

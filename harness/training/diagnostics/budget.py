@@ -1,4 +1,4 @@
-"""When to measure: at least a dozen looks in a run, and as many more as a share of the training time allows."""
+"""Decide when diagnostics measure: at least a dozen times in a run, and more often as their time budget allows."""
 
 from __future__ import annotations
 
@@ -6,169 +6,189 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-LOOKS = 100  # in a run, where a diagnostic does not say how often
-BETWEEN = 10  # looks between the first step and the last that do not depend on the budget
-FLOOR_S, FLOOR_SHARE = (
-    0.25,
-    0.5,
-)  # they may take so many seconds, or that share of the training time: the dear are fewer
-CLOCKED = 0.6  # of a budget is given out: what a look leaves behind, as cold caches and pages, no clock tells apart
-EPOCHS = 0.5  # of that may go to what is measured at epochs; the rest is for looks at steps
+PER_RUN = 100  # measurements in a run, if a diagnostic does not say how often
+MINIMUM = 10  # measurements between the first step and the last that do not depend on the budget
+# The measurements of the minimum may take so many seconds, or this share of the training time; costly ones are fewer.
+FLOOR_S, FLOOR_SHARE = 0.25, 0.5
+CLOCKED = 0.6  # share of the budget that is spent: no clock shows the cold caches and pages that a measurement leaves
+EPOCHS = 0.5  # share of it for measurements at epochs; the rest is for measurements at steps
 
 
 @dataclass
 class Cost:
-    """What one diagnostic has cost, in seconds."""
+    """The schedule of one diagnostic, and its cost in seconds."""
 
-    interval: int  # steps, as asked for
-    widened: int  # steps, as the budget allows, but never more than the minimum of looks needs
-    least: int  # steps between two looks of that minimum
+    interval: int  # steps, as requested
+    widened: int  # steps, as the budget allows, but no more than the minimum of measurements permits
+    minimum_interval: int  # steps between two measurements of the minimum
     next: int = 0  # the step at which it is due
-    last: int = 0  # the step at which it was measured last
+    last: int = 0  # the step of the last measurement
     spent: float = 0.0
     latest: float = 0.0
-    looks: int = 0
+    count: int = 0  # measurements
 
 
 class Budget:
-    """Decides at which steps which diagnostics are due. `share` is of the time of training without them.
+    """Decide at which steps and epochs which diagnostics are due.
 
-    Each diagnostic has an account of its own: one that is dear is measured less often, and the others are not.
+    Each diagnostic has an account of its own: a costly one is measured less often, and the others are not affected.
+
+    Args:
+        every: The requested interval of each diagnostic in steps; 0 if it does not say.
+        share: The time that all diagnostics may take, as a share of the time of training without them.
+        steps: Optimizer steps of the run.
+        epochs: Epochs of the run.
     """
 
     def __init__(self, every: Mapping[str, int], share: float, steps: int, epochs: int = 1) -> None:
         self.share, self.steps = CLOCKED * share, steps
-        self.level = self.share  # of the training time, that one diagnostic may take
-        self.epochs = 0.0  # seconds that measurements of epochs have cost
-        self.latest_epoch = 0.0
-        self.last_epoch, self.least_epochs = epochs - 1, _spacing(epochs)
-        usual = max(1, steps // LOOKS)
+        self.level = self.share  # share of the training time that one diagnostic may take
+        self.epoch_spent = 0.0  # seconds of measurements at epochs
+        self.latest_epoch = 0.0  # seconds of the latest
+        self.last_epoch, self.minimum_epochs = epochs - 1, _spacing(epochs)
+        default = max(1, steps // PER_RUN)
         self.costs = {}
-        for name, asked in every.items():
-            interval = asked or usual
+        for name, requested in every.items():
+            interval = requested or default
             self.costs[name] = Cost(interval, interval, interval * max(1, _spacing(steps) // interval))
         self.next = 0 if self.costs else NEVER
-        self._begun: int | None = None  # the step of the first look: another than 0 where a run is gone on with
-        self._step_s = 0.0  # of training, in seconds
+        self._first_step: int | None = None  # the step of the first measurement: not 0 in a run that is resumed
+        self._step_s = 0.0  # seconds of a training step
 
     @property
     def spent(self) -> float:
-        """Seconds, all together."""
-        return self.epochs + sum(cost.spent for cost in self.costs.values())
+        """Seconds of all measurements."""
+        return self.epoch_spent + sum(cost.spent for cost in self.costs.values())
 
     def due(self, step: int, elapsed: float) -> list[str]:
-        """What to measure at a step, `elapsed` seconds after the first one began, measurements included.
+        """Return the diagnostics to measure at a step.
 
-        The first step and the last are always measured, and so are the looks of the minimum. Another look is made
-        where the diagnostic's own account can pay for it, and for the last one as well.
+        The first step and the last are always measured, and so is the minimum of measurements. Others are made if the
+        diagnostic's own account can pay for them, and for the last one as well.
+
+        Args:
+            step: The step, counted from 0.
+            elapsed: Seconds since the start of training, measurements included.
         """
         trained = elapsed - self.spent
         last = step == self.steps - 1
         names = []
         for name, cost in self.costs.items():
-            if not cost.looks or (last and self.share):
+            if not cost.count or (last and self.share):
                 names.append(name)
                 continue
             if step < cost.next:
                 continue
             missing = cost.spent + (1 if last else 2) * cost.latest - self.level * trained
-            if missing <= 0 or self._promised(cost, step):
+            if missing <= 0 or self._needed_for_minimum(cost, step):
                 names.append(name)
                 continue
-            paid = missing / self.level / self._step_s if self.level else NEVER
-            self._schedule(cost, step + max(1, math.ceil(min(paid, NEVER))))
+            steps_to_pay = missing / self.level / self._step_s if self.level else NEVER
+            self._postpone(cost, step + max(1, math.ceil(min(steps_to_pay, NEVER))))
         if not names:
-            self._plan()
+            self._update_next()
         return names
 
-    def _promised(self, cost: Cost, step: int) -> bool:
-        """Whether the next step of its grid would be too late for the minimum of looks."""
-        return bool(self.share) and step + cost.widened > cost.last + self._least(cost)
+    def _needed_for_minimum(self, cost: Cost, step: int) -> bool:
+        """Return True if the next step of its grid is too late for the minimum of measurements."""
+        return bool(self.share) and step + cost.widened > cost.last + self._longest_interval(cost)
 
-    def _least(self, cost: Cost) -> int:
-        """The interval of the minimum of looks, wider for what is dear: the first look, which warms up, cannot tell."""
+    def _longest_interval(self, cost: Cost) -> int:
+        """Return the interval of the minimum of measurements, wider for a costly diagnostic.
+
+        The cost of the first measurement, which warms up, does not count.
+        """
         if not self.share:
             return NEVER
-        if cost.looks < 2:
-            return cost.least
+        if cost.count < 2:
+            return cost.minimum_interval
         allowed = max(FLOOR_S, FLOOR_SHARE * self._step_s * self.steps)
-        between = min(BETWEEN, allowed / cost.latest) if cost.latest > 0 else BETWEEN
-        return cost.least * math.ceil(BETWEEN / between) if between >= 1 else NEVER
+        affordable = min(MINIMUM, allowed / cost.latest) if cost.latest > 0 else MINIMUM
+        return cost.minimum_interval * math.ceil(MINIMUM / affordable) if affordable >= 1 else NEVER
 
-    def _schedule(self, cost: Cost, wanted: int) -> None:
-        """Due on its grid, from a step on; no later than the minimum of looks needs."""
+    def _postpone(self, cost: Cost, step: int) -> None:
+        """Make a diagnostic due on its grid from a step on, but no later than the minimum of measurements needs."""
         grid = cost.widened
-        latest = (cost.last + self._least(cost)) // grid * grid
-        cost.next = min(_multiple(grid, wanted), max(latest, _multiple(grid, cost.last + 1)))
+        latest = (cost.last + self._longest_interval(cost)) // grid * grid
+        cost.next = min(_round_up(step, grid), max(latest, _round_up(cost.last + 1, grid)))
 
     def measured(self, costs: Mapping[str, float], step: int, elapsed: float) -> None:
-        """Notes what some measurements cost at a step, and when they are due again."""
+        """Add the cost of measurements and schedule the next ones.
+
+        Args:
+            costs: Seconds of each diagnostic that was measured.
+            step: The step, counted from 0.
+            elapsed: Seconds since the start of training, measurements included.
+        """
         for name, seconds in costs.items():
             cost = self.costs[name]
             cost.spent += seconds
-            # the first look at anything warms up what the others find warm
-            cost.latest = seconds if cost.looks else seconds / 2
-            cost.looks += 1
+            # the first measurement warms up caches for the later ones
+            cost.latest = seconds if cost.count else seconds / 2
+            cost.count += 1
             cost.last = step
         trained = max(elapsed - self.spent, 1e-9)
-        self._begun = step if self._begun is None else self._begun
-        self._step_s = trained / (step + 1 - self._begun)
-        known = {name: cost for name, cost in self.costs.items() if cost.looks}
+        self._first_step = step if self._first_step is None else self._first_step
+        self._step_s = trained / (step + 1 - self._first_step)
+        known = {name: cost for name, cost in self.costs.items() if cost.count}
         rates = {name: cost.latest / (cost.interval * self._step_s) for name, cost in known.items()}
-        self.level = level(rates, max((1 - EPOCHS) * self.share, self.share - self.epochs / trained))
+        self.level = level(rates, max((1 - EPOCHS) * self.share, self.share - self.epoch_spent / trained))
         for name, cost in known.items():
-            cost.widened = min(widened(cost.interval, rates[name], self.level), self._least(cost))
+            cost.widened = min(widened(cost.interval, rates[name], self.level), self._longest_interval(cost))
             if name in costs:
-                cost.next = _multiple(cost.widened, step + 1)
-        self._plan()
+                cost.next = _round_up(step + 1, cost.widened)
+        self._update_next()
 
     def epoch_due(self, epoch: int, elapsed: float) -> bool:
-        """Whether to measure at the end of an epoch: of the first, of the last, of at least ten between them, and as
-        often as a part of the budget allows.
+        """Return True if the end of an epoch is to be measured.
+
+        The first epoch, the last and at least ten between them are measured, and others as a part of the budget allows.
         """
-        if epoch == 0 or (self.share and (epoch == self.last_epoch or epoch % self.least_epochs == 0)):
+        if epoch == 0 or (self.share and (epoch == self.last_epoch or epoch % self.minimum_epochs == 0)):
             return True
-        return self.epochs + self.latest_epoch <= EPOCHS * self.share * (elapsed - self.spent)
+        return self.epoch_spent + self.latest_epoch <= EPOCHS * self.share * (elapsed - self.spent)
 
     def epoch_measured(self, seconds: float) -> None:
-        """Notes what that cost."""
-        self.epochs += seconds
+        """Add the cost of measuring an epoch."""
+        self.epoch_spent += seconds
         self.latest_epoch = seconds
 
-    def wrote(self, names: Collection[str], seconds: float) -> None:
-        """Notes what it cost to write their results down."""
+    def add_write_cost(self, names: Collection[str], seconds: float) -> None:
+        """Add the cost of recording the values of some diagnostics, in equal parts."""
         for name in names:
             self.costs[name].spent += seconds / len(names)
             self.costs[name].latest += seconds / len(names)
 
     def drop(self, name: str) -> None:
-        """A diagnostic that cannot be measured here."""
+        """Remove a diagnostic that cannot be measured."""
         del self.costs[name]
-        self._plan()
+        self._update_next()
 
-    def _plan(self) -> None:
+    def _update_next(self) -> None:
         upcoming = [cost.next for cost in self.costs.values()]
         self.next = min(upcoming, default=NEVER)
         if self.next > self.steps - 1 and upcoming:
-            self.next = self.steps - 1  # the last step is looked at
+            self.next = self.steps - 1  # the last step is measured
 
 
 NEVER = 1 << 62
 
 
-def _multiple(of: int, least: int) -> int:
-    return -(-least // of) * of
+def _round_up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
 
 
 def _spacing(steps: int) -> int:
-    """The widest interval with which `BETWEEN` looks lie between the first step and the last."""
-    return max(1, (steps - 2) // BETWEEN)
+    """Return the widest interval with `MINIMUM` measurements between the first step and the last."""
+    return max(1, (steps - 2) // MINIMUM)
 
 
 def level(rates: Mapping[str, float], share: float) -> float:
-    """The most that each may take so that all together take no more than a share: who wants less leaves it to others.
+    """Return the most that each of several consumers may take so that together they take no more than a share.
 
-    >>> level({"cheap": 0.01, "dear": 1.0, "dearer": 10.0}, share=0.07)
+    A consumer that takes less leaves the difference to the others.
+
+    >>> level({"cheap": 0.01, "costly": 1.0, "costlier": 10.0}, share=0.07)
     0.03
     """
     left, even = share, share
@@ -181,14 +201,19 @@ def level(rates: Mapping[str, float], share: float) -> float:
 
 
 def widened(interval: int, rate: float, level: float) -> int:
-    """An interval times the power of two with which what takes the share `rate` of the time takes at most `level`.
+    """Multiply an interval by a power of two, so that a measurement takes at most the share `level` of the time.
 
-    Powers of two: what several measurements need is then made for them at the same steps.
+    Diagnostics with intervals in powers of two are measured at the same steps, and share their inputs.
+
+    Args:
+        interval: The interval in steps.
+        rate: The share of the time that the measurement takes with this interval.
+        level: The share that it may take.
 
     >>> widened(10, 0.01, 0.03), widened(10, 1.0, 0.03)
     (10, 640)
     """
     if rate <= level:
         return interval
-    times = rate / level if level > 0 else math.inf
-    return int(interval * 2 ** max(0, math.ceil(math.log2(times) - 1e-9))) if times < NEVER else NEVER
+    factor = rate / level if level > 0 else math.inf
+    return int(interval * 2 ** max(0, math.ceil(math.log2(factor) - 1e-9))) if factor < NEVER else NEVER

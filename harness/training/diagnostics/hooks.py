@@ -1,4 +1,4 @@
-"""What the modules of a network make of a batch."""
+"""Find the modules of a network to observe, and capture their inputs and outputs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from harness.modeling.block import ROLE, Elementwise
 ACTIVATIONS = nn.modules.activation.__name__
 NORMALIZATIONS = (NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 MIXING = (nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax, nn.GLU, nn.MultiheadAttention)
-PASSING = (nn.Identity, nn.Flatten, nn.Unflatten, DropoutBase)  # what comes out is what went in, or some of it
+PASSING = (nn.Identity, nn.Flatten, nn.Unflatten, DropoutBase)  # their outputs are their inputs, or some of them
 
 
-def role(module: nn.Module) -> str | None:
-    """What a module is in a network: activation, normalization, weights, other; None where it is not worth a look:
-    it holds others and has no parameters of its own, or passes on what it is given.
+def module_role(module: nn.Module) -> str | None:
+    """Return a module's role in a network: `activation`, `normalization`, `weights` or `other`.
+
+    Returns:
+        None for a module that is not observed: a container without parameters of its own, or one that passes on its
+        input.
     """
     known: str | None = getattr(module, ROLE, None)
     if known is not None:
@@ -35,41 +38,44 @@ def role(module: nn.Module) -> str | None:
     return None if next(module.children(), None) is not None else "other"
 
 
-def roles(model: nn.Module) -> dict[str, str]:
-    """{name: role} of the modules that are worth a look; what stands inside of one of them is not."""
-    found: dict[str, str] = {}
+def module_roles(model: nn.Module) -> dict[str, str]:
+    """Return the roles of the modules to observe, by name; modules within one of them are left out."""
+    roles: dict[str, str] = {}
     for name, module in model.named_modules():
-        if not any(name.startswith(f"{outer}.") for outer in found) and (what := role(module)) is not None:
-            found[name] = what
-    return found
+        if not any(name.startswith(f"{outer}.") for outer in roles) and (role := module_role(module)) is not None:
+            roles[name] = role
+    return roles
 
 
-def elementwise(module: nn.Module) -> bool:
-    """Whether each number that comes out depends on the one number that goes in at its place."""
+def is_elementwise(module: nn.Module) -> bool:
+    """Return True if each element of the output depends only on the element of the input at its place."""
     if isinstance(module, Elementwise):
         return True
     return type(module).__module__ == ACTIVATIONS and not isinstance(module, MIXING)
 
 
 @contextmanager
-def captured(model: nn.Module, names: Iterable[str]) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
-    """Inside, fills ({name: input}, {name: output}) as modules are called, in that order; of one that is called more
-    often, the last. Inputs are those of element-wise modules.
+def capture(model: nn.Module, names: Iterable[str]) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    """Context that captures the inputs and outputs of modules.
+
+    Yields:
+        Inputs of element-wise modules and outputs of all, by name. They are in the order of the calls; the last call
+        of a module counts.
     """
     inputs: dict[str, Tensor] = {}
     outputs: dict[str, Tensor] = {}
-    single = {name for name in names if elementwise(model.get_submodule(name))}
+    elementwise = {name for name in names if is_elementwise(model.get_submodule(name))}
 
-    def keep(name: str, args: tuple[Any, ...], output: object) -> None:
+    def store(name: str, args: tuple[Any, ...], output: object) -> None:
         first = output[0] if isinstance(output, tuple) and output else output
         if isinstance(first, Tensor) and first.is_floating_point():
             outputs.pop(name, None)
             outputs[name] = first
-            if name in single and args and isinstance(args[0], Tensor):
+            if name in elementwise and args and isinstance(args[0], Tensor):
                 inputs[name] = args[0]
 
     handles = [
-        model.get_submodule(name).register_forward_hook(lambda _, args, output, name=name: keep(name, args, output))
+        model.get_submodule(name).register_forward_hook(lambda _, args, output, name=name: store(name, args, output))
         for name in names
     ]
     try:

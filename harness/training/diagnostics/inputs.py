@@ -1,4 +1,4 @@
-"""What diagnostics are handed of a step: tensors of the path as it is, and of probe samples that go through it."""
+"""The inputs of diagnostics at a step: tensors of the training path, and those of a pass of probe samples."""
 
 from __future__ import annotations
 
@@ -12,17 +12,27 @@ from torch import Tensor
 
 from harness.modeling.diagnostic import Diagnostic
 from harness.modeling.rng.noise import Noise
-from harness.training.diagnostics.hooks import captured, roles
-from harness.training.diagnostics.measure import DiagnosticCalls, Measured
-from harness.training.diagnostics.view import ModelView, Named, copied, untracked
-from harness.training.distributed import by_itself
+from harness.training.diagnostics.hooks import capture, module_roles
+from harness.training.diagnostics.measure import DiagnosticCalls, Measurements
+from harness.training.diagnostics.view import ModelView, Named, clone, without_running_stats
+from harness.training.distributed import local_only
 
-LOOKED = 1 << 44  # the noise of looking at step 0; that of training and evaluation never meets it
+DIAGNOSTICS = 1 << 44  # the noise key of diagnostics at step 0: neither training nor evaluation has it
 
 
 @dataclass
 class Step:
-    """A step that is being looked at."""
+    """A step at which diagnostics are measured.
+
+    Attributes:
+        number: The step, counted from 0.
+        previous: The parameters before the step.
+        start: The parameters at the beginning of the run.
+        grads: The gradients of the step.
+        lr: The learning rate, a float or `[rows]`.
+        samples: Samples in a batch.
+        each: Samples in an item of the batch: those of a tuple, or 1.
+    """
 
     number: int
     previous: Named
@@ -30,137 +40,159 @@ class Step:
     grads: Named
     lr: Tensor | float
     samples: int
-    each: int  # of them are seen together: those of a tuple, or 1
+    each: int
 
 
 class DiagnosticInputs:
-    """`rows` is None where the path has one member and no dimension for it; `count` samples are looked at."""
+    """Compute the inputs of diagnostics.
 
-    def __init__(self, scene: ModelView, count: int, rows: int | None) -> None:
-        self.scene, self.count, self.rows = scene, count, rows
+    Args:
+        view: The model or the stack that is measured.
+        count: The number of probe samples.
+        rows: Rows of the stack; None for a single model, whose tensors have no dimension for rows.
+    """
+
+    def __init__(self, view: ModelView, count: int, rows: int | None) -> None:
+        self.view, self.count, self.rows = view, count, rows
         self._probes: dict[str, tuple[Tensor, Tensor]] = {}
-        self._roles = roles(scene.model)
-        self._measuring = DiagnosticCalls(scene, self._roles)
-        self._first: Named | None = None  # what the layers made at the start
+        self._roles = module_roles(view.model)
+        self._calls = DiagnosticCalls(view, self._roles)
+        self._start_layers: Named | None = None  # outputs of the layers at the start
 
     def keep(self, index: list[int]) -> None:
-        """Goes on with these rows of a stack."""
+        """Continue with these rows only."""
         self.rows, self._probes = len(index), {}
-        if self._first is not None:
-            self._first = {name: t[index] for name, t in self._first.items()}
+        if self._start_layers is not None:
+            self._start_layers = {name: t[index] for name, t in self._start_layers.items()}
 
-    def given(self, step: Step, asked: Iterable[str]) -> tuple[dict[str, Any], dict[str, Exception]]:
-        """What diagnostics ask for, and what of it could not be had."""
-        wanted = set(asked)
-        scene = self.scene
+    def compute(self, step: Step, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, Exception]]:
+        """Compute the inputs that diagnostics ask for.
+
+        Args:
+            step: The step.
+            names: The inputs, by the names of the diagnostics' parameters.
+
+        Returns:
+            The inputs by name, and the errors of those that cannot be computed.
+        """
+        wanted = set(names)
+        view = self.view
         if "loss" in wanted:
             wanted |= {"x", "y", "params", "fixed", "buffers", "key"}
-        passed = functools.cache(lambda: self._pass(step.number, "slopes" in wanted))
-        predicted = functools.cache(lambda: self._predicted(step.number))
-        make: dict[str, Callable[[], Any]] = {
-            "params": lambda: {n: p.detach() for n, p in scene.params().items() if p.requires_grad},
-            "fixed": lambda: {n: p.detach() for n, p in scene.params().items() if not p.requires_grad},
-            "buffers": lambda: copied(scene.buffers()),
+        train_pass = functools.cache(lambda: self._train_pass(step.number, "slopes" in wanted))
+        predictions = functools.cache(lambda: self._predictions(step.number))
+        compute: dict[str, Callable[[], Any]] = {
+            "params": lambda: {n: p.detach() for n, p in view.params().items() if p.requires_grad},
+            "fixed": lambda: {n: p.detach() for n, p in view.params().items() if not p.requires_grad},
+            "buffers": lambda: clone(view.buffers()),
             "previous": lambda: step.previous,
             "start": lambda: step.start,
             "grads": lambda: {n: g.detach() for n, g in step.grads.items()},
             "lr": lambda: step.lr,
             "batch_size": lambda: step.samples,
             "each": lambda: step.each,
-            "key": lambda: scene.key(LOOKED + step.number),
+            "key": lambda: view.key(DIAGNOSTICS + step.number),
             "x": lambda: self._probe("train")[0],
             "y": lambda: self._probe("train")[1],
-            "layers": lambda: passed()[0],
-            "slopes": lambda: passed()[1],
-            "start_layers": lambda: self._started(step.start),
-            "prediction": lambda: predicted()[0],
-            "target": lambda: predicted()[1],
+            "layers": lambda: train_pass()[0],
+            "slopes": lambda: train_pass()[1],
+            "start_layers": lambda: self._layers_at_start(step.start),
+            "prediction": lambda: predictions()[0],
+            "target": lambda: predictions()[1],
         }
-        made: dict[str, Any] = {}
-        troubles: dict[str, Exception] = {}
-        for name in sorted(wanted & make.keys()):
+        inputs: dict[str, Any] = {}
+        errors: dict[str, Exception] = {}
+        for name in sorted(wanted & compute.keys()):
             try:
-                made[name] = make[name]()
+                inputs[name] = compute[name]()
             except Exception as error:
-                troubles[name] = error
-        return made, troubles
+                errors[name] = error
+        return inputs, errors
 
     def _probe(self, split: str) -> tuple[Tensor, Tensor]:
         if split not in self._probes:
-            self._probes[split] = self.scene.probe(split, self.count)
+            self._probes[split] = self.view.probe(split, self.count)
         return self._probes[split]
 
-    def _pass(self, step: int, slopes: bool) -> tuple[dict[str, tuple[Tensor, Tensor]], Named]:
-        """{name: (output, gradient)} of a pass of the probe samples in training mode, and the slopes of activations."""
+    def _train_pass(self, step: int, slopes: bool) -> tuple[dict[str, tuple[Tensor, Tensor]], Named]:
+        """Pass the probe samples in training mode; return (output, gradient) of layers, and slopes of activations."""
         with torch.enable_grad():
-            total, inputs, made = self._made(self.scene.params(), step)
-            found: Named = {}
+            total, inputs, outputs = self._forward(self.view.params(), step)
+            slope_of: Named = {}
             for name, x_in in inputs.items() if slopes else ():
                 if x_in.requires_grad:
-                    (slope,) = torch.autograd.grad(made[name].sum(), x_in, retain_graph=True, allow_unused=True)
-                    found |= {} if slope is None else {name: slope}
-            outputs = {name: out for name, out in made.items() if out.requires_grad}
+                    (slope,) = torch.autograd.grad(outputs[name].sum(), x_in, retain_graph=True, allow_unused=True)
+                    slope_of |= {} if slope is None else {name: slope}
+            outputs = {name: out for name, out in outputs.items() if out.requires_grad}
             y = self._probe("train")[1]
-            count = len(y) if self.rows is None else y.shape[1]  # the loss is their mean
+            count = len(y) if self.rows is None else y.shape[1]  # the loss is a mean over the samples
             grads = torch.autograd.grad(total.sum() * count, list(outputs.values()), allow_unused=True)
         pairs = zip(outputs.items(), grads, strict=True)
-        return {name: (out.detach(), g) for (name, out), g in pairs if g is not None}, found
+        return {name: (out.detach(), g) for (name, out), g in pairs if g is not None}, slope_of
 
-    def _made(self, params: Named, step: int) -> tuple[Tensor, Named, Named]:
-        """The loss of the probe samples, and the inputs and outputs of modules, in training mode."""
-        scene = self.scene
+    def _forward(self, params: Named, step: int) -> tuple[Tensor, Named, Named]:
+        """Return the loss of the probe samples, and the inputs and outputs of modules, in training mode."""
+        view = self.view
 
-        def one(given: Any) -> Any:
-            params, buffers, key, x, y = given
+        def forward_row(inputs: Any) -> Any:
+            params, buffers, key, x, y = inputs
             noise = Noise(key)
             with (
-                captured(scene.model, self._roles) as made,
-                scene.redirected(noise),
-                by_itself(),
-                untracked(scene.model),
+                capture(view.model, self._roles) as captured,
+                view.redirect_noise(noise),
+                local_only(),
+                without_running_stats(view.model),
             ):
-                losses = scene.task.losses(scene.bind(params, buffers), (x, y), noise)
-            return sum(losses.values()), *(dict(tensors) for tensors in made)
+                losses = view.task.losses(view.bind(params, buffers), (x, y), noise)
+            return sum(losses.values()), *(dict(tensors) for tensors in captured)
 
-        key = scene.key(LOOKED + step)
-        found: tuple[Tensor, Named, Named] = scene.map(
-            one, (params, copied(scene.buffers()), key, *self._probe("train"))
+        key = view.key(DIAGNOSTICS + step)
+        result: tuple[Tensor, Named, Named] = view.map(
+            forward_row, (params, clone(view.buffers()), key, *self._probe("train"))
         )
-        return found
+        return result
 
-    def _started(self, start: Named) -> Named:
-        """What the layers made of the probe samples at the start."""
-        if self._first is None:
+    def _layers_at_start(self, start: Named) -> Named:
+        """Return the outputs of the layers for the probe samples, with the parameters of the start."""
+        if self._start_layers is None:
             with torch.no_grad():
-                self._first = self._made(start, 0)[2]
-        return self._first
+                self._start_layers = self._forward(start, 0)[2]
+        return self._start_layers
 
-    def _predicted(self, step: int) -> tuple[Any, Any]:
-        """The task's predictions and targets of validation samples, in evaluation mode."""
-        scene = self.scene
+    def _predictions(self, step: int) -> tuple[Any, Any]:
+        """Return the task's predictions and targets of validation samples, in evaluation mode."""
+        view = self.view
 
-        def one(given: Any) -> Any:
-            params, buffers, key, x, y = given
+        def predict_row(inputs: Any) -> Any:
+            params, buffers, key, x, y = inputs
             noise = Noise(key)
-            with scene.redirected(noise):
-                return scene.task.evaluate(scene.bind(params, buffers), (x, y), noise)[1]
+            with view.redirect_noise(noise):
+                return view.task.evaluate(view.bind(params, buffers), (x, y), noise)[1]
 
-        scene.model.eval()
+        view.model.eval()
         try:
             with torch.no_grad():
-                key = scene.key(LOOKED + step)
-                found = scene.map(one, (scene.params(), copied(scene.buffers()), key, *self._probe("val")))
+                key = view.key(DIAGNOSTICS + step)
+                outputs = view.map(predict_row, (view.params(), clone(view.buffers()), key, *self._probe("val")))
         finally:
-            scene.model.train()
-        return tuple(found)
+            view.model.train()
+        return tuple(outputs)
 
-    def measured(self, due: Mapping[str, Diagnostic], given: Mapping[str, Any]) -> Measured:
-        """What some diagnostics find, of all rows together, or row by row where vmap refuses one."""
-        return self._measuring.measured(due, given, self.rows)
+    def measure_all(self, due: Mapping[str, Diagnostic], inputs: Mapping[str, Any]) -> Measurements:
+        """Measure several diagnostics, of all rows together, or row by row if vmap refuses one."""
+        return self._calls.measure(due, inputs, self.rows)
 
-    def measure(self, diagnostic: Diagnostic, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What one finds. Raises what it raises."""
-        made = self.measured({"": diagnostic}, given)
-        for error in made.failed.values():
+    def measure(self, diagnostic: Diagnostic, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Measure one diagnostic and raise what it raises.
+
+        Args:
+            diagnostic: The diagnostic.
+            inputs: Its inputs, from `compute`.
+
+        Returns:
+            The values by tag.
+        """
+        measurements = self.measure_all({"": diagnostic}, inputs)
+        for error in measurements.errors.values():
             raise error
-        return made.found[""]
+        return measurements.values[""]

@@ -1,13 +1,12 @@
-"""What diagnostics measure, by names that do not depend on who measures it.
+"""Names of the quantities that diagnostics measure, for readers that know no diagnostic, such as the doctor.
 
-A diagnostic's trait `tells` maps its tags to these: {"{layer}/dead": DEAD} says that NAME/LAYER/dead is the share of
-dead units of that layer. The first pattern that a tag matches holds. Whoever reads measurements, as the doctor does,
-then needs no diagnostic's name.
+A diagnostic's trait `tells` maps patterns of its tags to quantities: `{"{layer}/dead": DEAD}` means that
+NAME/LAYER/dead is the share of dead units of that layer. The first pattern that matches a tag applies.
 """
 
 from __future__ import annotations
 
-GRADIENT = "gradient by output"  # of each sample's loss by what the layer made of it, root mean square
+GRADIENT = "gradient by output"  # of each sample's loss by the layer's output, root mean square
 PROFILE = "gradient by the first layer's output over that by the last's"
 WEIGHT_GRADIENT = "gradient by weights"  # norm
 WHOLE_GRADIENT = "gradient by all weights"  # norm
@@ -15,7 +14,7 @@ UPDATE = "update to weight"  # |w' - w| / |w| of a step
 ASYMMETRY = "asymmetry"  # how much the units of a layer differ
 DEAD = "dead units"  # share that is zero on every sample
 ZEROS = "zeros"  # share of exact zeros
-SATURATED = "saturated"  # share of places that are no exact zeros, and where the activation is flat
+SATURATED = "saturated"  # share of elements that are not exactly zero and where the activation is flat
 UNREACHED = "unreached"  # trainable parameters without a gradient
 WAITING = "share of the training time in which data was waited for"
 LARGEST_ACTIVATION = "largest activation"
@@ -23,8 +22,7 @@ INPUT_LARGEST, INPUT_WIDEST = "largest input", "widest input"  # magnitude; devi
 
 
 def full_tag(name: str, tag: str) -> str:
-    """Where the values of a diagnostic stand among all others: never beside the metrics of a whole run, which have no
-    group.
+    """Return a tag of a diagnostic among those of all diagnostics, always with a group: metrics of a run have none.
 
     >>> full_tag("dead_units", "hidden.0/dead"), full_tag("unreached", "")
     ('dead_units/hidden.0/dead', 'unreached/value')

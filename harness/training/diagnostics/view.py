@@ -1,4 +1,4 @@
-"""What a path shows of itself to those who look at it."""
+"""The interface through which diagnostics read a model or a stack."""
 
 from __future__ import annotations
 
@@ -16,25 +16,56 @@ Named = dict[str, Tensor]
 
 
 class ModelView(Protocol):
-    """What a path shows of itself. Tensors of a stack have a first dimension for its rows."""
+    """A model, or a stack of models, as diagnostics read it. Tensors of a stack have a first dimension for its rows.
+
+    Attributes:
+        task: The task of the runs.
+        model: The module whose submodules are called.
+    """
 
     task: Task
-    model: nn.Module  # whose modules are called
+    model: nn.Module
 
-    def params(self) -> Named: ...
-    def buffers(self) -> Named: ...
-    def bind(self, params: Named, buffers: Named) -> Call: ...
-    def probe(self, split: str, count: int) -> tuple[Tensor, Tensor]: ...
-    def key(self, number: int) -> Tensor: ...
-    def redirected(self, noise: Noise) -> AbstractContextManager[Any]: ...
-    def differentiated(self, noise: Noise, together: bool) -> AbstractContextManager[Any]: ...
-    def apart(self, row: int) -> AbstractContextManager[Any]: ...
-    def map(self, one: Callable[..., Any], given: Any) -> Any: ...
+    def params(self) -> Named:
+        """Return the parameters by name."""
+        ...
+
+    def buffers(self) -> Named:
+        """Return the buffers by name."""
+        ...
+
+    def bind(self, params: Named, buffers: Named) -> Call:
+        """Return the model with these parameters and buffers as a function."""
+        ...
+
+    def probe(self, split: str, count: int) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets of about `count` samples of a split."""
+        ...
+
+    def key(self, number: int) -> Tensor:
+        """Return the noise key of a number."""
+        ...
+
+    def redirect_noise(self, noise: Noise) -> AbstractContextManager[Any]:
+        """Context in which the model's random functions draw from `noise`."""
+        ...
+
+    def redirect_differentiable(self, noise: Noise, stacked: bool) -> AbstractContextManager[Any]:
+        """Context as `redirect_noise` in which the model can be differentiated twice."""
+        ...
+
+    def select_row(self, row: int) -> AbstractContextManager[Any]:
+        """Context in which the model has the settings of one row, such as its dropout rates."""
+        ...
+
+    def map(self, function: Callable[..., Any], inputs: Any) -> Any:
+        """Map a function over the rows of `inputs`; call it once for a single model."""
+        ...
 
 
 @contextmanager
-def untracked(model: nn.Module) -> Iterator[None]:
-    """Inside, batch normalization notes nothing of the batches that it sees."""
+def without_running_stats(model: nn.Module) -> Iterator[None]:
+    """Context in which batch normalization does not update its running statistics."""
     tracking = [m for m in model.modules() if isinstance(m, NormBase) and m.track_running_stats]
     for module in tracking:
         module.track_running_stats = False
@@ -45,6 +76,6 @@ def untracked(model: nn.Module) -> Iterator[None]:
             module.track_running_stats = True
 
 
-def copied(tensors: Mapping[str, Tensor]) -> Named:
-    """Copies, with the same names."""
+def clone(tensors: Mapping[str, Tensor]) -> Named:
+    """Return detached copies of tensors by name."""
     return {name: t.detach().clone() for name, t in tensors.items()}

@@ -1,1 +1,1 @@
-"""Memory: an estimate before a run starts, from a trace of allocations."""
+"""Estimate the memory of a run before it is trained."""

@@ -1,4 +1,4 @@
-"""What a computation asks of the allocator: each block's size, when it came and went, which layer made it."""
+"""Trace the memory that a computation allocates, and scale the trace to any number of samples."""
 
 from __future__ import annotations
 
@@ -13,146 +13,186 @@ from torch import Tensor, nn
 
 from harness._compat.torch import TorchDispatchMode, pytree, storage_id
 
-COPIED = ("convolution", "mkldnn_rnn_layer")  # oneDNN lays out the tensors of these operations anew, in blocks
+COPYING = ("convolution", "mkldnn_rnn_layer")  # oneDNN copies the tensors of these operations to its own layout
 
 
 @dataclass
 class Allocation:
-    """A piece of memory, from the event of its birth to that of its death."""
+    """A block of memory.
+
+    Attributes:
+        bytes: Its size.
+        allocated: The event of its allocation.
+        layer: The layer that allocated it; empty if no layer did.
+        saved: True if autograd saves it for the backward pass.
+        freed: The event at which it was freed; None if it outlives the computation.
+    """
 
     bytes: int
-    born: int
+    allocated: int
     layer: str
-    saved: bool = False  # by autograd, for the way back
-    died: int | None = None  # None: it outlives the computation
+    saved: bool = False
+    freed: int | None = None
 
 
 @dataclass
 class AllocationTrace:
-    """Blocks in the order of their births."""
+    """The allocations of a computation in their order."""
 
-    blocks: list[Allocation] = field(default_factory=list)
+    allocations: list[Allocation] = field(default_factory=list)
     events: int = 0
 
-    def open(self, size: int, layer: str) -> Allocation:
-        """A block is born."""
-        block = Allocation(size, self._next(), layer)
-        self.blocks.append(block)
-        return block
+    def allocate(self, size: int, layer: str) -> Allocation:
+        """Record the allocation of a block of `size` bytes."""
+        allocation = Allocation(size, self._next_event(), layer)
+        self.allocations.append(allocation)
+        return allocation
 
-    def close(self, block: Allocation) -> None:
-        """A block is let go."""
-        block.died = self._next()
+    def free(self, allocation: Allocation) -> None:
+        """Record that a block is freed."""
+        allocation.freed = self._next_event()
 
-    def _next(self) -> int:
+    def _next_event(self) -> int:
         self.events += 1
         return self.events
 
 
-class _Watch(TorchDispatchMode):
-    """Sees each operation below autograd: saved tensors and the way back included."""
+class _Tracer(TorchDispatchMode):
+    """Trace every operation below autograd, with saved tensors and the backward pass."""
 
-    def __init__(self, ledger: AllocationTrace, known: Iterable[Tensor]) -> None:
+    def __init__(self, trace: AllocationTrace, known: Iterable[Tensor]) -> None:
         super().__init__()
-        self.ledger = ledger
+        self.trace = trace
         self.layers: list[str] = [""]
-        self.blocks: dict[int, Allocation | None] = {storage_id(t): None for t in known}
+        self.by_storage: dict[int, Allocation | None] = {storage_id(t): None for t in known}
         self.closed = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         copies = None
-        if any(word in func.name() for word in COPIED):
-            # of numbers alone: the bytes of a workspace are in its own layout already
-            read = [t for t in pytree.tree_leaves(args) if isinstance(t, Tensor) and t.is_floating_point()]
-            copies = self.ledger.open(sum(t.nbytes for t in read), self.layers[-1])
-        made = func(*args, **(kwargs or {}))
-        for t in pytree.tree_leaves(made):
+        if any(word in func.name() for word in COPYING):
+            # floating point only: a workspace of bytes is in oneDNN's layout already
+            inputs = [t for t in pytree.tree_leaves(args) if isinstance(t, Tensor) and t.is_floating_point()]
+            copies = self.trace.allocate(sum(t.nbytes for t in inputs), self.layers[-1])
+        result = func(*args, **(kwargs or {}))
+        for t in pytree.tree_leaves(result):
             if isinstance(t, Tensor) and t.layout is torch.strided:
-                self._see(t)
+                self._record(t)
         if copies is not None:
-            self.ledger.close(copies)
-        return made
+            self.trace.free(copies)
+        return result
 
-    def _see(self, t: Tensor) -> None:
+    def _record(self, t: Tensor) -> None:
         storage = t.untyped_storage()
         key = storage_id(t)
-        if key in self.blocks:
+        if key in self.by_storage:
             return
-        block = self.blocks[key] = self.ledger.open(storage.nbytes(), self.layers[-1])
-        weakref.finalize(storage, self._gone, key, block).atexit = False
+        allocation = self.by_storage[key] = self.trace.allocate(storage.nbytes(), self.layers[-1])
+        weakref.finalize(storage, self._on_freed, key, allocation).atexit = False
 
-    def _gone(self, key: int, block: Allocation) -> None:
+    def _on_freed(self, key: int, allocation: Allocation) -> None:
         if not self.closed:
-            self.ledger.close(block)
-            del self.blocks[key]  # another may lie there next
+            self.trace.free(allocation)
+            del self.by_storage[key]  # another block may get the same address
 
     def pack(self, t: Tensor) -> Tensor:
-        block = self.blocks.get(storage_id(t)) if t.layout is torch.strided else None
-        if block is not None:
-            block.saved = True
+        """Mark the block of a tensor that autograd saves."""
+        allocation = self.by_storage.get(storage_id(t)) if t.layout is torch.strided else None
+        if allocation is not None:
+            allocation.saved = True
         return t
 
 
 @contextmanager
-def watching(model: nn.Module, known: Iterable[Tensor] = ()) -> Iterator[AllocationTrace]:
-    """Writes down what is allocated inside; parameters, buffers and what is `known` were there before."""
-    ledger = AllocationTrace()
-    watch = _Watch(ledger, [*model.parameters(), *model.buffers(), *known])
+def trace_allocations(model: nn.Module, known: Iterable[Tensor] = ()) -> Iterator[AllocationTrace]:
+    """Context that traces allocations.
+
+    Args:
+        model: The model, whose parameters and buffers exist already and whose layers are named in the trace.
+        known: Other tensors that exist already.
+
+    Yields:
+        The trace.
+    """
+    trace = AllocationTrace()
+    tracer = _Tracer(trace, [*model.parameters(), *model.buffers(), *known])
 
     def enter(name: str) -> Any:
-        return lambda *_: watch.layers.append(name)
+        return lambda *_: tracer.layers.append(name)
 
     def leave(*_: Any) -> None:
-        watch.layers.pop()
+        tracer.layers.pop()
 
     hooks = []
     for name, module in model.named_modules():
         if name and next(module.children(), None) is None:
             hooks += [module.register_forward_pre_hook(enter(name)), module.register_forward_hook(leave)]
     try:
-        with watch, torch.autograd.graph.saved_tensors_hooks(watch.pack, lambda t: t):
-            yield ledger
+        with tracer, torch.autograd.graph.saved_tensors_hooks(tracer.pack, lambda t: t):
+            yield trace
     finally:
-        watch.closed = True
+        tracer.closed = True
         for hook in hooks:
             hook.remove()
 
 
 @dataclass(frozen=True)
 class ScaledAllocation:
-    """A block whose bytes are affine in the number of samples."""
+    """A block whose size is affine in the number of samples.
+
+    Attributes:
+        fixed: Bytes that do not depend on the samples.
+        each: Bytes for each sample.
+        allocation: The block in the trace.
+    """
 
     fixed: float
     each: float
-    block: Allocation
+    allocation: Allocation
 
     def bytes(self, samples: int) -> int:
-        """Of so many samples."""
+        """Return the size for a number of samples."""
         return max(0, round(self.fixed + self.each * samples))
 
 
-def affine(small: AllocationTrace, few: int, large: AllocationTrace, many: int) -> list[ScaledAllocation]:
-    """Two ledgers of one computation, over `few` and `many` samples, as one over any number. Where the two are not of
-    the same blocks (a kernel is chosen by size), the larger is taken, in proportion to the samples.
+def scale_trace(small: AllocationTrace, few: int, large: AllocationTrace, many: int) -> list[ScaledAllocation]:
+    """Fit the sizes of blocks to two traces of one computation.
+
+    If the traces have different blocks (a kernel may be chosen by size), the larger one is scaled in proportion to the
+    samples.
+
+    Args:
+        small: The trace of `few` samples.
+        few: The samples of the small trace.
+        large: The trace of `many` samples.
+        many: The samples of the large trace.
     """
     if few == many:
-        return [ScaledAllocation(b.bytes, 0.0, b) for b in large.blocks]
-    if [b.layer for b in small.blocks] != [b.layer for b in large.blocks]:
-        return [ScaledAllocation(0.0, b.bytes / many, b) for b in large.blocks]
-    found = []
-    for a, b in zip(small.blocks, large.blocks, strict=True):
+        return [ScaledAllocation(b.bytes, 0.0, b) for b in large.allocations]
+    if [b.layer for b in small.allocations] != [b.layer for b in large.allocations]:
+        return [ScaledAllocation(0.0, b.bytes / many, b) for b in large.allocations]
+    scaled = []
+    for a, b in zip(small.allocations, large.allocations, strict=True):
         each = (b.bytes - a.bytes) / (many - few)
-        found.append(ScaledAllocation(b.bytes - each * many, each, b))
-    return found
+        scaled.append(ScaledAllocation(b.bytes - each * many, each, b))
+    return scaled
 
 
-def peaks(blocks: Sequence[ScaledAllocation], samples: int, kept_below: int = 0) -> tuple[int, int]:
-    """The most bytes at one time: of blocks that go back to the system, and of those below a size, which do not."""
-    moves = [(s.block.born, s.bytes(samples)) for s in blocks]
-    moves += [(s.block.died, -s.bytes(samples)) for s in blocks if s.block.died is not None]
-    live, most = [0, 0], [0, 0]
-    for _, size in sorted(moves, key=lambda move: move[0]):
-        kind = abs(size) < kept_below
+def peak_bytes(allocations: Sequence[ScaledAllocation], samples: int, heap_below: int = 0) -> tuple[int, int]:
+    """Return the peak sizes of the blocks of a computation.
+
+    Args:
+        allocations: The blocks.
+        samples: The number of samples.
+        heap_below: Blocks of fewer bytes stay with the process when they are freed.
+
+    Returns:
+        The peak, in bytes, of the blocks that are returned to the system, and that of the smaller ones.
+    """
+    changes = [(s.allocation.allocated, s.bytes(samples)) for s in allocations]
+    changes += [(s.allocation.freed, -s.bytes(samples)) for s in allocations if s.allocation.freed is not None]
+    live, peak = [0, 0], [0, 0]
+    for _, size in sorted(changes, key=lambda change: change[0]):
+        kind = abs(size) < heap_below
         live[kind] += size
-        most[kind] = max(most[kind], live[kind])
-    return most[0], most[1]
+        peak[kind] = max(peak[kind], live[kind])
+    return peak[0], peak[1]

@@ -1,4 +1,4 @@
-"""What a run is going to hold in memory, part by part: measured on a few samples, and carried over to any number."""
+"""Estimate the memory of a run from a trace of a few samples, scaled to its batches."""
 
 from __future__ import annotations
 
@@ -23,190 +23,230 @@ from harness.modeling.regularizer import having
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.system import session
-from harness.training.memory.allocations import AllocationTrace, ScaledAllocation, affine, peaks, watching
-from harness.training.plan import Plan
-from harness.training.single import evaluated_together
-from harness.training.threads import using
-from harness.training.tuples import evaluated, order
+from harness.training.memory.allocations import (
+    AllocationTrace,
+    ScaledAllocation,
+    peak_bytes,
+    scale_trace,
+    trace_allocations,
+)
+from harness.training.plan import Plan, epoch_order, evaluation_tuples
+from harness.training.resources import use_threads
+from harness.training.single import evaluation_batch_size
 
-HANDED_BACK = 1 << 25  # bytes: glibc returns larger blocks to the system when they are freed, and keeps smaller ones
-# Of smaller blocks, the heap holds so many times what is in use: fitted to peaks (docs/memory.md), not derived.
-FRAGMENTED = 1.75
-FEW = 4  # samples, or tuples, that are passed through; and twice as many
-NUMBERS = 1 << 16  # of the parameters that an optimizer is stepped on, about
-STEPS = 128  # of an optimizer whose state grows (a history of steps), at most
+HEAP_BELOW = 1 << 25  # bytes: when glibc frees larger blocks, it returns them to the system; it keeps smaller ones
+# The heap takes so many times the memory of the smaller blocks in use: fitted to peaks (docs/memory.md), not derived.
+FRAGMENTATION = 1.75
+ITEMS = 4  # samples or tuples of the first trace; the second one has twice as many
+STEPPED_ELEMENTS = 1 << 16  # approximate size of the parameters on which an optimizer is measured
+STEPS = 128  # the most steps of an optimizer whose state grows (a history of steps)
 KINDS = ("model", "activation", "normalization", "task", "loss", "regularizer", "augmentation", "optimizer")
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes of one run. What depends on the batch is affine in its samples, block by block."""
+    """Memory of one run, in bytes.
 
-    parameters: int  # and buffers
+    Attributes:
+        parameters: Parameters and buffers.
+        gradients: Gradients of the parameters.
+        optimizer: The state of the optimizers.
+        optimizer_step: Temporary tensors of an optimizer step.
+        averages: Tensors that regularizers keep beside the weights.
+        weight_copies: Copies of the best weights so far, and of the first ones if diagnostics compare with them.
+        previous_weights: A copy of the weights before a step, if diagnostics compare with it.
+        data: Samples in memory.
+        forward: Blocks of the forward and backward pass of a batch.
+        evaluation: Blocks of a batch of evaluation.
+        evaluation_size: Samples, or tuples, in the largest batch of evaluation.
+        batch_size: Samples, or tuples, in a batch of the run.
+        accumulated: True if a step has several batches.
+        heap_below: Freed blocks of fewer bytes stay with the process.
+    """
+
+    parameters: int
     gradients: int
-    optimizer: int  # its state
-    stepping: int  # what a step of it makes on the way
-    averages: int  # what regularizers keep beside the weights
-    copies: int  # of the weights that are the best so far, and of the first ones where diagnostics compare with them
-    looking: int  # of the weights before a step, which diagnostics of it compare with
+    optimizer: int
+    optimizer_step: int
+    averages: int
+    weight_copies: int
+    previous_weights: int
     data: int
-    forward: tuple[ScaledAllocation, ...]  # of a batch, there and back
+    forward: tuple[ScaledAllocation, ...]
     evaluation: tuple[ScaledAllocation, ...]
-    evaluated: int  # samples, or tuples, in evaluation's largest batch
+    evaluation_size: int
     batch_size: int
     accumulated: bool
-    kept_below: int  # blocks of fewer bytes stay with the process
+    heap_below: int
 
     def activations(self, batch_size: int) -> dict[str, int]:
-        """What autograd saves for the way back, by layer; what no layer makes (the loss, reshaping) is called ''."""
-        found: dict[str, int] = {}
-        for sized in self.forward:
-            if sized.block.saved:
-                found[sized.block.layer] = found.get(sized.block.layer, 0) + sized.bytes(batch_size)
-        return found
+        """Return the bytes that autograd saves for the backward pass, by layer.
+
+        The name is empty for tensors that no layer makes, as in the loss and in reshaping.
+        """
+        saved: dict[str, int] = {}
+        for scaled in self.forward:
+            if scaled.allocation.saved:
+                layer = scaled.allocation.layer
+                saved[layer] = saved.get(layer, 0) + scaled.bytes(batch_size)
+        return saved
 
     def total(self, batch_size: int | None = None) -> int:
-        """The most bytes at one time, with the data; of the run's own batches where none is given."""
-        there = self.parameters + self.optimizer + self.averages + self.copies + self.data
-        returned, kept = peaks(self.forward, batch_size or self.batch_size, self.kept_below)
-        if self.accumulated:  # the sum, the batch's own, and the next sum
-            returned = max(returned + self.gradients, 3 * self.gradients)
-        tested, kept_there = peaks(self.evaluation, self.evaluated, self.kept_below)
-        at_end = self.parameters  # a copy, which is saved
-        return (
-            there
-            + max(returned, self.gradients + self.looking + self.stepping, tested, at_end)
-            + round(FRAGMENTED * max(kept, kept_there))
-        )
+        """Return the peak in bytes, with the data.
+
+        Args:
+            batch_size: Samples, or tuples, in a batch; None for the batch size of the run.
+        """
+        lasting = self.parameters + self.optimizer + self.averages + self.weight_copies + self.data
+        training, training_heap = peak_bytes(self.forward, batch_size or self.batch_size, self.heap_below)
+        if self.accumulated:  # the old sum, the gradients of the batch, and the new sum
+            training = max(training + self.gradients, 3 * self.gradients)
+        stepping = self.gradients + self.previous_weights + self.optimizer_step
+        evaluating, evaluation_heap = peak_bytes(self.evaluation, self.evaluation_size, self.heap_below)
+        saving = self.parameters  # a copy of the weights
+        heap = round(FRAGMENTATION * max(training_heap, evaluation_heap))
+        return lasting + max(training, stepping, evaluating, saving) + heap
 
 
 class MemoryEstimates(dict[str, MemoryEstimate]):
-    """Estimates by all that they depend on."""
+    """Estimates by everything on which they depend."""
 
 
-def footprint(parts: RunComponents, dataset: Dataset, plan: Plan, device: str = "cpu") -> MemoryEstimate:
-    """The footprint of a run, measured once for all runs of its shape. Raises what the run's own step would raise."""
+def estimate_memory(parts: RunComponents, dataset: Dataset, plan: Plan, device: str = "cpu") -> MemoryEstimate:
+    """Estimate the memory of a run; runs of one shape share the estimate.
+
+    Args:
+        parts: The components of the run.
+        dataset: Its data.
+        plan: Its plan.
+        device: The type of its device.
+
+    Raises:
+        Exception: If a step of the run raises it.
+    """
     key = _key(parts, dataset, plan, device)
     estimates = session.state(MemoryEstimates)
     if key not in estimates:
-        with using(1), torch.random.fork_rng(devices=[]):
-            estimates[key] = _measured(parts, dataset, plan, device)
+        with use_threads(1), torch.random.fork_rng(devices=[]):
+            estimates[key] = _estimate(parts, dataset, plan, device)
     return estimates[key]
 
 
 def _key(parts: RunComponents, dataset: Dataset, plan: Plan, device: str) -> str:
-    """All that bytes depend on: of a number with a fraction (a rate, a strength), whether it is zero."""
-    settings = [_rounded(parts.values[kind]) for kind in KINDS]
+    """Return everything on which the estimate depends; of a float (a rate, a strength), only whether it is zero."""
+    settings = [_without_floats(parts.values[kind]) for kind in KINDS]
     shapes = [list(p.shape) for p in parts.model.parameters()]
     splits = [size(dataset.part(split)) for split in SPLITS]
-    of_plan = [plan.batch_size, plan.accumulate > 1, plan.n, plan.each, min(plan.total_steps, STEPS)]
-    rest = [parts.values["save"], list(dataset.inputs), splits, data_bytes(dataset), of_plan, device, *_looks(parts)]
+    plan_key = [plan.batch_size, plan.accumulate > 1, plan.n, plan.each, min(plan.total_steps, STEPS)]
+    data_key = [list(dataset.inputs), splits, data_bytes(dataset)]
+    rest = [parts.values["save"], *data_key, plan_key, device, *_compared_weights(parts)]
     return json.dumps([settings, shapes, rest], default=str)
 
 
-def _looks(parts: RunComponents) -> tuple[bool, bool]:
-    """Whether diagnostics of steps ask for the weights at the beginning, and for those before the step."""
-    asked = {ask for d in parts.diagnostics.values() if d.when == "step" for ask in d.asks}
-    return bool(asked & {"start", "start_layers"}), "previous" in asked
+def _compared_weights(parts: RunComponents) -> tuple[bool, bool]:
+    """Return whether diagnostics of steps need a copy of the first weights, and one of the weights before the step."""
+    asks = {ask for d in parts.diagnostics.values() if d.when == "step" for ask in d.asks}
+    return bool(asks & {"start", "start_layers"}), "previous" in asks
 
 
-def _rounded(node: Any) -> Any:
+def _without_floats(node: Any) -> Any:
     if isinstance(node, Mapping):
-        return {name: _rounded(value) for name, value in node.items()}
+        return {name: _without_floats(value) for name, value in node.items()}
     if isinstance(node, (list, tuple)):
-        return [_rounded(value) for value in node]
+        return [_without_floats(value) for value in node]
     return bool(node) if isinstance(node, float) else node
 
 
 def data_bytes(dataset: Dataset) -> int:
-    """Of the samples in memory."""
+    """Return the bytes of the samples in memory."""
     parts = [dataset.part(split) for split in SPLITS]
     return sum(p.x.nbytes + p.y.nbytes for p in parts if isinstance(p, Samples))
 
 
-def _measured(parts: RunComponents, dataset: Dataset, plan: Plan, device: str) -> MemoryEstimate:
-    own = _bytes([*parts.model.parameters(), *parts.model.buffers()])
+def _estimate(parts: RunComponents, dataset: Dataset, plan: Plan, device: str) -> MemoryEstimate:
+    parameters = _total_bytes([*parts.model.parameters(), *parts.model.buffers()])
     fitted = isinstance(parts.model, EstimatorModule)
-    state, stepping = (0, 0) if fitted else stepped(parts, plan)
+    state, temporary = (0, 0) if fitted else optimizer_memory(parts, plan)
     after = having(parts.regularizers, "after_step")
     named: dict[str, Tensor] = dict(parts.model.named_parameters())
-    averages = _bytes([t for r in after for t in pytree.tree_leaves(r.init(named)) if isinstance(t, Tensor)])
+    averages = _total_bytes([t for r in after for t in pytree.tree_leaves(r.init(named)) if isinstance(t, Tensor)])
     best = parts.values["save"] == "best" or any(r.keep == "best" for r in having(parts.regularizers, "should_stop"))
     x = first_samples(dataset, 1)[0]
-    drawn = evaluated(parts.task, dataset.part("val"), "val", parts.values["split"]["seed"])
-    together = evaluated_together(plan, x, 1 if drawn is None else drawn.shape[1])
-    most = max(size(dataset.part(split)) for split in ("val", "test")) if drawn is None else len(drawn)
+    tuples = evaluation_tuples(parts.task, dataset.part("val"), "val", parts.values["split"]["seed"])
+    evaluation_size = evaluation_batch_size(plan, x, 1 if tuples is None else tuples.shape[1])
+    items = max(size(dataset.part(split)) for split in ("val", "test")) if tuples is None else len(tuples)
     glibc = device == "cpu" and sys.platform.startswith("linux")
     weights = [] if fitted else list(parts.model.parameters())
-    compared, before = _looks(parts)
-    difference = max((p.nbytes for p in weights), default=0) if compared or before else 0
+    first_weights, previous_weights = _compared_weights(parts)
+    difference = max((p.nbytes for p in weights), default=0) if first_weights or previous_weights else 0
     return MemoryEstimate(
-        parameters=own,
-        gradients=_bytes([p for p in parts.model.parameters() if p.requires_grad]),
+        parameters=parameters,
+        gradients=_total_bytes([p for p in parts.model.parameters() if p.requires_grad]),
         optimizer=state,
-        stepping=max(stepping + (own if after else 0), difference),  # averages are told the weights before the step
+        # regularizers after a step get a copy of the weights before it
+        optimizer_step=max(temporary + (parameters if after else 0), difference),
         averages=averages,
-        copies=(own if best else 0) + compared * _bytes(weights),
-        looking=before * _bytes(weights),
+        weight_copies=(parameters if best else 0) + first_weights * _total_bytes(weights),
+        previous_weights=previous_weights * _total_bytes(weights),
         data=data_bytes(dataset),
-        forward=() if fitted else _both(parts, dataset, plan, _trained),
-        evaluation=() if fitted else _both(parts, dataset, plan, _tested),
-        evaluated=min(together, most),
+        forward=() if fitted else _trace_pass(parts, dataset, plan, _training_pass),
+        evaluation=() if fitted else _trace_pass(parts, dataset, plan, _evaluation_pass),
+        evaluation_size=min(evaluation_size, items),
         batch_size=plan.batch_size,
         accumulated=plan.accumulate > 1,
-        kept_below=HANDED_BACK if glibc else 0,
+        heap_below=HEAP_BELOW if glibc else 0,
     )
 
 
 Pass = Callable[[RunComponents, nn.Module, Tensor, Tensor, Noise], object]
 
 
-def _both(parts: RunComponents, dataset: Dataset, plan: Plan, run: Pass) -> tuple[ScaledAllocation, ...]:
-    """A pass of a few samples and one of twice as many, through the model."""
-    few = max(1, min(FEW, plan.n // 2))
+def _trace_pass(parts: RunComponents, dataset: Dataset, plan: Plan, run_pass: Pass) -> tuple[ScaledAllocation, ...]:
+    """Trace a pass of a few samples and one of twice as many."""
+    few = max(1, min(ITEMS, plan.n // 2))
     many = min(2 * few, plan.n)
-    with _unchanged(parts.model):
-        found = [_one(parts, parts.model, dataset, plan, run, count) for count in (few, many)]
-    return tuple(affine(found[0], few, found[1], many))
+    with _restored(parts.model):
+        small, large = (_trace_items(parts, parts.model, dataset, plan, run_pass, count) for count in (few, many))
+    return tuple(scale_trace(small, few, large, many))
 
 
 @contextmanager
-def _unchanged(model: nn.Module) -> Iterator[None]:
-    """Puts buffers and modes back. A copy of the model would take as much memory as is to be told."""
-    kept = [(t, t.clone()) for t in model.buffers()]
+def _restored(model: nn.Module) -> Iterator[None]:
+    """Context that restores buffers and modes; a copy of the model would take the memory that is estimated."""
+    buffers = [(t, t.clone()) for t in model.buffers()]
     modes = [(module, module.training) for module in model.modules()]
     try:
         yield
     finally:
-        for t, was in kept:
-            t.copy_(was)
+        for t, before in buffers:
+            t.copy_(before)
         for module, mode in modes:
             module.training = mode
 
 
-def _one(
-    parts: RunComponents, model: nn.Module, dataset: Dataset, plan: Plan, run: Pass, count: int
+def _trace_items(
+    parts: RunComponents, model: nn.Module, dataset: Dataset, plan: Plan, run_pass: Pass, count: int
 ) -> AllocationTrace:
     x, y = _batch(parts, dataset, plan, count)
     dtype = dtype_of(model)
     noise = Noise(keys(torch.tensor(plan.seed), 0))
-    with watching(model, [x, y]) as ledger, Redirect(noise):
+    with trace_allocations(model, [x, y]) as trace, Redirect(noise):
         x, y = (t.to(dtype, copy=True) if t.is_floating_point() else t.clone() for t in (x, y))
-        made = run(parts, model, x, y, noise)
-    del made  # gradients are there until the ledger is closed
-    return ledger
+        result = run_pass(parts, model, x, y, noise)
+    del result  # the gradients live until the trace is closed
+    return trace
 
 
 def _batch(parts: RunComponents, dataset: Dataset, plan: Plan, count: int) -> tuple[Tensor, Tensor]:
     if plan.each == 1:
         return first_samples(dataset, count)
     assert isinstance(dataset.train, Samples)
-    index = order(parts.task, dataset.train, plan, 0)[: count * plan.each]
+    index = epoch_order(parts.task, dataset.train, plan, 0)[: count * plan.each]
     return dataset.train.x[index], dataset.train.y[index]
 
 
-def _trained(parts: RunComponents, model: nn.Module, x: Tensor, y: Tensor, noise: Noise) -> object:
-    """A batch's losses and gradients, as `Alone` has them."""
+def _training_pass(parts: RunComponents, model: nn.Module, x: Tensor, y: Tensor, noise: Noise) -> object:
+    """Compute the losses and gradients of a batch as `SinglePath` does."""
     model.train()
     for augment in parts.augmentations:
         x, y = augment(x, y, noise)
@@ -217,90 +257,93 @@ def _trained(parts: RunComponents, model: nn.Module, x: Tensor, y: Tensor, noise
         losses = parts.task.losses(calling(model), (x, y), noise)
     if not parts.gradient:
         return losses
-    found = []
+    grads = []
     groups = {g: names for g, names in parts.task.groups(model).items() if names}
-    for at, (group, names) in enumerate(groups.items()):
+    for place, (group, names) in enumerate(groups.items()):
         params: dict[str, Tensor] = {name: named[name] for name in names}
         loss = losses[group]
         for regularizer in having(parts.regularizers, "penalty"):
             loss = loss + regularizer.penalty(params)
-        retain = at + 1 < len(groups)
-        found.append(torch.autograd.grad(loss, list(params.values()), allow_unused=True, retain_graph=retain))
-    return found
+        retain = place + 1 < len(groups)
+        grads.append(torch.autograd.grad(loss, list(params.values()), allow_unused=True, retain_graph=retain))
+    return grads
 
 
-def _tested(parts: RunComponents, model: nn.Module, x: Tensor, y: Tensor, noise: Noise) -> object:
+def _evaluation_pass(parts: RunComponents, model: nn.Module, x: Tensor, y: Tensor, noise: Noise) -> object:
     model.eval()
     with torch.no_grad():
         return parts.task.evaluate(calling(model), (x, y), noise)
 
 
-def stepped(parts: RunComponents, plan: Plan) -> tuple[int, int]:
-    """Bytes of the optimizers' state, and what a step makes on the way: each is stepped on parameters of the same
-    proportions, and of fewer numbers where they are many.
+def optimizer_memory(parts: RunComponents, plan: Plan) -> tuple[int, int]:
+    """Measure the memory of the optimizers on parameters of the same proportions, with fewer elements if they are many.
+
+    Returns:
+        The bytes of the optimizers' states, and those of the temporary tensors of a step.
     """
     named = dict(parts.model.named_parameters())
-    state = passing = 0
+    state = temporary = 0
     for group, names in parts.task.groups(parts.model).items():
         if not names:
             continue
-        real = [named[name] for name in names]
-        small = {name: nn.Parameter(torch.randn(shape) * 0.1) for name, shape in zip(names, _shapes(real), strict=True)}
+        params = [named[name] for name in names]
+        shapes = zip(names, _small_shapes(params), strict=True)
+        small = {name: nn.Parameter(torch.randn(shape) * 0.1) for name, shape in shapes}
         optimizer = parts.optimizer(
             params=list(small.values()),
             named_params=list(small.items()),
             total_steps=plan.total_steps,
             generator=seeds.generator(plan.seed, "optimizer", group),
         )
-        kept, most = _stepped(optimizer, list(small.values()), parts.closure, min(plan.total_steps, STEPS))
-        times = _bytes(real) / _bytes(small.values())
-        state += round(kept * times)
-        passing = max(passing, round((most - kept) * times))
-    return state, passing
+        last, peak = _measure_steps(optimizer, list(small.values()), parts.closure, min(plan.total_steps, STEPS))
+        factor = _total_bytes(params) / _total_bytes(small.values())
+        state += round(last * factor)
+        temporary = max(temporary, round((peak - last) * factor))
+    return state, temporary
 
 
-def _shapes(params: Sequence[Tensor]) -> list[list[int]]:
-    """The parameters' shapes, their sides shortened alike until there are few numbers."""
-    by = 1.0
+def _small_shapes(params: Sequence[Tensor]) -> list[list[int]]:
+    """Return the parameters' shapes, all sides divided by one factor until there are few elements."""
+    factor = 1.0
     while True:
-        shapes = [[max(min(side, 2), round(side / by)) for side in p.shape] for p in params]
-        if sum(math.prod(shape) for shape in shapes) <= NUMBERS or by > 1e4:
+        shapes = [[max(min(side, 2), round(side / factor)) for side in p.shape] for p in params]
+        if sum(math.prod(shape) for shape in shapes) <= STEPPED_ELEMENTS or factor > 1e4:
             return shapes
-        by *= 1.5
+        factor *= 1.5
 
 
-def _stepped(
+def _measure_steps(
     optimizer: torch.optim.Optimizer, params: list[nn.Parameter], closure: bool, steps: int
 ) -> tuple[int, int]:
-    """(bytes that are there after some steps, the most bytes at one time)"""
+    """Return the bytes of the state after some steps, and the peak during a step with the state."""
     grads = [torch.randn_like(p) for p in params]
 
-    def again() -> Tensor:
+    def evaluate_closure() -> Tensor:
         for p, g in zip(params, grads, strict=True):
             p.grad = p.detach() + 0.1 * g
         return sum(((p.detach() + 0.1 * g).square().sum() for p, g in zip(params, grads, strict=True)), torch.zeros(()))
 
-    kept = most = 0
+    last = peak = 0
     model = nn.Module()
     for step in range(max(2, steps if closure else 2)):
         for p, g in zip(params, grads, strict=True):
             p.grad = g.clone()
-        there = _state(optimizer, params)
-        with watching(model, [*params, *grads]) as ledger:
-            optimizer.step(again) if closure else optimizer.step()  # type: ignore[arg-type]
-        before, kept = kept, _state(optimizer, params)
-        of_closure = _bytes(params) if closure else 0  # the gradients that it puts in place
-        most = max(most, there + sum(peaks(affine(ledger, 1, ledger, 1), 1)) - of_closure, kept)
-        if step > 1 and kept == before:
+        before = _state_bytes(optimizer, params)
+        with trace_allocations(model, [*params, *grads]) as trace:
+            optimizer.step(evaluate_closure) if closure else optimizer.step()  # type: ignore[arg-type]
+        previous, last = last, _state_bytes(optimizer, params)
+        closure_grads = _total_bytes(params) if closure else 0  # counted as gradients already
+        peak = max(peak, before + sum(peak_bytes(scale_trace(trace, 1, trace, 1), 1)) - closure_grads, last)
+        if step > 1 and last == previous:
             break
-    return kept, most
+    return last, peak
 
 
-def _state(optimizer: torch.optim.Optimizer, params: Sequence[Tensor]) -> int:
-    held = [t for t in pytree.tree_leaves(dict(optimizer.state)) if isinstance(t, Tensor)]
+def _state_bytes(optimizer: torch.optim.Optimizer, params: Sequence[Tensor]) -> int:
+    tensors = [t for t in pytree.tree_leaves(dict(optimizer.state)) if isinstance(t, Tensor)]
     own = {storage_id(p) for p in params}
-    return sum({key: t.untyped_storage().nbytes() for t in held if (key := storage_id(t)) not in own}.values())
+    return sum({key: t.untyped_storage().nbytes() for t in tensors if (key := storage_id(t)) not in own}.values())
 
 
-def _bytes(tensors: Any) -> int:
+def _total_bytes(tensors: Any) -> int:
     return sum(t.nbytes for t in tensors)

@@ -1,1 +1,1 @@
-"""Stacks: runs that train as one program, equal to the bit to each alone."""
+"""Stacks: many runs trained as one program; each is equal, to the bit, to the same run in any other stack."""

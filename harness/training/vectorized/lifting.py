@@ -1,4 +1,4 @@
-"""What may differ between members that train as one stack, and how it is made a tensor with one value a member."""
+"""Lift the attributes in which stacked runs may differ to tensors with one value for each run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ from harness._compat.torch import MODULE_STATE, DropoutBase
 
 
 class NotStackable(Exception):
-    """Members that cannot be one stack; the message says what differs."""
+    """Runs cannot be trained as one stack; the message says what differs."""
 
 
 class TrainSeparately(NotStackable):
-    """Some members of a stack can only be trained alone. `rows` are theirs."""
+    """Some runs of a stack can only be trained by themselves.
+
+    Attributes:
+        rows: The rows of these runs.
+    """
 
     def __init__(self, message: str, rows: Sequence[int]) -> None:
         super().__init__(message)
@@ -30,19 +34,19 @@ class TrainSeparately(NotStackable):
 
 
 class RestackDifferently(NotStackable):
-    """A stack was trained in a way that turned out not to be exact. From now on another way is chosen for it."""
+    """A stack was trained in a way that proved not to be exact. Building it again chooses another way."""
 
 
-def alike(a: Any, b: Any) -> bool:
-    """Whether two values compute the same: equal data, the same code, objects of one class with alike attributes.
+def is_equivalent(a: Any, b: Any) -> bool:
+    """Return True if two values compute the same: equal data, the same code, or equivalent objects of one class.
 
     >>> alike(0.1, 0.1), alike(0.1, 1), alike(lambda x: x + 1, lambda x: x + 1)
     (True, False, True)
     """
-    return _alike(a, b, set())
+    return _is_equivalent(a, b, set())
 
 
-def _alike(a: Any, b: Any, seen: set[tuple[int, int]]) -> bool:
+def _is_equivalent(a: Any, b: Any, seen: set[tuple[int, int]]) -> bool:
     if a is b:
         return True
     if type(a) is not type(b):
@@ -52,36 +56,40 @@ def _alike(a: Any, b: Any, seen: set[tuple[int, int]]) -> bool:
     seen.add((id(a), id(b)))
     if isinstance(a, float):
         return a == b or (math.isnan(a) and math.isnan(b))
-    if isinstance(a, nn.Parameter):  # a module's list of its own weights: those of members always differ
+    if isinstance(a, nn.Parameter):  # in a module's list of its own weights, whose values always differ
         return a.shape == b.shape and a.dtype == b.dtype
     if isinstance(a, weakref.ref):
-        return _alike(a(), b(), seen)
+        return _is_equivalent(a(), b(), seen)
     if isinstance(a, Tensor):
         return a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b)
     if isinstance(a, types.FunctionType):
         cells = [[c.cell_contents for c in f.__closure__ or ()] for f in (a, b)]
-        return a.__code__ == b.__code__ and _alike(
+        return a.__code__ == b.__code__ and _is_equivalent(
             (a.__defaults__, a.__kwdefaults__, cells[0]), (b.__defaults__, b.__kwdefaults__, cells[1]), seen
         )
     if isinstance(a, functools.partial):
-        return _alike((a.func, a.args, a.keywords), (b.func, b.args, b.keywords), seen)
+        return _is_equivalent((a.func, a.args, a.keywords), (b.func, b.args, b.keywords), seen)
     if isinstance(a, types.MethodType):
-        return _alike((a.__func__, a.__self__), (b.__func__, b.__self__), seen)
+        return _is_equivalent((a.__func__, a.__self__), (b.__func__, b.__self__), seen)
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_alike(a[k], b[k], seen) for k in a)
+        return a.keys() == b.keys() and all(_is_equivalent(a[k], b[k], seen) for k in a)
     if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(_alike(x, y, seen) for x, y in zip(a, b, strict=True))
+        return len(a) == len(b) and all(_is_equivalent(x, y, seen) for x, y in zip(a, b, strict=True))
     if hasattr(a, "__dict__"):
-        return _alike(vars(a), vars(b), seen)
+        return _is_equivalent(vars(a), vars(b), seen)
     return bool(a == b)
 
 
-Lifted = dict[str, Tensor]  # an attribute's name, and its value for each member [K]
+Lifted = dict[str, Tensor]  # the name of an attribute: its value in each run, [K]
 
 
-def lift(objects: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Lifted:
-    """The float attributes of K objects of one class, one value a member: also those that are equal in all, so that
-    a member computes the same whoever trains beside it. Raises NotStackable for any other difference.
+def lift_attributes(objects: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Lifted:
+    """Lift the float attributes of K objects of one class to tensors `[K]`.
+
+    Attributes that are equal in all objects are lifted too, so that a run computes the same in any stack.
+
+    Raises:
+        NotStackable: If the objects differ in anything but their float attributes.
     """
     first = objects[0]
     floats = [name for name, value in vars(first).items() if type(value) is float]
@@ -89,26 +97,30 @@ def lift(objects: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Li
         if type(other) is not type(first) or vars(other).keys() != vars(first).keys():
             raise NotStackable(f"{type(first).__name__} and {type(other).__name__} differ")
         for name, value in vars(first).items():
-            theirs = vars(other)[name]
-            if name in floats and type(theirs) is float:
+            other_value = vars(other)[name]
+            if name in floats and type(other_value) is float:
                 continue
-            if not alike(value, theirs):
+            if not is_equivalent(value, other_value):
                 raise NotStackable(f"{type(first).__name__}.{name} differs")
     return {name: torch.tensor([vars(o)[name] for o in objects], dtype=dtype, device=device) for name in floats}
 
 
-def bound(template: Any, lifted: dict[str, Any]) -> Any:
-    """A copy of an object with these attributes in place of its own."""
-    made = copy.copy(template)
-    vars(made).update(lifted)
-    return made
+def with_attributes(template: Any, lifted: dict[str, Any]) -> Any:
+    """Return a copy of an object with these values of its attributes."""
+    result = copy.copy(template)
+    vars(result).update(lifted)
+    return result
 
 
-def dropouts(models: Sequence[nn.Module], dtype: torch.dtype, device: torch.device) -> Lifted:
-    """{"path of a dropout module": its rates [K]} of K models. Raises NotStackable if they differ in anything else."""
+def lift_dropout_rates(models: Sequence[nn.Module], dtype: torch.dtype, device: torch.device) -> Lifted:
+    """Lift the dropout rates of K models to tensors `[K]`, by the names of the dropout modules.
+
+    Raises:
+        NotStackable: If the models differ in anything but weights and dropout rates.
+    """
     first = models[0]
     for other in models[1:]:
-        _same(first, other)
+        _refuse_differences(first, other)
     return {
         name: torch.tensor([m.get_submodule(name).p for m in models], dtype=dtype, device=device)
         for name, module in first.named_modules()
@@ -116,33 +128,33 @@ def dropouts(models: Sequence[nn.Module], dtype: torch.dtype, device: torch.devi
     }
 
 
-def _same(a: nn.Module, b: nn.Module) -> None:
-    mine, theirs = dict(a.named_modules()), dict(b.named_modules())
-    if mine.keys() != theirs.keys():
+def _refuse_differences(a: nn.Module, b: nn.Module) -> None:
+    modules, others = dict(a.named_modules()), dict(b.named_modules())
+    if modules.keys() != others.keys():
         raise NotStackable("the models have other modules")
-    for name, module in mine.items():
-        other = theirs[name]
+    for name, module in modules.items():
+        other = others[name]
         where = name or type(module).__name__
         if _class(module) is not _class(other):
             raise NotStackable(f"{where} is another module")
         for key, value in vars(module).items():
             if key in MODULE_STATE or "state_dict" in key or (key == "p" and isinstance(module, DropoutBase)):
                 continue
-            if not alike(value, vars(other).get(key)):
+            if not is_equivalent(value, vars(other).get(key)):
                 raise NotStackable(f"{where}.{key} differs")
         if _shapes(module) != _shapes(other):
             raise NotStackable(f"the parameters of {where} differ in shape")
 
 
 def _class(module: nn.Module) -> type:
-    """A parametrized module is of a class of its own."""
+    """Return the class of a module before torch parametrized it."""
     return type(module).__mro__[1] if is_parametrized(module) else type(module)
 
 
 def _shapes(module: nn.Module) -> list[dict[str, Any]]:
-    """Shapes and types of the module's own parameters and buffers, without those of its children."""
-    held = (
+    """Return shapes and dtypes of the module's own parameters and buffers, without those of its children."""
+    own = (
         module.named_parameters(recurse=False, remove_duplicate=False),
         module.named_buffers(recurse=False, remove_duplicate=False),
     )
-    return [{name: (tuple(t.shape), t.dtype, t.requires_grad) for name, t in tensors} for tensors in held]
+    return [{name: (tuple(t.shape), t.dtype, t.requires_grad) for name, t in tensors} for tensors in own]

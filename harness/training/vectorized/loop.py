@@ -1,4 +1,4 @@
-"""K members as one program: a stack of their models, stepped and evaluated together. Same face as `Alone`."""
+"""Training and evaluation of K runs as one program, over a stack of their models."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.task import Call
 from harness.training.diagnostics.runner import DiagnosticRunner
-from harness.training.plan import Plan
-from harness.training.single import EVALUATION, GRADIENT_PLACE, evaluated_together
-from harness.training.tuples import evaluated, order
+from harness.training.plan import Plan, epoch_order, evaluation_tuples
+from harness.training.single import EVALUATION, GRADIENT_PLACE, evaluation_batch_size
 from harness.training.vectorized.bitwise import BitwiseProducts
 from harness.training.vectorized.data import StackedData
-from harness.training.vectorized.lifting import Lifted, bound
+from harness.training.vectorized.lifting import Lifted, with_attributes
 from harness.training.vectorized.metric import StackedMetric
 from harness.training.vectorized.ops import STACKED
 from harness.training.vectorized.param_group import Failure, StackedGroup
@@ -31,9 +30,16 @@ from harness.training.vectorized.stack import Stack
 
 
 class StackedPath:
-    """A cohort of K members, in the order in which they were given. Raises Unlike if they are not of one shape.
+    """Train K runs as one program: a training path with a row for each run.
 
-    `plans` differ in nothing but the seed; `data` is in memory, and of one shape in all.
+    Args:
+        parts: The components of each run.
+        plans: The plan of each run; they differ in the seed only.
+        data: The data set of each run, in memory and all of one shape.
+        device: The device of the stack.
+
+    Raises:
+        NotStackable: If the runs cannot be stacked.
     """
 
     def __init__(
@@ -43,28 +49,28 @@ class StackedPath:
         self.augmentations = parts[0].augmentations
         models = [p.model for p in parts]
         self.dtype = dtype_of(models[0])
-        self.sets = list(data)
+        self.datasets = list(data)
 
-        def drawn(member: int, split: str) -> Tensor | None:
-            return evaluated(self.task, data[member].part(split), split, parts[member].values["split"]["seed"])
+        def tuples(row: int, split: str) -> Tensor | None:
+            return evaluation_tuples(self.task, data[row].part(split), split, parts[row].values["split"]["seed"])
 
-        self.data = StackedData(data, self.dtype, device, drawn, self.task.exact_targets)
-        self._exact: dict[tuple[str, int], bool] = {}  # whether products of batches of a size must be laid on lines
-        spare = 1 if len(parts) == 1 else 0
+        self.data = StackedData(data, self.dtype, device, tuples, self.task.exact_targets)
+        self._realign: dict[tuple[str, int], bool] = {}  # (mode, batch size): whether products must be realigned
+        padding = 1 if len(parts) == 1 else 0
         while True:
-            self.stack = Stack(models, spare, device)
-            self.data.point(self.stack.spare)
-            self.seeds = torch.tensor([p.seed for p in self.filled(plans)], device=device)
+            self.stack = Stack(models, padding, device)
+            self.data.assign_rows(self.stack.padding)
+            self.seeds = torch.tensor([p.seed for p in self.with_padding(plans)], device=device)
             self.regularizers = [
-                StackedRegularizer([p.regularizers[i] for p in parts], spare, self.dtype, device)
+                StackedRegularizer([p.regularizers[i] for p in parts], padding, self.dtype, device)
                 for i in range(len(parts[0].regularizers))
             ]
-            wants = self._rehearse(plans)
-            if wants <= spare:
+            required = self._probe_padding()
+            if required <= padding:
                 break
-            spare = wants
+            padding = required
         self.groups = [
-            StackedGroup(name, names, self.stack, parts, plans, self._having("after_step"))
+            StackedGroup(name, names, self.stack, parts, plans, self._with_hook("after_step"))
             for name, names in self.task.groups(models[0]).items()
         ]
         self.metrics = {
@@ -73,75 +79,75 @@ class StackedPath:
         }
         self.plans = list(plans)
         self._loaded: set[int] = set()  # rows whose weights are final
-        self.looking: DiagnosticRunner | None = None  # the diagnostics, where there are any
+        self.diagnostic_runner: DiagnosticRunner | None = None
 
-    def filled(self, members: Sequence[Any]) -> list[Any]:
-        """One entry a row: the spare rows are the first member's."""
-        return [*members, *[members[0]] * self.stack.spare]
+    def with_padding(self, values: Sequence[Any]) -> list[Any]:
+        """Return one value for each row, given one for each run: padding rows have that of the first run."""
+        return [*values, *[values[0]] * self.stack.padding]
 
-    def _having(self, hook: str) -> list[StackedRegularizer]:
+    def _with_hook(self, hook: str) -> list[StackedRegularizer]:
         return [r for r in self.regularizers if hook in r.hooks]
 
     @property
     def size(self) -> int:
-        """Members that still train."""
+        """The number of runs that still train."""
         return self.stack.size
 
     @property
     def failures(self) -> dict[int, Failure]:
-        """What the optimizers of some rows have raised: these rows are stepped no more, and should leave."""
+        """The exceptions of optimizers by row. These rows are stepped no more and should be dropped."""
         return {row: failure for group in self.groups for row, failure in group.failures.items()}
 
-    def _rehearse(self, plans: Sequence[Plan]) -> int:
-        """A step of each size of batch, whose gradients are let go; returns the spare rows that they ask for."""
-        kept = {name: t.clone() for name, t in self.stack.buffers.items()}
+    def _probe_padding(self) -> int:
+        """Compute a batch of each size without stepping; return the padding rows that the kernels need."""
+        buffers = {name: t.clone() for name, t in self.stack.buffers.items()}
         self.stack.base.train()
-        rows = 0
+        padding = 0
         for batch in sorted({0, self.plan.batches - 1}):
             count = self.plan.size(batch)
             samples = torch.arange(count * self.plan.each, device=self.device) % self.data.samples("train")
             index = samples.expand(self.stack.rows, len(samples))
-            with BitwiseProducts(self.stack.rows) as exact:
+            with BitwiseProducts(self.stack.rows) as products:
                 x, y = self.data.gather(index)
                 losses = self._losses(x, y, batch)
                 for loss in losses.values():
                     leaves = [p for p in self.stack.params.values() if p.requires_grad]
                     torch.autograd.grad(loss.sum(), leaves, allow_unused=True, retain_graph=True)
-            self._exact["train", count] = exact.acted
-            rows = max(rows, exact.rows)
+            self._realign["train", count] = products.realigned
+            padding = max(padding, products.padding)
         self.stack.base.eval()
         params = {name: p.detach() for name, p in self.stack.params.items()}
         for split in ("val", "test"):
-            for first, count in self._evaluation(split):
-                if ("evaluation", count) not in self._exact:
-                    with torch.no_grad(), BitwiseProducts(self.stack.rows) as exact:
-                        self._measured(split, first, count, params)
-                    self._exact["evaluation", count] = exact.acted
-                    rows = max(rows, exact.rows)
-        for name, t in kept.items():
+            for first, count in self._evaluation_batches(split):
+                if ("evaluation", count) not in self._realign:
+                    with torch.no_grad(), BitwiseProducts(self.stack.rows) as products:
+                        self._evaluate_batch(split, first, count, params)
+                    self._realign["evaluation", count] = products.realigned
+                    padding = max(padding, products.padding)
+        for name, t in buffers.items():
             self.stack.buffers[name].copy_(t)
-        return rows
+        return padding
 
     def start_epoch(self, epoch: int) -> None:
-        """Draws the epoch's orders and sets modules and optimizers to training."""
+        """Draw the orders of the epoch and set modules and optimizers to training."""
         self.epoch = epoch
         orders: dict[tuple[int, int], Tensor] = {}
-        members = [(plan.seed, id(dataset)) for plan, dataset in zip(self.plans, self.sets, strict=True)]
-        for key, plan, dataset in zip(members, self.plans, self.sets, strict=True):
+        order_keys = [(plan.seed, id(dataset)) for plan, dataset in zip(self.plans, self.datasets, strict=True)]
+        for key, plan, dataset in zip(order_keys, self.plans, self.datasets, strict=True):
             if key not in orders:
-                orders[key] = order(self.task, dataset.train, plan, epoch)
-        self._order = torch.stack([orders[key] for key in self.filled(members)]).to(self.device)
-        self._train_mode(True)
+                orders[key] = epoch_order(self.task, dataset.train, plan, epoch)
+        self._order = torch.stack([orders[key] for key in self.with_padding(order_keys)]).to(self.device)
+        self._set_mode(True)
 
     def train(self, batches: range) -> Tensor:
-        """Trains on batches of this epoch; returns their losses [batches, K]."""
-        return torch.stack([self._batch(batch) for batch in batches])[:, : self.size]
+        """Train on batches of this epoch; return their losses `[batches, K]`."""
+        return torch.stack([self._train_batch(batch) for batch in batches])[:, : self.size]
 
-    def _batch(self, batch: int) -> Tensor:
+    def _train_batch(self, batch: int) -> Tensor:
         number = self.epoch * self.plan.batches + batch
         count = self.plan.size(batch)
         first, last = batch * self.plan.samples, batch * self.plan.samples + count * self.plan.each
-        with BitwiseProducts(self.stack.rows) if self._exact["train", count] else nullcontext():
+        with BitwiseProducts(self.stack.rows) if self._realign["train", count] else nullcontext():
             x, y = self.data.gather(self._order[:, first:last])
             losses = self._losses(x, y, number)
             share = self.plan.share(batch)
@@ -153,23 +159,24 @@ class StackedPath:
         return sum(more, first_loss)
 
     def _losses(self, x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
-        """{group: [rows]}"""
-        targets = self._having("target")
+        """Return the loss of each parameter group, `{group: [rows]}`."""
+        target_hooks = self._with_hook("target")
 
-        def one(call: Call, noise: Noise, x: Tensor, y: Tensor, lifted: list[Lifted]) -> dict[str, Tensor]:
+        def losses_of_run(call: Call, noise: Noise, x: Tensor, y: Tensor, lifted: list[Lifted]) -> dict[str, Tensor]:
             for augment in self.augmentations:
                 x, y = augment(x, y, noise)
-            for regularizer, values in zip(targets, lifted, strict=True):
-                y = bound(regularizer.members[0], values).target(y)
+            for regularizer, values in zip(target_hooks, lifted, strict=True):
+                y = with_attributes(regularizer.members[0], values).target(y)
             with Redirect(noise, STACKED, stack=True):
                 return self.task.losses(call, (x, y), noise)
 
-        lifted = [regularizer.lifted for regularizer in targets]
-        found: dict[str, Tensor] = self.stack.map(one, keys(self.seeds, number), x, y, lifted)
-        return found
+        lifted = [regularizer.lifted for regularizer in target_hooks]
+        losses: dict[str, Tensor] = self.stack.map(losses_of_run, keys(self.seeds, number), x, y, lifted)
+        return losses
 
     def _differentiate(self, group: StackedGroup, losses: Tensor, share: float, last: bool) -> None:
-        for regularizer in self._having("penalty"):
+        """Add the gradients of a batch to those of the step; rows are independent, so the sum of losses will do."""
+        for regularizer in self._with_hook("penalty"):
             losses = losses + regularizer.call("penalty", group.params)
         total = losses.sum()
         if share != 1.0:
@@ -177,47 +184,51 @@ class StackedPath:
         group.add(torch.autograd.grad(total, list(group.params.values()), allow_unused=True, retain_graph=not last))
 
     def _step(self, number: int) -> None:
-        looking, step = self.looking, self.plan.step_of(number)
-        watched = looking.begin(step) if looking is not None and step >= looking.next else None
-        lr = self._rates() if watched is not None else None
-        seen: dict[str, Tensor] = {}
+        runner, step = self.diagnostic_runner, self.plan.step_of(number)
+        due = runner.begin(step) if runner is not None and step >= runner.next else None
+        lr = self._lrs() if due is not None else None
+        all_grads: dict[str, Tensor] = {}
         for group in self.groups:
             grads = group.take()
-            for regularizer in self._having("gradient"):
-                made = functools.partial(_gradient_noise, self.plan.step_of(number))
-                noise = DeferredArg(made, keys(self.seeds, number))
+            for regularizer in self._with_hook("gradient"):
+                make_noise = functools.partial(_gradient_noise, self.plan.step_of(number))
+                noise = DeferredArg(make_noise, keys(self.seeds, number))
                 params = {name: p.detach() for name, p in group.params.items()}
                 grads = regularizer.call("gradient", grads, params, noise)
             group.step(grads)
-            seen |= grads
-        if looking is not None and watched is not None and lr is not None:
-            looking.end(watched, seen, lr)
+            all_grads |= grads
+        if runner is not None and due is not None and lr is not None:
+            runner.end(due, all_grads, lr)
 
-    def _rates(self) -> Tensor:
-        """The rows' learning rates [rows]."""
-        rates = [self.lr(row) for row in range(self.size)]
-        return torch.tensor(self.filled(rates), dtype=self.dtype, device=self.device)
+    def _lrs(self) -> Tensor:
+        """Return the learning rate of each row, `[rows]`."""
+        lrs = [self.lr(row) for row in range(self.size)]
+        return torch.tensor(self.with_padding(lrs), dtype=self.dtype, device=self.device)
 
-    def _train_mode(self, on: bool) -> None:
-        self.stack.base.train(on)
+    def _set_mode(self, training: bool) -> None:
+        self.stack.base.train(training)
         for group in self.groups:
-            group.train(on)
+            group.train(training)
 
-    def evaluate(self, split: str, rows: Sequence[int] | None = None) -> list[dict[str, float]]:
-        """Loss and metrics on a split, for each member. Raises Again where their training was not exact."""
+    def evaluate(self, split: str) -> list[dict[str, float]]:
+        """Return loss and metrics on a split for each run, as `{"val/loss": ...}`.
+
+        Raises:
+            RestackDifferently: If the steps since the last evaluation were not exact.
+        """
         for group in self.groups:
             group.check()
-        self._train_mode(False)
+        self._set_mode(False)
         metrics = self.metrics[split]
         total = torch.zeros(self.stack.rows, device=self.device, dtype=torch.float64)
         with torch.no_grad():
-            params = self._averaged()
-            for first, count in self._evaluation(split):
-                with BitwiseProducts(self.stack.rows) if self._exact["evaluation", count] else nullcontext():
-                    losses, found = self._measured(split, first, count, params)
+            params = self._evaluation_params()
+            for first, count in self._evaluation_batches(split):
+                with BitwiseProducts(self.stack.rows) if self._realign["evaluation", count] else nullcontext():
+                    losses, outputs = self._evaluate_batch(split, first, count, params)
                 total += sum(losses.values()) * count
                 for metric in metrics.values():
-                    metric.update(*found)
+                    metric.update(*outputs)
         mean = (total / self.data.size(split)).tolist()
         values = {name: metric.compute() for name, metric in metrics.items()}
         return [
@@ -225,24 +236,24 @@ class StackedPath:
             for row in range(self.size)
         ]
 
-    def _evaluation(self, split: str) -> Iterator[tuple[int, int]]:
-        """(first, count) of the samples or tuples that are evaluated at a time; never a function of the members."""
+    def _evaluation_batches(self, split: str) -> Iterator[tuple[int, int]]:
+        """Yield (first, count) of the items that are evaluated at a time: a function of the data, not of the stack."""
         n = self.data.size(split)
-        step = evaluated_together(self.plan, self.data.parts[split][0][0], self.data.each(split))
+        step = evaluation_batch_size(self.plan, self.data.parts[split][0][0], self.data.each(split))
         yield from ((first, min(step, n - first)) for first in range(0, n, step))
 
-    def _measured(self, split: str, first: int, count: int, params: dict[str, Tensor]) -> Any:
-        def one(call: Call, noise: Noise, x: Tensor, y: Tensor) -> Any:
+    def _evaluate_batch(self, split: str, first: int, count: int, params: dict[str, Tensor]) -> Any:
+        def evaluate_run(call: Call, noise: Noise, x: Tensor, y: Tensor) -> Any:
             with Redirect(noise, STACKED, stack=True):
                 return self.task.evaluate(call, (x, y), noise)
 
         x, y = self.data.slice(split, first, count)
-        return self.stack.map(one, keys(self.seeds, EVALUATION + first), x, y, params=params)
+        return self.stack.map(evaluate_run, keys(self.seeds, EVALUATION + first), x, y, params=params)
 
-    def _averaged(self) -> dict[str, Tensor]:
-        """The parameters that regularizers want evaluated."""
+    def _evaluation_params(self) -> dict[str, Tensor]:
+        """Return the parameters that regularizers evaluate, such as averages, `[rows, ...]`."""
         params: dict[str, Tensor] = {name: p.detach() for name, p in self.stack.params.items()}
-        if evaluating := self._having("evaluate"):
+        if evaluating := self._with_hook("evaluate"):
             last = params
             for group in self.groups:
                 params = params | group.averaged(params, evaluating)
@@ -254,61 +265,61 @@ class StackedPath:
         return params
 
     def weights(self, row: int) -> dict[str, Tensor]:
-        """A copy of the weights of a member that evaluation uses."""
-        self._train_mode(False)
+        """Return a copy of the weights of a run that evaluation uses."""
+        self._set_mode(False)
         with torch.no_grad():
-            return self.stack.member(row, self._averaged())
+            return self.stack.state_dict(row, self._evaluation_params())
 
     def load(self, row: int, weights: dict[str, Tensor]) -> None:
-        """Puts weights in a member's place that evaluation has used: they are not averaged again."""
-        self._put(row, weights)
+        """Load weights from `weights()`; evaluation uses them as they are and averages nothing again."""
+        self._copy_weights(row, weights)
         self._loaded.add(row)
 
-    def _put(self, row: int, weights: dict[str, Tensor]) -> None:
-        own = self.stack.params | self.stack.buffers
+    def _copy_weights(self, row: int, weights: dict[str, Tensor]) -> None:
+        tensors = self.stack.params | self.stack.buffers
         with torch.no_grad():
-            for name, source in self.stack.names.items():
-                own[source][row] = weights[name]
+            for name, source in self.stack.state_dict_names.items():
+                tensors[source][row] = weights[name]
 
-    def end_epoch(self, found: list[dict[str, float]]) -> None:
-        """Nothing: what follows a member's own metrics is not stacked."""
+    def end_epoch(self, metrics: list[dict[str, float]]) -> None:
+        """Do nothing: runs whose scheduler follows their own metrics are not stacked."""
 
     def lr(self, row: int) -> float:
-        """The learning rate of a member's next step."""
+        """Return the learning rate of a run's next step."""
         return self.groups[0].lr(row)
 
     def state(self, row: int) -> dict[str, Any]:
-        """All that a member needs to go on in any stack, as it is now and not as evaluation sees it."""
-        return {"model": self.stack.member(row), "groups": [group.state(row) for group in self.groups]}
+        """Return a run's state for a checkpoint, with the parameters as they are trained; any stack can restore it."""
+        return {"model": self.stack.state_dict(row), "groups": [group.state(row) for group in self.groups]}
 
     def restore(self, states: Sequence[dict[str, Any]]) -> None:
-        """Goes on from the states of all members."""
+        """Continue from the states of all runs."""
         for row, state in enumerate(states):
-            self._put(row, state["model"])
+            self._copy_weights(row, state["model"])
         for place, group in enumerate(self.groups):
             group.restore(self.stack, [state["groups"][place] for state in states])
 
-    def keep(self, members: Sequence[int]) -> None:
-        """Goes on without the other members; the rest computes the same bits as if they had never met."""
-        index = [*members, *range(self.stack.size, self.stack.rows)]
-        if len(index) < 2:  # one row alone would be computed another way: one that left stays, for no one
-            index.append(next(row for row in range(self.stack.size) if row not in members))
-        self.stack.keep(index, len(members))
+    def keep(self, rows: Sequence[int]) -> None:
+        """Continue with these runs only; they compute the same bits as if they had been stacked alone."""
+        index = [*rows, *range(self.stack.size, self.stack.rows)]
+        if len(index) < 2:  # a single row has other bits: keep a dropped row as padding
+            index.append(next(row for row in range(self.stack.size) if row not in rows))
+        self.stack.keep(index, len(rows))
         self.data.keep(index)
         self.seeds = self.seeds[index]
         self._order = self._order[index]
-        self.plans = [self.plans[m] for m in members]
-        self.sets = [self.sets[m] for m in members]
-        self._loaded = set()  # they have left
+        self.plans = [self.plans[row] for row in rows]
+        self.datasets = [self.datasets[row] for row in rows]
+        self._loaded = set()  # the rows with loaded weights have been dropped
         for regularizer in self.regularizers:
             regularizer.keep(index)
         for group in self.groups:
-            group.keep(self.stack, members, index)
+            group.keep(self.stack, rows, index)
         for split in self.metrics.values():
             for metric in split.values():
                 metric.keep(len(index))
-        if self.looking is not None:
-            self.looking.keep(index)
+        if self.diagnostic_runner is not None:
+            self.diagnostic_runner.keep(index)
 
 
 def _gradient_noise(step: int, key: Tensor) -> Noise:

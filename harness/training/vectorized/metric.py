@@ -1,4 +1,4 @@
-"""One torchmetrics metric for every member of a stack: its sums under vmap where it allows that, else one each."""
+"""Compute one torchmetrics metric for every row of a stack: under vmap if it allows that, else row by row."""
 
 from __future__ import annotations
 
@@ -20,83 +20,93 @@ States = dict[str, Tensor]
 
 
 class StackedMetric:
-    """`rows` metrics at once. The first batch is also given to a metric of its own, for the first member: if that one
-    says otherwise, or vmap refuses, every member has a metric of its own from then on.
+    """The same metric of `rows` rows.
+
+    The first batch is checked against an ordinary metric of the first row. If vmap refuses the metric, or the values
+    differ, each row has an ordinary metric from then on.
+
+    Args:
+        make: Make an ordinary metric.
+        rows: Rows of the stack.
+        device: The device of the stack.
     """
 
     def __init__(self, make: Make, rows: int, device: torch.device) -> None:
         self.make, self.rows, self.device = make, rows, device
-        self.one = make().to(device)
-        self.initial = self.one.metric_state  # a metric's tensors are replaced as it is updated, and not changed
-        self.together = all(isinstance(state, Tensor) for state in self.initial.values())
-        self.proven = False
+        self.template = make().to(device)
+        self.initial = self.template.metric_state  # an update replaces the tensors of a metric and changes none
+        self.vectorized = all(isinstance(state, Tensor) for state in self.initial.values())
+        self.checked = False
         self._reset()
 
     def _reset(self) -> None:
-        if self.together:
+        if self.vectorized:
             self.states: States = {
                 name: state.expand(self.rows, *state.shape).clone()
                 for name, state in self.initial.items()
                 if isinstance(state, Tensor)
             }
         else:
-            self.each = [self.make().to(self.device) for _ in range(self.rows)]
+            self.row_metrics = [self.make().to(self.device) for _ in range(self.rows)]
 
     def keep(self, rows: int) -> None:
-        """Goes on with so many rows, from the next reset on."""
+        """Reset the metric for a stack of so many rows."""
         self.rows = rows
         self._reset()
 
     def update(self, prediction: Any, target: Any) -> None:
-        """Takes a batch: trees of tensors [rows, n, ...]."""
-        if self.together and not self.proven:
-            self.together = self.proven = self._agrees(prediction, target)
+        """Update with a batch: trees of tensors `[rows, n, ...]`."""
+        if self.vectorized and not self.checked:
+            self.vectorized = self.checked = self._agrees(prediction, target)
             self._reset()
-        if self.together:
-            self.states = self._updated(self.states, prediction, target)
+        if self.vectorized:
+            self.states = self._update_states(self.states, prediction, target)
             return
-        for row, metric in enumerate(self.each):
+        for row, metric in enumerate(self.row_metrics):
             metric.update(*(pytree.tree_map(lambda t, row=row: t[row], tree) for tree in (prediction, target)))
 
     def compute(self) -> list[float]:
-        """The value of each row; starts anew."""
-        values = self._computed(self.states) if self.together else [float(metric.compute()) for metric in self.each]
+        """Return the value of each row and reset the metric."""
+        if self.vectorized:
+            values = self._compute_rows(self.states)
+        else:
+            values = [float(metric.compute()) for metric in self.row_metrics]
         self._reset()
         return values
 
-    def _updated(self, states: States, prediction: Any, target: Any) -> States:
-        def one(states: States, prediction: Any, target: Any) -> States:
-            metric = self._with(states)
+    def _update_states(self, states: States, prediction: Any, target: Any) -> States:
+        def update_row(states: States, prediction: Any, target: Any) -> States:
+            metric = self._with_states(states)
             type(metric).update(metric, prediction, target)
             return {name: getattr(metric, name) for name in states}
 
-        found: States = vmap(one, randomness="error")(states, prediction, target)
-        return found
+        updated: States = vmap(update_row, randomness="error")(states, prediction, target)
+        return updated
 
-    def _computed(self, states: States) -> list[float]:
-        """Row by row: a sum over few classes is rounded another way in a stack of another height."""
+    def _compute_rows(self, states: States) -> list[float]:
+        """Compute row by row: the rounding of a sum over few classes depends on the height of a stack."""
         rows = (dict(zip(states, values, strict=True)) for values in zip(*states.values(), strict=True))
-        found = []
+        values = []
         for row in rows:
-            metric = self._with(row)
-            found.append(float(type(metric).compute(metric)))
-        return found
+            metric = self._with_states(row)
+            values.append(float(type(metric).compute(metric)))
+        return values
 
-    def _with(self, states: States) -> torchmetrics.Metric:
+    def _with_states(self, states: States) -> torchmetrics.Metric:
         for name, value in states.items():
-            setattr(self.one, name, value)
-        return self.one
+            setattr(self.template, name, value)
+        return self.template
 
     def _agrees(self, prediction: Any, target: Any) -> bool:
-        """Whether the first row's metric of its own says the same."""
+        """Return True if vmap and an ordinary metric give the first row the same value."""
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error")  # a slow batching rule says so: then one each is as good
-                found = self._computed(self._updated(self.states, prediction, target))
-            alone = self.make().to(self.device)
-            alone.update(*(pytree.tree_map(lambda t: t[0], tree) for tree in (prediction, target)))
-            expected = float(alone.compute())
+                warnings.simplefilter("error")  # torch warns of a slow batching rule: row by row is as fast then
+                values = self._compute_rows(self._update_states(self.states, prediction, target))
+            ordinary = self.make().to(self.device)
+            ordinary.update(*(pytree.tree_map(lambda t: t[0], tree) for tree in (prediction, target)))
+            expected = float(ordinary.compute())
         except Exception as error:
             reraise_interrupt(error)
             return False
-        return math.isclose(found[0], expected, rel_tol=1e-6) or (math.isnan(found[0]) and math.isnan(expected))
+        return math.isclose(values[0], expected, rel_tol=1e-6) or (math.isnan(values[0]) and math.isnan(expected))

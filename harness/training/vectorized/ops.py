@@ -1,6 +1,4 @@
-"""Functions of torch that a stack of members computes in another way: those without a batching rule, and those that
-are faster or exacter another way. Each stands in for torch's own inside vmap, and only there.
-"""
+"""Replacements of torch functions inside vmap: of those without a batching rule, and of slow or inexact ones."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from harness.training.vectorized.bitwise import VECTOR
 
 
 class _Products(torch.autograd.Function):
-    """y = x wᵀ + b for each member, x [K, N, I], w [K, O, I], b [K, O] or None: results and gradients contiguous."""
+    """Compute y = x wᵀ + b in each row, x `[K, N, I]`, w `[K, O, I]`, b `[K, O]` or None, all results contiguous."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -49,22 +47,23 @@ def _stacked_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return y.view(*x.shape[:-1], weight.shape[1])
 
 
-def _each(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A convolution member by member: torch would make one grouped convolution of them, whose rounding depends on
-    how many they are, and which is no faster.
+def _row_by_row(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Compute a convolution row by row.
+
+    torch would make one grouped convolution of the rows. Its rounding depends on their number, and it is no faster.
     """
 
-    def each(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor:
+    def stacked(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor:
         biases = [None] * len(x) if bias is None else bias.unbind()
-        members = zip(x.unbind(), weight.unbind(), biases, strict=True)
-        return torch.stack([function(*member, *settings) for member in members])
+        rows = zip(x.unbind(), weight.unbind(), biases, strict=True)
+        return torch.stack([function(*row, *settings) for row in rows])
 
     def call(input: Tensor, weight: Tensor, bias: Tensor | None = None, *settings: Any, **named: Any) -> Tensor:
         if named:
             order = _SETTINGS[function.__name__.startswith("conv_transpose")]
-            given = dict(zip(order, settings, strict=False)) | named
-            settings = tuple(given.get(name, default) for name, default in order.items())
-        return beneath_vmap(each, input, weight, bias, *settings)
+            arguments = dict(zip(order, settings, strict=False)) | named
+            settings = tuple(arguments.get(name, default) for name, default in order.items())
+        return beneath_vmap(stacked, input, weight, bias, *settings)
 
     return call
 
@@ -76,20 +75,22 @@ _SETTINGS: dict[bool, dict[str, Any]] = {
 
 
 def _recurrent(function: Any, dropout: int) -> Callable[..., Any]:
-    """A recurrent kernel without a batching rule: a level of differentiation around it makes vmap take it apart.
+    """Make vmap decompose a recurrent kernel, which has no batching rule, by a level of differentiation around it.
 
-    `dropout` is the place of the dropout among its arguments; the next tells whether it trains.
+    Args:
+        function: The kernel.
+        dropout: The place of the dropout rate among its settings; the mode (training or not) is the next one.
     """
 
     def call(x: Tensor, hx: Any, weights: Any, *settings: Any) -> Any:
         if settings[dropout] and settings[dropout + 1]:
             raise RuntimeError("dropout between the layers of a recurrent network is drawn inside one kernel of torch")
-        many = isinstance(hx, (tuple, list))
-        given = (x, tuple(hx) if many else hx, list(weights))
-        # An lstm in float32 would be one kernel of oneDNN, which vmap does not take apart.
+        several = isinstance(hx, (tuple, list))
+        inputs = (x, tuple(hx) if several else hx, list(weights))
+        # An lstm in float32 would be one kernel of oneDNN, which vmap does not decompose.
         enabled, *_ = torch.backends.mkldnn.set_flags(_enabled=False, _fp32_precision=None)
         try:
-            return vjp(lambda x, hx, w: function(x, hx, w, *settings), *given)[0]
+            return vjp(lambda x, hx, w: function(x, hx, w, *settings), *inputs)[0]
         finally:
             torch.backends.mkldnn.set_flags(_enabled=enabled, _fp32_precision=None)
 
@@ -106,36 +107,38 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """With the features of [N, C] filled up to whole vectors: torch goes over those of all members in one row."""
+    """Pad the features of `[N, C]` to whole vectors: torch processes the features of all rows as one sequence."""
     features = input.shape[1]
-    more = -features % VECTOR
-    if input.ndim != 2 or not more:
+    missing = -features % VECTOR
+    if input.ndim != 2 or not missing:
         return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
     mean, var, scale, shift = (
-        None if t is None else F.pad(t, (0, more)) for t in (running_mean, running_var, weight, bias)
+        None if t is None else F.pad(t, (0, missing)) for t in (running_mean, running_var, weight, bias)
     )
-    result = F.batch_norm(F.pad(input, (0, more)), mean, var, scale, shift, training, momentum, eps)
-    for running, filled in ((running_mean, mean), (running_var, var)):
-        if training and running is not None and filled is not None:
-            running.copy_(filled[:features])
+    result = F.batch_norm(F.pad(input, (0, missing)), mean, var, scale, shift, training, momentum, eps)
+    for running, padded in ((running_mean, mean), (running_var, var)):
+        if training and running is not None and padded is not None:
+            running.copy_(padded[:features])
     return result[:, :features]
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """The mean over N of -log softmax(x)[y], for each member: x [K, N, C], y [K, N]; those equal to `ignore` are left
-    out. Torch's own takes ten kernels under vmap, and most of the time of a small network's step.
+    """Compute the mean over N of -log softmax(x)[y] in each row, x `[K, N, C]`, y `[K, N]`.
+
+    Targets equal to `ignore` are left out. torch's own cross entropy takes ten kernels under vmap, and most of the
+    time of a small network's step.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, ignore: int) -> Tensor:
         counted = (y != ignore).to(x.dtype)
         y = y.clamp_min(0)[..., None]
-        low = x - x.amax(-1, keepdim=True)
-        e = low.exp()
+        shifted = x - x.amax(-1, keepdim=True)
+        e = shifted.exp()
         total = e.sum(-1, keepdim=True)
         share = counted / counted.sum(-1, keepdim=True)
         ctx.save_for_backward(e / total, y, share)
-        return ((total.log() - low.gather(-1, y)).squeeze(-1) * share).sum(-1)
+        return ((total.log() - shifted.gather(-1, y)).squeeze(-1) * share).sum(-1)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -158,7 +161,7 @@ STACKED: dict[Any, Callable[..., Any]] = {
     F.linear: _linear,
     F.batch_norm: _batch_norm,
     F.cross_entropy: _cross_entropy,
-    **{f: _each(f) for f in (F.conv1d, F.conv2d, F.conv3d)},
-    **{f: _each(f) for f in (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)},
+    **{f: _row_by_row(f) for f in (F.conv1d, F.conv2d, F.conv3d)},
+    **{f: _row_by_row(f) for f in (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)},
     **RECURRENT,
 }

@@ -1,4 +1,4 @@
-"""Torch's optimizers over a stack: one for all members of equal settings where it may be shared, else one each."""
+"""Step the rows of a stack with torch's optimizers: one optimizer for several rows, or one for each."""
 
 from __future__ import annotations
 
@@ -13,19 +13,28 @@ from torch import Tensor, nn
 from harness.training.vectorized.bitwise import LINE
 from harness.training.vectorized.stack import Weights
 
-Make = Callable[[dict[str, nn.Parameter]], torch.optim.Optimizer]
-Watch = Callable[[torch.optim.Optimizer, dict[str, nn.Parameter]], AbstractContextManager[None]]
+MakeOptimizer = Callable[[dict[str, nn.Parameter]], torch.optim.Optimizer]
+Guard = Callable[[torch.optim.Optimizer, dict[str, nn.Parameter]], AbstractContextManager[None]]
 
 
 class RowOptimizer:
-    """Members start .. stop - 1 of a stack under one optimizer: `shared`, over their storage [members, n]; or one
-    member, over parameters of its own shapes.
+    """Rows `start` to `stop - 1` of a stack with one optimizer.
 
-    The leaves are the same objects for as long as their optimizer lives: it may know them by their identity.
-    `watch` makes a context for each step from the optimizer and its leaves (rowwise.py).
+    The optimizer's parameters, `leaves`, remain the same objects during its life, since it may refer to them by their
+    identity.
+
+    Args:
+        weights: The weights of the stack.
+        names: The parameters that are stepped.
+        start: The first row.
+        stop: The row after the last.
+        shared: Step the storage of all these rows, `[rows, n]`; else a single row, with parameters of its own shapes.
+        make: Make the optimizer from its parameters by name.
+        schedule: Make the schedule of the optimizer.
+        guard: Make a context for each step from the optimizer and its parameters, see `rowwise.py`.
     """
 
-    name = ""  # of the optimizer, where one is given
+    name = ""  # of the optimizer's component
 
     def __init__(
         self,
@@ -34,111 +43,117 @@ class RowOptimizer:
         start: int,
         stop: int,
         shared: bool,
-        make: Make,
+        make: MakeOptimizer,
         schedule: Callable[[torch.optim.Optimizer], Any],
-        watch: Watch | None = None,
+        guard: Guard | None = None,
     ) -> None:
-        self.names, self.start, self.stop, self.shared, self.watch = names, start, stop, shared, watch
-        self._point(weights)
+        self.names, self.start, self.stop, self.shared, self.guard = names, start, stop, shared, guard
+        self._set_places(weights)
         self.leaves = {name: nn.Parameter(place) for name, place in self.places.items()}
         self.optimizer = make(self.leaves)
-        self._write()
+        self._write_back()
         self.schedule = schedule(self.optimizer)
 
-    def _point(self, weights: Weights) -> None:
-        """The members' places in the stack's memory."""
+    def _set_places(self, weights: Weights) -> None:
+        """Set the views of the rows in the stack's memory."""
         if self.shared:
             self.places = {n: weights.storage[n][self.start : self.stop] for n in self.names}
         else:
             self.places = {n: weights.params[n].detach()[self.start] for n in self.names}
 
     def _moved_leaves(self) -> list[tuple[Tensor, Tensor]]:
-        """(leaf, place) of leaves to which the optimizer has given a memory of their own."""
+        """Return (leaf, place) of the leaves to which the optimizer has assigned another memory."""
         pairs = ((self.leaves[name], place) for name, place in self.places.items())
         return [(leaf, place) for leaf, place in pairs if leaf.data_ptr() != place.data_ptr()]
 
-    def _write(self) -> None:
+    def _write_back(self) -> None:
         with torch.no_grad():
             for leaf, place in self._moved_leaves():
                 place.copy_(leaf)
 
     def step(self, grads: Mapping[str, Tensor]) -> None:
-        """One step with the stack's gradients [rows, ...]. Raises what `watch` does."""
+        """Make one step with the gradients of the stack, `[rows, ...]`; the guard may raise NotRowwise."""
         with torch.no_grad():
             for leaf, place in self._moved_leaves():
                 leaf.copy_(place)
         for name, leaf in self.leaves.items():
-            leaf.grad = None if (g := grads.get(name)) is None else self._as(leaf, g)
-        with nullcontext() if self.watch is None else self.watch(self.optimizer, self.leaves):
+            leaf.grad = None if (g := grads.get(name)) is None else self._laid_out(leaf, g)
+        with nullcontext() if self.guard is None else self.guard(self.optimizer, self.leaves):
             self.optimizer.step()
-        self._write()
+        self._write_back()
         for leaf in self.leaves.values():
-            leaf.grad = None  # or it would be there beside those of the next step
+            leaf.grad = None  # or it would be held beside the gradients of the next step
         self.schedule.step()
 
-    def _as(self, leaf: Tensor, g: Tensor) -> Tensor:
-        """A gradient as its leaf lies in memory: a fused optimizer reads memory, not strides."""
+    def _laid_out(self, leaf: Tensor, g: Tensor) -> Tensor:
+        """Return a gradient in the memory layout of its leaf: a fused optimizer reads memory, not strides."""
         if not self.shared:
             g = g[self.start]
-            laid = g.stride() == leaf.stride() and g.data_ptr() % LINE == 0  # or products have other bits
-            return g if laid else torch.empty_like(leaf).copy_(g)
+            fits = g.stride() == leaf.stride() and g.data_ptr() % LINE == 0  # or products have other bits
+            return g if fits else torch.empty_like(leaf).copy_(g)
         g = g[self.start : self.stop]
         if g.is_contiguous() and g[0].numel() == leaf.shape[1]:
             return g.view_as(leaf)
-        room = torch.zeros_like(leaf)
-        room[:, : g[0].numel()].view_as(g).copy_(g)
-        return room
+        padded = torch.zeros_like(leaf)
+        padded[:, : g[0].numel()].view_as(g).copy_(g)
+        return padded
 
     def state(self, row: int) -> dict[str, Any]:
-        """What a member (counted from the stack's first) needs to go on: its own rows, and what all share."""
+        """Return the state of a row of the stack for a checkpoint: its own tensors, and the values that rows share."""
         if not self.shared:
             whole = copy.deepcopy(self.optimizer.state_dict())
             return {"optimizer": whole, "schedule": self.schedule.state()}
         states = {}
         for name, leaf in self.leaves.items():
-            held = self.optimizer.state.get(leaf, {})
-            own = {key for key, value in held.items() if self._by_member(value, leaf)}
+            state = self.optimizer.state.get(leaf, {})
+            per_row = {key for key, value in state.items() if self._is_per_row(value, leaf)}
             states[name] = {
-                "own": {key: held[key][row - self.start].clone() for key in own},
-                "common": {key: copy.deepcopy(held[key]) for key in held if key not in own},
+                "own": {key: state[key][row - self.start].clone() for key in per_row},
+                "common": {key: copy.deepcopy(state[key]) for key in state if key not in per_row},
             }
         groups = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
         return {"states": states, "groups": copy.deepcopy(groups), "schedule": self.schedule.state()}
 
-    def restore(self, members: Sequence[dict[str, Any]]) -> None:
-        """Goes on from the states of its members."""
-        first = members[0]
+    def restore(self, row_states: Sequence[dict[str, Any]]) -> None:
+        """Continue from the states of its rows."""
+        first = row_states[0]
         if not self.shared:
             self.optimizer.load_state_dict(copy.deepcopy(first["optimizer"]))
             self.schedule.restore(first["schedule"])
             return
         for name, leaf in self.leaves.items():
-            kept = first["states"][name]
-            state = {key: _moved(value, leaf) for key, value in copy.deepcopy(kept["common"]).items()}
-            for key in kept["own"]:
-                state[key] = torch.stack([m["states"][name]["own"][key] for m in members]).to(leaf.device)
+            saved = first["states"][name]
+            state = {key: _to_device(value, leaf) for key, value in copy.deepcopy(saved["common"]).items()}
+            for key in saved["own"]:
+                state[key] = torch.stack([s["states"][name]["own"][key] for s in row_states]).to(leaf.device)
             if state:
                 self.optimizer.state[leaf] = state
         for group, settings in zip(self.optimizer.param_groups, copy.deepcopy(first["groups"]), strict=True):
             group.update(settings)
         self.schedule.restore(first["schedule"])
 
-    def _by_member(self, value: Any, leaf: Tensor) -> bool:
+    def _is_per_row(self, value: Any, leaf: Tensor) -> bool:
         return isinstance(value, Tensor) and value.shape == leaf.shape
 
     def move(self, weights: Weights, keep: Sequence[int], start: int) -> None:
-        """Goes on with some of its members (counted from its first) at another place of a compacted stack."""
+        """Continue with some of the rows at another place of the stack.
+
+        Args:
+            weights: The weights of the new stack.
+            keep: The rows to keep, counted from the first row of this optimizer.
+            start: The first row in the new stack.
+        """
         self.start, self.stop = start, start + len(keep)
         detached = {id(leaf) for leaf, _ in self._moved_leaves()}
-        self._point(weights)
+        self._set_places(weights)
         rows = list(keep)
         for name, leaf in self.leaves.items():
-            if self.shared and (held := self.optimizer.state.get(leaf)):
-                held.update({key: value[rows] for key, value in held.items() if self._by_member(value, leaf)})
+            if self.shared and (state := self.optimizer.state.get(leaf)):
+                state.update({key: value[rows] for key, value in state.items() if self._is_per_row(value, leaf)})
             if id(leaf) not in detached:
                 leaf.data = self.places[name]
 
 
-def _moved(value: Any, leaf: Tensor) -> Any:
-    """A common part of a state, on the device of its parameter unless it is a mere counter."""
+def _to_device(value: Any, leaf: Tensor) -> Any:
+    """Move a value that rows share to the device of its parameter, unless it is a counter."""
     return value.to(leaf.device) if isinstance(value, Tensor) and value.ndim else value

@@ -1,4 +1,4 @@
-"""The parameters of a stack that one loss trains, with the optimizers and schedules of its members."""
+"""The parameters of a stack that one loss trains, with the optimizers and schedules of its rows."""
 
 from __future__ import annotations
 
@@ -21,30 +21,43 @@ from harness.registry.registry import REGISTRY
 from harness.system import session
 from harness.system.errors import reraise_interrupt
 from harness.system.process_state import kept
-from harness.training.gradients import Gradients
-from harness.training.memory.heap import out_of_memory
+from harness.training.param_group import GradientSum, Schedule
 from harness.training.plan import Plan
-from harness.training.schedule import Schedule
+from harness.training.resources import is_out_of_memory
 from harness.training.vectorized.lifting import RestackDifferently, TrainSeparately
 from harness.training.vectorized.optimizer import RowOptimizer
 from harness.training.vectorized.regularizer import StackedRegularizer, stack_trees
 from harness.training.vectorized.rowwise import NotRowwise, Rowwise
-from harness.training.vectorized.sharing import Sharing, sharing
+from harness.training.vectorized.sharing import Sharing, probe_sharing
 from harness.training.vectorized.stack import Stack
 
-Failure = tuple[BaseException, int]  # what an optimizer raised, and how many members it steps
+Failure = tuple[BaseException, int]  # the exception of an optimizer, and how many runs the optimizer steps
 
 
 class ProbedSharings(dict[str, Sharing]):
-    """What the probe found of optimizers, by settings and shapes."""
+    """Results of probes, by the settings of an optimizer and the shapes of its parameters."""
 
 
-class LateSharings(dict[str, Sharing]):
-    """What was found of an optimizer's code, by its name, in steps that the probe did not make."""
+class ObservedSharings(dict[str, Sharing]):
+    """Sharings of optimizers, by name, whose code behaved otherwise in training than in the probe."""
 
 
 class StackedGroup:
-    """Members lie in their cohort's order; neighbours of equal settings share an optimizer where that is exact."""
+    """The parameters of a stack that one loss trains.
+
+    Neighbouring rows with equal settings share an optimizer if that is exact; other rows have their own.
+
+    Args:
+        name: The group's name in the task.
+        names: The parameters of the group.
+        stack: The models.
+        parts: The components of each run.
+        plans: The plan of each run.
+        after_step: Regularizers with a hook `after_step`.
+
+    Raises:
+        TrainSeparately: If the optimizer of a run cannot be stacked.
+    """
 
     def __init__(
         self,
@@ -53,33 +66,34 @@ class StackedGroup:
         stack: Stack,
         parts: Sequence[RunComponents],
         plans: Sequence[Plan],
-        after: Sequence[StackedRegularizer],
+        after_step: Sequence[StackedRegularizer],
     ) -> None:
         self.name, self.names = name, list(names)
         self.params = {n: stack.params[n] for n in self.names}
-        self.gradients = Gradients()
+        self.gradients = GradientSum()
         self.sections: list[RowOptimizer] = []
         self.failures: dict[int, Failure] = {}  # by row; such rows are stepped no more
-        self._codes: dict[str, CodeState] = {}  # of plugins' optimizers, by name
-        found = [self._sharing(stack, *own) for own in zip(parts, plans, strict=True)]
-        late = session.state(LateSharings)
-        found = [late.get(_name(own), one) for own, one in zip(parts, found, strict=True)]
-        if alone := [row for row, one in enumerate(found) if one.by == "run"]:
-            raise TrainSeparately(f"optimizer {_name(parts[alone[0]])}: {found[alone[0]].why}", alone)
+        self._code_states: dict[str, CodeState] = {}  # of plugins' optimizers, by name
+        probed = [self._sharing(stack, *run) for run in zip(parts, plans, strict=True)]
+        observed = session.state(ObservedSharings)
+        sharings = [observed.get(_optimizer_name(p), sharing) for p, sharing in zip(parts, probed, strict=True)]
+        if separate := [row for row, sharing in enumerate(sharings) if sharing.by == "run"]:
+            name, reason = _optimizer_name(parts[separate[0]]), sharings[separate[0]].why
+            raise TrainSeparately(f"optimizer {name}: {reason}", separate)
         start = 0
         while start < stack.size:
             stop = start + 1
-            shared = found[start].by == "stack"
+            shared = sharings[start].by == "stack"
             while shared and stop < stack.size and _settings(parts[stop]) == _settings(parts[start]):
                 stop += 1
             make = functools.partial(self._make, parts[start], plans[start])
             schedule = functools.partial(_schedule, parts[start], plans[start])
-            watch = functools.partial(Rowwise, strict=True) if shared and found[start].guarded else None
-            rows = RowOptimizer(stack.weights, self.names, start, stop, shared, make, schedule, watch)
-            rows.name = _name(parts[start])
-            self.sections.append(rows)
+            guard = functools.partial(Rowwise, strict=True) if shared and sharings[start].guarded else None
+            section = RowOptimizer(stack.weights, self.names, start, stop, shared, make, schedule, guard)
+            section.name = _optimizer_name(parts[start])
+            self.sections.append(section)
             start = stop
-        self.after = [(r, self._state(r)) for r in after]
+        self.after_step = [(r, self._initial_state(r)) for r in after_step]
 
     def _make(self, parts: RunComponents, plan: Plan, leaves: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
         return parts.optimizer(
@@ -90,63 +104,64 @@ class StackedGroup:
         )
 
     def _sharing(self, stack: Stack, parts: RunComponents, plan: Plan) -> Sharing:
-        """How this member is stepped: a function of its settings and shapes, and never of its company."""
-        function = REGISTRY.get("optimizer", _name(parts))
-        if is_plugin(function) and _name(parts) not in self._codes:
-            self._codes[_name(parts)] = CodeState(function)
+        """Return how the row of a run is stepped: a function of its settings and shapes, not of the other runs."""
+        function = REGISTRY.get("optimizer", _optimizer_name(parts))
+        if is_plugin(function) and _optimizer_name(parts) not in self._code_states:
+            self._code_states[_optimizer_name(parts)] = CodeState(function)
         first = next(iter(self.params.values()))
         shapes = [tuple(p.shape[1:]) for p in self.params.values()]
         key = json.dumps([parts.values["optimizer"], shapes, str(first.dtype), str(first.device)], default=str)
         sharings = session.state(ProbedSharings)
         if key not in sharings:
             make = functools.partial(self._make, parts, plan)
-            drawing = "generator" in asks(function)  # each member from its own seed
-            with self._guarded(_name(parts)):
-                found = sharing(stack.weights, self.names, make, function if is_plugin(function) else None, not drawing)
-            sharings[key] = found
-            if found.by == "run":  # so it is by its code, whatever its settings
-                session.state(LateSharings)[_name(parts)] = found
+            draws = "generator" in asks(function)  # each run draws from its own seed
+            plugin = function if is_plugin(function) else None
+            with self._isolated(_optimizer_name(parts)):
+                sharing = probe_sharing(stack.weights, self.names, make, plugin, shareable=not draws)
+            sharings[key] = sharing
+            if sharing.by == "run":  # because of its code, whatever its settings
+                session.state(ObservedSharings)[_optimizer_name(parts)] = sharing
         return sharings[key]
 
-    def _guarded(self, name: str) -> AbstractContextManager[None]:
-        """Inside, what a plugin's optimizer changes in the process is put back before its neighbour is stepped."""
-        return kept(by=f"optimizer {name}") if name in self._codes else nullcontext()
+    def _isolated(self, name: str) -> AbstractContextManager[None]:
+        """Context that restores the process state that a plugin's optimizer changes."""
+        return kept(by=f"optimizer {name}") if name in self._code_states else nullcontext()
 
     def check(self) -> None:
-        """Raises Again where an optimizer has come to keep a state that belongs to the process."""
-        for name, code in self._codes.items():
+        """Raise RestackDifferently if an optimizer now keeps a state that belongs to the process."""
+        for name, code in self._code_states.items():
             if changed := code.changed():
                 code.restore()
-                late = Sharing("run", f"it keeps a state outside of the optimizer: {', '.join(changed)}")
-                session.state(LateSharings)[name] = late
-                raise RestackDifferently(f"optimizer {name}: {late.why}")
+                sharing = Sharing("run", f"it keeps a state outside of the optimizer: {', '.join(changed)}")
+                session.state(ObservedSharings)[name] = sharing
+                raise RestackDifferently(f"optimizer {name}: {sharing.why}")
 
-    def _state(self, regularizer: StackedRegularizer) -> Any:
-        own = [{n: p[row].detach() for n, p in self.params.items()} for row in range(len(regularizer.members))]
-        return stack_trees([one.init(params) for one, params in zip(regularizer.members, own, strict=True)])
+    def _initial_state(self, regularizer: StackedRegularizer) -> Any:
+        rows = [{n: p[row].detach() for n, p in self.params.items()} for row in range(len(regularizer.members))]
+        return stack_trees([member.init(params) for member, params in zip(regularizer.members, rows, strict=True)])
 
     def add(self, grads: tuple[Tensor | None, ...]) -> None:
-        """Adds a batch's gradients to those of the step."""
+        """Add a batch's gradients to those of the step."""
         self.gradients.add(grads)
 
     def take(self) -> dict[str, Tensor]:
-        """The step's gradients by name."""
+        """Return the step's gradients by name and reset the sum."""
         return self.gradients.take(self.names)
 
     def step(self, grads: dict[str, Tensor]) -> None:
-        """One step of every member. What an optimizer or a schedule raises is noted for the members that it steps."""
-        if not self.after:
+        """Make one step of every row; an exception of an optimizer is stored in `failures` for the rows it steps."""
+        if not self.after_step:
             self._step(grads)
             return
         before = {n: p.detach().clone() for n, p in self.params.items()}
-        rates = [self.lr(row) for section in self.sections for row in range(section.start, section.stop)]
+        lrs = [self.lr(row) for section in self.sections for row in range(section.start, section.stop)]
         self._step(grads)
         params = {n: p.detach() for n, p in self.params.items()}
         first = next(iter(params.values()))
-        spare = [rates[0]] * (len(first) - len(rates))
-        lr = torch.tensor([*rates, *spare], dtype=first.dtype, device=first.device)
+        padding = [lrs[0]] * (len(first) - len(lrs))
+        lr = torch.tensor([*lrs, *padding], dtype=first.dtype, device=first.device)
         with torch.no_grad():
-            for regularizer, state in self.after:
+            for regularizer, state in self.after_step:
                 regularizer.call("after_step", params, before, lr, state)
 
     def _step(self, grads: dict[str, Tensor]) -> None:
@@ -154,78 +169,83 @@ class StackedGroup:
             if section.start in self.failures:
                 continue
             try:
-                with self._guarded(section.name):
+                with self._isolated(section.name):
                     section.step(grads)
             except NotRowwise as error:
-                session.state(LateSharings)[section.name] = Sharing("member", str(error))
+                session.state(ObservedSharings)[section.name] = Sharing("member", str(error))
                 raise RestackDifferently(f"optimizer {section.name}: {error}") from error
             except BaseException as error:
                 reraise_interrupt(error)
-                if out_of_memory(error):  # anyone's fault
+                if is_out_of_memory(error):  # any run may have caused it
                     raise
                 rows = range(section.start, section.stop)
                 self.failures |= dict.fromkeys(rows, (error, len(rows)))
 
     def averaged(self, params: dict[str, Tensor], evaluating: Sequence[StackedRegularizer]) -> dict[str, Tensor]:
-        """The group's parameters as regularizers want them evaluated."""
-        own = {n: params[n] for n in self.names}
-        for regularizer, state in self.after:
+        """Return the group's parameters as regularizers evaluate them, such as averages."""
+        group_params = {n: params[n] for n in self.names}
+        for regularizer, state in self.after_step:
             if regularizer in evaluating:
-                own = regularizer.call("evaluate", own, state)
-        return own
+                group_params = regularizer.call("evaluate", group_params, state)
+        return group_params
 
     def lr(self, row: int) -> float:
-        """The learning rate of a member's next step."""
-        return float(self._section(row).schedule.lr)
+        """Return the learning rate of a row's next step."""
+        return float(self._section_of(row).schedule.lr)
 
-    def train(self, on: bool) -> None:
-        """Sets those optimizers that tell training from evaluation."""
+    def train(self, training: bool) -> None:
+        """Call `train` or `eval` of the optimizers that have these methods."""
         for section in self.sections:
-            switch = getattr(section.optimizer, "train" if on else "eval", None)
+            switch = getattr(section.optimizer, "train" if training else "eval", None)
             if callable(switch):
                 switch()
 
     def state(self, row: int) -> dict[str, Any]:
-        """What one member needs to go on."""
-        after = [pytree.tree_map_only(Tensor, lambda t: t[row].clone(), state) for _, state in self.after]
-        return {"optimizer": self._section(row).state(row), "after": after}
+        """Return the state of a row for a checkpoint."""
+        after = [pytree.tree_map_only(Tensor, lambda t: t[row].clone(), state) for _, state in self.after_step]
+        return {"optimizer": self._section_of(row).state(row), "after": after}
 
-    def restore(self, stack: Stack, members: Sequence[dict[str, Any]]) -> None:
-        """Goes on from the states of all members."""
+    def restore(self, stack: Stack, states: Sequence[dict[str, Any]]) -> None:
+        """Continue from the states of all runs."""
         for section in self.sections:
-            section.restore([m["optimizer"] for m in members[section.start : section.stop]])
-        rows = [*members, *[members[0]] * stack.spare]
+            section.restore([state["optimizer"] for state in states[section.start : section.stop]])
+        rows = [*states, *[states[0]] * stack.padding]
         device = next(iter(self.params.values())).device
-        self.after = [
+        self.after_step = [
             (r, pytree.tree_map_only(Tensor, lambda t: t.to(device), stack_trees([row["after"][i] for row in rows])))
-            for i, (r, _) in enumerate(self.after)
+            for i, (r, _) in enumerate(self.after_step)
         ]
 
-    def _section(self, row: int) -> RowOptimizer:
+    def _section_of(self, row: int) -> RowOptimizer:
         return next(s for s in self.sections if s.start <= row < s.stop)
 
-    def keep(self, stack: Stack, members: Sequence[int], index: Sequence[int]) -> None:
-        """Goes on with some members (and the spare rows: `index` is both)."""
+    def keep(self, stack: Stack, runs: Sequence[int], index: Sequence[int]) -> None:
+        """Continue with some runs only.
+
+        Args:
+            stack: The new stack.
+            runs: The rows of these runs in the old stack.
+            index: The rows of the new stack in the old one: the runs and the padding.
+        """
         self.params = {n: stack.params[n] for n in self.names}
         self.failures = {}
-        kept: list[RowOptimizer] = []
+        sections: list[RowOptimizer] = []
         start = 0
         for section in self.sections:
-            mine = [m - section.start for m in members if section.start <= m < section.stop]
-            if mine:
-                section.move(stack.weights, mine, start)
-                kept.append(section)
-                start += len(mine)
-        self.sections = kept
-        rows = list(index)
-        self.after = [(r, _indexed(state, rows)) for r, state in self.after]
+            rows = [row - section.start for row in runs if section.start <= row < section.stop]
+            if rows:
+                section.move(stack.weights, rows, start)
+                sections.append(section)
+                start += len(rows)
+        self.sections = sections
+        self.after_step = [(r, _select_rows(state, list(index))) for r, state in self.after_step]
 
 
-def _indexed(state: Any, rows: list[int]) -> Any:
+def _select_rows(state: Any, rows: list[int]) -> Any:
     return pytree.tree_map_only(Tensor, lambda t: t[rows], state)
 
 
-def _name(parts: RunComponents) -> str:
+def _optimizer_name(parts: RunComponents) -> str:
     return str(parts.values["optimizer"][KEY])
 
 

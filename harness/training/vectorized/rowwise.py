@@ -1,7 +1,7 @@
-"""Watches an optimizer that steps a stack: each operation must be element-wise, and each state lie in `state[p]`.
+"""Check that an optimizer steps each row of a stack independently of the others.
 
-Under these two rules a row of the stack depends on nothing but itself, on every path that a step may take. They are
-checked while steps are made, so that one that is taken late (after a warmup, every k steps) is seen when it is taken.
+Two rules ensure it: each operation is element-wise, and each state is in `state[p]`. They are checked during the steps
+themselves, so that an operation that comes late (after a warmup, every k steps) is checked when it comes.
 """
 
 from __future__ import annotations
@@ -17,26 +17,28 @@ from torch.overrides import TorchFunctionMode
 
 from harness._compat.torch import TorchDispatchMode, pytree
 
-# Element-wise in effect, and not tagged so by torch: copies, constants of a tensor's shape, and whole steps.
+# Element-wise operations that torch does not tag as such: copies, constants of a tensor's shape, and fused steps.
 _ELEMENTWISE = {
     "alias", "clone", "copy_", "detach", "empty_like", "fill_", "full_like", "lift_fresh", "ones_like", "zero_",
     "zeros_like", "_to_copy", "_fused_adam_", "_fused_adamw_", "_fused_sgd_", "_fused_adagrad_",
 }  # fmt: skip
 _REDUCING = {"_foreach_norm", "_foreach_max", "_foreach_powsum"}
-# What a method tells of a tensor apart from its elements: of a stack it is another than of a member.
+# Methods whose result differs between a stack and a single row: of the shape, and of the elements or the memory.
 _SHAPES = {"size", "numel", "nelement", "dim", "__len__", "stride", "nbytes", "shape", "ndim", "ndimension", "__iter__"}
 _NUMBERS = {"item", "tolist", "numpy", "data_ptr", "storage", "untyped_storage", "__array__", "__dlpack__", "__bool__"}
 
 
 class NotRowwise(RuntimeError):
-    """A step of a stack mixes its rows, or keeps a state elsewhere than in `state[p]`; the text says how."""
+    """A step of a stack mixes its rows, or keeps a state outside of `state[p]`; the message says how."""
 
 
 class Rowwise(AbstractContextManager[None]):
-    """A context for one step over `leaves` [rows, n], each with its gradient in place.
+    """Context for one step, which raises NotRowwise if the step may mix rows or keeps a tensor elsewhere.
 
-    Raises NotRowwise when the step does what might mix rows, or where it has left something behind. `strict` refuses a
-    step that asks for shapes or memory, too.
+    Args:
+        optimizer: The optimizer that makes the step.
+        leaves: Its parameters by name, `[rows, n]`, with their gradients set.
+        strict: Refuse a step that reads shapes, numbers or memory, too.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, leaves: Mapping[str, nn.Parameter], strict: bool) -> None:
@@ -44,8 +46,8 @@ class Rowwise(AbstractContextManager[None]):
         self.places = [leaf.data_ptr() for leaf in self.leaves]
         self.known: dict[int, weakref.ref[Tensor]] = {}
         for tensor in [*self.leaves, *(leaf.grad for leaf in self.leaves if leaf.grad is not None), *self._states()]:
-            self.know(tensor)
-        self.given = set(self.known)
+            self.add(tensor)
+        self.before = set(self.known)
         self.strict = strict
 
     def __enter__(self) -> None:
@@ -57,38 +59,40 @@ class Rowwise(AbstractContextManager[None]):
     def __exit__(self, kind: Any, *error: Any) -> None:
         self._stack.close()
         if kind is None:
-            self._refuse_left_behind()
+            self._refuse_remains()
 
-    def know(self, tensor: Tensor) -> None:
+    def add(self, tensor: Tensor) -> None:
+        """Add a tensor to those whose rows are the rows of the stack."""
         self.known[id(tensor)] = weakref.ref(tensor)
 
-    def knows(self, tensor: Any) -> bool:
+    def __contains__(self, tensor: Any) -> bool:
         ref = self.known.get(id(tensor))
         return ref is not None and ref() is tensor
 
     def _states(self) -> list[Tensor]:
-        """The row tensors of the leaves' states. Raises NotRowwise for a state of another form."""
-        held = self.optimizer.state
-        own = {id(leaf) for leaf in self.leaves}
-        if any(id(key) not in own for key in held):
+        """Return the states of the parameters' shapes; raise NotRowwise for a state of another form."""
+        states = self.optimizer.state
+        leaf_ids = {id(leaf) for leaf in self.leaves}
+        if any(id(key) not in leaf_ids for key in states):
             raise NotRowwise("it keeps a state by something else than a parameter")
-        found: list[Tensor] = []
+        tensors: list[Tensor] = []
         for leaf in self.leaves:
-            for name, value in held.get(leaf, {}).items():
+            for name, value in states.get(leaf, {}).items():
                 if isinstance(value, Tensor) and value.shape == leaf.shape:
-                    found.append(value)
+                    tensors.append(value)
                 elif not (is_number(value) if isinstance(value, Tensor) else isinstance(value, _PLAIN)):
                     raise NotRowwise(f"its state {name!r} is not a tensor of the parameter's shape")
-        if len({t.data_ptr() for t in found}) < len(found):
+        if len({t.data_ptr() for t in tensors}) < len(tensors):
             raise NotRowwise("two of its states are one tensor")
-        return found
+        return tensors
 
-    def _refuse_left_behind(self) -> None:
+    def _refuse_remains(self) -> None:
+        """Raise NotRowwise if the step moved a parameter, or a tensor that it made outlives it outside of a state."""
         if [leaf.data_ptr() for leaf in self.leaves] != self.places:
             raise NotRowwise("it gives a parameter another memory")
-        kept = {id(t) for t in self._states()}
+        states = {id(t) for t in self._states()}
         for key, ref in self.known.items():
-            if key not in self.given and key not in kept and ref() is not None:
+            if key not in self.before and key not in states and ref() is not None:
                 raise NotRowwise("it keeps a tensor outside of the state of its parameter")
 
 
@@ -96,11 +100,13 @@ _PLAIN = (int, float, str, bool, type(None))
 
 
 def is_number(tensor: Tensor) -> bool:
-    """Whether a tensor is one number, as a counter is."""
+    """Return True if a tensor is a single number, as a counter is."""
     return tensor.numel() == 1 and tensor.ndim <= 1
 
 
 class _Operations(TorchDispatchMode):
+    """Refuse operations that are not element-wise."""
+
     def __init__(self, guard: Rowwise) -> None:
         super().__init__()
         self.guard = guard
@@ -113,7 +119,7 @@ class _Operations(TorchDispatchMode):
             raise NotRowwise(f"it draws ({name})")
         if rows:
             for t in rows:
-                if not self.guard.knows(t):
+                if t not in self.guard:
                     raise NotRowwise(f"it computes ({name}) with a tensor that is no state of its parameter")
             if not _elementwise(name, func, args, rows):
                 raise NotRowwise(f"its operation {name} is not element-wise")
@@ -121,7 +127,7 @@ class _Operations(TorchDispatchMode):
         if rows or name in ("zeros", "ones", "full", "empty"):
             for t in pytree.tree_leaves(result):
                 if isinstance(t, Tensor) and not is_number(t):
-                    self.guard.know(t)
+                    self.guard.add(t)
         return result
 
 
@@ -130,13 +136,15 @@ def _elementwise(name: str, func: Any, args: Any, rows: list[Tensor]) -> bool:
         return True
     if name.startswith("_foreach_"):
         return name not in _REDUCING
-    if name in ("index_put_", "index_put"):  # a number, where a mask of the same shape is true
+    if name in ("index_put_", "index_put"):  # assigns a number where a mask of the same shape is true
         target, (mask, *more), value = args[:3]
         return not more and mask.dtype == torch.bool and mask.shape == target.shape and is_number(value)
     return name in ("view", "_unsafe_view", "reshape") and tuple(args[1]) == tuple(rows[0].shape)
 
 
 class _Reads(TorchFunctionMode):
+    """Refuse reading the shape or the numbers of a parameter, a gradient or a state."""
+
     def __init__(self, guard: Rowwise) -> None:
         super().__init__()
         self.guard = guard
@@ -145,7 +153,7 @@ class _Reads(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name == "__get__":  # of a property
             name = getattr(getattr(func, "__self__", None), "__name__", "")
-        if (name in _SHAPES or name in _NUMBERS) and any(self.guard.knows(a) for a in args):
-            what = "the shape of a parameter" if name in _SHAPES else "its numbers"
-            raise NotRowwise(f"it asks ({name}) for {what}")
+        if (name in _SHAPES or name in _NUMBERS) and any(a in self.guard for a in args):
+            subject = "the shape of a parameter" if name in _SHAPES else "its numbers"
+            raise NotRowwise(f"it asks ({name}) for {subject}")
         return func(*args, **(kwargs or {}))

@@ -1,4 +1,4 @@
-"""What bridges to other people's collections share: a function with the signature that a hand would have written."""
+"""Shared by the bridges to other collections: components with signatures made by inspection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger("harness.bridges")
 
 
 class LeftOut(Exception):
-    """A member of a collection that cannot be a component; the message says why."""
+    """Raised for a member of a collection that cannot be a component; the message is the reason."""
 
 
 def described(
@@ -30,7 +30,7 @@ def described(
     reference: str,
     **traits: Any,
 ) -> Callable[..., Any]:
-    """`compute` as a component of `module`, which must hold it by its name: what it asks for first, then settings."""
+    """Give `compute` the signature and docstring of a component of `module`, which must hold it under its name."""
     compute.__name__ = compute.__qualname__ = name
     compute.__module__ = module
     compute.__doc__ = doc
@@ -40,9 +40,11 @@ def described(
     return component.Decorator(kind)(reference=reference, **traits)(compute)
 
 
-def setting(p: inspect.Parameter, hint: Any, said: str) -> inspect.Parameter | None:
-    """A parameter of a collection's signature as a setting of this type, with what is said of it; None where its
-    default or its type is no plain data. Raises LeftOut for one that cannot be left to its default.
+def setting(p: inspect.Parameter, hint: Any, text: str) -> inspect.Parameter | None:
+    """Return a parameter of a collection as a setting of this type and text; None to leave it at its default.
+
+    Raises:
+        LeftOut: If it has no default, and its type is not plain data.
     """
     required = p.default is p.empty
     try:
@@ -52,13 +54,13 @@ def setting(p: inspect.Parameter, hint: Any, said: str) -> inspect.Parameter | N
         if required:
             raise LeftOut(f"it needs {p.name}, which is no plain data") from error
         return None
-    return p.replace(kind=p.KEYWORD_ONLY, annotation=Annotated[hint, said] if said else hint, default=default)
+    return p.replace(kind=p.KEYWORD_ONLY, annotation=Annotated[hint, text] if text else hint, default=default)
 
 
 @contextmanager
 def refused(name: str) -> Iterator[None]:
-    """Inside, what a collection refuses is told as a mistake in what was asked for, and what it warns of is logged."""
-    with warnings.catch_warnings(record=True) as said:
+    """Convert exceptions of a collection to HarnessError, and log its warnings."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             yield
@@ -67,5 +69,5 @@ def refused(name: str) -> Iterator[None]:
         except Exception as error:
             raise HarnessError(f"{name}: {' '.join(str(error).split()) or one_line(error)}") from error
         finally:
-            for text in dict.fromkeys(" ".join(str(warning.message).split()) for warning in said):
+            for text in dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught):
                 log.warning("%s: %s", name, text)

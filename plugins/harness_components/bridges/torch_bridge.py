@@ -1,8 +1,8 @@
-"""A bridge to torch: its activations, losses and optimizers by name, made by inspection of the torch that is installed.
+"""Bridge to torch: its activations, losses and optimizers as components, made by inspection of the installed version.
 
-`torch_` and the class's name in snake_case, without `Loss`: torch.nn.Hardswish is `torch_hardswish`. Settings and
-defaults are those of its signature. No name is written here: a class that a later torch brings is there by itself, and
-`left_out()` tells of every class that is not a component, and by which rule.
+Names are `torch_` and the class's name in snake_case, without `Loss`: torch.nn.Hardswish is `torch_hardswish`. Settings
+and defaults are those of its signature. No class is listed here, so that those of a later torch are included;
+`left_out()` returns the classes that are not components, with the reasons.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from torch.nn.modules import activation as _activations
 from torch.nn.modules import loss as _losses
 from torch.optim import Optimizer
 
-from harness import HarnessError, one_line, threads
+from harness import HarnessError, one_line, use_threads
 from harness_components.bridges.signatures import LeftOut, described, setting
 from harness_components.bridges.torch_words import meaning, options, sentence, snake
 
 Component = Callable[..., Any]
 FROM = (("activation", _activations), ("loss", _losses), ("optimizer", torch.optim))
-# How torch computes, and not what; a sum or no reduction is no mean over the batch, and a run is never to maximize.
+# Settings of how torch computes; reductions, because losses are means over the batch; maximize, because runs minimize
 NOT_SETTINGS = {"self", "params", "inplace", "reduction", "capturable", "differentiable", "maximize"}
 REFERENCE = "Paszke et al., PyTorch: an imperative style, high-performance deep learning library, NeurIPS 2019: "
-# What an optimizer says that takes not every parameter of a model, each with a dense gradient.
+# Messages of optimizers that do not take every parameter of a model with a dense gradient
 _PARTIAL = re.compile(r"does not support dense|only supports \dD")
 
 
 def bridge(kind: str, module: types.ModuleType) -> tuple[dict[str, Component], dict[str, str]]:
-    """({name: component}, {name: why it is left out}) of the public classes of one of torch's modules."""
+    """Return ({name: component}, {name: why it is left out}) for the public classes of one of torch's modules."""
     base = Optimizer if kind == "optimizer" else nn.Module
     make: Callable[[Any], Component] = {"activation": _activation, "loss": _loss, "optimizer": _optimizer}[kind]
     components: dict[str, Component] = {}
@@ -51,24 +51,24 @@ def bridge(kind: str, module: types.ModuleType) -> tuple[dict[str, Component], d
             components[snake(name)] = make(cls)
         except LeftOut as reason:
             out[snake(name)] = str(reason)
-        except Exception as error:  # a class of a torch to come that is unlike all others takes no one else with it
+        except Exception as error:  # an unusual class of a later torch must not take the others with it
             out[snake(name)] = f"it cannot be read: {one_line(error)}"
     return components, out
 
 
 def left_out() -> dict[str, str]:
-    """{kind/name: why} of every class of torch that is no component here."""
+    """Return {kind/name: why} for every class of torch that is not a component."""
     return dict(_OUT)
 
 
 def _activation(cls: Any) -> Component:
-    """By its code: a forward that reads `dim` is not element-wise, one that reads `training` is two functions."""
+    """Convert a class, judged by its code: a forward that reads `dim` is not element-wise."""
     _check(cls, 1, "an activation is a function of x alone")
     reads = inspect.unwrap(cls.forward).__code__.co_names
     if "dim" in reads:
         raise LeftOut("it is not element-wise")
     if "training" in reads:
-        raise LeftOut("it is another function in training, and an activation is not told whether a model trains")
+        raise LeftOut("it behaves differently in training, which an activation function does not know of")
     settings = _settings(cls)
 
     def compute(x: Tensor, **given: Any) -> Any:
@@ -92,7 +92,7 @@ def _loss(cls: Any) -> Component:
 
 
 def _optimizer(cls: type[Optimizer]) -> Component:
-    """By its code alone: to try an optimizer takes torch's compiler, whose import costs more than all of this."""
+    """Convert a class, judged by its code alone: running an optimizer would import torch's compiler, which is slow."""
     if needed := _needed(cls.step):
         raise LeftOut(f"its step needs a {' and a '.join(needed)}")
     codes = [inspect.unwrap(method).__code__ for method in (cls.__init__, cls.step)]
@@ -115,32 +115,32 @@ def _made(
     returns: Any,
     traits: dict[str, Any],
 ) -> Component:
-    """The function with the signature that a hand would have written, under the class's name."""
+    """Return the component of a class, with an explicit signature and its name."""
     path = f"torch.{'optim' if kind == 'optimizer' else 'nn'}.{cls.__name__}"
     doc = (
         f"{sentence(cls.__doc__ or '') or f'{path}, as it is in torch.'}\n\n"
-        f"Computed by {path}; its formula stands at\nhttps://docs.pytorch.org/docs/stable/generated/{path}.html\n"
+        f"Computed by {path}; for its formula see\nhttps://docs.pytorch.org/docs/stable/generated/{path}.html\n"
     )
     name = snake(cls.__name__)
     return described(kind, name, __name__, compute, asks, settings, returns, doc, REFERENCE + path, **traits)
 
 
 def _settings(cls: Any) -> list[inspect.Parameter]:
-    """What of a class's signature is plain data. A default of None leaves the choice to torch, and is no setting."""
-    found = []
+    """Return the parameters of a class that are plain data; those with the default None are left to torch."""
+    settings = []
     for p in inspect.signature(cls.__init__, eval_str=True).parameters.values():
         if p.name in NOT_SETTINGS or p.default is None or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             continue
         hint, doc = _plain(type(p.default) if p.annotation is p.empty else p.annotation), cls.__doc__ or ""
         if hint is str and p.default in (words := options(doc, p.name)):
             hint = Literal[words]
-        if (made := setting(p, hint, meaning(doc, p.name))) is not None:
-            found.append(made)
-    return found
+        if (converted := setting(p, hint, meaning(doc, p.name))) is not None:
+            settings.append(converted)
+    return settings
 
 
 def _plain(hint: Any) -> Any:
-    """A hint without the tensors that may stand for numbers: of `float | Tensor` the float."""
+    """Remove tensors that may stand for numbers from a hint: `float | Tensor` becomes float."""
     arguments = tuple(_plain(a) for a in get_args(hint) if a is not Tensor)
     if get_origin(hint) in (Union, types.UnionType):
         return Union[arguments]  # noqa: UP007  # from a list
@@ -148,7 +148,7 @@ def _plain(hint: Any) -> Any:
 
 
 def _check(cls: type[nn.Module], inputs: int, is_what: str) -> None:
-    """Refuses what takes another number of inputs, or has a state: torch's way is that it asks for its `device`."""
+    """Raise LeftOut for another number of inputs, or for a state, which a parameter `device` reveals."""
     taken = _needed(cls.forward)
     if len(taken) != inputs:
         raise LeftOut(f"it takes {', '.join(taken)}: {is_what}")
@@ -157,14 +157,14 @@ def _check(cls: type[nn.Module], inputs: int, is_what: str) -> None:
 
 
 def _needed(method: Callable[..., Any]) -> tuple[str, ...]:
-    """The positional arguments of a method that have no default; `inspect.signature` takes ten times as long."""
+    """Return the positional arguments of a method without a default; `inspect.signature` takes ten times as long."""
     function = inspect.unwrap(method)
     code = function.__code__
     return code.co_varnames[1 : code.co_argcount - len(function.__defaults__ or ())]
 
 
 def _called(cls: type, *given: Any, **settings: Any) -> Any:
-    """One of torch's classes, its refusal of a setting told as one of harness."""
+    """Construct one of torch's classes; convert its refusal of a setting to HarnessError."""
     try:
         return cls(*given, **settings)
     except (ValueError, AssertionError) as error:
@@ -173,7 +173,7 @@ def _called(cls: type, *given: Any, **settings: Any) -> Any:
 
 @functools.lru_cache(256)
 def _module(cls: Any, settings: tuple[tuple[str, Any], ...]) -> nn.Module:
-    """A module without a state of its own: one serves all, for to make one takes longer than what it computes."""
+    """Return a shared module without state: constructing one takes longer than computing with it."""
     made: nn.Module = _called(cls, **dict(settings))
     return made
 
@@ -183,7 +183,7 @@ def _number(*rows: list[float]) -> Tensor:
 
 
 def _tried(module: nn.Module, *inputs: Tensor) -> Tensor | None:
-    """What a module makes of the inputs, or None where it refuses them."""
+    """Return the output of a module, or None if it refuses the inputs."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
@@ -194,7 +194,7 @@ def _tried(module: nn.Module, *inputs: Tensor) -> Tensor | None:
 
 
 def _tasks(module: nn.Module) -> tuple[str, ...]:
-    """What a loss is for, by what it makes of right and wrong predictions of the targets that a task has."""
+    """Return the tasks of a loss, judged by its values for right and wrong predictions of each kind of target."""
     real, other = _number([0.5, -2.0], [3.0, 0.1]), _number([0.2, 1.0], [-1.0, 0.4])
     right, wrong = _tried(module, real, real), _tried(module, other, real)
     if right is not None and wrong is not None and wrong.shape == () and right == 0 < wrong:
@@ -210,7 +210,7 @@ def _tasks(module: nn.Module) -> tuple[str, ...]:
 
 
 def _gain(nonlinearity: str, settings: list[inspect.Parameter]) -> Any:
-    """What torch.nn.init knows of an activation; None where it knows nothing."""
+    """Return the gain that torch.nn.init knows for an activation, or None."""
     try:
         known = init.calculate_gain(nonlinearity)  # type: ignore[arg-type]
     except ValueError:
@@ -222,7 +222,7 @@ def _gain(nonlinearity: str, settings: list[inspect.Parameter]) -> Any:
 
 _OUT: dict[str, str] = {}
 
-with threads.using(1):  # a pool of threads, once started by an import, would hang every worker forked from the process
+with use_threads(1):  # a pool of threads, once started by an import, would hang every worker forked from the process
     for _kind, _torch in FROM:
         _made_of_it, _left_out = bridge(_kind, _torch)
         globals().update(_made_of_it)

@@ -1,4 +1,4 @@
-"""Names and words for what comes from torch, read from its classes' names and docstrings."""
+"""Names and texts for components of torch, from its classes' names and docstrings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ARGUMENT = re.compile(r"^( +)(\w+)(?: \(.*?\) ?:|: )(.*(?:\n\1 +\S.*)*)", re.MU
 
 
 def snake(name: str, prefix: str = "torch_") -> str:
-    """A component's name from a class's: words apart, acronyms whole, without `Loss`.
+    """Convert a class's name to a component's: snake_case, acronyms as one word, without `Loss`.
 
     >>> [snake(name, "") for name in ("LeakyReLU", "SmoothL1Loss", "KLDivLoss", "RMSprop", "AdamW")]
     ['leaky_relu', 'smooth_l1', 'kl_div', 'rmsprop', 'adamw']
@@ -22,7 +22,7 @@ def snake(name: str, prefix: str = "torch_") -> str:
 
 
 def sentence(doc: str) -> str:
-    """The first sentence of a docstring as one line, or "" where there is none.
+    """Return the first sentence of a docstring as one line, or "" if there is none.
 
     >>> sentence("Thresholds :math:`x` in place. And more.")
     'Thresholds x in place.'
@@ -34,23 +34,23 @@ def sentence(doc: str) -> str:
 
 
 def meaning(doc: str, name: str) -> str:
-    """What a docstring's arguments tell of one of them, without its type and default."""
-    told = re.sub(r"\s*\(?\bdefaults?\b.*", "", _plain(_arguments(doc).get(name, "")), flags=re.IGNORECASE)
-    return textwrap.shorten(re.split(r"\.(?:\s|$)", told)[0].rstrip(",;"), WIDTH, placeholder=" ...")
+    """Return the text on an argument in a docstring, without its type and default."""
+    text = re.sub(r"\s*\(?\bdefaults?\b.*", "", _plain(_arguments(doc).get(name, "")), flags=re.IGNORECASE)
+    return textwrap.shorten(re.split(r"\.(?:\s|$)", text)[0].rstrip(",;"), WIDTH, placeholder=" ...")
 
 
 def options(doc: str, name: str) -> tuple[str, ...]:
-    """The words that an argument may be, where a docstring quotes them: ``'none'`` | ``'tanh'``."""
+    """Return the words that a docstring quotes as values of an argument: ``'none'`` | ``'tanh'``."""
     return tuple(dict.fromkeys(re.findall(r"``'(\w+)'``", _arguments(doc).get(name, ""))))
 
 
 @functools.lru_cache(8)
 def _arguments(doc: str) -> dict[str, str]:
-    """{name: what is told of it} of a docstring's arguments."""
+    """Return {name: text} for the arguments in a docstring."""
     return {found[2]: found[3] for found in _ARGUMENT.finditer(doc)}
 
 
 def _plain(text: str) -> str:
-    """Without the marks of reStructuredText and TeX."""
+    """Remove the markup of reStructuredText and TeX."""
     text = re.sub(r":\w+:`~?([^`]*)`", r"\1", " ".join(text.split()))
     return re.sub(r"\\text\{(.*?)\}|\\(?=\w)|`+", r"\1", text)

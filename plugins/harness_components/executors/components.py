@@ -15,15 +15,15 @@ import harness
 from harness import HarnessError, workers
 
 Accelerator = Annotated[
-    Literal["auto", "cpu", "gpu"], "gpu: one GPU a worker, and no more workers than GPUs; auto: where there are GPUs"
+    Literal["auto", "cpu", "gpu"], "gpu: one GPU for each worker, at most as many workers; auto: gpu if there are GPUs"
 ]
 
 
 class InProcess(Executor):
-    """Runs each call at once, in the caller's process; Ctrl-C is the caller's."""
+    """Run each call at once in the caller's process; Ctrl-C reaches the caller."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """A future that is already done."""
+        """Run a call; return its future, which is done."""
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
@@ -34,16 +34,19 @@ class InProcess(Executor):
 
 @harness.executor
 def in_process(jobs: int) -> Executor:
-    """One run after another, in this process."""
+    """Train one run after another in this process.
+
+    Choose it to debug, and for sweeps too short to pay for workers.
+    """
     return InProcess()
 
 
 @harness.executor
 def loky(jobs: int, *, accelerator: Accelerator = "auto") -> Executor:
-    """Processes of this machine, each single-threaded or with a GPU of its own.
+    """Train in processes of this machine, each single-threaded or with its own GPU.
 
-    The next sweep of the same process finds them warm. One that is killed loses its own task alone, and they all end
-    with the process that started them.
+    The processes stay warm for the next sweep of the same launcher, and end with it. A killed process loses its own
+    task alone.
     """
     from harness_components.executors.loky_pool import Loky
 
@@ -55,24 +58,28 @@ def submitit(
     jobs: int,
     *,
     cluster: Annotated[
-        Literal["auto", "slurm", "local"], "auto: slurm where there is one; local: processes of this machine"
+        Literal["auto", "slurm", "local"], "auto: slurm if available; local: processes of this machine"
     ] = "auto",
-    folder: Annotated[str, "for what is sent, returned and logged; every node must see it"] = "outputs/.submitit",
-    timeout_min: Annotated[int, Ge(1), "minutes that a job may take; runs are packed to fill at most half of it"] = 240,
-    cpus_per_task: Annotated[int, Ge(1), "cores of a job, and its threads"] = 1,
+    folder: Annotated[str, "folder for tasks, results and logs, on a file system that all nodes share"] = (
+        "outputs/.submitit"
+    ),
+    timeout_min: Annotated[
+        int, Ge(1), "time limit of a job in minutes; runs are packed to fill at most half of it"
+    ] = 240,
+    cpus_per_task: Annotated[int, Ge(1), "cores, and threads, of a job"] = 1,
     gpus_per_node: Annotated[int, Ge(0), "GPUs of a job"] = 0,
-    mem_gb: Annotated[float, Ge(0), "memory of a job in GB; 0: the cluster's own default"] = 0.0,
-    partition: Annotated[str, "empty: the cluster's own default"] = "",
-    account: Annotated[str, "empty: the cluster's own default"] = "",
+    mem_gb: Annotated[float, Ge(0), "memory of a job in GB; 0: the cluster's default"] = 0.0,
+    partition: Annotated[str, "SLURM partition; empty: the cluster's default"] = "",
+    account: Annotated[str, "SLURM account; empty: the cluster's default"] = "",
 ) -> Executor:
-    """Jobs of a SLURM cluster, at most `jobs` at once. A sweep's runs are packed into `jobs` jobs.
+    """Train in jobs of a SLURM cluster, at most `jobs` at once.
 
-    They are more where they would not end in half of `timeout_min`. A job that ends early, as at its time limit, loses
-    the run that it was training: that and those not begun are submitted again. A job goes on when its launcher is
-    killed, and the next launcher finds what it did; Ctrl-C cancels the jobs.
+    The runs of a sweep are packed into `jobs` jobs, or into more if these would take longer than half of `timeout_min`.
+    If a job ends early, as at its time limit, the run in training and those not started are submitted again. Jobs
+    continue when the launcher is killed, and the next launcher collects their results; Ctrl-C cancels them.
     """
     if find_spec("submitit") is None:
-        raise HarnessError("executor submitit wants the extra: pip install 'harness[slurm]'")
+        raise HarnessError("executor submitit needs the package submitit: pip install 'harness[slurm]'")
     from submitit import AutoExecutor
 
     from harness_components.executors.submitit_slurm import Submitit, own_folder
@@ -81,8 +88,8 @@ def submitit(
     local = chosen == "local"
     if local and gpus_per_node:
         raise HarnessError("executor.gpus_per_node: local jobs would share the GPUs; use executor=loky")
-    set_there = dict.fromkeys(workers.SINGLE_THREADED, str(cpus_per_task)) | workers.SAFE_PATH
-    python = {f"{chosen}_python": shlex.join(["env", *(f"{k}={v}" for k, v in set_there.items()), sys.executable])}
+    variables = dict.fromkeys(workers.SINGLE_THREADED, str(cpus_per_task)) | workers.SAFE_PATH
+    python = {f"{chosen}_python": shlex.join(["env", *(f"{k}={v}" for k, v in variables.items()), sys.executable])}
     try:
         executor = AutoExecutor(own_folder(folder), chosen, **python)
     except (OSError, RuntimeError) as error:
@@ -106,16 +113,16 @@ def submitit(
 def dask(
     jobs: int,
     *,
-    address: Annotated[str, "of a running scheduler, as tcp://host:8786; empty: a cluster of this machine"] = "",
+    address: Annotated[str, "address of a running scheduler, tcp://host:8786; empty: start local workers"] = "",
     accelerator: Accelerator = "auto",
 ) -> Executor:
-    """Workers of a dask cluster, at most `jobs` tasks at once.
+    """Train on workers of a dask cluster, at most `jobs` tasks at once.
 
-    On a cluster of yours a task whose worker is lost is tried again as its scheduler is configured
-    (`allowed-failures`), and who gets which GPU is settled by how its workers were started.
+    On your own cluster, its scheduler decides how often a task is retried after its worker was lost
+    (`allowed-failures`), and the start of the workers which GPU each gets.
     """
     if find_spec("distributed") is None:
-        raise HarnessError("executor dask wants the extra: pip install 'harness[dask]'")
+        raise HarnessError("executor dask needs the package distributed: pip install 'harness[dask]'")
     from harness_components.executors.dask_cluster import connect, local
 
     return connect(address, jobs) if address else local(workers.environments(jobs, accelerator))

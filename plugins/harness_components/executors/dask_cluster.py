@@ -1,4 +1,4 @@
-"""A dask cluster: of this machine's processes, or one that is running already."""
+"""Dask clusters: local processes, or a running cluster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RESTART_S = 60.0
 
 
 class Dask(Threaded):
-    """An executor over a client, and over a cluster if that is ours."""
+    """An executor over a client, and over the cluster if it is local."""
 
     def __init__(self, client: Client, cluster: SpecCluster | None, workers: int) -> None:
         super().__init__(workers)
@@ -28,7 +28,7 @@ class Dask(Threaded):
         self._closing, self._killed = threading.Lock(), False
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Takes no more tasks; when those that there are have ended, the client and our cluster are closed."""
+        """Accept no more tasks; close the client and the local cluster once the submitted ones have ended."""
         super().shutdown(wait=False, cancel_futures=cancel_futures)
         closer = threading.Thread(target=self._close, name="dask-close")
         closer.start()
@@ -36,7 +36,7 @@ class Dask(Threaded):
             closer.join()
 
     def kill(self) -> None:
-        """Cancels what is not begun, and ends the workers if they are ours; those of others finish their tasks."""
+        """Cancel tasks that are not started, and kill local workers; those of a remote cluster finish their tasks."""
         self._killed = True
         super().shutdown(wait=False, cancel_futures=True)
         for nanny in list(self._cluster.workers.values()) if self._cluster is not None else ():
@@ -44,7 +44,7 @@ class Dask(Threaded):
             if nanny.pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(nanny.pid, signal.SIGKILL)
-        self._client.close()  # whoever waits for a task is told
+        self._client.close()  # fails the futures that are waited for
 
     def _run(self, task: bytes) -> Any:
         future = self._client.submit(shared.perform, task, pure=False)
@@ -52,7 +52,7 @@ class Dask(Threaded):
             return future.result()
         except Exception as error:
             if self._cluster is not None and shared.died(error) and not self._killed:
-                # else the next task would queue behind another one on a living worker, and be lost with that
+                # else the next task would queue on a live worker, and be lost if that dies
                 with contextlib.suppress(Exception):
                     self._client.wait_for_workers(self._workers, timeout=RESTART_S)
             raise
@@ -66,7 +66,11 @@ class Dask(Threaded):
 
 
 def connect(address: str, workers: int) -> Dask:
-    """An executor over the cluster of a running scheduler. Raises HarnessError where none answers."""
+    """Return an executor over the cluster of a running scheduler.
+
+    Raises:
+        HarnessError: If none answers.
+    """
     from distributed import Client
 
     try:
@@ -77,17 +81,17 @@ def connect(address: str, workers: int) -> Dask:
 
 
 def local(environments: list[dict[str, str]]) -> Dask:
-    """An executor over a cluster of this machine's processes, one for each environment."""
+    """Return an executor over a cluster of local processes, one for each environment."""
     from distributed import Client, Nanny, Scheduler, SpecCluster
 
-    # a worker's death is told at once: who launches decides what is tried again
+    # report a worker's death at once: the launcher decides on retries
     scheduler = {"allowed_failures": 0, "host": "127.0.0.1", "dashboard": False, "dashboard_address": None}
     worker = {"nthreads": 1, "host": "127.0.0.1", "memory_limit": 0, "dashboard": False, "dashboard_address": None}
     workers = {
         i: {"cls": Nanny, "options": {**worker, "env": environment, "silence_logs": logging.CRITICAL}}
         for i, environment in enumerate(environments)
     }
-    # connections that end with a cluster are told after it has stopped to be silent
+    # closing connections are logged after silence_logs has ended
     logging.getLogger("distributed.batched").setLevel(logging.WARNING)
     with shared.no_interrupts(), shared.safe_path():
         cluster = SpecCluster(

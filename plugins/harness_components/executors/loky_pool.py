@@ -1,7 +1,7 @@
-"""Local processes: a loky pool of one worker for each place, so that a worker that dies takes no other task with it.
+"""Local processes: a loky pool of one worker for each place, so that a dying worker loses its own task alone.
 
-Where it can be, a worker is forked: it begins at once, with what its launcher has imported and loaded. One that takes a
-dead one's place, or that has a GPU, is started afresh.
+Workers are forked where possible, which starts them at once with everything that the launcher has imported and loaded.
+Replacements of dead workers, and workers with a GPU, start as new processes.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
 
 _starts = threading.Lock()
-KILL_S = 1.0  # that loky may take to kill a worker
-ORPHAN_S = 0.5  # how long a worker may outlive its launcher
+KILL_S = 1.0  # seconds for loky to kill a worker
+ORPHAN_S = 0.5  # seconds between two checks that the launcher is alive
 Surroundings = tuple[str, list[str], dict[str, str]]  # working folder, module search path, environment
 
 
 class Worker:
-    """One worker process, which is started when it is first needed, and again after its death."""
+    """A place for one worker process, started on first use and again after its death."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment
@@ -47,7 +47,7 @@ class Worker:
         self._workers: list[BaseProcess] = []  # of the pool
 
     def run(self, task: bytes, killed: threading.Event) -> Any:
-        """Does a task. Raises what the task raises, BrokenProcessPool if the worker dies."""
+        """Run a task; raise its exception, or BrokenProcessPool if the worker dies."""
         with self._lock:
             if killed.is_set():
                 raise CancelledError
@@ -59,7 +59,7 @@ class Worker:
             raise
 
     def kill(self) -> None:
-        """Ends the worker now, whatever it does."""
+        """Kill the worker now."""
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
@@ -72,13 +72,13 @@ class Worker:
     def _submit(self, task: bytes) -> Future[Any]:
         surroundings = (os.getcwd(), list(sys.path), {**os.environ, **self.environment})
         if self._pool is not None:
-            # one that died since its last task is no fault of this one
+            # a worker that died since its last task is replaced
             with contextlib.suppress(BrokenProcessPool):
                 return self._pool.submit(_work, surroundings, task)
         fork, self._fork = self._fork, False
-        # one at a time: another's pipes, half made, would be inherited
+        # one at a time: a fork would inherit the half-open pipes of another start
         with workers.no_interrupts(), workers.safe_path(), _starts:
-            self._pool = self._started(fork)  # loky starts a process of its own for the pool's locks
+            self._pool = self._new_pool(fork)  # loky starts a process of its own for the pool's locks
             before = multiprocessing.active_children()
             try:
                 with workers.forking() if fork else contextlib.nullcontext():
@@ -87,7 +87,7 @@ class Worker:
                 self._workers = [child for child in multiprocessing.active_children() if child not in before]
                 atexit.register(_kill, self._workers)
 
-    def _started(self, fork: bool) -> ProcessPoolExecutor:
+    def _new_pool(self, fork: bool) -> ProcessPoolExecutor:
         from loky import ProcessPoolExecutor
 
         context = multiprocessing.get_context("fork") if fork else None
@@ -107,9 +107,9 @@ def _unlogged() -> Iterator[None]:
 
 
 def _kill(workers: list[BaseProcess]) -> None:
-    """Kills the workers that loky has left alive: it needs a file for that, and there may be too many open.
+    """Kill workers that loky has left alive, which happens when too many files are open.
 
-    The end of a process would wait for them.
+    The exit of the process would wait for them.
     """
     for worker in workers:
         if worker.is_alive() and worker.pid is not None:
@@ -118,7 +118,7 @@ def _kill(workers: list[BaseProcess]) -> None:
 
 
 class WorkerPool:
-    """The workers of one sweep after another: they have imported torch, which takes seconds."""
+    """Workers that stay for the next sweep: importing torch takes them seconds."""
 
     def __init__(self, environments: list[dict[str, str]]) -> None:
         self.environments, self.pid = environments, os.getpid()
@@ -128,14 +128,14 @@ class WorkerPool:
             self.free.put(Worker(environment))
 
     def serves(self, environments: list[dict[str, str]]) -> bool:
-        """Whether workers of these environments, and of the code and the plugins as they stand now, are here."""
+        """Return True if the workers have these environments, and the current code and plugins."""
         now = workers.sources_held()
         same = all(now.get(k) == v for k, v in self._sources.items()) and self._offered == workers.offered()
         return same and self.environments == environments
 
 
 class Loky(Threaded):
-    """An executor over a pool of workers, which it leaves to the next one."""
+    """An executor over a worker pool, which it leaves running."""
 
     def __init__(self, environments: list[dict[str, str]]) -> None:
         super().__init__(len(environments))
@@ -144,7 +144,7 @@ class Loky(Threaded):
         self._busy: set[Worker] = set()
 
     def kill(self) -> None:
-        """Ends running tasks and their workers at once, and cancels the others."""
+        """Kill running tasks and their workers, and cancel the others."""
         self._killed.set()
         self.shutdown(wait=False, cancel_futures=True)
         for worker in list(self._busy):
@@ -186,7 +186,7 @@ WARM = WarmPool()
 
 
 def _begin(launcher: int, forked: bool) -> None:
-    """A worker's first act: it ends with its launcher, and is not started afresh for the memory that it holds."""
+    """Initialize a worker: it ends with its launcher, and does not restart when its memory grows."""
     if forked:
         workers.let_end()
         workers.settle()
@@ -195,8 +195,8 @@ def _begin(launcher: int, forked: bool) -> None:
 
 
 def _watch(launcher: int) -> None:
-    # Not by PR_SET_PDEATHSIG, which tells of the end of the thread that started us; nor by a pipe, which the launcher's
-    # other children hold open.
+    # Not by PR_SET_PDEATHSIG, which follows the thread that started us, nor by a pipe, which the launcher's other
+    # children keep open
     while os.getppid() == launcher:
         time.sleep(ORPHAN_S)
     os._exit(1)
@@ -206,7 +206,7 @@ _surroundings: list[Surroundings] = [("", [], {})]  # the last entry: of the tas
 
 
 def _work(surroundings: Surroundings, task: bytes) -> Any:
-    """Do a task with the launcher's folder, path and environment of now: a warm worker may have started with others."""
+    """Run a task in the launcher's current folder and environment, which may have changed since the worker started."""
     folder, path, environment = surroundings
     before = _surroundings.pop()
     _surroundings.append(surroundings)

@@ -1,4 +1,4 @@
-"""SLURM by submitit: a job for each task, seen through by one thread that asks how the jobs are."""
+"""SLURM by submitit: a job for each task, watched by one thread."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ from harness_components.executors.base import Killable
 if TYPE_CHECKING:
     import submitit
 
-ASK_S = 30.0  # between two questions to SLURM how all jobs are
-LOOK_S = 1.0  # between two looks for results
+ASK_S = 30.0  # seconds between two queries of SLURM, for all jobs
+LOOK_S = 1.0  # seconds between two checks for results
 LOOK_LOCAL_S = 0.05
-PATIENCE_S = 15.0  # a shared folder may show a result so long after its job has ended
+PATIENCE_S = 15.0  # seconds until a result may be visible on a shared file system after its job has ended
 
 
 class Submitit(Killable):
-    """An executor over one of submitit's, of which at most `jobs` tasks are under way.
+    """An executor over submitit's, with at most `jobs` tasks in progress.
 
-    Here a future is pending until its job has ended, since a job can be cancelled until then.
+    A future is pending until its job has ended, because a job can be cancelled until then.
     """
 
     def __init__(self, cluster: submitit.Executor, jobs: int, local: bool) -> None:
         self._cluster, self._jobs, self._local = cluster, jobs, local
         self._waiting: deque[tuple[Future[Any], bytes]] = deque()
         self._under_way: dict[Future[Any], submitit.Job[Any]] = {}
-        self._missing: dict[Future[Any], float] = {}  # since when a job has ended without a result
+        self._missing: dict[Future[Any], float] = {}  # time at which a job was seen to have ended without a result
         self._lock, self._wake, self._closed = threading.Lock(), threading.Event(), False
         self._asked = time.monotonic()
-        self._thread = threading.Thread(target=self._see_through, name="submitit", daemon=True)
+        self._thread = threading.Thread(target=self._watch_jobs, name="submitit", daemon=True)
         with workers.no_interrupts():
             self._thread.start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """The future of a task: a function of a module, and plain arguments. To cancel it cancels its job."""
+        """Submit a task, a module-level function with plain arguments; cancelling its future cancels its job."""
         future: Future[Any] = Future()
         task = workers.pack(fn, args, kwargs)
         with self._lock:
@@ -60,7 +60,7 @@ class Submitit(Killable):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Takes no more tasks; waits for those that there are, or cancels those that are no job yet."""
+        """Accept no more tasks; wait for the submitted ones, or cancel those that are not jobs yet."""
         with self._lock:
             self._closed = True
             waiting = list(self._waiting)
@@ -71,13 +71,13 @@ class Submitit(Killable):
             self._thread.join()
 
     def kill(self) -> None:
-        """Cancels every job and every task."""
+        """Cancel every job and every task."""
         self.shutdown(wait=False, cancel_futures=True)
         for future in list(self._under_way):
             future.cancel()
         self._wake.set()
 
-    def _see_through(self) -> None:
+    def _watch_jobs(self) -> None:
         while not (self._closed and not self._waiting and not self._under_way):
             self._wake.wait((LOOK_LOCAL_S if self._local else LOOK_S) if self._under_way else None)
             self._wake.clear()
@@ -91,7 +91,7 @@ class Submitit(Killable):
                 if over:
                     del self._under_way[future]
                     self._missing.pop(future, None)
-                if ask:  # one question is answered for all jobs
+                if ask:  # one query covers all jobs
                     ask, self._asked = False, time.monotonic()
             self._start()
 
@@ -108,7 +108,7 @@ class Submitit(Killable):
                 _finish(future, error=error)
 
     def _look(self, future: Future[Any], job: submitit.Job[Any], ask: bool) -> bool:
-        """Passes on a job's result, or its end; whether there is nothing more to be done about it."""
+        """Pass on a job's result or failure; return True if the job needs no further attention."""
         if future.cancelled():
             return self._cancel(future, job)
         if not job.done(force_check=ask):
@@ -146,7 +146,7 @@ def _finish(future: Future[Any], value: Any = None, error: BaseException | None 
 
 
 def _clear(job: submitit.Job[Any], logs: bool) -> None:
-    """Removes what a job has left: a later one of the same number could be taken to have ended so."""
+    """Remove a job's files, which a later job of the same number could take for its own."""
     files = [job.paths.result_pickle, job.paths.submitted_pickle]
     for path in files + ([job.paths.stdout, job.paths.stderr] if logs else []):
         with contextlib.suppress(OSError):
@@ -154,7 +154,7 @@ def _clear(job: submitit.Job[Any], logs: bool) -> None:
 
 
 def _end(pid: int) -> None:
-    """Kills a local job: to cancel it is to interrupt it, which it may ignore."""
+    """Kill a local job: cancelling only interrupts it, which it may ignore."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         for one in [*process.children(recursive=True), process]:
@@ -162,7 +162,7 @@ def _end(pid: int) -> None:
 
 
 def own_folder(folder: str) -> Path:
-    """A folder of this executor's own: numbers of local jobs come back."""
+    """Return a folder for this executor alone: the numbers of local jobs repeat."""
     return Path(folder).expanduser() / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10**6}"
 
 
@@ -170,7 +170,7 @@ def own_folder(folder: str) -> Path:
 
 
 def _work(path: list[str], task: bytes) -> tuple[Any, Exception | None]:
-    """Does a task; its exception is returned, since submitit would send its text alone."""
+    """Run a task; return its exception, of which submitit would send only the text."""
     sys.path.extend(entry for entry in path if entry not in sys.path)
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         if callable(handler := signal.getsignal(number)):
@@ -183,8 +183,9 @@ def _work(path: list[str], task: bytes) -> tuple[Any, Exception | None]:
 
 
 def _end_job(handler: Callable[[int, FrameType | None], Any], number: int, frame: FrameType | None) -> None:
-    """Lets a time limit or a preemption end the process. submitit's handler raises an error for that, wherever the
-    program is: a run would catch it, and be recorded as failed.
+    """Exit the process on a time limit or preemption.
+
+    Submitit's handler raises an error wherever the program is, which a run would catch and record as its failure.
     """
     try:
         handler(number, frame)

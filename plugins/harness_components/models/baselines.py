@@ -60,7 +60,7 @@ CLASSES = ("classification", "binary_classification")
     reference="Cover, Hart, Nearest neighbor pattern classification, IEEE Transactions on Information Theory 1967",
 )
 def nearest_neighbour(outputs: int, *, k: Annotated[int, Integers(1, 50, log=True), Gt(0), "neighbours"] = 5) -> Fitted:
-    """k nearest neighbours by Euclidean distance.
+    """K nearest neighbours by Euclidean distance.
 
         p_c = share of class c among the k nearest training samples
         ŷ = mean of their targets

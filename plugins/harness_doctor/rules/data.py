@@ -1,4 +1,4 @@
-"""Rules on what the network is given: scales, labels, classes, doubles."""
+"""Rules on the data: scales, labels, classes, duplicates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TARGETS, CONSTANT, TOLD = "targets not scaled", "constant targets", "target amon
 
 
 def inputs(seen: RunEvidence) -> Finding | None:
-    """Features far from mean 0 and deviation 1, all of them or some."""
+    """Find features far from mean 0 and standard deviation 1."""
     if seen.data is not None:
         data = seen.data
         if not data.real_inputs:
@@ -40,7 +40,7 @@ def inputs(seen: RunEvidence) -> Finding | None:
 
 
 def label_noise(seen: RunEvidence) -> Finding | None:
-    """Plain estimators agree less with training labels that they have not seen than with those of validation."""
+    """Find training labels that baseline estimators agree with less than with validation labels."""
     data = seen.data
     if data is None or math.isnan(data.agreement):
         return None
@@ -66,7 +66,7 @@ def label_noise(seen: RunEvidence) -> Finding | None:
 
 
 def _unrelated(data: DataEvidence) -> Finding | None:
-    """Of hundreds of samples, nothing that plain estimators find tells of the labels."""
+    """Find labels that no baseline estimator can predict from hundreds of samples."""
     gain = max(data.attained - data.floor_train, data.reference - data.floor - data.error)
     confidence = 0.75 * between(data.looked, 200, 400) * between(gain, 2 * data.error_train, data.error_train)
     confidence *= between(data.floor_train, 0.9, 0.8)  # where one class is nearly all, accuracy tells nothing
@@ -81,13 +81,13 @@ def _unrelated(data: DataEvidence) -> Finding | None:
 
 
 def _variance(share: float, of: int) -> float:
-    """Of a share that was counted; never 0, as after Agresti and Coull."""
+    """Return the variance of a counted share; never 0, as in Agresti and Coull."""
     likely = (share * of + 2) / (of + 4)
     return likely * (1 - likely) / max(1, of)
 
 
 def leak(seen: RunEvidence) -> Finding | None:
-    """Samples that stand in several splits, or nearly so."""
+    """Find samples, or near-duplicates, in several splits."""
     data = seen.data
     overlap = data.overlap if data is not None else seen.counts.get("overlap")
     held = data.held_out if data is not None else sum(seen.counts.get(split, 0) for split in ("val", "test"))
@@ -105,7 +105,7 @@ def leak(seen: RunEvidence) -> Finding | None:
 
 
 def imbalance(seen: RunEvidence) -> Finding | None:
-    """Classes with few samples, which the network recognises less often than the others."""
+    """Find classes with few samples that are recognized less often than the others."""
     data = seen.data
     if data is None or not data.counts or min(data.counts) < 0:
         return None
@@ -136,14 +136,14 @@ def imbalance(seen: RunEvidence) -> Finding | None:
 
 
 def _for_rare_classes(seen: RunEvidence) -> list[tuple[str, ...]]:
-    """Losses that count the rare classes for more: the run's own with weights, where it takes them."""
+    """Return losses that give rare classes more weight: the run's loss with weights, if it takes them, and focal."""
     loss = seen.config.get("loss", {})
     weighted = [(f"loss={loss[KEY]}", "loss.weights=balanced")] if loss.get("weights") == "none" else []
     return [*weighted, ("loss=focal",)]
 
 
 def targets(seen: RunEvidence) -> Finding | None:
-    """Numbers to predict that are far from deviation 1, without a task that standardises them."""
+    """Find real targets far from standard deviation 1 in a task that does not standardize them."""
     data = seen.data
     if data is None or data.target != "real" or seen.config.get("task", {}).get("standardize") is not False:
         return None
@@ -161,7 +161,7 @@ def targets(seen: RunEvidence) -> Finding | None:
 
 
 def constant(seen: RunEvidence) -> Finding | None:
-    """There is nothing to predict: all training targets are the same."""
+    """Find data whose training targets are all equal."""
     data = seen.data
     if data is None or not data.looked:
         return None
@@ -173,7 +173,7 @@ def constant(seen: RunEvidence) -> Finding | None:
 
 
 def told(seen: RunEvidence) -> Finding | None:
-    """One input alone determines the target, which all the others together do not."""
+    """Find one input that determines the target, while all others together do not."""
     data = seen.data
     if data is None or data.telling < 0:
         return None

@@ -1,4 +1,4 @@
-"""Rules on how well a network fits: the loss itself, normalization over batches, over- and underfitting."""
+"""Rules on the fit: the loss, normalization over batches, over- and underfitting."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ OVERFITTING, UNDERFITTING = "overfitting", "underfitting"
 
 
 def wrong_loss(seen: RunEvidence) -> Finding | None:
-    """The loss and the output do not go together."""
-    found = [one for rule in (_prefers_wrong, _of_probabilities, _cut, _names_as_numbers) if (one := rule(seen))]
-    return max(found, key=lambda f: f.confidence, default=None)
+    """Find a loss that does not fit the output."""
+    findings = [f for rule in (_prefers_wrong, _of_probabilities, _cut, _names_as_numbers) if (f := rule(seen))]
+    return max(findings, key=lambda f: f.confidence, default=None)
 
 
 def _prefers_wrong(seen: RunEvidence) -> Finding | None:
@@ -66,7 +66,7 @@ def _names_as_numbers(seen: RunEvidence) -> Finding | None:
 
 
 def small_batches(seen: RunEvidence) -> Finding | None:
-    """Normalization over a batch with so few samples that mean and variance are mostly chance."""
+    """Find normalization over batches of so few samples that mean and variance are mostly noise."""
     message = str((seen.error or {}).get("message", ""))
     if "more than 1 value per channel" in message:
         cause = "batch normalization cannot work on a batch, or a last batch, of one sample"
@@ -92,7 +92,7 @@ def _gap(net: NetworkEvidence) -> float:
 
 
 def mode(seen: RunEvidence) -> Finding | None:
-    """A network that is another one when it is evaluated, or that is not put into evaluation mode at all."""
+    """Find networks that behave differently in evaluation, or are not put into evaluation mode."""
     net = seen.net
     if net is None or net.scores is None:
         return None
@@ -148,7 +148,7 @@ def _overfits(seen: RunEvidence, confidence: float, evidence: tuple[Evidence, ..
 
 
 def _fallen(seen: RunEvidence, made: float) -> float:
-    """How far accuracy on validation has fallen from its best epoch, beyond chance: 0 not, 1 by a tenth or more."""
+    """Return how far validation accuracy has fallen from its best epoch, beyond chance: 1 for a tenth or more."""
     curve = [value for value in seen.curve("val/accuracy") if math.isfinite(value)]
     if not curve or seen.data is None:
         return 0.0
@@ -156,7 +156,7 @@ def _fallen(seen: RunEvidence, made: float) -> float:
 
 
 def _by_curves(seen: RunEvidence, val: list[float], best: float) -> Finding | None:
-    """Where there are no weights to score: validation loss that rises while training loss falls."""
+    """Find overfitting without weights to score: validation loss that rises while training loss falls."""
     train, at = seen.curve("train/loss"), val.index(best)
     if len(train) != len(val) or not train[-1] < train[at]:
         return None
@@ -169,7 +169,7 @@ def _by_curves(seen: RunEvidence, val: list[float], best: float) -> Finding | No
 
 
 def remedies(config: Any) -> list[tuple[str, ...]]:
-    """Regularizers to take, beside those that there are: several choices, the one that mends most often first."""
+    """Return regularizers to add to those of the run, the most effective choice first."""
     chosen = list(config.get("regularizer", {}))
     wanted = (("early_stopping", "dropout"), ("early_stopping",), ("dropout",), ("weight_decay",))
     added = [[*chosen, *(name for name in names if name not in chosen)] for names in wanted]
@@ -177,8 +177,9 @@ def remedies(config: Any) -> list[tuple[str, ...]]:
 
 
 def underfitting(seen: RunEvidence) -> Finding | None:
-    """Not even the training split is learned as well as plain estimators predict training samples that they have not
-    seen, and validation lacks it too. What noise keeps from everyone is no underfitting.
+    """Find runs that fit the training split worse than baseline estimators fit held-out samples.
+
+    Their validation score must lag too: noise that nobody can fit is not underfitting.
     """
     lag = seen.lag()
     if math.isnan(lag) or seen.status != "completed" or seen.net is None or seen.net.scores is None:

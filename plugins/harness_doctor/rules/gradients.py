@@ -1,4 +1,4 @@
-"""Rules on what goes through a network and comes back: gradients, units, symmetry, what no gradient reaches."""
+"""Rules on signals and gradients in the layers, dead and equal units, and parameters without a gradient."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SATURATION, SYMMETRIC, DISCONNECTED = "saturation", "symmetric units", "disconne
 
 
 def _bad(seen: RunEvidence, least: float, score: str = "both") -> float:
-    """1 for a run that learns badly, `least` for one that learns well; between where nobody knows."""
+    """Return 1 for a run that learns badly, `least` for one that learns well, and a value between if unknown."""
     lag = seen.lag(score)
     return (1 + least) / 2 if math.isnan(lag) else least + (1 - least) * between(lag, 0.08, 0.3)
 
 
 def _profile(seen: RunEvidence) -> Evidence | None:
-    """The gradient by the first layer's output over that by the last's, of three layers or more, at the first look."""
+    """Return the gradient at the first layer's output over that at the last's, at the start; needs three layers."""
     what = q.PROFILE
     names = seen.net.weighted if seen.net is not None else ()
     first = seen.first(q.GRADIENT)
@@ -32,7 +32,7 @@ def _profile(seen: RunEvidence) -> Evidence | None:
 
 
 def vanishing(seen: RunEvidence) -> Finding | None:
-    """The gradient gets much smaller on its way back to the first layer."""
+    """Find gradients that shrink on their way back to the first layer."""
     profile = _profile(seen)
     if profile is None:
         return None
@@ -42,7 +42,7 @@ def vanishing(seen: RunEvidence) -> Finding | None:
 
 
 def exploding(seen: RunEvidence) -> Finding | None:
-    """The gradient, or the signal, grows from layer to layer at the start."""
+    """Find gradients or signals that grow from layer to layer at the start."""
     profile = _profile(seen)
     largest = seen.first(q.LARGEST_ACTIVATION)
     found: list[tuple[float, Evidence]] = []
@@ -63,7 +63,7 @@ def exploding(seen: RunEvidence) -> Finding | None:
 
 
 def dying(seen: RunEvidence) -> Finding | None:
-    """Rectifiers that are zero on every sample: no gradient comes through them any more."""
+    """Find rectifiers that are zero on every sample, which pass no gradient."""
     last, first = seen.last(q.DEAD), seen.first(q.DEAD)
     if not last:
         return None
@@ -83,7 +83,7 @@ def dying(seen: RunEvidence) -> Finding | None:
 
 
 def saturation(seen: RunEvidence) -> Finding | None:
-    """Activations at their flat ends, where their slope, and so the gradient, is near zero."""
+    """Find activations in their flat regions, where the gradient vanishes."""
     found = [(value, layer, step) for look in (seen.first, seen.last)
              for layer, (step, value) in look(q.SATURATED).items()]  # fmt: skip
     if not found:
@@ -100,7 +100,7 @@ def saturation(seen: RunEvidence) -> Finding | None:
 
 
 def symmetric(seen: RunEvidence) -> Finding | None:
-    """Units of a layer that are all the same, and stay so."""
+    """Find layers whose units are equal and stay so."""
     first, last = seen.first(q.ASYMMETRY), seen.last(q.ASYMMETRY)
     hidden = (seen.net.weighted if seen.net is not None else tuple(first))[:-1]
     same = [layer for layer in hidden if layer in first and first[layer][1] < 1e-3 and last[layer][1] < 1e-3]
@@ -113,7 +113,7 @@ def symmetric(seen: RunEvidence) -> Finding | None:
 
 
 def disconnected(seen: RunEvidence) -> Finding | None:
-    """Trainable parameters that the loss does not depend on."""
+    """Find trainable parameters that the loss does not depend on."""
     if seen.net is not None:
         evidence = tuple(Evidence("no gradient reaches it", 0.0, name) for name in seen.net.unreached)
     else:

@@ -1,4 +1,4 @@
-"""Rules on the machine: memory, data that comes too slowly, batches that are too small to keep it busy."""
+"""Rules on hardware: memory, slow data loading, batches too small for the device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOADER, SMALL, MEMORY = "data loader bound", "batch too small for the device", "
 
 
 def loader(seen: RunEvidence) -> Finding | None:
-    """A step takes as long as it takes to fetch its samples, or was seen to wait for them."""
+    """Find training that waits for data."""
     share, evidence = waiting(seen)
     if not evidence:
         return None
@@ -26,7 +26,7 @@ def loader(seen: RunEvidence) -> Finding | None:
 
 
 def waiting(seen: RunEvidence) -> tuple[float, tuple[Evidence, ...]]:
-    """The share of the training time that goes to waiting for data, and where that is from; none where nobody knows."""
+    """Return the share of the training time spent waiting for data, with its evidence; none if unknown."""
     if (waited := seen.last(q.WAITING).get("")) is not None:
         return waited[1], (Evidence("share of the training time in which data was waited for", waited[1]),)
     data, fit = seen.data, float(seen.time.get("fit_s") or 0)
@@ -41,7 +41,7 @@ def waiting(seen: RunEvidence) -> tuple[float, tuple[Evidence, ...]]:
 
 
 def limit(seen: RunEvidence) -> str:
-    """What a faster run would need, in a line; "" where nothing was measured."""
+    """Return a line on what limits the speed; "" if nothing was measured."""
     if waiting(seen)[0] > 0.25:
         return "limited by data: the network waits for its samples"
     times = speedup(seen)
@@ -56,12 +56,12 @@ def limit(seen: RunEvidence) -> str:
 
 
 def speedup(seen: RunEvidence) -> float:
-    """How many times as many samples a second batches train that are four times as large; nan where nobody knows."""
+    """Return the ratio of samples per second with batches four times as large; nan if unknown."""
     return math.nan if seen.net is None else 4 * seen.net.step_s / seen.net.step4_s
 
 
 def small(seen: RunEvidence) -> Finding | None:
-    """Four times as many samples in a batch take hardly longer."""
+    """Find batches that four times as many samples would hardly slow down."""
     times, size = speedup(seen), int(seen.config.get("batch_size", 0))
     if math.isnan(times) or not size:
         return None
@@ -75,7 +75,7 @@ def small(seen: RunEvidence) -> Finding | None:
 
 
 def larger(seen: RunEvidence) -> tuple[str, ...]:
-    """Batches of 32 or so, none of them a single sample, and a learning rate that grows with their root."""
+    """Return overrides for batches of about 32 samples, with a learning rate that grows with the square root."""
     size, n = int(seen.config["batch_size"]), int(seen.counts.get("train", 0))
     new = next(s for s in range(max(32, 2 * size), 0, -1) if n % s != 1)
     grown = seen.lr * math.sqrt(new / size)
@@ -83,7 +83,7 @@ def larger(seen: RunEvidence) -> tuple[str, ...]:
 
 
 def memory(seen: RunEvidence) -> Finding | None:
-    """The run ended because there was no more memory."""
+    """Find runs that ended out of memory."""
     error = seen.error or {}
     if not says_out_of_memory(f"{error.get('type', '')} {error.get('message', '')}"):
         return None

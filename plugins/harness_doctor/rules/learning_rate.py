@@ -1,4 +1,4 @@
-"""Rules on the learning rate: by training again with others, and by the curvature."""
+"""Rules on the learning rate, from short trainings with other rates and from the curvature."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _own(seen: RunEvidence) -> ShortTraining | None:
 
 
 def _reached(seen: RunEvidence, own: ShortTraining) -> float:
-    """The loss to beat: the run's own at its end, or of the same steps where that is lower."""
+    """Return the loss to beat: the run's final loss, or that of the same number of steps if it is lower."""
     losses = seen.curve("train/loss")
     if seen.status == "diverged" or not losses or not math.isfinite(losses[-1]):
         return math.inf if seen.status == "diverged" else own.loss
@@ -25,14 +25,14 @@ def _reached(seen: RunEvidence, own: ShortTraining) -> float:
 
 
 def _best(trials: list[ShortTraining]) -> ShortTraining:
-    """The mildest change that comes near to the lowest loss."""
+    """Return the smallest change of the learning rate that comes close to the lowest loss."""
     lowest = min(t.loss for t in trials)
     near = [t for t in trials if t.loss <= lowest + 0.1 * abs(lowest)]
     return min(near, key=lambda t: abs(math.log(t.factor)))
 
 
 def _gain(reached: float, best: float) -> float:
-    """The share of a loss that another learning rate takes away."""
+    """Return the relative decrease of the loss by another learning rate."""
     if not math.isfinite(best) or best < 0:
         return 0.0
     return 1.0 if math.isinf(reached) else (1 - best / reached if reached > 0 else 0.0)
@@ -48,13 +48,13 @@ def _tried(seen: RunEvidence, higher: bool) -> tuple[ShortTraining, ShortTrainin
 
 
 def overshoots(seen: RunEvidence) -> float:
-    """The share of the loss that a lower rate takes away in the same steps; 0 where it was not tried."""
+    """Return the relative decrease of the loss by a lower rate in the same number of steps; 0 if not tried."""
     tried = _tried(seen, higher=False)
     return 0.0 if tried is None else tried[2]
 
 
 def too_high(seen: RunEvidence) -> Finding | None:
-    """With a lower rate, the same steps come to a much lower loss; or the loss is no number any more."""
+    """Find learning rates that reach a much higher loss than a lower rate in as many steps, or that diverge."""
     evidence = []
     if (tried := _tried(seen, higher=False)) is not None and math.isfinite(tried[1].loss):
         own, best, gain = tried
@@ -84,7 +84,7 @@ def too_high(seen: RunEvidence) -> Finding | None:
 
 
 def too_low(seen: RunEvidence) -> Finding | None:
-    """With a higher rate, the same steps come to a much lower loss, and the run itself has learned little."""
+    """Find learning rates that reach a much higher loss than a higher rate in as many steps, if little was learned."""
     tried = _tried(seen, higher=True)
     if tried is None:
         return None

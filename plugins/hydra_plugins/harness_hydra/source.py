@@ -1,4 +1,4 @@
-"""Where Hydra finds the config source and the search path of harness."""
+"""Config source and search path of harness, in the place where Hydra looks for plugins."""
 
 from harness import HarnessSearchPath, HarnessSource
 

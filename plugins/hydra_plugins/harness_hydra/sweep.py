@@ -1,6 +1,6 @@
-"""Hydra's doors to harness's own sweep, under the names that a config chooses them by.
+"""Sweeper and launcher of harness, in the place where Hydra looks for plugins.
 
-No `from __future__ import annotations` here: Hydra 1.3 executes plugin modules before they stand in sys.modules, and a
+No `from __future__ import annotations` here: Hydra 1.3 executes plugin modules before they are in sys.modules, and a
 dataclass then fails for every Hydra app.
 """
 
@@ -13,17 +13,17 @@ import harness
 
 
 class HarnessSweeper(harness.HarnessSweeper):
-    """The sweeper of harness; Hydra wants its class to stand here."""
+    """The sweeper of harness; Hydra requires its class to be defined here."""
 
 
 class HarnessLauncher(harness.HarnessLauncher):
-    """The launcher of harness; Hydra wants its class to stand here."""
+    """The launcher of harness; Hydra requires its class to be defined here."""
 
 
 @dataclass
 class SweeperConf:
     _target_: str = "hydra_plugins.harness_hydra.sweep.HarnessSweeper"
-    _recursive_: bool = False  # params are words
+    _recursive_: bool = False  # params are strings
     params: dict[str, Any] = field(default_factory=dict)
 
 

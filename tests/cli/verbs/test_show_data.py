@@ -7,12 +7,13 @@ import sys
 import pytest
 
 from harness.cli.parser import parse
-from harness.cli.verbs.show_data import COMMAND
+from harness.cli.verbs import built_in
 from harness.system.errors import HarnessError
 
 
 def show_data(words):
-    return COMMAND.function(parse(COMMAND, words))
+    command = built_in("show-data")
+    return command.function(parse(command, words))
 
 
 ROW = "{id};{age};{city};{day:02d}.03.2021;{result}\n"

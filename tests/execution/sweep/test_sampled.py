@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 import harness
 from harness.execution.sweep import sampled
-from harness.execution.sweep.sampled import CompanyWarning, affordable, plugins_used
+from harness.execution.sweep.sampled import Clock, CompanyWarning, epoch_s, plugins_used
 from harness.results.record import Record
 
 LINE = [
@@ -62,8 +62,55 @@ def test_differing_run_is_noted_in_all_records_and_warned_of(
 
 def test_check_that_costs_too_much_is_skipped_and_noted(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampled, "SHARE", 1e-6)
+    monkeypatch.setattr(sampled, "SHORT_S", math.inf)
     notes = [note for note in notes_of(harness.sweep(PLUGIN)) if note]
-    assert [note["skipped"] for note in notes] == ["it would cost more than 0% of the sweep's time"]
+    assert [note["skipped"] for note in notes] == ["an epoch would cost more than 0% of the sweep's time"]
+
+
+def test_long_sweep_repeats_at_least_one_epoch(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampled, "SHARE", 1e-6)
+    monkeypatch.setattr(sampled, "SHORT_S", 0.0)
+    notes = [note for note in notes_of(harness.sweep(PLUGIN)) if note]
+    assert [(note["epochs"], note["equal"]) for note in notes] == [(1, True)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "times", "epochs"),
+    [
+        (10.0, [1.0] * 20, 9),  # after nine, a tenth would end at 10.0 with nothing to spare, and the start took some
+        (10.0, [4.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0], 6),  # the first includes the start
+        (10.0, [6.0, 1.0], 1),
+        (10.0, [1.0, 1.0, 5.0, 1.0], 3),  # slower than before: as long again would be too late
+        (0.5, [1.0, 1.0], 1),  # one epoch at least
+    ],
+)
+def test_clock_ends_training_before_the_epoch_that_would_exceed_the_time(
+    seconds: float, times: list[float], epochs: int
+) -> None:
+    moments = [100.0]
+    clock = Clock(seconds, now=lambda: moments[-1])
+    trained = 0
+    for time in times:
+        trained += 1
+        moments.append(moments[-1] + time + 1e-9)
+        if clock.enough():
+            break
+    assert trained == epochs
+    assert moments[-1] - moments[0] <= max(seconds, times[0]) + 1e-6
+
+
+def test_comparison_covers_the_epochs_within_the_clock(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Two(Clock):
+        count = 0
+
+        def enough(self) -> bool:
+            self.count += 1
+            return self.count == 2
+
+    monkeypatch.setattr(sampled, "Clock", Two)
+    monkeypatch.setattr(sampled, "SHORT_S", 0.0)
+    notes = [note for note in notes_of(harness.sweep(PLUGIN)) if note]
+    assert [(note["epochs"], note["equal"]) for note in notes] == [(2, True)]
 
 
 def test_components_of_harness_are_not_compared(workdir: Path, generous: None) -> None:
@@ -83,9 +130,7 @@ def test_plugins_used_ignores_unused_kinds() -> None:
     assert plugins_used({"activation": none, "optimizer": none, "data": {"_component_": "rosenbrock"}}) == []
 
 
-def test_affordable_epochs() -> None:
+def test_single_run_epoch_is_estimated() -> None:
     record = Record("0" * 12, "x", "y", time={"fit_s": 10.0, "epochs": 10}, cohort={"size": 16})
-    assert [affordable(record, seconds) for seconds in (1.0, 12.1, 42.1, 1e6)] == [0, 1, 4, 10]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert affordable(Record("0" * 12, "x", "y"), 1e6) == 0
+    assert epoch_s(record) == pytest.approx(0.5, rel=1e-12)
+    assert epoch_s(Record("0" * 12, "x", "y")) == math.inf

@@ -102,9 +102,9 @@ def executors_made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any]
         def __init__(self, seeds: list[int]) -> None:
             self.seeds = seeds
 
-        def submit(self, fn: Any, /, shares: Any, *args: Any, **kwargs: Any) -> Any:
-            self.seeds += [member.values["seed"] for share in shares for member in share.members]
-            return super().submit(fn, shares, *args, **kwargs)
+        def submit(self, fn: Any, /, items: Any, *args: Any, **kwargs: Any) -> Any:
+            self.seeds += [spec.values["seed"] for item in items for spec in item.specs]
+            return super().submit(fn, items, *args, **kwargs)
 
     def component(kind: str, node: dict[str, Any], *, jobs: int) -> Recording:
         assert kind == "executor"

@@ -71,7 +71,7 @@ def test_single_run_has_no_fused_trial(workdir: Path) -> None:
 
 
 def kills(*seeds: int, stacked: bool = False) -> Callable[[object, range], object]:
-    """Return a `train` that kills its process in the steps of runs with some seeds."""
+    """SinglePath.train (or StackedPath.train) that kills its process in the steps of runs with some seeds."""
     path = timing_trial.StackedPath if stacked else timing_trial.SinglePath
     whole = path.train
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.modeling.rng.noise import GlobalBatch, Noise, keys
-from harness.training.plan import rows
+from harness.training.plan import shard
 
 SEEDS = st.integers(0, 2**63 - 1)
 FLOATS = st.sampled_from([torch.float32, torch.float64])
@@ -169,7 +169,7 @@ def test_draws_of_processes_join_to_the_draw_of_one(seed, total, world, width, d
             return made.integers(-3, 9, (count, *width))
         return getattr(made, kind)((count, *width), dtype)
 
-    slices = [rows(total, rank, world) for rank in range(world)]
+    slices = [shard(total, rank, world) for rank in range(world)]
     parts = [draw(noise(seed, of=part), part.count) for part in slices if part.count]
     assert torch.equal(torch.cat(parts), draw(noise(seed), total))
 

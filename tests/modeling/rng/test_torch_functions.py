@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import OPENED, SEEDED, TABLE, Redirect
-from harness.training.plan import rows
+from harness.training.plan import shard
 
 
 def redirected(function, seed=0, step=0, of=None):
@@ -159,7 +159,7 @@ def test_exponential_is_never_zero():
 
 def test_dropout_of_processes_joins_to_that_of_one():
     whole = redirected(lambda: nn.Dropout(0.5)(X.flatten(1)))[0]
-    parts = [rows(4, rank, 3) for rank in range(3)]
+    parts = [shard(4, rank, 3) for rank in range(3)]
     split = [redirected(lambda p=p: nn.Dropout(0.5)(X.flatten(1)[p.start : p.start + p.count]), of=p)[0] for p in parts]
     assert torch.equal(torch.cat(split), whole)
 

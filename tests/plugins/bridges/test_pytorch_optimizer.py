@@ -270,8 +270,8 @@ def test_fused_matches_alone_and_is_independent_of_other_members(name):
     whole = cohort(lines)
     for line, run in zip(lines[:2], whole, strict=False):
         alone = train(line)[0]
-        assert run.member.history[0]["train/loss"] == pytest.approx(alone.history[0]["train/loss"], rel=1e-4)
+        assert run.state.history[0]["train/loss"] == pytest.approx(alone.history[0]["train/loss"], rel=1e-4)
     (last,) = cohort([lines[2]])
-    assert last.member.history == whole[2].member.history
-    pairs = zip(last.member.weights.values(), whole[2].member.weights.values(), strict=True)
+    assert last.state.history == whole[2].state.history
+    pairs = zip(last.state.weights.values(), whole[2].state.weights.values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)

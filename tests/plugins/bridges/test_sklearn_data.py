@@ -31,7 +31,7 @@ def test_every_function_is_bridged_or_gives_a_reason():
     assert words == set(ENTRIES) | set(out)
     assert not set(ENTRIES) & set(out)
     assert {"sklearn_load_digits", "sklearn_make_moons", "sklearn_fetch_openml"} <= set(ENTRIES)
-    assert "no inputs with their targets" in out["sklearn_load_sample_image"]
+    assert "no inputs with targets" in out["sklearn_load_sample_image"]
     assert "no table of numbers" in out["sklearn_make_spd_matrix"] or "no inputs" in out["sklearn_make_spd_matrix"]
 
 
@@ -123,7 +123,7 @@ def test_target_type_is_inferred_as_for_files(y, target, classes, monkeypatch, t
         (OSError("no route to host"), "no route to host"),
         (Bunch(data=["a text", "another"], target=np.arange(2)), "no table of numbers"),
         (Bunch(data=np.array([["a", "b"]] * 9, dtype=object), target=np.arange(9)), "no table of numbers"),
-        (3, "no inputs with their targets"),
+        (3, "no inputs with targets"),
     ],
 )
 def test_unusable_result_is_refused_in_one_line(returned, reason, monkeypatch, tmp_path):

@@ -57,7 +57,7 @@ def test_every_estimator_is_bridged_or_gives_a_reason():
     assert "estimators" in reasons["model/sklearn_voting_classifier"][1]
     assert "no centres" in reasons["model/sklearn_dbscan"][1]
     assert "inverse_transform" in reasons["model/sklearn_latent_dirichlet_allocation"][1]
-    assert "one number a sample" in reasons["model/sklearn_isotonic_regression"][1]
+    assert "one number for each sample" in reasons["model/sklearn_isotonic_regression"][1]
 
 
 def test_bridged_estimator_is_a_regular_component():

@@ -161,8 +161,8 @@ def trained(values: Values, dataset: Dataset) -> tuple[RunState, RunComponents]:
     parts = build(values, dataset, plan.total_steps)
     run = Run(parts, plan, dataset, make_member(values, parts))
     fit(make_trainer(values["trainer"], plan, ""), [run])
-    assert run.member.diverged is None
-    return run.member, parts
+    assert run.state.diverged is None
+    return run.state, parts
 
 
 def curve(member: RunState, name: str = "train/loss") -> list[float]:

@@ -62,7 +62,7 @@ def test_optimizer_is_exact_in_a_stack_or_in_none(name: str) -> None:
         whole = stacked(name, TRIED)
         (padded,) = stacked(name, TRIED[2:])
         assert same(padded, whole[2])
-        losses = [run.member.metrics["train/loss"] for run in (first, padded)]
+        losses = [run.state.metrics["train/loss"] for run in (first, padded)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-4, abs=1e-6), "views are stepped as parameters are"
     if EXPECTED.get(f"optimizer/{name}") != "globals" and name != "counter_of_all":  # these cannot be restored
         assert same(alone(name, TRIED[2]), first), "another run of the process has changed it"

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.training.diagnostics.budget import (
-    BETWEEN,
     CLOCKED,
     EPOCHS,
     FLOOR_S,
     FLOOR_SHARE,
+    MINIMUM,
     NEVER,
     Budget,
     level,
@@ -47,7 +47,7 @@ def test_spent_time_stays_within_the_share_or_the_minimum(costs, share, steps, s
     assert seen[0] == list(costs)  # the first step is measured, whatever it costs
     # the cost of a first measurement is predicted as half of what it took: the last may cost twice as much
     minimum = sum(
-        min(2 * cost * (BETWEEN + 4), 2 * max(FLOOR_S, FLOOR_SHARE * trained) + 5 * cost) for cost in costs.values()
+        min(2 * cost * (MINIMUM + 4), 2 * max(FLOOR_S, FLOOR_SHARE * trained) + 5 * cost) for cost in costs.values()
     )
     assert budget.spent <= share * trained + minimum
     assert budget.spent == pytest.approx(sum(costs[name] for names in seen.values() for name in names), rel=1e-9)
@@ -77,8 +77,8 @@ def test_cheap_diagnostics_get_their_minimum_of_measurements(costs, share, steps
         assert own[0] == 0
         assert own[-1] == steps - 1
         requested = len(range(every or 1, steps - 1, every or 1))
-        assert len(own) - 2 >= min(BETWEEN, requested)
-        assert max(b - a for a, b in itertools.pairwise(own)) <= max(every, 1, (steps - 2) // BETWEEN)
+        assert len(own) - 2 >= min(MINIMUM, requested)
+        assert max(b - a for a, b in itertools.pairwise(own)) <= max(every, 1, (steps - 2) // MINIMUM)
 
 
 def test_expensive_diagnostic_does_not_slow_down_cheap_ones():
@@ -139,7 +139,7 @@ def test_dropped_diagnostic_is_never_due():
 def test_write_time_counts_as_cost():
     budget = Budget({"a": 1, "b": 1}, 1.0, 10)
     budget.measured({"a": 1.0, "b": 2.0}, 0, 10.0)
-    budget.wrote(["a", "b"], 0.5)
+    budget.add_write_cost(["a", "b"], 0.5)
     assert budget.spent == 3.5
     assert budget.costs["a"].spent == 1.25
 
@@ -148,15 +148,15 @@ def test_epoch_costs_reduce_step_measurements_but_not_below_the_minimum():
     looks = {}
     for epochs in (0.0, 0.2, 10.0):
         budget, clock = Budget({"a": 1}, 0.1, 10_000), 0.0
-        budget.epochs, clock = epochs, epochs
+        budget.epoch_spent, clock = epochs, epochs
         for step in range(10_000):
             due = budget.due(step, clock)
             clock += 1e-3
             if due:
                 clock += 0.002
                 budget.measured({"a": 0.002}, step, clock)
-        looks[epochs] = budget.costs["a"].looks
-        assert budget.spent - budget.epochs <= 0.1 * 10.0
+        looks[epochs] = budget.costs["a"].count
+        assert budget.spent - budget.epoch_spent <= 0.1 * 10.0
     assert looks[0.0] > looks[0.2] >= looks[10.0] >= 12
 
 
@@ -171,7 +171,7 @@ def test_epochs_use_half_of_the_clocked_share():
             assert (
                 epoch % 99 == 0
                 or epoch == 999
-                or budget.epochs <= EPOCHS * CLOCKED * 0.1 * (clock - budget.spent) + 1e-9
+                or budget.epoch_spent <= EPOCHS * CLOCKED * 0.1 * (clock - budget.spent) + 1e-9
             )
     assert epochs[0] == 0
     assert 290 <= len(epochs) <= 302

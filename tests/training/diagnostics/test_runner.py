@@ -52,7 +52,7 @@ def test_values_in_a_stack_equal_those_alone() -> None:
     lines = [[*line, "seed=3"], [*line, "seed=5", "optimizer.lr=0.003", "regularizer.dropout.p=0.2"]]
     runs, stacked = looked(lines, fused=True)
     _, (alone,) = looked(lines[1:], fused=False)
-    assert not [name for run in runs for name, row in run.member.diagnosed.items() if "failed" in row]
+    assert not [name for run in runs for name, row in run.state.diagnostics.items() if "failed" in row]
     assert {tag.partition("/")[0] for tag, _ in alone} == {*SOME, "hessian"}
     assert {step for _, step in alone} == {1, 5, 9}  # the last step is measured too
     close(stacked[1], alone, 1e-6)
@@ -86,9 +86,9 @@ def test_diagnostics_do_not_change_a_run_bitwise(fused: bool) -> None:
     watched, values = looked([[*line, *chosen(SOME, 4)] for line in lines], fused)
     assert len(values[0]) > 50
     for one, other in zip(bare, watched, strict=True):
-        assert one.member.history == other.member.history
-        assert one.member.metrics == other.member.metrics
-        weights = one.member.weights, other.member.weights
+        assert one.state.history == other.state.history
+        assert one.state.metrics == other.state.metrics
+        weights = one.state.weights, other.state.weights
         assert any(name.endswith("running_var") for name in weights[0])
         assert all(torch.equal(t, weights[1][name]) for name, t in weights[0].items())
 
@@ -109,9 +109,9 @@ def test_failing_diagnostic_is_reported_and_the_run_continues(fused: bool) -> No
     add = {"broken": Diagnostic(broken), "values": Diagnostic(asks_values, 4)}
     runs, result = looked(lines, fused, add)
     for run, values in zip(runs, result, strict=True):
-        assert run.member.epochs == 1
-        assert run.member.failed is None
-        diagnostics = run.member.diagnosed
+        assert run.state.epochs == 1
+        assert run.state.failed is None
+        diagnostics = run.state.diagnostics
         assert diagnostics["broken"] == {"failed": "ValueError: nothing to see"}
         assert diagnostics["gradient_norm"]["looks"] == diagnostics["values"]["looks"] == 3
         assert values["values/value", 5] == 1.0
@@ -124,7 +124,7 @@ def test_weight_copies_beyond_free_memory_are_not_made(free: int, monkeypatch: p
     monkeypatch.setattr(runner, "SMALL", 1)
     monkeypatch.setattr(runner, "free_bytes", lambda device: free)
     (run,), (values,) = looked([[*BASE, *chosen(["weights", "update_ratio", "gradient_norm"], 4)]], False)
-    diagnostics = run.member.diagnosed
+    diagnostics = run.state.diagnostics
     assert {name for name, row in diagnostics.items() if "failed" in row} == (
         set() if free else {"weights", "update_ratio"}
     )
@@ -142,7 +142,7 @@ def test_diagnostic_of_a_wrong_type_is_reported_and_others_are_measured() -> Non
     lines = [[*BASE, *chosen(["gradient_norm"], 4), f"seed={seed}"] for seed in (1, 2)]
     runs, result = looked(lines, True, {"words": Diagnostic(words, 4)})
     for run, values in zip(runs, result, strict=True):
-        assert run.member.diagnosed["words"] == {"failed": "TypeError: a diagnostic found str, which is no tensor"}
+        assert run.state.diagnostics["words"] == {"failed": "TypeError: a diagnostic found str, which is no tensor"}
         assert values["gradient_norm/all", 9] > 0
 
 
@@ -189,4 +189,4 @@ def test_short_run_is_measured_a_dozen_times_by_default(fused: bool) -> None:
         steps = sorted(step for tag, step in values if tag == "gradient_norm/all")
         assert steps == [*range(1, 45, 4), 45]
         assert {step for tag, step in values if tag.startswith("hessian/")} >= {1, 45}
-        assert all(run.member.diagnosed[name]["looks"] >= 12 for name in names[:3])
+        assert all(run.state.diagnostics[name]["looks"] >= 12 for name in names[:3])

@@ -14,14 +14,14 @@ import harness
 from harness.config.composition import compose
 from harness.execution.preparation import prepare
 from harness.modeling.builder import RunComponents, build
-from harness.training.memory.estimate import MemoryEstimate, footprint, stepped
+from harness.training.memory.estimate import MemoryEstimate, estimate_memory, optimizer_memory
 
 
 def parts_of(*words: str) -> tuple[RunComponents, MemoryEstimate]:
     prepared = prepare(compose(["logger=[]", *words]))
     dataset = prepared.dataset
     parts = build(prepared.values, dataset, prepared.plan.total_steps)
-    return parts, footprint(parts, dataset, prepared.plan)
+    return parts, estimate_memory(parts, dataset, prepared.plan)
 
 
 def test_parts_of_an_mlp_match_the_closed_form() -> None:
@@ -47,7 +47,7 @@ def test_optimizer_state_is_extrapolated_from_fewer_parameters(optimizer: str, n
         assert estimate.optimizer == pytest.approx(numbers * estimate.parameters, rel=1e-3, abs=64)
     if optimizer == "lbfgs":  # one step an epoch; each keeps a direction and a difference, beside four vectors
         assert 4 * estimate.parameters < estimate.optimizer < 14 * estimate.parameters
-    assert stepped(parts, prepare(compose(["epochs=4"])).plan)[1] >= 0
+    assert optimizer_memory(parts, prepare(compose(["epochs=4"])).plan)[1] >= 0
 
 
 def test_estimating_memory_does_not_change_the_run() -> None:
@@ -57,7 +57,7 @@ def test_estimating_memory_does_not_change_the_run() -> None:
     parts = build(prepared.values, dataset, prepared.plan.total_steps)
     before = {name: t.clone() for name, t in parts.model.state_dict().items()}
     modes, state = [m.training for m in parts.model.modules()], torch.get_rng_state()
-    footprint(parts, dataset, prepared.plan, "cuda")  # a device that no other test has measured
+    estimate_memory(parts, dataset, prepared.plan, "cuda")  # a device that no other test has measured
     assert all(torch.equal(t, before[name]) for name, t in parts.model.state_dict().items())
     assert [m.training for m in parts.model.modules()] == modes
     assert torch.equal(torch.get_rng_state(), state)

@@ -49,7 +49,7 @@ def test_products_are_independent_of_other_members(shape: tuple[int, int, int], 
         bias = torch.randn(9, 1, o, generator=draw)
         added = torch.baddbmm(bias, a, b)
         assert torch.equal(torch.baddbmm(bias[3:5], a[3:5], b[3:5]), added[3:5])
-    assert exact.acted
+    assert exact.realigned
     torch.testing.assert_close(whole, torch.bmm(a, b))
     torch.testing.assert_close(added, torch.baddbmm(bias, a, b))
     assert torch.equal(aligned_bmm(a, b), whole)
@@ -59,14 +59,14 @@ def test_aligned_products_are_left_alone() -> None:
     with BitwiseProducts(4) as exact:
         torch.bmm(torch.randn(4, 64, 128), torch.randn(4, 128, 16))
         torch.baddbmm(torch.randn(4, 1, 16), torch.randn(4, 64, 128), torch.randn(4, 128, 16))
-    assert not exact.acted
+    assert not exact.realigned
 
 
 def test_rows_needed_by_elementwise_kernels() -> None:
     for size, rows in ((64, 0), (33, 1), (10, 4), (1, 31)):
         with BitwiseProducts(5) as exact:
             torch.sigmoid(torch.randn(5, size))
-        assert exact.rows == rows
+        assert exact.padding == rows
     with BitwiseProducts(5) as exact:
         torch.relu(torch.randn(5, 33))
-    assert exact.rows == 0
+    assert exact.padding == 0

@@ -59,10 +59,10 @@ def test_fused_run_matches_the_run_alone(case: str) -> None:
         fused = cohort([[*one, *precision] for one in lines], data(case))
         for one, run in zip(lines, fused, strict=True):
             alone, _, _ = train([*one, *precision], data(case))
-            assert run.member.history[0]["train/loss"] == pytest.approx(alone.history[0]["train/loss"], rel=tolerance)
-            assert run.member.metrics.keys() == alone.metrics.keys()
+            assert run.state.history[0]["train/loss"] == pytest.approx(alone.history[0]["train/loss"], rel=tolerance)
+            assert run.state.metrics.keys() == alone.metrics.keys()
             if precision:  # in float32, Adam's first steps under batch normalization amplify rounding
-                assert run.member.metrics == pytest.approx(alone.metrics, rel=1e-6)  # torchmetrics sums in float32
+                assert run.state.metrics == pytest.approx(alone.metrics, rel=1e-6)  # torchmetrics sums in float32
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -83,7 +83,7 @@ def test_lifted_settings_match_runs_alone() -> None:
         [*base, "seed=2", "regularizer.gradient_clipping.limit=0.01"],
     ]
     for one, run in zip(lines, cohort(lines), strict=True):
-        assert run.member.history == [pytest.approx(row, rel=1e-9) for row in train(one)[0].history]
+        assert run.state.history == [pytest.approx(row, rel=1e-9) for row in train(one)[0].history]
 
 
 def diverging(parts: RunComponents) -> None:
@@ -113,12 +113,12 @@ def test_diverged_member_does_not_affect_the_others() -> None:
     base = [*ODD[:-1], *small("mlp"), "epochs=3", "optimizer=sgd"]
     lines = [[*base, f"seed={seed}", f"optimizer.lr={lr}"] for seed, lr in ((3, 0.1), (5, 0.3), (7, 0.1), (8, 0.2))]
     first, lost, *rest = cohort(lines, change=diverging)
-    assert lost.member.diverged is not None
-    assert lost.member.diverged["step"] == 10
-    assert lost.member.weights is None
-    assert lost.member.epochs == 1
+    assert lost.state.diverged is not None
+    assert lost.state.diverged["step"] == 10
+    assert lost.state.weights is None
+    assert lost.state.epochs == 1
     for run, place in zip((first, *rest), (0, 2, 3), strict=True):
-        assert run.member.epochs == 3
+        assert run.state.epochs == 3
         assert same(run, cohort([lines[place]])[0])
 
 
@@ -127,17 +127,17 @@ def test_members_stop_early_at_different_epochs() -> None:
             "regularizer.early_stopping.patience=1"]  # fmt: skip
     lines = [[*base, f"seed={seed}", f"optimizer.lr={lr}"] for seed, lr in ((1, 0.2), (2, 0.05), (3, 0.3), (4, 1e-4))]
     together = cohort(lines)
-    assert len({run.member.epochs for run in together}) > 1
+    assert len({run.state.epochs for run in together}) > 1
     for run, one in zip(together, lines, strict=True):
         assert same(run, cohort([one])[0])
-        assert run.member.epochs == train(one)[0].epochs
+        assert run.state.epochs == train(one)[0].epochs
 
 
 def test_last_remaining_member_keeps_its_bits() -> None:
     base = [*ODD[:-1], *small("mlp"), "epochs=3"]
     lines = [[*base, "seed=5"], [*base, "seed=6", "optimizer.lr=0.002"]]  # each has its own optimizer
     lost, left = cohort(lines, change=diverging)
-    assert lost.member.diverged is not None
+    assert lost.state.diverged is not None
     assert same(left, cohort([lines[1]])[0])
 
 
@@ -160,8 +160,8 @@ def test_error_in_one_member_ends_only_that_one() -> None:
         parts.regularizers.append(FullDisk(parts.values["seed"], bad=2))
 
     runs = cohort([[*base, f"seed={seed}"] for seed in (1, 2, 3)], change=change)
-    assert isinstance(runs[1].member.failed, OSError)
-    assert [run.member.epochs for run in runs] == [2, 1, 2]
+    assert isinstance(runs[1].state.failed, OSError)
+    assert [run.state.epochs for run in runs] == [2, 1, 2]
     assert same(runs[2], cohort([[*base, "seed=3"]])[0])
 
 
@@ -206,7 +206,7 @@ def test_fused_recurrent_layers_match_runs_alone(layer: str) -> None:
     lines = [[*ODD, *FLOAT64, f"seed={seed}"] for seed in (1, 2)]
     for one, run in zip(lines, cohort(lines, change=change), strict=True):
         alone, _, _ = train(one, change=change)
-        assert run.member.history == [pytest.approx(row, rel=1e-9) for row in alone.history]
+        assert run.state.history == [pytest.approx(row, rel=1e-9) for row in alone.history]
 
 
 @pytest.mark.parametrize("layer", ["Conv1d", "ConvTranspose1d", "ConvTranspose2d", "Conv3d"])
@@ -230,4 +230,4 @@ def test_fused_convolutions_match_runs_alone(layer: str) -> None:
     lines = [[*ODD, *FLOAT64, f"seed={seed}"] for seed in (1, 2)]
     for one, run in zip(lines, cohort(lines, change=change), strict=True):
         alone, _, _ = train(one, change=change)
-        assert run.member.history == [pytest.approx(row, rel=1e-9) for row in alone.history]
+        assert run.state.history == [pytest.approx(row, rel=1e-9) for row in alone.history]

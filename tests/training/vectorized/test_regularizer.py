@@ -46,7 +46,7 @@ def test_in_place_hook_is_called_once_a_step(regularizer_class: type[Halved]) ->
         assert state["count"].tolist() == [step] * 3
         for row, share in enumerate([*shares, shares[0]]):
             assert params["w"][row].tolist() == [share**step] * 4
-    assert stacked.one_by_one == ({"after_step"} if regularizer_class is ReadsNumber else set())
+    assert stacked.row_by_row == ({"after_step"} if regularizer_class is ReadsNumber else set())
 
 
 def test_settings_of_weights_activations_and_targets_differ_within_a_stack() -> None:
@@ -58,8 +58,8 @@ def test_settings_of_weights_activations_and_targets_differ_within_a_stack() -> 
         [*base, "seed=2", "regularizer.weight_decay.strength=0.9", "regularizer.label_smoothing.strength=0.3"],
     ]
     for one, run in zip(lines, cohort(lines), strict=True):
-        assert run.member.history == [pytest.approx(row, rel=1e-6) for row in train(one)[0].history]
+        assert run.state.history == [pytest.approx(row, rel=1e-6) for row in train(one)[0].history]
     swa = [*base, "regularizer.weight_averaging.mode=swa"]
     lines = [[*swa, f"regularizer.weight_averaging.start={start}"] for start in (0.0, 0.35, 0.9)]
     for one, run in zip(lines, cohort(lines), strict=True):
-        assert run.member.history == [pytest.approx(row, rel=1e-6) for row in train(one)[0].history]
+        assert run.state.history == [pytest.approx(row, rel=1e-6) for row in train(one)[0].history]

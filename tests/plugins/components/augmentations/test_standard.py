@@ -5,7 +5,7 @@ import scipy.stats
 import torch
 
 from harness.modeling.rng.noise import Noise, keys
-from harness.training.plan import rows
+from harness.training.plan import shard
 from harness_components.augmentations.mixing import beta
 from tests.plugins.components.helpers import make
 
@@ -57,7 +57,7 @@ def test_shifts_are_uniform():
 
 def test_shifts_of_processes_join_to_those_of_one():
     whole, _ = shift(2)(X, Y, noise(5))
-    parts = [rows(6, rank, 4) for rank in range(4)]
+    parts = [shard(6, rank, 4) for rank in range(4)]
     cut = [slice(p.start, p.start + p.count) for p in parts]
     split = [shift(2)(X[c], Y[c], noise(5, p))[0] for c, p in zip(cut, parts, strict=True)]
     assert torch.equal(torch.cat(split), whole)
@@ -122,8 +122,8 @@ def test_positive_angle_turns_counter_clockwise():
 def test_cutout_sets_a_square_to_zero(size):
     images, y = augmented("cutout", X, Y, seed=2, size=size)
     draws = noise(2)
-    rows, columns = (draws.integers(0, n, (6,)) for n in X.shape[-2:])
-    for image, cut, row, column in zip(X, images, rows.tolist(), columns.tolist(), strict=True):
+    shard, columns = (draws.integers(0, n, (6,)) for n in X.shape[-2:])
+    for image, cut, row, column in zip(X, images, shard.tolist(), columns.tolist(), strict=True):
         expected = image.clone()
         top, left = row - size // 2, column - size // 2
         expected[:, max(0, top) : max(0, top + size), max(0, left) : max(0, left + size)] = 0
@@ -202,6 +202,6 @@ NEW = ["input_noise", "flip", "rotation", "cutout", "mixup", "cutmix"]
 @pytest.mark.parametrize("name", ["input_noise", "flip", "rotation", "cutout"])
 def test_augmentations_of_processes_join_to_those_of_one(name):
     whole, _ = augmented(name, X, Y, 5)
-    parts = [rows(6, rank, 4) for rank in range(4)]
+    parts = [shard(6, rank, 4) for rank in range(4)]
     split = [augmented(name, X[c], Y[c], 5, p)[0] for p in parts for c in [slice(p.start, p.start + p.count)]]
     torch.testing.assert_close(torch.cat(split), whole)

@@ -10,7 +10,7 @@ import pytest
 
 from harness.system.errors import HarnessError
 from harness_components.bridges.signatures import refused
-from harness_sklearn.estimators import own_chance
+from harness_sklearn.estimators import numpy_seeded
 
 
 def _trouble() -> None:
@@ -32,7 +32,7 @@ def test_warning_is_logged_once_and_error_is_refused(caplog: pytest.LogCaptureFi
 def test_own_chance_seeds_and_restores_numpys_global_generator() -> None:
     before, drawn = np.random.get_state()[1].copy(), []  # noqa: NPY002
     for _ in range(2):
-        with own_chance():
+        with numpy_seeded():
             drawn.append(np.random.random())  # noqa: NPY002
     assert drawn[0] == drawn[1]
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002

@@ -157,7 +157,7 @@ def test_every_class_is_bridged_or_gives_a_reason():
     [
         ("activation/torch_multihead_attention", "query, key, value"),
         ("activation/torch_prelu", "parameters of its own"),
-        ("activation/torch_rrelu", "another function in training"),
+        ("activation/torch_rrelu", "behaves differently in training"),
         ("activation/torch_softmax2d", "not element-wise"),
         ("activation/torch_glu", "not element-wise"),
         ("loss/torch_ctc", "input_lengths"),

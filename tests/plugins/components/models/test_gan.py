@@ -79,8 +79,8 @@ def test_each_player_descends_its_own_loss(form, fused):
         own = {name: p for name, p in model.named_parameters() if name.startswith(player)}
         grads = torch.autograd.grad(loss, list(own.values()), retain_graph=True)
         for (name, p), g in zip(own.items(), grads, strict=True):
-            torch.testing.assert_close(run.member.weights[name], p - 0.1 * g, rtol=1e-9, atol=1e-12)
-    assert run.member.history[0]["train/loss"] == pytest.approx(sum(losses.values()).item(), rel=1e-9)
+            torch.testing.assert_close(run.state.weights[name], p - 0.1 * g, rtol=1e-9, atol=1e-12)
+    assert run.state.history[0]["train/loss"] == pytest.approx(sum(losses.values()).item(), rel=1e-9)
 
 
 @pytest.mark.parametrize("form", ["non_saturating", "least_squares"])

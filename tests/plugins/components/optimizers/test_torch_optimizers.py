@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.system.errors import HarnessError
-from harness.training.vectorized.sharing import sharing
+from harness.training.vectorized.sharing import probe_sharing
 from harness.training.vectorized.stack import Weights
 from tests.plugins.components.helpers import make
 from tests.plugins.components.optimizers.helpers import NAMES, built, path, trained, walked
@@ -65,7 +65,7 @@ def test_adam_without_correction_takes_its_averages_as_they_are(settings):
 def test_elementwise_optimizer_is_shared_by_a_stack(name):
     shapes = {"w": (4, 5), "b": (3,)}
     weights = Weights({n: torch.zeros(3, 32) for n in shapes}, {n: (shape, True) for n, shape in shapes.items()})
-    verdict = sharing(weights, list(shapes), lambda leaves: built(name, {}, [*leaves.values()]))
+    verdict = probe_sharing(weights, list(shapes), lambda leaves: built(name, {}, [*leaves.values()]))
     assert verdict.by == ("member" if name == "muon" else "stack"), verdict
 
 

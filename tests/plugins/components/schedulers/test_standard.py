@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, OneCycleLR
 
-from harness.training.schedule import Schedule
+from harness.training.param_group import Schedule
 from tests.plugins.components.helpers import make
 
 

@@ -131,7 +131,7 @@ def test_stacked_analogy_accuracy_equals_that_of_each_member():
     stacked = StackedMetric(lambda: make("metric", "analogy_accuracy", analogies=requested), 3, torch.device("cpu"))
     for _ in range(2):
         stacked.update(vectors, torch.zeros(3, 5))
-    assert stacked.together
+    assert stacked.vectorized
     assert stacked.compute() == [by_hand(v.tolist(), requested) for v in vectors]
 
 

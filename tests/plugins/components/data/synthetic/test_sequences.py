@@ -121,7 +121,7 @@ def test_recurrent_network_trains_on_one_length_and_tests_on_another():
 
     line = ["data=majority", "data.length=5", "data.test_length=9", "epochs=3", "optimizer.lr=0.05"]
     for run in cohort([[*line, f"seed={seed}"] for seed in (1, 2)], change=change):
-        assert run.member.metrics["test/accuracy"] > 0.8
+        assert run.state.metrics["test/accuracy"] > 0.8
 
 
 def test_sequence_too_short_is_refused():

@@ -8,7 +8,7 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR
 
 from harness.registry.instantiate import component
-from harness.training.schedule import Schedule
+from harness.training.param_group import Schedule
 
 CONSTANT = functools.partial(component, "scheduler", {"_component_": "constant"})
 COSINE = functools.partial(component, "scheduler", {"_component_": "cosine", "final": 0.1})

@@ -1,4 +1,4 @@
-"""Tests of estimators, which are fitted in one step and otherwise run as networks do."""
+"""Tests of training a single model: estimators are fitted in one step and otherwise run as networks do."""
 
 from __future__ import annotations
 
