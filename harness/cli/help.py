@@ -14,7 +14,7 @@ from harness.config.foreign_words import default_of
 from harness.config.validation import MissingSetting
 from harness.registry import catalogue
 from harness.registry.kinds import AUTO, KINDS
-from harness.registry.presets import names_in, own_presets
+from harness.registry.presets import builtin_presets, names_in
 
 WIDTH = 110  # of a line of choices
 FOOT = """\
@@ -36,7 +36,7 @@ def text(overrides: Sequence[str], config_dir: str | None = None) -> str:
     if overrides or config_dir:
         words = composition.with_config_dir(overrides, config_dir)
         with composition.hydra_session() as hydra, suppress(MissingSetting):
-            composition.job_from_hydra(composition.composed(hydra, words), words)
+            composition.job_from_hydra(composition.compose_unchecked(hydra, words), words)
     verbs = [f"  harness {verb:<20} {call.__doc__}" for verb, call in VERBS.items()]
     verbs += [f"  harness {row['name']:<20} {row['help']}" for row in catalogue.current().commands.values()]
     choices = [_line(group, names) for group, names in options(config_dir).items()]
@@ -67,7 +67,7 @@ def options(config_dir: str | None = None) -> dict[str, list[str]]:
     rest: dict[str, set[str]] = {}
     for entry in known:
         (rest if entry["origin"] == "harness" else first).setdefault(entry["kind"], set()).add(entry["name"])
-    for presets, into in ((theirs, first), (known.presets, first), (own_presets(), rest)):
+    for presets, into in ((theirs, first), (known.presets, first), (builtin_presets(), rest)):
         for name in presets:
             group, slash, option = name.rpartition("/")
             if slash:

@@ -97,8 +97,7 @@ _INSTEAD = {"components": "harness list", "config": "harness --cfg job", "help":
 
 def _meant(line: list[str]) -> str:
     """Return how a line is written whose first word is no verb: a choice, a key, or a verb of another tool; or ""."""
-    from harness.config.foreign_words import is_key
-    from harness.config.foreign_words import key as foreign_key
+    from harness.config.foreign_words import is_key, suggest_key
     from harness.registry import catalogue
     from harness.registry.kinds import KINDS
 
@@ -118,7 +117,7 @@ def _meant(line: list[str]) -> str:
     if is_key(key):
         value = next((value for value in values if value != "="), "VALUE").removeprefix("=")
         return f" Write {key}={value}, without a space."
-    hint = foreign_key(key)
+    hint = suggest_key(key)
     return f" {hint}" if hint else ""
 
 

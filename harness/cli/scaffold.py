@@ -17,7 +17,7 @@ from string import Template
 
 from harness.registry.catalogue import Catalogue
 from harness.registry.component import NAME
-from harness.registry.presets import own_presets
+from harness.registry.presets import builtin_presets
 from harness.system.errors import CannotWrite, HarnessError
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -158,7 +158,7 @@ def refuse_taken(plugin: Plugin, known: Catalogue) -> None:
         raise HarnessError(f"the name {name} is taken by the installed distribution {name} {version}")
     except importlib.metadata.PackageNotFoundError:
         pass
-    presets = known.presets | dict.fromkeys(own_presets(), "harness")
+    presets = known.presets | dict.fromkeys(builtin_presets(), "harness")
     for kind in plugin.kinds:
         label = f"{kind}/{plugin.component}"
         entry = known.entries[kind].get(plugin.component)

@@ -72,7 +72,7 @@ def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
             return 0
         if not args.cfg and not args.info:
             raise HarnessError("--resolve goes with --cfg job")
-        config = composition.composed(hydra, overrides)
+        config = composition.compose_unchecked(hydra, overrides)
         with suppress(MissingSetting):  # a value that is still to be given is shown as ???
             composition.job_from_hydra(config, overrides)
         overrides = as_typed(parse(overrides), config)

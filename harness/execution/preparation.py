@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.config.job import Job
-from harness.config.overrides import folder_name, readable
-from harness.config.settings import Settings, parse
+from harness.config.overrides import folder_name, run_name
+from harness.config.settings import Settings, typed_settings
 from harness.datasets.dataset import SPLITS, Dataset, size
 from harness.datasets.loading import DatasetFacts, Loader
 from harness.execution.dry_run import rehearse
@@ -111,7 +111,7 @@ class Preparation:
         if not self.over_models:
             refuse_chosen(values, useless, job.overrides, self.known)
         values = left_out(values, useless)
-        settings = parse(values)
+        settings = typed_settings(values)
         plan = make_plan(settings, dataset, values)
         device = environment.device_type(values["trainer"])
         placeless = rehearse(values, dataset, plan)
@@ -124,7 +124,7 @@ class Preparation:
         study = Path(OUTPUTS).absolute() / settings.study  # a component may change the working folder
         record = Record(
             id=run_id,
-            name=readable(used),
+            name=run_name(used),
             study=settings.study,
             config=values,
             choices=self._shared("choices", choices(values)),

@@ -25,7 +25,7 @@ from harness.modeling.task import Task
 from harness.modeling.unused import ComponentUse, default_choice
 from harness.registry.code_state import first_state
 from harness.registry.component import asks
-from harness.registry.instantiate import Node, component, left_out, settings_of, trait
+from harness.registry.instantiate import Node, component, is_unused, settings_of, trait
 from harness.registry.kinds import AT_END, KEY
 from harness.registry.registry import REGISTRY
 from harness.system.errors import HarnessError
@@ -197,7 +197,7 @@ def make_model(
     seed, named = values["seed"], dict(zip(values["regularizer"], regularizers, strict=True))
     uses.note(named)
     activation, normalization = values["activation"], values["normalization"]
-    of_layers = not left_out("normalization", normalization) and "layer" in _asked("normalization", normalization)
+    of_layers = not is_unused("normalization", normalization) and "layer" in _asked("normalization", normalization)
     drawn = seeds.generator(seed, "normalization")
 
     def places(hook: str) -> list[Callable[..., Any]]:
@@ -256,10 +256,10 @@ def make_activation(node: Node, features: int) -> nn.Module:
 
 def _initialize(model: nn.Module, values: dict[str, Any], batch: Callable[[], Tensor] | None) -> None:
     node, generator = values["initializer"], seeds.generator(values["seed"], "initializer")
-    if left_out("initializer", node):
+    if is_unused("initializer", node):
         return
     activation = values["activation"]
-    if left_out("activation", activation):  # layers without one are filled as before the usual one
+    if is_unused("activation", activation):  # layers without one are filled as before the usual one
         activation = {KEY: default_choice("activation")}
     fill, settings = REGISTRY.get("initializer", node[KEY]), settings_of("initializer", node)
     asked, gain = asks(fill), trait("activation", activation, "gain", 1.0)

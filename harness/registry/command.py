@@ -17,7 +17,7 @@ RESERVED = frozenset(  # the built-in commands: a plugin cannot take their names
 
 
 class CommandError(TypeError):
-    """A command that cannot be offered."""
+    """Raised for a command that breaks the rules of `Command`."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,24 @@ def describe(command: Any) -> dict[str, Any]:
         CommandError: If the command cannot be offered.
     """
     if not isinstance(command, Command):
-        raise CommandError(f"a harness.Command is wanted, got {type(command).__name__}")
+        raise CommandError(f"expected a harness.Command, got {type(command).__name__}")
     if not isinstance(command.name, str) or not NAME.match(command.name):
-        raise CommandError(f"the name {command.name!r} is not lower case letters, digits, '-' and '_', a letter first")
+        raise CommandError(
+            f"command name {command.name!r} must start with a letter and hold lower case letters, digits, '-' and '_'"
+        )
     lines = command.help.strip().splitlines() if isinstance(command.help, str) else []
     if not lines:
-        raise CommandError(f"command {command.name!r} has no help: say in one line what it does")
+        raise CommandError(f"command {command.name!r} has no help: describe it in one line")
     for part in ("arguments", "function"):
         if not callable(getattr(command, part)):
             raise CommandError(f"command {command.name!r}: {part} must be a function, got {getattr(command, part)!r}")
     parser = argparse.ArgumentParser(prog=f"harness {command.name}", allow_abbrev=False)
     command.arguments(parser)
-    parser.format_help()  # what is wrong with a help text is raised here
-    found = actions(parser)
+    parser.format_help()  # raises for a broken help text
+    arguments = actions(parser)
     return {
         "name": command.name,
         "help": lines[0].strip(),
-        "flags": [text for a in found for text in a.option_strings if text.startswith("--") and text != "--help"],
-        "takes": [word for a in found if not a.option_strings for word in str(a.metavar or "").split("|") if word],
+        "flags": [text for a in arguments for text in a.option_strings if text.startswith("--") and text != "--help"],
+        "takes": [word for a in arguments if not a.option_strings for word in str(a.metavar or "").split("|") if word],
     }

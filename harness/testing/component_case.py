@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.config import seeds
-from harness.config.schema import of_entry
+from harness.config.schema import entry_parameters
 from harness.modeling.block import Block
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
@@ -108,7 +108,7 @@ class Case:
     def sampled(self, seed: int) -> Case | None:
         """With a sample of every space; None where there is no space."""
         rng = Random(seed)
-        drawn = {p.name: space.sample(rng) for p in of_entry(dict(self.entry)) if (space := space_of(p.hint))}
+        drawn = {p.name: space.sample(rng) for p in entry_parameters(dict(self.entry)) if (space := space_of(p.hint))}
         free = {name: value for name, value in drawn.items() if name not in self.given}
         return replace(self, given={**self.given, **free}, brief=True, kept={}) if free else None
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.config.schema import of_entry
+from harness.config.schema import entry_parameters
 from harness.registry import catalogue
 from harness.registry.kinds import SKIPS
 from harness.registry.param_types import convert
@@ -154,7 +154,7 @@ def _named(name: str) -> str:
 
 def refuse_unknown(entries: Iterable[Mapping[str, Any]], settings: Settings) -> None:
     """Raises HarnessError for given settings of what is not checked, or that a component does not have or allow."""
-    known = {f"{entry['kind']}/{entry['name']}": of_entry(dict(entry)) for entry in entries}
+    known = {f"{entry['kind']}/{entry['name']}": entry_parameters(dict(entry)) for entry in entries}
     for label, given in settings.items():
         if label not in known:
             raise HarnessError(f"a setting is given for {label!r}, which is not checked.{suggest(label, known)}")

@@ -10,7 +10,7 @@ import torch
 
 from harness.config.composition import compose
 from harness.config.job import Job
-from harness.config.settings import parse
+from harness.config.settings import typed_settings
 from harness.datasets.dataset import Dataset
 from harness.datasets.loading import Loader
 from harness.execution.preparation import make_plan
@@ -72,7 +72,7 @@ def trained(
     runs: list[Run] = []
     for config in configs:
         values = resolve(config, dataset, catalogue.current())
-        plan = planned(make_plan(parse(values), dataset, values))
+        plan = planned(make_plan(typed_settings(values), dataset, values))
         parts = build(values, dataset, plan.total_steps)
         change(parts)
         better = {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}

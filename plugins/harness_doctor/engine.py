@@ -2,7 +2,7 @@
 
 from harness.analysis.report.table import render
 from harness.config.composition import compose
-from harness.config.settings import parse
+from harness.config.settings import typed_settings
 from harness.registry.catalogue import Catalogue, current
 from harness.registry.kinds import KEY, KINDS
 from harness.results.curves import rows
@@ -25,9 +25,9 @@ __all__ = [
     "lines",
     "load",
     "one_line",
-    "parse",
     "quantities",
     "render",
     "reraise_interrupt",
     "rows",
+    "typed_settings",
 ]

@@ -19,20 +19,20 @@ HEAD = "# @package _global_\n"
 
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(composition, "_kept", {})
+    monkeypatch.setattr(composition, "_cache", {})
 
 
 @pytest.fixture
 def composed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The lines that Hydra composed."""
     seen: list[list[str]] = []
-    real = composition._full
+    real = composition._compose_with_hydra
 
     def full(overrides: list[str], config_dir: str | None) -> object:
         seen.append(overrides)
         return real(overrides, config_dir)
 
-    monkeypatch.setattr(composition, "_full", full)
+    monkeypatch.setattr(composition, "_compose_with_hydra", full)
     return seen
 
 
@@ -51,7 +51,7 @@ def test_each_run_is_what_it_is_as_the_first(composed: list[list[str]], monkeypa
     kept = [compose(line) for line in LINES]
     assert composed == [LINES[0], LINES[2], LINES[5]]
     for line, job in zip(LINES, kept, strict=True):
-        monkeypatch.setattr(composition, "_kept", {})
+        monkeypatch.setattr(composition, "_cache", {})
         alone = compose(line)
         assert (job.values, job.overrides, job.hydra) == (alone.values, alone.overrides, alone.hydra)
 
@@ -115,12 +115,12 @@ def test_hydras_file_tells_of_its_own_run(workdir: Path, tmp_path: Path, monkeyp
 
 
 def test_few_configs_are_kept(composed: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(composition, "KEPT", 2)
+    monkeypatch.setattr(composition, "MAX_CONFIGS", 2)
     for name in ("sgd", "adam", "gd", "sgd"):
         compose([f"optimizer={name}"])
-    (compositions,) = (kept for _, kept in composition._kept.values())
+    (compositions,) = (kept for _, kept in composition._cache.values())
     assert len(composed) == 4
-    assert len(compositions._kept) <= 2
+    assert len(compositions._configs) <= 2
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import harness
 from harness.config import composition
 from harness.config.error_messages import plain_errors
-from harness.config.override_text import pieces
+from harness.config.override_text import split_value
 from harness.config.overrides import expand
 
 QUICK = ["data=moons", "data.n=60", "batch_size=16", "epochs=1", "logger=[]", "diagnostic=[]", "path=alone", "jobs=1"]
@@ -98,7 +98,7 @@ def test_text_that_yaml_has_lost_is_refused(text: str, told: str, workdir: Path)
     file.write_text(f"# @package _global_\nstudy: {text}\n")
     with pytest.raises(harness.HarnessError) as refused:
         composition.compose(["experiment=mine"], "mine")
-    assert str(refused.value) == f"study must be a string, got {told}; in a file, text stands in quotes: study: '...'"
+    assert str(refused.value) == f"study must be a string, got {told}; in a file, put text in quotes: study: '...'"
     file.write_text(f"# @package _global_\nstudy: '{text}'\n")
     assert composition.compose(["experiment=mine"], "mine").values["study"] == text
 
@@ -151,4 +151,4 @@ def test_the_shown_config_holds_what_was_typed(capsys: pytest.CaptureFixture[str
     ],
 )
 def test_pieces(text: str, split: list[str]) -> None:
-    assert pieces(text) == split
+    assert split_value(text) == split

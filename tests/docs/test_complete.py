@@ -12,7 +12,7 @@ import pytest
 
 from harness.cli.scaffold import Plugin, component, use
 from harness.cli.verbs import VERBS
-from harness.config.settings import groups, rows
+from harness.config.settings import nested_settings, scalar_settings
 from harness.registry import catalogue, hookspecs
 from harness.registry.kinds import KINDS
 from tests.docs.pages import GENERATED, PAGES, ROOT, blocks, commands
@@ -84,7 +84,9 @@ def test_a_verb_stands_in_the_book(verb: str) -> None:
 
 
 def test_every_setting_stands_in_the_book() -> None:
-    keys = [p.name for p in rows()] + [f"{name}.{p.name}" for name, inner in groups().items() for p in inner]
+    keys = [p.name for p in scalar_settings()] + [
+        f"{name}.{p.name}" for name, inner in nested_settings().items() for p in inner
+    ]
     assert [key for key in keys if f"`{key}`" not in _text("reference/settings.md")] == []
 
 

@@ -123,7 +123,7 @@ def test_an_upgrade_is_seen(site: Path, scanned: list[str]) -> None:
 def test_what_was_scanned_is_kept_beside_other_environments(
     site: Path, scanned: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scan_cache, "KEPT", 2)
+    monkeypatch.setattr(scan_cache, "MAX_SCANS", 2)
     source = (site / "snakes.py").read_text()
     times = os.stat(site / "snakes.py")
     again(scanned)
@@ -239,10 +239,7 @@ def test_a_person_is_told_what_they_wait_for(
     monkeypatch.setenv("HARNESS_SCAN_TIMEOUT", "0.5")
     assert scan_cache._scan("slow", "slow")["problems"][0]["message"] == "it did not finish loading within 0.5 s"
     said = capsys.readouterr()
-    assert (
-        said.err
-        == "harness: the plugin slow is still loading; it is given up after 0.5 s; HARNESS_BLOCK=slow leaves it out\n"
-    )
+    assert said.err == "harness: the plugin slow is still loading (at most 0.5 s); HARNESS_BLOCK=slow leaves it out\n"
 
 
 INTERRUPTED = """

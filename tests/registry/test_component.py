@@ -140,7 +140,7 @@ def refused():
         "parameter 'slope'.*not plain data": mark(dictionary),
         "parameter 'slope': must be > 0, got 0.0": mark(wrong),
         "name 'flaot' is not defined": mark(typo),
-        "'auto' means: decide for me": mark(name="auto")(lambda x: x),
+        "the name 'auto' is reserved": mark(name="auto")(lambda x: x),
         "lower case letters": mark(Camel),
         r"has no trait 'cost' \(it has gain, width_factor\)": mark(name="f", cost=1)(lambda x: x),
         r"has no trait 'cost' \(it has describe\)": harness.data(name="f", cost=1)(lambda split: None),

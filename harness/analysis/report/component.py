@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from harness.config.schema import of_entry
-from harness.registry.kinds import KINDS, UNTOLD
+from harness.config.schema import entry_parameters
+from harness.registry.kinds import KINDS, UNLISTED_TRAITS
 from harness.registry.param_types import describe as describe_type
 from harness.registry.param_types import doc_of, space_of
 from harness.system.errors import shown
@@ -19,7 +19,7 @@ def describe(entry: dict[str, Any]) -> str:
     prefix = f"{kind}.{name}" if many else kind
     choose = f"'{kind}=[{name}]'" if many else f"{kind}={name}"
     lines = [f"{kind}/{name}  ({entry['origin']})", "", textwrap.indent(entry["doc"], "  "), ""]
-    parameters = of_entry(entry)
+    parameters = entry_parameters(entry)
     for p in parameters:
         default = "must be given" if p.required else f"= {shown(p.default)}"
         space = space_of(p.hint)
@@ -35,7 +35,7 @@ def describe(entry: dict[str, Any]) -> str:
     if entry["reference"]:
         lines.append(f"  reference  {entry['reference']}")
     for trait, value in entry["traits"].items():
-        if trait in UNTOLD:
+        if trait in UNLISTED_TRAITS:
             continue
         words = ", ".join(str(v) for v in value) if isinstance(value, list) else value
         lines.append(f"  {trait:<9}  {words}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from harness.config.settings import parse
+from harness.config.settings import typed_settings
 from harness.datasets.loading import Loader, usable
 from harness.execution.final_metrics import measure_at_end
 from harness.execution.preparation import Preparation, make_plan
@@ -97,7 +97,7 @@ def trained_again(
     """Trains a finished run again, alone or in a stack of its own; what it leaves."""
     values = record.config
     dataset = loader.load(values).dataset
-    plan = make_plan(parse(values), dataset, values)
+    plan = make_plan(typed_settings(values), dataset, values)
     parts = build(values, dataset, plan.total_steps)
     if nudge:
         with torch.no_grad():

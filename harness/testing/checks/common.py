@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from harness._compat.torch import pytree
-from harness.config.schema import of_entry
+from harness.config.schema import entry_parameters
 from harness.registry.component import ComponentError, mark_of, validate
 from harness.registry.param_types import convert, encode, space_of
 from harness.system.errors import HarnessError, one_line
@@ -68,7 +68,7 @@ def schema(case: Case) -> None:
     mark = mark_of(case.function)
     named = mark is not None and (mark.kind, mark.name) == (case.kind, case.name)
     expect(named and case.asks == case.entry["asks"], "the catalogue tells another signature than it has")
-    told = of_entry(dict(case.entry))
+    told = entry_parameters(dict(case.entry))
     expect([p.name for p in case.parameters] == [p.name for p in told], "the catalogue tells other parameters")
     rng = Random(0)
     for declared, known in zip(case.parameters, told, strict=True):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import torch
 
-from harness.config.schema import of_entry
+from harness.config.schema import entry_parameters
 from harness.datasets.dataset import SPLITS, Dataset, Samples, surface
 from harness.registry import catalogue
 from harness.registry.kinds import AT_END, KINDS
@@ -142,7 +142,7 @@ def small(model: str) -> list[str]:
     found = [f"model={model}"]
     if catalogue.current().get("model", model)["traits"].get("inputs_within"):
         found.append("transform=[min_max]")
-    for p in of_entry(catalogue.current().get("model", model)):
+    for p in entry_parameters(catalogue.current().get("model", model)):
         if p.name not in SETTINGS or isinstance(space_of(p.hint), Choice):
             continue
         value = SETTINGS[p.name]

@@ -14,7 +14,7 @@ from torch import nn
 
 import harness
 import harness_pytorch_optimizer
-from harness.config.schema import of_entry
+from harness.config.schema import entry_parameters
 from harness.config.seeds import generator
 from harness.registry import catalogue
 from harness.registry.component import asks, mark_of, parameters, validate
@@ -78,7 +78,7 @@ def test_every_one_is_like_one_written_by_hand():
         first, empty, *more = entry["doc"].splitlines()
         assert 10 < len(first) <= 120
         assert (empty, bool(more)) == ("", True)
-        for declared, told in zip(parameters(made), of_entry(entry), strict=True):
+        for declared, told in zip(parameters(made), entry_parameters(entry), strict=True):
             assert (declared.name, declared.required) == (told.name, told.required)
 
 
