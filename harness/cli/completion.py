@@ -1,4 +1,4 @@
-"""Completion for bash, zsh and fish: verbs, names in lists and sweeps, flags; Hydra's own for the rest."""
+"""Complete commands, flags and names for bash, zsh and fish; Hydra completes the rest of an override."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.registry import catalogue
 from harness.registry.kinds import KINDS
 from harness.results.study import OUTPUTS
 
-# Hydra's own script takes an open quote for a part of the word, and lists of components are quoted.
+# Hydra's own script treats an open quote as part of the word, and lists of components are quoted.
 INSTALL = """\
 _harness_completion() {
     local IFS=$'\\n'
@@ -55,7 +55,7 @@ SCRIPTS = {
 
 
 def query() -> list[str]:
-    """The words that may stand at the cursor: COMP_LINE and COMP_POINT as bash sets them."""
+    """Return the completions of the word at the cursor, from COMP_LINE and COMP_POINT as bash sets them."""
     line = os.environ.get("COMP_LINE", "")
     line = line[: int(os.environ.get("COMP_POINT") or len(line))]
     words = [word.lstrip("'\"") for word in line.split(" ")]
@@ -63,7 +63,7 @@ def query() -> list[str]:
 
 
 def complete(words: list[str]) -> list[str]:
-    """Completions of the last word, given the words behind `harness`.
+    """Return the completions of the last of the words that follow `harness`.
 
     >>> complete(["rep"])
     ['report']
@@ -72,10 +72,10 @@ def complete(words: list[str]) -> list[str]:
     """
     *before, word = words
     before = [w for w in before if w]
-    if before and before[0] in _BEHIND:
-        return [w for w in _behind(before, word) if w.startswith(word)]
+    if before and before[0] in _COMMANDS:
+        return [w for w in _complete_command(before, word) if w.startswith(word)]
     if before and before[0] in (commands := catalogue.current().commands):
-        return _of_plugin(commands[before[0]], before[1:], word)
+        return _complete_plugin_command(commands[before[0]], before[1:], word)
     if before and before[-1] in _VALUES:
         return [w for w in _VALUES[before[-1]] if w.startswith(word)]
     if word.startswith("-"):
@@ -83,11 +83,11 @@ def complete(words: list[str]) -> list[str]:
     key, equals, value = word.partition("=")
     kind = key.lstrip("+")
     if equals and kind in KINDS and ("[" in value or "," in value):
-        return _inside(word, kind)
-    found = _hydra([*(w for w in before if not w.startswith("-")), word])
+        return _complete_choice(word, kind)
+    overrides = _complete_with_hydra([*(w for w in before if not w.startswith("-")), word])
     if before or equals:
-        return found
-    return [verb for verb in (*_BEHIND, *catalogue.current().commands) if verb.startswith(word)] + found
+        return overrides
+    return [command for command in (*_COMMANDS, *catalogue.current().commands) if command.startswith(word)] + overrides
 
 
 _FLAGS = ("--cfg", "--config-dir", "--help", "--hydra-help", "--info", "--multirun", "--package", "--resolve", "-m")
@@ -95,7 +95,7 @@ _VALUES: dict[str, tuple[str, ...]] = {
     "--cfg": ("job", "hydra", "all"),
     "-c": ("job", "hydra", "all"),
     "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
-    "--config-dir": (),  # folders: bash's own
+    "--config-dir": (),  # bash completes folders
     "-cd": (),
 }
 
@@ -115,8 +115,8 @@ def _components() -> list[str]:
     return [f"{entry['kind']}/{entry['name']}" for entry in catalogue.current()]
 
 
-# Each verb: what stands behind it first, and its flags.
-_BEHIND: dict[str, tuple[Callable[[], Iterable[str]], tuple[str, ...]]] = {
+# {command: (completions of its first argument, flags)}
+_COMMANDS: dict[str, tuple[Callable[[], Iterable[str]], tuple[str, ...]]] = {
     "list": (lambda: KINDS, ("--json",)),
     "show": (_components, ()),
     "show-data": (lambda: (), ("--json", "--config-dir")),
@@ -129,22 +129,22 @@ _BEHIND: dict[str, tuple[Callable[[], Iterable[str]], tuple[str, ...]]] = {
 }
 
 
-def _behind(before: list[str], word: str) -> list[str]:
-    verb, *given = before
-    first, flags = _BEHIND[verb]
-    if given and given[-1] == "--metric":
-        return _metrics(given[0])
-    if given and given[-1] == "--kind":
+def _complete_command(before: list[str], word: str) -> list[str]:
+    command, *arguments = before
+    first, flags = _COMMANDS[command]
+    if arguments and arguments[-1] == "--metric":
+        return _metrics(arguments[0])
+    if arguments and arguments[-1] == "--kind":
         return list(KINDS)
-    if verb == "show-data" and not word.startswith("-"):
-        return complete([*(w for w in given if "=" in w), word])
+    if command == "show-data" and not word.startswith("-"):
+        return complete([*(w for w in arguments if "=" in w), word])
     if word.startswith("-"):
-        return [flag for flag in (*flags, "--help") if flag not in given]
-    return [] if any(not w.startswith("-") for w in given) else list(first())
+        return [flag for flag in (*flags, "--help") if flag not in arguments]
+    return [] if any(not w.startswith("-") for w in arguments) else list(first())
 
 
-# What an argument of a plugin's command is completed with, by its metavar.
-_TAKES: dict[str, Callable[[], Iterable[str]]] = {
+# Completions of an argument of a plugin's command, by its metavar.
+_METAVARS: dict[str, Callable[[], Iterable[str]]] = {
     "STUDY": _studies,
     "RUN": _studies,
     "KIND": lambda: KINDS,
@@ -152,23 +152,23 @@ _TAKES: dict[str, Callable[[], Iterable[str]]] = {
 }
 
 
-def _of_plugin(command: dict[str, Any], given: list[str], word: str) -> list[str]:
-    """Completes what stands behind a plugin's command, as the catalogue tells of it."""
+def _complete_plugin_command(command: dict[str, Any], arguments: list[str], word: str) -> list[str]:
+    """Complete the arguments of a plugin's command from its catalogue entry."""
     if word.startswith("-"):
-        return [flag for flag in (*command["flags"], "--help") if flag not in given and flag.startswith(word)]
-    first = not any(not w.startswith("-") for w in given)
-    names = [name for metavar in command["takes"] if first and metavar in _TAKES for name in _TAKES[metavar]()]
-    if (found := [name for name in names if name.startswith(word)]) or "OVERRIDE" not in command["takes"]:
-        return found
-    return complete([*(w for w in given if "=" in w), word])
+        return [flag for flag in (*command["flags"], "--help") if flag not in arguments and flag.startswith(word)]
+    first = not any(not w.startswith("-") for w in arguments)
+    names = [name for metavar in command["takes"] if first and metavar in _METAVARS for name in _METAVARS[metavar]()]
+    if (matches := [name for name in names if name.startswith(word)]) or "OVERRIDE" not in command["takes"]:
+        return matches
+    return complete([*(w for w in arguments if "=" in w), word])
 
 
-def _inside(word: str, kind: str) -> list[str]:
-    """Completes the last name of `kind=[a,b` or `kind=a,b` with those not yet chosen, and says what may follow it."""
+def _complete_choice(word: str, kind: str) -> list[str]:
+    """Complete the last name in `kind=[a,b` or `kind=a,b` with the names not yet chosen and what may follow them."""
     start = max(word.rfind("["), word.rfind(","), word.find("=")) + 1
     opened = word.rfind("[")
     if word.rfind("]") > opened:
-        return []  # between two lists of a sweep
+        return []  # the cursor is between two lists of a sweep
     chosen = word[max(opened, word.find("=")) + 1 : start].split(",")
     names = [n for n in catalogue.current().names(kind) if n.startswith(word[start:]) and n not in chosen]
     if len(names) == 1:
@@ -176,9 +176,9 @@ def _inside(word: str, kind: str) -> list[str]:
     return [word[:start] + name for name in names]
 
 
-def _hydra(words: list[str]) -> list[str]:
+def _complete_with_hydra(words: list[str]) -> list[str]:
     from harness._compat.hydra import completed
 
     with composition.hydra_session() as hydra:
-        found = completed(hydra.config_loader, composition.CONFIG, " ".join(words))
-    return [w for w in found if w]
+        completions = completed(hydra.config_loader, composition.CONFIG, " ".join(words))
+    return [w for w in completions if w]

@@ -1,4 +1,4 @@
-"""Parsers of the verbs' own words; a mistake is one line, with the nearest right word."""
+"""Argument parsers of the commands, which report a mistake in one line with the nearest valid word."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from harness.system.errors import HarnessError, nearest_flag
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises what argparse would print."""
+    """An argument parser that raises its errors as HarnessError."""
 
     def error(self, message: str) -> Any:
         raise HarnessError(f"{self.prog}: {message}.{nearest_flag(message, self)}")
 
 
 def verb_parser(verb: str, about: str) -> Parser:
-    """The parser of a verb."""
+    """Return the parser of a command.
+
+    Args:
+        verb: Name of the command.
+        about: Its description, for --help.
+    """
     return Parser(prog=f"harness {verb}", description=about, allow_abbrev=False)

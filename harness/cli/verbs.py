@@ -1,4 +1,7 @@
-"""The verbs. Each takes the words behind it and returns the exit status."""
+"""The built-in commands. Each takes the words that follow its name, and returns the exit status.
+
+The docstring of a command is its line in `harness --help`.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +22,23 @@ from harness.system.safe_files import refuse_special
 
 
 def list_(words: list[str]) -> int:
-    """Components and their origin."""
+    """List components and their origin."""
     from harness.analysis.report.table import render
     from harness.registry import catalogue
     from harness.registry.kinds import KINDS
 
-    parser = verb_parser("list", "Components and their origin.")
-    parser.add_argument("kind", nargs="?", help="one kind only")
-    parser.add_argument("--json", action="store_true", help="everything, for programs")
+    parser = verb_parser("list", "List components and their origin.")
+    parser.add_argument("kind", nargs="?", help="list only this kind")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
     args = parser.parse_args(words)
     if args.kind is not None and args.kind not in KINDS:
         raise HarnessError(f"no kind {args.kind!r}.{suggest(args.kind, KINDS)}")
-    found = [entry for entry in catalogue.current() if args.kind in (None, entry["kind"])]
+    entries = [entry for entry in catalogue.current() if args.kind in (None, entry["kind"])]
     if args.json:
         keys = ("kind", "name", "origin", "parameters", "reference", "doc")
-        print(json.dumps([{key: entry[key] for key in keys} for entry in found], indent=1))
+        print(json.dumps([{key: entry[key] for key in keys} for entry in entries], indent=1))
         return 0
-    rows = [[e["kind"], e["name"], _first_line(e["doc"]), e["origin"]] for e in found]
+    rows = [[e["kind"], e["name"], _first_line(e["doc"]), e["origin"]] for e in entries]
     render(["kind", "name", "", "origin"], rows)
     for hint in catalogue.current().hints(args.kind):
         print(hint)
@@ -47,30 +50,30 @@ def _first_line(doc: str) -> str:
 
 
 def show(words: list[str]) -> int:
-    """A component's parameters, their space, its reference, its documentation."""
+    """Show a component: its documentation, settings, search spaces and reference."""
     from harness.analysis.report.component import describe
     from harness.registry import catalogue
 
-    parser = verb_parser("show", "One component: what it does, its parameters, where they are searched, its source.")
+    parser = verb_parser("show", "Show a component: its documentation, settings, search spaces and reference.")
     parser.add_argument("component", metavar="KIND/NAME")
     args = parser.parse_args(words)
     kind, slash, name = args.component.partition("/")
     if not slash:
         kinds = [f"{entry['kind']}/{kind}" for entry in catalogue.current() if entry["name"] == kind]
         hint = f"Did you mean {' or '.join(map(repr, kinds))}?" if kinds else "For example: optimizer/adam."
-        raise HarnessError(f"harness show wants KIND/NAME, got {args.component!r}. {hint}")
+        raise HarnessError(f"harness show takes KIND/NAME, got {args.component!r}. {hint}")
     print(lines(describe(catalogue.current().get(kind, name))))
     return 0
 
 
 def plugins(words: list[str]) -> int:
-    """Installed, blocked and broken plugins."""
+    """List installed, blocked and broken plugins."""
     from harness.analysis.report.table import render
     from harness.registry import catalogue
     from harness.registry.discovery import blocked
 
-    parser = verb_parser("plugins", "Installed, blocked and broken plugins.")
-    parser.add_argument("--json", action="store_true")
+    parser = verb_parser("plugins", "List installed, blocked and broken plugins.")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
     args = parser.parse_args(words)
     known = catalogue.read(again=True)
     if args.json:
@@ -89,15 +92,17 @@ def plugins(words: list[str]) -> int:
         print(f"{problem.plugin} ({problem.distribution}), {problem.stage}: {printable(problem.message)}")
     names = {name for plugin in known.plugins for name in (plugin.name, plugin.distribution)}
     for name in sorted(blocked() - names):
-        print(f"HARNESS_BLOCK names {name!r}, and no such plugin is installed.{suggest(name, names, listed=False)}")
+        print(f"HARNESS_BLOCK names {name!r}, but no such plugin is installed.{suggest(name, names, listed=False)}")
     return 0
 
 
 def board(words: list[str]) -> int:
-    """TensorBoard on a study."""
+    """Open TensorBoard on a study."""
     from harness.results.study import OUTPUTS, study_folder
 
-    parser = verb_parser("board", "TensorBoard on a study or a run; further options go to TensorBoard (--port 6007).")
+    parser = verb_parser(
+        "board", "Open TensorBoard on a study or a run; other options are passed to TensorBoard (--port 6007)."
+    )
     parser.add_argument("study", nargs="?", default=OUTPUTS)
     args, more = parser.parse_known_args(words)
     folder = study_folder(args.study)
@@ -108,14 +113,14 @@ def board(words: list[str]) -> int:
 
 
 def report(words: list[str]) -> int:
-    """One row a run."""
-    from harness.analysis.report.table import columns, render, rows, shared
+    """Show the runs of a study, one row per run."""
+    from harness.analysis.report.table import columns, render, run_rows, shared
     from harness.results.study import load
 
-    parser = verb_parser("report", "The runs of a study, one row each.")
+    parser = verb_parser("report", "Show the runs of a study, one row per run.")
     parser.add_argument("study")
-    parser.add_argument("--metric", help="one metric only, for example test/accuracy")
-    parser.add_argument("--json", action="store_true", help="the records, for programs")
+    parser.add_argument("--metric", help="show only this metric, for example test/accuracy")
+    parser.add_argument("--json", action="store_true", help="print the records as JSON")
     args = parser.parse_args(words)
     records = load(args.study)
     if not len(records):
@@ -131,7 +136,7 @@ def report(words: list[str]) -> int:
     if common := shared(records):
         print(f"all runs: {common}\n")
     header = ["run", "status", *shown, "fit_s"]
-    render(header, rows(records, shown), numeric=[*shown, "fit_s"])
+    render(header, run_rows(records, shown), numeric=[*shown, "fit_s"])
     return 0
 
 

@@ -35,7 +35,7 @@ def test_what_was_changed_is_seen(workdir: Path, capsys: pytest.CaptureFixture[s
     torch.save(kept, path)
     capsys.readouterr()
     assert dispatch(["check", "--fused", "s"]) == 1
-    assert "1 are not what they should be" in capsys.readouterr().out
+    assert "; 1 failed" in capsys.readouterr().out
 
 
 def test_a_study_without_stacks_is_told(workdir: Path) -> None:
@@ -74,10 +74,10 @@ def test_checks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["activation/relu", "--set", "slope=1"], "KIND/NAME.KEY=VALUE"),
         (["data/npz", "--set", "data/npz.pat=x"], "Did you mean 'path'?"),
         (["data/npz", "--set", "data/npz.path=3"], "data/npz.path must be a string"),
-        (["data/npz", "--set", "data/npz.path=[1"], "is no value"),
+        (["data/npz", "--set", "data/npz.path=[1"], "is not a value"),
         (["activation/relu", "--set", "data/npz.path=x"], "which is not checked"),
-        ([], "wants NAMEs"),
-        (["activation/relu", "--fused", "s"], "wants NAMEs"),
+        ([], "needs NAMEs"),
+        (["activation/relu", "--fused", "s"], "needs NAMEs"),
     ],
 )
 def test_what_is_not_there_is_refused(words: list[str], said: str) -> None:

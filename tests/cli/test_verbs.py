@@ -114,7 +114,7 @@ def test_show_tells_everything_about_a_component(told: Told) -> None:
         (["list", "optimiser"], "no kind 'optimiser'. Did you mean 'optimizer'?"),
         (["show", "optimizer/adm"], "no optimizer 'adm'. Did you mean 'adam'"),
         (["show", "optimiser/adam"], "no kind 'optimiser'. Did you mean 'optimizer'?"),
-        (["show", "adam"], "harness show wants KIND/NAME, got 'adam'. Did you mean 'optimizer/adam'?"),
+        (["show", "adam"], "harness show takes KIND/NAME, got 'adam'. Did you mean 'optimizer/adam'?"),
         (["show"], "harness show: "),
         (["plugins", "--jsn"], "harness plugins: "),
         (["report", "stdy"], "no study 'stdy'"),
@@ -142,7 +142,7 @@ def test_plugins_shows_what_is_installed_and_blocked(told: Told, monkeypatch: py
         "blocked"
     ]
     assert told("plugins").splitlines()[-1] == (
-        "HARNESS_BLOCK names 'harnes', and no such plugin is installed. Did you mean 'harness'?"
+        "HARNESS_BLOCK names 'harnes', but no such plugin is installed. Did you mean 'harness'?"
     )
 
 

@@ -94,10 +94,10 @@ json_values = st.recursive(
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(st.sampled_from([*TYPES, "id", "schema", "new"]), json_values, max_size=4))
 def test_record_of_anything_is_read_and_reported_or_refused(changes: dict[str, Any]) -> None:
-    from harness.analysis.report.failures import told
+    from harness.analysis.report.failures import reason_and_position
     from harness.analysis.report.summary import sweep_summary
     from harness.analysis.report.table import columns
-    from harness.analysis.report.table import rows as table_rows
+    from harness.analysis.report.table import run_rows as table_rows
 
     row = json.loads(Record("0" * 12, "a", "s").to_json()) | changes
     try:
@@ -105,7 +105,7 @@ def test_record_of_anything_is_read_and_reported_or_refused(changes: dict[str, A
     except ValueError:
         return
     assert list(table_rows([record], columns([record])))
-    assert told(record) is not None
+    assert reason_and_position(record) is not None
     assert sweep_summary([record])
     assert json.loads(record.to_json())["id"] == "0" * 12
 

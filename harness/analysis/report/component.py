@@ -1,4 +1,4 @@
-"""One component in words, from its catalogue row."""
+"""Describe a component in words, from its catalogue entry, for `harness show`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from harness.system.errors import shown
 
 
 def describe(entry: dict[str, Any]) -> str:
-    """Documentation, parameters with their types, defaults and spaces, reference, traits, and how to choose it."""
+    """Return a component's documentation, settings, reference and traits, and the override that chooses it.
+
+    Args:
+        entry: Entry of the catalogue.
+    """
     kind, name = entry["kind"], entry["name"]
     many = KINDS[kind].many
     prefix = f"{kind}.{name}" if many else kind

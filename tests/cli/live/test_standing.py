@@ -51,7 +51,7 @@ def test_what_was_complete_before_says_nothing_of_the_time_left() -> None:
     clock.now = 20.0
     found.run(4, 8, ended(4))
     assert found.left_s == pytest.approx(30.0)  # one of four took ten seconds
-    assert (found.gone_s, found.training_s, found.share) == (20.0, 10.0, 5 / 8)
+    assert (found.elapsed_s, found.training_s, found.share) == (20.0, 10.0, 5 / 8)
 
 
 def test_the_epochs_of_what_is_trained_now_count() -> None:
@@ -77,7 +77,7 @@ def test_how_runs_ended_is_counted_in_one_order_and_the_last_failures_are_kept()
 def test_a_launcher_that_tells_neither_its_jobs_nor_its_plan() -> None:
     found = SweepState(Clock())
     found.run(0, None, ended(0))
-    found.look()
+    found.refresh()
     assert (found.jobs, found.left, found.left_s, found.share) == (None, None, None, 0.0)
     assert found.counts() == [("completed", 1)]
 
@@ -89,13 +89,13 @@ def test_a_look_finds_the_cohorts_of_this_sweep_alone(tmp_path: Path) -> None:
         ours.claim(ids := [f"{n:012x}" for n in range(4)])
         strange.claim(["f" * 12])
         pace = EpochProgress(ours, ids, 20)
-        found.look()
+        found.refresh()
         assert found.cohorts == [cohort(0, 1, 2, 3, epoch=0, epochs=20)]
         pace.epoch({}, 10, 0)
-        found.look()
+        found.refresh()
         assert found.cohorts == [cohort(0, 1, 2, 3, epoch=1, epochs=20)]
         assert (found.running, found.left) == (4, 4)
-    found.look()
+    found.refresh()
     assert found.cohorts == []
 
 
@@ -106,12 +106,12 @@ def test_a_look_that_fails_is_no_reason_to_stop(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("harness.cli.live.standing.cohorts", away)
     found, _ = standing(8)
     found.planned(SweepPlan({}, frozenset({tmp_path})))
-    found.look()
+    found.refresh()
     assert found.cohorts == []
 
 
 def test_a_name_is_shown_without_what_all_have_in_common() -> None:
     found, _ = standing(8)
-    assert found.name(ended(3).name) == "seed=3"
-    assert found.only(cohort(3)) == "seed=3"
-    assert found.only(cohort(99)) == ""
+    assert found.short_name(ended(3).name) == "seed=3"
+    assert found.single_run(cohort(3)) == "seed=3"
+    assert found.single_run(cohort(99)) == ""

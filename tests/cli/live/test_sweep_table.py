@@ -37,8 +37,8 @@ def test_before_anything_is_trained() -> None:
     found.began(6)
     counts, bar, now = lines(found)
     assert counts == "0 of 6 runs  6 left"
-    assert bar.endswith("0% 0:00 gone, - left")
-    assert now == "now       checks the jobs: their configs, their data, a short trial"
+    assert bar.endswith("0% 0:00 elapsed, - left")
+    assert now == "now       checking the jobs: their configs, their data, a short trial"
 
 
 def test_a_sweep_in_the_middle() -> None:
@@ -51,7 +51,7 @@ def test_a_sweep_in_the_middle() -> None:
     counts, more, bar, *rows = lines(found, 72)
     assert counts == "22 of 64 runs  20 completed  1 failed  1 diverged  16 running  26 left"
     assert more.startswith("━")
-    assert more.endswith("43% 0:30 gone, 0:40 left")
+    assert more.endswith("43% 0:30 elapsed, 0:40 left")
     assert [bar, *rows] == [
         "best      val/accuracy 0.19  seed=19",
         "path      fused 21 of 64 over loky workers in 4 stacks (a trial)",
@@ -87,7 +87,7 @@ def test_a_launcher_that_tells_no_number_has_no_bar() -> None:
     found.run(0, None, ended(0, cohort={"path": "alone", "executor": "in_process", "why": "one run at a time"}))
     assert lines(found) == [
         "1 runs  1 completed",
-        "0:00 gone, - left",
+        "0:00 elapsed, - left",
         "best      val/accuracy 0.5  regularizer=[l2,dropout],seed=0,epochs=2",
         "path      alone 1 in this process (one run at a time)",
     ]

@@ -30,8 +30,8 @@ UNKNOWN = [
     ("--config-dir", "--config-dir/-cd: expected one argument"),
     ("--cfg jbo", "invalid choice: 'jbo'"),
     ("--cfg job --package optimzer", "no 'optimzer'. Did you mean 'optimizer'?"),
-    ("--resolve", "--resolve goes with --cfg job"),
-    ("--run --multirun seed=0", "--run and --multirun do not go together"),
+    ("--resolve", "--resolve needs --cfg job"),
+    ("--run --multirun seed=0", "--run and --multirun exclude each other"),
     ("--shell-completion", "install=bash"),
     # groups, options, keys
     ("optimizr=adam", "unknown key 'optimizr'. Did you mean 'optimizer'?"),
@@ -72,9 +72,9 @@ UNKNOWN = [
     ("adam", "Choose it with optimizer=adam."),
     ("optimizer", "Choose one with optimizer=NAME; harness list optimizer shows them."),
     # verbs, keys without a value, and spaces, as other tools have them
-    ("train", "no command 'train'. A run needs none: harness [KEY=VALUE ...]"),
-    ("run optimizer=sgd", "A run needs none: harness optimizer=sgd"),
-    ("sweep seed=0,1", "A run needs none: harness -m seed=0,1"),
+    ("train", "no command 'train'. A run needs no command: harness [KEY=VALUE ...]"),
+    ("run optimizer=sgd", "A run needs no command: harness optimizer=sgd"),
+    ("sweep seed=0,1", "A run needs no command: harness -m seed=0,1"),
     ("version", "no command 'version'. Write harness --version."),
     ("epochs", "no command 'epochs'. Write epochs=VALUE, without a space."),
     ("epochs = 2", "Write epochs=2, without a space."),
