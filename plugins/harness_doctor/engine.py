@@ -5,7 +5,7 @@ from harness.config.composition import compose
 from harness.config.settings import typed_settings
 from harness.registry.catalogue import Catalogue, current
 from harness.registry.kinds import KEY, KINDS
-from harness.results.curves import rows
+from harness.results.curves import read_curves
 from harness.results.study import load
 from harness.system.errors import one_line, reraise_interrupt
 from harness.system.escape import lines
@@ -26,8 +26,8 @@ __all__ = [
     "load",
     "one_line",
     "quantities",
+    "read_curves",
     "render",
     "reraise_interrupt",
-    "rows",
     "typed_settings",
 ]

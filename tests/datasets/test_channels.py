@@ -23,7 +23,7 @@ from harness.system.errors import HarnessError
 
 G = torch.Generator().manual_seed(0)
 BYTES = torch.randint(0, 256, (40, 10, 8, 3), generator=G).float()
-LOOK = r"look like images with the channels last, and harness takes \[channels, height, width\]"
+LOOK = r"look like images with the channels last, but harness expects \[channels, height, width\]"
 
 
 def dataset(x: Any) -> Dataset:
@@ -67,7 +67,7 @@ def test_value_far_down_the_data_decides() -> None:
     ("chosen", "said"), [(["auto"], "channels_first,auto"), (["robust", "whiten"], "channels_first,robust,whiten")]
 )
 def test_refusal_names_the_transform(chosen: list[str], said: str) -> None:
-    with pytest.raises(HarnessError, match=rf"^data d: inputs \[10, 8, 3\] {LOOK}: 'transform=\[{said}\]'"):
+    with pytest.raises(HarnessError, match=rf"^data d: inputs \[10, 8, 3\] {LOOK}: write 'transform=\[{said}\]'"):
         check_channels(dataset(BYTES), "d", dict.fromkeys(chosen))
 
 
@@ -113,7 +113,7 @@ def test_images_of_torch_that_are_read_later(monkeypatch: pytest.MonkeyPatch, wo
     monkeypatch.setattr(
         "harness.datasets.loading.component", lambda kind, node, **offers: _made(images, kind, node, offers)
     )
-    monkeypatch.setattr(channels, "SEEN", 5)
+    monkeypatch.setattr(channels, "SAMPLES", 5)
     with pytest.raises(HarnessError, match=LOOK):
         load(compose([]).values)
     loaded = load(compose(["transform=[channels_first,auto]"]).values)

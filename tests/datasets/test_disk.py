@@ -96,7 +96,7 @@ def test_a_folder_is_whole_or_not_there_and_made_once(tmp_path):
 def test_what_is_cut_short_or_cannot_be_written_is_told(folder, tmp_path):
     with (folder / "x.bin").open("r+b") as file:
         file.truncate(100)
-    with pytest.raises(HarnessError, match=r"x\.bin is cut short\. Delete its folder"):
+    with pytest.raises(HarnessError, match=r"x\.bin is cut short\. Delete its folder to write it again"):
         DiskSamples(folder, torch.arange(N)).take(torch.tensor([N - 1]))
     (tmp_path / "file").write_text("")
     with pytest.raises(HarnessError, match=r"cannot keep data in .*file"):
@@ -122,7 +122,7 @@ def test_damaged_samples_are_made_again(tmp_path, file, name):
     folder = keep(tmp_path, name, make)
     good = (folder / file).read_bytes()
     (folder / file).write_bytes(good[:-9] if file == "about.json" else good[:-9] + b"?" + good[-8:])
-    with pytest.warns(UserWarning, match="were damaged, and are made again"):
+    with pytest.warns(UserWarning, match="were damaged, and are written again"):
         assert keep(tmp_path, name, make) == folder
     if file != "about.json":  # which holds times
         assert (folder / file).read_bytes() == good

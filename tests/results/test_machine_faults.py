@@ -136,7 +136,7 @@ def test_run_is_interrupted_and_trained_again(
         assert command() == 1
     said = capsys.readouterr().err.strip().splitlines()
     assert [line for line in said if "error" in line] == [said[-1]]
-    assert said[-1].startswith(f"harness: error: the disk is full ({FULL}). When that is mended, the same line")
+    assert said[-1].startswith(f"harness: error: the disk is full ({FULL}). Fix this and run the same line")
     (record,) = harness.load("scratch")
     assert record.status == record.ended["reason"] == "interrupted"
     assert record.error is not None

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import harness
 from harness.results import checkpoint, index
-from harness.results.curves import rows
+from harness.results.curves import read_curves
 from harness.results.record import Record, from_json
 from harness.results.study import load
 from harness.system.errors import HarnessError
@@ -116,7 +116,7 @@ def test_record_of_anything_is_read_and_reported_or_refused(changes: dict[str, A
 def test_curves_that_are_none_are_passed_over(content: bytes, study: Path) -> None:
     record = load("dl")[0]
     (record.folder / "curves.csv").write_bytes(content)
-    assert all(isinstance(step, int) for step, *_ in rows(record))
+    assert all(isinstance(step, int) for step, *_ in read_curves(record))
 
 
 def test_curves_that_are_a_pipe_are_passed_over(study: Path, command: Command) -> None:

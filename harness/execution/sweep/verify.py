@@ -16,7 +16,7 @@ from harness.execution.preparation import Preparation, make_plan
 from harness.execution.run_recorder import make_member
 from harness.modeling.builder import build
 from harness.modeling.weights import WEIGHTS, read_weights
-from harness.results.curves import rows
+from harness.results.curves import read_curves
 from harness.results.record import Record
 from harness.system.errors import HarnessError, one_line
 from harness.training.fit import Run, fit, make_trainer
@@ -117,7 +117,7 @@ def _first_loss(member: RunState) -> float:
 def _deviation(record: Record, again: RunState) -> float:
     """The largest relative difference of anything that both know."""
     pairs = [(value, again.metrics.get(name, math.nan)) for name, value in record.metrics.items()]
-    for _, epoch, metric, value in rows(record):
+    for _, epoch, metric, value in read_curves(record):
         if metric.startswith(("train/", "val/")):
             known = again.history[epoch] if epoch < len(again.history) else {}
             pairs.append((value, known.get(metric, math.nan)))

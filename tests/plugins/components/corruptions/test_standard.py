@@ -168,7 +168,7 @@ def test_a_leak_is_refused_warned_of_or_passed_over_as_asked():
 
     found = loaded("split.on_overlap=ignore")
     assert found.overlap == 180  # half of 360
-    with pytest.raises(HarnessError, match="180 samples stand in more than one split"):
+    with pytest.raises(HarnessError, match="180 samples are in more than one split"):
         loaded("split.on_overlap=error")
     values = compose(["split.on_overlap=warn"]).values
     with pytest.warns(OverlapWarning, match="180 samples"):

@@ -138,7 +138,7 @@ def test_transforms_are_fitted_in_passes_as_on_memory(tmp_path, name):
 
 def test_a_transform_that_wants_all_at_once_is_refused(tmp_path):
     outside = data("npz", {**written(tmp_path, "npz", TARGETS["truths"]), "in_memory": False}, cache_dir=tmp_path)
-    with pytest.raises(HarnessError, match=r"robust wants all training inputs .* data\.in_memory=true"):
+    with pytest.raises(HarnessError, match=r"robust needs all training inputs .* data\.in_memory=true"):
         _transformed(outside, {"robust": default_node(catalogue.current(), "transform", "robust")})
 
 
