@@ -228,6 +228,6 @@ def write(files: dict[str, str], target: Path) -> None:
             path.write_text(text, encoding="utf-8")
         temporary.rename(target)
     except OSError as error:
-        raise CannotWrite.told(target, error) from error
+        raise CannotWrite.from_os_error(target, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

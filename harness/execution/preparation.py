@@ -17,7 +17,7 @@ from harness.execution.dry_run import rehearse
 from harness.execution.resolve import choices, resolve
 from harness.modeling.builder import make_task
 from harness.modeling.task import Task
-from harness.modeling.unused import key_of, left_out, of_estimator, refuse_chosen
+from harness.modeling.unused import drop_choices, key_of, refuse_chosen, unused_by_estimator
 from harness.modeling.weights import WEIGHTS
 from harness.registry import catalogue
 from harness.registry.instantiate import trait
@@ -107,17 +107,17 @@ class Preparation:
         asked, dataset = job.values | {"transform": loaded.transform}, loaded.dataset
         values = resolve(asked, dataset, self.known)
         estimator = trait("model", values["model"], "estimator", False)
-        useless = of_estimator(values) if estimator else []
+        useless = unused_by_estimator(values) if estimator else []
         if not self.over_models:
             refuse_chosen(values, useless, job.overrides, self.known)
-        values = left_out(values, useless)
+        values = drop_choices(values, useless)
         settings = typed_settings(values)
         plan = make_plan(settings, dataset, values)
         device = environment.device_type(values["trainer"])
         placeless = rehearse(values, dataset, plan)
         if not self.over_models:
             refuse_chosen(values, placeless, job.overrides, self.known)
-        values = {k: self._shared(k, v) for k, v in left_out(values, placeless).items()}
+        values = {k: self._shared(k, v) for k, v in drop_choices(values, placeless).items()}
         useless_words = {kind for kind, _ in (*useless, *placeless)}
         used = [text for text in job.overrides if key_of(text) not in useless_words]
         run_id = self._identity(values, device, loaded.digest)

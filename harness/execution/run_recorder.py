@@ -189,7 +189,7 @@ class RunRecorder:
             self._say("%s: %s", record.status, json.dumps(record.metrics))
         except OSError as error:
             if machine_fault(error) is None:
-                raise CannotWrite.told(record.folder, error, begun=True) from error
+                raise CannotWrite.from_os_error(record.folder, error, begun=True) from error
             self._failed(error)
             record.ended = record.ended | {"reason": record.status, "by": None}
         self._write()
@@ -205,7 +205,7 @@ class RunRecorder:
             if record.status in ("completed", "diverged") or other is None or other.status != "completed":
                 write(record)
         except OSError as error:
-            raise CannotWrite.told(record.folder, error, begun=True) from error
+            raise CannotWrite.from_os_error(record.folder, error, begun=True) from error
 
     def _leave_behind(self) -> None:
         """All but the record: what was measured, what loggers take of it, the weights."""
@@ -271,5 +271,5 @@ def write_failure(record: Record, kind: str, message: str, status: str = "failed
         safe_files.make_folder(record.folder)
         write(failed)
     except OSError as error:
-        raise CannotWrite.told(record.folder, error) from error
+        raise CannotWrite.from_os_error(record.folder, error) from error
     return failed

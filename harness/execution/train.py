@@ -13,7 +13,7 @@ from harness.execution.preparation import Preparation, refuse_stale
 from harness.execution.resuming import note_fresh
 from harness.execution.run_recorder import Watch, make_member
 from harness.results.record import Record
-from harness.system.errors import HarnessError, beside
+from harness.system.errors import HarnessError, short_path
 from harness.system.process_state import as_new, ignore, kept
 from harness.training.fit import Run, fit, make_trainer
 
@@ -41,7 +41,7 @@ def train(job: Job, watch: Watch | None = None, loader: Loader | None = None) ->
         warnings.warn(line, stacklevel=outside())
     (record,) = train_cohort([prepared], how, watch)
     if record is None:
-        raise HarnessError(f"another process trains this run now: {beside(prepared.record.folder)}")
+        raise HarnessError(f"another process trains this run now: {short_path(prepared.record.folder)}")
     return record
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from harness.results.record import Record
-from harness.system.errors import CannotWrite, HarnessError, beside
+from harness.system.errors import CannotWrite, HarnessError, short_path
 
 MACHINE_FAULT = "MachineFault"  # the type of the error in the record of a run that it interrupted
 
@@ -113,6 +113,6 @@ def _system_message(error: BaseException) -> str:
     """Return the message of the system in one line."""
     if isinstance(error, OSError) and error.errno is not None:
         message = error.strerror or os.strerror(error.errno)
-        return f"{beside(error.filename)}: {message}" if isinstance(error.filename, str) else message
+        return f"{short_path(error.filename)}: {message}" if isinstance(error.filename, str) else message
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return next((line for line in reversed(lines) if _reason(RuntimeError(line)) is not None), lines[0])

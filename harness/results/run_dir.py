@@ -31,7 +31,7 @@ def make_study(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CannotWrite.told(folder, error) from error
+        raise CannotWrite.from_os_error(folder, error) from error
 
 
 def open_folder(record: Record, overrides: Sequence[str], hydra: str, keep: Sequence[str] = ()) -> None:
@@ -61,7 +61,7 @@ def open_folder(record: Record, overrides: Sequence[str], hydra: str, keep: Sequ
         for name, text in texts.items():
             safe_files.create(record.folder / ".hydra" / f"{name}.yaml", text.encode())
     except OSError as error:
-        raise CannotWrite.told(record.folder, error) from error
+        raise CannotWrite.from_os_error(record.folder, error) from error
 
 
 def _fill_placeholders(text: str, overrides: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What tells one process from every other one: its host, its boot, its number there and when it started."""
+"""Identify a process across hosts, by host, boot, process number and start time; and start Python safely."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-SAFE_PATH = {"PYTHONSAFEPATH": "1"}  # Python then does not search the working folder for modules, as -m and -c would
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}  # keeps Python from searching the working folder for modules, as -m and -c do
 
 
 _lock = threading.Lock()
-_inside = 0  # how many are inside of `safe_path`, in whatever threads
-_before: dict[str, str | None] = {}  # what the first of them found
+_active = 0  # number of `safe_path` blocks being executed, in all threads
+_before: dict[str, str | None] = {}  # variables before the first of them
 
 
 @contextlib.contextmanager
 def safe_path() -> Iterator[None]:
-    """A Python that is started inside, by whomever, imports nothing from the working folder.
+    """Keep every Python process that is started in the block from importing modules from the working folder.
 
-    Calls may be nested, and several threads may be inside at once: the last to leave puts the environment back.
+    Blocks may be nested and run in several threads; the last one to end restores the environment.
     """
-    global _inside
+    global _active
     with _lock:
-        if not _inside:
+        if not _active:
             _before.update({name: os.environ.get(name) for name in SAFE_PATH})
             os.environ.update(SAFE_PATH)
-        _inside += 1
+        _active += 1
     try:
         yield
     finally:
         with _lock:
-            _inside -= 1
-            for name, value in _before.items() if not _inside else ():
+            _active -= 1
+            for name, value in _before.items() if not _active else ():
                 if value is None:
                     os.environ.pop(name, None)
                 else:
@@ -47,9 +47,9 @@ def safe_path() -> Iterator[None]:
 
 @functools.cache
 def here() -> dict[str, Any]:
-    """Where this process runs: `host`, `machine`, `boot` and `namespace`, in which process numbers are counted.
+    """Return where this process runs: `host`, `machine`, `boot`, and the `namespace` of process numbers.
 
-    Machines may share a host's name, and containers of one host its name and boot, but not the numbers of processes.
+    All are needed: machines may share a host name, and containers of one host share its name and boot.
     """
     return {
         "host": socket.gethostname(),
@@ -60,10 +60,14 @@ def here() -> dict[str, Any]:
 
 
 def started(pid: int) -> float | None:
-    """When a living process of this machine started; None where it has ended, nan where that cannot be seen.
+    """Return the start time of a living process of this machine.
 
-    A process that was killed and not yet waited for has ended. On Linux it is the count of the clock since boot, which
-    no change of the date moves; elsewhere the time in seconds.
+    Args:
+        pid: Number of the process.
+
+    Returns:
+        Clock ticks since boot on Linux, which a change of the date does not move, and seconds elsewhere; None if the
+        process has ended (or is a zombie), nan if it cannot be seen.
     """
     if not os.path.exists("/proc/self/stat"):
         return _started_elsewhere(pid)
@@ -76,14 +80,16 @@ def started(pid: int) -> float | None:
 
 
 def uptime() -> float:
-    """Seconds of a clock that goes on while the machine sleeps, and that no change of the date moves where there is
-    one."""
+    """Return the seconds of a clock that also runs while the machine sleeps.
+
+    A change of the date does not move it, except on systems without such a clock.
+    """
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.time() if boot is None else time.clock_gettime(boot)
 
 
 def _hidden(pid: int) -> bool:
-    """Whether a process exists that /proc does not show: those of other users can be hidden."""
+    """Return True if a process exists that /proc does not show, since those of other users can be hidden."""
     try:
         os.kill(pid, 0)
     except PermissionError:

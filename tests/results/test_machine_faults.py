@@ -48,7 +48,7 @@ def test_errors_of_the_system(name: str) -> None:
     fault = machine_fault(error)
     assert fault is not None
     assert fault.endswith(f"(curves.csv: {os.strerror(number)})")
-    assert machine_fault(CannotWrite.told("run", error)) is not None
+    assert machine_fault(CannotWrite.from_os_error("run", error)) is not None
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_error_outside_of_runs_is_one_line(monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_no_more_files_for_a_record_has_a_remedy() -> None:
-    told = CannotWrite.told("run", OSError(errno.EMFILE, "Too many open files", "run"))
+    told = CannotWrite.from_os_error("run", OSError(errno.EMFILE, "Too many open files", "run"))
     assert str(told) == "cannot write run: Too many open files: raise the limit with ulimit -n"
 
 

@@ -96,7 +96,7 @@ def test_run_folder_that_is_a_link_is_not_opened(study: Path, mine: Path) -> Non
 def test_training_in_a_study_that_is_a_link_is_refused(workdir: Path, mine: Path) -> None:
     (workdir / "outputs").mkdir()
     (workdir / "outputs" / "dl").symlink_to(mine)
-    with pytest.raises(HarnessError, match="dl is a link, and nothing is written through links"):
+    with pytest.raises(HarnessError, match="dl is a link; harness does not write through links"):
         harness.run(RUN)
 
 
@@ -120,7 +120,7 @@ def test_rm_refuses_a_study_that_is_a_link(study: Path, workdir: Path, command: 
     (workdir / "outputs" / "other").symlink_to(study)
     status, _, said = command("rm", "other", "--all", "--yes")
     assert status == 2
-    assert "nothing is removed through one: harness rm " in said
+    assert "which rm does not follow: harness rm " in said
     assert len(load("dl")) == 2
 
 

@@ -172,7 +172,7 @@ def test_command_on_a_special_data_file_does_not_wait(workdir: Path, command: Co
 def test_board_refuses_a_study_with_a_pipe(study: Path, command: Command) -> None:
     os.mkfifo(study / "events.out.tfevents.1")
     status, _, said = command("board", "dl")
-    assert (status, said) == (2, "harness: error: outputs/dl/events.out.tfevents.1 is no plain file: remove it\n")
+    assert (status, said) == (2, "harness: error: outputs/dl/events.out.tfevents.1 is not a plain file: remove it\n")
 
 
 def test_index_of_a_stranger_cannot_break_reading(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,5 +70,5 @@ def test_an_estimator_is_fitted_once_on_the_training_split_alone(made: list[Cent
 def test_it_is_never_stacked_and_keeps_no_weights(made: list[Centroids]) -> None:
     prepared = prepare(compose(["model=mlp"]))
     assert unfusable(prepared) == "model mlp is fitted as a whole"
-    with pytest.raises(harness.HarnessError, match="is fitted at once, and keeps no weights"):
+    with pytest.raises(harness.HarnessError, match="is fitted at once and has no weights"):
         harness.load_model(harness.run(["model=mlp"]))

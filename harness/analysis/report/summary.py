@@ -15,7 +15,7 @@ from harness.analysis.report.table import aligned
 from harness.analysis.report.tally import Best, Tally
 from harness.execution.sweep.events import over
 from harness.results.record import FILE, Record
-from harness.system.errors import beside
+from harness.system.errors import short_path
 from harness.system.escape import printable
 
 
@@ -47,9 +47,11 @@ def run_summary(record: Record) -> str:
         lines.append(f"  time      {seconds:.2f} s, {record.time['samples_per_s']:,.0f} samples a second")
     lines += run_notes(record)
     if record.error:
-        where = f"; the traceback is in {beside(record.folder)}/record.json" if record.error.get("traceback") else ""
+        where = (
+            f"; the traceback is in {short_path(record.folder)}/record.json" if record.error.get("traceback") else ""
+        )
         lines.append(f"  error     {record.error['type']}: {' '.join(str(record.error['message']).split())}{where}")
-    lines.append(f"  folder    {beside(record.folder)}")
+    lines.append(f"  folder    {short_path(record.folder)}")
     lines.append(f"  look      {board_command(record.folder)}")
     return "\n".join(map(printable, lines))
 
@@ -76,7 +78,7 @@ def sweep_summary(records: Sequence[Record], times: tuple[float, float] | None =
     tally = Tally()
     for record in records:
         tally.add(record)
-    studies = sorted({beside(record.folder.parent) for record in records})
+    studies = sorted({short_path(record.folder.parent) for record in records})
     lines = [f"{len(records)} runs: " + ", ".join(f"{n} {status}" for status, n in tally.by_status())]
     lines += _failures(records, studies[0], width)
     lines += sweep_notes(records)
@@ -105,7 +107,7 @@ def _failures(records: Sequence[Record], study: str, width: int | None) -> list[
     if hidden:
         lines.append(f"  and {hidden} more: {program()} report {shlex.quote(study)}")
     traced = next((r for r in records if r.status == "failed" and (r.error or {}).get("traceback")), None)
-    return lines if traced is None else [*lines, f"  trace     {beside(traced.folder / FILE)}"]
+    return lines if traced is None else [*lines, f"  trace     {short_path(traced.folder / FILE)}"]
 
 
 def _paths(tally: Tally) -> list[str]:
@@ -127,7 +129,7 @@ def _cut(line: str, width: int | None) -> str:
 
 def board_command(folder: Path) -> str:
     """Return the command that opens TensorBoard on a folder."""
-    return f"{program()} board {shlex.quote(beside(folder))}"
+    return f"{program()} board {shlex.quote(short_path(folder))}"
 
 
 def program() -> str:

@@ -20,7 +20,7 @@ from harness.results import environment
 from harness.results.curves import FILE as CURVES
 from harness.results.record import Record, write
 from harness.system.errors import one_line
-from harness.system.forking import ProcessDied, apart
+from harness.system.forking import ProcessDied, call_forked
 from harness.training.vectorized.lifting import RestackDifferently
 
 SHARE = 0.05  # of a sweep's time is what this may cost
@@ -96,7 +96,7 @@ def _difference(record: Record, member: RunSpec, epochs: int) -> str:
     """What differs when a run is trained again for so many epochs; or ""."""
     assert member.loader is not None
     try:
-        (history,) = apart(_history, record, member, epochs)
+        (history,) = call_forked(_history, record, member, epochs)
     except ProcessDied as died:
         return str(died)
     except Exception as error:

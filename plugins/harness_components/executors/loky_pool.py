@@ -169,7 +169,7 @@ def _warm(environments: list[dict[str, str]]) -> WorkerPool:
 def _begin(launcher: int, forked: bool) -> None:
     """A worker's first act: it ends with its launcher, and is not started afresh for the memory that it holds."""
     if forked:
-        workers.let_end()
+        workers.restore_default_handlers()
         workers.settle()
     keep_growing_workers()
     threading.Thread(target=_watch, args=(launcher,), name="watch", daemon=True).start()

@@ -57,5 +57,5 @@ def test_a_run_weighs_alone_as_in_a_stack(loss) -> None:
 
 
 def test_without_classes_it_is_refused() -> None:
-    with pytest.raises(HarnessError, match="loss bce with weights wants classes that are counted"):
+    with pytest.raises(HarnessError, match="loss bce with weights needs classes that are counted"):
         harness.run(["data=sklearn_make_multilabel_classification", "loss=bce", "loss.weights=balanced"])
