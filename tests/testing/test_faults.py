@@ -73,7 +73,7 @@ def test_the_command_line_tells_what_is_to_be_mended(found: Found, capsys: pytes
     assert "activation/right         ok      2 passed" in shown
     assert "activation/undocumented  FAILED  1 passed, 1 failed" in shown
     assert "documented, failed: it has no docstring: " in shown
-    assert "2 checked: 3 passed, 1 failed, 0 skipped; 1 to mend" in shown
+    assert "2 checked: 3 passed, 1 failed, 0 skipped; 1 to fix" in shown
 
 
 def test_a_plugin_is_checked_whole(found: Found, capsys: pytest.CaptureFixture[str]) -> None:
