@@ -51,7 +51,7 @@ def test_components_are_checked_by_name(workdir: Path, capsys: pytest.CaptureFix
     shown = capsys.readouterr().out
     assert "scheduler/cosine  ok" in shown
     assert "imports, passed" in shown
-    assert "its setting path has no default: say it with --set data/npz.path=VALUE" in shown
+    assert "its setting path has no default: give it with --set data/npz.path=VALUE" in shown
     assert "0 failed" in shown
     assert list(workdir.iterdir()) == []
     np.savez("some.npz", x=np.random.default_rng(0).normal(size=(60, 2)), y=np.arange(60) % 2)
@@ -62,7 +62,7 @@ def test_components_are_checked_by_name(workdir: Path, capsys: pytest.CaptureFix
 
 def test_checks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["check", "--list"]) == 0
-    assert "From its state_dict, written and read, it goes on" in capsys.readouterr().out
+    assert "After its state_dict was saved and loaded, it continues" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def refused():
         "not marked": auto,
         r"\*values hides its parameters": mark(several),
         r"\*settings hides its parameters": mark(hidden),
-        "asks for 'learning_rate'; a activation may ask for x.*behind a bare": mark(unknown),
+        "asks for 'learning_rate'; a activation may ask for x.*after a bare": mark(unknown),
         "parameter 'slope' has no type": mark(typeless),
         "parameter 'slope'.*not plain data": mark(dictionary),
         "parameter 'slope': must be > 0, got 0.0": mark(wrong),

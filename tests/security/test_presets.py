@@ -80,7 +80,7 @@ def test_what_is_of_the_config_is_not_refused(text: str, tmp_path: Path) -> None
 
 def test_folder_of_options_for_hydra_is_refused(tmp_path: Path) -> None:
     preset(tmp_path, "_target_: os.system", "hydra/launcher/mine.yaml")
-    with pytest.raises(HarnessError, match="holds no options of Hydra's own"):
+    with pytest.raises(HarnessError, match="must not hold options of Hydra"):
         check_folder(tmp_path / "conf")
 
 

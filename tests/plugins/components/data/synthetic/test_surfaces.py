@@ -101,5 +101,5 @@ def test_what_cannot_meet_is_refused(line: list[str], said: str, workdir: Path) 
 
 
 def test_start_and_minimum_have_the_same_length() -> None:
-    with pytest.raises(harness.HarnessError, match="2 coordinates, and a minimum of 1"):
+    with pytest.raises(harness.HarnessError, match="2 coordinates, but the minimum has 1"):
         harness.surface(torch.sum, (1, 2), (0,))
