@@ -21,7 +21,7 @@ MAX_EXPLAINED = 12  # components for which the reasons of skipped checks are pri
 
 
 def check(words: list[str]) -> int:
-    """Test the conformance of plugins or components, or compare the fused runs of a study with the same runs alone."""
+    """Check plugins and components, or the fused runs of a study."""
     parser = verb_parser(
         "check",
         "Test whether components conform to the rules of their kind. With --fused: train some fused runs of a study "

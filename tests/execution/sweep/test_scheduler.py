@@ -10,7 +10,7 @@ import pytest
 import harness
 from harness.cli import main
 from harness.config.composition import compose
-from harness.config.overrides import expand, folder_name, readable
+from harness.config.overrides import expand, folder_name, run_name
 from harness.execution.sweep import scheduler
 from harness.results.record import Record
 from harness_components.executors.components import InProcess
@@ -160,8 +160,8 @@ def test_expand() -> None:
 
 
 def test_names() -> None:
-    assert readable(["study=a", "optimizer=sgd", "+x.y=1", "rerun=true"]) == "optimizer=sgd,x.y=1"
-    assert readable([]) == "default"
+    assert run_name(["study=a", "optimizer=sgd", "+x.y=1", "rerun=true"]) == "optimizer=sgd,x.y=1"
+    assert run_name([]) == "default"
     name = folder_name(["data=csv", "data.path=/a b/ü:?.csv"], "0" * 12)
     assert name == "data=csv,data.path=_a_b_ü_.csv-" + "0" * 12
     assert folder_name(["data.target=결과"], "0" * 12) == "data.target=결과-" + "0" * 12
