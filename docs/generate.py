@@ -13,8 +13,8 @@ from unittest import mock
 
 import harness
 from harness.cli.main import dispatch
-from harness.config.schema import of_entry
-from harness.config.settings import NOT_IDENTITY, groups, rows
+from harness.config.schema import entry_parameters
+from harness.config.settings import NOT_IDENTITY, nested_settings, scalar_settings
 from harness.config.trainer_options import INSTEAD, allowed
 from harness.datasets.dataset import Dataset, Samples
 from harness.modeling.regularizer import Regularizer
@@ -23,7 +23,7 @@ from harness.modeling.task import Task
 from harness.registry import catalogue
 from harness.registry.command import built_in_names
 from harness.registry.component import Decorator, Parameter
-from harness.registry.kinds import KINDS, UNTOLD, Kind
+from harness.registry.kinds import KINDS, UNLISTED_TRAITS, Kind
 from harness.registry.param_types import describe, doc_of, space_of
 from harness.testing.suite import CHECKS
 
@@ -55,8 +55,8 @@ def row(p: Parameter, prefix: str = "") -> list[str]:
 
 def settings() -> str:
     """The top level of the config."""
-    all_rows = [row(p) for p in rows()]
-    for name, inner in groups().items():
+    all_rows = [row(p) for p in scalar_settings()]
+    for name, inner in nested_settings().items():
         all_rows += [row(p, f"{name}.") for p in inner]
     body = [[name, default, valid, meaning] for name, default, valid, _, meaning in all_rows]
     outside = ", ".join(f"`{name}`" for name in (*NOT_IDENTITY, "split.on_overlap"))
@@ -116,13 +116,13 @@ def components() -> str:
 
 def _component(entry: dict[str, Any]) -> list[str]:
     lines = [f"### {entry['kind']}/{entry['name']}", "", entry["doc"], ""]
-    parameters = of_entry(entry)
+    parameters = entry_parameters(entry)
     if parameters:
         lines += [table(["parameter", "default", "valid", "search", "what it is"], [row(p) for p in parameters]), ""]
     if entry["reference"]:
         lines += [f"Reference: {entry['reference']}", ""]
     for trait, told in entry["traits"].items():
-        if trait in UNTOLD:
+        if trait in UNLISTED_TRAITS:
             continue
         lines += [f"Trait `{trait}`: {', '.join(map(str, told)) if isinstance(told, list) else told}", ""]
     return lines[:-1]
@@ -140,7 +140,7 @@ def bridges() -> str:
     entries = [e for e in catalogue.current() if e["origin"] == "harness" and e["plugin"] != "harness"]
     for plugin, kind in sorted({(e["plugin"], e["kind"]) for e in entries}):
         body = [
-            [f"`{e['name']}`", e["doc"].splitlines()[0], " ".join(f"`{_given(p)}`" for p in of_entry(e))]
+            [f"`{e['name']}`", e["doc"].splitlines()[0], " ".join(f"`{_given(p)}`" for p in entry_parameters(e))]
             for e in entries
             if (e["plugin"], e["kind"]) == (plugin, kind)
         ]

@@ -33,7 +33,7 @@ class Uniform(Space):
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ValueError(f"{type(self).__name__} wants finite low < high, got {self.low}, {self.high}")
+            raise ValueError(f"{type(self).__name__} needs finite low < high, got {self.low}, {self.high}")
 
     def sample(self, rng: Random) -> float:
         return rng.uniform(self.low, self.high)
@@ -50,7 +50,7 @@ class Log(Uniform):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.low <= 0:
-            raise ValueError(f"Log wants low > 0, got {self.low}")
+            raise ValueError(f"Log needs low > 0, got {self.low}")
 
     def sample(self, rng: Random) -> float:
         drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
@@ -67,7 +67,7 @@ class Integers(Space):
 
     def __post_init__(self) -> None:
         if self.low >= self.high or (self.log and self.low < 1):
-            raise ValueError(f"Integers wants low < high (and low >= 1 with log), got {self.low}, {self.high}")
+            raise ValueError(f"Integers needs low < high (and low >= 1 with log), got {self.low}, {self.high}")
 
     def sample(self, rng: Random) -> int:
         if not self.log:
@@ -88,7 +88,7 @@ class Choice(Space):
 
     def __init__(self, *options: Any) -> None:
         if not options:
-            raise ValueError("Choice wants at least one option")
+            raise ValueError("Choice needs at least one option")
         # lists are tuples here, so that a space read from JSON equals, and hashes as, the one that was written
         object.__setattr__(self, "options", tuple(tuple(o) if isinstance(o, list) else o for o in options))
 

@@ -8,11 +8,13 @@ from omegaconf import StringNode
 
 
 class TextNode(StringNode):
-    """A string. A number, a boolean or null that is put into it stays what it is, so that it can be refused, or give
-    way to what was typed (`override_text`); what an interpolation takes from elsewhere becomes text.
+    """A string node that keeps numbers, booleans and null as they are.
+
+    They can then be refused, or replaced by the text that was typed (`override_text`). The value of an interpolation
+    still becomes text.
 
     Uses `ValueNode._set_value`, `_val` and `_deepcopy_impl`, seen on omegaconf 2.3. Without them, OmegaConf turns
-    `name=1e5` into the text "100000.0" before it can be mended.
+    `name=1e5` into the text "100000.0" before that can be corrected.
     """
 
     def _set_value(self, value: Any, flags: dict[str, bool] | None = None) -> None:

@@ -30,10 +30,10 @@ def plugins(chosen: Callable[[Iterable[str]], list[str]]) -> list[Any]:
     """
 
     class Context(backend_context.Context):
-        def _compute_metric_infos_from_runs(self, *given: Any) -> list[Any]:
-            found = {info.name.tag: info for info in super()._compute_metric_infos_from_runs(*given)}
-            order: list[api_pb2.MetricInfo] = [found[tag] for tag in chosen(found)]
-            return order
+        def _compute_metric_infos_from_runs(self, *args: Any) -> list[Any]:
+            infos = {info.name.tag: info for info in super()._compute_metric_infos_from_runs(*args)}
+            ordered: list[api_pb2.MetricInfo] = [infos[tag] for tag in chosen(infos)]
+            return ordered
 
     class Hyperparameters(hparams_plugin.HParamsPlugin):
         def __init__(self, context: Any) -> None:

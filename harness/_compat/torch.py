@@ -60,9 +60,9 @@ class FixedPrecision(nn.Module):
     fixed: ClassVar[tuple[str, ...]] = ()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        kept = {name: self._buffers.pop(name) for name in self.fixed}
+        fixed_buffers = {name: self._buffers.pop(name) for name in self.fixed}
         super()._apply(fn, recurse)
-        for name, buffer in kept.items():
+        for name, buffer in fixed_buffers.items():
             assert buffer is not None
             self._buffers[name] = buffer.to(fn(buffer).device)
         return self
@@ -79,7 +79,7 @@ def storage_id(tensor: Tensor) -> int:
 
 
 def has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:
-    """Return whether hooks are registered to run before or after `optimizer.step()`.
+    """Return True if hooks are registered to run before or after `optimizer.step()`.
 
     Uses `_optimizer_step_pre_hooks` and `_optimizer_step_post_hooks`, seen on torch 2.13. Without them, every optimizer
     must be watched while it trains a stack.

@@ -1,1 +1,1 @@
-"""Results as something to read."""
+"""Present the results of runs."""

@@ -1,4 +1,4 @@
-"""The command line: `harness [overrides]`, `harness -m [overrides]`, `harness VERB ...`."""
+"""The command line: `harness [overrides]`, `harness -m [overrides]`, `harness COMMAND ...`."""
 
 from harness.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Completion for bash, zsh and fish: verbs, names in lists and sweeps, flags; Hydra's own for the rest."""
+"""Complete commands, flags and names for bash, zsh and fish; Hydra completes the rest of an override."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.registry.command import built_in_names, describe, words_of
 from harness.registry.kinds import KINDS
 from harness.results.study import OUTPUTS
 
-# Hydra's own script takes an open quote for a part of the word, and lists of components are quoted.
+# Hydra's own script treats an open quote as part of the word, and lists of components are quoted.
 INSTALL = """\
 _harness_completion() {
     local IFS=$'\\n'
@@ -59,7 +59,7 @@ SCRIPTS = {
 
 
 def query() -> list[str]:
-    """The words that may stand at the cursor: COMP_LINE and COMP_POINT as bash sets them."""
+    """Return the completions of the word at the cursor, from COMP_LINE and COMP_POINT as bash sets them."""
     line = os.environ.get("COMP_LINE", "")
     line = line[: int(os.environ.get("COMP_POINT") or len(line))]
     words = [word.lstrip("'\"") for word in line.split(" ")]
@@ -67,7 +67,7 @@ def query() -> list[str]:
 
 
 def complete(words: list[str]) -> list[str]:
-    """Completions of the last word, given the words behind `harness`.
+    """Return the completions of the last of the words that follow `harness`.
 
     >>> complete(["rep"])
     ['report']
@@ -157,7 +157,7 @@ def _inside(word: str, kind: str) -> list[str]:
     start = max(word.rfind("["), word.rfind(","), word.find("=")) + 1
     opened = word.rfind("[")
     if word.rfind("]") > opened:
-        return []  # between two lists of a sweep
+        return []  # the cursor is between two lists of a sweep
     chosen = word[max(opened, word.find("=")) + 1 : start].split(",")
     names = [n for n in catalogue.current().names(kind) if n.startswith(word[start:]) and n not in chosen]
     if len(names) == 1:
@@ -167,5 +167,5 @@ def _inside(word: str, kind: str) -> list[str]:
 
 def _hydra(words: list[str]) -> list[str]:
     with composition.hydra_session() as hydra:
-        found = completed(hydra.config_loader, composition.CONFIG, " ".join(words))
-    return [w for w in found if w]
+        completions = completed(hydra.config_loader, composition.CONFIG, " ".join(words))
+    return [w for w in completions if w]

@@ -1,4 +1,4 @@
-"""What plugins find in the runs of a line, printed below its summary."""
+"""Print the findings of plugins below the summary of a run or a sweep."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.system.escape import printable
 
 
 def print_findings(records: Iterable[Record]) -> None:
-    """Print the lines of every plugin that implements `harness_findings`; a plugin that fails costs a warning."""
+    """Print the lines of every plugin that implements `harness_findings`; a plugin that fails causes a warning."""
     trained = [record for record in records if not record.cached]
     for plugin, distribution in catalogue.current().finders if trained else []:
         offer = REGISTRY.offer(plugin, distribution)
@@ -22,9 +22,9 @@ def print_findings(records: Iterable[Record]) -> None:
         try:
             for lines in offer.findings(records=trained):
                 if isinstance(lines, str):
-                    raise TypeError(f"it returns the text {lines!r}, and a list is wanted")
+                    raise TypeError(f"expected a list, got the string {lines!r}")
                 for line in lines:
                     print(f"  {plugin:<8}  {printable(str(line))}")
-        except Exception as error:  # the runs are trained and recorded
+        except Exception as error:  # only warn, since the runs are trained and recorded
             where = f"harness_findings of plugin {plugin} ({distribution})"
             warnings.warn(f"{where} failed: {one_line(error)}", stacklevel=2)

@@ -1,6 +1,6 @@
-"""`harness --help` and `harness help`: the verbs, a line for each group of choices, how an override is written.
+"""`harness --help` and `harness help`: the commands, a line for each group of choices, and examples of overrides.
 
-Written here and not by Hydra's template: Hydra copies its whole store for every group that it lists.
+Hydra's own template is not used, since Hydra copies its whole store for every group that it lists.
 """
 
 from __future__ import annotations
@@ -16,27 +16,31 @@ from harness.config.validation import MissingSetting
 from harness.registry import catalogue
 from harness.registry.command import built_in_names, describe
 from harness.registry.kinds import AUTO, KINDS
-from harness.registry.presets import names_in, own_presets
+from harness.registry.presets import builtin_presets, names_in
 
-WIDTH = 110  # of a line of choices
-FOOT = """\
-All choices of a kind:                       harness list optimizer
-What a choice does and its settings:         harness show optimizer/sgd
+WIDTH = 110  # columns of a line of choices
+EXAMPLES = """\
+List all choices of a kind:                  harness list optimizer
+Show a choice and its settings:              harness show optimizer/sgd
 Change a choice or a value:                  harness optimizer=sgd optimizer.lr=0.1 seed=1
-Lists are chosen in brackets and quoted:     harness 'regularizer=[l2,dropout]' regularizer.dropout.p=0.3
-Sweep over commas:                           harness -m activation=relu,tanh seed=0,1,2
-The config as it would run:                  harness [overrides] --cfg job
-A folder of your own presets:                harness --config-dir FOLDER experiment=MINE
-Completion for bash, zsh and fish:           eval "$(harness -sc install=bash)"
-Hydra's own flags:                           harness --hydra-help"""
+Choose a list, quoted for the shell:         harness 'regularizer=[l2,dropout]' regularizer.dropout.p=0.3
+Sweep over values:                           harness -m activation=relu,tanh seed=0,1,2
+Print the composed config:                   harness [overrides] --cfg job
+Use a folder of your own presets:            harness --config-dir FOLDER experiment=MINE
+Install completion (bash, zsh, fish):        eval "$(harness -sc install=bash)"
+Show Hydra's own flags:                      harness --hydra-help"""
 
 
 def text(overrides: Sequence[str], config_dir: str | None = None) -> str:
-    """Return the help. Raises HarnessError for overrides that a run would not take."""
+    """Return the help text.
+
+    Raises:
+        HarnessError: If a run would refuse the overrides.
+    """
     if overrides or config_dir:
         words = composition.with_config_dir(overrides, config_dir)
         with composition.hydra_session() as hydra, suppress(MissingSetting):
-            composition.job_from_hydra(composition.composed(hydra, words), words)
+            composition.job_from_hydra(composition.compose_unchecked(hydra, words), words)
     known = [*(describe(built_in(name)) for name in built_in_names()), *catalogue.current().commands.values()]
     verbs = sorted(f"  harness {row['name']:<20} {row['help']}" for row in known)
     choices = [_line(group, names) for group, names in options(config_dir).items()]
@@ -48,26 +52,26 @@ def text(overrides: Sequence[str], config_dir: str | None = None) -> str:
             "  harness -m [overrides]       A sweep.",
             *verbs,
             "",
-            "What can be chosen (group=name):",
+            "Choices (group=name):",
             "",
             *choices,
             "",
-            FOOT,
+            EXAMPLES,
         ]
     )
 
 
 def options(config_dir: str | None = None) -> dict[str, list[str]]:
-    """Return the names of every group. First come those that harness does not bring: presets of the user's folder and
-    what other plugins offer; then the default; then the rest.
+    """Return the names of every group: first those of the user's folder and of other plugins, then the default, then
+    the other built-in ones.
     """
     known = catalogue.current()
-    theirs = names_in(Path(config_dir).expanduser()) if config_dir else []
+    user_presets = names_in(Path(config_dir).expanduser()) if config_dir else []
     first: dict[str, set[str]] = {}
     rest: dict[str, set[str]] = {}
     for entry in known:
         (rest if entry["origin"] == "harness" else first).setdefault(entry["kind"], set()).add(entry["name"])
-    for presets, into in ((theirs, first), (known.presets, first), (own_presets(), rest)):
+    for presets, into in ((user_presets, first), (known.presets, first), (builtin_presets(), rest)):
         for name in presets:
             group, slash, option = name.rpartition("/")
             if slash:
@@ -75,16 +79,16 @@ def options(config_dir: str | None = None) -> dict[str, list[str]]:
     for kind in KINDS.values():
         if kind.auto is not None:
             rest.setdefault(kind.name, set()).add(AUTO)
-    found = {}
+    ordered = {}
     for group in sorted({*KINDS, *first, *rest}):
         default = (default_of(group) or "").partition("=")[2]
         others = sorted(rest.get(group, set()), key=lambda name: (name != default, name))
-        found[group] = [*sorted(first.get(group, set())), *others]
-    return found
+        ordered[group] = [*sorted(first.get(group, set())), *others]
+    return ordered
 
 
 def _line(group: str, names: Sequence[str]) -> str:
-    """Return a group and as many of its names as fit into a line, and how many more there are."""
+    """Return a line with a group, as many of its names as fit, and the number of the others."""
     line = f"  {group}: "
     for index, name in enumerate(names):
         more = f"... and {len(names) - index} more"

@@ -1,4 +1,4 @@
-"""Which of the command line's doors a line goes through, and how it ends."""
+"""The entry point `harness`: dispatch the command line, and turn errors into exit statuses."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The `harness` command. Exits with 0 done, 1 a run or the machine failed, 2 bad input, 130 interrupted, 143 ended
-    by SIGTERM.
+    """Run the `harness` command.
+
+    The exit status is 0: done; 1: a run or the machine failed; 2: bad input; 130: interrupted; 143: ended by SIGTERM.
+
+    Args:
+        argv: Words of the command line; None for those of the process.
     """
     line = list(sys.argv[1:] if argv is None else argv)
-    asked = os.environ.get("HYDRA_FULL_ERROR")
-    traces = asked == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and what it raises is told here
+    full_error = os.environ.get("HYDRA_FULL_ERROR")
+    traces = full_error == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let Hydra raise its errors, which are printed here
     warnings.showwarning = _warning
     try:
         with terminable(), plain_errors(), safe_path():
@@ -43,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             sys.exit(128 + error.number)
         print("harness: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader of a pipe (`| head`) has gone
+    except BrokenPipeError:  # the reader of a pipe (`| head`) has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(DONE)
     except OSError as error:
@@ -52,10 +56,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"harness: error: {lines(fault)}", file=sys.stderr)
         sys.exit(FAILED)
     finally:
-        if asked is None:
+        if full_error is None:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
-            os.environ["HYDRA_FULL_ERROR"] = asked
+            os.environ["HYDRA_FULL_ERROR"] = full_error
 
 
 def _machine_fault(error: Exception) -> str | None:
@@ -65,7 +69,10 @@ def _machine_fault(error: Exception) -> str | None:
 
 
 def dispatch(line: list[str]) -> int:
-    """A verb if the first word holds no `=` and starts with none of `-+~`; otherwise the line is Hydra's."""
+    """Run a command line and return its exit status.
+
+    The first word is a command if it holds no `=` and starts with none of `-+~`; otherwise the line is Hydra's.
+    """
     if line[:1] == ["help"]:
         line = [*line[1:2], "--help", *line[2:]]  # `harness help report` is `harness report --help`
     if line and line[0] and "=" not in line[0] and line[0][0] not in "-+~":
@@ -95,7 +102,7 @@ def _command(line: list[str]) -> int:
         return run_command(name, words)
     if why := known.left_out("command", name):
         raise HarnessError(why)
-    hint = _meant(line) or f"{suggest(name, [*built_in_names(), *known.commands])} An override is KEY=VALUE."
+    hint = _suggestion(line) or f"{suggest(name, [*built_in_names(), *known.commands])} An override is KEY=VALUE."
     raise HarnessError(f"no command {name!r}.{hint}{known.missing()}")
 
 
@@ -105,17 +112,16 @@ _INSTEAD = {"components": "harness list", "config": "harness --cfg job", "help":
             "test": "harness check", "version": "harness --version"}  # fmt: skip
 
 
-def _meant(line: list[str]) -> str:
-    """Return how a line is written whose first word is no verb: a choice, a key, or a verb of another tool; or ""."""
-    from harness.config.foreign_words import is_key
-    from harness.config.foreign_words import key as foreign_key
+def _suggestion(line: list[str]) -> str:
+    """Return what to type for a line that begins with a choice, a key or a verb of another tool; else ""."""
+    from harness.config.foreign_words import is_key, suggest_key
     from harness.registry import catalogue
     from harness.registry.kinds import KINDS
 
-    word, behind = line[0], line[1:]
+    word, rest = line[0], line[1:]
     if word in _TRAIN:
-        rest = [*(["-m"] if word in ("multirun", "sweep", "tune") else []), *behind]
-        return f" A run needs none: {' '.join(['harness', *(rest or ['[KEY=VALUE ...]'])])}"
+        words = [*(["-m"] if word in ("multirun", "sweep", "tune") else []), *rest]
+        return f" A run needs no command: {' '.join(['harness', *(words or ['[KEY=VALUE ...]'])])}"
     if word in _INSTEAD:
         return f" Write {_INSTEAD[word]}."
     if word in KINDS:
@@ -124,11 +130,11 @@ def _meant(line: list[str]) -> str:
     if kinds:
         kind = kinds[0]
         return f" Choose it with '{kind}=[{word}]'." if KINDS[kind].many else f" Choose it with {kind}={word}."
-    key, *values = [*word.replace(":", " ").split(), *behind]
+    key, *values = [*word.replace(":", " ").split(), *rest]
     if is_key(key):
         value = next((value for value in values if value != "="), "VALUE").removeprefix("=")
         return f" Write {key}={value}, without a space."
-    hint = foreign_key(key)
+    hint = suggest_key(key)
     return f" {hint}" if hint else ""
 
 

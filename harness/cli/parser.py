@@ -1,4 +1,4 @@
-"""The words behind a command; a mistake is one line, with the nearest right word."""
+"""Argument parsers of the commands, which report a mistake in one line with the nearest valid word."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.system.errors import HarnessError, nearest_flag
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises what argparse would print."""
+    """An argument parser that raises its errors as HarnessError."""
 
     def error(self, message: str) -> Any:
         raise HarnessError(f"{self.prog}: {message}.{nearest_flag(message, self)}")

@@ -1,4 +1,4 @@
-"""Commands that plugins add: the plugin is imported when its command is run."""
+"""Run commands of plugins. The plugin is imported when its command is run."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from harness.system.errors import HarnessError, one_line
 
 
 def run_command(name: str, words: Sequence[str]) -> int:
-    """Run a plugin's command with the words behind its name and return its exit status.
+    """Run a plugin's command with the words that follow its name, and return its exit status.
 
     Raises:
-        HarnessError: If the words are wrong, the plugin cannot be loaded, or the command fails.
+        HarnessError: If the words are not valid, the plugin cannot be loaded, or the command fails.
         SystemExit: After its help was printed.
     """
     command = REGISTRY.command(name)
@@ -28,7 +28,7 @@ def run_command(name: str, words: Sequence[str]) -> int:
         return status
     except (HarnessError, BrokenPipeError):
         raise
-    except (Exception, SystemExit) as error:  # the fault of a plugin
+    except (Exception, SystemExit) as error:  # a bug of the plugin
         if isinstance(error, Exception) and machine_fault(error):
             raise
         failed = HarnessError(f"command {name!r} failed: {one_line(error)} (HYDRA_FULL_ERROR=1 shows where)")

@@ -1,4 +1,4 @@
-"""A new plugin as a package: what its files say, and how they come to be, all of them or none."""
+"""Write a new plugin as a package, from templates."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from string import Template
 
 from harness.registry.catalogue import Catalogue
 from harness.registry.component import NAME
-from harness.registry.presets import own_presets
+from harness.registry.presets import builtin_presets
 from harness.system.errors import CannotWrite, HarnessError
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 LICENCES = ("Apache-2.0", "BSD-3-Clause", "MIT", "none")
-PREFIX = "harness-"  # of a distribution that says whose plugin it is; its components go without
-FEW = 3  # kinds that stand in one line
+PREFIX = "harness-"  # of the name of a distribution; names of components go without
+MAX_PER_LINE = 3  # kinds in one line of code
 _DISTRIBUTION = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*\Z")
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """What a new plugin is called, and what it brings: one component of each kind, all of one name."""
+    """Names and kinds of a new plugin, which has one component of each kind, all of one name."""
 
     distribution: str
     kinds: tuple[str, ...]
     licence: str = LICENCES[0]
-    year: int = 0  # of the copyright and of the reference to fill in; 0: this one
+    year: int = 0  # for the copyright and the reference; 0: the current year
 
     @property
     def module(self) -> str:
-        """What is imported."""
+        """The name to import."""
         return self.distribution.replace("-", "_")
 
     @property
     def component(self) -> str:
-        """What is written in a config."""
+        """The name in a config."""
         return self.distribution.removeprefix(PREFIX).replace("-", "_")
 
     @property
-    def words(self) -> dict[str, str]:
-        """What every template may hold, by its placeholder."""
+    def placeholders(self) -> dict[str, str]:
+        """The values of the placeholders that every template may hold."""
         return {
             "distribution": self.distribution,
             "module": self.module,
@@ -59,20 +59,20 @@ class Plugin:
 
 
 def use(plugin: Plugin, kind: str) -> str:
-    """A command that uses the plugin's component of a kind, beside others where that says something."""
+    """Return an example command that uses the plugin's component of a kind."""
     commands = tomllib.loads((TEMPLATES / "uses.toml").read_text(encoding="utf-8"))
-    return _filled(commands[kind], plugin.words)
+    return _fill(commands[kind], plugin.placeholders)
 
 
 def render(plugin: Plugin) -> dict[str, str]:
-    """{path in the package's folder: text}."""
-    words = plugin.words
+    """Return the files of the package, as {path: text}."""
+    placeholders = plugin.placeholders
     licensed = plugin.licence != "none"
     lines = f'license = "{plugin.licence}"\nlicense-files = ["LICENSE"]\n' if licensed else ""
-    words |= {
-        "summary": f"A plugin for harness: {_listed(plugin)}.",
-        "imports": _imported(sorted(plugin.kinds)),
-        "modules": _row(sorted(plugin.kinds)),
+    placeholders |= {
+        "summary": f"A plugin for harness: {_list_components(plugin)}.",
+        "imports": _import_list(sorted(plugin.kinds)),
+        "modules": _tuple(sorted(plugin.kinds)),
         "licence_lines": lines,
         "licence_sentence": f"\n\nLicence: {plugin.licence}." if licensed else "",
         "harness": ".".join(importlib.metadata.version("harness").split(".")[:2]),
@@ -88,42 +88,44 @@ def render(plugin: Plugin) -> dict[str, str]:
         f"{plugin.module}/__init__.py": "__init__.py",
         "tests/test_conformance.py": "test_conformance.py",
     }
-    made = {path: _filled(_template(f"package/{name}"), words) for path, name in files.items()}
-    made |= {f"{plugin.module}/{kind}.py": component(plugin, kind) for kind in plugin.kinds}
+    texts = {path: _fill(_template(f"package/{name}"), placeholders) for path, name in files.items()}
+    texts |= {f"{plugin.module}/{kind}.py": component(plugin, kind) for kind in plugin.kinds}
     if licensed:
-        made["LICENSE"] = _filled(_template(f"licences/{plugin.licence}"), words)
-    return dict(sorted(made.items()))
+        texts["LICENSE"] = _fill(_template(f"licences/{plugin.licence}"), placeholders)
+    return dict(sorted(texts.items()))
 
 
-def _imported(modules: list[str]) -> str:
-    return ", ".join(modules) if len(modules) <= FEW else _row(modules)
+def _import_list(modules: list[str]) -> str:
+    return ", ".join(modules) if len(modules) <= MAX_PER_LINE else _tuple(modules)
 
 
-def _row(names: list[str]) -> str:
-    """A tuple, as a formatter leaves it."""
+def _tuple(names: list[str]) -> str:
+    """Return the source of a tuple, as a formatter leaves it."""
     if len(names) == 1:
         return f"({names[0]},)"
-    return f"({', '.join(names)})" if len(names) <= FEW else "\n".join(["(", *(f"    {name}," for name in names), ")"])
+    if len(names) <= MAX_PER_LINE:
+        return f"({', '.join(names)})"
+    return "\n".join(["(", *(f"    {name}," for name in names), ")"])
 
 
-def _listed(plugin: Plugin) -> str:
+def _list_components(plugin: Plugin) -> str:
     *others, last = plugin.kinds
-    if len(others) >= FEW:
+    if len(others) >= MAX_PER_LINE:
         return f"components named {plugin.component}"
     return f"the {', '.join(others)} and {last} {plugin.component}" if others else f"the {last} {plugin.component}"
 
 
 def component(plugin: Plugin, kind: str) -> str:
-    """The module of a kind."""
-    return _filled(_template(f"kinds/{kind}.py"), plugin.words)
+    """Return the source of the module with the component of a kind."""
+    return _fill(_template(f"kinds/{kind}.py"), plugin.placeholders)
 
 
 def _template(name: str) -> str:
     return (TEMPLATES / f"{name}.tmpl").read_text(encoding="utf-8")
 
 
-def _filled(text: str, words: dict[str, str]) -> str:
-    return Template(text).substitute(words)
+def _fill(text: str, placeholders: dict[str, str]) -> str:
+    return Template(text).substitute(placeholders)
 
 
 def _function(plugin: Plugin, kind: str) -> ast.FunctionDef:
@@ -132,24 +134,32 @@ def _function(plugin: Plugin, kind: str) -> ast.FunctionDef:
 
 
 def _settings(plugin: Plugin, kind: str) -> str:
-    """The names of a component's settings, read off its template."""
+    """Return the names of a component's settings, read from its template."""
     return ", ".join(f"`{argument.arg}`" for argument in _function(plugin, kind).args.kwonlyargs)
 
 
 def refuse_name(plugin: Plugin) -> None:
-    """Raises HarnessError for a name that cannot be."""
+    """Refuse a name that is not valid for a distribution or a component.
+
+    Raises:
+        HarnessError: If the name is not valid.
+    """
     name = plugin.distribution
     if not _DISTRIBUTION.match(name):
-        raise HarnessError(f"a name is lower case letters, digits, - and _, and starts with a letter; got {name!r}")
+        raise HarnessError(f"a name holds lower case letters, digits, - and _, and starts with a letter; got {name!r}")
     if not NAME.match(plugin.component) or keyword.iskeyword(plugin.component) or plugin.component == "auto":
-        raise HarnessError(f"{plugin.component!r} can be no name of a component; choose another than {name!r}")
+        raise HarnessError(f"{plugin.component!r} cannot name a component; choose another name than {name!r}")
     for kind in plugin.kinds:
-        if {plugin.component, plugin.words["camel"]} & _names(kind):
-            raise HarnessError(f"the name {plugin.component!r} has a meaning in the code of a {kind}; choose another")
+        if {plugin.component, plugin.placeholders["camel"]} & _names(kind):
+            raise HarnessError(f"the name {plugin.component!r} is used in the code of a {kind}; choose another name")
 
 
 def refuse_taken(plugin: Plugin, known: Catalogue) -> None:
-    """Raises HarnessError for a name that someone has."""
+    """Refuse a name that a module, a distribution, a component or a preset has already.
+
+    Raises:
+        HarnessError: If the name is taken.
+    """
     name = plugin.distribution
     if plugin.module == "tests" or _importable(plugin.module):
         raise HarnessError(f"the name {name} is taken: there is a module {plugin.module!r} in this environment")
@@ -158,54 +168,66 @@ def refuse_taken(plugin: Plugin, known: Catalogue) -> None:
         raise HarnessError(f"the name {name} is taken by the installed distribution {name} {version}")
     except importlib.metadata.PackageNotFoundError:
         pass
-    presets = known.presets | dict.fromkeys(own_presets(), "harness")
+    presets = known.presets | dict.fromkeys(builtin_presets(), "harness")
     for kind in plugin.kinds:
         label = f"{kind}/{plugin.component}"
         entry = known.entries[kind].get(plugin.component)
         owner = entry["origin"] if entry else presets.get(label)
         if owner:
-            raise HarnessError(f"the name {label} is taken by {owner}; choose another than {name!r}")
+            raise HarnessError(f"the name {label} is taken by {owner}; choose another name than {name!r}")
 
 
 def _importable(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
-        return True  # half a module is there
+        return True  # a broken module of this name exists
 
 
 def _names(kind: str) -> set[str]:
-    """What the template of a kind calls by a name of its own: a component of such a name would hide it."""
-    found: set[str] = set()
+    """Return the names that the template of a kind uses; a component of such a name would shadow it."""
+    names: set[str] = set()
     for node in ast.walk(ast.parse(component(Plugin("a_name_of_nobody", (kind,)), kind))):
         if isinstance(node, ast.Name):
-            found.add(node.id)
+            names.add(node.id)
         elif isinstance(node, ast.alias):
-            found.add(node.asname or node.name.partition(".")[0])
+            names.add(node.asname or node.name.partition(".")[0])
         elif isinstance(node, ast.arg):
-            found.add(node.arg)
-    return found
+            names.add(node.arg)
+    return names
 
 
-def refuse_place(target: Path) -> None:
-    """Raises HarnessError where a folder cannot be made."""
+def refuse_target(target: Path) -> None:
+    """Refuse a folder that exists already or cannot be made.
+
+    Raises:
+        HarnessError: If the target exists, or if its parent does not.
+    """
     if target.exists() or target.is_symlink():
-        raise HarnessError(f"{target} is there already")
+        raise HarnessError(f"{target} exists already")
     if not target.parent.is_dir():
         raise HarnessError(f"no folder {target.parent}")
 
 
 def write(files: dict[str, str], target: Path) -> None:
-    """Makes a folder of files: beside its place, and put there whole. Raises HarnessError where that cannot be."""
-    refuse_place(target)
-    beside = target.parent / f".{target.name}.{os.getpid()}"
+    """Write a folder of files, all of them or none: beside the target first, and renamed at the end.
+
+    Args:
+        files: Text of each file by its path in the folder.
+        target: The folder.
+
+    Raises:
+        HarnessError: If the folder cannot be written.
+    """
+    refuse_target(target)
+    temporary = target.parent / f".{target.name}.{os.getpid()}"
     try:
         for name, text in files.items():
-            path = beside / name
+            path = temporary / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        beside.rename(target)
+        temporary.rename(target)
     except OSError as error:
-        raise CannotWrite.told(target, error) from error
+        raise CannotWrite.from_os_error(target, error) from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)

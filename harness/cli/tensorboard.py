@@ -1,6 +1,6 @@
-"""TensorBoard as `harness board` starts it: quiet, and with a table of hyperparameters that compares runs.
+"""Start TensorBoard for `harness board`: quiet, and with a table of hyperparameters that compares runs.
 
-TensorBoard's own main module says that it may be swapped out like this.
+The documentation of TensorBoard's own main module allows to replace it like this.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import sys
 import warnings
 from collections.abc import Iterable
 
-SPLITS = ("val", "test", "")  # whose metrics the table shows, in this order, and then the training loss
+SPLITS = ("val", "test", "")  # order of the metrics in the table; the training loss comes last
 
 
 def compared(tags: Iterable[str]) -> list[str]:
-    """The scalars that tell how good a run is, the first ones first; a table of all of them could not be read.
+    """Return the scalars to compare runs by, the most important first; a table of all scalars would be unreadable.
 
     >>> compared(["gradient_norm/layers.0", "margin", "test/loss", "train/loss", "train/lr", "val/loss"])
     ['val/loss', 'test/loss', 'margin', 'train/loss']
@@ -24,10 +24,14 @@ def compared(tags: Iterable[str]) -> list[str]:
 
 
 def main(options: list[str]) -> int:
-    """Serves until it is interrupted; options as TensorBoard takes them."""
-    warnings.simplefilter("ignore")  # of TensorBoard's dependencies
+    """Serve TensorBoard until it is interrupted.
+
+    Args:
+        options: Command-line options of TensorBoard.
+    """
+    warnings.simplefilter("ignore")  # warnings of TensorBoard's dependencies
     import absl.logging
-    import tensorboard.program  # from tensorboard it is a proxy, which keeps what it is given to itself
+    import tensorboard.program  # `from tensorboard import program` returns a proxy, which ignores assignments
     from tensorboard.plugins.base_plugin import FlagsError
 
     from harness._compat.tensorboard import plugins, silence_loader

@@ -1,4 +1,4 @@
-"""A line that is Hydra's: a run, a sweep, or one of the questions that Hydra answers."""
+"""Run a line of Hydra flags and overrides: a run, a sweep, or a question that Hydra answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REFUSED = ("--config-name", "--config-path", "--experimental-rerun")  # flags of
 
 
 def hydra_line(line: list[str]) -> int:
-    """Answers a line of Hydra flags and overrides."""
+    """Run a line of Hydra flags and overrides, and return the exit status."""
     from harness._compat.hydra import arguments_parser
 
     parser = arguments_parser()
@@ -41,13 +41,13 @@ def hydra_line(line: list[str]) -> int:
         return 0
     args = parser.parse_intermixed_args(line)  # a flag may stand anywhere
     if args.run and args.multirun:
-        raise HarnessError("--run and --multirun do not go together")
+        raise HarnessError("--run and --multirun exclude each other")
     if any(getattr(args, flag.removeprefix("--").replace("-", "_")) for flag in REFUSED):
-        raise HarnessError("harness has one config; search a folder of your own with --config-dir FOLDER")
+        raise HarnessError("harness has one config; add a folder of your own with --config-dir FOLDER")
     if args.shell_completion:
         return _complete(args)
     if args.help or args.hydra_help or args.cfg or args.info or args.resolve:
-        return _ask(args, parser)
+        return _answer(args, parser)
     if args.multirun:
         return _sweep(args.overrides, args.config_dir)
     try:
@@ -56,7 +56,7 @@ def hydra_line(line: list[str]) -> int:
         return _sweep(args.overrides, args.config_dir)
 
 
-def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
+def _answer(args: Any, parser: argparse.ArgumentParser) -> int:
     from harness.config.override_text import as_typed
     from harness.config.overrides import parse
     from harness.config.quoting import quoted
@@ -74,9 +74,9 @@ def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
             hydra.hydra_help(config_name=composition.CONFIG, args_parser=parser, args=args)
             return 0
         if not args.cfg and not args.info:
-            raise HarnessError("--resolve goes with --cfg job")
-        config = composition.composed(hydra, overrides)
-        with suppress(MissingSetting):  # a value that is still to be given is shown as ???
+            raise HarnessError("--resolve needs --cfg job")
+        config = composition.compose_unchecked(hydra, overrides)
+        with suppress(MissingSetting):  # a missing value is shown as ???
             composition.job_from_hydra(config, overrides)
         overrides = as_typed(parse(overrides), config)
         if args.cfg:
@@ -88,7 +88,7 @@ def _ask(args: Any, parser: argparse.ArgumentParser) -> int:
 
 
 def _check_package(config: DictConfig, package: str | None) -> None:
-    """Hydra itself says that a package is missing, and exits in its own way."""
+    """Refuse a package that the config does not have; Hydra itself would print a message and exit."""
     from omegaconf import OmegaConf
 
     if package not in (None, "_global_") and OmegaConf.select(config, package) is None:
@@ -101,11 +101,11 @@ def _complete(args: Any) -> int:
     if args.overrides == ["query=bash"]:
         print("\n".join(completion.query()))
         return 0
-    asked = args.overrides[0] if len(args.overrides) == 1 else ""
-    if asked not in completion.SCRIPTS:
+    action = args.overrides[0] if len(args.overrides) == 1 else ""
+    if action not in completion.SCRIPTS:
         got = f", got {' '.join(args.overrides)}" if args.overrides else ""
         raise HarnessError(f"--shell-completion takes one of {', '.join(completion.SCRIPTS)}{got}")
-    print(completion.SCRIPTS[asked])
+    print(completion.SCRIPTS[action])
     return 0
 
 
@@ -138,7 +138,7 @@ def _sweep(overrides: list[str], config_dir: str | None) -> int:
     try:
         with progress:
             hydra_app.multirun(overrides, config_dir)
-    except HarnessError as error:  # some runs could not be begun, or not be recorded; the others have ended
+    except HarnessError as error:  # some runs could not be started or recorded; the others have ended
         if isinstance(error, CannotWrite):
             error.begun = error.begun or any(not record.cached for record in progress.records)
         if progress.records:
@@ -148,7 +148,7 @@ def _sweep(overrides: list[str], config_dir: str | None) -> int:
         if progress.records:
             of = f" of {progress.standing.jobs}" if progress.standing.jobs else ""
             ended = f"{len(progress.records)}{of} runs have ended"
-            print(f"harness: {ended}; the same line goes on with the rest", file=sys.stderr)
+            print(f"harness: {ended}; run the same line again to continue with the rest", file=sys.stderr)
         raise
     _summarise(progress)
     return 1 if any(record.status == "failed" for record in progress.records) else 0
@@ -158,7 +158,7 @@ def _summarise(progress: SweepProgress) -> None:
     from harness.analysis.report.summary import sweep_summary
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    times = progress.standing.gone_s, progress.standing.training_s
+    times = progress.standing.elapsed_s, progress.standing.training_s
     print(sweep_summary(progress.records, times, width))
     print_findings(progress.records)
     sys.stdout.flush()

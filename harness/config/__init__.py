@@ -1,1 +1,1 @@
-"""The config: settings, types, composition with Hydra, validation, error messages."""
+"""Compose a config with Hydra, validate it, and explain its mistakes."""

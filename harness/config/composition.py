@@ -1,4 +1,4 @@
-"""The harness as a Hydra application: from overrides to a job whose config has passed its checks."""
+"""Compose overrides into a job whose config has passed all checks."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from harness.config.job import Job
 from harness.config.override_text import put_texts
 from harness.config.overrides import parse, quote_choices
 from harness.config.quoting import quoted
-from harness.config.validation import check
+from harness.config.validation import check_config
 from harness.registry import catalogue, hydra_keys
 from harness.registry.preset_files import check_folder
-from harness.registry.presets import conf_dir, located, own_presets
+from harness.registry.presets import builtin_presets, conf_dir, file_url
 from harness.registry.scanning.scan_cache import stamps
 from harness.system import session
 from harness.system.errors import HarnessError
 
 CONFIG = "config"
 VERSION_BASE = "1.3"
-KEPT = 64  # composed configs, of 0.4 MB each
+MAX_CONFIGS = 64  # cached configs, 0.4 MB each
 
 
 class Composed(dict[str | None, tuple[Any, Compositions]]):
@@ -37,12 +37,12 @@ class Composed(dict[str | None, tuple[Any, Compositions]]):
 
 
 class SweepDeclared(HarnessError):
-    """A preset asks for a sweep, and one run was asked for."""
+    """Raised if a preset declares a sweep while a single run was requested."""
 
 
 @contextmanager
 def hydra_session() -> Iterator[Any]:
-    """Hydra set up on harness's config folder; yields Hydra's own object, for what only it can do."""
+    """Initialize Hydra on harness's config folder; yield Hydra's own object."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
@@ -51,7 +51,15 @@ def hydra_session() -> Iterator[Any]:
 
 
 def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[str]:
-    """The overrides that also search a user's folder. Refuses a folder whose names are taken."""
+    """Return overrides that also search a user's folder.
+
+    Args:
+        overrides: Overrides as typed.
+        config_dir: Folder given by --config-dir, or None.
+
+    Raises:
+        HarnessError: If there is no such folder, if a file in it is refused, or if the name of a file is taken.
+    """
     words = quote_choices(overrides)
     if config_dir is None:
         return words
@@ -59,7 +67,7 @@ def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[st
     if not folder.is_dir():
         raise HarnessError(f"--config-dir: no folder {config_dir}")
     known = catalogue.current()
-    taken = known.presets | dict.fromkeys(own_presets(), "harness")
+    taken = known.presets | dict.fromkeys(builtin_presets(), "harness")
     taken |= {f"{entry['kind']}/{entry['name']}": entry["origin"] for entry in known}
     for name in check_folder(folder):
         if name in taken:
@@ -68,35 +76,42 @@ def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[st
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
-    """Overrides to a checked job. Raises HarnessError, or Hydra's own errors, for anything wrong in them.
+    """Compose overrides into a checked job. Configs are cached by their choices of components.
 
-    Who trains one run after another pays for each choice of options once.
+    Args:
+        overrides: Overrides as typed.
+        config_dir: Folder given by --config-dir, or None.
+
+    Raises:
+        HarnessError: If an override is refused.
+        hydra.errors.HydraException: If Hydra cannot compose the config.
     """
     overrides = quoted(overrides)
     hydra_keys.check_words(parse(overrides), sweep=False)
-    with_config_dir([], config_dir)  # what is wrong with it is told first
+    with_config_dir([], config_dir)  # report a bad folder first
     folder = None if config_dir is None else str(Path(config_dir).expanduser().resolve())
     stamp = catalogue.current(), _files(folder)
     cached = session.state(Composed)
     if folder not in cached or cached[folder][0] != stamp:
-        cached[folder] = stamp, Compositions(functools.partial(_full, config_dir=folder), KEPT)
+        cached[folder] = stamp, Compositions(functools.partial(_compose_with_hydra, config_dir=folder), MAX_CONFIGS)
     job = cached[folder][1].job(list(overrides))
-    return replace(job, values=copy.deepcopy(job.values))  # what becomes of a record changes no later run
+    return replace(job, values=copy.deepcopy(job.values))  # the caller may change them
 
 
-def composed(hydra: Any, words: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
-    """A whole config, by Hydra's own object; nothing in it is checked."""
-    config: DictConfig = hydra.compose_config(CONFIG, words, run_mode=mode, with_log_configuration=False)
+def compose_unchecked(hydra: Any, overrides: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+    """Compose a whole config with Hydra's own object, without checking it."""
+    config: DictConfig = hydra.compose_config(CONFIG, overrides, run_mode=mode, with_log_configuration=False)
     return config
 
 
 def _files(folder: str | None) -> list[str]:
-    """Of every file that Hydra may read, what changes with it."""
-    own = [str(conf_dir()), *(located(theirs).removeprefix("file://") for _, theirs in catalogue.current().config_dirs)]
-    return [stamp for root in [*own, *([folder] if folder else [])] for stamp in stamps(Path(root))]
+    """Return path, size and time of every file that Hydra may read."""
+    plugin_folders = [file_url(url).removeprefix("file://") for _, url in catalogue.current().config_dirs]
+    folders = [str(conf_dir()), *plugin_folders, *([folder] if folder else [])]
+    return [stamp for root in folders for stamp in stamps(Path(root))]
 
 
-def _full(overrides: list[str], config_dir: str | None) -> DictConfig:
+def _compose_with_hydra(overrides: list[str], config_dir: str | None) -> DictConfig:
     from hydra import compose as hydra_compose
 
     with hydra_session():
@@ -109,9 +124,9 @@ def _full(overrides: list[str], config_dir: str | None) -> DictConfig:
 
 
 def job_from_hydra(full: DictConfig, overrides: list[str]) -> Job:
-    """A job from a config that Hydra composed."""
+    """Return a checked job from a config that Hydra composed."""
     hydra_keys.check_node(full)
     config = OmegaConf.masked_copy(full, [str(k) for k in full if k != "hydra"])
     put_texts(parse(overrides), config)
     hydra = OmegaConf.to_yaml(OmegaConf.masked_copy(full, ["hydra"]))
-    return Job(check(config, catalogue.current()), overrides, hydra)
+    return Job(check_config(config, catalogue.current()), overrides, hydra)

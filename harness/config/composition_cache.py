@@ -1,4 +1,4 @@
-"""Many jobs composed: Hydra does it once for each choice of options, and values alone are put into a kept config."""
+"""Compose many jobs quickly: Hydra composes each choice of options once, and values are set in a cached config."""
 
 from __future__ import annotations
 
@@ -14,45 +14,47 @@ from harness._compat.hydra import put_overrides
 from harness.config.job import Job
 from harness.config.override_text import put_texts
 from harness.config.overrides import GROUPS, parse
-from harness.config.validation import Seen, check
+from harness.config.validation import NodeCache, check_config
 from harness.registry import catalogue
 from harness.registry.hydra_keys import check_node
 
-TASK, NAME, CWD = "@task@", "@name@", "@cwd@"  # in the text of .hydra/hydra.yaml, what differs between jobs
+TASK, NAME, CWD = "@task@", "@name@", "@cwd@"  # placeholders in the text of .hydra/hydra.yaml
 
 
 class Compositions:
-    """Jobs from overrides, by Hydra's `compose`; the next one with the same options costs a fraction of it.
+    """Compose jobs from overrides, reusing the config of an earlier job with the same options.
 
-    At most so many configs are `kept`, all where it is None.
+    Args:
+        compose: Composes a config from overrides with Hydra.
+        max_configs: Number of configs to cache; None for no limit.
     """
 
-    def __init__(self, compose: Callable[[list[str]], DictConfig], kept: int | None = None) -> None:
-        self._compose, self._most = compose, kept
-        self._kept: dict[tuple[str, ...], tuple[DictConfig, str]] = {}
+    def __init__(self, compose: Callable[[list[str]], DictConfig], max_configs: int | None = None) -> None:
+        self._compose, self._max_configs = compose, max_configs
+        self._configs: dict[tuple[str, ...], tuple[DictConfig, str]] = {}
         self._catalogue = catalogue.current()
-        self._seen: Seen = {}
+        self._nodes: NodeCache = {}
 
     def job(self, overrides: Sequence[str]) -> Job:
-        """A checked job. Raises what composing or checking it by itself would raise."""
+        """Return a checked job. Errors are the same as without a cache."""
         parsed = parse(overrides)
         options = tuple(o.get_key_element() if _is_value(o) else str(o.input_line) for o in parsed)
-        if options in self._kept and self._put(parsed, self._kept[options][0]):
-            config, hydra = self._kept[options]
-        else:  # also where a value was refused: composing says what is wrong as it would of one run
+        if options in self._configs and self._set_values(parsed, self._configs[options][0]):
+            config, hydra = self._configs[options]
+        else:  # also after a value was refused, so that Hydra reports the mistake as for a single run
             config = self._compose(list(overrides))
             check_node(config)
             hydra = _template(config)
             with open_dict(config):
-                del config["hydra"]  # a copy without it would not know its types
-            if len(self._kept) == self._most:
-                self._kept.clear()
-            self._kept[options] = (config, hydra)
+                del config["hydra"]  # in place, since a masked copy would lose the types
+            if len(self._configs) == self._max_configs:
+                self._configs.clear()
+            self._configs[options] = (config, hydra)
         put_texts(parsed, config)
-        return Job(check(config, self._catalogue, self._seen), list(overrides), hydra)
+        return Job(check_config(config, self._catalogue, self._nodes), list(overrides), hydra)
 
-    def _put(self, parsed: Sequence[Override], config: DictConfig) -> bool:
-        """Puts values into a kept config; False if one of them is refused."""
+    def _set_values(self, parsed: Sequence[Override], config: DictConfig) -> bool:
+        """Set plain values in a cached config; return False if one of them is refused."""
         try:
             put_overrides([o for o in parsed if _is_value(o)], config)
         except HydraException:
@@ -61,7 +63,7 @@ class Compositions:
 
 
 def _is_value(override: Override) -> bool:
-    """Whether an override sets a plain value, and neither chooses an option nor changes what keys there are."""
+    """Return True if an override sets a plain value, and neither chooses an option nor adds or deletes a key."""
     key = override.get_key_element()
     if override.is_delete() or override.is_add() or override.is_force_add() or override.package is not None:
         return False
@@ -69,7 +71,7 @@ def _is_value(override: Override) -> bool:
 
 
 def _template(full: DictConfig) -> str:
-    """The text of .hydra/hydra.yaml, with places for what differs between jobs of the same options."""
+    """Return the text of .hydra/hydra.yaml, with placeholders for what differs between jobs of the same options."""
     hydra: Any = OmegaConf.to_container(OmegaConf.masked_copy(full, ["hydra"]), resolve=False, enum_to_str=True)
     hydra["hydra"]["overrides"]["task"] = TASK
     hydra["hydra"]["job"]["override_dirname"] = NAME

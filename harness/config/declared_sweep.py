@@ -1,4 +1,4 @@
-"""A sweep that a file declares, in `hydra.sweeper.params`: what its keys and the words behind `-m` ask for together."""
+"""Sweeps that a file declares in `hydra.sweeper.params`, merged with the overrides typed after `-m`."""
 
 from __future__ import annotations
 
@@ -13,35 +13,37 @@ from harness.system.errors import HarnessError, shown
 PARAMS = "hydra.sweeper.params"
 
 
-def words(params: Mapping[str, Any], typed: Sequence[str], config: DictConfig) -> list[str]:
-    """The overrides of a sweep: those of a file, in their order, and what was typed; of one key, what was typed.
+def sweep_overrides(params: Mapping[str, Any], typed: Sequence[str], config: DictConfig) -> list[str]:
+    """Return the overrides of a sweep: those of a file in their order, then those typed, which replace the file's.
 
     Args:
-        params: `hydra.sweeper.params`, as Hydra's basic sweeper has it: {"seed": "0,1,2", "+experiment": "a,b"}.
-        typed: The overrides behind `-m`.
-        config: What they compose, which tells what components are chosen.
+        params: `hydra.sweeper.params`, in the form of Hydra's basic sweeper: {"seed": "0,1,2", "+experiment": "a,b"}.
+        typed: The overrides after `-m`.
+        config: The config that they compose, for the types of the settings.
 
     Raises:
-        HarnessError: For a value whose text is lost, or that is no text and no number.
+        HarnessError: If YAML has turned a text into a number, or if a value is neither text nor number.
     """
-    found = {}
+    overrides = {}
     for key, value in _flat(params):
-        found[_bare(key)] = f"{key}={_word(key, value, config)}"
+        overrides[_bare(key)] = f"{key}={_value_text(key, value, config)}"
     for text in typed:
-        found[_bare(text.partition("=")[0])] = text
-    return list(found.values())
+        overrides[_bare(text.partition("=")[0])] = text
+    return list(overrides.values())
 
 
 def refuse_another(job: DictConfig, master: DictConfig) -> None:
-    """Refuse a job of a sweep whose own files declare another sweep: it would not be swept.
+    """Refuse a job of a sweep whose own files declare another sweep, since that would be ignored.
 
     Raises:
-        HarnessError: Where they do.
+        HarnessError: If they declare one.
     """
-    own, whole = (OmegaConf.select(config, PARAMS) for config in (job, master))
-    if own and own != whole:
+    job_params, sweep_params = (OmegaConf.select(config, PARAMS) for config in (job, master))
+    if job_params and job_params != sweep_params:
         name = f"experiment={job.hydra.runtime.choices.experiment}"
-        raise HarnessError(f"{name} declares a sweep of its own ({PARAMS}), and is one of several here: sweep it alone")
+        raise HarnessError(
+            f"{name} declares a sweep of its own ({PARAMS}): run it by itself, not as a value of a sweep"
+        )
 
 
 def _bare(key: str) -> str:
@@ -56,11 +58,11 @@ def _flat(params: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
             yield f"{above}{key}", value
 
 
-def _word(key: str, value: Any, config: DictConfig) -> str:
+def _value_text(key: str, value: Any, config: DictConfig) -> str:
     if isinstance(value, str):
         return value
     if value is not None and not isinstance(value, (bool, int, float)):
-        raise HarnessError(f"{PARAMS}.{key} is text as behind -m, in quotes ({key}: '0,1,2'), got {shown(value)}")
+        raise HarnessError(f"{PARAMS}.{key} must be quoted text as after -m ({key}: '0,1,2'), got {shown(value)}")
     if wants_text(_bare(key), value, config):
-        raise HarnessError(f"{PARAMS}.{key} is text: put it in quotes, {key}: '...', got {shown(value)}")
+        raise HarnessError(f"{PARAMS}.{key} must be text: put it in quotes, {key}: '...', got {shown(value)}")
     return shown(value)

@@ -1,4 +1,4 @@
-"""What Hydra, OmegaConf and YAML refuse in a config, in the words that the harness itself uses for a mistake."""
+"""Explain in one line the errors that Hydra, OmegaConf and YAML raise for a config."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness.config import foreign_words, trainer_options
-from harness.config.schema import of_entry
-from harness.config.settings import groups, rows
+from harness.config.schema import entry_parameters
+from harness.config.settings import nested_settings, scalar_settings
 from harness.registry import catalogue, foreign_options
 from harness.registry.kinds import AUTO, KEY, KINDS
 from harness.registry.param_types import describe
 from harness.system.errors import HarnessError, shown, suggest
 
 _HIDDEN = (KEY, "hydra")
-_TEXTS = (  # what Hydra says only in a sentence: its pattern, and ours
-    (r"An item is already at '(?P<key>.+?)'", "{key} is there already: write {key}=... without +"),
-    (r"Could not delete from config. '(?P<key>.+?)' does not exist", "~{key}: there is no {key} to take out"),
+_TEXTS = (  # (pattern of Hydra's message, replacement)
+    (r"An item is already at '(?P<key>.+?)'", "{key} exists already: write {key}=... without +"),
+    (r"Could not delete from config. '(?P<key>.+?)' does not exist", "~{key}: there is no {key} to delete"),
     (
         r"The value of '(?P<key>.+?)' is (?P<is>.*) and not (?P<given>.*?)\.?$",
         "~{key}={given}: {key} is {is}",
     ),
-    (r"Could not delete '(?P<key>.+?)'. No match", "~{key}: this is not what is chosen, nothing to take out"),
+    (r"Could not delete '(?P<key>.+?)'. No match", "~{key}: it is not chosen, so there is nothing to delete"),
     (
         r"Multiple values for (?P<key>[^.]+)\. .*'(?P<write>override .*)'",
         "{key} is chosen twice; in the defaults of a file write '{write}'",
@@ -31,7 +31,7 @@ _TEXTS = (  # what Hydra says only in a sentence: its pattern, and ours
     (r"Error parsing override '(?P<key>.*?)'", "cannot read {key!r}: an override is KEY=VALUE"),
     (
         r"Cannot merge DictConfig with ListConfig",
-        "the body of a file gives a list where settings belong; components are chosen in its defaults: "
+        "the body of a file holds a list in place of settings; choose components in its defaults list: "
         "- override /KIND: [...]",
     ),
     (r"Override (?P<key>\S+) looks like a config group override", "there is no group for {key}"),
@@ -39,7 +39,7 @@ _TEXTS = (  # what Hydra says only in a sentence: its pattern, and ours
 
 
 def explain(error: BaseException) -> str | None:
-    """One line on a mistake in a config; None for an exception that tells of no such mistake."""
+    """Return one line that explains a mistake in a config, or None for any other exception."""
     import yaml  # its stubs are not among our packages
     from hydra.errors import HydraException, MissingConfigException
     from omegaconf import errors as oc
@@ -54,7 +54,7 @@ def explain(error: BaseException) -> str | None:
             return str(link)
     for link in chain:
         if isinstance(link, MissingConfigException) and link.missing_cfg_file:
-            return _no_option(str(link.missing_cfg_file), link.options)
+            return _missing_option(str(link.missing_cfg_file), link.options)
         if isinstance(link, oc.InterpolationResolutionError):
             return _interpolation(link)
         if isinstance(link, (oc.ConfigKeyError, oc.ConfigAttributeError)):
@@ -65,12 +65,12 @@ def explain(error: BaseException) -> str | None:
             mark, problem = link.problem_mark, (link.problem or "").replace("found duplicate key", "there are two keys")
             return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {problem}"
     if isinstance(error, (HydraException, oc.OmegaConfBaseException, yaml.YAMLError)) or _from_hydra(error):
-        return _sentence(" ".join(str(error).split()))
+        return _reword(" ".join(str(error).split()))
     return None
 
 
 def _from_hydra(error: BaseException) -> bool:
-    """Whether Hydra itself raised a plain ValueError, as it does for a malformed list of defaults."""
+    """Return True if Hydra itself raised a plain ValueError, as it does for a malformed defaults list."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -78,20 +78,20 @@ def _from_hydra(error: BaseException) -> bool:
     return isinstance(error, ValueError) and str(module).startswith("hydra.")
 
 
-def _sentence(text: str) -> str:
-    for pattern, ours in _TEXTS:
-        if found := re.search(pattern, text):
-            return ours.format(**found.groupdict())
-    if found := re.search(r"(?:In '(.+?)': )?Could not override '(.+?)'\.", text):
-        place, key = found.groups()
+def _reword(text: str) -> str:
+    for pattern, replacement in _TEXTS:
+        if match := re.search(pattern, text):
+            return replacement.format(**match.groupdict())
+    if match := re.search(r"(?:In '(.+?)': )?Could not override '(.+?)'\.", text):
+        place, key = match.groups()
         where = f"{place}.yaml: " if place else ""
-        if instead := foreign_words.key(key):
+        if instead := foreign_words.suggest_key(key):
             return f"{where}there is no group {key!r} to choose from. {instead}"
         return f"{where}there is no group {key!r} to choose from.{suggest(key, [*KINDS, 'trainer', 'experiment'])}"
     return text
 
 
-def _no_option(file: str, options: Iterable[str] | None) -> str:
+def _missing_option(file: str, options: Iterable[str] | None) -> str:
     group, _, name = file.rpartition("/")
     known = list(options or catalogue.current().entries.get(group, {}))
     if instead := foreign_options.option(group, name):
@@ -103,15 +103,17 @@ def _no_option(file: str, options: Iterable[str] | None) -> str:
 def _interpolation(error: Any) -> str:
     text = str(error).splitlines()[0]
     key = f"{error.full_key}: " if error.full_key else ""
-    if found := re.search(r"Interpolation key '(.+?)' not found", text):
-        known = [p.name for p in rows()] + [f"{g}.{p.name}" for g, inner in groups().items() for p in inner]
-        return f"{key}there is no key {found[1]!r} to take the value from.{suggest(found[1], known)}"
-    if found := re.search(r"Unsupported interpolation type (\S+)", text):
-        return f"{key}${{{found[1]}:...}} is no way to take a value from elsewhere"
+    if match := re.search(r"Interpolation key '(.+?)' not found", text):
+        known = [p.name for p in scalar_settings()] + [
+            f"{g}.{p.name}" for g, inner in nested_settings().items() for p in inner
+        ]
+        return f"{key}there is no key {match[1]!r} to refer to.{suggest(match[1], known)}"
+    if match := re.search(r"Unsupported interpolation type (\S+)", text):
+        return f"{key}there is no resolver ${{{match[1]}:...}}"
     if "Recursive interpolation" in text:
-        return f"{key}it takes its value from itself"
-    if found := re.search(r"Environment variable '(.+?)' not found", text):
-        return f"{key}the environment variable {found[1]} is not set"
+        return f"{key}it refers to itself"
+    if match := re.search(r"Environment variable '(.+?)' not found", text):
+        return f"{key}the environment variable {match[1]} is not set"
     return key + text
 
 
@@ -127,23 +129,29 @@ def _unknown_key(error: Any) -> str:
 
 
 def unknown_key(full: str, known: Iterable[str], component: str | None = None) -> str:
-    """The line on a key that does not exist: `known` are its neighbours, `component` whose setting it would be."""
+    """Return one line that explains a key that does not exist.
+
+    Args:
+        full: The key, with its path.
+        known: Names of the existing keys beside it.
+        component: Component that the key would be a setting of, if any.
+    """
     group, _, _ = full.partition(".")
     key = full.rpartition(".")[2]
     names = [name for name in known if name not in _HIDDEN]
     if group == "trainer" and key in trainer_options.INSTEAD:
         return trainer_options.refusal(key)
-    if group == "trainer" and key in trainer_options.FORMER:
-        return f"unknown key 'trainer.{key}'. Instead: {trainer_options.FORMER[key]}"
-    if "." not in full and (instead := foreign_words.key(full)):
+    if group == "trainer" and key in trainer_options.REMOVED:
+        return f"unknown key 'trainer.{key}'. Instead: {trainer_options.REMOVED[key]}"
+    if "." not in full and (instead := foreign_words.suggest_key(full)):
         return f"unknown key {full!r}. {instead}"
     near = suggest(key, names)
-    if component is not None and (instead := foreign_words.same(key)) in names:
+    if component is not None and (instead := foreign_words.synonym(key)) in names:
         near = f" Did you mean {instead!r}?"
     if component is None or "Did you mean" in near:
         return f"unknown key {full!r}.{near}"
-    found = catalogue.current().entries.get(group, {})
-    owners = [n for n in sorted(found) if any(p.name == key for p in of_entry(found[n]))]
+    entries = catalogue.current().entries.get(group, {})
+    owners = [n for n in sorted(entries) if any(p.name == key for p in entry_parameters(entries[n]))]
     if component == AUTO:
         first = owners[0] if owners else KINDS[group].auto or "NAME"
         return f"{full}: {group}=auto has no settings; choose a {group} first, for example {group}={first}"
@@ -164,25 +172,30 @@ def _wrong_value(error: Any) -> str:
 
 
 def declared(full: str, node: Any) -> Any:
-    """The declared type of a key of the config, if it has one; `node` is what the key stands in."""
+    """Return the declared type of a key of the config, or None.
+
+    Args:
+        full: The key, with its path.
+        node: Parent node of the key.
+    """
     group, _, rest = full.partition(".")
-    parameters = rows() if not rest else groups().get(group, [])
+    parameters = scalar_settings() if not rest else nested_settings().get(group, [])
     if group in KINDS and node is not None and KEY in node:
         entry = catalogue.current().entries[group].get(node.get(KEY))
-        parameters = of_entry(entry) if entry else []
+        parameters = entry_parameters(entry) if entry else []
     return next((p.hint for p in parameters if p.name == full.rpartition(".")[2]), None)
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turns what Hydra and OmegaConf raise about a config into one HarnessError line."""
+    """Turn the errors that Hydra and OmegaConf raise for a config into a HarnessError of one line."""
     try:
         yield
     except HarnessError:
         raise
     except Exception as error:
         from harness.config.error_messages import (
-            explain,  # knows the catalogue and OmegaConf: no error, no need of them
+            explain,  # imports the catalogue and OmegaConf, which are only needed after an error
         )
 
         message = explain(error)

@@ -1,4 +1,4 @@
-"""Words of other tools and shorthand for harness's own keys, answered with what to type instead."""
+"""Translate the keys of other tools, and short forms of harness's keys, into what to type in harness."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from harness.config import trainer_options
-from harness.config.settings import groups, rows
+from harness.config.settings import nested_settings, scalar_settings
 from harness.registry.kinds import KINDS
 
-# A word that stands for one of harness's keys.
-_SAME = {
+# Other words for keys of harness.
+_SYNONYMS = {
     "bs": "batch_size",
     "criterion": "loss",
     "datamodule": "data",
@@ -27,8 +27,8 @@ _SAME = {
     "wd": "weight_decay",
 }
 _STUDY = "study=NAME gathers runs under outputs/NAME, and each run is named after its overrides"
-_GPU = "trainer=gpu takes GPUs (trainer.devices=2 that many); trainer=auto, the default, takes what there is"
-# A word that has no key of its own, and what to do instead.
+_GPU = "trainer=gpu uses a GPU (trainer.devices=2: two); trainer=auto, the default, uses what the machine has"
+# Words that have no key in harness, and what to type instead.
 _INSTEAD = {
     "callbacks": "harness has no callbacks: 'regularizer=[early_stopping]' stops a run, save=best keeps the best "
     "weights, 'diagnostic=[...]' measures while it trains",
@@ -45,55 +45,55 @@ _INSTEAD = {
     "name": _STUDY,
     "num_workers": "nothing: data in memory needs no loading processes; jobs= is the number of workers of a sweep",
     "output_dir": _STUDY,
-    "paths": "study=NAME gathers runs under outputs/NAME; cache_dir= is where prepared data is kept",
+    "paths": "study=NAME gathers runs under outputs/NAME; cache_dir= is the folder of prepared data",
     "print_config": "harness [overrides] --cfg job",
     "project": _STUDY,
     "resume_from_checkpoint": "resume=true continues from a run's last checkpoint, which checkpoint_every=N writes",
     "run_name": _STUDY,
     "tags": _STUDY,
     "task_name": _STUDY,
-    "test": "nothing: every run is tested at its end, split.test= is the test's share of the samples",
-    "train": "nothing: a run always trains; epochs= says how long",
+    "test": "nothing: every run is tested at its end; split.test= is the share of test samples",
+    "train": "nothing: a run always trains; epochs= sets how long",
     "wandb": "harness writes TensorBoard events and a record for each run; see harness list logger",
     "use_wandb": "harness writes TensorBoard events and a record for each run; see harness list logger",
 }
 
 
-def same(word: str) -> str | None:
-    """Return harness's own word for a setting that other tools call otherwise, or None."""
-    return _SAME.get(word)
+def synonym(word: str) -> str | None:
+    """Return harness's name for a setting that other tools call `word`, or None."""
+    return _SYNONYMS.get(word)
 
 
-def key(path: str) -> str | None:
-    """Return what to type instead of a key that harness does not have, or None where nothing is known of it.
+def suggest_key(path: str) -> str | None:
+    """Return what to type instead of a key that harness does not have, or None if nothing is known about it.
 
     Args:
-        path: The key as it was typed, without `+` and `~`: `lr`, `model.optimizer.lr`, `callbacks.early_stopping`.
+        path: The key as typed, without `+` and `~`: `lr`, `model.optimizer.lr`, `callbacks.early_stopping`.
 
-    >>> key("lr")
+    >>> suggest_key("lr")
     'Did you mean optimizer.lr?'
-    >>> key("max_epochs")
+    >>> suggest_key("max_epochs")
     'Did you mean epochs?'
     """
-    words = [_SAME.get(word, word) for word in path.split(".")]
+    words = [_SYNONYMS.get(word, word) for word in path.split(".")]
     if words[0] in _INSTEAD:
         return f"Instead: {_INSTEAD[words[0]]}"
     if len(words) == 1 and (answer := trainer_options.INSTEAD.get(words[0])):
         return f"Instead: {answer}"
-    found = next((known for start in range(len(words)) if (known := _places(words[start:]))), [])
-    found = [place for place in found if place != path]
-    return f"Did you mean {' or '.join(found)}?" if found else None
+    keys = next((known for start in range(len(words)) if (known := _keys_ending_in(words[start:]))), [])
+    keys = [key for key in keys if key != path]
+    return f"Did you mean {' or '.join(keys)}?" if keys else None
 
 
-def _places(words: list[str]) -> list[str]:
-    """Return the keys of the config that end in these words, the likeliest first, three at most."""
+def _keys_ending_in(words: list[str]) -> list[str]:
+    """Return up to three keys of the config that end in these words, the likeliest first."""
     from harness.registry import catalogue
 
     first, rest = words[0], words[1:]
-    settings = {name: {p.name for p in inner} for name, inner in groups().items()}
+    settings = {name: {p.name for p in inner} for name, inner in nested_settings().items()}
     if first in settings and len(rest) == 1 and rest[0] in settings[first]:
         return [".".join(words)]
-    if not rest and first in {p.name for p in rows()}:
+    if not rest and first in {p.name for p in scalar_settings()}:
         return [first]
     if not rest and first in KINDS:
         return [f"'{first}=[NAME]'" if KINDS[first].many else f"{first}=NAME"]
@@ -102,8 +102,8 @@ def _places(words: list[str]) -> list[str]:
         return [f"trainer.{first}"]
     if first in KINDS and not KINDS[first].many and len(rest) == 1:
         return [".".join(words)] if _owners(known.entries.get(first, {}), rest[0]) else []
-    if found := [name for name, inner in settings.items() if not rest and first in inner]:
-        return [f"{name}.{first}" for name in found]
+    if parents := [name for name, inner in settings.items() if not rest and first in inner]:
+        return [f"{name}.{first}" for name in parents]
     for kind in KINDS.values():  # a component by its name, with or without one of its settings
         entry = known.entries.get(kind.name, {}).get(first)
         if entry is not None and not rest:
@@ -117,18 +117,18 @@ def _places(words: list[str]) -> list[str]:
 
 
 def _settings_of_components(entries: dict[str, dict[str, dict[str, Any]]], name: str) -> list[str]:
-    """Return where components have a setting of this name: first the kind in which most of them do."""
+    """Return the keys of component settings of this name, first the kind in which most components have it."""
     owners = {kind: _owners(entries.get(kind, {}), name) for kind in KINDS}
     ranked = sorted((kind for kind in owners if owners[kind]), key=lambda kind: -len(owners[kind]))
     if not ranked:
         return []
     most = len(owners[ranked[0]])
-    places = []
+    keys = []
     for kind in ranked[:3]:
         if len(owners[kind]) * 4 < most:
             continue
-        places.append(f"{kind}.{owners[kind][0]}.{name}" if KINDS[kind].many else f"{kind}.{name}")
-    return places
+        keys.append(f"{kind}.{owners[kind][0]}.{name}" if KINDS[kind].many else f"{kind}.{name}")
+    return keys
 
 
 def _owners(entries: dict[str, dict[str, Any]], name: str) -> list[str]:
@@ -138,7 +138,7 @@ def _owners(entries: dict[str, dict[str, Any]], name: str) -> list[str]:
 
 
 def default_of(kind: str) -> str | None:
-    """Return the default choice of a kind as it is typed, read from harness's own config; None where it is a list."""
+    """Return the default choice of a kind as an override, read from harness's own config; None if it is a list."""
     chosen = _defaults().get(kind)
     return f"{kind}={chosen}" if isinstance(chosen, str) else None
 
@@ -154,10 +154,10 @@ def _defaults() -> dict[str, Any]:
 
 
 def is_key(path: str) -> bool:
-    """Return whether a path is one of harness's own keys, as they may stand in an override."""
-    return path in _places(path.split("."))
+    """Return True if a path is a key of harness's config."""
+    return path in _keys_ending_in(path.split("."))
 
 
 def top_level() -> Iterable[str]:
-    """Return every key that may stand first in an override."""
-    return (*(p.name for p in rows()), *groups(), *KINDS, "trainer", "experiment", "hydra")
+    """Return every name that an override may begin with."""
+    return (*(p.name for p in scalar_settings()), *nested_settings(), *KINDS, "trainer", "experiment", "hydra")

@@ -1,4 +1,4 @@
-"""Hydra reads the options of every kind from the catalogue, through a scheme of its own: harness://components."""
+"""Offer the components of the catalogue to Hydra as config groups, under the scheme harness://components."""
 
 import builtins
 
@@ -8,7 +8,7 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 URL = "harness://components"
-SETTINGS, TRAINER = "settings", "trainer/lightning"  # loadable, and no choices: they are not listed
+SETTINGS, TRAINER = "settings", "trainer/lightning"  # configs that can be loaded but are not listed as choices
 
 
 class HarnessSource(ConfigSource):
@@ -33,7 +33,7 @@ class HarnessSource(ConfigSource):
             return True
         from harness.registry import catalogue
 
-        return catalogue.current().left_out(kind, name) is not None  # loading it then says why
+        return catalogue.current().left_out(kind, name) is not None  # load_config then raises with the reason
 
     def load_config(self, config_path: str) -> ConfigResult:
         from harness.config import schema
@@ -79,15 +79,15 @@ class HarnessSearchPath(SearchPathPlugin):
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         from harness.registry.presets import conf_dir
 
-        own = conf_dir().as_posix()
-        if not any((item.path or "").removeprefix("file://") == own for item in search_path.get_path()):
+        conf = conf_dir().as_posix()
+        if not any((item.path or "").removeprefix("file://") == conf for item in search_path.get_path()):
             return
         from harness.registry import catalogue
-        from harness.registry.presets import located
+        from harness.registry.presets import file_url
 
         search_path.append("harness", URL)
         for distribution, folder in catalogue.current().config_dirs:
-            search_path.append(distribution, located(folder))
+            search_path.append(distribution, file_url(folder))
 
 
 def _name(config_path: str) -> str:

@@ -1,4 +1,4 @@
-"""A job: what composing hands to preparing."""
+"""The job: the result of composition, and the input of preparation."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import functools
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.config.settings import Settings, parse
+from harness.config.settings import Settings, typed_settings
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run to do: checked, plain, and not yet resolved (`auto` stands where data must be seen first)."""
+    """The checked config of one run as plain data, in which `auto` is not yet replaced."""
 
     values: dict[str, Any]
     overrides: list[str]
-    hydra: str = field(default="", repr=False)  # the text of .hydra/hydra.yaml (folder.py)
+    hydra: str = field(default="", repr=False)  # text of .hydra/hydra.yaml
 
     @functools.cached_property
     def settings(self) -> Settings:
-        return parse(self.values)
+        return typed_settings(self.values)

@@ -1,5 +1,7 @@
-"""The text of an override's value, where Hydra has made something else of it: to Hydra `2024_01_15` is the number
-20240115, `1e5` is 100000.0 and `null` is None. A string parameter gets what was typed.
+"""Restore the text of an override whose value Hydra has parsed as something else.
+
+To Hydra `2024_01_15` is the number 20240115, `1e5` is 100000.0 and `null` is None. A string setting gets the text that
+was typed.
 """
 
 from __future__ import annotations
@@ -17,69 +19,74 @@ from harness._compat.hydra import swept_values, value_text
 from harness.config.error_messages import declared
 from harness.registry.param_types import convert
 
-_WORD = re.compile(r"[\w.+-]+")  # a call such as int(3) is no text
+_WORD = re.compile(r"[\w.+-]+")  # excludes calls such as int(3)
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
-def pieces(text: str, separator: str = ",") -> list[str]:
-    r"""Split a value at the separators that stand outside of quotes and brackets.
+def split_value(text: str, separator: str = ",") -> list[str]:
+    r"""Split a value at the separators outside of quotes and brackets.
 
-    >>> pieces("2024_01, [1e5,b], 'c,d'")
+    >>> split_value("2024_01, [1e5,b], 'c,d'")
     ['2024_01', '[1e5,b]', "'c,d'"]
     """
-    found, start, open_, quote, place = [], 0, 0, "", 0
-    while place < len(text):
-        char = text[place]
+    parts, start, depth, quote, index = [], 0, 0, "", 0
+    while index < len(text):
+        char = text[index]
         if char == "\\":
-            place += 1
+            index += 1
         elif quote:
             quote = "" if char == quote else quote
         elif char in "'\"":
             quote = char
         elif char in _CLOSING:
-            open_ += 1
+            depth += 1
         elif char in _CLOSING.values():
-            open_ -= 1
-        elif char == separator and not open_:
-            found.append(text[start:place].strip())
-            start = place + 1
-        place += 1
-    return [*found, text[start:].strip()]
+            depth -= 1
+        elif char == separator and not depth:
+            parts.append(text[start:index].strip())
+            start = index + 1
+        index += 1
+    return [*parts, text[start:].strip()]
 
 
-def texts(override: Override) -> list[str]:
-    """The values of a sweep, each as it was typed where it was typed, and otherwise as Hydra writes it."""
+def swept_texts(override: Override) -> list[str]:
+    """Return the values of a sweep as text: as typed, or as Hydra writes them for a range or a call."""
     text = override.get_value_string().strip()
     if call := re.fullmatch(r"choice\((.*)\)", text, re.DOTALL):
         text = call[1]
     values = list(override.sweep_string_iterator())
-    typed = pieces(text)
+    typed = split_value(text)
     return typed if override.is_choice_sweep() and len(typed) == len(values) and "(" not in text else values
 
 
 def as_typed(overrides: Iterable[Override], config: DictConfig) -> list[str]:
-    """The overrides, with quotes around what a string parameter wants as it was typed.
+    """Return overrides in which the values of string settings are quoted, so that Hydra keeps their text.
 
     Args:
-        overrides: Parsed overrides, also sweeps.
-        config: A config that they compose, which tells what components are chosen.
+        overrides: Parsed overrides, also of sweeps.
+        config: A config that they compose, for the types of the settings.
     """
     return [_quoted(override, config) or str(override.input_line) for override in overrides]
 
 
 def put_texts(overrides: Iterable[Override], config: DictConfig) -> None:
-    """Put what was typed in place of what Hydra has made of it, in the config that the overrides have composed."""
+    """Restore the text of string settings in a composed config, in place.
+
+    Args:
+        overrides: The overrides that the config was composed from.
+        config: The config to change.
+    """
     for override in overrides:
         if override.is_sweep_override() or override.is_delete() or override.package is not None:
             continue
         value = override.value()
-        found = _restored(override.key_or_group, value, override.get_value_string(), config)
-        if not _same(found, value):
-            OmegaConf.update(config, override.key_or_group, found, merge=True, force_add=True)
+        restored = _restored(override.key_or_group, value, override.get_value_string(), config)
+        if not _same(restored, value):
+            OmegaConf.update(config, override.key_or_group, restored, merge=True, force_add=True)
 
 
 def wants_text(key: str, value: Any, config: DictConfig) -> bool:
-    """Whether a number, boolean or null would be put where only text is allowed."""
+    """Return True if a value is a number, boolean or null, and its key only allows text."""
     return not _same(_restored(key, value, "text", config), value)
 
 
@@ -89,21 +96,21 @@ def _quoted(override: Override, config: DictConfig) -> str | None:
     key = override.key_or_group
     if not override.is_sweep_override():
         value = override.value()
-        found = _restored(key, value, override.get_value_string(), config)
-        return None if _same(found, value) else f"{override.get_key_element()}={_written(found)}"
+        restored = _restored(key, value, override.get_value_string(), config)
+        return None if _same(restored, value) else f"{override.get_key_element()}={_written(restored)}"
     if not override.is_choice_sweep() or not hasattr(override.value(), "list"):
         return None
     values = swept_values(override)
-    typed = texts(override)
-    found = [_restored(key, value, text, config) for value, text in zip(values, typed, strict=True)]
-    return None if _same(found, values) else f"{override.get_key_element()}={','.join(map(_written, found))}"
+    typed = swept_texts(override)
+    restored = [_restored(key, value, text, config) for value, text in zip(values, typed, strict=True)]
+    return None if _same(restored, values) else f"{override.get_key_element()}={','.join(map(_written, restored))}"
 
 
 def _restored(key: str, value: Any, text: str, config: DictConfig) -> Any:
     if isinstance(value, dict):
-        pairs = [pieces(pair, ":") for pair in pieces(text.strip()[1:-1])]
-        inside = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
-        return {k: _restored(f"{key}.{k}", v, inside.get(str(k), ""), config) for k, v in value.items()}
+        pairs = [split_value(pair, ":") for pair in split_value(text.strip()[1:-1])]
+        typed = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+        return {k: _restored(f"{key}.{k}", v, typed.get(str(k), ""), config) for k, v in value.items()}
     if isinstance(value, str):
         return value
     parent, _, _ = key.rpartition(".")
@@ -112,14 +119,16 @@ def _restored(key: str, value: Any, text: str, config: DictConfig) -> Any:
 
 
 def _fitting(hint: Any, value: Any, text: str) -> Any:
-    """The value, or the text where the hint allows that and not the value."""
+    """Return the value, or the text if the hint allows the text and not the value."""
     hint = _bare(hint)
     if isinstance(value, list):
-        each = typing.get_args(hint)
+        item_types = typing.get_args(hint)
         if typing.get_origin(hint) not in (list, tuple) or not value:
             return value
-        hints: Sequence[Any] = [each[0]] * len(value) if len(each) == 1 or Ellipsis in each else each
-        typed = pieces(text[1:-1])
+        hints: Sequence[Any] = (
+            [item_types[0]] * len(value) if len(item_types) == 1 or Ellipsis in item_types else item_types
+        )
+        typed = split_value(text[1:-1])
         if not len(hints) == len(value) == len(typed):
             return value
         return [_fitting(h, v, t) for h, v, t in zip(hints, value, typed, strict=True)]
@@ -137,7 +146,7 @@ def _allows(hint: Any, value: Any) -> bool:
 
 
 def _bare(hint: Any) -> Any:
-    """A hint without annotations; of a list or None, the list."""
+    """Strip annotations from a hint, and None from a union of None and a list or tuple."""
     if typing.get_origin(hint) is Annotated:
         return _bare(typing.get_args(hint)[0])
     if typing.get_origin(hint) in (Union, types.UnionType):
@@ -147,7 +156,7 @@ def _bare(hint: Any) -> Any:
 
 
 def _same(a: Any, b: Any) -> bool:
-    return repr(a) == repr(b)  # 1 is no "1", and nan is nan
+    return repr(a) == repr(b)  # 1 differs from "1", and nan equals nan
 
 
 def _written(value: Any) -> str:

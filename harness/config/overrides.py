@@ -1,4 +1,4 @@
-"""What a person types behind `harness`: refused early where it says nothing sensible, expanded where it sweeps."""
+"""Parse the overrides typed on the command line, refuse mistakes early, and expand a sweep into its jobs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,26 @@ from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
 
 from harness.config import foreign_words
-from harness.config.override_text import texts
+from harness.config.override_text import swept_texts
 from harness.config.settings import NOT_IDENTITY
 from harness.registry.kinds import AUTO, KEY, KINDS
 from harness.system.errors import HarnessError, shown, suggest
 
 GROUPS = (*KINDS, "trainer", "experiment")
 _LISTS = (*(kind.name for kind in KINDS.values() if kind.many), "experiment")
-FOLDER_BYTES = 200  # of a folder's readable part: file systems allow 255 for a name
+FOLDER_BYTES = 200  # length of the readable part of a folder's name; file systems allow 255 bytes for the whole
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
 def parse(overrides: Sequence[str], sweep: bool = False) -> list[Override]:
-    """Hydra's overrides. Raises HarnessError for one that cannot be read, names Python, or stands twice.
+    """Parse overrides with Hydra's grammar.
 
-    `sweep` says whether one may hold several values.
+    Args:
+        overrides: Overrides as typed.
+        sweep: True if an override may hold several values.
+
+    Raises:
+        HarnessError: If an override cannot be read, names a Python object, has an unknown key or is given twice.
     """
     parsed = []
     seen: dict[str, str] = {}
@@ -37,34 +42,36 @@ def parse(overrides: Sequence[str], sweep: bool = False) -> list[Override]:
         parsed.append(override)
         key = override.get_key_element().lstrip("+~")
         if not key:
-            raise HarnessError(f"cannot read {text!r}: {_why(text)}")
+            raise HarnessError(f"cannot read {text!r}: {_syntax_mistake(text)}")
         for name in _names(key, None if override.is_sweep_override() else override.value()):
             if name == "_target_":
                 raise HarnessError(f"{key}: a config names components, it never names Python to import ({text})")
             if name == KEY:
                 group = key.partition(".")[0]
-                raise HarnessError(f"{text}: {KEY} is written by the harness; choose with {group}=NAME")
-        _check_place(text, key, override)
+                raise HarnessError(f"{text}: {KEY} is set by harness; choose a component with {group}=NAME")
+        _check_key(text, key, override)
         if key in seen and not override.is_delete():
             raise HarnessError(f"{key} is given twice: {seen[key]} and {text}")
         seen[key] = text
         if override.is_sweep_override():
             if not sweep:
-                raise HarnessError(f"{text} holds several values: sweep over them with harness -m; a list is [a,b]")
+                raise HarnessError(
+                    f"{text} holds several values: sweep over them with harness -m, or write a list [a,b]"
+                )
         else:
             _check_choice(override, key)
     return parsed
 
 
-@functools.lru_cache(4096)  # the values of a sweep stand in many of its jobs
+@functools.lru_cache(4096)  # many jobs of a sweep share an override
 def _read(text: str) -> Override:
     if "=" not in text and not text.startswith("~"):
         example = f", for example {text}=NAME" if text in GROUPS else ""
-        raise HarnessError(f"{text!r} is no override: an override is KEY=VALUE{example}")
+        raise HarnessError(f"{text!r} is not an override: write KEY=VALUE{example}")
     try:
         return _parser().parse_override(text)
     except HydraException as error:
-        raise HarnessError(f"cannot read {text!r}: {_why(text)}") from error
+        raise HarnessError(f"cannot read {text!r}: {_syntax_mistake(text)}") from error
 
 
 @functools.cache
@@ -72,13 +79,13 @@ def _parser() -> OverridesParser:
     return OverridesParser.create()
 
 
-def _why(text: str) -> str:
-    """What a person would look for first; the parser itself speaks of tokens."""
+def _syntax_mistake(text: str) -> str:
+    """Return the likeliest mistake in an override that cannot be parsed; Hydra's own message is about tokens."""
     key, _, value = text.partition("=")
     if not key.strip("+~ "):
         return "there is no key before the ="
     if re.search(r"[^\w.@/+~:$-]", key):
-        return "a key is made of names and dots, and no space stands before the ="
+        return "a key is made of names and dots, without a space before the ="
     for quote in "'\"":
         if value.count(quote) % 2:
             return f"a quotation mark {quote} is not closed"
@@ -88,59 +95,59 @@ def _why(text: str) -> str:
     if re.search(r",\s*(,|$|\])|\[\s*,", value):
         return "a value is missing beside a comma"
     if re.search(r"\s[+~]*[A-Za-z_][\w.@/]*=", value):
-        return "these are several overrides: give each as a word of its own, without quotes around all of them"
+        return "these are several overrides: write each as an argument of its own, without quotes around all of them"
     quoted = value.strip("'\"").replace('"', "").replace("'", "")
-    return f"put a value with special characters in quotes of its own: {key}='\"{quoted}\"'"
+    return f"put a value with special characters in a second pair of quotes: {key}='\"{quoted}\"'"
 
 
 def _names(key: str, value: Any) -> Iterator[str]:
-    """Every name in an override's key, and in a dictionary that is its value."""
+    """Yield every name in an override's key, and in a dictionary that is its value."""
     yield from key.split(".")
     if isinstance(value, dict):
         for inner, more in value.items():
             yield from _names(str(inner), more)
 
 
-def _check_place(text: str, key: str, override: Override) -> None:
-    """Refuse a key that no config holds while it still stands as it was typed: Hydra names its first word only."""
+def _check_key(text: str, key: str, override: Override) -> None:
+    """Refuse an unknown key of another tool and the deletion of a kind. Hydra's message only has a key's first word."""
     path = key.partition("@")[0]
     first, *rest = path.split(".")
     kind = KINDS.get(first)
     if kind is not None and not rest and override.is_delete() and override.value_type is None:
         write = f"'{first}=[]' chooses none" if kind.many else f"write {foreign_words.default_of(first)}"
-        raise HarnessError(f"{text}: a kind cannot be taken out; {write}")
+        raise HarnessError(f"{text}: a kind cannot be deleted; {write}")
     if text.startswith("+") and not rest:
-        return  # a folder of the user's own may bring a group of that name
+        return  # a user's config folder may bring a group of that name
     known = path.partition("/")[0] if "/" in path else first
     nested = kind is not None and not kind.many and len(rest) > 1 and rest[0] in KINDS
-    if (known not in foreign_words.top_level() or nested) and (instead := foreign_words.key(path)):
+    if (known not in foreign_words.top_level() or nested) and (instead := foreign_words.suggest_key(path)):
         raise HarnessError(f"unknown key {path!r}. {instead}")
 
 
 def _check_choice(override: Override, key: str) -> None:
-    """A choice is a name, or a list of names where the kind is a list; Hydra has no words of its own for others."""
+    """Refuse a choice that is not a name, or a list of names for a kind that takes a list."""
     if key not in GROUPS or override.is_delete():
         return
     text, value = override.input_line or "", override.value()
     if key in KINDS and (override.is_add() or override.is_force_add()):
         raise HarnessError(f"{key} has its choice already: write {text.lstrip('+')}, without +")
     if isinstance(value, dict):
-        return  # not a choice: it sets keys of what is chosen
+        return  # not a choice: it sets keys of the chosen component
     if isinstance(value, list) and key not in _LISTS:
         raise HarnessError(f"{key} takes one choice, got a list: {text}")
     names = value if isinstance(value, list) else [value]
     for name in names:
         if not isinstance(name, str) and not _is_word(text, name):
             default = None if key in _LISTS else foreign_words.default_of(key)
-            empty = f"; none at all is '{key}=[]'" if key in _LISTS and name is None else ""
-            empty = f"; the default is {default}" if default and name is None else empty
-            raise HarnessError(f"{key} must be a name, got {shown(name)}{empty}")
+            hint = f"; write '{key}=[]' to choose none" if key in _LISTS and name is None else ""
+            hint = f"; the default is {default}" if default and name is None else hint
+            raise HarnessError(f"{key} must be a name, got {shown(name)}{hint}")
         if names.count(name) > 1:
             raise HarnessError(f"{text}: {name!r} is chosen twice")
 
 
 def quote_choices(overrides: Sequence[str]) -> list[str]:
-    """The overrides, with quotes around a choice that Hydra would take for a number.
+    """Return overrides with quotes around each choice that Hydra would read as a number.
 
     >>> quote_choices(["experiment=2024_01", "seed=1"])
     ["experiment='2024_01'", 'seed=1']
@@ -154,13 +161,23 @@ def quote_choices(overrides: Sequence[str]) -> list[str]:
 
 
 def _is_word(text: str, value: Any) -> bool:
-    """Whether the value of a choice is a number to Hydra, and a name to whoever has typed it."""
+    """Return True if the value of a choice is a number to Hydra but was typed as a name."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return number and re.fullmatch(r"[\w.-]+", text.partition("=")[2].strip()) is not None
 
 
 def expand(overrides: Sequence[str], options: Callable[[str], list[str]] = lambda group: []) -> list[list[str]]:
-    """The grid: one list of overrides a job, the last key fastest. `glob(...)` stands for some `options` of a group.
+    """Expand the overrides of a sweep into the grid of its jobs, the last key varying fastest.
+
+    Args:
+        overrides: Overrides of which some hold several values.
+        options: Returns the options of a group, of which `glob(...)` selects some.
+
+    Returns:
+        One list of overrides for each job.
+
+    Raises:
+        HarnessError: If an override is refused, or holds no discrete values.
 
     >>> expand(["seed=0,1", "optimizer=sgd"])
     [['seed=0', 'optimizer=sgd'], ['seed=1', 'optimizer=sgd']]
@@ -170,7 +187,7 @@ def expand(overrides: Sequence[str], options: Callable[[str], list[str]] = lambd
         key = override.get_key_element()
         if override.is_sweep_override():
             if not override.is_discrete_sweep():
-                raise HarnessError(f"{override.input_line}: a grid sweeps over lists of values: {key}=a,b,c")
+                raise HarnessError(f"{override.input_line}: a grid needs a list of values: {key}=a,b,c")
             values = [f"{key}={value}" for value in _values(override, options)]
             if not values:
                 raise HarnessError(f"{override.input_line} holds no value to sweep over")
@@ -184,30 +201,30 @@ def expand(overrides: Sequence[str], options: Callable[[str], list[str]] = lambd
 
 def _values(override: Override, options: Callable[[str], list[str]]) -> list[str]:
     if override.value_type != ValueType.GLOB_CHOICE_SWEEP:
-        return texts(override)
+        return swept_texts(override)
     key = override.key_or_group
     if key not in GROUPS:
-        raise HarnessError(f"{override.input_line}: glob stands for options of a group, and {key} is a value")
+        raise HarnessError(f"{override.input_line}: glob(...) selects options of a group, and {key} is a setting")
     pattern: Any = override.value()
     known = [name for name in options(key) if name != AUTO]
     names: list[str] = pattern.filter(known)
     if not names:
-        raise HarnessError(f"{override.input_line}: no {key} has such a name.{suggest('', known)}")
+        raise HarnessError(f"{override.input_line}: no {key} matches.{suggest('', known)}")
     return [f"[{name}]" for name in names] if key in _LISTS and key != "experiment" else names
 
 
-def readable(overrides: Sequence[str]) -> str:
-    """A run's name: its overrides, without those that do not change its result."""
-    kept = []
+def run_name(overrides: Sequence[str]) -> str:
+    """Return the name of a run: its overrides, without those that do not change its result."""
+    parts = []
     for text in overrides:
         key = text.lstrip("+").split("=")[0]
         if key not in NOT_IDENTITY and key.split(".")[0] not in ("executor", "hydra"):
-            kept.append(re.sub(r"^([^=]+)='([\w.-]*[^\x00-\x7f][\w.-]*)'$", r"\1=\2", text.lstrip("+")))
-    return ",".join(kept) or "default"
+            parts.append(re.sub(r"^([^=]+)='([\w.-]*[^\x00-\x7f][\w.-]*)'$", r"\1=\2", text.lstrip("+")))
+    return ",".join(parts) or "default"
 
 
-def folder_name(overrides: Sequence[str], identity: str) -> str:
-    """The run's folder: readable in any language, safe on every file system, and told apart by the identity."""
-    name = unicodedata.normalize("NFC", re.sub("['\"]", "", readable(overrides)))
+def folder_name(overrides: Sequence[str], run_id: str) -> str:
+    """Return the name of a run's folder: its readable name, safe on every file system, and its ID."""
+    name = unicodedata.normalize("NFC", re.sub("['\"]", "", run_name(overrides)))
     safe = re.sub(r"[^\w=,.+-]+", "_", name)[:120].encode()[:FOLDER_BYTES].decode(errors="ignore").strip("._") or "run"
-    return f"{safe}-{identity}"
+    return f"{safe}-{run_id}"

@@ -1,4 +1,4 @@
-"""Typed OmegaConf nodes from the catalogue's rows, so that a value of a wrong type is refused at composition."""
+"""Build typed OmegaConf nodes from the catalogue, so that composition refuses a value of a wrong type."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from omegaconf import (
 )
 
 from harness._compat.omegaconf import TextNode
-from harness.config.settings import groups, rows
+from harness.config.settings import nested_settings, scalar_settings
 from harness.config.trainer_options import allowed
 from harness.registry.catalogue import Catalogue
 from harness.registry.component import Parameter
@@ -32,24 +32,24 @@ _NODES: dict[Any, Any] = {float: FloatNode, int: IntegerNode, str: TextNode, boo
 
 
 class DecodedParameters(dict[int, tuple[dict[str, Any], list[Parameter]]]):
-    """The parameters of catalogue rows by the `id` of the row, which is kept with them."""
+    """The parameters of catalogue entries by the `id` of the entry, which is kept alive."""
 
 
-def of_entry(entry: dict[str, Any]) -> list[Parameter]:
-    """The parameters of a catalogue's row, with their hints; decoded once, for a sweep asks for every job."""
+def entry_parameters(entry: dict[str, Any]) -> list[Parameter]:
+    """Return the parameters of a catalogue entry, with their hints. They are cached, since every job needs them."""
     decoded = session.state(DecodedParameters)
-    kept = decoded.get(id(entry))
-    if kept is None or kept[0] is not entry:
+    cached = decoded.get(id(entry))
+    if cached is None or cached[0] is not entry:
         parameters = [
             Parameter(row["name"], decode(row["type"]), "???" if row["required"] else row["default"])
             for row in entry["parameters"]
         ]
-        kept = decoded[id(entry)] = (entry, parameters)
-    return kept[1]
+        cached = decoded[id(entry)] = (entry, parameters)
+    return cached[1]
 
 
-def typed(hint: Any, value: Any) -> Any:
-    """A node that takes what the hint allows; what OmegaConf cannot hold in a type is left to `check`."""
+def typed_node(hint: Any, value: Any) -> Any:
+    """Return a node that accepts the values of a hint; types that OmegaConf lacks are checked by `check_config`."""
     optional = False
     while True:
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -68,36 +68,41 @@ def typed(hint: Any, value: Any) -> Any:
 
 
 def component_node(entry: dict[str, Any]) -> DictConfig:
-    """The config node of a component: its name and its parameters."""
-    return _node(of_entry(entry), {KEY: StringNode(value=entry["name"], is_optional=False)})
+    """Return the config node of a component: its name and its settings."""
+    return _node(entry_parameters(entry), {KEY: StringNode(value=entry["name"], is_optional=False)})
 
 
 def settings_node() -> DictConfig:
-    """The top level's own values."""
-    return _node(rows(), {name: _node(inner, {}) for name, inner in groups().items()})
+    """Return the config node of the settings that belong to no component."""
+    return _node(scalar_settings(), {name: _node(inner, {}) for name, inner in nested_settings().items()})
 
 
 def trainer_node(defaults: dict[str, Any]) -> DictConfig:
-    """Everything of Lightning's Trainer that the learner leaves to it."""
+    """Return the config node of the Trainer's parameters that harness does not manage itself."""
     return OmegaConf.create({name: defaults[name] for name in allowed(defaults)})
 
 
 def auto_node(kind: str) -> DictConfig:
-    """The choice that means: decide for me. Where the other choices decide (a task's is the data's), it takes settings
-    of what will be chosen.
+    """Return the config node of the choice `auto`.
+
+    If the other choices decide (as the data does for the task), it accepts the settings of whatever will be chosen.
     """
     return OmegaConf.create({KEY: AUTO}, flags={"struct": False} if KINDS[kind].auto == "" else None)
 
 
 def _node(parameters: Iterable[Parameter], first: dict[str, Any]) -> DictConfig:
-    return OmegaConf.create(first | {p.name: typed(p.hint, p.default) for p in parameters})
+    return OmegaConf.create(first | {p.name: typed_node(p.hint, p.default) for p in parameters})
 
 
 def default_node(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
-    """A component with its defaults. Raises HarnessError if it cannot be chosen without settings."""
+    """Return the config node of a component with its defaults, as plain data.
+
+    Raises:
+        HarnessError: If the component has a setting without a default.
+    """
     node: dict[str, Any] = {KEY: name}
-    for p in of_entry(catalogue.get(kind, name)):
+    for p in entry_parameters(catalogue.get(kind, name)):
         if p.required:
-            raise HarnessError(f"{kind}={name} cannot be chosen for you: it wants {p.name}")
+            raise HarnessError(f"{kind}={name} cannot be chosen automatically: it requires {p.name}")
         node[p.name] = list(p.default) if isinstance(p.default, tuple) else p.default
     return node

@@ -1,4 +1,4 @@
-"""The settings of a run that belong to no component: one signature that schema, help, docs and checks read."""
+"""The settings of a run that belong to no component. Schema, help, docs and checks are derived from their fields."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from annotated_types import Ge, Gt, Interval, Le
 
 from harness.registry.component import Parameter
 
-_SEED = 2**63 - 1  # noise counts in 64-bit integers
+_MAX_SEED = 2**63 - 1  # noise counts in 64-bit integers
 
 
 @dataclass(frozen=True)
 class Split:
     """How the samples are divided where the data brings no split of its own."""
 
-    seed: Annotated[int, Ge(0), Le(_SEED), "which samples stand where; nothing else moves them"] = 0
+    seed: Annotated[int, Ge(0), Le(_MAX_SEED), "seed of the split; no other setting changes it"] = 0
     val: Annotated[float, Interval(gt=0, lt=1), "share of the samples for validation"] = 0.16
     test: Annotated[float, Interval(gt=0, lt=1), "share of the samples for the test"] = 0.2
     stratify: Annotated[
-        bool | Literal["auto"], "the same share of each class in every split; auto: where each has enough samples"
+        bool | Literal["auto"], "same share of each class in every split; auto: if each class has enough samples"
     ] = "auto"
-    on_overlap: Annotated[
-        Literal["warn", "error", "ignore"], "what to do when a sample stands in more than one split"
-    ] = "warn"
+    on_overlap: Annotated[Literal["warn", "error", "ignore"], "reaction to a sample that is in more than one split"] = (
+        "warn"
+    )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The top level of the config, beside the choices of components."""
+    """The top-level settings of the config, beside the choices of components."""
 
-    seed: Annotated[int, Ge(0), Le(_SEED), "initial weights, batch order and every noise"] = 0
+    seed: Annotated[int, Ge(0), Le(_MAX_SEED), "seed of initial weights, batch order and all noise"] = 0
     epochs: Annotated[int, Ge(1), "passes over the training split"] = 20
-    batch_size: Annotated[int, Ge(1), "samples a batch, over all devices together"] = 64
+    batch_size: Annotated[int, Ge(1), "samples per batch, over all devices together"] = 64
     accumulate: Annotated[int, Ge(1), "batches whose gradients are averaged into one step"] = 1
     warmup: Annotated[float, Interval(ge=0, lt=1), "share of the steps with a linearly growing learning rate"] = 0.0
     study: Annotated[str, "folder under outputs/ that gathers runs to compare"] = "scratch"
-    objective: Annotated[str | None, "what a sweep optimises; null: the task's metric on validation"] = None
-    rerun: Annotated[bool, "train again what is already complete"] = False
+    objective: Annotated[str | None, "metric that a sweep optimises; null: the task's metric on validation"] = None
+    rerun: Annotated[bool, "train completed runs again"] = False
     fail_fast: Annotated[bool, "end a sweep at its first failed run"] = False
     path: Annotated[
-        Literal["auto", "alone", "fused"], "how runs are trained: one by one, many as one program, or what pays"
+        Literal["auto", "alone", "fused"], "train runs one by one (alone), many as one program (fused), or the faster"
     ] = "auto"
-    resume: Annotated[bool, "go on from a run's last checkpoint"] = False
+    resume: Annotated[bool, "continue from a run's last checkpoint"] = False
     checkpoint_every: Annotated[int, Ge(0), "epochs between two checkpoints; 0: none"] = 0
-    save: Annotated[Literal["last", "best", "none"], "which weights are kept"] = "last"
-    diagnostic_budget: Annotated[float, Ge(0), "share of the training time that diagnostics may take, at most"] = 0.05
+    save: Annotated[Literal["last", "best", "none"], "weights to keep"] = "last"
+    diagnostic_budget: Annotated[float, Ge(0), "largest share of the training time that diagnostics may take"] = 0.05
     jobs: Annotated[Annotated[int, Gt(0)] | Literal["auto"], "workers of the executor"] = "auto"
-    cache_dir: Annotated[str, "where prepared data is kept"] = "~/.cache/harness"
+    cache_dir: Annotated[str, "folder of prepared data"] = "~/.cache/harness"
     split: Split = field(default_factory=Split)
 
 
-# What does not change a run's result: where it is written, who watches, how it is launched.
+# Settings that do not change a run's result: where it is written, how it is launched and observed.
 NOT_IDENTITY = (
     "study", "objective", "rerun", "fail_fast", "path", "resume", "checkpoint_every", "save", "jobs", "cache_dir",
     "diagnostic_budget",
@@ -62,20 +62,20 @@ NOT_IDENTITY = (
 
 
 @functools.cache
-def rows(settings: type = Settings) -> list[Parameter]:
-    """The settings' scalar fields, as parameters."""
+def scalar_settings(settings: type = Settings) -> list[Parameter]:
+    """Return the scalar fields of the settings, as parameters."""
     hints = typing.get_type_hints(settings, include_extras=True)
     return [Parameter(f.name, hints[f.name], f.default) for f in fields(settings) if f.default is not MISSING]
 
 
 @functools.cache
-def groups(settings: type = Settings) -> dict[str, list[Parameter]]:
-    """The settings' nested fields ({"split": ...})."""
+def nested_settings(settings: type = Settings) -> dict[str, list[Parameter]]:
+    """Return the fields of each nested setting, as parameters: {"split": [...]}."""
     hints = typing.get_type_hints(settings)
-    return {f.name: rows(hints[f.name]) for f in fields(settings) if f.default is MISSING}
+    return {f.name: scalar_settings(hints[f.name]) for f in fields(settings) if f.default is MISSING}
 
 
-def parse(values: dict[str, Any]) -> Settings:
-    """Typed settings from checked plain values."""
-    names = {p.name for p in rows()}
+def typed_settings(values: dict[str, Any]) -> Settings:
+    """Return typed settings from checked plain values."""
+    names = {p.name for p in scalar_settings()}
     return Settings(**{k: v for k, v in values.items() if k in names}, split=Split(**values["split"]))

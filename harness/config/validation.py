@@ -1,4 +1,4 @@
-"""The one place that refuses a bad config: after composing, before anything is loaded or written."""
+"""Validate a composed config, before anything is loaded or written."""
 
 from __future__ import annotations
 
@@ -12,56 +12,65 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.config import trainer_options
 from harness.config.error_messages import explain, unknown_key
-from harness.config.schema import of_entry
-from harness.config.settings import groups, rows
+from harness.config.schema import entry_parameters
+from harness.config.settings import nested_settings, scalar_settings
 from harness.registry.catalogue import Catalogue
 from harness.registry.component import REQUIRED, Parameter
-from harness.registry.kinds import AUTO, KEY, KINDS, NONE, SPARED
+from harness.registry.kinds import AUTO, KEY, KINDS, NONE, OPTIONAL_KINDS
 from harness.registry.param_types import convert
 from harness.system.errors import HarnessError, shown, suggest
 
-# Hydra's own groups beside the kinds: `experiment` only chooses an overlay and leaves no node.
+# Groups that are not kinds and leave a node in the config; `experiment` leaves none.
 OTHER = ("trainer",)
 
 
-Seen = dict[tuple[str, str], dict[str, Any]]  # nodes as they were checked, by their place and their text
+NodeCache = dict[tuple[str, str], dict[str, Any]]  # {(path, repr of the raw node): checked node}
 
 
 class MissingSetting(HarnessError):
-    """A setting that has no default is not given."""
+    """Raised if a setting without a default is not given."""
 
 
-def check(config: DictConfig, catalogue: Catalogue, seen: Seen | None = None) -> dict[str, Any]:
-    """The config as plain, canonical data. Raises HarnessError at the first thing that is wrong.
+def check_config(config: DictConfig, catalogue: Catalogue, cache: NodeCache | None = None) -> dict[str, Any]:
+    """Check a composed config, and return it as plain canonical data.
 
-    What is in `seen`, of configs that the same catalogue has checked, is not checked again: of a sweep's jobs, most
-    components are alike. They then share their nodes, which nobody may change.
+    Canonical means that every value has the type that its parameter declares (0.5 and not "0.5", lists for tuples), so
+    that equal settings are equal data.
 
-    Canonical means: every value has the type that its parameter declares (0.5 and not "0.5", lists for tuples),
-    so that equal settings are equal data.
+    Args:
+        config: The composed config.
+        catalogue: The installed components.
+        cache: Checked nodes, for the jobs of a sweep, which mostly have the same components. Configs that are checked
+            with one cache share their nodes, which must not be changed.
+
+    Raises:
+        HarnessError: At the first mistake.
     """
     try:
         raw = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
     except OmegaConfBaseException as error:
         raise HarnessError(explain(error) or str(error)) from error
     assert isinstance(raw, dict)
-    return check_values(raw, catalogue, seen)
+    return check_values(raw, catalogue, cache)
 
 
-def check_values(raw: dict[Any, Any], catalogue: Catalogue, seen: Seen | None = None) -> dict[str, Any]:
-    """The same of a config that is plain data already, as that of a record, which anyone may have written."""
+def check_values(raw: dict[Any, Any], catalogue: Catalogue, cache: NodeCache | None = None) -> dict[str, Any]:
+    """Check a config that is plain data, such as that of a record, which anyone may have written.
+
+    See `check_config` for the arguments, the result and the errors.
+    """
     values: dict[str, Any] = {str(k): v for k, v in raw.items() if k != "hydra"}
     for path, key in _keys(values):
         if key == "_target_":
             raise HarnessError(f"{path}: a config names components, it never names Python to import")
-    known = [p.name for p in rows()] + list(groups()) + list(KINDS) + list(OTHER)
+    known = [p.name for p in scalar_settings()] + list(nested_settings()) + list(KINDS) + list(OTHER)
     for key in values:
-        if key == "experiment":  # a group that only chooses overlays
-            raise HarnessError("a file of experiment/ sets keys of the whole config: begin it with # @package _global_")
+        if key == "experiment":  # only left in the config by a file without the header
+            raise HarnessError("a file in experiment/ sets keys of the whole config: begin it with # @package _global_")
         if key not in known:
             raise HarnessError(unknown_key(key, known))
-    checked = _checked(rows(), values, "")
-    for name, inner in groups().items():
+    checked = _checked(scalar_settings(), values, "")
+    for name, inner in nested_settings().items():
         checked[name] = _checked(inner, _mapping(values, name, f"{name}.{inner[0].name}=..."), f"{name}.")
     _check_study(checked["study"])
     if not checked["cache_dir"].strip():
@@ -70,20 +79,22 @@ def check_values(raw: dict[Any, Any], catalogue: Catalogue, seen: Seen | None = 
     if shares >= 1:
         raise HarnessError(f"split.val + split.test must leave something to train on, got {shares:g}")
     checked["trainer"] = _mapping(values, "trainer", "trainer.KEY=...")
-    trainer_options.check(checked["trainer"], catalogue.trainer, checked["epochs"])
+    trainer_options.check_trainer(checked["trainer"], catalogue.trainer, checked["epochs"])
     for kind in KINDS.values():
-        checked[kind.name] = _kind(values, kind.name, kind.many, catalogue, {} if seen is None else seen)
+        checked[kind.name] = _check_kind(values, kind.name, kind.many, catalogue, {} if cache is None else cache)
     return checked
 
 
 def _mapping(values: dict[str, Any], name: str, example: str) -> dict[str, Any]:
     node = values.get(name, {})
     if not isinstance(node, dict):
-        raise HarnessError(f"{name} holds keys of its own and is no value: write {example}, got {shown(node)}")
+        raise HarnessError(f"{name} is a group of keys, not a value: write {example}, got {shown(node)}")
     return node
 
 
-def _kind(values: dict[str, Any], kind: str, many: bool, catalogue: Catalogue, seen: Seen) -> dict[str, Any]:
+def _check_kind(
+    values: dict[str, Any], kind: str, many: bool, catalogue: Catalogue, cache: NodeCache
+) -> dict[str, Any]:
     node = values.get(kind)
     if node and not isinstance(node, dict):
         raise HarnessError(
@@ -92,43 +103,57 @@ def _kind(values: dict[str, Any], kind: str, many: bool, catalogue: Catalogue, s
         )
     if many:
         return {
-            name: _once(kind, inner, f"{kind}.{name}", catalogue, name, seen) for name, inner in (node or {}).items()
+            name: _check_once(kind, inner, f"{kind}.{name}", catalogue, name, cache)
+            for name, inner in (node or {}).items()
         }
     if not node:
         raise HarnessError(f"no {kind} is chosen.{suggest('', catalogue.names(kind))}")
-    return _once(kind, node, kind, catalogue, None, seen)
+    return _check_once(kind, node, kind, catalogue, None, cache)
 
 
-def _once(kind: str, node: Any, path: str, catalogue: Catalogue, key: str | None, seen: Seen) -> dict[str, Any]:
-    place = path, repr(node)
-    if place not in seen:
-        seen[place] = component_values(kind, node, path, catalogue, key)
-    return seen[place]
+def _check_once(
+    kind: str, node: Any, path: str, catalogue: Catalogue, name: str | None, cache: NodeCache
+) -> dict[str, Any]:
+    key = path, repr(node)
+    if key not in cache:
+        cache[key] = component_values(kind, node, path, catalogue, name)
+    return cache[key]
 
 
 def component_values(kind: str, node: Any, path: str, catalogue: Catalogue, key: str | None = None) -> dict[str, Any]:
-    """A component's node with all of its settings, each of its type. Raises HarnessError for one that it lacks."""
+    """Return the node of a component with all of its settings, converted to their types.
+
+    Args:
+        kind: Kind of the component.
+        node: The raw node.
+        path: Key of the node, for messages.
+        catalogue: The installed components.
+        key: Name under which the node is listed, for a kind that takes a list.
+
+    Raises:
+        HarnessError: If no component is chosen, or if a setting is unknown, missing or not valid.
+    """
     if not isinstance(node, dict) or KEY not in node:
-        wanted = f"'{kind}=[{key}]'" if key else f"{kind}=NAME"
-        raise HarnessError(f"{path} is set but not chosen: choose it with {wanted}, or take its settings out")
+        choice = f"'{kind}=[{key}]'" if key else f"{kind}=NAME"
+        raise HarnessError(f"{path} is set but not chosen: choose it with {choice}, or remove its settings")
     name = node[KEY]
     settings = {k: v for k, v in node.items() if k != KEY}
     if name == AUTO and KINDS[kind].auto is not None:
         if KINDS[kind].auto == "":
-            return {KEY: name} | _settings_of_some(kind, settings, catalogue)
+            return {KEY: name} | _auto_settings(kind, settings, catalogue)
         if settings:
             raise HarnessError(unknown_key(f"{path}.{next(iter(settings))}", [], AUTO))
         return {KEY: name}
-    if name == NONE and kind in SPARED and name not in catalogue.entries[kind]:  # as a record's config has it
+    if name == NONE and kind in OPTIONAL_KINDS and name not in catalogue.entries[kind]:  # in the config of a record
         if settings:
             raise HarnessError(unknown_key(f"{path}.{next(iter(settings))}", [], NONE))
         return {KEY: name}
-    return {KEY: name} | _checked(of_entry(catalogue.get(kind, name)), settings, f"{path}.", name)
+    return {KEY: name} | _checked(entry_parameters(catalogue.get(kind, name)), settings, f"{path}.", name)
 
 
-def _settings_of_some(kind: str, settings: dict[str, Any], catalogue: Catalogue) -> dict[str, Any]:
-    """Settings for the component that `auto` will stand for (`resolve` checks them), as far as one has them."""
-    known = {p.name for entry in catalogue.entries[kind].values() for p in of_entry(entry)}
+def _auto_settings(kind: str, settings: dict[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+    """Refuse settings of `auto` that no component of the kind has; `execution.resolve` checks their values."""
+    known = {p.name for entry in catalogue.entries[kind].values() for p in entry_parameters(entry)}
     for name in settings:
         if name not in known:
             raise HarnessError(unknown_key(f"{kind}.{name}", sorted(known)))
@@ -138,27 +163,27 @@ def _settings_of_some(kind: str, settings: dict[str, Any], catalogue: Catalogue)
 def _checked(
     parameters: list[Parameter], values: dict[str, Any], prefix: str, component: str | None = None
 ) -> dict[str, Any]:
-    """The value of each parameter. Under a prefix nothing else may stand; the top level has other keys too."""
+    """Return the converted value of each parameter. Unknown keys are refused if there is a prefix."""
     known = [p.name for p in parameters]
     for key in values if prefix else ():
         if key not in known:
             raise HarnessError(unknown_key(prefix + key, known, component))
-    found = {}
+    checked = {}
     for p in parameters:
         value = values.get(p.name, p.default)
         if isinstance(value, str) and value == REQUIRED:
             raise MissingSetting(f"{prefix}{p.name} must be given: {prefix}{p.name}=...")
         try:
-            found[p.name] = _plain(convert(p.hint, value))
+            checked[p.name] = _plain(convert(p.hint, value))
         except ValueError as error:
             whole = f" in {shown(value)}" if isinstance(value, list) and shown(value) not in str(error) else ""
-            quote = f"; in a file, text stands in quotes: {p.name}: '...'" if _lost_text(p.hint, value) else ""
+            quote = f"; in a file, put text in quotes: {p.name}: '...'" if _lost_text(p.hint, value) else ""
             raise HarnessError(f"{prefix}{p.name} {error}{whole}{quote}") from error
-    return found
+    return checked
 
 
 def _lost_text(hint: Any, value: Any) -> bool:
-    """Whether a value that is refused would be allowed as text: YAML makes a number of 2024_01_15."""
+    """Return True if a refused value would be valid as text: to YAML, 2024_01_15 is a number."""
     values = value if isinstance(value, list) else [value]
     if all(isinstance(v, str) for v in values):
         return False
@@ -171,7 +196,7 @@ def _lost_text(hint: Any, value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, members of an Enum as their names."""
+    """Return tuples as lists, and members of an Enum as their names."""
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
     return value.name if hasattr(value, "name") and not isinstance(value, str) else value

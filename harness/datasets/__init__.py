@@ -1,1 +1,1 @@
-"""Data sets: splits, files on disk, adapters, checks."""
+"""Load, split, transform and check data sets."""

@@ -1,4 +1,4 @@
-"""What a prediction without any input scores: the least that a model has to beat."""
+"""Compute the score of a constant prediction, which a model has to beat."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from harness.datasets.disk import DiskSamples
 
 
 def baseline(dataset: Dataset) -> dict[str, Any]:
-    """The share of the training split's most frequent class, or the squared error of its mean, in each split.
+    """Score the most frequent class of the training split by its share, or the mean target by its squared error.
 
     Returns:
         `{"majority": {"class": name, "train": share, ...}}` for classes, `{"mean": {"value": [D], "train": error}}` for
-        real targets; empty for others, and for data that is read sample by sample.
+        real targets, with a score for each split; empty for other targets and for data that is read sample by sample.
     """
     parts = [dataset.part(split) for split in SPLITS]
     if dataset.target not in ("class", "real") or not all(

@@ -1,4 +1,4 @@
-"""Images with their channels last, which would be trained on as images of as many channels as they have rows."""
+"""Refuse images with the channels last, whose rows would be taken for channels."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from harness.datasets.dataset import Dataset, first_samples
 from harness.system.errors import HarnessError
 
 CHANNELS = (1, 3, 4)  # grey, colour, colour with transparency
-LEAST = 8  # rows and columns of an image, at least
-SEEN = 256  # samples that are looked at where data is read sample by sample
-FIRST = ("channels_first", "flatten")  # transforms after which the order of the axes is right, or does not matter
+MIN_SIZE = 8  # smallest number of rows and columns of an image
+SAMPLES = 256  # samples to inspect of data that is read sample by sample
+FIRST = ("channels_first", "flatten")  # transforms after which the order of the axes is right or does not matter
 
 
 def check_channels(dataset: Dataset, name: str, chosen: dict[str, Any]) -> str | None:
     """Refuse images whose channels are the last axis, unless a transform moves them.
 
     Args:
-        dataset: the data before transforms.
-        name: of the data, for the message.
-        chosen: the transforms of the config, `auto` among them; empty where somebody wants the data as it is.
+        dataset: The data before transforms.
+        name: Name of the data, for the message.
+        chosen: The transforms of the config, which may hold `auto`; empty to keep the data unchanged.
 
     Returns:
-        A remark, where such images are kept as they are because no transform at all was asked for.
+        A remark if such images are kept unchanged because no transform is chosen.
 
     Raises:
         HarnessError: If the samples look like [height, width, channels].
@@ -34,22 +34,22 @@ def check_channels(dataset: Dataset, name: str, chosen: dict[str, Any]) -> str |
     if "channels_first" in chosen or next(iter(chosen), "") in FIRST or not channels_last(dataset):
         return None
     looks = (
-        f"inputs {list(dataset.inputs)} look like images with the channels last, and harness takes "
+        f"inputs {list(dataset.inputs)} look like images with the channels last, but harness expects "
         "[channels, height, width]"
     )
-    mended = f"'transform=[{','.join(('channels_first', *chosen))}]'"
+    override = f"'transform=[{','.join(('channels_first', *chosen))}]'"
     if not chosen:
-        return f"{looks}; transform=[] keeps them as they are, {mended} moves the channels"
-    raise HarnessError(f"data {name}: {looks}: {mended}; 'transform=[]' keeps them as they are")
+        return f"{looks}; transform=[] keeps them as they are, {override} moves the channels"
+    raise HarnessError(f"data {name}: {looks}: write {override}, or 'transform=[]' to keep them as they are")
 
 
 def channels_last(dataset: Dataset) -> bool:
     """Return True if samples have the shape of images [height, width, channels] and the values of pixels.
 
-    Pixels are whole numbers of 0 .. 255, or any numbers of 0 .. 1.
+    Pixels are whole numbers in [0, 255], or any numbers in [0, 1].
     """
     shape = dataset.inputs
-    if len(shape) != 3 or shape[2] not in CHANNELS or min(shape[:2]) < LEAST or dataset.vocabulary:
+    if len(shape) != 3 or shape[2] not in CHANNELS or min(shape[:2]) < MIN_SIZE or dataset.vocabulary:
         return False
     low, high, whole = math.inf, -math.inf, True
     for x in _pixels(dataset):
@@ -61,4 +61,4 @@ def channels_last(dataset: Dataset) -> bool:
 
 
 def _pixels(dataset: Dataset) -> Iterator[Tensor]:
-    return dataset.chunks() if dataset.passed_over else iter([first_samples(dataset, SEEN)[0]])
+    return dataset.chunks() if dataset.passed_over else iter([first_samples(dataset, SAMPLES)[0]])

@@ -1,4 +1,4 @@
-"""What a data component returns, and what the harness wants to know of it."""
+"""The data set that a data component returns, with functions that build, divide and validate it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from harness.system.errors import HarnessError
 
 Target = Literal["class", "labels", "real", "surface"]
 SPLITS = ("train", "val", "test")
-CHUNK_BYTES = 1 << 19  # of inputs, in what is computed over all of them
+CHUNK_BYTES = 1 << 19  # size of the inputs in one chunk, for computations over all of them
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Samples:
         return len(self.x)
 
 
-Part = Samples | torch.utils.data.Dataset  # the second for data that does not fit in memory: yields (x, y)
-Divided = dict[str, Tensor]  # the indices of each split
+Part = Samples | torch.utils.data.Dataset  # the second yields (x, y), for data that does not fit in memory
+Divided = dict[str, Tensor]  # {split: indices of its samples}
 
 
 @dataclass(frozen=True)
@@ -167,22 +167,22 @@ class Dataset:
 
 
 def _by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """function(x), some rows at a time: what it makes on the way is never as large as the data."""
+    """Return function(x), computed in chunks of rows so that temporary tensors stay small."""
     rows = row_chunks(x)
     first = function(next(rows))
     if len(first) == len(x):
         return first
-    made = first.new_empty((len(x), *first.shape[1:]))
-    made[: len(first)] = first
-    at = len(first)
+    result = first.new_empty((len(x), *first.shape[1:]))
+    result[: len(first)] = first
+    start = len(first)
     for chunk in rows:
-        made[at : at + len(chunk)] = function(chunk)
-        at += len(chunk)
-    return made
+        result[start : start + len(chunk)] = function(chunk)
+        start += len(chunk)
+    return result
 
 
 def row_chunks(x: Tensor) -> Iterator[Tensor]:
-    """Views of some rows each, of about half a megabyte."""
+    """Return an iterator over views of consecutive rows, of about half a megabyte each."""
     return iter(x.split(max(1, CHUNK_BYTES // max(1, x[:1].nbytes))))
 
 
@@ -212,7 +212,7 @@ def divide(n: int, split: Split, generator: torch.Generator, y: Tensor | None = 
     if n - test - val < 1:
         raise HarnessError(
             f"{n} samples are too few: split.val={split.val:g} and split.test={split.test:g} take {val} and {test} "
-            "of them and leave none to train on"
+            "of them, and none is left to train on"
         )
     order = torch.randperm(n, generator=generator)
     if stratified(y, split, test, val):
@@ -221,7 +221,7 @@ def divide(n: int, split: Split, generator: torch.Generator, y: Tensor | None = 
         rest = order[~in_test]
         in_val = shares(y[rest], val)
         parts = {"test": order[in_test], "val": rest[in_val], "train": rest[~in_val]}
-        # the first of each class are taken, so that what is left begins with few classes
+        # shares takes the first samples of each class, so shuffle again: the rest would begin with few classes
         return {name: part[torch.randperm(len(part), generator=generator)] for name, part in parts.items()}
     return {"train": order[test + val :], "val": order[test : test + val], "test": order[:test]}
 
@@ -241,9 +241,9 @@ def from_arrays(
     inputs = exact(x)
     if target == "class":
         targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.int64).reshape(len(inputs))
-        if not classes and len(targets):  # the whole numbers that there are
-            found, targets = targets.unique(return_inverse=True)
-            classes = found.tolist()
+        if not classes and len(targets):  # name the classes by the values
+            values, targets = targets.unique(return_inverse=True)
+            classes = values.tolist()
     else:
         targets = exact(y).reshape(len(inputs), -1)
     if parts is None:
@@ -272,7 +272,16 @@ def divide_rest(counts: dict[str, int], split: Split, generator: torch.Generator
 def from_parts(
     x: Tensor, y: Tensor, parts: Divided, *, target: Target, classes: Sequence[Any] = (), **more: Any
 ) -> Dataset:
-    """A Dataset of samples in memory and the indices of each split."""
+    """Return a Dataset of samples in memory.
+
+    Args:
+        x: Inputs of all samples, shape `[N, ...]`.
+        y: Targets of all samples, shape `[N]` or `[N, D]`.
+        parts: Indices of the samples of each split.
+        target: Kind of the targets.
+        classes: Names of the classes or labels.
+        more: Other fields of the Dataset.
+    """
     train, val, test = (Samples(x[parts[split]], y[parts[split]]) for split in SPLITS)
     return Dataset(train, val, test, target=target, classes=tuple(str(c) for c in classes), **more)
 
@@ -295,17 +304,17 @@ def surface(function: Callable[[Tensor], Tensor], start: Sequence[float], minimu
     """
     x, y = torch.tensor([list(start)], dtype=torch.float32), torch.tensor([list(minimum)], dtype=torch.float32)
     if x.shape != y.shape:
-        raise HarnessError(f"a start of {x.shape[1]} coordinates, and a minimum of {y.shape[1]}")
+        raise HarnessError(f"the start has {x.shape[1]} coordinates, but the minimum has {y.shape[1]}")
     part = Samples(x, y)
     return Dataset(part, part, part, target="surface", repeats=True, surface=function)
 
 
 def digest(dataset: Dataset) -> str:
-    """16 hex digits of everything that the splits hold, and of what is asked of them."""
+    """Return the digest of a data set, 16 hex digits of its samples and names; of data not in memory, its own."""
     if not dataset.in_memory:
         return dataset.digest
-    told = [names for names in (dataset.vocabulary, dataset.analogies, dataset.columns) if names]
-    h = hashlib.sha256(repr((dataset.target, dataset.classes, *told)).encode())
+    names = [field for field in (dataset.vocabulary, dataset.analogies, dataset.columns) if field]
+    h = hashlib.sha256(repr((dataset.target, dataset.classes, *names)).encode())
     for split in SPLITS:
         part = dataset.part(split)
         assert isinstance(part, Samples)
@@ -316,7 +325,11 @@ def digest(dataset: Dataset) -> str:
 
 
 def overlap(dataset: Dataset) -> int | None:
-    """How many distinct inputs stand in more than one split; None where that cannot be told, or says nothing."""
+    """Count the distinct inputs that are in more than one split.
+
+    Returns:
+        The count; None if it would say nothing, or for splits that are not read as a whole.
+    """
     if dataset.repeats:
         return None
     parts = [dataset.part(split) for split in SPLITS]
@@ -334,14 +347,22 @@ def overlap(dataset: Dataset) -> int | None:
 
 
 def _overlap_of_keys(keys: list[np.ndarray]) -> int:
-    """The same of hashes of the inputs, in the memory of a few numbers a sample."""
+    """Count the keys that are in more than one of the splits `[train, val, test]`."""
     train, val, test = (np.unique(k) for k in keys)
     shared = [np.intersect1d(a, b, assume_unique=True) for a, b in ((train, val), (train, test), (val, test))]
     return len(np.unique(np.concatenate(shared)))
 
 
 def validate(dataset: Dataset, name: str) -> None:
-    """Raises HarnessError, naming the data, for what no run could be made of."""
+    """Refuse a data set that cannot be trained on.
+
+    Args:
+        dataset: The data set.
+        name: Name of the data, for the message.
+
+    Raises:
+        HarnessError: At the first mistake.
+    """
     for split in SPLITS:
         part = dataset.part(split)
         if size(part) == 0:
@@ -352,45 +373,47 @@ def validate(dataset: Dataset, name: str) -> None:
             raise HarnessError(f"data {name}: {split} has {len(part.x)} inputs and {len(part.y)} targets")
         if not part.x.numel():
             raise HarnessError(f"data {name}: the inputs hold no numbers: a sample has shape {list(part.x.shape[1:])}")
-        for what, tensor in (("inputs", part.x), ("targets", part.y)):
-            # a finite sum has finite terms only, and costs no memory
+        for label, tensor in (("inputs", part.x), ("targets", part.y)):
+            # if the sum is finite, all terms are, and a sum takes no memory
             if not tensor.is_floating_point() or bool(torch.isfinite(tensor.sum())):
                 continue
             bad = ~torch.isfinite(tensor)
             if bool(bad.any()):
                 at = bad.nonzero()[0].tolist()
-                raise HarnessError(f"data {name}: the {what} of the {split} split hold {tensor[tuple(at)]} at {at}")
+                raise HarnessError(f"data {name}: the {label} of the {split} split hold {tensor[tuple(at)]} at {at}")
         if (words := dataset.words) and (out := part.x[(part.x < 0) | (part.x >= words)]).numel():
-            raise HarnessError(f"data {name}: word {out[0]} in the {split} split, and there are {words}, from 0")
+            raise HarnessError(f"data {name}: word {out[0]} in the {split} split is not in 0 .. {words - 1}")
         if dataset.target == "class" and (out := part.y[(part.y < 0) | (part.y >= len(dataset.classes))]).numel():
             raise HarnessError(
-                f"data {name}: class {out[0]} in the {split} split, and there are {len(dataset.classes)}, from 0"
+                f"data {name}: class {out[0]} in the {split} split is not in 0 .. {len(dataset.classes) - 1}"
             )
         if dataset.target == "labels":
             _validate_labels(part.y, len(dataset.classes), f"data {name}: the targets of the {split} split")
     if dataset.target == "class" and len(dataset.classes) < 2:
         raise HarnessError(
-            f"data {name}: there is one class only ({', '.join(dataset.classes)}), nothing to tell apart"
+            f"data {name}: there is only one class ({', '.join(dataset.classes)}); classification needs two"
         )
     if dataset.target == "class" and isinstance(dataset.train, Samples) and len(dataset.train.y.unique()) < 2:
-        raise HarnessError(f"data {name}: the training split holds one class only, nothing to learn")
+        raise HarnessError(f"data {name}: the training split holds only one class; classification needs two")
     if dataset.target == "labels" and not dataset.classes:
-        raise HarnessError(f"data {name}: labels want names, one for each column of the targets, in `classes`")
+        raise HarnessError(f"data {name}: labels need names, one for each column of the targets, in `classes`")
     if not dataset.in_memory and not dataset.digest:
         raise HarnessError(f"data {name}: splits that are not in memory need a digest")
 
 
-def _validate_labels(y: Tensor, labels: int, what: str) -> None:
+def _validate_labels(y: Tensor, labels: int, where: str) -> None:
     if tuple(y.shape[1:]) != (labels,) or not y.is_floating_point():
-        raise HarnessError(f"{what} must be float of shape [N, {labels}], one a label, got {y.dtype} {list(y.shape)}")
+        raise HarnessError(
+            f"{where} must be float of shape [N, {labels}], one column per label, got {y.dtype} {list(y.shape)}"
+        )
     if (odd := y[(y != 0) & (y != 1)]).numel():
-        raise HarnessError(f"{what} hold {odd[0]:g}, and a label is 0 or 1")
+        raise HarnessError(f"{where} hold {odd[0]:g}, but a label is 0 or 1")
 
 
-LOOKED_AT = 256  # training samples that a data-driven initializer sees
+INITIALIZER_SAMPLES = 256  # training samples for a data-driven initializer
 
 
-def sampled_inputs(dataset: Dataset, count: int = LOOKED_AT, split: str = "train") -> Tensor:
+def sampled_inputs(dataset: Dataset, count: int = INITIALIZER_SAMPLES, split: str = "train") -> Tensor:
     """Return inputs [n, ...] of a random sample of a split, the same one at each call."""
     return sampled(dataset, count, split)[0]
 

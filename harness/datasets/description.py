@@ -1,6 +1,6 @@
-"""What a data component tells of its files before it is loaded: mistakes that a look shows, and `harness show-data`.
+"""Check and describe the files of a data component without loading them, for early errors and `harness show-data`.
 
-Its trait `describe` names a module with `check(settings)` and `describe(settings)`, which need no torch.
+The trait `describe` of a component names a module with `check(settings)` and `describe(settings)` that needs no torch.
 """
 
 from __future__ import annotations
@@ -19,27 +19,30 @@ def _module(values: dict[str, Any]) -> Any:
 
 
 def check_data(values: dict[str, Any]) -> None:
-    """Raise HarnessError for what a look at the data's files shows, if the component knows how to look.
+    """Check the files of the data, if the component can do so without loading them.
 
     Args:
-        values: a checked config.
+        values: A checked config.
+
+    Raises:
+        HarnessError: If the files have a mistake.
     """
     if (module := _module(values)) is not None:
-        with _named(values):
+        with _prefix_errors(values):
             module.check(values["data"])
 
 
 def describe_data(values: dict[str, Any]) -> dict[str, Any] | None:
-    """The data of a checked config in words, as plain data; None where the component tells nothing of itself."""
+    """Return a description of the data of a checked config, or None if the component offers none."""
     if (module := _module(values)) is None:
         return None
-    with _named(values):
+    with _prefix_errors(values):
         described: dict[str, Any] = module.describe(values["data"])
         return described
 
 
-class _named:
-    """Names the component in an error."""
+class _prefix_errors:
+    """Context manager that prefixes an error with the name of the data component."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self._name = values["data"][KEY]

@@ -1,7 +1,6 @@
-"""Samples in files, for data that is larger than memory: written once, then read a batch at a time.
+"""Samples in files, for data that is larger than memory: written once, and read one batch at a time.
 
-A file's rows are read where they stand, and none is kept in the process: what stays in memory is one number a sample
-(which row it is), and what the system caches of the file.
+No sample is kept in memory, only the row number of each; the operating system caches parts of the files.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ from torch import Tensor
 from harness.system import safe_files
 from harness.system.errors import HarnessError
 
-LARGE = 1 << 30  # bytes: more is not held in memory, unless that is asked for
-BLOCK_BYTES = 1 << 22  # of samples that are read or written together, about
+LARGE = 1 << 30  # bytes; larger data is kept in files unless the user wants it in memory
+BLOCK_BYTES = 1 << 22  # approximate size of the samples that are read or written together
 ABOUT = "about.json"
-_FORMAT = 2  # of these files; part of the names of those that are looked for again
+_FORMAT = 2  # version of these files, part of the names from `name_for`
 
-Chunk = tuple[np.ndarray, np.ndarray]  # some inputs [n, ...] and their targets [n] or [n, D]
+Chunk = tuple[np.ndarray, np.ndarray]  # inputs [n, ...] and targets [n] or [n, D] of some samples
 
 
 class StoredArray:
@@ -41,36 +40,36 @@ class StoredArray:
 
     def __init__(self, path: Path, dtype: str, shape: tuple[int, ...]) -> None:
         self.path, self.dtype, self.shape = path, np.dtype(dtype), shape
-        self.bytes = self.dtype.itemsize * math.prod(shape)  # of a row
-        self._file: int | None = None  # each process opens it itself
+        self.bytes = self.dtype.itemsize * math.prod(shape)  # size of a row
+        self._file: int | None = None  # file descriptor, which each process opens itself
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_file": None}
 
     def take(self, rows: Tensor) -> Tensor:
         """Some rows [n, ...], in any order."""
-        made = np.empty((len(rows), *self.shape), self.dtype)
-        view = made.reshape(-1).view(np.uint8).data
-        for place, row in enumerate(rows.tolist()):
-            self._read(view[place * self.bytes : (place + 1) * self.bytes], row * self.bytes)
-        return torch.from_numpy(made)
+        result = np.empty((len(rows), *self.shape), self.dtype)
+        view = result.reshape(-1).view(np.uint8).data
+        for index, row in enumerate(rows.tolist()):
+            self._read(view[index * self.bytes : (index + 1) * self.bytes], row * self.bytes)
+        return torch.from_numpy(result)
 
     def block(self, first: int, count: int) -> Tensor:
         """Rows first .. first + count - 1."""
-        made = np.empty((count, *self.shape), self.dtype)
-        self._read(made.reshape(-1).view(np.uint8).data, first * self.bytes)
-        return torch.from_numpy(made)
+        result = np.empty((count, *self.shape), self.dtype)
+        self._read(result.reshape(-1).view(np.uint8).data, first * self.bytes)
+        return torch.from_numpy(result)
 
-    def _read(self, view: memoryview, at: int) -> None:
+    def _read(self, view: memoryview, offset: int) -> None:
         if self._file is None:
             self._file = os.open(self.path, os.O_RDONLY)
             weakref.finalize(self, os.close, self._file)
         done = 0
         while done < len(view):
-            got = os.preadv(self._file, [view[done:]], at + done)
-            if not got:
-                raise HarnessError(f"{self.path} is cut short. Delete its folder, and it is made again")
-            done += got
+            read = os.preadv(self._file, [view[done:]], offset + done)
+            if not read:
+                raise HarnessError(f"{self.path} is cut short. Delete its folder to write it again")
+            done += read
 
 
 class DiskSamples(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
@@ -141,21 +140,21 @@ def write(folder: Path, chunks: Iterable[Chunk], name: str, numbered: bool = Fal
                 hashes[array].update(content)
                 file.write(content)
             flat = np.ascontiguousarray(x).reshape(len(x), -1)
-            keys.write(own := b"".join(hashlib.blake2b(row.data, digest_size=8).digest() for row in flat))
-            hashes["keys"].update(own)
+            keys.write(digests := b"".join(hashlib.blake2b(row.data, digest_size=8).digest() for row in flat))
+            hashes["keys"].update(digests)
             count += len(x)
-            _tell(f"\rreading {name}: {count:,} samples", end="")
+            _print_progress(f"\rreading {name}: {count:,} samples", end="")
     about["keys"] = {"dtype": "int64", "shape": []}
     described = repr((count, about["x"], about["y"], hashes["x"].hexdigest(), hashes["y"].hexdigest()))
     digest = hashlib.sha256((described + "numbered" * numbered).encode()).hexdigest()
     if numbered:
-        values, places = np.unique(np.fromfile(folder / "y.bin", dtype=np.int64), return_inverse=True)
-        places.astype(np.int64).tofile(folder / "y.bin")
-        hashes["y"] = hashlib.sha256(places.astype(np.int64).tobytes())
+        values, indices = np.unique(np.fromfile(folder / "y.bin", dtype=np.int64), return_inverse=True)
+        indices.astype(np.int64).tofile(folder / "y.bin")
+        hashes["y"] = hashlib.sha256(indices.astype(np.int64).tobytes())
         more["values"] = values.tolist()
     files = {f"{array}.bin": [*_stamp(folder / f"{array}.bin"), h.hexdigest()] for array, h in hashes.items()}
     (folder / ABOUT).write_text(json.dumps(about | {"count": count, "digest": digest, "files": files} | more))
-    _tell("\r\033[K", end="")
+    _print_progress("\r\033[K", end="")
     return digest
 
 
@@ -175,11 +174,11 @@ def is_whole(folder: Path) -> bool:
 
 
 def _stamp(file: Path) -> tuple[int, int, int]:
-    found = file.stat()
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _tell(text: str, end: str) -> None:
+def _print_progress(text: str, end: str) -> None:
     if sys.stderr.isatty():
         print(text, end=end, file=sys.stderr, flush=True)
 
@@ -197,18 +196,18 @@ def keep(root: Path, name: str, make: Callable[[Path], str]) -> Path:
         with FileLock(root / f".{name or 'content'}.lock"):
             if name and (root / name).is_dir() and is_whole(root / name):
                 return root / name
-            beside = Path(tempfile.mkdtemp(prefix=".", dir=root))
+            temporary = Path(tempfile.mkdtemp(prefix=".", dir=root))
             try:
-                digest = make(beside)
+                digest = make(temporary)
                 folder = root / (name or digest[:32])
                 if folder.is_dir() and not is_whole(folder):
-                    warnings.warn(f"the kept samples in {folder} were damaged, and are made again", stacklevel=2)
+                    warnings.warn(f"the samples in {folder} were damaged, and are written again", stacklevel=2)
                     shutil.rmtree(folder)
                 if not folder.is_dir():
-                    beside.rename(folder)
+                    temporary.rename(folder)
                 return folder
             finally:
-                shutil.rmtree(beside, ignore_errors=True)
+                shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise HarnessError(f"cannot keep data in {root}: {error.strerror or error}") from error
 

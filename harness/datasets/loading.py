@@ -1,4 +1,4 @@
-"""From the config to a data set that is ready to train on: loaded, corrupted, checked, transformed."""
+"""Load the data set of a config, ready to train on: corrupted, checked and transformed."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ from harness.system import session
 from harness.system.errors import HarnessError, one_line
 from harness.system.process_state import drawing, kept
 
-KEPT_BYTES = 1 << 26  # of data sets that a loader keeps, until it is asked for another
+KEPT_BYTES = 1 << 26  # size of the data sets that a loader keeps
 
 
 class OverlapWarning(UserWarning):
-    """Samples stand in more than one split."""
+    """Warning about samples that are in more than one split."""
 
 
 class TrackedSplit(Split):
-    """The settings of `split`, with the names of those that a data component has looked at."""
+    """The settings of `split`, with the names of those that a data component has read."""
 
     names: set[str]
 
@@ -57,42 +57,42 @@ class TrackedSplit(Split):
 
 
 class TrackedGenerator(torch.Generator):
-    """A generator that knows whether it was asked for its seed, as other libraries' generators are made from."""
+    """A generator that notes if its seed was read, from which a component may seed another library's generator."""
 
-    asked = False
+    seed_read = False
 
     def initial_seed(self) -> int:
-        """The seed."""
-        self.asked = True
+        """Return the seed, and note that it was read."""
+        self.seed_read = True
         return super().initial_seed()
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A data set after corruptions and transforms; `digest` and `overlap` are of what the transforms were fitted on."""
+    """A data set after corruptions and transforms; `digest` and `overlap` describe it before the transforms."""
 
     dataset: Dataset
     digest: str
     overlap: int | None
-    transform: dict[str, Any] = field(default_factory=dict)  # the chosen ones, `auto` decided
-    remarks: tuple[str, ...] = ()  # for a person (remarks.py)
-    divided_by: frozenset[str] | None = None  # settings of `split` that decided which samples stand where
-    changes: tuple[str, ...] = ()  # of the state of the process, by its components
+    transform: dict[str, Any] = field(default_factory=dict)  # nodes of the transforms, with `auto` replaced
+    remarks: tuple[str, ...] = ()  # lines for the user (remarks.py)
+    divided_by: frozenset[str] | None = None  # settings of `split` that the division depends on
+    changes: tuple[str, ...] = ()  # lines on changes of the state of the process by components
 
     @functools.cached_property
     def baseline(self) -> dict[str, Any]:
-        """What a prediction without any input scores."""
+        """The score of a constant prediction."""
         return baseline(self.dataset)
 
     @property
     def bytes(self) -> int:
-        """Of the samples in memory."""
+        """The size of the samples in memory."""
         parts = [self.dataset.part(split) for split in SPLITS]
         return sum(p.x.nbytes + p.y.nbytes for p in parts if isinstance(p, Samples))
 
     @property
     def facts(self) -> DatasetFacts:
-        """What is known of the data when it is gone again."""
+        """The facts about the data that are needed after it was released."""
         dataset = self.dataset
         counts = dataset.class_counts.tolist() if dataset.in_memory and dataset.class_counts is not None else []
         shape = dataset.inputs, dataset.width, dataset.target, dataset.classes
@@ -101,50 +101,59 @@ class Loaded:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What grouping and saving want to know of a data set, without holding it."""
+    """The facts about a data set that grouping and saving need, without its samples."""
 
     inputs: tuple[int, ...]
     width: int
     target: Target
     classes: tuple[str, ...]
     in_memory: bool
-    bytes: int  # of the samples in memory
-    class_counts: tuple[int, ...] = ()  # in training
-    divided_by: frozenset[str] | None = None  # settings of `split` that decided which samples stand where
+    bytes: int  # size of the samples in memory
+    class_counts: tuple[int, ...] = ()  # training samples of each class
+    divided_by: frozenset[str] | None = None  # settings of `split` that the division depends on
 
 
 class Loader:
-    """Loads data sets as they are asked for, and keeps the last of them as long as they are small together: the next
-    run of a sweep nearly always wants one of them again.
-    """
+    """Loads data sets, and keeps the last ones while they are small, since the next run often needs one of them."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, Loaded] = OrderedDict()
+        self._cache: OrderedDict[str, Loaded] = OrderedDict()
 
     def load(self, values: dict[str, Any]) -> Loaded:
-        """The data set of a config. Raises HarnessError for data that cannot be had or used."""
-        asked = [values[k] for k in ("data", "corruption", "transform", "split", "cache_dir")]
+        """Return the data set of a checked config.
+
+        Raises:
+            HarnessError: If the data cannot be loaded or used.
+        """
+        settings = [values[k] for k in ("data", "corruption", "transform", "split", "cache_dir")]
         bounds = _bounds(values) if AUTO in values["transform"] else None
-        key = json.dumps([*asked, bounds, str(of_run(values["trainer"]))], default=str)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        while self._kept and sum(loaded.bytes for loaded in self._kept.values()) > KEPT_BYTES:
-            self._kept.popitem(last=False)  # before the next is loaded: two large ones need not fit in memory
-        self._kept[key] = loaded = load(values)
+        key = json.dumps([*settings, bounds, str(of_run(values["trainer"]))], default=str)
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        while self._cache and sum(loaded.bytes for loaded in self._cache.values()) > KEPT_BYTES:
+            self._cache.popitem(last=False)  # before loading the next: two large ones may not fit in memory
+        self._cache[key] = loaded = load(values)
         return loaded
 
 
 def usable(config: dict[str, Any]) -> dict[str, Any]:
-    """A record's config, to load its data and to train it again: anyone may have written the record.
+    """Return a record's config, checked and safe to load its data from, since anyone may have written the record.
 
-    It passes the checks of any config, and what its data keeps lies in the default `cache_dir`, not where it says.
+    The default `cache_dir` replaces that of the record.
+
+    Raises:
+        HarnessError: If the config is not valid.
     """
     return check_values(config, catalogue.current()) | {"cache_dir": Settings().cache_dir}
 
 
 def load(values: dict[str, Any]) -> Loaded:
-    """Loads the data set of a config, fresh."""
+    """Load the data set of a checked config.
+
+    Raises:
+        HarnessError: If the data cannot be loaded or used.
+    """
     changes: list[str] = []
     with kept(changes.append):
         loaded = load_untransformed(values)
@@ -155,33 +164,37 @@ def load(values: dict[str, Any]) -> Loaded:
 
 
 def load_untransformed(values: dict[str, Any]) -> Loaded:
-    """Loads the data set of a config, before its transforms are fitted."""
-    split, asked = Split(**values["split"]), TrackedSplit(**values["split"])
+    """Load the data set of a checked config with its corruptions, without its transforms.
+
+    Raises:
+        HarnessError: If the data cannot be loaded or used.
+    """
+    split, tracked = Split(**values["split"]), TrackedSplit(**values["split"])
     name = values["data"][KEY]
     cache_dir, generator = Path(values["cache_dir"]).expanduser(), TrackedGenerator()
     generator.manual_seed(seeds.derive(split.seed, "split"))
-    began = generator.get_state()
+    initial_state = generator.get_state()
     try:
         with drawing(split.seed) as drawn:
-            found = component("data", values["data"], split=asked, cache_dir=cache_dir, generator=generator)
-            dataset = adopt(found, asked, generator, cache_dir)
-            if generator.asked or drawn() or not torch.equal(began, generator.get_state()):
-                asked.names.add("seed")
+            data = component("data", values["data"], split=tracked, cache_dir=cache_dir, generator=generator)
+            dataset = adopt(data, tracked, generator, cache_dir)
+            if generator.seed_read or drawn() or not torch.equal(initial_state, generator.get_state()):
+                tracked.names.add("seed")
     except HarnessError as error:
         raise HarnessError(f"data {name}: {error}") from error
-    except Exception as error:  # whatever a stranger's loader meets: there is no run yet that could fail
+    except Exception as error:  # any error of a data component; there is no run yet whose record could hold it
         raise HarnessError(f"data {name}: {one_line(error)} (HYDRA_FULL_ERROR=1 shows where)") from error
     validate(dataset, name)
     if split.stratify is True and dataset.target != "class":
-        raise HarnessError(f"split.stratify=true wants classes, and data {name} has {dataset.target} targets")
-    kept = check_channels(dataset, name, values["transform"])
-    told = [*remarks(dataset), *([kept] if kept else [])]
+        raise HarnessError(f"split.stratify=true needs classes, but data {name} has {dataset.target} targets")
+    channels_remark = check_channels(dataset, name, values["transform"])
+    lines = [*remarks(dataset), *([channels_remark] if channels_remark else [])]
     known = catalogue.current()
     for corruption, node in values["corruption"].items():
         targets = known.get("corruption", corruption)["traits"].get("targets", [dataset.target])
         if dataset.target not in targets:
             raise HarnessError(
-                f"corruption {corruption} wants {' or '.join(targets)} targets, and data {name} has "
+                f"corruption {corruption} needs {' or '.join(targets)} targets, but data {name} has "
                 f"{dataset.target} ones"
             )
         dataset = component(
@@ -191,20 +204,20 @@ def load_untransformed(values: dict[str, Any]) -> Loaded:
             generator=seeds.generator(split.seed, "corruption", corruption),
         )
         validate(dataset, f"{name} after corruption {corruption}")
-    whole, shared = digest(dataset), overlap(dataset)
+    data_digest, shared = digest(dataset), overlap(dataset)
     if shared and split.on_overlap == "error":
-        raise HarnessError(f"{_overlapping(name, shared)} (split.on_overlap=error)")
-    return Loaded(dataset, whole, shared, remarks=tuple(told), divided_by=frozenset(asked.names))
+        raise HarnessError(f"{_overlap_text(name, shared)} (split.on_overlap=error)")
+    return Loaded(dataset, data_digest, shared, remarks=tuple(lines), divided_by=frozenset(tracked.names))
 
 
 def _bounds(values: dict[str, Any]) -> Any:
-    """The bounds that the chosen model wants its inputs to lie in: a reason for `auto` to choose another transform."""
+    """Return the bounds that the model needs its inputs to be in, on which the transform `auto` depends; or None."""
     model = values.get("model", {}).get(KEY, AUTO)
     return None if model == AUTO else catalogue.current().get("model", model)["traits"].get("inputs_within")
 
 
-def _overlapping(name: str, shared: int) -> str:
-    return f"data {name}: {shared} samples stand in more than one split"
+def _overlap_text(name: str, shared: int) -> str:
+    return f"data {name}: {shared} samples are in more than one split"
 
 
 class WarnedData(set[str]):
@@ -212,18 +225,23 @@ class WarnedData(set[str]):
 
 
 def warn_of_overlap(shared: int | None, values: dict[str, Any]) -> None:
-    """Warn of shared samples once a run is sure to start, and once only for the runs of a process that share data: a
-    config that is refused gets its one line and no other.
+    """Warn once per process and data set about samples that are in more than one split.
+
+    Call it when a run is sure to start, so that a refused config only prints its error.
+
+    Args:
+        shared: Number of such samples; None if unknown.
+        values: Config of the run.
     """
     data = repr(values["data"])
     if shared and values["split"]["on_overlap"] == "warn" and data not in session.state(WarnedData):
         session.state(WarnedData).add(data)
-        text = _overlapping(values["data"][KEY], shared)
-        warnings.warn(f"{text} (split.on_overlap=ignore says nothing)", OverlapWarning, stacklevel=outside())
+        text = _overlap_text(values["data"][KEY], shared)
+        warnings.warn(f"{text} (split.on_overlap=ignore hides this)", OverlapWarning, stacklevel=outside())
 
 
 def outside() -> int:
-    """Return the `stacklevel` of the first caller outside of harness: a warning shows the user's own line."""
+    """Return the `stacklevel` of the first caller outside of harness, so that a warning shows the user's line."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] in _INSIDE:
         frame, level = frame.f_back, level + 1
@@ -234,56 +252,66 @@ _INSIDE = ("harness", "contextlib")  # which calls a function that a context man
 
 
 def warn_of_data(data: dict[str, Any], values: dict[str, Any]) -> None:
-    """Warns of what a record's `data` says: samples that several splits share, and what is odd about the targets."""
+    """Warn about overlap and suspicious targets, as noted in a record.
+
+    Args:
+        data: The `data` of the record.
+        values: Config of the run.
+    """
     warn_of_overlap(data["overlap"], values)
     for remark in data.get("remarks", ()):
         warnings.warn(f"data {data['name']}: {remark}", TargetWarning, stacklevel=2)
 
 
 def _transformed(dataset: Dataset, nodes: dict[str, Any], precision: torch.dtype = torch.float32) -> Dataset:
-    """With transforms, fitted and computed on unrounded numbers; what they make is rounded to the run's precision."""
-    dataset = replace(dataset, given=dataset.inputs, applied=())  # corruptions are of these samples alone
+    """Fit and apply transforms on unrounded numbers, then round the result to the precision of the run."""
+    dataset = replace(dataset, given=dataset.inputs, applied=())  # corruptions do not apply to new samples
     if precision == torch.float64 and dataset.real_inputs:
         dataset = dataset.mapped(cast(precision))
     for name, node in nodes.items():
-        asked = asks(REGISTRY.get("transform", name))
-        if asked and not dataset.passed_over:
+        injected = asks(REGISTRY.get("transform", name))
+        if injected and not dataset.passed_over:
             raise HarnessError(
-                "transforms are fitted on data in memory or in harness's files; choose 'transform=[]' for what is "
-                "read sample by sample"
+                f"transform {name} cannot be fitted on data that is read sample by sample; choose 'transform=[]'"
             )
         train = dataset.train.x if isinstance(dataset.train, Samples) else None
-        if train is None and "train" in asked:
+        if train is None and "train" in injected:
             raise HarnessError(
-                f"transform {name} wants all training inputs in memory at once, and these are not: "
-                "say data.in_memory=true, or choose another"
+                f"transform {name} needs all training inputs in memory at once, but they are in files: "
+                "set data.in_memory=true, or choose another transform"
             )
         dataset = dataset.mapped(component("transform", node, train=train, chunks=dataset.chunks))
     return dataset if _dtypes(dataset) <= {precision} else dataset.mapped(cast(precision))
 
 
 def _dtypes(dataset: Dataset) -> set[torch.dtype]:
-    """The precisions of real inputs; of those that are not in memory, that of the first sample."""
+    """Return the dtypes of real inputs; for splits that are not in memory, that of the first sample."""
     parts = [dataset.part(split) for split in SPLITS]
-    found = [p.x if isinstance(p, Samples) else first_samples(dataset, 1)[0] for p in parts]
-    return {x.dtype for x in found if x.is_floating_point()}
+    inputs = [p.x if isinstance(p, Samples) else first_samples(dataset, 1)[0] for p in parts]
+    return {x.dtype for x in inputs if x.is_floating_point()}
 
 
 def transforms(
     chosen: dict[str, Any], dataset: Dataset, catalogue: Catalogue, model: str | None = None
 ) -> dict[str, Any]:
-    """The chosen transforms, with the one that `auto` stands for in its place.
+    """Return the nodes of the chosen transforms, with `auto` replaced.
 
-    Data that is read sample by sample is not read whole to fit one, whole numbers are names and no amounts, and a
-    surface has its own scale: there `auto` stands for none. For a model that wants its inputs within bounds, it stands
-    for none where they are, and else for a transform that brings them there.
+    `auto` stands for no transform if data is read sample by sample, since fitting would read all of it; if inputs are
+    whole numbers, which are names; and for a surface, which has its own scale. For a model that needs its inputs within
+    bounds, it stands for none if they are, and else for a transform to these bounds.
+
+    Args:
+        chosen: Nodes of the transforms by name.
+        dataset: The data set before transforms.
+        catalogue: The installed components.
+        model: Name of the model, if it is known.
     """
     standard = KINDS["transform"].auto or ""
     bounds = catalogue.get("model", model)["traits"].get("inputs_within") if model not in (None, AUTO) else None
-    within = {n: catalogue.get("transform", n)["traits"].get("within") for n in catalogue.names("transform")}
-    standard = next((n for n, reached in within.items() if bounds and reached == bounds), standard)
-    as_is = bounds and _is_within(dataset, bounds)
-    if as_is or not dataset.passed_over or not dataset.real_inputs or dataset.target == "surface":
+    ranges = {n: catalogue.get("transform", n)["traits"].get("within") for n in catalogue.names("transform")}
+    standard = next((n for n, output_range in ranges.items() if bounds and output_range == bounds), standard)
+    within_bounds = bounds and _is_within(dataset, bounds)
+    if within_bounds or not dataset.passed_over or not dataset.real_inputs or dataset.target == "surface":
         chosen = {name: node for name, node in chosen.items() if name != AUTO}
     return {
         standard if name == AUTO else name: default_node(catalogue, "transform", standard) if name == AUTO else node

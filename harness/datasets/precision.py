@@ -1,4 +1,4 @@
-"""The precision of numbers: exact as data brings them, and that of the run once they are scaled."""
+"""Choose the precision of inputs: exact as they are read, and that of the run once they are scaled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harness.system.errors import HarnessError
 
-ROWS = 1 << 16  # numbers that are compared at a time
+CHUNK = 1 << 16  # numbers to compare at a time
 
 
 def exact(values: Any) -> Tensor:
@@ -26,7 +26,7 @@ def exact(values: Any) -> Tensor:
     with np.errstate(over="ignore"):
         narrow = array.astype(np.float32)
     flat, small = array.reshape(-1), narrow.reshape(-1)
-    if all(np.array_equal(small[at : at + ROWS], flat[at : at + ROWS]) for at in range(0, len(flat), ROWS)):
+    if all(np.array_equal(small[at : at + CHUNK], flat[at : at + CHUNK]) for at in range(0, len(flat), CHUNK)):
         return torch.as_tensor(narrow)
     return torch.as_tensor(array.astype(np.float64, copy=False))
 
@@ -52,12 +52,12 @@ def cast(dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     def rounded(x: Tensor) -> Tensor:
         if not x.is_floating_point() or x.dtype == dtype:
             return x
-        made = x.to(dtype)
-        if not bool(torch.isfinite(made.sum())) and not bool(torch.isfinite(made).all()):
+        result = x.to(dtype)
+        if not bool(torch.isfinite(result.sum())) and not bool(torch.isfinite(result).all()):
             raise HarnessError(
-                f"inputs of up to {x.abs().max():.3g} are beyond {str(dtype).removeprefix('torch.')}: scale them "
-                "('transform=[standardize]'), or set trainer.precision=64-true"
+                f"inputs of up to {x.abs().max():.3g} exceed the range of {str(dtype).removeprefix('torch.')}: "
+                "scale them ('transform=[standardize]'), or set trainer.precision=64-true"
             )
-        return made
+        return result
 
     return rounded

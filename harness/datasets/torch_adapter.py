@@ -1,7 +1,7 @@
-"""Data that torch and Lightning know, as a data set: a Dataset, three of them, or a LightningDataModule.
+"""Adapt torch Datasets, DataLoaders and LightningDataModules to `harness.Dataset`.
 
-Samples are read once, in their order, and are then held in memory or, where they are large, in files. Data whose
-`digest` is told is not read as a whole: its samples are read when they are wanted, by `workers` processes.
+Samples are read once, in order, and then held in memory or, if they are large, in files. Data with a given `digest` is
+not read as a whole: `workers` processes read its samples when they are needed.
 """
 
 from __future__ import annotations
@@ -25,29 +25,39 @@ from harness.datasets.precision import exact
 from harness.system.errors import HarnessError
 
 InMemory = bool | Literal["auto"]
-FEW = 20  # whole numbers of up to so many different values are classes
-_AGAIN = 8  # samples that are read twice: what differs then is drawn by chance
+MAX_CLASSES = 20  # whole numbers of up to so many different values are classes
+_READ_TWICE = 8  # samples to read twice, to detect random ones
 
 
-def adopt(found: Any, split: Split, generator: torch.Generator, cache_dir: Path) -> Dataset:
-    """The data set of whatever a data component returned. Raises HarnessError for what cannot be one."""
-    if isinstance(found, Dataset):
-        return found
+def adopt(data: Any, split: Split, generator: torch.Generator, cache_dir: Path) -> Dataset:
+    """Return the data set of what a data component returned.
+
+    Args:
+        data: A harness.Dataset, a torch Dataset or DataLoader, up to three of these, or a LightningDataModule.
+        split: Settings of the split.
+        generator: Draws the split.
+        cache_dir: Folder for samples that do not fit in memory.
+
+    Raises:
+        HarnessError: If it is of another type, or if its samples cannot be used.
+    """
+    if isinstance(data, Dataset):
+        return data
     read = functools.partial(from_torch, split=split, generator=generator, cache_dir=cache_dir)
-    if all(callable(getattr(found, name, None)) for name in ("prepare_data", "setup", "train_dataloader")):
-        return read(*_of_module(found))
-    if isinstance(found, tuple | list) and 1 <= len(found) <= 3:
-        return read(*found)
-    if isinstance(found, torch.utils.data.Dataset | DataLoader):
-        return read(found)
+    if all(callable(getattr(data, name, None)) for name in ("prepare_data", "setup", "train_dataloader")):
+        return read(*_module_loaders(data))
+    if isinstance(data, tuple | list) and 1 <= len(data) <= 3:
+        return read(*data)
+    if isinstance(data, torch.utils.data.Dataset | DataLoader):
+        return read(data)
     raise HarnessError(
-        f"it returned {type(found).__name__}, not a harness.Dataset, a torch Dataset, (train, val, test) or a "
+        f"it returned {type(data).__name__}, not a harness.Dataset, a torch Dataset, (train, val, test) or a "
         "LightningDataModule"
     )
 
 
-def _of_module(module: Any) -> list[Any]:
-    """The loaders of a LightningDataModule's three splits, None for those that it does not bring."""
+def _module_loaders(module: Any) -> list[Any]:
+    """Return the loaders of a LightningDataModule's three splits, None for missing ones."""
     module.prepare_data()
     module.setup("fit")
     module.setup("test")
@@ -55,15 +65,15 @@ def _of_module(module: Any) -> list[Any]:
     for name in SPLITS:
         make = getattr(module, f"{name}_dataloader")
         inherited = getattr(make, "__qualname__", "").startswith("DataHooks.")  # Lightning's own, which raises
-        found = None if inherited else make()
-        if isinstance(found, list | tuple):
-            if len(found) > 1:
+        loader = None if inherited else make()
+        if isinstance(loader, list | tuple):
+            if len(loader) > 1:
                 raise HarnessError(
-                    f"{name}_dataloader returns {len(found)} loaders, and a split is one: return the one to use, or "
-                    "one of a torch.utils.data.ConcatDataset"
+                    f"{name}_dataloader returns {len(loader)} loaders, but a split has one: return the one to use, or "
+                    "one over a torch.utils.data.ConcatDataset"
                 )
-            found = found[0] if found else None
-        loaders.append(found)
+            loader = loader[0] if loader else None
+        loaders.append(loader)
     return loaders
 
 
@@ -100,8 +110,8 @@ class Pairs(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         if self.shapes and (x.shape, y.shape) != self.shapes:
             got, first = ([list(s) for s in shapes] for shapes in ((x.shape, y.shape), self.shapes))
             raise HarnessError(
-                f"{self.name}, sample {index}: input {got[0]} and target {got[1]}, and those of sample 0 are "
-                f"{first[0]} and {first[1]}: all must be of one shape"
+                f"{self.name}, sample {index}: the shapes of input and target are {got[0]} and {got[1]}, but those of "
+                f"sample 0 are {first[0]} and {first[1]}: all must be equal"
             )
         return x, y
 
@@ -109,7 +119,7 @@ class Pairs(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         where = f"{self.name}, sample {index}"
         sample = self.source[index] if self.collate is None else self.collate([self.source[index]])
         if not isinstance(sample, tuple | list) or len(sample) != 2:
-            raise HarnessError(f"{where} is {_told(sample)}, expected a pair (input, target)")
+            raise HarnessError(f"{where} is {_type_text(sample)}, expected a pair (input, target)")
         x, y = (_tensor(value, f"{where}, {part}") for value, part in zip(sample, ("input", "target"), strict=True))
         return (x, y) if self.collate is None else (x[0], y[0])
 
@@ -119,24 +129,24 @@ class Pairs(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         source = self.source
         while not hasattr(source, "classes") and isinstance(source, Subset):
             source = source.dataset
-        found = getattr(source, "classes", None)
-        return found if isinstance(found, tuple | list) else None
+        classes = getattr(source, "classes", None)
+        return classes if isinstance(classes, tuple | list) else None
 
     def chunks(self) -> Iterator[Chunk]:
         """All samples in their order, some at a time. Raises HarnessError where reading them again gives others."""
         together = max(1, BLOCK_BYTES * len(self) // max(1, self.bytes))
-        begin: list[tuple[Tensor, Tensor]] = []
+        first_pairs: list[tuple[Tensor, Tensor]] = []
         for first in range(0, len(self), together):
             pairs = [self[index] for index in range(first, min(first + together, len(self)))]
-            begin = begin or pairs[:_AGAIN]
+            first_pairs = first_pairs or pairs[:_READ_TWICE]
             x, y = (torch.stack(tensors) for tensors in zip(*pairs, strict=True))
             self._check(x, y, first)
             yield x.numpy(), y.numpy()
-        for index, pair in enumerate(begin):
+        for index, pair in enumerate(first_pairs):
             if not all(map(torch.equal, pair, self[index])):
                 raise HarnessError(
-                    f"{self.name}, sample {index} is another when it is read again: what is drawn by chance would be "
-                    "frozen. Choose an augmentation in its place, or give harness.from_torch a digest"
+                    f"{self.name}, sample {index} differs when it is read again: its random part would be frozen. "
+                    "Choose an augmentation instead, or give harness.from_torch a digest"
                 )
 
     def _check(self, x: Tensor, y: Tensor, first: int) -> None:
@@ -167,16 +177,16 @@ def from_torch(
     whole numbers are classes, floats are real targets, vectors of whole numbers 0 and 1 are labels. With a `digest`,
     which must change whenever the data does, samples are read when they are wanted, and may be drawn by chance.
     """
-    given = {"train": train, "val": val, "test": test}
+    sources = {"train": train, "val": val, "test": test}
     pairs: dict[str, Pairs] = {}
-    for name, source in given.items():
+    for name, source in sources.items():
         if source is not None:
             pairs[name] = Pairs(source, name, pairs["train"].target if pairs else target)
     first = pairs["train"]
     for name, other in pairs.items():
         if (other.shapes, other.types) != (first.shapes, first.types):
-            told = [[list(s) for s in p.shapes or ()] for p in (other, first)]
-            raise HarnessError(f"the samples of {name} and train differ in shape or type: {told[0]} and {told[1]}")
+            shapes = [[list(s) for s in p.shapes or ()] for p in (other, first)]
+            raise HarnessError(f"the samples of {name} and train differ in shape or type: {shapes[0]} and {shapes[1]}")
     counts = {name: len(p) for name, p in pairs.items()}
     known = tuple(classes) or tuple(first.classes or ())
     if digest:
@@ -186,9 +196,8 @@ def from_torch(
         for name in SPLITS:
             for x, y in pairs[name].chunks() if name in pairs else ():
                 if first.target == "class" and known and not 0 <= y.min() <= y.max() < len(known):
-                    raise HarnessError(
-                        f"{name} holds class {y.min() if y.min() < 0 else y.max()}, and there are {len(known)}, from 0"
-                    )
+                    outside = y.min() if y.min() < 0 else y.max()
+                    raise HarnessError(f"{name} holds class {outside}, which is not in 0 .. {len(known) - 1}")
                 yield x, y
 
     def divided(y: Tensor | None) -> Divided:
@@ -218,7 +227,7 @@ def hold(
     if not (size > LARGE if in_memory == "auto" else not in_memory):
         x, y = (_joined(arrays) for arrays in zip(*chunks(), strict=True))
         if target == "real" and not told:
-            target, y, classes = _seen(y, classes)
+            target, y, classes = _infer_target(y, classes)
         if target == "class" and not classes:
             values, y = y.unique(return_inverse=True)
             classes = values.tolist()
@@ -235,13 +244,13 @@ def hold(
     return from_stored(folder, divided(of_class), target=target, classes=classes)
 
 
-def _seen(y: Tensor, classes: Sequence[Any]) -> tuple[Target, Tensor, Sequence[Any]]:
-    """What floats [N, D] are: (target, y, classes)."""
+def _infer_target(y: Tensor, classes: Sequence[Any]) -> tuple[Target, Tensor, Sequence[Any]]:
+    """Infer the kind of float targets [N, D]; return (target, y, classes)."""
     values = y.unique()
     if len(values) == 1:
         return "real", y, ()
     if y.shape[1] == 1:
-        if len(values) <= FEW and bool((values == values.round()).all()):
+        if len(values) <= MAX_CLASSES and bool((values == values.round()).all()):
             fits = len(classes) > values.max() and values.min() >= 0
             return "class", y[:, 0].long(), classes if fits else ()
     elif bool(((y == 0) | (y == 1)).all()):
@@ -250,8 +259,8 @@ def _seen(y: Tensor, classes: Sequence[Any]) -> tuple[Target, Tensor, Sequence[A
 
 
 def _joined(arrays: Sequence[np.ndarray]) -> Tensor:
-    whole = np.concatenate(arrays)
-    return exact(whole) if whole.dtype.kind == "f" else torch.from_numpy(whole)
+    array = np.concatenate(arrays)
+    return exact(array) if array.dtype.kind == "f" else torch.from_numpy(array)
 
 
 def _read_later(
@@ -259,14 +268,15 @@ def _read_later(
 ) -> Dataset:
     first = pairs["train"]
     if first.target != "real" and not classes:
-        raise HarnessError("samples that are read when they are wanted do not tell their classes: name them all")
-    made = {name: p if name != "train" else Subset(p, parts[name].tolist()) for name, p in pairs.items()}
-    made |= {name: Subset(first, parts[name].tolist()) for name in SPLITS if name not in pairs}
-    dataset = Dataset(made["train"], made["val"], made["test"], target=first.target, digest=digest, workers=workers)
+        raise HarnessError("data with a digest is not read as a whole: give the names of all classes")
+    splits = {name: p if name != "train" else Subset(p, parts[name].tolist()) for name, p in pairs.items()}
+    splits |= {name: Subset(first, parts[name].tolist()) for name in SPLITS if name not in pairs}
+    train, val, test = (splits[name] for name in SPLITS)
+    dataset = Dataset(train, val, test, target=first.target, digest=digest, workers=workers)
     return replace(dataset, classes=tuple(str(c) for c in classes), outputs=first.width)
 
 
-def _told(value: Any) -> str:
+def _type_text(value: Any) -> str:
     kind = f"{type(value).__name__}"
     return f"{kind} of {len(value)}" if isinstance(value, tuple | list | dict) else kind
 
@@ -277,26 +287,26 @@ def _tensor(value: Any, where: str) -> Tensor:
         if tensor.is_floating_point() and not hasattr(value, "dtype"):  # Python's own numbers are float64
             tensor = torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
-        raise HarnessError(f"{where} is {_told(value)}, expected a tensor, an array or numbers") from None
+        raise HarnessError(f"{where} is {_type_text(value)}, expected a tensor, an array or numbers") from None
     if tensor.is_complex():
         raise HarnessError(f"{where} holds complex numbers")
     return tensor.detach().cpu()
 
 
 def _input(x: Tensor) -> Tensor:
-    """float32 or float64, or int64 for whole numbers: indices of words, say. Bytes and truths are amounts."""
+    """Convert an input to float32 or float64, or to int64 for whole numbers (indices); bytes and booleans to float."""
     indices = not x.is_floating_point() and x.dtype not in (torch.uint8, torch.bool)
     return x.to(torch.int64 if indices else _unrounded(x)).reshape(x.shape or (1,))
 
 
 def _unrounded(x: Tensor) -> torch.dtype:
-    """float64 for what float32 could round."""
+    """Return float64 for types that float32 could round, else float32."""
     wide = (torch.float64, torch.int64, torch.int32, torch.uint32, torch.uint64)
     return torch.float64 if x.dtype in wide else torch.float32
 
 
 def _kind(y: Tensor) -> Target:
-    """What a target is that nobody has told of."""
+    """Infer the kind of targets from a sample's target."""
     if y.is_floating_point():
         return "real"
     return "class" if y.numel() == 1 else "labels"
@@ -306,5 +316,5 @@ def _target(y: Tensor, kind: Target, where: str) -> Tensor:
     if kind != "class":
         return y.to(torch.float32 if kind == "labels" else _unrounded(y)).reshape(-1)
     if y.numel() != 1 or (y.is_floating_point() and bool(y != y.round())):
-        raise HarnessError(f"{where}: the target is {y.dtype} {list(y.shape)}, and a class is one whole number")
+        raise HarnessError(f"{where}: the target is {y.dtype} {list(y.shape)}, but a class is one whole number")
     return y.to(torch.int64).reshape(())

@@ -9,7 +9,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from harness._compat.hydra import no_callbacks
-from harness.config.composition import composed, hydra_session, job_from_hydra, with_config_dir
+from harness.config.composition import compose_unchecked, hydra_session, job_from_hydra, with_config_dir
 from harness.config.override_text import as_typed
 from harness.config.overrides import parse
 from harness.config.quoting import quoted
@@ -33,7 +33,7 @@ def multirun(overrides: Sequence[str], config_dir: str | None = None) -> None:
     overrides = quoted(overrides, sweep=True)
     hydra_keys.check_words(parse(overrides, sweep=True), sweep=True)
     with hydra_session() as hydra:
-        config = composed(hydra, with_config_dir(overrides, config_dir), RunMode.MULTIRUN)
+        config = compose_unchecked(hydra, with_config_dir(overrides, config_dir), RunMode.MULTIRUN)
         hydra_keys.check_node(config)
         if config.hydra.mode == RunMode.RUN:
             raise HarnessError("hydra.mode=RUN says that this is one run: take it out, or -m")

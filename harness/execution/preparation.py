@@ -11,8 +11,8 @@ from typing import Any
 from pytorch_lightning import Trainer
 
 from harness.config.job import Job
-from harness.config.overrides import folder_name, readable
-from harness.config.settings import Settings, parse
+from harness.config.overrides import folder_name, run_name
+from harness.config.settings import Settings, typed_settings
 from harness.datasets.dataset import SPLITS, Dataset, size
 from harness.datasets.loading import DatasetFacts, Loader
 from harness.execution.dry_run import rehearse
@@ -20,7 +20,7 @@ from harness.execution.resolve import choices, resolve
 from harness.modeling.builder import make_task
 from harness.modeling.profile import Probe
 from harness.modeling.task import Task
-from harness.modeling.unused import key_of, left_out, of_estimator, refuse_chosen
+from harness.modeling.unused import drop_choices, key_of, refuse_chosen, unused_by_estimator
 from harness.modeling.weights import WEIGHTS
 from harness.registry import catalogue
 from harness.registry.instantiate import trait
@@ -115,25 +115,25 @@ class Preparation:
         asked, dataset = job.values | {"transform": loaded.transform}, loaded.dataset
         values = resolve(asked, dataset, self.known)
         estimator = trait("model", values["model"], "estimator", False)
-        of_steps = of_estimator(values) if estimator else []
+        of_steps = unused_by_estimator(values) if estimator else []
         if not self.over_models:
             refuse_chosen(values, of_steps, job.overrides, self.known)
-        values = left_out(values, of_steps)
-        settings = parse(values)
+        values = drop_choices(values, of_steps)
+        settings = typed_settings(values)
         plan = make_plan(settings, dataset, values)
         device = environment.device_type(values["trainer"])
         rehearsal = rehearse(values, dataset, plan)
         unused = rehearsal.unused
         if not self.over_models:
             refuse_chosen(values, unused, job.overrides, self.known)
-        values = {k: self._shared(k, v) for k, v in left_out(values, unused).items()}
+        values = {k: self._shared(k, v) for k, v in drop_choices(values, unused).items()}
         unused_kinds = {kind for kind, _ in (*of_steps, *unused)}
         used = [text for text in job.overrides if key_of(text) not in unused_kinds]
         run_id = self._identity(values, device, loaded.digest)
         study = Path(OUTPUTS).absolute() / settings.study  # a component may change the working folder
         record = Record(
             id=run_id,
-            name=readable(used),
+            name=run_name(used),
             study=settings.study,
             config=values,
             choices=self._shared("choices", choices(values)),

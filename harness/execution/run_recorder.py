@@ -204,7 +204,7 @@ class RunRecorder(RunCallback):
             self._say("%s: %s", record.status, json.dumps(record.metrics))
         except OSError as error:
             if machine_fault(error) is None:
-                raise CannotWrite.told(record.folder, error, begun=True) from error
+                raise CannotWrite.from_os_error(record.folder, error, begun=True) from error
             self._failed(error)
             record.ended = record.ended | {"reason": record.status, "by": None}
         self._write()
@@ -226,7 +226,7 @@ class RunRecorder(RunCallback):
             if record.status in ("completed", "diverged") or other is None or other.status != "completed":
                 write(record)
         except OSError as error:
-            raise CannotWrite.told(record.folder, error, begun=True) from error
+            raise CannotWrite.from_os_error(record.folder, error, begun=True) from error
 
     def _write_results(self) -> None:
         """Write everything but the record: curves, the loggers' final values, the weights."""
@@ -295,5 +295,5 @@ def write_failure(record: Record, kind: str, message: str, status: str = "failed
         safe_files.make_folder(record.folder)
         write(failed)
     except OSError as error:
-        raise CannotWrite.told(record.folder, error) from error
+        raise CannotWrite.from_os_error(record.folder, error) from error
     return failed

@@ -18,7 +18,7 @@ from harness.execution.preparation import Preparation
 from harness.execution.resuming import note_fresh
 from harness.execution.run_recorder import make_member
 from harness.results.record import Record
-from harness.system.errors import HarnessError, beside
+from harness.system.errors import HarnessError, short_path
 from harness.system.process_state import as_new
 from harness.training.fit import Run, fit, make_trainer
 from harness.training.run_callback import RunCallback
@@ -54,7 +54,7 @@ def train(job: Job, callbacks: Sequence[RunCallback] = (), loader: Loader | None
     plan = CohortPlan("fused", "path=fused", forced=True) if fused else CohortPlan()
     (record,) = train_cohort([spec], plan, callbacks)
     if record is None:
-        raise HarnessError(f"another process trains this run now: {beside(spec.record.folder)}")
+        raise HarnessError(f"another process trains this run now: {short_path(spec.record.folder)}")
     return record
 
 

@@ -21,7 +21,7 @@ from harness.system.forking import forking as forking
 from harness.system.forking import settle as settle
 from harness.system.process_id import SAFE_PATH as SAFE_PATH
 from harness.system.process_id import safe_path as safe_path
-from harness.system.signals import let_end as let_end
+from harness.system.signals import restore_default_handlers as restore_default_handlers
 
 # One thread for each worker. Set before the libraries that read these variables are loaded.
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")

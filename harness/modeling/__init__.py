@@ -1,1 +1,1 @@
-"""Base classes for plugin authors, and the objects that one run is built from."""
+"""Base classes for plugin authors, and the builder of the objects of a run."""

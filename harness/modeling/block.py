@@ -1,4 +1,4 @@
-"""What stands between two layers of a model: normalization, activation, and what regularizers put there."""
+"""The block between two layers of a model: normalization, activation, and layers of regularizers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-ROLE = "harness_role"  # the attribute that tells what a module is in a network: activation, normalization
+ROLE = "harness_role"  # attribute of a module that holds its role in a network: activation or normalization
 
 
 class Elementwise(nn.Module):
@@ -39,7 +39,7 @@ class Block:
     ) -> None:
         self._activation, self._normalization, self._layers = activation, normalization, layers
         self._factor, self._branches = factor, branches or []
-        self.bias = bias  # whether the layer before needs one: a normalization may cancel it
+        self.bias = bias  # False if the normalization cancels the bias of the layer before
 
     def inputs(self, width: int) -> int:
         """The width that the layer before must have for the block's output to have `width`."""
@@ -47,25 +47,25 @@ class Block:
 
     def branch(self, index: int, depth: int) -> nn.Sequential:
         """What regularizers put at the end of residual branch `index` of `depth`, before it is added; often nothing."""
-        made = (branch(index, depth) for branch in self._branches)
-        return nn.Sequential(*(module for module in made if module is not None))
+        modules = (branch(index, depth) for branch in self._branches)
+        return nn.Sequential(*(module for module in modules if module is not None))
 
     def __call__(self, features: int, ndim: int = 0) -> nn.Sequential:
         """Normalization, activation, regularizers' layers: from [N, inputs(features), ...] to [N, features, ...], with
         `ndim` spatial dimensions.
         """
-        wide = self.inputs(features)
-        named = {
-            "normalization": self._normalization(wide, ndim),
-            "activation": self._activation(wide),
+        width = self.inputs(features)
+        parts = {
+            "normalization": self._normalization(width, ndim),
+            "activation": self._activation(width),
         }
         modules = nn.Sequential()
-        for name, module in named.items():
+        for name, module in parts.items():
             if module is not None:
                 setattr(module, ROLE, name)
                 modules.add_module(name, module)
-        for index, layer in enumerate(self._layers):
-            made = layer(features, ndim)
-            if made is not None:
-                modules.add_module(f"regularizer{index}", made)
+        for index, make_layer in enumerate(self._layers):
+            layer = make_layer(features, ndim)
+            if layer is not None:
+                modules.add_module(f"regularizer{index}", layer)
         return modules

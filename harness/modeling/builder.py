@@ -1,4 +1,4 @@
-"""From a resolved config and the registry to live objects."""
+"""Build the objects of a run (model, task, metrics, optimizer factory ...) from its resolved config."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from harness.modeling.task import Task
 from harness.modeling.unused import ComponentUse, default_choice
 from harness.registry.code_state import first_state
 from harness.registry.component import asks
-from harness.registry.instantiate import Node, component, left_out, settings_of, trait
+from harness.registry.instantiate import Node, component, is_unused, settings_of, trait
 from harness.registry.kinds import AT_END, KEY
 from harness.registry.registry import REGISTRY
 from harness.system.errors import HarnessError
@@ -34,16 +34,16 @@ from harness.system.process_state import drawing, kept
 
 @dataclass(frozen=True)
 class FinalMetric:
-    """A metric that is measured once, when a run has ended: `measure` is called with what it `asks` for, by name."""
+    """A metric that is measured once, after training."""
 
-    asks: frozenset[str]
+    asks: frozenset[str]  # names of the arguments of `measure`
     higher_is_better: bool
     measure: Callable[..., float] = field(repr=False)
 
 
 @dataclass
 class RunComponents:
-    """The live objects of one run; optimizers and schedulers are made when the parameters are on their device."""
+    """The objects of one run. Optimizers and schedulers are created later, when the parameters are on their device."""
 
     values: dict[str, Any]
     task: Task
@@ -56,20 +56,27 @@ class RunComponents:
     diagnostics: dict[str, Diagnostic]
     optimizer: Callable[..., torch.optim.Optimizer] = field(repr=False)
     scheduler: Callable[..., Any] = field(repr=False)
-    closure: bool = False  # the optimizer evaluates the loss itself, as often as it wants to
-    gradient: bool = True  # and wants its gradient
-    uses: ComponentUse = field(default_factory=ComponentUse)  # what the network has a place for
+    closure: bool = False  # the optimizer's step evaluates the loss itself, as often as it needs
+    gradient: bool = True  # False if that closure need not compute gradients
+    uses: ComponentUse = field(default_factory=ComponentUse)  # components that the model uses
 
     @property
     def measured(self) -> list[str]:
-        """What each epoch measures, by the names of a history's values."""
+        """The names of the values that each epoch adds to the history."""
         return ["train/loss", "train/lr", "val/loss", *(f"val/{name}" for name in self.metrics)]
 
 
 @kept()
 def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None = None) -> RunComponents:
-    """Everything that a run of a resolved config needs; `probed` is what a run of its shape was found to be like."""
-    with drawing(values["seed"]):  # for draws from generators that are nobody's
+    """Build the objects of a run.
+
+    Args:
+        values: The resolved config.
+        dataset: The data set, after transforms.
+        total_steps: Number of optimizer steps of the run.
+        probed: Result of probing a run of the same shape; None to probe the model.
+    """
+    with drawing(values["seed"]):  # for components that draw from global generators
         return _build(values, dataset, total_steps, probed)
 
 
@@ -88,12 +95,12 @@ def _build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: P
         probed = probe(model, first(2))
         if not probed.noisy and draws(task, model, first_samples(dataset, 2)):
             probed = replace(probed, noisy=True)
-    known = {
+    offers = {
         "num_classes": len(dataset.classes) or None,
         "analogies": dataset.analogies,
         "task": values["task"][KEY],
     }
-    watched = {n: node for n, node in values["metric"].items() if not AT_END.intersection(_asked("metric", node))}
+    each_epoch = {n: node for n, node in values["metric"].items() if not AT_END.intersection(_asks("metric", node))}
     return RunComponents(
         values=values,
         task=task,
@@ -101,8 +108,8 @@ def _build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: P
         probe=probed,
         regularizers=regularizers,
         augmentations=[component("augmentation", node, classes=classes) for node in values["augmentation"].values()],
-        metrics={n: functools.partial(component, "metric", node, **known) for n, node in watched.items()},
-        at_end={n: _at_end(node, known) for n, node in values["metric"].items() if n not in watched},
+        metrics={n: functools.partial(component, "metric", node, **offers) for n, node in each_epoch.items()},
+        at_end={n: _final_metric(node, offers) for n, node in values["metric"].items() if n not in each_epoch},
         diagnostics={n: make_diagnostic(n, node) for n, node in values["diagnostic"].items()},
         optimizer=functools.partial(make_optimizer, values["optimizer"]),
         scheduler=functools.partial(component, "scheduler", values["scheduler"]),
@@ -113,23 +120,28 @@ def _build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: P
 
 
 def make_optimizer(node: Node, **offers: Any) -> torch.optim.Optimizer:
-    """Make an optimizer. The state of its code is remembered as it was before this process first made one."""
+    """Create an optimizer. The state of its code before its first use in this process is kept, to be restored later.
+
+    Args:
+        node: Config node of the optimizer.
+        offers: Values that can be injected, by name.
+    """
     first_state(REGISTRY.get("optimizer", node[KEY]))
-    made: torch.optim.Optimizer = component("optimizer", node, **offers)
-    return made
+    optimizer: torch.optim.Optimizer = component("optimizer", node, **offers)
+    return optimizer
 
 
 def make_task(values: dict[str, Any], dataset: Dataset) -> Task:
-    """The task with its loss."""
+    """Create the task of a run with its loss."""
     node = values["loss"]
-    offers = {"class_counts": _class_counts(values, dataset)} if "class_counts" in _asked("loss", node) else {}
+    offers = {"class_counts": _class_counts(values, dataset)} if "class_counts" in _asks("loss", node) else {}
     loss = functools.partial(REGISTRY.get("loss", node[KEY]), **offers, **settings_of("loss", node))
-    made: Task = component("task", values["task"], loss=loss, dataset=dataset)
-    return made
+    task: Task = component("task", values["task"], loss=loss, dataset=dataset)
+    return task
 
 
 def weighted(values: dict[str, Any]) -> bool:
-    """Whether the loss weighs classes by how often they occur."""
+    """Return True if the loss weights classes by their frequency."""
     return bool(trait("loss", values["loss"], "weighted", "none") != "none")
 
 
@@ -138,40 +150,53 @@ def _class_counts(values: dict[str, Any], dataset: Dataset) -> Tensor | None:
         return None
     if dataset.class_counts is None or trait("task", values["task"], "tuples", False):
         raise HarnessError(
-            f"loss {values['loss'][KEY]} with weights wants classes that are counted before training, and task "
+            f"loss {values['loss'][KEY]} with weights needs classes that are counted before training, but task "
             f"{values['task'][KEY]} on data {values['data'][KEY]} has none: set loss.weights=none"
         )
     return dataset.class_counts
 
 
-def _asked(kind: str, node: Node) -> list[str]:
+def _asks(kind: str, node: Node) -> list[str]:
     return asks(REGISTRY.get(kind, node[KEY]))
 
 
-def _at_end(node: Node, known: dict[str, Any]) -> FinalMetric:
+def _final_metric(node: Node, offers: dict[str, Any]) -> FinalMetric:
     return FinalMetric(
-        frozenset(_asked("metric", node)),
+        frozenset(_asks("metric", node)),
         bool(trait("metric", node, "higher_is_better", False)),
-        functools.partial(component, "metric", node, **known),
+        functools.partial(component, "metric", node, **offers),
     )
 
 
 def make_diagnostic(name: str, node: Node) -> Diagnostic:
-    """A diagnostic. Raises TypeError where it asks for what is not there."""
-    made = component("diagnostic", node)
-    if not isinstance(made, Diagnostic):
-        raise TypeError(f"diagnostic {name} returned {type(made).__name__}, not a harness.Diagnostic")
-    assert made.asks is not None
-    return made
+    """Create a diagnostic.
+
+    Raises:
+        TypeError: If the component returns something else, or if its measurement asks for an unknown argument.
+    """
+    diagnostic = component("diagnostic", node)
+    if not isinstance(diagnostic, Diagnostic):
+        raise TypeError(f"diagnostic {name} returned {type(diagnostic).__name__}, not a harness.Diagnostic")
+    assert diagnostic.asks is not None
+    return diagnostic
 
 
 def needs_closure(optimizer: Node) -> bool:
-    """Whether an optimizer is stepped with a function that evaluates the loss."""
+    """Return True if an optimizer's step needs a function that evaluates the loss."""
     return any((trait("optimizer", optimizer, "closure", False), not trait("optimizer", optimizer, "gradient", True)))
 
 
 def check_closure(name: str, optimizer: Any, declared: bool) -> None:
-    """Raise HarnessError if an optimizer's step needs a closure, and its author has not said so."""
+    """Refuse an optimizer whose step needs a closure without declaring it.
+
+    Args:
+        name: Name of the optimizer.
+        optimizer: The optimizer.
+        declared: True if the component declares the trait `closure`.
+
+    Raises:
+        HarnessError: If it needs an undeclared closure.
+    """
     step = inspect.signature(type(optimizer).step).parameters.get("closure")
     if step is not None and step.default is step.empty and not declared:
         raise HarnessError(
@@ -188,39 +213,50 @@ def make_model(
     batch: Callable[[], Tensor] | None = None,
     uses: ComponentUse | None = None,
 ) -> nn.Module:
-    """The model with its initial weights, a function of the run's seed (and of its data, where the initializer looks
-    at a batch) alone, in float32 on the CPU. Without a `batch` the weights are going to be replaced.
+    """Create the model with its initial weights, in float32 on the CPU.
 
-    `uses` is told which components the model took.
+    The weights only depend on the run's seed, and on the data if the initializer uses a batch.
+
+    Args:
+        values: The resolved config.
+        inputs: Shape of one sample's input.
+        outputs: Number of outputs.
+        vocabulary: Number of words that inputs are indices of; None for real inputs.
+        regularizers: The regularizers of the config, in its order.
+        batch: Returns inputs for a data-driven initializer; None if the weights will be replaced.
+        uses: Gets the components that the model uses.
+
+    Raises:
+        HarnessError: If the model component returns something else than a module, or cannot be trained by harness.
     """
     uses = ComponentUse() if uses is None else uses
     seed, named = values["seed"], dict(zip(values["regularizer"], regularizers, strict=True))
-    uses.note(named)
+    uses.add_regularizers(named)
     activation, normalization = values["activation"], values["normalization"]
-    of_layers = not left_out("normalization", normalization) and "layer" in _asked("normalization", normalization)
-    drawn = seeds.generator(seed, "normalization")
+    wraps_layers = not is_unused("normalization", normalization) and "layer" in _asks("normalization", normalization)
+    generator = seeds.generator(seed, "normalization")
 
-    def places(hook: str) -> list[Callable[..., Any]]:
-        return [uses.noting("regularizer", n, getattr(r, hook)) for n, r in named.items() if does(r, hook)]
+    def factories(hook: str) -> list[Callable[..., Any]]:
+        return [uses.tracked("regularizer", n, getattr(r, hook)) for n, r in named.items() if does(r, hook)]
 
     block = Block(
-        activation=uses.noting("activation", activation[KEY], functools.partial(make_activation, activation)),
-        normalization=uses.noting(
+        activation=uses.tracked("activation", activation[KEY], functools.partial(make_activation, activation)),
+        normalization=uses.tracked(
             "normalization",
             normalization[KEY],
             lambda features, ndim: (
                 None
-                if of_layers
-                else component("normalization", normalization, features=features, ndim=ndim, generator=drawn)
+                if wraps_layers
+                else component("normalization", normalization, features=features, ndim=ndim, generator=generator)
             ),
         ),
-        layers=places("layer"),
+        layers=factories("layer"),
         bias=not trait("normalization", normalization, "cancels_bias", False),
         factor=trait("activation", activation, "width_factor", 1),
-        branches=places("branch"),
+        branches=factories("branch"),
     )
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seeds.derive(seed, "model"))  # no other: models are made on the CPU
+        torch.default_generator.manual_seed(seeds.derive(seed, "model"))  # enough, since models are made on the CPU
         model = component(
             "model",
             values["model"],
@@ -238,34 +274,39 @@ def make_model(
     _initialize(model, values, batch)
     if weights(model) or trait("initializer", values["initializer"], "keeps", False):
         uses.taken.add(("initializer", values["initializer"][KEY]))
-    if of_layers:
+    if wraps_layers:
         for layer, name in weights(model):
             uses.taken.add(("normalization", normalization[KEY]))
-            component("normalization", normalization, layer=layer, name=name, generator=drawn)
+            component("normalization", normalization, layer=layer, name=name, generator=generator)
     return model
 
 
 def make_activation(node: Node, features: int) -> nn.Module:
-    """An activation as a module, for `features` channels on the axis behind the batch's."""
+    """Create an activation as a module.
+
+    Args:
+        node: Config node of the activation.
+        features: Number of channels, on axis 1.
+    """
     function = REGISTRY.get("activation", node[KEY])
     if "x" in asks(function):
         return Elementwise(function, settings_of("activation", node), node[KEY])
-    made: nn.Module = component("activation", node, features=features, axis=1)
-    return made
+    module: nn.Module = component("activation", node, features=features, axis=1)
+    return module
 
 
 def _initialize(model: nn.Module, values: dict[str, Any], batch: Callable[[], Tensor] | None) -> None:
     node, generator = values["initializer"], seeds.generator(values["seed"], "initializer")
-    if left_out("initializer", node):
+    if is_unused("initializer", node):
         return
     activation = values["activation"]
-    if left_out("activation", activation):  # layers without one are filled as before the usual one
+    if is_unused("activation", activation):  # use the gain of the default activation
         activation = {KEY: default_choice("activation")}
     fill, settings = REGISTRY.get("initializer", node[KEY]), settings_of("initializer", node)
-    asked, gain = asks(fill), trait("activation", activation, "gain", 1.0)
-    if "model" not in asked:
-        initialize(model, lambda **offers: fill(*(offers[name] for name in asked), **settings), gain, generator)
+    names, gain = asks(fill), trait("activation", activation, "gain", 1.0)
+    if "model" not in names:
+        initialize(model, lambda **offers: fill(*(offers[name] for name in names), **settings), gain, generator)
     elif batch is not None:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            x = batch() if "batch" in asked else None
+            x = batch() if "batch" in names else None
             component("initializer", node, model=model, batch=x, gain=gain, generator=generator)

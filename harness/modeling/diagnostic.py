@@ -1,4 +1,4 @@
-"""A diagnostic: a pure measurement of a network while it trains, and how often it is made."""
+"""Base types for diagnostics, which are pure measurements of a network during training."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch import Tensor
 Measure = Callable[..., Mapping[str, Any]]
 Every = Annotated[int, Ge(0), "steps from one measurement to the next, at the least; 0: a hundredth of the run"]
 
-# What a measurement may ask for, by the names of its parameters, and what it then costs to have.
-STEP = frozenset({"previous", "start", "grads", "lr", "batch_size", "each"})  # of the step that was just made
-PROBE = frozenset({"layers", "slopes", "start_layers"})  # a pass of probe samples through the network and back
-PURE = frozenset({"params", "loss", "x", "y", "prediction", "target"})  # of the probe samples
-HISTORY = frozenset({"history", "machine"})  # after each epoch, on the host
-END = frozenset({"model", "dataset", "task"})  # once, when the run has ended, on the host
+# Names of the parameters of a measurement, by what it takes to provide them.
+STEP = frozenset({"previous", "start", "grads", "lr", "batch_size", "each"})  # values of the last step
+PROBE = frozenset({"layers", "slopes", "start_layers"})  # a forward and backward pass of the probe samples
+PURE = frozenset({"params", "loss", "x", "y", "prediction", "target"})  # values of the probe samples
+HISTORY = frozenset({"history", "machine"})  # available after each epoch, on the host
+END = frozenset({"model", "dataset", "task"})  # available once, after training, on the host
 OFFERS = STEP | PROBE | PURE | HISTORY | END
 
 
@@ -106,9 +106,10 @@ class Diagnostic:
                 f"a diagnostic's measure asks for {unknown[0]!r}; it may ask for {', '.join(sorted(OFFERS))}"
             )
         if (self.once or names & END) and (gone := sorted(names & (STEP | {"start_layers", "machine"}))):
-            raise TypeError(f"a diagnostic that is measured when a run has ended asks for {gone[0]!r} of before")
+            raise TypeError(f"a diagnostic that is measured after training cannot ask for {gone[0]!r}")
         if not (self.once or names & END) and names & HISTORY and names - HISTORY:
-            raise TypeError("a diagnostic of epochs asks for history and machine alone, unless the run has ended")
+            other = min(names - HISTORY)
+            raise TypeError(f"a diagnostic that is measured after each epoch cannot ask for {other!r}")
         return names
 
     @property
@@ -118,11 +119,11 @@ class Diagnostic:
 
 
 def _parameters(function: Measure) -> frozenset[str]:
-    """Remembered of a module's own functions: each run makes its diagnostics anew, and to ask is most of that."""
+    """Return the names of a function's parameters, cached for plain functions since every run needs them."""
     plain = inspect.isfunction(function) and function.__closure__ is None
-    return _remembered(function) if plain else frozenset(inspect.signature(function).parameters)
+    return _cached_parameters(function) if plain else frozenset(inspect.signature(function).parameters)
 
 
 @functools.lru_cache(1024)
-def _remembered(function: Measure) -> frozenset[str]:
+def _cached_parameters(function: Measure) -> frozenset[str]:
     return frozenset(inspect.signature(function).parameters)

@@ -1,4 +1,4 @@
-"""A model that is fitted at once, in closed form or by another library."""
+"""Models that are fitted at once, in closed form or by another library."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Estimator(Protocol):
 
 
 class EstimatorModule(nn.Module):
-    """An estimator as a module without parameters."""
+    """Module without parameters that predicts with an estimator."""
 
     def __init__(self, estimator: Estimator) -> None:
         super().__init__()
         self.estimator = estimator
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, ...] -> its predictions, on its device and in its precision."""
-        made = self.predicted(x)
-        return made.to(x.dtype if made.is_floating_point() and x.is_floating_point() else made.dtype)
+        """Return predictions for inputs x `[N, ...]`, on the device and in the precision of x."""
+        prediction = self.predicted(x)
+        return prediction.to(x.dtype if prediction.is_floating_point() and x.is_floating_point() else prediction.dtype)
 
     def predicted(self, x: Tensor) -> Tensor:
-        """The same as the estimator gives it, which may be in a higher precision."""
+        """Return predictions for inputs x `[N, ...]` in the estimator's own precision."""
         return torch.as_tensor(self.estimator.predict(x.cpu())).to(x.device)

@@ -1,4 +1,4 @@
-"""Hands every layer of a model to the initializer."""
+"""Apply an initializer to every layer of a model."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def layers(model: nn.Module) -> Iterator[tuple[Tensor, Tensor | None, int, int]]
     Embeddings keep torch's own start: they are tables, and have no fan. So do scales, whatever their shape.
     """
     for module, name in weights(model):
-        own = dict(module.named_parameters(recurse=False))
-        weight, bias = own[name], own.get(name.replace("weight", "bias"))
+        parameters = dict(module.named_parameters(recurse=False))
+        weight, bias = parameters[name], parameters.get(name.replace("weight", "bias"))
         field = math.prod(weight.shape[2:])
         rows, columns = weight.shape[0] * field, weight.shape[1] * field
         yield ((weight, bias, rows, columns) if isinstance(module, _TRANSPOSED) else (weight, bias, columns, rows))

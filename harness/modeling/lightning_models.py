@@ -1,4 +1,4 @@
-"""A LightningModule as a model: harness calls its `forward`, and trains it in its own way."""
+"""Refuse a LightningModule whose own training code would be ignored: harness only calls its `forward`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import nn
 
 from harness.system.errors import HarnessError
 
-# What a LightningModule says of training; what it only hears of (on_train_start, ...) is called by nobody either.
+# Methods of a LightningModule that define its training. Its hooks (on_train_start, ...) are not called either.
 TRAINING = (
     "training_step", "validation_step", "test_step", "predict_step", "configure_optimizers", "optimizer_step",
     "configure_gradient_clipping", "lr_scheduler_step", "train_dataloader", "val_dataloader", "test_dataloader",
@@ -14,8 +14,8 @@ TRAINING = (
 
 
 def ignored(model: nn.Module) -> list[str]:
-    """The methods of a LightningModule that harness would never call; none of a plain module's."""
-    # by name: a model may come of `lightning` as of `pytorch_lightning`, and a plain one needs neither
+    """Return the overridden methods of a LightningModule that harness never calls; empty for a plain module."""
+    # compare by name, since the class may be of `lightning` or `pytorch_lightning`
     base = next((c for c in type(model).__mro__ if c.__name__ == "LightningModule"), None)
     if base is None:
         return []
@@ -23,7 +23,16 @@ def ignored(model: nn.Module) -> list[str]:
 
 
 def refuse_ignored(name: str, model: nn.Module, forward_only: bool) -> None:
-    """Raise HarnessError if a model's own way of training would be ignored, and its author has not said so."""
+    """Refuse a model whose own training code would be ignored.
+
+    Args:
+        name: Name of the model.
+        model: The model.
+        forward_only: True if the component declares that only `forward` is used.
+
+    Raises:
+        HarnessError: If code would be ignored without that declaration.
+    """
     methods = [] if forward_only else ignored(model)
     if methods:
         raise HarnessError(

@@ -1,4 +1,4 @@
-"""A pass of two samples through a fresh model: whether it or its losses draw random numbers, and how much work."""
+"""Profile a fresh model with a pass of two samples: its use of random numbers, its work and its activations."""
 
 from __future__ import annotations
 
@@ -18,28 +18,33 @@ from harness.system.errors import reraise_interrupt
 
 @dataclass(frozen=True)
 class Probe:
-    """What a model is like in training."""
+    """The profile of a model in training."""
 
-    noisy: bool  # it draws random numbers: redirecting them costs, and most models draw none
-    work: int | None  # multiplications and additions of one sample's forward pass; None where it could not be told
-    activations: int | None = None  # numbers that one sample's forward pass makes
+    noisy: bool  # the model draws random numbers, which must be redirected at some cost
+    work: int | None  # multiplications and additions of one sample's forward pass; None if unknown
+    activations: int | None = None  # numbers that one sample's forward pass computes
 
 
 def probe(model: nn.Module, sample: Tensor) -> Probe:
-    """Probes a copy with some inputs [n, ...]; a model that wants something else than a tensor is taken for noisy."""
+    """Profile a copy of a model. A model that fails on a tensor is taken for noisy.
+
+    Args:
+        model: The model.
+        sample: Inputs, shape `[n, ...]`.
+    """
     copied = copy.deepcopy(model).train()
     redirect = Redirect(Noise(keys(torch.tensor(0), 0)))
-    done: list[int] = []
-    made: list[int] = []
+    work: list[int] = []
+    sizes: list[int] = []
 
     def count(module: nn.Module, _: Any, output: Any) -> None:
         weights = [p for p in module.parameters(recurse=False) if p.ndim > 1]
         out = next((t for t in (output if isinstance(output, tuple) else (output,)) if isinstance(t, Tensor)), None)
         if out is not None and not next(module.children(), None):
-            made.append(out.numel())
+            sizes.append(out.numel())
         if weights and out is not None:
-            places = out.numel() // weights[0].shape[0]  # samples, and positions where a layer is shared over them
-            done.append(2 * places * sum(w.numel() for w in weights))
+            positions = out.numel() // weights[0].shape[0]  # samples times the positions that share the layer
+            work.append(2 * positions * sum(w.numel() for w in weights))
 
     for module in copied.modules():
         module.register_forward_hook(count)
@@ -49,13 +54,11 @@ def probe(model: nn.Module, sample: Tensor) -> Probe:
     except Exception as error:
         reraise_interrupt(error)
         return Probe(noisy=True, work=None)
-    return Probe(redirect.drawn, sum(done) // len(sample), sum(made) // len(sample))
+    return Probe(redirect.drawn, sum(work) // len(sample), sum(sizes) // len(sample))
 
 
 def draws(task: Task, model: nn.Module, batch: Batch) -> bool:
-    """Whether a task's losses draw random numbers of torch's, of a model that draws none; losses that fail are taken
-    to.
-    """
+    """Return True if a task's losses draw torch's random numbers for a model that draws none, or if they fail."""
     copied = copy.deepcopy(model).train()
     noise = Noise(keys(torch.tensor(0), 0))
     redirect = Redirect(noise)

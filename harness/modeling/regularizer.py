@@ -1,4 +1,4 @@
-"""What a regularizer may do to a run. Override any of these; what is not overridden costs nothing."""
+"""The base class of regularizers. A hook that is not overridden costs nothing."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Tensors = dict[str, Tensor]
 class Regularizer:
     """The hooks, in the order in which a run meets them. `params` and `grads` are {name: tensor}."""
 
-    watch: str = "val/loss"  # what `should_stop` and `keep` look at
-    higher_is_better: bool = False  # of what is watched, as its metric says; set before training
-    keep: Literal["last", "best"] = "last"  # which weights the run ends with
+    watch: str = "val/loss"  # metric that `should_stop` and `keep` use
+    higher_is_better: bool = False  # direction of that metric; set by harness before training
+    keep: Literal["last", "best"] = "last"  # weights that the run ends with
 
     def layer(self, features: int, ndim: int) -> nn.Module | None:
         """A module for the end of each hidden block of `features` channels with `ndim` spatial dimensions."""
@@ -58,16 +58,16 @@ HOOKS = ("layer", "branch", "target", "penalty", "gradient", "after_step", "eval
 
 
 def does(regularizer: Regularizer, hook: str) -> bool:
-    """Whether a regularizer overrides a hook."""
+    """Return True if a regularizer overrides a hook."""
     return getattr(type(regularizer), hook) is not getattr(Regularizer, hook)
 
 
 def acts_on(regularizer: Regularizer) -> set[str]:
-    """The hooks by which a regularizer changes a run: those that it overrides, and `keep` where it keeps the best."""
+    """Return the hooks that a regularizer overrides, and `keep` if it keeps the best weights."""
     hooks = {hook for hook in HOOKS if does(regularizer, hook)}
     return hooks | ({"keep"} if regularizer.keep != "last" else set())
 
 
 def having(regularizers: list[Regularizer], hook: str) -> list[Regularizer]:
-    """Those that override a hook."""
+    """Return the regularizers that override a hook."""
     return [r for r in regularizers if does(r, hook)]

@@ -1,8 +1,8 @@
-"""Real targets that are learned in units of their own spread, and predicted in theirs.
+"""Standardize real targets for training, and convert predictions back to the targets' units.
 
-The mean and the deviation are buffers of the model: every member of a stack has its own, and they are kept with the
-weights. They are float64 whatever the precision of the model, and so is what is computed with them: targets may be
-large numbers that differ little (times, say).
+The mean and the deviation are buffers of the model: every member of a stack has its own, and they are saved with the
+weights. They are float64 whatever the precision of the model, and so are the conversions, since targets may be large
+numbers that differ little (times, for example).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _MEAN, _DEVIATION = "target_mean", "target_deviation"
 
 
 class Scale(FixedPrecision):
-    """What turns targets [N, D] into standardized ones z = (y - μ) / σ, and back, in float64."""
+    """Conversion of targets y [N, D] to standardized ones z = (y - μ) / σ and back, in float64."""
 
     fixed = (_MEAN, _DEVIATION)
     target_mean: Tensor
     target_deviation: Tensor
 
-    def _hold(self, mean: Tensor, deviation: Tensor) -> None:
+    def _register(self, mean: Tensor, deviation: Tensor) -> None:
         self.register_buffer(_MEAN, mean.double())
         self.register_buffer(_DEVIATION, deviation.double())
 
@@ -39,36 +39,36 @@ class Scale(FixedPrecision):
 
 
 class Scaled(Scale):
-    """A module that predicts standardized targets, as one that predicts them in their units."""
+    """Wrapper of a module that predicts standardized targets; it predicts them in their units."""
 
     def __init__(self, model: nn.Module, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()
         self.model = model
-        self._hold(mean, deviation)
+        self._register(mean, deviation)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predictions [N, D] in the target's units."""
+        """Return predictions [N, D] in the target's units."""
         return self.restore(self.model(x))
 
     def standardized(self, x: Tensor) -> Tensor:
-        """Standardized predictions [N, D]."""
+        """Return standardized predictions [N, D]."""
         z: Tensor = self.model(x)
         return z
 
 
 class ScaledEstimatorModule(EstimatorModule, Scale):
-    """An estimator, which is fitted in the target's units, and whose loss is comparable with that of a module."""
+    """Estimator that is fitted in the target's units, with a loss that is comparable to that of a scaled module."""
 
-    def __init__(self, fitting: EstimatorModule, mean: Tensor, deviation: Tensor) -> None:
-        super().__init__(fitting.estimator)
-        self._hold(mean, deviation)
+    def __init__(self, module: EstimatorModule, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__(module.estimator)
+        self._register(mean, deviation)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predictions [N, D] in the target's units, unrounded."""
+        """Return predictions [N, D] in the target's units, unrounded."""
         return self.predicted(x)
 
     def standardized(self, x: Tensor) -> Tensor:
-        """Standardized predictions [N, D]."""
+        """Return standardized predictions [N, D]."""
         return self.standardize(self(x)).to(x.dtype if x.is_floating_point() else torch.float32)
 
 
@@ -81,13 +81,13 @@ def scaled(model: nn.Module, targets: Callable[[], Iterable[Tensor]]) -> nn.Modu
     mean = sum((y.double().sum(0) for y in targets()), zero) / count
     deviation = (sum(((y.double() - mean).square().sum(0) for y in targets()), zero) / count).sqrt()
     low, high = (torch.stack([extreme(y, 0) for y in targets()]) for extreme in (torch.amin, torch.amax))
-    deviation = torch.where(high.amax(0) > low.amin(0), deviation, 1.0)  # it may be a rounding there, and not 0
-    kept = mean, deviation.clamp_min(torch.finfo(torch.float32).tiny)
-    return ScaledEstimatorModule(model, *kept) if isinstance(model, EstimatorModule) else Scaled(model, *kept)
+    deviation = torch.where(high.amax(0) > low.amin(0), deviation, 1.0)  # of a constant it may be a rounding error
+    scale = mean, deviation.clamp_min(torch.finfo(torch.float32).tiny)
+    return ScaledEstimatorModule(model, *scale) if isinstance(model, EstimatorModule) else Scaled(model, *scale)
 
 
 def scaled_for(state: dict[str, Tensor], model: nn.Module) -> nn.Module:
-    """A model that can take a state: with a scale, if the state has one."""
+    """Return a model that can load a state: with a scale if the state has one."""
     if _MEAN not in state:
         return model
     mean = state[_MEAN]

@@ -1,4 +1,4 @@
-"""What a run is asked to learn: how a batch becomes a loss, and a prediction something to measure."""
+"""The base class of tasks, which define the losses and the predictions of a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights that a run keeps, and its model with them."""
+"""Save the weights of a run, and load its model with them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,12 @@ WEIGHTS = "weights.pt"
 
 
 def save_weights(folder: Path, weights: dict[str, Tensor], shape: tuple[tuple[int, ...], int, int | None]) -> None:
-    """Keeps weights with what building their model again wants: the shape of inputs, the width of outputs, and the
-    number of words, where there are some.
+    """Save weights with the facts needed to build their model again.
+
+    Args:
+        folder: The run's folder.
+        weights: The state of the model.
+        shape: Shape of one sample's input, number of outputs, and number of words (None for real inputs).
     """
     inputs, outputs, vocabulary = shape
     content = {"state": weights, "inputs": list(inputs), "outputs": outputs, "vocabulary": vocabulary}
@@ -33,7 +37,14 @@ def save_weights(folder: Path, weights: dict[str, Tensor], shape: tuple[tuple[in
 
 
 def record_of(run: str | Path | Record) -> Record:
-    """The record of a run, given itself or by the run's folder. Raises HarnessError if there is none, or several."""
+    """Return the record of a run.
+
+    Args:
+        run: The record itself, or the run's folder.
+
+    Raises:
+        HarnessError: If there is no record, or if there are several.
+    """
     if isinstance(run, Record):
         return run
     if isinstance(run, Records):
@@ -42,62 +53,70 @@ def record_of(run: str | Path | Record) -> Record:
         raise HarnessError(f"expected a run (its record or its folder), got {type(run).__name__}")
     records = load(run)
     if len(records) != 1:
-        what = f"the records of {len(records)} runs: name the folder of one" if records else "no record of a run"
-        raise HarnessError(f"{run} has {what}")
+        content = f"the records of {len(records)} runs: name the folder of one" if records else "no record of a run"
+        raise HarnessError(f"{run} has {content}")
     return records[0]
 
 
 def read_weights(folder: Path) -> dict[str, Any]:
-    """What `save_weights` has kept. Raises HarnessError for a file that holds something else."""
+    """Read the weights that `save_weights` has written.
+
+    Raises:
+        HarnessError: If the file cannot be read, or holds something else.
+    """
     path = folder / WEIGHTS
     try:
         safe_files.check_plain(path)
-        kept: Any = torch.load(path, weights_only=True, map_location="cpu")
+        content: Any = torch.load(path, weights_only=True, map_location="cpu")
     except OSError as error:
         raise HarnessError(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:  # of a file that is torn, or holds objects, torch says all sorts of things
-        raise HarnessError(f"{path} holds no weights: it is torn, or more than tensors") from error
-    if not isinstance(kept, dict) or _wrong(kept) is not None or not _tensors(kept.get("state")):
+    except Exception as error:  # torch raises many kinds of errors for a torn file or one that holds objects
+        raise HarnessError(f"{path} holds no weights: it is torn, or holds more than tensors") from error
+    if not isinstance(content, dict) or _mistake(content) is not None or not _is_state(content.get("state")):
         raise HarnessError(f"{path} holds something else than the weights of a run")
-    return kept
+    return content
 
 
-_wrong = checker(Annotated[dict[str, Any], Keys({"inputs": list[int], "outputs": int, "vocabulary": int | None})])
+_mistake = checker(Annotated[dict[str, Any], Keys({"inputs": list[int], "outputs": int, "vocabulary": int | None})])
 
 
-def _tensors(state: Any) -> bool:
+def _is_state(state: Any) -> bool:
     return isinstance(state, dict) and all(isinstance(n, str) and isinstance(t, Tensor) for n, t in state.items())
 
 
 def load_model(run: str | Path | Record) -> nn.Module:
-    """The trained model of a run, in evaluation mode on the CPU: a Record, or the run's folder.
+    """Load the trained model of a run, in evaluation mode on the CPU.
 
-    Raises HarnessError if the run has kept no weights.
+    Args:
+        run: The record of the run, or its folder.
+
+    Raises:
+        HarnessError: If the run has no weights, or if they do not fit its config.
     """
     record = record_of(run)
-    chosen = record.config.get("model")
-    if not isinstance(chosen, dict) or not isinstance(chosen.get(KEY), str):
+    node = record.config.get("model")
+    if not isinstance(node, dict) or not isinstance(node.get(KEY), str):
         raise HarnessError(f"{record.folder}: its record names no model")
-    if trait("model", chosen, "estimator", False):
-        raise HarnessError(f"{record.folder}: model {chosen[KEY]} is fitted at once, and keeps no weights")
+    if trait("model", node, "estimator", False):
+        raise HarnessError(f"{record.folder}: model {node[KEY]} is fitted at once and has no weights")
     if not (record.folder / WEIGHTS).exists():
         raise HarnessError(f"{record.folder} has no weights (save=none, or not completed)")
-    kept = read_weights(record.folder)
+    content = read_weights(record.folder)
     try:
-        return _model(record, kept)
+        return _build_model(record, content)
     except HarnessError:
         raise
-    except Exception as error:  # a config or weights that anyone may have written
+    except Exception as error:  # anyone may have written the config and the weights
         raise HarnessError(f"{record.folder / WEIGHTS} does not fit its run's config: {one_line(error)}") from error
 
 
-def _model(record: Record, kept: dict[str, Any]) -> nn.Module:
+def _build_model(record: Record, content: dict[str, Any]) -> nn.Module:
     regularizers = [
-        component("regularizer", node, classes=kept["outputs"], total_steps=1)
+        component("regularizer", node, classes=content["outputs"], total_steps=1)
         for node in record.config["regularizer"].values()
     ]
-    model = make_model(record.config, tuple(kept["inputs"]), kept["outputs"], kept["vocabulary"], regularizers)
-    state = kept["state"]
+    model = make_model(record.config, tuple(content["inputs"]), content["outputs"], content["vocabulary"], regularizers)
+    state = content["state"]
     model = scaled_for(state, model)
     floats = [state[name].dtype for name, p in model.named_parameters() if p.is_floating_point()]
     model.to(floats[0] if floats else torch.float32).load_state_dict(state)

@@ -1,1 +1,1 @@
-"""Components and the plugins that offer them: marking, discovery, the catalogue."""
+"""Mark components, discover the plugins that offer them, and list them in a catalogue."""

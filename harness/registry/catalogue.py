@@ -1,6 +1,6 @@
-"""The catalogue: what help, listing, completion and composition need to know, without importing any plugin.
+"""The catalogue of installed components, for help, listing, completion and composition.
 
-It is put together from one scan a plugin (`scan_cache`); a warm answer reads a few small files.
+It is merged from one cached scan per plugin (`scan_cache`), so that reading it imports no plugin.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from harness.registry import foreign_options
 from harness.registry.discovery import PluginProblem, blocked, entry_points
 from harness.registry.kinds import KINDS
-from harness.registry.presets import own_presets
+from harness.registry.presets import builtin_presets
 from harness.registry.scanning.scan_cache import OURS, cached, cached_together, end_all, fingerprint
 from harness.system import session
 from harness.system.errors import HarnessError, suggest
@@ -37,7 +37,7 @@ class Plugin:
 
 @dataclass
 class Catalogue:
-    """Every component by kind and name, every command of a plugin, every plugin, every problem."""
+    """The components, presets and commands of all installed plugins, and the problems met in loading them."""
 
     entries: dict[str, dict[str, dict[str, Any]]]
     plugins: list[Plugin]
@@ -46,16 +46,21 @@ class Catalogue:
     trainer: dict[str, Any]  # Lightning's Trainer: its parameters and defaults
     presets: dict[str, str] = field(default_factory=dict)  # {group/name: distribution} of the plugins' own presets
     files: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # (plugin, distribution): opened to load it
-    absent: dict[str, tuple[str, str]] = field(default_factory=dict)  # {kind/name or kind/prefix_*: (whose, why)}
+    # {kind/name or kind/prefix_*: (distribution, reason)} of components that a plugin could bring and does not
+    absent: dict[str, tuple[str, str]] = field(default_factory=dict)
     commands: dict[str, dict[str, Any]] = field(default_factory=dict)  # {name: row}
     finders: list[tuple[str, str]] = field(default_factory=list)  # (plugin, distribution) with harness_findings
 
     def names(self, kind: str) -> list[str]:
-        """The components of a kind."""
+        """Return the sorted names of the components of a kind."""
         return sorted(self.entries.get(kind, {}))
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        """One component's row. Raises HarnessError with the nearest name, or with the problem that left it out."""
+        """Return the row of one component.
+
+        Raises:
+            HarnessError: If there is none; with the nearest name, or the reason why it was left out.
+        """
         if kind not in KINDS:
             raise HarnessError(f"no kind {kind!r}.{suggest(kind, KINDS)}")
         if name not in self.entries[kind]:
@@ -66,16 +71,24 @@ class Catalogue:
         return self.entries[kind][name]
 
     def files_of(self, kind: str, name: str) -> list[str]:
-        """The files beyond installed packages that the plugin of a component opens while it is loaded."""
+        """Return the files outside of installed packages that a component's plugin opens while it is loaded."""
         entry = self.entries[kind].get(name, {})
         return self.files.get((entry.get("plugin", ""), entry.get("origin", "")), [])
 
     def serves(self, tasks: Sequence[str] | None, task: str) -> bool:
-        """Whether a component that declares these tasks (none: it is for all) is for a task, or what that is `like`."""
+        """Return True if a component that declares `tasks` can be used for a task.
+
+        Args:
+            tasks: Tasks that the component declares; None or empty if it can be used for all.
+            task: Name of the task. A component for the task that this one is `like` can be used too.
+        """
         return not tasks or task in tasks or self.get("task", task)["traits"].get("like") in tasks
 
     def left_out(self, kind: str, name: str) -> str | None:
-        """Why a component or preset that a plugin could bring cannot be chosen; None where none could, or it can."""
+        """Return the reason why a plugin's component or preset cannot be chosen.
+
+        None if it can be chosen, or if no plugin knows of it.
+        """
         if name in self.entries.get(kind, {}):
             return None
         for problem in self.problems:
@@ -87,7 +100,7 @@ class Catalogue:
         return None
 
     def hints(self, kind: str | None) -> list[str]:
-        """A line for every group of components, of one kind or of all, that something else would bring."""
+        """Return a line for each group of components that a further package would bring, of one kind or of all."""
         return [
             f"{pattern}: {reason}"
             for pattern, (_, reason) in self.absent.items()
@@ -95,14 +108,14 @@ class Catalogue:
         ]
 
     def missing(self) -> str:
-        """A tail for an error line on a name that is not there: the plugins that may have brought it."""
+        """Return the end of an error line about an unknown name: the plugins that may have brought it."""
         presets = set(self.presets.values())
-        out = [
+        suspects = [
             f"{p.name} ({p.status})"
             for p in self.plugins
             if p.status != "installed" and not p.components and not p.commands and p.distribution not in presets
         ]
-        return f" Left out: {', '.join(out)}; see harness plugins" if out else ""
+        return f" Left out: {', '.join(suspects)}; see harness plugins" if suspects else ""
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for kind in KINDS:
@@ -116,10 +129,14 @@ def current() -> Catalogue:
 
 
 def read(again: bool = False) -> Catalogue:
-    """The catalogue of what is installed now, scanning what is new; `again`: also what hung or crashed lately."""
-    out = blocked()
+    """Read the catalogue of what is installed now, and scan the plugins that are new.
+
+    Args:
+        again: Also scan the plugins that hung or crashed recently.
+    """
+    excluded = blocked()
     points = list(entry_points())
-    wanted = [(p, d, v) for p, d, v in points if p.name not in out and d not in out]
+    wanted = [(p, d, v) for p, d, v in points if p.name not in excluded and d not in excluded]
     environment = fingerprint(d for _, d, _ in points)
     jobs = [("", "", environment.key("", ""))]  # Lightning's Trainer
     jobs += [(p.name, d, environment.key(p.name, d, p.value, v)) for p, d, v in wanted]
@@ -128,10 +145,10 @@ def read(again: bool = False) -> Catalogue:
             ours = pool.submit(cached_together, [job for job in jobs if job[1] in OURS], again)
             others = [pool.submit(cached, *job, again) for job in jobs if job[1] not in OURS]
             scans = ours.result() + [scan.result() for scan in others]  # in the order of the jobs: ours come first
-        except KeyboardInterrupt:  # leaving the pool waits for what hangs
+        except KeyboardInterrupt:  # leaving the pool would wait for a scan that hangs
             end_all()
             raise
-    plugins = [Plugin(p.name, d, v, "blocked") for p, d, v in points if p.name in out or d in out]
+    plugins = [Plugin(p.name, d, v, "blocked") for p, d, v in points if p.name in excluded or d in excluded]
     return _merge([(p.name, d, v) for p, d, v in wanted], scans[1:], plugins, scans[0].get("trainer", {}))
 
 
@@ -146,16 +163,16 @@ def _merge(
     commands = _commands(wanted, scans, problems)
     folders, presets = _presets(wanted, scans, entries, problems)
     for name, distribution, version in wanted:
-        mine = [
+        components = [
             f"{k}/{n}"
             for k, names in entries.items()
             for n, r in names.items()
             if r["plugin"] == name and r["origin"] == distribution
         ]
-        wrong = any(p.plugin == name and p.distribution == distribution for p in problems)
+        broken = any(p.plugin == name and p.distribution == distribution for p in problems)
         verbs = [n for n, r in commands.items() if (r["plugin"], r["origin"]) == (name, distribution)]
-        status = "broken" if wrong else "installed"
-        plugins.append(Plugin(name, distribution, version, status, sorted(mine), sorted(verbs)))
+        status = "broken" if broken else "installed"
+        plugins.append(Plugin(name, distribution, version, status, sorted(components), sorted(verbs)))
     order = sorted(plugins, key=lambda p: (p.distribution, p.name))
     absent = {
         pattern: (distribution, reason)
@@ -197,17 +214,18 @@ def _commands(
 
 
 def _winner(label: str, rows: list[dict[str, Any]], problems: list[PluginProblem]) -> dict[str, Any] | None:
-    """The row that keeps a name; the plugins of the others are told that it is taken.
+    """Return the row that keeps a name, and add a problem for each other plugin that offers it.
 
-    Harness's own names are not for the taking; of two strangers neither wins by the order of files.
+    A name of harness itself cannot be taken. If two other plugins offer a name, neither of them keeps it: the order of
+    files must not decide.
     """
-    own = [row for row in rows if row["origin"] == "harness"]
+    builtin = [row for row in rows if row["origin"] == "harness"]
     for row in rows if len(rows) > 1 else []:
-        if row not in own:
+        if row not in builtin:
             providers = " and ".join(f"{r['plugin']!r} of {r['origin']}" for r in rows)
             message = f"{label} is offered by {providers}; uninstall or block one (HARNESS_BLOCK)"
             problems.append(PluginProblem(row["plugin"], row["origin"], "duplicate", message, component=label))
-    return (own or rows)[0] if own or len(rows) == 1 else None
+    return (builtin or rows)[0] if builtin or len(rows) == 1 else None
 
 
 def _presets(
@@ -216,27 +234,29 @@ def _presets(
     entries: dict[str, dict[str, dict[str, Any]]],
     problems: list[PluginProblem],
 ) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """The plugins' folders, and whose each preset is. A folder with a taken name is left out: Hydra would silently
-    read the first file of that name."""
+    """Return the plugins' folders of presets, and the distribution of each preset.
+
+    A folder that holds a taken name is left out, since Hydra would silently read the first file of that name.
+    """
     offers = [
         (plugin, distribution, folder, names)
         for (plugin, distribution, _), scan in zip(wanted, scans, strict=True)
         for folder, names in scan["config_dirs"].items()
     ]
-    harness = own_presets()
+    builtin = builtin_presets()
     folders: list[tuple[str, str]] = []
     presets: dict[str, str] = {}
     for plugin, distribution, folder, names in offers:
         taken = {}
         for name in names:
             kind, _, component = name.partition("/")
-            if name in harness:
+            if name in builtin:
                 taken[name] = "harness"
             elif component in entries.get(kind, {}):
                 taken[name] = entries[kind][component]["origin"]
             else:
-                for _, owner, other, theirs in offers:
-                    if (owner, other) != (distribution, folder) and name in theirs:
+                for _, owner, other, other_names in offers:
+                    if (owner, other) != (distribution, folder) and name in other_names:
                         taken[name] = owner
         for name, owner in taken.items():
             message = f"the preset {name} in {folder} has a name taken by {owner}; rename the file"
@@ -248,5 +268,5 @@ def _presets(
 
 
 def versions() -> dict[str, str]:
-    """{distribution: version} of every installed plugin."""
+    """Return {distribution: version} of every installed plugin."""
     return {d: v for _, d, v in entry_points()} or {"harness": importlib.metadata.version("harness")}

@@ -1,7 +1,7 @@
-"""The state that a component's code keeps outside of the objects it makes: globals, class attributes, closures.
+"""Detect and restore the state that a component's code keeps in globals, class attributes and closures.
 
-Such state belongs to the process: it couples runs that train side by side, and those that train one after the other.
-`CodeState` reads what the code of a component can reach by name, tells what has changed, and puts it back.
+Such state belongs to the process: it couples runs that train side by side, and runs that train one after the other.
+`CodeState` finds the state that the code of a component can reach by name, reports changes, and undoes them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Packages whose code is not a plugin's: what they keep does not decide a step.
+# Packages whose code is not a plugin's: their state does not influence a training step.
 OPAQUE = {"torch", "numpy", "scipy", "sklearn", "pandas", "torchmetrics", "pytorch_lightning", "lightning", "harness"}
 OPAQUE |= {"harness_components", "hydra", "omegaconf", "pluggy", "pytest", "_pytest", "builtins"} | {
     *sys.stdlib_module_names
@@ -41,33 +41,32 @@ _METHODS = (types.FunctionType, staticmethod, classmethod, property, types.Membe
 _MISSING = object()
 
 
-class _Held:
-    """Something that can change, with its content when it was first seen."""
+class _MutableState:
+    """One piece of mutable state, with its first content."""
 
-    def __init__(self, path: str, take: Callable[[], Any], put: Callable[[Any], object]) -> None:
-        self.path, self.take, self.put = path, take, put
-        self.before = take()
+    def __init__(self, path: str, read: Callable[[], Any], write: Callable[[Any], object]) -> None:
+        self.path, self.read, self.write = path, read, write
+        self.before = read()
 
     @property
     def changed(self) -> bool:
-        return not _same(self.take(), self.before)
+        return not _same(self.read(), self.before)
 
     def restore(self) -> None:
         if self.changed:
-            self.put(self.before)
+            self.write(self.before)
 
 
 class CodeState:
-    """All that the code of some functions, and of the classes and functions that it names, can change outside of the
-    objects that it makes.
+    """The mutable state that some functions can reach, also by way of the functions and classes that they name.
 
     Args:
-        roots: functions, classes or objects to begin with.
+        roots: Functions, classes or objects to begin with.
     """
 
     def __init__(self, *roots: Any) -> None:
-        self.held: list[_Held] = []
-        self._seen: dict[tuple[int, frozenset[str]], Any] = {}
+        self._states: list[_MutableState] = []
+        self._visited: dict[tuple[int, frozenset[str]], Any] = {}
         self._named: set[tuple[int, str]] = set()
         self._packages = {_package(root) for root in roots} - OPAQUE
         self._queue: collections.deque[tuple[str, Any, frozenset[str]]] = collections.deque()
@@ -77,19 +76,19 @@ class CodeState:
             self._visit(*self._queue.popleft())
 
     def changed(self) -> list[str]:
-        """The names of what is not as it was."""
-        return [held.path for held in self.held if held.changed]
+        """Return the names of the state that has changed since this object was made."""
+        return [state.path for state in self._states if state.changed]
 
     def restore(self) -> None:
-        """Puts everything back as it was, in place."""
-        for held in self.held:
-            held.restore()
+        """Restore the first content of everything, in place."""
+        for state in self._states:
+            state.restore()
 
     def _visit(self, path: str, item: Any, names: frozenset[str]) -> None:
         key = (id(item), names) if isinstance(item, types.ModuleType) else (id(item), frozenset())
-        if isinstance(item, _PLAIN) or key in self._seen:
+        if isinstance(item, _PLAIN) or key in self._visited:
             return
-        self._seen[key] = item  # it stays, or another could have its id
+        self._visited[key] = item  # keep it alive: another object could get its id
         if isinstance(item, types.FunctionType):
             self._function(path, item)
         elif isinstance(item, types.MethodType):
@@ -106,25 +105,25 @@ class CodeState:
         elif inspect.isclass(item):
             self._class(path, item)
         elif isinstance(item, types.ModuleType):
-            if self._own(item.__name__):
+            if self._is_plugin_code(item.__name__):
                 self._namespace(item.__name__, item.__dict__, names)
         elif callable(getattr(item, "cache_info", None)) and callable(getattr(item, "cache_clear", None)):
-            self._hold(path, lambda: item.cache_info().currsize, lambda before: item.cache_clear())
+            self._add(path, lambda: item.cache_info().currsize, lambda before: item.cache_clear())
             self._follow({path: item.__wrapped__})
         else:
             self._data(path, item)
 
-    def _own(self, module: str) -> bool:
+    def _is_plugin_code(self, module: str) -> bool:
         return module.partition(".")[0] in self._packages
 
-    def _hold(self, path: str, take: Callable[[], Any], put: Callable[[Any], object]) -> None:
-        self.held.append(_Held(path, take, put))
+    def _add(self, path: str, read: Callable[[], Any], write: Callable[[Any], object]) -> None:
+        self._states.append(_MutableState(path, read, write))
 
-    def _follow(self, found: Mapping[str, Any], names: frozenset[str] = frozenset()) -> None:
-        self._queue.extend((path, item, names) for path, item in found.items())
+    def _follow(self, items: Mapping[str, Any], names: frozenset[str] = frozenset()) -> None:
+        self._queue.extend((path, item, names) for path, item in items.items())
 
     def _function(self, path: str, function: types.FunctionType) -> None:
-        if not self._own(function.__module__ or ""):
+        if not self._is_plugin_code(function.__module__ or ""):
             inner = getattr(function, "__wrapped__", None)
             if inner is not None:
                 self._follow({path: inner})
@@ -135,53 +134,53 @@ class CodeState:
         defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
         self._follow({f"a default of {path}": tuple(defaults)})
         names = frozenset(name for code in _nested(function.__code__) for name in code.co_names)
-        if self._own(module := str(function.__globals__.get("__name__", ""))):  # not that of a wrapper
+        if self._is_plugin_code(module := str(function.__globals__.get("__name__", ""))):  # skip a wrapper's module
             self._namespace(module, function.__globals__, names)
 
-    def _namespace(self, module: str, space: dict[str, Any], names: frozenset[str]) -> None:
-        """A module's globals that some code names; all of them, where it may reach them otherwise."""
-        every = bool(names & _INDIRECT)
-        wanted = [n for n in (space if every else names) if not n.startswith("__")]
-        for name in wanted:
-            value = space.get(name, _MISSING)
-            if not isinstance(value, types.ModuleType) and (id(space), name) not in self._named:
-                self._named.add((id(space), name))
-                put = functools.partial(_set, space, name)
-                self._hold(f"{module}.{name}", functools.partial(space.get, name, _MISSING), put)
+    def _namespace(self, module: str, namespace: dict[str, Any], names: frozenset[str]) -> None:
+        """Add the globals of a module that some code names, or all of them if it may reach them in another way."""
+        reaches_all = bool(names & _INDIRECT)
+        reachable = [n for n in (namespace if reaches_all else names) if not n.startswith("__")]
+        for name in reachable:
+            value = namespace.get(name, _MISSING)
+            if not isinstance(value, types.ModuleType) and (id(namespace), name) not in self._named:
+                self._named.add((id(namespace), name))
+                write = functools.partial(_set, namespace, name)
+                self._add(f"{module}.{name}", functools.partial(namespace.get, name, _MISSING), write)
             if value is not _MISSING:
                 self._follow({f"{module}.{name}": value}, names)
 
     def _cell(self, path: str, cell: types.CellType) -> None:
-        def take() -> Any:
+        def read() -> Any:
             try:
                 return cell.cell_contents
             except ValueError:  # it is empty
                 return _MISSING
 
-        def put(value: Any) -> None:
+        def write(value: Any) -> None:
             if value is _MISSING:
                 del cell.cell_contents
             else:
                 cell.cell_contents = value
 
-        self._hold(path, take, put)
-        self._follow({path: take()})
+        self._add(path, read, write)
+        self._follow({path: read()})
 
     def _class(self, path: str, cls: type) -> None:
         package = (cls.__module__ or "").partition(".")[0]
         if issubclass(cls, torch.optim.Optimizer) and package not in OPAQUE:
             self._packages.add(package)
-        if not self._own(cls.__module__ or ""):
+        if not self._is_plugin_code(cls.__module__ or ""):
             return
 
-        def put(before: dict[str, Any]) -> None:
+        def write(before: dict[str, Any]) -> None:
             for name in _attributes(cls).keys() - before.keys():
                 delattr(cls, name)
             for name, value in before.items():
                 if not _alike(cls.__dict__.get(name, _MISSING), value):
                     setattr(cls, name, value)
 
-        self._hold(f"{cls.__module__}.{cls.__qualname__}", lambda: _attributes(cls), put)
+        self._add(f"{cls.__module__}.{cls.__qualname__}", lambda: _attributes(cls), write)
         self._follow({f"{cls.__qualname__}.{name}": value for name, value in vars(cls).items()})
         self._follow({base.__qualname__: base for base in (*cls.__bases__, type(cls))})
 
@@ -189,33 +188,33 @@ class CodeState:
         if isinstance(item, dict):
             self._mapping(path, item)
         elif isinstance(item, (list, collections.deque)):
-            self._hold(path, lambda: list(item), functools.partial(_refill, item))
+            self._add(path, lambda: list(item), functools.partial(_refill, item))
             self._follow({f"{path}[{i}]": value for i, value in enumerate(item)})
         elif isinstance(item, set):
-            self._hold(path, lambda: set(item), functools.partial(_refill, item))
+            self._add(path, lambda: set(item), functools.partial(_refill, item))
         elif isinstance(item, (tuple, frozenset)):
             self._follow({f"{path}[{i}]": value for i, value in enumerate(item)})
         elif isinstance(item, Tensor):
-            self._hold(path, lambda: item.detach().clone(), item.data.copy_)
+            self._add(path, lambda: item.detach().clone(), item.data.copy_)
         elif isinstance(item, np.ndarray):
-            self._hold(path, item.copy, functools.partial(np.copyto, item))
+            self._add(path, item.copy, functools.partial(np.copyto, item))
         elif isinstance(item, torch.Generator):
-            self._hold(path, item.get_state, item.set_state)
+            self._add(path, item.get_state, item.set_state)
         elif isinstance(item, random.Random):
-            self._hold(path, item.getstate, item.setstate)
+            self._add(path, item.getstate, item.setstate)
         elif isinstance(item, np.random.Generator):
-            self._hold(path, lambda: str(item.bit_generator.state), lambda _: None)
+            self._add(path, lambda: str(item.bit_generator.state), lambda _: None)
         elif isinstance(item, contextvars.ContextVar):
-            self._hold(path, lambda: item.get(None), item.set)
+            self._add(path, lambda: item.get(None), item.set)
         elif isinstance(item, itertools.count):
-            self._hold(path, lambda: repr(item), lambda _: None)
-        elif (package := type(item).__module__.partition(".")[0]) in _INSTANCES or self._own(package):
-            if isinstance(held := getattr(item, "__dict__", None), dict):
-                self._mapping(path, held, ".")
+            self._add(path, lambda: repr(item), lambda _: None)
+        elif (package := type(item).__module__.partition(".")[0]) in _INSTANCES or self._is_plugin_code(package):
+            if isinstance(attributes := getattr(item, "__dict__", None), dict):
+                self._mapping(path, attributes, ".")
             self._follow({path: type(item)})
 
     def _mapping(self, path: str, item: dict[Any, Any], join: str = "") -> None:
-        self._hold(path, lambda: dict(item), functools.partial(_refill, item))
+        self._add(path, lambda: dict(item), functools.partial(_refill, item))
         shown = (lambda key: f"{path}.{key}") if join else (lambda key: f"{path}[{key!r}]")
         self._follow({shown(key): value for key, value in item.items()})
 
@@ -233,16 +232,16 @@ def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _attributes(cls: type) -> dict[str, Any]:
-    """The attributes of a class that are no methods: torch wraps those of an optimizer when it is first made."""
-    found = {name: value for name, value in vars(cls).items() if not name.startswith(("__", "_abc_"))}
-    return {name: value for name, value in found.items() if not isinstance(value, _METHODS)}
+    """Return the attributes of a class without its methods: torch wraps an optimizer's methods at its first use."""
+    attributes = {name: value for name, value in vars(cls).items() if not name.startswith(("__", "_abc_"))}
+    return {name: value for name, value in attributes.items() if not isinstance(value, _METHODS)}
 
 
-def _set(space: dict[str, Any], name: str, value: Any) -> None:
+def _set(namespace: dict[str, Any], name: str, value: Any) -> None:
     if value is _MISSING:
-        space.pop(name, None)
+        namespace.pop(name, None)
     else:
-        space[name] = value
+        namespace[name] = value
 
 
 def _refill(item: Any, content: Any) -> None:
@@ -254,7 +253,10 @@ def _refill(item: Any, content: Any) -> None:
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Whether two contents are the same, as far as what they refer to is not looked at by itself."""
+    """Return True if two contents are equal, comparing the objects in a container by identity.
+
+    Those objects are states of their own.
+    """
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_alike(value, b[key]) for key, value in a.items())
     if isinstance(a, list) and isinstance(b, list):
@@ -282,7 +284,7 @@ _first: dict[Any, CodeState] = {}
 
 
 def first_state(function: Callable[..., Any]) -> CodeState | None:
-    """Return the state of a component's code as it was when this was first called; None for harness's own components.
+    """Return the state of a component's code at the first call of this function; None for built-in components.
 
     Call it before the component is first used in this process, and restore it before each run.
     """
@@ -294,5 +296,5 @@ def first_state(function: Callable[..., Any]) -> CodeState | None:
 
 
 def is_plugin(function: Callable[..., Any]) -> bool:
-    """Return True if a component is not one of harness's own."""
+    """Return True if a component is not built in."""
     return _package(function) not in OPAQUE

@@ -19,7 +19,7 @@ _BUILT_IN = Path(__file__).resolve().parents[1] / "cli" / "verbs"  # a module fo
 
 
 class CommandError(TypeError):
-    """A command that cannot be offered."""
+    """Raised for a command that breaks the rules of `Command`."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,14 @@ def describe(command: Any) -> dict[str, Any]:
         CommandError: If the command cannot be offered.
     """
     if not isinstance(command, Command):
-        raise CommandError(f"a harness.Command is wanted, got {type(command).__name__}")
+        raise CommandError(f"expected a harness.Command, got {type(command).__name__}")
     if not isinstance(command.name, str) or not NAME.match(command.name):
-        raise CommandError(f"the name {command.name!r} is not lower case letters, digits, '-' and '_', a letter first")
+        raise CommandError(
+            f"command name {command.name!r} must start with a letter and hold lower case letters, digits, '-' and '_'"
+        )
     lines = command.help.strip().splitlines() if isinstance(command.help, str) else []
     if not lines:
-        raise CommandError(f"command {command.name!r} has no help: say in one line what it does")
+        raise CommandError(f"command {command.name!r} has no help: describe it in one line")
     for part in ("arguments", "function"):
         if not callable(getattr(command, part)):
             raise CommandError(f"command {command.name!r}: {part} must be a function, got {getattr(command, part)!r}")

@@ -1,7 +1,7 @@
-"""A component: a marked factory, and what its signature tells.
+"""Mark functions as components, and read their signatures.
 
-Positional parameters come from the harness, by name, and only those that are asked for; keyword-only parameters
-come from the config and are plain data. The mark changes nothing: the function stays picklable and callable.
+harness injects the positional parameters by name. Keyword-only parameters are settings from the config, which are plain
+data. The decorator returns the function unchanged, so that it stays picklable and callable.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from harness.registry.param_types import convert, encode
 
 F = TypeVar("F", bound=Callable[..., Any])
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
-REQUIRED = "???"  # OmegaConf's word for a value that must be given
+REQUIRED = "???"  # marks a setting without a default, as in OmegaConf
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What the decorator notes on a component."""
+    """The kind, name, reference and traits that a decorator attaches to a component."""
 
     kind: str
     name: str
@@ -39,7 +39,7 @@ class Parameter:
 
     name: str
     hint: Any
-    default: Any  # REQUIRED where there is none
+    default: Any  # REQUIRED if there is none
 
     @property
     def required(self) -> bool:
@@ -47,7 +47,7 @@ class Parameter:
 
 
 class ComponentError(TypeError):
-    """A component that does not keep the rule of parameters, names or traits."""
+    """Raised for a component that breaks a rule for parameters, names or traits."""
 
 
 class Decorator:
@@ -79,7 +79,7 @@ class Decorator:
 
 
 def mark_of(function: Any) -> Mark | None:
-    """The mark of a component, or None for anything else."""
+    """Return the mark of a component, or None for any other object."""
     mark = getattr(function, "__harness__", None)
     return mark if isinstance(mark, Mark) else None
 
@@ -95,28 +95,36 @@ def marked(module: Any) -> list[Callable[..., Any]]:
 
 @functools.lru_cache(1024)
 def asks(function: Callable[..., Any]) -> list[str]:
-    """The names of what a component asks the harness for."""
+    """Return the names of the parameters that harness injects into a component."""
     parameters = inspect.signature(function).parameters.values()
     return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
 @functools.lru_cache(1024)
 def parameters(function: Callable[..., Any]) -> list[Parameter]:
-    """The keyword-only parameters, with their hints and defaults."""
+    """Return the keyword-only parameters of a component, with their hints and defaults.
+
+    Raises:
+        ComponentError: If a parameter has no type.
+    """
     source = function.__init__ if inspect.isclass(function) else function
     hints = typing.get_type_hints(source, include_extras=True)
-    found = []
+    rows = []
     for p in inspect.signature(function).parameters.values():
         if p.kind is not p.KEYWORD_ONLY:
             continue
         if p.name not in hints:
             raise ComponentError(f"parameter {p.name!r} has no type")
-        found.append(Parameter(p.name, hints[p.name], REQUIRED if p.default is p.empty else p.default))
-    return found
+        rows.append(Parameter(p.name, hints[p.name], REQUIRED if p.default is p.empty else p.default))
+    return rows
 
 
 def validate(function: Any) -> Mark:
-    """The component's mark, after checking that it keeps every rule. Raises ComponentError."""
+    """Return the mark of a component.
+
+    Raises:
+        ComponentError: If the component breaks a rule for parameters, names or traits.
+    """
     mark = mark_of(function)
     if mark is None:
         raise ComponentError(f"{function!r} is not marked: decorate it with @harness.<kind>")
@@ -125,15 +133,15 @@ def validate(function: Any) -> Mark:
     if not NAME.match(mark.name):
         raise ComponentError(f"{label}: a name is lower case letters, digits and _, and starts with a letter")
     if mark.name == "auto":
-        raise ComponentError(f"{label}: 'auto' means: decide for me")
+        raise ComponentError(f"{label}: the name 'auto' is reserved for the automatic choice")
     for p in inspect.signature(function).parameters.values():
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             raise ComponentError(f"{label}: *{p.name} hides its parameters; name each")
-    for asked in asks(function):
-        if asked not in kind.offers:
+    for name in asks(function):
+        if name not in kind.offers:
             raise ComponentError(
-                f"{label} asks for {asked!r}; a {mark.kind} may ask for {', '.join(kind.offers)}. "
-                "What the config sets goes behind a bare '*'."
+                f"{label} asks for {name!r}; a {mark.kind} may ask for {', '.join(kind.offers)}. "
+                "Write parameters that the config sets after a bare '*'."
             )
     for trait in mark.traits:
         if trait not in (*kind.traits, SKIPS):
@@ -141,10 +149,10 @@ def validate(function: Any) -> Mark:
                 f"{label}: a {mark.kind} has no trait {trait!r} (it has {', '.join(kind.traits) or 'none'})"
             )
     try:
-        found = parameters(function)
+        rows = parameters(function)
     except (TypeError, ValueError, NameError) as error:
         raise ComponentError(f"{label}: {error}") from error
-    for row in found:
+    for row in rows:
         try:
             encode(row.hint)
             if not row.required:
@@ -155,7 +163,11 @@ def validate(function: Any) -> Mark:
 
 
 def describe(function: Callable[..., Any]) -> dict[str, Any]:
-    """The component as plain data for the catalogue. Raises ComponentError."""
+    """Return a component as plain data for the catalogue.
+
+    Raises:
+        ComponentError: If the component breaks a rule for parameters, names or traits.
+    """
     mark = validate(function)
     rows = []
     for p in parameters(function):
@@ -179,14 +191,14 @@ def describe(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _json(default: Any) -> Any:
-    """A default as JSON: tuples as lists, members of an Enum as their names."""
+    """Return a default as JSON: a tuple as a list, a member of an Enum as its name."""
     if isinstance(default, (list, tuple)):
         return [_json(item) for item in default]
     return default.name if isinstance(default, enum.Enum) else default
 
 
 def _plain(value: Any) -> Any:
-    """A trait as JSON; a function (a trait that depends on the settings) is told as such."""
+    """Return a trait as JSON; a function stands for a trait that depends on the settings."""
     if callable(value):
         return "by its settings"
     return list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""Live discovery: one plugin's entry point to its components. Anything that it does wrong is told, not raised."""
+"""Load a plugin from its entry point. Mistakes of the plugin are reported as problems and never raised."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ Component = Callable[..., Any]
 
 @dataclass(frozen=True)
 class PluginProblem:
-    """What is wrong with a plugin: who, where in its loading, what."""
+    """A mistake of a plugin, and the stage of loading in which it was found."""
 
     plugin: str
     distribution: str
     stage: str  # import | register | <the hook's name> | component | command | duplicate | scan
     message: str
     traceback: str = ""
-    component: str = ""  # kind/name or command/name, where it is about one component, preset or command
+    component: str = ""  # kind/name or command/name, if it concerns one component, preset or command
 
 
 @dataclass
 class PluginContents:
-    """What one plugin brings, live."""
+    """The components, commands and presets of one loaded plugin."""
 
     plugin: str
     distribution: str
     components: dict[tuple[str, str], Component] = field(default_factory=dict)
     commands: dict[str, Command] = field(default_factory=dict)
-    config_dirs: dict[str, list[str]] = field(default_factory=dict)  # a folder, and the names of its presets
+    config_dirs: dict[str, list[str]] = field(default_factory=dict)  # {folder: names of its presets}
     problems: list[PluginProblem] = field(default_factory=list)
-    findings: pluggy.HookCaller | None = None  # where it has some: called with records=[...], it returns lists of lines
+    findings: pluggy.HookCaller | None = None  # called with records=[...], returns lists of lines
     left_out: dict[str, str] = field(default_factory=dict)  # {kind/name or kind/prefix_*: why}
 
     def describe(self) -> dict[str, Any]:
-        """As plain data for the catalogue."""
+        """Return the contents as plain data for the catalogue."""
         return {
             "components": [describe(component) for component in self.components.values()],
             "commands": [commands.describe(command) for command in self.commands.values()],
@@ -63,34 +63,38 @@ class PluginContents:
 
 
 def entry_points() -> Iterator[tuple[importlib.metadata.EntryPoint, str, str]]:
-    """(entry point, distribution, version) of every installed plugin, each distribution once, in a stable order."""
+    """Yield (entry point, distribution, version) of every installed plugin once, in a stable order."""
     seen: set[tuple[str, str]] = set()
-    found = []
+    rows = []
     for point in importlib.metadata.entry_points(group=GROUP):
         distribution, version = _distribution(point)
-        if (point.name, distribution) not in seen:  # a folder that stands twice in sys.path shows its entries twice
+        if (point.name, distribution) not in seen:  # a folder that is twice in sys.path shows its entries twice
             seen.add((point.name, distribution))
-            found.append((point, distribution, version))
-    yield from sorted(found, key=lambda row: (row[1] != "harness", row[1], row[0].name))
+            rows.append((point, distribution, version))
+    yield from sorted(rows, key=lambda row: (row[1] != "harness", row[1], row[0].name))
 
 
 def _distribution(point: importlib.metadata.EntryPoint) -> tuple[str, str]:
-    """Name and version of what an entry point belongs to; "?" where its METADATA is gone."""
+    """Return name and version of the distribution of an entry point; "?" if its METADATA is missing."""
     try:
         return (point.dist and point.dist.name) or "?", (point.dist and point.dist.version) or ""
-    except FileNotFoundError:  # so newer versions of importlib.metadata tell it, also as a backport that others import
+    except FileNotFoundError:  # raised by newer versions of importlib.metadata, and by its backport
         return "?", ""
 
 
 def blocked() -> set[str]:
-    """The plugins that HARNESS_BLOCK=a,b leaves out, by the name of their entry point or distribution."""
+    """Return the plugins that HARNESS_BLOCK=a,b excludes, as names of entry points or distributions."""
     return {name.strip() for name in os.environ.get("HARNESS_BLOCK", "").split(",") if name.strip()}
 
 
 def load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool = False) -> PluginContents:
-    """Imports one plugin, as `_load` does, and leaves the state of this process as it was.
+    """Import one plugin, call its hooks, and restore the state of this process.
 
-    What it changed is told, unless it is `scanned`: whoever uses it imports it again.
+    Args:
+        point: Entry point of the plugin.
+        distribution: Distribution that the plugin belongs to.
+        scanned: True in the process that scans the plugin for the catalogue. Changes of the process state are then not
+            reported, since the process that uses the plugin imports it again and reports them.
     """
     by = f"the import of plugin {point.name} ({distribution})"
     with kept(ignore if scanned else None, by, point.module.partition(".")[0]):
@@ -98,12 +102,10 @@ def load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool 
 
 
 def _load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool) -> PluginContents:
-    """Imports one plugin and calls its hooks, that on what it leaves out only when it is `scanned`. Never raises but
-    for Ctrl-C.
-    """
+    """Import one plugin and call its hooks; `harness_left_out` only if `scanned`. Only Ctrl-C is raised."""
     offer = PluginContents(point.name, distribution)
 
-    def wrong(stage: str, error: BaseException | str, component: str = "") -> None:
+    def report(stage: str, error: BaseException | str, component: str = "") -> None:
         text = error if isinstance(error, str) else one_line(error)
         trace = "" if isinstance(error, str) else "".join(traceback.format_exception(error))
         offer.problems.append(PluginProblem(point.name, distribution, stage, text, trace, component))
@@ -114,25 +116,25 @@ def _load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool
         module = point.load()
     except BaseException as error:  # SystemExit and SyntaxError too: a plugin never ends the harness
         reraise_interrupt(error)
-        wrong("import", error)
+        report("import", error)
         return offer
     try:
         manager.register(module, point.name)
         manager.check_pending()
     except Exception as error:
-        wrong("register", error)
+        report("register", error)
         return offer
     if not manager.get_hookcallers(module):
-        wrong("register", "it implements no hook: mark harness_components with @harness.hookimpl")
-    for folder in _call(manager, "harness_config_dirs", wrong):
+        report("register", "it implements no hook: mark harness_components with @harness.hookimpl")
+    for folder in _call(manager, "harness_config_dirs", report):
         try:
             offer.config_dirs[folder] = plugin_presets(folder)
         except ValueError as error:
-            wrong("harness_config_dirs", str(error))
+            report("harness_config_dirs", str(error))
         except BaseException as error:  # the folder is a package, and its __init__.py may do anything
             reraise_interrupt(error)
-            wrong("harness_config_dirs", error)
-    for component in _call(manager, "harness_components", wrong):
+            report("harness_config_dirs", error)
+    for component in _call(manager, "harness_components", report):
         label = ""
         try:
             mark = mark_of(component)
@@ -140,55 +142,56 @@ def _load(point: importlib.metadata.EntryPoint, distribution: str, scanned: bool
             row = describe(component)
             json.dumps(row)
         except ComponentError as error:
-            wrong("component", str(error), label)
+            report("component", str(error), label)
             continue
-        except Exception as error:  # a trait that is no data, a function without a signature
-            wrong("component", f"{label or type(component).__name__}: {one_line(error)}", label)
+        except Exception as error:  # a trait that is not plain data, a function without a signature
+            report("component", f"{label or type(component).__name__}: {one_line(error)}", label)
             continue
         key = (row["kind"], row["name"])
         if key in offer.components:
-            wrong("duplicate", f"{label} is offered twice by this plugin", label)
+            report("duplicate", f"{label} is offered twice by this plugin", label)
         else:
             offer.components[key] = component
-    for command in _call(manager, "harness_commands", wrong):
+    for command in _call(manager, "harness_commands", report):
         label = f"command/{command.name}" if isinstance(command, Command) else ""
         try:
             row = commands.describe(command)
         except CommandError as error:
-            wrong("command", str(error), label)
+            report("command", str(error), label)
             continue
-        except BaseException as error:  # its function of arguments may do anything
+        except BaseException as error:  # the command's `arguments` function may do anything
             reraise_interrupt(error)
-            wrong("command", f"{label}: {one_line(error)}", label)
+            report("command", f"{label}: {one_line(error)}", label)
             continue
         if row["name"] in ("help", *commands.built_in_names()):
-            wrong("duplicate", f"{label} is offered by harness itself and {point.name!r} of {distribution}", label)
+            report("duplicate", f"{label} is offered by harness itself and {point.name!r} of {distribution}", label)
         elif row["name"] in offer.commands:
-            wrong("duplicate", f"{label} is offered twice by this plugin", label)
+            report("duplicate", f"{label} is offered twice by this plugin", label)
         else:
             offer.commands[row["name"]] = command
     if manager.hook.harness_findings.get_hookimpls():
         offer.findings = manager.hook.harness_findings
     if scanned:
-        for name, reason in _call(manager, "harness_left_out", wrong):
+        for name, reason in _call(manager, "harness_left_out", report):
             kind, _, rest = str(name).partition("/")
             if kind in KINDS and rest and isinstance(reason, str):
                 offer.left_out[name] = " ".join(reason.split())
                 offer.components.pop((kind, rest), None)
             else:
-                wrong("harness_left_out", f"expected {{'KIND/NAME': a line}}, got {{{name!r}: {reason!r}}}")
+                report("harness_left_out", f"expected {{'KIND/NAME': a line}}, got {{{name!r}: {reason!r}}}")
     return offer
 
 
-def _call(manager: pluggy.PluginManager, hook: str, wrong: Callable[[str, Any], None]) -> list[Any]:
+def _call(manager: pluggy.PluginManager, hook: str, report: Callable[[str, Any], None]) -> list[Any]:
+    """Call the implementations of a hook and return their results in one list."""
     results: list[Any] = []
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         try:
-            found = implementation.function()
-            if isinstance(found, str):  # its letters would be told one by one
-                raise TypeError(f"it returns the text {found!r}, and a list is wanted")
-            results.extend(found.items() if isinstance(found, dict) else found)
+            result = implementation.function()
+            if isinstance(result, str):  # a string would be read as a list of its letters
+                raise TypeError(f"expected a list, got the string {result!r}")
+            results.extend(result.items() if isinstance(result, dict) else result)
         except BaseException as error:  # as above
             reraise_interrupt(error)
-            wrong(hook, error)
+            report(hook, error)
     return results

@@ -1,4 +1,4 @@
-"""Options of other tools, answered with what to type instead."""
+"""Translate the options of other tools into what to type in harness."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ _OPTIONS = {  # group: {option: what to type}
 
 
 def option(group: str, name: str) -> str | None:
-    """Return what to type instead of an option of another tool, or None for a word that is not known."""
+    """Return what to type instead of an option of another tool, or None if the option is unknown."""
     return _OPTIONS.get(group, {}).get(name)

@@ -1,4 +1,4 @@
-"""What a plugin can offer. A plugin implements any of these with `@harness.hookimpl`."""
+"""The hooks of harness. A plugin implements any of them with `@harness.hookimpl`."""
 
 from __future__ import annotations
 
@@ -19,33 +19,38 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def harness_components() -> list[Callable[..., Any]]:
-    """The plugin's components: functions marked by `@harness.<kind>`."""
+    """Return the plugin's components: functions marked by `@harness.<kind>`."""
     raise NotImplementedError
 
 
 @hookspec
 def harness_commands() -> list[Command]:
-    """Commands of the command line, each a `harness.Command`: `harness NAME ...` runs it."""
+    """Return commands for the command line, each a `harness.Command`; `harness NAME ...` runs it."""
     raise NotImplementedError
 
 
 @hookspec
 def harness_config_dirs() -> list[str]:
-    """Folders of presets and experiments, as `pkg://package.folder` (the folder holds an `__init__.py`)."""
+    """Return folders of presets and experiments, as `pkg://package.folder` (the folder holds an `__init__.py`)."""
     raise NotImplementedError
 
 
 @hookspec
 def harness_findings(records: list[Record]) -> list[str]:
-    """Lines to print below the summary of a run or a sweep, given the records of the runs that it has trained."""
+    """Return lines to print below the summary of a run or a sweep.
+
+    Args:
+        records: Records of the runs that were trained.
+    """
     raise NotImplementedError
 
 
 @hookspec
 def harness_left_out() -> dict[str, str]:
-    """What the plugin could bring and does not, and why: {`kind/name`: a line}; `kind/prefix_*` stands for many.
+    """Return the components that the plugin leaves out, with the reason: {`kind/name`: a line}.
 
-    It is asked once, when the plugin is scanned, and may take its time to try things: a component of its own that it
-    names is left out. Whoever chooses what is named here is told the line.
+    `kind/prefix_*` stands for many. This hook is called once, when the plugin is scanned, so it may take time to try
+    things. Components of `harness_components` that are named here are dropped. A user who chooses one is shown the
+    reason.
     """
     raise NotImplementedError

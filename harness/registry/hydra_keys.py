@@ -1,7 +1,6 @@
-"""Hydra's own keys (`hydra.*`, `hydra/*`): those that have an effect in harness, and what replaces the others.
+"""Refuse Hydra's keys (`hydra.*`, `hydra/*`) that have no effect in harness, and name the replacement.
 
-A key without an effect is refused: on the command line here by its name, in files by the value that it leaves in the
-composed `hydra` node.
+On the command line such a key is found by its name; in files, by its value in the composed `hydra` node.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from harness.system.errors import HarnessError, shown, suggest
 _OURS = "hydra_plugins.harness_hydra.sweep.HarnessLauncher"
 
 MODE = "hydra.mode"
-SWEEP = ("hydra.sweeper", "hydra.launcher")  # have an effect under -m alone; also their groups, hydra/sweeper=...
-LAUNCHED = (  # read by launchers that are not ours
+SWEEP = ("hydra.sweeper", "hydra.launcher")  # have an effect only with -m; also as groups, hydra/sweeper=...
+LAUNCHED = (  # read by launchers of other packages
     "hydra.job.name",
     "hydra.job.env_set",
     "hydra.job.env_copy",
@@ -29,11 +28,11 @@ LAUNCHED = (  # read by launchers that are not ours
     "hydra.hydra_logging",
     "hydra.verbose",
 )
-# What a preset, an experiment or a file of --config-dir may set: plain values, and a choice among what is installed;
-# never `_target_`. All else of the hydra node belongs to whoever types the command.
+# Keys that a preset, an experiment or a file of --config-dir may set: plain values and choices of installed options,
+# never `_target_`. The rest of the hydra node can only be set on the command line.
 IN_FILES = (MODE, "hydra.sweeper", "hydra.launcher")
 SEARCHPATH = "hydra.searchpath"
-INSTEAD = {  # the first that is a prefix of the key
+INSTEAD = {  # the first entry that is a prefix of the key applies
     "hydra.run": "runs are written to outputs/STUDY/: write study=NAME",
     "hydra.sweep": "runs are written to outputs/STUDY/: write study=NAME",
     "hydra.output": "runs are written to outputs/STUDY/: write study=NAME",
@@ -57,7 +56,7 @@ INSTEAD = {  # the first that is a prefix of the key
 
 
 def within(key: str, names: Iterable[str]) -> str | None:
-    """The name that is a key or stands above it; None where there is none.
+    """Return the first of `names` that is the key or a parent of it, or None.
 
     >>> within("hydra.sweeper.params", ["hydra.sweep", "hydra.sweeper"])
     'hydra.sweeper'
@@ -66,10 +65,10 @@ def within(key: str, names: Iterable[str]) -> str | None:
 
 
 def check_words(overrides: Iterable[Override], sweep: bool) -> None:
-    """Refuse overrides of Hydra keys without an effect; those of a sweeper or launcher have one in a sweep alone.
+    """Refuse overrides of Hydra keys that have no effect. Keys of a sweeper or launcher only have one in a sweep.
 
     Raises:
-        HarnessError: With what to write instead.
+        HarnessError: If a key has no effect; the message says what to write instead.
     """
     for override in overrides:
         key = override.key_or_group.replace("/", ".")
@@ -79,18 +78,18 @@ def check_words(overrides: Iterable[Override], sweep: bool) -> None:
             if leaf == MODE or (sweep and within(leaf, (*SWEEP, *LAUNCHED))):
                 continue
             if within(leaf, SWEEP):
-                raise HarnessError(f"{override.input_line} has an effect in a sweep alone: write harness -m")
+                raise HarnessError(f"{override.input_line} only has an effect in a sweep: write harness -m")
             raise HarnessError(f"{override.input_line} has no effect in harness: {_instead(leaf)}")
 
 
 def check_node(full: DictConfig) -> None:
-    """Refuse a composed config in which a file has set a Hydra key that has no effect.
+    """Refuse a composed config in which a file sets a Hydra key that has no effect.
 
     Args:
         full: A composed config with its `hydra` node.
 
     Raises:
-        HarnessError: With the key and what to write instead.
+        HarnessError: If there is such a key; the message says what to write instead.
     """
     node = OmegaConf.to_container(full.hydra, resolve=False, enum_to_str=True)
     assert isinstance(node, dict)
@@ -106,7 +105,7 @@ def check_node(full: DictConfig) -> None:
 
 @cache
 def _fixed() -> dict[str, Any]:
-    """The keys of the hydra node that nobody may change, with their values in harness's own config."""
+    """Return the keys of the hydra node that a file must not change, with their values in harness's own config."""
     silent = _file("hydra_logging/none.yaml")
     return {
         "run.dir": ".",
@@ -138,7 +137,7 @@ def _at(node: Any, key: str) -> Any:
 
 
 def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Every key that an override sets, with its value: a dictionary sets several."""
+    """Yield every key that an override sets, with its value: a dictionary sets several."""
     if isinstance(value, dict) and value:
         for inner, more in value.items():
             yield from _leaves(f"{key}.{inner}", more)
@@ -147,8 +146,9 @@ def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _instead(key: str) -> str:
-    found = within(key, INSTEAD)
-    if found is not None:
-        return INSTEAD[found]
+    """Return what to write instead of a key that has no effect."""
+    prefix = within(key, INSTEAD)
+    if prefix is not None:
+        return INSTEAD[prefix]
     known: Sequence[str] = [*SWEEP, *LAUNCHED]
-    return f"its keys of Hydra are hydra/sweeper=, hydra/launcher= and what these have.{suggest(key, known)}"
+    return f"it only reads hydra/sweeper=, hydra/launcher= and their settings.{suggest(key, known)}"

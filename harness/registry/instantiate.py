@@ -1,4 +1,4 @@
-"""Make one component from its config node, and read its settings and traits."""
+"""Build a component from its config node, and read its settings and traits."""
 
 from __future__ import annotations
 
@@ -16,24 +16,42 @@ Node = Mapping[str, Any]
 
 
 def settings_of(kind: str, node: Node) -> dict[str, Any]:
-    """A node's settings, each of the type that the component declares."""
+    """Return the settings in a config node, converted to the types that the component declares."""
     function = REGISTRY.get(kind, node[KEY])
     return {p.name: convert(p.hint, node.get(p.name, p.default)) for p in parameters(function)}
 
 
 def component(kind: str, node: Node, **offers: Any) -> Any:
-    """Calls a component with what it asks for and what the config sets."""
+    """Call a component with the parameters that harness injects and the settings of its node.
+
+    Args:
+        kind: Kind of the component.
+        node: Config node with the component's name and settings.
+        offers: Values that harness can inject, by parameter name; only those that the component declares are passed.
+
+    Returns:
+        The component's return value.
+    """
     function = REGISTRY.get(kind, node[KEY])
-    given = [offers[name] for name in asks(function)]
-    if not is_plugin(function):  # harness's own are shown to leave the process as it was by their tests
-        return function(*given, **settings_of(kind, node))
-    with kept(by=f"{kind} {node[KEY]}", package=function.__module__.partition(".")[0]):  # its neighbour comes next
-        return function(*given, **settings_of(kind, node))
+    injected = [offers[name] for name in asks(function)]
+    if not is_plugin(function):  # tests show that built-in components leave the state of the process unchanged
+        return function(*injected, **settings_of(kind, node))
+    with kept(by=f"{kind} {node[KEY]}", package=function.__module__.partition(".")[0]):
+        return function(*injected, **settings_of(kind, node))
 
 
 def trait(kind: str, node: Node, name: str, default: Any) -> Any:
-    """A trait of a component; where it depends on the settings, it is a function of them, or the name of one."""
-    if left_out(kind, node):
+    """Return a trait of the component in a config node.
+
+    A trait that depends on the settings is declared as a function of them, or as the name of a setting.
+
+    Args:
+        kind: Kind of the component.
+        node: Config node with the component's name and settings.
+        name: Name of the trait.
+        default: Value to return if the component does not declare the trait.
+    """
+    if is_unused(kind, node):
         return default
     mark = mark_of(REGISTRY.get(kind, node[KEY]))
     assert isinstance(mark, Mark)
@@ -43,6 +61,6 @@ def trait(kind: str, node: Node, name: str, default: Any) -> Any:
     return settings_of(kind, node).get(value, value) if isinstance(value, str) else value
 
 
-def left_out(kind: str, node: Node) -> bool:
-    """Whether a resolved config has no component of a kind, as the model has no use for one (`unused`)."""
+def is_unused(kind: str, node: Node) -> bool:
+    """Return True if a resolved config has no component of a kind, since the model does not use one."""
     return node[KEY] == NONE and not REGISTRY.holds(kind, NONE)

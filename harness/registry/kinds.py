@@ -1,7 +1,7 @@
-"""The kinds of components: what each is handed by the harness, and what it may declare about itself.
+"""The kinds of components, with the parameters that harness injects and the traits that a component may declare.
 
-This table is the contract with every plugin. What a component asks for by the names of its positional
-parameters must stand here under `offers`; what it declares beside its kind (`traits`) too.
+This table is the contract with every plugin. A positional parameter of a component must be listed in the `offers` of
+its kind, and an argument of its decorator in the `traits`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 KEY = "_component_"
 
-AUTO = "auto"  # the choice that means: decide for me
-NONE = "none"  # stands in a resolved config for a kind that the model has no use for
-SPARED = frozenset({"activation", "normalization", "initializer", "optimizer", "scheduler"})  # kinds of which it may
-# A metric that asks for one of these is no torchmetrics.Metric but a number, measured once when a run has ended.
+AUTO = "auto"  # the choice that harness replaces by one that fits the other choices
+NONE = "none"  # the name in a resolved config for a kind that the model does not use
+OPTIONAL_KINDS = frozenset({"activation", "normalization", "initializer", "optimizer", "scheduler"})  # may be NONE
+# A metric that asks for one of these is a function that returns a number, called once after training.
 AT_END = frozenset({"history", "model", "dataset"})
-SKIPS = "skips"  # the trait of every kind: {check: why it is not for this component}, seen to be needed by `testing`
+SKIPS = "skips"  # a trait of every kind: {check: reason why it does not apply}; the checks test that it is needed
 
-UNTOLD = ("cases",)  # traits that are for the checks, and no use to read
+UNLISTED_TRAITS = ("cases",)  # traits that only serve the checks, and are not shown to users
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Kind:
     """One config group."""
 
     name: str
-    many: bool  # a list (`'regularizer=[l2,dropout]'`) or one choice (`optimizer=adam`)
-    offers: tuple[str, ...]  # what a component may ask for, by the name of a positional parameter
+    many: bool  # True for a list of choices (`'regularizer=[l2,dropout]'`), False for one (`optimizer=adam`)
+    offers: tuple[str, ...]  # names of the positional parameters that harness can inject
     returns: str
     traits: tuple[str, ...] = ()
-    auto: str | None = None  # what the choice `auto` stands for; "" where the other choices decide; None: no `auto`
+    auto: str | None = None  # component behind the choice `auto`; "" if the other choices decide; None: no `auto`
 
 
 _ALL = (

@@ -1,7 +1,7 @@
-"""The plain-data types that a component's parameter may have: as a hint, as JSON, and as a check of a value.
+"""Encode the types of component parameters as JSON, and check values against them.
 
-A hint is what stands in a signature, possibly `Annotated` at any depth. `encode` turns it into JSON for the
-cached catalogue, `decode` turns it back without importing the component, `convert` checks a value against it.
+A hint is the annotation of a parameter, possibly with `Annotated` at any depth. `encode` turns it into JSON for the
+cached catalogue, `decode` turns that back without importing the component, `convert` checks a value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.space import SPACES, NonFinite, Space
 from harness.system.errors import shown
 
 SCALARS: dict[str, type] = {"float": float, "int": int, "str": str, "bool": bool, "None": type(None)}
-_BOUNDS: dict[str, tuple[type, str]] = {  # the JSON name, the annotation, its attribute
+_BOUNDS: dict[str, tuple[type, str]] = {  # {JSON name: (annotation, its attribute)}
     "gt": (at.Gt, "gt"),
     "ge": (at.Ge, "ge"),
     "lt": (at.Lt, "lt"),
@@ -34,25 +34,25 @@ _SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 def unfold(metadata: Iterable[Any]) -> list[Any]:
-    """Single bounds, from bounds and groups of bounds (`Interval`, `Len`)."""
+    """Return single bounds from a mix of bounds and groups of bounds (`Interval`, `Len`)."""
     flat: list[Any] = []
     for item in metadata:
-        # whether something is a group is a question about its attributes, which takes microseconds: not for our own
+        # isinstance with the protocol GroupedMetadata takes microseconds; skip it for the types known here
         single = isinstance(item, _SINGLE) or not isinstance(item, at.GroupedMetadata)
         flat.extend([item] if single else unfold(item))
     return flat
 
 
 def bounds_of(metadata: Iterable[Any]) -> dict[str, Any]:
-    """{"gt": 0, ...} from the annotations beside a type."""
-    found: dict[str, Any] = {}
+    """Return the bounds in the annotations of a type, as {"gt": 0, ...}."""
+    bounds: dict[str, Any] = {}
     for item in unfold(metadata):
         for name, (kind, attribute) in _BOUNDS.items():
             if type(item) is kind:
                 bound = getattr(item, attribute)
                 tighter = {"gt": max, "ge": max, "min_length": max, "lt": min, "le": min, "max_length": min}.get(name)
-                found[name] = tighter(found[name], bound) if tighter and name in found else bound
-    return found
+                bounds[name] = tighter(bounds[name], bound) if tighter and name in bounds else bound
+    return bounds
 
 
 def encode(hint: Any) -> Any:
@@ -81,7 +81,7 @@ def encode(hint: Any) -> Any:
     if origin in (Union, types.UnionType):
         several = [a for a in arguments if a is not type(None)]
         if len(several) > 1 and any(typing.get_origin(_bare(a)) in (list, tuple) for a in several):
-            raise TypeError(f"{hint!r} is a list or something else, which a config cannot hold: take the list")
+            raise TypeError(f"{hint!r} mixes a list with another type, which a config cannot hold: use the list alone")
         return {"union": [encode(a) for a in arguments]}
     if origin is Literal and all(type(a) in SCALARS.values() for a in arguments):
         return {"literal": list(arguments)}
@@ -172,13 +172,13 @@ def _convert(hint: Any, value: Any, finite: bool) -> Any:
 
 def _convert_union(options: tuple[Any, ...], value: Any, finite: bool) -> Any:
     problems = []
-    # the value's own type first, so that int | float keeps 1 an int and None is never turned into anything
+    # try the type of the value first, so that 1 stays an int in int | float, and None stays None
     for option in sorted(options, key=lambda o: type(value) is not _bare(o)):
         try:
             return _convert(option, value, finite)
         except ValueError as error:
             problems.append((type(value) is _bare(option), str(error)))
-    exact = [text for same, text in problems if same]
+    exact = [text for same_type, text in problems if same_type]
     names = " or ".join(describe(option) for option in options)
     raise ValueError(exact[0] if exact else f"must be {names}, got {shown(value)}")
 
@@ -197,11 +197,11 @@ def _bare(hint: Any) -> Any:
     return _bare(typing.get_args(hint)[0]) if typing.get_origin(hint) is Annotated else hint
 
 
-def _check_bounds(result: Any, given: Any, bounds: dict[str, Any]) -> None:
+def _check_bounds(result: Any, value: Any, bounds: dict[str, Any]) -> None:
     for name, bound in bounds.items():
         if name in ("min_length", "max_length"):
             if not hasattr(result, "__len__"):
-                continue  # another member of a union, which has no length
+                continue  # the value is of another member of the union, which has no length
             length = len(result)
             if length < bound if name == "min_length" else length > bound:
                 raise ValueError(
@@ -209,12 +209,12 @@ def _check_bounds(result: Any, given: Any, bounds: dict[str, Any]) -> None:
                 )
         elif result is not None and not isinstance(result, (str, enum.Enum)) and not _WITHIN[name](result, bound):
             wanted = f"{_SIGNS[name]} {bound}" if name in _SIGNS else f"a multiple of {bound}"
-            raise ValueError(f"must be {wanted}, got {shown(given)}")
+            raise ValueError(f"must be {wanted}, got {shown(value)}")
 
 
 def _is_multiple(value: Any, of: Any) -> bool:
     if isinstance(value, float) or isinstance(of, float):
-        return math.isclose(value, round(value / of) * of, rel_tol=1e-9)  # 0.3 is three times 0.1
+        return math.isclose(value, round(value / of) * of, rel_tol=1e-9)  # 0.3 is a multiple of 0.1
     return bool(value % of == 0)
 
 
@@ -254,14 +254,14 @@ def describe(hint: Any) -> str:
 
 
 def space_of(hint: Any) -> Space | None:
-    """The space that stands beside a hint, if any."""
+    """Return the search space in a hint, or None."""
     if typing.get_origin(hint) is Annotated:
         return next((item for item in typing.get_args(hint)[1:] if isinstance(item, Space)), None)
     return None
 
 
 def doc_of(hint: Any) -> str:
-    """The words that stand beside a hint, if any."""
+    """Return the text in a hint, or the empty string."""
     if typing.get_origin(hint) is Annotated:
         return next((item for item in typing.get_args(hint)[1:] if isinstance(item, str)), "")
     return ""

@@ -1,4 +1,4 @@
-"""Refuse files of presets that reach beyond a run's config: a config folder is data, and may be a stranger's."""
+"""Refuse preset files that reach beyond a run's config. A config folder is data, and may come from a stranger."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from harness.registry.hydra_keys import IN_FILES, within
 from harness.system import safe_files
 from harness.system.errors import HarnessError
 
-LARGEST = safe_files.MB  # of a file
-NODES = 100_000  # of a file, with what its aliases stand for
-FILES = 10_000  # of a folder
-DEPTH = 64
-# Settings of a sweeper or a launcher that are numbers or names, and start nothing: a launcher has others that are
-# commands, and a sweeper others that name Python or a place to write to.
+MAX_BYTES = safe_files.MB  # size of a file
+MAX_VALUES = 100_000  # values in a file after its aliases are expanded
+MAX_FILES = 10_000  # files in a folder
+MAX_DEPTH = 64
+# Settings of a sweeper or a launcher that are numbers or names, and start nothing. Other settings are commands
+# (launcher), or name Python objects or a folder to write to (sweeper).
 _SWEEPER = ("n_trials", "n_jobs", "max_batch_size", "direction", "seed")
 _LAUNCHER = (
     "n_jobs", "timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "nodes", "tasks_per_node",
@@ -27,36 +27,40 @@ _LAUNCHER = (
 PLAIN = frozenset(
     ["hydra.mode", *(f"hydra.sweeper.{key}" for key in _SWEEPER), *(f"hydra.launcher.{key}" for key in _LAUNCHER)]
 )
-PARAMS = "hydra.sweeper.params"  # what is swept over: overrides of the run's config
-CHOICES = ("hydra/sweeper", "hydra/launcher")  # among what is installed
-RESOLVERS = frozenset(("oc.select", "oc.dict.keys", "oc.dict.values"))  # they read the config alone
+PARAMS = "hydra.sweeper.params"  # the overrides to sweep over
+CHOICES = ("hydra/sweeper", "hydra/launcher")  # groups of which a file may choose an installed option
+RESOLVERS = frozenset(("oc.select", "oc.dict.keys", "oc.dict.values"))  # they only read the config
 _HEADER = re.compile(r"^\s*#.*@package\s+(\S+)", re.MULTILINE)
 _REFERENCE = re.compile(r"\$\{\s*(?:(?P<resolver>[\w.]+)\s*:|(?P<plain>[\w.@\[\]-]+)\s*\})?")
 
 
 def check_folder(folder: Path) -> list[str]:
-    """Check every file of presets below a folder; return their names (`group/name`).
+    """Check every preset file below a folder, and return their names (`group/name`).
 
     Raises:
-        HarnessError: For the first file that sets what only the command line may, is no plain file, or is too large.
+        HarnessError: If a file sets a key that only the command line may set, is not a regular file, or is too large.
     """
     names = []
     for path in _files(folder):
         if path.is_symlink() and not path.exists():
-            continue  # an editor's lock beside an open file
+            continue  # an editor's lock of an open file
         name = path.relative_to(folder).as_posix().removesuffix(".yaml")
         if name.startswith("hydra/") or name == "hydra":
-            raise HarnessError(f"{path}: a config folder holds no options of Hydra's own; choose among those installed")
+            raise HarnessError(f"{path}: a config folder must not hold options of Hydra; choose an installed one")
         check_file(path)
         names.append(name)
     return sorted(names)
 
 
 def check_file(path: Path, stranger: bool = True) -> None:
-    """Check one file. A plugin's presets may call resolvers: the plugin is code, and may do so anyway.
+    """Check one preset file.
+
+    Args:
+        path: The file.
+        stranger: False for the file of a plugin, which may call resolvers: the plugin is code that could do so anyway.
 
     Raises:
-        HarnessError: With the file, and what it may not set.
+        HarnessError: If the file cannot be read, or sets a key that only the command line may set.
     """
     try:
         status = path.stat()
@@ -65,9 +69,9 @@ def check_file(path: Path, stranger: bool = True) -> None:
         raise HarnessError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-@functools.lru_cache(4096)  # a file is checked again when it has changed
+@functools.lru_cache(4096)  # a file is checked again after it has changed
 def _check(path: Path, stamp: tuple[int, ...], stranger: bool) -> None:
-    text = safe_files.read(path, LARGEST).decode(errors="replace")
+    text = safe_files.read(path, MAX_BYTES).decode(errors="replace")
     for package in _HEADER.findall(text):
         if "hydra" in package or ("_name_" in package and path.stem == "hydra"):
             raise _refused(path, f"package {package}")
@@ -80,48 +84,48 @@ def _check(path: Path, stamp: tuple[int, ...], stranger: bool) -> None:
                 elif key == "hydra" or key.startswith("hydra."):
                     _check_hydra(path, key, value)
         for count, scalar in enumerate(_scalars(tree, 0)):
-            if count > NODES:
-                raise HarnessError(f"{path} holds more than {NODES:,} values")
+            if count > MAX_VALUES:
+                raise HarnessError(f"{path} holds more than {MAX_VALUES:,} values")
             if stranger:
                 _check_references(path, scalar)
     except (yaml.YAMLError, RecursionError):
-        return  # Hydra cannot read it either, and says so when it is chosen
+        return  # Hydra cannot read it either, and reports it when the file is chosen
 
 
 def _check_hydra(path: Path, key: str, node: yaml.Node) -> None:
-    """The hydra node of a file: plain values of a named list."""
+    """Refuse a key of the hydra node unless it is listed above and its value is plain."""
     if key == PARAMS and isinstance(node, yaml.MappingNode):
         for name, value in _entries(node):
             values = value.value if isinstance(value, yaml.SequenceNode) else [value]
-            if re.match(r"[+~]*hydra\b", name) or not all(isinstance(one, yaml.ScalarNode) for one in values):
+            if re.match(r"[+~]*hydra\b", name) or not all(isinstance(v, yaml.ScalarNode) for v in values):
                 raise _refused(path, f"{PARAMS}: {name}")
         return
     if isinstance(node, yaml.MappingNode) and (key == "hydra" or within(key, IN_FILES)):
         for name, value in _entries(node):
             _check_hydra(path, f"{key}.{name}", value)
         return
-    # one line of plain text: a launcher may write it into a script
+    # only one line of plain text, since a launcher may write it into a script
     if key not in PLAIN or not isinstance(node, yaml.ScalarNode) or not re.fullmatch(r"[\w.:+-]*", node.value):
         raise _refused(path, key)
 
 
 def _check_defaults(path: Path, node: yaml.Node) -> None:
-    """A file's defaults list: it chooses options, and none of Hydra's groups but the sweeper and the launcher."""
+    """Refuse a defaults list that chooses an option of a Hydra group other than the sweeper and the launcher."""
     for item in node.value if isinstance(node, yaml.SequenceNode) else ():
         for key, value in _entries(item) if isinstance(item, yaml.MappingNode) else [(str(item.value), item)]:
             words = key.split()
             group, _, package = (words[-1] if words else "").partition("@")
             chosen = isinstance(value, yaml.ScalarNode) and re.fullmatch(r"\w+", value.value)
-            ours = group.lstrip("/") in CHOICES and not package and chosen
-            if ("hydra" in group.strip("/").split("/")[:1] and not ours) or "hydra" in package:
+            allowed = group.lstrip("/") in CHOICES and not package and chosen
+            if ("hydra" in group.strip("/").split("/")[:1] and not allowed) or "hydra" in package:
                 raise _refused(path, key)
 
 
 def _check_references(path: Path, text: str) -> None:
-    """A reference reads the config, and not the environment, whose secrets would stand in the run's record."""
-    for found in _REFERENCE.finditer(text):
-        resolver = found["resolver"]
-        if resolver not in RESOLVERS and found["plain"] is None:
+    """Refuse a reference to the environment, since its secrets would end up in the run's record."""
+    for match in _REFERENCE.finditer(text):
+        resolver = match["resolver"]
+        if resolver not in RESOLVERS and match["plain"] is None:
             what = f"${{{resolver}:...}}" if resolver else "a computed ${...}"
             raise HarnessError(f"{path}: {what} in a file reads more than the config; type it on the command line")
 
@@ -131,7 +135,7 @@ def _refused(path: Path, what: str) -> HarnessError:
 
 
 def _entries(node: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
-    """Keys and values, with those of merged mappings (<<)."""
+    """Yield keys and values, with those of merged mappings (<<)."""
     waiting, seen = [node], set()
     while waiting:
         mapping = waiting.pop()
@@ -141,14 +145,14 @@ def _entries(node: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
         for key, value in mapping.value:
             if isinstance(key, yaml.ScalarNode) and key.value == "<<":
                 merged = value.value if isinstance(value, yaml.SequenceNode) else [value]
-                waiting += [one for one in merged if isinstance(one, yaml.MappingNode)]
+                waiting += [item for item in merged if isinstance(item, yaml.MappingNode)]
             elif isinstance(key, yaml.ScalarNode):
                 yield str(key.value), value
 
 
 def _scalars(node: yaml.Node | None, depth: int) -> Iterator[str]:
-    """Every text of a file, as often as aliases repeat it."""
-    if depth > DEPTH:
+    """Yield every text of a file, as often as aliases repeat it."""
+    if depth > MAX_DEPTH:
         raise RecursionError
     if isinstance(node, yaml.ScalarNode):
         yield str(node.value)
@@ -162,16 +166,20 @@ def _scalars(node: yaml.Node | None, depth: int) -> Iterator[str]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The YAML files below a folder. Raises HarnessError for a folder that is a link: it may lead anywhere."""
+    """Yield the YAML files below a folder.
+
+    Raises:
+        HarnessError: If a folder is a link, which may lead anywhere, or if there are too many files.
+    """
     waiting, count = [folder], 0
     while waiting:
         for path in sorted(waiting.pop().iterdir()):
             if path.is_dir():
                 if path.is_symlink():
-                    raise HarnessError(f"{path} is a link to a folder, which is not followed in a config folder")
+                    raise HarnessError(f"{path} is a link to a folder; a config folder must not hold such links")
                 waiting.append(path)
             elif path.suffix == ".yaml":
                 count += 1
-                if count > FILES:
-                    raise HarnessError(f"{folder} holds more than {FILES:,} files of presets")
+                if count > MAX_FILES:
+                    raise HarnessError(f"{folder} holds more than {MAX_FILES:,} preset files")
                 yield path

@@ -1,4 +1,4 @@
-"""Folders of YAML files: harness's own, and those that plugins bring as `pkg://package.folder`."""
+"""Find preset files: those of harness, and those of plugins in `pkg://package.folder`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,26 @@ SCHEME = "pkg://"
 
 
 def conf_dir() -> Path:
-    """harness's own config folder: inside the package when installed, beside it in a checkout."""
+    """Return harness's own config folder: inside the package when installed, beside it in a checkout."""
     here = Path(__file__).resolve().parents[1]
     inside = here / "conf"
     return inside if inside.is_dir() else here.parent / "conf"
 
 
-def own_presets() -> set[str]:
-    """The names (`group/name`) of harness's own files."""
+def builtin_presets() -> set[str]:
+    """Return the names (`group/name`) of harness's own presets."""
     return set(names_in(conf_dir()))
 
 
 def plugin_presets(folder: str) -> list[str]:
-    """The names in a plugin's folder. Raises ValueError for a folder that Hydra could not search."""
+    """Return the names of the presets in a plugin's folder.
+
+    Args:
+        folder: The folder as `pkg://package.folder`.
+
+    Raises:
+        ValueError: If Hydra could not search the folder.
+    """
     if not isinstance(folder, str) or not folder.startswith(SCHEME):
         raise ValueError(f"a folder of presets is written 'pkg://package.folder', got {folder!r}")
     try:
@@ -32,8 +39,8 @@ def plugin_presets(folder: str) -> list[str]:
         raise ValueError(f"{folder}: {error} (a folder of presets is a package: it holds an __init__.py)") from error
     names = names_in(root)
     if not names:
-        raise ValueError(f"{folder} holds no presets: GROUP/NAME.yaml (does the wheel carry them?)")
-    from harness.registry.preset_files import check_file  # it knows Hydra's keys, which no one else here needs
+        raise ValueError(f"{folder} holds no presets: GROUP/NAME.yaml (are they missing from the wheel?)")
+    from harness.registry.preset_files import check_file  # imports Hydra, which nothing else here needs
 
     for name in names:
         path = root.joinpath(f"{name}.yaml")
@@ -42,9 +49,11 @@ def plugin_presets(folder: str) -> list[str]:
     return names
 
 
-def located(folder: str) -> str:
-    """A plugin's folder as `file://...`, found without importing the plugin, which may import torch; as it is where
-    it is no plain folder."""
+def file_url(folder: str) -> str:
+    """Return the `file://...` of a plugin's `pkg://...` folder, or the argument if it is not a folder on disk.
+
+    The plugin is not imported, since it may import torch.
+    """
     top, *rest = folder.removeprefix(SCHEME).replace("/", ".").split(".")
     try:
         spec = importlib.util.find_spec(top)
@@ -58,11 +67,11 @@ def located(folder: str) -> str:
 
 
 def names_in(folder: Traversable) -> list[str]:
-    """`group/name` of every YAML file below a folder."""
-    found = []
+    """Return `group/name` of every YAML file below a folder, sorted."""
+    names = []
     for entry in folder.iterdir():
         if entry.is_dir():
-            found += [f"{entry.name}/{name}" for name in names_in(entry)]
+            names += [f"{entry.name}/{name}" for name in names_in(entry)]
         elif entry.name.endswith(".yaml"):
-            found.append(entry.name.removesuffix(".yaml"))
-    return sorted(found)
+            names.append(entry.name.removesuffix(".yaml"))
+    return sorted(names)

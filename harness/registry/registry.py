@@ -1,4 +1,4 @@
-"""The registry: components by kind and name, loaded from plugins when they are first asked for."""
+"""The registry of live components, which imports a plugin at the first use of one of its components."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ class Registry:
     """The live components of the session, each plugin imported when one of its components is first asked for."""
 
     def holds(self, kind: str, name: str) -> bool:
-        """Whether there is a component of this name, without importing its plugin."""
+        """Return True if a component of this name is installed, without importing its plugin."""
         from harness.registry import catalogue
 
         return name in catalogue.current().entries.get(kind, {})
 
     def command(self, name: str) -> Command:
-        """The command of a plugin. Raises HarnessError if it cannot be had, saying why."""
+        """Return the command of a plugin.
+
+        Raises:
+            HarnessError: If the command cannot be loaded.
+        """
         from harness.registry import catalogue
 
         entry = catalogue.current().commands[name]
@@ -32,7 +36,11 @@ class Registry:
         return offer.commands[name]
 
     def get(self, kind: str, name: str) -> Component:
-        """The component. Raises HarnessError if it cannot be had, saying why."""
+        """Return a component.
+
+        Raises:
+            HarnessError: If there is no such component, or if it cannot be loaded.
+        """
         from harness.registry import catalogue
 
         entry = catalogue.current().get(kind, name)
@@ -43,7 +51,7 @@ class Registry:
         return component
 
     def offer(self, plugin: str, origin: str) -> PluginContents | None:
-        """What a plugin offers, imported once; None if it is no longer installed."""
+        """Return the contents of a plugin, which is imported once; None if it is no longer installed."""
         key = (plugin, origin)
         imported = session.state(ImportedPlugins)
         if key not in imported:
@@ -55,8 +63,8 @@ class Registry:
 
 def _reasons(offer: PluginContents | None) -> str:
     if offer is None:
-        return "its plugin is gone"
-    return "; ".join(problem.message for problem in offer.problems) or "it is gone"
+        return "its plugin is no longer installed"
+    return "; ".join(problem.message for problem in offer.problems) or "its plugin no longer offers it"
 
 
 REGISTRY = Registry()

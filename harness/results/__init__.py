@@ -1,1 +1,1 @@
-"""Records, run folders, curves and checkpoints: the files of a study."""
+"""Read and write the files of a study: records, run folders, curves and checkpoints."""

@@ -1,4 +1,4 @@
-"""A run's last checkpoint: all that going on from it needs, to the same bits as if it had never stopped."""
+"""Save and read a run's last checkpoint, from which it continues bit-equal to a run that was never interrupted."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ FILE = "checkpoint.pt"
 
 
 def save(folder: Path, run_id: str, path: str, content: dict[str, Any]) -> None:
-    """Replaces the run's checkpoint. A stack's member goes on in a stack, a run alone by itself: `path` says which."""
-    whole = {"id": run_id, "path": path, **content}
-    write_file(folder / FILE, lambda file: torch.save(whole, file))
+    """Replace a run's checkpoint.
+
+    Args:
+        folder: The run's folder.
+        run_id: The run's ID.
+        path: `alone` or `fused`; a run can only continue on the same path.
+        content: State of the run.
+    """
+    checkpoint = {"id": run_id, "path": path, **content}
+    write_file(folder / FILE, lambda file: torch.save(checkpoint, file))
 
 
 class UnusableCheckpoint(ValueError):
-    """A checkpoint that a run cannot continue from. Its text is the reason."""
+    """Raised for a checkpoint that a run cannot continue from; the message is the reason."""
 
 
 def read(folder: Path, run_id: str, peek: bool = False) -> dict[str, Any] | None:
@@ -29,38 +36,38 @@ def read(folder: Path, run_id: str, peek: bool = False) -> dict[str, Any] | None
     Args:
         folder: The run's folder.
         run_id: The run's ID.
-        peek: Leave the tensors on disk: only for seeing whether the checkpoint can be read.
+        peek: Leave the tensors on disk, to test only that the checkpoint can be read.
 
     Returns:
         The checkpoint; None if there is no such file.
 
     Raises:
-        UnusableCheckpoint: If the file is torn, is no checkpoint, or is of another run.
+        UnusableCheckpoint: If the file is torn, not a checkpoint, or of another run.
     """
     try:
         safe_files.check_plain(folder / FILE)
-        found: Any = torch.load(folder / FILE, weights_only=True, map_location="cpu", mmap=peek)
+        checkpoint: Any = torch.load(folder / FILE, weights_only=True, map_location="cpu", mmap=peek)
     except FileNotFoundError:
         return None
     except safe_files.UnsafeFile as error:
         raise UnusableCheckpoint(f"its {FILE} cannot be read: {error.strerror}") from error
-    except Exception as error:  # of a torn file, torch says all sorts of things
-        raise UnusableCheckpoint(f"its {FILE} is torn, or no checkpoint: it cannot be read") from error
-    if not _whole(found):
+    except Exception as error:  # torch raises many kinds of errors for a torn file
+        raise UnusableCheckpoint(f"its {FILE} cannot be read: it is torn or not a checkpoint") from error
+    if not _is_checkpoint(checkpoint):
         raise UnusableCheckpoint(f"its {FILE} is not a checkpoint of harness")
-    if found["id"] != run_id:
+    if checkpoint["id"] != run_id:
         raise UnusableCheckpoint(f"its {FILE} is of another run")
-    return dict(found)
+    return dict(checkpoint)
 
 
-def _whole(found: Any) -> bool:
-    """Return True for what `save` writes. What is in `state` is its path's own, which refuses what does not fit."""
-    if not isinstance(found, dict) or not {"id", "path"} <= set(found) or found["path"] not in ("alone", "fused"):
+def _is_checkpoint(content: Any) -> bool:
+    """Return True for the structure that `save` writes. The training path itself checks the content of `state`."""
+    if not isinstance(content, dict) or not {"id", "path"} <= set(content) or content["path"] not in ("alone", "fused"):
         return False
-    member = found.get("member")
-    return isinstance(member, dict) and isinstance(found.get("state"), dict) and type(member.get("epochs")) is int
+    member = content.get("member")
+    return isinstance(member, dict) and isinstance(content.get("state"), dict) and type(member.get("epochs")) is int
 
 
 def remove(folder: Path) -> None:
-    """The run is complete."""
+    """Remove the checkpoint of a run, if there is one."""
     (folder / FILE).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""curves.csv: every value that a run measured while it trained, in long form."""
+"""Write and read curves.csv: the values that a run measured during training, in long form."""
 
 from __future__ import annotations
 
@@ -14,60 +14,66 @@ from harness.results.record import Record
 from harness.system import safe_files
 
 FILE = "curves.csv"
-LARGEST = safe_files.GB  # of a file that is read
-EVERY_S = 0.5  # a killed run shows its curves up to this long ago
+MAX_BYTES = safe_files.GB  # size of a file to read
+EVERY_S = 0.5  # time between two writes; a killed run loses at most this much of its curves
 
 
 class Curves:
-    """Appends (step, epoch, metric, value) rows, some epochs at a time. The file is not kept open: runs are many."""
+    """Appends rows (step, epoch, metric, value) to a run's curves.csv, several epochs at a time.
+
+    The file is not kept open, since a sweep has many runs.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
-        self._held: list[tuple[dict[str, float], int, int]] = []
-        self._head = "step,epoch,metric,value\n"
+        self._pending: list[tuple[dict[str, float], int, int]] = []
+        self._header = "step,epoch,metric,value\n"
         self._written = 0.0
 
     def add(self, metrics: Mapping[str, float], step: int, epoch: int) -> None:
-        """An epoch's metrics."""
-        self._held.append((dict(metrics), step, epoch))
+        """Add the metrics of an epoch."""
+        self._pending.append((dict(metrics), step, epoch))
         if time.monotonic() - self._written > EVERY_S:
             self.flush()
 
     def look(self, found: Mapping[str, Any], step: int, epoch: int) -> None:
-        """What diagnostics found, as far as it is numbers."""
+        """Add the scalars among the values of diagnostics."""
         self.add({name: value for name, value in found.items() if isinstance(value, float)}, step, epoch)
 
     def flush(self) -> None:
-        """Hands all rows over to the file system."""
-        rows = [f"{step},{epoch},{n},{v!r}\n" for metrics, step, epoch in self._held for n, v in metrics.items()]
-        safe_files.append(self.path, "".join([self._head, *rows]).encode())
-        self._head, self._held = "", []
+        """Write all pending rows."""
+        rows = [f"{step},{epoch},{n},{v!r}\n" for metrics, step, epoch in self._pending for n, v in metrics.items()]
+        safe_files.append(self.path, "".join([self._header, *rows]).encode())
+        self._header, self._pending = "", []
         self._written = time.monotonic()
 
 
-def rows(record: Record) -> list[tuple[int, int, str, float]]:
-    """The rows of curves.csv; none where it is missing or no plain file, and of the others those that are whole."""
+def read_curves(record: Record) -> list[tuple[int, int, str, float]]:
+    """Read the rows (step, epoch, metric, value) of a run's curves.csv.
+
+    Torn rows are skipped. The list is empty if the file is missing, too large or not a regular file.
+    """
     try:
-        text = safe_files.read(record.folder / FILE, LARGEST).decode(errors="replace")
+        text = safe_files.read(record.folder / FILE, MAX_BYTES).decode(errors="replace")
     except OSError:
         return []
     lines = csv.reader(text.replace("\0", "").splitlines())
-    found = []
-    with contextlib.suppress(csv.Error):  # a field that is larger than any
+    rows = []
+    with contextlib.suppress(csv.Error):  # raised for a field that is too large
         next(lines, None)
         for row in lines:
-            if len(row) == 4 and _count(row[0]) and _count(row[1]):
-                found.append((int(row[0]), int(row[1]), row[2], _number(row[3])))
-    return found
+            if len(row) == 4 and _is_count(row[0]) and _is_count(row[1]):
+                rows.append((int(row[0]), int(row[1]), row[2], _number(row[3])))
+    return rows
 
 
-def _count(text: str) -> bool:
-    """Return True for a whole number that is no larger than any step can be."""
+def _is_count(text: str) -> bool:
+    """Return True for a whole number in the range of steps."""
     return len(text) <= 18 and text.isdecimal()
 
 
 def _number(text: str) -> float:
-    """A value; nan of a row that is torn."""
+    """Parse a value; nan for a torn row."""
     try:
         return float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where a run ran: versions, device, processor, the commit of the folder it was started in."""
+"""Describe the environment of a run: versions, device, processor, and the commit of the working folder."""
 
 from __future__ import annotations
 
@@ -19,20 +19,29 @@ from harness.system.errors import HarnessError
 
 
 def device_type(trainer: dict[str, Any]) -> str:
-    """cpu, cuda or mps: where Lightning will train with these settings. Raises HarnessError for what is not there."""
-    wanted = trainer.get("accelerator") or "auto"
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(wanted, wanted != "gpu" or any(there.values())):
-        raise HarnessError(f"trainer.accelerator={wanted}: this machine has none; trainer=auto takes what there is")
-    if wanted in ("cpu", "cuda", "mps"):
-        return str(wanted)
+    """Return the type of the device that Lightning will train on: cpu, cuda or mps.
+
+    Args:
+        trainer: The `trainer` node of a config.
+
+    Raises:
+        HarnessError: If this machine does not have the requested accelerator.
+    """
+    accelerator = trainer.get("accelerator") or "auto"
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(accelerator, accelerator != "gpu" or any(available.values())):
+        raise HarnessError(
+            f"trainer.accelerator={accelerator}: this machine has none; trainer=auto uses what the machine has"
+        )
+    if accelerator in ("cpu", "cuda", "mps"):
+        return str(accelerator)
     if torch.cuda.is_available():
         return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu" if wanted == "auto" else str(wanted)
+    return "mps" if torch.backends.mps.is_available() else "cpu" if accelerator == "auto" else str(accelerator)
 
 
 def describe(device: str) -> dict[str, Any]:
-    """The record's `environment`."""
+    """Return the `environment` of a record."""
     return {
         **_versions(),
         "plugins": _plugins(),
@@ -75,34 +84,34 @@ def _cpu() -> str:
 
 @functools.cache
 def _git(folder: str) -> str:
-    """The commit, with "+changes" where files differ from it, "+unknown" where comparing would run programs that the
-    checkout names; empty outside of a checkout.
+    """Return the commit of a checkout, or the empty string outside of one.
+
+    "+changes" is appended if files differ from the commit, "+unknown" if comparing them would run programs that the
+    checkout configures.
     """
 
-    def ask(*words: str) -> str:
+    def git(*words: str) -> str:
         command = ["git", "-c", "core.fsmonitor=false", "-c", "safe.bareRepository=explicit", *words]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=5, check=True)
-        return done.stdout.strip()
+        process = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=5, check=True)
+        return process.stdout.strip()
 
     try:
-        commit = ask("rev-parse", "HEAD")
-        if _runs_programs(ask("config", "--local", "--includes", "--list", "--name-only")):
+        commit = git("rev-parse", "HEAD")
+        if _runs_programs(git("config", "--local", "--includes", "--list", "--name-only")):
             return f"{commit}+unknown"
-        changed = ask("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
         return commit + ("+changes" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return ""
 
 
 def _runs_programs(keys: str) -> bool:
-    """Return True if a checkout's own config names programs that `git status` runs to compare files: whoever made the
-    working folder has named them.
-    """
+    """Return True if a checkout's own config, which may come from a stranger, names programs that `git status` runs."""
     return any(key.startswith("filter.") and not key.endswith(".required") for key in keys.lower().splitlines())
 
 
 def peak_memory(device: str) -> int:
-    """Bytes: the device's peak of allocated memory, or the process's largest resident size."""
+    """Return the peak of the device's allocated memory, or of the process's resident memory, in bytes."""
     if device == "cuda":
         return int(torch.cuda.max_memory_allocated())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -110,7 +119,7 @@ def peak_memory(device: str) -> int:
 
 
 def held_memory(device: str) -> int:
-    """Bytes that are held now, on the device or by the process: what a run takes comes on top."""
+    """Return the memory in use now, on the device or by the process, in bytes."""
     if device == "cuda":
         return int(torch.cuda.memory_allocated())
     return int(psutil.Process().memory_info().rss)

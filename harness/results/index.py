@@ -1,12 +1,12 @@
-"""All records below a folder, quickly: an index beside them, a cache that whoever reads them keeps.
+"""Read all records below a folder quickly, by means of an index file that caches them.
 
-The runs' folders are the truth, and the index holds nothing that is not in them. A line of it stands for a record.json
-only as long as that file has the times, the size and the inode with which it was read: what was changed, removed or
-added since is seen at once. It may be deleted at any time, and need not be writable.
+The records in the runs' folders are authoritative; the index holds nothing else. A line of it is valid as long as the
+record.json has the times, the size and the inode with which it was read, so that changes are noticed. The index may be
+deleted at any time, and need not be writable.
 
-A line is either a whole record, the base of others, or a run: its folder, the stamp of its record.json, the name of a
-base, and the difference from it. Most of a record (environment, config) is the same in all runs of a study, so that
-ten thousand of them are some megabytes. Readers append, whole lines in one write, and the last line of a run counts.
+A line is either a base, which is a whole record, or a run: its folder, the stamp of its record.json, the name of its
+base, and its difference from that. Runs of a study share most of their record (environment, config), so that the index
+of ten thousand runs takes some megabytes. Readers append whole lines in one write, and the last line of a run counts.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from harness.system.typed_json import refuse_depth
 
 INDEX = ".index.jsonl"
 FORMAT = 2
-EACH = 256 * safe_files.KB  # of a line of the index, on average
-MANY = 64  # fewer records are read as quickly from their own files
-SETTLED_NS = 2_000_000_000  # within its file system's tick (up to 2 s) a file can change and keep its times
+LINE_BYTES = 256 * safe_files.KB  # largest size of a line of the index, on average
+MANY = 64  # records; fewer are read as quickly from their own files
+SETTLED_NS = 2_000_000_000  # a file that changes within its file system's tick (up to 2 s) may keep its times
 _RUN = re.compile(r".*-([0-9a-f]{12})", re.DOTALL)
 
 Stamp = tuple[int, ...]
@@ -43,13 +43,16 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def read_all(root: Path, unreadable: list[str] | None = None) -> list[Record]:
-    """Every record below a folder (a run, a study, a folder of studies) that can be read, in the order of the paths.
+    """Read every record below a folder, in the order of the paths.
 
-    Hidden folders are left out, and what stands inside of a run's folder. `unreadable` gets a line for each record
-    that cannot be read, and for an index that is not used.
+    Hidden folders and folders inside of a run's folder are skipped.
+
+    Args:
+        root: A run, a study, or a folder of studies.
+        unreadable: List that gets a line for each record that cannot be read, and for an index that cannot be used.
     """
     before = time.time_ns()
-    bad: list[str] = [] if unreadable is None else unreadable
+    problems: list[str] = [] if unreadable is None else unreadable
     stamps = dict(_runs(root))
     names = sorted(stamps, key=lambda name: name.split("/"))
     records: list[Record] = []
@@ -58,11 +61,11 @@ def read_all(root: Path, unreadable: list[str] | None = None) -> list[Record]:
             try:
                 records.append(read_record(root / name))
             except (OSError, ValueError) as error:
-                bad.append(_told(root / name / FILE, error))
+                problems.append(_error_line(root / name / FILE, error))
         return records
     fresh: dict[str, Row] = {}
-    with _uncollected():
-        index = _Index.read(root, len(names), bad)
+    with _gc_disabled():
+        index = _Index.read(root, len(names), problems)
         for name in names:
             record = index.record(name, stamps[name], root / name)
             if record is None:
@@ -70,37 +73,42 @@ def read_all(root: Path, unreadable: list[str] | None = None) -> list[Record]:
                     row, words = read_row(root / name)
                     record = from_row(row, root / name, words=words)
                 except (OSError, ValueError) as error:
-                    bad.append(_told(root / name / FILE, error))
+                    problems.append(_error_line(root / name / FILE, error))
                     continue
                 if max(stamps[name][:2]) < before - SETTLED_NS:
                     fresh[name] = row
             records.append(record)
-        with contextlib.suppress(OSError):  # an index that cannot be written costs time, never the answer
-            index.keep(root / INDEX, fresh, stamps)
+        with contextlib.suppress(OSError):  # without an index everything works, only slower
+            index.update(root / INDEX, fresh, stamps)
     return records
 
 
-def _told(path: Path, error: Exception) -> str:
-    """Why a file cannot be read, in a line."""
+def _error_line(path: Path, error: Exception) -> str:
+    """Return in one line why a file cannot be read."""
     if isinstance(error, OSError):
         return f"{path}: {error.strerror or one_line(error)}"
     return f"{path}: {' '.join(str(error).split())}"
 
 
 def by_id(study: Path, only: Container[str] | None = None) -> dict[str, Path]:
-    """{id: folder} of the runs, or of some, that stand directly in a study and have a record, which is not read."""
-    found: dict[str, Path] = {}
+    """Return {id: folder} of the runs of a study that have a record, without reading the records.
+
+    Args:
+        study: Folder of the study.
+        only: IDs to look for; None for all.
+    """
+    runs: dict[str, Path] = {}
     for name in sorted(_folders(str(study))):
         match = _RUN.fullmatch(name)
-        if match is None or match[1] in found or (only is not None and match[1] not in only):
+        if match is None or match[1] in runs or (only is not None and match[1] not in only):
             continue
         if _stamp(f"{study}/{name}"):
-            found[match[1]] = study / name
-    return found
+            runs[match[1]] = study / name
+    return runs
 
 
 def _runs(root: Path) -> Iterator[tuple[str, Stamp]]:
-    """(folder relative to the root, stamp) of every run."""
+    """Yield (folder relative to the root, stamp) of every run."""
     waiting = [""]
     while waiting:
         name = waiting.pop()
@@ -121,7 +129,7 @@ def _folders(path: str) -> list[str]:
 
 
 def _stamp(folder: str) -> Stamp | None:
-    """What tells one state of a run's record from another, without reading it; None where there is none."""
+    """Return times, size and inode of a run's record, which change with it; None if there is no record."""
     try:
         stat = os.stat(f"{folder}/{FILE}")
     except OSError:
@@ -131,51 +139,54 @@ def _stamp(folder: str) -> Stamp | None:
 
 @dataclass
 class _Index:
-    """What the lines of an index tell."""
+    """The content of an index file."""
 
     bases: dict[str, Row] = field(default_factory=dict)
-    copies: dict[str, Callable[[], Row]] = field(default_factory=dict)  # of the bases: records share nothing
+    copies: dict[str, Callable[[], Row]] = field(default_factory=dict)  # copy the bases, since records share nothing
     runs: dict[str, tuple[Stamp, str, list[Any]]] = field(default_factory=dict)  # stamp, name of the base, difference
-    words: set[str] = field(default_factory=set)  # runs and bases where numbers may be written as words
+    words: set[str] = field(default_factory=set)  # runs and bases in which numbers may be written as words
     lines: int = 0
-    ended: bool = True  # whether the last line has its end
-    usable: bool = True  # whether the file may be written
+    ended: bool = True  # True if the last line ends with a line break
+    usable: bool = True  # True if the file may be written
 
     @classmethod
-    def read(cls, root: Path, runs: int, bad: list[str]) -> _Index:
-        """The index in a folder; empty where there is none. A line that is torn or of another format is passed over.
+    def read(cls, root: Path, runs: int, problems: list[str]) -> _Index:
+        """Read the index in a folder; empty if there is none. Lines that are torn or of another format are skipped.
 
-        A link is neither read nor written, and no more is read than an index of so many `runs` can hold.
+        Args:
+            root: The folder. If it or the index is a link, the index is neither read nor written.
+            runs: Number of runs below the folder, which limits the size of an index to read.
+            problems: List that gets a line for an index that cannot be used.
         """
         index = cls()
         path = root / INDEX
-        outer = root.name != OUTPUTS and safe_files.is_link(root)  # the user's own outputs may lie elsewhere
-        if outer or safe_files.is_link(path):
+        linked_root = root.name != OUTPUTS and safe_files.is_link(root)  # outputs/ itself may be a link
+        if linked_root or safe_files.is_link(path):
             index.usable = False
-            if not outer:
-                bad.append(f"{path} is a link, and is not used: remove it")
+            if not linked_root:
+                problems.append(f"{path} is a link, and is not used: remove it")
             return index
         try:
-            text = safe_files.read(path, EACH * (runs + MANY))
+            text = safe_files.read(path, LINE_BYTES * (runs + MANY))
         except FileNotFoundError:
             return index
         except OSError as error:
             index.usable = False
-            bad.append(f"{_told(path, error)}; it is not used: remove it")
+            problems.append(f"{_error_line(path, error)}; it is not used: remove it")
             return index
         index.ended = not text or text.endswith(b"\n")
         for line in filter(None, text.split(b"\n")):
             index.lines += 1
             with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
                 refuse_depth(line)
-                index._take(json.loads(line.decode(errors="replace")), has_words(line))
+                index._add_line(json.loads(line.decode(errors="replace")), has_words(line))
         return index
 
-    def _take(self, line: Any, words: bool) -> None:
+    def _add_line(self, line: Any, words: bool) -> None:
         if isinstance(line, dict):
             if line["format"] == FORMAT:
                 base, row = str(line["base"]), dict(line["row"])
-                from_row(row, Path())  # in a run that differs from it, only the difference is checked again
+                from_row(row, Path())  # checks the base; of its runs only the difference is checked
                 self.bases[base], self.copies[base] = row, _copier(row)
                 (self.words.add if words else self.words.discard)(base)
         else:
@@ -184,7 +195,7 @@ class _Index:
             (self.words.add if words else self.words.discard)(str(name))
 
     def record(self, name: str, stamp: Stamp, folder: Path) -> Record | None:
-        """A run's record; None where the index does not hold this state of it."""
+        """Return a run's record, or None if the index does not hold this state of it."""
         known, base, difference = self.runs.get(name, (None, "", []))
         if known != stamp or base not in self.copies:
             return None
@@ -195,8 +206,14 @@ class _Index:
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
 
-    def keep(self, path: Path, fresh: dict[str, Row], stamps: dict[str, Stamp]) -> None:
-        """Appends what was read anew; writes the file without its garbage where that is more than the half."""
+    def update(self, path: Path, fresh: dict[str, Row], stamps: dict[str, Stamp]) -> None:
+        """Append newly read records, or rewrite the file if more than half of its lines are out of date.
+
+        Args:
+            path: The index file.
+            fresh: Records that were not in the index, by folder.
+            stamps: Stamps of all runs, by folder.
+        """
         if not self.usable:
             return
         lines = self._add(fresh, stamps)
@@ -206,11 +223,11 @@ class _Index:
             bases = [_base_line(base, self.bases[base]) for base in sorted(used)]
             write_file(path, _joined(bases + [_encode([name, *run]) for name, run in live.items()]))
         elif lines:
-            # in one write: the lines of several readers may follow each other, they do not mix
+            # in one write, so that lines of several readers do not mix
             safe_files.append(path, _joined(lines if self.ended else ["", *lines]))
 
     def _add(self, fresh: dict[str, Row], stamps: dict[str, Stamp]) -> list[str]:
-        """The lines that are new. A run's base is one with the same keys in the same order."""
+        """Return the lines of new records. The base of a run has the same keys in the same order."""
         lines: list[str] = []
         shapes = {tuple(row): base for base, row in self.bases.items()}
         for name, row in fresh.items():
@@ -234,8 +251,10 @@ def _joined(lines: list[str]) -> bytes:
 
 
 def _difference(new: Row, base: Row) -> list[Any]:
-    """[the values that differ, the differences of inner dictionaries with the same keys in the same order, all values
-    of those inner dictionaries of which most differ, without their keys].
+    """Return the difference of a row from a base with the same keys in the same order.
+
+    It is a list of three dictionaries: the values that differ; the differences of inner dictionaries that have the same
+    keys in the same order; and all values, without keys, of such inner dictionaries of which most values differ.
     """
     values: Row = {}
     inner: dict[str, list[Any]] = {}
@@ -248,50 +267,50 @@ def _difference(new: Row, base: Row) -> list[Any]:
                 whole[key] = list(value.values())
             elif any(difference):
                 inner[key] = difference
-        # 1, 1.0 and True are equal, and differ
+        # 1 == 1.0 == True, but they are written differently
         elif type(value) is not type(old) or value != old or repr(value) != repr(old):
             values[key] = value
     return [values, inner, whole]
 
 
 def _copier(value: Row | list[Any]) -> Callable[[], Any]:
-    """Makes deep copies of one value, several times as quickly as copy.deepcopy does."""
+    """Return a function that makes deep copies of a value, several times faster than copy.deepcopy."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
-    inner = [(place, _copier(more)) for place, more in items if isinstance(more, (dict, list))]
+    inner = [(key, _copier(item)) for key, item in items if isinstance(item, (dict, list))]
     if not inner:
         return value.copy
 
     def copy() -> Any:
         new: Any = value.copy()
-        for place, again in inner:
-            new[place] = again()
+        for key, copy_item in inner:
+            new[key] = copy_item()
         return new
 
     return copy
 
 
 def _merged(row: Row, difference: list[Any]) -> Row:
-    """A base, changed into the record that differs so from it."""
+    """Apply a difference to a copy of a base, in place, and return it."""
     values, inner, whole = difference
     if values:
         row.update(values)
-    for key, more in inner.items():
-        _merged(row[key], more)
+    for key, inner_difference in inner.items():
+        _merged(row[key], inner_difference)
     for key, all_values in whole.items():
         row[key] = dict(zip(row[key], all_values, strict=True))
     return row
 
 
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the collector of cycles: what JSON tells holds none, and it would walk all of it again and again."""
+def _gc_disabled() -> Iterator[None]:
+    """Disable garbage collection: parsed JSON holds no cycles, and the collector would walk it again and again."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled and not gc.get_freeze_count():
-            gc.freeze()  # what is new goes to the old generation as it is,
-            gc.unfreeze()  # instead of being walked once more as young
+            gc.freeze()  # moves the new objects to the oldest generation,
+            gc.unfreeze()  # so that they are not walked as young ones
         if enabled:
             gc.enable()

@@ -1,4 +1,4 @@
-"""Tell a fault of the machine (a full disk, no more files) from a failure of the run that met it."""
+"""Distinguish a fault of the machine (a full disk, too many open files) from a failure of the run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from harness.results.record import Record
-from harness.system.errors import CannotWrite, HarnessError, beside
+from harness.system.errors import CannotWrite, HarnessError, short_path
 
 MACHINE_FAULT = "MachineFault"  # the type of the error in the record of a run that it interrupted
 
@@ -35,7 +35,7 @@ _REASONS = {
     if hasattr(errno, name)
 }
 
-# Libraries that write in C++, in other processes, or through a file object tell the reason in words alone.
+# Libraries that write in C++, in other processes or through a file object only give the reason as text.
 _WORDS = {
     r"too many open files|received 0 items of ancdata": _TOO_MANY_FILES,
     r"</?torch_\d|shared memory \(shm\)|out of shared memory": _SHARED_MEMORY,
@@ -45,11 +45,11 @@ _WORDS = {
     r"\[errno 5\] input/output error": _IO_ERROR,
 }
 
-_REMOTE = ("_RemoteTraceback", "RemoteTraceback")  # of loky, concurrent.futures and multiprocessing: text alone
+_REMOTE = ("_RemoteTraceback", "RemoteTraceback")  # of loky, concurrent.futures and multiprocessing; hold only text
 
 
 class MachineFault(HarnessError):
-    """A fault of the machine ended a sweep, since its other runs would meet it too."""
+    """Raised if a fault of the machine ended a sweep, since its other runs would fail too."""
 
     begun = True
 
@@ -57,14 +57,14 @@ class MachineFault(HarnessError):
 def machine_fault(error: BaseException | None) -> str | None:
     """Return the reason if the machine, and not the run, is to blame for an exception; None otherwise.
 
-    The disk (full, over quota, read-only, I/O error), the limit of open files and a small `/dev/shm` are the machine's.
-    So is an exception that another one of these caused. Memory is the run's own: a smaller model or batch would fit.
+    Faults of the machine are the disk (full, over quota, read-only, I/O error), the limit of open files, a small
+    `/dev/shm`, and exceptions caused by one of these. Lack of memory is not: a smaller model or batch would fit.
 
     Args:
         error: The exception.
 
     Returns:
-        One line that names the reason, and the file where it is known.
+        One line that names the reason, and the file if it is known.
 
     >>> machine_fault(OSError(errno.ENOSPC, "No space left on device", "weights.pt"))
     'the disk is full (weights.pt: No space left on device)'
@@ -73,7 +73,7 @@ def machine_fault(error: BaseException | None) -> str | None:
     """
     for link in _chain(error):
         if (reason := _reason(link)) is not None:
-            return f"{reason} ({_said(link)})"
+            return f"{reason} ({_system_message(link)})"
     return None
 
 
@@ -83,12 +83,12 @@ def blames_machine(record: Record) -> bool:
 
 
 def machine_line(record: Record) -> str:
-    """Return the reason that interrupted a run, and how to go on: the text of a MachineFault."""
-    return f"{(record.error or {})['message']}. When that is mended, the same line trains what is not complete"
+    """Return the reason that interrupted a run, and how to continue: the text of a MachineFault."""
+    return f"{(record.error or {})['message']}. Fix this and run the same line again: it trains the missing runs"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception, and those that led to it."""
+    """Yield an exception and its causes."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -109,10 +109,10 @@ def _reason(error: BaseException) -> str | None:
     return next((reason for words, reason in _WORDS.items() if re.search(words, text, re.IGNORECASE)), None)
 
 
-def _said(error: BaseException) -> str:
-    """What the system said, in one line."""
+def _system_message(error: BaseException) -> str:
+    """Return the message of the system in one line."""
     if isinstance(error, OSError) and error.errno is not None:
-        said = error.strerror or os.strerror(error.errno)
-        return f"{beside(error.filename)}: {said}" if isinstance(error.filename, str) else said
+        message = error.strerror or os.strerror(error.errno)
+        return f"{short_path(error.filename)}: {message}" if isinstance(error.filename, str) else message
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return next((line for line in reversed(lines) if _reason(RuntimeError(line)) is not None), lines[0])

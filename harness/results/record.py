@@ -1,4 +1,4 @@
-"""The record of a run: the one file that comparing reads, typed, written and read here alone."""
+"""The record of a run, record.json: its type, and the only functions that read and write it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 SCHEMA = 1
 FILE = "record.json"
 STATUSES = ("completed", "diverged", "failed", "interrupted", "running")
-_NUMBERS = ("metrics", "best", "error", "time", "diagnostics")  # where "nan" stands for a number
-_BESIDE = ("folder", "cached")  # fields that are not written
-LARGEST = 16 * safe_files.MB  # of a record.json
+_NUMBERS = ("metrics", "best", "error", "time", "diagnostics")  # keys in which "nan" is a number
+_UNWRITTEN = ("folder", "cached")  # fields that are not written
+MAX_BYTES = 16 * safe_files.MB  # size of a record.json
 
 _Number = float | None
 _ERROR = Keys({"type": str, "message": str, "traceback": str | None, "step": int | None, "last_finite_loss": _Number})
@@ -75,48 +75,60 @@ class Record:
 
     def to_json(self, indent: int | None = 1) -> str:
         """The record's text; without an indent one line, several times as quickly made."""
-        row = {name: _written(getattr(self, name)) for name in _WRITTEN}
+        row = {name: _to_plain(getattr(self, name)) for name in _WRITTEN}
         return json.dumps(row, indent=indent, allow_nan=False, default=str) + "\n"
 
 
-_WRITTEN = ("schema", *(f.name for f in fields(Record) if f.name not in (*_BESIDE, "schema")))
+_WRITTEN = ("schema", *(f.name for f in fields(Record) if f.name not in (*_UNWRITTEN, "schema")))
 _KEYS = frozenset(_WRITTEN)
 
 
 def from_json(text: str | bytes, folder: Path) -> Record:
-    """A record from its text. Raises ValueError for one that is torn, nested too deep, or of wrong types."""
+    """Parse the text of a record.
+
+    Raises:
+        ValueError: If the text is torn, nested too deep, or holds a wrong type.
+    """
     refuse_depth(text)
     return from_row(json.loads(text), folder)
 
 
 def from_row(row: Any, folder: Path, unchecked: Container[str] = _KEYS, words: bool = True) -> Record:
-    """A record from what its text holds. Raises ValueError for an unknown schema, a missing key or a wrong type.
+    """Return a record from its parsed text.
 
-    The types of keys that are not in `unchecked` are known to be right; without `words` no number is written as one.
+    Args:
+        row: The parsed JSON.
+        folder: Folder of the run.
+        unchecked: Keys whose types have to be checked.
+        words: False if no number in the row is written as a word ("nan", "inf", "-inf").
+
+    Raises:
+        ValueError: If the schema is unknown, a key is missing or a type is wrong.
     """
     if type(row) is not dict or row.get("schema") != SCHEMA:
-        raise ValueError(f"unknown schema {row.get('schema')!r:.60}" if type(row) is dict else "it is no mapping")
-    kept = {k: v for k, v in row.items() if k in _KEYS}
+        raise ValueError(f"unknown schema {row.get('schema')!r:.60}" if type(row) is dict else "it is not a mapping")
+    values = {k: v for k, v in row.items() if k in _KEYS}
     if words:
-        kept |= {key: _numbers(kept[key]) for key in _NUMBERS if key in kept}
-    for key, value in kept.items():
-        if key in unchecked and (wrong := _CHECKS[key](value)) is not None:
-            raise ValueError(f"{key}: {wrong}" if wrong.startswith("'") else f"{key} {wrong}")
-    for key in _NEEDED:
-        if key not in kept:
+        values |= {key: _numbers(values[key]) for key in _NUMBERS if key in values}
+    for key, value in values.items():
+        if key in unchecked and (mistake := _CHECKS[key](value)) is not None:
+            raise ValueError(f"{key}: {mistake}" if mistake.startswith("'") else f"{key} {mistake}")
+    for key in _REQUIRED:
+        if key not in values:
             raise ValueError(f"it has no {key!r}")
-    return Record(**kept, folder=folder)
+    return Record(**values, folder=folder)
 
 
 _CHECKS = {key: checker(hint) for key, hint in get_type_hints(Record, include_extras=True).items() if key in _KEYS}
-_NEEDED = ("id", "name", "study")
+_REQUIRED = ("id", "name", "study")
 
 
-def _written(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
+    """Return a value as plain JSON data; numbers that are not finite as words."""
     if isinstance(value, dict):
-        return {str(k): v if type(v) in (str, int) else _written(v) for k, v in value.items()}
+        return {str(k): v if type(v) in (str, int) else _to_plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_written(v) for v in value]
+        return [_to_plain(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
     return value
@@ -129,14 +141,17 @@ def _numbers(value: Any) -> Any:
 
 
 def write(record: Record, durable: bool = True) -> None:
-    """Writes the record atomically: whoever reads sees the old one or the new one; if durable, also after a crash.
-    One that is not meant to last is one line.
+    """Write a record atomically: a reader sees either the old or the new one.
+
+    Args:
+        record: The record, with its folder.
+        durable: True to keep that promise after a crash of the machine too. Otherwise the text is one line.
     """
     write_file(record.folder / FILE, record.to_json(1 if durable else None).encode(), durable)
 
 
 def read(folder: Path) -> Record | None:
-    """The record in a run's folder; None where there is none that can be read."""
+    """Return the record in a run's folder, or None if it is missing or cannot be read."""
     try:
         return read_record(folder)
     except (OSError, ValueError):
@@ -144,27 +159,37 @@ def read(folder: Path) -> Record | None:
 
 
 def read_record(folder: Path) -> Record:
-    """The record in a run's folder. Raises OSError or ValueError, which say why it cannot be read."""
+    """Return the record in a run's folder.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If its content is not a record.
+    """
     row, words = read_row(folder)
     return from_row(row, folder, words=words)
 
 
 def has_words(text: bytes) -> bool:
-    """Tell whether numbers may be written as words ("nan", "inf", "-inf") in a text."""
+    """Return True if numbers in a text may be written as words ("nan", "inf", "-inf")."""
     return b'nan"' in text or b'inf"' in text
 
 
 def read_row(folder: Path) -> tuple[Any, bool]:
-    """What the text of a record holds, yet unchecked, and whether numbers in it may be words.
+    """Parse the record in a run's folder without checking it.
 
-    Raises OSError, or ValueError for what is no JSON.
+    Returns:
+        The parsed JSON, and True if numbers in it may be written as words.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If the text is not JSON.
     """
-    text = safe_files.read(folder / FILE, LARGEST)
+    text = safe_files.read(folder / FILE, MAX_BYTES)
     refuse_depth(text)
     try:
         return json.loads(text.decode(errors="surrogatepass")), has_words(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError("it is torn, or no JSON") from error
+        raise ValueError("it is torn or not JSON") from error
 
 
 class Records(Sequence[Record]):
@@ -208,24 +233,24 @@ class Records(Sequence[Record]):
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested config as {"optimizer.lr": 0.1, "optimizer": "sgd", ...}.
+    """Flatten a nested config to {"optimizer.lr": 0.1, "optimizer": "sgd", ...}.
 
     >>> flat({"seed": 0, "optimizer": {"_component_": "sgd", "lr": 0.1}})
     {'seed': 0, 'optimizer': 'sgd', 'optimizer.lr': 0.1}
     """
-    found: dict[str, Any] = {}
+    flattened: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict):
             if "_component_" in value:
-                found[prefix + key] = value["_component_"]
-            found |= flat(value, f"{prefix}{key}.")
+                flattened[prefix + key] = value["_component_"]
+            flattened |= flat(value, f"{prefix}{key}.")
         elif key != "_component_":
-            found[prefix + key] = tuple(value) if isinstance(value, list) else value
-    return found
+            flattened[prefix + key] = tuple(value) if isinstance(value, list) else value
+    return flattened
 
 
 def varying(records: Sequence[Record]) -> list[str]:
-    """The config's keys that are not the same in all records."""
+    """Return the keys of the config that differ between records."""
     return _varying([flat(r.config) for r in records])
 
 

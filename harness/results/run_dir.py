@@ -1,4 +1,4 @@
-"""A run's folder: opened empty, with the run's config and a record that says `running`."""
+"""Create the folder of a run, with its config, a first record and its log."""
 
 from __future__ import annotations
 
@@ -23,22 +23,32 @@ log = logging.getLogger("harness")
 
 
 def make_study(folder: Path) -> None:
-    """Makes a study's folder. Raises CannotWrite where that cannot be."""
+    """Create the folder of a study.
+
+    Raises:
+        CannotWrite: If it cannot be created.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CannotWrite.told(folder, error) from error
+        raise CannotWrite.from_os_error(folder, error) from error
 
 
 def open_folder(record: Record, overrides: Sequence[str], hydra: str, keep: Sequence[str] = ()) -> None:
-    """Makes the run's folder; what an older attempt left is removed, but for the names in `keep`.
+    """Create the folder of a run, and remove the files of an earlier attempt.
 
-    `hydra` is the text of `.hydra/hydra.yaml`, where TASK and NAME may stand for the overrides, CWD for the working
-    folder. Raises CannotWrite where nothing can be written.
+    Args:
+        record: The first record of the run, with its folder.
+        overrides: Overrides of the run, for `.hydra/`.
+        hydra: Text of `.hydra/hydra.yaml`, in which TASK, NAME and CWD stand for overrides and working folder.
+        keep: Names of files of an earlier attempt to keep.
+
+    Raises:
+        CannotWrite: If the folder cannot be written.
     """
     try:
         safe_files.make_folder(record.folder)
-        write(record, durable=False)  # after a crash, a run without a record is as good as one that says `running`
+        write(record, durable=False)  # after a crash, no record is as good as one that says `running`
         for path in record.folder.iterdir():
             if path.name not in (FILE, *keep):
                 safe_files.remove(path)
@@ -46,23 +56,23 @@ def open_folder(record: Record, overrides: Sequence[str], hydra: str, keep: Sequ
         texts = {
             "config": _config(record.config),
             "overrides": _yaml(list(overrides)),
-            "hydra": _filled(hydra, overrides),
+            "hydra": _fill_placeholders(hydra, overrides),
         }
         for name, text in texts.items():
             safe_files.create(record.folder / ".hydra" / f"{name}.yaml", text.encode())
     except OSError as error:
-        raise CannotWrite.told(record.folder, error) from error
+        raise CannotWrite.from_os_error(record.folder, error) from error
 
 
-def _filled(text: str, overrides: Sequence[str]) -> str:
-    """JSON is YAML too."""
+def _fill_placeholders(text: str, overrides: Sequence[str]) -> str:
+    """Replace the placeholders in a YAML text by JSON, which is YAML too."""
     values = {TASK: list(overrides), NAME: ",".join(overrides), CWD: os.getcwd()}
-    # in one pass: an override may hold what looks like a place
-    return re.sub(f"'({'|'.join(values)})'", lambda place: json.dumps(values[place[1]]), text)
+    # in one pass, since an override may hold the text of a placeholder
+    return re.sub(f"'({'|'.join(values)})'", lambda match: json.dumps(values[match[1]]), text)
 
 
 def _config(values: dict[str, Any]) -> str:
-    """A config's text, key by key: of a sweep's jobs, most keys are alike."""
+    """Return the text of a config, with each key cached: the jobs of a sweep share most of them."""
     return "".join(_entry(key, json.dumps(value)) for key, value in values.items())
 
 
@@ -76,7 +86,7 @@ def _yaml(value: Any) -> str:
 
 
 class _LogFiles(logging.Handler):
-    """Appends what is said to the log.txt of every run that is being trained. No file is kept open: they are many."""
+    """Append log lines to the log.txt of every run in training. No file is kept open, since there are many."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         super().__init__()
@@ -92,7 +102,7 @@ class _LogFiles(logging.Handler):
 
 @contextmanager
 def log_files(folders: Sequence[Path]) -> Iterator[None]:
-    """Inside, what the harness and Lightning say goes to the runs' log.txt."""
+    """Write the log lines of harness and Lightning to the log.txt of runs."""
     handler = _LogFiles(folders)
     loggers = [logging.getLogger(name) for name in ("harness", "pytorch_lightning")]
     if not log.isEnabledFor(logging.INFO):  # a user may want DEBUG, which tells of exceptions that are caught too

@@ -1,4 +1,4 @@
-"""What makes two runs the same run: the settings that matter, the sources of what they use, the data."""
+"""Compute the ID of a run from everything that its result depends on: settings, source code, versions, data."""
 
 from __future__ import annotations
 
@@ -25,38 +25,40 @@ from harness.registry.kinds import KEY, KINDS, NONE
 from harness.registry.registry import REGISTRY
 from harness.registry.scanning.dependencies import installed
 
-# Who watches and who launches changes no result.
+# Kinds that observe or launch a run do not change its result.
 WATCHERS = ("metric", "diagnostic", "logger", "executor")
-# Where a run trains is told by the device's type; how many processes share it changes rounding only.
-_IMPORTERS = (
-    "import_module",
-    "__import__",
-    "find_spec",
-    "run_module",
-)  # of a module whose name is their first argument
+_IMPORTERS = ("import_module", "__import__", "find_spec", "run_module")  # their first argument names a module
 _FILE_NAME = re.compile(r"[\w.*/ -]{2,100}")
-MANY = 1000  # files that one name in a module's text may stand for
-# Where a run trains is told by the device's type; how many processes share it changes rounding only.
+MAX_MATCHES = 1000  # files that one name or pattern in a module's text may stand for
+# The ID holds the device's type instead; the number of processes only changes rounding.
 PLACES = ("accelerator", "devices", "num_nodes", "strategy")
 
 
 def identity(
     values: dict[str, Any], device: str, data_digest: str, trainer_defaults: dict[str, Any], used: dict[str, str]
 ) -> str:
-    """The first 12 hex digits of the SHA-256 of everything that a run's result depends on; `used` are its sources."""
+    """Return the ID of a run: 12 hex digits of the SHA-256 of everything that its result depends on.
+
+    Args:
+        values: The resolved config.
+        device: Type of the device.
+        data_digest: Digest of the data set.
+        trainer_defaults: Defaults of Lightning's Trainer, which are left out.
+        used: Sources of the components, from `sources`.
+    """
     config = {k: v for k, v in values.items() if k not in (*NOT_IDENTITY, *WATCHERS)}
     config["split"] = {k: v for k, v in values["split"].items() if k != "on_overlap"}
     config["trainer"] = {
         k: v for k, v in values["trainer"].items() if k not in PLACES and v is not None and v != trainer_defaults.get(k)
     }
-    whole = {
+    content = {
         "config": config,
         "sources": used,
         "versions": _versions(),
         "device": device,
         "data": data_digest,
     }
-    text = json.dumps(whole, sort_keys=True, default=str)
+    text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -66,7 +68,7 @@ def _versions() -> dict[str, str]:
 
 
 def components(values: dict[str, Any]) -> Iterable[tuple[str, str]]:
-    """(kind, name) of every component whose source a result depends on."""
+    """Yield (kind, name) of every component of a config whose source the result depends on."""
     for kind in KINDS.values():
         if kind.name in WATCHERS:
             continue
@@ -75,25 +77,30 @@ def components(values: dict[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 def sources(used: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """What the components' code is: {top-level package: digest of its files} of their own packages and of the
-    first-party packages that these import, {package: version} of the installed ones.
+    """Return the state of the components' code, as {top-level package: digest or version}.
+
+    Packages of components, and first-party packages that these import, have a digest of their files; other installed
+    packages have their version.
+
+    Args:
+        used: The (kind, name) of the components.
     """
-    found: dict[str, str] = {}
+    states: dict[str, str] = {}
     packages = []
-    beside: set[str] = set()
+    files: set[str] = set()
     known = catalogue.current()
     for kind, name in used:
         function = REGISTRY.get(kind, name)
         assert isinstance(mark_of(function), Mark)
         packages.append(function.__module__.partition(".")[0])
-        beside |= set(known.files_of(kind, name))
+        files |= set(known.files_of(kind, name))
     for package in sorted(set(packages)):
-        _follow(package, found, own=True)
-    for path in sorted(beside):
-        _add(path, found)
-    for package in found.keys() & sys.modules.keys():
-        _first.setdefault(package, found[package])
-    return found
+        _add_package(package, states, by_content=True)
+    for path in sorted(files):
+        _add_file(path, states)
+    for package in states.keys() & sys.modules.keys():
+        _first.setdefault(package, states[package])
+    return states
 
 
 _first: dict[str, str] = {}  # of the process: digests of packages, soon after it imported them
@@ -104,36 +111,45 @@ def forget(package: str) -> None:
     _first.pop(package, None)
 
 
-def changed(found: dict[str, str]) -> list[str]:
-    """The packages of `sources` that this process has imported as they were before: it would run the old code."""
-    return [name for name, digest in found.items() if name in sys.modules and _first.get(name, digest) != digest]
+def changed(states: dict[str, str]) -> list[str]:
+    """Return the packages that have changed since this process imported them, so that it would run the old code.
+
+    Args:
+        states: The current state of packages, from `sources`.
+    """
+    return [name for name, state in states.items() if name in sys.modules and _first.get(name, state) != state]
 
 
-def _follow(package: str, found: dict[str, str], own: bool = False) -> None:
-    if package in found or package in sys.stdlib_module_names:
+def _add_package(package: str, states: dict[str, str], by_content: bool = False) -> None:
+    """Add the state of a package, and of those that it imports if it is first-party or `by_content`."""
+    if package in states or package in sys.stdlib_module_names:
         return
     roots = _roots(package)
     if not roots:
         return
-    read = roots if own else [root for root in roots if _first_party(root)]  # a namespace may lie in both
-    if not read:
-        found[package] = _version(package)
+    # a namespace package may be first-party in part
+    to_read = roots if by_content else [root for root in roots if _first_party(root)]
+    if not to_read:
+        states[package] = _version(package)
         return
-    digest, imports = _read(tuple(read), _stamp(read))
-    found[package] = digest if len(read) == len(roots) else f"{digest}, {_version(package)}"
+    digest, imports = _read(tuple(to_read), _stamp(to_read))
+    states[package] = digest if len(to_read) == len(roots) else f"{digest}, {_version(package)}"
     for name in imports:
-        _follow(name, found)
+        _add_package(name, states)
 
 
-def _add(path: str, found: dict[str, str]) -> None:
-    """Adds a file that a plugin has opened while it was loaded: what it imports in some way that its text does not
-    tell, or data. It counts by its content, and by its name alone: a checkout may lie anywhere.
+def _add_file(path: str, states: dict[str, str]) -> None:
+    """Add a file that a plugin opened while it was loaded: data, or a module that its text does not name.
+
+    Content and name of the file count, and not its folder, since a checkout may be anywhere.
     """
-    if any(Path(path).is_relative_to(root) for name in found for root in _roots(name)):
-        return  # with its package
+    if any(Path(path).is_relative_to(root) for name in states for root in _roots(name)):
+        return  # it belongs to a package that was added
     content = _read((path,), _stamp([path]))[0]
     name = Path(path).name
-    found[name] = content if name not in found else hashlib.sha256(f"{found[name]}{content}".encode()).hexdigest()[:16]
+    if name in states:
+        content = hashlib.sha256(f"{states[name]}{content}".encode()).hexdigest()[:16]
+    states[name] = content
 
 
 @functools.cache
@@ -161,7 +177,7 @@ def _roots(package: str) -> list[str]:
 
 
 def _first_party(root: str) -> bool:
-    """Whether a package is worked on here: it lies outside of the folders where packages are installed."""
+    """Return True if a package is not in a folder of installed packages, so that it may change without a version."""
     path = Path(root).resolve()
     if root in ("built-in", "frozen") or any(path.is_relative_to(folder) for folder in installed()):
         return False
@@ -170,7 +186,7 @@ def _first_party(root: str) -> bool:
 
 @functools.cache
 def _holds_distributions(folder: Path) -> bool:
-    """Whether packages were installed into a folder: another environment's, or one of `pip install --target`."""
+    """Return True if packages were installed into a folder: of another environment, or by `pip install --target`."""
     return next(folder.glob("*.dist-info"), None) is not None
 
 
@@ -178,18 +194,18 @@ Stamp = tuple[tuple[str, int, int, int, int], ...]
 
 
 def _files(roots: Iterable[str]) -> list[str]:
-    """Return the files below folders, also through links to folders, as imports go, and the data files that a module
-    without a package names. Entries that are no files may be among them.
+    """Return the files below folders, following links as imports do. For a module, add the data files that it names.
+    Entries that are no files may be among them.
     """
     files: list[str] = []
     for root in roots:
         if os.path.isfile(root):
-            files += [root, *map(str, _named(root))]
+            files += [root, *map(str, _named_files(root))]
             continue
         seen: set[tuple[int, int]] = set()  # device and inode of folders
         for folder, folders, names in os.walk(root, followlinks=True):
             place = os.stat(folder)
-            if (place.st_dev, place.st_ino) in seen:  # a link to a folder above
+            if (place.st_dev, place.st_ino) in seen:  # a link to a parent folder
                 folders.clear()
                 continue
             seen.add((place.st_dev, place.st_ino))
@@ -198,30 +214,30 @@ def _files(roots: Iterable[str]) -> list[str]:
     return sorted(set(files))
 
 
-def _named(module: str) -> list[Path]:
-    """The files beside a one-file module that its text names: "table.csv", "data/*.csv", f"{name}.csv", ".csv".
+def _named_files(module: str) -> list[Path]:
+    """Return the files that the text of a one-file module names: "table.csv", "data/*.csv", f"{name}.csv", ".csv".
 
-    Folders and patterns count where the module asks for its own place, in a folder that is no other packages' too.
+    Folders and patterns only count if the module uses `__file__` and is first-party.
     """
     try:
         text = Path(module).read_bytes()
         nodes = list(ast.walk(ast.parse(text)))
     except (OSError, SyntaxError, ValueError):
         return []
-    folder, found = Path(module).parent, set()
-    wide = b"__file__" in text and _first_party(module)
+    folder, files = Path(module).parent, set()
+    patterns_count = b"__file__" in text and _first_party(module)
     for name in {name for node in nodes if (name := _file_name(node))}:
-        path = folder / name  # an absolute name stands for itself
+        path = folder / name  # an absolute name replaces the folder
         if "*" not in name and path.is_file():
-            found.add(path)
-        elif wide and not os.path.isabs(name):
+            files.add(path)
+        elif patterns_count and not os.path.isabs(name):
             matches = folder.glob(name) if "*" in name else path.rglob("*") if path.is_dir() else ()
-            found |= set(itertools.islice(matches, MANY))
-    return [path for path in found if path.suffix not in (".py", ".pyc") and path.is_file()]
+            files |= set(itertools.islice(matches, MAX_MATCHES))
+    return [path for path in files if path.suffix not in (".py", ".pyc") and path.is_file()]
 
 
 def _file_name(node: ast.AST) -> str:
-    """A file's name, or a pattern of names, from a string in a module's text; empty where it is none."""
+    """Return the file name, or pattern of names, in a string of a module's text; empty if it is none."""
     if isinstance(node, ast.JoinedStr):
         text = "".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in node.values)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -233,7 +249,7 @@ def _file_name(node: ast.AST) -> str:
 
 
 def _stamp(roots: Iterable[str]) -> Stamp:
-    """Return what changes with the files. The time of an inode's change cannot be set back; that of its content can."""
+    """Return path, size, times and inode of files. Unlike mtime, ctime cannot be set back."""
     rows = []
     for path in _files(roots):
         with contextlib.suppress(OSError):  # a link to nothing, or a file that is gone again
@@ -245,7 +261,10 @@ def _stamp(roots: Iterable[str]) -> Stamp:
 
 @functools.lru_cache(64)
 def _read(roots: tuple[str, ...], stamp: Stamp) -> tuple[str, tuple[str, ...]]:
-    """(digest of all files, top-level packages that the Python files import); the stamp makes a change be seen."""
+    """Return a digest of all files, and the top-level packages that the Python files import.
+
+    The stamp is part of the cache key, so that a change is noticed.
+    """
     h = hashlib.sha256()
     imports: set[str] = set()
     base = Path(roots[0])
@@ -265,7 +284,7 @@ def _imports(source: bytes) -> set[str]:
         return set()
     names: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and node.args and _called(node) in _IMPORTERS:
+        if isinstance(node, ast.Call) and node.args and _called_name(node) in _IMPORTERS:
             name = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
             names |= {name.partition(".")[0]} if isinstance(name, str) else set()
         if isinstance(node, ast.Import):
@@ -275,6 +294,6 @@ def _imports(source: bytes) -> set[str]:
     return names
 
 
-def _called(node: ast.Call) -> str:
-    """The last name of what is called: import_module of importlib.import_module."""
+def _called_name(node: ast.Call) -> str:
+    """Return the last name of the called function: import_module for importlib.import_module."""
     return str(getattr(node.func, "attr", getattr(node.func, "id", "")))

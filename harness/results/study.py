@@ -13,15 +13,19 @@ OUTPUTS = "outputs"
 
 
 def study_folder(study: str | Path) -> Path:
-    """A study or a run by its name under outputs/, or by its path; ./NAME is always a path, and so is a Path.
+    """Return the folder of a study or a run.
 
-    Raises HarnessError if there is none.
+    Args:
+        study: A name under outputs/, or a path; ./NAME and a Path object are always paths.
+
+    Raises:
+        HarnessError: If there is no such folder.
     """
     if not isinstance(study, str | os.PathLike):
         raise HarnessError(f"expected a folder, or the name of a study, got {type(study).__name__}")
     name_first = isinstance(study, str) and not study.startswith(".")
-    places = (Path(OUTPUTS) / study, Path(study))  # a plugin's folder may be called as the study that compares it
-    for folder in places if name_first else reversed(places):
+    candidates = (Path(OUTPUTS) / study, Path(study))  # a plugin's folder may have the name of its study
+    for folder in candidates if name_first else reversed(candidates):
         if folder.is_dir():
             return folder
     from harness.system.errors import suggest
@@ -31,11 +35,17 @@ def study_folder(study: str | Path) -> Path:
 
 
 def load(folder: str | Path) -> Records:
-    """Every record of a study (or the one of a run), below a folder or a name under outputs/.
+    """Load every record of a study, or the record of a run.
 
     Records that cannot be read are left out, and named in one warning.
+
+    Args:
+        folder: A folder, or a name under outputs/.
+
+    Raises:
+        HarnessError: If there is no such folder.
     """
-    from harness.results.index import read_all  # it reads records by what stands above
+    from harness.results.index import read_all  # which imports this module
 
     unreadable: list[str] = []
     records = read_all(study_folder(folder), unreadable)

@@ -1,1 +1,1 @@
-"""Errors, files, processes and signals: the ground that every other package stands on."""
+"""Errors, files, processes and signals, which all other packages use."""

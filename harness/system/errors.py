@@ -1,4 +1,4 @@
-"""The errors that a person can mend, and the nearest right word for a wrong one."""
+"""Errors for users, and the suggestions in their messages."""
 
 from __future__ import annotations
 
@@ -26,29 +26,36 @@ class HarnessError(ValueError):
 
 
 class CannotWrite(HarnessError):
-    """A file of a run that cannot be written: no fault of the run, and no way to record it.
+    """Raised if a file of a run cannot be written, which is not a failure of the run and cannot be recorded.
 
     Attributes:
-        errno: The system's number of the error, where it is known.
+        errno: The system's number of the error, if it is known.
     """
 
     errno: int | None = None
 
     @classmethod
-    def told(cls, path: object, error: OSError, begun: bool = False) -> CannotWrite:
-        made = cls(f"cannot write {beside(path)}: {error.strerror or error}{_whose(path, error)}")
-        made.begun, made.errno = begun, error.errno
-        return made
+    def from_os_error(cls, path: object, error: OSError, begun: bool = False) -> CannotWrite:
+        """Return the error for a path.
+
+        Args:
+            path: The file or folder that cannot be written.
+            error: The error of the system.
+            begun: True if runs have begun.
+        """
+        failure = cls(f"cannot write {short_path(path)}: {error.strerror or error}{_advice(path, error)}")
+        failure.begun, failure.errno = begun, error.errno
+        return failure
 
 
-def beside(path: object) -> str:
-    """Return a path as a person would type it: relative to the working folder where it lies below."""
+def short_path(path: object) -> str:
+    """Return a path relative to the working folder if it is below that, else unchanged."""
     text = str(path)
     return text.removeprefix(os.getcwd() + os.sep) if os.path.isabs(text) else text
 
 
-def _whose(path: object, error: OSError) -> str:
-    """Return whose folder it is that may not be written, and what to do; nothing for errors of another kind."""
+def _advice(path: object, error: OSError) -> str:
+    """Return the remedy for missing permissions (with the owner of the folder) or too many files; else ""."""
     if error.errno == errno.EMFILE:
         return ": raise the limit with ulimit -n"
     if error.errno not in (errno.EACCES, errno.EPERM):
@@ -67,9 +74,9 @@ def _whose(path: object, error: OSError) -> str:
 
 
 def reraise_interrupt(error: BaseException) -> None:
-    """Raise an error again if the user ends the command (Ctrl-C, SIGTERM); log any other: it is a component's own.
+    """Raise an error again if it comes from the user ending the command (Ctrl-C, SIGTERM); log any other.
 
-    Every `except` of all exceptions that does not tell what it caught comes here.
+    Every `except` of all exceptions that does not report its exception calls this function.
     """
     if type(error) in (KeyboardInterrupt, Terminated):
         raise error
@@ -111,7 +118,7 @@ def suggest(word: object, known: Iterable[object], listed: bool = True) -> str:
 
 
 def nearest_flag(message: str, parser: argparse.ArgumentParser) -> str:
-    """A tail for what argparse says about a flag that it does not know."""
+    """Return the nearest flags for argparse's message about an unknown one, or the empty string."""
     _, found, words = message.partition("unrecognized arguments: ")
     return suggest(words.split()[0], option_strings(parser), listed=False) if found else ""
 
@@ -127,7 +134,7 @@ def one_line(error: BaseException) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as it is written in a config.
+    """Return a value as it is written in a config.
 
     >>> shown(None), shown([True, 0.5]), shown("fast")
     ('null', '[true, 0.5]', "'fast'")

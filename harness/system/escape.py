@@ -1,16 +1,17 @@
-"""Make text from outside (names, messages, columns, a stranger's record) safe to show."""
+"""Make text from outside (names, messages, columns, records) safe to show."""
 
 from __future__ import annotations
 
 import re
 
-_JOINERS = "\u200c\u200d"  # they shape letters and emoji, and are seen in what they join
+_JOINERS = "\u200c\u200d"  # harmless: they only shape letters and emoji
 _MARKDOWN = re.compile(r"[\\`*\[\]<>|&]")
 
 
 def printable(text: object) -> str:
-    r"""A text in one line without characters that a terminal acts on: escapes, control characters, and marks that turn
-    the direction of writing are shown as what they are.
+    r"""Escape the characters of a text that a terminal acts on.
+
+    These are escape sequences, control characters with line breaks, and marks that change the direction of writing.
 
     >>> printable("naïve 결과 a\x1b[31mb\n")
     'naïve 결과 a\\x1b[31mb\\n'
@@ -24,7 +25,7 @@ def printable(text: object) -> str:
 
 
 def lines(text: object) -> str:
-    r"""The same of a text that may have several lines, which stay.
+    r"""Escape the characters of a text that a terminal acts on, but keep its line breaks.
 
     >>> lines("a\nb\x07")
     'a\nb\\x07'
@@ -33,12 +34,12 @@ def lines(text: object) -> str:
 
 
 def markdown(text: object) -> str:
-    r"""A text that Markdown shows as it is: no links, no HTML, no cells of a table.
+    r"""Escape a text such that Markdown shows it literally: no links, no HTML, no table cells.
 
     >>> print(markdown("he_normal [a](http://b) <i>|"))
     he_normal \[a\](http://b) \<i\>\|
     """
-    return _MARKDOWN.sub(lambda found: f"\\{found[0]}", printable(text))
+    return _MARKDOWN.sub(lambda match: f"\\{match[0]}", printable(text))
 
 
 def _escaped(character: str) -> str:

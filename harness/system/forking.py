@@ -1,4 +1,4 @@
-"""A function called in a forked process: what kills that process leaves this one as it was."""
+"""Call a function in a forked process, which may die without harm to this one."""
 
 from __future__ import annotations
 
@@ -14,57 +14,66 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-from harness.system.signals import let_end
+from harness.system.signals import restore_default_handlers
 
 T = TypeVar("T")
 
 
 class ProcessDied(RuntimeError):
-    """The forked process ended without an answer."""
+    """Raised if a forked process ended without an answer."""
 
 
 def can_fork() -> bool:
-    """Whether a child of this process could compute: not after a GPU was used, and not where forking is unsafe."""
+    """Return True if a forked child could compute: on Linux, and only if no GPU was used yet."""
     torch = sys.modules.get("torch")
     return sys.platform == "linux" and (torch is None or not torch.cuda.is_initialized())
 
 
-def apart(function: Callable[..., T], *args: Any, times: int = 1, **kwargs: Any) -> list[T]:
-    """What function(*args, **kwargs) returns in each of so many forked processes at once, on one thread each; once, in
-    this one, where that cannot be.
+def call_forked(function: Callable[..., T], *args: Any, times: int = 1, **kwargs: Any) -> list[T]:
+    """Call a function in forked processes, on one thread each.
 
-    What it returns or raises must pickle. Raises Died where a process ends without an answer, whyever.
+    Args:
+        function: The function; its result or exception must be picklable.
+        args: Its arguments.
+        times: Number of processes that call it at the same time.
+        kwargs: Its keyword arguments.
+
+    Returns:
+        The result of each process; a single result of this process if forking is not possible.
+
+    Raises:
+        ProcessDied: If a process ends without an answer.
     """
     if not can_fork():
         return [function(*args, **kwargs)]
     call = functools.partial(function, *args, **kwargs)
     with ExitStack() as stack:
-        return [_answered(*child) for child in [_started(call, stack) for _ in range(times)]]
+        return [_receive(*child) for child in [_start(call, stack) for _ in range(times)]]
 
 
-def _started(call: Callable[[], object], stack: ExitStack) -> tuple[BaseProcess, Connection]:
-    """A process that answers a call, and the pipe with its answer; gone when the stack is left."""
+def _start(call: Callable[[], object], stack: ExitStack) -> tuple[BaseProcess, Connection]:
+    """Start a process that answers a call; return it and the pipe for its answer. The stack ends it on exit."""
     context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    stack.callback(ours.close)
-    # no daemon: those may not have children, and data that is not in memory may want some
-    child = context.Process(target=_answer, args=(theirs, call))
+    receiver, sender = context.Pipe(duplex=False)
+    stack.callback(receiver.close)
+    # not a daemon, which may not have children: loading data may need some
+    child = context.Process(target=_answer, args=(sender, call))
     with forking():
         child.start()
     stack.callback(child.join)
     stack.callback(child.kill)
-    theirs.close()
-    return child, ours
+    sender.close()
+    return child, receiver
 
 
-def _answered(child: BaseProcess, pipe: Connection) -> Any:
+def _receive(child: BaseProcess, pipe: Connection) -> Any:
     try:
         answer, error = pipe.recv()
     except EOFError:
         child.join()
         code = child.exitcode or 0
-        how = signal.Signals(-code).name if code < 0 else f"status {code}"
-        raise ProcessDied(f"its process ended with {how}") from None
+        ending = signal.Signals(-code).name if code < 0 else f"status {code}"
+        raise ProcessDied(f"its process ended with {ending}") from None
     if error is not None:
         raise error
     return answer
@@ -72,9 +81,9 @@ def _answered(child: BaseProcess, pipe: Connection) -> Any:
 
 @contextmanager
 def forking() -> Iterator[None]:
-    """Without the warnings (Python's, and that of JAX where someone has imported it) that a child of several threads
-    might wait for a lock of one of them: those of ours hold none that computing wants, and torch's own workers are
-    forked so.
+    """Hide the warnings of Python and JAX that a fork of a process with threads may deadlock.
+
+    The threads of harness hold no lock that a computation needs, and torch forks its own workers in the same way.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*use of fork.. may lead to deadlocks", category=DeprecationWarning)
@@ -83,20 +92,22 @@ def forking() -> Iterator[None]:
 
 
 def settle() -> None:
-    """To be called first in a forked process: the threads of its parent are not there, and who asked them for help
-    would wait. Libraries compute on this one, and what the parent left behind is not finalised here.
+    """Prepare a forked process for computing; to be called in it first.
+
+    Libraries are limited to one thread, since they would wait for the threads of the parent, which do not exist here.
+    Garbage of the parent is not finalised.
     """
     import torch
     from threadpoolctl import threadpool_limits
 
-    gc.freeze()  # a client of dask that is garbage closes itself, and waits half a minute for its thread
+    gc.freeze()  # a dask client would close itself when collected, and wait half a minute for its thread
     torch.set_num_threads(1)
     threadpool_limits(1)
 
 
 def _answer(pipe: Connection, call: Callable[[], object]) -> None:
-    let_end()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who waits for the answer is interrupted, and ends this process
+    restore_default_handlers()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this process
     settle()
     try:
         answer = call()

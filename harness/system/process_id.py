@@ -1,4 +1,4 @@
-"""What tells one process from every other one: its host, its boot, its number there and when it started."""
+"""Identify a process across hosts, by host, boot, process number and start time; and start Python safely."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-SAFE_PATH = {"PYTHONSAFEPATH": "1"}  # Python then does not search the working folder for modules, as -m and -c would
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}  # keeps Python from searching the working folder for modules, as -m and -c do
 
 
 class _SafePath(contextlib.AbstractContextManager[None]):
@@ -53,9 +53,9 @@ def safe_path() -> contextlib.AbstractContextManager[None]:
 
 @functools.cache
 def here() -> dict[str, Any]:
-    """Where this process runs: `host`, `machine`, `boot` and `namespace`, in which process numbers are counted.
+    """Return where this process runs: `host`, `machine`, `boot`, and the `namespace` of process numbers.
 
-    Machines may share a host's name, and containers of one host its name and boot, but not the numbers of processes.
+    All are needed: machines may share a host name, and containers of one host share its name and boot.
     """
     return {
         "host": socket.gethostname(),
@@ -66,10 +66,14 @@ def here() -> dict[str, Any]:
 
 
 def started(pid: int) -> float | None:
-    """When a living process of this machine started; None where it has ended, nan where that cannot be seen.
+    """Return the start time of a living process of this machine.
 
-    A process that was killed and not yet waited for has ended. On Linux it is the count of the clock since boot, which
-    no change of the date moves; elsewhere the time in seconds.
+    Args:
+        pid: Number of the process.
+
+    Returns:
+        Clock ticks since boot on Linux, which a change of the date does not move, and seconds elsewhere; None if the
+        process has ended (or is a zombie), nan if it cannot be seen.
     """
     if not os.path.exists("/proc/self/stat"):
         return _started_elsewhere(pid)
@@ -82,14 +86,16 @@ def started(pid: int) -> float | None:
 
 
 def uptime() -> float:
-    """Seconds of a clock that goes on while the machine sleeps, and that no change of the date moves where there is
-    one."""
+    """Return the seconds of a clock that also runs while the machine sleeps.
+
+    A change of the date does not move it, except on systems without such a clock.
+    """
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.time() if boot is None else time.clock_gettime(boot)
 
 
 def _hidden(pid: int) -> bool:
-    """Whether a process exists that /proc does not show: those of other users can be hidden."""
+    """Return True if a process exists that /proc does not show, since those of other users can be hidden."""
     try:
         os.kill(pid, 0)
     except PermissionError:

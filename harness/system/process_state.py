@@ -1,4 +1,4 @@
-"""The state of this process that components share: what a run starts from, and what is put back after a component."""
+"""Restore the state of the process that components share, and give each run the same initial state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tell = Callable[[str], None]
 
 
 class StateWarning(UserWarning):
-    """A component changed the state of the process, outside of a run that could record it."""
+    """Warning about a component that changed the state of the process outside of a run, which could record it."""
 
 
 def _warn(line: str) -> None:
@@ -26,26 +26,26 @@ def _warn(line: str) -> None:
 
 
 def ignore(line: str) -> None:
-    """Tell nobody: the same is told in another place."""
+    """Report nothing, for changes that are reported elsewhere."""
 
 
 _listener: ContextVar[Tell] = ContextVar("listener", default=_warn)
 
 
 def report(line: str) -> None:
-    """Tell whoever the enclosing `kept` names of a change that was put back elsewhere."""
+    """Report a change that the caller has undone to the `tell` of the enclosing `kept`."""
     _listener.get()(line)
 
 
 @contextmanager
 def kept(tell: Tell | None = None, by: str = "a component", package: str = "") -> Iterator[None]:
-    """Put back what changes inside of the state that components share, but for random generators.
+    """Restore the shared state of the process after the block, except for random generators.
 
     Args:
-        tell: Called with a line for each change, also with those of calls inside that name nobody; without one it is
-            whoever the enclosing call names, and else a StateWarning.
-        by: Who is said to have changed it.
-        package: The package of who is called: what it imports of itself is no library.
+        tell: Called with a line for each change, also those in nested blocks without a `tell`. Without one, the `tell`
+            of the enclosing block is called; without that, a StateWarning is issued.
+        by: Text that names the author of a change.
+        package: Package of the called code; its own imports do not count as imports of a library.
     """
     table = current()
     before, modules = _states(table), len(sys.modules)
@@ -62,14 +62,15 @@ def kept(tell: Tell | None = None, by: str = "a component", package: str = "") -
         now = current()
         if now is not table or _states(now) != before:
             known = {name: state for name, state in zip(table, before, strict=True) if not (ending and name == SIGNALS)}
-            for line in _put_back(now, known, functools.partial(_imported, modules, package)):
+            for line in _restore(now, known, functools.partial(_library_imported, modules, package)):
                 (tell or _listener.get())(f"{by} changed {line}; it was put back")
 
 
 @contextmanager
 def as_new() -> Iterator[None]:
-    """Inside, the process is as if nothing had run in it before, as far as that can change a run's numbers. What the
-    caller had is there again afterwards, random generators too.
+    """Set the shared state for the block as if nothing had run in the process, and restore the caller's afterwards.
+
+    This covers all state that can change the numbers of a run; random generators are restored too.
     """
     import torch
 
@@ -86,60 +87,60 @@ def as_new() -> Iterator[None]:
             ending = True
             raise
         finally:
-            if ending:  # a second signal must not disturb who records what the first has ended
+            if ending:  # keep a second signal from disturbing the recording of the interrupted runs
                 del before[SIGNALS]
-            _put_back(current() | GENERATORS, before)
+            _restore(current() | GENERATORS, before)
 
 
 @contextmanager
 def drawing(seed: int) -> Iterator[Callable[[], bool]]:
-    """Everything that draws from a global generator draws the same, and leaves these generators as they were.
+    """Seed the global random generators for the block, and restore them afterwards.
 
-    Yields a function that tells whether something has drawn so far.
+    Yields a function that returns True if something has drawn from them so far.
     """
     import numpy as np
     import torch
 
-    kept = random.getstate(), np.random.get_state()  # noqa: NPY002  # other people's code draws from it
+    before = random.getstate(), np.random.get_state()  # noqa: NPY002  # other people's code draws from it
     with torch.random.fork_rng(devices=[]):
-        # torch's own function formats a stack trace for each device that is not there
+        # torch.manual_seed formats a stack trace for each missing device, which is slow
         (torch.manual_seed if torch.cuda.is_initialized() else torch.default_generator.manual_seed)(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
-        began = _states(GENERATORS)
+        seeded = _states(GENERATORS)
         try:
-            yield lambda: _states(GENERATORS) != began
+            yield lambda: _states(GENERATORS) != seeded
         finally:
-            random.setstate(kept[0])
-            np.random.set_state(kept[1])  # noqa: NPY002
+            random.setstate(before[0])
+            np.random.set_state(before[1])  # noqa: NPY002
 
 
 def states() -> dict[str, Any]:
-    """Return all of the state that components share, by name, as what compares by ==."""
+    """Return the shared state by name, as values that can be compared by ==."""
     table = current() | GENERATORS
     return dict(zip(table, _states(table), strict=True))
 
 
 @contextmanager
 def preserved() -> Iterator[None]:
-    """Put back all that changes inside, random generators too, and tell nobody."""
+    """Restore the shared state and the random generators after the block, without a report."""
     before = states()
     try:
         yield
     finally:
-        _put_back(current() | GENERATORS, before)
+        _restore(current() | GENERATORS, before)
 
 
 def _states(table: Mapping[str, Shared]) -> list[Any]:
     return [shared.read() for shared in table.values()]
 
 
-def _put_back(
+def _restore(
     table: Mapping[str, Shared], before: Mapping[str, Any], imported: Callable[[], bool] = lambda: True
 ) -> list[str]:
-    """Put states back; a line for each that had changed, and that no library has changed as it was imported.
+    """Restore states, and return a line for each change that was not made by the import of a library.
 
-    One that was not read before, as torch was not imported, is put back to what a run starts from.
+    A state without an earlier value (since torch was not imported then) is set to the initial state of a run.
     """
     lines = []
     for name, shared in table.items():
@@ -152,7 +153,7 @@ def _put_back(
     return lines
 
 
-def _imported(modules: int, package: str) -> bool:
-    """Whether a library was imported since there were so many modules: new ones are last."""
+def _library_imported(modules: int, package: str) -> bool:
+    """Return True if a library was imported since there were so many modules; new modules come last."""
     names = {name.partition(".")[0] for name in list(sys.modules)[modules:]}
     return bool(names - sys.stdlib_module_names - {package, "harness"})

@@ -23,7 +23,7 @@ _KINDS = {
     stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device", stat.S_IFLNK: "a link",
 }  # fmt: skip
-_EASY = os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOCTTY", 0)  # a pipe without a writer would be waited for
+_NO_WAIT = os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOCTTY", 0)  # do not wait for the writer of a pipe
 
 
 class UnsafeFile(OSError):
@@ -39,16 +39,16 @@ def read(path: str | Path, limit: int) -> bytes:
     A link to a plain file is followed: tools that keep data in one place put links into a study.
 
     Raises:
-        UnsafeFile: If it is no plain file, or larger.
+        UnsafeFile: If it is not a plain file, or if it is larger.
         OSError: If it cannot be read.
     """
-    _refuse_special(path, os.stat(path))  # before opening: to open a device may do something
-    handle = os.open(path, os.O_RDONLY | _EASY)
+    _refuse_special(path, os.stat(path))  # before opening, since opening a device may have an effect
+    handle = os.open(path, os.O_RDONLY | _NO_WAIT)
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(handle)
         _refuse_special(path, status)
         content = file.read(status.st_size + 1) if status.st_size <= limit else None
-        if content is not None and len(content) > status.st_size:  # it grows
+        if content is not None and len(content) > status.st_size:  # the file grows
             content += file.read(limit + 1 - len(content))
     if content is None or len(content) > limit:
         raise UnsafeFile(path, f"it is larger than {_size(limit)}")
@@ -66,12 +66,13 @@ def check_plain(path: str | Path, limit: int | None = None) -> None:
 
 
 def append(path: str | Path, content: bytes) -> None:
-    """Append to a plain file in one write, and make it where there is none.
+    """Append to a plain file in one write; create it if it does not exist.
 
-    Raises UnsafeFile for a link, a file that has another name too (a hard link), and for all that is no plain file.
+    Raises:
+        UnsafeFile: If it is a link, has another name too (a hard link), or is not a plain file.
     """
     _refuse_link(path)
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | _EASY, 0o644)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | _NO_WAIT, 0o644)
     try:
         status = os.fstat(handle)
         _refuse_special(path, status)
@@ -83,43 +84,63 @@ def append(path: str | Path, content: bytes) -> None:
 
 
 def create(path: str | Path, content: bytes) -> None:
-    """Make a new file; never opens what had that name before. Raises FileExistsError where there is something."""
+    """Create a new file.
+
+    Raises:
+        FileExistsError: If the name exists.
+    """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     with os.fdopen(handle, "wb") as file:
         file.write(content)
 
 
 def remove(path: str | Path) -> None:
-    """Remove a file, a link (not what it points to), or a folder with all that is in it, if it is there."""
+    """Remove a file, a link (not its target) or a folder with its content, if it exists."""
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISDIR(os.lstat(path).st_mode):
-            shutil.rmtree(path)  # follows no link, also not one that is put there meanwhile
+            shutil.rmtree(path)  # never follows a link, even one created meanwhile
         else:
             os.unlink(path)
 
 
 def make_folder(path: str | Path) -> None:
-    """Make a folder, with those above it. Raises UnsafeFile where a link stands in its place."""
+    """Create a folder with its parents.
+
+    Raises:
+        UnsafeFile: If the path is a link.
+    """
     _refuse_link(path)
     os.makedirs(path, exist_ok=True)
 
 
 def is_link(path: str | Path) -> bool:
-    """Return True for a symbolic link, wherever it points to."""
+    """Return True for a symbolic link, also one without a target."""
     return os.path.islink(path)
 
 
 def refuse_links(outer: Path, inner: str | Path) -> None:
-    """Raise HarnessError if one of the folders from `outer` down to `outer / inner`, without `outer`, is a link."""
+    """Refuse a path below a folder in which a part is a link.
+
+    Args:
+        outer: The folder, which may be a link itself.
+        inner: Path relative to it.
+
+    Raises:
+        HarnessError: If one of the folders from below `outer` to `outer / inner` is a link.
+    """
     path = outer
     for part in Path(inner).parts:
         path = path / part
         if is_link(path):
-            raise HarnessError(f"{path} is a link, and nothing is written through links below {outer}: remove it")
+            raise HarnessError(f"{path} is a link; harness does not write through links below {outer}: remove it")
 
 
 def refuse_special(folder: Path) -> None:
-    """Raise HarnessError for a pipe, socket or device below a folder: a program that reads all files waits for it."""
+    """Refuse a folder that holds a pipe, socket or device, since a program that reads all files would wait for it.
+
+    Raises:
+        HarnessError: If there is one.
+    """
     waiting = [str(folder)]
     while waiting:
         with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
@@ -127,7 +148,7 @@ def refuse_special(folder: Path) -> None:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
                 elif not entry.is_file() and not entry.is_dir() and os.path.exists(entry.path):
-                    raise HarnessError(f"{entry.path} is no plain file: remove it")
+                    raise HarnessError(f"{entry.path} is not a plain file: remove it")
 
 
 def _refuse_link(path: str | Path) -> None:
@@ -137,12 +158,12 @@ def _refuse_link(path: str | Path) -> None:
 
 def _refuse_special(path: str | Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no plain file")
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
         raise UnsafeFile(path, f"{os.path.basename(path)} is {kind}, expected a plain file")
 
 
 def _size(limit: int) -> str:
-    """A number of bytes, in words.
+    """Format a number of bytes.
 
     >>> _size(64 * MB)
     '64 MB'
@@ -154,8 +175,14 @@ def _size(limit: int) -> str:
 
 
 def write_file(path: Path, content: bytes | Callable[[Any], None], durable: bool = True) -> None:
-    """Writes a file beside and renames it into place; if durable, fsyncs the file before and the folder after."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    """Write a file atomically, by renaming a temporary file.
+
+    Args:
+        path: The file.
+        content: Its content, or a function that writes to the open file.
+        durable: True to fsync the file before the rename and its folder afterwards.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
             if isinstance(content, bytes):
@@ -165,10 +192,10 @@ def write_file(path: Path, content: bytes | Callable[[Any], None], durable: bool
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise
     if not durable:
         return

@@ -1,4 +1,4 @@
-"""The state of a process that components share: how each part is read and written, and what a run starts from."""
+"""The parts of the process state that components share, with functions that read and write each of them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from typing import Any, NamedTuple
 
 from harness._compat.python import environment, signal_handler
 
-CALLERS = object()  # a run starts from what its caller has
+CALLERS = object()  # marks a state that a run takes over from its caller
 
 
 class Shared(NamedTuple):
-    """A state that all code of a process shares.
+    """A part of the state that all code of a process shares.
 
     Attributes:
-        read: Returns the state, as what compares by ==; called dozens of times a run.
-        write: Puts a state back that `read` has returned.
-        start: What a run starts from.
-        libraries: Whether libraries change it for good reason when they are imported.
+        read: Returns the state as a value that compares by ==; called dozens of times per run.
+        write: Restores a state that `read` has returned.
+        start: Initial state of a run.
+        libraries: True if libraries may change it when they are imported.
         say: Describes a change from one state to another.
     """
 
@@ -41,8 +41,8 @@ class Shared(NamedTuple):
 def _folder() -> str:
     try:
         return os.getcwd()
-    except FileNotFoundError:  # it was removed
-        return "a folder that is gone"
+    except FileNotFoundError:
+        return "a folder that was removed"
 
 
 def _enter(folder: str) -> None:
@@ -60,7 +60,7 @@ def _set_variables(old: dict[Any, Any]) -> None:
 
 
 def _say_variables(old: dict[Any, Any], new: dict[Any, Any]) -> str:
-    """Name them; their values may be secrets."""
+    """Return the names of changed variables, without their values, which may be secrets."""
     changed = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
     return f" {', '.join(sorted(os.fsdecode(name) for name in changed))}"
 
@@ -75,7 +75,7 @@ def _say_nothing(old: Any, new: Any) -> str:
 
 def _say_entries(old: Sequence[Any], new: Sequence[Any]) -> str:
     added = dict.fromkeys(repr(entry) for entry in new if entry not in old)
-    return f" ({', '.join(added) or 'entries are gone'})"
+    return f" ({', '.join(added) or 'entries were removed'})"
 
 
 _CATEGORIES = [
@@ -95,7 +95,7 @@ def _set_locale(old: Sequence[str]) -> None:
 
 
 def _umask() -> int:
-    """It is read by setting it: for that moment, files of another thread are more private than they should be."""
+    """Read the umask by setting it, to a value that makes files of other threads too private rather than too open."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
@@ -114,9 +114,9 @@ def _handlers() -> list[Any]:
 
 
 def _set_handlers(old: Sequence[Any]) -> None:
-    if threading.current_thread() is threading.main_thread():  # no other can change them
+    if threading.current_thread() is threading.main_thread():  # only the main thread can change them
         for number, handler in zip(_NUMBERS, old, strict=True):
-            if handler is not None and signal_handler(number) != handler:  # None: it was not set by Python
+            if handler is not None and signal_handler(number) != handler:  # None: not set by Python
                 signal.signal(number, handler)
 
 
@@ -131,7 +131,7 @@ def _filters() -> tuple[Any, ...]:
 
 def _set_filters(old: Sequence[Any]) -> None:
     *filters, warnings.showwarning = old
-    warnings.resetwarnings()  # tells Python that what it has kept of them is no longer so
+    warnings.resetwarnings()  # invalidates Python's cache of the filters
     warnings.filters[:] = filters  # type: ignore[index]
 
 
@@ -148,9 +148,9 @@ def _logging() -> tuple[Any, ...]:
 
 
 def _set_logging(old: Sequence[Any]) -> None:
-    level, own, disabled, *handlers = old
-    logging.root.setLevel(level)
-    logging.getLogger("harness").setLevel(own)
+    root_level, harness_level, disabled, *handlers = old
+    logging.root.setLevel(root_level)
+    logging.getLogger("harness").setLevel(harness_level)
     logging.disable(disabled)
     logging.root.handlers[:] = handlers
 
@@ -180,7 +180,7 @@ def _numpy() -> dict[str, Shared]:
     return {"numpy's handling of errors": Shared(np.geterr, lambda old: np.seterr(**old), start)}
 
 
-_LEAST = [5e-324]  # the smallest number above 0, where no compiler sees it
+_SMALLEST = [5e-324]  # the smallest number above 0, in a list so that no compiler folds it
 
 
 @functools.cache
@@ -192,13 +192,13 @@ def _torch() -> dict[str, Shared]:
         torch.use_deterministic_algorithms(old[0], warn_only=old[1])
 
     def set_device(old: torch.device) -> None:
-        # a default of "cpu" costs every function that makes a tensor some time, and none does not
+        # a default of "cpu" slows every function that creates a tensor, None does not
         torch.set_default_device(None if old == torch.device("cpu") else old)
 
     def precision() -> str:
         try:
             return torch.get_float32_matmul_precision()
-        except RuntimeError:  # backends were given different ones
+        except RuntimeError:  # backends have different precisions
             return "mixed"
 
     def set_precision(old: str) -> None:
@@ -257,7 +257,7 @@ def _torch() -> dict[str, Shared]:
             lambda: tuple([read() for read in enabled]), set_attention, (True, True, True, True), say=_say_nothing
         ),
         "whether denormal numbers are kept": Shared(
-            lambda: _LEAST[0] * 1.0 > 0.0, lambda old: torch.set_flush_denormal(not old), True
+            lambda: _SMALLEST[0] * 1.0 > 0.0, lambda old: torch.set_flush_denormal(not old), True
         ),
     }
 
@@ -268,7 +268,7 @@ def _table(numpy: bool, torch: bool) -> dict[str, Shared]:
 
 
 def current() -> dict[str, Shared]:
-    """Return the states that can be read now: numpy and torch are not imported for it."""
+    """Return the parts that can be read now, without those of numpy and torch if these are not imported."""
     return _table("numpy" in sys.modules, "torch" in sys.modules)
 
 
@@ -288,10 +288,10 @@ def _set_numpy_generator(old: tuple[Any, ...]) -> None:
 def _torch_generators() -> list[bytes]:
     import torch
 
-    found = [torch.get_rng_state()]
+    states = [torch.get_rng_state()]
     if torch.cuda.is_available() and torch.cuda.is_initialized():
-        found += torch.cuda.get_rng_state_all()
-    return [state.numpy().tobytes() for state in found]
+        states += torch.cuda.get_rng_state_all()
+    return [state.numpy().tobytes() for state in states]
 
 
 def _set_torch_generators(old: Sequence[bytes]) -> None:
@@ -303,7 +303,7 @@ def _set_torch_generators(old: Sequence[bytes]) -> None:
         torch.cuda.set_rng_state_all(gpus)
 
 
-# They cost more to read than all else. A run draws from its own, and from these only as its seed says (`drawing`).
+# Apart, since they take longest to read. A run uses generators of its own, and seeds these (`drawing`).
 GENERATORS: dict[str, Shared] = {
     "Python's random generator": Shared(random.getstate, random.setstate, say=_say_nothing),
     "numpy's random generator": Shared(_numpy_generator, _set_numpy_generator, say=_say_nothing),

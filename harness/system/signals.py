@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: its runs are recorded as interrupted, and its workers end."""
+"""Make SIGTERM and SIGHUP end a command as Ctrl-C does, so that its runs are recorded as interrupted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasatt
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end by a signal other than that of Ctrl-C."""
+    """Raised if a signal other than that of Ctrl-C ends the process."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"ended by {signal.Signals(number).name}")
@@ -20,7 +20,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def reason(error: BaseException) -> tuple[str, str]:
-    """The type and the message of the record of a run that was interrupted."""
+    """Return type and message for the record of an interrupted run."""
     if isinstance(error, Terminated):
         return signal.Signals(error.number).name, str(error)
     return "KeyboardInterrupt", "interrupted by the user"
@@ -28,21 +28,21 @@ def reason(error: BaseException) -> tuple[str, str]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Inside, the signals raise Terminated in the main thread; one that has a handler, or is ignored, is left to it."""
-    ours = []
+    """Make the signals raise Terminated in the main thread, unless they have a handler or are ignored."""
+    handled = []
     if threading.current_thread() is threading.main_thread():
-        ours = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
-    for number in ours:
+        handled = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in handled:
         signal.signal(number, _terminate)
     try:
         yield
     finally:
-        for number in ours:
+        for number in handled:
             signal.signal(number, signal.SIG_DFL)
 
 
-def let_end() -> None:
-    """To be called in a forked worker: its launcher is the one that records what the signals end."""
+def restore_default_handlers() -> None:
+    """Let the signals end a forked worker at once, since its launcher records the runs; to be called in the worker."""
     for number in ENDING:
         if signal.getsignal(number) is _terminate:
             signal.signal(number, signal.SIG_DFL)
@@ -51,5 +51,5 @@ def let_end() -> None:
 def _terminate(number: int, frame: FrameType | None) -> None:
     for other in ENDING:
         if signal.getsignal(other) is _terminate:
-            signal.signal(other, signal.SIG_IGN)  # the runs are being recorded: once is enough
+            signal.signal(other, signal.SIG_IGN)  # do not interrupt the recording of the runs
     raise Terminated(number)

@@ -1,4 +1,4 @@
-"""A sign of life on a terminal while something takes long before there is anything else to show."""
+"""Show a spinner on a terminal during a long step without other output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from types import TracebackType
 from typing import Any
 
-SILENT_S = 0.5  # that a person waits without a sign
+SILENT_S = 0.5  # time before the spinner appears
 
 
 class Spinner:

@@ -1,4 +1,4 @@
-"""Check that data from a file has the types that a class declares for it: wrong data is told, never met later."""
+"""Check that JSON from a file has the declared types, so that wrong data is reported when it is read."""
 
 from __future__ import annotations
 
@@ -8,43 +8,46 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin
 
-Check = Callable[[Any], str | None]  # what is wrong with a value; None: nothing
-LARGEST = 1 << 63  # of a whole number: beyond it, arithmetic with floats and arrays raises
-DEPTH = 100  # of lists and mappings in each other
+Check = Callable[[Any], str | None]  # returns the mistake in a value, or None
+MAX_INT = 1 << 63  # beyond it, arithmetic with floats and arrays raises
+MAX_DEPTH = 100  # nesting of lists and mappings
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """The form of a text, as a regular expression."""
+    """Regular expression that a text must match."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """The texts that there are."""
+    """Texts of which a text must be one."""
 
     texts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Longest:
-    """The most characters of a text."""
+    """Largest number of characters of a text."""
 
     characters: int
 
 
 @dataclass(frozen=True, eq=False)  # hashed as itself: a mapping has no hash
 class Keys:
-    """The types of some keys of a mapping. Others may be there, and any may be missing unless all are `needed`."""
+    """Types of some keys of a mapping. Other keys are allowed; a key may be missing unless all are `needed`."""
 
     types: Mapping[str, Any]
     needed: bool = False
 
 
 def checker(hint: Any) -> Check:
-    """A quick check of decoded JSON against a type: str, int, float (also a whole number), bool, None, Any, a union,
-    list, dict, and Annotated with Pattern, OneOf, Longest or Keys.
+    """Return a fast check of decoded JSON against a type.
+
+    Args:
+        hint: str, int, float (also allows whole numbers), bool, None, Any, a union, list, dict, or Annotated with
+            Pattern, OneOf, Longest or Keys.
 
     >>> check = checker(dict[str, float | None])
     >>> check({"a": 1.5, "b": None}), check({"a": "x"})
@@ -88,9 +91,9 @@ def _name(hint: Any) -> str:
 
 
 def _types(options: Iterable[Any]) -> list[type]:
-    """The exact types that are allowed: True is no number."""
-    found = {option for option in options if get_origin(option) is None}
-    return [*found, int] if float in found else list(found)
+    """Return the exact types that are allowed, so that True does not pass for a number."""
+    scalars = {option for option in options if get_origin(option) is None}
+    return [*scalars, int] if float in scalars else list(scalars)
 
 
 def _mapping(inner: Any) -> Check:
@@ -112,7 +115,7 @@ def _mapping(inner: Any) -> Check:
 
 
 def _plain(hint: Any) -> frozenset[type]:
-    """The types whose every value passes, so that it need not be looked at: most of a record is of such."""
+    """Return the types of which every value passes, so that most values of a record need no check."""
     union = get_origin(hint) in (Union, types.UnionType)
     options = get_args(hint) if union else (hint,)
     return frozenset({str, float, bool, type(None)}.intersection(option for option in options if option is not Any))
@@ -131,16 +134,17 @@ def _items(inner: Any) -> Check:
 
 def _annotated(hint: Any, marks: tuple[Any, ...]) -> Check:
     check = checker(hint)
-    more = [_marked(mark) for mark in marks if isinstance(mark, (Pattern, OneOf, Longest, Keys))]
-    if not more:
+    mark_checks = [_mark_check(mark) for mark in marks if isinstance(mark, (Pattern, OneOf, Longest, Keys))]
+    if not mark_checks:
         return check
-    if len(more) > 1:
-        return lambda value: next((wrong for one in (check, *more) if (wrong := one(value)) is not None), None)
-    (only,) = more
-    return lambda value: only(value) if (wrong := check(value)) is None else wrong
+    if len(mark_checks) > 1:
+        checks = (check, *mark_checks)
+        return lambda value: next((mistake for c in checks if (mistake := c(value)) is not None), None)
+    (mark_check,) = mark_checks
+    return lambda value: mark_check(value) if (mistake := check(value)) is None else mistake
 
 
-def _marked(mark: Pattern | OneOf | Longest | Keys) -> Check:
+def _mark_check(mark: Pattern | OneOf | Longest | Keys) -> Check:
     if isinstance(mark, Pattern):
         match = re.compile(mark.text).fullmatch
         return lambda value: None if match(value) else f"must match {mark.text}, got {_shown(value)}"
@@ -168,42 +172,48 @@ def _keys(hints: Mapping[str, Any], needed: bool) -> Check:
 
 
 def _too_large(value: int) -> str | None:
-    return None if -LARGEST <= value < LARGEST else "must be a number below 2^63"
+    return None if -MAX_INT <= value < MAX_INT else "must be a number below 2^63"
 
 
 def _shown(value: Any) -> str:
-    """What stands there, as far as it fits in a line; whatever it is, to tell of it costs nothing."""
+    """Return a value as a short text for a message, without formatting large values."""
     if isinstance(value, (dict, list)):
         return "a mapping" if isinstance(value, dict) else "a list"
-    if isinstance(value, int) and not -LARGEST <= value < LARGEST:
+    if isinstance(value, int) and not -MAX_INT <= value < MAX_INT:
         return "a huge number"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def refuse_depth(text: bytes | str) -> None:
-    """Raise ValueError for JSON that is nested too deep to be worked on. Cheap for a text with few brackets."""
+    """Refuse JSON that is nested too deep. The check is fast for a text with few brackets.
+
+    Raises:
+        ValueError: If it is nested more than MAX_DEPTH levels deep.
+    """
     plain = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-    if plain.count(b"]") + plain.count(b"}") <= DEPTH or _is_flat(plain):
+    if plain.count(b"]") + plain.count(b"}") <= MAX_DEPTH or _is_flat(plain):
         return
     depth = 0
     for bracket in re.findall(rb"[\[{\]}]", re.sub(rb'"(?:[^"\\]|\\.)*"?', b"", plain, flags=re.DOTALL)):
         depth += 1 if bracket in b"[{" else -1
-        if depth > DEPTH:
-            raise ValueError(f"it is nested more than {DEPTH} deep")
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
 
 
 def _is_flat(text: bytes) -> bool:
-    """Tell of most texts, quickly, that they are nested a little only: innermost pairs are taken away until none is
-    left. Where a bracket stands in a string its quotes stay, and the answer is False.
+    """Return True for most texts with little nesting, by a fast test.
+
+    Innermost pairs of brackets are removed repeatedly, until none is left. The answer may be False if a bracket is
+    inside of a string.
     """
     if b"\\" in text:
         text = text.replace(rb"\\", b"").replace(rb"\"", b"")
-    left = text.translate(None, _NO_BRACKETS).replace(b'""', b"")
-    for _ in range(_LITTLE):
-        left = left.replace(b"{}", b"").replace(b"[]", b"")
-    return not left
+    rest = text.translate(None, _NO_BRACKETS).replace(b'""', b"")
+    for _ in range(_FLAT_ROUNDS):
+        rest = rest.replace(b"{}", b"").replace(b"[]", b"")
+    return not rest
 
 
 _NO_BRACKETS = bytes(set(range(256)) - set(b'"[]{}'))
-_LITTLE = 16  # each time, `[{}]` loses two levels
+_FLAT_ROUNDS = 16  # each round removes two levels of `[{}]`

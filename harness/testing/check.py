@@ -1,4 +1,4 @@
-"""A check: a name, a line that says what it means, the kinds that it is for, and a function that finds the fault."""
+"""Register conformance checks."""
 
 from __future__ import annotations
 
@@ -11,32 +11,38 @@ from harness.testing.component_case import Case
 
 @dataclass(frozen=True)
 class Check:
-    """Raises Fault for what is wrong, and Inapplicable where there is nothing to look at."""
+    """A conformance check. Its function raises Fault for a mistake, and Inapplicable if it does not apply."""
 
     name: str
     meaning: str
     kinds: tuple[str, ...]
-    needs: tuple[str, ...]  # checks without which this one says nothing
+    needs: tuple[str, ...]  # checks that must pass first
     function: Callable[[Case], None] = field(repr=False)
 
 
-CHECKS: dict[str, Check] = {}  # in the order in which they are made
+CHECKS: dict[str, Check] = {}  # in the order of execution
 
 
 def check(
     *kinds: str, needs: Iterable[str] = ("builds",), name: str | None = None
 ) -> Callable[[Callable[[Case], None]], Callable[[Case], None]]:
-    """Marks a function as a check of these kinds, or of all; its docstring's first line is its meaning."""
+    """Register a function as a check. The first line of its docstring is shown to users as the meaning of the check.
+
+    Args:
+        kinds: Kinds of components that the check is for; none for all.
+        needs: Names of checks that must pass first.
+        name: Name of the check; by default that of the function.
+    """
 
     def mark(function: Callable[[Case], None]) -> Callable[[Case], None]:
-        own = name or function.__name__
+        check_name = name or function.__name__
         meaning = (function.__doc__ or "").splitlines()[0]
-        CHECKS[own] = Check(own, meaning, kinds or tuple(KINDS), tuple(needs), function)
+        CHECKS[check_name] = Check(check_name, meaning, kinds or tuple(KINDS), tuple(needs), function)
         return function
 
     return mark
 
 
 def checks_of(kind: str) -> list[Check]:
-    """The checks of a kind, those that others need first."""
-    return [one for one in CHECKS.values() if kind in one.kinds]
+    """Return the checks of a kind, each after those that it needs."""
+    return [c for c in CHECKS.values() if kind in c.kinds]

@@ -1,4 +1,4 @@
-"""One component as the checks see it: its settings, what it is offered, and how it is called."""
+"""The component under test, with its settings and the values that the checks inject into it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.config import seeds
-from harness.config.schema import of_entry
+from harness.config.schema import entry_parameters
 from harness.modeling.block import Block
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
@@ -22,34 +22,34 @@ from harness.registry.component import Parameter, asks, parameters
 from harness.registry.kinds import KEY
 from harness.registry.param_types import convert, space_of
 
-# What these kinds make is made while a model is: there torch's own generator is seeded by the run.
+# Kinds that run while a model is built, when torch's own generator is seeded by the run.
 IN_MODELS = ("model", "activation", "normalization", "regularizer")
 
 
 class Fault(AssertionError):
-    """What a check has found; the text says what was expected and what was seen."""
+    """Raised by a check for a mistake of the component; the message is the finding."""
 
 
 class Inapplicable(Exception):
-    """A check that says nothing of this component; the text says why."""
+    """Raised by a check that does not apply to the component; the message is the reason."""
 
 
 def expect(holds: Any, finding: str) -> None:
-    """Raises Fault unless it holds."""
+    """Raise Fault with a finding unless a condition holds."""
     if not holds:
         raise Fault(finding)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A component with settings, and a folder that it may write to."""
+    """A component with settings, and a folder for its files."""
 
-    entry: Mapping[str, Any]  # its row in the catalogue
+    entry: Mapping[str, Any]  # its entry in the catalogue
     function: Callable[..., Any] = field(repr=False)
     folder: Path
     given: Mapping[str, Any] = field(default_factory=dict)  # settings that differ from the defaults
-    brief: bool = False  # one of its tasks stands for all
-    kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # what one check leaves to another
+    brief: bool = False  # test only one of its tasks
+    kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # results for later checks
 
     @property
     def kind(self) -> str:
@@ -65,73 +65,81 @@ class Case:
 
     @property
     def asks(self) -> list[str]:
-        """What it asks the harness for."""
+        """The names of the parameters that harness injects."""
         return asks(self.function)
 
     @property
     def parameters(self) -> list[Parameter]:
-        """Its settings, as it declares them."""
+        """The settings that it declares."""
         return parameters(self.function)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The value of every setting. Raises Inapplicable where one must be given, and is not."""
-        found = {}
+        """The value of every setting.
+
+        Raises:
+            Inapplicable: If a setting without a default is not given.
+        """
+        values = {}
         for p in self.parameters:
             if p.required and p.name not in self.given:
                 raise Inapplicable(
-                    f"its setting {p.name} has no default: say it with --set {self.label}.{p.name}=VALUE"
+                    f"its setting {p.name} has no default: give it with --set {self.label}.{p.name}=VALUE"
                 )
-            found[p.name] = convert(p.hint, self.given.get(p.name, p.default))
-        return found
+            values[p.name] = convert(p.hint, self.given.get(p.name, p.default))
+        return values
 
     @property
     def node(self) -> dict[str, Any]:
-        """It in a config."""
+        """Its config node."""
         return {KEY: self.name} | self.settings
 
     def trait(self, name: str, default: Any = None, **known: Any) -> Any:
-        """A trait for these settings: it may name one of them, or be a function of some of them (and of `known`)."""
+        """Return a trait, which may be the name of a setting or a function of settings and of `known` values."""
         value = self.function.__harness__.traits.get(name, default)  # type: ignore[attr-defined]
         settings = self.settings | known
         if callable(value):
-            taken = inspect.signature(value).parameters.values()
-            if any(p.kind is p.VAR_KEYWORD for p in taken):
+            parameters = inspect.signature(value).parameters.values()
+            if any(p.kind is p.VAR_KEYWORD for p in parameters):
                 return value(**settings)
-            return value(**{p.name: settings[p.name] for p in taken})
+            return value(**{p.name: settings[p.name] for p in parameters})
         return settings[value] if isinstance(value, str) and value in settings else value
 
-    def told(self, trait: str) -> tuple[Any, ...]:
-        """A trait that is a list; empty where it is not declared."""
+    def list_trait(self, trait: str) -> tuple[Any, ...]:
+        """Return a trait that is a list; empty if it is not declared."""
         return tuple(self.entry["traits"].get(trait) or ())
 
     def sampled(self, seed: int) -> Case | None:
-        """With a sample of every space; None where there is no space."""
+        """Return the case with a sample of every search space, or None if there is no space."""
         rng = Random(seed)
-        drawn = {p.name: space.sample(rng) for p in of_entry(dict(self.entry)) if (space := space_of(p.hint))}
+        drawn = {p.name: space.sample(rng) for p in entry_parameters(dict(self.entry)) if (space := space_of(p.hint))}
         free = {name: value for name, value in drawn.items() if name not in self.given}
         return replace(self, given={**self.given, **free}, brief=True, kept={}) if free else None
 
     def make(self, **offers: Any) -> Any:
-        """Calls it as the harness does. `offers` stand in for what it is usually offered here."""
-        offered = {name: offers[name] if name in offers else self._offer(name) for name in self.asks}
-        with self._chance():
-            return self.function(*offered.values(), **self.settings)
+        """Call the component as harness does.
+
+        Args:
+            offers: Values to inject, by name; the others have defaults.
+        """
+        injected = {name: offers[name] if name in offers else self._offer(name) for name in self.asks}
+        with self._seeded():
+            return self.function(*injected.values(), **self.settings)
 
     def compute(self) -> Callable[..., Any]:
-        """A function of tensors with its settings: an activation or a loss."""
+        """Return an activation or a loss as a function of tensors, with its settings."""
         settings = self.settings
         return lambda *x: self.function(*x, **settings)
 
     def activate(self) -> tuple[Callable[[Tensor], Tensor], int]:
-        """An activation, and how many channels it wants for one of its output (0 where any will do)."""
+        """Return an activation, and its number of input channels per output channel (0 for any)."""
         if "x" in self.asks:
             return self.compute(), 0
         width = int(self.trait("width_factor", 1))
         return self.make(features=3 * width, axis=1), width
 
     @contextlib.contextmanager
-    def _chance(self) -> Iterator[None]:
+    def _seeded(self) -> Iterator[None]:
         if self.kind not in IN_MODELS:
             yield
             return
@@ -144,10 +152,10 @@ class Case:
 
 
 def offer(name: str, kind: str, folder: Path) -> Any:
-    """What is offered by this name where it matters little what it is."""
+    """Return a default value to inject, by the name of the parameter."""
     from harness.config.settings import Split
 
-    simple: dict[str, Callable[[], Any]] = {
+    defaults: dict[str, Callable[[], Any]] = {
         "total_steps": lambda: 40,
         "classes": lambda: 3,
         "class_counts": lambda: None,
@@ -167,33 +175,33 @@ def offer(name: str, kind: str, folder: Path) -> Any:
         "generator": lambda: seeds.generator(0, "testing"),
         "block": smooth_block,
     }
-    if name not in simple:
-        raise Inapplicable(f"these checks have no {name} to offer")
-    return simple[name]()
+    if name not in defaults:
+        raise Inapplicable(f"these checks have no value for {name}")
+    return defaults[name]()
 
 
 def smooth_block() -> Block:
-    """Blocks that are smooth functions without chance, so that finite differences and gradients can be compared."""
+    """Return blocks that are smooth deterministic functions, so that gradients equal finite differences."""
     return Block(lambda features: nn.SiLU(), lambda features, ndim: None, [], True)
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
-    """A layer whose making draws from no one's generator."""
+    """Return a linear layer with fixed weights, without a draw from the global generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return nn.Linear(inputs, outputs)
 
 
 def noise(step: int = 0) -> Noise:
-    """The noise of a step of a run with seed 0."""
+    """Return the noise of a step of a run with seed 0."""
     return Noise(keys(torch.tensor(0), step))
 
 
 def redirected(step: int = 0) -> Redirect:
-    """As in training: torch's own random functions draw from the step's noise."""
+    """Return a context in which torch's random functions draw from a step's noise, as in training."""
     return Redirect(noise(step))
 
 
 def drawn(shape: tuple[int, ...], *purpose: object, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Standard normal numbers that no one else's draws move."""
+    """Return standard normal numbers that only depend on shape and purpose."""
     return torch.randn(shape, generator=seeds.generator(0, "testing", *purpose), dtype=torch.float64).to(dtype)

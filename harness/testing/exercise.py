@@ -1,7 +1,7 @@
-"""What a component of each kind does when the harness uses it: called here the same way, on small things.
+"""Use a component of each kind in the way that a run does, on small inputs.
 
-Each function makes the component anew, uses it, and returns what came of it, so that two uses can be compared. What no
-run could go on with is a Fault.
+Each function builds the component, uses it and returns the results, so that two uses can be compared. Results that no
+run could use raise Fault.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def activation(case: Case) -> Any:
     function, width = case.activate()
     x = torch.linspace(-3, 3, 60).view(2, 6, 5) if not width else drawn((2, 3 * width, 5), "x")
     y = function(x)
-    wanted = (2, 3, 5) if width else x.shape
+    expected = (2, 3, 5) if width else x.shape
     expect(isinstance(y, Tensor), f"it returns {type(y).__name__}, not a tensor")
-    expect(y.shape == wanted, f"of an input of shape {list(x.shape)} it makes {list(y.shape)}, not {list(wanted)}")
+    expect(y.shape == expected, f"for the input shape {list(x.shape)} it returns {list(y.shape)}, not {list(expected)}")
     expect(torch.isfinite(y).all(), "it is not finite everywhere between -3 and 3")
     return y
 
@@ -41,17 +41,17 @@ def normalization(case: Case) -> Any:
         layer = linear(3, 4)
         case.make(layer=layer)
         y = layer(drawn((7, 3), "x"))
-        expect(y.shape == (7, 4), f"the layer makes {list(y.shape)} of [7, 3], not [7, 4]")
+        expect(y.shape == (7, 4), f"for the input shape [7, 3] the layer returns {list(y.shape)}, not [7, 4]")
         return y.detach()
-    return [_normalized(case, d - 1) for d in case.told("input_ndim") or (1, 2, 3) if d <= 3]
+    return [_normalized(case, d - 1) for d in case.list_trait("input_ndim") or (1, 2, 3) if d <= 3]
 
 
 def _normalized(case: Case, ndim: int) -> Tensor:
     x = drawn((7, 3, 4, 4)[: 2 + ndim], "x")
     module = case.make(features=3, ndim=ndim)
     y = x if module is None else module(x)
-    expect(y.shape == x.shape, f"of {list(x.shape)} it makes {list(y.shape)}")
-    expect(torch.isfinite(y).all(), f"of {list(x.shape)} it makes what is not finite")
+    expect(y.shape == x.shape, f"for the input shape {list(x.shape)} it returns {list(y.shape)}")
+    expect(torch.isfinite(y).all(), f"for the input shape {list(x.shape)} its output is not finite")
     return y.detach()
 
 
@@ -69,7 +69,9 @@ def initializer(case: Case) -> Any:
             case.make(weight=weight, bias=bias, index=index, **fans)
             filled += [weight, bias]
     for tensor in filled:
-        expect(torch.isfinite(tensor).all(), f"it leaves numbers of a {list(tensor.shape)} unset, or not finite")
+        expect(
+            torch.isfinite(tensor).all(), f"it leaves values of a parameter {list(tensor.shape)} unset or not finite"
+        )
     return filled
 
 
@@ -80,141 +82,143 @@ def loss(case: Case) -> Any:
 
 def optimizer(case: Case) -> Any:
     problem = LeastSquares(case)
-    held = {id(p) for group in problem.optimizer.param_groups for p in group["params"]}
-    expect(held == {id(p) for p in problem.params}, "its param_groups do not hold every parameter once")
+    grouped = {id(p) for group in problem.optimizer.param_groups for p in group["params"]}
+    expect(grouped == {id(p) for p in problem.params}, "its param_groups do not hold every parameter once")
     problem.steps(3)
     return problem.weights()
 
 
 def scheduler(case: Case) -> Any:
-    optimizer, made = scheduled(case)
+    optimizer, scheduler = scheduled(case)
     rates = []
     for step in range(40):
         rates.append(float(optimizer.param_groups[0]["lr"]))
-        follow(optimizer, made, 1 / (1 + step))
+        follow(optimizer, scheduler, 1 / (1 + step))
     bad = [rate for rate in rates if not 0 <= rate < float("inf")]
     expect(not bad, f"it sets a learning rate of {bad[0] if bad else 0:g}")
     return rates
 
 
 def scheduled(case: Case) -> tuple[torch.optim.Optimizer, Any]:
-    """An optimizer with lr = 0.1, and the scheduler over it."""
+    """Return an optimizer with lr = 0.1, and the scheduler for it."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
     return optimizer, case.make(optimizer=optimizer)
 
 
-def follow(optimizer: torch.optim.Optimizer, made: Any, value: float) -> None:
-    """A step of both."""
+def follow(optimizer: torch.optim.Optimizer, scheduler: Any, value: float) -> None:
+    """Step an optimizer and its scheduler; `value` is the watched metric."""
     optimizer.step()
-    if isinstance(made, torch.optim.lr_scheduler.ReduceLROnPlateau):
-        made.step(value)
-    elif made is not None:
-        made.step()
+    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        scheduler.step(value)
+    elif scheduler is not None:
+        scheduler.step()
 
 
 def regularizer(case: Case) -> Any:
-    made = case.make()
-    expect(isinstance(made, Regularizer), f"it returns {type(made).__name__}, not a harness.Regularizer")
-    hooks = [hook for hook in vars(Regularizer) if callable(getattr(Regularizer, hook)) and does(made, hook)]
-    expect(hooks, "it overrides no hook of harness.Regularizer, and so does nothing")
+    result = case.make()
+    expect(isinstance(result, Regularizer), f"it returns {type(result).__name__}, not a harness.Regularizer")
+    hooks = [hook for hook in vars(Regularizer) if callable(getattr(Regularizer, hook)) and does(result, hook)]
+    expect(hooks, "it overrides no hook of harness.Regularizer, so it does nothing")
     params = {"weight": nn.Parameter(drawn((4, 3), "weight")), "bias": nn.Parameter(drawn((4,), "bias"))}
-    found: list[Any] = [_layers(made, hook) for hook in ("layer", "branch") if hook in hooks]
+    results: list[Any] = [_layers(result, hook) for hook in ("layer", "branch") if hook in hooks]
     if "penalty" in hooks:
-        found.append(made.penalty(dict(params)))
+        results.append(result.penalty(dict(params)))
     if "gradient" in hooks:
         grads = {name: drawn(tuple(p.shape), "gradient", name) for name, p in params.items()}
-        changed = made.gradient(dict(grads), dict(params), noise())
-        expect(changed.keys() == grads.keys(), "gradient returns other names than it was given")
-        found.append(changed)
+        changed = result.gradient(dict(grads), dict(params), noise())
+        expect(changed.keys() == grads.keys(), "gradient returns other names than it gets")
+        results.append(changed)
     if "target" in hooks:
-        found.append(made.target(torch.arange(6) % 3))
-        expect(len(found[-1]) == 6, f"target makes {len(found[-1])} targets of 6")
+        results.append(result.target(torch.arange(6) % 3))
+        expect(len(results[-1]) == 6, f"for 6 targets, target returns {len(results[-1])}")
     with torch.no_grad():
-        state, before = made.init(params), {name: p.detach().clone() for name, p in params.items()}
+        state, before = result.init(params), {name: p.detach().clone() for name, p in params.items()}
         if "after_step" in hooks:
-            made.after_step(params, before, 0.1, state)
-        found += [made.evaluate(params, state), {name: p.detach() for name, p in params.items()}]
+            result.after_step(params, before, 0.1, state)
+        results += [result.evaluate(params, state), {name: p.detach() for name, p in params.items()}]
     if "should_stop" in hooks:
-        found.append([made.should_stop([{made.watch: 1.0}] * n) for n in (1, 2, 30)])
-    return found
+        results.append([result.should_stop([{result.watch: 1.0}] * n) for n in (1, 2, 30)])
+    return results
 
 
-def _layers(made: Regularizer, hook: str) -> list[Tensor]:
-    found = []
+def _layers(regularizer: Regularizer, hook: str) -> list[Tensor]:
+    outputs = []
     for ndim in (0, 2):
         x = drawn((5, 4, 3, 3)[: 2 + ndim], "x")
-        module = made.layer(4, ndim) if hook == "layer" else made.branch(1, 3)
+        module = regularizer.layer(4, ndim) if hook == "layer" else regularizer.branch(1, 3)
         with redirected():
             y = x if module is None else module(x)
-        expect(y.shape == x.shape, f"its {hook} makes {list(y.shape)} of {list(x.shape)}")
-        found.append(y)
-    return found
+        expect(y.shape == x.shape, f"for the input shape {list(x.shape)} its {hook} returns {list(y.shape)}")
+        outputs.append(y)
+    return outputs
 
 
 def model(case: Case) -> Any:
-    found: list[Any] = []
+    results: list[Any] = []
     for task in tasks_of(case):
-        place = bench(case, task)
-        expect(isinstance(place.model, nn.Module), f"it returns {type(place.model).__name__}, not a torch.nn.Module")
-        x, _ = place.batch
-        if not isinstance(place.model, EstimatorModule):
-            losses = place.losses()
+        fixtures = bench(case, task)
+        expect(
+            isinstance(fixtures.model, nn.Module), f"it returns {type(fixtures.model).__name__}, not a torch.nn.Module"
+        )
+        x, _ = fixtures.batch
+        if not isinstance(fixtures.model, EstimatorModule):
+            losses = fixtures.losses()
             bad = [f"{name} {value}" for name, value in losses.items() if not torch.isfinite(value).all()]
             expect(not bad, f"for the task {task} its first loss is not finite: {', '.join(bad)}")
-            found += [losses, dict(place.model.state_dict())]
-        losses, (prediction, _) = place.measured()
+            results += [losses, dict(fixtures.model.state_dict())]
+        losses, (prediction, _) = fixtures.measured()
         for tensor in numbers(prediction):
             expect(torch.isfinite(tensor).all(), f"for the task {task} its predictions are not finite")
-            each = tensor.ndim == 0 or not place.by_sample or len(tensor) == len(x)
-            expect(each, f"it makes {list(tensor.shape)} of {len(x)} samples")
+            right = tensor.ndim == 0 or not fixtures.by_sample or len(tensor) == len(x)
+            expect(right, f"for {len(x)} samples its prediction has the shape {list(tensor.shape)}")
         with torch.no_grad(), redirected() as redirect:
-            pictures = place.task.pictures(place.call, place.batch, redirect.noise)
-        found += [losses, prediction, pictures]
-    return found
+            pictures = fixtures.task.pictures(fixtures.call, fixtures.batch, redirect.noise)
+        results += [losses, prediction, pictures]
+    return results
 
 
 def task(case: Case) -> Any:
-    place = bench(case, case.name)
-    expect(isinstance(place.task, Task), f"it returns {type(place.task).__name__}, not a harness.Task")
-    if isinstance(place.model, EstimatorModule):
-        return [place.measured()]
-    losses = place.losses()
-    groups = place.task.groups(place.model)
+    fixtures = bench(case, case.name)
+    expect(isinstance(fixtures.task, Task), f"it returns {type(fixtures.task).__name__}, not a harness.Task")
+    if isinstance(fixtures.model, EstimatorModule):
+        return [fixtures.measured()]
+    losses = fixtures.losses()
+    groups = fixtures.task.groups(fixtures.model)
     expect(losses.keys() == groups.keys(), f"its losses are of {list(losses)}, and its groups are {list(groups)}")
-    return [losses, place.measured()]
+    return [losses, fixtures.measured()]
 
 
 @contextlib.contextmanager
 def inside(folder: Path) -> Iterator[None]:
-    """With this working folder."""
-    was = os.getcwd()
+    """Change the working folder for the block."""
+    before = os.getcwd()
     os.chdir(folder)
     try:
         yield
     finally:
-        os.chdir(was)
+        os.chdir(before)
 
 
 def logger(case: Case) -> Any:
     before = _sizes(case.folder)
     with inside(case.folder):
-        made = case.make()
-        made.log_metrics({"loss": 1.0}, 0)
-        made.save()
-        made.finalize("success")
-    expect(_sizes(case.folder) != before, "it was told a metric, and has written nothing into run_dir")
+        logger = case.make()
+        logger.log_metrics({"loss": 1.0}, 0)
+        logger.save()
+        logger.finalize("success")
+    expect(_sizes(case.folder) != before, "it has logged a metric, but written nothing into run_dir")
     return []
 
 
 def _sizes(folder: Path) -> dict[Path, int]:
-    """Of every file: a logger may go on in one that is there."""
+    """Return the size of every file, since a logger may append to an existing one."""
     return {path: path.stat().st_size for path in folder.rglob("*")}
 
 
 def executor(case: Case) -> Any:
-    with inside(case.folder), case.make() as made:
-        found = made.submit(max, 1, 2).result(120)
-    expect(found == 2, f"of max(1, 2) it makes {found!r}")
+    with inside(case.folder), case.make() as executor:
+        result = executor.submit(max, 1, 2).result(120)
+    expect(result == 2, f"for max(1, 2) it returns {result!r}")
     return []
 
 
@@ -223,11 +227,11 @@ _ALL: tuple[Callable[[Case], Any], ...] = (
     of_samples.augmentation, of_samples.corruption, of_samples.transform, of_samples.metric,
     exercise_diagnostic.diagnostic, logger, executor,
 )  # fmt: skip
-BEHAVIOURS = {behaviour.__name__: behaviour for behaviour in _ALL}
+EXERCISES = {function.__name__: function for function in _ALL}
 
 
-def behave(case: Case) -> Any:
-    """What came of using the component."""
-    if case.kind not in BEHAVIOURS:
-        raise Inapplicable(f"these checks know no {case.kind}")
-    return BEHAVIOURS[case.kind](case)
+def exercise(case: Case) -> Any:
+    """Use a component as a run does, and return the results."""
+    if case.kind not in EXERCISES:
+        raise Inapplicable(f"these checks do not know the kind {case.kind}")
+    return EXERCISES[case.kind](case)

@@ -1,4 +1,4 @@
-"""What makes, changes or measures samples, used as the harness does; see `behave`."""
+"""Use data, corruptions, transforms, augmentations and metrics in the way that a run does; see `exercise`."""
 
 from __future__ import annotations
 
@@ -21,127 +21,131 @@ from harness.testing import fixtures as benches
 from harness.testing.component_case import Case, Inapplicable, drawn, expect, noise, redirected
 from harness.testing.fixtures import bench, tasks_of
 
-FEW = 20  # samples that are read of data that is not in memory
+MAX_SAMPLES = 20  # samples to read from each split
 
 
 def augmentation(case: Case) -> Any:
-    made = case.make()
-    found = []
-    for ndim in case.told("input_ndim") or (1, 3):
+    augment = case.make()
+    results = []
+    for ndim in case.list_trait("input_ndim") or (1, 3):
         x, y = drawn((5, *benches.SHAPES[ndim]), "x"), torch.arange(5) % 3
-        changed, target = made(x.clone(), y.clone(), noise())
-        expect(changed.shape == x.shape, f"it makes {list(changed.shape)} of inputs {list(x.shape)}")
-        expect(len(target) == 5, f"it makes {len(target)} targets of 5")
-        found += [changed, target]
-    return found
+        changed, target = augment(x.clone(), y.clone(), noise())
+        expect(changed.shape == x.shape, f"for inputs {list(x.shape)} it returns {list(changed.shape)}")
+        expect(len(target) == 5, f"for 5 targets it returns {len(target)}")
+        results += [changed, target]
+    return results
 
 
 def data(case: Case) -> Any:
-    made = made_data(case)
-    _check_dataset(made, case)
-    return [digest(made), [rows(made, name) for name in SPLITS]]
+    dataset = load_dataset(case)
+    _check_dataset(dataset, case)
+    return [digest(dataset), [some_inputs(dataset, name) for name in SPLITS]]
 
 
-def made_data(case: Case) -> Dataset:
-    """The data set of whatever a data component returns, as a run sees it."""
+def load_dataset(case: Case) -> Dataset:
+    """Return the data set of a data component, adapted as in a run."""
     draw = generator(Split().seed, "split")
     with drawing(Split().seed):
         return adopt(case.make(generator=draw), Split(), draw, case.folder)
 
 
-def rows(dataset: Dataset, split: str) -> list[Tensor]:
-    """The inputs of a split, some of them where it is not in memory."""
+def some_inputs(dataset: Dataset, split: str) -> list[Tensor]:
+    """Return the first inputs of a split."""
     part = dataset.part(split)
     if isinstance(part, Samples):
-        return list(part.x[:FEW])
-    return [torch.as_tensor(part[i][0]) for i in range(min(FEW, size(part)))]
+        return list(part.x[:MAX_SAMPLES])
+    return [torch.as_tensor(part[i][0]) for i in range(min(MAX_SAMPLES, size(part)))]
 
 
-def _check_dataset(made: Any, case: Case) -> None:
-    expect(isinstance(made, Dataset), f"it returns {type(made).__name__}, not a harness.Dataset")
-    validate(made, case.name)  # says itself what is wrong
+def _check_dataset(dataset: Any, case: Case) -> None:
+    expect(isinstance(dataset, Dataset), f"it returns {type(dataset).__name__}, not a harness.Dataset")
+    validate(dataset, case.name)
 
 
 def corruption(case: Case) -> Any:
-    found = []
-    for target in case.told("targets") or ("class", "real"):
-        made = case.make(dataset=benches.dataset(str(target)))
-        _check_dataset(made, case)
-        found.append(digest(made))
-    return found
+    digests = []
+    for target in case.list_trait("targets") or ("class", "real"):
+        corrupted = case.make(dataset=benches.dataset(str(target)))
+        _check_dataset(corrupted, case)
+        digests.append(digest(corrupted))
+    return digests
 
 
 def transform(case: Case) -> Any:
     train, other = transformable()
-    made = case.make(train=train, chunks=functools.partial(row_chunks, train))
-    found = [made(train), made(other)]
-    for x, y in zip((train, other), found, strict=True):
-        expect(len(y) == len(x), f"it makes {len(y)} samples of {len(x)}")
-        expect(torch.isfinite(y).all(), "what it makes is not finite")
-    return found
+    transform = case.make(train=train, chunks=functools.partial(row_chunks, train))
+    outputs = [transform(train), transform(other)]
+    for x, y in zip((train, other), outputs, strict=True):
+        expect(len(y) == len(x), f"for {len(x)} samples it returns {len(y)}")
+        expect(torch.isfinite(y).all(), "its output is not finite")
+    return outputs
 
 
 def transformable() -> tuple[Tensor, Tensor]:
-    """Training inputs, and others that lie elsewhere."""
+    """Return training inputs and other inputs."""
     train = torch.randint(0, 30, (96, 4), generator=generator(0, "testing", "train")) / 10
     return train, train[:40].flip(0).clone()
 
 
 def metric(case: Case) -> Any:
     if AT_END.intersection(case.asks):
-        return _at_end(case)
-    found = []
+        return _final_metric(case)
+    values = []
     for task in tasks_of(case):
-        value, made = measured(case, task)
-        known = isinstance(made.higher_is_better, bool)
+        value, metric = measured(case, task)
+        known = isinstance(metric.higher_is_better, bool)
         expect(known, "its higher_is_better is neither True nor False, so no sweep can tell which run is the best")
         expect(value.numel() == 1, f"for the task {task} it measures {value.numel()} numbers, not one")
         expect(torch.isfinite(value).all(), f"for the task {task} it measures {float(value)}")
-        found.append(value)
-    return found
+        values.append(value)
+    return values
 
 
-def _at_end(case: Case) -> list[float]:
-    """A number of a whole run: of its history, and of its model and data, where these are such that it can."""
+def _final_metric(case: Case) -> list[float]:
+    """Return the value of a metric that is measured once, after training."""
     row = {"train/loss": 1.0, "val/loss": 1.0, "val/accuracy": 0.5}
-    place = bench(case, tasks_of(case)[0])
+    fixtures = bench(case, tasks_of(case)[0])
     offers = {
         "history": [row, row],
         "directions": dict.fromkeys(row, False),
-        "model": place.model,
-        "dataset": place.dataset,
+        "model": fixtures.model,
+        "dataset": fixtures.dataset,
         "task": tasks_of(case)[0],
-        "num_classes": len(place.dataset.classes) or None,
+        "num_classes": len(fixtures.dataset.classes) or None,
     }
     try:
         with torch.no_grad(), redirected():
-            found = case.make(**offers)
+            value = case.make(**offers)
     except HarnessError as error:
-        raise Inapplicable(f"it wants another run than these checks have: {error}") from error
-    expect(isinstance(found, int | float), f"it returns {type(found).__name__}, not a number")
-    return [float(found)]
+        raise Inapplicable(f"it needs another kind of run than these checks have: {error}") from error
+    expect(isinstance(value, int | float), f"it returns {type(value).__name__}, not a number")
+    return [float(value)]
 
 
 def measured(case: Case, task: str, parts: int = 1) -> tuple[Tensor, torchmetrics.Metric]:
-    """A metric's value of a model's predictions, which it is given in so many parts."""
-    place = bench(case, task)
-    place.shake()
-    _, (prediction, target) = place.measured()
-    made = make_metric(case, task, len(place.dataset.classes) or None, place.dataset.analogies)
-    expect(isinstance(made, torchmetrics.Metric), f"it returns {type(made).__name__}, not a torchmetrics.Metric")
+    """Return a metric's value for a model's predictions, updated in so many parts, and the metric."""
+    fixtures = bench(case, task)
+    fixtures.shake()
+    _, (prediction, target) = fixtures.measured()
+    metric = make_metric(case, task, len(fixtures.dataset.classes) or None, fixtures.dataset.analogies)
+    expect(isinstance(metric, torchmetrics.Metric), f"it returns {type(metric).__name__}, not a torchmetrics.Metric")
     count = len(pytree.tree_leaves(prediction)[0])
-    if count < parts or (parts > 1 and not place.by_sample):
-        raise Inapplicable("its task has no predictions of single samples: there are no parts")
+    if count < parts or (parts > 1 and not fixtures.by_sample):
+        raise Inapplicable("its task has no predictions of single samples that could be divided")
     for first in range(0, count, count // parts):
         chunk = slice(first, first + count // parts)
-        made.update(*(_part(tree, chunk) for tree in (prediction, target)))
-    return torch.as_tensor(made.compute()), made
+        metric.update(*(_part(tree, chunk) for tree in (prediction, target)))
+    return torch.as_tensor(metric.compute()), metric
 
 
 def make_metric(case: Case, task: str, num_classes: int | None, analogies: Any = ()) -> Any:
-    """Raises Inapplicable for one that is measured when a run has ended."""
+    """Build a metric.
+
+    Raises:
+        Inapplicable: If it is measured once, after training.
+    """
     if AT_END.intersection(case.asks):
-        raise Inapplicable("it is measured once, when a run has ended")
+        raise Inapplicable("it is measured once, after training")
     return case.make(num_classes=num_classes, analogies=analogies, task=task)
 
 

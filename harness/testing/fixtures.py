@@ -1,5 +1,7 @@
-"""Small data, a task, and a model for it: where a loss, a metric, a model or a task is tried. Components are found by
-their traits, never by their names."""
+"""Small data sets, tasks and models to test losses, metrics, models and tasks with.
+
+The other components are chosen by their traits, never by their names.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +28,13 @@ from harness.registry.registry import REGISTRY
 from harness.system.errors import reraise_interrupt
 from harness.testing.component_case import Case, Inapplicable, drawn, redirected, smooth_block
 
-SHAPES = {1: (6,), 2: (5, 4), 3: (1, 8, 8), 4: (1, 4, 4, 4)}  # of one sample, by its dimensions
-PICTURES = ((3, 8, 8), (1, 28, 28), (3, 32, 32))  # tried beside these, for a model that is made for one shape
+SHAPES = {1: (6,), 2: (5, 4), 3: (1, 8, 8), 4: (1, 4, 4, 4)}  # shapes of a sample, by the number of dimensions
+PICTURES = ((3, 8, 8), (1, 28, 28), (3, 32, 32))  # further shapes, for a model that only takes one
 COUNT = 100  # samples
 
 
 def dataset(target: str, shape: tuple[int, ...] = SHAPES[1], classes: int = 3, count: int = COUNT) -> Dataset:
-    """Inputs in 0 .. 1, in steps of a tenth, and targets of a kind that depend on them."""
+    """Return a data set with inputs in [0, 1], in steps of a tenth, and targets of a kind that depend on them."""
     if target == "surface":
         return surface(_bowl, (1.0, -0.5, 2.0), (0.0, 0.0, 0.0))
     draw = seeds.generator(0, "testing", "data", len(shape))
@@ -52,30 +54,33 @@ def _bowl(w: Tensor) -> Tensor:
 
 
 def words() -> Dataset:
-    """Pairs of words of a vocabulary, of which some are analogies."""
+    """Return a data set of pairs of words, with analogies."""
     draw = seeds.generator(0, "testing", "words")
     pairs = torch.randint(0, 12, (COUNT, 2), generator=draw).numpy()
-    made = from_arrays(pairs[:, :1], pairs[:, 1], Split(), draw, target="class", classes=range(12))
-    parts = {split: made.part(split) for split in SPLITS}
+    dataset = from_arrays(pairs[:, :1], pairs[:, 1], Split(), draw, target="class", classes=range(12))
+    parts = {split: dataset.part(split) for split in SPLITS}
     indices: dict[str, Any] = {s: Samples(p.x.long(), p.y) for s, p in parts.items() if isinstance(p, Samples)}
     return replace(
-        made, **indices, vocabulary=tuple("abcdefghijkl"), analogies=tuple((a, a + 1, a + 2, a + 3) for a in range(8))
+        dataset,
+        **indices,
+        vocabulary=tuple("abcdefghijkl"),
+        analogies=tuple((a, a + 1, a + 2, a + 3) for a in range(8)),
     )
 
 
 @dataclass
 class Fixtures:
-    """A task with its loss and a model, and a batch of their data."""
+    """A task with its loss, a model and a batch of data."""
 
     dataset: Dataset
     task: Task
     model: nn.Module
-    seen: list[tuple[Any, Any]] = field(default_factory=list)  # what the loss was called with
-    by_sample: bool = True  # a prediction is of one sample: neither of some together, nor of words
+    loss_calls: list[tuple[Any, Any]] = field(default_factory=list)  # arguments of the calls of the loss
+    by_sample: bool = True  # False if predictions are not of single samples (tuples, words)
 
     @property
     def batch(self) -> tuple[Tensor, Tensor]:
-        """The first training samples, in the model's precision."""
+        """The first training samples, in the precision of the model."""
         assert isinstance(self.dataset.train, Samples)
         dtype = dtype_of(self.model)
         drawn = self.task.tuples(self.dataset.train, "train", seeds.generator(0, "testing", "tuples"))
@@ -84,22 +89,22 @@ class Fixtures:
         return cast(x, dtype), cast(y, dtype)
 
     def call(self, *x: Any, method: str = "forward") -> Any:
-        """The model, as a task calls it."""
+        """Call the model as a task does."""
         return call_method(self.model, method, *x)
 
     def losses(self, step: int = 0) -> dict[str, Tensor]:
-        """{group: loss} of the batch, with a step's noise."""
+        """Return {group: loss} of the batch, with the noise of a step."""
         with redirected(step) as redirect:
             return self.task.losses(self.call, self.batch, redirect.noise)
 
     def measured(self) -> tuple[dict[str, Tensor], tuple[Any, Any]]:
-        """What evaluation computes: losses, and (predictions, targets) for the metrics."""
+        """Return the losses and (predictions, targets) of an evaluation."""
         self.model.eval()
         with torch.no_grad(), redirected() as redirect:
             return self.task.evaluate(self.call, self.batch, redirect.noise)
 
     def shake(self) -> None:
-        """Moves every parameter a little, so that none is at a special value such as zero."""
+        """Perturb every parameter, so that none has a special value such as zero."""
         with torch.no_grad():
             for index, p in enumerate(self.model.parameters()):
                 if p.is_floating_point():
@@ -107,29 +112,35 @@ class Fixtures:
 
 
 def tasks_of(case: Case) -> tuple[str, ...]:
-    """The tasks that a component is for: those that it declares, else every usual one of samples."""
+    """Return the tasks to test a component with: those that it declares, else every common one."""
     if case.kind == "task":
         return (case.name,)
-    if declared := case.told("tasks"):
+    if declared := case.list_trait("tasks"):
         return tuple(str(task) for task in declared)[: 1 if case.brief else None]
-    usual = [e for e in _entries("task") if e["traits"].get("auto") and "surface" not in e["traits"].get("targets", ())]
-    return tuple(e["name"] for e in usual)
+    common = [
+        e for e in _entries("task") if e["traits"].get("auto") and "surface" not in e["traits"].get("targets", ())
+    ]
+    return tuple(e["name"] for e in common)
 
 
 def bench(case: Case, task: str, dtype: torch.dtype = torch.float32) -> Fixtures:
-    """Where a model, a loss, a metric or a task is tried. Raises Inapplicable where there is nothing to try it with."""
+    """Return fixtures to test a model, a loss, a metric or a task with.
+
+    Raises:
+        Inapplicable: If no installed model fits the task.
+    """
     traits = catalogue.current().get("task", task)["traits"]
     model = case.entry if case.kind == "model" else _model_for(case, task)
     data = _data(traits, _shape(case, model))
-    seen: list[tuple[Any, Any]] = []
-    loss = _noting(_loss(case, model, traits), seen)
+    loss_calls: list[tuple[Any, Any]] = []
+    loss = _recorded(_loss(case, model, traits), loss_calls)
     if case.kind == "task":
-        made = case.make(loss=loss, dataset=data)
+        task_object = case.make(loss=loss, dataset=data)
     else:
-        made = component("task", default_node(catalogue.current(), "task", task), loss=loss, dataset=data)
+        task_object = component("task", default_node(catalogue.current(), "task", task), loss=loss, dataset=data)
     offers = {
         "inputs": data.inputs,
-        "outputs": made.outputs(data),
+        "outputs": task_object.outputs(data),
         "vocabulary": data.words,
         "block": smooth_block(),
     }
@@ -138,7 +149,7 @@ def bench(case: Case, task: str, dtype: torch.dtype = torch.float32) -> Fixtures
         network.fit(data.train)
         network = EstimatorModule(network)
     by_sample = not (traits.get("tuples") or traits.get("words"))
-    return Fixtures(data, made, made.prepare(network.to(dtype), data).to(dtype), seen, by_sample)
+    return Fixtures(data, task_object, task_object.prepare(network.to(dtype), data).to(dtype), loss_calls, by_sample)
 
 
 def _network(case: Case, model: Any, offers: dict[str, Any]) -> Any:
@@ -151,22 +162,22 @@ def _network(case: Case, model: Any, offers: dict[str, Any]) -> Any:
 
 
 def _shape(case: Case, model: Any) -> tuple[int, ...]:
-    """The shape of a sample that a model takes."""
+    """Return the shape of a sample that a model takes."""
     declared = [SHAPES[d] for d in model["traits"].get("input_ndim") or () if d in SHAPES]
     if declared or case.kind != "model":
         return next(iter(declared), SHAPES[1])
-    return taken(case)
+    return accepted_shape(case)
 
 
-def taken(case: Case, first: tuple[int, ...] = SHAPES[1]) -> tuple[int, ...]:
-    """The first shape of samples that a model that declares none makes predictions of; `first` where there is none."""
+def accepted_shape(case: Case, first: tuple[int, ...] = SHAPES[1]) -> tuple[int, ...]:
+    """Return the first shape of samples for which a model works that declares none; `first` is tried first."""
     for shape in (first, *SHAPES.values(), *PICTURES):
         try:
-            made = case.make(inputs=shape, outputs=3, vocabulary=12, block=smooth_block())
-            if isinstance(made, nn.Module):
+            model = case.make(inputs=shape, outputs=3, vocabulary=12, block=smooth_block())
+            if isinstance(model, nn.Module):
                 with torch.no_grad(), redirected():
-                    made.eval()(drawn((4, *shape), "x"))
-        except Exception as error:  # a layer says in its own words that it wants another shape
+                    model.eval()(drawn((4, *shape), "x"))
+        except Exception as error:  # any error of a layer that needs another shape
             reraise_interrupt(error)
             continue
         return shape
@@ -191,7 +202,7 @@ def _entries(kind: str) -> Iterable[dict[str, Any]]:
 
 
 def _model_for(case: Case, task: str) -> dict[str, Any]:
-    """The model that a loss or a metric is for; else the task's own, the usual one, or any that takes the task."""
+    """Return the model that a loss or metric is for, else the task's own, the default, or any for the task."""
     known = [e for e in _entries("model") if catalogue.current().serves(e["traits"].get("tasks"), task)]
     own = {"loss": "losses", "metric": "metrics"}.get(case.kind, "")
     usual = catalogue.current().get("task", task)["traits"].get("model") or KINDS["model"].auto
@@ -201,7 +212,7 @@ def _model_for(case: Case, task: str) -> dict[str, Any]:
         return (
             case.name not in (traits.get(own) or ()),
             entry["name"] != usual,
-            bool(traits.get("losses")) and case.kind == "loss",  # a model with a loss of its own is for no other
+            bool(traits.get("losses")) and case.kind == "loss",  # a model with its own losses fits no other loss
             bool(traits.get("estimator")),
             task not in (traits.get("tasks") or ()),
         )
@@ -219,31 +230,31 @@ def _loss(case: Case, model: Any, task: dict[str, Any]) -> functools.partial[Any
     return functools.partial(REGISTRY.get("loss", name), **settings)
 
 
-def _noting(loss: functools.partial[Any], seen: list[tuple[Any, Any]]) -> Callable[..., Any]:
-    def noted(prediction: Any, target: Any) -> Any:
-        seen.append((prediction, target))
+def _recorded(loss: functools.partial[Any], calls: list[tuple[Any, Any]]) -> Callable[..., Any]:
+    def recorded(prediction: Any, target: Any) -> Any:
+        calls.append((prediction, target))
         return loss(prediction, target)
 
-    # a task may look at its settings and its traits
-    noted.keywords, noted.func = loss.keywords, loss.func  # type: ignore[attr-defined]
-    return noted
+    # a task may read the loss's settings and traits
+    recorded.keywords, recorded.func = loss.keywords, loss.func  # type: ignore[attr-defined]
+    return recorded
 
 
 def predictions(case: Case, dtype: torch.dtype = torch.float32) -> list[tuple[str, Any, Any]]:
-    """(task, prediction, target) as the loss is given them, for each of its tasks: leaves, cut from the model."""
-    found = []
+    """Return (task, prediction, target) for each task of a loss, as detached inputs of the loss."""
+    triples = []
     for task in tasks_of(case):
-        place = bench(case, task, dtype)
-        place.shake()
+        fixtures = bench(case, task, dtype)
+        fixtures.shake()
         with torch.no_grad():
-            place.losses()
-        if not place.seen:  # the task of a fitted model may ask for its loss in evaluation alone
-            place.measured()
-        if not place.seen:
-            raise Inapplicable(f"the task {task} never asks for its loss")
-        prediction, target = pytree.tree_map_only(Tensor, lambda t: _leaf(t, dtype), place.seen[0])
-        found.append((task, prediction, target))
-    return found
+            fixtures.losses()
+        if not fixtures.loss_calls:  # the task of an estimator may only use its loss in evaluation
+            fixtures.measured()
+        if not fixtures.loss_calls:
+            raise Inapplicable(f"the task {task} never calls its loss")
+        prediction, target = pytree.tree_map_only(Tensor, lambda t: _leaf(t, dtype), fixtures.loss_calls[0])
+        triples.append((task, prediction, target))
+    return triples
 
 
 def _leaf(tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -251,5 +262,5 @@ def _leaf(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def numbers(tree: Any) -> list[Tensor]:
-    """The tensors of real numbers in a nest of tuples and dicts."""
+    """Return the real tensors in a tree of tuples and dicts."""
     return [t for t in pytree.tree_leaves(tree) if isinstance(t, Tensor) and t.is_floating_point()]

@@ -1,4 +1,4 @@
-"""What the import of a plugin costs, and what it leaves behind: seen in a process of its own."""
+"""Check the import of a plugin in a child process: its time, its output and its changes of the process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from harness.registry.discovery import entry_points
 from harness.testing.suite import Result, Status
 
-LIMIT_S = 20.0  # above it, every new worker of a sweep is kept waiting
-FIRST, THEN = "numpy torch", "sklearn pytorch_lightning"  # what harness has imported before it
+LIMIT_S = 20.0  # largest acceptable time of an import, which delays every new worker of a sweep
+FIRST, THEN = "numpy torch", "sklearn pytorch_lightning"  # packages that harness imports before a plugin
 _CHILD = """
 import json, sys, time
 sys.path[:] = json.loads(sys.argv[1])
@@ -37,44 +37,52 @@ open(sys.argv[4], "w").write(json.dumps([seconds, changed, more]))
 
 
 def imported(plugins: Iterable[tuple[str, str]]) -> list[Result]:
-    """For each plugin, of a distribution and by its name: how long its import and its hooks take, what they change."""
-    wanted = set(plugins)
+    """Check the import of plugins.
+
+    Args:
+        plugins: The (distribution, name of the entry point) of each plugin.
+    """
+    selected = set(plugins)
     return [
         _result(distribution, point.name)
         for point, distribution, _ in entry_points()
-        if (distribution, point.name) in wanted
+        if (distribution, point.name) in selected
     ]
 
 
 def _result(distribution: str, plugin: str) -> Result:
-    """Most plugins import little, and are asked in half the time; no other is blamed for what harness would import."""
-    whole = f"{FIRST} {THEN}"
+    """Check a plugin with few packages imported before; if that fails, with all that harness would import.
+
+    The first takes half the time and suffices for most plugins. The second keeps a plugin from being blamed for the
+    packages that harness imports anyway.
+    """
+    all_packages = f"{FIRST} {THEN}"
     if distribution == "harness":  # its plugins import both
-        return _seen(distribution, plugin, whole)[0]
-    found, more = _seen(distribution, plugin, FIRST)
-    return _seen(distribution, plugin, whole)[0] if found.status != "passed" and more else found
+        return _import_in_child(distribution, plugin, all_packages)[0]
+    result, more = _import_in_child(distribution, plugin, FIRST)
+    return _import_in_child(distribution, plugin, all_packages)[0] if result.status != "passed" and more else result
 
 
-def _seen(distribution: str, plugin: str, before: str) -> tuple[Result, list[str]]:
-    """What was found with so much imported before, and what of `THEN` the plugin has imported."""
+def _import_in_child(distribution: str, plugin: str, before: str) -> tuple[Result, list[str]]:
+    """Import a plugin after some packages; return the result, and those of `THEN` that it has imported."""
 
-    def told(status: Status, finding: str, seconds: float = 0.0) -> Result:
+    def outcome(status: Status, finding: str, seconds: float = 0.0) -> Result:
         return Result(plugin, "imports", status, finding, seconds)
 
     with tempfile.TemporaryDirectory() as folder:
-        answer, said = Path(folder) / "answer.json", Path(folder) / "said.txt"
+        answer, output = Path(folder) / "answer.json", Path(folder) / "output.txt"
         names = [plugin, distribution, str(answer), before, THEN]
         command = [sys.executable, "-P", "-c", _CHILD, json.dumps(sys.path), *names]
-        with said.open("w") as file:
-            done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
+        with output.open("w") as file:
+            process = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
         if not answer.exists():
-            return told("failed", (done.stderr.strip().splitlines() or ["it ended the process"])[-1]), []
+            return outcome("failed", (process.stderr.strip().splitlines() or ["it ended the process"])[-1]), []
         seconds, changed, more = json.loads(answer.read_text())
-        printed = said.read_text().strip()
+        printed = output.read_text().strip()
     if changed:
-        return told("failed", f"its import changes {', '.join(changed)}", seconds), more
+        return outcome("failed", f"its import changes {', '.join(changed)}", seconds), more
     if printed:
-        return told("failed", f"its import prints {printed.splitlines()[0]!r}", seconds), more
+        return outcome("failed", f"its import prints {printed.splitlines()[0]!r}", seconds), more
     if seconds > LIMIT_S:
-        return told("failed", f"its import takes {seconds:.0f} s", seconds), more
-    return told("passed", f"{seconds:.2f} s beyond {before.replace(' ', ', ')}", seconds), more
+        return outcome("failed", f"its import takes {seconds:.0f} s", seconds), more
+    return outcome("passed", f"{seconds:.2f} s beyond {before.replace(' ', ', ')}", seconds), more

@@ -1,4 +1,4 @@
-"""A small problem for optimizers: least squares, whose curvature is near one."""
+"""A small least-squares problem for optimizers, with a curvature near one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEPS = 40
 
 
 class LeastSquares:
-    """L(W, b) = mean (x Wᵀ + b - y)², stepped as the learner does: with a closure where the optimizer wants one."""
+    """L(W, b) = mean (x Wᵀ + b - y)², minimized as in a run, with a closure if the optimizer needs one."""
 
     def __init__(self, case: Case, dtype: torch.dtype = torch.float32, unused: bool = False) -> None:
         self.case = case
@@ -26,7 +26,7 @@ class LeastSquares:
         if unused:
             self.named["unused"] = nn.Parameter(drawn((2, 2), "unused", dtype=dtype))
         self.x, self.y = drawn((24, 3), "x", dtype=dtype), drawn((24, 4), "y", dtype=dtype)
-        self.optimizer = self._made()
+        self.optimizer = self._make_optimizer()
         self.gradient = bool(case.trait("gradient", True))
         self.closure = bool(case.trait("closure", False)) or not self.gradient
         check_closure(case.name, self.optimizer, self.closure)
@@ -35,14 +35,14 @@ class LeastSquares:
     def params(self) -> list[nn.Parameter]:
         return list(self.named.values())
 
-    def _made(self) -> torch.optim.Optimizer:
-        made = self.case.make(params=self.params, named_params=list(self.named.items()), total_steps=STEPS)
-        self.mode(made, "train")
-        return made
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        optimizer = self.case.make(params=self.params, named_params=list(self.named.items()), total_steps=STEPS)
+        self.mode(optimizer, "train")
+        return optimizer
 
     @staticmethod
     def mode(optimizer: Any, name: str) -> None:
-        """Switches an optimizer that has modes."""
+        """Switch an optimizer that has a training and an evaluation mode."""
         switch = getattr(optimizer, name, None)
         if callable(switch):
             switch()
@@ -51,15 +51,15 @@ class LeastSquares:
         return (self.x @ self.named["weight"].mT + self.named["bias"] - self.y).square().mean()
 
     def evaluated(self) -> float:
-        """The loss of the weights that would be evaluated."""
+        """Return the loss of the weights in evaluation mode."""
         self.mode(self.optimizer, "eval")
         with torch.no_grad():
-            found = float(self.loss())
+            loss = float(self.loss())
         self.mode(self.optimizer, "train")
-        return found
+        return loss
 
     def steps(self, count: int) -> None:
-        """So many steps."""
+        """Make a number of steps."""
         for _ in range(count):
             if self.closure:
                 self.optimizer.step(self._evaluate)  # type: ignore[arg-type]
@@ -72,7 +72,7 @@ class LeastSquares:
             self.optimizer.step()
         except Exception as error:
             if "closure" in str(error):
-                raise Fault(f"its step wants a closure ({one_line(error)}): declare it with closure=True") from error
+                raise Fault(f"its step needs a closure ({one_line(error)}): declare it with closure=True") from error
             raise
 
     def _evaluate(self) -> Tensor:
@@ -85,13 +85,13 @@ class LeastSquares:
         return loss.detach()
 
     def weights(self) -> list[Tensor]:
-        """Copies of the parameters."""
+        """Return copies of the parameters."""
         return [p.detach().clone() for p in self.params]
 
-    def resumed(self, weights: list[Tensor], state: dict[str, Any]) -> None:
-        """Goes on from weights and an optimizer's state, with a new optimizer."""
+    def resume(self, weights: list[Tensor], state: dict[str, Any]) -> None:
+        """Continue from weights and an optimizer's state, with a new optimizer."""
         with torch.no_grad():
-            for p, kept in zip(self.params, weights, strict=True):
-                p.copy_(kept)
-        self.optimizer = self._made()
+            for p, weight in zip(self.params, weights, strict=True):
+                p.copy_(weight)
+        self.optimizer = self._make_optimizer()
         self.optimizer.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""The checks as tests of pytest: one line in a plugin's own."""
+"""Run the conformance checks of a plugin as pytest tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def conformance(
     from harness.testing.suite import CHECKS, Subject, problems, refuse_unknown, select, settings_for
 
     if not names:
-        raise HarnessError("conformance wants the name of a plugin's distribution, or KIND/NAME")
+        raise HarnessError("conformance needs the name of a plugin's distribution, or KIND/NAME")
     for word in (*(only or ()), *without):
         if word not in CHECKS:
             raise HarnessError(f"there is no check {word!r}.{suggest(word, CHECKS)}")
@@ -37,7 +37,7 @@ def conformance(
     entries = {f"{entry['kind']}/{entry['name']}": entry for entry in select(names)}
     refuse_unknown(entries.values(), settings or {})
 
-    @functools.lru_cache(2)  # the tests of a component stand together
+    @functools.lru_cache(2)  # the tests of a component run one after the other
     def subject(label: str) -> Subject:
         return Subject(entries[label], settings_for(entries[label], settings or {}))
 
@@ -54,10 +54,10 @@ def conformance(
         [pytest.param(*row, id=f"{row[0]}-{row[1]}") for row in [*plugins, *checks]],
     )
     def test_conformance(component: str, check: str, known: Any) -> None:
-        found = known or subject(component).result(check)
-        if found.status == "skipped":
-            pytest.skip(found.finding)
-        if found.status == "failed":
-            pytest.fail(f"{component}, {check}: {found.finding}", pytrace=False)
+        result = known or subject(component).result(check)
+        if result.status == "skipped":
+            pytest.skip(result.finding)
+        if result.status == "failed":
+            pytest.fail(f"{component}, {check}: {result.finding}", pytrace=False)
 
     return test_conformance

@@ -1,4 +1,4 @@
-"""The checks over components: what each finds, in order, each once."""
+"""Run the conformance checks over components, each check once and in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.config.schema import of_entry
+from harness.config.schema import entry_parameters
 from harness.registry import catalogue
 from harness.registry.kinds import SKIPS
 from harness.registry.param_types import convert
@@ -28,21 +28,21 @@ Settings = Mapping[str, Mapping[str, Any]]  # {kind/name: {setting: value}}
 
 @dataclass(frozen=True)
 class Result:
-    """What a check found of a component."""
+    """The result of a check of a component."""
 
     component: str
     check: str
     status: Status
-    finding: str = ""  # of one that failed what is wrong, of one that was skipped why
+    finding: str = ""  # the mistake if it failed, the reason if it was skipped
     seconds: float = 0.0
 
     def row(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the result as plain data."""
         return asdict(self)
 
 
 class Subject:
-    """A component and what its checks have found so far: a check that another needs is run once."""
+    """A component with the results of its checks so far, so that a check that others need runs once."""
 
     def __init__(self, entry: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> None:
         self.entry, self.label = entry, f"{entry['kind']}/{entry['name']}"
@@ -50,46 +50,48 @@ class Subject:
         weakref.finalize(self, self._folder.cleanup)
         function = REGISTRY.get(entry["kind"], entry["name"])
         self.case = Case(entry, function, Path(self._folder.name), given or {})
-        self._found: dict[str, Result] = {}
+        self._results: dict[str, Result] = {}
         self._blocked: set[str] = set()
 
     @property
     def checks(self) -> list[Check]:
-        """Those of its kind."""
+        """The checks of its kind."""
         return checks_of(self.entry["kind"])
 
     def result(self, name: str) -> Result:
-        """What a check finds."""
-        if name not in self._found:
-            self._found[name] = self._run(CHECKS[name])
-        return self._found[name]
+        """Return the result of a check, which is run at the first call."""
+        if name not in self._results:
+            self._results[name] = self._run(CHECKS[name])
+        return self._results[name]
 
     def _run(self, check: Check) -> Result:
-        own = {one.name for one in self.checks}
+        names = {c.name for c in self.checks}
         for need in check.needs:
-            before = self.result(need) if need in own else None
+            before = self.result(need) if need in names else None
             if before is not None and (why := self._blocks(before)):
                 self._blocked.add(check.name)
                 return Result(self.label, check.name, "skipped", why)
         began = time.perf_counter()
-        status, finding = self._tried(check)
+        status, finding = self._call(check)
         skip = (self.entry["traits"].get(SKIPS) or {}).get(check.name)
         if skip is not None and status != "skipped":
             needed = status == "failed"
             status = "skipped" if needed else "failed"
             finding = (
-                f"declared: {skip}" if needed else f"it declares to be skipped ({skip}), and passes: take that out"
+                f"declared: {skip}"
+                if needed
+                else f"its trait skips names this check ({skip}), but it passes: remove that"
             )
         return Result(self.label, check.name, status, finding, time.perf_counter() - began)
 
     def _blocks(self, before: Result) -> str:
-        """Why a check that needs this one says nothing."""
+        """Return why a check that needs this one is not run, or the empty string."""
         if before.status == "failed":
             return f"not tried: {before.check} failed"
         unbuilt = before.status == "skipped" and (before.check == "builds" or before.check in self._blocked)
         return before.finding if unbuilt else ""
 
-    def _tried(self, check: Check) -> tuple[Status, str]:
+    def _call(self, check: Check) -> tuple[Status, str]:
         try:
             with preserved():
                 check.function(self.case)
@@ -107,54 +109,69 @@ class Subject:
 
 
 def select(names: Sequence[str]) -> list[Mapping[str, Any]]:
-    """The components of plugins (by distribution or entry point), and single ones by KIND/NAME."""
+    """Return the catalogue entries of components.
+
+    Args:
+        names: Plugins (by distribution or entry point), and single components as KIND/NAME.
+
+    Raises:
+        HarnessError: If a plugin or component is not installed, or if a plugin is blocked.
+    """
     known = catalogue.current()
-    found: dict[str, Mapping[str, Any]] = {}
+    selected: dict[str, Mapping[str, Any]] = {}
     for name in names:
         if "/" in name:
             kind, _, component = name.partition("/")
             entries: Iterable[Mapping[str, Any]] = [known.get(kind, component)]
         else:
             plugins = plugins_of(name)
-            own = {(p.distribution, p.name) for p in plugins}
-            entries = [e for e in known if (e["origin"], e["plugin"]) in own]
+            keys = {(p.distribution, p.name) for p in plugins}
+            entries = [e for e in known if (e["origin"], e["plugin"]) in keys]
             if not plugins:
                 words = {p.distribution for p in known.plugins}
                 raise HarnessError(f"no plugin {name!r} is installed.{suggest(name, words)} A component is KIND/NAME.")
             if blocked := [p for p in plugins if p.status == "blocked"]:
                 raise HarnessError(f"the plugin {blocked[0].distribution} is blocked (HARNESS_BLOCK)")
-        found |= {f"{e['kind']}/{e['name']}": e for e in entries}
-    return list(found.values())
+        selected |= {f"{e['kind']}/{e['name']}": e for e in entries}
+    return list(selected.values())
 
 
 def problems(names: Sequence[str]) -> list[Result]:
-    """What is wrong with plugins themselves, each a failed result of `loads`; one that passed where nothing is."""
-    found = []
+    """Return the problems of plugins as failed results of the check `loads`, or a passed one if there is no problem."""
+    results = []
     for plugin in {(p.distribution, p.name): p for name in names for p in plugins_of(name)}.values():
-        wrong = [
+        mistakes = [
             p for p in catalogue.current().problems if (p.plugin, p.distribution) == (plugin.name, plugin.distribution)
         ]
-        found += [Result(plugin.name, "loads", "failed", f"{p.stage}: {p.message}") for p in wrong]
-        if not wrong:
-            found.append(Result(plugin.name, "loads", "passed"))
-    return found
+        results += [Result(plugin.name, "loads", "failed", f"{p.stage}: {p.message}") for p in mistakes]
+        if not mistakes:
+            results.append(Result(plugin.name, "loads", "passed"))
+    return results
 
 
 def plugins_of(name: str) -> list[catalogue.Plugin]:
-    """The plugin of an entry point, or else all that a distribution brings."""
+    """Return the plugin of an entry point, or else all plugins of a distribution."""
     known = catalogue.current().plugins
-    return [p for p in known if _named(name) == _named(p.name)] or [
-        p for p in known if _named(name) == _named(p.distribution)
+    return [p for p in known if _normalized(name) == _normalized(p.name)] or [
+        p for p in known if _normalized(name) == _normalized(p.distribution)
     ]
 
 
-def _named(name: str) -> str:
+def _normalized(name: str) -> str:
     return name.lower().replace("_", "-").replace(".", "-")
 
 
 def refuse_unknown(entries: Iterable[Mapping[str, Any]], settings: Settings) -> None:
-    """Raises HarnessError for given settings of what is not checked, or that a component does not have or allow."""
-    known = {f"{entry['kind']}/{entry['name']}": of_entry(dict(entry)) for entry in entries}
+    """Refuse settings that cannot be used.
+
+    Args:
+        entries: Catalogue entries of the components to check.
+        settings: The given settings.
+
+    Raises:
+        HarnessError: If a component is not checked, or if a setting is unknown or not valid.
+    """
+    known = {f"{entry['kind']}/{entry['name']}": entry_parameters(dict(entry)) for entry in entries}
     for label, given in settings.items():
         if label not in known:
             raise HarnessError(f"a setting is given for {label!r}, which is not checked.{suggest(label, known)}")
@@ -169,5 +186,5 @@ def refuse_unknown(entries: Iterable[Mapping[str, Any]], settings: Settings) -> 
 
 
 def settings_for(entry: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:
-    """The given settings of one component."""
+    """Return the given settings of one component."""
     return settings.get(f"{entry['kind']}/{entry['name']}", {})

@@ -1,4 +1,4 @@
-"""Short runs without folders, alone or as one program."""
+"""Train short runs without folders, alone or as one program."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from harness.config.composition import compose
 from harness.config.job import Job
-from harness.config.settings import parse
+from harness.config.settings import typed_settings
 from harness.datasets.dataset import Dataset
 from harness.datasets.loading import Loader
 from harness.execution.preparation import make_plan
@@ -22,13 +22,13 @@ from harness.training.plan import Plan
 from harness.training.run_callback import RunCallback
 from harness.training.run_state import RunState
 
-USUAL = ("trainer=cpu", "diagnostic=[]")
+DEFAULTS = ("trainer=cpu", "diagnostic=[]")
 FLOAT64 = ["trainer=cpu", "trainer.precision=64-true"]
 Change = Callable[[RunComponents], None]
-LOADER = Loader()  # the same few sets are asked for again and again
+LOADER = Loader()  # shared, since the tests use the same few data sets
 
 
-Found = dict[tuple[str, int], Any]  # (tag, step): what a diagnostic found
+Found = dict[tuple[str, int], Any]  # {(tag, step): value of a diagnostic}
 
 
 class _KeepDiagnostics(RunCallback):
@@ -41,11 +41,12 @@ class _KeepDiagnostics(RunCallback):
 
 @functools.lru_cache(256)
 def composed(overrides: tuple[str, ...]) -> Job:
-    """A line, on the CPU and without diagnostics where it does not say otherwise. The same one is trained alone and in
-    several stacks: Hydra is asked once.
+    """Compose overrides, by default on the CPU and without diagnostics.
+
+    The result is cached, since the same overrides are trained alone and in several stacks.
     """
-    given = {word.partition("=")[0] for word in overrides}
-    return compose([*(word for word in USUAL if word.partition("=")[0] not in given), *overrides])
+    keys = {word.partition("=")[0] for word in overrides}
+    return compose([*(word for word in DEFAULTS if word.partition("=")[0] not in keys), *overrides])
 
 
 def cohort(
@@ -56,7 +57,16 @@ def cohort(
     planned: Callable[[Plan], Plan] = lambda plan: plan,
     seen: list[Found] | None = None,
 ) -> list[Run]:
-    """Trains several runs as one cohort; all see the data of the first."""
+    """Train several runs as one cohort on the data of the first.
+
+    Args:
+        lines: The overrides of each run.
+        data: Changes the data set.
+        change: Changes the objects of each run.
+        fused: True to train them as a stack.
+        planned: Changes the plan of each run.
+        seen: List that gets the values of diagnostics of each run.
+    """
     jobs = [composed(tuple(line)) for line in lines]
     return trained(
         [job.values for job in jobs], data(LOADER.load(jobs[0].values).dataset), change, fused, planned, seen
@@ -71,13 +81,11 @@ def trained(
     planned: Callable[[Plan], Plan] = lambda plan: plan,
     seen: list[Found] | None = None,
 ) -> list[Run]:
-    """Trains the runs of these configs, as they are composed, as one cohort on a data set; what diagnostics find of
-    each is added to `seen`.
-    """
+    """Train the runs of composed configs as one cohort on a data set; see `cohort` for the arguments."""
     runs: list[Run] = []
     for config in configs:
         values = resolve(config, dataset, catalogue.current())
-        plan = planned(make_plan(parse(values), dataset, values))
+        plan = planned(make_plan(typed_settings(values), dataset, values))
         parts = build(values, dataset, plan.total_steps)
         change(parts)
         better = {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}
@@ -94,18 +102,18 @@ def train(
     data: Callable[[Dataset], Dataset] = lambda dataset: dataset,
     change: Change = lambda parts: None,
 ) -> tuple[RunState, dict[str, torch.Tensor], RunComponents]:
-    """Trains one run alone: what it leaves, its weights, its parts."""
+    """Train one run alone; return its state, its weights and its objects."""
     (run,) = cohort([overrides], data, change, fused=False)
     return run.state, run.state.weights or {}, run.parts
 
 
 def same(a: Run, b: Run) -> bool:
-    """Whether two runs are the same to the bit."""
-    ours, theirs = a.state.weights, b.state.weights
-    if ours is None or theirs is None:
-        return ours is theirs
+    """Return True if two runs are bit-equal."""
+    first, second = a.state.weights, b.state.weights
+    if first is None or second is None:
+        return first is second
     return (
-        all(torch.equal(ours[name], theirs[name]) for name in ours)
+        all(torch.equal(first[name], second[name]) for name in first)
         and a.state.history == b.state.history
         and a.state.metrics == b.state.metrics
     )

@@ -19,7 +19,7 @@ from harness.datasets.dataset import SPLITS, Dataset, Part, Samples
 from harness.modeling.builder import RunComponents
 from harness.modeling.estimator import EstimatorModule
 from harness.registry.code_state import first_state
-from harness.registry.instantiate import left_out
+from harness.registry.instantiate import is_unused
 from harness.registry.kinds import KEY
 from harness.registry.registry import REGISTRY
 from harness.system.errors import HarnessError
@@ -84,7 +84,7 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
     """
     for run in cohort:  # reset a plugin's globals, as if no run had been trained before in this process
         node = run.parts.values["optimizer"]
-        if not left_out("optimizer", node) and (code := first_state(REGISTRY.get("optimizer", node[KEY]))) is not None:
+        if not is_unused("optimizer", node) and (code := first_state(REGISTRY.get("optimizer", node[KEY]))) is not None:
             code.restore()
     captured = next(c for c in trainer.callbacks if isinstance(c, ExceptionCapture))  # type: ignore[attr-defined]
     rank, world = trainer.global_rank, trainer.world_size

@@ -2,10 +2,10 @@
 
 from harness.analysis.report.table import render
 from harness.config.composition import compose
-from harness.config.settings import parse
+from harness.config.settings import typed_settings
 from harness.registry.catalogue import Catalogue, current
 from harness.registry.kinds import KEY, KINDS
-from harness.results.curves import rows
+from harness.results.curves import read_curves
 from harness.results.study import load
 from harness.system.errors import one_line, reraise_interrupt, says_out_of_memory
 from harness.system.escape import lines
@@ -25,10 +25,10 @@ __all__ = [
     "lines",
     "load",
     "one_line",
-    "parse",
     "quantities",
+    "read_curves",
     "render",
     "reraise_interrupt",
-    "rows",
     "says_out_of_memory",
+    "typed_settings",
 ]

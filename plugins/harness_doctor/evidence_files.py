@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from harness import Record
-from harness_doctor.engine import KEY, Catalogue, current, full_tag, rows
+from harness_doctor.engine import KEY, Catalogue, current, full_tag, read_curves
 from harness_doctor.evidence import RunEvidence, Series
 
 Rows = Iterable[tuple[int, int, str, float]]  # step, epoch, metric, value
@@ -19,7 +19,7 @@ def seen(record: Record) -> RunEvidence:
     tags: dict[str, Series] = {}
     nodes = record.config.get("diagnostic", {})
     nodes = nodes if isinstance(nodes, dict) else {}
-    for step, epoch, metric, value in rows(record):
+    for step, epoch, metric, value in read_curves(record):
         if metric.partition("/")[0] in nodes:
             tags.setdefault(metric, []).append((step, value))
         else:

@@ -14,7 +14,7 @@ from torch import Tensor
 from harness import HarnessError, Record
 from harness_doctor import evidence_data, evidence_files, evidence_model
 from harness_doctor.diagnose import diagnose
-from harness_doctor.engine import KEY, one_line, parse
+from harness_doctor.engine import KEY, one_line, typed_settings
 from harness_doctor.engine_training import WEIGHTS, Loaded, Loader, load_model, make_plan, usable, use_threads
 from harness_doctor.evidence import DataEvidence, NetworkEvidence, RunEvidence, Series
 from harness_doctor.evidence_predictions import scores
@@ -63,7 +63,7 @@ class Examination:
 
     def _with_net(self, told: RunEvidence, record: Record, loaded: Loaded) -> RunEvidence:
         values, dataset = dict(record.config), loaded.dataset
-        plan = make_plan(parse(values), dataset, values)
+        plan = make_plan(typed_settings(values), dataset, values)
         if path := evidence_model.fitted(values, dataset, plan):
             unseen = f"steps, gradients and units: model {values['model'][KEY]} is fitted at once and has none"
             return replace(told, net=NetworkEvidence(scores=scores(path, dataset)), missing=(unseen,))

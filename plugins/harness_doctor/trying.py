@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from omegaconf.errors import OmegaConfBaseException
 
 from harness import HarnessError, Record, RunCallback
-from harness_doctor.engine import KEY, compose, current, parse, reraise_interrupt
+from harness_doctor.engine import KEY, compose, current, reraise_interrupt, typed_settings
 from harness_doctor.engine_training import (
     OF_STEPS,
     OF_TRAINING,
@@ -268,7 +268,7 @@ class _Trial:
     def _of_values(self, asked: dict[str, Any]) -> TrialScores | None:
         dataset = self.loader.load(asked).dataset
         values = resolve(asked, dataset, current())
-        plan = make_plan(parse(values), dataset, values)
+        plan = make_plan(typed_settings(values), dataset, values)
         if fitting := fitted(values, dataset, plan):
             return TrialScores(scores(fitting, dataset), math.nan)
         parts = build(values, dataset, plan.total_steps)

@@ -123,30 +123,30 @@ def test_new_lists_its_files_and_the_next_steps(workdir: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("Swirl", "a name is lower case letters, digits, - and _, and starts with a letter; got 'Swirl'"),
-        ("2fast", "a name is lower case"),
-        ("a/b", "a name is lower case"),
-        ("a--b", "a name is lower case"),
-        ("..", "a name is lower case"),
-        ("lambda", "'lambda' can be no name of a component"),
-        ("harness-1", "'1' can be no name of a component"),
-        ("auto", "'auto' can be no name of a component"),
-        ("harness-auto", "'auto' can be no name of a component"),
+        ("Swirl", "a name holds lower case letters, digits, - and _, and starts with a letter; got 'Swirl'"),
+        ("2fast", "a name holds lower case"),
+        ("a/b", "a name holds lower case"),
+        ("a--b", "a name holds lower case"),
+        ("..", "a name holds lower case"),
+        ("lambda", "'lambda' cannot name a component"),
+        ("harness-1", "'1' cannot name a component"),
+        ("auto", "'auto' cannot name a component"),
+        ("harness-auto", "'auto' cannot name a component"),
         ("sklearn", "the name sklearn is taken: there is a module 'sklearn'"),
         ("json", "the name json is taken: there is a module 'json'"),
         ("tests", "the name tests is taken"),
         ("pytorch-lightning", "the name pytorch-lightning is taken: there is a module 'pytorch_lightning'"),
         ("hydra-core", "the name hydra-core is taken by the installed distribution hydra-core"),
-        ("relu", "the name activation/relu is taken by harness; choose another than 'relu'"),
+        ("relu", "the name activation/relu is taken by harness; choose another name than 'relu'"),
         ("harness-relu", "the name activation/relu is taken by harness"),
-        ("weight --kind initializer", "the name 'weight' has a meaning in the code of a initializer"),
-        ("harness-torch --kind loss", "the name 'torch' has a meaning in the code of a loss"),
-        ("log", "the name 'log' has a meaning in the code of a activation"),
+        ("weight --kind initializer", "the name 'weight' is used in the code of a initializer"),
+        ("harness-torch --kind loss", "the name 'torch' is used in the code of a loss"),
+        ("log", "the name 'log' is used in the code of a activation"),
         ("swirl --kind optimiser", "--kind: no kind 'optimiser'. Did you mean 'optimizer'?"),
         ("swirl --licence mit", "--licence: no licence 'mit'. "),
         ("swirl --dir nowhere", "no folder nowhere"),
         ("swirl --lisence MIT", "harness new: "),
-        ("there", "there is there already"),
+        ("there", "there exists already"),
         ("", "harness new: "),
     ],
 )
@@ -164,7 +164,7 @@ def test_name_taken_by_another_plugin_is_refused() -> None:
     known = Catalogue(entries, [], [], [], {}, {"loss/swirl": "recipes"})
     for kind, owner in (("activation", "whirls"), ("loss", "recipes")):
         with pytest.raises(
-            HarnessError, match=f"the name {kind}/swirl is taken by {owner}; choose another than 'swirl'"
+            HarnessError, match=f"the name {kind}/swirl is taken by {owner}; choose another name than 'swirl'"
         ):
             refuse_taken(Plugin("swirl", ("model", kind)), known)
     for name in ("swirl", "harness-swirl", "two_turns", "swirl2"):

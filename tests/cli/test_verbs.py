@@ -114,7 +114,7 @@ def test_show_describes_a_component_in_full(printed: Print) -> None:
         (["list", "optimiser"], "no kind 'optimiser'. Did you mean 'optimizer'?"),
         (["show", "optimizer/adm"], "no optimizer 'adm'. Did you mean 'adam'"),
         (["show", "optimiser/adam"], "no kind 'optimiser'. Did you mean 'optimizer'?"),
-        (["show", "adam"], "harness show wants KIND/NAME, got 'adam'. Did you mean 'optimizer/adam'?"),
+        (["show", "adam"], "harness show takes KIND/NAME, got 'adam'. Did you mean 'optimizer/adam'?"),
         (["show"], "harness show: "),
         (["plugins", "--jsn"], "harness plugins: "),
         (["report", "stdy"], "no study 'stdy'"),

@@ -30,13 +30,13 @@ def session() -> Iterator[Session]:
 def composed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Record the lines that Hydra composes."""
     seen: list[list[str]] = []
-    real = composition._full
+    real = composition._compose_with_hydra
 
     def full(overrides: list[str], config_dir: str | None) -> object:
         seen.append(overrides)
         return real(overrides, config_dir)
 
-    monkeypatch.setattr(composition, "_full", full)
+    monkeypatch.setattr(composition, "_compose_with_hydra", full)
     return seen
 
 
@@ -121,12 +121,12 @@ def test_hydra_yaml_describes_its_own_run(workdir: Path, tmp_path: Path, monkeyp
 def test_composition_cache_is_bounded(
     composed: list[list[str]], session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(composition, "KEPT", 2)
+    monkeypatch.setattr(composition, "MAX_CONFIGS", 2)
     for name in ("sgd", "adam", "gd", "sgd"):
         compose([f"optimizer={name}"])
     (compositions,) = (kept for _, kept in session.state(composition.Composed).values())
     assert len(composed) == 4
-    assert len(compositions._kept) <= 2
+    assert len(compositions._configs) <= 2
 
 
 @pytest.mark.parametrize(

@@ -64,13 +64,13 @@ def test_file_can_request_multirun_mode(workdir: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ("{study: 2024_01}", "hydra.sweeper.params.study is text: put it in quotes, study: '...', got 202401"),
+        ("{study: 2024_01}", "hydra.sweeper.params.study must be text: put it in quotes, study: '...', got 202401"),
         (
             "{seed: [0, 1]}",
-            "hydra.sweeper.params.seed is text as behind -m, in quotes (seed: '0,1,2'), got [0, 1]",
+            "hydra.sweeper.params.seed must be quoted text as after -m (seed: '0,1,2'), got [0, 1]",
         ),
         ("{sead: '1,2'}", "unknown key 'sead'. Did you mean 'seed'?"),
-        ("{seed: 'interval(0,1)'}", "seed=interval(0,1): a grid sweeps over lists of values: seed=a,b,c"),
+        ("{seed: 'interval(0,1)'}", "seed=interval(0,1): a grid needs a list of values: seed=a,b,c"),
     ],
 )
 def test_wrong_declared_sweep_is_refused(params: str, message: str, workdir: Path) -> None:
@@ -106,8 +106,8 @@ def test_glob_expands_to_the_options_of_a_group(
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("optimizer=glob(zzz*)", "optimizer=glob(zzz*): no optimizer has such a name. Known: adadelta, adagrad"),
-        ("seed=glob(*)", "seed=glob(*): glob stands for options of a group, and seed is a value"),
+        ("optimizer=glob(zzz*)", "optimizer=glob(zzz*): no optimizer matches. Known: adadelta, adagrad"),
+        ("seed=glob(*)", "seed=glob(*): glob(...) selects options of a group, and seed is a setting"),
     ],
 )
 def test_glob_without_matches_is_refused(word: str, message: str, workdir: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import harness
 from harness.config import composition
 from harness.config.error_messages import plain_errors
-from harness.config.override_text import pieces
+from harness.config.override_text import split_value
 from harness.config.overrides import expand
 
 QUICK = ["data=moons", "data.n=60", "batch_size=16", "epochs=1", "logger=[]", "diagnostic=[]", "path=alone", "jobs=1"]
@@ -151,4 +151,4 @@ def test_printed_config_keeps_typed_text(capsys: pytest.CaptureFixture[str]) -> 
     ],
 )
 def test_pieces_splits_at_top_level_commas(text: str, split: list[str]) -> None:
-    assert pieces(text) == split
+    assert split_value(text) == split

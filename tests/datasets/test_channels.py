@@ -23,7 +23,7 @@ from harness.system.errors import HarnessError
 
 G = torch.Generator().manual_seed(0)
 BYTES = torch.randint(0, 256, (40, 10, 8, 3), generator=G).float()
-LOOK = r"look like images with the channels last, and harness takes \[channels, height, width\]"
+LOOK = r"look like images with the channels last, but harness expects \[channels, height, width\]"
 
 
 def dataset(x: Any) -> Dataset:
@@ -114,7 +114,7 @@ def test_torch_images_that_are_read_later_are_checked(monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         "harness.datasets.loading.component", lambda kind, node, **offers: _made(images, kind, node, offers)
     )
-    monkeypatch.setattr(channels, "SEEN", 5)
+    monkeypatch.setattr(channels, "SAMPLES", 5)
     with pytest.raises(HarnessError, match=LOOK):
         load(compose([]).values)
     loaded = load(compose(["transform=[channels_first,auto]"]).values)

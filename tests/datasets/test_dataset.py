@@ -249,10 +249,10 @@ def broken():
         "train has 32 inputs and 31 targets": replace(data, train=Samples(data.train.x, data.train.y[1:])),
         r"inputs of the val split hold nan at \[3, 1\]": replace(data, val=Samples(nan, data.val.y)),
         r"targets of the train split hold inf at \[0, 1\]": replace(real, train=Samples(real.train.x, infinite)),
-        "there is one class only": replace(data, classes=("even",), val=one, test=one, train=one),
-        "the training split holds one class only": replace(data, train=one),
-        "class 7 in the test split, and there are 2": replace(data, test=Samples(data.test.x, far)),
-        "word 2 in the val split, and there are 2": replace(
+        "there is only one class": replace(data, classes=("even",), val=one, test=one, train=one),
+        "the training split holds only one class": replace(data, train=one),
+        "class 7 in the test split is not in 0 .. 1": replace(data, test=Samples(data.test.x, far)),
+        "word 2 in the val split is not in 0 .. 1": replace(
             data,
             **{
                 split: Samples(torch.full((len(data.part(split)), 1), 1 + (split == "val")), data.part(split).y)
@@ -261,14 +261,14 @@ def broken():
             vocabulary=("a", "b"),
         ),
         "need a digest": streamed(),
-        "targets of the test split hold 0.5, and a label is 0 or 1": replace(labels, test=Samples(labels.test.x, half)),
-        r"targets of the val split must be float of shape \[N, 2\], one a label, got torch.int64 \[8, 2\]": replace(
+        "targets of the test split hold 0.5, but a label is 0 or 1": replace(labels, test=Samples(labels.test.x, half)),
+        r"the val split must be float of shape \[N, 2\], one column per label, got torch.int64 \[8, 2\]": replace(
             labels, val=Samples(labels.val.x, whole_numbers)
         ),
-        r"must be float of shape \[N, 3\], one a label, got torch.float32 \[32, 2\]": replace(
+        r"must be float of shape \[N, 3\], one column per label, got torch.float32 \[32, 2\]": replace(
             labels, classes=("a", "b", "c")
         ),
-        "labels want names": streamed(target="labels", classes=(), digest="feed"),
+        "labels need names": streamed(target="labels", classes=(), digest="feed"),
     }
 
 

@@ -96,7 +96,7 @@ def test_folder_is_complete_or_absent_and_made_once(tmp_path):
 def test_truncated_or_unwritable_samples_are_reported(folder, tmp_path):
     with (folder / "x.bin").open("r+b") as file:
         file.truncate(100)
-    with pytest.raises(HarnessError, match=r"x\.bin is cut short\. Delete its folder"):
+    with pytest.raises(HarnessError, match=r"x\.bin is cut short\. Delete its folder to write it again"):
         DiskSamples(folder, torch.arange(N)).take(torch.tensor([N - 1]))
     (tmp_path / "file").write_text("")
     with pytest.raises(HarnessError, match=r"cannot keep data in .*file"):
@@ -122,7 +122,7 @@ def test_damaged_samples_are_made_again(tmp_path, file, name):
     folder = keep(tmp_path, name, make)
     good = (folder / file).read_bytes()
     (folder / file).write_bytes(good[:-9] if file == "about.json" else good[:-9] + b"?" + good[-8:])
-    with pytest.warns(UserWarning, match="were damaged, and are made again"):
+    with pytest.warns(UserWarning, match="were damaged, and are written again"):
         assert keep(tmp_path, name, make) == folder
     if file != "about.json":  # it holds times
         assert (folder / file).read_bytes() == good

@@ -199,7 +199,7 @@ def test_large_data_is_kept_in_files_with_equal_samples(tmp_path: Path, monkeypa
 
 def test_random_samples_need_a_digest(tmp_path: Path) -> None:
     drawn = Listed([lambda: (torch.randn(3), 0), *[lambda: (torch.randn(3), 1)] * 30], classes=["a", "b"])
-    with pytest.raises(HarnessError, match="train, sample 0 is another when it is read again"):
+    with pytest.raises(HarnessError, match="train, sample 0 differs when it is read again"):
         taken(drawn, tmp_path)
     arguments = {"split": Split(), "generator": generator(0), "cache_dir": tmp_path}
     later = from_torch(drawn, digest="2024-07", **arguments)
@@ -228,11 +228,11 @@ class Feed(IterableDataset[Any]):
         (Listed([(X[0], "cat")] * 20), "train, sample 0, target is str"),
         (
             Listed([(X[0], 1)] * 20 + [(X[0, :2], 1)]),
-            r"train, sample 20: input \[2\] and target \[\], and those of sample 0",
+            r"train, sample 20: the shapes of input and target are \[2\] and \[\], but those of",
         ),
         (Listed([(X[0], 1)] * 20 + [(X[0], 0.5)]), "train, sample 20: the target is torch.float64"),
         (Listed([(X[0], 1)] * 20 + [(X[0] / 0, 1)]), "train, sample 20: the input is not finite"),
-        (Listed([(X[0], -1)] * 20, classes=["a", "b"]), "train holds class -1, and there are 2, from 0"),
+        (Listed([(X[0], -1)] * 20, classes=["a", "b"]), "train holds class -1, which is not in 0 .. 1"),
         (
             (TensorDataset(X, Y), TensorDataset(X[:, :2], Y)),
             r"the samples of val and train differ in shape or type: \[\[2\]",
@@ -365,7 +365,7 @@ def test_single_loader_in_a_list_is_accepted(tmp_path: Path, count: int) -> None
             return [DataLoader(TensorDataset(X[:9] + 7, Y[:9]), 8)] * count
 
     if count > 1:
-        with pytest.raises(HarnessError, match="val_dataloader returns 2 loaders, and a split is one"):
+        with pytest.raises(HarnessError, match="val_dataloader returns 2 loaders, but a split has one"):
             taken(Listing(), tmp_path)
         return
     assert len(taken(Listing(), tmp_path).val) == 9

@@ -37,7 +37,7 @@ def commands(block: Block) -> list[tuple[str, int]]:
     """(command, expected exit status) of a console block.
 
     A command stands behind `$ `, and goes on in the next line where it ends in a backslash. It is expected to be
-    refused where `harness: error:` is printed below it, and to fail where there is something `to mend`.
+    refused where `harness: error:` is printed below it, and to fail where there is something `to fix`.
     """
     found: list[tuple[str, int]] = []
     lines = iter(block.text.splitlines())
@@ -49,6 +49,6 @@ def commands(block: Block) -> list[tuple[str, int]]:
             found.append((command, 0))
         elif line.startswith("harness: error:"):
             found[-1] = (found[-1][0], 2)
-        elif line.endswith(" to mend"):
+        elif line.endswith(" to fix"):
             found[-1] = (found[-1][0], 1)
     return found

@@ -9,7 +9,7 @@ import pytest
 
 import harness
 from harness.config.composition import compose
-from harness.config.settings import groups, rows
+from harness.config.settings import nested_settings, scalar_settings
 from harness.config.trainer_options import allowed
 from harness.execution.effects import RULES, NoEffectWarning, check_effects
 from harness.execution.preparation import Preparation
@@ -88,9 +88,9 @@ def warnings_of(line: str) -> list[str]:
 
 def test_every_key_has_a_rule() -> None:
     """A new setting needs a rule that says where it has no effect."""
-    inner = [f"{name}.{row.name}" for name, own in groups().items() for row in own]
+    inner = [f"{name}.{row.name}" for name, own in nested_settings().items() for row in own]
     trainer = [f"trainer.{name}" for name in allowed(catalogue.current().trainer)]
-    assert {*KINDS, *(row.name for row in rows()), *inner, *trainer, "trainer", "experiment"} == set(RULES)
+    assert {*KINDS, *(row.name for row in scalar_settings()), *inner, *trainer, "trainer", "experiment"} == set(RULES)
 
 
 def test_every_rule_is_tested_with_and_without_an_effect() -> None:

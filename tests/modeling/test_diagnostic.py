@@ -33,10 +33,10 @@ def test_arguments_decide_when_a_diagnostic_is_measured(measure, once, when):
     ("measure", "once", "message"),
     [
         (lambda weight: {}, False, "asks for 'weight'; it may ask for batch_size, "),
-        (lambda model, grads: {}, False, "asks for 'grads' of before"),
-        (lambda previous: {}, True, "asks for 'previous' of before"),
-        (lambda machine, model: {}, False, "asks for 'machine' of before"),
-        (lambda history, params: {}, False, "asks for history and machine alone"),
+        (lambda model, grads: {}, False, "cannot ask for 'grads'"),
+        (lambda previous: {}, True, "cannot ask for 'previous'"),
+        (lambda machine, model: {}, False, "cannot ask for 'machine'"),
+        (lambda history, params: {}, False, "after each epoch cannot ask for 'params'"),
     ],
 )
 def test_unknown_argument_is_refused(measure, once, message):

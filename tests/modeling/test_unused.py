@@ -25,9 +25,9 @@ QUIET = ["trainer=cpu", "diagnostic=[]", "logger=[]"]
         ("model=logistic activation=tanh", "has no place for activation=tanh"),
         ("model=logistic activation=relu", "has no place for activation=relu"),
         ("model=deep_linear regularizer=[stochastic_depth]", r"has no place for regularizer=\[stochastic_depth\]"),
-        ("model=mlp model.depth=0 regularizer=[dropout]", r"model mlp, as it is set, .* \[?.*change model\.\*"),
-        ("model=mlp regularizer=[stochastic_depth]", "model mlp, as it is set, has no place"),
-        ("model=rnn data=majority normalization=batch_norm", "model rnn, as it is set, has no place"),
+        ("model=mlp model.depth=0 regularizer=[dropout]", r"model mlp with these settings .* \[?.*change model\.\*"),
+        ("model=mlp regularizer=[stochastic_depth]", "model mlp with these settings has no place"),
+        ("model=rnn data=majority normalization=batch_norm", "model rnn with these settings has no place"),
         ("data=rosenbrock normalization=weight_norm", "has no place for normalization=weight_norm"),
         ("data=rosenbrock initializer=zeros", "model point has no weights for initializer=zeros to fill"),
         (
@@ -36,7 +36,7 @@ QUIET = ["trainer=cpu", "diagnostic=[]", "logger=[]"]
         ),
         (
             "model=random_forest optimizer=sgd epochs=3",
-            "fitted at once, in no steps: it cannot use optimizer=sgd, epochs=3",
+            "fitted at once, without steps: it cannot use optimizer=sgd, epochs=3",
         ),
         ("model=random_forest optimizer.lr=0.1", "it cannot use optimizer=adam"),
         ("model=random_forest regularizer=[l2]", r"it cannot use regularizer=\[l2\]"),

@@ -123,7 +123,7 @@ def test_upgraded_plugin_is_scanned_again(site: Path, scanned: list[str]) -> Non
 def test_cache_keeps_scans_of_several_environments(
     site: Path, scanned: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scan_cache, "KEPT", 2)
+    monkeypatch.setattr(scan_cache, "MAX_SCANS", 2)
     source = (site / "snakes.py").read_text()
     times = os.stat(site / "snakes.py")
     again(scanned)

@@ -47,7 +47,7 @@ def test_key_without_effect_is_refused(word: str, instead: str) -> None:
 def test_sweepers_and_launchers_are_refused_outside_of_sweeps(word: str) -> None:
     with pytest.raises(harness.HarnessError) as refused:
         composition.compose([word])
-    assert str(refused.value) == f"{word} has an effect in a sweep alone: write harness -m"
+    assert str(refused.value) == f"{word} only has an effect in a sweep: write harness -m"
 
 
 @pytest.mark.parametrize("word", ["hydra.run.dir=x", "hydra.sweep.dir=x", "hydra.job.chdir=true"])

@@ -139,7 +139,7 @@ def test_torn_checkpoint_is_reported(workdir: Path, stop_after: Stop) -> None:
     (cut,) = harness.load("cut")
     file = cut.folder / checkpoint.FILE
     file.write_bytes(file.read_bytes()[:1000])
-    with pytest.warns(UserWarning, match="its checkpoint.pt is torn"):
+    with pytest.warns(UserWarning, match="its checkpoint.pt cannot be read: it is torn"):
         record = harness.run([*line, "resume=true"])
     assert record.status == "completed"
     assert "torn" in record.warnings[0]

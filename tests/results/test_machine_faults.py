@@ -48,7 +48,7 @@ def test_system_errors_are_machine_faults(name: str) -> None:
     fault = machine_fault(error)
     assert fault is not None
     assert fault.endswith(f"(curves.csv: {os.strerror(number)})")
-    assert machine_fault(CannotWrite.told("run", error)) is not None
+    assert machine_fault(CannotWrite.from_os_error("run", error)) is not None
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_summaries_and_progress_contain_no_escapes(name: str) -> None:
     shown = io.StringIO()
     progress = SweepProgress(Console(file=shown))
     progress.standing.jobs = 1
-    progress._line(record)
+    progress._print_run(record)
     texts = [sweep_summary([record]), shown.getvalue(), text(examined([record], quick=True))]
     record.choices = {"model": name, "activation": name, "optimizer": name, "regularizer": [name]}
     record.choices |= {"augmentation": [], "corruption": []}

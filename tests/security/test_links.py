@@ -96,7 +96,7 @@ def test_linked_run_folder_is_not_opened(study: Path, mine: Path) -> None:
 def test_training_in_a_linked_study_is_refused(workdir: Path, mine: Path) -> None:
     (workdir / "outputs").mkdir()
     (workdir / "outputs" / "dl").symlink_to(mine)
-    with pytest.raises(HarnessError, match="dl is a link, and nothing is written through links"):
+    with pytest.raises(HarnessError, match="dl is a link; harness does not write through links"):
         harness.run(RUN)
 
 

@@ -80,7 +80,7 @@ def test_preset_of_config_values_is_accepted(text: str, tmp_path: Path) -> None:
 
 def test_folder_of_hydra_options_is_refused(tmp_path: Path) -> None:
     preset(tmp_path, "_target_: os.system", "hydra/launcher/mine.yaml")
-    with pytest.raises(HarnessError, match="holds no options of Hydra's own"):
+    with pytest.raises(HarnessError, match="must not hold options of Hydra"):
         check_folder(tmp_path / "conf")
 
 

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import harness
+from harness.analysis.report.failures import reason_and_position
 from harness.results import checkpoint, index
-from harness.results.curves import rows
+from harness.results.curves import read_curves
 from harness.results.record import Record, from_json
 from harness.results.study import load
 from harness.system.errors import HarnessError
@@ -94,10 +95,9 @@ json_values = st.recursive(
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(st.sampled_from([*TYPES, "id", "schema", "new"]), json_values, max_size=4))
 def test_any_record_is_reported_or_refused(changes: dict[str, Any]) -> None:
-    from harness.analysis.report.failures import told
     from harness.analysis.report.summary import sweep_summary
     from harness.analysis.report.table import columns
-    from harness.analysis.report.table import rows as table_rows
+    from harness.analysis.report.table import run_rows as table_rows
 
     row = json.loads(Record("0" * 12, "a", "s").to_json()) | changes
     try:
@@ -105,7 +105,7 @@ def test_any_record_is_reported_or_refused(changes: dict[str, Any]) -> None:
     except ValueError:
         return
     assert list(table_rows([record], columns([record])))
-    assert told(record) is not None
+    assert reason_and_position(record) is not None
     assert sweep_summary([record])
     assert json.loads(record.to_json())["id"] == "0" * 12
 
@@ -116,7 +116,7 @@ def test_any_record_is_reported_or_refused(changes: dict[str, Any]) -> None:
 def test_malformed_curves_are_ignored(content: bytes, study: Path) -> None:
     record = load("dl")[0]
     (record.folder / "curves.csv").write_bytes(content)
-    assert all(isinstance(step, int) for step, *_ in rows(record))
+    assert all(isinstance(step, int) for step, *_ in read_curves(record))
 
 
 def test_curves_that_are_a_pipe_are_ignored(study: Path, command: Command) -> None:

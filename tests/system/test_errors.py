@@ -17,12 +17,13 @@ def test_error_names_the_owner_of_a_folder(tmp_path: Path, monkeypatch: pytest.M
     study.mkdir(parents=True)
     real = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != study and real(path, mode))
-    text = str(CannotWrite.told(study / ".owners", OSError(errno.EACCES, "Permission denied")))
+    text = str(CannotWrite.from_os_error(study / ".owners", OSError(errno.EACCES, "Permission denied")))
     assert text.startswith(f"cannot write {study}/.owners: Permission denied. {study} belongs to {study.owner()}: ")
     assert f"chmod -R g+rwXs {study}" in text
     assert "study=NAME" in text
     assert (
-        str(CannotWrite.told(study, OSError(errno.ENOSPC, "No space left"))) == f"cannot write {study}: No space left"
+        str(CannotWrite.from_os_error(study, OSError(errno.ENOSPC, "No space left")))
+        == f"cannot write {study}: No space left"
     )
 
 

@@ -18,7 +18,7 @@ import threadpoolctl
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from harness.system.forking import ProcessDied, apart
+from harness.system.forking import ProcessDied, call_forked
 from tests.plugins.components.executors.helpers import gone
 
 pytestmark = pytest.mark.timeout(60)  # a child that waits for missing threads would wait forever
@@ -70,54 +70,54 @@ def test_garbage_of_the_parent_is_not_collected_in_the_child() -> None:
     try:
         Waiting()
         began = time.monotonic()
-        apart(gc.collect)
+        call_forked(gc.collect)
         assert time.monotonic() - began < 30
     finally:
         gc.enable()
 
 
 def test_result_comes_back_from_another_process() -> None:
-    ((pid, answer),) = apart(lambda *args, **kwargs: (os.getpid(), (args, kwargs)), 1, [2], three=3)
+    ((pid, answer),) = call_forked(lambda *args, **kwargs: (os.getpid(), (args, kwargs)), 1, [2], three=3)
     assert pid != os.getpid()
     assert answer == ((1, [2]), {"three": 3})
-    assert len(apart(bytes, 1 << 20)[0]) == 1 << 20  # more than a pipe holds
+    assert len(call_forked(bytes, 1 << 20)[0]) == 1 << 20  # more than a pipe holds
 
 
 def test_several_children_run_at_once() -> None:
     barrier = multiprocessing.get_context("fork").Barrier(3)
-    answers = apart(lambda: (barrier.wait(10) >= 0, os.getpid()), times=3)
+    answers = call_forked(lambda: (barrier.wait(10) >= 0, os.getpid()), times=3)
     assert [met for met, _ in answers] == [True] * 3
     assert len({pid for _, pid in answers} | {os.getpid()}) == 4
     with pytest.raises(ProcessDied):
-        apart(signal.raise_signal, signal.SIGKILL, times=2)
+        call_forked(signal.raise_signal, signal.SIGKILL, times=2)
 
 
 def test_exception_is_raised_in_the_parent() -> None:
     with pytest.raises(ZeroDivisionError, match="division"):
-        apart(divmod, 1, 0)
+        call_forked(divmod, 1, 0)
 
 
 def test_killed_child_is_reported_by_its_signal() -> None:
     with pytest.raises(ProcessDied, match=r"^its process ended with SIGKILL$"):
-        apart(signal.raise_signal, signal.SIGKILL)
+        call_forked(signal.raise_signal, signal.SIGKILL)
     with pytest.raises(ProcessDied, match=r"^its process ended with SIGTERM$"):
-        apart(signal.raise_signal, signal.SIGTERM)
+        call_forked(signal.raise_signal, signal.SIGTERM)
 
 
 @pytest.mark.parametrize("end", [os._exit, sys.exit])
 def test_exited_child_is_reported_by_its_status(end: object) -> None:
     with pytest.raises(ProcessDied, match=r"^its process ended with status 3$"):
-        apart(end, 3)  # type: ignore[arg-type]
+        call_forked(end, 3)  # type: ignore[arg-type]
 
 
 def test_child_has_one_thread(two_threads: None) -> None:
     assert threads()[0] == 2
-    assert apart(threads) == [(1, {1})]
+    assert call_forked(threads) == [(1, {1})]
     assert threads()[0] == 2
 
 
 def test_child_computes_after_a_multithreaded_parent(two_threads: None) -> None:
-    assert apart(busy, 1000) == [pytest.approx(busy(1000), rel=1e-4)]
+    assert call_forked(busy, 1000) == [pytest.approx(busy(1000), rel=1e-4)]
 
 
 def test_child_does_not_change_the_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def test_child_does_not_change_the_parent(tmp_path: Path, monkeypatch: pytest.Mo
         return torch.rand(3).tolist()
 
     where, state = os.getcwd(), torch.random.get_rng_state()
-    (drawn,) = apart(change)
+    (drawn,) = call_forked(change)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert (kept, os.environ.get("LEFT_BEHIND"), os.getcwd()) == ([], None, where)
     with torch.random.fork_rng(devices=[]):
@@ -156,7 +156,7 @@ def test_interrupt_of_the_parent_ends_the_child(tmp_path: Path, monkeypatch: pyt
     began = time.monotonic()
     try:
         with pytest.raises(KeyboardInterrupt):
-            apart(sleep)
+            call_forked(sleep)
     finally:
         signal.signal(signal.SIGINT, before)
         waiting.join()
@@ -166,15 +166,15 @@ def test_interrupt_of_the_parent_ends_the_child(tmp_path: Path, monkeypatch: pyt
 
 def test_child_may_use_loader_processes() -> None:
     data = TensorDataset(torch.arange(8))
-    assert apart(lambda: sum(int(x.sum()) for (x,) in DataLoader(data, batch_size=4, num_workers=1))) == [28]
+    assert call_forked(lambda: sum(int(x.sum()) for (x,) in DataLoader(data, batch_size=4, num_workers=1))) == [28]
 
 
 def test_child_ignores_interrupts() -> None:
-    assert apart(lambda: signal.raise_signal(signal.SIGINT) or "went on") == ["went on"]
+    assert call_forked(lambda: signal.raise_signal(signal.SIGINT) or "went on") == ["went on"]
 
 
 def test_function_runs_in_this_process_once_a_gpu_was_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    assert apart(os.getpid, times=3) == [os.getpid()]
+    assert call_forked(os.getpid, times=3) == [os.getpid()]
     with pytest.raises(ZeroDivisionError):
-        apart(divmod, 1, 0)
+        call_forked(divmod, 1, 0)

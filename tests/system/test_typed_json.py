@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.system import typed_json
-from harness.system.typed_json import DEPTH, refuse_depth
+from harness.system.typed_json import MAX_DEPTH, refuse_depth
 
 TEXTS = st.text('"\\[]{}aé\n', max_size=5)
 VALUES = st.recursive(TEXTS, lambda v: st.lists(v, max_size=3) | st.dictionaries(TEXTS, v, max_size=3), max_leaves=20)
@@ -32,18 +32,18 @@ def refused(text: str | bytes) -> bool:
 @given(VALUES, st.booleans())
 def test_depth_is_independent_of_strings(value: Any, ascii_only: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(typed_json, "DEPTH", 3)
-        patch.setattr(typed_json, "_LITTLE", 1)
+        patch.setattr(typed_json, "MAX_DEPTH", 3)
+        patch.setattr(typed_json, "_FLAT_ROUNDS", 1)
         text = json.dumps(value, ensure_ascii=ascii_only)
         assert refused(text) == refused(text.encode()) == (depth(value) > 3)
 
 
 def test_brackets_in_strings_hide_no_depth() -> None:
-    many = 2 * DEPTH
+    many = 2 * MAX_DEPTH
     text = '["]",' * many + '"' + "[" * many + '"' + "]" * many
     assert depth(json.loads(text)) == many
     assert refused(text)
 
 
 def test_many_brackets_in_a_row_are_not_deep() -> None:
-    assert not refused(json.dumps([[{"a": []}]] * 5 * DEPTH))
+    assert not refused(json.dumps([[{"a": []}]] * 5 * MAX_DEPTH))

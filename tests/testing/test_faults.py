@@ -73,7 +73,7 @@ def test_check_command_lists_what_failed(results_of: Results, capsys: pytest.Cap
     assert "activation/right         ok      2 passed" in shown
     assert "activation/undocumented  FAILED  1 passed, 1 failed" in shown
     assert "documented, failed: it has no docstring: " in shown
-    assert "2 checked: 3 passed, 1 failed, 0 skipped; 1 to mend" in shown
+    assert "2 checked: 3 passed, 1 failed, 0 skipped; 1 to fix" in shown
 
 
 def test_all_components_of_a_plugin_are_checked(results_of: Results, capsys: pytest.CaptureFixture[str]) -> None:

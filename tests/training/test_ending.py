@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.analysis.report.notes import of_sweep
+from harness.analysis.report.notes import sweep_notes
 from harness.analysis.report.summary import run_summary
-from harness.analysis.report.table import rows
+from harness.analysis.report.table import run_rows
 from harness.results.record import from_json
 from harness.training.ending import convert_stop_iteration
 from tests.helpers.planted import planted
@@ -258,8 +258,8 @@ def test_early_stopping_is_reported(workdir: Path) -> None:
     assert record.steps == {"planned": 150, "made": record.ended["epoch"] * 5}
     steps = record.steps["made"]
     assert f"  steps     {steps} of 150: regularizer.early_stopping ended it after" in run_summary(record)
-    assert next(iter(rows([record], [])))[1] == "completed (early_stopping)"
-    assert of_sweep([record, record]) == ["  ended     before their planned steps: 2 by regularizer.early_stopping"]
+    assert next(iter(run_rows([record], [])))[1] == "completed (early_stopping)"
+    assert sweep_notes([record, record]) == ["  ended     before their planned steps: 2 by regularizer.early_stopping"]
     kept = from_json((record.folder / "record.json").read_text(), record.folder)
     assert (kept.ended, kept.steps) == (record.ended, record.steps)
 

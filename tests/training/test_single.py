@@ -70,5 +70,5 @@ def test_estimator_is_fitted_once_on_the_training_split(estimators_made: list[Ce
 def test_estimator_is_not_stacked_and_keeps_no_weights(estimators_made: list[Centroids]) -> None:
     prepared = prepare(compose(["model=mlp"]))
     assert unfusable(prepared) == "model mlp is fitted as a whole"
-    with pytest.raises(harness.HarnessError, match="is fitted at once, and keeps no weights"):
+    with pytest.raises(harness.HarnessError, match="is fitted at once and has no weights"):
         harness.load_model(harness.run(["model=mlp"]))

@@ -1,1 +1,1 @@
-"""Records as tables and lines."""
+"""Show records as tables and lines of text."""

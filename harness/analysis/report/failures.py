@@ -1,4 +1,4 @@
-"""Runs that did not complete, in lines that a person can read: which, where, and why."""
+"""Describe runs that did not complete, with the reason and the step or epoch reached."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from rich.cells import cell_len
 
 from harness.results.record import Record
 
-UNHAPPY = ("failed", "interrupted", "diverged", "running")  # as they are listed
-MANY = 4  # runs of one reason are one row
-ROWS = 20
+NOT_COMPLETED = ("failed", "interrupted", "diverged", "running")  # in the order of the report
+MIN_GROUP = 4  # so many runs with one reason share a row
+MAX_ROWS = 20
 
 
 def reason(record: Record) -> str:
-    """Why a run did not complete, in one line; what differs from one such run to the next is left to `place`."""
+    """Return in one line why a run did not complete, without the step, so that equal reasons are equal lines."""
     error = record.error or {}
     text = "".join(c for c in " ".join(str(error.get("message", "")).split()) if c.isprintable())
     if record.status == "diverged":
@@ -25,8 +25,8 @@ def reason(record: Record) -> str:
     return ": ".join(part for part in (error.get("type", ""), text) if part)
 
 
-def place(record: Record) -> str:
-    """How far it was, where that is known."""
+def position(record: Record) -> str:
+    """Return the step or epoch that a run has reached, or the empty string."""
     step = (record.error or {}).get("step")
     if step is not None:
         return f"step {step}"
@@ -34,36 +34,42 @@ def place(record: Record) -> str:
     return f"epoch {epochs}" if epochs else ""
 
 
-def told(record: Record) -> str:
-    """Why and where, of one run by itself."""
-    return ", ".join(part for part in (reason(record), place(record)) if part)
+def reason_and_position(record: Record) -> str:
+    """Return in one line why and where a run did not complete."""
+    return ", ".join(part for part in (reason(record), position(record)) if part)
 
 
-def endings(records: Sequence[Record], whole: bool = True) -> list[tuple[int, list[str]]]:
-    """How many runs, and their row: status, which, where and why. Many of one reason share a row; names are `whole`,
-    or without what all runs have in common.
+def failure_rows(records: Sequence[Record], full_names: bool = True) -> list[tuple[int, list[str]]]:
+    """Return the rows of a table of runs that did not complete. Many runs with one reason share a row.
+
+    Args:
+        records: All runs of the sweep.
+        full_names: False to leave the overrides that all runs share out of the names.
+
+    Returns:
+        For each row the number of its runs, and its cells: status, name, step or epoch, reason.
     """
-    alike: dict[tuple[str, str], list[Record]] = {}
+    groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        if record.status in UNHAPPY:
-            alike.setdefault((record.status, reason(record)), []).append(record)
-    usual = in_common([record.name for record in records]) if alike else frozenset()
+        if record.status in NOT_COMPLETED:
+            groups.setdefault((record.status, reason(record)), []).append(record)
+    shared = common_overrides([record.name for record in records]) if groups else frozenset()
     rows = []
-    for (status, why), group in sorted(alike.items(), key=lambda item: UNHAPPY.index(item[0][0])):
-        if len(group) >= MANY:
-            common = in_common([record.name for record in group]) - usual
-            alone = ",".join(part for part in split_name(group[0].name) if part in common)
-            rows.append((len(group), [status, f"{len(group)} runs" + (f" of {alone}" if alone else ""), "", why]))
+    for (status, why), group in sorted(groups.items(), key=lambda item: NOT_COMPLETED.index(item[0][0])):
+        if len(group) >= MIN_GROUP:
+            common = common_overrides([record.name for record in group]) - shared
+            label = ",".join(part for part in split_name(group[0].name) if part in common)
+            rows.append((len(group), [status, f"{len(group)} runs" + (f" of {label}" if label else ""), "", why]))
         else:
-            left_out = frozenset() if whole else usual
-            rows += [(1, [status, without(record.name, left_out), place(record), why]) for record in group]
+            dropped = frozenset() if full_names else shared
+            rows += [(1, [status, drop_overrides(record.name, dropped), position(record), why]) for record in group]
     return rows
 
 
-def shorter(text: str, width: int) -> str:
-    """A text that fits: its middle is left out, for names differ at their ends.
+def shorten(text: str, width: int) -> str:
+    """Shorten a text to a width in columns. Its middle is left out, since names of runs differ at their ends.
 
-    >>> shorter("optimizer=sgd,optimizer.lr=0.1,seed=3", 20)
+    >>> shorten("optimizer=sgd,optimizer.lr=0.1,seed=3", 20)
     'optimizer=….1,seed=3'
     """
     if cell_len(text) <= width:
@@ -79,19 +85,19 @@ def shorter(text: str, width: int) -> str:
     return f"{head}…{tail}"
 
 
-def in_common(names: Sequence[str]) -> frozenset[str]:
-    """The overrides that all of some runs have; none for a single one.
+def common_overrides(names: Sequence[str]) -> frozenset[str]:
+    """Return the overrides that all runs share, by the names of the runs; none for a single run.
 
-    >>> in_common(["optimizer=sgd,epochs=1", "optimizer=adam,epochs=1"])
+    >>> common_overrides(["optimizer=sgd,epochs=1", "optimizer=adam,epochs=1"])
     frozenset({'epochs=1'})
     """
     return frozenset.intersection(*(frozenset(split_name(name)) for name in names)) if len(names) > 1 else frozenset()
 
 
-def without(name: str, parts: frozenset[str]) -> str:
-    """A run's name without some of its overrides.
+def drop_overrides(name: str, parts: frozenset[str]) -> str:
+    """Return a run's name without some of its overrides, or the whole name if none would be left.
 
-    >>> without("optimizer=sgd,regularizer=[l2,dropout],epochs=1", frozenset({"epochs=1"}))
+    >>> drop_overrides("optimizer=sgd,regularizer=[l2,dropout],epochs=1", frozenset({"epochs=1"}))
     'optimizer=sgd,regularizer=[l2,dropout]'
     """
     return ",".join(part for part in split_name(name) if part not in parts) or name
@@ -99,4 +105,4 @@ def without(name: str, parts: frozenset[str]) -> str:
 
 def split_name(name: str) -> list[str]:
     """Return the overrides that a run is named after."""
-    return re.split(r",(?=[\w.@/:~-]+=)", name)  # a comma inside of a list stands before no key
+    return re.split(r",(?=[\w.@/:~-]+=)", name)  # a comma inside of a list is not followed by a key

@@ -1,4 +1,4 @@
-"""Lines on runs that need a second look: those that ended before their plan, and those with warnings."""
+"""Report runs that ended early or have warnings."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from harness.results.record import Record
 
-WARNINGS = 5  # different lines of a sweep that are shown
+MAX_WARNINGS = 5  # different warnings of a sweep to show
 
 
 def status(record: Record) -> str:
-    """The status, with what ended a completed run before its plan.
+    """Return the status of a run, with the reason if a completed run ended early.
 
     >>> status(Record("", "", "", "completed", ended={"reason": "max_time"}))
     'completed (max_time)'
@@ -20,12 +20,12 @@ def status(record: Record) -> str:
 
 
 def ended_early(record: Record) -> bool:
-    """Return True if a completed run made fewer steps than were planned."""
+    """Return True if a completed run made fewer steps than planned."""
     return record.status == "completed" and record.ended.get("reason", "epochs") != "epochs"
 
 
-def of_run(record: Record) -> list[str]:
-    """A line where a run ended before its plan, and one for each warning."""
+def run_notes(record: Record) -> list[str]:
+    """Return a line if a run ended early, and one for each of its warnings."""
     lines = []
     if ended_early(record):
         made, planned = record.steps.get("made"), record.steps.get("planned")
@@ -34,18 +34,18 @@ def of_run(record: Record) -> list[str]:
     return lines + [f"  warning   {line}" for line in record.warnings]
 
 
-def of_sweep(records: Sequence[Record]) -> list[str]:
-    """How many runs ended before their plan, and the warnings with the number of runs that have them."""
+def sweep_notes(records: Sequence[Record]) -> list[str]:
+    """Return lines on the number of runs that ended early, and on the warnings with the number of runs they concern."""
     early = Counter(str(record.ended.get("by")) for record in records if ended_early(record))
     lines = []
     if early:
-        told = ", ".join(f"{n} by {by}" for by, n in early.most_common())
-        lines.append(f"  ended     before their planned steps: {told}")
-    found = Counter(line for record in records for line in dict.fromkeys(record.warnings))
-    for line, n in found.most_common(WARNINGS):
+        causes = ", ".join(f"{n} by {by}" for by, n in early.most_common())
+        lines.append(f"  ended     before their planned steps: {causes}")
+    warnings = Counter(line for record in records for line in dict.fromkeys(record.warnings))
+    for line, n in warnings.most_common(MAX_WARNINGS):
         lines.append(f"  warning   {line}" + (f" ({n} runs)" if n > 1 else ""))
-    if len(found) > WARNINGS:
-        lines.append(f"  warning   and {len(found) - WARNINGS} more: harness report shows them")
+    if len(warnings) > MAX_WARNINGS:
+        lines.append(f"  warning   and {len(warnings) - MAX_WARNINGS} more: harness report shows them")
     return lines
 
 

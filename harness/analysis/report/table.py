@@ -1,4 +1,4 @@
-"""A study as a table, one row a run."""
+"""Print a study as a table, one row per run."""
 
 from __future__ import annotations
 
@@ -10,39 +10,50 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.analysis.report.failures import in_common, split_name, without
+from harness.analysis.report.failures import common_overrides, drop_overrides, split_name
 from harness.analysis.report.notes import status
 from harness.results.record import Record
 from harness.system.escape import printable
 
-FITTED = 300  # more rows are not looked at one by one, and fitting them takes seconds
+FITTED = 300  # rows; longer tables are not fitted to the terminal, which would take seconds
 
 
 def columns(records: Sequence[Record], metric: str | None = None) -> list[str]:
-    """The metrics to show: the one asked for, or what the runs were to be judged by, on validation and on test."""
+    """Return the metrics to show: the given one, or the objectives of the runs on validation and test."""
     if metric is not None:
         return [metric]
-    judged = dict.fromkeys(str(record.config["objective"]) for record in records if record.config.get("objective"))
-    return list(judged | dict.fromkeys(name.replace("val/", "test/") for name in judged))
+    objectives = dict.fromkeys(str(record.config["objective"]) for record in records if record.config.get("objective"))
+    return list(objectives | dict.fromkeys(name.replace("val/", "test/") for name in objectives))
 
 
 def shared(records: Sequence[Record]) -> str:
-    """Return the overrides that all runs share, as they are typed; empty for a single run or where there are none."""
-    common = in_common([record.name for record in records])
+    """Return the overrides that all runs share, as typed; empty for a single run."""
+    common = common_overrides([record.name for record in records])
     return " ".join(part for part in split_name(records[0].name) if part in common) if common else ""
 
 
-def rows(records: Sequence[Record], shown: Sequence[str]) -> Iterable[list[str]]:
-    """Return name, status, metrics and seconds of each run; the names without the overrides that all runs share."""
-    common = in_common([record.name for record in records])
+def run_rows(records: Sequence[Record], metrics: Sequence[str]) -> Iterable[list[str]]:
+    """Yield name, status, metrics and seconds of each run; names go without the overrides that all runs share."""
+    common = common_overrides([record.name for record in records])
     for record in records:
-        numbers = [f"{record.metrics[name]:.4f}" if name in record.metrics else "" for name in shown]
+        numbers = [f"{record.metrics[name]:.4f}" if name in record.metrics else "" for name in metrics]
         seconds = record.time.get("fit_s")
-        yield [without(record.name, common), status(record), *numbers, "" if seconds is None else f"{seconds:.2f}"]
+        yield [
+            drop_overrides(record.name, common),
+            status(record),
+            *numbers,
+            "" if seconds is None else f"{seconds:.2f}",
+        ]
 
 
 def render(header: Sequence[str], body: Iterable[Sequence[str]], numeric: Sequence[str] = ()) -> None:
-    """Prints a table: fitted to a terminal, whole lines elsewhere and where there are many."""
+    """Print a table, fitted to the terminal if there is one and the table is short.
+
+    Args:
+        header: Names of the columns.
+        body: Cells of each row.
+        numeric: Names of the columns to align to the right.
+    """
     header, numeric = [printable(name) for name in header], [printable(name) for name in numeric]
     rows = [[printable(cell) for cell in row] for row in body]
     console = Console()
@@ -53,7 +64,7 @@ def render(header: Sequence[str], body: Iterable[Sequence[str]], numeric: Sequen
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[str] = ()) -> list[str]:
-    """Whole lines, their columns two spaces apart.
+    """Return the lines of a table with its columns two spaces apart.
 
     >>> aligned(["run", "loss"], [["a", "0.5"], ["longer", "12.5"]], numeric=["loss"])
     ['run     loss', 'a        0.5', 'longer  12.5']
@@ -73,8 +84,8 @@ def _fitted(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Seque
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     longest = max(range(len(header)), key=lambda c: max((len(row[c]) for row in rows), default=0))
     for index, name in enumerate(header):
-        folds = index == longest  # numbers and short words are never broken
+        folds = index == longest  # numbers and short words are never wrapped
         table.add_column(Text(name), justify="right" if name in numeric else "left", overflow="fold", no_wrap=not folds)
     for row in rows:
-        table.add_row(*map(Text, row))  # no markup: a name may hold brackets
+        table.add_row(*map(Text, row))  # Text, since a name may hold brackets, which rich reads as markup
     return table

@@ -1,4 +1,4 @@
-"""How a sweep stands, run by run: how many ended how, the best so far, and by which ways they were trained."""
+"""Count the runs of a sweep by status and path, and keep the best one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ORDER = ("completed", CACHED, "failed", "interrupted", "diverged", "running")
 
 @dataclass(frozen=True)
 class Best:
-    """The run whose objective is the best of those that are judged by it."""
+    """The run with the best value of an objective."""
 
     metric: str
     value: float
@@ -22,53 +22,54 @@ class Best:
 
 
 @dataclass
-class Trained:
-    """Runs that were trained in one way: how many, and the reasons for it, of which there is one for each shape."""
+class TrainedRuns:
+    """The number of runs trained by one path and executor, with the reasons for that choice, one per group of runs."""
 
     runs: int = 0
-    whys: dict[str, None] = field(default_factory=dict)
+    reasons: dict[str, None] = field(default_factory=dict)
 
     @property
     def why(self) -> str:
-        """The first reason, and how many more there are."""
-        first, more = next(iter(self.whys), ""), len(self.whys) - 1
+        """The first reason, and the number of further ones."""
+        first, more = next(iter(self.reasons), ""), len(self.reasons) - 1
         return f"{first}; and {more} more reasons" if more > 1 else f"{first}; and one more reason" if more else first
 
 
 class Tally:
-    """Counts runs as they end; each costs the same, however many there were before."""
+    """Counts of runs, updated in constant time as runs end."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.best: dict[str, Best] = {}
-        self.ways: dict[tuple[str, str], Trained] = {}
+        self.paths: dict[tuple[str, str], TrainedRuns] = {}  # by (path, executor)
 
     @property
     def ended(self) -> int:
-        """How many runs there were."""
+        """The number of runs that ended."""
         return self.counts.total()
 
     @property
     def trained(self) -> int:
-        """How many of them were not complete before."""
+        """The number of runs that ended and were not cached."""
         return self.ended - self.counts[CACHED]
 
-    def counted(self) -> list[tuple[str, int]]:
-        """How many ended how, in one order."""
+    def by_status(self) -> list[tuple[str, int]]:
+        """Return (status, number of runs) in a fixed order."""
         return [(status, self.counts[status]) for status in ORDER if self.counts[status]]
 
     def add(self, record: Record) -> None:
-        """Counts a run that has ended."""
+        """Count a run that has ended."""
         self.counts[CACHED if record.cached else record.status] += 1
-        self._judge(record)
+        self._update_best(record)
         if "path" in record.cohort and not record.cached:
-            way = self.ways.setdefault((record.cohort["path"], record.cohort.get("executor", "")), Trained())
-            way.runs += 1
+            key = record.cohort["path"], record.cohort.get("executor", "")
+            trained = self.paths.setdefault(key, TrainedRuns())
+            trained.runs += 1
             if record.cohort.get("why"):
-                way.whys[record.cohort["why"]] = None
+                trained.reasons[record.cohort["why"]] = None
 
-    def _judge(self, record: Record) -> None:
-        """Whether this run is the best; one whose metric's direction no one has recorded is not judged."""
+    def _update_best(self, record: Record) -> None:
+        """Keep this run if it is the best; runs without a recorded direction of their metric are skipped."""
         metric, value = str(record.config.get("objective")), record.objective
         higher = record.best.get(metric, {}).get("higher_is_better")
         if record.status != "completed" or higher is None or not math.isfinite(value):

@@ -1,1 +1,1 @@
-"""What a person sees while a run or a sweep lasts."""
+"""Show the progress of runs and sweeps."""

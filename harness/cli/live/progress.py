@@ -1,4 +1,4 @@
-"""What a person sees while a run or a sweep lasts: drawn on a terminal, plain lines elsewhere; on standard error."""
+"""Show progress on standard error: a live display on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from harness.analysis.report.failures import told
+from harness.analysis.report.failures import reason_and_position
 from harness.analysis.report.tally import CACHED
-from harness.cli.live.standing import SweepState, clock
+from harness.cli.live.standing import SweepState, format_seconds
 from harness.cli.live.sweep_table import SweepTable
 from harness.execution.sweep.callbacks import SweepCallback, SweepPlan, using
 from harness.results.record import Record
 from harness.system.escape import printable
 from harness.training.run_callback import RunCallback
 
-EVERY_S = 5.0  # between two plain lines of a run's epochs, and of a large sweep
-QUIET_S = 30.0  # without a plain line, after which one says how a sweep stands
-LARGE = 300  # jobs of a sweep whose runs have no line each
-LOOK_S = 1.0  # between two looks at what is trained now
-LOOK_SHARE = 0.05  # of a core that looking may take, where a file server is slow
-PER_SECOND = 2  # drawings of the table: each takes milliseconds from a run that is trained in this process
+EVERY_S = 5.0  # time between two plain lines about a run's epochs or a large sweep
+QUIET_S = 30.0  # time without a plain line after which the state of a sweep is printed
+LARGE = 300  # jobs; above, completed runs of a sweep get no line of their own
+LOOK_S = 1.0  # time between two looks at the cohorts in training
+LOOK_SHARE = 0.05  # largest share of a core that looking may take, if a file server is slow
+PER_SECOND = 2  # refreshes of the table; each takes milliseconds from a run that is trained in this process
 
 
-def drawn(console: Console) -> bool:
-    """Whether this is a terminal whose lines can be drawn over."""
+def can_redraw(console: Console) -> bool:
+    """Return True if the console is a terminal on which lines can be drawn again."""
     return console.is_terminal and not console.is_dumb_terminal
 
 
@@ -42,15 +42,15 @@ def _brief(metrics: Mapping[str, float]) -> str:
 
 
 class RunProgress(RunCallback):
-    """The epochs of one run."""
+    """Shows the epochs of one run."""
 
     def __init__(self, epochs: int) -> None:
         self.console, self.epochs = Console(stderr=True), epochs
         self.bar: Progress | None = None
-        self.said = time.monotonic()
+        self.printed = time.monotonic()
 
     def __enter__(self) -> RunProgress:
-        if drawn(self.console):
+        if can_redraw(self.console):
             self.bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -59,7 +59,7 @@ class RunProgress(RunCallback):
                 TextColumn("{task.fields[note]}"),
                 console=self.console,
                 transient=True,
-                redirect_stdout=sys.stdout.isatty(),  # else what goes to a file or a pipe would be shown
+                redirect_stdout=sys.stdout.isatty(),  # output to a file or a pipe must not be redirected
             )
             self.bar.start()
             self.row = self.bar.add_task("epoch", total=self.epochs, note="")
@@ -74,23 +74,23 @@ class RunProgress(RunCallback):
     def on_epoch_end(self, metrics: Mapping[str, float], step: int, epoch: int) -> None:
         if self.bar is not None:
             self.bar.update(self.row, completed=epoch + 1, note=escape(_brief(metrics)))
-        elif epoch == 0 or epoch + 1 == self.epochs or time.monotonic() - self.said > EVERY_S:
-            self.said = time.monotonic()
+        elif epoch == 0 or epoch + 1 == self.epochs or time.monotonic() - self.printed > EVERY_S:
+            self.printed = time.monotonic()
             self.console.print(f"epoch {epoch + 1}/{self.epochs}  {_brief(metrics)}", markup=False, soft_wrap=True)
 
 
 class SweepProgress(SweepCallback):
-    """The runs of one sweep; keeps their records."""
+    """Shows the progress of a sweep, and keeps the records of its runs."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
         self.records: list[Record] = []
         self.standing = SweepState()
         self.live: Live | None = None
-        self._said = time.monotonic()
-        self._over = threading.Event()
-        self._looks = threading.Thread(
-            target=contextvars.copy_context().run, args=(self._look,), name="progress", daemon=True
+        self._printed = time.monotonic()
+        self._ended = threading.Event()
+        self._refresher = threading.Thread(
+            target=contextvars.copy_context().run, args=(self._refresh,), name="progress", daemon=True
         )
         self._using = using([self])
 
@@ -101,38 +101,38 @@ class SweepProgress(SweepCallback):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
+        self._ended.set()
         try:
             if self.live is not None:
                 self.live.stop()
         finally:
             self._using.__exit__(kind, error, trace)
-            if self._looks.is_alive():
-                self._looks.join(LOOK_S)  # a file server that hangs keeps nobody
+            if self._refresher.is_alive():
+                self._refresher.join(LOOK_S)  # do not wait for a file server that hangs
 
     def on_sweep_start(self, jobs: int) -> None:
         self.standing.on_sweep_start(jobs)
-        self._begin()
+        self._start()
 
     def on_sweep_planned(self, plan: SweepPlan) -> None:
         self.standing.on_sweep_planned(plan)
         if self.live is None and len(plan.runs) > 1:
             counts = f"{self.standing.tally.counts[CACHED]} already complete, {len(plan.runs)} to train"
-            ways = "; ".join(str(way) for way in plan.groups)
-            self._say(f"{self.standing.jobs} runs: {counts}; {ways}")
+            plans = "; ".join(str(planned) for planned in plan.groups)
+            self._print(f"{self.standing.jobs} runs: {counts}; {plans}")
 
     def on_run_end(self, index: int, jobs: int | None, record: Record) -> None:
-        self._begin()
+        self._start()
         self.records.append(record)
         self.standing.on_run_end(index, jobs, record)
         if self.live is None:
-            self._line(record)
+            self._print_run(record)
 
-    def _begin(self) -> None:
-        """Begins to draw and to look, when it is known that there is something to be seen."""
-        if self._looks.ident is not None:
+    def _start(self) -> None:
+        """Start the display, once there is something to show."""
+        if self._refresher.ident is not None:
             return
-        if drawn(self.console):
+        if can_redraw(self.console):
             self.live = Live(
                 SweepTable(self.standing),
                 console=self.console,
@@ -141,39 +141,39 @@ class SweepProgress(SweepCallback):
                 redirect_stdout=sys.stdout.isatty(),
             )
             self.live.start()
-        self._looks.start()
+        self._refresher.start()
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         wait = LOOK_S if self.live is not None else QUIET_S
-        while not self._over.wait(wait):
-            if self.live is None and time.monotonic() - self._said < QUIET_S:
+        while not self._ended.wait(wait):
+            if self.live is None and time.monotonic() - self._printed < QUIET_S:
                 continue
             began = time.monotonic()
-            self.standing.look()
+            self.standing.refresh()
             if self.live is None:
-                self._say(self._stands())
+                self._print(self._state_line())
             else:
                 wait = max(LOOK_S, (time.monotonic() - began) / LOOK_SHARE)
 
-    def _line(self, record: Record) -> None:
+    def _print_run(self, record: Record) -> None:
         tally, jobs = self.standing.tally, self.standing.jobs
         if (jobs or tally.ended) <= LARGE or record.status in ("failed", "diverged"):
-            how = CACHED if record.cached else record.status
-            what = _brief(record.metrics) if record.status == "completed" else told(record)
-            self._say(f"{tally.ended}{f'/{jobs}' if jobs else ''}  {record.name}  {how}  {what}".rstrip())
-        elif time.monotonic() - self._said > EVERY_S:
-            self._say(self._stands())
+            status = CACHED if record.cached else record.status
+            details = _brief(record.metrics) if record.status == "completed" else reason_and_position(record)
+            self._print(f"{tally.ended}{f'/{jobs}' if jobs else ''}  {record.name}  {status}  {details}".rstrip())
+        elif time.monotonic() - self._printed > EVERY_S:
+            self._print(self._state_line())
 
-    def _stands(self) -> str:
+    def _state_line(self) -> str:
         standing = self.standing
         with standing.lock:
             counts = ", ".join(f"{n} {word}" for word, n in standing.counts())
             training = ", ".join(f"{c.size} at epoch {c.epoch}/{c.epochs}" for c in standing.cohorts if c.epochs)
-            times = f"{clock(standing.gone_s)} gone, {clock(standing.left_s)} left"
+            times = f"{format_seconds(standing.elapsed_s)} elapsed, {format_seconds(standing.left_s)} left"
         return f"{standing.tally.ended}/{standing.jobs or '?'}  {counts}; {times}" + (
             f"; {training}" if training else ""
         )
 
-    def _say(self, line: str) -> None:
-        self._said = time.monotonic()
+    def _print(self, line: str) -> None:
+        self._printed = time.monotonic()
         self.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""TensorBoard on a study or a run; further options go to TensorBoard (--port 6007)."""
+"""Open TensorBoard on a study or a run; other options are passed to TensorBoard (--port 6007)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Components and their origin."""
+"""List components and their origin."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from harness.system.errors import HarnessError, suggest
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", nargs="?", metavar="KIND", help="one kind only")
-    parser.add_argument("--json", action="store_true", help="everything, for programs")
+    parser.add_argument("kind", nargs="?", metavar="KIND", help="list only this kind")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

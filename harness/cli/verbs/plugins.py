@@ -1,4 +1,4 @@
-"""Installed, blocked and broken plugins."""
+"""List installed, blocked and broken plugins."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.system.escape import printable
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

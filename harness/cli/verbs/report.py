@@ -1,4 +1,4 @@
-"""The runs of a study, one row each."""
+"""Show the runs of a study, one row per run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from harness.system.errors import HarnessError, suggest
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY")
-    parser.add_argument("--metric", metavar="METRIC", help="one metric only, for example test/accuracy")
-    parser.add_argument("--json", action="store_true", help="the records, for programs")
+    parser.add_argument("--metric", metavar="METRIC", help="show only this metric, for example test/accuracy")
+    parser.add_argument("--json", action="store_true", help="print the records as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    from harness.analysis.report.table import columns, render, rows, shared
+    from harness.analysis.report.table import columns, render, run_rows, shared
     from harness.results.study import load
 
     records = load(args.study)
@@ -31,5 +31,5 @@ def run(args: argparse.Namespace) -> int:
     if common := shared(records):
         print(f"all runs: {common}\n")
     header = ["run", "status", *shown, "fit_s"]
-    render(header, rows(records, shown), numeric=[*shown, "fit_s"])
+    render(header, run_rows(records, shown), numeric=[*shown, "fit_s"])
     return 0

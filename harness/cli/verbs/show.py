@@ -1,4 +1,4 @@
-"""A component: what it does, its parameters, their space, its reference."""
+"""Show a component: its documentation, settings, search spaces and reference."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def run(args: argparse.Namespace) -> int:
     if not slash:
         kinds = [f"{entry['kind']}/{kind}" for entry in catalogue.current() if entry["name"] == kind]
         hint = f"Did you mean {' or '.join(map(repr, kinds))}?" if kinds else "For example: optimizer/adam."
-        raise HarnessError(f"harness show wants KIND/NAME, got {args.component!r}. {hint}")
+        raise HarnessError(f"harness show takes KIND/NAME, got {args.component!r}. {hint}")
     print(lines(describe(catalogue.current().get(kind, name))))
     return 0

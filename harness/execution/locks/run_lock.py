@@ -239,4 +239,4 @@ def _told_in_a_line(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CannotWrite.told(folder, error) from error
+        raise CannotWrite.from_os_error(folder, error) from error

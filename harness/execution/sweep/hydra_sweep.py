@@ -39,14 +39,14 @@ class HarnessSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from harness.config.declared_sweep import words
+        from harness.config.declared_sweep import sweep_overrides
         from harness.config.override_text import as_typed
         from harness.config.overrides import expand, parse
 
         assert self.launcher is not None
         assert self.context is not None
         assert self.config is not None
-        jobs = expand(words(self.params, arguments, self.config), self._options)
+        jobs = expand(sweep_overrides(self.params, arguments, self.config), self._options)
         if self.config.hydra.runtime.choices["hydra/launcher"] != "harness":  # another launcher composes them by itself
             jobs = [as_typed(parse(job), self.config) for job in jobs]
         return self.launcher.launch(jobs, initial_job_idx=0)

@@ -22,7 +22,7 @@ from harness.results import environment
 from harness.results.curves import FILE as CURVES
 from harness.results.record import Record, write
 from harness.system.errors import one_line
-from harness.system.forking import ProcessDied, apart
+from harness.system.forking import ProcessDied, call_forked
 from harness.training.vectorized.lifting import RestackDifferently
 
 SHARE = 0.05  # of a sweep's time is what this may cost
@@ -111,7 +111,7 @@ def _difference(record: Record, member: RunSpec, clock: Clock) -> tuple[str, int
     """Train a run again until the clock ends it, and return what differs, or "", and how many epochs were compared."""
     assert member.loader is not None
     try:
-        (history,) = apart(_history, record, member, clock)
+        (history,) = call_forked(_history, record, member, clock)
     except ProcessDied as died:
         return str(died), 0
     except Exception as error:

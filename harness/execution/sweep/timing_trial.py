@@ -15,7 +15,7 @@ from harness.modeling.builder import build
 from harness.modeling.profile import Probe
 from harness.registry.instantiate import trait
 from harness.system.errors import one_line, reraise_interrupt
-from harness.system.forking import ProcessDied, apart
+from harness.system.forking import ProcessDied, call_forked
 from harness.training.batches import Transformed
 from harness.training.fit import transformed_splits
 from harness.training.memory.estimate import estimate_memory
@@ -56,7 +56,7 @@ def tried(members: Sequence[RunSpec], unfusable: str = "", workers: int = 1, her
         return TimingTrial(0.0, 0.0, None, unfusable)  # it has no steps to measure
     most = torch.get_num_threads()
     try:
-        found = apart(_tried, members, unfusable, workers, most, times=min(workers, len(members)))
+        found = call_forked(_tried, members, unfusable, workers, most, times=min(workers, len(members)))
     except ProcessDied as died:
         return TimingTrial(0.0, 0.0, None, f"the trial failed: {died}", deadly=True)
     first = found[0]

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from harness.config.settings import parse
+from harness.config.settings import typed_settings
 from harness.datasets.loading import Loader, usable
 from harness.execution.final_metrics import measure_at_end
 from harness.execution.preparation import Preparation, make_plan
 from harness.execution.run_recorder import make_member
 from harness.modeling.builder import build
 from harness.modeling.weights import WEIGHTS, read_weights
-from harness.results.curves import rows
+from harness.results.curves import read_curves
 from harness.results.record import Record
 from harness.system.errors import HarnessError, one_line
 from harness.training.fit import Run, fit, make_trainer
@@ -121,7 +121,7 @@ def trained_again(
     """
     values = record.config
     dataset = loader.load(values).dataset
-    plan = make_plan(parse(values), dataset, values)
+    plan = make_plan(typed_settings(values), dataset, values)
     parts = build(values, dataset, plan.total_steps)
     if nudge:
         with torch.no_grad():
@@ -153,7 +153,7 @@ def _first_loss(state: RunState) -> float:
 def _deviation(record: Record, again: RunState) -> float:
     """Return the largest relative difference of the metrics, curves and weights that both have."""
     pairs = [(value, again.metrics.get(name, math.nan)) for name, value in record.metrics.items()]
-    for _, epoch, metric, value in rows(record):
+    for _, epoch, metric, value in read_curves(record):
         if metric.startswith(("train/", "val/")):
             known = again.history[epoch] if epoch < len(again.history) else {}
             pairs.append((value, known.get(metric, math.nan)))

@@ -1,1 +1,1 @@
-"""Random numbers that depend on the run and the step, and not on the company."""
+"""Random numbers as functions of run and step, which do not depend on the runs that train beside."""

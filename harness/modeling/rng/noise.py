@@ -1,8 +1,10 @@
-"""All noise of a run as a pure function of (seed, step, place, index): never of the process, or of who trains beside.
+"""The noise of a run as a pure function of (seed, step, place, index).
+
+It depends neither on the process nor on the runs that train beside.
 
 SplitMix64 in counter mode (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014), in int64
-tensor arithmetic, which wraps the same on every device, alone and under vmap. The key comes from the run's seed and
-the step, the counter from the place (which draw of the step this is) and the element's index in the global batch.
+tensor arithmetic, which wraps the same on every device, with and without vmap. The key comes from the run's seed and
+the step, the counter from the place (the number of the draw in the step) and the element's index in the global batch.
 """
 
 from __future__ import annotations
@@ -26,11 +28,11 @@ def _signed(value: int) -> int:
 _GOLD, _A, _B = (_signed(v) for v in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _STEP = _signed(0xD1342543DE82EF95)
 _PLACE_BITS = 40  # indices of one draw stay below 2^40
-_BITS = {torch.float16: 11, torch.bfloat16: 8}  # what the short floats hold below 1 without rounding up to it
+_BITS = {torch.float16: 11, torch.bfloat16: 8}  # random bits that the short floats hold without rounding up to 1
 
 
 def mix(x: Tensor) -> Tensor:
-    """SplitMix64's finaliser on int64; >> is arithmetic there, hence the masks."""
+    """Apply SplitMix64's finaliser to int64, on which >> is arithmetic: hence the masks."""
     x = (x ^ ((x >> 30) & ((1 << 34) - 1))) * _A
     x = (x ^ ((x >> 27) & ((1 << 37) - 1))) * _B
     return x ^ ((x >> 31) & ((1 << 33) - 1))
@@ -51,13 +53,13 @@ class GlobalBatch:
 
 
 @functools.lru_cache(64)
-def _kept_counter(first: int, count: int, device: torch.device) -> Tensor:
+def _cached_counter(first: int, count: int, device: torch.device) -> Tensor:
     return torch.arange(first, first + count, device=device, dtype=torch.int64) * _GOLD
 
 
 def _counter(first: int, count: int, device: torch.device) -> Tensor:
-    small = count <= 1 << 18  # a kept counter of a large draw would hold memory for nothing
-    return (_kept_counter if small else _kept_counter.__wrapped__)(first, count, device)
+    small = count <= 1 << 18  # do not cache the counter of a large draw, which takes memory
+    return (_cached_counter if small else _cached_counter.__wrapped__)(first, count, device)
 
 
 class Noise:
@@ -69,7 +71,7 @@ class Noise:
 
     def __init__(self, key: Tensor | Callable[[], Tensor], rows: GlobalBatch | None = None) -> None:
         self._key, self.rows, self.place = key, rows, 0
-        self.step = 0  # of a step's gradients: how many optimizer steps were before it
+        self.step = 0  # number of optimizer steps before this one, for noise on gradients
 
     @property
     def key(self) -> Tensor:
@@ -106,7 +108,7 @@ class Noise:
         if isinstance(p, Tensor):
             below = lanes < torch.round(p.float() * 65536) - 32768
         else:
-            level = round(p * 65536) - 32769  # not <, whose bound for p = 1 is beyond int16
+            level = round(p * 65536) - 32769  # for <=, since the bound of < is out of the range of int16 for p = 1
             below = lanes <= level if level >= -32768 else torch.zeros_like(lanes, dtype=torch.bool)
         return below.reshape(tuple(shape))
 
@@ -124,7 +126,7 @@ class Noise:
         if not isinstance(p, Tensor) and p >= 1:
             return x * 0
         kept = ~self.bernoulli(shape or x.shape, p)
-        share = (1 - p).clamp_min(2.0**-17) if isinstance(p, Tensor) else 1 - p  # of p = 1, nothing: never 0 / 0
+        share = (1 - p).clamp_min(2.0**-17) if isinstance(p, Tensor) else 1 - p  # avoids 0 / 0 for p = 1
         return x * kept.to(x.dtype) / share
 
     def _window(self, shape: Sequence[int]) -> tuple[int, int]:

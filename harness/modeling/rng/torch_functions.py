@@ -1,4 +1,4 @@
-"""Torch's own random functions, drawn from the noise instead: a stranger's nn.Dropout just works."""
+"""Redirect torch's random functions to the run's noise, so that any module with torch's nn.Dropout works."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _dropout(n: Noise, x: Tensor, p: float = 0.5, training: bool = True, inplace
 
 
 def _dropout_channels(batched: int) -> Draw:
-    """Drops whole channels; an input of less than `batched` dimensions is one sample without a batch."""
+    """Drop whole channels; an input with less than `batched` dimensions is one sample without a batch axis."""
 
     def draw(n: Noise, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
         if not training:
@@ -75,7 +75,7 @@ def _randint(n: Noise, *args: Any, **rest: Any) -> Tensor:
 
 def _exponential(n: Noise, x: Tensor, lambd: float = 1.0, **rest: Any) -> Tensor:
     u = n.uniform(x.shape, torch.float64 if x.dtype == torch.float64 else torch.float32)
-    return x.copy_(-torch.log1p(-u).clamp_max(-(2.0**-25)) / lambd)  # never 0, whose logarithm is asked for
+    return x.copy_(-torch.log1p(-u).clamp_max(-(2.0**-25)) / lambd)  # never 0, since callers take its logarithm
 
 
 def _attention(
@@ -105,7 +105,7 @@ def _attention(
     return n.dropout(scores.softmax(-1), dropout_p) @ value
 
 
-# What a stranger's module calls, and where it is drawn instead: its own nn.Dropout just works.
+# {function of torch: function that draws from the noise instead}
 TABLE: dict[Any, Draw] = {
     F.dropout: _dropout,
     F.dropout1d: _dropout_channels(3),
@@ -198,7 +198,7 @@ class Redirect(TorchFunctionMode):
             before = generator.get_state()
             result = func(*args, **kwargs)
             if torch.equal(before, generator.get_state()):
-                self.noise.place = place  # nothing was drawn: what is drawn next is as it is in a stack
+                self.noise.place = place  # nothing was drawn: the next draw is the same as in a stack
             else:
                 self.drawn = True
         return result

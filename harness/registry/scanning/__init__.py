@@ -1,1 +1,1 @@
-"""The scan of plugins, each in a process of its own, and its cache."""
+"""Scan plugins in child processes, and cache the results."""

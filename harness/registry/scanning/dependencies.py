@@ -1,5 +1,7 @@
-"""The files that a plugin's code depends on beyond its own package: what it opens while it is loaded, whether it
-imports that by name or dynamically, in its own folder or elsewhere; and the environment variables that it reads.
+"""Record the files and environment variables that a plugin reads while it is loaded.
+
+A cached scan is only valid as long as they are unchanged. Files count wherever they are, and whether the plugin imports
+them by name or dynamically; the files of its own package and of installed packages are covered by other means.
 """
 
 from __future__ import annotations
@@ -18,16 +20,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-LARGE = 1 << 26  # bytes: of a larger file, size and time are compared and not the content
+LARGE = 1 << 26  # bytes; larger files are compared by size and time instead of content
 _CODE = (".py", ".pyc", ".so", ".pyd")
 _WITHOUT_FILES = ("/proc/", "/sys/", "/dev/")
-_PYTHON = tuple(f.__code__.co_filename for f in (os.getenv, Mapping.get))  # they read the environment
-_DEEP = 16  # callers that are looked through for one that is no library
+_PYTHON = tuple(f.__code__.co_filename for f in (os.getenv, Mapping.get))  # read the environment for their callers
+_MAX_FRAMES = 16  # callers to look through for one outside of the libraries
 
 
 @functools.cache
 def installed() -> tuple[str, ...]:
-    """The folders where packages are installed, and Python's own."""
+    """Return the folders of installed packages and of the standard library."""
     folders = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     folders |= {*site.getsitepackages(), site.getusersitepackages()}
     folders |= {path for path in sys.path if path.endswith(("site-packages", "dist-packages"))}  # by a .pth file
@@ -35,7 +37,10 @@ def installed() -> tuple[str, ...]:
 
 
 class FileAccessLog:
-    """Records what is opened and read from the environment in this process from now on; there is no way to stop it."""
+    """Record the files and environment variables that this process reads from now on.
+
+    An audit hook cannot be removed, so recording never stops.
+    """
 
     def __init__(self) -> None:
         self._library = (
@@ -48,16 +53,16 @@ class FileAccessLog:
         self._watch_environment()
 
     def files(self) -> list[str]:
-        """The files, without those of installed packages."""
-        found = set()
+        """Return the files read so far, without those of installed packages."""
+        paths = set()
         for path in list(self._files):
             resolved = os.path.realpath(_source(path))
             if not resolved.startswith(self._library) and os.path.isfile(resolved):
-                found.add(resolved)
-        return sorted(found)
+                paths.add(resolved)
+        return sorted(paths)
 
     def variables(self) -> dict[str, str | None]:
-        """The environment variables that no library has read, with their values."""
+        """Return the environment variables that were read by code outside of the libraries, with their values."""
         return dict(self._variables)
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -68,13 +73,13 @@ class FileAccessLog:
             return
         if path.startswith((*_WITHOUT_FILES, *self._library)):
             return
-        if path.endswith(_CODE) or self._own_caller(sys._getframe(1)):
+        if path.endswith(_CODE) or self._called_by_plugin(sys._getframe(1)):
             self._files[path] = None
 
-    def _own_caller(self, frame: FrameType | None, through: tuple[str, ...] | None = None) -> bool:
-        """Return whether the nearest caller that is not below one of the folders `through` is no library."""
-        skipped = self._library if through is None else through
-        for _ in range(_DEEP):
+    def _called_by_plugin(self, frame: FrameType | None, skipped: tuple[str, ...] | None = None) -> bool:
+        """Return True if the nearest caller outside of the skipped folders does not belong to a library."""
+        skipped = self._library if skipped is None else skipped
+        for _ in range(_MAX_FRAMES):
             if frame is None:
                 return False
             name = frame.f_code.co_filename
@@ -88,8 +93,8 @@ class FileAccessLog:
         read = kind.__getitem__
 
         def getitem(environment: Any, key: str) -> str:
-            # what a library reads while a plugin imports it is the library's own
-            if environment is os.environ and self._own_caller(sys._getframe(1), _PYTHON):
+            # do not count a variable that a library reads while a plugin imports it
+            if environment is os.environ and self._called_by_plugin(sys._getframe(1), _PYTHON):
                 self._variables[key] = None
                 self._variables[key] = read(environment, key)
             return read(environment, key)
@@ -97,17 +102,22 @@ class FileAccessLog:
         kind.__getitem__ = getitem  # type: ignore[method-assign]
 
 
-def noted(files: list[str]) -> dict[str, list[Any]]:
-    """{path: [size, times, digest]} of files, to be compared later; what has gone meanwhile is left out."""
-    found = {}
+def file_states(files: list[str]) -> dict[str, list[Any]]:
+    """Return {path: [size, times, digest]} of files, for `unchanged`; missing files are left out."""
+    states = {}
     for path in files:
         if (stamp := _stamp(path)) is not None:
-            found[path] = [*stamp, _digest(path, stamp)]
-    return found
+            states[path] = [*stamp, _digest(path, stamp)]
+    return states
 
 
 def unchanged(files: dict[str, list[Any]], variables: dict[str, str | None]) -> bool:
-    """Whether files and environment variables are what they were when they were noted."""
+    """Return True if files and environment variables are as they were recorded.
+
+    Args:
+        files: States from `file_states`.
+        variables: Values by name; None for a variable that was not set.
+    """
     if any(os.environ.get(name) != value for name, value in variables.items()):
         return False
     for path, (*stamp, digest) in files.items():
@@ -119,8 +129,9 @@ def unchanged(files: dict[str, list[Any]], variables: dict[str, str | None]) -> 
 
 
 def discard_stale_bytecode(path: str) -> None:
-    """Removes the bytecode of a source that has changed since: by its size and time alone Python may take it for
-    current, and run the old code.
+    """Remove the bytecode of a source that changed after it was compiled.
+
+    Python compares size and time only, so it might run the old code.
     """
     if not path.endswith(".py"):
         return
@@ -131,12 +142,12 @@ def discard_stale_bytecode(path: str) -> None:
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:
-    """Size and times of a regular file; its time of change cannot be set back, as that of its content can."""
+    """Return size, mtime and ctime of a regular file, or None. Unlike mtime, ctime cannot be set back."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns) if stat.S_ISREG(found.st_mode) else None
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
 def _digest(path: str, stamp: tuple[int, int, int]) -> str:
@@ -149,7 +160,7 @@ def _digest(path: str, stamp: tuple[int, int, int]) -> str:
 
 
 def _source(path: str) -> str:
-    """The source of bytecode, which is opened in its place."""
+    """Return the source of a bytecode file, and any other path unchanged."""
     if path.endswith(".pyc"):
         try:
             return importlib.util.source_from_cache(path)

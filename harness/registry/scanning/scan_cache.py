@@ -1,5 +1,8 @@
-"""One scan a plugin, in a child process of its own, which may import torch, print, exit or hang; what it told is kept
-as JSON under a key of everything that could change it."""
+"""Scan each plugin in a child process, and cache the result.
+
+A plugin may import torch, print, exit or hang, so it is never imported here. The result is kept as JSON under a key of
+everything that could change it.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,12 @@ from harness.system import safe_files
 from harness.system.errors import HarnessError
 from harness.system.typed_json import Keys, OneOf, checker, refuse_depth
 
-TIMEOUT_S = 120.0  # a first import of torch from a slow disk takes a while; HARNESS_SCAN_TIMEOUT sets another
-OURS = ("", "harness")  # the distributions without which nothing works, Lightning by no name
-PATIENCE_S = 15.0  # after which a person is told what they wait for
-RETRY_S = 600.0  # how long a time-out or a crash is believed: it may have been the machine's fault
-KEPT = 8  # scans of one plugin: environments share the folder, and switching between them scans nothing again
-LARGEST = 64 * safe_files.MB  # of a kept scan
+TIMEOUT_S = 120.0  # a first import of torch from a slow disk takes long; HARNESS_SCAN_TIMEOUT overrides it
+OURS = ("", "harness")  # distributions that harness cannot work without; "" stands for Lightning
+PATIENCE_S = 15.0  # time until a message names the plugin that is still loading
+RETRY_S = 600.0  # time for which a time-out or a crash is cached: the machine may have caused it
+MAX_SCANS = 8  # cached scans of one plugin, since several environments share the folder
+MAX_BYTES = 64 * safe_files.MB  # size of a cached scan
 
 _Parameter = Annotated[
     dict[str, Any],
@@ -75,60 +78,73 @@ Job = tuple[str, str, str]  # plugin, distribution, key
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What every plugin's scan depends on: Python, the installed distributions, harness's own files."""
+    """The state that every plugin's scan depends on: Python, the installed distributions, harness's own files."""
 
     installed: tuple[str, ...]
-    strangers: frozenset[str]  # of them, those of strangers' plugins
+    third_party: frozenset[str]  # those of `installed` that bring plugins and are not harness's own
     files: tuple[str, ...]
 
     def key(self, plugin: str, distribution: str, value: str = "", version: str = "") -> str:
-        """The key of one plugin, from its entry point and the files of its top-level package.
+        """Return the cache key of one plugin, from its entry point and the files of its top-level package.
 
-        Harness's own ask for no stranger's: to scan them again would only make whoever installs a plugin wait.
+        The key of harness's own plugins does not depend on third-party plugins, so that installing one of these causes
+        no slow scan of harness itself.
         """
-        seen = [name for name in self.installed if distribution not in OURS or name not in self.strangers]
-        text = "\n".join([*seen, *self.files, value, plugin, distribution, version, *_sources(value)])
+        names = [name for name in self.installed if distribution not in OURS or name not in self.third_party]
+        text = "\n".join([*names, *self.files, value, plugin, distribution, version, *_sources(value)])
         return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def fingerprint(distributions: Iterable[str]) -> Fingerprint:
-    """Of this environment, now, in which these distributions bring plugins."""
+    """Return the fingerprint of this environment.
+
+    Args:
+        distributions: Distributions that bring plugins.
+    """
     installed = _installed()
-    theirs = {_normal(name) for name in distributions} - set(OURS)
-    strangers = frozenset(name for name in installed if _owner(name) in theirs)
-    return Fingerprint(tuple(installed), strangers, tuple(stamps(Path(__file__).parents[2])))
+    others = {_normal(name) for name in distributions} - set(OURS)
+    third_party = frozenset(name for name in installed if _owner(name) in others)
+    return Fingerprint(tuple(installed), third_party, tuple(stamps(Path(__file__).parents[2])))
 
 
 def cache_folder() -> Path:
-    """Where scans are kept: HARNESS_CACHE, else the user's cache folder."""
+    """Return the folder of cached scans: HARNESS_CACHE, else the user's cache folder."""
     base = os.environ.get("HARNESS_CACHE")
     return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "harness"
 
 
 def cached(plugin: str, distribution: str, key: str, again: bool = False) -> dict[str, Any]:
-    """What a plugin offers (or, without a name, Lightning's Trainer), from the cache or from a scan.
+    """Return the scan of a plugin, from the cache or by scanning it.
 
-    A plugin that hung or crashed costs its time once, and is asked again after ten minutes, at another time limit,
-    when it has changed, or with `again`. Without harness's own nothing works: that is always asked again.
+    The scan of a plugin that hung or crashed is cached too, for ten minutes or until the time limit changes; that of
+    harness itself is not, since nothing works without it.
+
+    Args:
+        plugin: Name of the entry point; empty for Lightning's Trainer.
+        distribution: Distribution of the plugin; empty for Lightning's Trainer.
+        key: Cache key from `Fingerprint.key`.
+        again: Scan again if the last scan failed.
     """
     path = _path(plugin, distribution, key)
-    found = _read(path)
-    if found is not None and (not _failed(found) or (not again and _lasts(path, found))):
-        return found
-    found = _scan(plugin, distribution)
-    if not _failed(found) or distribution not in OURS:
-        _keep(path, found)
-    return found
+    offer = _read(path)
+    if offer is not None and (not _failed(offer) or (not again and _is_recent(path, offer))):
+        return offer
+    offer = _scan(plugin, distribution)
+    if not _failed(offer) or distribution not in OURS:
+        _store(path, offer)
+    return offer
 
 
 def cached_together(jobs: Sequence[Job], again: bool = False) -> list[dict[str, Any]]:
-    """What harness's own plugins and Lightning's Trainer offer: where several are to be scanned, one child process does
-    it, which imports torch once. Where it does not come back well, each is asked by itself.
+    """Return the scans of harness's own plugins and of Lightning's Trainer.
+
+    If several are not cached, one child process scans them, which imports torch once. If that fails, each is scanned by
+    itself.
     """
     new = [job for job in jobs if _read(_path(*job)) is None]
     if len(new) > 1:
-        for job, found in zip(new, _scan_together([job[:2] for job in new]), strict=False):
-            _keep(_path(*job), found)
+        for job, offer in zip(new, _scan_together([job[:2] for job in new]), strict=False):
+            _store(_path(*job), offer)
     return [cached(*job, again) for job in jobs]
 
 
@@ -137,73 +153,82 @@ def _path(plugin: str, distribution: str, key: str) -> Path:
     return cache_folder() / "catalogue" / f"{name}-{key}.json"
 
 
-def _keep(path: Path, found: dict[str, Any]) -> None:
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, never the answer
-        _write(path, found)
+def _store(path: Path, offer: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):  # without a cache everything works, only slower
+        _write(path, offer)
 
 
-def _failed(found: dict[str, Any]) -> bool:
-    return any(problem["stage"] == "scan" for problem in found["problems"])
+def _failed(offer: dict[str, Any]) -> bool:
+    return any(problem["stage"] == "scan" for problem in offer["problems"])
 
 
-def _lasts(path: Path, found: dict[str, Any]) -> bool:
+def _is_recent(path: Path, offer: dict[str, Any]) -> bool:
     try:
         age = time.time() - path.stat().st_mtime
     except OSError:
         return False
-    return 0 <= age < RETRY_S and found.get("limit") == _timeout()
+    return 0 <= age < RETRY_S and offer.get("limit") == _timeout()
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A kept scan; None for one that is no scan, which is then made anew."""
+    """Return a cached scan, or None if it is missing, malformed or out of date."""
     try:
-        text = safe_files.read(path, LARGEST)
+        text = safe_files.read(path, MAX_BYTES)
         refuse_depth(text)
-        found: dict[str, Any] = json.loads(text)
+        offer: dict[str, Any] = json.loads(text)
     except (OSError, ValueError, RecursionError):
         return None
-    whole = _check(found) is None
-    return found if whole and unchanged(found.get("files", {}), found.get("environment", {})) else None
+    valid = _check(offer) is None
+    return offer if valid and unchanged(offer.get("files", {}), offer.get("environment", {})) else None
 
 
-def _write(path: Path, found: dict[str, Any]) -> None:
+def _write(path: Path, offer: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    safe_files.write_file(path, json.dumps(found).encode(), durable=False)
-    ours = re.compile(re.escape(path.name[: -len("0123456789abcdef.json")]) + r"[0-9a-f]{16}\.json")
-    scans = [other for other in path.parent.iterdir() if ours.fullmatch(other.name)]
-    for stale in sorted(scans, key=lambda p: p.stat().st_mtime_ns)[:-KEPT]:
+    safe_files.write_file(path, json.dumps(offer).encode(), durable=False)
+    pattern = re.compile(re.escape(path.name[: -len("0123456789abcdef.json")]) + r"[0-9a-f]{16}\.json")
+    scans = [other for other in path.parent.iterdir() if pattern.fullmatch(other.name)]
+    for stale in sorted(scans, key=lambda p: p.stat().st_mtime_ns)[:-MAX_SCANS]:
         stale.unlink(missing_ok=True)
 
 
 def _scan(plugin: str, distribution: str) -> dict[str, Any]:
-    """Asks a child process. It stands in a session of its own, so that what it starts ends with it."""
+    """Scan one plugin in a child process."""
     limit = _timeout()
 
     def failed(message: str) -> dict[str, Any]:
         row = {"plugin": plugin, "distribution": distribution, "stage": "scan", "message": message}
         return {"components": [], "config_dirs": {}, "problems": [row], "limit": limit}
 
-    status, answer, text, said = _ask([(plugin, distribution)], limit, "" if distribution in OURS else plugin)
+    status, answer, printed, said = _run_child([(plugin, distribution)], limit, "" if distribution in OURS else plugin)
     if status is None:
         return failed(f"it did not finish loading within {limit:g} s")
     if answer is None:
         lines = said.strip().splitlines()
         more = f": {lines[-1]}" if lines else ""
         return failed(f"the process that loaded it died with status {status}{more}")
-    (found,) = answer
-    return _silenced(found, text, plugin, distribution) if text and distribution else found
+    (offer,) = answer
+    return _refuse_output(offer, printed, plugin, distribution) if printed and distribution else offer
 
 
 def _scan_together(plugins: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-    """The answers for several (plugin, distribution) of ours; none where anything is odd about them."""
-    _, answer, text, _ = _ask(plugins, _timeout(), "")
-    return answer if answer is not None and not text else []
+    """Scan several of harness's own plugins in one child process; return an empty list if anything goes wrong."""
+    _, answer, printed, _ = _run_child(plugins, _timeout(), "")
+    return answer if answer is not None and not printed else []
 
 
-def _ask(
+def _run_child(
     plugins: Sequence[tuple[str, str]], limit: float, stranger: str
 ) -> tuple[int | None, list[dict[str, Any]] | None, str, str]:
-    """Of a child: its status (None: it took too long), its answers (None: it has none), what it printed and said."""
+    """Scan plugins in a child process, in a session of its own so that its own children end with it.
+
+    Args:
+        plugins: The (plugin, distribution) to scan.
+        limit: Seconds after which the process is killed.
+        stranger: Name of a third-party plugin to name while the user waits; empty for harness's own plugins.
+
+    Returns:
+        Exit status (None after a time-out), scans (None if there are none), standard output, standard error.
+    """
     with tempfile.TemporaryDirectory() as folder:
         answer, printed, said = (Path(folder) / name for name in ("answer.json", "printed.txt", "said.txt"))
         # -P: the working folder is not searched for modules
@@ -217,18 +242,18 @@ def _ask(
                 _end(child)
                 _children.discard(child)
         try:
-            found: list[dict[str, Any]] | None = json.loads(answer.read_text())
+            scans: list[dict[str, Any]] | None = json.loads(answer.read_text())
         except (OSError, ValueError):
-            found = None
+            scans = None
         text = " ".join(printed.read_text(errors="replace").split())
-        return status, None if status is None else found, text, said.read_text(errors="replace")
+        return status, None if status is None else scans, text, said.read_text(errors="replace")
 
 
-_children: set[subprocess.Popen[bytes]] = set()  # scans under way
+_children: set[subprocess.Popen[bytes]] = set()  # scans in progress
 
 
 def end_all() -> None:
-    """Ends the scans under way: whoever asked for them was interrupted."""
+    """Kill the scans in progress, after an interrupt."""
     for child in list(_children):
         _end(child)
 
@@ -240,27 +265,27 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _wait(child: subprocess.Popen[bytes], limit: float, stranger: str) -> int | None:
-    """A child's exit status; None where it does not end in time. Tells of a stranger's that takes long."""
+    """Return a child's exit status, or None after a time-out. Print a line if a third-party plugin takes long."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         return child.wait(min(limit, PATIENCE_S))
-    left = limit - PATIENCE_S
-    if stranger and left > 0:
+    remaining = limit - PATIENCE_S
+    if stranger and remaining > 0:
         hint = f"HARNESS_BLOCK={stranger} leaves it out"
         print(
-            f"harness: the plugin {stranger} is still loading; it is given up after {limit:g} s; {hint}",
+            f"harness: the plugin {stranger} is still loading (at most {limit:g} s); {hint}",
             file=sys.stderr,
         )
     with contextlib.suppress(subprocess.TimeoutExpired):
-        return child.wait(max(0.0, left))
+        return child.wait(max(0.0, remaining))
     return None
 
 
-def _silenced(found: dict[str, Any], text: str, plugin: str, distribution: str) -> dict[str, Any]:
-    """What is left of a plugin that writes to standard output, where the answers for programs (--json) go."""
-    shown = text if len(text) <= 60 else f"{text[:57]}..."
-    message = f"it prints while it is loaded: {shown!r}; standard output is the user's"
+def _refuse_output(offer: dict[str, Any], printed: str, plugin: str, distribution: str) -> dict[str, Any]:
+    """Return a scan without components, since the plugin would print into the output of --json."""
+    shown = printed if len(printed) <= 60 else f"{printed[:57]}..."
+    message = f"it prints to standard output while it is loaded: {shown!r}"
     row = {"plugin": plugin, "distribution": distribution, "stage": "import", "message": message}
-    return {"components": [], "config_dirs": {}, "problems": [*found["problems"], row]}
+    return {"components": [], "config_dirs": {}, "problems": [*offer["problems"], row]}
 
 
 def _timeout() -> float:
@@ -275,7 +300,7 @@ def _timeout() -> float:
 
 
 def _installed() -> list[str]:
-    """Every installed distribution's folder name: any install, upgrade or removal changes it."""
+    """Return the folder name of every installed distribution; any install, upgrade or removal changes the list."""
     names = {sys.version, sys.prefix}
     for folder in sys.path:
         try:
@@ -286,19 +311,19 @@ def _installed() -> list[str]:
 
 
 def _normal(distribution: str) -> str:
-    """A distribution's name as packaging compares it (PEP 503)."""
+    """Return the normalized name of a distribution (PEP 503)."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def _owner(name: str) -> str:
-    """The distribution of NAME-VERSION.dist-info, or of a file of paths that an editable install has left."""
+    """Return the distribution of NAME-VERSION.dist-info, or of the .pth file of an editable install."""
     if name.endswith(".pth"):
         name = name.removesuffix(".pth").removeprefix("__editable__.").lstrip("_")
     return _normal(name.partition("-")[0])
 
 
 def _sources(value: str) -> Iterator[str]:
-    """Path, size and time of every file under the top-level package of an entry point, without executing it."""
+    """Yield path, size and time of every file of an entry point's top-level package, without importing it."""
     try:
         spec = importlib.util.find_spec(value.partition(":")[0].partition(".")[0].strip())
     except (ImportError, ValueError):
@@ -310,7 +335,7 @@ def _sources(value: str) -> Iterator[str]:
 
 
 def stamps(root: Path) -> Iterator[str]:
-    """Path, size and time of a file, or of every file below a folder; what cannot be read is left out."""
+    """Yield path, size and time of a file, or of every file below a folder; unreadable files are skipped."""
     if root.is_file():
         stat = root.stat()
         yield f"{root} {stat.st_size} {stat.st_mtime_ns}"

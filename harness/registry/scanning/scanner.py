@@ -1,4 +1,4 @@
-"""What the catalogue's child process runs: load a plugin, or several of one house, and write down what they offer."""
+"""The program of the child process that scans plugins: load them and write their contents to a file."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from harness.registry import discovery
-from harness.registry.scanning.dependencies import FileAccessLog, noted
+from harness.registry.scanning.dependencies import FileAccessLog, file_states
 
 
 def main(plugins: str, answer: str) -> None:
-    """Scans each (plugin, distribution) of a JSON list (or, with no distribution, Lightning's Trainer) into the file
-    `answer`.
+    """Scan plugins and write the results as a JSON list.
+
+    Args:
+        plugins: JSON list of (plugin, distribution). Without a distribution, Lightning's Trainer is scanned.
+        answer: Path of the file to write.
     """
-    opened = FileAccessLog()
-    found = []
+    log = FileAccessLog()
+    scans = []
     for plugin, distribution in json.loads(plugins):
         offer = scan(plugin, distribution) if distribution else trainer()
-        found.append(offer | {"files": noted(opened.files()), "environment": opened.variables()})
-    Path(answer).write_text(json.dumps(found))
+        scans.append(offer | {"files": file_states(log.files()), "environment": log.variables()})
+    Path(answer).write_text(json.dumps(scans))
 
 
 def scan(plugin: str, distribution: str) -> dict[str, Any]:
-    """The plugin's offer as plain data."""
+    """Return the contents of a plugin as plain data."""
     for point, owner, _ in discovery.entry_points():
         if (point.name, owner) == (plugin, distribution):
             return discovery.load(point, owner, scanned=True).describe()
@@ -32,7 +35,7 @@ def scan(plugin: str, distribution: str) -> dict[str, Any]:
 
 
 def trainer() -> dict[str, Any]:
-    """The parameters of Lightning's Trainer, with the defaults that are plain data."""
+    """Return the parameters of Lightning's Trainer, with those defaults that are plain data."""
     from pytorch_lightning import Trainer
 
     rows = inspect.signature(Trainer.__init__).parameters.values()

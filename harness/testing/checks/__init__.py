@@ -1,1 +1,1 @@
-"""The conformance checks, by subject."""
+"""Conformance checks, one module per subject."""

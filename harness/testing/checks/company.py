@@ -1,4 +1,4 @@
-"""Check that an optimizer's steps do not depend on what else a process trains."""
+"""Check that an optimizer's steps do not depend on other runs in its process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHAPES = {"weight": (4, 3), "bias": (4,)}
 
 @check("optimizer", needs=("repeats",))
 def company(case: Case) -> None:
-    """Its steps are the same whatever other runs its process trains, before or beside."""
+    """The steps do not depend on other runs that the process trains, earlier or at the same time."""
     if needs_closure(case.node):
         raise Inapplicable("an optimizer with a closure is trained alone by design")
 
@@ -35,5 +35,5 @@ def company(case: Case) -> None:
 
     sizes = {name: -(-math.prod(shape) // VECTOR) * VECTOR for name, shape in SHAPES.items()}
     weights = Weights({n: torch.zeros(3, size) for n, size in sizes.items()}, {n: (s, True) for n, s in SHAPES.items()})
-    found = probe_sharing(weights, list(SHAPES), make, case.function, "generator" not in case.asks)
-    expect(found.by != "run", f"{found.why}; keep it in self.state[p], or in self.param_groups")
+    result = probe_sharing(weights, list(SHAPES), make, case.function, "generator" not in case.asks)
+    expect(result.by != "run", f"{result.why}; keep it in self.state[p], or in self.param_groups")

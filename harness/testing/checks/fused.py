@@ -1,4 +1,4 @@
-"""Many runs as one program: each run with the component is what it is by itself."""
+"""Check that runs with a component that train as one program equal the same runs alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import torch
 
-from harness.config.schema import of_entry
+from harness.config.schema import entry_parameters
 from harness.datasets.dataset import SPLITS, Dataset, Samples, surface
 from harness.registry import catalogue
 from harness.registry.kinds import AT_END, KINDS
@@ -18,139 +18,138 @@ from harness.space import Choice
 from harness.system.errors import HarnessError, one_line, shown
 from harness.testing.check import check
 from harness.testing.component_case import Case, Fault, Inapplicable, expect
-from harness.testing.fixtures import taken
+from harness.testing.fixtures import accepted_shape
 from harness.testing.training import LOADER, Found, composed, same, trained
 from harness.training.run_state import RunState
 
-# Data and what is done to it once are the same for a stack as for one run, a task is chosen by the data, and who
-# watches and where it is done are no part of a step. Every other kind is, one that is new too.
+# Kinds that are not part of a training step: data is prepared once, and loggers and executors only observe and launch.
 NOT_COMPUTING = {"data", "corruption", "transform", "task", "logger", "executor"}
 COMPUTING = tuple(kind for kind in KINDS if kind not in NOT_COMPUTING)
-# Sizes that fill neither a cache line nor a vector: there a stack shows whether it minds who stands where.
+# Sizes that fill neither a cache line nor a vector, so that a dependence on the position in the stack would show.
 ODD = ["batch_size=43", "split.test=0.6", "split.val=0.2", "epochs=1"]
-SETTINGS: dict[str, Any] = {  # of models that have them
+SETTINGS: dict[str, Any] = {  # small values for settings of models
     "width": 13, "depth": 2, "channels": [3, 5], "code": 5, "latent": 5, "denoising": 0.3, "hidden": 7, "readout": 1,
 }  # fmt: skip
 TRIED: tuple[tuple[int, float | None], ...] = ((3, None), (5, 0.003), (9, None))  # seeds and learning rates
-FEW = 110  # samples of a split: batches of 43, 43 and 24
-ALONE, MEASURED = 1e-9, 1e-6  # relative; torchmetrics sums in float32
+SPLIT_SAMPLES = 110  # samples of a split, for batches of 43, 43 and 24
+LOSS_RTOL, METRIC_RTOL = 1e-9, 1e-6  # torchmetrics sums in float32
 
 
 @check(*COMPUTING, needs=("scalar", "repeats", "devices"))
 def fused(case: Case) -> None:
-    """Many runs trained as one program are each what they are by themselves, to the bit whoever trains beside."""
+    """Runs that train as one program equal the same runs alone, and are bit-equal whatever trains beside them."""
     if why := alone_because(case.entry):
         raise Inapplicable(why)
     if case.kind == "diagnostic":
         if case.make().when == "end":
-            raise Inapplicable("it is measured once, when a run has ended")
+            raise Inapplicable("it is measured once, after training")
         if "machine" in case.make().asks:
-            raise Inapplicable("it looks at the machine, and is no function of the run")
+            raise Inapplicable("it measures the machine, not the run")
     config = composed(tuple(line(case.entry, case.given))).values
     data = suited(case.entry)(LOADER.load(config).dataset)
-    if case.kind == "model" and not case.told("input_ndim") and data.target != "surface":
-        data = reshaped(data, taken(case, tuple(data.inputs)))
+    if case.kind == "model" and not case.list_trait("input_ndim") and data.target != "surface":
+        data = reshaped(data, accepted_shape(case, tuple(data.inputs)))
     members = [_with(config, *member) for member in TRIED]
-    if case.kind != "diagnostic":  # what looks on is in no step: whether all is the same is seen in what it finds
-        _whoever_is_beside(members, data)
-    precise = [_with(one, precision="64-true") for one in members[:2]]
-    ours: list[Found] = []
-    theirs: list[Found] = []
-    stacked, (alone,) = trained(precise, data, seen=ours), trained(precise[1:], data, fused=False, seen=theirs)
-    _beside(stacked[1].state, alone.state)
+    if case.kind != "diagnostic":  # a diagnostic is not part of a step: only its values are compared
+        _check_independence(members, data)
+    precise = [_with(config, precision="64-true") for config in members[:2]]
+    stacked_values: list[Found] = []
+    alone_values: list[Found] = []
+    stacked = trained(precise, data, seen=stacked_values)
+    (alone,) = trained(precise[1:], data, fused=False, seen=alone_values)
+    _compare_runs(stacked[1].state, alone.state)
     if case.kind == "diagnostic":
-        _looked(case.name, stacked[1].state, ours[1], theirs[0])
+        _compare_diagnostics(case.name, stacked[1].state, stacked_values[1], alone_values[0])
 
 
-def _whoever_is_beside(members: list[dict[str, Any]], data: Dataset) -> None:
-    """Raises Fault where a run is moved by those that are trained beside it."""
+def _check_independence(members: list[dict[str, Any]], data: Dataset) -> None:
+    """Raise Fault if a run depends on the runs that train beside it."""
     try:
-        whole = trained(members, data)
+        stacked = trained(members, data)
     except HarnessError:
         raise
     except Exception as error:
         raise Fault(f"runs with it cannot be trained as one program: {one_line(error)[:300]}") from error
     (padded,) = trained(members[-1:], data)
-    expect(same(padded, whole[-1]), "a run is another, by some bits, when other runs are trained beside it")
+    expect(same(padded, stacked[-1]), "a run differs in some bits when other runs train beside it")
 
 
 def _with(
     config: dict[str, Any], seed: int | None = None, lr: float | None = None, precision: str | None = None
 ) -> dict[str, Any]:
-    """A config with another seed, learning rate or precision."""
-    found = dict(config)
+    """Return a config with another seed, learning rate or precision."""
+    changed = dict(config)
     if seed is not None:
-        found["seed"] = seed
+        changed["seed"] = seed
     if lr is not None and "lr" in config["optimizer"]:
-        found["optimizer"] = config["optimizer"] | {"lr": lr}
+        changed["optimizer"] = config["optimizer"] | {"lr": lr}
     if precision is not None:
-        found["trainer"] = config["trainer"] | {"precision": precision}
-    return found
+        changed["trainer"] = config["trainer"] | {"precision": precision}
+    return changed
 
 
-def _fewer(dataset: Dataset) -> Dataset:
-    """Some samples of each split, in batches of several sizes."""
-    parts = {split: dataset.part(split) for split in SPLITS}
-    made: dict[str, Any] = {s: Samples(p.x[:FEW], p.y[:FEW]) for s, p in parts.items() if isinstance(p, Samples)}
-    return replace(dataset, **made)
+def _reduced(dataset: Dataset) -> Dataset:
+    """Return a data set with some samples of each split, for batches of several sizes."""
+    n = SPLIT_SAMPLES
+    return _changed(dataset, lambda part: Samples(part.x[:n], part.y[:n]))
 
 
-def _beside(found: RunState, alone: RunState) -> None:
-    """Raises Fault where a run in a stack and the same run alone are not the same in float64."""
-    ours, theirs = found.history[0]["train/loss"], alone.history[0]["train/loss"]
+def _compare_runs(stacked: RunState, alone: RunState) -> None:
+    """Raise Fault if a run in a stack and the same run alone differ in float64."""
+    stacked_loss, alone_loss = stacked.history[0]["train/loss"], alone.history[0]["train/loss"]
     expect(
-        math.isclose(ours, theirs, rel_tol=ALONE, abs_tol=1e-12),
-        f"in float64 its training loss after one epoch is {ours:.12g} in a stack and {theirs:.12g} alone",
+        math.isclose(stacked_loss, alone_loss, rel_tol=LOSS_RTOL, abs_tol=1e-12),
+        f"in float64 its training loss after one epoch is {stacked_loss:.12g} in a stack and {alone_loss:.12g} alone",
     )
     for name, value in alone.metrics.items():
-        other = found.metrics.get(name, math.nan)
-        close = math.isclose(other, value, rel_tol=MEASURED, abs_tol=1e-12) or (other != other and value != value)
-        expect(close, f"in float64 a run in a stack measures {name} = {other:.9g}, and the same alone {value:.9g}")
+        other = stacked.metrics.get(name, math.nan)
+        close = math.isclose(other, value, rel_tol=METRIC_RTOL, abs_tol=1e-12) or (other != other and value != value)
+        expect(close, f"in float64 {name} is {other:.9g} for a run in a stack and {value:.9g} for the same run alone")
 
 
-def _looked(name: str, member: RunState, found: Found, alone: Found) -> None:
-    """Raises Fault where a diagnostic fails, or does not find in a stack what it finds alone."""
+def _compare_diagnostics(name: str, member: RunState, stacked: Found, alone: Found) -> None:
+    """Raise Fault if a diagnostic fails, or if its values in a stack differ from those alone."""
     failed = member.diagnostics.get(name, {}).get("failed")
-    expect(failed is None, f"of a run in a stack it fails: {failed}")
-    tags = {tag for tag, _ in alone.keys() ^ found.keys()}
-    expect(not tags, f"it finds {', '.join(sorted(tags))} in a stack or alone, and not in both")
+    expect(failed is None, f"it fails for a run in a stack: {failed}")
+    tags = {tag for tag, _ in alone.keys() ^ stacked.keys()}
+    expect(not tags, f"it measures {', '.join(sorted(tags))} only in a stack, or only alone")
     for (tag, step), value in alone.items():
-        if not isinstance(value, float):  # a histogram: a number next to an edge falls on this side or that
+        if not isinstance(value, float):  # the counts of a histogram may differ for a value next to an edge
             continue
-        other = found[tag, step]
-        close = math.isclose(other, value, rel_tol=MEASURED, abs_tol=1e-9) or (value != value and other != other)
-        expect(close, f"in float64 it finds {tag} = {other:.9g} in a stack after {step} steps, and alone {value:.9g}")
+        other = stacked[tag, step]
+        close = math.isclose(other, value, rel_tol=METRIC_RTOL, abs_tol=1e-9) or (value != value and other != other)
+        expect(close, f"in float64 {tag} after {step} steps is {other:.9g} in a stack and {value:.9g} alone")
 
 
 def alone_because(entry: Mapping[str, Any]) -> str:
-    """Why a component is never part of a stack; nothing where it can be."""
+    """Return why a component cannot be part of a stack, or the empty string."""
     traits = entry["traits"]
     if AT_END.intersection(entry["asks"]):
-        return "it is measured once, when a run has ended"
+        return "it is measured once, after training"
     if traits.get("estimator"):
         return "an estimator is fitted at once: it has no steps"
     if traits.get("closure") or traits.get("gradient", True) is False:
         return "an optimizer with a closure evaluates its own run's loss: it is trained alone by design"
     models = [e["traits"] for e in catalogue.current() if e["kind"] == "model"]
-    taught = {task for model in models if not model.get("estimator") for task in model.get("tasks", ())}
+    trainable = {task for model in models if not model.get("estimator") for task in model.get("tasks", ())}
     tasks = traits.get("tasks")
-    return "" if not tasks or taught & set(tasks) else "no installed model of its task is trained in steps"
+    return "" if not tasks or trainable & set(tasks) else "no installed model of its task is trained in steps"
 
 
 def small(model: str) -> list[str]:
-    """A model with few numbers."""
-    found = [f"model={model}"]
+    """Return overrides that choose a model with few parameters."""
+    overrides = [f"model={model}"]
     if catalogue.current().get("model", model)["traits"].get("inputs_within"):
-        found.append("transform=[min_max]")
-    for p in of_entry(catalogue.current().get("model", model)):
+        overrides.append("transform=[min_max]")
+    for p in entry_parameters(catalogue.current().get("model", model)):
         if p.name not in SETTINGS or isinstance(space_of(p.hint), Choice):
             continue
         value = SETTINGS[p.name]
-        several = get_origin(_bare(p.hint)) in (tuple, list)
-        if isinstance(value, list) and not several:
+        takes_list = get_origin(_bare(p.hint)) in (tuple, list)
+        if isinstance(value, list) and not takes_list:
             value = value[-1]
-        found.append(f"model.{p.name}={value}".replace(" ", ""))
-    return found
+        overrides.append(f"model.{p.name}={value}".replace(" ", ""))
+    return overrides
 
 
 def _bare(hint: Any) -> Any:
@@ -158,7 +157,7 @@ def _bare(hint: Any) -> Any:
 
 
 def model_for(entry: Mapping[str, Any]) -> str:
-    """A model that a component can be tried in: itself, the one that it is for, or else a network of its dimensions."""
+    """Return the name of a model to test a component with: itself, the one it is for, or one of fitting dimensions."""
     known = [e for e in catalogue.current() if e["kind"] == "model"]
     kind, name, traits = entry["kind"], entry["name"], entry["traits"]
     own = {"loss": "losses", "metric": "metrics"}.get(kind, "")
@@ -182,57 +181,62 @@ def model_for(entry: Mapping[str, Any]) -> str:
 
 
 def line(entry: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """The overrides of a short run with a component, its model small."""
+    """Return the overrides of a short run with a component and a small model.
+
+    Args:
+        entry: Catalogue entry of the component.
+        given: Settings of the component.
+    """
     kind, name = KINDS[entry["kind"]], entry["name"]
     tasks = entry["traits"].get("tasks")
     task = [f"task={tasks[0]}"] if tasks else []
     chosen = [] if kind.name == "model" else [f"{kind.name}=[{name}]" if kind.many else f"{kind.name}={name}"]
     path = f"{kind.name}.{name}" if kind.many else kind.name
     if kind.name == "diagnostic":
-        chosen.append("diagnostic_budget=1000")  # it is measured whenever it is due
+        chosen.append("diagnostic_budget=1000")  # so that no measurement is left out
     return [*ODD, *small(model_for(entry)), *task, *chosen, *(f"{path}.{k}={shown(v)}" for k, v in given.items())]
 
 
 def suited(entry: Mapping[str, Any]) -> Callable[[Dataset], Dataset]:
-    """Images of classes as what a component wants: its task's targets; rows one after the other."""
+    """Return a function that turns images with classes into the data that a component needs."""
     tasks = entry["traits"].get("tasks")
     traits = catalogue.current().get("task", tasks[0])["traits"] if tasks else {}
-    fewer = _as_it_is if traits.get("tuples") else _fewer  # they want several samples of each class
+    reduce = _unchanged if traits.get("tuples") else _reduced  # tuples need several samples of each class
     target = next(iter(traits.get("targets", ())), "class")
-    made = _MADE[target] if target != "class" else _parity if traits.get("classes") == 2 else _as_it_is
+    convert = _CONVERSIONS[target] if target != "class" else _parity if traits.get("classes") == 2 else _unchanged
     if traits.get("words"):
-        made = _words
+        convert = _words
     if entry["kind"] == "model" and 2 in (entry["traits"].get("input_ndim") or ()):
-        return lambda dataset: made(_sequences(fewer(dataset)))
-    return lambda dataset: made(fewer(dataset))
+        return lambda dataset: convert(_sequences(reduce(dataset)))
+    return lambda dataset: convert(reduce(dataset))
 
 
 def _changed(dataset: Dataset, change: Callable[[Samples], Samples], **more: Any) -> Dataset:
     parts = {split: dataset.part(split) for split in SPLITS}
-    made: dict[str, Any] = {s: change(p) for s, p in parts.items() if isinstance(p, Samples)}
-    return replace(dataset, **made, **more)
+    changed: dict[str, Any] = {s: change(p) for s, p in parts.items() if isinstance(p, Samples)}
+    return replace(dataset, **changed, **more)
 
 
 def reshaped(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
-    """Inputs of another shape, made of the middle of each or of several copies of it."""
+    """Return a data set with inputs of another shape, cut from the middle of each or made of several copies."""
     if tuple(dataset.inputs) == shape:
         return dataset
-    wanted, held = math.prod(shape), math.prod(dataset.inputs)
-    skipped = max(0, held - wanted) // 2
+    new_size, old_size = math.prod(shape), math.prod(dataset.inputs)
+    skipped = max(0, old_size - new_size) // 2
 
     def change(part: Samples) -> Samples:
-        flat = part.x.flatten(1)[:, skipped:].repeat(1, math.ceil(wanted / held))
-        return Samples(flat[:, :wanted].reshape(len(flat), *shape), part.y)
+        flat = part.x.flatten(1)[:, skipped:].repeat(1, math.ceil(new_size / old_size))
+        return Samples(flat[:, :new_size].reshape(len(flat), *shape), part.y)
 
     return _changed(dataset, change)
 
 
-def _as_it_is(dataset: Dataset) -> Dataset:
+def _unchanged(dataset: Dataset) -> Dataset:
     return dataset
 
 
 def _sequences(dataset: Dataset) -> Dataset:
-    """Images [1, 8, 8] as sequences [8, 8]."""
+    """Return images [1, 8, 8] as sequences [8, 8]."""
     return _changed(dataset, lambda p: Samples(p.x.flatten(1, 2), p.y))
 
 
@@ -241,7 +245,7 @@ def _parity(dataset: Dataset) -> Dataset:
 
 
 def _words(dataset: Dataset) -> Dataset:
-    """Each digit as one of 16 words, beside that of its class."""
+    """Return each digit as one of 16 words, with its class as the target word."""
     words = _changed(dataset, lambda p: Samples(p.x.flatten(1)[:, 20:21].round().long().abs() % 16, p.y))
     analogies = tuple((a, a + 1, a + 2, a + 3) for a in range(12))
     return replace(words, vocabulary=tuple("abcdefghijklmnop"), analogies=analogies)
@@ -265,4 +269,4 @@ def _surface(dataset: Dataset) -> Dataset:
     return surface(lambda w: (w * w).sum(-1) * 0.5 + w.prod(-1), (1.0, -0.5, 2.0), (0.0, 0.0, 0.0))
 
 
-_MADE = {"real": _real, "labels": _labels, "surface": _surface}
+_CONVERSIONS = {"real": _real, "labels": _labels, "surface": _surface}

@@ -1,4 +1,4 @@
-"""What a component declares about itself is true."""
+"""Conformance check of the traits that a component declares."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from harness.testing.component_case import Case, Fault, Inapplicable, drawn, exp
 from harness.testing.exercise import scheduled
 from harness.testing.fixtures import bench, tasks_of
 
-APART = 2.0  # times: a gain is a rule of thumb for some, and for others exact
+MAX_GAIN_RATIO = 2.0  # some gains are exact, others are a rule of thumb
 
 
 @check()
 def traits(case: Case) -> None:
-    """What it declares about itself is true."""
+    """The declared traits are true."""
     named = [t for t in case.entry["traits"] if t != "skips"]
-    extra = _LOOK.get(case.kind)
+    check_kind = _CHECKS.get(case.kind)
     if not named and case.kind != "model":
         raise Inapplicable("it declares nothing")
-    for task in case.told("tasks"):
+    for task in case.list_trait("tasks"):
         _known("task", str(task), "tasks")
-    if extra is not None:
-        extra(case)
+    if check_kind is not None:
+        check_kind(case)
 
 
 def _known(kind: str, name: str, trait: str) -> dict[str, Any]:
@@ -47,10 +47,10 @@ def _activation(case: Case) -> None:
         return
     z = torch.linspace(-8, 8, 3201, dtype=torch.float64)
     density = torch.exp(-z * z / 2) / math.sqrt(2 * math.pi)
-    kept = float(torch.trapezoid(case.compute()(z).square() * density, z)) ** -0.5
+    neutral = float(torch.trapezoid(case.compute()(z).square() * density, z)) ** -0.5
     expect(
-        1 / APART <= gain / kept <= APART,
-        f"its gain is {gain:.4g}, and 1 / sqrt(E f(z)²), which keeps a signal's size, is {kept:.4g}",
+        1 / MAX_GAIN_RATIO <= gain / neutral <= MAX_GAIN_RATIO,
+        f"its gain is {gain:.4g}, but 1 / sqrt(E f(z)²), which preserves the variance, is {neutral:.4g}",
     )
 
 
@@ -61,21 +61,21 @@ def _normalization(case: Case) -> None:
     module = case.make(features=3, ndim=2).double()
     moved = x + drawn((1, 3, 1, 1), "bias", dtype=torch.float64)
     same = torch.allclose(module(x), module(moved), atol=1e-6)
-    expect(same, "it declares that it cancels a bias, and a constant added to a channel changes what it makes")
+    expect(same, "it declares that it cancels a bias, but a constant added to a channel changes its output")
 
 
 def _model(case: Case) -> None:
     for trait, kind in (("losses", "loss"), ("metrics", "metric")):
-        for name in case.told(trait):
-            fits = _known(kind, str(name), trait)["traits"].get("tasks") or case.told("tasks")
-            wrong = set(case.told("tasks")) - set(fits)
-            expect(not wrong, f"its {kind} {name} is not for the task {', '.join(sorted(wrong))}, and it is")
+        for name in case.list_trait(trait):
+            fits = _known(kind, str(name), trait)["traits"].get("tasks") or case.list_trait("tasks")
+            wrong = set(case.list_trait("tasks")) - set(fits)
+            expect(not wrong, f"its {kind} {name} is not for the task {', '.join(sorted(wrong))}, which it is for")
     if case.entry["traits"].get("estimator"):
         made = case.make(inputs=(6,), outputs=3)
         can = all(callable(getattr(made, method, None)) for method in ("fit", "predict"))
-        expect(can, "it declares that it is an estimator, and has not both fit and predict")
+        expect(can, "it declares that it is an estimator, but lacks fit or predict")
         return
-    wanted = [d for d in case.told("input_ndim") if d in benches.SHAPES]
+    wanted = [d for d in case.list_trait("input_ndim") if d in benches.SHAPES]
     task = tasks_of(case)[0]
     data = bench(case, task).dataset
     if data.target == "surface":
@@ -86,26 +86,29 @@ def _model(case: Case) -> None:
             made = case.make(inputs=tuple(x.shape[1:]), outputs=3, block=smooth_block())
             made(x)
         except Exception as error:
-            raise Fault(f"it declares samples of {ndim} dimensions, and of one it says: {error}") from error
+            raise Fault(f"it declares samples of {ndim} dimensions, but fails on one: {error}") from error
 
 
 def _scheduler(case: Case) -> None:
     _, made = scheduled(case)
     plateau = isinstance(made, torch.optim.lr_scheduler.ReduceLROnPlateau)
-    expect(plateau == ("watches" in case.entry["traits"]), "it watches a metric if it is torch's ReduceLROnPlateau")
+    expect(
+        plateau == ("watches" in case.entry["traits"]),
+        "the trait watches must be declared for torch's ReduceLROnPlateau, and for nothing else",
+    )
 
 
 def _task(case: Case) -> None:
     declared = case.entry["traits"]
     fits = _known("loss", str(declared.get("loss")), "loss")["traits"].get("tasks")
     serves = catalogue.current().serves
-    expect(serves(fits, case.name), f"its loss {declared.get('loss')} is for {', '.join(fits or ())} alone")
+    expect(serves(fits, case.name), f"its loss {declared.get('loss')} is only for {', '.join(fits or ())}")
     for name in declared.get("metrics") or ():
         fits = _known("metric", str(name), "metrics")["traits"].get("tasks")
-        expect(serves(fits, case.name), f"its metric {name} is for {', '.join(fits or ())} alone")
+        expect(serves(fits, case.name), f"its metric {name} is only for {', '.join(fits or ())}")
     wrong = set(declared.get("targets") or ()) - set(get_args(Target))
     expect(not wrong, f"there are no {', '.join(sorted(wrong))} targets: {', '.join(get_args(Target))}")
-    expect(declared.get("classes", 2) >= 2, "classes, where it wants a number of them, are at least 2")
+    expect(declared.get("classes", 2) >= 2, "its trait classes must be at least 2")
     for kind in ("model", "like"):
         if name := declared.get(kind):
             _known("task" if kind == "like" else kind, str(name), kind)
@@ -118,11 +121,11 @@ def _optimizer(case: Case) -> None:
 
 
 def _corruption(case: Case) -> None:
-    wrong = set(case.told("targets")) - set(get_args(Target))
+    wrong = set(case.list_trait("targets")) - set(get_args(Target))
     expect(not wrong, f"there are no {', '.join(sorted(map(str, wrong)))} targets: {', '.join(get_args(Target))}")
 
 
-_LOOK: dict[str, Callable[[Case], None]] = {
+_CHECKS: dict[str, Callable[[Case], None]] = {
     "activation": _activation, "normalization": _normalization, "model": _model, "scheduler": _scheduler,
     "task": _task, "optimizer": _optimizer, "corruption": _corruption,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Checks of numbers: scalars, means, moments, and what a metric gives on known cases."""
+"""Conformance checks of values: losses, moments of initial weights, and metrics on known cases."""
 
 from __future__ import annotations
 
@@ -15,50 +15,50 @@ from harness.testing.component_case import Case, Inapplicable, drawn, expect
 from harness.testing.exercise_samples import make_metric, measured
 from harness.testing.fixtures import predictions, tasks_of
 
-LARGE = 30.0  # times: logits of a network that is very sure
-ERRORS = 5.0  # standard errors that chance may take a moment from what is claimed
+LARGE = 30.0  # factor that gives the logits of a very confident network
+MAX_ERRORS = 5.0  # standard errors that a moment may differ from the claimed one
 
 
 @check("loss", "regularizer", needs=("builds",))
 def scalar(case: Case) -> None:
-    """What it gives is one finite number, also for predictions that are far off."""
+    """The loss is one finite number, also for predictions that are far off."""
     if case.kind == "regularizer":
         _penalty(case)
         return
     for task, prediction, target in predictions(case):
         for scale in (1.0, LARGE):
-            # what a model returns several of (mean and log variance) does not grow together
+            # do not scale several outputs (mean and log variance), which do not grow together
             scaled = prediction * scale if isinstance(prediction, Tensor) else prediction
-            found = case.compute()(scaled, target)
-            for name, value in found.items() if isinstance(found, dict) else [("", found)]:
-                what = f"for the task {task} " + (f"its loss of {name} " if name else "")
-                expect(isinstance(value, Tensor), f"{what}it returns {type(value).__name__}, not a tensor")
-                expect(value.ndim == 0, f"{what}has the shape {list(value.shape)}, and a loss is one number")
-                far = " of predictions that are far off" if scale != 1 else ""
-                expect(torch.isfinite(value), f"{what}is {float(value)}{far}")
+            losses = case.compute()(scaled, target)
+            for name, value in losses.items() if isinstance(losses, dict) else [("", losses)]:
+                label = f"for the task {task} " + (f"its loss of {name} " if name else "it ")
+                expect(isinstance(value, Tensor), f"{label}is {type(value).__name__}, not a tensor")
+                expect(value.ndim == 0, f"{label}has the shape {list(value.shape)}, but a loss is one number")
+                far = " for predictions that are far off" if scale != 1 else ""
+                expect(torch.isfinite(value), f"{label}is {float(value)}{far}")
 
 
 def _penalty(case: Case) -> None:
-    made: Regularizer = case.make()
-    if not does(made, "penalty"):
+    regularizer: Regularizer = case.make()
+    if not does(regularizer, "penalty"):
         raise Inapplicable("it adds nothing to the loss")
     for scale in (0.0, 1.0, LARGE):
         params = {name: scale * drawn((4, 3), name) for name in ("a", "b")}
-        value = made.penalty(params)
-        expect(isinstance(value, Tensor) and value.ndim == 0, "its penalty is no scalar tensor")
+        value = regularizer.penalty(params)
+        expect(isinstance(value, Tensor) and value.ndim == 0, "its penalty is not a scalar tensor")
         expect(torch.isfinite(value), f"its penalty is {float(value)} for weights of about {scale:g}")
 
 
 @check("loss", needs=("scalar", "devices"))
 def mean(case: Case) -> None:
-    """It is a mean over the batch: a batch that stands twice has the same loss."""
+    """The loss is a mean over the batch: a batch and the same batch twice have the same loss."""
     for task, prediction, target in predictions(case, torch.float64):
         once, twice = (
             [float(v) for v in pytree.tree_leaves(case.compute()(*(_repeated(t, n) for t in (prediction, target))))]
             for n in (1, 2)
         )
         same = all(math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9) for a, b in zip(once, twice, strict=True))
-        expect(same, f"for the task {task} it is {once[0]:.6g} of a batch and {twice[0]:.6g} of the batch twice")
+        expect(same, f"for the task {task} it is {once[0]:.6g} for a batch and {twice[0]:.6g} for the batch twice")
 
 
 def _repeated(tree: Any, times: int) -> Any:
@@ -67,52 +67,52 @@ def _repeated(tree: Any, times: int) -> Any:
 
 @check("initializer", needs=("builds", "repeats"))
 def moments(case: Case) -> None:
-    """Weights have the mean and the standard deviation that it claims (traits `mean` and `std`)."""
+    """The weights have the declared mean and standard deviation (traits `mean` and `std`)."""
     traits = case.entry["traits"]
     if "std" not in traits:
-        raise Inapplicable("it claims no standard deviation (trait std)")
+        raise Inapplicable("it declares no standard deviation (trait std)")
     for shape in ((300, 400), (64, 32, 3, 3)):
-        field = math.prod(shape[2:])
-        known = {"fan_in": shape[1] * field, "fan_out": shape[0] * field, "gain": 1.5}
+        size = math.prod(shape[2:])
+        known = {"fan_in": shape[1] * size, "fan_out": shape[0] * size, "gain": 1.5}
         claimed = float(case.trait("mean", 0.0, **known)), float(case.trait("std", **known))
         weight, bias = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape[0], dtype=torch.float64)
         case.make(weight=weight, bias=bias, **known)
-        found = float(weight.mean()), float(weight.std())
-        error = ERRORS * max(claimed[1], 1e-12) / math.sqrt(weight.numel())
-        for what, claim, value in zip(("mean", "standard deviation"), claimed, found, strict=True):
+        actual = float(weight.mean()), float(weight.std())
+        error = MAX_ERRORS * max(claimed[1], 1e-12) / math.sqrt(weight.numel())
+        for label, claim, value in zip(("mean", "standard deviation"), claimed, actual, strict=True):
             expect(
                 abs(value - claim) <= error + 1e-6 * abs(claim),
-                f"of a weight {list(shape)} the {what} is {value:.5g}, and {claim:.5g} is claimed",
+                f"the {label} of a weight {list(shape)} is {value:.5g}, but {claim:.5g} is declared",
             )
 
 
 @check("metric", needs=("builds", "repeats"))
 def accumulates(case: Case) -> None:
-    """What it is given in two parts it measures like the whole, and again after a reset."""
+    """The metric gives the same value for a batch and for its two halves, and it can be reset."""
     for task in tasks_of(case):
-        whole, made = measured(case, task)
+        whole, metric = measured(case, task)
         parts, _ = measured(case, task, parts=2)
         expect(
             torch.allclose(whole.double(), parts.double(), rtol=1e-5, atol=1e-6, equal_nan=True),
-            f"for the task {task} it measures {float(whole):.6g} of a whole and {float(parts):.6g} of the same in two "
-            "parts: sums are to be kept, and divided in the end",
+            f"for the task {task} it measures {float(whole):.6g} for a batch and {float(parts):.6g} for its halves: "
+            "accumulate sums, and divide at the end",
         )
-        made.reset()
-        expect(not made.update_called, "reset does not forget what it was given")
+        metric.reset()
+        expect(not metric.update_called, "reset does not clear its state")
 
 
 @check("metric", needs=("builds", "repeats"))
 def cases(case: Case) -> None:
-    """Of the cases that it gives (trait `cases`: prediction, target, value) it measures what they say."""
-    given = case.function.__harness__.traits.get("cases", ())  # type: ignore[attr-defined]
-    if not given:
-        raise Inapplicable("it gives no cases of (prediction, target, value) to be measured by (trait cases)")
-    for prediction, target, value in given:
+    """The metric gives the declared values of its cases (trait `cases`: prediction, target, value)."""
+    declared = case.function.__harness__.traits.get("cases", ())  # type: ignore[attr-defined]
+    if not declared:
+        raise Inapplicable("it declares no cases of (prediction, target, value) (trait cases)")
+    for prediction, target, value in declared:
         x, y = torch.tensor(prediction), torch.tensor(target)
-        made = make_metric(case, tasks_of(case)[0], x.shape[-1])
-        made.update(x, y)
-        found = float(made.compute())
+        metric = make_metric(case, tasks_of(case)[0], x.shape[-1])
+        metric.update(x, y)
+        result = float(metric.compute())
         expect(
-            math.isclose(found, value, rel_tol=1e-5, abs_tol=1e-6),
-            f"of {prediction} against {target} it measures {found:.6g}, and {value:.6g} is right",
+            math.isclose(result, value, rel_tol=1e-5, abs_tol=1e-6),
+            f"for {prediction} against {target} it measures {result:.6g}, but {value:.6g} is declared",
         )

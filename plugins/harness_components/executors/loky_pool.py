@@ -188,7 +188,7 @@ WARM = WarmPool()
 def _begin(launcher: int, forked: bool) -> None:
     """Initialize a worker: it ends with its launcher, and does not restart when its memory grows."""
     if forked:
-        workers.let_end()
+        workers.restore_default_handlers()
         workers.settle()
     keep_growing_workers()
     threading.Thread(target=_watch, args=(launcher,), name="watch", daemon=True).start()

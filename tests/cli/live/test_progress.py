@@ -116,7 +116,7 @@ def test_large_sweep_gets_lines_for_failures_and_few_others(capsys: pytest.Captu
         active().on_sweep_planned(SweepPlan({f"{n:012x}": ended(n).name for n in range(runs)}, frozenset(), (WAY,)))
         for number in range(runs):
             if number == 5_000:
-                progress._said -= 2 * EVERY_S
+                progress._printed -= 2 * EVERY_S
             active().on_run_end(number, runs, ended(number, "failed" if number == 7 else "completed", error=RAISED))
     first, failed, counts, *more = capsys.readouterr().err.splitlines()
     assert first == "10000 runs: 0 already complete, 10000 to train; fused 10,000 over loky workers in 40 stacks (why)"
@@ -130,6 +130,6 @@ def test_long_silence_is_broken_by_a_line(capsys: pytest.CaptureFixture[str], mo
     with SweepProgress() as progress:
         active().on_sweep_start(8)
         progress.standing.cohorts = [LiveCohort(frozenset("ab"), 2, 3, 9)]
-        monkeypatch.setattr(progress.standing, "look", lambda: None)
+        monkeypatch.setattr(progress.standing, "refresh", lambda: None)
         time.sleep(0.2)
-    assert "0/8  8 left; 0:00 gone, - left; 2 at epoch 3/9\n" in capsys.readouterr().err
+    assert "0/8  8 left; 0:00 elapsed, - left; 2 at epoch 3/9\n" in capsys.readouterr().err

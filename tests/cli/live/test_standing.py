@@ -51,7 +51,7 @@ def test_cached_runs_do_not_change_the_remaining_time() -> None:
     clock.now = 20.0
     state.on_run_end(4, 8, ended(4))
     assert state.left_s == pytest.approx(30.0)  # one of four took ten seconds
-    assert (state.gone_s, state.training_s, state.share) == (20.0, 10.0, 5 / 8)
+    assert (state.elapsed_s, state.training_s, state.share) == (20.0, 10.0, 5 / 8)
 
 
 def test_epochs_of_running_cohorts_count() -> None:
@@ -77,7 +77,7 @@ def test_statuses_are_counted_in_order_and_last_failures_are_kept() -> None:
 def test_launcher_without_job_count_and_plan_has_no_estimate() -> None:
     state = SweepState(Clock())
     state.on_run_end(0, None, ended(0))
-    state.look()
+    state.refresh()
     assert (state.jobs, state.left, state.left_s, state.share) == (None, None, None, 0.0)
     assert state.counts() == [("completed", 1)]
 
@@ -89,13 +89,13 @@ def test_look_finds_only_the_cohorts_of_this_sweep(tmp_path: Path) -> None:
         ours.claim(ids := [f"{n:012x}" for n in range(4)])
         strange.claim(["f" * 12])
         pace = EpochProgress(ours, ids, 20)
-        state.look()
+        state.refresh()
         assert state.cohorts == [cohort(0, 1, 2, 3, epoch=0, epochs=20)]
         pace.on_epoch_end({}, 10, 0)
-        state.look()
+        state.refresh()
         assert state.cohorts == [cohort(0, 1, 2, 3, epoch=1, epochs=20)]
         assert (state.running, state.left) == (4, 4)
-    state.look()
+    state.refresh()
     assert state.cohorts == []
 
 
@@ -106,12 +106,12 @@ def test_failing_look_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("harness.cli.live.standing.cohorts", away)
     state, _ = standing(8)
     state.on_sweep_planned(SweepPlan({}, frozenset({tmp_path})))
-    state.look()
+    state.refresh()
     assert state.cohorts == []
 
 
 def test_name_is_shown_without_the_common_parts() -> None:
     state, _ = standing(8)
-    assert state.name(ended(3).name) == "seed=3"
-    assert state.only(cohort(3)) == "seed=3"
-    assert state.only(cohort(99)) == ""
+    assert state.short_name(ended(3).name) == "seed=3"
+    assert state.single_run(cohort(3)) == "seed=3"
+    assert state.single_run(cohort(99)) == ""

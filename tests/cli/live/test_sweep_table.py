@@ -37,8 +37,8 @@ def test_table_before_training() -> None:
     state.on_sweep_start(6)
     counts, bar, now = lines(state)
     assert counts == "0 of 6 runs  6 left"
-    assert bar.endswith("0% 0:00 gone, - left")
-    assert now == "now       checks the jobs: their configs, their data, a short trial"
+    assert bar.endswith("0% 0:00 elapsed, - left")
+    assert now == "now       checking the jobs: their configs, their data, a short trial"
 
 
 def test_table_during_a_sweep() -> None:
@@ -53,7 +53,7 @@ def test_table_during_a_sweep() -> None:
     counts, more, bar, *rows = lines(state, 72)
     assert counts == "22 of 64 runs  20 completed  1 failed  1 diverged  16 running  26 left"
     assert more.startswith("━")
-    assert more.endswith("43% 0:30 gone, 0:40 left")
+    assert more.endswith("43% 0:30 elapsed, 0:40 left")
     assert [bar, *rows] == [
         "best      val/accuracy 0.19  seed=19",
         "path      fused 21 of 64 over loky workers in 4 stacks (a trial)",
@@ -91,7 +91,7 @@ def test_unknown_job_count_shows_no_bar() -> None:
     state.on_run_end(0, None, ended(0, cohort={"path": "alone", "executor": "in_process", "why": "one run at a time"}))
     assert lines(state) == [
         "1 runs  1 completed",
-        "0:00 gone, - left",
+        "0:00 elapsed, - left",
         "best      val/accuracy 0.5  regularizer=[l2,dropout],seed=0,epochs=2",
         "path      alone 1 in this process (one run at a time)",
     ]

@@ -56,7 +56,7 @@ TABLES = {
     "label noise on numbers": (
         "a,y\n" + "".join(f"{2 * i},{i}.5\n" for i in range(40)),
         _csv("")[1] + " corruption=[label_noise]",
-        "corruption label_noise wants class targets, and data csv has real ones",
+        "corruption label_noise needs class targets, but data csv has real ones",
     ),
     "no path": (GOOD, "data=csv", "data.path must be given: data.path=..."),
     "no target said": (GOOD, "data=csv data.path=table.csv", "data.target must be given: data.target=..."),

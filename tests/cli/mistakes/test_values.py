@@ -73,7 +73,7 @@ VALUES = [
     ("trainer.gradient_clip_val=1", "use 'regularizer=[gradient_clipping]'"),
     ("trainer.accumulate_grad_batches=2", "use accumulate="),
     ("trainer.precision=fast", "trainer.precision must be one of 32-true"),
-    ("trainer.precision=16-mixed", "needs loss scaling, which is not done here; use bf16-mixed"),
+    ("trainer.precision=16-mixed", "needs loss scaling, which harness does not do; use bf16-mixed"),
     ("trainer.accelerator=gpuu", "trainer.accelerator must be one of auto, cpu, gpu"),
     ("trainer.strategy=fsdp", "trainer.strategy must be one of auto, ddp, got 'fsdp'"),
     ("trainer.devices=many", "trainer.devices must be auto, a whole number >= 1"),

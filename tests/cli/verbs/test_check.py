@@ -35,7 +35,7 @@ def test_changed_weights_are_found(workdir: Path, capsys: pytest.CaptureFixture[
     torch.save(kept, path)
     capsys.readouterr()
     assert dispatch(["check", "--fused", "s"]) == 1
-    assert "1 are not what they should be" in capsys.readouterr().out
+    assert "; 1 failed" in capsys.readouterr().out
 
 
 def test_study_without_stacks_is_refused(workdir: Path) -> None:
@@ -51,7 +51,7 @@ def test_components_are_checked_by_name(workdir: Path, capsys: pytest.CaptureFix
     shown = capsys.readouterr().out
     assert "scheduler/cosine  ok" in shown
     assert "imports, passed" in shown
-    assert "its setting path has no default: say it with --set data/npz.path=VALUE" in shown
+    assert "its setting path has no default: give it with --set data/npz.path=VALUE" in shown
     assert "0 failed" in shown
     assert list(workdir.iterdir()) == []
     np.savez("some.npz", x=np.random.default_rng(0).normal(size=(60, 2)), y=np.arange(60) % 2)
@@ -62,7 +62,7 @@ def test_components_are_checked_by_name(workdir: Path, capsys: pytest.CaptureFix
 
 def test_checks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["check", "--list"]) == 0
-    assert "From its state_dict, written and read, it goes on" in capsys.readouterr().out
+    assert "After its state_dict was saved and loaded, it continues" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_checks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["activation/relu", "--set", "slope=1"], "KIND/NAME.KEY=VALUE"),
         (["data/npz", "--set", "data/npz.pat=x"], "Did you mean 'path'?"),
         (["data/npz", "--set", "data/npz.path=3"], "data/npz.path must be a string"),
-        (["data/npz", "--set", "data/npz.path=[1"], "is no value"),
+        (["data/npz", "--set", "data/npz.path=[1"], "is not a value"),
         (["activation/relu", "--set", "data/npz.path=x"], "which is not checked"),
-        ([], "wants NAMEs"),
-        (["activation/relu", "--fused", "s"], "wants NAMEs"),
+        ([], "needs NAMEs"),
+        (["activation/relu", "--fused", "s"], "needs NAMEs"),
     ],
 )
 def test_unknown_name_is_refused(words: list[str], message: str) -> None:

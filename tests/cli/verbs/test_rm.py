@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from harness.cli import main
 from harness.cli.verbs import rm
-from harness.cli.verbs.rm import parse, passes
+from harness.cli.verbs.rm import parse_filters, passes
 from harness.execution.locks import run_lock
 from harness.results.record import FILE, Record, write
 from harness.results.study import load
@@ -120,8 +120,8 @@ def test_runs_that_pass_every_filter_are_removed(filters: str, gone: list[int], 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("first", "harness rm wants a filter, as optimizer=sgd or status=failed; --all removes every run"),
-        ("first --yes", "harness rm wants a filter"),
+        ("first", "harness rm needs a filter, such as optimizer=sgd or status=failed; --all removes every run"),
+        ("first --yes", "harness rm needs a filter"),
         ("first --all seed=0", "harness rm: --all takes no filter, got seed=0"),
         ("first optimizr=sgd --yes", "no run in first has 'optimizr'. Did you mean 'optimizer'"),
         ("first optimizer.lrr=1 --yes", "no run in first has 'optimizer.lrr'. Did you mean 'optimizer.lr'"),
@@ -130,20 +130,20 @@ def test_runs_that_pass_every_filter_are_removed(filters: str, gone: list[int], 
         ("first status= --yes", "'status=': a value is missing"),
         ("first status=failed status=diverged --yes", "status is given twice: status=failed and status=diverged"),
         ("first seed=0 seed=1 --yes", "seed is given twice: seed=0 and seed=1"),
-        ("first seed --yes", "'seed' is no filter: a filter is KEY=VALUE"),
-        ("first ~seed=0 --yes", "'~seed=0' is no filter"),
-        ("first +seed=0 --yes", "'+seed=0' is no filter"),
-        ("first =0 --yes", "'=0' is no filter"),
+        ("first seed --yes", "'seed' is not a filter: write KEY=VALUE"),
+        ("first ~seed=0 --yes", "'~seed=0' is not a filter"),
+        ("first +seed=0 --yes", "'+seed=0' is not a filter"),
+        ("first =0 --yes", "'=0' is not a filter"),
         ("first seed=[0 --yes", "cannot read 'seed=[0'"),
-        ("first seed=interval(0,1) --yes", "seed=interval(0,1): a filter takes values, as seed=a,b"),
-        ("first seed=glob(*) --yes", "seed=glob(*): a filter takes values, as seed=a,b"),
+        ("first seed=interval(0,1) --yes", "seed=interval(0,1): a filter takes values: seed=a,b"),
+        ("first seed=glob(*) --yes", "seed=glob(*): a filter takes values: seed=a,b"),
         ("first seed=0 --yess", "harness rm: unrecognized arguments: --yess. Did you mean '--yes'"),
         ("frist seed=0 --yes", "no study 'frist'"),
         ("empty seed=0 --yes", "no runs in empty"),
-        ("first seed=0", "harness rm would remove 2 runs: say --yes, there is no terminal to ask on"),
+        ("first seed=0", "harness rm would remove 2 runs: add --yes, there is no terminal to ask on"),
         (
             "first/optimizer=sgd,seed=0-000000000000 --all --yes",
-            "outputs/first/optimizer=sgd,seed=0-000000000000 is one",
+            "outputs/first/optimizer=sgd,seed=0-000000000000 is a run",
         ),
         ("", "harness rm: "),
     ],
@@ -192,7 +192,7 @@ def test_running_run_is_kept(study: Path, line: Line) -> None:
     with run_lock.RunLocks(study) as claims:
         assert claims.claim([f"{0:012x}", f"{3:012x}"])
         _, out, _ = line("first", "seed=0,1", "--yes")
-    assert out.splitlines()[0] == "2 runs stay: a process trains them"
+    assert out.splitlines()[0] == "2 runs are kept: a process is training them"
     assert out.splitlines()[-1] == "removed 2 runs"
     assert left(study) == [0, 2, 3, 5]
 
@@ -246,7 +246,7 @@ def test_folder_that_cannot_be_removed_is_reported(study: Path, line: Line, monk
         status, _, error = line("first", "seed=0", "--yes")
     assert (status, error) == (2, "cannot remove outputs/first/optimizer=adam,seed=0-000000000003: Permission denied")
     monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
-    assert line("first", "seed=0", "--yes")[2].startswith("cannot remove all of outputs/first/.removed-")
+    assert line("first", "seed=0", "--yes")[2].startswith("cannot remove all files in outputs/first/.removed-")
 
 
 def test_all_studies_of_a_folder_can_be_removed(study: Path, line: Line) -> None:
@@ -270,9 +270,9 @@ def test_filter_matches_equal_values_only(held: Any, other: Any) -> None:
     written = "inf" if held == float("inf") else "-inf" if held == float("-inf") else held  # as in a record
     record = Record("0" * 12, "a", "s", config={"x": written, "more": [written]})
     same = (held is other) if isinstance(held, bool) or isinstance(other, bool) else held == other
-    assert passes(record, parse([f"x={shown(held)}", f"more=[{shown(held)}]", "id=0"]))
-    assert passes(record, parse([f"x={shown(other)}"])) == same
-    assert passes(record, parse([f"x={shown(other)},{shown(held)}"]))
+    assert passes(record, parse_filters([f"x={shown(held)}", f"more=[{shown(held)}]", "id=0"]))
+    assert passes(record, parse_filters([f"x={shown(other)}"])) == same
+    assert passes(record, parse_filters([f"x={shown(other)},{shown(held)}"]))
 
 
 def test_rm_and_report_import_no_torch(study: Path) -> None:

@@ -16,10 +16,10 @@ from harness._compat.hydra import put_overrides
 from harness.config import composition
 from harness.config.error_messages import plain_errors
 from harness.config.overrides import parse
-from harness.config.settings import rows
+from harness.config.settings import scalar_settings
 from harness.registry import catalogue
 from harness.registry.kinds import KEY, KINDS
-from harness.registry.presets import own_presets
+from harness.registry.presets import builtin_presets
 from harness.system.errors import HarnessError
 
 
@@ -52,7 +52,7 @@ def choose(kind: str, *names: str) -> str:
 def test_options_of_a_kind_are_its_components(kind: str, hydra: Any) -> None:
     listed = hydra.config_loader.get_group_options(kind, ObjectType.CONFIG)
     auto = ["auto"] if KINDS[kind].auto is not None else []
-    presets = [name.partition("/")[2] for name in own_presets() if name.startswith(f"{kind}/")]
+    presets = [name.partition("/")[2] for name in builtin_presets() if name.startswith(f"{kind}/")]
     assert sorted(listed) == sorted(catalogue.current().names(kind) + auto + presets)
     assert kind in hydra.config_loader.list_groups("")
 
@@ -145,5 +145,5 @@ def test_composing_does_not_change_the_catalogue(hydra: Any) -> None:
 
 def test_config_holds_every_setting_with_its_default(hydra: Any) -> None:
     config = compose("config")
-    assert {p.name: config[p.name] for p in rows()} == {p.name: p.default for p in rows()}
+    assert {p.name: config[p.name] for p in scalar_settings()} == {p.name: p.default for p in scalar_settings()}
     assert set(config.split) == {"seed", "val", "test", "stratify", "on_overlap"}

@@ -11,11 +11,11 @@ import pytest
 import harness
 from harness.cli import main
 from harness.config.composition import compose
-from harness.config.overrides import expand, folder_name, readable
-from harness.datasets import loading
+from harness.config.overrides import expand, folder_name, run_name
 from harness.datasets.loading import OverlapWarning
 from harness.execution.sweep import scheduler
 from harness.results.record import Record
+from harness.system.session import Session
 from harness_components.executors.components import InProcess
 
 
@@ -163,8 +163,8 @@ def test_expand_makes_a_grid() -> None:
 
 
 def test_names_are_readable_and_safe() -> None:
-    assert readable(["study=a", "optimizer=sgd", "+x.y=1", "rerun=true"]) == "optimizer=sgd,x.y=1"
-    assert readable([]) == "default"
+    assert run_name(["study=a", "optimizer=sgd", "+x.y=1", "rerun=true"]) == "optimizer=sgd,x.y=1"
+    assert run_name([]) == "default"
     name = folder_name(["data=csv", "data.path=/a b/ü:?.csv"], "0" * 12)
     assert name == "data=csv,data.path=_a_b_ü_.csv-" + "0" * 12
     assert folder_name(["data.target=결과"], "0" * 12) == "data.target=결과-" + "0" * 12
@@ -178,10 +178,9 @@ def test_objective_is_read_from_the_metrics() -> None:
     assert str(Record("0" * 12, "a", "s").objective) == "nan"
 
 
-def test_overlap_is_warned_of_once_at_the_users_line(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "_warned", set())
+def test_overlap_is_warned_of_once_at_the_users_line(workdir: Path) -> None:
     line = ["data=iris", "corruption=[leak]", "epochs=1", "diagnostic=[]", "logger=[]"]
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as said, Session():
         warnings.simplefilter("always")
         harness.sweep([*line, "seed=0,1,2", "executor=in_process"])
         harness.run([*line, "seed=3"])

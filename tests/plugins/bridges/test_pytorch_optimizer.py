@@ -14,7 +14,7 @@ from torch import nn
 
 import harness
 import harness_pytorch_optimizer
-from harness.config.schema import of_entry
+from harness.config.schema import entry_parameters
 from harness.config.seeds import generator
 from harness.registry import catalogue
 from harness.registry.component import asks, mark_of, parameters, validate
@@ -78,7 +78,7 @@ def test_bridged_optimizer_is_a_regular_component():
         first, empty, *more = entry["doc"].splitlines()
         assert 10 < len(first) <= 120
         assert (empty, bool(more)) == ("", True)
-        for declared, described in zip(parameters(result), of_entry(entry), strict=True):
+        for declared, described in zip(parameters(result), entry_parameters(entry), strict=True):
             assert (declared.name, declared.required) == (described.name, described.required)
 
 

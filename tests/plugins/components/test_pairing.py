@@ -16,7 +16,7 @@ import torch
 
 from harness.config.composition import compose
 from harness.config.schema import default_node
-from harness.config.settings import parse
+from harness.config.settings import typed_settings
 from harness.datasets.dataset import SPLITS, Dataset, Samples, size
 from harness.datasets.loading import load
 from harness.execution.preparation import make_plan
@@ -144,7 +144,7 @@ def fits(name: str, **chosen: str) -> bool:
     """Return True if components fit data; if so they compute, and if not they are refused in one line."""
     try:
         values, dataset = paired(name, **chosen)
-        parts = build(values, dataset, make_plan(parse(values), dataset, values).total_steps)
+        parts = build(values, dataset, make_plan(typed_settings(values), dataset, values).total_steps)
     except HarnessError as error:
         refused = str(error)
     else:
@@ -157,7 +157,7 @@ def fits(name: str, **chosen: str) -> bool:
 
 def trained(values: Values, dataset: Dataset) -> tuple[RunState, RunComponents]:
     """Train a run without a folder."""
-    plan = make_plan(parse(values), dataset, values)
+    plan = make_plan(typed_settings(values), dataset, values)
     parts = build(values, dataset, plan.total_steps)
     run = Run(parts, plan, dataset, make_member(values, parts))
     fit(make_trainer(values["trainer"], plan, ""), [run])

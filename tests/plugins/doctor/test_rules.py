@@ -17,7 +17,7 @@ from sklearn.metrics import accuracy_score, r2_score, recall_score
 
 import harness
 from harness.cli.main import dispatch
-from harness.config.settings import parse
+from harness.config.settings import typed_settings
 from harness.datasets.dataset import first_samples
 from harness.datasets.loading import load
 from harness.execution.preparation import make_plan
@@ -103,7 +103,7 @@ def _values(*overrides: str) -> dict[str, Any]:
 def test_curvature_is_that_of_the_dense_hessian() -> None:
     values = _values("data=iris", "model=mlp", "model.width=4", "model.depth=1", "activation=tanh")
     dataset = load(values).dataset
-    plan = make_plan(parse(values), dataset, values)
+    plan = make_plan(typed_settings(values), dataset, values)
     path = evidence_model.make(values, dataset, plan)
     x, y = first_samples(dataset, 512)
     model = build(values, dataset, plan.total_steps).model

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.config.schema import of_entry
+from harness.config.schema import entry_parameters
 from harness.modeling.builder import RunComponents
 from harness.modeling.regularizer import Regularizer
 from harness.registry import catalogue
@@ -28,7 +28,7 @@ CASES: dict[str, list[str]] = {
         f"{name} {p.name}={option}": [*line(entry, {}), f"model.{p.name}={option}"]
         for name, entry in MODELS.items()
         if not entry["traits"].get("estimator")
-        for p in of_entry(entry)
+        for p in entry_parameters(entry)
         if get_origin(p.hint) is Literal
         for option in get_args(p.hint)
         if option != p.default

@@ -77,7 +77,7 @@ def test_odd_classes_get_a_remark_each(tmp_path) -> None:
     assert many == "90 classes for 90 samples: are the targets numbers, or texts?"
     rare = PLACE % 2
     rare[5] = 7
-    assert remarks(dataset_of(tmp_path, rare)) == ["one sample alone is of class '7'"]
+    assert remarks(dataset_of(tmp_path, rare)) == ["there is only one sample of class '7'"]
     whole = from_arrays(X, PLACE % 3, Split(), torch.Generator(), target="class", classes="abcd")
     test = whole.test
     assert isinstance(test, Samples)
@@ -90,9 +90,9 @@ def test_remarks_are_warnings_and_kept_in_the_record(tmp_path) -> None:
     y = PLACE % 2
     y[5] = 7
     np.savez(tmp_path / "a.npz", x=X, y=y)
-    with pytest.warns(TargetWarning, match=r"data npz: one sample alone is of class '7'"):
+    with pytest.warns(TargetWarning, match=r"data npz: there is only one sample of class '7'"):
         record = harness.run([*LINE, "data=npz", f"data.path={tmp_path / 'a.npz'}"])
-    assert record.data["remarks"] == ["one sample alone is of class '7'"]
+    assert record.data["remarks"] == ["there is only one sample of class '7'"]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -126,7 +126,7 @@ def test_rare_classes_are_divided_at_random_unless_stratify_is_set() -> None:
         divide(52, Split(stratify=True), torch.Generator(), few)
     with pytest.raises(HarnessError, match=r"one of 4 has fewer than 5 classes"):
         divide(20, Split(stratify=True), torch.Generator(), torch.arange(20) % 5)
-    with pytest.raises(HarnessError, match=r"split\.stratify=true wants targets that are classes"):
+    with pytest.raises(HarnessError, match=r"split\.stratify=true needs targets that are classes"):
         harness.run(["data=diabetes", "split.stratify=true"])
 
 

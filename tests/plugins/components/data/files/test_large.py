@@ -138,7 +138,7 @@ def test_transforms_fitted_in_passes_match_those_in_memory(tmp_path, name):
 
 def test_transform_that_needs_all_inputs_is_refused(tmp_path):
     outside = data("npz", {**written(tmp_path, "npz", TARGETS["truths"]), "in_memory": False}, cache_dir=tmp_path)
-    with pytest.raises(HarnessError, match=r"robust wants all training inputs .* data\.in_memory=true"):
+    with pytest.raises(HarnessError, match=r"robust needs all training inputs .* data\.in_memory=true"):
         _transformed(outside, {"robust": default_node(catalogue.current(), "transform", "robust")})
 
 
