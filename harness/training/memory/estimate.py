@@ -28,7 +28,7 @@ from harness.training.threads import using
 from harness.training.tuples import evaluated, order
 
 HANDED_BACK = 1 << 25  # bytes: glibc returns larger blocks to the system when they are freed, and keeps smaller ones
-# Of smaller blocks, the heap holds so many times what is in use: fitted to peaks (docs/memory.md), not derived.
+# Heap per byte in use, for smaller blocks: fitted to measured peaks (docs/explanation/memory.md), not derived.
 FRAGMENTED = 1.75
 FEW = 4  # samples, or tuples, that are passed through; and twice as many
 NUMBERS = 1 << 16  # of the parameters that an optimizer is stepped on, about
