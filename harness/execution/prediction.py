@@ -27,15 +27,15 @@ from harness.training.single import EVALUATED
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run predicts for some samples.
+    """Predictions for some samples.
 
-    Args:
-        values: What the run's task predicts: logits [N, C] of classes or labels, numbers [N, D] in the target's units,
-            reconstructions [N, ...], squared distances to clusters [N, K].
-        probabilities: Of each class or label, [N, C], where the task predicts these; else None.
-        classes: Their names.
-        labels: The name of each sample's most probable class; or, where several labels may hold, a tuple of those with
-            a probability above 1/2. Empty where the task predicts no classes.
+    Attributes:
+        values: The outputs of the task: logits `[N, C]`, numbers `[N, D]` in the unit of the target, reconstructions
+            `[N, ...]`, or squared distances to cluster centres `[N, K]`.
+        probabilities: Probabilities of classes or labels, `[N, C]`, or None.
+        classes: The names of classes or labels.
+        labels: The most probable class of each sample. For labels, a tuple of those with a probability above 1/2.
+            Empty if the task predicts no classes.
     """
 
     values: Tensor

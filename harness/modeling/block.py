@@ -1,4 +1,4 @@
-"""What stands between two layers of a model: normalization, activation, and what regularizers put there."""
+"""The block that follows a layer: normalization, activation, and layers of regularizers."""
 
 from __future__ import annotations
 
@@ -11,22 +11,41 @@ ROLE = "harness_role"  # the attribute that tells what a module is in a network:
 
 
 class Elementwise(nn.Module):
-    """An activation function as a module."""
+    """An activation function as a module.
+
+    Args:
+        function: The activation component.
+        settings: Its settings.
+        name: Its name, for the representation of the model.
+    """
 
     def __init__(self, function: Callable[..., Tensor], settings: dict[str, Any], name: str) -> None:
         super().__init__()
         self.function, self.settings, self.name = function, settings, name
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: any shape."""
+        """Apply the activation to x, of any shape."""
         return self.function(x, **self.settings)
 
     def extra_repr(self) -> str:
+        """Return the name and the settings."""
         return ", ".join([self.name, *(f"{k}={v}" for k, v in self.settings.items())])
 
 
 class Block:
-    """Makes what follows a layer. A model asks for `block`, and calls it once for each hidden layer."""
+    """Factory for what follows a layer. A model asks for `block` and calls it once for each hidden layer.
+
+    Args:
+        activation: Makes an activation for a number of features.
+        normalization: Makes a normalization for features and spatial dimensions, or None.
+        layers: Make the layers of regularizers for features and spatial dimensions.
+        bias: True if the layer before needs a bias.
+        factor: Input width of the activation divided by its output width.
+        branches: Make the layers of regularizers at the end of residual branches.
+
+    Attributes:
+        bias: True if the layer before needs a bias; some normalizations cancel it.
+    """
 
     def __init__(
         self,
@@ -39,20 +58,35 @@ class Block:
     ) -> None:
         self._activation, self._normalization, self._layers = activation, normalization, layers
         self._factor, self._branches = factor, branches or []
-        self.bias = bias  # whether the layer before needs one: a normalization may cancel it
+        self.bias = bias
 
     def inputs(self, width: int) -> int:
-        """The width that the layer before must have for the block's output to have `width`."""
+        """Return the output width of the layer before the block.
+
+        Args:
+            width: The output width of the block.
+        """
         return self._factor * width
 
     def branch(self, index: int, depth: int) -> nn.Sequential:
-        """What regularizers put at the end of residual branch `index` of `depth`, before it is added; often nothing."""
+        """Return the layers of regularizers for the end of a residual branch, before the addition.
+
+        Args:
+            index: The index of the branch, from 0.
+            depth: The number of branches.
+        """
         made = (branch(index, depth) for branch in self._branches)
         return nn.Sequential(*(module for module in made if module is not None))
 
     def __call__(self, features: int, ndim: int = 0) -> nn.Sequential:
-        """Normalization, activation, regularizers' layers: from [N, inputs(features), ...] to [N, features, ...], with
-        `ndim` spatial dimensions.
+        """Return normalization, activation and layers of regularizers as one module.
+
+        Args:
+            features: The output width.
+            ndim: The number of spatial dimensions.
+
+        Returns:
+            A module from `[N, inputs(features), ...]` to `[N, features, ...]`.
         """
         wide = self.inputs(features)
         named = {

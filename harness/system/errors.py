@@ -1,4 +1,4 @@
-"""The errors that a person can mend, and the nearest right word for a wrong one."""
+"""Errors that a user can fix, and suggestions for misspelled words."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from harness.system.signals import Terminated
 
 
 class HarnessError(ValueError):
-    """A mistake in what was asked for. The command line prints it as one line and exits with 2.
+    """A mistake of the user. The command line prints it as one line and exits with 2.
 
     Attributes:
-        begun: Whether runs had begun: then it was no mistake in what was asked for, and the exit status is 1.
+        begun: True if runs had started. Then the exit status is 1.
     """
 
     begun = False
@@ -35,6 +35,7 @@ class CannotWrite(HarnessError):
 
     @classmethod
     def told(cls, path: object, error: OSError, begun: bool = False) -> CannotWrite:
+        """Return the error for a path that could not be written."""
         made = cls(f"cannot write {beside(path)}: {error.strerror or error}{_whose(path, error)}")
         made.begun, made.errno = begun, error.errno
         return made
@@ -72,7 +73,15 @@ def reraise_interrupt(error: BaseException) -> None:
 
 
 def suggest(word: object, known: Iterable[object], listed: bool = True) -> str:
-    """A tail for an error line: the words nearest to a wrong one, or else, if `listed`, those that there are.
+    """Suggest known words for a wrong one, as the end of an error message.
+
+    Args:
+        word: The wrong word.
+        known: The known words.
+        listed: True to list known words if none is similar.
+
+    Returns:
+        A sentence that starts with a space, or an empty text.
 
     >>> suggest("rely", ["relu", "tanh"])
     " Did you mean 'relu'?"
@@ -100,7 +109,10 @@ def nearest_flag(message: str, parser: argparse.ArgumentParser) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """What an exception says, in one line that names its type.
+    """Return the type and the message of an exception in one line.
+
+    Args:
+        error: The exception.
 
     >>> one_line(KeyError("a"))
     "KeyError: 'a'"

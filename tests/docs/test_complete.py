@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import harness
 from harness.cli.scaffold import Plugin, component, use
 from harness.config.composition import compose
 from harness.config.error_messages import plain_errors
@@ -107,3 +109,13 @@ def test_links_have_targets(page: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     targets = [t.partition("#")[0] for t in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in t]
     assert [target for target in targets if target and not (page.parent / target).exists()] == []
+
+
+def test_docstrings_of_public_names_are_linted() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (ignored,) = settings["tool"]["ruff"]["lint"]["per-file-ignores"]
+    linted = set(ignored.removeprefix("!harness/{").removesuffix("}").split(","))
+    values = [(name, getattr(harness, name)) for name in harness.__all__]
+    sources = {v.__name__ if inspect.ismodule(v) else harness.source(name) for name, v in values}
+    paths = [Path(*source.split(".")[1:]) for source in sources]
+    assert [p for p in paths if not {f"{p}.py", f"{p}/__init__.py"} & linted] == []

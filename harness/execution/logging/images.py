@@ -23,8 +23,9 @@ def columns(count: int) -> int:
 
 
 def grid(images: Tensor) -> Tensor:
-    """Images [N, C, H, W] as one [C', H', W'], row by row in a square, with a pixel's space between; of channels that
-    are neither grey nor red, green and blue, the first is shown.
+    """Arrange images `[N, C, H, W]` in a square, row by row, one pixel apart: one image `[C', H', W']`.
+
+    If C is neither 1 nor 3, the first channel is shown.
 
     >>> grid(torch.ones(3, 1, 2, 2))[0].int().tolist()
     [[1, 1, 0, 1, 1], [1, 1, 0, 1, 1], [0, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 0, 0, 0]]
@@ -45,8 +46,10 @@ def enlarged(image: Tensor, factor: int) -> Tensor:
 
 
 def heat(values: Tensor, signed: bool = False) -> Tensor:
-    """Values [..., H, W] as colours [..., 3, H, W]: dark for the least and yellow for the largest; signed, from blue
-    over white at 0 to red. What is not finite is grey.
+    """Convert values `[..., H, W]` to colours `[..., 3, H, W]`.
+
+    The least value is dark and the largest yellow. With `signed`, colours go from blue over white at 0 to red. Values
+    that are not finite are grey.
 
     >>> heat(torch.tensor([[0.0, 1.0]])).mul(255).round().int()[:, 0].tolist()
     [[68, 253], [1, 231], [84, 37]]
@@ -70,8 +73,9 @@ def heat(values: Tensor, signed: bool = False) -> Tensor:
 
 
 def matrix(counts: Tensor) -> Tensor:
-    """Counts [R, C] as a picture [3, H, W]: each a coloured cell with its number, and the indices of rows and columns
-    at the edges. A row's colours are shares of its sum, so that a rare class is seen as well as a frequent one.
+    """Draw counts `[R, C]` as an image `[3, H, W]` of coloured cells with numbers.
+
+    Colours are shares of the sum of a row, so that rare classes are visible. Indices are at the edges.
     """
     rows, across = counts.shape
     digits = max(len(str(int(n))) for n in (*counts.flatten().tolist(), rows - 1, across - 1))

@@ -17,10 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class HarnessSweeper(Sweeper):
-    """The grid of all comma-separated values; nothing is written before every job has passed its checks.
+    """Hydra's sweeper: the grid of all comma-separated values. All jobs are checked before files are written.
 
     Args:
-        params: Overrides that a file declares as a sweep ({"seed": "0,1,2"}); what is typed goes before them.
+        params: Swept values that a file declares, `{"seed": "0,1,2"}`. The command line takes precedence.
     """
 
     def __init__(self, params: dict[str, Any] | None = None) -> None:
@@ -29,6 +29,7 @@ class HarnessSweeper(Sweeper):
         self.params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Create the launcher."""
         from hydra.core.plugins import Plugins
 
         self.context, self.config = hydra_context, config
@@ -37,6 +38,7 @@ class HarnessSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
+        """Expand the overrides to jobs and launch them."""
         from harness.config.declared_sweep import words
         from harness.config.override_text import as_typed
         from harness.config.overrides import expand, parse
@@ -58,15 +60,17 @@ class HarnessSweeper(Sweeper):
 
 
 class HarnessLauncher(Launcher):
-    """Composes every job, then hands them over together."""
+    """Hydra's launcher: composes all jobs, then trains them together."""
 
     def __init__(self) -> None:
         self.hydra_context: HydraContext | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep Hydra's context and config."""
         self.hydra_context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Train the jobs and return their objectives."""
         from harness.config.composition_cache import Compositions
         from harness.config.declared_sweep import refuse_another
         from harness.config.overrides import quote_choices

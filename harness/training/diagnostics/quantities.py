@@ -23,8 +23,7 @@ INPUT_LARGEST, INPUT_WIDEST = "largest input", "widest input"  # magnitude; devi
 
 
 def full_tag(name: str, tag: str) -> str:
-    """Where the values of a diagnostic stand among all others: never beside the metrics of a whole run, which have no
-    group.
+    """Return the tag of a diagnostic's value among all tags. It has a group, unlike the metrics of a whole run.
 
     >>> full_tag("dead_units", "hidden.0/dead"), full_tag("unreached", "")
     ('dead_units/hidden.0/dead', 'unreached/value')
