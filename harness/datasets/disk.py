@@ -1,7 +1,6 @@
-"""Samples in files, for data that is larger than memory: written once, then read a batch at a time.
+"""Samples in files, for data larger than memory: written once, then read in batches.
 
-A file's rows are read where they stand, and none is kept in the process: what stays in memory is one number a sample
-(which row it is), and what the system caches of the file.
+The process holds one number for each sample, the index of its row. The system caches the file.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class StoredArray:
         return self.__dict__ | {"_file": None}
 
     def take(self, rows: Tensor) -> Tensor:
-        """Some rows [n, ...], in any order."""
+        """Read rows `[n, ...]` in any order."""
         made = np.empty((len(rows), *self.shape), self.dtype)
         view = made.reshape(-1).view(np.uint8).data
         for place, row in enumerate(rows.tolist()):
@@ -56,7 +55,7 @@ class StoredArray:
         return torch.from_numpy(made)
 
     def block(self, first: int, count: int) -> Tensor:
-        """Rows first .. first + count - 1."""
+        """Read the rows first .. first + count - 1."""
         made = np.empty((count, *self.shape), self.dtype)
         self._read(made.reshape(-1).view(np.uint8).data, first * self.bytes)
         return torch.from_numpy(made)
@@ -74,7 +73,12 @@ class StoredArray:
 
 
 class DiskSamples(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
-    """Samples of one split: `index` are their rows in the files of a folder that `write` made."""
+    """The samples of one split, in files.
+
+    Args:
+        folder: The folder that `write` filled.
+        index: The rows of the samples, `[n]`.
+    """
 
     def __init__(self, folder: Path, index: Tensor) -> None:
         self.folder, self.index = folder, index
@@ -92,12 +96,12 @@ class DiskSamples(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         return x[0], y[0]
 
     def take(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        """(inputs, targets) of several samples at once."""
+        """Read inputs and targets of several samples."""
         rows = self.index[places]
         return self.x.take(rows), self.y.take(rows)
 
     def blocks(self, rows: StoredArray) -> Iterator[Tensor]:
-        """All samples' inputs (`self.x`), targets or keys, some at a time, as they stand in the file."""
+        """Yield the inputs (`self.x`), targets or keys of all samples in parts, in the order of the file."""
         order = self.index.sort().values
         count = max(1, BLOCK_BYTES // rows.bytes)
         place = 0
@@ -110,13 +114,13 @@ class DiskSamples(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What `write` noted of a folder's samples: how many, their shapes and digest, and what else it was told."""
+    """Read the number, shapes and digest of the samples in a folder, and other facts that `write` noted."""
     about: dict[str, Any] = json.loads(safe_files.read(folder / ABOUT, 64 * safe_files.MB))
     return about
 
 
 def stored_classes(folder: Path) -> Tensor:
-    """The classes [N] of all samples that `write` has written."""
+    """Read the classes `[N]` of all samples in a folder."""
     return torch.from_numpy(np.fromfile(folder / "y.bin", dtype=np.int64))
 
 

@@ -1,7 +1,7 @@
-"""Data that torch and Lightning know, as a data set: a Dataset, three of them, or a LightningDataModule.
+"""Adapters for data of torch and Lightning: a Dataset, three of them, or a LightningDataModule.
 
-Samples are read once, in their order, and are then held in memory or, where they are large, in files. Data whose
-`digest` is told is not read as a whole: its samples are read when they are wanted, by `workers` processes.
+Samples are read once, in order, and kept in memory or, if they are large, in files. With a `digest`, `workers`
+processes read samples when they are needed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the workers of every executor have in common: how many there are, how a task runs there, how a death is told."""
+"""Functions for the workers of executors: their number, their environment, and how they run a task."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ _DIED = {
 
 
 class TaskEnded(RuntimeError):
-    """A task wanted to end its process, as `sys.exit` does."""
+    """A task tried to end its process, as `sys.exit` does."""
 
 
 class TaskError(RuntimeError):
-    """An exception of a task that cannot be sent between processes: what it said, with its traceback."""
+    """The message and the traceback of an exception that cannot be sent between processes."""
 
 
 def died(error: BaseException) -> bool:
-    """Whether an executor's error says that the worker died, and not that the task raised.
+    """Return True if an error of an executor means that the worker died, and not that the task raised.
 
     >>> died(ValueError("no")), died(TaskEnded("SystemExit(1)"))
     (False, False)
@@ -60,9 +60,9 @@ def died(error: BaseException) -> bool:
 
 
 def count(jobs: int | Literal["auto"]) -> int:
-    """The number of workers: as many as asked for, or `auto`: one for each core that this process may use.
+    """Return the number of workers: `jobs`, or for "auto" the number of cores that this process may use.
 
-    That heeds the process's affinity, the limit of its container, and LOKY_MAX_CPU_COUNT.
+    The affinity of the process, the limit of its container and LOKY_MAX_CPU_COUNT restrict the cores.
 
     >>> count(3)
     3
@@ -75,7 +75,7 @@ def count(jobs: int | Literal["auto"]) -> int:
 
 
 def gpus() -> list[str]:
-    """The GPUs that this process sees, by their names in CUDA_VISIBLE_DEVICES."""
+    """Return the names of the visible GPUs, as in CUDA_VISIBLE_DEVICES."""
     import torch
 
     found = torch.cuda.device_count()
@@ -87,10 +87,14 @@ def gpus() -> list[str]:
 
 
 def environments(jobs: int, accelerator: Literal["auto", "cpu", "gpu"]) -> list[dict[str, str]]:
-    """The environment of each worker on this machine: one thread, and a GPU of its own or none.
+    """Return the environment variables of each worker: one thread, and its own GPU or none.
 
-    `auto` is `gpu` where there is one. There are never more workers than GPUs: two would wait for each other's steps.
-    Raises HarnessError for `gpu` where there is none.
+    Args:
+        jobs: The number of workers. There are never more workers than GPUs.
+        accelerator: "auto" uses GPUs if there are any.
+
+    Raises:
+        HarnessError: If "gpu" is asked for and there is none.
     """
     found = [] if accelerator == "cpu" else gpus()
     if accelerator == "gpu" and not found:
@@ -100,7 +104,7 @@ def environments(jobs: int, accelerator: Literal["auto", "cpu", "gpu"]) -> list[
 
 @contextmanager
 def no_interrupts() -> Iterator[None]:
-    """A process or thread that is started inside never gets the terminal's Ctrl-C: it is the launcher's alone."""
+    """Keep Ctrl-C from processes and threads that are started inside the context; the launcher handles it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -112,14 +116,16 @@ def no_interrupts() -> Iterator[None]:
 
 
 def pack(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-    """A task as it is sent to a worker: not unpickled before `perform` can tell what is wrong with it."""
+    """Pickle a task for a worker. Only `perform` unpickles it, so that errors are reported."""
     return _dumps((function, args, kwargs))
 
 
 def perform(task: bytes) -> Any:
-    """Does a task in a worker: the worker outlives it, and what it raises can be sent back.
+    """Run a task in a worker.
 
-    Raises TaskEnded for what would end the process, and TaskError for an exception that cannot be sent.
+    Raises:
+        TaskEnded: If the task tried to end its process.
+        TaskError: If the task raised an exception that cannot be sent between processes.
     """
     try:
         function, args, kwargs = pickle.loads(task)
@@ -134,7 +140,7 @@ def perform(task: bytes) -> Any:
 
 
 def sendable(error: Exception) -> Exception:
-    """Return an exception that is being handled as it can be sent between processes: itself, or else a TaskError."""
+    """Return the exception, or a TaskError if it cannot be sent between processes."""
     return error if _travels(error) else TaskError(f"{one_line(error)}\n\n{traceback.format_exc()}")
 
 
@@ -152,7 +158,7 @@ def _dumps(thing: Any) -> bytes:
 
 
 def sources_held() -> dict[str, int]:
-    """The times of the files of code that is not installed, but worked on: a warm worker holds it as it was."""
+    """Return the modification times of imported files under development, which a warm worker keeps as they were."""
     installed = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     found = {}
@@ -164,7 +170,7 @@ def sources_held() -> dict[str, int]:
 
 
 def edited() -> bool:
-    """Whether code was written since this process began: what it has imported may not be what the files say now."""
+    """Return True if an imported file under development has changed since this process began."""
     began = psutil.Process().create_time() * 1e9
     return any(changed > began for changed in sources_held().values())
 

@@ -1,7 +1,7 @@
-"""A component: a marked factory, and what its signature tells.
+"""Components: marked functions and their signatures.
 
-Positional parameters come from the harness, by name, and only those that are asked for; keyword-only parameters
-come from the config and are plain data. The mark changes nothing: the function stays picklable and callable.
+harness injects positional parameters by name. Keyword-only parameters come from the config and are plain data. The mark
+leaves the function picklable and callable.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REQUIRED = "???"  # OmegaConf's word for a value that must be given
 
 @dataclass(frozen=True)
 class Mark:
-    """What the decorator notes on a component."""
+    """The attributes that a decorator sets on a component."""
 
     kind: str
     name: str
@@ -48,7 +48,7 @@ class Parameter:
 
 
 class ComponentError(TypeError):
-    """A component that does not keep the rule of parameters, names or traits."""
+    """A component that breaks a rule of parameters, names or traits."""
 
 
 class Decorator:
@@ -93,7 +93,7 @@ class Decorator:
 
 
 def mark_of(function: Any) -> Mark | None:
-    """The mark of a component, or None for anything else."""
+    """Return the mark of a component, or None for anything else."""
     mark = getattr(function, "__harness__", None)
     return mark if isinstance(mark, Mark) else None
 
@@ -113,14 +113,14 @@ def marked(module: Any) -> list[Callable[..., Any]]:
 
 @functools.lru_cache(1024)
 def asks(function: Callable[..., Any]) -> list[str]:
-    """The names of what a component asks the harness for."""
+    """Return the names of the positional parameters of a component."""
     parameters = inspect.signature(function).parameters.values()
     return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
 @functools.lru_cache(1024)
 def parameters(function: Callable[..., Any]) -> list[Parameter]:
-    """The keyword-only parameters, with their hints and defaults."""
+    """Return the keyword-only parameters with their hints and defaults."""
     source = function.__init__ if inspect.isclass(function) else function
     hints = typing.get_type_hints(source, include_extras=True)
     found = []
@@ -134,7 +134,11 @@ def parameters(function: Callable[..., Any]) -> list[Parameter]:
 
 
 def validate(function: Any) -> Mark:
-    """The component's mark, after checking that it keeps every rule. Raises ComponentError."""
+    """Check that a component keeps every rule, and return its mark.
+
+    Raises:
+        ComponentError: If it breaks a rule.
+    """
     mark = mark_of(function)
     if mark is None:
         raise ComponentError(f"{function!r} is not marked: decorate it with @harness.<kind>")
@@ -173,7 +177,11 @@ def validate(function: Any) -> Mark:
 
 
 def describe(function: Callable[..., Any]) -> dict[str, Any]:
-    """The component as plain data for the catalogue. Raises ComponentError."""
+    """Return a component as plain data for the catalogue.
+
+    Raises:
+        ComponentError: If it breaks a rule.
+    """
     mark = validate(function)
     rows = []
     for p in parameters(function):

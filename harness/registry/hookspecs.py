@@ -1,4 +1,4 @@
-"""What a plugin can offer. A plugin implements any of these with `@harness.hookimpl`."""
+"""The hooks of plugins. A plugin implements any of them with `@harness.hookimpl`."""
 
 from __future__ import annotations
 
@@ -19,33 +19,40 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def harness_components() -> list[Callable[..., Any]]:
-    """The plugin's components: functions marked by `@harness.<kind>`."""
+    """Return the components: functions decorated with `@harness.KIND`."""
     raise NotImplementedError
 
 
 @hookspec
 def harness_commands() -> list[Command]:
-    """Commands of the command line, each a `harness.Command`: `harness NAME ...` runs it."""
+    """Return commands of the command line, each a `harness.Command`."""
     raise NotImplementedError
 
 
 @hookspec
 def harness_config_dirs() -> list[str]:
-    """Folders of presets and experiments, as `pkg://package.folder` (the folder holds an `__init__.py`)."""
+    """Return folders of presets and experiments, as `pkg://package.folder` (with an `__init__.py`)."""
     raise NotImplementedError
 
 
 @hookspec
 def harness_findings(records: list[Record]) -> list[str]:
-    """Lines to print below the summary of a run or a sweep, given the records of the runs that it has trained."""
+    """Return lines to print below the summary of a run or a sweep.
+
+    Args:
+        records: The records of the runs that were trained.
+    """
     raise NotImplementedError
 
 
 @hookspec
 def harness_left_out() -> dict[str, str]:
-    """What the plugin could bring and does not, and why: {`kind/name`: a line}; `kind/prefix_*` stands for many.
+    """Return components that the plugin could offer but does not, and why.
 
-    It is asked once, when the plugin is scanned, and may take its time to try things: a component of its own that it
-    names is left out. Whoever chooses what is named here is told the line.
+    The hook is called once, when the plugin is scanned, and may take time. A component of the plugin that it names is
+    left out. A user who chooses such a component sees the reason.
+
+    Returns:
+        `{"kind/name": reason}`; `kind/prefix_*` covers several names.
     """
     raise NotImplementedError

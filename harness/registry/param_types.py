@@ -1,7 +1,7 @@
-"""The plain-data types that a component's parameter may have: as a hint, as JSON, and as a check of a value.
+"""The types of settings: type hints of plain data, their JSON form, and the check of values.
 
-A hint is what stands in a signature, possibly `Annotated` at any depth. `encode` turns it into JSON for the
-cached catalogue, `decode` turns it back without importing the component, `convert` checks a value against it.
+Hints may be `Annotated` at any depth. `encode` converts a hint to JSON for the cached catalogue, `decode` converts it
+back without importing the component, and `convert` checks a value.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 def unfold(metadata: Iterable[Any]) -> list[Any]:
-    """Single bounds, from bounds and groups of bounds (`Interval`, `Len`)."""
+    """Split groups of bounds (`Interval`, `Len`) into single bounds."""
     flat: list[Any] = []
     for item in metadata:
         # whether something is a group is a question about its attributes, which takes microseconds: not for our own
@@ -44,7 +44,7 @@ def unfold(metadata: Iterable[Any]) -> list[Any]:
 
 
 def bounds_of(metadata: Iterable[Any]) -> dict[str, Any]:
-    """{"gt": 0, ...} from the annotations beside a type."""
+    """Return the bounds of the annotations of a type, `{"gt": 0, ...}`."""
     found: dict[str, Any] = {}
     for item in unfold(metadata):
         for name, (kind, attribute) in _BOUNDS.items():
@@ -56,7 +56,7 @@ def bounds_of(metadata: Iterable[Any]) -> dict[str, Any]:
 
 
 def encode(hint: Any) -> Any:
-    """JSON for a hint.
+    """Convert a hint to JSON.
 
     >>> encode(float | None)
     {'union': ['float', 'None']}
@@ -100,7 +100,7 @@ def encode(hint: Any) -> Any:
 
 
 def decode(row: Any) -> Any:
-    """The hint of an encoded type; an Enum comes back as a stand-in with the same member names."""
+    """Convert JSON to a hint. An Enum becomes a substitute with the same member names."""
     if isinstance(row, str):
         return SCALARS[row]
     if "of" in row:
@@ -122,9 +122,10 @@ def decode(row: Any) -> Any:
 
 
 def convert(hint: Any, value: Any) -> Any:
-    """The value as the hint's type: tuples of their length, members of an Enum, floats from whole numbers.
+    """Convert a value to the type of a hint: lists to tuples, names to members of an Enum, integers to floats.
 
-    Raises ValueError, with what was expected, for a value that the hint does not allow.
+    Raises:
+        ValueError: If the hint does not allow the value; the message says what it allows.
 
     >>> convert(tuple[float, float], [0.9, 1])
     (0.9, 1.0)
@@ -228,7 +229,7 @@ _WITHIN: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def describe(hint: Any) -> str:
-    """A hint in words, for help and errors.
+    """Describe a hint in words, for help and error messages.
 
     >>> describe(Annotated[float, at.Interval(gt=0, le=1)])
     'a number > 0, <= 1'
@@ -254,14 +255,14 @@ def describe(hint: Any) -> str:
 
 
 def space_of(hint: Any) -> Space | None:
-    """The space that stands beside a hint, if any."""
+    """Return the search space of a hint, or None."""
     if typing.get_origin(hint) is Annotated:
         return next((item for item in typing.get_args(hint)[1:] if isinstance(item, Space)), None)
     return None
 
 
 def doc_of(hint: Any) -> str:
-    """The words that stand beside a hint, if any."""
+    """Return the description of a hint, or an empty text."""
     if typing.get_origin(hint) is Annotated:
         return next((item for item in typing.get_args(hint)[1:] if isinstance(item, str)), "")
     return ""

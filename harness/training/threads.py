@@ -1,4 +1,4 @@
-"""How many threads of the processor a run uses: a small step is done before a second thread has woken up."""
+"""Choose the number of threads of a run. A small step is faster on one thread."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ WORK = 50_000_000  # multiplications and additions of a step that one more threa
 
 
 def threads(work: int | None, batch_size: int, most: int) -> int:
-    """A function of the work, so that the sums of a run do not depend on what else the machine does.
+    """Return the number of threads for an amount of work, whatever else the machine does.
 
-    `work` is that of one sample's forward pass; a step is three times as much for each sample of the batch.
+    Args:
+        work: The operations of the forward pass of one sample, or None. A step takes three times as many.
+        batch_size: The samples in a step.
+        most: The largest number of threads.
 
     >>> threads(52_000, 64, most=8), threads(10_000_000, 64, most=8), threads(None, 64, most=8)
     (1, 8, 8)
@@ -25,7 +28,7 @@ def threads(work: int | None, batch_size: int, most: int) -> int:
 
 @contextmanager
 def using(count: int) -> Iterator[None]:
-    """Inside, torch computes with so many threads. A component that changes their number is told of."""
+    """Make torch compute with so many threads inside the context. Warn if a component changes their number."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""Numbers drawn as images: grids, heat maps, matrices with their counts."""
+"""Draw numbers as images: grids, heat maps, confusion matrices."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEIGHT, _STEP = 5, 4  # of a digit, and from one to the next
 
 
 def columns(count: int) -> int:
-    """How many columns a square of so many images has."""
+    """Return the number of columns of a square of so many images."""
     return max(1, math.ceil(math.sqrt(count)))
 
 
@@ -41,7 +41,7 @@ def grid(images: Tensor) -> Tensor:
 
 
 def enlarged(image: Tensor, factor: int) -> Tensor:
-    """An image [..., H, W] whose pixels are squares of `factor` by `factor`."""
+    """Enlarge an image `[..., H, W]`: each pixel becomes a square of `factor` by `factor`."""
     return image.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
 
 

@@ -1,4 +1,4 @@
-"""What diagnostics measure, by names that do not depend on who measures it.
+"""Names of measured quantities that do not depend on the diagnostic.
 
 A diagnostic's trait `tells` maps its tags to these: {"{layer}/dead": DEAD} says that NAME/LAYER/dead is the share of
 dead units of that layer. The first pattern that a tag matches holds. Whoever reads measurements, as the doctor does,
