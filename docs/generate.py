@@ -298,14 +298,15 @@ SUBJECTS = {  # package: heading
     "registry": "Plugins",
     "datasets": "Data sets",
     "modeling": "Models, tasks and measurements",
-    "config": "Config",
+    "config": "Settings",
     "system": "Errors and files",
 }
+HYDRA = "Hydra plugins"
 
 
 def api() -> str:
     """The public names by subject; mkdocstrings fills in signatures and docstrings."""
-    found: dict[str, list[str]] = {heading: [] for heading in SUBJECTS.values()}
+    found: dict[str, list[str]] = {heading: [] for heading in [*SUBJECTS.values(), HYDRA]}
     modules, decorators = [], []
     for name in harness.__all__:
         value = getattr(harness, name)
@@ -314,7 +315,8 @@ def api() -> str:
         elif isinstance(value, Decorator):
             decorators.append(f"[`harness.{name}`](components/{name}.md)")
         else:
-            found[SUBJECTS[harness.source(name).split(".")[1]]].append(f"harness.{name}")
+            _, package, *_, module = harness.source(name).split(".")
+            found[HYDRA if module.startswith("hydra_") else SUBJECTS[package]].append(f"harness.{name}")
     lines = [
         "# Python API",
         "",
