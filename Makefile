@@ -14,7 +14,7 @@ ONEDNN_avx2 := AVX2
 ONEDNN_avx512 := AVX512_CORE
 CPU_ENV := $(if $(CPU),ATEN_CPU_CAPABILITY=$(CPU) MKL_ENABLE_INSTRUCTIONS=$(MKL_$(CPU)) ONEDNN_MAX_CPU_ISA=$(ONEDNN_$(CPU)))
 
-.PHONY: run test test-slow lint bench clean
+.PHONY: run test test-slow lint docs bench clean
 
 run: $(READY)
 	$(BIN)/harness
@@ -31,6 +31,9 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks
@@ -42,4 +45,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis site

@@ -1,11 +1,14 @@
-"""Writes the pages of docs/reference/ from the code: `python docs/generate.py`; a test tells when they are stale."""
+"""Generate the pages of docs/reference/ from the code: `python docs/generate.py`. A test fails when they are stale."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import io
 import os
+import re
+import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,29 +19,26 @@ from harness.cli.main import dispatch
 from harness.config.schema import entry_parameters
 from harness.config.settings import NOT_IDENTITY, nested_settings, scalar_settings
 from harness.config.trainer_options import INSTEAD, allowed
-from harness.datasets.dataset import Dataset, Samples
-from harness.modeling.regularizer import Regularizer
-from harness.modeling.rng.noise import Noise
-from harness.modeling.task import Task
 from harness.registry import catalogue
-from harness.registry.command import built_in_names
 from harness.registry.component import Decorator, Parameter
 from harness.registry.kinds import KINDS, UNLISTED_TRAITS, Kind
 from harness.registry.param_types import describe, doc_of, space_of
 from harness.testing.suite import CHECKS
 
 FOLDER = Path(__file__).resolve().parent / "reference"
+CONTRACT = tomllib.loads((FOLDER.parent / "contract.toml").read_text(encoding="utf-8"))
+OFFERS, TRAITS, TASKS, CONTEXT, REQUIRED = (CONTRACT[k] for k in ("offers", "traits", "tasks", "context", "required"))
 HEADER = "<!-- Written by `python docs/generate.py`: change the code, then run it again. -->\n"
 
 
 def table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *body]
     return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
 
 
 def value(default: Any) -> str:
-    """A default as it is written in an override."""
+    """Return a default as an override writes it."""
     if isinstance(default, (list, tuple)):
         return "[" + ",".join(value(item) for item in default) + "]"
     if default is None or isinstance(default, bool):
@@ -47,8 +47,8 @@ def value(default: Any) -> str:
 
 
 def row(p: Parameter, prefix: str = "") -> list[str]:
-    """A parameter's name, default, valid values, space, meaning."""
-    default = "must be given" if p.required else f"`{value(p.default)}`"
+    """Return name, default, valid values, search space and description of a setting."""
+    default = "required" if p.required else f"`{value(p.default)}`"
     space = space_of(p.hint)
     return [f"`{prefix}{p.name}`", default, describe(p.hint), f"`{space}`" if space else "", doc_of(p.hint) or ""]
 
@@ -68,17 +68,19 @@ def settings() -> str:
             "# Settings",
             "",
             HEADER,
-            "The keys of a run that belong to no component. Change one with an override: `harness epochs=5`.",
+            "The settings of a run. Change one with an override: `harness epochs=5`. Settings of components are in "
+            "[Components](components.md).",
             "",
-            table(["key", "default", "valid", "what it is"], body),
+            table(["key", "default", "valid", "description"], body),
             "",
-            f"These do not change a run's result, and are no part of its [identity](../record.md#identity): {outside}.",
+            "These do not change the result of a run and are not part of its [ID](../explanation/identity.md): "
+            f"{outside}.",
             "",
-            "## Lightning's Trainer",
+            "## Lightning's Trainer { #lightnings-trainer }",
             "",
             f"These parameters of Lightning's Trainer pass through `trainer.*`: {passed}.",
             "",
-            "These are refused, because the learner does them itself:",
+            "These are refused, because harness manages them:",
             "",
             table(["refused", "use instead"], refused),
             "",
@@ -86,65 +88,151 @@ def settings() -> str:
     )
 
 
-def _choose(kind: Kind) -> str:
-    if kind.many:
-        return f"A list, chosen by `'{kind.name}=[NAME,NAME]'`. Settings stand at `{kind.name}.NAME.*`."
-    return f"One is chosen, by `{kind.name}=NAME`. Settings stand at `{kind.name}.*`."
+def title(kind: Kind) -> str:
+    """The heading of a kind's page."""
+    plural = {"data": "data sets", "loss": "losses"}.get(kind.name, f"{kind.name}s")
+    return plural.capitalize()
+
+
+def entries(kind: Kind) -> list[dict[str, Any]]:
+    """The built-in components of a kind, without those of bridges."""
+    known = catalogue.current()
+    return [e for name in known.names(kind.name) if (e := known.get(kind.name, name))["plugin"] == "harness"]
+
+
+def components() -> str:
+    """The kinds, with a link to the page of each."""
+    body = [
+        [f"[{title(kind)}](components/{kind.name}.md)", f"`{choice(kind)}`", str(len(entries(kind))), kind.returns]
+        for kind in KINDS.values()
+    ]
+    lines = [
+        "# Components",
+        "",
+        HEADER,
+        "The kinds of components, with the built-in components of each. `harness list` also lists those of your "
+        "plugins. [Bridges](bridges.md) lists components of other libraries.",
+        "",
+        table(["kind", "choose", "built-in", "a component returns"], body),
+    ]
+    return "\n".join([*lines, ""])
+
+
+def choice(kind: Kind) -> str:
+    """An override that chooses a component of a kind."""
+    return f"{kind.name}=[NAME,NAME]" if kind.many else f"{kind.name}=NAME"
 
 
 def _auto(kind: Kind) -> str:
     if kind.auto is None:
         return ""
-    return f"`auto` stands for `{kind.auto}`." if kind.auto else "`auto` is decided by the data and the other choices."
+    return f" `auto` selects `{kind.auto}`." if kind.auto else " `auto` selects it by the data and the other choices."
 
 
-def components() -> str:
-    """Every built-in component, a section a kind."""
-    told = (
-        "What comes with harness. `harness list` shows those of your plugins too, and what the bridges to other "
-        "people's collections bring, which [Bridges](bridges.md) lists."
-    )
-    lines = ["# Components", "", HEADER, told]
-    for kind in KINDS.values():
-        lines += ["", f"## {kind.name}", "", " ".join(filter(None, [_choose(kind), _auto(kind)]))]
-        for name in catalogue.current().names(kind.name):
-            entry = catalogue.current().get(kind.name, name)
-            if entry["plugin"] == "harness":
-                lines += ["", *_component(entry)]
-    return "\n".join([*lines, ""])
+def of_kind(kind: Kind) -> str:
+    """The page of a kind: its contract, then every built-in component."""
+    settings = f"{kind.name}.NAME.*" if kind.many else f"{kind.name}.*"
+    known = entries(kind)
+    lines = [
+        f"# {title(kind)}",
+        "",
+        HEADER,
+        f"Choose with `{choice(kind)}`. Settings are at `{settings}`.{_auto(kind)}",
+        "",
+        table(["component", "description"], [[f"[`{e['name']}`](#{e['name']})", _first_line(e)] for e in known]),
+    ]
+    for entry in known:
+        lines += ["", *_component(entry)]
+    lines += ["", "## Contract", "", f"A component of this kind returns {kind.returns}.", ""]
+    if kind.offers:
+        offers = [[f"`{name}`", OFFERS[kind.name][name]] for name in kind.offers]
+        lines += [table(["positional parameter", "what harness injects"], offers), ""]
+    if kind.traits:
+        lines += [table(["trait", "meaning"], [[f"`{name}`", TRAITS[kind.name][name]] for name in kind.traits]), ""]
+    lines += [f"[Write a plugin of this kind](../../how-to/plugins/{kind.name}.md) has an example.", ""]
+    return "\n".join(lines)
+
+
+def _first_line(entry: dict[str, Any]) -> str:
+    return str(entry["doc"].splitlines()[0])
 
 
 def _component(entry: dict[str, Any]) -> list[str]:
-    lines = [f"### {entry['kind']}/{entry['name']}", "", entry["doc"], ""]
-    parameters = entry_parameters(entry)
-    if parameters:
-        lines += [table(["parameter", "default", "valid", "search", "what it is"], [row(p) for p in parameters]), ""]
+    lines = [f"## {entry['name']} {{ #{entry['name']} }}", "", *_doc(entry["doc"]), ""]
+    if parameters := entry_parameters(entry):
+        lines += [table(["setting", "type and range", "default", "search space", "description"], map(_row, parameters))]
+        lines += [""]
+    traits = {name: told for name, told in entry["traits"].items() if name not in UNLISTED_TRAITS}
+    if traits:
+        lines += ["Traits: " + ", ".join(f"`{name}={_trait(told)}`" for name, told in traits.items()) + ".", ""]
+    lines += ["```console", f"$ harness {' '.join(example(entry))}", "```", ""]
     if entry["reference"]:
-        lines += [f"Reference: {entry['reference']}", ""]
-    for trait, told in entry["traits"].items():
-        if trait in UNLISTED_TRAITS:
-            continue
-        lines += [f"Trait `{trait}`: {', '.join(map(str, told)) if isinstance(told, list) else told}", ""]
+        lines += [f"Reference: {_linked(entry['reference'])}", ""]
     return lines[:-1]
 
 
+def _row(p: Parameter) -> list[str]:
+    name, default, valid, space, meaning = row(p)
+    return [name, valid, default, space, meaning]
+
+
+def _trait(told: Any) -> str:
+    return ",".join(map(str, told)) if isinstance(told, list) else str(told)
+
+
+def _doc(doc: str) -> list[str]:
+    """A docstring as Markdown: doctests are fenced, and the table of settings takes the place of `Args`."""
+    lines: list[str] = []
+    for paragraph in doc.split("\n\n"):
+        if paragraph.startswith("Args:"):
+            continue
+        fenced = paragraph.lstrip().startswith(">>>")
+        lines += ["```pycon", inspect.cleandoc(paragraph), "```", ""] if fenced else [paragraph, ""]
+    return lines[:-1]
+
+
+def _linked(reference: str) -> str:
+    """A reference with a link to arXiv."""
+    return re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", reference)
+
+
+def example(entry: dict[str, Any]) -> list[str]:
+    """The overrides of a run that uses a component, with the data and the task that it needs."""
+    kind, name = KINDS[entry["kind"]], entry["name"]
+    at = f"{kind.name}.{name}" if kind.many else kind.name
+    words = [f"{kind.name}=[{name}]" if kind.many else f"{kind.name}={name}"]
+    parameters = entry_parameters(entry)
+    words += [f"{at}.{p.name}={REQUIRED[p.name]}" for p in parameters if p.required]
+    shown = next((p for p in parameters if not p.required and isinstance(p.default, float)), None)
+    words += [f"{at}.{shown.name}={value(shown.default)}"] if shown else []
+    context = CONTEXT.get(f"{kind.name}/{name}")
+    if context is None:
+        traits = entry["traits"]
+        context = TASKS[next(iter(traits.get("tasks", ["classification"])))]
+        if kind.name == "model" and traits.get("input_ndim") == [2]:
+            context = ["data=order"]
+    words += [word for word in context if word.partition("=")[0] != kind.name]
+    return [f"'{word}'" if "[" in word else word for word in words]
+
+
 def bridges() -> str:
-    """What the bridges bring, a row a component: the collections tell the rest."""
+    """The components of other libraries, one row each."""
     lines = [
         "# Bridges",
         "",
         HEADER,
-        "What is made by inspection of other people's collections, in the versions that this book was written with "
-        "(`constraints.txt`). `harness show KIND/NAME` tells each setting's valid values and meaning.",
+        "Components that are derived from other libraries, in the versions of `constraints.txt`. "
+        "`harness show KIND/NAME` prints valid values and descriptions of settings. "
+        "[Use components of torch and scikit-learn](../how-to/plugins/bridges.md) explains the names.",
     ]
     entries = [e for e in catalogue.current() if e["origin"] == "harness" and e["plugin"] != "harness"]
     for plugin, kind in sorted({(e["plugin"], e["kind"]) for e in entries}):
         body = [
-            [f"`{e['name']}`", e["doc"].splitlines()[0], " ".join(f"`{_given(p)}`" for p in entry_parameters(e))]
+            [f"`{e['name']}`", _first_line(e), " ".join(f"`{_given(p)}`" for p in entry_parameters(e))]
             for e in entries
             if (e["plugin"], e["kind"]) == (plugin, kind)
         ]
-        lines += ["", f"## {plugin}: {kind}", "", table(["name", "what it is", "settings"], body)]
+        lines += ["", f"## {plugin}: {kind}", "", table(["name", "description", "settings"], body)]
     return "\n".join([*lines, ""])
 
 
@@ -152,63 +240,13 @@ def _given(p: Parameter) -> str:
     return p.name if p.required else f"{p.name}={value(p.default)}"
 
 
-def kinds() -> str:
-    """What a plugin's component of each kind may ask for, and the classes that it meets."""
-    body = [
-        [
-            f"`{kind.name}`",
-            "list" if kind.many else "one",
-            ", ".join(f"`{name}`" for name in kind.offers),
-            kind.returns,
-            ", ".join(f"`{name}`" for name in kind.traits),
-        ]
-        for kind in KINDS.values()
-    ]
-    lines = [
-        "# Kinds",
-        "",
-        HEADER,
-        "The contract of each kind: what a component may ask for by the names of its positional parameters, what it "
-        "returns, and which traits its decorator takes beside `reference`, `name` and "
-        "[`skips`](../testing.md#what-does-not-fit).",
-        "",
-        table(["kind", "chosen", "may ask for", "returns", "traits"], body),
-    ]
-    for cls in (Regularizer, Task, Noise, Dataset, Samples):
-        lines += ["", f"## harness.{cls.__name__}", "", inspect.getdoc(cls) or "", *_members(cls)]
-    return "\n".join([*lines, ""])
-
-
-def _members(cls: type) -> list[str]:
-    found = []
-    for name, member in vars(cls).items():
-        if name.startswith("_"):
-            continue
-        doc = " ".join((inspect.getdoc(member) or "").split()) if not isinstance(member, str) else ""
-        if inspect.isfunction(member):
-            found.append([f"`{name}{_signature(member)}`", doc])
-        elif isinstance(member, property):
-            found.append([f"`{name}`", doc])
-    return ["", table(["", "what it does"], found)] if found else []
-
-
-def _signature(function: Any) -> str:
-    """The parameters by name and default: types are in the source."""
-    shown = [p.replace(annotation=p.empty) for p in inspect.signature(function).parameters.values() if p.name != "self"]
-    return str(inspect.Signature(shown)).replace("torch.float32", "float32")
-
-
 def commands() -> str:
-    """What each verb says of itself."""
-    lines = [
-        "# Commands",
-        "",
-        HEADER,
-        "`harness VERB --help`, for every verb. A line without a verb is a run or a sweep.",
-    ]
+    """The help text of every command."""
+    known = catalogue.current().commands
+    names = [*built_in_names(), *(name for name, command in known.items() if command["origin"] == "harness")]
+    lines = ["# Commands", "", HEADER, COMMANDS.strip()]
     with mock.patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"}):
-        known = catalogue.current().commands
-        for name in [*built_in_names(), *(name for name, row in known.items() if row["origin"] == "harness")]:
+        for name in names:
             said = io.StringIO()
             with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
                 dispatch([name, "--help"])
@@ -216,8 +254,27 @@ def commands() -> str:
     return "\n".join([*lines, ""])
 
 
+COMMANDS = """
+The first word of the command line is a command if it contains no `=` and does not start with `-`, `+` or `~`.
+Otherwise all words are overrides of a run (`harness [OVERRIDES]`) or a sweep (`harness -m [OVERRIDES]`).
+`harness --cfg job [OVERRIDES]` prints the config and trains nothing.
+
+A study is given by its name or its folder (`./NAME` if both exist).
+
+| exit status | meaning |
+| --- | --- |
+| 0 | success; a diverged run is a result |
+| 1 | a run or a check failed |
+| 2 | invalid input |
+| 130, 143, 129 | ended by Ctrl-C, SIGTERM, SIGHUP |
+
+`HYDRA_FULL_ERROR=1` before a command shows tracebacks. `eval "$(harness -sc install=bash)"` (or zsh, fish) enables
+completion of commands, choices and settings.
+"""
+
+
 def checks() -> str:
-    """What `harness check` looks at."""
+    """The checks of `harness check`."""
     body = [
         [f"`{c.name}`", c.meaning, "all" if len(c.kinds) == len(KINDS) else ", ".join(c.kinds), ", ".join(c.needs)]
         for c in CHECKS.values()
@@ -226,10 +283,10 @@ def checks() -> str:
         "# Checks",
         "",
         HEADER,
-        "What `harness check` and `harness.testing.conformance` look at; [Testing](../testing.md) tells how. A check "
-        "is not tried where one that it needs has failed.",
+        "The checks of `harness check` and `harness.testing.conformance`: see "
+        "[Test a plugin](../how-to/plugins/test.md). A check is skipped if a check that it needs has failed.",
         "",
-        table(["check", "what holds", "kinds", "needs"], body),
+        table(["check", "property", "kinds", "needs"], body),
     ]
     return "\n".join([*lines, ""])
 
@@ -237,41 +294,48 @@ def checks() -> str:
 SUBJECTS = {  # package: heading
     "execution": "Run and load",
     "results": "Records",
-    "registry": "Mark components",
+    "registry": "Plugins",
     "datasets": "Data sets",
-    "modeling": "Build models and tasks",
-    "config": "Config",
+    "modeling": "Models, tasks and measurements",
+    "config": "Settings",
     "system": "Errors and files",
 }
+HYDRA = "Hydra plugins"
 
 
 def api() -> str:
-    """Every public name, by subject; modules last."""
-    found: dict[str, list[list[str]]] = {heading: [] for heading in [*SUBJECTS.values(), "Modules"]}
+    """The public names by subject; mkdocstrings fills in signatures and docstrings."""
+    found: dict[str, list[str]] = {heading: [] for heading in [*SUBJECTS.values(), HYDRA]}
+    modules, decorators = [], []
     for name in harness.__all__:
         value = getattr(harness, name)
         if inspect.ismodule(value):
-            found["Modules"].append([f"`harness.{name}`", _first(value)])
+            modules += [] if name in FACES else [[f"`harness.{name}`", _first(value)]]
+        elif isinstance(value, Decorator):
+            decorators.append(f"[`harness.{name}`](components/{name}.md)")
         else:
-            heading = SUBJECTS[harness.source(name).split(".")[1]]
-            found[heading].append([f"`{name}`", _meaning(name, value)])
+            _, package, *_, module = harness.source(name).split(".")
+            found[HYDRA if module.startswith("hydra_") else SUBJECTS[package]].append(f"harness.{name}")
     lines = [
         "# Python API",
         "",
         HEADER,
-        "The names that may be imported from `harness`. A plugin keeps to them, to `harness.space` and to "
-        "`harness.testing`; everything else may move.",
+        "The names that may be imported from `harness`, `harness.space` and `harness.testing`. Plugins import "
+        "nothing else; other modules may change without notice.",
     ]
-    for heading, body in found.items():
-        lines += ["", f"## {heading}", "", table(["name", "what it is"], body)]
-    return "\n".join([*lines, ""])
+    for heading, names in found.items():
+        names.sort(key=lambda name: name.rpartition(".")[2][0].isupper())  # functions, then classes
+        lines += ["", f"## {heading}"]
+        if heading == "Plugins":
+            lines += ["", f"The decorators mark a function as a component: {', '.join(decorators)}."]
+        lines += [line for name in names for line in ("", f"::: {name}")]
+    for module, heading in FACES.items():
+        lines += ["", f"## {heading}", "", f"::: harness.{module}"]
+    lines += ["", "## Modules", "", "Functions that the built-in plugins share.", ""]
+    return "\n".join([*lines, table(["module", "content"], modules), ""])
 
 
-def _meaning(name: str, value: Any) -> str:
-    if isinstance(value, Decorator):
-        return f"Decorator: marks a function as a component of the kind {value.kind}."
-    own = getattr(value, "__module__", "").startswith("harness") and callable(value)
-    return _first(value) if own or name == "hookimpl" else f"`{value}`"
+FACES = {"space": "Search spaces", "testing": "Testing"}  # public modules with a section of their own
 
 
 def _first(value: Any) -> str:
@@ -282,8 +346,8 @@ def _first(value: Any) -> str:
 PAGES = {
     "settings.md": settings,
     "components.md": components,
+    **{f"components/{name}.md": functools.partial(of_kind, kind) for name, kind in KINDS.items()},
     "bridges.md": bridges,
-    "kinds.md": kinds,
     "checks.md": checks,
     "commands.md": commands,
     "api.md": api,
@@ -291,8 +355,8 @@ PAGES = {
 
 
 def main() -> None:
-    """Writes every page."""
-    FOLDER.mkdir(exist_ok=True)
+    """Write every page."""
+    (FOLDER / "components").mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
         (FOLDER / name).write_text(page(), encoding="utf-8")
 

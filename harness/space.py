@@ -1,6 +1,6 @@
-"""Where to search a parameter: annotations that stand beside a component's type.
+"""Search spaces: annotations of the settings of a component.
 
-A space says where good values are looked for; a bound of `annotated_types` says which values are valid:
+A space says where to search for good values. A bound of `annotated_types` says which values are valid:
 
 >>> from typing import Annotated
 >>> from annotated_types import Interval
@@ -17,16 +17,28 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Space:
-    """What every space can do."""
+    """Base class of search spaces."""
 
     def sample(self, rng: Random) -> Any:
-        """Draws one value with `rng`."""
+        """Draw a value.
+
+        Args:
+            rng: The source of random numbers.
+        """
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Uniform(Space):
-    """Real numbers, evenly over [low, high]."""
+    """Real numbers, uniform in [low, high].
+
+    Args:
+        low: The least value.
+        high: The largest value.
+
+    Raises:
+        ValueError: Unless both are finite and low < high.
+    """
 
     low: float
     high: float
@@ -36,12 +48,20 @@ class Uniform(Space):
             raise ValueError(f"{type(self).__name__} needs finite low < high, got {self.low}, {self.high}")
 
     def sample(self, rng: Random) -> float:
+        """Draw a number."""
         return rng.uniform(self.low, self.high)
 
 
 @dataclass(frozen=True)
 class Log(Uniform):
-    """Real numbers, evenly in their logarithm over [low, high], low > 0.
+    """Real numbers, uniform in their logarithm in [low, high].
+
+    Args:
+        low: The least value, above 0.
+        high: The largest value.
+
+    Raises:
+        ValueError: Unless 0 < low < high and both are finite.
 
     >>> 1e-5 <= Log(1e-5, 1e-1).sample(Random(0)) <= 1e-1
     True
@@ -53,13 +73,23 @@ class Log(Uniform):
             raise ValueError(f"Log needs low > 0, got {self.low}")
 
     def sample(self, rng: Random) -> float:
+        """Draw a number."""
         drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
         return min(max(drawn, self.low), self.high)  # exp(log(x)) may miss x by a rounding
 
 
 @dataclass(frozen=True)
 class Integers(Space):
-    """Whole numbers, evenly over low .. high, both included; `log=True` evenly in their logarithm."""
+    """Integers, uniform in low .. high.
+
+    Args:
+        low: The least value.
+        high: The largest value.
+        log: True for a uniform distribution of the logarithm; low must then be at least 1.
+
+    Raises:
+        ValueError: Unless low < high.
+    """
 
     low: int
     high: int
@@ -70,6 +100,7 @@ class Integers(Space):
             raise ValueError(f"Integers needs low < high (and low >= 1 with log), got {self.low}, {self.high}")
 
     def sample(self, rng: Random) -> int:
+        """Draw an integer."""
         if not self.log:
             return rng.randint(self.low, self.high)
         drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high + 1)))
@@ -78,7 +109,13 @@ class Integers(Space):
 
 @dataclass(frozen=True, init=False)
 class Choice(Space):
-    """One of the given values.
+    """One of several values.
+
+    Args:
+        *options: The values.
+
+    Raises:
+        ValueError: Without a value.
 
     >>> Choice("a", "b").options
     ('a', 'b')
@@ -93,12 +130,13 @@ class Choice(Space):
         object.__setattr__(self, "options", tuple(tuple(o) if isinstance(o, list) else o for o in options))
 
     def sample(self, rng: Random) -> Any:
+        """Draw one of the values."""
         return rng.choice(self.options)
 
 
 @dataclass(frozen=True)
 class NonFinite:
-    """Beside a float's type: nan and the infinities are valid too."""
+    """Annotation of a float setting: nan and infinity are valid too."""
 
 
 SPACES: dict[str, type[Space]] = {space.__name__: space for space in (Uniform, Log, Integers, Choice)}

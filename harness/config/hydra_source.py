@@ -12,21 +12,25 @@ SETTINGS, TRAINER = "settings", "trainer/lightning"  # configs that can be loade
 
 
 class HarnessSource(ConfigSource):
-    """Groups are kinds, configs are components; only the node that is composed is built."""
+    """Hydra's config source: groups are kinds, configs are components."""
 
     @staticmethod
     def scheme() -> str:
+        """Return the scheme of the URL."""
         return "harness"
 
     def available(self) -> bool:
+        """Return True: the catalogue always exists."""
         return True
 
     def is_group(self, config_path: str) -> bool:
+        """Return True for a kind."""
         from harness.registry.kinds import KINDS
 
         return config_path.strip("/") in ("", *KINDS)
 
     def is_config(self, config_path: str) -> bool:
+        """Return True for a component."""
         path = _name(config_path)
         kind, _, name = path.partition("/")
         if path in (SETTINGS, TRAINER) or name in self._options(kind):
@@ -36,6 +40,7 @@ class HarnessSource(ConfigSource):
         return catalogue.current().left_out(kind, name) is not None  # load_config then raises with the reason
 
     def load_config(self, config_path: str) -> ConfigResult:
+        """Build the config node of a component."""
         from harness.config import schema
         from harness.registry import catalogue
         from harness.registry.kinds import AUTO, KINDS
@@ -57,6 +62,7 @@ class HarnessSource(ConfigSource):
         )
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """List the kinds, or the components of a kind."""
         from harness.registry.kinds import KINDS
 
         path = config_path.strip("/")
@@ -74,9 +80,10 @@ class HarnessSource(ConfigSource):
 
 
 class HarnessSearchPath(SearchPathPlugin):
-    """Adds the components, and the folders that plugins bring, where harness's own conf is searched: nowhere else."""
+    """Hydra's search path: adds components and plugin folders to applications that search harness's own conf."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the components and the folders of plugins."""
         from harness.registry.presets import conf_dir
 
         conf = conf_dir().as_posix()

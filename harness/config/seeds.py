@@ -1,4 +1,4 @@
-"""Seeds for the generators of one run: each purpose has its own, so that asking for one never moves another."""
+"""Seeds for the generators of a run: each purpose has its own, so that one does not advance another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def derive(seed: int, *purpose: object) -> int:
-    """A 63-bit seed from a seed and what it is for.
+    """Derive a 63-bit seed from a seed and a purpose.
 
     >>> derive(0, "model") != derive(0, "order", 0) and derive(0, "model") == derive(0, "model")
     True
@@ -18,5 +18,5 @@ def derive(seed: int, *purpose: object) -> int:
 
 
 def generator(seed: int, *purpose: object) -> torch.Generator:
-    """A CPU generator for one purpose."""
+    """Return a CPU generator for a purpose."""
     return torch.Generator().manual_seed(derive(seed, *purpose))

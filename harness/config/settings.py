@@ -16,7 +16,15 @@ _MAX_SEED = 2**63 - 1  # noise counts in 64-bit integers
 
 @dataclass(frozen=True)
 class Split:
-    """How the samples are divided where the data brings no split of its own."""
+    """The settings `split.*`: how data without its own split is divided.
+
+    Attributes:
+        seed: The seed of the division.
+        val: The share of validation, in (0, 1).
+        test: The share of the test, in (0, 1).
+        stratify: True to give each split the same share of each class; "auto" if classes are large enough.
+        on_overlap: "warn", "error" or "ignore" samples that are in several splits.
+    """
 
     seed: Annotated[int, Ge(0), Le(_MAX_SEED), "seed of the split; no other setting changes it"] = 0
     val: Annotated[float, Interval(gt=0, lt=1), "share of the samples for validation"] = 0.16

@@ -23,15 +23,21 @@ from harness.system.errors import HarnessError
 
 Target = Literal["class", "labels", "real", "surface"]
 SPLITS = ("train", "val", "test")
+"""The names of the splits."""
+
 CHUNK_BYTES = 1 << 19  # size of the inputs in one chunk, for computations over all of them
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples in memory: inputs [N, ...] and targets [N] (classes, int64) or [N, D] (labels, real).
+    """Samples in memory.
 
-    Real numbers are float32, or float64 where float32 would round them. Once transformed, inputs have the precision of
-    the run; targets stay exact.
+    Real numbers are float32, or float64 if float32 would round them. Transformed inputs have the precision of the run;
+    targets stay exact.
+
+    Attributes:
+        x: Inputs, `[N, ...]`.
+        y: Targets: classes (int64) `[N]`, or labels or real numbers `[N, D]`.
     """
 
     x: Tensor
@@ -41,21 +47,41 @@ class Samples:
         return len(self.x)
 
 
-Part = Samples | torch.utils.data.Dataset  # the second yields (x, y), for data that does not fit in memory
-Divided = dict[str, Tensor]  # {split: indices of its samples}
+Part = Samples | torch.utils.data.Dataset
+"""A split: samples in memory, or a map-style torch Dataset of (x, y)."""
+
+Divided = dict[str, Tensor]
+"""The indices of the samples of each split, `{split: int64 [n]}`."""
 
 
 @dataclass(frozen=True)
 class Dataset:
     """The three splits of a data set.
 
-    `target` is what is predicted: a class (y: int64 [N], indices into `classes`), which of several labels hold (y:
-    float [N, L] of 0 and 1, one for each of `classes`) or real numbers (y: float [N, D]); or nothing,
-    for a surface to find the lowest point of.
-    A split is `Samples` in memory, `harness.datasets.disk.DiskSamples` in
-    files, or a map-style torch Dataset of (x, y). For the
-    last, `digest` must be given (a hash of the files, say), `outputs` too for real targets, and `workers` processes
-    read ahead.
+    A split is `Samples` in memory, `harness.disk.DiskSamples` in files, or a map-style torch Dataset of (x, y). The
+    last needs a `digest`, and `outputs` for real targets.
+
+    Args:
+        train: The training split.
+        val: The validation split.
+        test: The test split.
+        target: "class" (y: int64 `[N]`, indices of `classes`), "labels" (y: float `[N, L]` of 0 and 1, one for each of
+            `classes`), "real" (y: float `[N, D]`), or "surface" for a function to minimise.
+        classes: The names of classes or labels.
+        vocabulary: The words that integer inputs are indices of.
+        analogies: Indices of words (a, b, c, d) with a - b + c = d.
+        digest: A hash that changes with the data, for splits that are not in memory.
+        outputs: The number of real targets, for splits that are not in memory.
+        workers: The number of processes that read samples ahead.
+        repeats: True if the same inputs belong in several splits, such as words.
+        remarks: Lines for the user about how the data was read.
+        surface: The function to minimise, from `[..., D]` to `[...]`.
+        transforms: Transforms of splits that are not in memory.
+        columns: The names of the inputs of a table.
+        encode: Converts the rows of a table to inputs `[N, D]`.
+        left_out: Unused columns of a table, and why.
+        applied: The transforms of the run.
+        given: The shape of a sample before transforms, if known.
     """
 
     train: Part
@@ -63,47 +89,49 @@ class Dataset:
     test: Part
     target: Target
     classes: tuple[str, ...] = ()
-    vocabulary: tuple[str, ...] = ()  # the words that inputs are indices of, where they are whole numbers
-    analogies: tuple[tuple[int, int, int, int], ...] = ()  # indices of words (a, b, c, d): a - b + c = d
+    vocabulary: tuple[str, ...] = ()
+    analogies: tuple[tuple[int, int, int, int], ...] = ()
     digest: str = ""
     outputs: int = 0
     workers: int = 0
-    repeats: bool = False  # the same inputs stand in several splits by nature (tokens, all patterns there are)
-    remarks: tuple[str, ...] = ()  # on how the data was read, for a person
-    surface: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)  # [..., D] -> [...]
-    transforms: tuple[Callable[[Tensor], Tensor], ...] = field(default=(), repr=False)  # of splits not in memory
-    columns: tuple[str, ...] = ()  # names of the inputs, where they come from a table
-    encode: Callable[[Any], np.ndarray] | None = field(default=None, repr=False)  # a table's rows -> inputs [N, D]
-    left_out: dict[str, str] = field(default_factory=dict)  # columns of a table that are not used, and why
-    applied: tuple[Callable[[Tensor], Tensor], ...] = field(
-        default=(), repr=False
-    )  # the run's own, wherever the data is
-    given: tuple[int, ...] = ()  # the shape of one sample's input before transforms, where it is known
+    repeats: bool = False
+    remarks: tuple[str, ...] = ()
+    surface: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
+    transforms: tuple[Callable[[Tensor], Tensor], ...] = field(default=(), repr=False)
+    columns: tuple[str, ...] = ()
+    encode: Callable[[Any], np.ndarray] | None = field(default=None, repr=False)
+    left_out: dict[str, str] = field(default_factory=dict)
+    applied: tuple[Callable[[Tensor], Tensor], ...] = field(default=(), repr=False)
+    given: tuple[int, ...] = ()
 
     def part(self, split: str) -> Part:
-        """A split by its name."""
+        """Return a split.
+
+        Args:
+            split: "train", "val" or "test".
+        """
         found: Part = getattr(self, split)
         return found
 
     @property
     def in_memory(self) -> bool:
-        """Whether every split is `Samples`."""
+        """True if every split is `Samples`."""
         return all(isinstance(self.part(split), Samples) for split in SPLITS)
 
     @property
     def passed_over(self) -> bool:
-        """Whether transforms can be fitted: the training inputs are in memory, or in files that are read fast."""
+        """True if transforms can be fitted: the training inputs are in memory or in harness's own files."""
         return self.in_memory or isinstance(self.train, DiskSamples)
 
     @property
     def real_inputs(self) -> bool:
-        """Whether inputs, where that is known, are real numbers, and not whole ones (tokens)."""
+        """True if inputs are real numbers or unknown, False if they are integers (tokens)."""
         if isinstance(self.train, DiskSamples):
             return self.train.x.dtype.kind == "f"
         return not isinstance(self.train, Samples) or self.train.x.is_floating_point()
 
     def chunks(self) -> Iterator[Tensor]:
-        """The training inputs, with the transforms so far, some rows at a time: what a transform is fitted on."""
+        """Yield the training inputs `[n, ...]` in parts, with the transforms so far."""
         if isinstance(self.train, Samples):
             yield from row_chunks(self.train.x)
             return
@@ -114,18 +142,18 @@ class Dataset:
             yield x
 
     def target_chunks(self) -> Iterator[Tensor]:
-        """The training targets, some rows at a time."""
+        """Yield the training targets in parts."""
         assert isinstance(self.train, Samples | DiskSamples)
         return iter([self.train.y]) if isinstance(self.train, Samples) else self.train.blocks(self.train.y)
 
     @property
     def words(self) -> int | None:
-        """How many different words inputs may be indices of; None where they are numbers, or tell no vocabulary."""
+        """The number of words that inputs are indices of, or None without a vocabulary."""
         return None if self.real_inputs or not self.vocabulary else len(self.vocabulary)
 
     @property
     def inputs(self) -> tuple[int, ...]:
-        """The shape of one sample's input."""
+        """The shape of the input of one sample."""
         if isinstance(self.train, Samples):
             return tuple(self.train.x.shape[1:])
         x = torch.as_tensor(self.train[0][0])
@@ -135,21 +163,25 @@ class Dataset:
 
     @property
     def width(self) -> int:
-        """How many numbers a prediction has: one a class or label, or one a real target."""
+        """The number of classes or labels, or of real targets."""
         if self.target != "real":
             return len(self.classes)
         return int(self.train.y.shape[1]) if isinstance(self.train, Samples) else self.outputs
 
     @functools.cached_property
     def class_counts(self) -> Tensor | None:
-        """Training samples of each class, [C]; None where there are no classes, or they are not read as a whole."""
+        """The number of training samples of each class, `[C]`, or None if it is unknown."""
         if self.target != "class" or not isinstance(self.train, Samples | DiskSamples):
             return None
         counts = (torch.bincount(y, minlength=len(self.classes)) for y in self.target_chunks())
         return sum(counts, torch.zeros(len(self.classes), dtype=torch.int64))
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Dataset:
-        """The data set with a function on its inputs."""
+        """Return the data set with a function applied to its inputs.
+
+        Args:
+            function: From inputs `[n, ...]` to inputs `[n, ...]`.
+        """
         if not self.in_memory:
             return replace(self, transforms=(*self.transforms, function), applied=(*self.applied, function))
         parts: dict[str, Any] = {}
@@ -160,7 +192,11 @@ class Dataset:
         return replace(self, **parts, applied=(*self.applied, function))
 
     def transform(self, x: Tensor) -> Tensor:
-        """Inputs [N, ...] of new samples with the run's transforms, as they were fitted on the training split."""
+        """Apply the transforms of the run to new inputs.
+
+        Args:
+            x: Inputs `[N, ...]` before transforms.
+        """
         for function in self.applied:
             x = function(x)
         return x
@@ -187,26 +223,30 @@ def row_chunks(x: Tensor) -> Iterator[Tensor]:
 
 
 def size(part: Part) -> int:
-    """How many samples a split has."""
+    """Return the number of samples of a split.
+
+    Args:
+        part: Samples, or a torch Dataset with a length.
+    """
     return len(part)  # type: ignore[arg-type]  # map-style by contract
 
 
 def divide(n: int, split: Split, generator: torch.Generator, y: Tensor | None = None) -> Divided:
-    """Divide n samples by chance: the same n, seed and classes give the same division.
+    """Divide n samples at random into three splits.
 
-    The order of a split is drawn too, whatever the classes are: its first samples are a random sample of it.
+    The same n, seed and classes give the same division. The order within a split is random too.
 
     Args:
-        n: how many samples there are.
-        split: shares of validation and test, rounded up; training gets what is left.
-        generator: draws the division.
-        y: classes [n], for splits with the same share of each class, as `split.stratify` says.
+        n: The number of samples.
+        split: The shares of validation and test, rounded up; training gets the rest.
+        generator: The source of random numbers.
+        y: Classes `[n]`, to give each split the same share of each class if `split.stratify` says so.
 
     Returns:
         The indices of each split.
 
     Raises:
-        HarnessError: If nothing is left to train on, or split.stratify=true cannot be done.
+        HarnessError: If no training samples are left, or `split.stratify=true` is impossible.
     """
     test, val = math.ceil(n * split.test), math.ceil(n * split.val)
     if n - test - val < 1:
@@ -237,7 +277,24 @@ def from_arrays(
     parts: Divided | None = None,
     **more: Any,
 ) -> Dataset:
-    """A Dataset from whole arrays: inputs [N, ...] and targets [N] or [N, D], divided by `split`, or as `parts` say."""
+    """Make a Dataset of arrays.
+
+    Args:
+        x: Inputs `[N, ...]`.
+        y: Targets `[N]` or `[N, D]`.
+        split: The shares of the splits.
+        generator: The source of random numbers for the division.
+        target: "class", "labels" or "real".
+        classes: The names of classes or labels; default: the integers in y.
+        parts: The indices of each split, in place of a random division.
+        **more: Other arguments of `Dataset`.
+
+    Returns:
+        A data set in memory.
+
+    Raises:
+        HarnessError: If the arrays cannot be divided.
+    """
     inputs = exact(x)
     if target == "class":
         targets = torch.as_tensor(np.require(y, requirements=["C", "W"])).to(torch.int64).reshape(len(inputs))
@@ -252,8 +309,16 @@ def from_arrays(
 
 
 def divide_rest(counts: dict[str, int], split: Split, generator: torch.Generator, y: Tensor | None = None) -> Divided:
-    """Indices into the samples of the splits that a set brings, one after the other; those that it lacks are drawn from
-    its training samples, which stand first; by their classes, where y [N] of all samples is known.
+    """Complete the splits of a data set: draw missing ones from its training samples.
+
+    Args:
+        counts: The number of samples of each split that exists. Indices count through train, val and test.
+        split: The shares of the splits to draw.
+        generator: The source of random numbers.
+        y: Classes `[N]` of all samples, to stratify the drawn splits.
+
+    Returns:
+        The indices of each split.
     """
     n = counts["train"]
     if len(counts) == len(SPLITS):
@@ -287,7 +352,17 @@ def from_parts(
 
 
 def from_stored(folder: Path, parts: Divided, *, target: Target, classes: Sequence[Any] = ()) -> Dataset:
-    """A Dataset of samples in files that `harness.datasets.disk.write` made, and the indices of each split."""
+    """Make a Dataset of samples in files.
+
+    Args:
+        folder: The folder that `harness.disk.write` filled.
+        parts: The indices of each split.
+        target: "class", "labels" or "real".
+        classes: The names of classes or labels.
+
+    Returns:
+        A data set that reads batches from the files.
+    """
     train, val, test = (DiskSamples(folder, parts[split]) for split in SPLITS)
     names = tuple(str(c) for c in classes)
     h = hashlib.sha256(repr((target, names, train.about["digest"])).encode())
@@ -298,9 +373,20 @@ def from_stored(folder: Path, parts: Divided, *, target: Target, classes: Sequen
 
 
 def surface(function: Callable[[Tensor], Tensor], start: Sequence[float], minimum: Sequence[float]) -> Dataset:
-    """A function to minimise in place of data: of points [..., D] to values [...], from a start, with its lowest point.
+    """Make a function to minimise, in place of data.
 
-    Every split is one sample: the start as its input [1, D], the lowest point as its target [1, D].
+    Every split is one sample: the start is its input `[1, D]`, the minimum its target `[1, D]`.
+
+    Args:
+        function: From points `[..., D]` to values `[...]`.
+        start: The start point, `[D]`.
+        minimum: The lowest point, `[D]`.
+
+    Returns:
+        A data set with the target "surface".
+
+    Raises:
+        HarnessError: If start and minimum differ in length.
     """
     x, y = torch.tensor([list(start)], dtype=torch.float32), torch.tensor([list(minimum)], dtype=torch.float32)
     if x.shape != y.shape:

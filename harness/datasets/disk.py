@@ -73,7 +73,12 @@ class StoredArray:
 
 
 class DiskSamples(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
-    """Samples of one split: `index` are their rows in the files of a folder that `write` made."""
+    """The samples of one split, in files.
+
+    Args:
+        folder: The folder that `write` filled.
+        index: The rows of the samples, `[n]`.
+    """
 
     def __init__(self, folder: Path, index: Tensor) -> None:
         self.folder, self.index = folder, index
@@ -91,12 +96,12 @@ class DiskSamples(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         return x[0], y[0]
 
     def take(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        """(inputs, targets) of several samples at once."""
+        """Read inputs and targets of several samples."""
         rows = self.index[places]
         return self.x.take(rows), self.y.take(rows)
 
     def blocks(self, rows: StoredArray) -> Iterator[Tensor]:
-        """All samples' inputs (`self.x`), targets or keys, some at a time, as they stand in the file."""
+        """Yield the inputs (`self.x`), targets or keys of all samples in parts, in the order of the file."""
         order = self.index.sort().values
         count = max(1, BLOCK_BYTES // rows.bytes)
         place = 0
@@ -109,13 +114,13 @@ class DiskSamples(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What `write` noted of a folder's samples: how many, their shapes and digest, and what else it was told."""
+    """Read the number, shapes and digest of the samples in a folder, and other facts that `write` noted."""
     about: dict[str, Any] = json.loads(safe_files.read(folder / ABOUT, 64 * safe_files.MB))
     return about
 
 
 def stored_classes(folder: Path) -> Tensor:
-    """The classes [N] of all samples that `write` has written."""
+    """Read the classes `[N]` of all samples in a folder."""
     return torch.from_numpy(np.fromfile(folder / "y.bin", dtype=np.int64))
 
 

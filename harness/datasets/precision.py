@@ -15,7 +15,7 @@ CHUNK = 1 << 16  # numbers to compare at a time
 
 
 def exact(values: Any) -> Tensor:
-    """Real numbers as a tensor that holds each of them unrounded: float32 where it can, else float64.
+    """Convert real numbers to a tensor without rounding: float32 if possible, else float64.
 
     >>> exact([0.5, 16777216]).dtype, exact([1700000010.0]).dtype
     (torch.float32, torch.float64)
@@ -32,7 +32,7 @@ def exact(values: Any) -> Tensor:
 
 
 def holding(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
-    """The precision that rounds no number of a type: of data that is not seen as a whole.
+    """Return the float type that holds every number of a type exactly.
 
     >>> holding(np.dtype("int32")).__name__, holding(np.dtype("uint8")).__name__
     ('float64', 'float32')
@@ -42,12 +42,12 @@ def holding(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
 
 
 def of_run(trainer: Mapping[str, Any]) -> torch.dtype:
-    """The precision of a run's inputs: float64 under trainer.precision=64-true, else float32."""
+    """Return the precision of the inputs: float64 for trainer.precision=64-true, else float32."""
     return torch.float64 if str(trainer.get("precision")) in ("64-true", "64") else torch.float32
 
 
 def cast(dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    """A transform that rounds real inputs to a precision. Raises HarnessError for numbers beyond its range."""
+    """Return a transform that rounds real inputs. It raises HarnessError for numbers beyond the range."""
 
     def rounded(x: Tensor) -> Tensor:
         if not x.is_floating_point() or x.dtype == dtype:

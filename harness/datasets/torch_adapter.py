@@ -171,11 +171,26 @@ def from_torch(
     digest: str = "",
     workers: int = 0,
 ) -> Dataset:
-    """A Dataset from map-style torch Datasets, or DataLoaders of them, of (input, target).
+    """Make a Dataset of map-style torch Datasets, or of DataLoaders of them.
 
-    Samples of splits that are None are taken from the training ones, by the shares of `split`. With target="auto",
-    whole numbers are classes, floats are real targets, vectors of whole numbers 0 and 1 are labels. With a `digest`,
-    which must change whenever the data does, samples are read when they are wanted, and may be drawn by chance.
+    Args:
+        train: The training samples, pairs (input, target).
+        val: The validation samples; None takes them from the training samples by `split.val`.
+        test: The test samples; None takes them from the training samples by `split.test`.
+        split: The shares of the splits.
+        generator: The source of random numbers for the division.
+        cache_dir: The folder for samples that exceed the memory limit.
+        target: "auto" treats integers as classes, floats as real targets, vectors of 0 and 1 as labels.
+        classes: The names of classes or labels; default: the attribute `classes` of the torch Dataset.
+        in_memory: "auto" keeps at most a gigabyte in memory, True everything, False nothing.
+        digest: A hash that changes with the data. With it, samples are read when they are needed, and may be random.
+        workers: The number of processes that read samples ahead, with `digest`.
+
+    Returns:
+        The data set.
+
+    Raises:
+        HarnessError: If the samples differ in shape or type, are not finite, or have an unknown class.
     """
     sources = {"train": train, "val": val, "test": test}
     pairs: dict[str, Pairs] = {}

@@ -28,15 +28,15 @@ from harness.training.single import EVALUATION_ELEMENTS
 
 @dataclass(frozen=True)
 class Prediction:
-    """The predictions of a run for some samples.
+    """Predictions for some samples.
 
-    Args:
-        values: The predictions of the run's task: logits `[N, C]` of classes or labels, numbers `[N, D]` in the
-            target's units, reconstructions `[N, ...]`, or squared distances to clusters `[N, K]`.
-        probabilities: Probabilities of the classes or labels, shape `[N, C]`; None if the task predicts none.
-        classes: The names of the classes.
-        labels: The name of the most probable class of each sample; if a sample may have several labels, a tuple of
-            those with a probability above 1/2. Empty if the task predicts no classes.
+    Attributes:
+        values: The outputs of the task: logits `[N, C]`, numbers `[N, D]` in the unit of the target, reconstructions
+            `[N, ...]`, or squared distances to cluster centres `[N, K]`.
+        probabilities: Probabilities of classes or labels, `[N, C]`, or None.
+        classes: The names of classes or labels.
+        labels: The most probable class of each sample. For labels, a tuple of those with a probability above 1/2.
+            Empty if the task predicts no classes.
     """
 
     values: Tensor

@@ -11,22 +11,41 @@ ROLE = "harness_role"  # attribute of a module that holds its role in a network:
 
 
 class Elementwise(nn.Module):
-    """An activation function as a module."""
+    """An activation function as a module.
+
+    Args:
+        function: The activation component.
+        settings: Its settings.
+        name: Its name, for the representation of the model.
+    """
 
     def __init__(self, function: Callable[..., Tensor], settings: dict[str, Any], name: str) -> None:
         super().__init__()
         self.function, self.settings, self.name = function, settings, name
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: any shape."""
+        """Apply the activation to x, of any shape."""
         return self.function(x, **self.settings)
 
     def extra_repr(self) -> str:
+        """Return the name and the settings."""
         return ", ".join([self.name, *(f"{k}={v}" for k, v in self.settings.items())])
 
 
 class Block:
-    """Makes what follows a layer. A model asks for `block`, and calls it once for each hidden layer."""
+    """Factory for what follows a layer. A model asks for `block` and calls it once for each hidden layer.
+
+    Args:
+        activation: Makes an activation for a number of features.
+        normalization: Makes a normalization for features and spatial dimensions, or None.
+        layers: Make the layers of regularizers for features and spatial dimensions.
+        bias: True if the layer before needs a bias.
+        factor: Input width of the activation divided by its output width.
+        branches: Make the layers of regularizers at the end of residual branches.
+
+    Attributes:
+        bias: True if the layer before needs a bias; some normalizations cancel it.
+    """
 
     def __init__(
         self,
@@ -42,17 +61,32 @@ class Block:
         self.bias = bias  # False if the normalization cancels the bias of the layer before
 
     def inputs(self, width: int) -> int:
-        """The width that the layer before must have for the block's output to have `width`."""
+        """Return the output width of the layer before the block.
+
+        Args:
+            width: The output width of the block.
+        """
         return self._factor * width
 
     def branch(self, index: int, depth: int) -> nn.Sequential:
-        """What regularizers put at the end of residual branch `index` of `depth`, before it is added; often nothing."""
+        """Return the layers of regularizers for the end of a residual branch, before the addition.
+
+        Args:
+            index: The index of the branch, from 0.
+            depth: The number of branches.
+        """
         modules = (branch(index, depth) for branch in self._branches)
         return nn.Sequential(*(module for module in modules if module is not None))
 
     def __call__(self, features: int, ndim: int = 0) -> nn.Sequential:
-        """Normalization, activation, regularizers' layers: from [N, inputs(features), ...] to [N, features, ...], with
-        `ndim` spatial dimensions.
+        """Return normalization, activation and layers of regularizers as one module.
+
+        Args:
+            features: The output width.
+            ndim: The number of spatial dimensions.
+
+        Returns:
+            A module from `[N, inputs(features), ...]` to `[N, features, ...]`.
         """
         width = self.inputs(features)
         parts = {

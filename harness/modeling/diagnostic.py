@@ -13,6 +13,7 @@ from torch import Tensor
 
 Measure = Callable[..., Mapping[str, Any]]
 Every = Annotated[int, Ge(0), "steps from one measurement to the next, at the least; 0: a hundredth of the run"]
+"""The type of a diagnostic's setting `every`."""
 
 # Names of the parameters of a measurement, by what it takes to provide them.
 STEP = frozenset({"previous", "start", "grads", "lr", "batch_size", "each"})  # values of the last step
@@ -24,22 +25,37 @@ OFFERS = STEP | PROBE | PURE | HISTORY | END
 
 
 class Layer(NamedTuple):
-    """What a module made of the probe samples."""
+    """The output of a module for the probe samples.
 
-    output: Tensor  # [N, ...]
-    gradient: Tensor  # [N, ...], of each sample's own loss by its output
-    role: str  # activation | normalization | weights | other
+    Attributes:
+        output: The output, `[N, ...]`.
+        gradient: The gradient of each sample's own loss with respect to the output, `[N, ...]`.
+        role: "activation", "normalization", "weights" or "other".
+    """
+
+    output: Tensor
+    gradient: Tensor
+    role: str
 
 
 class Histogram(NamedTuple):
-    """Counts [B] of the values between edges [B + 1]."""
+    """A histogram.
+
+    Attributes:
+        counts: The number of values in each bin, `[B]`.
+        edges: The edges of the bins, `[B + 1]`.
+    """
 
     counts: Tensor
     edges: Tensor
 
 
 class Image(NamedTuple):
-    """A picture [1 or 3, H, W] of values in 0 .. 1."""
+    """An image.
+
+    Attributes:
+        pixels: Grey or RGB values in [0, 1], `[1 or 3, H, W]`.
+    """
 
     pixels: Tensor
 
@@ -67,35 +83,45 @@ class PrCurve(NamedTuple):
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """`measure` is called with what its parameters ask for by their names, and returns {tag: a scalar tensor, a
-    Histogram or an Image}; one that is measured once, when the run has ended, may return Text, Embeddings and PrCurves.
+    """A measurement of a network during training.
 
-    A measurement of a step (all but those that ask for history, machine, model, dataset or task) is a pure function of
-    tensors, without control flow that depends on their values: many runs are measured as one program. It may be handed
+    harness calls `measure` with the values that its parameters name:
 
-    - `params`, `previous`, `start`: the parameters {name: tensor} after the step, before it, and at the beginning;
-      `grads`, with which the step was made; `lr`, the learning rate; `batch_size`, in samples, of which `each` stand
-      together (those of a tuple; else 1);
-    - `x`, `y`: samples of the training split to look at, without augmentation; `prediction` and `target`: what the
-      task makes of as many validation samples in evaluation mode;
-    - `layers`: {name: Layer} of every module that does something by itself, in the order in which they act on x, as in
-      training; `slopes`: {name: f'(its input) [N, ...]} of its element-wise activations; `start_layers`: {name: output
-      [N, ...]} as it was at the beginning;
-    - `loss(params, x, y, draw=0, train=True)`: the training loss as a function of parameters, and of samples where they
-      are given: to be differentiated with torch.func. Its noise is the same each time, and another for another `draw`;
-      with `train=False` the model is in evaluation mode;
-    - `history`: the metrics of every epoch so far; `machine`: {samples_per_s, waiting, cores, memory} of the epoch's
-      training, with device_memory and device_busy where a device tells, which is no function of the run;
-    - `model` (trained, in evaluation mode), `dataset` and `task`.
+    - `params`, `previous`, `start`: parameters `{name: tensor}` after the step, before it, and at the beginning;
+      `grads`, the gradients of the step; `lr`, the learning rate; `batch_size`, the samples in a batch; `each`, the
+      samples in a tuple (else 1).
+    - `x`, `y`: training samples without augmentation; `prediction`, `target`: outputs of the task for as many
+      validation samples, in evaluation mode.
+    - `layers`: `{name: Layer}` of every module with an operation of its own, in the order of execution, in training
+      mode; `slopes`: `{name: f'(input) [N, ...]}` of element-wise activations; `start_layers`: `{name: output}` with
+      the initial weights.
+    - `loss(params, x, y, draw=0, train=True)`: the training loss, differentiable with torch.func. Its noise depends on
+      `draw`; with `train=False` the model is in evaluation mode.
+    - `history`: the metrics of every epoch so far; `machine`: `{samples_per_s, waiting, cores, memory}` of the last
+      epoch, and `device_memory`, `device_busy` if known. Measured after each epoch.
+    - `model` (trained, in evaluation mode), `dataset`, `task`. Measured once, at the end.
+
+    A measurement at steps is a pure function of tensors and does not branch on their values: many runs are measured as
+    one program.
+
+    Args:
+        measure: Returns `{tag: value}`, each a scalar tensor, a Histogram or an Image. At the end also a Text, an
+            Embedding or a PrCurve.
+        every: Steps between two measurements; 0 for a hundredth of the run.
+        once: True to measure once, at the end.
     """
 
     measure: Measure
     every: int = 0
-    once: bool = False  # when the run has ended, and not at its steps
+    once: bool = False
 
     @functools.cached_property
     def asks(self) -> frozenset[str]:
-        """The names of what it wants to be handed. Raises TypeError for what is not there."""
+        """The names of the parameters of `measure`.
+
+        Raises:
+            TypeError: If one is unknown, or not available at the time of the measurement.
+        """
         measure: Any = self.measure
         if isinstance(measure, functools.partial) and not measure.args:
             names = _parameters(measure.func) - frozenset(measure.keywords)
@@ -114,7 +140,7 @@ class Diagnostic:
 
     @property
     def when(self) -> str:
-        """step | epoch | end"""
+        """The time of the measurement: "step", "epoch" or "end"."""
         return "end" if self.once or self.asks & END else "epoch" if self.asks & HISTORY else "step"
 
 

@@ -11,13 +11,27 @@ from harness.datasets.dataset import Samples
 
 
 class Estimator(Protocol):
-    """What a model component may return instead of a module."""
+    """A model that is fitted without gradient steps.
+
+    A model component with the trait `estimator=True` returns it in place of a module.
+    """
 
     def fit(self, train: Samples) -> None:
-        """Learns from the training split."""
+        """Fit the training split.
+
+        Args:
+            train: Inputs `[N, ...]` and targets `[N]` or `[N, D]`.
+        """
 
     def predict(self, x: Tensor) -> Tensor:
-        """Predictions for inputs [N, ...], as the task's loss and metrics take them."""
+        """Predict inputs.
+
+        Args:
+            x: Inputs `[N, ...]`.
+
+        Returns:
+            Predictions `[N, ...]` for the loss and the metrics of the task.
+        """
 
 
 class EstimatorModule(nn.Module):

@@ -13,9 +13,9 @@ _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def layers(model: nn.Module) -> Iterator[tuple[Tensor, Tensor | None, int, int]]:
-    """(weight, bias, fan_in, fan_out) of every matrix or kernel, in the order of the model.
+    """Yield (weight, bias, fan_in, fan_out) of every matrix or kernel, in the order of the model.
 
-    Embeddings keep torch's own start: they are tables, and have no fan. So do scales, whatever their shape.
+    Embeddings and scales have no fan and keep torch's initial values.
     """
     for module, name in weights(model):
         parameters = dict(module.named_parameters(recurse=False))
@@ -26,7 +26,7 @@ def layers(model: nn.Module) -> Iterator[tuple[Tensor, Tensor | None, int, int]]
 
 
 def weights(model: nn.Module) -> list[tuple[nn.Module, str]]:
-    """(module, name) of each of those matrices and kernels."""
+    """Return (module, name) of every matrix and kernel."""
     return [
         (module, name)
         for module in model.modules()
@@ -37,7 +37,7 @@ def weights(model: nn.Module) -> list[tuple[nn.Module, str]]:
 
 
 def initialize(model: nn.Module, fill: Callable[..., None], gain: float, generator: torch.Generator) -> None:
-    """Fills every layer: biases start at zero unless the initializer asks for them."""
+    """Fill every layer. Biases start at zero unless the initializer fills them."""
     with torch.no_grad():
         for index, (weight, bias, fan_in, fan_out) in enumerate(layers(model)):
             if bias is not None:

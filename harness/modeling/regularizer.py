@@ -9,48 +9,101 @@ from torch import Tensor, nn
 from harness.modeling.rng.noise import Noise
 
 Tensors = dict[str, Tensor]
+"""Parameters or gradients by name."""
 
 
 class Regularizer:
-    """The hooks, in the order in which a run meets them. `params` and `grads` are {name: tensor}."""
+    """Base class for regularizers. Override some of its methods; the others cost nothing.
 
-    watch: str = "val/loss"  # metric that `should_stop` and `keep` use
-    higher_is_better: bool = False  # direction of that metric; set by harness before training
-    keep: Literal["last", "best"] = "last"  # weights that the run ends with
+    The methods are in the order in which a run calls them.
+
+    Attributes:
+        watch: The metric for `should_stop` and `keep`.
+        higher_is_better: The direction of this metric; harness sets it before training.
+        keep: The weights at the end of a run: "last", or those at the best value of `watch`.
+    """
+
+    watch: str = "val/loss"
+    higher_is_better: bool = False
+    keep: Literal["last", "best"] = "last"
 
     def layer(self, features: int, ndim: int) -> nn.Module | None:
-        """A module for the end of each hidden block of `features` channels with `ndim` spatial dimensions."""
+        """Return a module for the end of each hidden block, or None.
+
+        Args:
+            features: The number of features of the block.
+            ndim: The number of dimensions after the features.
+        """
         return None
 
     def branch(self, index: int, depth: int) -> nn.Module | None:
-        """A module for the end of residual branch `index` (from 0) of `depth`, before it is added."""
+        """Return a module for the end of a residual branch, before the addition, or None.
+
+        Args:
+            index: The index of the branch, from 0.
+            depth: The number of branches.
+        """
         return None
 
     def target(self, y: Tensor) -> Tensor:
-        """The training targets, changed (label smoothing)."""
+        """Return changed training targets, for example smoothed labels.
+
+        Args:
+            y: The targets of a batch.
+        """
         return y
 
     def penalty(self, params: Tensors) -> Tensor:
-        """A scalar added to the training loss."""
+        """Return a scalar to add to the training loss.
+
+        Args:
+            params: The parameters, `{name: tensor}`.
+        """
         raise NotImplementedError
 
     def gradient(self, grads: Tensors, params: Tensors, noise: Noise) -> Tensors:
-        """The gradients, changed (clipping, noise)."""
+        """Return changed gradients, for example clipped ones.
+
+        Args:
+            grads: The gradients, `{name: tensor}`.
+            params: The parameters, `{name: tensor}`.
+            noise: The source of random numbers.
+        """
         return grads
 
     def init(self, params: Tensors) -> Any:
-        """The state that `after_step` and `evaluate` are handed, a dict of tensors or None."""
+        """Return the initial state for `after_step` and `evaluate`: a dict of tensors, or None.
+
+        Args:
+            params: The initial parameters, `{name: tensor}`.
+        """
         return None
 
     def after_step(self, params: Tensors, previous: Tensors, lr: float, state: Any) -> None:
-        """Changes the parameters (or the state) in place, after each optimizer step."""
+        """Change the parameters or the state in place, after each optimizer step.
+
+        Args:
+            params: The parameters after the step, `{name: tensor}`.
+            previous: The parameters before the step.
+            lr: The learning rate of the step.
+            state: The state from `init`.
+        """
 
     def evaluate(self, params: Tensors, state: Any) -> Tensors:
-        """The parameters to evaluate and to keep (averaged weights)."""
+        """Return the parameters to evaluate and to save, for example averaged ones.
+
+        Args:
+            params: The parameters, `{name: tensor}`.
+            state: The state from `init`.
+        """
         return params
 
     def should_stop(self, history: list[dict[str, float]]) -> bool:
-        """Whether to stop, after each epoch; `history` has one row of metrics an epoch."""
+        """Return True to end the run. Called after each epoch.
+
+        Args:
+            history: The metrics of every epoch so far, `{metric: value}`.
+        """
         return False
 
 

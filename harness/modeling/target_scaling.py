@@ -30,11 +30,11 @@ class Scale(FixedPrecision):
         self.register_buffer(_DEVIATION, deviation.double())
 
     def standardize(self, y: Tensor) -> Tensor:
-        """z = (y - μ) / σ."""
+        """Return z = (y - μ) / σ."""
         return (y.double() - self.target_mean) / self.target_deviation
 
     def restore(self, z: Tensor) -> Tensor:
-        """y = σ z + μ."""
+        """Return y = σ z + μ."""
         return z.double() * self.target_deviation + self.target_mean
 
 
@@ -73,8 +73,16 @@ class ScaledEstimatorModule(EstimatorModule, Scale):
 
 
 def scaled(model: nn.Module, targets: Callable[[], Iterable[Tensor]]) -> nn.Module:
-    """A model with the mean and the (biased) deviation of training targets [N, D], of which `targets` gives some rows
-    at a time, as often as it is asked; what does not vary there is only centred.
+    """Make a model learn standardized targets and predict in the unit of the targets.
+
+    Mean and (biased) standard deviation come from the training targets. Constant targets are only centred.
+
+    Args:
+        model: A module that returns `[N, D]`, or an estimator.
+        targets: Returns the training targets `[n, D]` in parts; it is called several times.
+
+    Returns:
+        The model with mean and deviation as buffers.
     """
     count = sum(len(y) for y in targets())
     zero = torch.zeros((), dtype=torch.float64)

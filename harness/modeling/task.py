@@ -10,13 +10,24 @@ from torch import Generator, Tensor, nn
 from harness.datasets.dataset import Dataset, Part
 from harness.modeling.rng.noise import Noise
 
-Call = Callable[..., Any]  # call(*x, method="forward"): the model with its parameters and buffers bound
-Batch = tuple[Any, Any]  # (x, y)
+Call = Callable[..., Any]
+"""The model with its parameters and buffers bound: `call(*x, method="forward")`."""
+
+Batch = tuple[Any, Any]
+"""Inputs and targets (x, y) of a batch."""
+
 Loss = Callable[[Any, Any], Tensor]
+"""A function of prediction and target that returns a scalar, the mean over the batch."""
 
 
 class Task:
-    """One output, one loss. Override what differs; every method is a pure function of its arguments."""
+    """Base class for tasks: one output and one loss. Override the methods that differ.
+
+    Every method is a pure function of its arguments.
+
+    Args:
+        loss: The chosen loss, a function of prediction and target that returns a scalar.
+    """
 
     exact_targets = False  # targets come as the data holds them, maybe in float64, and not in the model's precision
 
@@ -24,50 +35,121 @@ class Task:
         self.loss = loss
 
     def outputs(self, dataset: Dataset) -> int:
-        """How many numbers a prediction has: what the model is asked for."""
+        """Return the number of outputs of the model.
+
+        Args:
+            dataset: The data of the run.
+        """
         return dataset.width
 
     def tuples(self, part: Part, split: str, generator: Generator) -> Tensor | None:
-        """Indices [T, S] of samples of a split that are seen together: an episode's, a pair's. None: each by itself.
+        """Draw tuples of samples that belong together, such as episodes or pairs.
 
-        Where it is overridden, data is in memory. T and S depend on the split alone. A batch is `batch_size` of them,
-        and comes to the other methods flat, x [batch_size · S, ...] and y alike, in this order. Training draws anew for
-        each epoch; what is evaluated is drawn once, by the split's seed, and is the same for every run of that split.
+        A batch is `batch_size` tuples. The other methods get it flat, x `[batch_size · S, ...]` and y alike, in this
+        order. Training draws new tuples for each epoch. Evaluation draws once, from `split.seed`, so that all runs of a
+        split see the same tuples. A task that overrides this method needs data in memory.
+
+        Args:
+            part: The samples of the split.
+            split: The name of the split.
+            generator: The source of random numbers.
+
+        Returns:
+            Indices `[T, S]` of the samples, where T and S depend on the split only; or None for single samples.
         """
         return None
 
     def prepare(self, model: nn.Module, dataset: Dataset) -> nn.Module:
-        """The model as this task trains and keeps it: with what it wants to know of the data in buffers."""
+        """Return the model as this task trains and saves it, for example with statistics of the data as buffers.
+
+        Args:
+            model: The new model.
+            dataset: The data of the run.
+        """
         return model
 
     def groups(self, model: nn.Module) -> dict[str, list[str]]:
-        """Which parameters each loss trains, by name; one optimizer and one scheduler is built for each group."""
+        """Return the names of the parameters that each loss trains.
+
+        Args:
+            model: The prepared model.
+
+        Returns:
+            `{group: names of parameters}`. Each group has its own optimizer and scheduler.
+        """
         return {"model": [name for name, p in model.named_parameters() if p.requires_grad]}
 
     def losses(self, call: Call, batch: Batch, noise: Noise) -> dict[str, Tensor]:
-        """{group: scalar}, a mean over the batch; each is differentiated on its own group alone."""
+        """Compute the training loss of each group.
+
+        Args:
+            call: The model with its parameters bound, `call(*x, method="forward")`.
+            batch: The pair (x, y): inputs `[N, ...]` and targets.
+            noise: The source of random numbers.
+
+        Returns:
+            `{group: scalar}`, means over the batch. Each is differentiated for the parameters of its group only.
+        """
         x, y = batch
         return {"model": self.loss(call(x), y)}
 
     def predict(self, call: Call, batch: Batch) -> tuple[Any, Any]:
-        """(predictions, targets) as the task's metrics take them."""
+        """Return predictions and targets for the metrics.
+
+        Args:
+            call: The model with its parameters bound.
+            batch: The pair (x, y).
+        """
         x, y = batch
         return call(x), y
 
     def infer(self, call: Call, x: Tensor) -> Tensor | None:
-        """Predictions [N, ...] for inputs whose targets are not known; None where there are none for single samples."""
+        """Predict samples without targets.
+
+        Args:
+            call: The model with its parameters bound.
+            x: Inputs `[N, ...]`, transformed.
+
+        Returns:
+            Predictions `[N, ...]`, or None if the task predicts nothing for a single sample.
+        """
         prediction: Tensor = call(x)
         return prediction
 
     def probabilities(self, prediction: Tensor) -> Tensor | None:
-        """Of each class or label, [N, C], as predictions stand for them; None where these are no scores of classes."""
+        """Convert predictions to probabilities.
+
+        Args:
+            prediction: Predictions `[N, ...]`.
+
+        Returns:
+            Probabilities `[N, C]` of classes or labels, or None if predictions are no scores of classes.
+        """
         return None
 
     def evaluate(self, call: Call, batch: Batch, noise: Noise) -> tuple[dict[str, Tensor], tuple[Any, Any]]:
-        """Losses and predictions together, with one pass through the model where that is enough."""
+        """Compute losses and predictions together, with one pass through the model if possible.
+
+        Args:
+            call: The model with its parameters bound.
+            batch: The pair (x, y).
+            noise: The source of random numbers.
+
+        Returns:
+            The losses as `losses` returns them, and the pair that `predict` returns.
+        """
         prediction, target = self.predict(call, batch)
         return {"model": self.loss(prediction, target)}, (prediction, target)
 
     def pictures(self, call: Call, batch: Batch, noise: Noise) -> dict[str, Tensor]:
-        """{tag: images [N, C, H, W] on the scale of the inputs} of what a trained model makes of some samples."""
+        """Return images that show what the trained model does with some samples.
+
+        Args:
+            call: The model with its parameters bound.
+            batch: The pair (x, y).
+            noise: The source of random numbers.
+
+        Returns:
+            `{tag: images [N, C, H, W]}`, on the scale of the inputs.
+        """
         return {}

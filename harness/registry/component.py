@@ -43,6 +43,7 @@ class Parameter:
 
     @property
     def required(self) -> bool:
+        """True if there is no default."""
         return isinstance(self.default, str) and self.default == REQUIRED
 
 
@@ -51,7 +52,11 @@ class ComponentError(TypeError):
 
 
 class Decorator:
-    """Mark a function as a component of a kind, and return it unchanged."""
+    """Decorator that marks a function as a component of a kind and returns it unchanged.
+
+    Args:
+        kind: The kind of component.
+    """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -71,6 +76,15 @@ class Decorator:
         name: str | None = None,
         **traits: Any,
     ) -> F | Callable[[F], F]:
+        """Mark a function.
+
+        Args:
+            function: The function, for a decorator without arguments.
+            reference: The publication.
+            name: The name of the component; default: the name of the function.
+            **traits: The traits of the kind, and `skips`.
+        """
+
         def mark(target: F) -> F:
             target.__harness__ = Mark(self.kind, name or target.__name__, reference, traits)  # type: ignore[attr-defined]
             return target
@@ -85,7 +99,11 @@ def mark_of(function: Any) -> Mark | None:
 
 
 def marked(module: Any) -> list[Callable[..., Any]]:
-    """Every component that a module defines, in the order of their definition."""
+    """Return the components that a module defines, in the order of their definition.
+
+    Args:
+        module: The module.
+    """
     return [
         value
         for value in vars(module).values()

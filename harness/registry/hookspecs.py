@@ -47,10 +47,12 @@ def harness_findings(records: list[Record]) -> list[str]:
 
 @hookspec
 def harness_left_out() -> dict[str, str]:
-    """Return the components that the plugin leaves out, with the reason: {`kind/name`: a line}.
+    """Return components that the plugin could offer but does not, and why.
 
-    `kind/prefix_*` stands for many. This hook is called once, when the plugin is scanned, so it may take time to try
-    things. Components of `harness_components` that are named here are dropped. A user who chooses one is shown the
-    reason.
+    The hook is called once, when the plugin is scanned, and may take time. A component of the plugin that it names is
+    left out. A user who chooses such a component sees the reason.
+
+    Returns:
+        `{"kind/name": reason}`; `kind/prefix_*` covers several names.
     """
     raise NotImplementedError

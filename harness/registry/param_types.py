@@ -56,7 +56,7 @@ def bounds_of(metadata: Iterable[Any]) -> dict[str, Any]:
 
 
 def encode(hint: Any) -> Any:
-    """JSON for a hint.
+    """Convert a hint to JSON.
 
     >>> encode(float | None)
     {'union': ['float', 'None']}
@@ -100,7 +100,7 @@ def encode(hint: Any) -> Any:
 
 
 def decode(row: Any) -> Any:
-    """The hint of an encoded type; an Enum comes back as a stand-in with the same member names."""
+    """Convert JSON to a hint. An Enum becomes a substitute with the same member names."""
     if isinstance(row, str):
         return SCALARS[row]
     if "of" in row:
@@ -122,9 +122,10 @@ def decode(row: Any) -> Any:
 
 
 def convert(hint: Any, value: Any) -> Any:
-    """The value as the hint's type: tuples of their length, members of an Enum, floats from whole numbers.
+    """Convert a value to the type of a hint: lists to tuples, names to members of an Enum, integers to floats.
 
-    Raises ValueError, with what was expected, for a value that the hint does not allow.
+    Raises:
+        ValueError: If the hint does not allow the value; the message says what it allows.
 
     >>> convert(tuple[float, float], [0.9, 1])
     (0.9, 1.0)
@@ -228,7 +229,7 @@ _WITHIN: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def describe(hint: Any) -> str:
-    """A hint in words, for help and errors.
+    """Describe a hint in words, for help and error messages.
 
     >>> describe(Annotated[float, at.Interval(gt=0, le=1)])
     'a number > 0, <= 1'

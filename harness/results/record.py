@@ -35,9 +35,33 @@ _ENVIRONMENT = Keys({"plugins": dict[str, str]})
 
 @dataclass(repr=False)
 class Record:
-    """One run. `folder` is where it lies; `cached` tells that this call found it complete and did not train it.
+    """The record of a run.
 
-    Records of one sweep share the parts of their `config` that are alike: copy it before you change it.
+    Records of one sweep share equal parts of their `config`: copy it before you change it.
+
+    Attributes:
+        id: The run ID, 12 hexadecimal digits.
+        name: The overrides that change the result.
+        study: The name of the study.
+        status: "completed", "diverged", "failed", "interrupted" or "running".
+        error: Why the run did not complete, or None.
+        config: The config, with every `auto` resolved.
+        choices: The chosen components, `{kind: name or names}`.
+        metrics: The metrics at the end of the run.
+        best: The best validation value of each metric, with its epoch.
+        model: The numbers of parameters.
+        data: Name, digest and sizes of the data.
+        time: Start, durations in seconds, throughput, epochs and steps.
+        cohort: How the run was trained, and why.
+        memory: The estimated and the measured memory in bytes.
+        diagnostics: The diagnostics and their cost.
+        environment: Versions, device and processor.
+        steps: Optimizer steps planned and made.
+        ended: Why training ended.
+        warnings: Lines that a reader should know.
+        schema: The version of the keys.
+        folder: The folder of the run.
+        cached: True if this call found the run complete and did not train it.
     """
 
     id: Annotated[str, Pattern("[0-9a-f]{12}")]
@@ -70,11 +94,15 @@ class Record:
 
     @property
     def objective(self) -> float:
-        """The value that a sweep optimises; nan where the run has none."""
+        """The value of the objective, or nan."""
         return float(self.metrics.get(str(self.config.get("objective")), math.nan))
 
     def to_json(self, indent: int | None = 1) -> str:
-        """The record's text; without an indent one line, several times as quickly made."""
+        """Return the record as JSON text.
+
+        Args:
+            indent: The indentation of lines; None for one line, which is faster.
+        """
         row = {name: _to_plain(getattr(self, name)) for name in _WRITTEN}
         return json.dumps(row, indent=indent, allow_nan=False, default=str) + "\n"
 
@@ -193,7 +221,11 @@ def read_row(folder: Path) -> tuple[Any, bool]:
 
 
 class Records(Sequence[Record]):
-    """The runs of a study, in the order of their names."""
+    """The runs of a study, sorted by name: a sequence of `Record`.
+
+    Args:
+        records: The records.
+    """
 
     def __init__(self, records: Sequence[Record]) -> None:
         self._records = list(records)
@@ -216,7 +248,12 @@ class Records(Sequence[Record]):
         return f"Records({len(self)} runs, {done} completed)"
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row a run: id, name, status, choices, the settings that differ, metrics, times."""
+        """Return a data frame with one row for each run.
+
+        Returns:
+            The columns id, name, study, status, the choices and settings that differ, all metrics, fit_s and share_s
+            (seconds), and folder.
+        """
         import pandas
 
         configs = [flat(r.config) for r in self]

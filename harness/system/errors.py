@@ -16,10 +16,10 @@ from harness.system.signals import Terminated
 
 
 class HarnessError(ValueError):
-    """A mistake in what was asked for. The command line prints it as one line and exits with 2.
+    """A mistake of the user. The command line prints it as one line and exits with 2.
 
     Attributes:
-        begun: Whether runs had begun: then it was no mistake in what was asked for, and the exit status is 1.
+        begun: True if runs had started. Then the exit status is 1.
     """
 
     begun = False
@@ -96,7 +96,15 @@ def says_out_of_memory(text: str) -> bool:
 
 
 def suggest(word: object, known: Iterable[object], listed: bool = True) -> str:
-    """A tail for an error line: the words nearest to a wrong one, or else, if `listed`, those that there are.
+    """Suggest known words for a wrong one, as the end of an error message.
+
+    Args:
+        word: The wrong word.
+        known: The known words.
+        listed: True to list known words if none is similar.
+
+    Returns:
+        A sentence that starts with a space, or an empty text.
 
     >>> suggest("rely", ["relu", "tanh"])
     " Did you mean 'relu'?"
@@ -124,7 +132,10 @@ def nearest_flag(message: str, parser: argparse.ArgumentParser) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """What an exception says, in one line that names its type.
+    """Return the type and the message of an exception in one line.
+
+    Args:
+        error: The exception.
 
     >>> one_line(KeyError("a"))
     "KeyError: 'a'"

@@ -56,8 +56,15 @@ def read(path: str | Path, limit: int) -> bytes:
 
 
 def check_plain(path: str | Path, limit: int | None = None) -> None:
-    """Raise UnsafeFile unless this is a plain file, or a link to one, of at most `limit` bytes; OSError if there is
-    none. For files that a library opens by itself.
+    """Check that a path is a plain file, or a link to one, before a library opens it.
+
+    Args:
+        path: The file.
+        limit: The largest size in bytes, or None.
+
+    Raises:
+        UnsafeFile: If it is not a plain file, or larger than the limit.
+        OSError: If it cannot be read.
     """
     status = os.stat(path)
     _refuse_special(path, status)

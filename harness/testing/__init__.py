@@ -1,4 +1,4 @@
-"""Whether a component keeps what the harness promises of it: `harness check`, and one line in a plugin's own tests.
+"""Check that components keep the rules: `harness check` as a pytest test.
 
 >>> from harness.testing import conformance
 >>> test_conformance = conformance("activation/relu", only=["documented"])

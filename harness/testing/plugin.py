@@ -15,14 +15,23 @@ def conformance(
     only: Iterable[str] | None = None,
     without: Iterable[str] = (),
 ) -> Callable[..., None]:
-    """A test function over every component of plugins (by distribution, or KIND/NAME) and every check of its kind.
+    """Make a pytest test of every check of every component.
 
-        from harness.testing import conformance
+    Assign the result to a name that starts with `test_`:
 
         test_conformance = conformance("my-plugin")
 
-    `settings` are those that have no default, {"data/rows": {"path": "rows.npy"}}. `only` and `without` name checks.
-    Raises HarnessError where no such plugin is installed.
+    Args:
+        *names: Distributions of plugins, or components `KIND/NAME`.
+        settings: Settings without a default, `{"data/rows": {"path": "rows.npy"}}`.
+        only: The checks to run; default: all.
+        without: The checks to leave out.
+
+    Returns:
+        A parametrized test function.
+
+    Raises:
+        HarnessError: If no such plugin is installed, or a check is unknown.
     """
     import pytest
 

@@ -1,4 +1,4 @@
-"""The pages of the documentation, and the fenced blocks in them."""
+"""The pages of the documentation and their fenced blocks, for the tests that run them."""
 
 from __future__ import annotations
 
@@ -7,37 +7,47 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-GENERATED = sorted((ROOT / "docs" / "reference").glob("*.md"))
-_FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BOOK = ROOT / "docs"
+MARK = "<!-- Written by `python docs/generate.py`"
+PAGES = [ROOT / "README.md", *(p for p in sorted(BOOK.rglob("*.md")) if MARK not in p.read_text(encoding="utf-8"))]
+_FENCE = re.compile(r'^(<!-- slow -->\n)?```(\w+)(?: title="([^"\n]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+
+
+def name(page: Path) -> str:
+    """Return the path of a page, as the ID of a test."""
+    return page.relative_to(ROOT).as_posix()
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: ```language words, and where it starts."""
+    """A fenced block.
+
+    Attributes:
+        language: The word after the fence.
+        text: The content.
+        line: The line of the page where the block starts, from 1.
+        file: The file that the block shows (```python title="my_plugin.py"), or None.
+        slow: True if `<!-- slow -->` is on the line above.
+    """
 
     language: str
-    words: tuple[str, ...]
     text: str
-    line: int
-
-    @property
-    def file(self) -> str | None:
-        """The file that the block shows (```python file=my_plugin.py), if it shows one."""
-        return next((word.removeprefix("file=") for word in self.words if word.startswith("file=")), None)
+    line: int = 1
+    file: str | None = None
+    slow: bool = False
 
 
 def blocks(page: Path) -> list[Block]:
-    """The fenced blocks of a page, in its order."""
+    """Return the fenced blocks of a page in order."""
     text = page.read_text(encoding="utf-8")
-    return [Block(m[1], tuple(m[2].split()), m[3], text.count("\n", 0, m.start()) + 1) for m in _FENCE.finditer(text)]
+    return [Block(m[2], m[4], text.count("\n", 0, m.start(2)) + 1, m[3], bool(m[1])) for m in _FENCE.finditer(text)]
 
 
 def commands(block: Block) -> list[tuple[str, int]]:
-    """(command, expected exit status) of a console block.
+    """Return (command, expected exit status) for each command of a console block.
 
-    A command stands behind `$ `, and goes on in the next line where it ends in a backslash. It is expected to be
-    refused where `harness: error:` is printed below it, and to fail where there is something `to fix`.
+    A command follows `$ ` and continues on the next line after a backslash. The status is 2 if `harness: error:` is
+    printed below it, 1 if a line ends with `to fix`, else 0.
     """
     found: list[tuple[str, int]] = []
     lines = iter(block.text.splitlines())

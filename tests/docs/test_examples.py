@@ -1,8 +1,8 @@
-"""Every example of the documentation runs: a page at a time, in its order, in one empty folder.
+"""Run every example of the documentation: one page at a time, from top to bottom, in an empty folder.
 
-```console blocks: each `$ harness ...` line goes through the command line, in this process. ```python blocks share one
-namespace. A block with `file=NAME` is written to that file instead. `pip install -e FOLDER` is stood in for by an
-entry point on the path. Blocks marked `slow` run in the slow tests only.
+In ```console blocks, `$ harness ...` runs in this process. ```python blocks share one namespace. A block with a title
+is written to that file. `pip install -e FOLDER` becomes an entry point on the path. Blocks below `<!-- slow -->` run in
+the slow tests only.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from harness.registry import catalogue
 from harness.results import run_id
 from harness.system.session import Session, current
 from tests.docs.pages import PAGES, Block, blocks, commands
+from tests.docs.pages import name as page_id
 from tests.helpers.planted import forget
 
 LEFT_OUT = ("make", "git", "cd", "source", ".", "python", "tensorboard")  # they change or need the reader's machine
@@ -93,9 +94,9 @@ def _command(command: str, status: int, folder: Path, monkeypatch: pytest.Monkey
 def _check_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, slow: bool) -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page):
-        if "slow" in block.words and not slow:
+        if block.slow and not slow:
             continue
-        where = f"{page.name}:{block.line}"
+        where = f"{page_id(page)}:{block.line}"
         if block.file is not None:
             (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.file).write_text(block.text)
@@ -109,27 +110,27 @@ def _check_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, slow:
 
 
 def _slow(page: Path) -> bool:
-    return any("slow" in block.words for block in blocks(page))
+    return any(block.slow for block in blocks(page))
 
 
 def _has_examples(page: Path) -> bool:
     return any(block.language in ("console", "python") for block in blocks(page))
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if _has_examples(p)], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [p for p in PAGES if _has_examples(p)], ids=page_id)
 def test_the_examples_of_a_page_run(page: Path, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _check_page(page, reader, monkeypatch, slow=False)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [p for p in PAGES if _slow(p)], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [p for p in PAGES if _slow(p)], ids=page_id)
 def test_the_slow_examples_of_a_page_run(page: Path, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _check_page(page, reader, monkeypatch, slow=True)
 
 
-def test_a_console_block_tells_its_commands_and_their_status() -> None:
+def test_commands_have_status() -> None:
     text = "$ harness epochs=2 \\\n    seed=1\ndone\n$ harness optimizer=adamm\nharness: error: no optimizer 'adamm'.\n"
-    assert commands(Block("console", (), text, 1)) == [
+    assert commands(Block("console", text)) == [
         ("harness epochs=2 seed=1", 0),
         ("harness optimizer=adamm", 2),
     ]

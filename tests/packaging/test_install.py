@@ -135,7 +135,7 @@ def test_plugin_tutorial_runs_from_new_plugin_to_comparison(tmp_path: Path, else
     install(bin_, source, cwd=tmp_path)
     path = os.pathsep.join([str(bin_), os.environ["PATH"]])
     more = {"PATH": path, "PIP_CONSTRAINT": str(source / "constraints.txt")}
-    page = blocks(ROOT / "docs" / "write-a-plugin.md")
+    page = blocks(ROOT / "docs" / "how-to" / "plugins" / "write.md")
     five = [command for command, _ in commands(next(block for block in page if block.language == "console"))]
     assert len(five) == 5
     outputs = [run("bash", "-c", command, cwd=elsewhere, timeout=600, **more) for command in five]

@@ -1,4 +1,4 @@
-"""Tests of the layout of the code: limits of packages and files, and that docs/architecture.md names them all."""
+"""The layout of the code keeps its limits, and docs/explanation/architecture.md tells of all of it."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def test_no_file_is_long() -> None:
 
 
 def test_architecture_page_names_every_package() -> None:
-    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
     packages = [p.name for p in HARNESS.rglob("*") if (p / "__init__.py").is_file()]
     assert packages
     assert [name for name in packages if f"`{name}/`" not in page] == []
 
 
 def test_architecture_page_names_files_that_exist() -> None:
-    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
     named = {word for word in page.split("`") if word.endswith(".py") and "/" in word}
     roots = (ROOT, HARNESS)
     assert named

@@ -17,12 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class HarnessSweeper(Sweeper):
-    """Sweep over the grid of all comma-separated values.
-
-    Nothing is written before every job has passed its checks.
+    """Hydra's sweeper: the grid of all comma-separated values. All jobs are checked before files are written.
 
     Args:
-        params: Overrides that a file declares as a sweep: `{"seed": "0,1,2"}`. Typed overrides take precedence.
+        params: Swept values that a file declares, `{"seed": "0,1,2"}`. The command line takes precedence.
     """
 
     def __init__(self, params: dict[str, Any] | None = None) -> None:
@@ -31,6 +29,7 @@ class HarnessSweeper(Sweeper):
         self.params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Create the launcher."""
         from hydra.core.plugins import Plugins
 
         self.context, self.config = hydra_context, config
@@ -39,6 +38,7 @@ class HarnessSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
+        """Expand the overrides to jobs and launch them."""
         from harness.config.declared_sweep import sweep_overrides
         from harness.config.override_text import as_typed
         from harness.config.overrides import expand, parse
@@ -60,15 +60,17 @@ class HarnessSweeper(Sweeper):
 
 
 class HarnessLauncher(Launcher):
-    """Compose every job of a sweep, then train them together."""
+    """Hydra's launcher: composes all jobs, then trains them together."""
 
     def __init__(self) -> None:
         self.hydra_context: HydraContext | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep Hydra's context and config."""
         self.hydra_context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Train the jobs and return their objectives."""
         from harness.config.composition_cache import Compositions
         from harness.config.declared_sweep import refuse_another
         from harness.config.overrides import quote_choices

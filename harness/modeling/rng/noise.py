@@ -39,7 +39,15 @@ def mix(x: Tensor) -> Tensor:
 
 
 def keys(seeds: Tensor, step: int) -> Tensor:
-    """One key a member for this step: int64 [K] from int64 seeds [K]."""
+    """Return the keys of a step, one for each run of a stack.
+
+    Args:
+        seeds: The seeds of the runs, int64 `[K]`.
+        step: The index of the optimizer step, from 0.
+
+    Returns:
+        Keys for `Noise`, int64 `[K]`.
+    """
     return mix(mix(seeds * _GOLD + 1) + _signed((step + 1) * _STEP))
 
 
@@ -63,10 +71,15 @@ def _counter(first: int, count: int, device: torch.device) -> Tensor:
 
 
 class Noise:
-    """The randomness of one member's step. `place` counts its draws in the order of the program.
+    """Random numbers of one step of one run, as a function of seed, step and place.
 
-    A draw whose first dimension is a multiple of this process's samples belongs to the samples, and is then the
-    matching rows of the draw that one process with the whole batch would make; any other draw is common to all.
+    `place` counts the draws of the step. If the first dimension of a draw is a multiple of the number of samples in
+    this process, the draw belongs to the samples: it equals the matching rows of the draw for the whole batch. Other
+    draws are the same in all processes.
+
+    Args:
+        key: The key of the step, a scalar of `keys`, or a function that returns it.
+        rows: The part of the batch that this process holds; None for the whole batch.
     """
 
     def __init__(self, key: Tensor | Callable[[], Tensor], rows: GlobalBatch | None = None) -> None:
@@ -75,19 +88,29 @@ class Noise:
 
     @property
     def key(self) -> Tensor:
-        """This member's key of this step; made at the first draw, since most steps draw nothing."""
+        """The key of this run and step; computed at the first draw."""
         if not isinstance(self._key, Tensor):
             self._key = self._key()
         return self._key
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        """Uniform on [0, 1), with 24 random bits (53 in float64, 11 and 8 in the short floats)."""
+        """Draw from the uniform distribution on [0, 1).
+
+        Args:
+            shape: The shape of the result.
+            dtype: Its type. Values have 24 random bits (float64: 53, float16: 11, bfloat16: 8).
+        """
         first, count = self._window(shape)
         self.place += 1
         return self._uniform(first, count, dtype).reshape(tuple(shape)).to(dtype)
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        """Standard normal (Box and Muller 1958), elements 2j and 2j + 1 from one pair of uniforms."""
+        """Draw from the standard normal distribution (Box and Muller 1958).
+
+        Args:
+            shape: The shape of the result.
+            dtype: Its type.
+        """
         first, count = self._window(shape)
         self.place += 1
         pair, skip = divmod(first, 2)
@@ -99,7 +122,12 @@ class Noise:
         return both.reshape(-1)[skip : skip + count].reshape(tuple(shape)).to(dtype)
 
     def bernoulli(self, shape: Sequence[int], p: float | Tensor) -> Tensor:
-        """True with probability p, to 2^-16: as a boolean tensor. Four values a random word."""
+        """Draw booleans that are True with probability p.
+
+        Args:
+            shape: The shape of the result.
+            p: The probability in [0, 1], rounded to a multiple of 2^-16.
+        """
         first, count = self._window(shape)
         self.place += 1
         word, skip = divmod(first, 4)
@@ -113,16 +141,32 @@ class Noise:
         return below.reshape(tuple(shape))
 
     def integers(self, low: int, high: int, shape: Sequence[int]) -> Tensor:
-        """Whole numbers, evenly over low .. high - 1, as int64."""
+        """Draw integers uniformly from low .. high - 1.
+
+        Args:
+            low: The least value.
+            high: The largest value plus one.
+            shape: The shape of the result, an int64 tensor.
+        """
         return low + (self.uniform(shape, torch.float64) * (high - low)).to(torch.int64)
 
     def permutation(self, n: int) -> Tensor:
-        """A random order of 0 .. n - 1, the same in every process."""
+        """Return a random order of 0 .. n - 1, the same in every process.
+
+        Args:
+            n: The number of elements.
+        """
         self.place += 1
         return torch.argsort(self._uniform(0, n, torch.float64))
 
     def dropout(self, x: Tensor, p: float | Tensor = 0.5, shape: Sequence[int] | None = None) -> Tensor:
-        """x with elements zeroed with probability p and the others divided by 1 - p."""
+        """Zero elements with probability p and divide the others by 1 - p.
+
+        Args:
+            x: The input, of any shape.
+            p: The probability in [0, 1].
+            shape: The shape of the mask, which is broadcast to x; default: the shape of x.
+        """
         if not isinstance(p, Tensor) and p >= 1:
             return x * 0
         kept = ~self.bernoulli(shape or x.shape, p)

@@ -35,7 +35,7 @@ from harness.training.resources import use_threads
 from harness.training.single import evaluation_batch_size
 
 HEAP_BELOW = 1 << 25  # bytes: when glibc frees larger blocks, it returns them to the system; it keeps smaller ones
-# The heap takes so many times the memory of the smaller blocks in use: fitted to peaks (docs/memory.md), not derived.
+# The heap per byte of smaller blocks in use: fitted to measured peaks (docs/explanation/memory.md), not derived.
 FRAGMENTATION = 1.75
 ITEMS = 4  # samples or tuples of the first trace; the second one has twice as many
 STEPPED_ELEMENTS = 1 << 16  # approximate size of the parameters on which an optimizer is measured

@@ -1,6 +1,5 @@
-"""Write the tables of docs/doctor.md: `python -m tests.plugins.doctor.table` trains and judges every case.
-
-`python -m tests.plugins.doctor.table advice textbook tables` does the named parts only.
+"""Write the tables of docs/explanation/doctor.md: `python -m tests.plugins.doctor.table` trains and judges every case;
+`python -m tests.plugins.doctor.table advice textbook tables` does the named parts.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from tests.plugins.doctor.bench import Look, Result, Run, judged, looking, wilso
 from tests.plugins.doctor.case import Case, planted
 
 BENCHES = {"textbook": (textbook, ""), "tables": (judged_tables, "_tables")}
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "doctor.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "explanation" / "doctor.md"
 
 
 def share(hits: int, of: int) -> str:

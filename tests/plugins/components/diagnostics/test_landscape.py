@@ -30,7 +30,7 @@ def test_presets_name_every_diagnostic_of_harness():
     assert {*preset("full"), *preset("landscape")} == known
     assert set(preset("standard")) < set(preset("full"))
     assert not set(preset("full")) & set(preset("landscape"))
-    page = (conf_dir().parent / "docs" / "diagnostics.md").read_text()
+    page = (conf_dir().parent / "docs" / "how-to" / "diagnostics.md").read_text()
     assert [name for name in known if f"`{name}" not in page] == []
 
 
