@@ -20,6 +20,7 @@ from harness.config.schema import entry_parameters
 from harness.config.settings import NOT_IDENTITY, nested_settings, scalar_settings
 from harness.config.trainer_options import INSTEAD, allowed
 from harness.registry import catalogue
+from harness.registry.command import built_in_names
 from harness.registry.component import Decorator, Parameter
 from harness.registry.kinds import KINDS, UNLISTED_TRAITS, Kind
 from harness.registry.param_types import describe, doc_of, space_of

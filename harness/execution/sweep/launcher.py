@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import TypeGuard
 
+from harness.execution.locks.lock_file import folder_of
 from harness.execution.locks.run_lock import alive
 from harness.execution.preparation import RunSpec
 from harness.execution.run_recorder import FAIL_FAST, write_failure
@@ -21,10 +22,11 @@ from harness.execution.sweep.worker import Outcome, train_task
 from harness.execution.workers import died
 from harness.results.machine_faults import MACHINE_FAULT, MachineFault, blames_machine, machine_fault, machine_line
 from harness.results.record import Record, read
-from harness.system.errors import CannotWrite, HarnessError, one_line
+from harness.system.errors import CannotWrite, HarnessError, one_line, short_path
 from harness.system.signals import reason
 
 ATTEMPTS = 2  # at a run whose worker dies
+RETURNS = 10  # of a run that workers find locked, and this process does not: they may see other processes
 POLL_S = 0.5  # between two checks of the runs that another process trains
 KILL_S = 5.0  # that killed workers may take to end
 KILL_POLL_S = 0.02
@@ -59,6 +61,7 @@ class TaskQueue:
         self.max_submitted = 2 * workers  # every worker has its next task, and few futures are waited for
         self.running: dict[Future[list[Outcome]], _Task] = {}
         self.elsewhere: dict[str, tuple[RunSpec, WorkItem]] = {}
+        self.returns: Counter[str] = Counter()  # by run ID: how often a worker has found the run locked
         self.error: HarnessError | None = None  # of the first item that could not be begun or recorded
         self.stopped = False
         self.machine_failed = False  # runs that were begun may end, and no other is begun
@@ -124,6 +127,7 @@ class TaskQueue:
         for (item, spec), record in zip(task.runs(), outcome, strict=True):
             if record is None:
                 self.elsewhere[spec.record.id] = (spec, item)
+                self.returns[spec.record.id] += 1
             elif spec.record.id not in task.reported:
                 self._report(spec, record)
 
@@ -203,12 +207,23 @@ class TaskQueue:
                 yield spec
 
     def _orphans(self) -> Iterator[_Task]:
-        """Yield the runs that another process had begun and no longer trains. They may be completed by now."""
+        """Yield the runs that another process had begun and no longer trains. They may be completed by now.
+
+        A worker on another host may see that the process lives, while it seems to have ended from here. Such a run is
+        handed out RETURNS times, and then refused.
+        """
         orphans: dict[int, tuple[WorkItem, list[RunSpec]]] = {}
         for run_id, (spec, item) in list(self.elsewhere.items()):
             if alive(spec.record.folder.parent, run_id):
                 continue
             del self.elsewhere[run_id]
+            if self.returns[run_id] >= RETURNS:
+                file = short_path(folder_of(spec.record.folder.parent) / f"{run_id}.json")
+                self.error = self.error or HarnessError(
+                    f"{spec.record.name} is held by a process that its worker sees and this one does not: end that "
+                    f"process, or remove {file}; the same line then trains the run"
+                )
+                continue
             orphans.setdefault(id(item.plan), (item, []))[1].append(spec)
         if not orphans and self.elsewhere:
             time.sleep(POLL_S)

@@ -232,6 +232,24 @@ def test_run_of_a_living_process_is_awaited(workdir: Path, monkeypatch: pytest.M
     assert (again.cached, again.metrics, other.cached) == (False, first.metrics, True)
 
 
+def test_run_that_only_a_worker_finds_locked_is_refused_after_some_attempts(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, submitted = worker.train_item, []
+
+    def train_item(specs: Any, plan: Any, launcher: int) -> list[Record | None]:
+        submitted.extend(spec.values["seed"] for spec in specs)
+        return [None] if specs[0].values["seed"] == 1 else whole(specs, plan, launcher)
+
+    monkeypatch.setattr(worker, "train_item", train_item)
+    assert command("seed=0,1,2", "path=alone") == 2
+    assert submitted.count(1) == launch.RETURNS
+    assert sorted(record.config["seed"] for record in harness.load("scratch")) == [0, 2]
+    error = capsys.readouterr().err
+    assert "seed=1 is held by a process that its worker sees and this one does not" in error
+    assert "remove outputs/scratch/.owners/" in error
+
+
 def test_run_of_a_dead_process_is_repeated(workdir: Path) -> None:
     first = harness.run([*TINY])
     path = first.folder / FILE
