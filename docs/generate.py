@@ -299,7 +299,8 @@ SUBJECTS = {  # package: heading
     "datasets": "Data sets",
     "modeling": "Models, tasks and measurements",
     "config": "Settings",
-    "system": "Errors and files",
+    "training": "Callbacks and threads",
+    "system": "Errors, files and sessions",
 }
 HYDRA = "Hydra plugins"
 

@@ -105,6 +105,7 @@ class Collector(SweepCallback):
         self.records: dict[int, Record] = {}
 
     def on_run_end(self, index: int, jobs: int | None, record: Record) -> None:
+        """Keep a record."""
         self.records[index] = record
 
 
