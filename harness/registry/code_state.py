@@ -6,11 +6,14 @@ Such state belongs to the process: it couples runs that train side by side, and 
 
 from __future__ import annotations
 
+import array
 import collections
 import contextvars
 import functools
+import gc
 import inspect
 import itertools
+import pickle
 import random
 import sys
 import types
@@ -19,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # Packages whose code is not a plugin's: what they keep does not decide a step.
 OPAQUE = {"torch", "numpy", "scipy", "sklearn", "pandas", "torchmetrics", "pytorch_lightning", "lightning", "harness"}
@@ -110,7 +113,7 @@ class CodeState:
                 self._namespace(item.__name__, item.__dict__, names)
         elif callable(getattr(item, "cache_info", None)) and callable(getattr(item, "cache_clear", None)):
             self._hold(path, lambda: item.cache_info().currsize, lambda before: item.cache_clear())
-            self._follow({path: item.__wrapped__})
+            self._follow({path: item.__wrapped__, **{f"{path}, kept {i}": v for i, v in enumerate(_cached(item))}})
         else:
             self._data(path, item)
 
@@ -203,16 +206,32 @@ class CodeState:
             self._hold(path, item.get_state, item.set_state)
         elif isinstance(item, random.Random):
             self._hold(path, item.getstate, item.setstate)
-        elif isinstance(item, np.random.Generator):
-            self._hold(path, lambda: str(item.bit_generator.state), lambda _: None)
+        elif isinstance(item, (np.random.Generator, np.random.RandomState)):
+            face = np.random.RandomState(item.bit_generator) if isinstance(item, np.random.Generator) else item
+            take = functools.partial(face.get_state, legacy=False)
+            self._hold(path, lambda: pickle.dumps(take()), lambda before: face.set_state(pickle.loads(before)))
         elif isinstance(item, contextvars.ContextVar):
-            self._hold(path, lambda: item.get(None), item.set)
-        elif isinstance(item, itertools.count):
-            self._hold(path, lambda: repr(item), lambda _: None)
+            self._hold(path, functools.partial(_value, item), lambda before: before is _MISSING or item.set(before))
+        elif isinstance(item, (array.array, bytearray)):
+            self._hold(path, lambda: bytes(item), functools.partial(_overwrite, item))
+        elif isinstance(item, (itertools.count, types.GeneratorType)):
+            self._hold(path, functools.partial(_place, item), lambda _: None)
+        elif isinstance(item, nn.Module):
+            self._mapping(path, item.__dict__, ".")
         elif (package := type(item).__module__.partition(".")[0]) in _INSTANCES or self._own(package):
             if isinstance(held := getattr(item, "__dict__", None), dict):
                 self._mapping(path, held, ".")
+            self._slots(path, item)
             self._follow({path: type(item)})
+
+    def _slots(self, path: str, item: Any) -> None:
+        """The attributes of an own object that stand in no `__dict__`."""
+        for cls in type(item).__mro__ if self._own(type(item).__module__) else ():
+            for name, place in vars(cls).items():
+                if isinstance(place, types.MemberDescriptorType):
+                    take = functools.partial(getattr, item, name, _MISSING)
+                    self._hold(f"{path}.{name}", take, functools.partial(_set_slot, item, name))
+                    self._follow({f"{path}.{name}": take()})
 
     def _mapping(self, path: str, item: dict[Any, Any], join: str = "") -> None:
         self._hold(path, lambda: dict(item), functools.partial(_refill, item))
@@ -245,6 +264,39 @@ def _set(space: dict[str, Any], name: str, value: Any) -> None:
         space[name] = value
 
 
+def _set_slot(item: Any, name: str, value: Any) -> None:
+    if value is not _MISSING:
+        setattr(item, name, value)
+    elif hasattr(item, name):
+        delattr(item, name)
+
+
+def _cached(function: Any) -> list[Any]:
+    """What a cache of functools holds that can change."""
+    found = gc.get_referents(function)
+    found += [value for held in found if isinstance(held, dict) for value in held.values()]
+    return [value for value in found if isinstance(value, (list, set, collections.deque, Tensor, np.ndarray))]
+
+
+def _value(variable: contextvars.ContextVar[Any]) -> Any:
+    try:
+        return variable.get()
+    except LookupError:  # it is not set, and has no default
+        return _MISSING
+
+
+def _overwrite(item: Any, content: bytes) -> None:
+    item[:] = type(item)(item.typecode, content) if isinstance(item, array.array) else content
+
+
+def _place(iterator: Any) -> str:
+    """Where an iterator is, which cannot be put back."""
+    if isinstance(iterator, types.GeneratorType):
+        frame = iterator.gi_frame
+        return "at its end" if frame is None else repr((frame.f_lasti, frame.f_locals))
+    return repr(iterator)
+
+
 def _refill(item: Any, content: Any) -> None:
     item.clear()
     if isinstance(item, (dict, set)):
@@ -260,7 +312,7 @@ def _same(a: Any, b: Any) -> bool:
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(_alike, a, b))
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return a.shape == b.shape and a.dtype == b.dtype and torch.equal(_bits(a), _bits(b))
+        return a.shape == b.shape and a.dtype == b.dtype and bool(((a == b) | (a.isnan() & b.isnan())).all())
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return a.shape == b.shape and a.tobytes() == b.tobytes()
     return _alike(a, b)
@@ -272,10 +324,6 @@ def _alike(a: Any, b: Any) -> bool:
     if type(a) is not type(b) or not isinstance(a, (*_PLAIN, tuple, set, frozenset)):
         return False
     return bool(a == b) or repr(a) == repr(b)
-
-
-def _bits(t: Tensor) -> Tensor:
-    return t.nan_to_num() if t.is_floating_point() else t
 
 
 _first: dict[Any, CodeState] = {}

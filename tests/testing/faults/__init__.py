@@ -6,7 +6,7 @@ from typing import Any
 
 import harness
 
-from . import company, functions, objects
+from . import company, functions, kept, objects
 from .marks import EXPECTED
 
 __all__ = ["EXPECTED"]
@@ -15,4 +15,4 @@ __all__ = ["EXPECTED"]
 @harness.hookimpl
 def harness_components() -> list[Any]:
     """The right ones, and the wrong ones."""
-    return [component for module in (company, functions, objects) for component in harness.marked(module)]
+    return [component for module in (company, kept, functions, objects) for component in harness.marked(module)]
