@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import TypeGuard
 
+from harness.execution.locks.lock_file import folder_of
 from harness.execution.locks.run_lock import alive
 from harness.execution.preparation import RunSpec
 from harness.execution.run_recorder import FAIL_FAST, write_failure
@@ -18,10 +19,11 @@ from harness.execution.sweep.worker import Outcome, train_task
 from harness.execution.workers import died
 from harness.results.machine_faults import MACHINE_FAULT, MachineFault, blames_machine, machine_fault, machine_line
 from harness.results.record import Record, read
-from harness.system.errors import CannotWrite, HarnessError, one_line
+from harness.system.errors import CannotWrite, HarnessError, beside, one_line
 from harness.system.signals import reason
 
 ATTEMPTS = 2  # of a run whose worker dies
+RETURNS = 10  # of a run that workers find held, and this process does not: they may see other processes
 POLL_S = 0.5  # between two looks at runs that another process trains
 GOING_S = 5.0  # that workers may take to end when they are killed
 LOOK_S = 0.02
@@ -49,6 +51,7 @@ class TaskQueue:
         self.most = 2 * workers  # submitted at a time: every worker has its next, and few are watched
         self.running: dict[Future[list[Outcome]], _Task] = {}
         self.elsewhere: dict[str, tuple[RunSpec, WorkItem]] = {}
+        self.returns: Counter[str] = Counter()  # how often a worker has found a run held
         self.refused: HarnessError | None = None  # the first share's that could not be begun, or not be recorded
         self.stopped = False
         self.machine_failed = False  # then runs that were begun may end, and no other is begun
@@ -111,6 +114,7 @@ class TaskQueue:
         for (share, member), record in zip(task.members(), outcome, strict=True):
             if record is None:
                 self.elsewhere[member.record.id] = (member, share)
+                self.returns[member.record.id] += 1
             elif member.record.id not in task.told:
                 self._tell(member, record)
 
@@ -189,12 +193,23 @@ class TaskQueue:
                 yield member
 
     def _look_elsewhere(self) -> Iterator[_Task]:
-        """Runs that another process had: done there, or ours to train since it is gone."""
+        """Runs that another process had: done there, or ours to train since it is gone.
+
+        A worker on another host may see that the process lives, which seems to be gone from here. Such a run is handed
+        out a number of times, and then refused.
+        """
         orphans: dict[int, tuple[WorkItem, list[RunSpec]]] = {}
         for run, (member, share) in list(self.elsewhere.items()):
             if alive(member.record.folder.parent, run):
                 continue
             del self.elsewhere[run]
+            if self.returns[run] >= RETURNS:
+                file = beside(folder_of(member.record.folder.parent) / f"{run}.json")
+                self.refused = self.refused or HarnessError(
+                    f"{member.record.name} is held by a process that its worker sees and this one does not: end that "
+                    f"process, or remove {file}; the same line then trains the run"
+                )
+                continue
             orphans.setdefault(id(share.how), (share, []))[1].append(member)
         if not orphans and self.elsewhere:
             time.sleep(POLL_S)

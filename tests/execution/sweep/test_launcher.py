@@ -233,6 +233,24 @@ def test_a_run_that_a_living_process_has_is_waited_for(workdir: Path, monkeypatc
     assert (again.cached, again.metrics, other.cached) == (False, first.metrics, True)
 
 
+def test_run_that_only_a_worker_finds_held_is_refused_after_some_attempts(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, submitted = worker.train_share, []
+
+    def train_share(members: Any, how: Any, launcher: int) -> list[Record | None]:
+        submitted.extend(m.values["seed"] for m in members)
+        return [None] if members[0].values["seed"] == 1 else whole(members, how, launcher)
+
+    monkeypatch.setattr(worker, "train_share", train_share)
+    assert command("seed=0,1,2", "path=alone") == 2
+    assert submitted.count(1) == launch.RETURNS
+    assert sorted(record.config["seed"] for record in harness.load("scratch")) == [0, 2]
+    error = capsys.readouterr().err
+    assert "seed=1 is held by a process that its worker sees and this one does not" in error
+    assert "remove outputs/scratch/.owners/" in error
+
+
 def test_a_run_that_a_dead_process_had_is_done_again(workdir: Path) -> None:
     first = harness.run([*TINY])
     path = first.folder / FILE
