@@ -274,8 +274,9 @@ def _set_slot(item: Any, name: str, value: Any) -> None:
 def _cached(function: Any) -> list[Any]:
     """What a cache of functools holds that can change."""
     found = gc.get_referents(function)
-    found += [value for held in found if isinstance(held, dict) for value in held.values()]
-    return [value for value in found if isinstance(value, (list, set, collections.deque, Tensor, np.ndarray))]
+    values = [value for held in found if isinstance(held, dict) for value in held.values()]
+    found = [value for value in found if not isinstance(value, dict)] + values  # not the cache itself
+    return [value for value in found if isinstance(value, (dict, list, set, collections.deque, Tensor, np.ndarray))]
 
 
 def _value(variable: contextvars.ContextVar[Any]) -> Any:

@@ -37,6 +37,7 @@ KINDS = {  # {what it is: (KEPT, how it changes)}
     "context variable": ("contextvars.ContextVar('a', default=0)", "KEPT.set(KEPT.get() + 1)"),
     "object with slots": ("slotted()", "setattr(KEPT, 'value', 1)"),
     "list in a cache": ("functools.cache(lambda: [0])", "KEPT().append(1)"),
+    "dictionary in a cache": ("functools.cache(lambda: {'a': 0})", "KEPT().update(a=1)"),
     "list in a bounded cache": ("functools.lru_cache(8)(lambda: [0])", "KEPT().append(1)"),
     "counter": ("collections.Counter()", "KEPT.update('a')"),
 }
@@ -44,7 +45,7 @@ KINDS = {  # {what it is: (KEPT, how it changes)}
 
 def made(kept: str, change: str) -> Any:
     module = types.ModuleType("some_plugin")
-    exec(SOURCE.format(kept=kept, change=change), module.__dict__)
+    exec(SOURCE.replace("{kept}", kept).replace("{change}", change), module.__dict__)
     return module
 
 

@@ -8,6 +8,7 @@ import torch
 from harness.datasets import disk
 from harness.datasets.dataset import SPLITS, sampled
 from harness.system.errors import HarnessError
+from harness_components.data.tables.columns import CATEGORIES, ColumnProfile
 from tests.plugins.components.helpers import data
 
 N = 60
@@ -83,3 +84,16 @@ def test_a_first_line_of_values_is_told(tmp_path, names, told):
     (tmp_path / "t.csv").write_text("\n".join([",".join(names), *rows]))
     dataset = data("csv", {"path": str(tmp_path / "t.csv"), "target": names[-1]})
     assert any("a line with names has to stand above it" in text.lower() for text in dataset.remarks) is told
+
+
+def test_few_values_are_counted_of_each_column_of_a_wide_table():
+    numbers, words, ids = (ColumnProfile(name, (), columns=2000) for name in ("numbers", "words", "ids"))
+    for block in range(3):
+        numbers.update(pd.Series(RNG.normal(size=400)))
+        words.update(pd.Series([f"w{place % CATEGORIES}" for place in range(400)]))
+        ids.update(pd.Series(np.arange(400) + 400 * block))
+    assert numbers.most == CATEGORIES
+    assert [column.overflows for column in (numbers, words, ids)] == [True, False, True]
+    assert len(numbers.distinct) == CATEGORIES
+    assert sum(words.distinct.values()) == 1200
+    assert [column.unique for column in (numbers, words, ids)] == [False, False, True]
