@@ -12,6 +12,7 @@ import harness
 from harness.execution.sweep import sampled
 from harness.execution.sweep.sampled import Clock, CompanyWarning, epoch_s, plugins_used
 from harness.results.record import Record
+from tests.helpers.planted import planted
 
 LINE = [
     "model=mlp",
@@ -111,6 +112,28 @@ def test_run_is_compared_in_the_epochs_that_the_clock_allows(workdir: Path, monk
     monkeypatch.setattr(sampled, "SHORT_S", 0.0)
     notes = [found for found in told(harness.sweep(PLUGIN)) if found]
     assert [(found["epochs"], found["equal"]) for found in notes] == [(2, True)]
+
+
+COUNTING = '''
+import harness
+import torch
+
+calls = 0
+
+@harness.loss(tasks=("classification",))
+def counting(prediction, target):
+    """Cross-entropy, times a number that grows with every call of the process."""
+    global calls
+    calls += 1
+    return torch.nn.functional.cross_entropy(prediction, target) * (1 + calls / 1000)
+'''
+
+
+def test_loss_that_counts_its_calls_is_said(workdir: Path, generous: None, tmp_path: Path) -> None:
+    (site := tmp_path / "site").mkdir()
+    with planted(site, "counting-loss", COUNTING, "counting"), pytest.warns(CompanyWarning, match="loss/counting"):
+        records = harness.sweep([*LINE, "loss=counting"])
+    assert [found["equal"] for found in told(records)] == [False] * 3
 
 
 def test_components_of_harness_are_not_compared(workdir: Path, generous: None) -> None:
