@@ -129,11 +129,11 @@ def counting(prediction, target):
 '''
 
 
-def test_loss_that_counts_its_calls_is_said(workdir: Path, generous: None, tmp_path: Path) -> None:
+def test_loss_that_counts_its_calls_is_reported(workdir: Path, generous: None, tmp_path: Path) -> None:
     (site := tmp_path / "site").mkdir()
     with planted(site, "counting-loss", COUNTING, "counting"), pytest.warns(CompanyWarning, match="loss/counting"):
         records = harness.sweep([*LINE, "loss=counting"])
-    assert [found["equal"] for found in told(records)] == [False] * 3
+    assert [found["equal"] for found in notes_of(records)] == [False] * 3
 
 
 def test_components_of_harness_are_not_compared(workdir: Path, generous: None) -> None:

@@ -248,16 +248,11 @@ def peak(folder, *words):
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # every cell of the text is read several times
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="read from /proc")
-<<<<<<< HEAD
-@pytest.mark.parametrize("component", ["csv", "parquet", "npz"])
-def test_run_on_a_large_file_takes_a_fraction_of_its_size(tmp_path, component):
-=======
 @pytest.mark.parametrize(
     ("component", "share"),
     [("csv", 0.5), ("parquet", 0.3), ("npz", 0.3)],  # the values of a text are Python's objects, each of 55 bytes
 )
-def test_a_run_on_a_large_file_takes_a_fraction_of_its_size(tmp_path, component, share):
->>>>>>> 0202656 (The test of large text files states its own share: 109 MB of 256 MB were measured)
+def test_run_on_a_large_file_takes_a_fraction_of_its_size(tmp_path, component, share):
     sizes, peaks = {}, {}
     for name, n in (("small", 4_000), ("large", 400_000)):
         folder = tmp_path / name
