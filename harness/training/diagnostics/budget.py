@@ -188,7 +188,7 @@ def level(rates: Mapping[str, float], share: float) -> float:
 
     A consumer that takes less leaves the difference to the others.
 
-    >>> level({"cheap": 0.01, "costly": 1.0, "costlier": 10.0}, share=0.07)
+    >>> round(level({"cheap": 0.01, "costly": 1.0, "costlier": 10.0}, share=0.07), 6)
     0.03
     """
     left, even = share, share

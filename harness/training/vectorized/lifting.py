@@ -40,7 +40,7 @@ class RestackDifferently(NotStackable):
 def is_equivalent(a: Any, b: Any) -> bool:
     """Return True if two values compute the same: equal data, the same code, or equivalent objects of one class.
 
-    >>> alike(0.1, 0.1), alike(0.1, 1), alike(lambda x: x + 1, lambda x: x + 1)
+    >>> is_equivalent(0.1, 0.1), is_equivalent(0.1, 1), is_equivalent(lambda x: x + 1, lambda x: x + 1)
     (True, False, True)
     """
     return _is_equivalent(a, b, set())
