@@ -40,8 +40,12 @@ class RestackDifferently(NotStackable):
 def is_equivalent(a: Any, b: Any) -> bool:
     """Return True if two values compute the same: equal data, the same code, or equivalent objects of one class.
 
-    >>> is_equivalent(0.1, 0.1), is_equivalent(0.1, 1), is_equivalent(lambda x: x + 1, lambda x: x + 1)
-    (True, False, True)
+    >>> def shift(n):
+    ...     return lambda x: x + n
+    >>> is_equivalent(0.1, 0.1), is_equivalent(0.1, 1)
+    (True, False)
+    >>> is_equivalent(shift(1), shift(1)), is_equivalent(shift(1), shift(2))
+    (True, False)
     """
     return _is_equivalent(a, b, set())
 
