@@ -11,6 +11,7 @@ from harness.system import safe_files
 from harness.system.safe_files import write_file
 
 FILE = "checkpoint.pt"
+FORMAT = 2  # of the content; to be raised when its keys change
 
 
 def save(folder: Path, run_id: str, path: str, content: dict[str, Any]) -> None:
@@ -22,7 +23,7 @@ def save(folder: Path, run_id: str, path: str, content: dict[str, Any]) -> None:
         path: `alone` or `fused`; a run can only continue on the same path.
         content: State of the run.
     """
-    checkpoint = {"id": run_id, "path": path, **content}
+    checkpoint = {"format": FORMAT, "id": run_id, "path": path, **content}
     write_file(folder / FILE, lambda file: torch.save(checkpoint, file))
 
 
@@ -42,7 +43,7 @@ def read(folder: Path, run_id: str, peek: bool = False) -> dict[str, Any] | None
         The checkpoint; None if there is no such file.
 
     Raises:
-        UnusableCheckpoint: If the file is torn, not a checkpoint, or of another run.
+        UnusableCheckpoint: If the file is torn, not a checkpoint, of another version of harness, or of another run.
     """
     try:
         safe_files.check_plain(folder / FILE)
@@ -55,6 +56,8 @@ def read(folder: Path, run_id: str, peek: bool = False) -> dict[str, Any] | None
         raise UnusableCheckpoint(f"its {FILE} cannot be read: it is torn or not a checkpoint") from error
     if not _is_checkpoint(checkpoint):
         raise UnusableCheckpoint(f"its {FILE} is not a checkpoint of harness")
+    if checkpoint.get("format") != FORMAT:
+        raise UnusableCheckpoint(f"its {FILE} was written by another version of harness")
     if checkpoint["id"] != run_id:
         raise UnusableCheckpoint(f"its {FILE} is of another run")
     return dict(checkpoint)

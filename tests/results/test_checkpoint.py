@@ -166,3 +166,11 @@ def test_unusable_checkpoints_are_distinguished(tmp_path: Path) -> None:
         assert checkpoint.read(tmp_path, "x", peek) is not None
         with pytest.raises(checkpoint.UnusableCheckpoint, match="of another run"):
             checkpoint.read(tmp_path, "y", peek)
+
+
+def test_checkpoint_of_another_format_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "FORMAT", checkpoint.FORMAT - 1)
+        checkpoint.save(tmp_path, "x", "alone", {"state": {}, "member": {"epochs": 1}})
+    with pytest.raises(checkpoint.UnusableCheckpoint, match="written by another version of harness"):
+        checkpoint.read(tmp_path, "x")
