@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from harness.datasets.dataset import Dataset, first_samples
+from harness.datasets.dataset import Dataset
+from harness.datasets.sampling import first_samples
 from harness.system.errors import HarnessError
 
 CHANNELS = (1, 3, 4)  # grey, colour, colour with transparency

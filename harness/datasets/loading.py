@@ -20,10 +20,12 @@ from harness.config.settings import Settings, Split
 from harness.config.validation import check_values
 from harness.datasets.baseline import baseline
 from harness.datasets.channels import check_channels
-from harness.datasets.dataset import SPLITS, Dataset, Samples, Target, digest, first_samples, overlap, validate
+from harness.datasets.dataset import SPLITS, Dataset, Samples, Target, digest, overlap
 from harness.datasets.precision import cast, of_run
 from harness.datasets.remarks import TargetWarning, remarks
+from harness.datasets.sampling import first_samples
 from harness.datasets.torch_adapter import adopt
+from harness.datasets.validation import validate
 from harness.registry import catalogue
 from harness.registry.catalogue import Catalogue
 from harness.registry.component import asks

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from harness.config import seeds
-from harness.datasets.dataset import Dataset, Samples, first_samples, sampled_inputs
+from harness.datasets.dataset import Dataset, Samples
+from harness.datasets.sampling import first_samples, sampled_inputs
 from harness.execution.single_sample import has_single, refuse_single
 from harness.modeling.builder import RunComponents, build, check_closure
 from harness.modeling.calling import calling

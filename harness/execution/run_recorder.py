@@ -27,6 +27,7 @@ from harness.results.record import Record, read, write
 from harness.results.run_dir import open_folder
 from harness.system import safe_files
 from harness.system.errors import CannotWrite, one_line, reraise_interrupt
+from harness.system.process_state import SOMEONE
 from harness.system.signals import Terminated
 from harness.training.diagnostics.summary import Summary
 from harness.training.ending import describe_ending, warn_never_finite
@@ -71,12 +72,19 @@ class RunRecorder(RunCallback):
         log.info(message, *args, extra={"run_folder": self.record.folder})
 
     def warn(self, line: str) -> None:
-        """Add a warning to the run's record and log, unless it is there."""
-        if line not in self.record.warnings:
-            self.record.warnings.append(line)
-            log.warning("%s", line, extra={"run_folder": self.record.folder})
-            if self.ended:
-                self._write()
+        """Add a warning to the run's record and log, unless it is there.
+
+        Of two lines that report the same change of the process, the one that names the component stays.
+        """
+        author, changed, change = line.partition(" changed ")
+        same = [old for old in self.record.warnings if changed and old.partition(" changed ")[2] == change]
+        if line in self.record.warnings or (same and author == SOMEONE):
+            return
+        others = [old for old in self.record.warnings if not (old in same and old.startswith(f"{SOMEONE} "))]
+        self.record.warnings[:] = [*others, line]
+        log.warning("%s", line, extra={"run_folder": self.record.folder})
+        if self.ended:
+            self._write()
 
     def begin(self, parts: RunComponents, dataset: Dataset) -> Run:
         """Return the run, ready to be fitted, with its loggers."""

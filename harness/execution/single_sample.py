@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.datasets.dataset import Dataset, first_samples
+from harness.datasets.dataset import Dataset
+from harness.datasets.sampling import first_samples
 from harness.modeling.builder import RunComponents
 from harness.modeling.calling import calling
 from harness.modeling.estimator import EstimatorModule

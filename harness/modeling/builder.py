@@ -13,7 +13,8 @@ import torchmetrics
 from torch import Tensor, nn
 
 from harness.config import seeds
-from harness.datasets.dataset import Dataset, first_samples, sampled_inputs
+from harness.datasets.dataset import Dataset
+from harness.datasets.sampling import first_samples, sampled_inputs
 from harness.modeling.block import Block, Elementwise
 from harness.modeling.diagnostic import Diagnostic
 from harness.modeling.estimator import EstimatorModule

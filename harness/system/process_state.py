@@ -25,6 +25,9 @@ def _warn(line: str) -> None:
     warnings.warn(line, StateWarning, stacklevel=2)
 
 
+SOMEONE = "a component"  # the author of a change, where no component is known
+
+
 def ignore(line: str) -> None:
     """Report nothing, for changes that are reported elsewhere."""
 
@@ -38,7 +41,7 @@ def report(line: str) -> None:
 
 
 @contextmanager
-def kept(tell: Tell | None = None, by: str = "a component", package: str = "") -> Iterator[None]:
+def kept(tell: Tell | None = None, by: str = SOMEONE, package: str = "") -> Iterator[None]:
     """Restore the shared state of the process after the block, except for random generators.
 
     Args:

@@ -12,8 +12,9 @@ from torch import Tensor
 from harness._compat.torch import pytree
 from harness.config.seeds import generator
 from harness.config.settings import Split
-from harness.datasets.dataset import SPLITS, Dataset, Samples, digest, row_chunks, size, validate
+from harness.datasets.dataset import SPLITS, Dataset, Samples, digest, row_chunks, size
 from harness.datasets.torch_adapter import adopt
+from harness.datasets.validation import validate
 from harness.registry.kinds import AT_END
 from harness.system.errors import HarnessError
 from harness.system.process_state import drawing

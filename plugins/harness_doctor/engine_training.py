@@ -1,8 +1,9 @@
 """Inner modules of harness that the doctor uses and that import torch."""
 
 from harness._compat.torch import BatchNormBase
-from harness.datasets.dataset import SPLITS, first_samples, sampled, size
+from harness.datasets.dataset import SPLITS, size
 from harness.datasets.loading import Loaded, Loader, usable
+from harness.datasets.sampling import first_samples, sampled
 from harness.execution.preparation import make_plan, prepare
 from harness.execution.resolve import resolve
 from harness.execution.run_recorder import make_member

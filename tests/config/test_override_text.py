@@ -98,7 +98,7 @@ def test_yaml_text_parsed_as_another_type_is_refused(text: str, parsed: str, wor
     file.write_text(f"# @package _global_\nstudy: {text}\n")
     with pytest.raises(harness.HarnessError) as refused:
         composition.compose(["experiment=mine"], "mine")
-    assert str(refused.value) == f"study must be a string, got {parsed}; in a file, text stands in quotes: study: '...'"
+    assert str(refused.value) == f"study must be a string, got {parsed}; in a file, put text in quotes: study: '...'"
     file.write_text(f"# @package _global_\nstudy: '{text}'\n")
     assert composition.compose(["experiment=mine"], "mine").values["study"] == text
 

@@ -68,7 +68,7 @@ def test_value_late_in_the_data_counts() -> None:
     [(["auto"], "channels_first,auto"), (["robust", "whiten"], "channels_first,robust,whiten")],
 )
 def test_refusal_names_the_transform(chosen: list[str], transforms: str) -> None:
-    with pytest.raises(HarnessError, match=rf"^data d: inputs \[10, 8, 3\] {LOOK}: 'transform=\[{transforms}\]'"):
+    with pytest.raises(HarnessError, match=rf"^data d: inputs \[10, 8, 3\] {LOOK}: write 'transform=\[{transforms}\]'"):
         check_channels(dataset(BYTES), "d", dict.fromkeys(chosen))
 
 

@@ -11,19 +11,9 @@ from hypothesis import strategies as st
 
 from harness.config.seeds import generator
 from harness.config.settings import Split
-from harness.datasets.dataset import (
-    SPLITS,
-    Dataset,
-    Samples,
-    digest,
-    divide,
-    from_arrays,
-    overlap,
-    sampled,
-    sampled_index,
-    size,
-    validate,
-)  # fmt: skip
+from harness.datasets.dataset import SPLITS, Dataset, Samples, digest, divide, from_arrays, overlap, size
+from harness.datasets.sampling import sampled, sampled_index
+from harness.datasets.validation import validate
 from harness.system.errors import HarnessError
 
 

@@ -136,7 +136,7 @@ def test_run_is_interrupted_and_trained_again(
         assert command() == 1
     lines = capsys.readouterr().err.strip().splitlines()
     assert [line for line in lines if "error" in line] == [lines[-1]]
-    assert lines[-1].startswith(f"harness: error: the disk is full ({FULL}). When that is mended, the same line")
+    assert lines[-1].startswith(f"harness: error: the disk is full ({FULL}). Fix this and run the same line again")
     (record,) = harness.load("scratch")
     assert record.status == record.ended["reason"] == "interrupted"
     assert record.error is not None
@@ -196,7 +196,7 @@ def test_error_outside_of_runs_is_one_line(monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_file_limit_message_has_a_remedy() -> None:
-    error = CannotWrite.told("run", OSError(errno.EMFILE, "Too many open files", "run"))
+    error = CannotWrite.from_os_error("run", OSError(errno.EMFILE, "Too many open files", "run"))
     assert str(error) == "cannot write run: Too many open files: raise the limit with ulimit -n"
 
 

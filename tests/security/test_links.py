@@ -120,7 +120,7 @@ def test_rm_refuses_a_linked_study(study: Path, workdir: Path, command: Command)
     (workdir / "outputs" / "other").symlink_to(study)
     status, _, errors = command("rm", "other", "--all", "--yes")
     assert status == 2
-    assert "nothing is removed through one: harness rm " in errors
+    assert "is a link, which rm does not follow: harness rm " in errors
     assert len(load("dl")) == 2
 
 

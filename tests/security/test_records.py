@@ -172,7 +172,7 @@ def test_special_data_file_is_refused_without_waiting(workdir: Path, command: Co
 def test_board_refuses_a_study_with_a_pipe(study: Path, command: Command) -> None:
     os.mkfifo(study / "events.out.tfevents.1")
     status, _, errors = command("board", "dl")
-    assert (status, errors) == (2, "harness: error: outputs/dl/events.out.tfevents.1 is no plain file: remove it\n")
+    assert (status, errors) == (2, "harness: error: outputs/dl/events.out.tfevents.1 is not a plain file: remove it\n")
 
 
 def test_forged_index_does_not_break_reading(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.datasets.dataset import sampled
+from harness.datasets.sampling import sampled
 from harness.execution.final_metrics import INSIDE, trained
 from harness.execution.logging.images import enlarged, grid, heat, matrix
 from harness.modeling.calling import calling, cast, dtype_of

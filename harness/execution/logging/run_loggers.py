@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.config.settings import NOT_IDENTITY
-from harness.datasets.dataset import sampled_inputs
+from harness.datasets.sampling import sampled_inputs
 from harness.execution.logging.model_visuals import ModelVisuals, visualize, weight_histograms
 from harness.execution.logging.sample_visuals import pictures
 from harness.modeling.estimator import EstimatorModule

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.datasets.dataset import Samples, sampled_inputs
+from harness.datasets.dataset import Samples
+from harness.datasets.sampling import sampled_inputs
 from harness.execution.final_metrics import PICTURES, trained
 from harness.execution.logging.images import grid
 from harness.modeling.calling import calling, dtype_of

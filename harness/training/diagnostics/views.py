@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from harness.datasets.dataset import Dataset, Samples, sampled, sampled_index, size
+from harness.datasets.dataset import Dataset, Samples, size
+from harness.datasets.sampling import sampled, sampled_index
 from harness.modeling.calling import cast, dtype_of
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect

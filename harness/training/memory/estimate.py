@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from harness._compat.torch import pytree, storage_id
 from harness.config import seeds
-from harness.datasets.dataset import SPLITS, Dataset, Samples, first_samples, size
+from harness.datasets.dataset import SPLITS, Dataset, Samples, size
+from harness.datasets.sampling import first_samples
 from harness.modeling.builder import RunComponents
 from harness.modeling.calling import calling, dtype_of
 from harness.modeling.estimator import EstimatorModule

@@ -27,7 +27,7 @@ def test_run_summary_names_model_data_metrics_and_folder(workdir: Path) -> None:
 
 
 def test_run_summary_reports_overlap_and_divergence(workdir: Path) -> None:
-    with pytest.warns(UserWarning, match="stand in more than one split"):
+    with pytest.warns(UserWarning, match="are in more than one split"):
         record = harness.run(["data=iris", "split.seed=1", "optimizer=sgd", "optimizer.lr=1e30", "batch_size=16"])
     text = run_summary(record)
     assert text.startswith("diverged")

@@ -138,6 +138,6 @@ def test_unusable_parquet_file_is_refused(refused: Refused, workdir: Path) -> No
 
 
 def test_overlapping_splits_are_refused_if_requested(refused: Refused) -> None:
-    assert "samples stand in more than one split (split.on_overlap=error)" in refused(
+    assert "samples are in more than one split (split.on_overlap=error)" in refused(
         "data=iris split.seed=1 split.on_overlap=error"
     )

@@ -37,7 +37,7 @@ EXPERIMENTS = {
         HEAD + "regularizer:\n  dropout:\n    p: 0.3\n",
         "regularizer.dropout is set but not chosen: choose it with 'regularizer=[dropout]'",
     ),
-    "a list chosen in the body": (HEAD + "regularizer: [l2]\n", "chosen in its defaults: - override /KIND: [...]"),
+    "a list chosen in the body": (HEAD + "regularizer: [l2]\n", "in its defaults list: - override /KIND: [...]"),
     "a choice in the body": (HEAD + "optimizer: sgd\n", "in a file's defaults ('override /optimizer: ...')"),
     "Python to import": (HEAD + "optimizer:\n  _target_: os.system\n", "never names Python to import"),
     "no package": ("seed: 1\n", "begin it with # @package _global_"),

@@ -72,9 +72,9 @@ UNKNOWN = [
     ("adam", "Choose it with optimizer=adam."),
     ("optimizer", "Choose one with optimizer=NAME; harness list optimizer shows them."),
     # verbs, keys without a value, and spaces, as in other tools
-    ("train", "no command 'train'. A run needs none: harness [KEY=VALUE ...]"),
-    ("run optimizer=sgd", "A run needs none: harness optimizer=sgd"),
-    ("sweep seed=0,1", "A run needs none: harness -m seed=0,1"),
+    ("train", "no command 'train'. A run needs no command: harness [KEY=VALUE ...]"),
+    ("run optimizer=sgd", "A run needs no command: harness optimizer=sgd"),
+    ("sweep seed=0,1", "A run needs no command: harness -m seed=0,1"),
     ("version", "no command 'version'. Write harness --version."),
     ("epochs", "no command 'epochs'. Write epochs=VALUE, without a space."),
     ("epochs = 2", "Write epochs=2, without a space."),
@@ -164,7 +164,7 @@ MALFORMED = [
     (["optimizer=sgd,adam"], "sweep over them with harness -m"),
     (["seed=range(3)"], "sweep over them with harness -m"),
     (["-m", "seed=range(0)"], "seed=range(0) holds no value to sweep over"),
-    (["-m", "optimizer.lr=interval(0,1)"], "a grid sweeps over lists of values: optimizer.lr=a,b,c"),
+    (["-m", "optimizer.lr=interval(0,1)"], "a grid needs a list of values: optimizer.lr=a,b,c"),
     # a config imports nothing
     (["optimizer._target_=os.system"], "never names Python to import"),
     (["+optimizer._target_=os.system"], "never names Python to import"),

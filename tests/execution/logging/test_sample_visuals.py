@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from harness.datasets.dataset import sampled
+from harness.datasets.sampling import sampled
 from harness.execution.logging.images import grid
 from harness.execution.logging.sample_visuals import SAMPLES, pictures
 from harness.modeling.builder import RunComponents

@@ -8,7 +8,7 @@ import sklearn.datasets
 from sklearn.utils import Bunch
 
 from harness.datasets.dataset import digest
-from harness.datasets.dataset import validate as validate_dataset
+from harness.datasets.validation import validate as validate_dataset
 from harness.registry import catalogue
 from harness.registry.component import asks, mark_of, parameters, validate
 from harness.registry.registry import REGISTRY

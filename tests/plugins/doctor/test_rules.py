@@ -18,8 +18,8 @@ from sklearn.metrics import accuracy_score, r2_score, recall_score
 import harness
 from harness.cli.main import dispatch
 from harness.config.settings import typed_settings
-from harness.datasets.dataset import first_samples
 from harness.datasets.loading import load
+from harness.datasets.sampling import first_samples
 from harness.execution.preparation import make_plan
 from harness.modeling.builder import build
 from harness.registry import catalogue

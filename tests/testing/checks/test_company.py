@@ -100,7 +100,9 @@ def test_checks_find_optimizers_that_are_not_exact(name: str) -> None:
     subject = Subject(catalogue.current().get("optimizer", name))
     wrong = [check for check in CHECKS if check in WANTED and subject.result(check).status == "failed"]
     if f"optimizer/{name}" in EXPECTED:
-        assert wrong == [EXPECTED[f"optimizer/{name}"]]
+        # an iterator cannot be restored: which check sees it first depends on the runs before
+        expected = [[EXPECTED[f"optimizer/{name}"]], *([["company"]] if name in ITERATORS else [])]
+        assert wrong in expected
     else:
         assert wrong == [] or company.BY[name] == "run", [subject.result(check) for check in wrong]
 

@@ -148,7 +148,7 @@ def test_leak_is_refused_warned_of_or_ignored_as_set():
 
     result = loaded("split.on_overlap=ignore")
     assert result.overlap == 180  # half of 360
-    with pytest.raises(HarnessError, match="180 samples stand in more than one split"):
+    with pytest.raises(HarnessError, match="180 samples are in more than one split"):
         loaded("split.on_overlap=error")
     values = compose(["split.on_overlap=warn"]).values
     with pytest.warns(OverlapWarning, match="180 samples"):

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from harness.datasets.dataset import SPLITS, validate
+from harness.datasets.dataset import SPLITS
+from harness.datasets.validation import validate
 from harness.system.errors import HarnessError
 from tests.plugins.components.helpers import data
 

@@ -3,7 +3,8 @@ import pytest
 import sklearn.datasets
 import torch
 
-from harness.datasets.dataset import SPLITS, digest, overlap, validate
+from harness.datasets.dataset import SPLITS, digest, overlap
+from harness.datasets.validation import validate
 from harness.registry import catalogue
 from tests.plugins.components.helpers import data
 

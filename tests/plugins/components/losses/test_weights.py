@@ -57,5 +57,5 @@ def test_weighted_loss_in_a_stack_equals_that_alone(loss) -> None:
 
 
 def test_weights_without_classes_are_refused() -> None:
-    with pytest.raises(HarnessError, match="loss bce with weights wants classes that are counted"):
+    with pytest.raises(HarnessError, match="loss bce with weights needs classes that are counted"):
         harness.run(["data=sklearn_make_multilabel_classification", "loss=bce", "loss.weights=balanced"])

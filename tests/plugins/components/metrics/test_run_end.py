@@ -162,7 +162,7 @@ def test_mse_is_measured_while_bce_is_trained(workdir, capsys):
         (["metric=[epochs_to_target]", "metric.epochs_to_target.target=1", "metric.epochs_to_target.watch=val/acuracy"],
          "'val/acuracy', which is not measured. Did you mean 'val/accuracy'"),
         (["metric=[epochs_to_target]", "metric.epochs_to_target.target=1", "objective=epochs_to_target", "save=best"],
-         "save=best wants"),
+         "save=best needs"),
         (["metric=[epochs_to_target]", "metric.epochs_to_target.target=1", "objective=val/epochs_to_target"],
          "objective 'val/epochs_to_target' is not measured"),
         (["model=gan", "metric=[mode_coverage]"], "wants samples of 1 dimensions"),

@@ -93,12 +93,12 @@ def test_each_query_is_paired_with_its_class_and_another(way, shot, number):
 
 
 def test_episodes_are_drawn_per_epoch_in_training_and_once_for_evaluation():
-    digits, one_shot = data("digits"), task(way=3, train_way=4, shot=2, query=3, episodes=6, evaluation_tuples=9)
+    digits, one_shot = data("digits"), task(way=3, train_way=4, shot=2, query=3, episodes=6, evaluated=9)
     assert one_shot.tuples(digits.train, "train", generator(0)).shape == (6, 4 * 5)
     assert not torch.equal(*(one_shot.tuples(digits.train, "train", generator(seed)) for seed in (0, 1)))
     val = evaluation_tuples(one_shot, digits.val, "val", 0)
     assert val.shape == (9, 3 * 5)
-    other = task(REGISTRY.get("loss", "contrastive"), way=3, shot=2, query=3, evaluation_tuples=9)
+    other = task(REGISTRY.get("loss", "contrastive"), way=3, shot=2, query=3, evaluated=9)
     assert torch.equal(evaluation_tuples(other, digits.val, "val", 0), val)
     assert not torch.equal(evaluation_tuples(one_shot, digits.val, "val", 1), val)
 
@@ -229,7 +229,7 @@ def test_samples_are_in_the_order_of_their_episodes():
     """A run gets the samples that were drawn: inputs that encode their class are classified without an error."""
     y = torch.arange(60) % 6
     part = Samples(F.one_hot(y).float() * 9, y)
-    one_shot = task(way=4, shot=1, query=3, evaluation_tuples=20)
+    one_shot = task(way=4, shot=1, query=3, evaluated=20)
     index = evaluation_tuples(one_shot, part, "test", 0).flatten()
     prediction, target = one_shot.predict(call_of(Prototypical(nn.Identity())), (part.x[index], part.y[index]))
     assert torch.equal(prediction.argmax(-1), target)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness.datasets.dataset import SPLITS, digest, overlap, validate
+from harness.datasets.dataset import SPLITS, digest, overlap
+from harness.datasets.validation import validate
 from harness.system.errors import HarnessError
 from harness_components.data.files.download import read_idx
 from tests.plugins.components.conftest import TEST, TRAIN, idx, images

@@ -15,7 +15,8 @@ import datasets
 
 import harness
 from harness.datasets import torch_adapter
-from harness.datasets.dataset import SPLITS, digest, size, validate
+from harness.datasets.dataset import SPLITS, digest, size
+from harness.datasets.validation import validate
 from harness.system.errors import HarnessError
 from tests.plugins.components.helpers import data
 

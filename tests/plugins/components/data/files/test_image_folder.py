@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.datasets.dataset import SPLITS, validate
+from harness.datasets.dataset import SPLITS
+from harness.datasets.validation import validate
 from harness.system.errors import HarnessError
 from tests.plugins.components.helpers import data
 

@@ -13,8 +13,9 @@ import torch
 import harness
 from harness.config.schema import default_node
 from harness.datasets import disk
-from harness.datasets.dataset import SPLITS, digest, overlap, validate
+from harness.datasets.dataset import SPLITS, digest, overlap
 from harness.datasets.loading import _transformed
+from harness.datasets.validation import validate
 from harness.registry import catalogue
 from harness.system.errors import HarnessError
 from harness_components.data.tables import large_table

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness.datasets.dataset import SPLITS, validate
+from harness.datasets.dataset import SPLITS
+from harness.datasets.validation import validate
 from harness.system.errors import HarnessError
 from harness_components.data.synthetic.grammar import PERSONS, SAID, THINGS, WORDS, analogies, pairs, sentences
 from tests.plugins.components.helpers import data, make

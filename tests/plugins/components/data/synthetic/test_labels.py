@@ -4,7 +4,8 @@ import torch
 from sklearn.datasets import make_multilabel_classification
 
 from harness.config.seeds import generator
-from harness.datasets.dataset import SPLITS, validate
+from harness.datasets.dataset import SPLITS
+from harness.datasets.validation import validate
 from tests.plugins.components.helpers import data, whole
 
 

@@ -91,7 +91,7 @@ def test_stack_of_descents_matches_each_alone(workdir: Path) -> None:
     [
         (["model=point"], "model point has no task for class targets"),
         (["data=saddle", "model=mlp"], "model mlp has no task for surface targets"),
-        (["data=quadratic", "corruption=[label_noise]"], "wants class targets"),
+        (["data=quadratic", "corruption=[label_noise]"], "needs class targets"),
     ],
 )
 def test_incompatible_components_are_refused(line: list[str], message: str, workdir: Path) -> None:
@@ -101,5 +101,5 @@ def test_incompatible_components_are_refused(line: list[str], message: str, work
 
 
 def test_start_and_minimum_must_have_the_same_length() -> None:
-    with pytest.raises(harness.HarnessError, match="2 coordinates, and a minimum of 1"):
+    with pytest.raises(harness.HarnessError, match="the start has 2 coordinates, but the minimum has 1"):
         harness.surface(torch.sum, (1, 2), (0,))

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from harness.datasets import disk
-from harness.datasets.dataset import SPLITS, sampled
+from harness.datasets.dataset import SPLITS
+from harness.datasets.sampling import sampled
 from harness.system.errors import HarnessError
 from harness_components.data.tables.columns import CATEGORIES, ColumnProfile
 from tests.plugins.components.helpers import data
