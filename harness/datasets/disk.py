@@ -164,7 +164,7 @@ def write(folder: Path, chunks: Iterable[Chunk], name: str, numbered: bool = Fal
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether kept samples are as they were written; a file is read only if its size or times have changed."""
+    """Return True if stored samples are unchanged. A file is read only if its size or times have changed."""
     if not (folder / ABOUT).exists():
         return not list(folder.glob("*.bin"))
     try:

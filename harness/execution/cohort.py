@@ -33,7 +33,7 @@ from harness.training.vectorized.lifting import NotStackable, RestackDifferently
 
 @dataclass(frozen=True)
 class CohortPlan:
-    """How a cohort is trained, and why."""
+    """The way a cohort is trained, with the reason."""
 
     path: str = "alone"
     why: str = "one run at a time"

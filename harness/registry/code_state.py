@@ -271,7 +271,7 @@ def _set_slot(item: Any, name: str, value: Any) -> None:
 
 
 def _cached(function: Any) -> list[Any]:
-    """What a cache of functools holds that can change."""
+    """Return the mutable values in a cache of functools."""
     found = gc.get_referents(function)
     values = [value for held in found if isinstance(held, dict) for value in held.values()]
     found = [value for value in found if not isinstance(value, dict)] + values  # not the cache itself
@@ -290,7 +290,7 @@ def _overwrite(item: Any, content: bytes) -> None:
 
 
 def _place(iterator: Any) -> str:
-    """Where an iterator is, which cannot be put back."""
+    """Return the position of an iterator, which cannot be restored."""
     if isinstance(iterator, types.GeneratorType):
         frame = iterator.gi_frame
         return "at its end" if frame is None else repr((frame.f_lasti, frame.f_locals))

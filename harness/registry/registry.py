@@ -9,7 +9,7 @@ from harness.system.errors import HarnessError
 
 
 class ImportedPlugins(dict[tuple[str, str], PluginContents]):
-    """What plugins brought when they were imported, by entry point and distribution."""
+    """The contents of imported plugins, by entry point and distribution."""
 
 
 class Registry:

@@ -1,4 +1,4 @@
-"""The files that tell who owns a run: written whole, read, and judged: does their process live?"""
+"""Write and read the owner files of runs, and find out whether the process of an owner lives."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from harness.system.process_id import here, started
 from harness.system.typed_json import Keys, Longest, checker, refuse_depth
 
 FOLDER = ".owners"
-STALE_S = 60.0  # a process that cannot be looked at is dead when it was not heard of for so long
-LARGEST = 64 * safe_files.KB  # of an owner file
+STALE_S = 60.0  # without a heartbeat for so long, a process that cannot be inspected counts as dead
+LARGEST = 64 * safe_files.KB  # size limit of an owner file
 
 _Text = Annotated[str, Longest(1_000)]
 _NOTE = Keys(dict.fromkeys(("epoch", "epochs", "cohort"), int))
@@ -36,20 +36,20 @@ _check = checker(
 
 
 def folder_of(study: Path) -> Path:
-    """The folder of a study's owner files. Raises HarnessError where a link stands in its place."""
+    """Return the folder of a study's owner files. Raises HarnessError if it is a link."""
     folder = Path(study) / FOLDER
     lock = folder / ".lock"
     if folder.is_symlink():
         raise HarnessError(f"{folder} is a link, and links in a study are not followed: remove it")
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        status = os.lstat(lock)  # whoever locks it opens it for writing
+        status = os.lstat(lock)  # taking the lock opens it for writing
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             raise HarnessError(f"{lock} is a link or no plain file, and is not written: remove it")
     return folder
 
 
 class LockText:
-    """One text, to stand under many names: it is written once, and each name is a link to it.
+    """A text with many names: it is written once, and each name is a link to it.
 
     So a file appears whole or not at all, a thousand of them cost one write, and one touch is a heartbeat of all.
     """
@@ -68,12 +68,12 @@ class LockText:
             path.unlink(missing_ok=True)
 
     def put(self, path: Path) -> bool:
-        """Gives it a name; False where there is a file of that name."""
+        """Add a name. Return False if there is a file of that name."""
         try:
             os.link(self.path, path)
         except FileExistsError:
             return False
-        except OSError:  # this file system knows no links, or not so many
+        except OSError:  # the file system has no links, or not so many
             try:
                 _create(path, self.text)
             except FileExistsError:
@@ -81,7 +81,7 @@ class LockText:
         return True
 
     def replace(self, path: Path) -> bool:
-        """Gives it a name, whatever had that name before."""
+        """Add a name, replacing a file of that name."""
         self.beside.unlink(missing_ok=True)
         self.put(self.beside)
         os.replace(self.beside, path)
@@ -89,7 +89,7 @@ class LockText:
 
 
 class LivenessCheck:
-    """Tells whose process lives, as of one moment: what it finds out about a process or a clock is not asked again."""
+    """Find out which processes live, as of one moment: each process and clock is looked at once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -98,7 +98,7 @@ class LivenessCheck:
         self._inodes: dict[int, dict[str, Any] | None] = {}
 
     def living(self, path: Path) -> dict[str, Any] | None:
-        """What the file says, if its process lives; {} for one that cannot be read and is young."""
+        """Return the content of an owner file if its process lives; {} for a recent file that cannot be read."""
         found = _read(path)
         if found is None:
             return None
@@ -106,7 +106,7 @@ class LivenessCheck:
         return owner if self._lives(owner, touched) else None
 
     def living_by_inode(self, path: Path, inode: int) -> dict[str, Any] | None:
-        """The same, looking once at names of one file."""
+        """Return the same for many files, reading each once."""
         if inode not in self._inodes:
             self._inodes[inode] = self.living(path)
         return self._inodes[inode]
@@ -116,22 +116,22 @@ class LivenessCheck:
         if any(owner.get(key, me[key]) != me[key] for key in ("host", "machine")):
             return self._heard_of(touched)
         if not {"boot", "pid", "started"} <= owner.keys():
-            # Torn: its writer is at it (where there are no links), or the power went, which is longer ago than a boot.
+            # Torn: it is being written (without links), or the power failed, which was before the last boot.
             return self._heard_of(touched)
         if owner["boot"] != me["boot"]:
             return False
         if owner.get("namespace", me["namespace"]) != me["namespace"]:
-            return self._heard_of(touched)  # another container, whose processes are not seen from here
+            return self._heard_of(touched)  # of another container, whose processes are not visible
         pid = owner["pid"]
         if pid not in self._started:
             self._started[pid] = started(pid)
         since = self._started[pid]
         if since is not None and math.isnan(since):
             return self._heard_of(touched)
-        return since == owner["started"]  # never by age: a stopped process lives
+        return since == owner["started"]  # age does not matter: a stopped process lives
 
     def forgotten(self) -> list[Path]:
-        """Files beside those of owners that whoever made them has left long ago."""
+        """Return temporary files of owners that were left long ago."""
         kinds = (".new", ".over", ".clock")
         found = []
         for path in self.folder.iterdir():
@@ -143,11 +143,11 @@ class LivenessCheck:
     def _heard_of(self, touched: float) -> bool:
         if self._now is None:
             self._now = _clock(self.folder)
-        return abs(self._now - touched) <= STALE_S  # a time in the future is no sign of life
+        return abs(self._now - touched) <= STALE_S  # a time in the future does not count
 
 
 def glance(folder: Path) -> Iterator[tuple[Path, int]]:
-    """The owner files of a folder, with their inodes."""
+    """Return the owner files of a folder, with their inodes."""
     try:
         entries = list(os.scandir(folder))
     except FileNotFoundError:
@@ -159,9 +159,9 @@ def glance(folder: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], float] | None:
-    """What a file says ({}: nothing that can be read) and when it was touched; None where there is none."""
+    """Return the content of a file ({} if it cannot be read) and its time; None if there is no such file."""
     try:
-        text = safe_files.read(path, LARGEST)  # opening it asks a network file system for its latest
+        text = safe_files.read(path, LARGEST)  # opening it makes a network file system fetch the latest content
         touched = os.stat(path).st_mtime
     except FileNotFoundError:
         return None
@@ -189,7 +189,7 @@ def _create(path: Path, text: bytes) -> None:
 
 
 def _clock(folder: Path) -> float:
-    """The time by the file system's own clock: hosts do not agree on theirs."""
+    """Return the time of the file system's clock: the clocks of hosts differ."""
     path = folder / f".{secrets.token_hex(8)}.clock"
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
@@ -199,5 +199,5 @@ def _clock(folder: Path) -> float:
         finally:
             os.close(handle)
             path.unlink()
-    except OSError:  # we may read here, and not write
+    except OSError:  # the folder may be read, not written
         return time.time()

@@ -1,4 +1,4 @@
-"""Who trains which run of a study, so that launchers share it and the runs of a dead process are noticed.
+"""Lock the runs of a study, so that several launchers can share it and runs of a dead process are noticed.
 
 `<study>/.owners/<run id>.json` names the process that trains a run; it exists while that process holds the run, and its
 time of change is a heartbeat. A file is created whole and exclusively. Only what is judged dead is taken over, by one
@@ -25,22 +25,22 @@ from harness.execution.locks.lock_file import STALE_S, LivenessCheck, LockText, 
 from harness.system.errors import CannotWrite, HarnessError
 from harness.system.process_id import here, started, uptime
 
-LOCK_S = 60.0  # a lock is held for milliseconds: whoever waits longer is told so
+LOCK_S = 60.0  # limit for taking the folder's lock, which is held for milliseconds
 
 
 def alive(study: Path, id: str) -> bool:
-    """Whether a living process, this one or another, holds a run."""
+    """Return True if a living process, this one or another, holds a run."""
     return holder(study, id) is not None
 
 
 def holder(study: Path, id: str) -> dict[str, Any] | None:
-    """What the living process that holds a run says of itself, with its `note`; None where there is none."""
+    """Return the owner of a run with its `note`, or None if no living process holds it."""
     folder = folder_of(study)
     return LivenessCheck(folder).living(folder / f"{id}.json")
 
 
 def holders(study: Path) -> dict[str, dict[str, Any]]:
-    """Every run of a study that a living process holds, and what that process says of itself, with its `note`."""
+    """Return the owners of all runs of a study that living processes hold, by run ID, each with its `note`."""
     folder = folder_of(study)
     judge = LivenessCheck(folder)
     found = {path.stem: judge.living_by_inode(path, inode) for path, inode in glance(folder)}
@@ -74,12 +74,12 @@ class RunLocks:
     def __init__(self, study: Path, beat_s: float = 5.0) -> None:
         self.folder, self.beat_s = folder_of(study), beat_s
         self._pid, self._nonce = os.getpid(), secrets.token_hex(8)
-        self._held: dict[str, dict[str, Any]] = {}  # what the file of each run says, or will say after the next beat
-        self._noted: set[str] = set()  # whose note is not yet written
-        self._mutex = threading.Lock()  # of the two above, held for microseconds: a note is cheap
-        self._disk = threading.RLock()  # one writer of files; taken before the mutex
+        self._held: dict[str, dict[str, Any]] = {}  # content of the file of each run, after the next heartbeat
+        self._noted: set[str] = set()  # runs whose note is not written yet
+        self._mutex = threading.Lock()  # for the two fields above
+        self._disk = threading.RLock()  # for writing files; taken before the mutex
         self._stop: threading.Event | None = None  # of the heartbeat
-        self._beaten = 0.0  # uptime at which every file that is held had been touched
+        self._beaten = 0.0  # uptime at the last heartbeat that touched every file
 
     def __enter__(self) -> RunLocks:
         return self
@@ -91,7 +91,7 @@ class RunLocks:
         raise TypeError("claims belong to the process that made them, and cannot be sent to another")
 
     def claim(self, ids: Iterable[str]) -> list[str]:
-        """Those of the runs that are ours now, in their order; a living process holds the others.
+        """Lock runs, and return those that this process holds now, in their order. Living processes hold the others.
 
         A run that we hold already is ours, unless it was taken for dead meanwhile. Raises HarnessError where owner
         files cannot be written.
@@ -107,13 +107,13 @@ class RunLocks:
                 now = uptime()
                 try:
                     taken = self._take(wanted, sheet)
-                except BaseException:  # all or nothing: what no one remembers would be held until this process ends
+                except BaseException:  # all or none: a forgotten lock would be held until this process ends
                     self._remove(self._ours(id for id in wanted if id not in self._held))
                     raise
             with self._mutex:
                 for id in wanted:
                     if id not in taken:
-                        self._held.pop(id, None)  # another took it for dead
+                        self._held.pop(id, None)  # another process took this one for dead
                     elif id not in self._held:
                         self._held[id] = owner
                 if self._held and self._stop is None:
@@ -122,7 +122,7 @@ class RunLocks:
         return [id for id in wanted if id in taken]
 
     def note(self, id_or_ids: str | Iterable[str], **what: Any) -> None:
-        """Adds to what is told of runs that we hold: plain data, written at the next heartbeat."""
+        """Add plain data to the notes of held runs. It is written at the next heartbeat."""
         if os.getpid() != self._pid:
             return
         with self._mutex:
@@ -133,7 +133,7 @@ class RunLocks:
                     self._noted.add(id)
 
     def release(self, id_or_ids: str | Iterable[str]) -> None:
-        """Lets go of runs, whatever became of them. A file that cannot be removed is left to die with this process."""
+        """Release runs. A file that cannot be removed becomes invalid when this process ends."""
         if os.getpid() != self._pid:
             return
         with self._disk:
@@ -145,7 +145,7 @@ class RunLocks:
                     self._stop.set()
                     self._stop = None
             with contextlib.suppress(OSError, HarnessError):
-                if uptime() - self._beaten < STALE_S / 2:  # no one can have taken us for dead
+                if uptime() - self._beaten < STALE_S / 2:  # no process can have taken this one for dead
                     self._remove(ids)
                 elif ids and self.folder.is_dir():
                     with _lock(self.folder):
@@ -164,7 +164,7 @@ class RunLocks:
                 taken.add(id)
         if dead:
             with _lock(self.folder):
-                judge = LivenessCheck(self.folder)  # what was seen before the lock may be over
+                judge = LivenessCheck(self.folder)  # the state before the lock may have changed
                 for id in dead:
                     path = self._path(id)
                     if sheet.put(path) or (judge.living(path) is None and sheet.replace(path)):
@@ -177,7 +177,7 @@ class RunLocks:
 
     def _beats(self, stop: threading.Event) -> None:
         while not stop.wait(self.beat_s):
-            # a full disk or a file server that is away: the next beat tries again
+            # the disk is full or a file server is away: the next heartbeat tries again
             with contextlib.suppress(OSError, HarnessError):
                 self._beat()
 
@@ -194,12 +194,12 @@ class RunLocks:
                 os.utime(path)
             with self._mutex:
                 self._beaten = now
-                for id in held.keys() - ours:  # taken for dead while this machine slept, or removed by hand
+                for id in held.keys() - ours:  # lost while this machine slept, or removed by hand
                     self._held.pop(id, None)
                 self._noted -= {id for id in noted if self._held.get(id) is held[id] or id not in self._held}
 
     def _ours(self, ids: Iterable[str]) -> set[str]:
-        """Those whose file is still ours."""
+        """Return the runs whose file still names this process."""
         judge = LivenessCheck(self.folder)
         found = ((path.stem, judge.living_by_inode(path, inode)) for path, inode in self._inodes(ids))
         return {id for id, owner in found if owner is not None and owner.get("nonce") == self._nonce}
@@ -210,7 +210,7 @@ class RunLocks:
                 yield path, os.stat(path).st_ino
 
     def _write(self, owners: dict[str, dict[str, Any]]) -> None:
-        """Writes what changed; runs of which the same is told share a file."""
+        """Write the changed notes; runs with equal content share a file."""
         alike: dict[str, list[str]] = {}
         for id, owner in owners.items():
             alike.setdefault(json.dumps(owner, default=str), []).append(id)

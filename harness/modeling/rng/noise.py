@@ -53,7 +53,7 @@ def keys(seeds: Tensor, step: int) -> Tensor:
 
 @dataclass(frozen=True)
 class GlobalBatch:
-    """Which samples of the global batch this process holds."""
+    """The samples of the global batch that this process holds."""
 
     start: int
     count: int

@@ -152,7 +152,7 @@ class Details(Events):
     def log_histogram(
         self, key: str, counts: Sequence[float] | Tensor, edges: Sequence[float] | Tensor, step: int | None = None
     ) -> None:
-        """How many values lie in each bin: counts [K] between edges [K + 1]."""
+        """Log a histogram: counts `[K]` between edges `[K + 1]`."""
         self._hold([values.histogram(key, counts, edges)], step)
 
     def log_pr_curve(self, key: str, scores: Tensor, truths: Tensor, step: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What TensorBoard's plugins read: one Summary.Value for each thing that is shown, as pure functions."""
+"""Make the Summary.Value protos that TensorBoard's plugins read, one for each value, as pure functions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def text(tag: str, markdown: str) -> Summary.Value:
 
 
 def histogram(tag: str, counts: Sequence[float] | Tensor, edges: Sequence[float] | Tensor) -> Summary.Value:
-    """How many values lie in each bin: counts [K] between edges [K + 1]."""
+    """Make a histogram from counts `[K]` between edges `[K + 1]`."""
     heights, at = torch.as_tensor(counts), torch.as_tensor(edges)
     rows = torch.stack([at[:-1].double(), at[1:].double(), heights.double()], 1)
     metadata = histograms.create_summary_metadata(display_name=None, description=None)
@@ -69,7 +69,7 @@ def _is_plain(value: Setting) -> bool:
 
 
 def session_end(succeeded: bool, at: float) -> Summary.Value:
-    """How that run ended."""
+    """Make the summary of how a run ended."""
     status = api_pb2.STATUS_SUCCESS if succeeded else api_pb2.STATUS_FAILURE
     info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=at)
     metadata = hparams.create_summary_metadata(plugin_data_pb2.HParamsPluginData(session_end_info=info))

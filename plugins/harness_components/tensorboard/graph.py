@@ -111,7 +111,7 @@ class _Nodes:
 
 
 def _single(values: Iterable[Any]) -> Iterator[Any]:
-    """Of a tuple, what it is made of."""
+    """Return the elements of a tuple."""
     for value in values:
         made = value.node()
         yield from _single(made.inputs()) if made.kind() == "prim::TupleConstruct" else [value]

@@ -229,7 +229,7 @@ class ColumnProfile:
         return len(self.distinct) == 2 and {str(v).casefold() for v in self.distinct} in _TRUTHS
 
     def tolerated(self, bad: int) -> bool:
-        """Whether so few values differ in type from all others that they are faults, or words for missing ones."""
+        """True if so few values differ in type from the others that they are mistakes or words for missing values."""
         return bad <= max(1, self.present // 10) and self.present > bad
 
     def decimal(self, said: str, usual: str) -> str | None:

@@ -85,7 +85,7 @@ class Table:
 
     @property
     def about(self) -> dict[str, str]:
-        """How the file is read: encoding, separator."""
+        """The way the file is read: encoding, separator."""
         return {}
 
     def frames(self, rows: int | None = None, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
