@@ -16,10 +16,10 @@ from unittest import mock
 
 import harness
 from harness.cli.main import dispatch
-from harness.config.schema import entry_parameters
 from harness.config.settings import NOT_IDENTITY, nested_settings, scalar_settings
 from harness.config.trainer_options import INSTEAD, allowed
 from harness.registry import catalogue
+from harness.registry.catalogue import entry_parameters
 from harness.registry.command import built_in_names
 from harness.registry.component import Decorator, Parameter
 from harness.registry.kinds import KINDS, UNLISTED_TRAITS, Kind

@@ -4,7 +4,7 @@ The public names are listed in `__init__.pyi`. Each is imported when it is first
 the decorators and base classes, and that does not import torch.
 """
 
-import ast
+import re
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +14,12 @@ __version__ = version("harness")
 
 # {public name: the module that it is imported from}
 _SOURCES = {
-    alias.name: f"{__name__}.{node.module}" if node.module else __name__
-    for node in ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")).body
-    if isinstance(node, ast.ImportFrom)
-    for alias in node.names
+    name: f"{__name__}.{module}" if module else __name__
+    for module, name in re.findall(
+        r"^from \.([\w.]*) import (\w+) as",
+        Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
 }
 __all__ = sorted(_SOURCES)  # noqa: PLE0605
 

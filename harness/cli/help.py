@@ -14,7 +14,7 @@ from harness.config import composition
 from harness.config.foreign_words import default_of
 from harness.config.validation import MissingSetting
 from harness.registry import catalogue
-from harness.registry.command import built_in_names, describe
+from harness.registry.command import built_in_names
 from harness.registry.kinds import AUTO, KINDS
 from harness.registry.presets import builtin_presets, names_in
 
@@ -41,8 +41,9 @@ def text(overrides: Sequence[str], config_dir: str | None = None) -> str:
         words = composition.with_config_dir(overrides, config_dir)
         with composition.hydra_session() as hydra, suppress(MissingSetting):
             composition.job_from_hydra(composition.compose_unchecked(hydra, words), words)
-    known = [*(describe(built_in(name)) for name in built_in_names()), *catalogue.current().commands.values()]
-    verbs = sorted(f"  harness {row['name']:<20} {row['help']}" for row in known)
+    lines = {name: built_in(name).help.strip().splitlines()[0] for name in built_in_names()}
+    lines |= {name: row["help"] for name, row in catalogue.current().commands.items()}
+    verbs = [f"  harness {name:<20} {lines[name]}" for name in sorted(lines)]
     choices = [_line(group, names) for group, names in options(config_dir).items()]
     return "\n".join(
         [

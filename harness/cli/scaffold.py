@@ -9,7 +9,6 @@ import keyword
 import os
 import re
 import shutil
-import tomllib
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -60,6 +59,8 @@ class Plugin:
 
 def use(plugin: Plugin, kind: str) -> str:
     """Return an example command that uses the plugin's component of a kind."""
+    import tomllib
+
     commands = tomllib.loads((TEMPLATES / "uses.toml").read_text(encoding="utf-8"))
     return _fill(commands[kind], plugin.placeholders)
 

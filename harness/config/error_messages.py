@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness.config import foreign_words, trainer_options
-from harness.config.schema import entry_parameters
 from harness.config.settings import nested_settings, scalar_settings
 from harness.registry import catalogue, foreign_options
+from harness.registry.catalogue import entry_parameters
 from harness.registry.kinds import AUTO, KEY, KINDS
 from harness.registry.param_types import describe
 from harness.system.errors import HarnessError, shown, suggest

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from harness.config.schema import entry_parameters
 from harness.config.settings import scalar_settings
 from harness.registry import catalogue
+from harness.registry.catalogue import entry_parameters
 from harness.registry.kinds import KINDS
 from harness.registry.param_types import describe
 

@@ -21,31 +21,12 @@ from omegaconf import (
 from harness._compat.omegaconf import TextNode
 from harness.config.settings import nested_settings, scalar_settings
 from harness.config.trainer_options import allowed
-from harness.registry.catalogue import Catalogue
+from harness.registry.catalogue import Catalogue, entry_parameters
 from harness.registry.component import Parameter
 from harness.registry.kinds import AUTO, KEY, KINDS
-from harness.registry.param_types import decode
-from harness.system import session
 from harness.system.errors import HarnessError
 
 _NODES: dict[Any, Any] = {float: FloatNode, int: IntegerNode, str: TextNode, bool: BooleanNode}
-
-
-class DecodedParameters(dict[int, tuple[dict[str, Any], list[Parameter]]]):
-    """The parameters of catalogue entries by the `id` of the entry, which is kept alive."""
-
-
-def entry_parameters(entry: dict[str, Any]) -> list[Parameter]:
-    """Return the parameters of a catalogue entry, with their hints. They are cached, since every job needs them."""
-    decoded = session.state(DecodedParameters)
-    cached = decoded.get(id(entry))
-    if cached is None or cached[0] is not entry:
-        parameters = [
-            Parameter(row["name"], decode(row["type"]), "???" if row["required"] else row["default"])
-            for row in entry["parameters"]
-        ]
-        cached = decoded[id(entry)] = (entry, parameters)
-    return cached[1]
 
 
 def typed_node(hint: Any, value: Any) -> Any:

@@ -12,9 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.config import trainer_options
 from harness.config.error_messages import explain, unknown_key
-from harness.config.schema import entry_parameters
 from harness.config.settings import nested_settings, scalar_settings
-from harness.registry.catalogue import Catalogue
+from harness.registry.catalogue import Catalogue, entry_parameters
 from harness.registry.component import REQUIRED, Parameter
 from harness.registry.kinds import AUTO, KEY, KINDS, NONE, OPTIONAL_KINDS
 from harness.registry.param_types import convert

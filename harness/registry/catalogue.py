@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.registry import foreign_options
+from harness.registry.component import Parameter
 from harness.registry.discovery import PluginProblem, blocked, entry_points
 from harness.registry.kinds import KINDS
+from harness.registry.param_types import decode
 from harness.registry.presets import builtin_presets
 from harness.registry.scanning.scan_cache import OURS, cached, cached_together, end_all, fingerprint
 from harness.system import session
@@ -121,6 +123,23 @@ class Catalogue:
         for kind in KINDS:
             for name in self.names(kind):
                 yield self.entries[kind][name]
+
+
+class DecodedParameters(dict[int, tuple[dict[str, Any], list[Parameter]]]):
+    """The parameters of catalogue entries by the `id` of the entry, which is kept alive."""
+
+
+def entry_parameters(entry: dict[str, Any]) -> list[Parameter]:
+    """Return the parameters of a catalogue entry, with their hints. They are cached, since every job needs them."""
+    decoded = session.state(DecodedParameters)
+    cached = decoded.get(id(entry))
+    if cached is None or cached[0] is not entry:
+        parameters = [
+            Parameter(row["name"], decode(row["type"]), "???" if row["required"] else row["default"])
+            for row in entry["parameters"]
+        ]
+        cached = decoded[id(entry)] = (entry, parameters)
+    return cached[1]
 
 
 def current() -> Catalogue:

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from harness.config import seeds
-from harness.config.schema import entry_parameters
 from harness.modeling.block import Block
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
+from harness.registry.catalogue import entry_parameters
 from harness.registry.component import Parameter, asks, parameters
 from harness.registry.kinds import KEY
 from harness.registry.param_types import convert, space_of

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.config.schema import entry_parameters
 from harness.registry import catalogue
+from harness.registry.catalogue import entry_parameters
 from harness.registry.kinds import SKIPS
 from harness.registry.param_types import convert
 from harness.registry.registry import REGISTRY

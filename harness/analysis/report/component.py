@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from harness.config.schema import entry_parameters
+from harness.registry.catalogue import entry_parameters
 from harness.registry.kinds import KINDS, UNLISTED_TRAITS
 from harness.registry.param_types import describe as describe_type
 from harness.registry.param_types import doc_of, space_of

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from harness.results.record import Record
+if TYPE_CHECKING:
+    from harness.results.record import Record
+
 
 NOT_COMPLETED = ("failed", "interrupted", "diverged", "running")  # in the order of the report
 MIN_GROUP = 4  # so many runs with one reason share a row

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from harness.results.record import Record
+if TYPE_CHECKING:
+    from harness.results.record import Record
 
 MAX_WARNINGS = 5  # different warnings of a sweep to show
 
@@ -13,6 +15,7 @@ MAX_WARNINGS = 5  # different warnings of a sweep to show
 def status(record: Record) -> str:
     """Return the status of a run, with the reason if a completed run ended early.
 
+    >>> from harness.results.record import Record
     >>> status(Record("", "", "", "completed", ended={"reason": "max_time"}))
     'completed (max_time)'
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.cells import cell_len
@@ -12,8 +13,10 @@ from rich.text import Text
 
 from harness.analysis.report.failures import common_overrides, drop_overrides, split_name
 from harness.analysis.report.notes import status
-from harness.results.record import Record
 from harness.system.escape import printable
+
+if TYPE_CHECKING:
+    from harness.results.record import Record
 
 FITTED = 300  # rows; longer tables are not fitted to the terminal, which would take seconds
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from harness._compat.torch import pytree
-from harness.config.schema import entry_parameters
+from harness.registry.catalogue import entry_parameters
 from harness.registry.component import ComponentError, mark_of, validate
 from harness.registry.param_types import convert, encode, space_of
 from harness.system.errors import HarnessError, one_line

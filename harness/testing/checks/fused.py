@@ -9,9 +9,9 @@ from typing import Annotated, Any, get_args, get_origin
 
 import torch
 
-from harness.config.schema import entry_parameters
 from harness.datasets.dataset import SPLITS, Dataset, Samples, surface
 from harness.registry import catalogue
+from harness.registry.catalogue import entry_parameters
 from harness.registry.kinds import AT_END, KINDS
 from harness.registry.param_types import space_of
 from harness.space import Choice

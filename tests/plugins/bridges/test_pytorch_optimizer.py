@@ -14,9 +14,9 @@ from torch import nn
 
 import harness
 import harness_pytorch_optimizer
-from harness.config.schema import entry_parameters
 from harness.config.seeds import generator
 from harness.registry import catalogue
+from harness.registry.catalogue import entry_parameters
 from harness.registry.component import asks, mark_of, parameters, validate
 from harness.registry.instantiate import component
 from harness.registry.kinds import KEY

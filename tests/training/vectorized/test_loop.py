@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from harness.config.schema import entry_parameters
 from harness.modeling.builder import RunComponents
 from harness.modeling.regularizer import Regularizer
 from harness.registry import catalogue
+from harness.registry.catalogue import entry_parameters
 from harness.registry.kinds import KINDS
 from harness.testing.checks.fused import COMPUTING, NOT_COMPUTING, ODD, line, small, suited
 from harness.testing.training import FLOAT64, cohort, same, train
