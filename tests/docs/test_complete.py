@@ -17,7 +17,7 @@ from harness.config.composition import compose
 from harness.config.error_messages import plain_errors
 from harness.config.settings import nested_settings, scalar_settings
 from harness.registry import catalogue, hookspecs
-from harness.registry.kinds import KINDS
+from harness.registry.kinds import KEY, KINDS
 from tests.docs.pages import BOOK, PAGES, ROOT, blocks, commands, name
 
 STALE = "is stale: run `python docs/generate.py` and commit the result"
@@ -91,7 +91,8 @@ def _composes(kind: str, count: int | None = None) -> None:
     generator = _generator()
     for entry in generator.entries(KINDS[kind])[:count]:
         with plain_errors():
-            compose([word.strip("'") for word in generator.example(entry)])
+            node = compose([word.strip("'") for word in generator.example(entry)]).values[kind]
+        assert entry["name"] in (node if KINDS[kind].many else [node[KEY]])
 
 
 @pytest.mark.parametrize("kind", KINDS)
