@@ -8,13 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def holm(p: ArrayLike, level: ArrayLike = 0.05) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def holm(
+    p: ArrayLike, level: ArrayLike = 0.05, family: int | None = None
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Reject hypotheses by Holm's step-down procedure.
 
     Args:
         p: p-values of one family `[m]`, each in [0, 1].
         level: Error rate of the family, or one rate for each hypothesis `[m]`: its p-value is then compared with its
             own rate, as in a weighted Bonferroni test. A rate of 0 rejects nothing.
+        family: Number of hypotheses of the family if only some of them are tested, >= m; the procedure is then
+            conservative.
 
     Returns:
         Whether each hypothesis is rejected `[m]`, and the number `[m]` by which its rate was divided. An interval at
@@ -37,7 +41,7 @@ def holm(p: ArrayLike, level: ArrayLike = 0.05) -> tuple[NDArray[np.bool_], NDAr
     scaled = np.full(values.shape, np.inf)
     np.divide(values, rates, out=scaled, where=rates > 0)
     order = np.argsort(scaled, kind="stable")
-    divisors = len(values) - np.arange(len(values))
+    divisors = (len(values) if family is None else family) - np.arange(len(values))
     passes = np.logical_and.accumulate(scaled[order] * divisors <= 1)
     failed = int(passes.sum())  # position of the first hypothesis that is not rejected
     rejected = np.zeros(values.shape, bool)

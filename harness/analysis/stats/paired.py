@@ -112,21 +112,26 @@ def sign_test(wins: int, losses: int) -> float:
     return min(1.0, 2 * float(bdtr(min(wins, losses), n, 0.5))) if n else 1.0
 
 
-def floor(sd: float, n: int, alpha: float = ALPHA, power: float = POWER) -> float:
-    """Return the smallest mean difference that n pairs settle with the given power.
+def floor(e: Estimate, alpha: float = ALPHA, power: float = POWER) -> float:
+    """Return the smallest mean difference that a design settles with the given power.
 
-    It is the sum of the quantiles 1 - alpha/2 and `power` of Student's t, times the standard error.
+    It is (t(1 - alpha/2) + t(power)) times the standard error.
 
     Args:
-        sd: Standard deviation of the differences.
-        n: Number of pairs, >= 2.
+        e: An estimate, with its interval at the error rate alpha.
         alpha: Error rate of the test.
         power: Share of studies that settle this difference.
 
-    >>> round(floor(1.0, 10), 4)
-    0.9947
+    >>> round(floor(estimate([1.0, 2.0, 3.0])), 2)
+    3.1
     """
-    return float(stdtrit(n - 1, 1 - alpha / 2) + stdtrit(n - 1, power)) * sd / math.sqrt(n)
+    error = (e.high - e.low) / 2 / float(stdtrit(e.n - 1, 1 - alpha / 2))
+    return _detectable(e.n, alpha, power) * error
+
+
+def _detectable(n: int, alpha: float, power: float) -> float:
+    """Return the smallest mean difference that is settled, in standard errors."""
+    return float(stdtrit(n - 1, 1 - alpha / 2) + stdtrit(n - 1, power))
 
 
 def units_needed(sd: float, margin: float, level: Callable[[int], float], power: float = POWER) -> int | None:
@@ -158,7 +163,7 @@ def units_needed(sd: float, margin: float, level: Callable[[int], float], power:
 
 def _settles(sd: float, n: int, margin: float, level: Callable[[int], float], power: float) -> bool:
     alpha = level(n)
-    return alpha > 0 and floor(sd, n, alpha, power) <= margin
+    return alpha > 0 and _detectable(n, alpha, power) * sd / math.sqrt(n) <= margin
 
 
 def shares(values: ArrayLike, n: int) -> NDArray[np.float64]:
