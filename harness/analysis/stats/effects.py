@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit
 
 from harness.analysis.stats.arrays import Array, finite, share
+from harness.analysis.stats.paired import estimate
 
 ROUNDING = 1e-14  # of the largest score: a contrast below it is 0, since decimals such as .9 - .8 leave a remainder
 
@@ -143,12 +143,8 @@ def _over_units(contrasts: Array, scores: Array, coverage: float) -> Contrast:
     """Average contrasts `[units, ...]` of scores over all axes but the first, then over the units that have all."""
     each = contrasts.mean(tuple(range(1, contrasts.ndim)))
     each = each[~np.isnan(each)]
-    n = len(each)
-    if n < 2:
-        raise ValueError(f"an interval needs 2 units that have all runs of the contrast, not {n}")
+    if len(each) < 2:
+        raise ValueError(f"an interval needs 2 units that have all runs of the contrast, not {len(each)}")
     each[np.abs(each) <= ROUNDING * np.nanmax(np.abs(scores))] = 0.0
-    mean, sd = float(each.mean()), float(each.std(ddof=1))
-    error = sd / n**0.5
-    t = mean / error if error else np.copysign(np.inf, mean) if mean else 0.0
-    half = -float(stdtrit(n - 1, (1 - share(coverage, "coverage")) / 2)) * error
-    return Contrast(n, mean, mean - half, mean + half, sd, 2 * float(stdtr(n - 1, -abs(t))))
+    e = estimate(each, 1 - share(coverage, "coverage"))
+    return Contrast(e.n, e.mean, e.low, e.high, e.sd, e.p)
