@@ -13,6 +13,7 @@ from harness.analysis.comparison.levels import Run
 from harness.analysis.comparison.model import Metric
 from harness.analysis.comparison.outcomes import FAILED, outcome
 from harness.analysis.stats.completion import wins
+from harness.analysis.stats.ranks import ranks
 from harness.system.errors import shown
 
 MIN_SPLITS = 5  # of splits crossed with seeds; fewer are averaged over, and the scope is "on these splits"
@@ -68,6 +69,11 @@ class Outcomes:
     completed: int = 0
     at: dict[Place, float | None] = field(default_factory=dict)
 
+    @property
+    def failed(self) -> bool:
+        """True if a run failed."""
+        return None in self.at.values()
+
     def means(self) -> dict[str, float]:
         """Return the mean of each unit in which every run completed, by its label."""
         of: dict[str, list[float | None]] = {}
@@ -98,6 +104,18 @@ def outcomes(runs: Sequence[Run], units: Units, metric: Metric) -> dict[str, Out
         finite = [x for x in values if x is not None]
         arms[name].at[place] = float(np.mean(finite)) if len(finite) == len(values) else None
     return arms
+
+
+def mean_ranks(arms: Mapping[str, Outcomes], higher_is_better: bool) -> dict[str, float]:
+    """Return the mean rank of each arm over the places that all arms have; 1 is best, and a failed run is last."""
+    places = set.intersection(*(set(arm.at) for arm in arms.values()))
+    finite = [x for arm in arms.values() for x in arm.at.values() if x is not None] or [0.0]
+    worst = min(finite) - 1 if higher_is_better else max(finite) + 1
+    rows = [[worst if (x := arm.at[place]) is None else x for arm in arms.values()] for place in places]
+    if not rows:
+        return dict.fromkeys(arms, 0.0)
+    means = ranks(rows, higher_is_better=higher_is_better).mean(0)
+    return dict(zip(arms, map(float, means), strict=True))
 
 
 @dataclass(frozen=True)
