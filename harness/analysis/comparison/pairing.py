@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -79,11 +80,7 @@ class Outcomes:
         of: dict[str, list[float | None]] = {}
         for (unit, _), x in self.at.items():
             of.setdefault(unit, []).append(x)
-        return {
-            unit: float(np.mean([x for x in values if x is not None]))
-            for unit, values in of.items()
-            if None not in values
-        }
+        return {unit: _mean([x for x in values if x is not None]) for unit, values in of.items() if None not in values}
 
 
 def outcomes(runs: Sequence[Run], units: Units, metric: Metric) -> dict[str, Outcomes]:
@@ -102,7 +99,7 @@ def outcomes(runs: Sequence[Run], units: Units, metric: Metric) -> dict[str, Out
         sums.setdefault((run.arm, (units.label(run.seeds), run.rest)), []).append(x)
     for (name, place), values in sums.items():  # several runs at a place: other seeds that are averaged over
         finite = [x for x in values if x is not None]
-        arms[name].at[place] = float(np.mean(finite)) if len(finite) == len(values) else None
+        arms[name].at[place] = _mean(finite) if len(finite) == len(values) else None
     return arms
 
 
@@ -116,6 +113,10 @@ def mean_ranks(arms: Mapping[str, Outcomes], higher_is_better: bool) -> dict[str
         return dict.fromkeys(arms, 0.0)
     means = ranks(rows, higher_is_better=higher_is_better).mean(0)
     return dict(zip(arms, map(float, means), strict=True))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)  # 50 times as fast as numpy's for a few values
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def pair(arm: Outcomes, against: Outcomes, higher_is_better: bool) -> Pairs:
     for unit, couples in of.items():
         whole = [(x, y) for x, y in couples if x is not None and y is not None]
         if len(whole) == len(couples):
-            d[unit] = float(np.mean([x - y for x, y in whole]))
+            d[unit] = _mean([x - y for x, y in whole])
             better = (d[unit] > 0) - (d[unit] < 0) if higher_is_better else (d[unit] < 0) - (d[unit] > 0)
         else:
             w, lo, _ = wins([x for x, _ in couples], [y for _, y in couples], higher_is_better)
