@@ -261,17 +261,18 @@ def equal_within_margin() -> Iterator[Result]:
     studies, margin = 10_000, 1.0
     for n in (10, 30):
         d = normal(generator(n), studies, n)
-        p = [equivalence(x + margin, margin) for x in d]
+        p = [equivalence(estimate(x + margin), margin) for x in d]
         what = "called equal"
         yield Result(what, "d = margin", float(np.mean(np.array(p) <= ALPHA)), high=0.055, n=n)
-        p = [equivalence(x, margin) for x in d]
+        p = [equivalence(estimate(x), margin) for x in d]
         yield Result(what, "d = 0, margin 1 sd", float(np.mean(np.array(p) <= ALPHA)), low=0.75, n=n)
     d = normal(generator(1), studies, 30)
     listed = ", ".join(map(str, LOOKS))
     for shift, name, low, high in ((margin, "d = margin", -np.inf, 0.055), (0.0, "d = 0, margin 1 sd", 0.9, np.inf)):
         levels = [spent(n, before) for n, before in zip(LOOKS, (0, *LOOKS), strict=False)]
         hits = [
-            any(equivalence(x[:n] + shift, margin) <= level for n, level in zip(LOOKS, levels, strict=True)) for x in d
+            any(equivalence(estimate(x[:n] + shift), margin) <= level for n, level in zip(LOOKS, levels, strict=True))
+            for x in d
         ]
         yield Result("called equal", f"{name}, looks at {listed}", float(np.mean(hits)), low, high)
 

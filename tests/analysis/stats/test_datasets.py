@@ -14,6 +14,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 
 from harness.analysis.stats.datasets import over_data_sets, over_new_data
+from harness.analysis.stats.paired import equivalence, estimate
 
 properties = settings(max_examples=50, deadline=None, derandomize=True)
 differences = st.lists(st.floats(-10, 10).map(lambda x: round(x, 3)), min_size=4, max_size=20).filter(
@@ -59,5 +60,16 @@ def test_published_example() -> None:
     )
     e = over_new_data(radial - linear, train=90, test=10)
     np.testing.assert_allclose(e.p / 2, 0.227, rtol=0, atol=5e-4)
-    t = e.mean / ((e.high - e.mean) / stats.t.isf(0.025, 99))
-    np.testing.assert_allclose(t, 0.750, rtol=0, atol=5e-4)
+    np.testing.assert_allclose(e.mean / e.error, 0.750, rtol=0, atol=5e-4)
+
+
+def test_equality_on_new_data_takes_their_variance() -> None:
+    d = [0.01, -0.01, 0.02, -0.02, 0.0]
+    e = over_new_data(d, train=100, test=100)
+    assert equivalence(e, 0.02) > 0.05 > equivalence(estimate(d), 0.02)
+
+
+def test_equal_shares_are_no_certainty_on_new_data() -> None:
+    d = [1 / 36] * 3
+    assert over_new_data(d, 100, 36).p == 0
+    assert over_new_data(d, 100, 36, resolution=1 / 36).p > 0.05

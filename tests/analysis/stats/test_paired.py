@@ -21,6 +21,7 @@ from harness.analysis.stats.paired import (
     floor,
     shares,
     sign_test,
+    student,
     units_needed,
 )
 
@@ -30,10 +31,9 @@ samples = st.lists(numbers, min_size=3, max_size=20).filter(lambda x: np.std(x) 
 alphas = st.sampled_from([0.2, 0.05, 0.01, 1e-4])
 
 
-def with_deviation(sd: float, n: int, alpha: float) -> Estimate:
+def with_deviation(sd: float, n: int) -> Estimate:
     """Return an estimate whose differences have this standard deviation."""
-    d = np.resize([-1.0, 1.0], n)
-    return estimate(d / d.std(ddof=1) * sd, alpha)
+    return student(n, 0, sd, sd / math.sqrt(n))
 
 
 @properties
@@ -130,21 +130,21 @@ def test_too_few_or_infinite_differences_are_refused(d: list[float], message: st
 @given(samples, st.floats(0.1, 200))
 def test_equivalence_agrees_with_statsmodels(d: list[float], margin: float) -> None:
     reference = ttost_paired(np.array(d), np.zeros(len(d)), -margin, margin)[0]
-    np.testing.assert_allclose(equivalence(d, margin), reference, rtol=1e-7, atol=1e-12)
+    np.testing.assert_allclose(equivalence(estimate(d), margin), reference, rtol=1e-7, atol=1e-12)
 
 
 @properties
 @given(samples, st.floats(0.1, 200))
 def test_equivalence_is_the_interval_inside_of_the_margin(d: list[float], margin: float) -> None:
-    p, e = equivalence(d, margin), estimate(d, 0.1)  # two tests at .05 each
+    p, e = equivalence(estimate(d), margin), estimate(d, 0.1)  # two tests at .05 each
     if abs(p - 0.05) > 1e-9:
         assert (p < 0.05) == (-margin < e.low and e.high < margin)
 
 
 def test_equivalence_of_constant_differences_is_decided_by_the_margin() -> None:
-    assert equivalence([0.5, 0.5, 0.5], 1) == 0
-    assert equivalence([1.5, 1.5, 1.5], 1) == 1
-    assert 0 < equivalence([0.0, 0.0, 0.0], 0.01, resolution=0.01) < 1
+    assert equivalence(estimate([0.5, 0.5, 0.5]), 1) == 0
+    assert equivalence(estimate([1.5, 1.5, 1.5]), 1) == 1
+    assert 0 < equivalence(estimate([0.0, 0.0, 0.0], resolution=0.01), 0.01) < 1
 
 
 @properties
@@ -166,7 +166,7 @@ def test_sign_test_settles_nothing_below_six_pairs(n: int, settles: bool) -> Non
 def test_floor_is_near_the_exact_one_of_the_noncentral_t(n: int, alpha: float, error: float) -> None:
     """The sum of two quantiles is below the exact value: by 5% at n = 3, by 0.2% at n = 10, more at small rates."""
     exact = TTestPower().solve_power(nobs=n, alpha=alpha, power=0.8)
-    approximate = floor(with_deviation(1, n, alpha), alpha)
+    approximate = floor(with_deviation(1, n), alpha)
     assert approximate < exact * 1.001
     np.testing.assert_allclose(approximate, exact, rtol=error, atol=0)
 
@@ -176,7 +176,7 @@ def test_floor_is_near_the_exact_one_of_the_noncentral_t(n: int, alpha: float, e
 def test_floor_follows_the_deviation(n: int, alpha: float, sd: float) -> None:
     quantiles = stats.t.isf(alpha / 2, n - 1) + stats.t.ppf(0.8, n - 1)
     expected = quantiles * sd / math.sqrt(n)
-    np.testing.assert_allclose(floor(with_deviation(sd, n, alpha), alpha), expected, rtol=1e-7, atol=0)
+    np.testing.assert_allclose(floor(with_deviation(sd, n), alpha), expected, rtol=1e-7, atol=0)
 
 
 @properties
@@ -195,7 +195,7 @@ def test_units_needed_is_the_smallest_number_that_settles(sd: float, margin: flo
         return spend(n, 0, max(planned, n))
 
     def settles(n: int) -> bool:
-        return floor(with_deviation(sd, n, level(n)), level(n)) <= margin
+        return floor(with_deviation(sd, n), level(n)) <= margin
 
     n = units_needed(sd, margin, level)
     assert n is not None
