@@ -225,6 +225,26 @@ def equal_arms() -> Iterator[Result]:
     yield Result(f"{what}, each look at .05 (control)", "normal, looks at each seed from 3", each, low=0.2)
 
 
+def called_while_adding(d: Floats, near: int, far: int) -> bool:
+    """Return True if a difference is called where seeds are added, `near` of them if p < .2 and `far` otherwise."""
+    n, before, e = 5, 0, estimate(d[:5])
+    while e.p > spent(n, before) and n < PLANNED:
+        before, n = n, min(PLANNED, n + (near if e.p < 0.2 else far))
+        e = estimate(d[:n])
+    return e.p <= spent(n, before)
+
+
+def chosen_looks() -> Iterator[Result]:
+    """Call a difference between equal arms if the number of seeds to add follows from the last p-value."""
+    what, d = "equal arms called different", normal(generator(5), 6_000, PLANNED)
+    for near, far in ((1, 5), (2, 25), (10, 2)):
+        design = f"normal, {near} more seeds after a look with p < .2, {far} after another"
+        yield Result(what, design, float(np.mean([called_while_adding(x, near, far) for x in d])), high=0.055)
+    hidden = [any(estimate(x[:n]).p <= spent(n, 0) for n in range(5, PLANNED + 1)) for x in d[:3_000]]
+    design = "normal, a first report at the best moment from 5 seeds"
+    yield Result(f"{what}, looks that harness does not see (control)", design, float(np.mean(hidden)), low=0.1)
+
+
 def power() -> Iterator[Result]:
     """Settle a difference that exists."""
     d = normal(generator(1), 10_000, 30) + 0.8
@@ -426,6 +446,7 @@ EXPERIMENTS = (
     coverage,
     bootstrap,
     equal_arms,
+    chosen_looks,
     power,
     needed,
     equal_within_margin,
