@@ -83,8 +83,8 @@ def _lines(errors: str) -> list[str]:
 @pytest.mark.parametrize(
     "words",
     [
-        ["report", "dl"],
-        ["report", "dl", "--json"],
+        ["report", "dl", "--runs"],
+        ["report", "dl", "--runs", "--json"],
         ["doctor", "dl", "--quick"],
         ["doctor", "dl"],
         ["check", "--fused", "dl", "--sample", "1"],
