@@ -230,4 +230,4 @@ def write_page(path: Path, text: str) -> None:
 def _frame(rows: Sequence[Row], columns: Sequence[str] | None = None) -> pandas.DataFrame:
     import pandas
 
-    return pandas.DataFrame(rows, columns=columns)
+    return pandas.DataFrame(rows, columns=None if columns is None else list(columns))

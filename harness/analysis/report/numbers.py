@@ -112,13 +112,15 @@ def seconds(value: float | None) -> str:
     return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
 
 
-def plain(value: float, metric: Metric) -> str:
-    """Format a number that a user typed, such as the margin.
+def margin(value: float, metric: Metric) -> str:
+    """Format a margin as typed; for a ratio, 1.02 and 0.02 are the same margin.
 
-    >>> plain(0.005, Metric("test/accuracy", True, "difference")), plain(0.05, Metric("test/loss", False, "ratio"))
-    ('.005', '0.05')
+    >>> margin(0.005, Metric("test/accuracy", True, "difference")), margin(0.02, Metric("test/loss", False, "ratio"))
+    ('.005', 'x1.02')
     """
-    return f"{value:g}" if metric.scale == "ratio" else _without_zero(f"{value:g}")
+    if metric.scale == "ratio":
+        return f"x{value if value > 1 else 1 + value:g}"
+    return _without_zero(f"{value:g}")
 
 
 def significant(value: float) -> str:

@@ -26,15 +26,21 @@ def outcome(records: Sequence[Record], best: Iterable[Best], width: int | None =
         best: The best run of each objective, for a sweep in which nothing can be compared.
         width: Columns that names are shortened to; None for whole names.
     """
+    alone = single_runs(records, best, width)
     if sum(record.status == "completed" for record in records) < 2:
-        return single_runs(records, best, width)
+        return alone
     try:
-        return compared(_compare(records), width) or single_runs(records, best, width)
+        comparison = _compare(records)
+        return compared(comparison, width) or [*alone, *_more_seeds(comparison)]
     except HarnessError as error:
-        return [*single_runs(records, best, width), f"  verdict   {error}"]
+        return [*alone, f"  verdict   {error}"]
     except Exception as error:  # the runs are trained and recorded: a sweep does not end with a traceback
         reraise_interrupt(error)
-        return [*single_runs(records, best, width), f"  verdict   the comparison failed: {one_line(error)}"]
+        return [*alone, f"  verdict   the comparison failed: {one_line(error)}"]
+
+
+def _more_seeds(comparison: Comparison) -> list[str]:
+    return [f"  seeds     {comparison.more}"] if comparison.factors and comparison.more else []
 
 
 def _compare(records: Sequence[Record]) -> Comparison:
@@ -72,9 +78,8 @@ def single_runs(records: Sequence[Record], best: Iterable[Best], width: int | No
     """Return a line on the best run of each objective, which says that it is one run."""
     lines = []
     for one in best:
-        n = len(
-            {r.id for r in records if r.status == "completed" and math.isfinite(r.metrics.get(one.metric, math.nan))}
-        )
+        completed = (record for record in records if record.status == "completed")
+        n = len({record.id for record in completed if math.isfinite(record.metrics.get(one.metric, math.nan))})
         line = f"  best      {one.metric} {one.value:.4g}  "
         extreme = "highest" if one.higher_is_better else "lowest"
         note = f"  {extreme} of {n} single runs, which says nothing about seeds" if n > 1 else ""

@@ -32,7 +32,7 @@ def ranking(table: Table, metric: Metric, margin: float | None = None, limit: bo
     columns: Columns = {
         "rank": ["", *(str(places.get(arm.name, "")) for arm in arms)],
         "arm": ["arm", *(arm.name for arm in arms)],
-        "runs": ["runs" if table.data is not None else "data sets", *(f"{arm.completed}/{arm.runs}" for arm in arms)],
+        "runs": ["runs", *(f"{arm.completed}/{arm.runs}" for arm in arms)],
         "mean": ["mean", *(numbers.score(arm.mean, metric) for arm in arms)],
         "interval": ["95% of the mean", *(numbers.mean_interval(arm.low, arm.high, metric) for arm in arms)],
         "against": [f"against {table.reference}", *changes],
@@ -41,7 +41,7 @@ def ranking(table: Table, metric: Metric, margin: float | None = None, limit: bo
         "seconds": ["s/run", *(numbers.seconds(arm.seconds) for arm in arms)],
     }
     if margin is not None:
-        title = f"{table.unit}s for {numbers.plain(margin, metric)}"
+        title = f"{table.unit}s for {numbers.margin(margin, metric)}"
         needed = [title, *("" if d is None or d.needed is None else f"{d.needed:,}" for d in versus)]
         columns = _inserted(columns, "seconds", "needed", needed)
     columns.pop("interval" if len(table.arms) > 1 else "against")

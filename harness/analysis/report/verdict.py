@@ -6,7 +6,7 @@ Names come from records: they are escaped, and no markup in them is interpreted.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rich.cells import cell_len
 
@@ -148,7 +148,7 @@ def _labelled(label: str, text: str, width: int | None) -> list[str]:
     return _wrapped(f"{label:<{LABEL}}{text}", width, LABEL)
 
 
-def _wrapped(line: str, width: int | None, indent: int = 0) -> Sequence[str]:
+def _wrapped(line: str, width: int | None, indent: int = 0) -> list[str]:
     """Break a line at spaces, with an indent below its beginning."""
     line = printable(line)
     if width is None or cell_len(line) <= width:

@@ -66,9 +66,10 @@ def test_every_data_set_has_its_best_arm(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("change", ["single seed", "one run", "nothing completed"])
 def test_single_runs_say_nothing_about_seeds(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, single_seed())
+    comparison = single_seed()
+    install(monkeypatch, comparison)
     if change == "single seed":
-        assert lines_of(RUNS) == [SINGLE]
+        assert lines_of(RUNS) == [SINGLE, f"  seeds     {comparison.more}"]
     elif change == "one run":
         assert lines_of(RUNS[:1]) == ["  best      val/accuracy 0.5  regularizer=[l2,dropout],seed=0,epochs=2"]
     else:
@@ -79,7 +80,7 @@ def test_lowest_loss_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, single_seed())
     best = {"val/loss": {"value": 0.1, "epoch": 0, "higher_is_better": False}}
     more: dict[str, Any] = {"config": {"objective": "val/loss"}, "metrics": {"val/loss": 0.1}, "best": best}
-    (line,) = lines_of([ended(n, **more) for n in range(2)])
+    line, _ = lines_of([ended(n, **more) for n in range(2)])
     assert line.endswith("lowest of 2 single runs, which says nothing about seeds")
 
 

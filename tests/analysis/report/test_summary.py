@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ ALONE = "single runs, which says nothing about seeds"
 @pytest.fixture(autouse=True)
 def nothing_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sweeps of one seed: `test_outcome.py` has the others."""
-    install(monkeypatch, single_seed())
+    install(monkeypatch, replace(single_seed(), more=""))
 
 
 def test_run_summary_names_model_data_metrics_and_folder(workdir: Path) -> None:
