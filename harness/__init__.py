@@ -10,6 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from harness._compat import torchmetrics
+
+torchmetrics.defer_imports()
 __version__ = version("harness")
 
 # {public name: the module that it is imported from}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hydra.types import RunMode
@@ -10,9 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from harness._compat.hydra import no_callbacks
 from harness.config.composition import compose_unchecked, hydra_session, job_from_hydra, with_config_dir
+from harness.config.job import command_line
 from harness.config.override_text import as_typed
 from harness.config.overrides import parse
 from harness.config.quoting import quoted
+from harness.execution.sweep.swept import current_command, launched_by
 from harness.registry import hydra_keys
 from harness.system.errors import HarnessError
 
@@ -30,6 +33,7 @@ def multirun(overrides: Sequence[str], config_dir: str | None = None) -> None:
     from hydra.core.plugins import Plugins
     from hydra.types import HydraContext
 
+    command = command_line(overrides, config_dir, sweep=True)
     overrides = quoted(overrides, sweep=True)
     hydra_keys.check_words(parse(overrides, sweep=True), sweep=True)
     with hydra_session() as hydra:
@@ -43,7 +47,8 @@ def multirun(overrides: Sequence[str], config_dir: str | None = None) -> None:
         words: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
         if config.hydra.runtime.choices["hydra/sweeper"] != "harness":  # other sweepers change the texts
             words = as_typed(parse(words, sweep=True), config)
-        _reraise(sweeper.sweep(arguments=words))
+        with launched_by(command):
+            _reraise(sweeper.sweep(arguments=words))
 
 
 def _reraise(returned: Any) -> None:
@@ -69,6 +74,7 @@ def task(config: DictConfig) -> float:
     full = config.copy()
     OmegaConf.set_struct(full, False)
     full.hydra = hydra
-    record = train(job_from_hydra(full, list(hydra.overrides.task)))
+    job = job_from_hydra(full, list(hydra.overrides.task))
+    record = train(replace(job, command=current_command()))
     active().on_run_end(hydra.job.num, None, record)
     return for_search(record)

@@ -60,7 +60,7 @@ def effects(
         settled: set[str] = set()
         for a, b in itertools.combinations(range(len(names)), 2):
             steps = itertools.product(range(1, len(levels[a])), range(1, len(levels[b])))
-            contrasts = {
+            contrasts: dict[tuple[str, ...], Callable[..., Contrast]] = {
                 (levels[a][i], levels[a][0], levels[b][k], levels[b][0]): partial(
                     interaction, cells, (a, b), (i, 0, k, 0)
                 )
@@ -74,8 +74,11 @@ def effects(
                 settled |= {names[a], names[b]}
         for a, name in enumerate(names):
             if name not in settled:
-                steps = {(levels[a][i], levels[a][0]): (i, 0) for i in range(1, len(levels[a]))}
-                found += decider.decide((name,), {t: partial(main_effect, cells, a, ij) for t, ij in steps.items()})
+                mains: dict[tuple[str, ...], Callable[..., Contrast]] = {
+                    (levels[a][i], levels[a][0]): partial(main_effect, cells, a, (i, 0))
+                    for i in range(1, len(levels[a]))
+                }
+                found += decider.decide((name,), mains)
     return found
 
 
@@ -103,9 +106,9 @@ class _Decider:
             settled = bool(rejected[i]) or question.settled(pairs[levels]) is not None
             if rejected[i]:
                 question.keep(pairs[levels], winner="settled")
-            ends = [shown_value(x, self.metric) for x in (c.estimate, c.low, c.high)]
+            middle, low, high = (shown_value(x, self.metric) for x in (c.estimate, c.low, c.high))
             word: Literal["settled", "not settled"] = "settled" if settled else "not settled"
-            rows.append(Effect(str(self.table.data), factors, levels, c.n, *ends, c.p, word))
+            rows.append(Effect(str(self.table.data), factors, levels, c.n, middle, low, high, c.p, word))
         return rows
 
 
@@ -159,8 +162,8 @@ def _sensitivity(key: str, data: str, arm: str, at: Mapping[float, Sequence[floa
         mean = float(np.mean(x))
         ends = (mean, mean) if e is None else (e.low, e.high)
         rows.append([shown_value(y, metric) for y in (mean, *ends)])
-    mean, low, high = (list(column) for column in zip(*rows, strict=True))
-    return Sensitivity(key, data, arm, values, mean, low, high)
+    means, lows, highs = (list(column) for column in zip(*rows, strict=True))
+    return Sensitivity(key, data, arm, values, means, lows, highs)
 
 
 def aggregates(tables: Sequence[Table], metric: Metric) -> tuple[list[Aggregate], float | None]:
