@@ -26,7 +26,8 @@ def ranking(table: Table, metric: Metric, margin: float | None = None, limit: bo
     """
     places = {arm.name: index + 1 for index, arm in enumerate(table.arms) if arm.completed}
     arms = shown_arms(table, limit)
-    versus = [table.difference(arm.name) for arm in arms]
+    decided = to_reference(table)
+    versus = [decided.get(arm.name) for arm in arms]
     known = any(d is not None and d.estimate is not None for d in versus)
     changes = [_change(arm, d, table, metric) for arm, d in zip(arms, versus, strict=True)]
     columns: Columns = {
@@ -48,6 +49,11 @@ def ranking(table: Table, metric: Metric, margin: float | None = None, limit: bo
     if not known:
         columns.pop("against", None)
     return {key: column for key, column in columns.items() if key == "rank" or any(column[1:])}
+
+
+def to_reference(table: Table) -> dict[str, Difference]:
+    """Return the difference of each arm to the reference, by its name."""
+    return {d.arm: d for d in table.differences if d.against == table.reference}
 
 
 def shown_arms(table: Table, limit: bool) -> list[Arm]:
@@ -78,7 +84,7 @@ def _verdict(d: Difference) -> str:
 
 def facts(table: Table, metric: Metric) -> dict[str, str]:
     """Return what is said below a table: groups, floor, shares of the variance, chance level, and legends."""
-    versus = [d for d in table.differences if d.against == table.reference]
+    versus = list(to_reference(table).values())
     explained = {
         "groups": _groups(table),
         "floor": numbers.floors(versus, metric),
