@@ -25,6 +25,7 @@ Show a choice and its settings:              harness show optimizer/sgd
 Change a choice or a value:                  harness optimizer=sgd optimizer.lr=0.1 seed=1
 Choose a list, quoted for the shell:         harness 'regularizer=[l2,dropout]' regularizer.dropout.p=0.3
 Sweep over values:                           harness -m activation=relu,tanh seed=0,1,2
+Vary two keys together:                      harness -m seed=0,1 split.seed=2,3 'zip=[seed,split.seed]'
 Print the composed config:                   harness [overrides] --cfg job
 Use a folder of your own presets:            harness --config-dir FOLDER experiment=MINE
 Install completion (bash, zsh, fish):        eval "$(harness -sc install=bash)"

@@ -118,8 +118,10 @@ def _compose_with_hydra(overrides: list[str], config_dir: str | None) -> DictCon
         full = hydra_compose(CONFIG, with_config_dir(overrides, config_dir), return_hydra_config=True)
     if full.hydra.mode == RunMode.MULTIRUN:
         raise SweepDeclared("hydra.mode=MULTIRUN declares a sweep: run it with harness -m or harness.sweep")
-    if full.hydra.sweeper.get("params"):
-        warnings.warn("hydra.sweeper.params declares a sweep, and this is one run: add -m to sweep", stacklevel=2)
+    if declared := [key for key in ("params", "variants") if full.hydra.sweeper.get(key)]:
+        warnings.warn(
+            f"hydra.sweeper.{declared[0]} declares a sweep, and this is one run: add -m to sweep", stacklevel=2
+        )
     return full
 
 
