@@ -10,7 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-__version__ = version("harness")
+from harness.system.distribution import DISTRIBUTION
+
+__version__ = version(DISTRIBUTION)
 
 # {public name: the module that it is imported from}
 _SOURCES = {

@@ -17,6 +17,7 @@ from harness.registry import catalogue
 from harness.registry.command import built_in_names
 from harness.registry.kinds import AUTO, KINDS
 from harness.registry.presets import builtin_presets, names_in
+from harness.system.distribution import DISTRIBUTION
 
 WIDTH = 110  # columns of a line of choices
 EXAMPLES = """\
@@ -72,7 +73,7 @@ def options(config_dir: str | None = None) -> dict[str, list[str]]:
     first: dict[str, set[str]] = {}
     rest: dict[str, set[str]] = {}
     for entry in known:
-        (rest if entry["origin"] == "harness" else first).setdefault(entry["kind"], set()).add(entry["name"])
+        (rest if entry["origin"] == DISTRIBUTION else first).setdefault(entry["kind"], set()).add(entry["name"])
     for presets, into in ((user_presets, first), (known.presets, first), (builtin_presets(), rest)):
         for name in presets:
             group, slash, option = name.rpartition("/")

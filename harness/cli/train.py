@@ -14,6 +14,7 @@ from harness.config import composition
 from harness.config.validation import MissingSetting
 from harness.execution import hydra_app
 from harness.registry import hydra_keys
+from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import CannotWrite, HarnessError, nearest_flag, suggest
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def hydra_line(line: list[str]) -> int:
 
     parser.error = refuse  # type: ignore[method-assign]
     if "--version" in line:
-        print(f"harness {version('harness')}")
+        print(f"harness {version(DISTRIBUTION)}")
         return 0
     args = parser.parse_intermixed_args(line)  # a flag may stand anywhere
     if args.run and args.multirun:

@@ -25,6 +25,7 @@ from harness.registry.preset_files import check_folder
 from harness.registry.presets import builtin_presets, conf_dir, file_url
 from harness.registry.scanning.scan_cache import stamps
 from harness.system import session
+from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import HarnessError
 
 CONFIG = "config"
@@ -67,7 +68,7 @@ def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[st
     if not folder.is_dir():
         raise HarnessError(f"--config-dir: no folder {config_dir}")
     known = catalogue.current()
-    taken = known.presets | dict.fromkeys(builtin_presets(), "harness")
+    taken = known.presets | dict.fromkeys(builtin_presets(), DISTRIBUTION)
     taken |= {f"{entry['kind']}/{entry['name']}": entry["origin"] for entry in known}
     for name in check_folder(folder):
         if name in taken:
