@@ -76,7 +76,7 @@ def test_list_shows_every_component_with_its_origin(printed: Print) -> None:
     text = printed("list")
     lines = [line.split() for line in text.splitlines()]
     for entry in catalogue.current():
-        assert any(row[:2] == [entry["kind"], entry["name"]] and row[-1] == "harness" for row in lines[1:]), entry[
+        assert any(row[:2] == [entry["kind"], entry["name"]] and row[-1] == "dl-harness" for row in lines[1:]), entry[
             "name"
         ]
     assert len([row for row in lines if row]) == 1 + len(list(catalogue.current()))
@@ -89,14 +89,14 @@ def test_list_of_a_kind_shows_its_components(kind: str, printed: Print) -> None:
     assert rows
     for row in rows:
         assert list(row) == ["kind", "name", "origin", "parameters", "reference", "doc"]
-        assert (row["kind"], row["origin"]) == (kind, "harness")
+        assert (row["kind"], row["origin"]) == (kind, "dl-harness")
         assert row["doc"]
 
 
 def test_show_describes_a_component_in_full(printed: Print) -> None:
     for entry in catalogue.current():
         text = printed("show", f"{entry['kind']}/{entry['name']}")
-        assert text.startswith(f"{entry['kind']}/{entry['name']}  (harness)")
+        assert text.startswith(f"{entry['kind']}/{entry['name']}  (dl-harness)")
         for p in entry["parameters"]:
             assert f".{p['name']} " in text
         if entry["reference"]:
@@ -142,7 +142,7 @@ def test_plugins_lists_installed_and_blocked_ones(printed: Print, monkeypatch: p
         "blocked"
     ]
     assert printed("plugins").splitlines()[-1] == (
-        "HARNESS_BLOCK names 'harnes', and no such plugin is installed. Did you mean 'harness'?"
+        "HARNESS_BLOCK names 'harnes', and no such plugin is installed. Did you mean 'harness' or 'dl-harness'?"
     )
 
 
