@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.analysis.comparison.model import Arm, Comparison
+from harness.analysis.figures.numbers import numbers
 from harness.analysis.figures.style import (
     MUTED,
     arm_styles,
@@ -79,13 +80,13 @@ def _panel(axes: Axes, comparison: Comparison, points: Sequence[tuple[float, Arm
             [c], [arm.mean or 0.0], color=style.color, marker=style.marker, markerfacecolor=face, markersize=6, zorder=3
         )
     axes.grid()
-    value_axis(axes.yaxis, comparison.metric.share)
+    value_axis(axes.yaxis, not numbers(comparison).ratio)
     costs = [c for c, _ in points]
     if max(costs) / min(costs) >= 20:
         decades = range(math.floor(math.log10(min(costs))), math.ceil(math.log10(max(costs))) + 1)
         log_axis(axes.xaxis, [10.0**decade for decade in decades])
     else:
-        value_axis(axes.xaxis, share=False)
+        value_axis(axes.xaxis, bare=False)
     _write_names(axes, points, front)
 
 

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from harness.analysis.comparison.model import Comparison, Curve, Sensitivity
+from harness.analysis.figures.numbers import numbers
 from harness.analysis.figures.style import (
     ArmStyle,
     arm_styles,
@@ -49,7 +50,7 @@ def curves(comparison: Comparison) -> Figure | None:
         _show_the_end(axes, [chosen[arm] for arm in names if arm in chosen])
         axes.grid(axis="y")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        value_axis(axes.yaxis, comparison.metric.share, bins=5)
+        value_axis(axes.yaxis, not numbers(comparison).ratio, bins=5)
     figure.supxlabel("epoch", fontsize=8.5)
     figure.supylabel(label(drawable[0].metric, 40), fontsize=8.5)
     _legend(figure, look)
@@ -74,11 +75,11 @@ def sensitivity(comparison: Comparison) -> Figure | None:
         if every[0] > 0 and every[-1] / every[0] >= 20:
             log_axis(axes.xaxis, thinned(every, 5))
         else:
-            value_axis(axes.xaxis, share=False, bins=5)
+            value_axis(axes.xaxis, bare=False, bins=5)
         axes.set_title(label(data, 22), fontweight="normal")
         axes.set_xlabel(label(key))
         axes.grid(axis="y")
-        value_axis(axes.yaxis, comparison.metric.share, bins=5)
+        value_axis(axes.yaxis, not numbers(comparison).ratio, bins=5)
     figure.supylabel(label(comparison.metric.name, 40), fontsize=8.5)
     if names != [""]:
         _legend(figure, look)

@@ -130,7 +130,7 @@ def _panel(axes: Axes, comparison: Comparison, table: Table, across: str, lines:
     axes.set_xlabel(label(across))
     axes.set_ylabel(label(comparison.metric.name))
     axes.grid(axis="y")
-    value_axis(axes.yaxis, comparison.metric.share)
+    value_axis(axes.yaxis, not numbers(comparison).ratio)
     axes.legend(title=label(lines, 22), title_fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 

@@ -67,7 +67,8 @@ def forest(comparison: Comparison) -> Figure | None:
     word = "ratio" if style.ratio else "difference"
     direction = "higher" if comparison.metric.higher_is_better else "lower"
     figure.supxlabel(f"{word} of {label(comparison.metric.name, 40)} ({direction} is better)", fontsize=8.5)
-    figure.legend(handles=_legend(verdicts, comparison.margin, tables[0]), loc="outside upper center", ncols=4)
+    handles = _legend(verdicts, comparison.margin, "pair" if several else tables[0].unit)
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)))
     return figure
 
 
@@ -83,7 +84,8 @@ def _panel(
     differences = _differences(table)
     same = 1.0 if numbers.ratio else 0.0
     if margin is not None:
-        band = (1 / (1 + margin), 1 + margin) if numbers.ratio else (-margin, margin)
+        factor = margin if margin > 1 else 1 + margin
+        band = (1 / factor, factor) if numbers.ratio else (-margin, margin)
         axes.axvspan(*band, color=BAND, linewidth=0, zorder=0)
     axes.axvline(same, color=MUTED, linewidth=0.8, zorder=1)
     verdicts: set[str] = set()
@@ -121,13 +123,13 @@ def _write_intervals(axes: Axes, table: Table, names: list[str], numbers: Number
         if name == table.reference:
             text = "baseline"
         elif (d := differences.get(name)) is not None:
-            text = f"{numbers.difference(d.estimate)}  {numbers.interval(d.low, d.high) if d.low is not None else ''}"
+            text = numbers.estimate(d)
         else:
             continue
         axes.annotate(text, (1.02, row), xycoords=axes.get_yaxis_transform(), va="center", fontsize=7.5)
 
 
-def _legend(verdicts: set[str], margin: float | None, table: Table) -> list[Line2D | Patch]:
+def _legend(verdicts: set[str], margin: float | None, dot: str) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = [
         Line2D(
             [], [], color=color, marker=marker, markerfacecolor=color if filled else "none", markersize=5, label=name
@@ -135,7 +137,7 @@ def _legend(verdicts: set[str], margin: float | None, table: Table) -> list[Line
         for name, (color, marker, filled) in VERDICTS.items()
         if name in verdicts
     ]
-    handles.append(Line2D([], [], color=MUTED, marker=".", linestyle="none", markersize=4, label=f"one {table.unit}"))
+    handles.append(Line2D([], [], color=MUTED, marker=".", linestyle="none", markersize=4, label=f"one {dot}"))
     handles.append(Line2D([], [], color=INK, marker="D", linestyle="none", markersize=4, label="reference"))
     if margin is not None:
         handles.append(Patch(color=BAND, label="within the margin"))

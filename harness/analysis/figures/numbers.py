@@ -1,12 +1,13 @@
-"""Format the numbers of a comparison as papers print them: `.9731`, `+.0011`, `1.16×`."""
+"""Typeset numbers for figures and pages: as the report prints them, with the signs − and × in place of - and x."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor, isfinite, log10
 
-from harness.analysis.comparison.model import Comparison
+from harness.analysis.comparison.model import Comparison, Difference, Metric
+from harness.analysis.report import numbers as plain
 
 MINUS = "\u2212"
 NONE = "–"
@@ -14,127 +15,102 @@ NONE = "–"
 
 @dataclass(frozen=True)
 class Numbers:
-    """Formats of one metric.
+    """Formats of values and differences of a metric."""
 
-    Attributes:
-        decimals: Decimals of a value and of a difference.
-        share: True for values of at most 1, which are printed without the zero before the point.
-        ratio: True if arms are compared by their ratio.
-    """
+    metric: Metric
 
-    decimals: int
-    share: bool = False
-    ratio: bool = False
+    @property
+    def ratio(self) -> bool:
+        """True if arms are compared by their ratio."""
+        return self.metric.scale == "ratio"
 
     def value(self, x: float | None) -> str:
-        """Format a value of the metric.
+        """Typeset a value of the metric.
 
-        >>> Numbers(4, share=True).value(0.97314)
+        >>> Numbers(Metric("test/accuracy", True, "difference")).value(0.97314)
         '.9731'
-        >>> Numbers(2).value(-12.345)
-        '−12.35'
         """
-        return fixed(x, self.decimals, self.share)
+        return typeset(plain.score(x, self.metric))
 
     def difference(self, x: float | None) -> str:
-        """Format a difference with its sign, or a ratio.
+        """Typeset a difference with its sign, or a ratio.
 
-        >>> Numbers(4, share=True).difference(0.0011), Numbers(4, share=True).difference(-0.0028)
-        ('+.0011', '−.0028')
-        >>> Numbers(3, ratio=True).difference(1.1559)
+        >>> Numbers(Metric("test/accuracy", True, "difference")).difference(-0.0028)
+        '−.0028'
+        >>> Numbers(Metric("test/loss", False, "ratio")).difference(1.1559)
         '×1.156'
         """
-        if x is None or not isfinite(x):
-            return NONE
-        if self.ratio:
-            return f"×{fixed(x, 3)}" if 0.01 <= x < 1000 else f"×{x:.2g}"
-        text = fixed(x, self.decimals, self.share)
-        return text if text.startswith(MINUS) or not float(text) else f"+{text}"
+        return typeset(plain.change(x, self.metric))
 
     def interval(self, low: float | None, high: float | None) -> str:
-        """Format the ends of an interval of a difference.
+        """Typeset the ends of the interval of a difference.
 
-        >>> Numbers(4, share=True).interval(-0.0067, 0.0011)
+        >>> Numbers(Metric("test/accuracy", True, "difference")).interval(-0.0067, 0.0011)
         '[−.0067, +.0011]'
         """
-        if low is None or high is None:
-            return NONE
-        if self.ratio:
-            return f"[{self.difference(low)[1:]}, {self.difference(high)[1:]}]"
-        return f"[{self.difference(low)}, {self.difference(high)}]"
+        return NONE if low is None else typeset(plain.interval(low, low, high, self.metric).partition(" ")[2])
 
-    def size(self, x: float | None) -> str:
-        """Format the size of a difference, without a sign: a margin, a floor or a half-width."""
-        return self.difference(x) if self.ratio else fixed(x, self.decimals, self.share)
+    def estimate(self, d: Difference) -> str:
+        """Typeset an estimate with its interval."""
+        return typeset(plain.interval(d.estimate, d.low, d.high, self.metric))
+
+    def margin(self, x: float) -> str:
+        """Typeset a margin.
+
+        >>> Numbers(Metric("test/accuracy", True, "difference")).margin(0.005)
+        '±.005'
+        >>> Numbers(Metric("test/loss", False, "ratio")).margin(0.02)
+        '×1.02'
+        """
+        return ("" if self.ratio else "±") + typeset(plain.margin(x, self.metric))
+
+    def floors(self, differences: Sequence[Difference]) -> str:
+        """Typeset the range of the smallest differences that a design settles."""
+        return typeset(plain.floors(list(differences), self.metric))
 
 
 def numbers(comparison: Comparison) -> Numbers:
-    """Return the formats that suit the metric: shares have four decimals, others as many as their spread needs."""
-    metric = comparison.metric
-    if metric.share:
-        return Numbers(4, share=True, ratio=metric.scale == "ratio")
-    arms = [arm for table in comparison.tables for arm in table.arms]
-    spreads = [arm.sd for arm in arms if arm.sd] or [abs(arm.mean) / 100 for arm in arms if arm.mean]
-    spread = min(spreads, default=1.0)
-    decimals = min(8, max(0, 1 - floor(log10(spread)))) if isfinite(spread) and spread > 0 else 4
-    return Numbers(decimals, ratio=metric.scale == "ratio")
+    """Return the formats of the metric that is compared."""
+    return Numbers(comparison.metric)
 
 
-def fixed(x: float | None, decimals: int, share: bool = False) -> str:
-    """Format a number with a fixed number of decimals and a real minus sign.
+def typeset(text: str) -> str:
+    """Replace the signs of a number, or an empty text by a dash.
 
-    >>> fixed(0.22, 2), fixed(0.0289, 4, share=True), fixed(-0.00001, 2), fixed(None, 2), fixed(123456, 0)
-    ('0.22', '.0289', '0.00', '–', '123,456')
+    >>> typeset("-.0028"), typeset("x0.930 [0.881, 0.982]"), typeset("")
+    ('−.0028', '×0.930 [0.881, 0.982]', '–')
     """
-    if x is None or not isfinite(x):
-        return NONE
-    if abs(x) >= 1e9:
-        return f"{x:.3g}".replace("-", MINUS)
-    text = f"{abs(x):,.{decimals}f}"
-    sign = MINUS if x < 0 and float(text.replace(",", "")) else ""
-    if share and text.startswith("0."):
-        text = text[1:]
-    return sign + text
+    return re.sub(r"\bx(?=\d)", "×", text).replace("-", MINUS) or NONE
 
 
-def percent(x: float | None) -> str:
-    """Format a share as a whole percentage.
-
-    >>> percent(0.2), percent(0.004), percent(0)
-    ('20%', '<1%', '0%')
-    """
-    if x is None or not isfinite(x):
-        return NONE
-    return "<1%" if 0 < x < 0.01 else f"{100 * x:.0f}%"
+def probability(p: float | None) -> str:
+    """Typeset a p-value or an error rate."""
+    return typeset(plain.probability(p))
 
 
-def p_value(p: float | None) -> str:
-    """Format a p-value.
-
-    >>> p_value(0.0312), p_value(0.00001), p_value(1)
-    ('.031', '<.001', '1.000')
-    """
-    if p is None or not isfinite(p):
-        return NONE
-    return "<.001" if p < 0.001 else fixed(p, 3, share=True)
+def percent(share: float | None) -> str:
+    """Typeset a share as a whole percentage."""
+    return typeset(plain.percent(share))
 
 
 def seconds(x: float | None) -> str:
-    """Format a duration.
+    """Typeset a duration in seconds."""
+    return typeset(plain.seconds(x))
 
-    >>> seconds(0.224), seconds(41.2), seconds(4000)
-    ('0.22', '41', '4,000')
+
+def fixed(x: float, decimals: int, bare: bool = False) -> str:
+    """Typeset a number with a fixed number of decimals.
+
+    Args:
+        x: The number.
+        decimals: Number of decimals.
+        bare: True to leave out the zero before the point.
+
+    >>> fixed(0.22, 2), fixed(0.0289, 4, bare=True), fixed(-0.00001, 2), fixed(123456, 0)
+    ('0.22', '.0289', '0.00', '123,456')
     """
-    return fixed(x, 0 if x is not None and x >= 10 else 2)
-
-
-def span(values: Iterable[float | None], size: Numbers) -> str:
-    """Format the range of sizes, for example of the floors of a table.
-
-    >>> span([0.0102, None, 0.0052], Numbers(4, share=True))
-    '.0052 to .0102'
-    """
-    known = sorted({size.size(value) for value in sorted(v for v in values if v is not None)})
-    if not known:
-        return NONE
-    return known[0] if len(known) == 1 else f"{known[0]} to {known[-1]}"
+    if abs(x) >= 1e9:
+        return typeset(f"{x:.3g}")
+    text = f"{abs(x):,.{decimals}f}"
+    sign = MINUS if x < 0 and float(text.replace(",", "")) else ""
+    return sign + (text[1:] if bare and text.startswith("0.") else text)

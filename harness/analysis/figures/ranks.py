@@ -44,8 +44,8 @@ def profiles(comparison: Comparison) -> Figure | None:
     left.set_xlabel("normalised score")
     left.set_ylabel("share of runs at or above")
     left.grid(axis="y")
-    value_axis(left.xaxis, share=True)
-    value_axis(left.yaxis, share=True)
+    value_axis(left.xaxis, bare=True)
+    value_axis(left.yaxis, bare=True)
     for row, arm in enumerate(listed):
         style = look[arm.arm]
         right.axhline(row, color=GRID, linewidth=0.4, zorder=0)
@@ -53,7 +53,7 @@ def profiles(comparison: Comparison) -> Figure | None:
         right.plot([arm.iqm], [row], color=style.color, marker=style.marker, markersize=5.5)
     rows_axis(right, [arm.arm for arm in listed], 22)
     right.set_xlabel("interquartile mean")
-    value_axis(right.xaxis, share=True, bins=5)
+    value_axis(right.xaxis, bare=True, bins=5)
     return figure
 
 

@@ -55,13 +55,15 @@ FIGURES: dict[str, Plot] = {
     ),
     "interactions": Plot(
         "Factors together",
-        "Mean for each combination of two factors, with its 95% interval. Parallel lines mean no interaction.",
+        "Mean for each combination of two factors, with a 95% interval where it is one arm. "
+        "Parallel lines mean no interaction.",
         interactions,
     ),
     "profiles": Plot(
         "Over all data sets",
-        "Left: the share of runs with at least a given score, where 0 and 1 are the worst and the best of a data set; "
-        "a higher line is better. Right: the mean of the middle half of the scores, with its 95% interval.",
+        "Left: the share of runs with at least a given score; a higher line is better. A score of 1 is the best mean "
+        "of a data set, 0 its chance level, or without one its worst mean. Right: the mean of the middle half of the "
+        "scores, with its 95% interval.",
         profiles,
     ),
     "critical_difference": Plot(

@@ -163,7 +163,7 @@ def difference_axis(axes: Axes, numbers: Numbers, bins: int = 5) -> None:
     """Format the horizontal axis of differences, or of ratios on a logarithmic scale."""
     if not numbers.ratio:
         axes.xaxis.set_major_locator(MaxNLocator(bins, steps=[1, 2, 5, 10]))
-        axes.xaxis.set_major_formatter(_Ticks(numbers.share, signed=True))
+        axes.xaxis.set_major_formatter(_Ticks(bare=True, signed=True))
         return
     low, high = axes.get_xlim()
     axes.set_xscale("log")
@@ -173,10 +173,10 @@ def difference_axis(axes: Axes, numbers: Numbers, bins: int = 5) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"×{x:.4g}"))
 
 
-def value_axis(axis: Any, share: bool, bins: int = 6) -> None:
-    """Format an axis of values of the metric."""
+def value_axis(axis: Any, bare: bool, bins: int = 6) -> None:
+    """Format an axis of values; `bare` leaves out the zero before the point."""
     axis.set_major_locator(MaxNLocator(bins, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(_Ticks(share))
+    axis.set_major_formatter(_Ticks(bare))
 
 
 def log_axis(axis: Any, values: Sequence[float]) -> None:
@@ -200,8 +200,8 @@ def thinned(values: Sequence[float], most: int = 6) -> list[float]:
 class _Ticks(Formatter):
     """Numbers of an axis, with as many decimals as the closest two need."""
 
-    def __init__(self, share: bool, signed: bool = False) -> None:
-        self.share, self.signed = share, signed
+    def __init__(self, bare: bool, signed: bool = False) -> None:
+        self.bare, self.signed = bare, signed
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         return fixed(x, 3)
@@ -209,7 +209,7 @@ class _Ticks(Formatter):
     def format_ticks(self, values: Sequence[float]) -> list[str]:
         step = min((abs(b - a) for a, b in pairwise(values)), default=1.0) or 1.0
         decimals = next((d for d in range(9) if abs(round(step, d) - step) < 0.01 * step), 9)
-        texts = [fixed(0.0 if abs(x) < step / 100 else x, decimals, self.share) for x in values]
+        texts = [fixed(0.0 if abs(x) < step / 100 else x, decimals, self.bare) for x in values]
         texts = ["0" if abs(x) < step / 100 else text for x, text in zip(values, texts, strict=True)]
         if self.signed:
             texts = [f"+{text}" if x > step / 100 else text for x, text in zip(values, texts, strict=True)]

@@ -1,5 +1,5 @@
 """The report of a comparison as one self-contained HTML page."""
 
-from harness.analysis.html.page import page, write
+from harness.analysis.html.page import page
 
-__all__ = ["page", "write"]
+__all__ = ["page"]

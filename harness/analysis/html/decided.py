@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from harness.analysis.comparison.model import Comparison
-from harness.analysis.figures.numbers import fixed, numbers, span
+from harness.analysis.figures.numbers import NONE, numbers, probability
 from harness.analysis.html.elements import items, text
-from harness.analysis.html.tables import floors
+from harness.analysis.html.tables import to_references
+from harness.analysis.report.numbers import ordinal
 
-_ORDINALS = {1: "first", 2: "second", 3: "third"}
 _SCOPES = {
     "on this split": "new seeds on the same split of the data",
+    "on these splits": "new seeds on the same splits of the data",
+    "over new data of this kind": "new data of the same kind (the t test of Nadeau and Bengio)",
     "over splits of this data set": "new splits and seeds of the same data set, not other data sets",
     "over data sets": "data sets like these",
 }
-
-
-def look_name(number: int) -> str:
-    """Return the number of a look in words.
-
-    >>> look_name(1), look_name(4)
-    ('first look', 'look 4')
-    """
-    return f"{_ORDINALS[number]} look" if number in _ORDINALS else f"look {number}"
 
 
 def how_decided(comparison: Comparison) -> str:
@@ -53,12 +46,12 @@ def _estimate(comparison: Comparison) -> str:
 
 def _looks(comparison: Comparison) -> str:
     look = comparison.look
-    level, spent = fixed(look.level, 4, share=True), fixed(look.spent, 4, share=True)
+    level, spent = probability(look.level), probability(look.spent)
     if not look.new:
         spends = "These data were looked at before, so this look spends no further error rate"
     else:
         spends = (
-            f"This {look_name(look.number)}, at {look.n} of {look.planned} planned, spends {level} of the error rate"
+            f"This {ordinal(look.number)} look, at {look.n} of {look.planned} planned, spends {level} of the error rate"
         )
     return (
         f"<b>Looks.</b> {spends}; {spent} of .05 is spent so far. The rest is kept for later looks, so the verdicts "
@@ -77,24 +70,22 @@ def _family(comparison: Comparison) -> str:
 
 
 def _equal(comparison: Comparison) -> str:
-    style = numbers(comparison)
     if comparison.margin is None:
         return (
             "<b>Equal.</b> No margin was given, so no arms are called equal. “Not settled” means that this study "
             "cannot tell, not that there is no difference. <code>--margin</code> states the largest difference that "
             "does not matter to you."
         )
-    margin = f"a factor of {fixed(1 + comparison.margin, 3)}" if style.ratio else f"±{style.size(comparison.margin)}"
+    margin = numbers(comparison).margin(comparison.margin)
     return (
         f"<b>Equal.</b> “Equal” means that two one-sided tests place the difference within {margin}, the stated margin."
     )
 
 
 def _floor(comparison: Comparison) -> str:
-    known = floors([comparison.overall] if comparison.overall else comparison.tables)
-    if not known:
+    sizes = numbers(comparison).floors(to_references([comparison.overall] if comparison.overall else comparison.tables))
+    if sizes == NONE:
         return ""
-    sizes = span(known, numbers(comparison))
     return f"<b>Floor.</b> With this many pairs, the design settles a difference of {sizes} in 8 of 10 studies."
 
 
@@ -105,7 +96,7 @@ def _completion(comparison: Comparison) -> str:
     return (
         "<b>Failed runs.</b> Where runs failed, the share of pairs won decides (sign test; a failed run loses its "
         "pair), and the mean difference of the completed pairs only describes. Leaving failures out would favour arms "
-        "that fail. Completion itself is compared by Fisher's test."
+        "that fail. Fisher's test compares how often arms complete."
     )
 
 

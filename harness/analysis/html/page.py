@@ -6,21 +6,19 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from importlib import resources
-from pathlib import Path
 from string import Template
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from harness.analysis.comparison.model import Comparison
 from harness.analysis.figures.files import inline_svg
-from harness.analysis.figures.numbers import NONE, fixed, numbers, percent, span
+from harness.analysis.figures.numbers import NONE, numbers, percent, probability
 from harness.analysis.figures.registry import FIGURES, draw
 from harness.analysis.html import tables
-from harness.analysis.html.decided import how_decided, look_name
+from harness.analysis.html.decided import how_decided
 from harness.analysis.html.elements import block, details, items, paragraph, section, text
-from harness.system import safe_files
-from harness.system.errors import HarnessError
-from harness.system.escape import printable
+from harness.analysis.report.numbers import ordinal
 
 LIMIT = 2_000_000  # bytes of the page
 _ROWS = (1000, 300, 100)  # most rows of the rankings: the first number with which the page is small enough
@@ -52,31 +50,6 @@ def page(comparison: Comparison) -> str:
         if len(whole.encode()) < LIMIT:
             break
     return whole
-
-
-def write(comparison: Comparison, path: str | Path) -> Path:
-    """Write the page to a file.
-
-    Args:
-        comparison: The comparison.
-        path: The file; it is replaced if it exists.
-
-    Returns:
-        The file.
-
-    Raises:
-        HarnessError: If the file cannot be written.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise HarnessError(f"--html: {printable(path)} is a folder: name a file")
-    if not path.parent.is_dir():
-        raise HarnessError(f"--html: the folder {printable(path.parent)} does not exist")
-    try:
-        safe_files.write_file(path, page(comparison).encode(), durable=False)
-    except OSError as error:
-        raise HarnessError(f"--html: cannot write {printable(path)}: {error.strerror or error}") from error
-    return path
 
 
 def _body(comparison: Comparison, drawings: Mapping[str, str], rows: int) -> str:
@@ -129,15 +102,16 @@ def _facts(comparison: Comparison) -> str:
     if comparison.margin is None:
         facts.append(("Margin", "none", "without one, nothing is called equal"))
     else:
-        margin = f"×{fixed(1 + comparison.margin, 3)}" if style.ratio else f"±{style.size(comparison.margin)}"
-        facts.append(("Margin", margin, "smaller differences do not matter"))
-    if known := tables.floors(tables_shown):
-        facts.append(("Floor", span(known, style), "smallest difference that this design settles"))
+        facts.append(("Margin", style.margin(comparison.margin), "smaller differences do not matter"))
+    if (floors := style.floors(tables.to_references(tables_shown))) != NONE:
+        facts.append(("Floor", floors, "smallest difference that this design settles"))
     chances = [(each.data, each.chance) for each in comparison.tables if each.chance is not None]
     if len(chances) == 1:
         facts.append(("Chance level", style.value(chances[0][1].value), text(chances[0][1].text)))
     elif chances:
-        facts.append(("Chance level", span([chance.value for _, chance in chances], style), "see the tables"))
+        values = [chance.value for _, chance in chances]
+        both = dict.fromkeys(style.value(value) for value in (min(values), max(values)))
+        facts.append(("Chance level", " to ".join(both), "see the tables"))
     completed = sum(arm.completed for each in comparison.tables for arm in each.arms)
     arms = len({arm.name for each in comparison.tables for arm in each.arms})
     noun = "arm" if arms == 1 else "arms"
@@ -151,7 +125,7 @@ def _look(comparison: Comparison) -> str:
     holm = f"; Holm over {look.family:,}" if look.family > 1 else ""
     if not look.new:
         return f"seen before: spends nothing{holm}"
-    return f"{look_name(look.number)}, level {fixed(look.level, 4, share=True)}{holm}"
+    return f"{ordinal(look.number)} look, level {probability(look.level)}{holm}"
 
 
 def _drawing(name: str, figure: Figure, comparison: Comparison) -> str:
@@ -199,9 +173,19 @@ def _repeat(comparison: Comparison) -> str:
             f"<pre>{block(comparison.more)}</pre>",
         ]
     if comparison.environment:
-        entries = "".join(f"<dt>{text(k)}</dt><dd>{text(v)}</dd>" for k, v in comparison.environment.items())
+        known = {key: _in_words(value) for key, value in comparison.environment.items() if value}
+        entries = "".join(f"<dt>{text(key)}</dt><dd>{text(value)}</dd>" for key, value in known.items())
         parts.append(f'<h3>Environment</h3><dl class="environment">{entries}</dl>')
     return "".join(parts)
+
+
+def _in_words(value: Any) -> str:
+    """Return a value of the environment as a text.
+
+    >>> _in_words({"a": "1.0", "b": "2.0"}), _in_words("cpu")
+    ('a 1.0, b 2.0', 'cpu')
+    """
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
 
 
 def _resource(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.analysis.comparison.model import Arm, Comparison, Difference, Table, Verdict
 from harness.analysis.figures.factors import effect_name
-from harness.analysis.figures.numbers import NONE, Numbers, fixed, numbers, p_value, percent, seconds
+from harness.analysis.figures.numbers import NONE, Numbers, fixed, numbers, percent, probability, seconds
 from harness.analysis.figures.style import label
 from harness.analysis.html.elements import Cell, Column, details, items, name, table, text
 
@@ -70,7 +70,7 @@ def ranking(comparison: Comparison, of: Table, most: int) -> str:
     if has["groups"]:
         columns.append(Column("group", "text", "Arms that share a letter are not settled to differ"))
     if has["needed"]:
-        margin = style.size(comparison.margin) if not style.ratio else fixed(comparison.margin, 3)
+        margin = NONE if comparison.margin is None else style.margin(comparison.margin)
         columns.append(Column(f"{of.unit}s for {margin}", hint="Number needed to settle the margin"))
     if has["seconds"]:
         columns.append(Column("s/run", hint="Mean seconds of a run"))
@@ -119,9 +119,9 @@ def pairs(comparison: Comparison, of: Table, most: int) -> str:
         ]
         for d in others[:most]
     ]
+    title = "The other pair" if len(others) == 1 else f"The other {len(others):,} pairs"
     left = f"; {len(others) - most:,} more are left out" if len(others) > most else ""
-    caption = f"The other {len(others):,} pairs of arms{left}"
-    return details(f"The other {len(others):,} pairs", table(caption, columns, rows))
+    return details(title, table(f"{title} of arms{left}", columns, rows))
 
 
 def effects(comparison: Comparison) -> str:
@@ -144,7 +144,7 @@ def effects(comparison: Comparison) -> str:
             Cell(text(" × ".join(effect.factors)), "text", "name text"),
             Cell(style.difference(effect.estimate), effect.estimate),
             Cell(style.interval(effect.low, effect.high), effect.low),
-            Cell(p_value(effect.p), effect.p),
+            Cell(probability(effect.p), effect.p),
             Cell(mark, float(settled), "text equal" if settled else "text open"),
         ]
         rows.append(row)
@@ -157,7 +157,7 @@ def failures(comparison: Comparison) -> str:
     if not comparison.failures:
         return ""
     columns = [Column("arm", "text"), Column("data set", "text"), Column("status", "text"), Column("runs")]
-    columns += [Column("p", hint="Fisher's test of the completion against the reference"), Column("why", "wide")]
+    columns += [Column("p", hint="Fisher's test against the arm that completes most often"), Column("why", "wide")]
     rows = []
     for failure in comparison.failures[:SHORT]:
         why = f'<span class="why">{text(label(failure.why, 500))}</span>'
@@ -169,7 +169,7 @@ def failures(comparison: Comparison) -> str:
                 Cell(name(failure.data), "text", "name text"),
                 Cell(text(failure.status), "text", "text"),
                 Cell(f"{failure.runs} of {failure.of}", failure.runs / max(1, failure.of)),
-                Cell(p_value(failure.p), failure.p),
+                Cell(probability(failure.p), failure.p),
                 Cell(why, "text", "wide"),
             ]
         )
@@ -190,8 +190,8 @@ def aggregates(comparison: Comparison) -> str:
         rows.append(
             [
                 Cell(name(arm.arm), "text", "name", head=True),
-                Cell(fixed(arm.iqm, 3, share=True), arm.iqm),
-                Cell(f"[{fixed(arm.low, 3, share=True)}, {fixed(arm.high, 3, share=True)}]", arm.low),
+                Cell(fixed(arm.iqm, 3, bare=True), arm.iqm),
+                Cell(f"[{fixed(arm.low, 3, bare=True)}, {fixed(arm.high, 3, bare=True)}]", arm.low),
                 Cell(fixed(arm.rank, 2), arm.rank),
                 Cell(percent(beats), beats),
             ]
@@ -199,10 +199,10 @@ def aggregates(comparison: Comparison) -> str:
     return table("Normalised scores over all data sets, each with weight 1", columns, rows)
 
 
-def floors(tables: Sequence[Table]) -> list[float]:
-    """Return the floors of the differences to the references."""
+def to_references(tables: Sequence[Table]) -> list[Difference]:
+    """Return the differences to the references of tables."""
     found = (of.difference(arm.name) for of in tables for arm in of.arms)
-    return [d.floor for d in found if d is not None and d.floor is not None]
+    return [difference for difference in found if difference is not None]
 
 
 def _caption(comparison: Comparison, of: Table, shown: int) -> str:
@@ -254,7 +254,7 @@ def _difference(d: Difference | None, style: Numbers, is_reference: bool = False
             Cell("", kind="text"),
         ]
     mark, kind = MARKS[d.verdict]
-    by_sign = ' <span class="muted">(by pairs won)</span>' if d.decided_by == "sign" else ""
+    by_sign = ' <span class="muted">(by wins)</span>' if d.decided_by == "sign" else ""
     verdict = f'<span class="mark" aria-hidden="true">{mark}</span>{d.verdict}{by_sign}'
     coverage = f' title="coverage {percent_exact(d.coverage)}"' if d.coverage is not None else ""
     interval = f"<span{coverage}>{style.interval(d.low, d.high)}</span>"
@@ -262,7 +262,7 @@ def _difference(d: Difference | None, style: Numbers, is_reference: bool = False
         Cell(style.difference(d.estimate), d.estimate),
         Cell(interval, d.low),
         Cell(percent(d.won), d.won),
-        Cell(p_value(d.p), d.p),
+        Cell(probability(d.p), d.p),
         Cell(verdict, float(_ORDER.index(d.verdict)), f"text {kind}"),
     ]
 
@@ -286,7 +286,7 @@ def _letters(of: Table, names: Sequence[str]) -> dict[str, list[str]]:
 
 def _group(groups: dict[str, list[str]], name: str) -> Cell:
     letters = groups[name]
-    shown = "".join(f'<span class="group">{letter}</span>' for letter in letters)
+    shown = "".join(f'<span class="group">{letter}</span>' for letter in letters if letter or len(letters) < 5)
     return Cell(shown, "text", "text")
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from harness.analysis.comparison.model import Comparison, Metric
+from harness.analysis.comparison.model import Comparison
 from harness.analysis.figures import FIGURES, draw
 from harness.analysis.figures.style import PALETTE, arm_styles, style
 from tests.helpers.comparisons import (
@@ -199,12 +199,6 @@ def test_arm_without_completed_runs_has_a_bar_only() -> None:
     assert draw("cost", comparison) is None
     shown = {text.get_text() for text in texts(drawn("completion", comparison))}
     assert {"adam", "sgd", "0/10", "failed"} <= shown
-
-
-def test_metric_that_is_no_share_keeps_the_zero() -> None:
-    comparison = replace(one_data_set(), metric=Metric("test/f1", higher_is_better=True, scale="difference"))
-    shown = [text.get_text() for text in texts(drawn("forest", comparison))]
-    assert any("−0.0" in text for text in shown)
 
 
 def test_long_names_are_shortened() -> None:

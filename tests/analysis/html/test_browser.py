@@ -15,7 +15,7 @@ import PIL.Image
 import pytest
 from playwright.sync_api import Browser, Page
 
-from harness.analysis.html import write
+from harness.analysis.html import page
 from tests.helpers import browser
 from tests.helpers.comparisons import hostile_names, many_data_sets, two_factors, with_failures
 
@@ -37,25 +37,27 @@ HEADS = "[...document.querySelectorAll('thead')[0].querySelectorAll('th')]"
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
-    return {name: write(comparison, folder / f"{name}.html") for name, comparison in PAGES.items()}
+    for name, comparison in PAGES.items():
+        (folder / f"{name}.html").write_text(page(comparison), encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in PAGES}
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with browser.page() as page:
-        assert page.context.browser is not None
-        yield page.context.browser
+    with browser.page() as first:
+        assert first.context.browser is not None
+        yield first.context.browser
 
 
 @pytest.fixture
 def tab(chromium: Browser) -> Iterator[Page]:
     """A new tab; what its console says, a script that fails, a dialog or a request of the page is an error."""
     errors: list[str] = []
-    with chromium.new_page(viewport={"width": 1100, "height": 900}, color_scheme="light") as page:
-        page.on("console", lambda message: errors.append(message.text))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda request: request.url.startswith(("file:", "data:")) or errors.append(request.url))
-        yield page
+    with chromium.new_page(viewport={"width": 1100, "height": 900}, color_scheme="light") as new:
+        new.on("console", lambda message: errors.append(message.text))
+        new.on("pageerror", lambda error: errors.append(str(error)))
+        new.on("request", lambda request: request.url.startswith(("file:", "data:")) or errors.append(request.url))
+        yield new
     assert errors == []
 
 

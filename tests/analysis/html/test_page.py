@@ -7,13 +7,12 @@ import hashlib
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 
-from harness.analysis.html import page, write
+from harness.analysis.comparison.compare import compare
+from harness.analysis.html import page
 from harness.analysis.html.tables import MARKS
-from harness.system.errors import HarnessError
 from tests.helpers.comparisons import (
     HOSTILE,
     builders,
@@ -21,6 +20,7 @@ from tests.helpers.comparisons import (
     one_data_set,
     single_seed,
 )
+from tests.helpers.studies import noise, study
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
 
@@ -154,10 +154,10 @@ def test_numbers_have_the_form_of_papers(pages: Pages) -> None:
 def test_facts_name_chance_margin_and_floor() -> None:
     text = Document(page(one_data_set(margin=0.006))).text()
     assert "Chance level .1020 answering '3' always scores .1020" in text
-    assert "Margin ±.0060" in text
+    assert "Margin ±.006" in text
     assert re.search(r"Floor \.\d{4} to \.\d{4}", text)
-    assert "two one-sided tests place the difference within ±.0060" in text
-    assert "splits for .0060" in text
+    assert "two one-sided tests place the difference within ±.006" in text
+    assert "splits for ±.006" in text
 
 
 @pytest.mark.parametrize("verdict", ["worse", "not settled", "equal"])
@@ -190,9 +190,9 @@ def test_every_figure_has_an_alternative_text_and_a_caption(pages: Pages) -> Non
 def test_failures_are_listed_with_findings(pages: Pages) -> None:
     text = Document(pages["with_failures"]).text()
     assert "35 of 50 runs completed" in text
-    assert "4 of 10 .087 loss is nan at step 40 of 600 optimizer.lr=0.3 is too large" in text
+    assert "4 of 10 .0870 loss is nan at step 40 of 600 optimizer.lr=0.3 is too large" in text
     assert "share of pairs won decides" in text
-    assert "worse (by pairs won)" in text
+    assert "worse (by wins)" in text
 
 
 def test_commands_are_told(pages: Pages) -> None:
@@ -236,24 +236,6 @@ def test_page_is_the_same_each_time() -> None:
     assert page(single_seed()) == page(single_seed())
 
 
-def test_file_is_replaced(tmp_path: Path) -> None:
-    file = tmp_path / "report.html"
-    file.write_text("old")
-    assert write(single_seed(), file) == file
-    assert file.read_text(encoding="utf-8") == page(single_seed())
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-
-
-def test_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(HarnessError, match=r"^--html: .* is a folder: name a file$"):
-        write(single_seed(), tmp_path)
-
-
-def test_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(HarnessError, match=r"^--html: the folder .*missing does not exist$"):
-        write(single_seed(), tmp_path / "missing" / "report.html")
-
-
 def test_overall_ranking_is_open_and_those_of_many_data_sets_are_closed(pages: Pages) -> None:
     opened = re.findall(r"<details( open)?><summary>(?!The other)([^<]*)", pages["many_data_sets"])
     names = ["Over data sets", *(str(table.data) for table in many_data_sets().tables), "Shares in numbers"]
@@ -263,3 +245,25 @@ def test_overall_ranking_is_open_and_those_of_many_data_sets_are_closed(pages: P
 def test_title_is_escaped(pages: Pages) -> None:
     (title,) = Document(pages["hostile_names"]).texts["title"]
     assert title == "<script>alert(1)</script>: test/accuracy"
+
+
+def test_comparison_of_records_has_a_page() -> None:
+    """What `compare` returns is what the page expects: levels, verdicts by wins, and an environment with folders."""
+
+    def value(data: str, optimizer: str, seed: int) -> float | None:
+        if (optimizer, seed) == ("sgd", 2):
+            return None
+        return round(360 + 8 * noise(data, seed) - 12 * (optimizer == "sgd") + noise(data, optimizer, seed)) / 400
+
+    records = study({"data": ["digits", "wine"], "optimizer": ["adam", "sgd", "lion"]}, value, seeds=5)
+    text = Document(page(compare(records, study=None, keep_looks=False))).text()
+    assert "28 of 30 runs completed" in text
+    assert "ValueError: it broke" in text
+    assert "needs at least 4; each data set stands for itself" in text
+
+
+def test_environment_is_told_in_words() -> None:
+    environment = {"torch": "2.8.0", "git": "", "plugins": {"harness": "0.1.0", "mine": "2"}}
+    text = Document(page(replace(single_seed(), environment=environment))).text()
+    assert "torch 2.8.0 plugins harness 0.1.0, mine 2" in text
+    assert "git" not in text.partition("Environment")[2]
