@@ -50,7 +50,7 @@ def test_run_folder_is_complete(workdir: Path) -> None:
     assert row["model"] == {"parameters": 26122, "trainable": 26122}
     assert {"fit_s", "share_s", "total_s", "samples_per_s", "started"} <= set(row["time"])
     assert row["environment"]["torch"] == torch.__version__
-    assert row["environment"]["plugins"]["harness"] == harness.__version__
+    assert row["environment"]["plugins"]["dl-harness"] == harness.__version__
     assert row["memory"]["peak"] > 10_000_000
     assert {p.name for p in record.folder.iterdir()} >= {".hydra", "curves.csv", "log.txt", "weights.pt"}
     assert {p.name for p in (record.folder / ".hydra").iterdir()} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
