@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pandas
@@ -69,5 +70,6 @@ def _column(values: Sequence[Any], empty: str = "string") -> pandas.Series[Any]:
     present = [pandas.NA if absent else value for value, absent in zip(values, missing, strict=True)]
     for allowed, complete, nullable in _DTYPES:
         if types <= allowed:
-            return pandas.Series(present, dtype=nullable if any(missing) else complete)
+            with suppress(OverflowError, UnicodeError):  # a number beyond 64 bits, a text that is no Unicode
+                return pandas.Series(present, dtype=nullable if any(missing) else complete)
     return pandas.Series(present, dtype="object")
