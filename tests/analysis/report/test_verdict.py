@@ -129,6 +129,20 @@ def test_interaction_that_is_settled_hides_main_effects() -> None:
     assert "\neffect of activation on digits\n" in shown
 
 
+@pytest.mark.parametrize(("n", "settled", "rows"), [(6, 0, 6), (20, 0, 3), (20, 5, 5), (20, 15, 10)])
+def test_of_many_contrasts_the_settled_ones_are_shown(n: int, settled: int, rows: int) -> None:
+    verdicts = ["settled"] * settled + ["not settled"] * (n - settled)
+    effects = [
+        Effect("digits", ("lr",), (f"{i}", "0"), 10, 0.01, 0.0, 0.02, i / n, verdict)  # type: ignore[arg-type]
+        for i, verdict in enumerate(verdicts)
+    ]
+    lines = report_text(replace(study(), effects=effects[::-1])).splitlines()
+    start = lines.index(f"effect of lr on digits: {settled} of {n} contrasts are settled")
+    shown = [line.split()[0] for line in lines[start + 2 :] if line.endswith("settled")]
+    assert shown == [str(i) for i in range(rows)]
+    assert any(line.startswith(f"and {n - rows} more: ") for line in lines) == (n > rows)
+
+
 def test_baseline_that_is_not_the_best_arm() -> None:
     table = study().tables[0]
     flipped = [replace(d, arm=NAMES[0], against=d.arm, estimate=0.0028, low=-0.0011, high=0.0067, won=0.8)
