@@ -89,7 +89,8 @@ def compare(
     found_effects = effects.effects(tables, found.factors, chosen, effect_question, planned)
     if problem := asked.looks.save():
         notes.append(problem)
-    aggregates, critical = effects.aggregates(tables, chosen)
+    aggregates, critical, left_out = effects.aggregates(tables, chosen)
+    notes += left_out
     comparison = Comparison(
         study=study.name if study is not None else records[0].study,
         metric=chosen,

@@ -7,39 +7,16 @@ it, since what remains of the unit would estimate another contrast.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from harness.analysis.stats.arrays import Array, finite, share
-from harness.analysis.stats.paired import estimate
+from harness.analysis.stats.paired import Estimate, estimate
 
 ROUNDING = 1e-14  # of the largest score: a contrast below it is 0, since decimals such as .9 - .8 leave a remainder
 
 
-@dataclass(frozen=True)
-class Contrast:
-    """The mean of a contrast over units.
-
-    Attributes:
-        n: Number of units that have every run of the contrast.
-        estimate: Mean over the units.
-        low: Lower end of its t interval.
-        high: Upper end.
-        sd: Standard deviation over the units.
-        p: p-value of the two-sided t test of a mean of 0.
-    """
-
-    n: int
-    estimate: float
-    low: float
-    high: float
-    sd: float
-    p: float
-
-
-def main_effect(scores: ArrayLike, factor: int, levels: tuple[int, int], coverage: float = 0.95) -> Contrast:
+def main_effect(scores: ArrayLike, factor: int, levels: tuple[int, int], coverage: float = 0.95) -> Estimate:
     """Return the difference between two levels of a factor, averaged over the levels of all other factors.
 
     Args:
@@ -56,7 +33,7 @@ def main_effect(scores: ArrayLike, factor: int, levels: tuple[int, int], coverag
 
     >>> scores = [[[1, 2], [3, 4]], [[1, 1], [2, 4]], [[0, 3], [2, 3]]]  # 3 units, 2 x 2 levels
     >>> effect = main_effect(scores, 0, (1, 0))
-    >>> effect.n, effect.estimate
+    >>> effect.n, effect.mean
     (3, 1.6666666666666667)
     """
     x = _cells(scores)
@@ -65,7 +42,7 @@ def main_effect(scores: ArrayLike, factor: int, levels: tuple[int, int], coverag
 
 def interaction(
     scores: ArrayLike, factors: tuple[int, int], levels: tuple[int, int, int, int], coverage: float = 0.95
-) -> Contrast:
+) -> Estimate:
     """Return how a difference between levels of one factor depends on the level of another.
 
     Args:
@@ -82,7 +59,7 @@ def interaction(
         ValueError: If fewer than 2 units have all runs, a score is infinite, or a factor or level does not exist.
 
     >>> scores = [[[1, 2], [3, 4]], [[1, 1], [2, 4]], [[0, 3], [2, 3]]]
-    >>> interaction(scores, (0, 1), (1, 0, 1, 0)).estimate
+    >>> interaction(scores, (0, 1), (1, 0, 1, 0)).mean
     0.0
     """
     x = _cells(scores)
@@ -93,7 +70,7 @@ def interaction(
     return _over_units(_step(_step(x, first, (i, j)), second, (k, l)), x, coverage)
 
 
-def slope(scores: ArrayLike, values: ArrayLike, coverage: float = 0.95) -> Contrast:
+def slope(scores: ArrayLike, values: ArrayLike, coverage: float = 0.95) -> Estimate:
     """Return the slope of the scores against the values of a numeric setting: a least-squares line for each unit.
 
     Args:
@@ -108,7 +85,7 @@ def slope(scores: ArrayLike, values: ArrayLike, coverage: float = 0.95) -> Contr
     Raises:
         ValueError: If fewer than 2 units have all runs, a score is infinite, or all values are the same.
 
-    >>> slope([[1, 2, 3], [1, 3, 5]], [0.0, 1.0, 2.0]).estimate
+    >>> slope([[1, 2, 3], [1, 3, 5]], [0.0, 1.0, 2.0]).mean
     1.5
     """
     x, at = _cells(scores), finite(values, "values", ("values",))
@@ -139,12 +116,11 @@ def _step(x: Array, factor: int, levels: tuple[int, int]) -> Array:
     return np.take(x, [level], factor + 1) - np.take(x, [against], factor + 1)
 
 
-def _over_units(contrasts: Array, scores: Array, coverage: float) -> Contrast:
+def _over_units(contrasts: Array, scores: Array, coverage: float) -> Estimate:
     """Average contrasts `[units, ...]` of scores over all axes but the first, then over the units that have all."""
     each = contrasts.mean(tuple(range(1, contrasts.ndim)))
     each = each[~np.isnan(each)]
     if len(each) < 2:
         raise ValueError(f"an interval needs 2 units that have all runs of the contrast, not {len(each)}")
     each[np.abs(each) <= ROUNDING * np.nanmax(np.abs(scores))] = 0.0
-    e = estimate(each, 1 - share(coverage, "coverage"))
-    return Contrast(e.n, e.mean, e.low, e.high, e.sd, e.p)
+    return estimate(each, 1 - share(coverage, "coverage"))

@@ -129,7 +129,17 @@ def test_runs_are_resampled_within_their_data_set():
 
 
 def test_two_runs_are_resampled_one_at_a_time():
-    assert interquartile_mean_interval([[0.0, 1.0]], seed=0) == (0.0, 1.0)
+    assert interquartile_mean_interval([[0.0, 1.0]], seed=0, coverage=0.4) == (0.0, 1.0)  # two would often give .5
+
+
+def test_resampled_runs_keep_their_scores():
+    """One run is drawn of each: the interquartile mean of two runs is their mean, 2.5, 6.5, 1.5 or 5.5."""
+    assert interquartile_mean_interval([[3.0, 1.0], [2.0, 10.0]], seed=0, coverage=0.98) == (1.5, 6.5)
+
+
+def test_arms_with_different_numbers_of_runs_have_an_interval():
+    low, high = probability_of_improvement_interval([[1.0, 2.0, 6.0, 7.0]], [[5.0, 3.0]], seed=0)
+    assert 0 <= low < 0.5 < high <= 1
 
 
 def test_intervals_of_many_runs_are_those_of_the_normal_approximation():

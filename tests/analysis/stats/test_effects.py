@@ -17,7 +17,7 @@ CELLS = arrays(np.float64, st.tuples(st.integers(2, 6), st.just(3), st.just(2)),
 
 
 def fields(contrast):
-    return contrast.estimate, contrast.low, contrast.high, contrast.sd, contrast.p
+    return contrast.mean, contrast.low, contrast.high, contrast.sd, contrast.p
 
 
 def test_students_sleep_data_are_reproduced():
@@ -26,7 +26,7 @@ def test_students_sleep_data_are_reproduced():
     second = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
     found = main_effect(np.transpose([first, second]), 0, (1, 0))
     assert found.n == 10
-    np.testing.assert_allclose(found.estimate, 1.58, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found.mean, 1.58, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose((found.low, found.high), (0.7001142, 2.4598858), rtol=0, atol=1e-7)
     np.testing.assert_allclose(found.p, 0.002833, rtol=0, atol=5e-7)
 
@@ -83,9 +83,9 @@ def test_scale_scales_the_estimate_and_leaves_the_p_value(x, scale):
 @given(CELLS)
 def test_levels_in_the_other_order_change_the_sign(x):
     before, after = main_effect(x, 1, (0, 1)), main_effect(x, 1, (1, 0))
-    expected = -before.estimate, -before.high, -before.low, before.sd, before.p
+    expected = -before.mean, -before.high, -before.low, before.sd, before.p
     np.testing.assert_allclose(fields(after), expected, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(interaction(x, (0, 1), (0, 1, 0, 1)).estimate, -_both(x).estimate, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(interaction(x, (0, 1), (0, 1, 0, 1)).mean, -_both(x).mean, rtol=1e-9, atol=1e-12)
 
 
 @properties

@@ -83,6 +83,15 @@ def test_iman_davenport_is_the_analysis_of_variance_of_the_ranks():
     np.testing.assert_allclose((found.f, found.p_f), (expected["F"], expected["PR(>F)"]), rtol=1e-9, atol=1e-12)
 
 
+def test_iman_davenport_of_nearly_equal_rankings_is_finite():
+    x = np.tile([3.0, 2.0, 1.0], (20, 1))
+    x[0, 0] = 2.0
+    chi2 = stats.friedmanchisquare(*x.T).statistic
+    np.testing.assert_allclose(friedman(x).f, 19 * chi2 / (40 - chi2), rtol=1e-9, atol=1e-9)
+    x[0, 0] = 3.0
+    assert (friedman(x).f, friedman(x).p_f) == (np.inf, 0.0)
+
+
 def test_critical_difference_settles_the_pairs_that_scikit_posthocs_settles():
     x = np.random.default_rng(0).normal(size=(15, 6)) + np.linspace(0, 2, 6)
     p = scikit_posthocs.posthoc_nemenyi_friedman(x).to_numpy()

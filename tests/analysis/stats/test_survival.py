@@ -89,9 +89,10 @@ def test_median_and_its_interval_agree_with_statsmodels():
         assert (np.inf if high is None else high) == ends[1]
 
 
-def test_median_at_exactly_one_half_is_found():
-    assert median_time(kaplan_meier([1, 2, 3, 4], [True, True, False, False]))[0] == 2.0
-    assert median_time(kaplan_meier([1, 2, 3, 4, 5, 6], [True, True, True, False, False, False]))[0] == 3.0
+@pytest.mark.parametrize("runs", [4, 6, 24, 54])  # of 24 and 54, the share after half of the runs rounds up
+def test_median_at_exactly_one_half_is_found(runs):
+    times = np.arange(1, runs + 1)
+    assert median_time(kaplan_meier(times, times <= runs / 2))[0] == runs / 2
 
 
 def test_median_that_is_not_reached_is_none():
