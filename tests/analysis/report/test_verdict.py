@@ -212,13 +212,13 @@ def test_single_arm_shows_the_interval_of_its_mean() -> None:
     text = report_text(replace(study(), tables=[one], factors={}))
     assert "against" not in text
     assert "[.9701, .9761]" in text
+    assert text.splitlines()[1] == "test/accuracy on 360 test samples, over splits of this data set; 10 seeds"
 
 
-def test_look_at_the_same_data_spends_nothing() -> None:
-    again = replace(study(), look=Look(2, 20, 30, 0.0119, 0.0408, 3, new=False))
-    assert "20 of 30 planned seeds, second look, the same data again (level .0119, .0408 spent, Holm over 3)" in (
-        report_text(again)
-    )
+@pytest.mark.parametrize("new", [True, False])
+def test_look_shows_the_error_rate_that_is_spent(new: bool) -> None:
+    again = replace(study(), look=Look(2, 20, 30, 0.0119, 0.0408, 3, new=new))
+    assert "20 of 30 planned seeds, second look (level .0119, .0408 spent, Holm over 3)" in report_text(again)
 
 
 def test_groups_are_written_by_rank() -> None:
