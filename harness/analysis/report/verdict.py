@@ -91,7 +91,8 @@ def _facts(explained: Mapping[str, str], width: int | None) -> list[str]:
 def _failures(comparison: Comparison, width: int | None) -> list[str]:
     if not comparison.failures:
         return []
-    header, *rows = _fitted(failure_columns(comparison), None if width is None else 2 * width, "arm")
+    room = None if width is None else 2 * width  # reasons are wrapped
+    header, *rows = _fitted(failure_columns(comparison), room, "arm")
     lines = ["", "runs that did not complete", header]
     for failure, row in zip(comparison.failures[:MAX_ROWS], rows, strict=False):
         lines += [*_wrapped(row, width, 4), *(f"    doctor: {line}" for line in failure.findings)]
