@@ -69,7 +69,8 @@ TYPES: dict[str, Any] = {
     "name": 3, "study": [], "status": "excellent", "error": "boom", "config": [], "choices": {"model": 3},
     "metrics": {"val/loss": "0.5"}, "best": {"val/loss": 3}, "model": {"parameters": "many"}, "data": 3,
     "time": {"fit_s": "long"}, "cohort": {"why": {}}, "memory": "much", "diagnostics": [],
-    "environment": {"plugins": 1},
+    "environment": {"plugins": 1}, "command": [], "swept": "seed", "swept_values": ["seed"],
+    "directions": {"val/loss": "down"},
 }  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def test_wrong_type_in_any_key_is_named(key: str, study: Path, command: Command)
     folder = bad(study, **{key: TYPES[key]})
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        status, out, errors = command("report", "dl")
+        status, out, errors = command("report", "dl", "--runs")
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()] == ["run", "seed=0", "seed=1"]
     assert errors.startswith(f"harness: warning: left out: outputs/dl/{folder.name}/record.json: {key}")

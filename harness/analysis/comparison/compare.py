@@ -18,7 +18,7 @@ from harness.analysis.comparison.levels import Layout, Run, find_arm, layout
 from harness.analysis.comparison.looks import Looks, Question
 from harness.analysis.comparison.model import Arm, Comparison, Difference, Look, Metric, Table
 from harness.analysis.comparison.outcomes import choose_metric, refuse_mixed_paths, shown_value, size
-from harness.analysis.comparison.pairing import Outcomes, Pairs, Units, outcomes, pair, units_of
+from harness.analysis.comparison.pairing import Outcomes, Pairs, Units, mean_ranks, outcomes, pair, units_of
 from harness.analysis.stats.datasets import MIN_DATA_SETS, over_new_data
 from harness.analysis.stats.multiple import groups
 from harness.analysis.stats.paired import Estimate, estimate
@@ -90,7 +90,8 @@ def compare(
     found_effects = effects.effects(tables, found.factors, chosen, effect_question, planned)
     if problem := asked.looks.save():
         notes.append(problem)
-    aggregates, critical = effects.aggregates(tables, chosen)
+    aggregates, critical, left_out = effects.aggregates(tables, chosen)
+    notes += left_out
     comparison = Comparison(
         study=study.name if study is not None else records[0].study,
         metric=chosen,
@@ -161,7 +162,11 @@ def _table(
     of: dict[str, list[Run]] = {}
     for run in runs:
         of.setdefault(run.arm, []).append(run)
-    arms = sorted((_arm(name, of[name], found[name], metric) for name in found), key=lambda arm: _order(arm, metric))
+    arms = [_arm(name, of[name], found[name], metric) for name in found]
+    arms.sort(key=lambda arm: _order(arm, metric))
+    if any(arm.failed for arm in found.values()):  # the mean of the runs that completed would favour arms that fail
+        ranks = mean_ranks(found, metric.higher_is_better)
+        arms.sort(key=lambda arm: (arm.mean is None, ranks[arm.name]))
     names = [arm.name for arm in arms]
     if base is not None and base not in found:
         raise HarnessError(f"--baseline {base}: it has no run on {data}")

@@ -22,7 +22,7 @@ MAX_CURVES = 2_000  # runs whose curves are read
 def failures(runs: Sequence[Run], tables: Sequence[Table]) -> list[Failure]:
     """Return the runs that did not complete, grouped by arm, data set and reason.
 
-    Fisher's test compares the completion of the arm with that of the reference.
+    Fisher's test compares the completion of the arm with that of the arm that completed most often.
     """
     groups: Counter[tuple[str, str, str, str]] = Counter()
     for run in runs:
@@ -31,14 +31,11 @@ def failures(runs: Sequence[Run], tables: Sequence[Table]) -> list[Failure]:
     found = []
     for (data, arm, status, why), count in groups.items():
         table = next(table for table in tables if table.data == data)
-        mine, reference = _arm(table, arm), _arm(table, table.reference)
-        p = None if arm == table.reference else fisher(mine.completed, mine.runs, reference.completed, reference.runs)
+        mine = next(a for a in table.arms if a.name == arm)
+        most = max(table.arms, key=lambda a: a.completed / a.runs)
+        p = None if mine.name == most.name else fisher(mine.completed, mine.runs, most.completed, most.runs)
         found.append(Failure(arm, data, status, why, count, mine.runs, p))
     return found
-
-
-def _arm(table: Table, name: str) -> Arm:
-    return next(arm for arm in table.arms if arm.name == name)
 
 
 def variance(arms: Sequence[Arm], units: Units, metric: Metric) -> dict[str, float]:

@@ -41,10 +41,12 @@ def _table(table: Table, comparison: Comparison, baseline: str | None) -> str:
         return _against(reference, shown, where, count, metric)
     worse = [d.arm for d in shown if d.verdict == "worse"]
     others = [d.arm for d in shown if d.verdict != "worse"]
-    best = "highest" if metric.higher_is_better else "lowest"
+    best = f"has the {'highest' if metric.higher_is_better else 'lowest'} mean"
+    if any(d.decided_by == "sign" for d in table.differences):
+        best = "has the best mean rank, in which a failed run is last,"
     if not worse:
         return (
-            f"{reference} has the {best} mean {where}, but 0 of {len(shown)} differences to it are settled {count}."
+            f"{reference} {best} {where}, but 0 of {len(shown)} differences to it are settled {count}."
             + _equal(shown)
             + _others(table)
         )

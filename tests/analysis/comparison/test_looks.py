@@ -79,7 +79,7 @@ def test_impossible_numbers_are_skipped(tmp_path: Path, row: str) -> None:
 def test_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("")
     (tmp_path / FILE).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(HarnessError, match="cannot be read"):
+    with pytest.raises(HarnessError, match="is a link"):
         Looks(tmp_path)
 
 
