@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.model_selection import StratifiedShuffleSplit
 
 import harness
 from harness.config.settings import Split
+from harness.datasets.class_counts import split_counts
 from harness.datasets.dataset import SPLITS, Samples, divide, from_arrays
 from harness.datasets.remarks import TargetWarning, remarks
 from harness.datasets.stratify import shares
@@ -137,6 +141,49 @@ def test_stratified_files_are_divided_as_in_memory(tmp_path) -> None:
         targets = part.take(torch.arange(len(part)))[1]
         assert torch.equal(targets, held.part(name).y)
         assert int((targets == 0).sum()) == {"train": 6, "val": 1, "test": 2}[name]
+
+
+SORTED = torch.arange(3).repeat_interleave(torch.tensor([150, 30, 20]))  # of 200 samples, by class
+NOISE = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+COUNTS = {"train": [96, 19, 13], "val": [24, 5, 3], "test": [30, 6, 4]}  # the exact shares of validation: 24, 4.8, 3.2
+
+
+def from_frame(folder: Path, name: str, **settings: Any) -> harness.Dataset:
+    frame = pd.DataFrame({"a": NOISE[:, 0], "b": NOISE[:, 1], "kind": [f"k{c}" for c in SORTED.tolist()]})
+    frame.to_csv(folder / "t.csv", index=False)
+    frame.to_parquet(folder / "t.parquet")
+    datasets.Dataset.from_pandas(frame).save_to_disk(folder / "set")
+    files = {"csv": "t.csv", "parquet": "t.parquet", "hugging_face": "set"}
+    dataset: harness.Dataset = data(
+        name, {"path": str(folder / files[name]), "target": "kind", **settings}, cache_dir=folder
+    )
+    return dataset
+
+
+def torch_data(folder: Path, in_memory: bool) -> harness.Dataset:
+    whole = torch.utils.data.TensorDataset(NOISE, SORTED)
+    draw = torch.Generator().manual_seed(0)
+    return harness.from_torch(whole, split=Split(), generator=draw, cache_dir=folder, in_memory=in_memory)
+
+
+SOURCES = {
+    "arrays": lambda _: from_arrays(NOISE, SORTED, Split(), torch.Generator(), target="class"),
+    "csv": lambda folder: from_frame(folder, "csv"),
+    "parquet": lambda folder: from_frame(folder, "parquet"),
+    "csv in files": lambda folder: from_frame(folder, "csv", in_memory=False),
+    "hugging_face": lambda folder: from_frame(folder, "hugging_face", inputs=["a", "b"]),
+    "torch": lambda folder: torch_data(folder, True),
+    "torch in files": lambda folder: torch_data(folder, False),
+}
+
+
+@pytest.mark.parametrize("source", list(SOURCES))
+def test_data_from_every_source_is_stratified(tmp_path: Path, source: str) -> None:
+    counts = split_counts(SOURCES[source](tmp_path))
+    assert counts is not None
+    found = dict(zip(SPLITS, counts.tolist(), strict=True))
+    assert {name: sum(row) for name, row in found.items()} == {name: sum(row) for name, row in COUNTS.items()}
+    assert found == COUNTS
 
 
 def test_stratify_is_part_of_the_id() -> None:
