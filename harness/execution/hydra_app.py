@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from harness._compat.hydra import no_callbacks
 from harness.config.composition import compose_unchecked, hydra_session, job_from_hydra, with_config_dir
 from harness.config.job import command_line
-from harness.config.override_text import as_typed
+from harness.config.override_text import as_typed, written
 from harness.config.overrides import parse, take_zip
 from harness.config.quoting import quoted
 from harness.execution.sweep.swept import current_command, launched_by
@@ -38,7 +38,8 @@ def multirun(
 
     from harness.execution.sweep.hydra_sweep import HarnessSweeper
 
-    command = command_line(overrides, config_dir, sweep=True)
+    typed = [] if variants is None else [f"hydra.sweeper.variants={written(variants)}"]
+    command = command_line([*overrides, *typed], config_dir, sweep=True)
     overrides, zips = take_zip(quoted(overrides, sweep=True))
     hydra_keys.check_words(parse(overrides, sweep=True), sweep=True)
     with hydra_session() as hydra:

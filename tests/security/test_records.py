@@ -17,7 +17,8 @@ import harness
 from harness.analysis.report.failures import reason_and_position
 from harness.results import checkpoint, index
 from harness.results.curves import read_curves
-from harness.results.record import Record, from_json
+from harness.results.levels import in_natural_order
+from harness.results.record import Record, Records, from_json
 from harness.results.study import load
 from harness.system.errors import HarnessError
 from tests.security.conftest import Command, bad, good
@@ -107,6 +108,7 @@ def test_any_record_is_reported_or_refused(changes: dict[str, Any]) -> None:
         return
     assert list(table_rows([record], columns([record])))
     assert reason_and_position(record) is not None
+    assert len(Records(in_natural_order([record, Record("1" * 12, "b", "s", config={"seed": 1})])).to_pandas()) == 2
     assert sweep_summary([record])
     assert json.loads(record.to_json())["id"] == "0" * 12
 

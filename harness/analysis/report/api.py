@@ -74,15 +74,15 @@ def _records(study: str | Path | Sequence[Record]) -> tuple[Sequence[Record], Pa
     """Return the records, and the folder of their study if they have one in common."""
     from harness.results.study import load, study_folder
 
-    if isinstance(study, (str, Path)):
-        folder = study_folder(study).absolute()
-        records: Sequence[Record] = load(folder)
-        if not len(records):
-            raise HarnessError(f"no runs in {study}")
-        return records, folder
-    if not len(study):
-        raise HarnessError("no runs to compare: the sequence of records is empty")
-    return study, common_study(study)
+    if isinstance(study, Sequence) and not isinstance(study, str):
+        if not len(study):
+            raise HarnessError("no runs to compare: the sequence of records is empty")
+        return study, common_study(study)
+    folder = study_folder(study).absolute()
+    records = load(folder)
+    if not len(records):
+        raise HarnessError(f"no runs in {study}")
+    return records, folder
 
 
 def common_study(records: Sequence[Record]) -> Path | None:
@@ -134,10 +134,11 @@ class Report:
 
     @property
     def arms(self) -> pandas.DataFrame:
-        """A row for each arm on each data set, with its difference to the reference; `data` is None over all."""
+        """A row for each arm on each data set, with its difference to the reference; `data` is missing over all."""
         from harness.analysis.report.rows import arm_rows
 
-        return _frame(arm_rows(self.comparison))
+        rows = arm_rows(self.comparison)
+        return _frame(rows, list(rows[0]) if rows else [])
 
     @property
     def differences(self) -> pandas.DataFrame:
@@ -227,7 +228,10 @@ def write_page(path: Path, text: str) -> None:
         raise HarnessError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _frame(rows: Sequence[Row], columns: Sequence[str] | None = None) -> pandas.DataFrame:
+def _frame(rows: Sequence[Row], keys: Sequence[str]) -> pandas.DataFrame:
+    """Return rows as a data frame; integers stay integers, and each missing value is pandas.NA."""
     import pandas
 
-    return pandas.DataFrame(rows, columns=None if columns is None else list(columns))
+    from harness.results.frame import column
+
+    return pandas.DataFrame({key: column([row[key] for row in rows]) for key in keys})

@@ -53,11 +53,11 @@ def to_markdown(comparison: Comparison) -> str:
 def _sections(comparison: Comparison) -> Iterable[tuple[str, Columns]]:
     """Yield (title, columns) of the tables behind those of the data sets."""
     if comparison.aggregates:
-        yield "ranks over data sets", aggregate_columns(comparison)
+        yield "Ranks over data sets", aggregate_columns(comparison)
     if comparison.failures:
-        yield "runs that did not complete", failure_columns(comparison)
+        yield "Runs that did not complete", failure_columns(comparison)
     for title, effects in effect_sections(comparison):
-        yield title, effect_columns(effects, comparison.metric)
+        yield f"{title[:1].upper()}{title[1:]}", effect_columns(effects, comparison.metric)
 
 
 def _markdown_table(columns: Columns) -> str:
@@ -79,7 +79,7 @@ def to_latex(comparison: Comparison) -> str:
         context = f"{_caption(comparison, table)}; {look_text(comparison)}."
         caption = f"{verdict} {context}" if index == 0 else context
         texts.append(_latex_table(ranking(table, comparison.metric, comparison.margin), caption))
-    texts += [_latex_table(columns, f"{title[:1].upper()}{title[1:]}.") for title, columns in _sections(comparison)]
+    texts += [_latex_table(columns, f"{title}.") for title, columns in _sections(comparison)]
     return "\n\n".join(texts)
 
 

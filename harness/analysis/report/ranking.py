@@ -47,7 +47,7 @@ def ranking(table: Table, metric: Metric, margin: float | None = None, limit: bo
         columns = _inserted(columns, "seconds", "needed", needed)
     columns.pop("interval" if len(table.arms) > 1 else "against")
     if not known:
-        columns.pop("against", None)
+        columns = {key: column for key, column in columns.items() if key not in ("against", "won")}
     return {key: column for key, column in columns.items() if key == "rank" or any(column[1:])}
 
 
@@ -147,17 +147,18 @@ def samples_text(table: Table, metric: Metric) -> str:
 
 
 def look_text(comparison: Comparison) -> str:
-    """Return the number of this look at the data, and the error rate that it spends."""
+    """Return the number of this look at the data, and the error rate that it spends; without a comparison only n."""
     look = comparison.look
+    if not any(table.differences for table in tables_of(comparison)):
+        return numbers.count(look.n, comparison.tables[0].unit) if comparison.tables else ""
     unit = comparison.tables[0].unit if comparison.tables else "seed"
     details = [f"level {numbers.probability(look.level)}"]
     if look.number > 1:
         details.append(f"{numbers.probability(look.spent)} spent")
     if look.family > 1:
         details.append(f"Holm over {look.family}")
-    again = "" if look.new else ", the same data again"
     units = f"{look.n} of {numbers.count(look.planned, f'planned {unit}')}"
-    return f"{units}, {numbers.ordinal(look.number)} look{again} ({', '.join(details)})"
+    return f"{units}, {numbers.ordinal(look.number)} look ({', '.join(details)})"
 
 
 def table_title(table: Table, metric: Metric) -> str:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.analysis.comparison.chance import constant_scores
 from harness.analysis.report.failures import MAX_ROWS, failure_rows, shorten
 from harness.analysis.report.notes import run_notes, sweep_notes
 from harness.analysis.report.outcome import outcome
@@ -58,12 +59,20 @@ def run_summary(record: Record) -> str:
 
 
 def _baseline(record: Record) -> list[str]:
-    """Return the score of a constant prediction, to compare the test metric with."""
-    if (majority := record.data.get("majority")) and "test/accuracy" in record.metrics:
-        return [f"  majority  {majority['test']:.0%}: the accuracy on test of answering {majority['class']!r} always"]
-    if (mean := record.data.get("mean")) and "test/mse" in record.metrics:
-        return [f"  mean      mse {mean['test']:.4g}: the error on test of predicting the training mean"]
-    return []
+    """Return the scores of constant predictions in the metrics on test, or on validation if there are none on test."""
+    split = next((s for s in ("test", "val") if any(name.startswith(f"{s}/") for name in record.metrics)), "test")
+    scores = {n: score for n, score in constant_scores(record.data, split).items() if f"{split}/{n}" in record.metrics}
+    lines = []
+    for constant in dict.fromkeys(score.constant for score in scores.values()):
+        values = {name: score.value for name, score in scores.items() if score.constant == constant}
+        if constant == "majority":
+            (name, value), *more = values.items()
+            line = f"{value:.0%}: the {name} on {split} of answering {record.data['majority']['class']!r} always"
+            lines.append("; ".join([f"  majority  {line}", *(f"{name} {value:.0%}" for name, value in more)]))
+        else:
+            errors = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+            lines.append(f"  {constant:<8}  {errors}: predicting the training {constant} on {split}")
+    return lines
 
 
 def sweep_summary(records: Sequence[Record], times: tuple[float, float] | None = None, width: int | None = None) -> str:

@@ -6,11 +6,11 @@ Names come from records: they are escaped, and no markup in them is interpreted.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len
 
-from harness.analysis.comparison.model import Comparison, Table
+from harness.analysis.comparison.model import Comparison, Effect, Metric, Table
 from harness.analysis.report.failures import shorten
 from harness.analysis.report.ranking import (
     NUMERIC,
@@ -35,7 +35,10 @@ LINE = 120  # columns of a line of facts, where nothing limits it
 NAME = 16  # columns that a shortened name keeps, as long as columns can be left out
 NARROW = 10  # columns that it keeps in any case
 OPTIONAL = ("seconds", "needed", "won")  # columns that are left out, in this order, where a table is too wide
-MAX_ROWS = 20  # of effects and of failures
+MAX_ROWS = 20  # of failures
+FEW = 6  # contrasts of a factor that are all shown
+MAX_EFFECTS = 10  # of more contrasts, the settled ones that are shown
+UNSETTLED = 3  # of more contrasts, those that are shown where none is settled
 
 
 def report_text(comparison: Comparison, width: int | None = None) -> str:
@@ -56,9 +59,7 @@ def report_text(comparison: Comparison, width: int | None = None) -> str:
     lines += _aggregates(comparison, width)
     lines += _failures(comparison, width)
     for title, effects in effect_sections(comparison):
-        hidden = _hidden(len(effects), MAX_ROWS)
-        columns = effect_columns(effects[:MAX_ROWS], comparison.metric)
-        lines += ["", printable(title), *_fitted(columns, width, "contrast"), *hidden]
+        lines += ["", *_effects(title, effects, comparison.metric, width)]
     closing = [part for note in comparison.notes for part in _labelled("note", note, width)]
     if comparison.more:
         closing.append(f"{'more seeds':<{LABEL}}{comparison.more}   (verdicts stay valid)")
@@ -90,13 +91,23 @@ def _facts(explained: Mapping[str, str], width: int | None) -> list[str]:
 def _failures(comparison: Comparison, width: int | None) -> list[str]:
     if not comparison.failures:
         return []
-    header, *rows = _fitted(failure_columns(comparison), None if width is None else 2 * width, "arm")
+    room = None if width is None else 2 * width  # reasons are wrapped
+    header, *rows = _fitted(failure_columns(comparison), room, "arm")
     lines = ["", "runs that did not complete", header]
     for failure, row in zip(comparison.failures[:MAX_ROWS], rows, strict=False):
         lines += [*_wrapped(row, width, 4), *(f"    doctor: {line}" for line in failure.findings)]
     if any(failure.p is not None for failure in comparison.failures):
         lines += _labelled("p", "Fisher's test of the number of completed runs against the reference", width)
     return lines + _hidden(len(comparison.failures), MAX_ROWS)
+
+
+def _effects(title: str, effects: Sequence[Effect], metric: Metric, width: int | None) -> list[str]:
+    """Return the lines on contrasts of the same factors: few ones, or those that are settled."""
+    settled = sum(effect.verdict == "settled" for effect in effects)
+    shown = len(effects) if len(effects) <= FEW else min(MAX_EFFECTS, max(settled, UNSETTLED))
+    counted = f": {settled} of {len(effects)} contrasts are settled" if len(effects) > 1 else ""
+    table = _fitted(effect_columns(effects[:shown], metric), width, "contrast")
+    return [*_wrapped(f"{title}{counted}", width), *table, *_hidden(len(effects), shown)]
 
 
 def _aggregates(comparison: Comparison, width: int | None) -> list[str]:

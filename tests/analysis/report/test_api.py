@@ -80,6 +80,11 @@ def test_frames_can_be_selected_from(study: Path, monkeypatch: pytest.MonkeyPatc
     assert set(settled["arm"]) == {"tanh,he_normal"}
     assert isinstance(result.failures, pandas.DataFrame)
     assert list(result.failures.columns)[:3] == ["data", "arm", "status"]  # also without a row
+    types = result.arms.dtypes.astype(str)
+    assert dict(types[["runs", "mean", "n", "estimate", "verdict"]]) == {
+        "runs": "int64", "mean": "float64", "n": "Int64", "estimate": "Float64", "verdict": "string",
+    }  # fmt: skip
+    assert result.arms["against"][0] is pandas.NA
 
 
 def test_page_and_figures_have_the_curves(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +127,8 @@ def test_mistakes_are_refused(workdir: Path) -> None:
         harness.report("ab")
     with pytest.raises(HarnessError, match="no runs to compare"):
         harness.report([])
+    with pytest.raises(HarnessError, match="expected a folder, or the name of a study, got int"):
+        harness.report(3)  # type: ignore[arg-type]
 
 
 @pytest.mark.filterwarnings("ignore:left out")

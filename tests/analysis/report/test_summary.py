@@ -129,11 +129,17 @@ def test_board_command_can_be_typed_as_shown(tmp_path: Path, monkeypatch: pytest
 def test_baseline_is_shown_with_its_metric() -> None:
     share = {"class": "mid", "train": 0.5, "val": 0.6, "test": 0.61}
     error = {"value": [3.0], "train": 2.0, "val": 2.5, "test": 2.25}
-    for key, statistics, metric, words in (
-        ("majority", share, "test/accuracy", "majority  61%: the accuracy on test of answering 'mid' always"),
-        ("mean", error, "test/mse", "mean      mse 2.25: the error on test of predicting the training mean"),
+    counts = {"classes": {"train": 4, "val": 4, "test": 4}}
+    always = "majority  61%: the accuracy on test of answering 'mid' always"
+    for key, statistics, metrics, words in (
+        ("majority", share, ["test/accuracy"], always),
+        ("majority", share | counts, ["test/accuracy", "test/balanced_accuracy"], f"{always}; balanced_accuracy 25%"),
+        ("majority", share, ["val/accuracy"], "majority  60%: the accuracy on val of answering 'mid' always"),
+        ("mean", error, ["test/mse"], "mean      mse 2.25: predicting the training mean on test"),
+        ("mean", error, ["test/mse", "test/r2"], "mean      mse 2.25, r2 0: predicting the training mean on test"),
+        ("median", error, ["test/mae"], "median    mae 2.25: predicting the training median on test"),
     ):
-        record = ended(1, "completed", metrics={metric: 0.5})
+        record = ended(1, "completed", metrics=dict.fromkeys(metrics, 0.5))
         record.data[key] = statistics
         assert baseline_of(record) == [f"  {words}"]
         record.metrics.clear()

@@ -129,6 +129,20 @@ def test_interaction_that_is_settled_hides_main_effects() -> None:
     assert "\neffect of activation on digits\n" in shown
 
 
+@pytest.mark.parametrize(("n", "settled", "rows"), [(6, 0, 6), (20, 0, 3), (20, 5, 5), (20, 15, 10)])
+def test_of_many_contrasts_the_settled_ones_are_shown(n: int, settled: int, rows: int) -> None:
+    verdicts = ["settled"] * settled + ["not settled"] * (n - settled)
+    effects = [
+        Effect("digits", ("lr",), (f"{i}", "0"), 10, 0.01, 0.0, 0.02, i / n, verdict)  # type: ignore[arg-type]
+        for i, verdict in enumerate(verdicts)
+    ]
+    lines = report_text(replace(study(), effects=effects[::-1])).splitlines()
+    start = lines.index(f"effect of lr on digits: {settled} of {n} contrasts are settled")
+    shown = [line.split()[0] for line in lines[start + 2 :] if line.endswith("settled")]
+    assert shown == [str(i) for i in range(rows)]
+    assert any(line.startswith(f"and {n - rows} more: ") for line in lines) == (n > rows)
+
+
 def test_baseline_that_is_not_the_best_arm() -> None:
     table = study().tables[0]
     flipped = [replace(d, arm=NAMES[0], against=d.arm, estimate=0.0028, low=-0.0011, high=0.0067, won=0.8)
@@ -198,13 +212,13 @@ def test_single_arm_shows_the_interval_of_its_mean() -> None:
     text = report_text(replace(study(), tables=[one], factors={}))
     assert "against" not in text
     assert "[.9701, .9761]" in text
+    assert text.splitlines()[1] == "test/accuracy on 360 test samples, over splits of this data set; 10 seeds"
 
 
-def test_look_at_the_same_data_spends_nothing() -> None:
-    again = replace(study(), look=Look(2, 20, 30, 0.0119, 0.0408, 3, new=False))
-    assert "20 of 30 planned seeds, second look, the same data again (level .0119, .0408 spent, Holm over 3)" in (
-        report_text(again)
-    )
+@pytest.mark.parametrize("new", [True, False])
+def test_look_shows_the_error_rate_that_is_spent(new: bool) -> None:
+    again = replace(study(), look=Look(2, 20, 30, 0.0119, 0.0408, 3, new=new))
+    assert "20 of 30 planned seeds, second look (level .0119, .0408 spent, Holm over 3)" in report_text(again)
 
 
 def test_groups_are_written_by_rank() -> None:
