@@ -10,8 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from harness._compat import torchmetrics
 from harness.system.distribution import DISTRIBUTION
 
+torchmetrics.defer_imports()
 __version__ = version(DISTRIBUTION)
 
 # {public name: the module that it is imported from}

@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from harness.config.composition_cache import Compositions
-from harness.config.job import Job
+from harness.config.job import Job, command_line
 from harness.config.override_text import put_texts
 from harness.config.overrides import parse, quote_choices
 from harness.config.quoting import quoted
@@ -87,6 +87,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
         HarnessError: If an override is refused.
         hydra.errors.HydraException: If Hydra cannot compose the config.
     """
+    command = command_line(overrides, config_dir)
     overrides = quoted(overrides)
     hydra_keys.check_words(parse(overrides), sweep=False)
     with_config_dir([], config_dir)  # report a bad folder first
@@ -96,7 +97,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
     if folder not in cached or cached[folder][0] != stamp:
         cached[folder] = stamp, Compositions(functools.partial(_compose_with_hydra, config_dir=folder), MAX_CONFIGS)
     job = cached[folder][1].job(list(overrides))
-    return replace(job, values=copy.deepcopy(job.values))  # the caller may change them
+    return replace(job, values=copy.deepcopy(job.values), command=command)  # the caller may change the values
 
 
 def compose_unchecked(hydra: Any, overrides: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:

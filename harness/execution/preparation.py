@@ -17,6 +17,7 @@ from harness.datasets.dataset import SPLITS, Dataset, size
 from harness.datasets.loading import DatasetFacts, Loader
 from harness.execution.dry_run import rehearse
 from harness.execution.resolve import choices, resolve
+from harness.execution.sweep.swept import swept_values
 from harness.modeling.builder import make_task
 from harness.modeling.profile import Probe
 from harness.modeling.task import Task
@@ -137,6 +138,9 @@ class Preparation:
             study=settings.study,
             config=values,
             choices=self._shared("choices", choices(values)),
+            command=job.command,
+            swept=list(job.swept),
+            swept_values=swept_values(job.swept, job.overrides, values, self.known),
             data={"name": values["data"]["_component_"], "digest": loaded.digest}
             | {split: size(dataset.part(split)) for split in SPLITS}
             | {"overlap": loaded.overlap}

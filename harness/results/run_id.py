@@ -63,6 +63,17 @@ def identity(
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def changes_result(key: str) -> bool:
+    """Return True if the ID of a run depends on a key of the config.
+
+    >>> [key for key in ("seed", "study", "metric.f1.average", "trainer.devices") if changes_result(key)]
+    ['seed']
+    """
+    first, _, rest = key.partition(".")
+    observed = first in NOT_IDENTITY or first in WATCHERS
+    return not (observed or key == "split.on_overlap" or (first == "trainer" and rest in PLACES))
+
+
 @functools.cache
 def _versions() -> dict[str, str]:
     return {"harness": importlib.metadata.version(DISTRIBUTION), "torch": importlib.metadata.version("torch")}

@@ -22,7 +22,8 @@ from harness.training.single import SinglePath
 
 KEYS = {
     "schema", "id", "name", "study", "status", "error", "config", "choices", "metrics", "best", "model", "data",
-    "time", "cohort", "memory", "diagnostics", "environment", "steps", "ended", "warnings",
+    "time", "cohort", "memory", "diagnostics", "environment", "steps", "ended", "warnings", "command", "swept",
+    "swept_values", "directions",
 }  # fmt: skip
 
 
@@ -37,6 +38,10 @@ def test_run_folder_is_complete(workdir: Path) -> None:
     assert row["choices"]["optimizer"] == "sgd"
     assert row["choices"]["model"] == "mlp"  # auto is resolved
     assert row["choices"]["transform"] == ["standardize"]
+    assert row["command"] == "harness epochs=3 optimizer=sgd seed=4"
+    assert (row["swept"], row["swept_values"]) == ([], {})
+    losses = dict.fromkeys(("train/loss", "val/loss", "test/loss"), False)
+    assert row["directions"] == losses | dict.fromkeys(("val/accuracy", "test/accuracy"), True)
     assert row["config"]["objective"] == "val/accuracy"
     assert row["data"] | {"digest": ""} == {
         "name": "digits", "digest": "", "train": 1149, "val": 288, "test": 360, "overlap": 0,

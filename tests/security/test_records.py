@@ -69,7 +69,8 @@ TYPES: dict[str, Any] = {
     "name": 3, "study": [], "status": "excellent", "error": "boom", "config": [], "choices": {"model": 3},
     "metrics": {"val/loss": "0.5"}, "best": {"val/loss": 3}, "model": {"parameters": "many"}, "data": 3,
     "time": {"fit_s": "long"}, "cohort": {"why": {}}, "memory": "much", "diagnostics": [],
-    "environment": {"plugins": 1},
+    "environment": {"plugins": 1}, "command": [], "swept": "seed", "swept_values": ["seed"],
+    "directions": {"val/loss": "down"},
 }  # fmt: skip
 
 

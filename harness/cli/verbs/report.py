@@ -30,6 +30,6 @@ def run(args: argparse.Namespace) -> int:
     shown = columns(records, args.metric)
     if common := shared(records):
         print(f"all runs: {common}\n")
-    header = ["run", "status", *shown, "fit_s"]
-    render(header, run_rows(records, shown), numeric=[*shown, "fit_s"])
+    header = ["run", "status", *shown, "share_s"]
+    render(header, run_rows(records, shown), numeric=[*shown, "share_s"])
     return 0

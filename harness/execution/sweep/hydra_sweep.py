@@ -6,6 +6,7 @@ Every Hydra app in the environment loads this module, so the rest of harness is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hydra.core.object_type import ObjectType
@@ -80,6 +81,7 @@ class HarnessLauncher(Launcher):
         from harness.config.declared_sweep import refuse_another
         from harness.config.overrides import quote_choices
         from harness.execution.sweep.callbacks import active
+        from harness.execution.sweep.swept import current_command, varied_keys
 
         active().on_sweep_start(initial_job_idx + len(job_overrides))
         assert self.hydra_context is not None
@@ -91,7 +93,8 @@ class HarnessLauncher(Launcher):
             return full
 
         compositions = Compositions(compose)
-        jobs = [compositions.job(list(overrides)) for overrides in job_overrides]
+        swept, command = varied_keys(job_overrides), current_command()
+        jobs = [replace(compositions.job(list(job)), swept=swept, command=command) for job in job_overrides]
         # imported late, since they import torch: a job with a mistake in it is refused before
         from harness.execution.sweep.objective import for_search
         from harness.execution.sweep.scheduler import train_all

@@ -22,6 +22,7 @@ Deviations = Annotated[float, Gt(0), "radius r of a mode, in standard deviations
 
 
 @harness.metric(
+    higher_is_better=False,
     reference="time to a target result: Dahl et al., Benchmarking neural network training algorithms, 2023, "
     "arXiv:2306.07179, section 4.1",
 )
