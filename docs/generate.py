@@ -295,6 +295,7 @@ def checks() -> str:
 SUBJECTS = {  # package: heading
     "execution": "Run and load",
     "results": "Records",
+    "analysis": "Compare",
     "registry": "Plugins",
     "datasets": "Data sets",
     "modeling": "Models, tasks and measurements",

@@ -96,7 +96,7 @@ def test_completion_uses_the_words_before_the_cursor() -> None:
     assert complete(["list", ""]) == list(KINDS)
     assert complete(["list", "optimizer", ""]) == []
     assert complete(["list", "--json", "optimi"]) == ["optimizer"]
-    assert complete(["report", "study", "--json", "--"]) == ["--help", "--metric"]
+    assert complete(["report", "study", "--json", "--m"]) == ["--metric", "--margin", "--markdown"]
     assert complete(["check", "optimizer/adamw", "activation/rel"]) == ["activation/relu"]
     assert complete(["check", "harness-nothing"]) == []
     assert {"--only", "--set", "--list", "--fused"} < {*complete(["check", "--"])}

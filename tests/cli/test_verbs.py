@@ -148,18 +148,19 @@ def test_plugins_lists_installed_and_blocked_ones(printed: Print, monkeypatch: p
 
 def test_report_has_one_row_per_run(workdir: Path, printed: Print, refused: Print) -> None:
     done = [record(workdir / "outputs" / "study" / f"seed={seed}", seed, 0.9 + seed / 100) for seed in range(3)]
-    lines = printed("report", "study").splitlines()
+    lines = printed("report", "study", "--runs").splitlines()
     assert "val/accuracy" in lines[0]
     assert "test/accuracy" in lines[0]
     assert [line.split()[:4] for line in lines[1:4]] == [
         [f"seed={seed}", "completed", f"{0.9 + seed / 100:.4f}", f"{0.89 + seed / 100:.4f}"] for seed in range(3)
     ]
-    assert printed("report", "outputs/study") == printed("report", "study")
-    rows = json.loads(printed("report", "study", "--json"))
+    assert printed("report", "outputs/study", "--runs") == printed("report", "study", "--runs")
+    rows = json.loads(printed("report", "study", "--runs", "--json"))
     assert rows == [json.loads(r.to_json()) for r in done]
-    assert "train/loss" in printed("report", "study", "--metric", "train/loss").splitlines()[0]
-    assert "Did you mean 'test/accuracy'" in refused("report", "study", "--metric", "test/acuracy")
+    assert "train/loss" in printed("report", "study", "--runs", "--metric", "train/loss").splitlines()[0]
+    assert "Did you mean 'test/accuracy'" in refused("report", "study", "--runs", "--metric", "test/acuracy")
     (workdir / "outputs" / "empty").mkdir()
+    assert refused("report", "empty", "--runs") == "no runs in empty"
     assert refused("report", "empty") == "no runs in empty"
 
 

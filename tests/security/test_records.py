@@ -79,7 +79,7 @@ def test_wrong_type_in_any_key_is_named(key: str, study: Path, command: Command)
     folder = bad(study, **{key: TYPES[key]})
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        status, out, errors = command("report", "dl")
+        status, out, errors = command("report", "dl", "--runs")
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()] == ["run", "seed=0", "seed=1"]
     assert errors.startswith(f"harness: warning: left out: outputs/dl/{folder.name}/record.json: {key}")

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from harness.analysis.report.failures import MAX_ROWS, failure_rows, shorten
 from harness.analysis.report.notes import run_notes, sweep_notes
+from harness.analysis.report.outcome import outcome
 from harness.analysis.report.table import aligned
-from harness.analysis.report.tally import Best, Tally
+from harness.analysis.report.tally import Tally
 from harness.execution.sweep.callbacks import over
 from harness.results.record import FILE, Record
 from harness.system.errors import short_path
@@ -66,7 +67,7 @@ def _baseline(record: Record) -> list[str]:
 
 
 def sweep_summary(records: Sequence[Record], times: tuple[float, float] | None = None, width: int | None = None) -> str:
-    """Return the summary of a sweep: counts by status, failures, the best runs, and the paths they were trained by.
+    """Return the summary of a sweep: counts by status, failures, the verdict with the best arm, and paths.
 
     Args:
         records: The runs of the sweep.
@@ -82,7 +83,7 @@ def sweep_summary(records: Sequence[Record], times: tuple[float, float] | None =
     lines = [f"{len(records)} runs: " + ", ".join(f"{n} {status}" for status, n in tally.by_status())]
     lines += _failures(records, studies[0], width)
     lines += sweep_notes(records)
-    lines += [_best(best, width) for best in tally.best.values()]
+    lines += outcome(records, tally.best.values(), width)
     lines += _paths(tally)
     if times is not None:
         total, training = times
@@ -116,11 +117,6 @@ def _paths(tally: Tally) -> list[str]:
         for (path, executor), trained in tally.paths.items()
     ]
     return [f"  {'' if index else 'path':<8}  {text}" for index, text in enumerate(texts)]
-
-
-def _best(best: Best, width: int | None) -> str:
-    line = f"  best      {best.metric} {best.value:.4g}  "
-    return line + (best.name if width is None else shorten(best.name, max(20, width - len(line))))
 
 
 def _cut(line: str, width: int | None) -> str:
