@@ -160,15 +160,11 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def written(value: Any) -> str:
-<<<<<<< HEAD
     """Write a value as an override holds it, with quotes around every text.
 
     >>> written([[], ["optimizer=sgd"]])
     "[[],['optimizer=sgd']]"
     """
-=======
-    """Return a value as an override has it, with quotes around every text."""
->>>>>>> zip
     return value_text(_in_quotes(value))
 
 
