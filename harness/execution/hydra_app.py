@@ -38,8 +38,11 @@ def multirun(
 
     from harness.execution.sweep.hydra_sweep import HarnessSweeper
 
-    typed = [] if variants is None else [f"hydra.sweeper.variants={written(variants)}"]
-    command = command_line([*overrides, *typed], config_dir, sweep=True)
+    words = list(overrides)
+    if variants is not None:  # as the command line passes them
+        listed = [list(variant) if isinstance(variant, tuple) else variant for variant in variants]
+        words.append(f"hydra.sweeper.variants={written(listed)}")
+    command = command_line(words, config_dir, sweep=True)
     overrides, zips = take_zip(quoted(overrides, sweep=True))
     hydra_keys.check_words(parse(overrides, sweep=True), sweep=True)
     with hydra_session() as hydra:
@@ -50,7 +53,7 @@ def multirun(
         config.hydra.mode = RunMode.MULTIRUN
         context = HydraContext(config_loader=hydra.config_loader, callbacks=no_callbacks())
         sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=task)
-        words: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+        task_words: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
         if isinstance(sweeper, HarnessSweeper):
             sweeper.zip = sweeper.zip if zips is None else zips
             sweeper.variants = sweeper.variants if variants is None else variants
@@ -58,9 +61,9 @@ def multirun(
             if zips or variants:
                 word, chosen = "zip=" if zips else "variants=", config.hydra.runtime.choices["hydra/sweeper"]
                 raise HarnessError(f"{word} needs harness's own sweeper: leave out hydra/sweeper={chosen}")
-            words = as_typed(parse(words, sweep=True), config)
+            task_words = as_typed(parse(task_words, sweep=True), config)
         with launched_by(command):
-            _reraise(sweeper.sweep(arguments=words))
+            _reraise(sweeper.sweep(arguments=task_words))
 
 
 def _reraise(returned: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,10 @@ def test_zipped_keys_vary_together_under_every_launcher(launcher: str, workdir: 
     models = [(r.config["model"]["depth"], r.config["model"]["width"], r.config["seed"]) for r in records]
     assert models == [(1, 4, 0), (1, 4, 1), (2, 8, 0), (2, 8, 1)]
     assert [r.status for r in records] == ["completed"] * 4
+    if launcher == "harness":
+        assert records[0].swept == ["model.depth", "seed", "model.width"]
+        assert records[0].swept_values == {"model.depth": 1, "seed": 0, "model.width": 4}
+        assert records[0].command.startswith("harness -m model=mlp model.depth=1,2 seed=0,1 ")
 
 
 def test_zipped_runs_are_the_runs_of_their_values(workdir: Path) -> None:
@@ -35,6 +40,12 @@ def test_zipped_runs_are_the_runs_of_their_values(workdir: Path) -> None:
 def test_variants_may_set_different_keys(workdir: Path) -> None:
     records = harness.sweep(QUICK, variants=[[], ("seed=4",), ["optimizer=sgd", "optimizer.lr=0.5"]])
     assert [(r.config["seed"], r.choices["optimizer"]) for r in records] == [(0, "adam"), (4, "adam"), (0, "sgd")]
+    assert records[0].swept == ["seed", "optimizer", "optimizer.lr"]
+    program, flag, *overrides = shlex.split(records[0].command)
+    assert (program, flag) == ("harness", "-m")
+    again = harness.sweep(overrides)
+    assert [r.id for r in again] == [r.id for r in records]
+    assert all(r.cached for r in again)
 
 
 def test_another_sweeper_refuses_zip_and_variants(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
