@@ -47,16 +47,14 @@ def _estimate(comparison: Comparison) -> str:
 def _looks(comparison: Comparison) -> str:
     look = comparison.look
     level, spent = probability(look.level), probability(look.spent)
+    place = f"the {ordinal(look.number)} look, at {look.n} of {look.planned} planned"
+    spends = f"This is {place}; it spends {level} of the error rate"
     if not look.new:
-        spends = "These data were looked at before, so this look spends no further error rate"
-    else:
-        spends = (
-            f"This {ordinal(look.number)} look, at {look.n} of {look.planned} planned, spends {level} of the error rate"
-        )
-    return (
-        f"<b>Looks.</b> {spends}; {spent} of .05 is spent so far. The rest is kept for later looks, so the verdicts "
-        f"stay valid when you add seeds."
-    )
+        spends = f"This is {place}, and these data were looked at before, so it spends no further error rate"
+    rest = ""
+    if look.n < look.planned:
+        rest = " The rest is kept for later looks, so the verdicts stay valid when you add seeds."
+    return f"<b>Looks.</b> {spends}; {spent} of .05 is spent so far.{rest}"
 
 
 def _family(comparison: Comparison) -> str:

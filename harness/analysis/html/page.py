@@ -123,9 +123,7 @@ def _facts(comparison: Comparison) -> str:
 def _look(comparison: Comparison) -> str:
     look = comparison.look
     holm = f"; Holm over {look.family:,}" if look.family > 1 else ""
-    if not look.new:
-        return f"seen before: spends nothing{holm}"
-    return f"{ordinal(look.number)} look, level {probability(look.level)}{holm}"
+    return f"{ordinal(look.number)} look, {probability(look.spent)} of .05 spent{holm}"
 
 
 def _drawing(name: str, figure: Figure, comparison: Comparison) -> str:

@@ -142,7 +142,7 @@ def test_numbers_have_the_form_of_papers(pages: Pages) -> None:
         "[−.0184, −.0072]",
         "10/10",
         "0.22",
-        "level .0289",
+        "first look, .0289 of .05 spent; Holm over 6",
         "26,122 parameters each",
     ):
         assert number in text
@@ -211,7 +211,9 @@ def test_single_seed_and_nothing_completed_have_a_page(pages: Pages) -> None:
 def test_second_look_at_the_same_data_spends_nothing() -> None:
     comparison = one_data_set()
     again = replace(comparison, look=replace(comparison.look, new=False))
-    assert "spends no further error rate" in Document(page(again)).text()
+    text = Document(page(again)).text()
+    assert "spends no further error rate; .0289 of .05 is spent so far" in text
+    assert "first look, .0289 of .05 spent" in text
 
 
 def test_comparison_of_empty_parts_has_a_page() -> None:
