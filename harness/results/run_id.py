@@ -52,8 +52,10 @@ def identity(
     config["trainer"] = {
         k: v for k, v in values["trainer"].items() if k not in PLACES and v is not None and v != trainer_defaults.get(k)
     }
+    lists = {kind: list(config[kind]) for kind in KINDS if KINDS[kind].many and len(config.get(kind) or ()) > 1}
     content = {
         "config": config,
+        "order": lists,  # in which components of a list are applied
         "sources": used,
         "versions": _versions(),
         "device": device,
