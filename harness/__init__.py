@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from harness._compat import torchmetrics
+from harness.system.distribution import DISTRIBUTION
 
 torchmetrics.defer_imports()
-__version__ = version("harness")
+__version__ = version(DISTRIBUTION)
 
 # {public name: the module that it is imported from}
 _SOURCES = {

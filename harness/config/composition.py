@@ -25,6 +25,7 @@ from harness.registry.preset_files import check_folder
 from harness.registry.presets import builtin_presets, conf_dir, file_url
 from harness.registry.scanning.scan_cache import stamps
 from harness.system import session
+from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import HarnessError
 
 CONFIG = "config"
@@ -67,7 +68,7 @@ def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[st
     if not folder.is_dir():
         raise HarnessError(f"--config-dir: no folder {config_dir}")
     known = catalogue.current()
-    taken = known.presets | dict.fromkeys(builtin_presets(), "harness")
+    taken = known.presets | dict.fromkeys(builtin_presets(), DISTRIBUTION)
     taken |= {f"{entry['kind']}/{entry['name']}": entry["origin"] for entry in known}
     for name in check_folder(folder):
         if name in taken:
@@ -119,8 +120,10 @@ def _compose_with_hydra(overrides: list[str], config_dir: str | None) -> DictCon
         full = hydra_compose(CONFIG, with_config_dir(overrides, config_dir), return_hydra_config=True)
     if full.hydra.mode == RunMode.MULTIRUN:
         raise SweepDeclared("hydra.mode=MULTIRUN declares a sweep: run it with harness -m or harness.sweep")
-    if full.hydra.sweeper.get("params"):
-        warnings.warn("hydra.sweeper.params declares a sweep, and this is one run: add -m to sweep", stacklevel=2)
+    if declared := [key for key in ("params", "variants") if full.hydra.sweeper.get(key)]:
+        warnings.warn(
+            f"hydra.sweeper.{declared[0]} declares a sweep, and this is one run: add -m to sweep", stacklevel=2
+        )
     return full
 
 

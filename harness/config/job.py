@@ -10,11 +10,11 @@ from typing import Any
 
 from harness.config.settings import Settings, typed_settings
 
-MAX_COMMAND = 4_000  # characters; each record of a sweep holds its command
+MAX_COMMAND = 10_000  # characters; each record of a sweep holds its command
 
 
 def command_line(overrides: Sequence[str], config_dir: str | None = None, sweep: bool = False) -> str:
-    """Return the command that launches a run or a sweep, quoted for a shell. A very long one ends in " ...".
+    """Return the command that launches a run or a sweep, quoted for a shell; empty if it is very long.
 
     Args:
         overrides: Overrides as typed.
@@ -26,7 +26,7 @@ def command_line(overrides: Sequence[str], config_dir: str | None = None, sweep:
     """
     folder = [] if config_dir is None else ["--config-dir", config_dir]
     command = shlex.join(["harness", *(["-m"] if sweep else []), *folder, *overrides])
-    return command if len(command) <= MAX_COMMAND else f"{command[:MAX_COMMAND]} ..."
+    return command if len(command) <= MAX_COMMAND else ""
 
 
 @dataclass(frozen=True)

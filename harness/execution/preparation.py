@@ -131,6 +131,8 @@ class Preparation:
         unused_kinds = {kind for kind, _ in (*of_steps, *unused)}
         used = [text for text in job.overrides if key_of(text) not in unused_kinds]
         run_id = self._identity(values, device, loaded.digest)
+        lacking = () if trait("task", values["task"], "tuples", False) else loaded.lacking  # episodes have few classes
+        remarks = [*loaded.remarks, *lacking]
         study = Path(OUTPUTS).absolute() / settings.study  # a component may change the working folder
         record = Record(
             id=run_id,
@@ -144,10 +146,10 @@ class Preparation:
             data={"name": values["data"]["_component_"], "digest": loaded.digest}
             | {split: size(dataset.part(split)) for split in SPLITS}
             | {"overlap": loaded.overlap}
-            | ({"remarks": list(loaded.remarks)} if loaded.remarks else {})
-            | loaded.baseline
+            | ({"remarks": remarks} if remarks else {})
+            | (loaded.baseline if self._predicts_targets(values) else {})
             | ({"left_out": loaded.dataset.left_out} if loaded.dataset.left_out else {}),
-            warnings=[*loaded.changes],
+            warnings=[*lacking, *loaded.changes],
             folder=self._existing(study, run_id) or study / folder_name(used, run_id),
         )
         refuse_links(Path(OUTPUTS), Path(settings.study) / record.folder.name)
@@ -183,6 +185,10 @@ class Preparation:
 
     def _identity(self, values: dict[str, Any], device: str, digest: str) -> str:
         return identity(values, device, digest, self.known.trainer, self._sources_of(values))
+
+    def _predicts_targets(self, values: dict[str, Any]) -> bool:
+        """Return True if the task predicts the targets; one for several kinds of targets predicts none of them."""
+        return len(self.known.get("task", values["task"][KEY])["traits"].get("targets", ())) == 1
 
     def _shared(self, key: str, node: Any) -> Any:
         """Return the equal node of an earlier job, if there is one: thousands of jobs are in memory at once."""

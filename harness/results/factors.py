@@ -66,11 +66,14 @@ def differing(records: Sequence[Record]) -> dict[str, list[Any]]:
         records: The records of the runs.
     """
     columns: dict[str, list[Any]] = {}
-    for top in dict.fromkeys(key for record in records for key in record.config):
-        nodes = [record.config.get(top, MISSING) for record in records]
-        if all(node == nodes[0] for node in nodes):
-            continue
-        rows = [dict(_leaves(top, node)) for node in nodes]
+    configs = [record.config for record in records]
+    tops = dict.fromkeys(key for config in configs for key in config)
+    different: set[str] = set()
+    for config in configs:
+        same = [key for key in tops if key not in different]
+        different.update(key for key in same if config.get(key, MISSING) != configs[0].get(key, MISSING))
+    for top in filter(different.__contains__, tops):
+        rows = [dict(_leaves(top, config.get(top, MISSING))) for config in configs]
         for key in dict.fromkeys(key for row in rows for key in row):
             values = [row.get(key, MISSING) for row in rows]
             if any(value is MISSING for value in values) or _varies(values):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pandas
@@ -26,36 +27,36 @@ _DTYPES: tuple[tuple[set[type], str | None, str], ...] = (
 def to_frame(records: Sequence[Record], factors_only: bool = False) -> pandas.DataFrame:
     """Return a data frame with one row for each run; `Records.to_pandas` describes the columns."""
     metrics = {
-        name: _column([r.metrics.get(name) for r in records], "Float64")
+        name: column([r.metrics.get(name) for r in records], "Float64")
         for name in dict.fromkeys(name for r in records for name in r.metrics)
     }
-    status = _column([r.status for r in records])
+    status = column([r.status for r in records])
     if factors_only:
-        levels = {key: _column([level(r, key) for r in records]) for key in factors(records)}
+        levels = {key: column([level(r, key) for r in records]) for key in factors(records)}
         return pandas.DataFrame(levels | {"status": status} | metrics)
-    columns = {name: _column([getattr(r, name) for r in records]) for name in ("id", "name", "study")}
+    columns = {name: column([getattr(r, name) for r in records]) for name in ("id", "name", "study")}
     columns["status"] = status
     swept = {key: [level(r, key) for r in records] for key in swept_keys(records)}
     swept = {key: values for key, values in swept.items() if len(distinct(values)) > 1}
     in_config = differing(records)
     typed = {key: values for key, values in swept.items() if key not in in_config}  # experiments and presets
     settings = typed | in_config | swept
-    columns |= {key: _column(values) for key, values in settings.items() if changes_result(key)}
+    columns |= {key: column(values) for key, values in settings.items() if changes_result(key)}
     columns |= metrics
     results = {
-        "parameters": _column([r.model.get("parameters") for r in records], "Int64"),
-        "epochs_made": _column([r.time.get("epochs") for r in records], "Int64"),
-        "steps_made": _column([r.time.get("steps") for r in records], "Int64"),
-        **{name: _column([r.time.get(name) for r in records], "Float64") for name in ("fit_s", "share_s", "total_s")},
-        "path": _column([r.cohort.get("path") for r in records]),
-        "test_size": _column([r.data.get("test") for r in records], "Int64"),
-        "error_type": _column([(r.error or {}).get("type") for r in records]),
-        "folder": _column([str(r.folder) for r in records]),
+        "parameters": column([r.model.get("parameters") for r in records], "Int64"),
+        "epochs_made": column([r.time.get("epochs") for r in records], "Int64"),
+        "steps_made": column([r.time.get("steps") for r in records], "Int64"),
+        **{name: column([r.time.get(name) for r in records], "Float64") for name in ("fit_s", "share_s", "total_s")},
+        "path": column([r.cohort.get("path") for r in records]),
+        "test_size": column([r.data.get("test") for r in records], "Int64"),
+        "error_type": column([(r.error or {}).get("type") for r in records]),
+        "folder": column([str(r.folder) for r in records]),
     }
     return pandas.DataFrame(columns | {name: column for name, column in results.items() if name not in metrics})
 
 
-def _column(values: Sequence[Any], empty: str = "string") -> pandas.Series[Any]:
+def column(values: Sequence[Any], empty: str = "string") -> pandas.Series[Any]:
     """Return a column of the data type of its values, in which each missing value is pandas.NA.
 
     Args:
@@ -69,5 +70,6 @@ def _column(values: Sequence[Any], empty: str = "string") -> pandas.Series[Any]:
     present = [pandas.NA if absent else value for value, absent in zip(values, missing, strict=True)]
     for allowed, complete, nullable in _DTYPES:
         if types <= allowed:
-            return pandas.Series(present, dtype=nullable if any(missing) else complete)
+            with suppress(OverflowError, UnicodeError):  # a number beyond 64 bits, a text that is no Unicode
+                return pandas.Series(present, dtype=nullable if any(missing) else complete)
     return pandas.Series(present, dtype="object")

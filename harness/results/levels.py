@@ -104,7 +104,7 @@ def natural_key(value: Any) -> tuple[Any, ...]:
     if isinstance(value, bool):
         return 1, value
     if isinstance(value, (int, float)):
-        return 2, math.isnan(value), 0 if math.isnan(value) else value
+        return (2, value) if value == value else (2, math.inf, "nan")
     if isinstance(value, (list, tuple)):
         return 4, tuple(natural_key(item) for item in value)
     return 3, *_natural_text(str(value))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import harness
@@ -40,6 +40,7 @@ def test_texts_are_sorted_with_numbers_by_value(texts: list[str]) -> None:
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(MISSING)
 
 
+@settings(deadline=None)
 @given(st.lists(scalars | st.lists(scalars, max_size=3), max_size=6))
 def test_any_values_can_be_sorted(values: list[Any]) -> None:
     keys = sorted(map(natural_key, values))

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.comparison import commands, details, effects, words
+from harness.analysis.comparison.chance import chance
 from harness.analysis.comparison.decide import Rules, decide, family
 from harness.analysis.comparison.levels import Layout, Run, find_arm, layout
 from harness.analysis.comparison.looks import Looks, Question
 from harness.analysis.comparison.model import Arm, Comparison, Difference, Look, Metric, Table
-from harness.analysis.comparison.outcomes import chance, choose_metric, refuse_mixed_paths, shown_value, size
+from harness.analysis.comparison.outcomes import choose_metric, refuse_mixed_paths, shown_value, size
 from harness.analysis.comparison.pairing import Outcomes, Pairs, Units, mean_ranks, outcomes, pair, units_of
 from harness.analysis.stats.datasets import MIN_DATA_SETS, over_new_data
 from harness.analysis.stats.multiple import groups
@@ -198,7 +199,7 @@ def _table(
         differences=differences,
         groups=_groups(names, differences, base),
         variance=details.variance(arms, units, metric),
-        chance=chance(runs[0].record, metric),
+        chance=chance(runs[0].record.data, metric.name),
     ), paired
 
 

@@ -126,4 +126,4 @@ def mode_quality(model: nn.Module, dataset: Dataset, *, samples: Drawn = 2500, d
     Samples of a mixture of round Gaussians in the plane reach 0.989 within 3.
     """
     _, distance, _ = _sample_modes(model, dataset, samples)
-    return float((distance <= deviations).double().mean())
+    return int((distance <= deviations).sum()) / len(distance)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import harness
@@ -86,11 +87,20 @@ def test_launcher_of_hydra_records_the_command(workdir: Path) -> None:
     assert harness.load("s").factors() == {"seed": [0, 1]}  # by their names, since it trains one job at a time
 
 
-def test_long_command_is_cut(workdir: Path) -> None:
-    command = command_line([f"seed={','.join(map(str, range(10_000)))}"], sweep=True)
-    assert command.startswith("harness -m seed=0,1,2,")
-    assert command.endswith(" ...")
-    assert len(command) == MAX_COMMAND + 4
+def test_zip_and_variants_are_swept_and_in_the_command(workdir: Path) -> None:
+    variants = [[], ("optimizer=sgd", "optimizer.lr=0.5")]
+    words = [*QUICK, *HERE, "seed=0,1", "split.seed=8,9", "zip=[seed,split.seed]", "study=s"]
+    records = harness.sweep(words, variants=variants)
+    expected = {"optimizer": ["adam", "sgd"], "optimizer.lr": [0.001, 0.5], "seed": [0, 1], "split.seed": [8, 9]}
+    assert records.factors() == expected
+    assert records[0].swept_values == {"optimizer": "adam", "optimizer.lr": 0.001, "seed": 0, "split.seed": 8}
+    again = harness.sweep(shlex.split(records[0].command)[2:])
+    assert [(r.id, r.cached, r.command) for r in again] == [(r.id, True, r.command) for r in records]
+
+
+def test_very_long_command_is_not_kept() -> None:
+    words = [f"seed={','.join(map(str, range(MAX_COMMAND)))}"]
+    assert command_line(words, sweep=True) == ""
 
 
 def test_command_belongs_to_its_sweep() -> None:
