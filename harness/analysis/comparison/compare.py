@@ -212,8 +212,7 @@ def _margin(margin: float | None, metric: Metric) -> float | None:
 
 def _population(train: int, test: int) -> Callable[[NDArray[np.float64], float, float], Estimate]:
     def estimated(d: NDArray[np.float64], alpha: float, resolution: float) -> Estimate:
-        del resolution
-        return over_new_data(d, train, test, alpha)
+        return over_new_data(d, train, test, alpha, resolution)
 
     return estimated
 

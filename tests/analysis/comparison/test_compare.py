@@ -317,6 +317,13 @@ def test_population_scope_needs_new_splits() -> None:
     assert found.differences[0].p > plain.differences[0].p
 
 
+def test_equality_over_new_data_takes_their_variance() -> None:
+    records = study(TWO, _equal_arms, seeds=30)
+    plain, new = (compare(records, study=None, margin=0.004, scope=scope) for scope in ("default", "population"))
+    assert [d.verdict for d in plain.tables[0].differences] == ["equal"]
+    assert [(d.verdict, d.needed) for d in new.tables[0].differences] == [("not settled", None)]
+
+
 def test_nothing_completed_is_one_line() -> None:
     with pytest.raises(HarnessError, match=r"no run has completed \(20 failed\)"):
         compare(study(TWO, lambda o, s: None), study=None)
