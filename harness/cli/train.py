@@ -9,7 +9,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.findings import print_findings
+from harness.analysis.report.findings import print_findings
 from harness.config import composition
 from harness.config.validation import MissingSetting
 from harness.execution import hydra_app

@@ -63,12 +63,13 @@ def chance(data: Mapping[str, Any], metric: str) -> Chance | None:
         metric: Name of the metric in the record, for example "test/accuracy".
 
     >>> chance({"majority": {"class": "no", "test": 0.63}}, "test/accuracy")
-    Chance(value=0.63, text="answering 'no' always scores 0.6300")
+    Chance(value=0.63, text="answering 'no' always scores .6300")
     """
     split, _, name = metric.partition("/")
     score = constant_scores(data, split).get(name)
     if score is None:
         return None
     if score.constant == "majority":
-        return Chance(score.value, f"answering {data['majority'].get('class')!r} always scores {score.value:.4f}")
+        share = f"{score.value:.4f}".removeprefix("0")
+        return Chance(score.value, f"answering {data['majority'].get('class')!r} always scores {share}")
     return Chance(score.value, f"predicting the training {score.constant} always scores {score.value:.4g}")

@@ -22,8 +22,8 @@ def command(records: Sequence[Record]) -> str:
 def more_seeds(records: Sequence[Record], units: int, planned: int) -> str:
     """Return the command that trains the study with more seeds.
 
-    It is the empty string if no more are planned, if the command is not recorded, or if seeds of other keys vary by
-    themselves.
+    It is the empty string if no more are planned, if the command is not recorded, if there are several studies, or if
+    seeds of other keys vary by themselves.
 
     Args:
         records: The records.
@@ -31,7 +31,7 @@ def more_seeds(records: Sequence[Record], units: int, planned: int) -> str:
         planned: Number of units planned.
     """
     target, typed = _target(units, planned), command(records)
-    if target <= units or not typed.startswith("harness "):
+    if target <= units or not typed.startswith("harness ") or len({record.study for record in records}) > 1:
         return ""
     others = sorted({key for record in records for key in record.swept if is_seed(key) and key != "seed"})
     words = [text for text in shlex.split(typed)[1:] if text != "-m"]

@@ -102,7 +102,7 @@ def compare(
         look=look,
         margin=margin,
         effects=found_effects,
-        failures=details.failures(found.runs, tables),
+        failures=details.failures(found.runs, tables, examine=curves),
         curves=details.learning_curves(found.runs, chosen) if curves else (),
         sensitivity=effects.sensitivity(tables, found.factors, chosen),
         aggregates=aggregates,

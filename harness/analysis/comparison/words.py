@@ -64,7 +64,7 @@ def _too_few(table: Table, where: str, more: str) -> str:
     if table.units > 2 and pairs < 3:
         return f"{where}: the arms have {pairs} {table.unit}s in common, and pairs need at least 3: use the same seeds."
     seeds = count(table.units, table.unit)
-    add = f" Add seeds: {more}" if more else " Add seeds with -m 'seed=range(10)'."
+    add = "" if more else " Add seeds with -m 'seed=range(10)'."
     return f"{where}: {seeds}, and no difference can be settled with fewer than 3.{add}"
 
 

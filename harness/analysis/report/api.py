@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -163,8 +164,8 @@ class Report:
 
     @cached_property
     def _full(self) -> Comparison:
-        """The comparison with learning curves, which are read when they are first needed."""
-        return self._compare(True)
+        """The comparison with learning curves and findings, which are read when they are first needed."""
+        return replace(self._compare(True), look=self.comparison.look)
 
     @cached_property
     def figures(self) -> Mapping[str, Figure]:

@@ -89,7 +89,7 @@ def probability(value: float | None) -> str:
     """
     if value is None:
         return ""
-    return "<.0001" if 0 < value < 0.00005 else _without_zero(f"{value:.4f}")
+    return "<.0001" if value < 0.00005 else _without_zero(f"{value:.4f}")
 
 
 def percent(share: float | None) -> str:
@@ -160,7 +160,7 @@ def _decimals(*values: float) -> int:
 
 
 def _signed(value: float, decimals: int) -> str:
-    return _without_zero(f"{value:+.{decimals}f}")
+    return _without_zero(f"{value:+.{decimals}f}" if value else f"{0:.{decimals}f}")
 
 
 def _ratio(value: float) -> str:

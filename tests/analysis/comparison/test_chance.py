@@ -16,9 +16,9 @@ REAL = {"mean": {"value": [3.0], "val": 2.5, "test": 2.25}, "median": {"value": 
 @pytest.mark.parametrize(
     ("data", "metric", "expected"),
     [
-        (CLASSES, "test/accuracy", Chance(0.63, "answering 'no' always scores 0.6300")),
-        (CLASSES, "val/binary_accuracy", Chance(0.62, "answering 'no' always scores 0.6200")),
-        (CLASSES, "test/balanced_accuracy", Chance(0.25, "answering 'no' always scores 0.2500")),
+        (CLASSES, "test/accuracy", Chance(0.63, "answering 'no' always scores .6300")),
+        (CLASSES, "val/binary_accuracy", Chance(0.62, "answering 'no' always scores .6200")),
+        (CLASSES, "test/balanced_accuracy", Chance(0.25, "answering 'no' always scores .2500")),
         (REAL, "test/mse", Chance(2.25, "predicting the training mean always scores 2.25")),
         (REAL, "test/r2", Chance(0.0, "predicting the training mean always scores 0")),
         (REAL, "val/mae", Chance(1.0, "predicting the training median always scores 1")),

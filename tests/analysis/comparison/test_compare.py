@@ -89,7 +89,7 @@ def test_too_few_seeds_are_told_with_the_command_that_adds_some(seeds: int) -> N
     found = compare(study(TWO, _equal_arms, seeds=seeds, command=command), study=None)
     assert [d.verdict for d in found.tables[0].differences] == ["too few"]
     assert "no difference can be settled with fewer than 3" in found.verdict[0]
-    assert "harness -m optimizer=adam,sgd 'seed=range(" in found.verdict[0]
+    assert found.more.startswith("harness -m optimizer=adam,sgd 'seed=range(")
 
 
 def test_unpaired_seeds_are_told() -> None:

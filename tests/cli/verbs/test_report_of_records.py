@@ -137,3 +137,12 @@ def test_study_without_a_completed_run_is_one_line(workdir: Path) -> None:
 def test_report_imports_no_torch(command: Command) -> None:
     source = "import sys, harness; harness.report('ab'); print([n for n in ('torch', 'pandas') if n in sys.modules])"
     assert python(source, cwd=Path.cwd()) == "[]\n"
+
+
+def test_page_and_figures_open_offline(command: Command) -> None:
+    status, out, errors = command("--html", "report.html", "--figures", "figures", "--format", "svg")
+    assert (status, errors) == (0, "")
+    assert Path("report.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+    written = [line.split()[1] for line in out.splitlines() if line.startswith("wrote ")]
+    assert written[0] == "report.html"
+    assert sorted(written[1:]) == sorted(str(path) for path in Path("figures").iterdir())
