@@ -251,6 +251,20 @@ def test_data_sets_that_disagree_settle_nothing_over_data_sets() -> None:
     assert found.overall.differences[0].verdict == "not settled"
 
 
+def test_added_data_sets_spend_further_and_never_more_than_the_error_rate(tmp_path: Path) -> None:
+    looks = [compare(_over_data(0.0, sets=n), study=tmp_path).look for n in (4, 5, 6, 12, 14)]
+    assert [look.number for look in looks] == [1, 2, 3, 4, 5]
+    assert looks[0].level == pytest.approx(0.05 * (40 / 120) ** 0.5, rel=1e-9, abs=0)
+    assert all(look.level > 0 for look in looks[:4])
+    assert looks[4].level == 0  # twelve data sets of ten seeds were planned as four of thirty
+    assert looks[4].spent == pytest.approx(0.05, rel=1e-9, abs=0)
+
+
+def test_margin_that_needs_more_than_the_planned_seeds_is_noted() -> None:
+    found = compare(study(TWO, _equal_arms), study=None, margin=0.0005)
+    assert any("start a new study with --planned" in note for note in found.notes)
+
+
 def test_three_data_sets_are_too_few_for_a_statement_over_data_sets() -> None:
     found = compare(_over_data(0.05, sets=3), study=None)
     assert found.overall is None
