@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from harness.analysis.comparison import commands, details, effects, words
 from harness.analysis.comparison.chance import chance
 from harness.analysis.comparison.decide import Rules, decide, family
-from harness.analysis.comparison.levels import Layout, Run, find_arm, layout
+from harness.analysis.comparison.levels import Layout, Run, find_arm, layout, level_text
 from harness.analysis.comparison.looks import Looks, Question
 from harness.analysis.comparison.model import Arm, Comparison, Difference, Look, Metric, Table
 from harness.analysis.comparison.outcomes import choose_metric, refuse_mixed_paths, shown_value, size
@@ -144,17 +145,24 @@ class _Asked:
     scope: Scope
     looks: Looks
 
+    @cached_property
+    def ids(self) -> dict[str, str]:
+        """The levels of each arm by key, in a fixed order."""
+        return {
+            run.arm: ",".join(f"{k}={level_text(v)}" for k, v in sorted(run.levels.items())) for run in self.found.runs
+        }
+
     def question(self, data: str, units: str = "", effect: Sequence[str] = ()) -> Question:
         """Return the looks at a question. Whatever changes the numbers that are tested makes another question."""
         key = {
             "metric": self.metric.name,
-            "by": list(self.found.factors),
+            "by": sorted(self.found.factors),
             "where": sorted(self.where),
             "data": data,
-            "baseline": self.base,
+            "baseline": None if self.base is None else self.ids[self.base],
             "units": units,
             "scope": self.scope,
-            "effect": list(effect),
+            "effect": sorted(effect),
         }
         return self.looks.question(json.dumps(key, separators=(",", ":"), ensure_ascii=False))
 
@@ -183,7 +191,7 @@ def _table(
     sizes = {size(run.record, metric.name) for run in runs}
     test_size = sizes.pop() if len(sizes) == 1 else None
     resolution = 1 / test_size if metric.share and test_size else 0.0
-    rules = Rules(metric, _margin(asked.margin, metric), asked.planned, resolution)
+    rules = Rules(metric, _margin(asked.margin, metric), asked.planned, asked.ids, resolution)
     scope_text = units.scope
     if asked.scope == "population":
         if "over splits" not in units.scope:
@@ -298,7 +306,7 @@ def _overall(tables: Sequence[Table], by_data: dict[str, dict[tuple[str, str], P
     names = [arm.name for arm in arms]
     pairs, covered = family(names, base)
     paired = {(a, b): _over(a, b, by_data, metric.higher_is_better) for a, b in pairs}
-    rules = Rules(metric, _margin(asked.margin, metric), None, least=MIN_DATA_SETS)
+    rules = Rules(metric, _margin(asked.margin, metric), None, asked.ids, least=MIN_DATA_SETS)
     question, clock = _question_over(asked), sum(table.units for table in tables)
     if question.planned is None:  # data sets that are added later are information too, as further seeds are
         seeds = asked.planned or planned_units(min(table.units for table in tables))

@@ -48,7 +48,7 @@ def effects(
         question: Returns the looks at the effects of some factors on a data set.
         planned: Number of units planned, or None for the default.
     """
-    names = [name for name, levels in factors.items() if len(levels) > 1]
+    names = sorted(name for name, levels in factors.items() if len(levels) > 1)  # however they were typed
     if len(names) < 2:
         return []
     found = []

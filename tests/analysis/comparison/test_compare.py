@@ -175,6 +175,22 @@ def test_second_report_of_the_same_data_is_the_same(tmp_path: Path) -> None:
     assert first.look.level == second.look.level == second.look.spent
 
 
+def test_order_of_factors_begins_no_new_looks(tmp_path: Path) -> None:
+    def value(optimizer: str, activation: str, seed: int) -> float:
+        return _better_sgd(optimizer, seed)
+
+    def turned(activation: str, optimizer: str, seed: int) -> float:
+        return _better_sgd(optimizer, seed)
+
+    levels = {"optimizer": ["adam", "sgd"], "activation": ["relu", "tanh"]}
+    first = compare(study(levels, value), study=tmp_path)
+    second = compare(study(dict(reversed(levels.items())), turned), study=tmp_path)
+    assert (first.look.new, second.look.new) == (True, False)
+    assert [e.verdict for e in first.effects] == [e.verdict for e in second.effects]
+    assert first.tables[0].arms[0].name != second.tables[0].arms[0].name
+    assert [d.verdict for d in first.tables[0].differences] == [d.verdict for d in second.tables[0].differences]
+
+
 def test_looks_add_up(tmp_path: Path) -> None:
     spent = [compare(study(TWO, _equal_arms, seeds=n), study=tmp_path).look.spent for n in (5, 10, 30)]
     assert spent[0] < spent[1] < spent[2]
@@ -280,7 +296,7 @@ def test_interaction_of_two_factors_is_settled() -> None:
         return _share(0.85 + both + noise("split", seed, sd=0.01) + noise(optimizer, activation, seed, sd=0.003))
 
     effects = compare(study(TWO | {"activation": ["relu", "tanh"]}, value), study=None).effects
-    assert [(e.factors, e.verdict) for e in effects] == [(("optimizer", "activation"), "settled")]
+    assert [(e.factors, e.verdict) for e in effects] == [(("activation", "optimizer"), "settled")]
     assert effects[0].estimate == pytest.approx(0.03, abs=0.01, rel=0)
 
 
