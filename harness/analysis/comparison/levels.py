@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.registry.kinds import KINDS
 from harness.results.factors import differing
+from harness.results.factors import factors as find_factors
 from harness.results.levels import MISSING, distinct, level
 from harness.results.record import Record, Records
 from harness.results.run_id import changes_result
@@ -67,11 +68,11 @@ def layout(records: Sequence[Record], by: Sequence[str] | None = None, where: Se
     """
     for condition in where:
         records = _matching(condition, records)
-    found = Records(records).factors()
+    different = differing(records)
+    found = find_factors(records, different)
     seeds = [key for key in found if is_seed(key)]
     data = [key for key in found if _names_data(key, found[key])]
     factors = [key for key in found if key not in seeds and key not in data]
-    different = differing(records)
     if by is not None:
         _check_by(by, records, factors, different)
     arms = factors if by is None else list(by)
