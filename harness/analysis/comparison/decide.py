@@ -92,7 +92,12 @@ def family(arms: Sequence[str], baseline: str | None) -> tuple[list[tuple[str, s
 
 
 def decide(
-    paired: Mapping[tuple[str, str], Pairs], size: int, question: Question, rules: Rules, clock: int | None = None
+    paired: Mapping[tuple[str, str], Pairs],
+    size: int,
+    question: Question,
+    rules: Rules,
+    clock: int | None = None,
+    plan: int | None = None,
 ) -> list[Difference]:
     """Decide a family of comparisons.
 
@@ -102,13 +107,17 @@ def decide(
         question: The looks at this family so far; new looks are added.
         rules: How to decide.
         clock: Number of units that the looks count, if it is not the number of pairs.
+        plan: Number of units to plan at the first look, if it is not the default.
     """
     if not paired:
         return []
     tested = []
-    question.plan(max(p.n for p in paired.values()) if clock is None else clock, rules.planned)
+    question.recall({rules.pair(*pair): pairs.outcomes for pair, pairs in paired.items()})
+    if question.planned is None:
+        question.planned = plan
+    question.plan(max(p.n for p in paired.values()), rules.planned)
     for (arm, against), pairs in paired.items():
-        look = question.look(rules.pair(arm, against), pairs.n if clock is None else clock, pairs.digest)
+        look = question.look(rules.pair(arm, against), pairs.n if clock is None else clock)
         tested.append(_Tested(arm, against, pairs, look, *_p_values(pairs, rules)))
     levels = np.array([t.look.level for t in tested])
     rejected, divisor = holm([t.p for t in tested], levels, size)
@@ -131,7 +140,8 @@ def _p_values(pairs: Pairs, rules: Rules) -> tuple[float, float]:
 def _difference(t: _Tested, rejected: bool, divisor: int, equal: bool, question: Question, rules: Rules) -> Difference:
     pair, pairs, metric = rules.pair(t.arm, t.against), t.pairs, rules.metric
     estimated: Estimate | None = None
-    alpha = (t.look.level or question.looks[pair][-1].level if pair in question.looks else t.look.level) / divisor
+    last = next((look.level for look in reversed(question.looks[pair]) if look.level), 0.0)
+    alpha = (t.look.level or last) / divisor
     if len(pairs.d) >= 2 and alpha > 0:
         estimated = rules.estimate(pairs.array(), alpha, rules.resolution)
     verdict, settled_at = _verdict(t, rejected, equal, question, rules)
