@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from pytorch_lightning import Callback, Trainer
+
 from harness.datasets.dataset import Dataset
 from harness.execution.locks.run_lock import RunLocks
 from harness.execution.preparation import RunSpec
 from harness.execution.resuming import find_checkpoint
-from harness.execution.run_recorder import FAIL_FAST, RunRecorder
+from harness.execution.run_recorder import FAIL_FAST, EndedRuns, RunRecorder
 from harness.execution.sweep.grouping import unfusable
 from harness.execution.sweep.progress import EpochProgress
 from harness.modeling.builder import RunComponents, build
@@ -51,6 +53,7 @@ class CohortRunner:
         self.specs, self.plan, self.callbacks, self.locks = list(specs), plan, tuple(callbacks), locks
         self.started = time.perf_counter()
         self.recorders: dict[str, RunRecorder] = {}  # by run ID; of the latest attempt
+        self.ended = EndedRuns()
 
     def train(self) -> list[RunRecorder]:
         """Train all runs. A failure of a stack is searched for in halves of it."""
@@ -65,18 +68,20 @@ class CohortRunner:
         except KeyboardInterrupt as error:
             for recorder in self.recorders.values():
                 recorder.interrupt(*reason(error))
+            self.ended.write()
             raise
         except CannotWrite as error:
             error.begun = error.begun or bool(self.recorders)
             with suppress(CannotWrite):
                 for recorder in self.recorders.values():
                     recorder.interrupt(MACHINE_FAULT, str(error))
+                self.ended.write()
             raise
 
     def _open(self, spec: RunSpec, size: int, path: str, why: str, progress: EpochProgress) -> RunRecorder:
         cohort = {"size": size, "path": path, "executor": self.plan.executor, "why": why, "sweep": self.plan.sweep}
         callbacks = [progress, *self.callbacks]
-        recorder = self.recorders[spec.record.id] = RunRecorder(spec, cohort, self.started, callbacks)
+        recorder = self.recorders[spec.record.id] = RunRecorder(spec, cohort, self.started, self.ended, callbacks)
         return recorder
 
     @property
@@ -102,10 +107,14 @@ class CohortRunner:
             trainer, spec.trainer = spec.trainer, None
             trainer = trainer or make_trainer(spec.values["trainer"], spec.plan, payload(spec))
             recorder.record.cohort["processes"] = trainer.world_size
-            with kept(functools.partial(_warn_all, [recorder])):
-                fit(trainer, [run])
+            self._fit(trainer, [recorder], [run])
         recorder.forget()
         return recorder
+
+    def _fit(self, trainer: Trainer, recorders: list[RunRecorder], runs: list[Run], fused: bool = False) -> None:
+        trainer.callbacks.append(WriteEnded(self.ended))  # type: ignore[attr-defined]
+        with kept(functools.partial(_warn_all, recorders)):
+            fit(trainer, runs, fused)
 
     def _train_stack(self, specs: list[RunSpec], why: str) -> list[RunRecorder]:
         """Train runs as one stack. Those that cannot be part of it are trained alone, unless the path is forced."""
@@ -120,8 +129,7 @@ class CohortRunner:
                 trainer = make_trainer(specs[0].values["trainer"], specs[0].plan, "")
                 if trainer.world_size > 1:
                     raise _CannotStack("several processes train one run")
-                with kept(functools.partial(_warn_all, recorders)):
-                    fit(trainer, runs, fused=True)
+                self._fit(trainer, recorders, runs, fused=True)
         error = errors[0] if errors else None
         if error is not None and machine_fault(error) is not None:
             for recorder in recorders:  # every run would meet it again
@@ -197,7 +205,7 @@ class CohortRunner:
         """End a run that is not trained further, since another run or the machine has failed."""
         assert self.ended_by is not None
         recorder.interrupt(*self.ended_by)
-        self.locks.release(recorder.record.id)
+        self._release([recorder])
         return recorder
 
     def _train_unstacked(self, recorder: RunRecorder, error: BaseException | None) -> RunRecorder:
@@ -210,7 +218,12 @@ class CohortRunner:
 
     def _fail(self, recorder: RunRecorder, error: BaseException) -> None:
         recorder.fail(error)
-        self.locks.release(recorder.record.id)
+        self._release([recorder])
+
+    def _release(self, recorders: Sequence[RunRecorder]) -> None:
+        """Release the locks of the runs that have ended, once their records are written."""
+        self.ended.write()
+        self.locks.release([recorder.record.id for recorder in recorders if recorder.ended])
 
     @contextmanager
     def _recording(
@@ -238,14 +251,22 @@ class CohortRunner:
                 if not recorder.ended:
                     recorder.fail(error)
         finally:
-            for recorder in recorders:
-                if recorder.ended:
-                    self.locks.release(recorder.record.id)
+            self._release(recorders)
 
 
 def _warn_all(recorders: Sequence[RunRecorder], line: str) -> None:
     for recorder in recorders:
         recorder.warn(line)
+
+
+class WriteEnded(Callback):
+    """Write the records of runs that leave their stack before its end."""
+
+    def __init__(self, ended: EndedRuns) -> None:
+        self.ended = ended
+
+    def on_train_batch_end(self, *_: object) -> None:
+        self.ended.write()
 
 
 class _StopStack(RuntimeError):

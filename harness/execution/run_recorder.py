@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from harness.datasets.dataset import Dataset
@@ -18,12 +19,12 @@ from harness.execution.final_metrics import measure_at_end
 from harness.execution.logging.run_loggers import RunLoggers
 from harness.execution.preparation import RunSpec
 from harness.modeling.builder import RunComponents
-from harness.modeling.weights import save_weights
+from harness.modeling.weights import WEIGHTS, save_weights
 from harness.registry.instantiate import component
 from harness.results import checkpoint, environment
 from harness.results.curves import Curves
 from harness.results.machine_faults import MACHINE_FAULT, machine_fault
-from harness.results.record import Record, read, write
+from harness.results.record import Record, read, write, write_together
 from harness.results.run_dir import open_folder
 from harness.system import safe_files
 from harness.system.errors import CannotWrite, one_line, reraise_interrupt
@@ -40,16 +41,61 @@ FAIL_FAST = "fail_fast=true, and another run failed"
 log = logging.getLogger("harness")
 
 
+class EndedRuns:
+    """Runs of one study that have ended and whose records are not written yet.
+
+    The records of runs that end together are written together, since each wait for the disk takes milliseconds.
+    """
+
+    def __init__(self) -> None:
+        self._recorders: list[RunRecorder] = []
+
+    def add(self, recorder: RunRecorder) -> None:
+        """Add a run that has ended."""
+        self._recorders.append(recorder)
+
+    def write(self) -> None:
+        """Write the records durably, then call the callbacks of the runs.
+
+        Raises:
+            CannotWrite: If a record cannot be written: on disk its run then still is `running`.
+        """
+        errors = write_records(self._recorders)
+        ended, self._recorders = self._recorders, []
+        for recorder in ended:
+            if recorder not in errors:
+                recorder.notify()
+        for error in errors.values():
+            raise error
+
+
+def write_records(recorders: Sequence[RunRecorder]) -> dict[RunRecorder, CannotWrite]:
+    """Write the records of runs durably: together, or one by one if that fails. Return the errors that remain."""
+    chosen = [recorder for recorder in recorders if recorder.is_latest()]
+    try:
+        write_together([r.record for r in chosen], [file for r in chosen for file in r.files])
+    except OSError as error:
+        if len(chosen) > 1:
+            return {r: e for recorder in chosen for r, e in write_records([recorder]).items()}
+        return {chosen[0]: CannotWrite.from_os_error(chosen[0].record.folder, error, begun=True)}
+    return {}
+
+
 class RunRecorder(RunCallback):
     """Writes a run's folder: the record, curves, logs, events, weights.
 
-    A run ends once: when its training ends, or by `fail` or `interrupt`.
+    A run ends once: when its training ends, or by `fail` or `interrupt`. Its record is written with those of `ended`.
     """
 
     def __init__(
-        self, spec: RunSpec, cohort: Mapping[str, Any], started: float, callbacks: Sequence[RunCallback] = ()
+        self,
+        spec: RunSpec,
+        cohort: Mapping[str, Any],
+        started: float,
+        ended: EndedRuns,
+        callbacks: Sequence[RunCallback] = (),
     ) -> None:
-        self.spec, self.started = spec, started
+        self.spec, self.started, self.ended_runs = spec, started, ended
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self.record = replace(
             spec.record,
@@ -59,7 +105,8 @@ class RunRecorder(RunCallback):
             environment=environment.describe(spec.device),
             memory={"base": _base(spec)},
         )
-        self.ended = False
+        self.ended = self.written = False
+        self.files: list[Path] = []  # that the record refers to
         keep = [] if spec.checkpoint is None else [checkpoint.FILE]
         open_folder(self.record, spec.overrides, spec.hydra, keep)
         self.curves = Curves(self.record.folder)
@@ -83,8 +130,9 @@ class RunRecorder(RunCallback):
         others = [old for old in self.record.warnings if not (old in same and old.startswith(f"{SOMEONE} "))]
         self.record.warnings[:] = [*others, line]
         log.warning("%s", line, extra={"run_folder": self.record.folder})
-        if self.ended:
-            self._write()
+        if self.written:
+            for error in write_records([self]).values():
+                raise error
 
     def begin(self, parts: RunComponents, dataset: Dataset) -> Run:
         """Return the run, ready to be fitted, with its loggers."""
@@ -189,9 +237,7 @@ class RunRecorder(RunCallback):
         self._end()
 
     def _end(self) -> None:
-        """Write the results and the record. Raises CannotWrite if the record cannot be written: on disk the run then
-        is still `running`.
-        """
+        """Write the results, and complete the record."""
         self.ended = True
         record, spec = self.record, self.spec
         stop: BaseException | None = None
@@ -215,32 +261,34 @@ class RunRecorder(RunCallback):
                 raise CannotWrite.from_os_error(record.folder, error, begun=True) from error
             self._failed(error)
             record.ended = record.ended | {"reason": record.status, "by": None}
-        self._write()
-        try:
-            for callback in self.callbacks:
-                callback.on_run_end(record)
-        except BaseException as error:
-            reraise_interrupt(error)
-            self.warn(f"a callback failed after the run: {one_line(error)}")
-        if record.status in ("completed", "diverged"):
-            checkpoint.remove(record.folder)
+        self.ended_runs.add(self)
         if stop is not None:
             raise stop
 
-    def _write(self) -> None:
-        record = self.record
+    def is_latest(self) -> bool:
+        """Return False if another process has completed this run meanwhile, and it did not complete here."""
+        if self.record.status in ("completed", "diverged"):
+            return True
+        other = read(self.record.folder)
+        return other is None or other.status != "completed"
+
+    def notify(self) -> None:
+        """Call the callbacks of the run, whose record is written."""
+        self.written = True
         try:
-            other = read(record.folder)  # another process may have completed this run meanwhile: that is kept
-            if record.status in ("completed", "diverged") or other is None or other.status != "completed":
-                write(record)
-        except OSError as error:
-            raise CannotWrite.from_os_error(record.folder, error, begun=True) from error
+            for callback in self.callbacks:
+                callback.on_run_end(self.record)
+        except BaseException as error:
+            reraise_interrupt(error)
+            self.warn(f"a callback failed after the run: {one_line(error)}")
+        if self.record.status in ("completed", "diverged"):
+            checkpoint.remove(self.record.folder)
 
     def _write_results(self) -> None:
         """Write everything but the record: curves, the loggers' final values, the weights."""
         record, spec, run = self.record, self.spec, self.run
         if run is None:
-            self.curves.flush()
+            self._write_curves()
             return
         member, save = run.state, spec.values["save"]
         self._note_results(member)
@@ -252,11 +300,16 @@ class RunRecorder(RunCallback):
             self.loggers.metrics(final, member.steps)
         if record.status == "completed":
             self.loggers.trained(run)
-        self.curves.flush()
+        self._write_curves()
         if save != "none" and record.status == "completed":
             best = member.best_weights if save == "best" else None
             shape = run.dataset.inputs, run.parts.task.outputs(run.dataset), run.dataset.words
             save_weights(record.folder, best or member.weights or {}, shape)
+            self.files.append(record.folder / WEIGHTS)
+
+    def _write_curves(self) -> None:
+        self.curves.flush()
+        self.files.append(self.curves.path)
 
     def _note_results(self, member: RunState) -> None:
         """Put the measured values into the record, also of a run that failed or was interrupted."""

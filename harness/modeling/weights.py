@@ -24,7 +24,7 @@ WEIGHTS = "weights.pt"
 
 
 def save_weights(folder: Path, weights: dict[str, Tensor], shape: tuple[tuple[int, ...], int, int | None]) -> None:
-    """Save weights with the facts needed to build their model again.
+    """Save weights with the facts needed to build their model again. The caller syncs the file.
 
     Args:
         folder: The run's folder.
@@ -33,7 +33,7 @@ def save_weights(folder: Path, weights: dict[str, Tensor], shape: tuple[tuple[in
     """
     inputs, outputs, vocabulary = shape
     content = {"state": weights, "inputs": list(inputs), "outputs": outputs, "vocabulary": vocabulary}
-    write_file(folder / WEIGHTS, lambda file: torch.save(content, file))
+    write_file(folder / WEIGHTS, lambda file: torch.save(content, file), durable=False)
 
 
 def record_of(run: str | Path | Record) -> Record:

@@ -28,7 +28,7 @@ class Curves:
         self.path = folder / FILE
         self._pending: list[tuple[dict[str, float], int, int]] = []
         self._header = "step,epoch,metric,value\n"
-        self._written = 0.0
+        self._written = time.monotonic()
 
     def add(self, metrics: Mapping[str, float], step: int, epoch: int) -> None:
         """Add the metrics of an epoch."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import os
 import platform
 import resource
 import subprocess
@@ -123,4 +124,9 @@ def held_memory(device: str) -> int:
     """Return the memory in use now, on the device or by the process, in bytes."""
     if device == "cuda":
         return int(torch.cuda.memory_allocated())
-    return int(psutil.Process().memory_info().rss)
+    return int(_process(os.getpid()).memory_info().rss)
+
+
+@functools.lru_cache(1)
+def _process(number: int) -> psutil.Process:
+    return psutil.Process(number)

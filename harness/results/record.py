@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints, overload
 
 from harness.system import safe_files
-from harness.system.safe_files import write_file
+from harness.system.safe_files import write_file, write_files
 from harness.system.typed_json import Keys, Longest, OneOf, Pattern, checker, refuse_depth
 
 if TYPE_CHECKING:
@@ -109,10 +109,13 @@ class Record:
         """Return the record as JSON text.
 
         Args:
-            indent: The indentation of lines; None for one line, which is faster.
+            indent: The indentation of the keys, each on a line; None for one line.
         """
-        row = {name: _to_plain(getattr(self, name)) for name in _WRITTEN}
-        return json.dumps(row, indent=indent, allow_nan=False, default=str) + "\n"
+        entries = [f'"{name}": {_encoded(getattr(self, name))}' for name in _WRITTEN]
+        if indent is None:
+            return f"{{{', '.join(entries)}}}\n"
+        space = " " * indent
+        return "{\n" + ",\n".join(f"{space}{entry}" for entry in entries) + "\n}\n"
 
 
 _WRITTEN = ("schema", *(f.name for f in fields(Record) if f.name not in (*_UNWRITTEN, "schema")))
@@ -159,6 +162,17 @@ _CHECKS = {key: checker(hint) for key, hint in get_type_hints(Record, include_ex
 _REQUIRED = ("id", "name", "study")
 
 
+_encode = json.JSONEncoder(allow_nan=False, default=str).encode  # without indentation, which only Python code can do
+
+
+def _encoded(value: Any) -> str:
+    """Return a value as JSON."""
+    try:
+        return _encode(value)
+    except (TypeError, ValueError):  # a number that is not finite, a key that is no text
+        return _encode(_to_plain(value))
+
+
 def _to_plain(value: Any) -> Any:
     """Return a value as plain JSON data; numbers that are not finite as words."""
     if isinstance(value, dict):
@@ -184,6 +198,16 @@ def write(record: Record, durable: bool = True) -> None:
         durable: True to keep that promise after a crash of the machine too. Otherwise the text is one line.
     """
     write_file(record.folder / FILE, record.to_json(1 if durable else None).encode(), durable)
+
+
+def write_together(records: Sequence[Record], files: Sequence[Path]) -> None:
+    """Write records of one study atomically and durably, which takes hardly longer than to write one.
+
+    Args:
+        records: The records, with their folders.
+        files: Files that the records refer to, which are synced before any record is in its place.
+    """
+    write_files({record.folder / FILE: record.to_json().encode() for record in records}, also=files)
 
 
 def read(folder: Path) -> Record | None:

@@ -19,6 +19,7 @@ from harness.results.record import FILE, Record, write
 from harness.system import safe_files
 from harness.system.errors import CannotWrite
 
+_PLAIN = re.compile(r"[a-z_][\w.]*=[\w.]+", re.ASCII)  # an override that YAML writes without quotes
 log = logging.getLogger("harness")
 
 
@@ -47,19 +48,19 @@ def open_folder(record: Record, overrides: Sequence[str], hydra: str, keep: Sequ
         CannotWrite: If the folder cannot be written.
     """
     try:
-        safe_files.make_folder(record.folder)
+        new = safe_files.make_folder(record.folder)
         write(record, durable=False)  # after a crash, no record is as good as one that says `running`
-        for path in record.folder.iterdir():
+        for path in () if new else record.folder.iterdir():
             if path.name not in (FILE, *keep):
                 safe_files.remove(path)
-        (record.folder / ".hydra").mkdir()
+        os.mkdir(record.folder / ".hydra")
         texts = {
-            "config": _config(record.config),
-            "overrides": _yaml(list(overrides)),
+            "config": "".join(_entry(key, value) for key, value in record.config.items()),
+            "overrides": "".join(map(_item, overrides)) or _yaml([]),
             "hydra": _fill_placeholders(hydra, overrides),
         }
         for name, text in texts.items():
-            safe_files.create(record.folder / ".hydra" / f"{name}.yaml", text.encode())
+            safe_files.create(f"{record.folder}/.hydra/{name}.yaml", text.encode())
     except OSError as error:
         raise CannotWrite.from_os_error(record.folder, error) from error
 
@@ -67,18 +68,35 @@ def open_folder(record: Record, overrides: Sequence[str], hydra: str, keep: Sequ
 def _fill_placeholders(text: str, overrides: Sequence[str]) -> str:
     """Replace the placeholders in a YAML text by JSON, which is YAML too."""
     values = {TASK: list(overrides), NAME: ",".join(overrides), CWD: os.getcwd()}
-    # in one pass, since an override may hold the text of a placeholder
-    return re.sub(f"'({'|'.join(values)})'", lambda match: json.dumps(values[match[1]]), text)
+    # split once, since an override may hold the text of a placeholder
+    return "".join(json.dumps(values[part]) if place % 2 else part for place, part in enumerate(_split(text)))
 
 
-def _config(values: dict[str, Any]) -> str:
-    """Return the text of a config, with each key cached: the jobs of a sweep share most of them."""
-    return "".join(_entry(key, json.dumps(value)) for key, value in values.items())
+@functools.lru_cache(64)
+def _split(text: str) -> list[str]:
+    """Split a text at its placeholders, which have the odd places."""
+    return re.split(f"'({TASK}|{NAME}|{CWD})'", text)
+
+
+def _entry(key: str, value: Any) -> str:
+    """Return a key of a config as YAML. Jobs of a sweep share most keys, and differ in whole numbers most often."""
+    return f"{_key(key)}{value}\n" if type(value) is int else _parsed_entry(key, json.dumps(value))
 
 
 @functools.lru_cache(1024)
-def _entry(key: str, value: str) -> str:
+def _key(key: str) -> str:
+    return _yaml({key: 0}).removesuffix("0\n")
+
+
+@functools.lru_cache(1024)
+def _parsed_entry(key: str, value: str) -> str:
     return _yaml({key: json.loads(value)})
+
+
+@functools.lru_cache(1024)
+def _item(override: str) -> str:
+    """Return an override as an item of a YAML list."""
+    return f"- {override}\n" if _PLAIN.fullmatch(override) else _yaml([override])
 
 
 def _yaml(value: Any) -> str:

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
+import secrets
 import shutil
 import stat
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.system.errors import HarnessError
 
 KB, MB, GB = 1 << 10, 1 << 20, 1 << 30
+TOGETHER = 16  # files; so many are synced by one call for their whole file system
 _KINDS = {
     stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device", stat.S_IFLNK: "a link",
 }  # fmt: skip
 _NO_WAIT = os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOCTTY", 0)  # do not wait for the writer of a pipe
+
+
+Content = bytes | Callable[[Any], None]
 
 
 class UnsafeFile(OSError):
@@ -110,14 +115,22 @@ def remove(path: str | Path) -> None:
             os.unlink(path)
 
 
-def make_folder(path: str | Path) -> None:
-    """Create a folder with its parents.
+def make_folder(path: str | Path) -> bool:
+    """Create a folder with its parents. Return False if it exists.
 
     Raises:
         UnsafeFile: If the path is a link.
     """
-    _refuse_link(path)
-    os.makedirs(path, exist_ok=True)
+    try:
+        os.mkdir(path)
+    except FileNotFoundError:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError:
+        _refuse_link(path)
+        if not os.path.isdir(path):
+            raise
+        return False
+    return True
 
 
 def is_link(path: str | Path) -> bool:
@@ -181,33 +194,87 @@ def _size(limit: int) -> str:
     return f"{limit} bytes"
 
 
-def write_file(path: Path, content: bytes | Callable[[Any], None], durable: bool = True) -> None:
+def write_file(path: Path, content: Content, durable: bool = True) -> None:
     """Write a file atomically, by renaming a temporary file.
 
     Args:
         path: The file.
         content: Its content, or a function that writes to the open file.
-        durable: True to fsync the file before the rename and its folder afterwards.
+        durable: True to sync the file before the rename and its folder afterwards.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    write_files({path: content}, durable)
+
+
+def write_files(contents: Mapping[Path, Content], durable: bool = True, also: Sequence[Path] = ()) -> None:
+    """Write files of one file system atomically, by renaming temporary files. If one fails, none is renamed.
+
+    Args:
+        contents: The content of each file, or a function that writes to the open file.
+        durable: True to sync all contents before the first rename, and the folders after the last one.
+        also: Other files to sync before the first rename.
+    """
+    beside: dict[str, Path] = {}
+    together = len(contents) + len(also) >= TOGETHER
     try:
-        with os.fdopen(handle, "wb") as file:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                content(file)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        for path, content in contents.items():
+            temporary = f"{path.parent}/.{path.name}.{secrets.token_hex(4)}.tmp"
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            beside[temporary] = path
+            with os.fdopen(handle, "wb") as file:
+                if isinstance(content, bytes):
+                    file.write(content)
+                else:
+                    content(file)
+                file.flush()
+                if durable and not together:
+                    os.fsync(handle)
+        if durable:
+            sync([*also, *beside] if together else also)
+        for temporary, path in list(beside.items()):
+            os.replace(temporary, path)
+            del beside[temporary]
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        for temporary in beside:
+            Path(temporary).unlink(missing_ok=True)
         raise
-    if not durable:
+    if durable:
+        sync({path.parent: None for path in contents})
+
+
+def sync(paths: Collection[str | Path]) -> None:
+    """Wait until files, or the names in folders, are on the disk.
+
+    Many are synced by one call for their whole file system, which must be the same for all of them.
+
+    Args:
+        paths: The files and folders.
+    """
+    if len(paths) >= TOGETHER and _sync_file_system(next(iter(paths))):
         return
-    folder = os.open(path.parent, os.O_RDONLY)
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _sync_file_system(path: str | Path) -> bool:
+    """Sync the file system of a path. Return False if this system cannot, or if it reports an error."""
+    syncfs = _syncfs()
+    if syncfs is None:
+        return False
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        return bool(syncfs(handle) == 0)
     finally:
-        os.close(folder)
+        os.close(handle)
+
+
+@functools.cache
+def _syncfs() -> Callable[[int], int] | None:
+    """Return syncfs(2) of the C library, which Python does not offer; None where there is none."""
+    import ctypes
+
+    function: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "syncfs", None)
+    return function

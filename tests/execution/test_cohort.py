@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from harness.execution.preparation import Preparation, prepare
 from harness.execution.run_recorder import RunRecorder
 from harness.modeling.builder import RunComponents
 from harness.results.record import Record
+from harness.system import safe_files
+from harness.system.safe_files import TOGETHER
+from harness.training.run_callback import RunCallback
 from harness.training.vectorized.param_group import StackedGroup
 
 TINY = ["model=mlp", "model.width=8", "epochs=3", "optimizer=sgd"]
@@ -189,6 +193,29 @@ def test_ctrl_c_interrupts_a_stack(workdir: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(KeyboardInterrupt):
         trained(3, forced=True, line=[])
     assert {record.status for record in harness.load("scratch")} == {"interrupted"}
+
+
+def test_stack_waits_for_the_disk_as_often_as_one_run(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(safe_files, "_sync_file_system", lambda path: calls.append("all") is None)
+    monkeypatch.setattr(os, "fsync", lambda handle: calls.append("one"))
+    records = trained(TOGETHER, forced=True, line=[])
+    assert endings(records) == [("completed", "")] * TOGETHER
+    assert calls == ["all", "all"]  # all contents, then all names
+
+
+def test_run_that_leaves_a_stack_is_recorded_before_the_others_end(workdir: Path) -> None:
+    seen: list[list[str]] = []
+
+    class Reader(RunCallback):
+        def on_epoch_end(self, metrics: Mapping[str, float], step: int, epoch: int) -> None:
+            seen.append(sorted(record.status for record in harness.load("scratch")))
+
+    preparation = Preparation()
+    members = [preparation.prepare(compose([*TINY, f"optimizer.lr={lr}"])) for lr in (0.1, 1e30)]
+    records = train_cohort(members, CohortPlan("fused", "a test"), [Reader()])
+    assert [record.status for record in records if record is not None] == ["completed", "diverged"]
+    assert seen[-1] == ["diverged", "running"]
 
 
 def test_run_completed_by_another_launch_in_another_word_order_is_found(workdir: Path) -> None:

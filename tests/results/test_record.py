@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
-from harness.results.record import FILE, STATUSES, Record, flat, from_json, read, write
+from harness.results.record import FILE, STATUSES, Record, flat, from_json, read, write, write_together
 from harness.results.study import study_folder
-from harness.system.safe_files import write_file
+from harness.system import safe_files
+from harness.system.safe_files import TOGETHER, write_file
 
 values = st.one_of(st.floats(), st.integers(-(2**53), 2**53).map(float))
 names = st.sampled_from(["train/loss", "val/loss", "val/accuracy", "test/mse"])
@@ -51,7 +53,7 @@ def test_schema_comes_first_and_an_unknown_one_is_refused() -> None:
         from_json(text.replace('"schema": 1', '"schema": 2'), Path())
 
 
-@pytest.mark.parametrize("fails", ["fsync", "replace", "chmod"])
+@pytest.mark.parametrize("fails", ["fsync", "replace"])
 def test_fault_while_writing_keeps_the_old_record(fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = Record("0" * 12, "old", "s", folder=tmp_path)
     write(old)
@@ -77,6 +79,57 @@ def test_file_is_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest
     write_file(tmp_path / "a", b"text")
     assert order == ["fsync", "rename", "fsync"]  # the file, its name, the folder that holds the name
     assert (tmp_path / "a").read_bytes() == b"text"
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list to which each sync and each rename is added from now on."""
+    order: list[str] = []
+    fsync, replace, whole = os.fsync, os.replace, safe_files._sync_file_system
+    monkeypatch.setattr(os, "fsync", lambda fd: (order.append("fsync"), fsync(fd))[1])
+    monkeypatch.setattr(os, "replace", lambda a, b: (order.append("rename"), replace(a, b))[1])
+    monkeypatch.setattr(safe_files, "_sync_file_system", lambda path: (order.append("all"), whole(path))[1])
+    return order
+
+
+def several(root: Path, count: int) -> list[Record]:
+    records = [Record(f"{n:012x}", "a", "s", "completed", folder=root / str(n)) for n in range(count)]
+    for record in records:
+        record.folder.mkdir()
+        (record.folder / "weights.pt").touch()
+    return records
+
+
+@pytest.mark.parametrize("count", [1, TOGETHER])
+def test_files_of_records_are_synced_before_any_record_is_renamed(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, order = several(tmp_path, count), counted(monkeypatch)
+    write_together(records, [record.folder / "weights.pt" for record in records])
+    if count == 1 or safe_files._syncfs() is None:
+        each = ["fsync"] * count
+        assert [call for call in order if call != "all"] == [*each, *each, *["rename"] * count, *each]
+    else:
+        assert order == ["all", *["rename"] * count, "all"]  # all contents, then all names
+    assert [read(record.folder) for record in records] == records
+
+
+def test_many_files_are_synced_one_by_one_without_syncfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(safe_files, "_syncfs", lambda: lambda handle: -1)  # as a system that refuses it
+    records, order = several(tmp_path, TOGETHER), counted(monkeypatch)
+    write_together(records, [])
+    assert [call for call in order if call != "all"] == [*["fsync"] * TOGETHER, *["rename"] * TOGETHER] + [
+        "fsync"
+    ] * TOGETHER
+    assert [read(record.folder) for record in records] == records
+
+
+def test_fault_in_one_of_many_files_renames_none(tmp_path: Path) -> None:
+    records = several(tmp_path, 3)
+    shutil.rmtree(records[1].folder)
+    with pytest.raises(FileNotFoundError):
+        write_together(records, [])
+    assert [read(record.folder) for record in records] == [None] * 3
+    assert [path.name for path in tmp_path.rglob("*.tmp")] == []
 
 
 def test_unreadable_file_is_no_record(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class Events(Logger):
         # records, and metrics that are made into some when they are written: between two epochs of a small network the
         # processor has forgotten how, and it costs three times as much
         self._held: list[bytes | tuple[float, int, dict[str, float]]] = [first]
-        self._written = 0.0
+        self._written = time.monotonic()
         self._tags: dict[str, None] = {}  # of scalars, in their order
         self._laid_out = 0  # of them
         self._started = False
