@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,11 +15,51 @@ from harness._compat.hydra import put_overrides
 from harness.config.job import Job
 from harness.config.override_text import put_texts
 from harness.config.overrides import GROUPS, parse
-from harness.config.validation import NodeCache, check_config
+from harness.config.validation import NodeCache, check_values, plain
 from harness.registry import catalogue
+from harness.registry.catalogue import Catalogue
 from harness.registry.hydra_keys import check_node
 
 TASK, NAME, CWD = "@task@", "@name@", "@cwd@"  # placeholders in the text of .hydra/hydra.yaml
+
+
+class _Composed:
+    """A config that Hydra composed, in which the values of one job after another are set."""
+
+    def __init__(self, config: DictConfig, hydra: str) -> None:
+        self.config, self.hydra = config, hydra
+        self._put: dict[str, str | None] = {}  # texts of the overrides of the last job, by key
+        self._raw: dict[str, Any] = {}  # the config of the last job as plain data
+        self._checked: dict[str, Any] = {}
+        written: Any = OmegaConf.to_container(config, resolve=False)
+        # keys that hold references to others, such as split.seed=${seed}
+        self._referring = {str(key) for key, value in written.items() if "${" in str(value)}
+
+    def values(self, overrides: Sequence[Override], known: Catalogue, nodes: NodeCache, new: bool) -> dict[str, Any]:
+        """Set the values of a job and return its checked config. Only what differs from the last job is checked.
+
+        Args:
+            overrides: The overrides of the job.
+            known: The installed components.
+            nodes: Checked nodes.
+            new: True if the config was composed from these overrides.
+
+        Raises:
+            HydraException: If a value is refused.
+            HarnessError: If the config is.
+        """
+        changed = [o for o in overrides if self._put.get(o.get_key_element(), "") != o.input_line]
+        if not new:
+            put_overrides([o for o in changed if _is_value(o)], self.config)
+        put_texts(changed, self.config)
+        keys = {o.key_or_group.partition(".")[0] for o in changed}
+        self._referring |= {o.key_or_group.partition(".")[0] for o in changed if "${" in (o.input_line or "")}
+        keys = {str(key) for key in self.config} if new else keys | self._referring
+        self._raw = self._raw | plain(self.config, keys)
+        same = {key: value for key, value in self._checked.items() if key not in keys}
+        self._checked = check_values(self._raw, known, nodes, same)
+        self._put = {o.get_key_element(): o.input_line for o in overrides}
+        return self._checked
 
 
 class Compositions:
@@ -31,7 +72,7 @@ class Compositions:
 
     def __init__(self, compose: Callable[[list[str]], DictConfig], max_configs: int | None = None) -> None:
         self._compose, self._max_configs = compose, max_configs
-        self._configs: dict[tuple[str, ...], tuple[DictConfig, str]] = {}
+        self._configs: dict[tuple[str, ...], _Composed] = {}
         self._catalogue = catalogue.current()
         self._nodes: NodeCache = {}
 
@@ -39,27 +80,23 @@ class Compositions:
         """Return a checked job. Errors are the same as without a cache."""
         parsed = parse(overrides)
         options = tuple(o.get_key_element() if _is_value(o) else str(o.input_line) for o in parsed)
-        if options in self._configs and self._set_values(parsed, self._configs[options][0]):
-            config, hydra = self._configs[options]
-        else:  # also after a value was refused, so that Hydra reports the mistake as for a single run
+        composed = self._configs.pop(options, None)  # put back below, unless the job is refused
+        values = None
+        if composed is not None:
+            with contextlib.suppress(HydraException):  # composed anew, Hydra reports the mistake as for a single run
+                values = composed.values(parsed, self._catalogue, self._nodes, new=False)
+        if composed is None or values is None:
             config = self._compose(list(overrides))
             check_node(config)
             hydra = _template(config)
             with open_dict(config):
                 del config["hydra"]  # in place, since a masked copy would lose the types
-            if len(self._configs) == self._max_configs:
-                self._configs.clear()
-            self._configs[options] = (config, hydra)
-        put_texts(parsed, config)
-        return Job(check_config(config, self._catalogue, self._nodes), list(overrides), hydra)
-
-    def _set_values(self, parsed: Sequence[Override], config: DictConfig) -> bool:
-        """Set plain values in a cached config; return False if one of them is refused."""
-        try:
-            put_overrides([o for o in parsed if _is_value(o)], config)
-        except HydraException:
-            return False
-        return True
+            composed = _Composed(config, hydra)
+            values = composed.values(parsed, self._catalogue, self._nodes, new=True)
+        if len(self._configs) == self._max_configs:
+            self._configs.clear()
+        self._configs[options] = composed
+        return Job(values, list(overrides), composed.hydra)
 
 
 def _is_value(override: Override) -> bool:

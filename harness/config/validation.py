@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -23,6 +25,7 @@ from harness.system.errors import HarnessError, shown, suggest
 OTHER = ("trainer",)
 
 
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 NodeCache = dict[tuple[str, str], dict[str, Any]]  # {(path, repr of the raw node): checked node}
 
 
@@ -30,36 +33,52 @@ class MissingSetting(HarnessError):
     """Raised if a setting without a default is not given."""
 
 
-def check_config(config: DictConfig, catalogue: Catalogue, cache: NodeCache | None = None) -> dict[str, Any]:
-    """Check a composed config, and return it as plain canonical data.
+def check_config(config: DictConfig, catalogue: Catalogue) -> dict[str, Any]:
+    """Check a composed config, and return it as plain canonical data. Raises HarnessError at the first mistake."""
+    return check_values(plain(config, [str(key) for key in config]), catalogue)
 
-    Canonical means that every value has the type that its parameter declares (0.5 and not "0.5", lists for tuples), so
-    that equal settings are equal data.
+
+def plain(config: DictConfig, keys: Iterable[str]) -> dict[str, Any]:
+    """Return some keys of a composed config as plain data, with references replaced.
+
+    Raises:
+        HarnessError: If a reference cannot be replaced.
+    """
+    try:
+        return {key: _plain_value(config, key) for key in keys}
+    except OmegaConfBaseException as error:
+        raise HarnessError(explain(error) or str(error)) from error
+
+
+def _plain_value(config: DictConfig, key: str) -> Any:
+    if OmegaConf.is_missing(config, key):
+        return REQUIRED
+    value = config[key]
+    if OmegaConf.is_config(value):
+        return OmegaConf.to_container(value, resolve=True, enum_to_str=True)
+    return value.name if isinstance(value, Enum) else value
+
+
+def check_values(
+    raw: dict[Any, Any], catalogue: Catalogue, cache: NodeCache | None = None, same: Mapping[str, Any] = EMPTY
+) -> dict[str, Any]:
+    """Check a config that is plain data, such as that of a record, which anyone may have written.
+
+    The result is canonical: every value has the type that its parameter declares (0.5 and not "0.5", lists for tuples),
+    so that equal settings are equal data.
 
     Args:
-        config: The composed config.
+        raw: The config.
         catalogue: The installed components.
         cache: Checked nodes, for the jobs of a sweep, which mostly have the same components. Configs that are checked
             with one cache share their nodes, which must not be changed.
+        same: Checked values of keys that are the same as in a config that has passed.
 
     Raises:
         HarnessError: At the first mistake.
     """
-    try:
-        raw = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
-    except OmegaConfBaseException as error:
-        raise HarnessError(explain(error) or str(error)) from error
-    assert isinstance(raw, dict)
-    return check_values(raw, catalogue, cache)
-
-
-def check_values(raw: dict[Any, Any], catalogue: Catalogue, cache: NodeCache | None = None) -> dict[str, Any]:
-    """Check a config that is plain data, such as that of a record, which anyone may have written.
-
-    See `check_config` for the arguments, the result and the errors.
-    """
     values: dict[str, Any] = {str(k): v for k, v in raw.items() if k != "hydra"}
-    for path, key in _keys(values):
+    for path, key in _keys({k: v for k, v in values.items() if k not in same}):
         if key == "_target_":
             raise HarnessError(f"{path}: a config names components, it never names Python to import")
     known = [p.name for p in scalar_settings()] + list(nested_settings()) + list(KINDS) + list(OTHER)
@@ -68,9 +87,13 @@ def check_values(raw: dict[Any, Any], catalogue: Catalogue, cache: NodeCache | N
             raise HarnessError("a file in experiment/ sets keys of the whole config: begin it with # @package _global_")
         if key not in known:
             raise HarnessError(unknown_key(key, known))
-    checked = _checked(scalar_settings(), values, "")
+    changed = _checked([p for p in scalar_settings() if p.name not in same], values, "")
+    checked = {p.name: same[p.name] if p.name in same else changed[p.name] for p in scalar_settings()}
     for name, inner in nested_settings().items():
-        checked[name] = _checked(inner, _mapping(values, name, f"{name}.{inner[0].name}=..."), f"{name}.")
+        if name in same:
+            checked[name] = same[name]
+        else:
+            checked[name] = _checked(inner, _mapping(values, name, f"{name}.{inner[0].name}=..."), f"{name}.")
     _check_study(checked["study"])
     if not checked["cache_dir"].strip():
         raise HarnessError("cache_dir must name a folder, got ''")
@@ -80,7 +103,10 @@ def check_values(raw: dict[Any, Any], catalogue: Catalogue, cache: NodeCache | N
     checked["trainer"] = _mapping(values, "trainer", "trainer.KEY=...")
     trainer_options.check_trainer(checked["trainer"], catalogue.trainer, checked["epochs"])
     for kind in KINDS.values():
-        checked[kind.name] = _check_kind(values, kind.name, kind.many, catalogue, {} if cache is None else cache)
+        if kind.name in same:
+            checked[kind.name] = same[kind.name]
+        else:
+            checked[kind.name] = _check_kind(values, kind.name, kind.many, catalogue, {} if cache is None else cache)
     return checked
 
 

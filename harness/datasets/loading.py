@@ -35,7 +35,7 @@ from harness.registry.kinds import AUTO, KEY, KINDS
 from harness.registry.registry import REGISTRY
 from harness.system import session
 from harness.system.errors import HarnessError, one_line
-from harness.system.process_state import drawing, kept
+from harness.system.process_state import drawing, kept, watched_generators
 
 KEPT_BYTES = 1 << 26  # size of the data sets that a loader keeps
 
@@ -179,7 +179,8 @@ def load_untransformed(values: dict[str, Any]) -> Loaded:
     generator.manual_seed(seeds.derive(split.seed, "split"))
     initial_state = generator.get_state()
     try:
-        with drawing(split.seed) as drawn:
+        with drawing(split.seed):
+            drawn = watched_generators()
             data = component("data", values["data"], split=tracked, cache_dir=cache_dir, generator=generator)
             dataset = adopt(data, tracked, generator, cache_dir)
             if generator.seed_read or drawn() or not torch.equal(initial_state, generator.get_state()):

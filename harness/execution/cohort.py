@@ -18,7 +18,7 @@ from harness.execution.resuming import find_checkpoint
 from harness.execution.run_recorder import FAIL_FAST, EndedRuns, RunRecorder
 from harness.execution.sweep.grouping import unfusable
 from harness.execution.sweep.progress import EpochProgress
-from harness.modeling.builder import RunComponents, build
+from harness.modeling.builder import RunComponents, build_kept
 from harness.results.index import by_id
 from harness.results.machine_faults import MACHINE_FAULT, blames_machine, machine_fault
 from harness.results.record import Record
@@ -297,8 +297,8 @@ def _own_failure(recorder: RunRecorder) -> BaseException | None:
 
 
 def build_parts(spec: RunSpec, dataset: Dataset) -> RunComponents:
-    """Build the objects of a run."""
-    return build(spec.values, dataset, spec.plan.total_steps, spec.probe)
+    """Build the objects of a run, for a caller that keeps the state of the process."""
+    return build_kept(spec.values, dataset, spec.plan.total_steps, spec.probe)
 
 
 def payload(spec: RunSpec) -> str:

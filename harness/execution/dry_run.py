@@ -37,6 +37,7 @@ class Rehearsal:
 
     unused: list[Choice]  # components that the model has no place for
     probe: Probe | None  # None where the objects could not be built, which is the failure of the run
+    directions: dict[str, bool] | None = None  # True if higher is better, of the metrics that declare a direction
 
 
 class Rehearsals(dict[str, Rehearsal]):
@@ -86,8 +87,7 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
         if watches and regularizer.watch not in measured:
             near = suggest(regularizer.watch, measured)
             raise HarnessError(f"regularizer {name} watches {regularizer.watch!r}, which is not measured.{near}")
-    for make in parts.metrics.values():
-        make()
+    higher = directions(parts)
     if plan.each > 1:
         _refuse_target_changes(values, parts, dataset)
     else:
@@ -109,7 +109,14 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
         parts.scheduler(optimizer=optimizer, total_steps=plan.total_steps)
     refuse_single(values, parts, dataset, plan)
     without_place = [] if isinstance(parts.model, EstimatorModule) else unused(values, parts.uses.taken)
-    return Rehearsal(without_place, parts.probe)
+    return Rehearsal(without_place, parts.probe, higher)
+
+
+def directions(parts: RunComponents) -> dict[str, bool]:
+    """Return True for each metric whose higher values are better and False for the others that declare a direction."""
+    declared = {name: make().higher_is_better for name, make in parts.metrics.items()}
+    declared |= {name: metric.higher_is_better for name, metric in parts.at_end.items()}
+    return {name: bool(higher) for name, higher in declared.items() if higher is not None}
 
 
 def _refuse_target_changes(values: dict[str, Any], parts: RunComponents, dataset: Dataset) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,26 +15,29 @@ from harness.config.overrides import folder_name, run_name
 from harness.config.settings import Settings, typed_settings
 from harness.datasets.dataset import SPLITS, Dataset, size
 from harness.datasets.loading import DatasetFacts, Loader
-from harness.execution.dry_run import rehearse
+from harness.execution.dry_run import Rehearsal, rehearse
 from harness.execution.resolve import choices, resolve
 from harness.execution.sweep.swept import swept_values
 from harness.modeling.builder import make_task
 from harness.modeling.profile import Probe
 from harness.modeling.task import Task
-from harness.modeling.unused import drop_choices, key_of, refuse_chosen, unused_by_estimator
+from harness.modeling.unused import Choice, drop_choices, key_of, refuse_chosen, unused_by_estimator
 from harness.modeling.weights import WEIGHTS
 from harness.registry import catalogue
+from harness.registry.catalogue import Catalogue
 from harness.registry.instantiate import trait
 from harness.registry.kinds import KEY
 from harness.results import environment
 from harness.results.index import by_id
 from harness.results.record import Record, read
-from harness.results.run_id import changed, components, identity, sources
+from harness.results.run_id import changed, components, identity, identity_by_seed, sources
 from harness.results.study import OUTPUTS
 from harness.system.errors import HarnessError, reraise_interrupt
 from harness.system.process_state import ignore, kept
 from harness.system.safe_files import refuse_links
 from harness.training.plan import Plan, evaluation_tuples
+
+MAX_COMMONS = 64
 
 
 @dataclass
@@ -53,6 +56,7 @@ class RunSpec:
     record: Record
     facts: DatasetFacts  # of the data
     probe: Probe | None = None  # of the model; None where it could not be built
+    directions: dict[str, bool] | None = None  # of the metrics; None where they could not be built
     loader: Loader | None = field(default=None, repr=False)
     checkpoint: dict[str, Any] | None = field(default=None, repr=False)  # to go on from
     fresh: str = ""  # why it starts from the beginning, where resume=true finds nothing to resume
@@ -94,6 +98,39 @@ def sufficient(old: Record, values: dict[str, Any]) -> Record | None:
     return replace(old, cached=True, config=old.config | {"objective": values["objective"]})
 
 
+@dataclass(frozen=True)
+class Common:
+    """What jobs that differ only in their seed have in common. It holds no data.
+
+    Args:
+        asked: The config of the first job, as composed.
+        resolved: The same with every `auto` replaced.
+        reduced: The same without what an estimator has no use for (`of_steps`).
+        values: The same without the components that the model does not use (`unused`).
+    """
+
+    asked: dict[str, Any]
+    resolved: dict[str, Any]
+    reduced: dict[str, Any]
+    values: dict[str, Any]
+    of_steps: list[Choice]
+    unused: list[Choice]
+    plan: Plan
+    device: str
+    rehearsal: Rehearsal
+    facts: DatasetFacts
+    choices: dict[str, Any]
+    data: dict[str, Any]
+    warnings: list[str]
+    study: Path
+    identity: Callable[[int], str]
+
+    def refuse_chosen(self, overrides: Sequence[str], known: Catalogue) -> None:
+        """Raise HarnessError if a job chose what its model does not use."""
+        refuse_chosen(self.resolved, self.of_steps, overrides, known)
+        refuse_chosen(self.reduced, self.unused, overrides, known)
+
+
 class Preparation:
     """Prepares the jobs of one launch; what they have in common is computed once."""
 
@@ -104,45 +141,91 @@ class Preparation:
         self._folders: dict[Path, dict[str, Path]] = {}
         self._sources: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
         self._nodes: dict[tuple[str, str], Any] = {}
+        self._commons: dict[tuple[tuple[str, type, Any], ...], Common] = {}
 
-    @kept(ignore)  # what its components change they change again in the run, which records it
     def prepare(self, job: Job) -> RunSpec:
         """Prepare one job.
 
         Raises:
             HarnessError: If a setting does not fit the data, the model or the other settings.
         """
-        loaded = self.loader.load(job.values)
-        asked, dataset = job.values | {"transform": loaded.transform}, loaded.dataset
-        values = resolve(asked, dataset, self.known)
-        estimator = trait("model", values["model"], "estimator", False)
-        of_steps = unused_by_estimator(values) if estimator else []
+        common = self._common(job)
         if not self.over_models:
-            refuse_chosen(values, of_steps, job.overrides, self.known)
-        values = drop_choices(values, of_steps)
-        settings = typed_settings(values)
-        plan = make_plan(settings, dataset, values)
-        device = environment.device_type(values["trainer"])
-        rehearsal = rehearse(values, dataset, plan)
-        unused = rehearsal.unused
-        if not self.over_models:
-            refuse_chosen(values, unused, job.overrides, self.known)
-        values = {k: self._shared(k, v) for k, v in drop_choices(values, unused).items()}
-        unused_kinds = {kind for kind, _ in (*of_steps, *unused)}
+            common.refuse_chosen(job.overrides, self.known)
+        values = common.values | {"seed": job.values["seed"]}
+        unused_kinds = {kind for kind, _ in (*common.of_steps, *common.unused)}
         used = [text for text in job.overrides if key_of(text) not in unused_kinds]
-        run_id = self._identity(values, device, loaded.digest)
-        lacking = () if trait("task", values["task"], "tuples", False) else loaded.lacking  # episodes have few classes
-        remarks = [*loaded.remarks, *lacking]
-        study = Path(OUTPUTS).absolute() / settings.study  # a component may change the working folder
+        run_id = common.identity(values["seed"])
         record = Record(
             id=run_id,
             name=run_name(used),
-            study=settings.study,
+            study=values["study"],
             config=values,
-            choices=self._shared("choices", choices(values)),
+            choices=common.choices,
             command=job.command,
             swept=list(job.swept),
             swept_values=swept_values(job.swept, job.overrides, values, self.known),
+            data=dict(common.data),
+            warnings=list(common.warnings),
+            folder=self._existing(common.study, run_id) or common.study / folder_name(used, run_id),
+        )
+        refuse_links(Path(OUTPUTS), Path(record.study) / record.folder.name)
+        return RunSpec(
+            values,
+            job.values,
+            job.overrides,
+            job.hydra,
+            replace(common.plan, seed=values["seed"]),
+            common.device,
+            record,
+            common.facts,
+            common.rehearsal.probe,
+            common.rehearsal.directions,
+            self.loader,
+        )
+
+    def _common(self, job: Job) -> Common:
+        """Return what a job shares with the jobs that only have another seed; it is computed for the first of them."""
+        key = tuple(
+            (name, type(value), id(value) if isinstance(value, (dict, list)) else value)
+            for name, value in job.values.items()
+            if name != "seed"
+        )
+        if key not in self._commons:
+            if len(self._commons) == MAX_COMMONS:
+                self._commons.clear()
+            self._commons[key] = self._first(job)
+        return self._commons[key]
+
+    @kept(ignore)  # what its components change they change again in the run, which records it
+    def _first(self, job: Job) -> Common:
+        loaded = self.loader.load(job.values)
+        asked, dataset = job.values | {"transform": loaded.transform}, loaded.dataset
+        resolved = resolve(asked, dataset, self.known)
+        estimator = trait("model", resolved["model"], "estimator", False)
+        of_steps = unused_by_estimator(resolved) if estimator else []
+        if not self.over_models:
+            refuse_chosen(resolved, of_steps, job.overrides, self.known)
+        reduced = drop_choices(resolved, of_steps)
+        settings = typed_settings(reduced)
+        plan = make_plan(settings, dataset, reduced)
+        device = environment.device_type(reduced["trainer"])
+        rehearsal = rehearse(reduced, dataset, plan)
+        values = {k: self._shared(k, v) for k, v in drop_choices(reduced, rehearsal.unused).items()}
+        lacking = () if trait("task", values["task"], "tuples", False) else loaded.lacking  # episodes have few classes
+        remarks = [*loaded.remarks, *lacking]
+        return Common(
+            asked=job.values,
+            resolved=resolved,
+            reduced=reduced,
+            values=values,
+            of_steps=of_steps,
+            unused=rehearsal.unused,
+            plan=plan,
+            device=device,
+            rehearsal=rehearsal,
+            facts=loaded.facts,
+            choices=self._shared("choices", choices(values)),
             data={"name": values["data"]["_component_"], "digest": loaded.digest}
             | {split: size(dataset.part(split)) for split in SPLITS}
             | {"overlap": loaded.overlap}
@@ -150,20 +233,8 @@ class Preparation:
             | (loaded.baseline if self._predicts_targets(values) else {})
             | ({"left_out": loaded.dataset.left_out} if loaded.dataset.left_out else {}),
             warnings=[*lacking, *loaded.changes],
-            folder=self._existing(study, run_id) or study / folder_name(used, run_id),
-        )
-        refuse_links(Path(OUTPUTS), Path(settings.study) / record.folder.name)
-        return RunSpec(
-            values,
-            job.values,
-            job.overrides,
-            job.hydra,
-            plan,
-            device,
-            record,
-            loaded.facts,
-            rehearsal.probe,
-            self.loader,
+            study=Path(OUTPUTS).absolute() / settings.study,  # a component may change the working folder
+            identity=identity_by_seed(values, device, loaded.digest, self.known.trainer, self._sources_of(values)),
         )
 
     def refuse_stale(self, spec: RunSpec) -> None:

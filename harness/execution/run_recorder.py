@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.datasets.dataset import Dataset
+from harness.execution.dry_run import directions
 from harness.execution.final_diagnostics import diagnose_at_end
 from harness.execution.final_metrics import measure_at_end
 from harness.execution.logging.run_loggers import RunLoggers
@@ -148,7 +149,7 @@ class RunRecorder(RunCallback):
         record.memory |= {"estimate": self._estimate(parts, dataset), "peak": None}
         where = {"run_dir": str(record.folder), "name": record.name, "in_sweep": bool(record.cohort["sweep"])}
         self.loggers = RunLoggers([component("logger", node, **where) for node in values["logger"].values()], record)
-        member = make_member(values, parts)
+        member = make_member(values, parts, self.spec.directions)
         member.callbacks = [self]
         if self.spec.plan.checkpoint_every:
             member.save_checkpoint = functools.partial(checkpoint.save, record.folder, record.id, record.cohort["path"])
@@ -315,8 +316,8 @@ class RunRecorder(RunCallback):
         """Put the measured values into the record, also of a run that failed or was interrupted."""
         record, plan = self.record, self.spec.plan
         record.metrics = {k: v for k, v in member.metrics.items() if k != "train/lr"}
-        directions = {name: member.direction(name) for name in record.metrics}
-        record.directions = {name: higher for name, higher in directions.items() if higher is not None}
+        higher = {name: member.direction(name) for name in record.metrics}
+        record.directions = {name: better for name, better in higher.items() if better is not None}
         record.best = {
             name: best | {"higher_is_better": member.higher_is_better(name)} for name, best in member.best.items()
         }
@@ -338,13 +339,19 @@ def _base(spec: RunSpec) -> int:
     return held if spec.device == "cuda" else max(0, held - spec.facts.bytes)
 
 
-def make_member(values: Mapping[str, Any], parts: RunComponents) -> RunState:
-    """Return the state of a run before its training."""
-    declared = {name: make().higher_is_better for name, make in parts.metrics.items()}
-    declared |= {name: metric.higher_is_better for name, metric in parts.at_end.items()}
+def make_member(
+    values: Mapping[str, Any], parts: RunComponents, known_directions: dict[str, bool] | None = None
+) -> RunState:
+    """Return the state of a run before its training.
+
+    Args:
+        values: The resolved config.
+        parts: The objects of the run.
+        known_directions: The directions of its metrics; None to ask the metrics.
+    """
     return RunState(
         parts.regularizers,
-        {name: bool(higher) for name, higher in declared.items() if higher is not None},
+        directions(parts) if known_directions is None else known_directions,
         keep_best=values["objective"] if values["save"] == "best" else None,
         regularizer_names=list(values["regularizer"]),
     )

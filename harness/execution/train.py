@@ -19,7 +19,7 @@ from harness.execution.resuming import note_fresh
 from harness.execution.run_recorder import make_member
 from harness.results.record import Record
 from harness.system.errors import HarnessError, short_path
-from harness.system.process_state import as_new
+from harness.system.process_state import as_new, ignore, kept
 from harness.training.fit import Run, fit, make_trainer
 from harness.training.run_callback import RunCallback
 
@@ -70,7 +70,8 @@ def main_rank(payload: str) -> None:
     if spec.record.id != sent["id"]:
         raise RuntimeError(f"this process sees run {spec.record.id}, its launcher {sent['id']}")
     dataset = spec.dataset
-    parts = build_parts(spec, dataset)
+    with kept(ignore):  # the main process records it
+        parts = build_parts(spec, dataset)
     warnings.simplefilter("ignore")
     trainer = make_trainer(spec.values["trainer"], spec.plan, payload)
     fit(trainer, [Run(parts, spec.plan, dataset, make_member(spec.values, parts))])

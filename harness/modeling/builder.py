@@ -77,6 +77,11 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
         total_steps: Number of optimizer steps of the run.
         probed: Result of probing a run of the same shape; None to probe the model.
     """
+    return build_kept(values, dataset, total_steps, probed)
+
+
+def build_kept(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None) -> RunComponents:
+    """Build the objects of a run for a caller that keeps the state of the process (`kept`)."""
     with drawing(values["seed"]):  # for components that draw from global generators
         return _build(values, dataset, total_steps, probed)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 from harness.registry.code_state import is_plugin
 from harness.registry.component import Mark, asks, mark_of, parameters
+from harness.registry.discovery import Component
 from harness.registry.kinds import KEY, NONE
 from harness.registry.param_types import convert
 from harness.registry.registry import REGISTRY
@@ -18,6 +21,18 @@ Node = Mapping[str, Any]
 def settings_of(kind: str, node: Node) -> dict[str, Any]:
     """Return the settings in a config node, converted to the types that the component declares."""
     function = REGISTRY.get(kind, node[KEY])
+    settings = tuple((name, type(value), value) for name, value in node.items())
+    try:
+        converted = _converted(function, settings)
+    except TypeError:  # a list in the node cannot be hashed
+        return _converted.__wrapped__(function, settings)
+    # a component may change a list
+    return {name: copy.deepcopy(value) if type(value) is list else value for name, value in converted.items()}
+
+
+@functools.lru_cache(1024)
+def _converted(function: Component, settings: tuple[tuple[str, type, Any], ...]) -> dict[str, Any]:
+    node = {name: value for name, _, value in settings}
     return {p.name: convert(p.hint, node.get(p.name, p.default)) for p in parameters(function)}
 
 

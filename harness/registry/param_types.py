@@ -7,6 +7,7 @@ cached catalogue, `decode` turns that back without importing the component, `con
 from __future__ import annotations
 
 import enum
+import functools
 import math
 import operator
 import types
@@ -137,11 +138,13 @@ def convert(hint: Any, value: Any) -> Any:
 
 
 def _convert(hint: Any, value: Any, finite: bool) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    try:
+        origin, arguments, bounds, loose = _taken_apart(hint)
+    except TypeError:  # an annotation of a plugin that cannot be hashed
+        origin, arguments, bounds, loose = _taken_apart.__wrapped__(hint)
     if origin is Annotated:
-        loose = any(isinstance(item, NonFinite) for item in arguments[1:])
         result = _convert(arguments[0], value, finite and not loose)
-        _check_bounds(result, value, bounds_of(arguments[1:]))
+        _check_bounds(result, value, bounds)
         return result
     if origin in (Union, types.UnionType):
         return _convert_union(arguments, value, finite)
@@ -169,6 +172,15 @@ def _convert(hint: Any, value: Any, finite: bool) -> Any:
     if type(value) is hint:
         return value
     raise ValueError(f"must be {describe(hint)}, got {shown(value)}")
+
+
+@functools.lru_cache(4096)
+def _taken_apart(hint: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any], bool]:
+    """Return the origin, the arguments and the bounds of a hint, and True if it allows numbers that are not finite."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is not Annotated:
+        return origin, arguments, {}, False
+    return origin, arguments, bounds_of(arguments[1:]), any(isinstance(item, NonFinite) for item in arguments[1:])
 
 
 def _convert_union(options: tuple[Any, ...], value: Any, finite: bool) -> Any:

@@ -41,7 +41,9 @@ class Curves:
         self.add({name: value for name, value in found.items() if isinstance(value, float)}, step, epoch)
 
     def flush(self) -> None:
-        """Write all pending rows."""
+        """Write all pending rows. The file exists afterwards, with its header."""
+        if not (self._pending or self._header):
+            return
         rows = [f"{step},{epoch},{n},{v!r}\n" for metrics, step, epoch in self._pending for n, v in metrics.items()]
         safe_files.append(self.path, "".join([self._header, *rows]).encode())
         self._header, self._pending = "", []

@@ -14,7 +14,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,34 @@ def identity(
         trainer_defaults: Defaults of Lightning's Trainer, which are left out.
         used: Sources of the components, from `sources`.
     """
+    return _digest(_content(values, device, data_digest, trainer_defaults, used))
+
+
+def identity_by_seed(
+    values: dict[str, Any], device: str, data_digest: str, trainer_defaults: dict[str, Any], used: dict[str, str]
+) -> Callable[[int], str]:
+    """Return a function that returns the ID of a run with a seed; the rest of its config is written once.
+
+    See `identity` for the arguments.
+    """
+    text = _content(values | {"seed": _SEED}, device, data_digest, trainer_defaults, used)
+    before, _, after = text.partition(json.dumps(_SEED))
+    if _SEED in after:  # in another setting, which is unlikely
+        return lambda seed: identity(values | {"seed": seed}, device, data_digest, trainer_defaults, used)
+    return lambda seed: _digest(f"{before}{json.dumps(seed)}{after}")
+
+
+_SEED = "@seed@"  # stands for the seed in the text of a config
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _content(
+    values: dict[str, Any], device: str, data_digest: str, trainer_defaults: dict[str, Any], used: dict[str, str]
+) -> str:
+    """Return everything that the result of a run depends on, as JSON."""
     config = {k: v for k, v in values.items() if k not in (*NOT_IDENTITY, *WATCHERS)}
     config["split"] = {k: v for k, v in values["split"].items() if k != "on_overlap"}
     config["trainer"] = {
@@ -61,8 +89,7 @@ def identity(
         "device": device,
         "data": data_digest,
     }
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return json.dumps(content, sort_keys=True, default=str)
 
 
 def changes_result(key: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 _JOINERS = "\u200c\u200d"  # harmless: they only shape letters and emoji
@@ -39,6 +40,11 @@ def markdown(text: object) -> str:
     >>> print(markdown("he_normal [a](http://b) <i>|"))
     he_normal \[a\](http://b) \<i\>\|
     """
+    return _markdown(str(text))
+
+
+@functools.lru_cache(4096)  # the runs of a sweep share most of their words
+def _markdown(text: str) -> str:
     return _MARKDOWN.sub(lambda match: f"\\{match[0]}", printable(text))
 
 

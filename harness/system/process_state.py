@@ -96,11 +96,8 @@ def as_new() -> Iterator[None]:
 
 
 @contextmanager
-def drawing(seed: int) -> Iterator[Callable[[], bool]]:
-    """Seed the global random generators for the block, and restore them afterwards.
-
-    Yields a function that returns True if something has drawn from them so far.
-    """
+def drawing(seed: int) -> Iterator[None]:
+    """Seed the global random generators for the block, and restore them afterwards."""
     import numpy as np
     import torch
 
@@ -110,12 +107,17 @@ def drawing(seed: int) -> Iterator[Callable[[], bool]]:
         (torch.manual_seed if torch.cuda.is_initialized() else torch.default_generator.manual_seed)(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
-        seeded = _states(GENERATORS)
         try:
-            yield lambda: _states(GENERATORS) != seeded
+            yield
         finally:
             random.setstate(before[0])
             np.random.set_state(before[1])  # noqa: NPY002
+
+
+def watched_generators() -> Callable[[], bool]:
+    """Return a function that returns True if something has drawn from the global random generators since."""
+    before = _states(GENERATORS)
+    return lambda: _states(GENERATORS) != before
 
 
 def states() -> dict[str, Any]:

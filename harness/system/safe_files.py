@@ -83,8 +83,11 @@ def append(path: str | Path, content: bytes) -> None:
     Raises:
         UnsafeFile: If it is a link, has another name too (a hard link), or is not a plain file.
     """
-    _refuse_link(path)
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | _NO_WAIT, 0o644)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | _NO_WAIT, 0o644)
+    except OSError:
+        _refuse_link(path)
+        raise
     try:
         status = os.fstat(handle)
         _refuse_special(path, status)

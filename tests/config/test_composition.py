@@ -48,12 +48,16 @@ LINES = [
     ["optimizer=sgd", "optimizer.lr=0.1", "seed=1"],
     ["regularizer=[l2]", "regularizer.l2.strength=0.5"],
     ["regularizer=[l2]", "regularizer.l2.strength=${optimizer.lr}"],
+    ["split.seed=${seed}", "optimizer.lr=0.1", "seed=3"],
+    ["split.seed=${seed}", "optimizer.lr=0.2", "seed=3"],
+    ["split.seed=${seed}", "optimizer.lr=0.2", "seed=4"],  # of which only the seed is set again
+    ["split.seed=5", "optimizer.lr=0.2", "seed=4"],
 ]
 
 
 def test_run_composes_the_same_first_or_later(composed: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     kept = [compose(line) for line in LINES]
-    assert composed == [LINES[0], LINES[2], LINES[5]]
+    assert composed == [LINES[0], LINES[2], LINES[5], LINES[7]]
     for line, job in zip(LINES, kept, strict=True):
         with Session():
             alone = compose(line)

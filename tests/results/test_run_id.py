@@ -13,7 +13,7 @@ import pytest
 from harness.config.composition import compose
 from harness.execution.preparation import prepare
 from harness.registry import catalogue
-from harness.results.run_id import components, identity, sources
+from harness.results.run_id import components, identity, identity_by_seed, sources
 
 
 def id_of(*overrides: str) -> str:
@@ -55,6 +55,15 @@ def test_id_depends_on_settings_that_change_the_result(override: str, base: str)
 @pytest.mark.parametrize(("kind", "first", "second"), [("transform", "min_max", "whiten"), ("regularizer", "l2", "l1")])
 def test_id_depends_on_the_order_of_a_list(kind: str, first: str, second: str) -> None:
     assert id_of(f"{kind}=[{first},{second}]") != id_of(f"{kind}=[{second},{first}]")
+
+
+@pytest.mark.parametrize("path", ["table.csv", "@seed@", '"@seed@"'])
+def test_id_by_seed_is_the_id(path: str) -> None:
+    values = prepare(compose(["data=iris"])).values | {"data": {"_component_": "csv", "path": path}}
+    rest = "cpu", "0" * 16, catalogue.current().trainer, {"torch": "2"}
+    by_seed = identity_by_seed(values, *rest)
+    for seed in (0, 1, 2**53):
+        assert by_seed(seed) == identity(values | {"seed": seed}, *rest)
 
 
 def test_id_depends_on_device_and_data() -> None:

@@ -15,6 +15,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pytorch_lightning.loggers import Logger
+
 from harness.config.settings import NOT_IDENTITY
 from harness.datasets.sampling import sampled_inputs
 from harness.execution.logging.model_visuals import ModelVisuals, visualize, weight_histograms
@@ -56,7 +58,8 @@ class RunLoggers:
             x = sampled_inputs(run.dataset, 1)
             for logger in loggers:
                 self._unless_raised("the graph of the model", functools.partial(logger.log_graph, run.parts.model, x))
-        self._weights(dict(run.parts.model.named_parameters()), 0)
+        if self._with("log_histogram"):
+            self._weights(dict(run.parts.model.named_parameters()), 0)
 
     def metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Log the metrics of an epoch."""
@@ -75,8 +78,9 @@ class RunLoggers:
             for tag, image in pictures(run).items():
                 for logger in loggers:
                     logger.log_image(f"pictures/{tag}", [image], step)
-        names = {name for name, _ in run.parts.model.named_parameters()}
-        self._weights({name: value for name, value in (run.state.weights or {}).items() if name in names}, step)
+        if self._with("log_histogram"):
+            names = {name for name, _ in run.parts.model.named_parameters()}
+            self._weights({name: value for name, value in (run.state.weights or {}).items() if name in names}, step)
         if any(self._with(method) for method in VISUAL):
             visuals = self._unless_raised("the visualisation of the model", lambda: visualize(run))
             self._log_visuals(visuals or ModelVisuals(), step)
@@ -88,17 +92,21 @@ class RunLoggers:
             logger.finalize("success" if self.record.status == "completed" else "failed")
 
     def _with(self, method: str) -> list[Any]:
-        """Return the loggers that have a method."""
-        return [logger for logger in self.loggers if hasattr(logger, method)]
+        """Return the loggers that have a method. Lightning's base class has some that do nothing."""
+        nothing = getattr(Logger, method, None)
+        return [
+            logger
+            for logger in self.loggers
+            if hasattr(logger, method) and getattr(type(logger), method, logger) is not nothing
+        ]
 
     def _call(self, method: str, *args: Any) -> None:
         for logger in self._with(method):
             getattr(logger, method)(*args)
 
     def _weights(self, parameters: Mapping[str, Any], step: int) -> None:
-        if self._with("log_histogram"):
-            for name, (counts, edges) in weight_histograms(parameters).items():
-                self._call("log_histogram", f"weights/{name}", counts, edges, step)
+        for name, (counts, edges) in weight_histograms(parameters).items():
+            self._call("log_histogram", f"weights/{name}", counts, edges, step)
 
     def _log_visuals(self, visuals: ModelVisuals, step: int) -> None:
         for tag, image in visuals.images.items():

@@ -37,7 +37,16 @@ def image(tag: str, shown: Tensor) -> Summary.Value:
 
 def text(tag: str, markdown: str) -> Summary.Value:
     """Markdown."""
-    return text_pb(tag, markdown).value[0]
+    value = Summary.Value()
+    value.CopyFrom(_text())
+    value.tag, value.tensor.string_val[0] = tag, markdown.encode()
+    return value
+
+
+@functools.cache
+def _text() -> Summary.Value:
+    """Return an empty text, which is slow to make."""
+    return text_pb("", "").value[0]
 
 
 def histogram(tag: str, counts: Sequence[float] | Tensor, edges: Sequence[float] | Tensor) -> Summary.Value:

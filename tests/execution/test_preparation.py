@@ -1,0 +1,59 @@
+"""Tests of preparation: what the jobs of a sweep share is computed once, and changes nothing."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.config.composition import _compose_with_hydra, compose
+from harness.config.composition_cache import Compositions
+from harness.config.job import Job
+from harness.execution import preparation
+from harness.execution.preparation import Preparation, prepare
+from harness.system.errors import HarnessError
+
+SEEDS = [["data=iris", "optimizer.lr=0.1", f"seed={seed}"] for seed in range(4)]
+OTHERS = [["data=iris", "optimizer.lr=0.2", "seed=1"], ["data=iris", "split.seed=${seed}", "seed=5"]]
+
+
+def jobs(lines: list[list[str]]) -> list[Job]:
+    """Compose jobs as a sweep does."""
+    compositions = Compositions(functools.partial(_compose_with_hydra, config_dir=None))
+    return [compositions.job(line) for line in lines]
+
+
+def test_jobs_that_differ_in_their_seed_are_resolved_once(workdir: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved: list[int] = []
+    whole = preparation.resolve
+
+    def resolve(values: dict[str, Any], *rest: Any) -> dict[str, Any]:
+        resolved.append(values["seed"])
+        return whole(values, *rest)
+
+    monkeypatch.setattr(preparation, "resolve", resolve)
+    shared = Preparation()
+    for job in jobs(SEEDS + OTHERS):
+        shared.prepare(job)
+    assert resolved == [0, 1, 5]
+
+
+def test_job_is_prepared_the_same_in_company(workdir: Any) -> None:
+    shared = Preparation()
+    lines = SEEDS + OTHERS
+    together = [shared.prepare(job) for job in jobs(lines)]
+    alone = [prepare(compose(line)) for line in lines]
+    assert len({spec.record.id for spec in together}) == len(lines)
+    for one, other in zip(together, alone, strict=True):
+        assert replace(one.record, command="") == replace(other.record, command="")
+        assert (one.record.folder, one.plan, one.directions) == (other.record.folder, other.plan, other.directions)
+
+
+def test_choice_without_use_is_refused_for_a_later_job_too(workdir: Any) -> None:
+    shared = Preparation()
+    first, second = jobs([["data=iris", "model=logistic_regression", f"seed={seed}"] for seed in range(2)])
+    shared.prepare(first)
+    with pytest.raises(HarnessError, match=r"optimizer"):
+        shared.prepare(replace(second, overrides=[*second.overrides, "optimizer=sgd"]))
