@@ -31,7 +31,7 @@ TRIED_S = 0.02  # what a step of all of them takes by themselves, at most: where
 STACK_S, STACK_STEPS = 0.05, 25  # what trying a stack costs: a part of its own, and steps of all its members
 TOO_LITTLE = "too short to try a stack"
 WORTH = 0.1  # of the time that the runs take by themselves, which is what trying a stack may cost
-ALONE_S, FUSED_S = 0.015, 0.004  # what a run costs beside its steps, by itself and in a stack
+ALONE_S, FUSED_S = 0.015, 0.003  # what a run costs beside its steps, by itself and in a stack
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ def _tried(members: Sequence[RunSpec], unfusable: str, workers: int, most: int) 
 def worth(single: float, members: Sequence[RunSpec], workers: int) -> bool:
     """Return whether a trial of a stack costs little beside training these runs, where an epoch takes `single`."""
     plan = members[0].plan
-    cost = STACK_S + STACK_STEPS * _size(single, plan) * single / plan.batches
-    return cost <= WORTH * len(members) / workers * plan.epochs * single
+    cost = STACK_S + min(STACK_STEPS, plan.batches + 1) * _size(single, plan) * single / plan.batches
+    return cost <= WORTH * len(members) / workers * (ALONE_S + plan.epochs * single)
 
 
 def _size(single: float, plan: Plan) -> int:

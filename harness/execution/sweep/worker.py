@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from harness.datasets.loading import Loader, OverlapWarning
 from harness.datasets.remarks import TargetWarning
@@ -21,6 +23,9 @@ from harness.system.process_state import StateWarning, as_new
 # The records of an item, None for a run that another living process trains; or the exception that ended the item.
 Outcome = list[Record | None] | Exception
 
+CHECK_S = 1.0  # to stat the files of all components takes milliseconds, as long as a small run
+
+_checked: dict[tuple[Any, ...], float] = {}  # when the sources and the data of runs were checked, by sweep and state
 _loader = Loader()  # a worker keeps its data from one item to the next
 
 
@@ -69,18 +74,32 @@ def train_item(specs: Sequence[RunSpec], plan: CohortPlan, launcher: int) -> lis
         HarnessError: If this process sees other sources or data than the launcher did, or if sources that it has
             imported have changed since.
     """
-    if os.getpid() == launcher:
-        refuse_stale(specs)
-        return train_cohort(specs, plan)
+    unchecked = _unchecked(specs, plan.sweep)
+    if os.getpid() != launcher:
+        _join_launch(specs, list(unchecked.values()))
+    refuse_stale(list(unchecked.values()))  # a worker may be forked from a process that had imported them before
+    _checked.update(dict.fromkeys(unchecked, time.monotonic()))
+    return train_cohort(specs, plan)
+
+
+def _join_launch(specs: Sequence[RunSpec], unchecked: Sequence[RunSpec]) -> None:
+    """Prepare this process for runs of another process. Raises HarnessError if it sees other sources or data."""
     for category in (OverlapWarning, TargetWarning, StateWarning):  # the launcher has given them
         warnings.simplefilter("ignore", category)
     preparation = Preparation(_loader)
     for spec in specs:
         spec.loader = _loader
-    for spec in {(*components(m.values), m.record.data["digest"]): m for m in specs}.values():
+    for spec in unchecked:
         if preparation.identity(spec.values, spec.asked) != spec.record.id:
             raise HarnessError(
                 f"the sources or the data of {spec.record.name} changed while the sweep was running; start it again"
             )
-    refuse_stale(specs)  # a worker may be forked from a process that had imported them before
-    return train_cohort(specs, plan)
+
+
+def _unchecked(specs: Sequence[RunSpec], sweep: str) -> dict[tuple[Any, ...], RunSpec]:
+    """Return one run for each state of sources and data that was not checked for this sweep within CHECK_S."""
+    now = time.monotonic()
+    for key in [key for key, checked in _checked.items() if not sweep or key[0] != sweep or now - checked > CHECK_S]:
+        del _checked[key]
+    states = {(sweep, os.getpid(), *components(spec.values), spec.record.data["digest"]): spec for spec in specs}
+    return {key: spec for key, spec in states.items() if key not in _checked}

@@ -12,6 +12,7 @@ import harness
 from harness.config.composition import compose
 from harness.execution.cohort import CohortPlan
 from harness.execution.preparation import Preparation, prepare
+from harness.execution.sweep import worker
 from harness.execution.sweep.worker import train_item
 from tests.execution.sweep.commands import Forking, until
 from tests.helpers.commands import harness as command
@@ -49,6 +50,29 @@ def test_code_changed_after_import_is_refused(workdir: Path, monkeypatch: pytest
         with pytest.raises(harness.HarnessError, match="my_plugin changed after this process had imported it"):
             start(["model=mlp", "epochs=1", "executor=in_process"])
     assert not list(Path("outputs").rglob("record.json"))
+
+
+def test_code_is_checked_once_a_second_within_a_sweep(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+    monkeypatch.setattr(worker, "refuse_stale", lambda specs: checked.extend(s.record.name for s in specs))
+    monkeypatch.setattr(worker, "train_cohort", lambda specs, plan: [])
+    specs = [prepare(compose(["data=iris", f"seed={seed}"])) for seed in range(2)]
+    for sweep in ("one", "one", "two", "", ""):
+        for spec in specs:
+            train_item([spec], CohortPlan(sweep=sweep), os.getpid())
+    first, second = (spec.record.name for spec in specs)
+    assert checked == [first, first, *[first, second] * 2]  # in sweep one, in two, and always where there is none
+    monkeypatch.setattr(worker, "CHECK_S", -1.0)
+    train_item(specs[:1], CohortPlan(sweep="two"), os.getpid())
+    assert checked[-1:] == [first]
+
+
+def test_refused_code_is_refused_again(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.execution.preparation.changed", lambda found: ["my_plugin"])
+    spec = prepare(compose(["data=iris"]))
+    for _ in range(2):
+        with pytest.raises(harness.HarnessError, match="my_plugin changed"):
+            train_item([spec], CohortPlan(sweep="one"), os.getpid())
 
 
 @pytest.fixture
