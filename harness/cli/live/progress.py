@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 
 from rich.console import Console
@@ -123,7 +124,7 @@ class SweepProgress(SweepCallback):
 
     def on_run_end(self, index: int, jobs: int | None, record: Record) -> None:
         self._start()
-        self.records.append(record)
+        self.records.append(replace(record, diagnostics={}))  # they take most of its memory
         self.standing.on_run_end(index, jobs, record)
         if self.live is None:
             self._print_run(record)

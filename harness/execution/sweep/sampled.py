@@ -20,7 +20,7 @@ from harness.registry import catalogue
 from harness.registry.kinds import KEY, NONE
 from harness.results import environment
 from harness.results.curves import FILE as CURVES
-from harness.results.record import Record, write
+from harness.results.record import Record, read, write
 from harness.system.errors import one_line
 from harness.system.forking import ProcessDied, call_forked
 from harness.training.vectorized.lifting import RestackDifferently
@@ -142,5 +142,8 @@ def _curves(record: Record) -> Iterable[tuple[int, str, float]]:
 
 def _note(records: Sequence[Record], found: dict[str, Any]) -> None:
     for record in records:
-        record.cohort = record.cohort | {PLACE: found}
-        write(record)
+        record.cohort[PLACE] = found
+        whole = read(record.folder)  # a scheduler keeps no diagnostics
+        if whole is not None:
+            whole.cohort[PLACE] = found
+            write(whole)

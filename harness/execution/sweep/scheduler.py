@@ -47,7 +47,8 @@ def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
         first: The index of the first job in the whole sweep, where a sweeper asks for one batch after another.
 
     Returns:
-        The records in the order of the jobs. There are fewer records than jobs if `fail_fast` ended the sweep.
+        The records in the order of the jobs, without their diagnostics, which take most of their memory. There are
+        fewer records than jobs if `fail_fast` ended the sweep.
 
     Raises:
         HarnessError: If a job does not pass its checks; or, after the other runs have ended, if a run could not be
@@ -66,8 +67,9 @@ def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
     def on_record(spec: RunSpec, record: Record) -> None:
         if record.config == spec.values:
             record.config = spec.values  # thousands are held, and a worker's answer brings a copy of each
+        light = replace(record, diagnostics={})
         for place in places[_run(spec)]:
-            records[place] = record
+            records[place] = light
             active().on_run_end(first + place, first + len(jobs), record)
 
     wanted = []
