@@ -38,17 +38,17 @@ def mix(x: Tensor) -> Tensor:
     return x ^ ((x >> 31) & ((1 << 33) - 1))
 
 
-def keys(seeds: Tensor, step: int) -> Tensor:
+def keys(seeds: Tensor, step: int | Tensor) -> Tensor:
     """Return the keys of a step, one for each run of a stack.
 
     Args:
         seeds: The seeds of the runs, int64 `[K]`.
-        step: The index of the optimizer step, from 0.
+        step: The index of the optimizer step, from 0; int64 `[steps, 1]` for several steps at once.
 
     Returns:
-        Keys for `Noise`, int64 `[K]`.
+        Keys for `Noise`, int64 `[K]` or `[steps, K]`.
     """
-    return mix(mix(seeds * _GOLD + 1) + _signed((step + 1) * _STEP))
+    return mix(mix(seeds * _GOLD + 1) + (_signed((step + 1) * _STEP) if isinstance(step, int) else (step + 1) * _STEP))
 
 
 @dataclass(frozen=True)

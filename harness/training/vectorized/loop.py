@@ -18,6 +18,7 @@ from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.task import Call
 from harness.training.diagnostics.runner import DiagnosticRunner
 from harness.training.plan import Plan, epoch_order, evaluation_tuples
+from harness.training.recorded.function import RecordedFunctions, refuse_device
 from harness.training.single import EVALUATION, GRADIENT_PLACE, evaluation_batch_size
 from harness.training.vectorized.bitwise import BitwiseProducts
 from harness.training.vectorized.data import StackedData
@@ -37,13 +38,19 @@ class StackedPath:
         plans: The plan of each run; they differ in the seed only.
         data: The data set of each run, in memory and all of one shape.
         device: The device of the stack.
+        refuse_recording: The reason why steps are not recorded, whatever the runs are; empty records them.
 
     Raises:
         NotStackable: If the runs cannot be stacked.
     """
 
     def __init__(
-        self, parts: Sequence[RunComponents], plans: Sequence[Plan], data: Sequence[Dataset], device: torch.device
+        self,
+        parts: Sequence[RunComponents],
+        plans: Sequence[Plan],
+        data: Sequence[Dataset],
+        device: torch.device,
+        refuse_recording: str = "",
     ):
         self.plan, self.device, self.task = plans[0], device, parts[0].task
         self.augmentations = parts[0].augmentations
@@ -79,11 +86,19 @@ class StackedPath:
         }
         self.plans = list(plans)
         self._loaded: set[int] = set()  # rows whose weights are final
+        members = [member for regularizer in self.regularizers for member in regularizer.members]
+        owners = [self.stack.base, self.task, self.task.loss, *self.augmentations, *members]
+        self._recorded = RecordedFunctions(owners, refuse_recording or refuse_device(device))
         self.diagnostic_runner: DiagnosticRunner | None = None
 
     def with_padding(self, values: Sequence[Any]) -> list[Any]:
         """Return one value for each row, given one for each run: padding rows have that of the first run."""
         return [*values, *[values[0]] * self.stack.padding]
+
+    @property
+    def plain_because(self) -> str:
+        """The reason why no step was replayed from a recording; empty if one was."""
+        return self._recorded.plain_because
 
     def _with_hook(self, hook: str) -> list[StackedRegularizer]:
         return [r for r in self.regularizers if hook in r.hooks]
@@ -109,7 +124,7 @@ class StackedPath:
             index = samples.expand(self.stack.rows, len(samples))
             with BitwiseProducts(self.stack.rows) as products:
                 x, y = self.data.gather(index)
-                losses = self._losses(x, y, batch)
+                losses = self._losses(x, y, keys(self.seeds, batch))
                 for loss in losses.values():
                     leaves = [p for p in self.stack.params.values() if p.requires_grad]
                     torch.autograd.grad(loss.sum(), leaves, allow_unused=True, retain_graph=True)
@@ -141,24 +156,48 @@ class StackedPath:
 
     def train(self, batches: range) -> Tensor:
         """Train on batches of this epoch; return their losses `[batches, K]`."""
-        return torch.stack([self._train_batch(batch) for batch in batches])[:, : self.size]
+        first = self.epoch * self.plan.batches
+        numbers = torch.arange(first + batches.start, first + batches.stop, device=self.device)
+        batch_keys = keys(self.seeds, numbers[:, None])  # [batches, rows]
+        losses = [self._train_batch(batch, key) for batch, key in zip(batches, batch_keys.unbind(), strict=True)]
+        return torch.stack(losses)[:, : self.size]
 
-    def _train_batch(self, batch: int) -> Tensor:
-        number = self.epoch * self.plan.batches + batch
-        count = self.plan.size(batch)
-        first, last = batch * self.plan.samples, batch * self.plan.samples + count * self.plan.each
-        with BitwiseProducts(self.stack.rows) if self._realign["train", count] else nullcontext():
-            x, y = self.data.gather(self._order[:, first:last])
-            losses = self._losses(x, y, number)
-            share = self.plan.share(batch)
+    def _train_batch(self, batch: int, key: Tensor) -> Tensor:
+        self._step_number = step = self.plan.step_of(self.epoch * self.plan.batches + batch)
+        count, share = self.plan.size(batch), self.plan.share(batch)
+        first = batch * self.plan.samples
+        order = self._order[:, first : first + count * self.plan.each]
+        recorded = self._recorded.of(count, share)
+        runner = self.diagnostic_runner
+        measured = runner is not None and step >= runner.next
+        fixed = recorded.program is not None and not measured and self.plan.accumulate == 1
+        compute = functools.partial(self._compute_batch, count, share)
+        loss, grads = compute(order, key) if measured else recorded(compute, order, key)
+        if self.plan.accumulate > 1:
             for group in self.groups:
-                self._differentiate(group, losses[group.name], share, last=group is self.groups[-1])
+                group.gradients.add(grads[group.name])
+            if self.plan.ends_step(batch):
+                grads = {g.name: self._regularized(g, g.gradients.take(g.names), key) for g in self.groups}
         if self.plan.ends_step(batch):
-            self._step(number)
-        first_loss, *more = (loss.detach() for loss in losses.values())
-        return sum(more, first_loss)
+            self._step(step, grads, measured, fixed)
+        return loss.clone()
 
-    def _losses(self, x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
+    def _compute_batch(
+        self, count: int, share: float, index: Tensor, key: Tensor
+    ) -> tuple[Tensor, dict[str, dict[str, Tensor]]]:
+        """Return the losses of a batch, `[rows]`, and the gradients of each group, changed by regularizers."""
+        with BitwiseProducts(self.stack.rows) if self._realign["train", count] else nullcontext():
+            losses = self._losses(*self.data.gather(index), key)
+            grads = {
+                group.name: self._differentiate(group, losses[group.name], share, last=group is self.groups[-1])
+                for group in self.groups
+            }
+        if self.plan.accumulate == 1:
+            grads = {group.name: self._regularized(group, grads[group.name], key) for group in self.groups}
+        first_loss, *more = (loss.detach() for loss in losses.values())
+        return sum(more, first_loss), grads
+
+    def _losses(self, x: Tensor, y: Tensor, key: Tensor) -> dict[str, Tensor]:
         """Return the loss of each parameter group, `{group: [rows]}`."""
         target_hooks = self._with_hook("target")
 
@@ -171,34 +210,36 @@ class StackedPath:
                 return self.task.losses(call, (x, y), noise)
 
         lifted = [regularizer.lifted for regularizer in target_hooks]
-        losses: dict[str, Tensor] = self.stack.map(losses_of_run, keys(self.seeds, number), x, y, lifted)
+        losses: dict[str, Tensor] = self.stack.map(losses_of_run, key, x, y, lifted)
         return losses
 
-    def _differentiate(self, group: StackedGroup, losses: Tensor, share: float, last: bool) -> None:
-        """Add the gradients of a batch to those of the step; rows are independent, so the sum of losses will do."""
+    def _differentiate(self, group: StackedGroup, losses: Tensor, share: float, last: bool) -> dict[str, Tensor]:
+        """Return the gradients of a batch by name; rows are independent, so the sum of losses will do."""
         for regularizer in self._with_hook("penalty"):
             losses = losses + regularizer.call("penalty", group.params)
         total = losses.sum()
         if share != 1.0:
             total = total * share
-        group.add(torch.autograd.grad(total, list(group.params.values()), allow_unused=True, retain_graph=not last))
+        params = list(group.params.values())
+        grads = torch.autograd.grad(total, params, allow_unused=True, retain_graph=not last)
+        return {name: g for name, g in zip(group.params, grads, strict=True) if g is not None}
 
-    def _step(self, number: int) -> None:
-        runner, step = self.diagnostic_runner, self.plan.step_of(number)
-        due = runner.begin(step) if runner is not None and step >= runner.next else None
-        lr = self._lrs() if due is not None else None
-        all_grads: dict[str, Tensor] = {}
+    def _regularized(self, group: StackedGroup, grads: dict[str, Tensor], key: Tensor) -> dict[str, Tensor]:
+        """Return the gradients of a step as regularizers change them."""
+        for regularizer in self._with_hook("gradient"):
+            noise = DeferredArg(functools.partial(_gradient_noise, self._step_number), key)
+            params = {name: p.detach() for name, p in group.params.items()}
+            grads = regularizer.call("gradient", grads, params, noise)
+        return grads
+
+    def _step(self, step: int, grads: dict[str, dict[str, Tensor]], measured: bool, fixed: bool) -> None:
+        runner = self.diagnostic_runner if measured else None
+        due = None if runner is None else runner.begin(step)
+        lr = None if due is None else self._lrs()
         for group in self.groups:
-            grads = group.take()
-            for regularizer in self._with_hook("gradient"):
-                make_noise = functools.partial(_gradient_noise, self.plan.step_of(number))
-                noise = DeferredArg(make_noise, keys(self.seeds, number))
-                params = {name: p.detach() for name, p in group.params.items()}
-                grads = regularizer.call("gradient", grads, params, noise)
-            group.step(grads)
-            all_grads |= grads
+            group.step(grads[group.name], fixed)
         if runner is not None and due is not None and lr is not None:
-            runner.end(due, all_grads, lr)
+            runner.end(due, {name: g for named in grads.values() for name, g in named.items()}, lr)
 
     def _lrs(self) -> Tensor:
         """Return the learning rate of each row, `[rows]`."""
@@ -298,6 +339,7 @@ class StackedPath:
             self._copy_weights(row, state["model"])
         for place, group in enumerate(self.groups):
             group.restore(self.stack, [state["groups"][place] for state in states])
+        self._recorded.reset()
 
     def keep(self, rows: Sequence[int]) -> None:
         """Continue with these runs only; they compute the same bits as if they had been stacked alone."""
@@ -311,6 +353,7 @@ class StackedPath:
         self.plans = [self.plans[row] for row in rows]
         self.datasets = [self.datasets[row] for row in rows]
         self._loaded = set()  # the rows with loaded weights have been dropped
+        self._recorded.reset()
         for regularizer in self.regularizers:
             regularizer.keep(index)
         for group in self.groups:
