@@ -19,17 +19,15 @@ SEEDS = (3, 5)
 @check(*(kind for kind in COMPUTING if kind != "diagnostic"), needs=("fused",))
 def recorded(case: Case) -> None:
     """Training steps that are replayed from a recording equal plain steps to the bit, alone and in a stack."""
-    if case.entry["traits"].get("estimator"):
-        raise Inapplicable("an estimator is fitted at once: it has no steps")
+    if why := alone_because(case.entry):
+        raise Inapplicable(why)
     words = [word for word in line(case.entry, case.given) if not word.startswith("epochs=")]
     config = composed((*words, f"epochs={EPOCHS}")).values
     data = suited(case.entry)(LOADER.load(config).dataset)
     if case.kind == "model" and not case.list_trait("input_ndim") and data.target != "surface":
         data = reshaped(data, accepted_shape(case, tuple(data.inputs)))
     members = [config | {"seed": seed} for seed in SEEDS]
-    reasons = [_compare(members[:1], data, fused=False)]
-    if not alone_because(case.entry):
-        reasons.append(_compare(members, data, fused=True))
+    reasons = [_compare(members[:1], data, fused=False), _compare(members, data, fused=True)]
     if all(reasons):
         raise Inapplicable(f"its steps are not recorded: {reasons[-1]}")
 
