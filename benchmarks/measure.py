@@ -89,6 +89,6 @@ def cores() -> int:
 
 def environment() -> str:
     """The machine in general words, and the versions that matter."""
-    names = ("harness", "torch", "pytorch-lightning", "hydra-core", "tensorboard")
+    names = ("dl-harness", "torch", "pytorch-lightning", "hydra-core", "tensorboard")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     return f"{platform.machine()}, {cores()} cores; Python {platform.python_version()}, {versions}"

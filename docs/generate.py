@@ -226,7 +226,7 @@ def bridges() -> str:
         "`harness show KIND/NAME` prints valid values and descriptions of settings. "
         "[Use components of torch and scikit-learn](../how-to/plugins/bridges.md) explains the names.",
     ]
-    entries = [e for e in catalogue.current() if e["origin"] == "harness" and e["plugin"] != "harness"]
+    entries = [e for e in catalogue.current() if e["origin"] == "dl-harness" and e["plugin"] != "harness"]
     for plugin, kind in sorted({(e["plugin"], e["kind"]) for e in entries}):
         body = [
             [f"`{e['name']}`", _first_line(e), " ".join(f"`{_given(p)}`" for p in entry_parameters(e))]
@@ -244,7 +244,7 @@ def _given(p: Parameter) -> str:
 def commands() -> str:
     """The help text of every command."""
     known = catalogue.current().commands
-    names = [*built_in_names(), *(name for name, command in known.items() if command["origin"] == "harness")]
+    names = [*built_in_names(), *(name for name, command in known.items() if command["origin"] == "dl-harness")]
     lines = ["# Commands", "", HEADER, COMMANDS.strip()]
     with mock.patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"}):
         for name in names:
@@ -295,6 +295,7 @@ def checks() -> str:
 SUBJECTS = {  # package: heading
     "execution": "Run and load",
     "results": "Records",
+    "analysis": "Compare",
     "registry": "Plugins",
     "datasets": "Data sets",
     "modeling": "Models, tasks and measurements",

@@ -10,7 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-__version__ = version("harness")
+from harness._compat import torchmetrics
+from harness.system.distribution import DISTRIBUTION
+
+torchmetrics.defer_imports()
+__version__ = version(DISTRIBUTION)
 
 # {public name: the module that it is imported from}
 _SOURCES = {

@@ -3,6 +3,8 @@
 # Modules
 from . import space as space
 from . import testing as testing
+from .analysis.report.api import Report as Report
+from .analysis.report.api import report as report
 from .config import seeds as seeds
 from .config.hydra_source import HarnessSearchPath as HarnessSearchPath
 from .config.hydra_source import HarnessSource as HarnessSource

@@ -11,10 +11,12 @@ from harness._compat.hydra import arguments_parser, completed
 from harness.cli.train import REFUSED
 from harness.cli.verbs import built_in
 from harness.config import composition
+from harness.config.overrides import ZIP, expand, take_zip
 from harness.registry import catalogue
 from harness.registry.command import built_in_names, describe, words_of
 from harness.registry.kinds import KINDS
 from harness.results.study import OUTPUTS
+from harness.system.errors import HarnessError
 
 # Hydra's own script treats an open quote as part of the word, and lists of components are quoted.
 INSTALL = """\
@@ -87,8 +89,12 @@ def complete(words: list[str]) -> list[str]:
     key, equals, value = word.partition("=")
     kind = key.lstrip("+")
     if equals and kind in KINDS and ("[" in value or "," in value):
-        return _inside(word, kind)
-    found = _hydra([*overrides, word])
+        return _inside(word, catalogue.current().names(kind))
+    if equals and key == ZIP:
+        return _inside(word, [text.partition("=")[0].lstrip("+") for text in overrides])
+    found = _hydra([*_first_job(overrides), word])
+    if {"-m", "--multirun"} & {*before}:
+        found += _begin(word, [f"{ZIP}="])
     return found if before or equals else _begin(word, (*built_in_names(), *catalogue.current().commands)) + found
 
 
@@ -108,6 +114,14 @@ def _read(flags: dict[str, Any], given: list[str]) -> tuple[list[str], dict[str,
         else:
             arguments.append(word)
     return arguments, wanted
+
+
+def _first_job(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides with the first of the values that a sweep gives a key, since Hydra completes one run."""
+    try:
+        return [expand([text])[0][0] for text in take_zip(overrides)[0]]
+    except HarnessError:
+        return list(overrides)
 
 
 def _behind(command: dict[str, Any], given: list[str], word: str) -> list[str]:
@@ -152,14 +166,14 @@ _NAMES: dict[str, Callable[[Sequence[str]], Iterable[str]]] = {
 }
 
 
-def _inside(word: str, kind: str) -> list[str]:
-    """Completes the last name of `kind=[a,b` or `kind=a,b` with those not yet chosen, and says what may follow it."""
+def _inside(word: str, known: Iterable[str]) -> list[str]:
+    """Complete the last name of `KEY=[a,b` or `KEY=a,b` with known ones not yet chosen, and add what may follow it."""
     start = max(word.rfind("["), word.rfind(","), word.find("=")) + 1
     opened = word.rfind("[")
     if word.rfind("]") > opened:
         return []  # the cursor is between two lists of a sweep
     chosen = word[max(opened, word.find("=")) + 1 : start].split(",")
-    names = [n for n in catalogue.current().names(kind) if n.startswith(word[start:]) and n not in chosen]
+    names = [n for n in known if n.startswith(word[start:]) and n not in chosen]
     if len(names) == 1:
         return [word[:start] + names[0] + end for end in ((",", "]") if opened >= 0 else ("",))]
     return [word[:start] + name for name in names]

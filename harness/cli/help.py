@@ -17,6 +17,7 @@ from harness.registry import catalogue
 from harness.registry.command import built_in_names
 from harness.registry.kinds import AUTO, KINDS
 from harness.registry.presets import builtin_presets, names_in
+from harness.system.distribution import DISTRIBUTION
 
 WIDTH = 110  # columns of a line of choices
 EXAMPLES = """\
@@ -25,6 +26,7 @@ Show a choice and its settings:              harness show optimizer/sgd
 Change a choice or a value:                  harness optimizer=sgd optimizer.lr=0.1 seed=1
 Choose a list, quoted for the shell:         harness 'regularizer=[l2,dropout]' regularizer.dropout.p=0.3
 Sweep over values:                           harness -m activation=relu,tanh seed=0,1,2
+Vary two keys together:                      harness -m seed=0,1 split.seed=2,3 'zip=[seed,split.seed]'
 Print the composed config:                   harness [overrides] --cfg job
 Use a folder of your own presets:            harness --config-dir FOLDER experiment=MINE
 Install completion (bash, zsh, fish):        eval "$(harness -sc install=bash)"
@@ -71,7 +73,7 @@ def options(config_dir: str | None = None) -> dict[str, list[str]]:
     first: dict[str, set[str]] = {}
     rest: dict[str, set[str]] = {}
     for entry in known:
-        (rest if entry["origin"] == "harness" else first).setdefault(entry["kind"], set()).add(entry["name"])
+        (rest if entry["origin"] == DISTRIBUTION else first).setdefault(entry["kind"], set()).add(entry["name"])
     for presets, into in ((user_presets, first), (known.presets, first), (builtin_presets(), rest)):
         for name in presets:
             group, slash, option = name.rpartition("/")

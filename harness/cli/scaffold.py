@@ -17,6 +17,7 @@ from string import Template
 from harness.registry.catalogue import Catalogue
 from harness.registry.component import NAME
 from harness.registry.presets import builtin_presets
+from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import CannotWrite, HarnessError
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -76,7 +77,7 @@ def render(plugin: Plugin) -> dict[str, str]:
         "modules": _tuple(sorted(plugin.kinds)),
         "licence_lines": lines,
         "licence_sentence": f"\n\nLicence: {plugin.licence}." if licensed else "",
-        "harness": ".".join(importlib.metadata.version("harness").split(".")[:2]),
+        "harness": ".".join(importlib.metadata.version(DISTRIBUTION).split(".")[:2]),
         "rows": "\n".join(f"| `{kind}/{plugin.component}` | {_settings(plugin, kind)} |" for kind in plugin.kinds),
         "example": f"{plugin.kinds[0]}/{plugin.component}",
         "uses": "\n".join(use(plugin, kind) for kind in plugin.kinds),
@@ -169,7 +170,7 @@ def refuse_taken(plugin: Plugin, known: Catalogue) -> None:
         raise HarnessError(f"the name {name} is taken by the installed distribution {name} {version}")
     except importlib.metadata.PackageNotFoundError:
         pass
-    presets = known.presets | dict.fromkeys(builtin_presets(), "harness")
+    presets = known.presets | dict.fromkeys(builtin_presets(), DISTRIBUTION)
     for kind in plugin.kinds:
         label = f"{kind}/{plugin.component}"
         entry = known.entries[kind].get(plugin.component)

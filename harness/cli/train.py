@@ -9,11 +9,12 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.findings import print_findings
+from harness.analysis.report.findings import print_findings
 from harness.config import composition
 from harness.config.validation import MissingSetting
 from harness.execution import hydra_app
 from harness.registry import hydra_keys
+from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import CannotWrite, HarnessError, nearest_flag, suggest
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def hydra_line(line: list[str]) -> int:
 
     parser.error = refuse  # type: ignore[method-assign]
     if "--version" in line:
-        print(f"harness {version('harness')}")
+        print(f"harness {version(DISTRIBUTION)}")
         return 0
     args = parser.parse_intermixed_args(line)  # a flag may stand anywhere
     if args.run and args.multirun:
@@ -58,10 +59,15 @@ def hydra_line(line: list[str]) -> int:
 
 def _answer(args: Any, parser: argparse.ArgumentParser) -> int:
     from harness.config.override_text import as_typed
-    from harness.config.overrides import parse
+    from harness.config.overrides import parse, take_zip
     from harness.config.quoting import quoted
 
     args.overrides = quoted(args.overrides)
+    if args.multirun:
+        words, zips = take_zip(args.overrides)
+        if zips or any(override.is_sweep_override() for override in parse(words, sweep=True)):
+            shows = "--cfg, --info and --help show one run, not a sweep"
+            raise HarnessError(f"{shows}: leave out -m, and give each key one value")
     hydra_keys.check_words(parse(args.overrides), sweep=True)
     if args.help:
         from harness.cli.help import text

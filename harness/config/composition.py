@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from harness.config.composition_cache import Compositions
-from harness.config.job import Job
+from harness.config.job import Job, command_line
 from harness.config.override_text import put_texts
 from harness.config.overrides import parse, quote_choices
 from harness.config.quoting import quoted
@@ -25,6 +25,7 @@ from harness.registry.preset_files import check_folder
 from harness.registry.presets import builtin_presets, conf_dir, file_url
 from harness.registry.scanning.scan_cache import stamps
 from harness.system import session
+from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import HarnessError
 
 CONFIG = "config"
@@ -67,7 +68,7 @@ def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[st
     if not folder.is_dir():
         raise HarnessError(f"--config-dir: no folder {config_dir}")
     known = catalogue.current()
-    taken = known.presets | dict.fromkeys(builtin_presets(), "harness")
+    taken = known.presets | dict.fromkeys(builtin_presets(), DISTRIBUTION)
     taken |= {f"{entry['kind']}/{entry['name']}": entry["origin"] for entry in known}
     for name in check_folder(folder):
         if name in taken:
@@ -86,6 +87,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
         HarnessError: If an override is refused.
         hydra.errors.HydraException: If Hydra cannot compose the config.
     """
+    command = command_line(overrides, config_dir)
     overrides = quoted(overrides)
     hydra_keys.check_words(parse(overrides), sweep=False)
     with_config_dir([], config_dir)  # report a bad folder first
@@ -95,7 +97,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
     if folder not in cached or cached[folder][0] != stamp:
         cached[folder] = stamp, Compositions(functools.partial(_compose_with_hydra, config_dir=folder), MAX_CONFIGS)
     job = cached[folder][1].job(list(overrides))
-    return replace(job, values=copy.deepcopy(job.values))  # the caller may change them
+    return replace(job, values=copy.deepcopy(job.values), command=command)  # the caller may change the values
 
 
 def compose_unchecked(hydra: Any, overrides: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
@@ -118,8 +120,10 @@ def _compose_with_hydra(overrides: list[str], config_dir: str | None) -> DictCon
         full = hydra_compose(CONFIG, with_config_dir(overrides, config_dir), return_hydra_config=True)
     if full.hydra.mode == RunMode.MULTIRUN:
         raise SweepDeclared("hydra.mode=MULTIRUN declares a sweep: run it with harness -m or harness.sweep")
-    if full.hydra.sweeper.get("params"):
-        warnings.warn("hydra.sweeper.params declares a sweep, and this is one run: add -m to sweep", stacklevel=2)
+    if declared := [key for key in ("params", "variants") if full.hydra.sweeper.get(key)]:
+        warnings.warn(
+            f"hydra.sweeper.{declared[0]} declares a sweep, and this is one run: add -m to sweep", stacklevel=2
+        )
     return full
 
 

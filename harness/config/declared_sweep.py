@@ -1,4 +1,4 @@
-"""Sweeps that a file declares in `hydra.sweeper.params`, merged with the overrides typed after `-m`."""
+"""Sweeps that a file declares in `hydra.sweeper`, merged with the overrides typed after `-m`."""
 
 from __future__ import annotations
 
@@ -38,12 +38,14 @@ def refuse_another(job: DictConfig, master: DictConfig) -> None:
     Raises:
         HarnessError: If they declare one.
     """
-    job_params, sweep_params = (OmegaConf.select(config, PARAMS) for config in (job, master))
-    if job_params and job_params != sweep_params:
-        name = f"experiment={job.hydra.runtime.choices.experiment}"
-        raise HarnessError(
-            f"{name} declares a sweep of its own ({PARAMS}): run it by itself, not as a value of a sweep"
-        )
+    declared: list[Any] = [OmegaConf.to_container(config.hydra.sweeper, resolve=False) for config in (job, master)]
+    of_job, of_sweep = declared
+    for key in ("params", "zip", "variants"):
+        if of_job.get(key) and of_job[key] != of_sweep.get(key):
+            name = f"experiment={job.hydra.runtime.choices.experiment}"
+            raise HarnessError(
+                f"{name} declares a sweep of its own (hydra.sweeper.{key}): run it by itself, not as a value of a sweep"
+            )
 
 
 def _bare(key: str) -> str:

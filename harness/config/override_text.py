@@ -97,13 +97,13 @@ def _quoted(override: Override, config: DictConfig) -> str | None:
     if not override.is_sweep_override():
         value = override.value()
         restored = _restored(key, value, override.get_value_string(), config)
-        return None if _same(restored, value) else f"{override.get_key_element()}={_written(restored)}"
+        return None if _same(restored, value) else f"{override.get_key_element()}={written(restored)}"
     if not override.is_choice_sweep() or not hasattr(override.value(), "list"):
         return None
     values = swept_values(override)
     typed = swept_texts(override)
     restored = [_restored(key, value, text, config) for value, text in zip(values, typed, strict=True)]
-    return None if _same(restored, values) else f"{override.get_key_element()}={','.join(map(_written, restored))}"
+    return None if _same(restored, values) else f"{override.get_key_element()}={','.join(map(written, restored))}"
 
 
 def _restored(key: str, value: Any, text: str, config: DictConfig) -> Any:
@@ -159,13 +159,18 @@ def _same(a: Any, b: Any) -> bool:
     return repr(a) == repr(b)  # 1 differs from "1", and nan equals nan
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
+    """Write a value as an override holds it, with quotes around every text.
+
+    >>> written([[], ["optimizer=sgd"]])
+    "[[],['optimizer=sgd']]"
+    """
     return value_text(_in_quotes(value))
 
 
 def _in_quotes(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _in_quotes(v) for k, v in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_in_quotes(v) for v in value]
     return QuotedString(value, Quote.single) if isinstance(value, str) else value

@@ -6,7 +6,7 @@ import functools
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 
 from harness.config import foreign_words
 from harness.config.override_text import swept_texts
+from harness.config.quoting import quoted
 from harness.config.settings import NOT_IDENTITY
 from harness.registry.kinds import AUTO, KEY, KINDS
 from harness.system.errors import HarnessError, shown, suggest
@@ -22,6 +23,7 @@ from harness.system.errors import HarnessError, shown, suggest
 GROUPS = (*KINDS, "trainer", "experiment")
 _LISTS = (*(kind.name for kind in KINDS.values() if kind.many), "experiment")
 FOLDER_BYTES = 200  # length of the readable part of a folder's name; file systems allow 255 bytes for the whole
+ZIP = "zip"  # the word zip=[KEY,KEY] of a sweep; it is no key of the config
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -111,6 +113,8 @@ def _names(key: str, value: Any) -> Iterator[str]:
 def _check_key(text: str, key: str, override: Override) -> None:
     """Refuse an unknown key of another tool and the deletion of a kind. Hydra's message only has a key's first word."""
     path = key.partition("@")[0]
+    if key == ZIP and not override.is_delete():
+        raise HarnessError(f"{text} only has an effect in a sweep: write harness -m")
     first, *rest = path.split(".")
     kind = KINDS.get(first)
     if kind is not None and not rest and override.is_delete() and override.value_type is None:
@@ -166,24 +170,76 @@ def _is_word(text: str, value: Any) -> bool:
     return number and re.fullmatch(r"[\w.-]+", text.partition("=")[2].strip()) is not None
 
 
-def expand(overrides: Sequence[str], options: Callable[[str], list[str]] = lambda group: []) -> list[list[str]]:
+def take_zip(overrides: Sequence[str]) -> tuple[list[str], list[list[str]] | None]:
+    """Split the word `zip=[KEY,KEY]` from the overrides of a sweep.
+
+    Returns:
+        The other overrides, and the groups of keys that vary together; None if the word is missing.
+
+    Raises:
+        HarnessError: If the word cannot be read or is given twice.
+
+    >>> take_zip(["seed=0,1", "split.seed=2,3", "zip=[seed,split.seed]"])
+    (['seed=0,1', 'split.seed=2,3'], [['seed', 'split.seed']])
+    """
+    zips = [text for text in overrides if text.partition("=")[0].lstrip("+").strip() == ZIP and "=" in text]
+    if not zips:
+        return list(overrides), None
+    override = _read(zips[0])
+    if len(zips) > 1 or override.is_sweep_override():
+        raise HarnessError(f"{' '.join(zips)}: write several groups of keys as zip=[[a,b],[c,d]]")
+    return [text for text in overrides if text not in zips], zip_groups(override.value())
+
+
+def zip_groups(value: Any) -> list[list[str]]:
+    """Return the groups of keys that vary together, from the value of `zip=` or `hydra.sweeper.zip`.
+
+    Raises:
+        HarnessError: If the value is neither a list of keys nor a list of such lists.
+
+    >>> zip_groups(["seed", "split.seed"]), zip_groups([["seed", "split.seed"]]), zip_groups([])
+    ([['seed', 'split.seed']], [['seed', 'split.seed']], [])
+    """
+    groups = value
+    if isinstance(value, list) and value and not any(isinstance(group, list) for group in value):
+        groups = [value]
+    if not isinstance(groups, list) or not all(
+        isinstance(group, list) and len(group) > 1 and all(isinstance(key, str) for key in group) for group in groups
+    ):
+        raise HarnessError(f"zip takes keys, zip=[a,b], or groups of keys, zip=[[a,b],[c,d]], got {shown(value)}")
+    return [[key.lstrip("+") for key in group] for group in groups]
+
+
+def expand(
+    overrides: Sequence[str],
+    options: Callable[[str], list[str]] = lambda group: [],
+    zips: Sequence[Sequence[str]] = (),
+    variants: Sequence[Sequence[str]] = (),
+) -> list[list[str]]:
     """Expand the overrides of a sweep into the grid of its jobs, the last key varying fastest.
 
     Args:
         overrides: Overrides of which some hold several values.
         options: Returns the options of a group, of which `glob(...)` selects some.
+        zips: Groups of keys that vary together. They are one axis of the grid, in the place of the first of them.
+        variants: Lists of overrides, each combined with the whole grid. The variant varies slowest.
 
     Returns:
         One list of overrides for each job.
 
     Raises:
-        HarnessError: If an override is refused, or holds no discrete values.
+        HarnessError: If an override is refused or holds no discrete values, or if keys cannot be zipped.
 
     >>> expand(["seed=0,1", "optimizer=sgd"])
     [['seed=0', 'optimizer=sgd'], ['seed=1', 'optimizer=sgd']]
+    >>> expand(["seed=0,1", "split.seed=2,3"], zips=[["seed", "split.seed"]])
+    [['seed=0', 'split.seed=2'], ['seed=1', 'split.seed=3']]
+    >>> expand(["seed=0,1"], variants=[[], ["warmup=0.1"]])
+    [['seed=0'], ['seed=1'], ['warmup=0.1', 'seed=0'], ['warmup=0.1', 'seed=1']]
     """
     axes = []
-    for override in parse(overrides, sweep=True):
+    parsed = parse(overrides, sweep=True)
+    for override in parsed:
         key = override.get_key_element()
         if override.is_sweep_override():
             if not override.is_discrete_sweep():
@@ -196,7 +252,60 @@ def expand(overrides: Sequence[str], options: Callable[[str], list[str]] = lambd
             axes.append(values)
         else:
             axes.append([override.input_line or ""])
-    return [list(job) for job in itertools.product(*axes)]
+    leaders = _leaders(parsed, axes, zips)
+    places = itertools.product(*(range(len(v)) if at == leaders[at] else (0,) for at, v in enumerate(axes)))
+    grid = [[values[place[leader]] for values, leader in zip(axes, leaders, strict=True)] for place in places]
+    checked = [_variant(number, variant, parsed) for number, variant in enumerate(variants, 1)]
+    return [[*variant, *job] for variant in checked or [[]] for job in grid]
+
+
+def _leaders(parsed: Sequence[Override], axes: Sequence[list[str]], zips: Iterable[Sequence[str]]) -> list[int]:
+    """Return, for each axis, the index of the axis that it varies with: its own, or the first of its zipped group."""
+    keys = [override.get_key_element().lstrip("+~") for override in parsed]
+    leaders = list(range(len(axes)))
+    seen: set[str] = set()
+    for group in zips:
+        word = f"zip=[{','.join(group)}]"
+        for key in group:
+            if key in seen:
+                raise HarnessError(f"{word}: {key} is zipped twice")
+            seen.add(key)
+            if key not in keys:
+                swept = [name for name, override in zip(keys, parsed, strict=True) if override.is_sweep_override()]
+                raise HarnessError(f"{word}: {key} is not swept.{suggest(key, swept)}")
+            override = parsed[keys.index(key)]
+            if not override.is_sweep_override():
+                raise HarnessError(f"{word}: {override.input_line} is not swept; give it several values: {key}=a,b")
+        at = sorted(keys.index(key) for key in group)
+        if len({len(axes[index]) for index in at}) > 1:
+            counts = ", ".join(f"{keys[index]} has {len(axes[index])}" for index in at)
+            raise HarnessError(f"{word}: the keys must have equally many values; {counts}")
+        for index in at:
+            leaders[index] = at[0]
+    return leaders
+
+
+def _variant(number: int, variant: Sequence[str], parsed: Sequence[Override]) -> list[str]:
+    """Return a variant's overrides; refuse a variant that sweeps, or sets a key of the grid or of Hydra."""
+    if not isinstance(variant, (list, tuple)) or not all(isinstance(text, str) for text in variant):
+        raise HarnessError(
+            f"variant {number} must be a list of overrides, [model.depth=1,seed=2], got {shown(variant)}"
+        )
+    texts = quoted(variant)
+    grid = {override.get_key_element().lstrip("+~"): override.input_line for override in parsed}
+    try:
+        own = parse(texts, sweep=True)
+    except HarnessError as error:
+        raise HarnessError(f"variant {number}: {error}") from error
+    for override in own:
+        key = override.get_key_element().lstrip("+~")
+        if override.is_sweep_override():
+            raise HarnessError(f"variant {number}: {override.input_line} holds several values: write several variants")
+        if key in grid:
+            raise HarnessError(f"variant {number}: {override.input_line} is also given for all variants: {grid[key]}")
+        if override.is_hydra_override():
+            raise HarnessError(f"variant {number}: {override.input_line} cannot vary; set it for the whole sweep")
+    return texts
 
 
 def _values(override: Override, options: Callable[[str], list[str]]) -> list[str]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from harness.config.settings import Split
 from harness.datasets.disk import DiskSamples
 from harness.datasets.precision import exact
-from harness.datasets.stratify import shares, stratified
+from harness.datasets.stratify import shares, strata
 from harness.system.errors import HarnessError
 
 Target = Literal["class", "labels", "real", "surface"]
@@ -255,11 +255,10 @@ def divide(n: int, split: Split, generator: torch.Generator, y: Tensor | None = 
             "of them, and none is left to train on"
         )
     order = torch.randperm(n, generator=generator)
-    if stratified(y, split, test, val):
-        assert y is not None
-        in_test = shares(y[order], test)
+    if (groups := strata(y, split, test, val)) is not None:
+        in_test = shares(groups[order], test)
         rest = order[~in_test]
-        in_val = shares(y[rest], val)
+        in_val = shares(groups[rest], val)
         parts = {"test": order[in_test], "val": rest[in_val], "train": rest[~in_val]}
         # shares takes the first samples of each class, so shuffle again: the rest would begin with few classes
         return {name: part[torch.randperm(len(part), generator=generator)] for name, part in parts.items()}

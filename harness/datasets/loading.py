@@ -20,6 +20,7 @@ from harness.config.settings import Settings, Split
 from harness.config.validation import check_values
 from harness.datasets.baseline import baseline
 from harness.datasets.channels import check_channels
+from harness.datasets.class_counts import lacking_classes
 from harness.datasets.dataset import SPLITS, Dataset, Samples, Target, digest, overlap
 from harness.datasets.precision import cast, of_run
 from harness.datasets.remarks import TargetWarning, remarks
@@ -78,6 +79,7 @@ class Loaded:
     overlap: int | None
     transform: dict[str, Any] = field(default_factory=dict)  # nodes of the transforms, with `auto` replaced
     remarks: tuple[str, ...] = ()  # lines for the user (remarks.py)
+    lacking: tuple[str, ...] = ()  # a line on classes that splits lack (class_counts.py)
     divided_by: frozenset[str] | None = None  # settings of `split` that the division depends on
     changes: tuple[str, ...] = ()  # lines on changes of the state of the process by components
 
@@ -209,7 +211,8 @@ def load_untransformed(values: dict[str, Any]) -> Loaded:
     data_digest, shared = digest(dataset), overlap(dataset)
     if shared and split.on_overlap == "error":
         raise HarnessError(f"{_overlap_text(name, shared)} (split.on_overlap=error)")
-    return Loaded(dataset, data_digest, shared, remarks=tuple(lines), divided_by=frozenset(tracked.names))
+    missing, divided_by = tuple(lacking_classes(dataset)), frozenset(tracked.names)
+    return Loaded(dataset, data_digest, shared, remarks=tuple(lines), lacking=missing, divided_by=divided_by)
 
 
 def _bounds(values: dict[str, Any]) -> Any:

@@ -11,10 +11,11 @@ from harness.system.errors import HarnessError
 MIN_PER_CLASS = 3  # samples of a class, one for each split
 
 
-def stratified(y: Tensor | None, split: Split, test: int, val: int) -> bool:
-    """Return True if samples are divided by class.
+def strata(y: Tensor | None, split: Split, test: int, val: int) -> Tensor | None:
+    """Return the stratum of each sample, whose shares every split keeps, or None to divide without strata.
 
-    With split.stratify=auto they are if every class has three samples, and each split one sample per class.
+    A stratum is a class. With split.stratify=auto, classes with fewer than three samples together are one, and samples
+    are divided without strata if a split has fewer samples than there are strata.
 
     Args:
         y: Classes of the samples, shape `[N]`; None if there are none.
@@ -22,26 +23,30 @@ def stratified(y: Tensor | None, split: Split, test: int, val: int) -> bool:
         test: Number of test samples.
         val: Number of validation samples.
 
+    Returns:
+        Strata `[N]`, or None.
+
     Raises:
         HarnessError: If split.stratify=true is not possible.
     """
     if split.stratify is False:
-        return False
-    if y is None:
-        why = "targets that are classes and are read before the split"
-    else:
+        return None
+    why = "targets that are classes and are read before the split"
+    if y is not None:
         sizes = y.bincount()
-        nonempty = sizes[sizes > 0]
+        rare = (sizes > 0) & (sizes < MIN_PER_CLASS)
         least = min((count for count in (test, val) if count), default=0)
-        if nonempty.min() >= MIN_PER_CLASS and least >= len(nonempty):
-            return True
-        why = f"{MIN_PER_CLASS} samples of each class, and of class {int((sizes + (sizes == 0) * len(y)).argmin())} "
-        why += f"(from 0) there are {nonempty.min()}"
-        if nonempty.min() >= MIN_PER_CLASS:
-            why = f"a sample of each class in each split, and one of {least} has fewer than {len(nonempty)} classes"
+        groups = torch.where(rare[y], len(sizes), y)
+        number = len(groups.unique())
+        if least >= number and not (split.stratify is True and rare.any()):
+            return groups
+        why = f"a sample of each class in each split, and one of {least} has fewer than {number} classes"
+        if rare.any():
+            smallest = int(torch.where(sizes > 0, sizes, len(y)).argmin())
+            why = f"{MIN_PER_CLASS} samples of each class, and of class {smallest} (from 0) there are {sizes[smallest]}"
     if split.stratify is True:
-        raise HarnessError(f"split.stratify=true needs {why}: set split.stratify=false")
-    return False
+        raise HarnessError(f"split.stratify=true needs {why}: set split.stratify=auto")
+    return None
 
 
 def shares(y: Tensor, count: int) -> Tensor:

@@ -46,12 +46,19 @@ def run(
 
 
 def sweep(
-    overrides: Sequence[str], *, config_dir: str | None = None, callbacks: Sequence[SweepCallback] = ()
+    overrides: Sequence[str] = (),
+    *,
+    variants: Sequence[Sequence[str]] | None = None,
+    config_dir: str | None = None,
+    callbacks: Sequence[SweepCallback] = (),
 ) -> Records:
     """Train a sweep, as `harness -m OVERRIDES` does.
 
     Args:
-        overrides: Hydra overrides; values with commas are swept: `["optimizer=sgd,adam", "seed=0,1,2"]`.
+        overrides: Hydra overrides; values with commas are swept: `["optimizer=sgd,adam", "seed=0,1,2"]`. The word
+            `zip=[KEY,KEY]` lets swept keys vary together.
+        variants: Lists of overrides, each combined with the whole grid: `[[], ["optimizer=sgd", "optimizer.lr=0.1"]]`.
+            They replace those that a file declares.
         config_dir: A folder with presets and experiments of your own, as `--config-dir`.
         callbacks: Callbacks of the sweep, called in this order.
 
@@ -68,7 +75,7 @@ def sweep(
 
     collector = Collector()
     with plain_errors(), using([collector, *callbacks]):
-        multirun(_words(overrides, "sweep"), config_dir)
+        multirun(_words(overrides, "sweep"), config_dir, None if variants is None else list(variants))
     return Records([collector.records[index] for index in sorted(collector.records)])
 
 

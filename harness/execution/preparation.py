@@ -17,6 +17,7 @@ from harness.datasets.dataset import SPLITS, Dataset, size
 from harness.datasets.loading import DatasetFacts, Loader
 from harness.execution.dry_run import rehearse
 from harness.execution.resolve import choices, resolve
+from harness.execution.sweep.swept import swept_values
 from harness.modeling.builder import make_task
 from harness.modeling.profile import Probe
 from harness.modeling.task import Task
@@ -130,6 +131,8 @@ class Preparation:
         unused_kinds = {kind for kind, _ in (*of_steps, *unused)}
         used = [text for text in job.overrides if key_of(text) not in unused_kinds]
         run_id = self._identity(values, device, loaded.digest)
+        lacking = () if trait("task", values["task"], "tuples", False) else loaded.lacking  # episodes have few classes
+        remarks = [*loaded.remarks, *lacking]
         study = Path(OUTPUTS).absolute() / settings.study  # a component may change the working folder
         record = Record(
             id=run_id,
@@ -137,13 +140,16 @@ class Preparation:
             study=settings.study,
             config=values,
             choices=self._shared("choices", choices(values)),
+            command=job.command,
+            swept=list(job.swept),
+            swept_values=swept_values(job.swept, job.overrides, values, self.known),
             data={"name": values["data"]["_component_"], "digest": loaded.digest}
             | {split: size(dataset.part(split)) for split in SPLITS}
             | {"overlap": loaded.overlap}
-            | ({"remarks": list(loaded.remarks)} if loaded.remarks else {})
-            | loaded.baseline
+            | ({"remarks": remarks} if remarks else {})
+            | (loaded.baseline if self._predicts_targets(values) else {})
             | ({"left_out": loaded.dataset.left_out} if loaded.dataset.left_out else {}),
-            warnings=[*loaded.changes],
+            warnings=[*lacking, *loaded.changes],
             folder=self._existing(study, run_id) or study / folder_name(used, run_id),
         )
         refuse_links(Path(OUTPUTS), Path(settings.study) / record.folder.name)
@@ -179,6 +185,10 @@ class Preparation:
 
     def _identity(self, values: dict[str, Any], device: str, digest: str) -> str:
         return identity(values, device, digest, self.known.trainer, self._sources_of(values))
+
+    def _predicts_targets(self, values: dict[str, Any]) -> bool:
+        """Return True if the task predicts the targets; one for several kinds of targets predicts none of them."""
+        return len(self.known.get("task", values["task"][KEY])["traits"].get("targets", ())) == 1
 
     def _shared(self, key: str, node: Any) -> Any:
         """Return the equal node of an earlier job, if there is one: thousands of jobs are in memory at once."""

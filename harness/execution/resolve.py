@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.config.schema import default_node
 from harness.config.validation import component_values
+from harness.datasets.class_counts import has_imbalanced_classes
 from harness.datasets.dataset import Dataset, Samples
 from harness.datasets.loading import _is_within, transforms
 from harness.registry.catalogue import Catalogue
@@ -76,7 +77,9 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
     decide("initializer", _initializer(catalogue.get("model", name_of("model")), catalogue))
     decide("loss", next(iter(model.get("losses", ())), traits("task", task).get("loss", "")))
     metrics = [*traits("task", task).get("metrics", ()), *model.get("metrics", ())]
-    out["metric"] = {n: default_node(catalogue, "metric", n) for n in metrics if n not in out["metric"]} | out["metric"]
+    more = traits("task", task).get("imbalance_metrics", ()) if has_imbalanced_classes(dataset) else ()
+    added = {n: default_node(catalogue, "metric", n) for n in (*metrics, *more) if n not in out["metric"]}
+    out["metric"] = added | out["metric"]
     out["transform"] = transforms(out["transform"], dataset, catalogue)
     _check_pairs(out, task, dataset, catalogue)
     _check_named_by_models(out, catalogue)

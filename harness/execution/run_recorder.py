@@ -262,6 +262,8 @@ class RunRecorder(RunCallback):
         """Put the measured values into the record, also of a run that failed or was interrupted."""
         record, plan = self.record, self.spec.plan
         record.metrics = {k: v for k, v in member.metrics.items() if k != "train/lr"}
+        directions = {name: member.direction(name) for name in record.metrics}
+        record.directions = {name: higher for name, higher in directions.items() if higher is not None}
         record.best = {
             name: best | {"higher_is_better": member.higher_is_better(name)} for name, best in member.best.items()
         }
@@ -288,10 +290,11 @@ def _base(spec: RunSpec) -> int:
 
 def make_member(values: Mapping[str, Any], parts: RunComponents) -> RunState:
     """Return the state of a run before its training."""
+    declared = {name: make().higher_is_better for name, make in parts.metrics.items()}
+    declared |= {name: metric.higher_is_better for name, metric in parts.at_end.items()}
     return RunState(
         parts.regularizers,
-        {name: bool(make().higher_is_better) for name, make in parts.metrics.items()}
-        | {name: metric.higher_is_better for name, metric in parts.at_end.items()},
+        {name: bool(higher) for name, higher in declared.items() if higher is not None},
         keep_best=values["objective"] if values["save"] == "best" else None,
         regularizer_names=list(values["regularizer"]),
     )

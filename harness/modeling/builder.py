@@ -38,7 +38,7 @@ class FinalMetric:
     """A metric that is measured once, after training."""
 
     asks: frozenset[str]  # names of the arguments of `measure`
-    higher_is_better: bool
+    higher_is_better: bool | None  # None if it declares no direction
     measure: Callable[..., float] = field(repr=False)
 
 
@@ -164,7 +164,7 @@ def _asks(kind: str, node: Node) -> list[str]:
 def _final_metric(node: Node, offers: dict[str, Any]) -> FinalMetric:
     return FinalMetric(
         frozenset(_asks("metric", node)),
-        bool(trait("metric", node, "higher_is_better", False)),
+        trait("metric", node, "higher_is_better", None),
         functools.partial(component, "metric", node, **offers),
     )
 

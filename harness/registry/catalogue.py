@@ -8,6 +8,7 @@ from __future__ import annotations
 import fnmatch
 import importlib.metadata
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,12 +16,13 @@ from typing import Any
 
 from harness.registry import foreign_options
 from harness.registry.component import Parameter
-from harness.registry.discovery import PluginProblem, blocked, entry_points
+from harness.registry.discovery import SAME_MODULE, PluginProblem, blocked, entry_points
 from harness.registry.kinds import KINDS
 from harness.registry.param_types import decode
 from harness.registry.presets import builtin_presets
 from harness.registry.scanning.scan_cache import OURS, cached, cached_together, end_all, fingerprint
 from harness.system import session
+from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import HarnessError, suggest
 from harness.system.spinner import Spinner
 
@@ -178,6 +180,9 @@ def _merge(
     trainer: dict[str, Any],
 ) -> Catalogue:
     problems = [PluginProblem(**row) for scan in scans for row in scan["problems"]]
+    for problem in problems:
+        if problem.stage == SAME_MODULE:
+            warnings.warn(problem.message, stacklevel=2)
     entries = _components(wanted, scans, problems)
     commands = _commands(wanted, scans, problems)
     folders, presets = _presets(wanted, scans, entries, problems)
@@ -238,7 +243,7 @@ def _winner(label: str, rows: list[dict[str, Any]], problems: list[PluginProblem
     A name of harness itself cannot be taken. If two other plugins offer a name, neither of them keeps it: the order of
     files must not decide.
     """
-    builtin = [row for row in rows if row["origin"] == "harness"]
+    builtin = [row for row in rows if row["origin"] == DISTRIBUTION]
     for row in rows if len(rows) > 1 else []:
         if row not in builtin:
             providers = " and ".join(f"{r['plugin']!r} of {r['origin']}" for r in rows)
@@ -270,7 +275,7 @@ def _presets(
         for name in names:
             kind, _, component = name.partition("/")
             if name in builtin:
-                taken[name] = "harness"
+                taken[name] = DISTRIBUTION
             elif component in entries.get(kind, {}):
                 taken[name] = entries[kind][component]["origin"]
             else:
@@ -288,4 +293,4 @@ def _presets(
 
 def versions() -> dict[str, str]:
     """Return {distribution: version} of every installed plugin."""
-    return {d: v for _, d, v in entry_points()} or {"harness": importlib.metadata.version("harness")}
+    return {d: v for _, d, v in entry_points()} or {DISTRIBUTION: importlib.metadata.version(DISTRIBUTION)}

@@ -18,10 +18,12 @@ from harness.registry.command import Command, CommandError
 from harness.registry.component import ComponentError, describe, mark_of
 from harness.registry.kinds import KINDS
 from harness.registry.presets import plugin_presets
+from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import one_line, reraise_interrupt
 from harness.system.process_state import ignore, kept
 
 GROUP = "harness"
+SAME_MODULE = "module"  # stage of the problem that another distribution has a module of our name
 Component = Callable[..., Any]
 
 
@@ -31,7 +33,7 @@ class PluginProblem:
 
     plugin: str
     distribution: str
-    stage: str  # import | register | <the hook's name> | component | command | duplicate | scan
+    stage: str  # import | register | <the hook's name> | component | command | duplicate | scan | module
     message: str
     traceback: str = ""
     component: str = ""  # kind/name or command/name, if it concerns one component, preset or command
@@ -71,7 +73,7 @@ def entry_points() -> Iterator[tuple[importlib.metadata.EntryPoint, str, str]]:
         if (point.name, distribution) not in seen:  # a folder that is twice in sys.path shows its entries twice
             seen.add((point.name, distribution))
             rows.append((point, distribution, version))
-    yield from sorted(rows, key=lambda row: (row[1] != "harness", row[1], row[0].name))
+    yield from sorted(rows, key=lambda row: (row[1] != DISTRIBUTION, row[1], row[0].name))
 
 
 def _distribution(point: importlib.metadata.EntryPoint) -> tuple[str, str]:

@@ -38,7 +38,7 @@ _ALL = (
         False,
         ("loss", "dataset"),
         "a harness.Task",
-        ("targets", "classes", "loss", "metrics", "model", "like", "auto", "words", "tuples"),
+        ("targets", "classes", "loss", "metrics", "imbalance_metrics", "model", "like", "auto", "words", "tuples"),
         "",
     ),
     Kind("data", False, ("split", "cache_dir", "generator"), "a harness.Dataset", ("describe",)),

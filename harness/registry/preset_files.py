@@ -28,6 +28,7 @@ PLAIN = frozenset(
     ["hydra.mode", *(f"hydra.sweeper.{key}" for key in _SWEEPER), *(f"hydra.launcher.{key}" for key in _LAUNCHER)]
 )
 PARAMS = "hydra.sweeper.params"  # the overrides to sweep over
+LISTS = ("hydra.sweeper.zip", "hydra.sweeper.variants")  # keys that vary together, and lists of overrides
 CHOICES = ("hydra/sweeper", "hydra/launcher")  # groups of which a file may choose an installed option
 RESOLVERS = frozenset(("oc.select", "oc.dict.keys", "oc.dict.values"))  # they only read the config
 _HEADER = re.compile(r"^\s*#.*@package\s+(\S+)", re.MULTILINE)
@@ -99,6 +100,10 @@ def _check_hydra(path: Path, key: str, node: yaml.Node) -> None:
             values = value.value if isinstance(value, yaml.SequenceNode) else [value]
             if re.match(r"[+~]*hydra\b", name) or not all(isinstance(v, yaml.ScalarNode) for v in values):
                 raise _refused(path, f"{PARAMS}: {name}")
+        return
+    if key in LISTS and isinstance(node, yaml.SequenceNode):
+        if any(re.match(r"\s*[+~]*hydra\b", text) for text in _scalars(node, 0)):
+            raise _refused(path, key)
         return
     if isinstance(node, yaml.MappingNode) and (key == "hydra" or within(key, IN_FILES)):
         for name, value in _entries(node):

@@ -15,6 +15,7 @@ import psutil
 import torch
 
 from harness.registry import catalogue
+from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import HarnessError
 
 
@@ -54,7 +55,7 @@ def describe(device: str) -> dict[str, Any]:
 @functools.cache
 def _versions() -> dict[str, str]:
     names = {
-        "harness": "harness",
+        "harness": DISTRIBUTION,
         "torch": "torch",
         "pytorch_lightning": "pytorch-lightning",
         "hydra": "hydra-core",

@@ -47,7 +47,11 @@ class Record:
         error: Why the run did not complete, or None.
         config: The config, with every `auto` resolved.
         choices: The chosen components, `{kind: name or names}`.
+        command: The command that launched the run, quoted for a shell.
+        swept: The keys that the sweep varied; empty for a single run.
+        swept_values: The run's values of these keys.
         metrics: The metrics at the end of the run.
+        directions: Whether higher is better, for each metric that declares its direction.
         best: The best validation value of each metric, with its epoch.
         model: The numbers of parameters.
         data: Name, digest and sizes of the data.
@@ -71,7 +75,11 @@ class Record:
     error: Annotated[dict[str, Any], _ERROR] | None = None
     config: dict[str, Any] = field(default_factory=dict)
     choices: dict[str, str | list[str]] = field(default_factory=dict)
+    command: Annotated[str, Longest(100_000)] = ""
+    swept: list[str] = field(default_factory=list)
+    swept_values: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    directions: dict[str, bool] = field(default_factory=dict)
     best: dict[str, Annotated[dict[str, Any], _BEST]] = field(default_factory=dict)
     model: dict[str, int] = field(default_factory=dict)
     data: Annotated[dict[str, Any], _DATA] = field(default_factory=dict)
@@ -221,7 +229,9 @@ def read_row(folder: Path) -> tuple[Any, bool]:
 
 
 class Records(Sequence[Record]):
-    """The runs of a study, sorted by name: a sequence of `Record`.
+    """The runs of a study: a sequence of `Record`.
+
+    `harness.load` sorts them by their values of the swept keys, and then by name, with numbers compared as numbers.
 
     Args:
         records: The records.
@@ -247,26 +257,42 @@ class Records(Sequence[Record]):
         done = sum(r.status == "completed" for r in self)
         return f"Records({len(self)} runs, {done} completed)"
 
-    def to_pandas(self) -> pandas.DataFrame:
-        """Return a data frame with one row for each run.
+    def factors(self) -> dict[str, list[Any]]:
+        """Return the factors of these runs: the keys that were varied, seeds included, with their levels.
+
+        A setting that merely comes with another choice (the default `optimizer.lr` of another optimizer) is no factor.
+        The names of a list kind are one level: "none", "l2", "l2+dropout".
 
         Returns:
-            The columns id, name, study, status, the choices and settings that differ, all metrics, fit_s and share_s
-            (seconds), and folder.
+            The levels of each factor in natural order: `{"optimizer": ["adam", "sgd"], "seed": [0, 1, 2]}`.
         """
-        import pandas
+        from harness.results.factors import factors  # imports much that reading records does not need
 
-        configs = [flat(r.config) for r in self]
-        varied = _varying(configs)
-        return pandas.DataFrame(
-            [
-                {"id": r.id, "name": r.name, "study": r.study, "status": r.status}
-                | {key: config.get(key) for key in varied}
-                | r.metrics
-                | {"fit_s": r.time.get("fit_s"), "share_s": r.time.get("share_s"), "folder": str(r.folder)}
-                for r, config in zip(self, configs, strict=True)
-            ]
-        )
+        return factors(self)
+
+    def to_pandas(self, factors_only: bool = False) -> pandas.DataFrame:
+        """Return a data frame with one row for each run.
+
+        The columns, in this order:
+
+        - `id`, `name`, `study`, `status`;
+        - each choice and setting that differs and changes the result, by its key. A list kind is one column (`none`,
+          `dropout`, `l2+dropout`), followed by the settings of its components (`regularizer.dropout.p`);
+        - each metric, by its name;
+        - `parameters`; `epochs_made` and `steps_made`; `fit_s`, `share_s` and `total_s` in seconds; `path` (`alone` or
+          `fused`); `test_size`, the samples of the test split; `error_type`, for runs that did not complete; `folder`.
+
+        Whole numbers are integers. The only missing value is `pandas.NA`: for a setting that is null or that the run
+        does not have, and for a number that was not measured or is nan. A column without a missing value has the types
+        int64, float64, bool or str, one with missing values Int64, Float64, boolean or string. Columns of lists, as
+        tuples, and of mixed types have the type object.
+
+        Args:
+            factors_only: Only return the factors, `status` and the metrics.
+        """
+        from harness.results.frame import to_frame  # imports pandas
+
+        return to_frame(self, factors_only)
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -284,15 +310,3 @@ def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         elif key != "_component_":
             flattened[prefix + key] = tuple(value) if isinstance(value, list) else value
     return flattened
-
-
-def varying(records: Sequence[Record]) -> list[str]:
-    """Return the keys of the config that differ between records."""
-    return _varying([flat(r.config) for r in records])
-
-
-def _varying(configs: Sequence[dict[str, Any]]) -> list[str]:
-    keys: dict[str, None] = {}
-    for config in configs:
-        keys |= dict.fromkeys(config)
-    return [k for k in keys if len({repr(config.get(k)) for config in configs}) > 1]

@@ -24,6 +24,7 @@ from harness.registry.component import Mark, mark_of
 from harness.registry.kinds import KEY, KINDS, NONE
 from harness.registry.registry import REGISTRY
 from harness.registry.scanning.dependencies import installed
+from harness.system.distribution import DISTRIBUTION
 
 # Kinds that observe or launch a run do not change its result.
 WATCHERS = ("metric", "diagnostic", "logger", "executor")
@@ -51,8 +52,10 @@ def identity(
     config["trainer"] = {
         k: v for k, v in values["trainer"].items() if k not in PLACES and v is not None and v != trainer_defaults.get(k)
     }
+    lists = {kind: list(config[kind]) for kind in KINDS if KINDS[kind].many and len(config.get(kind) or ()) > 1}
     content = {
         "config": config,
+        "order": lists,  # in which components of a list are applied
         "sources": used,
         "versions": _versions(),
         "device": device,
@@ -62,9 +65,20 @@ def identity(
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def changes_result(key: str) -> bool:
+    """Return True if the ID of a run depends on a key of the config.
+
+    >>> [key for key in ("seed", "study", "metric.f1.average", "trainer.devices") if changes_result(key)]
+    ['seed']
+    """
+    first, _, rest = key.partition(".")
+    observed = first in NOT_IDENTITY or first in WATCHERS
+    return not (observed or key == "split.on_overlap" or (first == "trainer" and rest in PLACES))
+
+
 @functools.cache
 def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in ("harness", "torch")}
+    return {"harness": importlib.metadata.version(DISTRIBUTION), "torch": importlib.metadata.version("torch")}
 
 
 def components(values: dict[str, Any]) -> Iterable[tuple[str, str]]:

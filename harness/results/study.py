@@ -6,6 +6,7 @@ import os
 import warnings
 from pathlib import Path
 
+from harness.results.levels import in_natural_order
 from harness.results.record import Records
 from harness.system.errors import HarnessError
 
@@ -37,7 +38,8 @@ def study_folder(study: str | Path) -> Path:
 def load(folder: str | Path) -> Records:
     """Load every record of a study, or the record of a run.
 
-    Records that cannot be read are left out, and named in one warning.
+    They are sorted by their values of the swept keys, and then by name. Records that cannot be read are left out, and
+    named in one warning.
 
     Args:
         folder: A folder, or a name under outputs/.
@@ -52,4 +54,4 @@ def load(folder: str | Path) -> Records:
     if unreadable:
         more = f"; and {len(unreadable) - 3} more records" if len(unreadable) > 3 else ""
         warnings.warn(f"left out: {'; '.join(unreadable[:3])}{more}", stacklevel=2)
-    return Records(records)
+    return Records(in_natural_order(records))

@@ -21,6 +21,7 @@ from harness.system.process_state import drawing
 from harness.testing import fixtures as benches
 from harness.testing.component_case import Case, Inapplicable, drawn, expect, noise, redirected
 from harness.testing.fixtures import bench, tasks_of
+from harness.training.metric_value import with_float64_states
 
 MAX_SAMPLES = 20  # samples to read from each split
 
@@ -136,7 +137,7 @@ def measured(case: Case, task: str, parts: int = 1) -> tuple[Tensor, torchmetric
     for first in range(0, count, count // parts):
         chunk = slice(first, first + count // parts)
         metric.update(*(_part(tree, chunk) for tree in (prediction, target)))
-    return torch.as_tensor(metric.compute()), metric
+    return torch.as_tensor(with_float64_states(metric).compute()), metric
 
 
 def make_metric(case: Case, task: str, num_classes: int | None, analogies: Any = ()) -> Any:

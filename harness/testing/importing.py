@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.registry.discovery import entry_points
+from harness.system.distribution import DISTRIBUTION
 from harness.testing.suite import Result, Status
 
 LIMIT_S = 20.0  # largest acceptable time of an import, which delays every new worker of a sweep
@@ -57,7 +58,7 @@ def _result(distribution: str, plugin: str) -> Result:
     packages that harness imports anyway.
     """
     all_packages = f"{FIRST} {THEN}"
-    if distribution == "harness":  # its plugins import both
+    if distribution == DISTRIBUTION:  # its plugins import both
         return _import_in_child(distribution, plugin, all_packages)[0]
     result, more = _import_in_child(distribution, plugin, FIRST)
     return _import_in_child(distribution, plugin, all_packages)[0] if result.status != "passed" and more else result

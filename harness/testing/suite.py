@@ -139,7 +139,7 @@ def select(names: Sequence[str]) -> list[Mapping[str, Any]]:
             keys = {(p.distribution, p.name) for p in plugins}
             entries = [e for e in known if (e["origin"], e["plugin"]) in keys]
             if not plugins:
-                words = {p.distribution for p in known.plugins}
+                words = {name for p in known.plugins for name in (p.name, p.distribution)}
                 raise HarnessError(f"no plugin {name!r} is installed.{suggest(name, words)} A component is KIND/NAME.")
             if blocked := [p for p in plugins if p.status == "blocked"]:
                 raise HarnessError(f"the plugin {blocked[0].distribution} is blocked (HARNESS_BLOCK)")

@@ -26,7 +26,7 @@ class RunState:
 
     Attributes:
         regularizers: The run's regularizers.
-        directions: Metrics by name, without their split; True if higher is better.
+        directions: Metrics that declare a direction by name, without their split; True if higher is better.
         keep_best: The metric whose best weights are kept; None if only the last are.
         callbacks: Callbacks of the run.
         history: Metrics of each epoch.
@@ -230,5 +230,10 @@ class RunState:
         return value > best if self.higher_is_better(name) else value < best
 
     def higher_is_better(self, name: str) -> bool:
-        """Return the direction of a metric, with its split (`val/accuracy`) or without; False for a loss."""
-        return self.directions.get(name.rpartition("/")[2], False)
+        """Return the direction of a metric, with its split (`val/accuracy`) or without; False if it is not known."""
+        return bool(self.direction(name))
+
+    def direction(self, name: str) -> bool | None:
+        """Return True if a higher value of a metric is better, False if a lower one is, None if it declares neither."""
+        metric = name.rpartition("/")[2]
+        return False if metric == "loss" else self.directions.get(metric)

@@ -23,6 +23,7 @@ from harness.modeling.rng.torch_functions import Redirect
 from harness.training.batches import Transformed
 from harness.training.diagnostics.runner import DiagnosticRunner
 from harness.training.distributed import all_reduce_sum
+from harness.training.metric_value import metric_value
 from harness.training.param_group import ParamGroup
 from harness.training.plan import Plan, epoch_order, evaluation_tuples, shard
 from harness.training.recorded.function import RecordedFunctions, refuse_device
@@ -309,14 +310,15 @@ class SinglePath:
                 noise = Noise(self.key(EVALUATION + first), local if self.world > 1 else None)
                 with self.redirect_noise(noise):
                     losses, outputs = self.parts.task.evaluate(self._call, (x, y), noise)
-                total += sum(losses.values()) * local.count
+                for loss in losses.values():
+                    total += loss.double() * local.count
                 for metric in metrics.values():
                     metric.update(*outputs)
         if self.world > 1:
             all_reduce_sum([total])
         values = {f"{split}/loss": float(total) / n}
         for name, metric in metrics.items():
-            values[f"{split}/{name}"] = float(metric.compute())
+            values[f"{split}/{name}"] = metric_value(metric)
             metric.reset()
         return [values]
 

@@ -3,6 +3,7 @@
 from harness.analysis.report.table import render
 from harness.config.composition import compose
 from harness.config.settings import typed_settings
+from harness.datasets.balance import sure_ratio
 from harness.registry.catalogue import Catalogue, current
 from harness.registry.kinds import KEY, KINDS
 from harness.results.curves import read_curves
@@ -30,5 +31,6 @@ __all__ = [
     "render",
     "reraise_interrupt",
     "says_out_of_memory",
+    "sure_ratio",
     "typed_settings",
 ]

@@ -14,7 +14,7 @@ from typing import Any
 import harness
 
 PREFIX = "pytorch_optimizer_"
-HINT = "the package pytorch_optimizer is not installed: pip install 'harness[optimizers]'"
+HINT = "the package pytorch_optimizer is not installed: pip install 'dl-harness[optimizers]'"
 
 
 def _installed() -> bool:

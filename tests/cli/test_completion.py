@@ -96,7 +96,7 @@ def test_completion_uses_the_words_before_the_cursor() -> None:
     assert complete(["list", ""]) == list(KINDS)
     assert complete(["list", "optimizer", ""]) == []
     assert complete(["list", "--json", "optimi"]) == ["optimizer"]
-    assert complete(["report", "study", "--json", "--"]) == ["--help", "--metric"]
+    assert complete(["report", "study", "--json", "--m"]) == ["--metric", "--margin", "--markdown"]
     assert complete(["check", "optimizer/adamw", "activation/rel"]) == ["activation/relu"]
     assert complete(["check", "harness-nothing"]) == []
     assert {"--only", "--set", "--list", "--fused"} < {*complete(["check", "--"])}
@@ -108,6 +108,13 @@ def test_completion_uses_the_words_before_the_cursor() -> None:
     assert "--config-name" not in complete(["--"])
     assert complete(["+optimizer=sg"]) == ["+optimizer=sgd"]
     assert complete(["activation=tanh,tan"]) == []  # it is already chosen
+    assert complete(["-m", "seed=0,1", "zi"]) == ["zip="]
+    assert complete(["zi"]) == []  # one run
+    assert complete(["-m", "seed=0,1", "split.seed=0,1", "zip=[seed,spl"]) == [
+        "zip=[seed,split.seed,",
+        "zip=[seed,split.seed]",
+    ]
+    assert complete(["-m", "seed=0,1", "split.seed=0,1", "zip=[seed,split.seed]", "batc"]) == ["batch_size="]
 
 
 @pytest.mark.parametrize("verb", [*built_in_names(), "doctor"])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.analysis.report.findings import print_findings
 from harness.cli import main
 from harness.cli.completion import complete
-from harness.cli.findings import print_findings
 from harness.cli.verbs import built_in
 from harness.registry import catalogue
 from harness.registry.command import built_in_names

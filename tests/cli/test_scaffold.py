@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+import harness
 from harness.cli import main
 from harness.cli.scaffold import LICENCES, Plugin, refuse_name, refuse_taken, render, use, write
 from harness.registry.catalogue import Catalogue
@@ -78,6 +79,7 @@ def test_new_package_is_complete(licence: str, tmp_path: Path) -> None:
     files = render(plugin)
     project = tomllib.loads(files["pyproject.toml"])["project"]
     assert project["entry-points"] == {"harness": {"swirl": "swirl"}}
+    assert project["dependencies"] == [f"dl-harness>={harness.__version__.rpartition('.')[0]}"]
     assert (project["name"], project["readme"], project.get("license")) == (
         "swirl",
         "README.md",
@@ -137,8 +139,8 @@ def test_new_lists_its_files_and_the_next_steps(workdir: Path, capsys: pytest.Ca
         ("tests", "the name tests is taken"),
         ("pytorch-lightning", "the name pytorch-lightning is taken: there is a module 'pytorch_lightning'"),
         ("hydra-core", "the name hydra-core is taken by the installed distribution hydra-core"),
-        ("relu", "the name activation/relu is taken by harness; choose another name than 'relu'"),
-        ("harness-relu", "the name activation/relu is taken by harness"),
+        ("relu", "the name activation/relu is taken by dl-harness; choose another name than 'relu'"),
+        ("harness-relu", "the name activation/relu is taken by dl-harness"),
         ("weight --kind initializer", "the name 'weight' is used in the code of a initializer"),
         ("harness-torch --kind loss", "the name 'torch' is used in the code of a loss"),
         ("log", "the name 'log' is used in the code of a activation"),

@@ -76,7 +76,7 @@ def test_list_shows_every_component_with_its_origin(printed: Print) -> None:
     text = printed("list")
     lines = [line.split() for line in text.splitlines()]
     for entry in catalogue.current():
-        assert any(row[:2] == [entry["kind"], entry["name"]] and row[-1] == "harness" for row in lines[1:]), entry[
+        assert any(row[:2] == [entry["kind"], entry["name"]] and row[-1] == "dl-harness" for row in lines[1:]), entry[
             "name"
         ]
     assert len([row for row in lines if row]) == 1 + len(list(catalogue.current()))
@@ -89,14 +89,14 @@ def test_list_of_a_kind_shows_its_components(kind: str, printed: Print) -> None:
     assert rows
     for row in rows:
         assert list(row) == ["kind", "name", "origin", "parameters", "reference", "doc"]
-        assert (row["kind"], row["origin"]) == (kind, "harness")
+        assert (row["kind"], row["origin"]) == (kind, "dl-harness")
         assert row["doc"]
 
 
 def test_show_describes_a_component_in_full(printed: Print) -> None:
     for entry in catalogue.current():
         text = printed("show", f"{entry['kind']}/{entry['name']}")
-        assert text.startswith(f"{entry['kind']}/{entry['name']}  (harness)")
+        assert text.startswith(f"{entry['kind']}/{entry['name']}  (dl-harness)")
         for p in entry["parameters"]:
             assert f".{p['name']} " in text
         if entry["reference"]:
@@ -142,24 +142,25 @@ def test_plugins_lists_installed_and_blocked_ones(printed: Print, monkeypatch: p
         "blocked"
     ]
     assert printed("plugins").splitlines()[-1] == (
-        "HARNESS_BLOCK names 'harnes', and no such plugin is installed. Did you mean 'harness'?"
+        "HARNESS_BLOCK names 'harnes', and no such plugin is installed. Did you mean 'harness' or 'dl-harness'?"
     )
 
 
 def test_report_has_one_row_per_run(workdir: Path, printed: Print, refused: Print) -> None:
     done = [record(workdir / "outputs" / "study" / f"seed={seed}", seed, 0.9 + seed / 100) for seed in range(3)]
-    lines = printed("report", "study").splitlines()
+    lines = printed("report", "study", "--runs").splitlines()
     assert "val/accuracy" in lines[0]
     assert "test/accuracy" in lines[0]
     assert [line.split()[:4] for line in lines[1:4]] == [
         [f"seed={seed}", "completed", f"{0.9 + seed / 100:.4f}", f"{0.89 + seed / 100:.4f}"] for seed in range(3)
     ]
-    assert printed("report", "outputs/study") == printed("report", "study")
-    rows = json.loads(printed("report", "study", "--json"))
+    assert printed("report", "outputs/study", "--runs") == printed("report", "study", "--runs")
+    rows = json.loads(printed("report", "study", "--runs", "--json"))
     assert rows == [json.loads(r.to_json()) for r in done]
-    assert "train/loss" in printed("report", "study", "--metric", "train/loss").splitlines()[0]
-    assert "Did you mean 'test/accuracy'" in refused("report", "study", "--metric", "test/acuracy")
+    assert "train/loss" in printed("report", "study", "--runs", "--metric", "train/loss").splitlines()[0]
+    assert "Did you mean 'test/accuracy'" in refused("report", "study", "--runs", "--metric", "test/acuracy")
     (workdir / "outputs" / "empty").mkdir()
+    assert refused("report", "empty", "--runs") == "no runs in empty"
     assert refused("report", "empty") == "no runs in empty"
 
 

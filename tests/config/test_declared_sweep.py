@@ -47,6 +47,71 @@ def test_declared_sweep_runs_and_typed_overrides_win(sweeper: str, workdir: Path
     assert swept([*words, "seed=5,6", "optimizer.lr=0.2"], folder) == [(5, 0.2), (6, 0.2)]
 
 
+ZIPPED = """\
+hydra:
+  sweeper:
+    params: {seed: "0,1", optimizer.lr: "0.1,0.2"}
+    zip: [seed, optimizer.lr]
+"""
+VARIANTS = """\
+hydra:
+  sweeper:
+    params: {seed: "5,6"}
+    variants:
+      - []
+      - [optimizer=sgd, optimizer.lr=0.5]
+"""
+
+
+def test_declared_zip_is_applied_and_the_typed_one_replaces_it(workdir: Path) -> None:
+    folder = write(workdir, ZIPPED)
+    assert swept(["experiment=mine"], folder) == [(0, 0.1), (1, 0.2)]
+    assert swept(["experiment=mine", "seed=5,6"], folder) == [(5, 0.1), (6, 0.2)]
+    assert swept(["experiment=mine", "zip=[]"], folder) == [(0, 0.1), (0, 0.2), (1, 0.1), (1, 0.2)]
+    typed = ["experiment=mine", "split.seed=7,8", "zip=[[seed,optimizer.lr,split.seed]]"]
+    assert [r.config["split"]["seed"] for r in harness.sweep([*typed, *QUICK], config_dir=folder)] == [7, 8]
+
+
+def test_declared_variants_are_combined_with_the_grid_and_python_replaces_them(workdir: Path) -> None:
+    folder = write(workdir, VARIANTS)
+    lr = harness.run(QUICK).config["optimizer"]["lr"]
+    assert swept(["experiment=mine"], folder) == [(5, lr), (6, lr), (5, 0.5), (6, 0.5)]
+    records = harness.sweep(["experiment=mine", *QUICK], variants=[["optimizer.lr=0.25"]], config_dir=folder)
+    assert [(r.config["seed"], r.config["optimizer"]["lr"]) for r in records] == [(5, 0.25), (6, 0.25)]
+
+
+def test_interpolation_in_a_declared_sweep_is_resolved_in_each_job(workdir: Path) -> None:
+    text = "hydra: {sweeper: {params: {seed: '3,4', split.seed: '${seed}'}, variants: [['optimizer.lr=0.${seed}']]}}"
+    records = harness.sweep(["experiment=mine", *QUICK], config_dir=write(workdir, text))
+    assert [r.config["split"]["seed"] for r in records] == [3, 4]
+    assert [r.config["optimizer"]["lr"] for r in records] == [0.3, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("sweeper", "message"),
+    [
+        ("zip: [[seed, sead]]", "zip=[seed,sead]: sead is not swept. Did you mean 'seed'?"),
+        ("zip: [[seed, 1]]", "zip takes keys, zip=[a,b], or groups of keys, zip=[[a,b],[c,d]], got [['seed', 1]]"),
+        (
+            "variants: [warmup=0.1]",
+            "variant 1 must be a list of overrides, [model.depth=1,seed=2], got 'warmup=0.1'",
+        ),
+        ("variants: [[], [seed=3]]", "variant 2: seed=3 is also given for all variants: seed=0,1"),
+    ],
+)
+def test_wrong_declared_zip_or_variants_are_refused(sweeper: str, message: str, workdir: Path) -> None:
+    folder = write(workdir, f"hydra: {{sweeper: {{params: {{seed: '0,1'}}, {sweeper}}}}}")
+    with pytest.raises(harness.HarnessError) as refused:
+        harness.sweep(["experiment=mine", *QUICK], config_dir=folder)
+    assert str(refused.value) == message
+
+
+def test_single_run_of_declared_variants_warns(workdir: Path) -> None:
+    folder = write(workdir, "hydra: {sweeper: {variants: [[seed=3]]}}")
+    with pytest.warns(UserWarning, match=r"^hydra\.sweeper\.variants declares a sweep, and this is one run: add -m"):
+        assert harness.run(["experiment=mine", *QUICK], config_dir=folder).config["seed"] == 0
+
+
 def test_single_run_of_a_declared_sweep_warns(workdir: Path) -> None:
     folder = write(workdir, "hydra: {sweeper: {params: {seed: '0,1'}}}")
     with pytest.warns(UserWarning, match=r"^hydra\.sweeper\.params declares a sweep, and this is one run: add -m"):
@@ -81,8 +146,9 @@ def test_wrong_declared_sweep_is_refused(params: str, message: str, workdir: Pat
     assert not (workdir / "outputs").exists()
 
 
-def test_declared_sweep_in_one_of_several_experiments_is_refused(workdir: Path) -> None:
-    folder = write(workdir, "hydra: {sweeper: {params: {seed: '0,1'}}}")
+@pytest.mark.parametrize("declared", ["params: {seed: '0,1'}", "variants: [[seed=1]]", "zip: [seed, epochs]"])
+def test_declared_sweep_in_one_of_several_experiments_is_refused(declared: str, workdir: Path) -> None:
+    folder = write(workdir, f"hydra: {{sweeper: {{{declared}}}}}")
     with pytest.raises(harness.HarnessError, match=r"^experiment=mine declares a sweep of its own"):
         harness.sweep(["experiment=digits_mlp,mine", *QUICK], config_dir=folder)
 

@@ -79,7 +79,7 @@ def test_settings_are_documented() -> None:
 
 
 def test_built_in_components_are_documented() -> None:
-    own = [e for e in catalogue.current() if e["origin"] == "harness"]
+    own = [e for e in catalogue.current() if e["origin"] == "dl-harness"]
     pages = {kind: _text(f"reference/components/{kind}.md") for kind in KINDS}
     heads = [e for e in own if e["plugin"] == "harness"]
     assert [e["name"] for e in heads if f"\n## {e['name']} {{ #{e['name']} }}\n" not in pages[e["kind"]]] == []

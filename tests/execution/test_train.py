@@ -22,7 +22,8 @@ from harness.training.single import SinglePath
 
 KEYS = {
     "schema", "id", "name", "study", "status", "error", "config", "choices", "metrics", "best", "model", "data",
-    "time", "cohort", "memory", "diagnostics", "environment", "steps", "ended", "warnings",
+    "time", "cohort", "memory", "diagnostics", "environment", "steps", "ended", "warnings", "command", "swept",
+    "swept_values", "directions",
 }  # fmt: skip
 
 
@@ -37,15 +38,22 @@ def test_run_folder_is_complete(workdir: Path) -> None:
     assert row["choices"]["optimizer"] == "sgd"
     assert row["choices"]["model"] == "mlp"  # auto is resolved
     assert row["choices"]["transform"] == ["standardize"]
+    assert row["command"] == "harness epochs=3 optimizer=sgd seed=4"
+    assert (row["swept"], row["swept_values"]) == ([], {})
+    losses = dict.fromkeys(("train/loss", "val/loss", "test/loss"), False)
+    assert row["directions"] == losses | dict.fromkeys(("val/accuracy", "test/accuracy"), True)
     assert row["config"]["objective"] == "val/accuracy"
     assert row["data"] | {"digest": ""} == {
         "name": "digits", "digest": "", "train": 1149, "val": 288, "test": 360, "overlap": 0,
-        "majority": {"class": "3", "train": 117 / 1149, "val": 29 / 288, "test": 37 / 360},
+        "majority": {
+            "class": "3", "train": 117 / 1149, "val": 29 / 288, "test": 37 / 360,
+            "classes": {"train": 10, "val": 10, "test": 10},
+        },
     }  # fmt: skip
     assert row["model"] == {"parameters": 26122, "trainable": 26122}
     assert {"fit_s", "share_s", "total_s", "samples_per_s", "started"} <= set(row["time"])
     assert row["environment"]["torch"] == torch.__version__
-    assert row["environment"]["plugins"]["harness"] == harness.__version__
+    assert row["environment"]["plugins"]["dl-harness"] == harness.__version__
     assert row["memory"]["peak"] > 10_000_000
     assert {p.name for p in record.folder.iterdir()} >= {".hydra", "curves.csv", "log.txt", "weights.pt"}
     assert {p.name for p in (record.folder / ".hydra").iterdir()} == {"config.yaml", "hydra.yaml", "overrides.yaml"}

@@ -81,7 +81,7 @@ def check(bin_: Path, inside: Path, cwd: Path) -> None:
     run_record = json.loads(run(bin_ / "harness", "plugins", "--json", cwd=cwd))
     assert run_record["problems"] == []
     (plugin,) = [p for p in run_record["plugins"] if p["name"] == "harness"]
-    assert plugin["status"] == "installed"
+    assert (plugin["status"], plugin["distribution"]) == ("installed", "dl-harness")
     assert "trainer: auto, cpu, gpu" in run(bin_ / "harness", "--help", cwd=cwd)
 
 
@@ -188,6 +188,6 @@ def test_full_wheel_install_satisfies_the_constraints(roomy: Path, elsewhere: Pa
     run(*pip, "check", cwd=roomy)
     check(bin_, roomy / "environment", elsewhere)
     pinned = set((source / "constraints.txt").read_text().splitlines())
-    installed = run(*pip, "freeze", "--exclude", "harness", cwd=roomy).splitlines()
+    installed = run(*pip, "freeze", "--exclude", "dl-harness", cwd=roomy).splitlines()
     builds = {line.partition("+")[0] for line in installed}  # a CPU build of torch calls itself 2.13.0+cpu
     assert builds <= pinned

@@ -34,7 +34,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_components_are_listed_with_their_origin(site: Path, workdir: Path) -> None:
     rows = json.loads(harness("list", "--json", cwd=workdir, site=site).stdout)
     assert {f"{r['kind']}/{r['name']}" for r in rows if r["origin"] == "harness-example"} == OFFERED
-    assert "relu" in {r["name"] for r in rows if r["origin"] == "harness"}
+    assert "relu" in {r["name"] for r in rows if r["origin"] == "dl-harness"}
     listing = json.loads(harness("plugins", "--json", cwd=workdir, site=site).stdout)
     mine = next(p for p in listing["plugins"] if p["distribution"] == "harness-example")
     assert mine == {
@@ -74,7 +74,8 @@ def test_experiment_trains_and_a_changed_helper_makes_another_run(tmp_path: Path
     assert record["config"]["activation"]["frequency"] == 2.0
     assert record["data"]["name"] == "stripes"
     assert record["data"]["digest"].startswith("stripes-1-0-200")
-    assert record["environment"]["plugins"] == {"harness": record["environment"]["harness"], "harness-example": "1.2"}
+    version = record["environment"]["harness"]
+    assert record["environment"]["plugins"] == {"dl-harness": version, "harness-example": "1.2"}
     assert record["metrics"]["train/loss"] < 0.69  # better than guessing between two classes
     assert float(python(LARGEST, str(first.parent), cwd=workdir, site=site)) <= 0.1 + 1e-7
 

@@ -17,7 +17,7 @@ import pytest
 from harness.registry import catalogue
 from harness.registry.catalogue import Catalogue
 from harness.registry.discovery import entry_points
-from harness.registry.scanning import scan_cache
+from harness.registry.scanning import scan_cache, scanner
 from harness.system.errors import HarnessError
 from tests.helpers.commands import environment
 from tests.helpers.strangers import install, uninstall
@@ -43,7 +43,7 @@ def scanned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def scan(plugin: str, distribution: str) -> dict[str, Any]:
         seen.append(distribution)
-        if distribution in ("", "harness"):
+        if distribution in ("", "dl-harness"):
             return {"components": [], "config_dirs": {}, "problems": [], "trainer": {"max_steps": -1}}
         return real(plugin, distribution)
 
@@ -108,7 +108,7 @@ def test_broken_plugin_is_scanned_again_after_another_install(
     (site / file).touch()
     again(scanned)
     assert "snakes" in scanned
-    assert ("harness" in scanned) is ours
+    assert ("dl-harness" in scanned) is ours
 
 
 def test_upgraded_plugin_is_scanned_again(site: Path, scanned: list[str]) -> None:
@@ -192,15 +192,36 @@ def test_crash_is_retried_after_ten_minutes_and_an_exception_is_not(
     assert scanned == ["dies"]
 
 
+def test_foreign_distribution_with_our_module_is_named_in_one_line(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = site / "harness-3.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: harness\nVersion: 3.1\n")
+    (info / "RECORD").write_text("harness/__init__.py,,\nharness-3.1.dist-info/METADATA,,\n")
+    (problem,) = scanner.same_module("dl-harness")
+
+    def scan(plugin: str, distribution: str) -> dict[str, Any]:
+        return {"components": [], "config_dirs": {}, "problems": [problem] * (plugin == "harness"), "trainer": {}}
+
+    monkeypatch.setattr(scan_cache, "_scan", scan)
+    monkeypatch.setattr(scan_cache, "_scan_together", lambda plugins: [])
+    with pytest.warns(
+        UserWarning, match=r"^the distribution harness has a module 'harness' too, .*: pip uninstall harness"
+    ):
+        known = catalogue.read()
+    assert [p.distribution for p in known.plugins if p.status == "broken"] == ["dl-harness"]
+    shutil.rmtree(info)
+    assert scanner.same_module("dl-harness") == []
+
+
 def test_harness_itself_is_always_scanned_again_after_a_failure(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    row = {"plugin": "harness", "distribution": "harness", "stage": "scan", "message": "slow"}
+    row = {"plugin": "harness", "distribution": "dl-harness", "stage": "scan", "message": "slow"}
     failed = {"components": [], "config_dirs": {}, "problems": [row], "limit": scan_cache.TIMEOUT_S}
     scans: list[str] = []
     monkeypatch.setattr(scan_cache, "_scan", lambda p, d: scans.append(d) or failed)
     monkeypatch.setattr(scan_cache, "_scan_together", lambda plugins: [])
     again(scans)
     again(scans)
-    assert set(scans) == {"", "harness"}  # and not snakes
+    assert set(scans) == {"", "dl-harness"}  # and not snakes
 
 
 def test_plugins_of_harness_are_scanned_in_one_process(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +235,7 @@ def test_plugins_of_harness_are_scanned_in_one_process(site: Path, monkeypatch: 
     )
     catalogue.read()
     assert together[0][0] == ("", "")
-    assert {d for _, d in together[0][1:]} == {"harness"}
+    assert {d for _, d in together[0][1:]} == {"dl-harness"}
     assert alone == [("snakes", "snakes")]
     catalogue.read()
     assert (len(together), len(alone)) == (1, 1)
@@ -243,7 +264,7 @@ def test_slow_scan_names_the_plugin(
 
 
 INTERRUPTED = """
-from harness.registry import catalogue; from harness.registry.scanning import scan_cache
+from harness.registry import catalogue; from harness.registry.scanning import scan_cache, scanner
 real = scan_cache._scan
 light = {"components": [], "config_dirs": {}, "problems": []}
 scan_cache._scan = lambda p, d: real(p, d) if d == "hangs" else light
@@ -360,7 +381,7 @@ def test_presets_have_their_origin(site: Path, scanned: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "owner"), [("activation/snake", "snakes"), ("trainer/cpu", "harness"), ("config", "harness")]
+    ("name", "owner"), [("activation/snake", "snakes"), ("trainer/cpu", "dl-harness"), ("config", "dl-harness")]
 )
 def test_preset_cannot_take_a_known_name(name: str, owner: str, site: Path, scanned: list[str]) -> None:
     presets(site, "recipes", name, "optimizer/hot")

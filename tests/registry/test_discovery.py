@@ -86,7 +86,12 @@ BROKEN: dict[str, tuple[str, str | None, str, str]] = {
         "'Missing' is not defined",
     ),
     "twice": ("@harness.activation\ndef twice(x):\n    return x", "twice, twice", "duplicate", "twice by this plugin"),
-    "taker": ("@harness.activation\ndef relu(x):\n    return x * 0", "relu", "duplicate", "of harness and 'taker' of"),
+    "taker": (
+        "@harness.activation\ndef relu(x):\n    return x * 0",
+        "relu",
+        "duplicate",
+        "of dl-harness and 'taker' of",
+    ),
     "left": ("@harness.activation\ndef same(x):\n    return x", "same", "duplicate", "'left' of left and 'right' of r"),
     "right": (
         "@harness.activation\ndef same(x):\n    return x",
@@ -220,12 +225,12 @@ def test_broken_plugin_is_reported_by_name_stage_and_reason(name: str, known: Ca
 
 def test_other_plugins_are_not_affected(known: Catalogue) -> None:
     by_name = {p.distribution: p for p in known.plugins}
-    assert by_name["harness"].status == "installed"
+    assert by_name["dl-harness"].status == "installed"
     assert by_name["noisy"].status == "installed"
     assert by_name["noisy"].components == ["activation/noisy"]
     assert by_name["half"].status == "broken"
     assert by_name["half"].components == ["activation/whole"]
-    assert known.get("activation", "relu")["origin"] == "harness"
+    assert known.get("activation", "relu")["origin"] == "dl-harness"
     assert problem(known, "raises").traceback.rstrip().endswith("order")
     assert len(known.problems) == len(BROKEN) + 1
 
@@ -355,7 +360,7 @@ def test_plugins_have_a_stable_order_starting_with_harness(tmp_path: Path, monke
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))  # on the path twice, listed once
     points = [(distribution, point.name) for point, distribution, _ in entry_points()]
-    ours = [point for point in points if point[0] == "harness"]
+    ours = [point for point in points if point[0] == "dl-harness"]
     assert points == ours + sorted(set(points) - set(ours))
     assert ours == sorted(ours)
     assert {("ant", "ant"), ("bee", "bee"), ("zebra", "zebra")} <= set(points)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
-from harness.results.record import FILE, STATUSES, Record, Records, flat, from_json, read, varying, write
+from harness.results.record import FILE, STATUSES, Record, flat, from_json, read, write
 from harness.results.study import study_folder
 from harness.system.safe_files import write_file
 
@@ -86,49 +86,25 @@ def test_unreadable_file_is_no_record(tmp_path: Path) -> None:
         assert read(tmp_path) is None, text
 
 
-def test_flat_and_varying_settings() -> None:
-    a = {
+def test_flat_config_has_dotted_keys() -> None:
+    config = {
         "seed": 0,
         "optimizer": {"_component_": "sgd", "lr": 0.1},
         "regularizer": {"l2": {"_component_": "l2", "strength": 1}},
     }
-    b = {"seed": 1, "optimizer": {"_component_": "adam", "lr": 0.1}, "regularizer": {}}
-    assert flat(a) == {
+    assert flat(config) == {
         "seed": 0,
         "optimizer": "sgd",
         "optimizer.lr": 0.1,
         "regularizer.l2": "l2",
         "regularizer.l2.strength": 1,
     }
-    records = [Record(str(i), str(i), "s", config=c) for i, c in enumerate((a, b))]
-    assert varying(records) == ["seed", "optimizer", "regularizer.l2", "regularizer.l2.strength"]
-
-
-def test_study_is_a_table(workdir: Path) -> None:
-    harness.sweep(["seed=0,1", "optimizer=sgd,adam", "epochs=1", "study=t"])
-    records = harness.load("t")
-    assert records == harness.load("outputs/t") or [r.id for r in records] == [r.id for r in harness.load("outputs/t")]
-    table = records.to_pandas()
-    assert len(table) == 4
-    assert set(table["optimizer"]) == {"sgd", "adam"}
-    assert set(table["seed"]) == {0, 1}
-    assert {"val/accuracy", "test/loss", "fit_s"} <= set(table.columns)
-    assert "epochs" not in table.columns  # a constant setting is no column
-    assert len(records[:2]) == 2
-    assert "4 runs, 4 completed" in repr(records)
 
 
 def test_record_on_one_line_holds_the_same() -> None:
     record = Record("0" * 12, "a", "s", config={"a": [1, {"b": math.inf}], "lr": (0.1, 1)}, metrics={"x": math.nan})
     assert record.to_json(None).count("\n") == 1
     assert json.loads(record.to_json(None)) == json.loads(record.to_json())
-
-
-def test_settings_of_some_runs_are_columns() -> None:
-    configs: list[dict[str, Any]] = [{"a": 1, "same": [1]}, {"a": True, "same": [1], "more": {"b": 0}}]
-    table = Records([Record(str(i), str(i), "s", config=c) for i, c in enumerate(configs)]).to_pandas()
-    assert [table[key].map(str).tolist() for key in ("a", "more.b")] == [["1", "True"], ["nan", "0.0"]]
-    assert "same" not in table.columns
 
 
 def test_study_name_is_found_under_outputs_first(workdir: Path) -> None:

@@ -52,6 +52,11 @@ def test_id_depends_on_settings_that_change_the_result(override: str, base: str)
     assert id_of(*more.get(override, []), override) != base
 
 
+@pytest.mark.parametrize(("kind", "first", "second"), [("transform", "min_max", "whiten"), ("regularizer", "l2", "l1")])
+def test_id_depends_on_the_order_of_a_list(kind: str, first: str, second: str) -> None:
+    assert id_of(f"{kind}=[{first},{second}]") != id_of(f"{kind}=[{second},{first}]")
+
+
 def test_id_depends_on_device_and_data() -> None:
     prepared = prepare(compose([]))
     defaults = catalogue.current().trainer

@@ -37,7 +37,8 @@ def test_control_characters_in_a_record_are_escaped(
     error = {"type": "ValueError", "message": name, "traceback": None}
     more: dict[str, Any] = {"metrics": {name: 0.5}, "config": {"objective": name}, "error": error, "status": "failed"}
     good(study, 5, name=name, **more)
-    for words in (("report", "dl"), ("doctor", "dl", "--quick"), ("rm", "dl", "status=failed", "--yes")):
+    forms = (("report", "dl", *form) for form in ([], ["--json"], ["--csv"], ["--markdown"], ["--latex"], ["--runs"]))
+    for words in (*forms, ("doctor", "dl", "--quick"), ("rm", "dl", "status=failed", "--yes")):
         status, out, errors = command(*words)
         assert status == 0
         assert not set(UNSEEN) & set(out + errors)

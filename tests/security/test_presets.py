@@ -36,6 +36,9 @@ def preset(folder: Path, text: str, name: str = "experiment/evil.yaml") -> Path:
         (f'{GLOBAL}hydra: {{launcher: {{partition: "a\\ntouch mine"}}}}', "hydra.launcher.partition"),
         (f"{GLOBAL}hydra: {{sweeper: {{sampler: {{_target_: os.system}}}}}}", "hydra.sweeper.sampler"),
         (f"{GLOBAL}hydra: {{sweeper: {{params: {{+hydra.callbacks.x._target_: os.system}}}}}}", "hydra.sweeper.params"),
+        (f"{GLOBAL}hydra: {{sweeper: {{zip: [[hydra.run.dir, seed]]}}}}", "hydra.sweeper.zip"),
+        (f"{GLOBAL}hydra: {{sweeper: {{variants: [[seed=1, ++hydra.run.dir=/]]}}}}", "hydra.sweeper.variants"),
+        (f"{GLOBAL}hydra: {{sweeper: {{variants: hydra.run.dir=/}}}}", "hydra.sweeper.variants"),
         (f"{GLOBAL}hydra: {{job_logging: {{handlers: {{x: {{'()': os.system}}}}}}}}", "hydra.job_logging"),
         (f"{GLOBAL}hydra: {{searchpath: [file:///]}}", "hydra.searchpath"),
         (f"{GLOBAL}hydra: {{run: {{dir: /}}}}", "hydra.run"),
@@ -71,6 +74,7 @@ def test_interpolation_beyond_the_config_is_refused(value: str, tmp_path: Path) 
     [
         "epochs: 3\nstudy: a-${seed}-${optimizer.lr}",
         "hydra: {sweeper: {params: {seed: '0,1', optimizer.lr: 'choice(0.1, 0.2)'}}, mode: MULTIRUN}",
+        "hydra: {sweeper: {zip: [seed, optimizer.lr], variants: [[], [optimizer=sgd, 'study=a-${seed}']]}}",
         "defaults: [{override /hydra/launcher: joblib}, {override /optimizer: sgd}]\nhydra: {launcher: {n_jobs: 2}}",
     ],
 )

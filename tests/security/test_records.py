@@ -17,7 +17,8 @@ import harness
 from harness.analysis.report.failures import reason_and_position
 from harness.results import checkpoint, index
 from harness.results.curves import read_curves
-from harness.results.record import Record, from_json
+from harness.results.levels import in_natural_order
+from harness.results.record import Record, Records, from_json
 from harness.results.study import load
 from harness.system.errors import HarnessError
 from tests.security.conftest import Command, bad, good
@@ -69,7 +70,8 @@ TYPES: dict[str, Any] = {
     "name": 3, "study": [], "status": "excellent", "error": "boom", "config": [], "choices": {"model": 3},
     "metrics": {"val/loss": "0.5"}, "best": {"val/loss": 3}, "model": {"parameters": "many"}, "data": 3,
     "time": {"fit_s": "long"}, "cohort": {"why": {}}, "memory": "much", "diagnostics": [],
-    "environment": {"plugins": 1},
+    "environment": {"plugins": 1}, "command": [], "swept": "seed", "swept_values": ["seed"],
+    "directions": {"val/loss": "down"},
 }  # fmt: skip
 
 
@@ -78,7 +80,7 @@ def test_wrong_type_in_any_key_is_named(key: str, study: Path, command: Command)
     folder = bad(study, **{key: TYPES[key]})
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        status, out, errors = command("report", "dl")
+        status, out, errors = command("report", "dl", "--runs")
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()] == ["run", "seed=0", "seed=1"]
     assert errors.startswith(f"harness: warning: left out: outputs/dl/{folder.name}/record.json: {key}")
@@ -106,6 +108,7 @@ def test_any_record_is_reported_or_refused(changes: dict[str, Any]) -> None:
         return
     assert list(table_rows([record], columns([record])))
     assert reason_and_position(record) is not None
+    assert len(Records(in_natural_order([record, Record("1" * 12, "b", "s", config={"seed": 1})])).to_pandas()) == 2
     assert sweep_summary([record])
     assert json.loads(record.to_json())["id"] == "0" * 12
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from harness.analysis.comparison.levels import is_seed
+from harness.results.levels import level
 from harness.results.record import Record
-from harness.system.errors import shown
 
 _SEEDS = 10  # that a study without seeds is told to sweep
 
@@ -20,32 +20,35 @@ def command(records: Sequence[Record]) -> str:
 
 
 def more_seeds(records: Sequence[Record], units: int, planned: int) -> str:
-    """Return the command that trains the study with more seeds, or the empty string if no more are planned.
+    """Return the command that trains the study with more seeds.
+
+    It is the empty string if no more are planned, if the command is not recorded, if there are several studies, or if
+    seeds of other keys vary by themselves.
 
     Args:
         records: The records.
         units: Number of units so far.
         planned: Number of units planned.
     """
-    target = _target(units, planned)
-    if target <= units:
+    target, typed = _target(units, planned), command(records)
+    if target <= units or not typed.startswith("harness ") or len({record.study for record in records}) > 1:
         return ""
-    typed = command(records)
-    words = shlex.split(typed) if typed.startswith("harness ") else []
-    if not words:
+    others = sorted({key for record in records for key in record.swept if is_seed(key) and key != "seed"})
+    words = [text for text in shlex.split(typed)[1:] if text != "-m"]
+    others += [key for text in words if is_seed(key := _key(text)) and "${seed}" in text and key not in others]
+    if any(level(record, key) != record.config["seed"] for record in records for key in others):
         return ""
     seeds = sorted({int(record.config["seed"]) for record in records})
     first = seeds[0] if seeds == list(range(seeds[0], seeds[0] + len(seeds))) else 0
-    word = f"seed=range({target})" if first == 0 else f"seed=range({first},{first + target})"
-    kept = [text for text in words[1:] if text != "-m" and not is_seed(text.partition("=")[0].lstrip("+"))]
-    follow = [
-        text for text in words[1:] if is_seed(text.partition("=")[0]) and "${seed}" in text
-    ]  # split.seed=${seed} goes with the seeds
-    study = [text for text in kept if text.startswith("study=")]
-    kept = [text for text in kept if not text.startswith("study=")]
-    if not study and records[0].study != "scratch":
-        study = [f"study={shown(records[0].study)}"]
-    return shlex.join(["harness", "-m", *kept, word, *follow, *study])
+    numbers = f"seed=range({target})" if first == 0 else f"seed=range({first},{first + target})"
+    kept = [text for text in words if _key(text) not in ("study", "zip") and not is_seed(_key(text))]
+    kept += [text for text in words if _key(text) == "zip" and "seed" not in text]
+    study = [f"study={records[0].study}"] if records[0].study != "scratch" else []
+    return shlex.join(["harness", "-m", *kept, numbers, *(f"{key}=${{seed}}" for key in others), *study])
+
+
+def _key(text: str) -> str:
+    return text.partition("=")[0].lstrip("+")
 
 
 def _target(units: int, planned: int) -> int:

@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.comparison import commands, details, effects, words
+from harness.analysis.comparison.chance import chance
 from harness.analysis.comparison.decide import Rules, decide, family
 from harness.analysis.comparison.levels import Layout, Run, find_arm, layout
 from harness.analysis.comparison.looks import Looks, Question
 from harness.analysis.comparison.model import Arm, Comparison, Difference, Look, Metric, Table
-from harness.analysis.comparison.outcomes import chance, choose_metric, refuse_mixed_paths, shown_value, size
-from harness.analysis.comparison.pairing import Outcomes, Pairs, Units, outcomes, pair, units_of
+from harness.analysis.comparison.outcomes import choose_metric, refuse_mixed_paths, shown_value, size
+from harness.analysis.comparison.pairing import Outcomes, Pairs, Units, mean_ranks, outcomes, pair, units_of
 from harness.analysis.stats.datasets import MIN_DATA_SETS, over_new_data
+from harness.analysis.stats.looks import planned_units
 from harness.analysis.stats.multiple import groups
 from harness.analysis.stats.paired import Estimate, estimate
 from harness.results.record import Record
@@ -87,9 +89,16 @@ def compare(
         return asked.question(str(table.data), table.scope, factors)
 
     found_effects = effects.effects(tables, found.factors, chosen, effect_question, planned)
+    needed = max((d.needed or 0 for table in tables for d in table.differences), default=0)
+    if needed > look.planned and margin is not None:
+        notes.append(
+            f"settling every difference of {margin:g} needs {needed} {tables[0].unit}s, more than the {look.planned} "
+            f"planned: start a new study with --planned {needed}"
+        )
     if problem := asked.looks.save():
         notes.append(problem)
-    aggregates, critical = effects.aggregates(tables, chosen)
+    aggregates, critical, left_out = effects.aggregates(tables, chosen)
+    notes += left_out
     comparison = Comparison(
         study=study.name if study is not None else records[0].study,
         metric=chosen,
@@ -100,7 +109,7 @@ def compare(
         look=look,
         margin=margin,
         effects=found_effects,
-        failures=details.failures(found.runs, tables),
+        failures=details.failures(found.runs, tables, examine=curves),
         curves=details.learning_curves(found.runs, chosen) if curves else (),
         sensitivity=effects.sensitivity(tables, found.factors, chosen),
         aggregates=aggregates,
@@ -160,7 +169,11 @@ def _table(
     of: dict[str, list[Run]] = {}
     for run in runs:
         of.setdefault(run.arm, []).append(run)
-    arms = sorted((_arm(name, of[name], found[name], metric) for name in found), key=lambda arm: _order(arm, metric))
+    arms = [_arm(name, of[name], found[name], metric) for name in found]
+    arms.sort(key=lambda arm: _order(arm, metric))
+    if any(arm.failed for arm in found.values()):  # the mean of the runs that completed would favour arms that fail
+        ranks = mean_ranks(found, metric.higher_is_better)
+        arms.sort(key=lambda arm: (arm.mean is None, ranks[arm.name]))
     names = [arm.name for arm in arms]
     if base is not None and base not in found:
         raise HarnessError(f"--baseline {base}: it has no run on {data}")
@@ -193,7 +206,7 @@ def _table(
         differences=differences,
         groups=_groups(names, differences, base),
         variance=details.variance(arms, units, metric),
-        chance=chance(runs[0].record, metric),
+        chance=chance(runs[0].record.data, metric.name),
     ), paired
 
 
@@ -206,8 +219,7 @@ def _margin(margin: float | None, metric: Metric) -> float | None:
 
 def _population(train: int, test: int) -> Callable[[NDArray[np.float64], float, float], Estimate]:
     def estimated(d: NDArray[np.float64], alpha: float, resolution: float) -> Estimate:
-        del resolution
-        return over_new_data(d, train, test, alpha)
+        return over_new_data(d, train, test, alpha, resolution)
 
     return estimated
 
@@ -286,9 +298,12 @@ def _overall(tables: Sequence[Table], by_data: dict[str, dict[tuple[str, str], P
     names = [arm.name for arm in arms]
     pairs, covered = family(names, base)
     paired = {(a, b): _over(a, b, by_data, metric.higher_is_better) for a, b in pairs}
-    clock = min(table.units for table in tables)
-    rules = Rules(metric, _margin(asked.margin, metric), asked.planned, least=MIN_DATA_SETS)
-    differences = decide(paired, covered, _question_over(tables, asked), rules, clock)
+    rules = Rules(metric, _margin(asked.margin, metric), None, least=MIN_DATA_SETS)
+    question, clock = _question_over(asked), sum(table.units for table in tables)
+    if question.planned is None:  # data sets that are added later are information too, as further seeds are
+        seeds = asked.planned or planned_units(min(table.units for table in tables))
+        question.plan(clock, max(clock, len(tables) * seeds))
+    differences = decide(paired, covered, question, rules, clock)
     return Table(
         data=None,
         scope="over data sets",
@@ -348,23 +363,26 @@ def _over(arm: str, against: str, by_data: dict[str, dict[tuple[str, str], Pairs
     return Pairs(d, won, lost, tied, failed, repr(sorted(digests)))
 
 
-def _question_over(tables: Sequence[Table], asked: _Asked) -> Question:
-    return asked.question(",".join(sorted(str(table.data) for table in tables)), "data sets")
+def _question_over(asked: _Asked) -> Question:
+    return asked.question("", "data sets")
 
 
 def _look(table: Table, tables: Sequence[Table], asked: _Asked) -> Look:
     """Return the look at a table, as numbers."""
     units = table.scope if asked.scope == "default" else units_of(asked.found.runs, asked.found.varied).scope
-    question = _question_over(tables, asked) if table.data is None else asked.question(str(table.data), units)
+    question = _question_over(asked) if table.data is None else asked.question(str(table.data), units)
     known = {pair: looks[-1] for pair, looks in question.looks.items()}
     current = question.fresh or known
     size = family([arm.name for arm in table.arms], asked.base)[1]
     if not current:
         return Look(1, table.units, question.planned or 0, 0.0, 0.0, size)
+    planned, n = question.planned or 0, max(look.n for look in current.values())
+    if table.data is None:  # the clock counts the units of all data sets
+        planned, n = planned // len(tables), n // len(tables)
     return Look(
         number=max(look.number for look in current.values()),
-        n=max(look.n for look in current.values()),
-        planned=question.planned or 0,
+        n=n,
+        planned=planned,
         level=max(look.level for look in current.values()),
         spent=max(question.spent(pair) for pair in current),
         family=size,

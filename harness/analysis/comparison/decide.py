@@ -17,6 +17,7 @@ from harness.analysis.comparison.pairing import Pairs
 from harness.analysis.stats.looks import spend
 from harness.analysis.stats.multiple import holm
 from harness.analysis.stats.paired import (
+    ALPHA,
     MIN_PAIRS,
     Estimate,
     equivalence,
@@ -117,9 +118,8 @@ def _p_values(pairs: Pairs, rules: Rules) -> tuple[float, float]:
         return 1.0, 1.0
     if pairs.failed:
         return sign_test(pairs.won, pairs.lost), 1.0
-    d = pairs.array()
-    p = rules.estimate(d, 0.05, rules.resolution).p
-    return p, 1.0 if rules.margin is None else equivalence(d, rules.margin, rules.resolution)
+    e = rules.estimate(pairs.array(), ALPHA, rules.resolution)
+    return e.p, 1.0 if rules.margin is None else equivalence(e, rules.margin)
 
 
 def _difference(t: _Tested, rejected: bool, divisor: int, equal: bool, question: Question, rules: Rules) -> Difference:
@@ -136,7 +136,8 @@ def _difference(t: _Tested, rejected: bool, divisor: int, equal: bool, question:
         return spend(n, 0, max(question.planned, n)) / divisor
 
     needed = None
-    if rules.margin and estimated is not None and not pairs.failed and verdict == "not settled":
+    plain = rules.estimate is estimate  # the error of a mean over new data does not go to 0 with the number of splits
+    if plain and rules.margin and estimated is not None and not pairs.failed and verdict == "not settled":
         needed = units_needed(estimated.sd, rules.margin, level)
     shown = None if estimated is None or len(pairs.d) < rules.least else estimated
     return Difference(

@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from harness.analysis.comparison.levels import Run
 from harness.analysis.comparison.model import Arm, Curve, Failure, Metric, Table
+from harness.analysis.comparison.outcomes import FAILED
 from harness.analysis.comparison.pairing import Units
 from harness.analysis.report.failures import reason
+from harness.analysis.report.findings import findings
 from harness.analysis.stats.completion import fisher
 from harness.analysis.stats.paired import estimate
 from harness.analysis.stats.variance import shares, variance_components
 from harness.results.curves import read_curves
+from harness.results.record import Record
 
 MAX_CURVES = 2_000  # runs whose curves are read
+MAX_EXAMINED = 10  # groups of failed runs that plugins are asked about
 
 
-def failures(runs: Sequence[Run], tables: Sequence[Table]) -> list[Failure]:
+def failures(runs: Sequence[Run], tables: Sequence[Table], examine: bool = False) -> list[Failure]:
     """Return the runs that did not complete, grouped by arm, data set and reason.
 
-    Fisher's test compares the completion of the arm with that of the reference.
+    Fisher's test compares the completion of the arm with that of the arm that completed most often.
+
+    Args:
+        runs: All runs.
+        tables: The comparison on each data set.
+        examine: Whether to ask plugins for findings about one run of each group, which takes time.
     """
-    groups: Counter[tuple[str, str, str, str]] = Counter()
+    groups: dict[tuple[str, str, str, str], list[Record]] = {}
     for run in runs:
         if run.record.status != "completed":
-            groups[run.data, run.arm, run.record.status, reason(run.record)] += 1
-    found = []
-    for (data, arm, status, why), count in groups.items():
+            groups.setdefault((run.data, run.arm, run.record.status, reason(run.record)), []).append(run.record)
+    found: list[Failure] = []
+    for (data, name, status, why), records in groups.items():
         table = next(table for table in tables if table.data == data)
-        mine, reference = _arm(table, arm), _arm(table, table.reference)
-        p = None if arm == table.reference else fisher(mine.completed, mine.runs, reference.completed, reference.runs)
-        found.append(Failure(arm, data, status, why, count, mine.runs, p))
+        arm = next(arm for arm in table.arms if arm.name == name)
+        most = max(table.arms, key=lambda other: other.completed / other.runs)
+        p = None if arm.name == most.name else fisher(arm.completed, arm.runs, most.completed, most.runs)
+        ask = examine and status in FAILED and len(found) < MAX_EXAMINED
+        lines = [line for _, line in findings(records[:1])] if ask else []
+        found.append(Failure(name, data, status, why, len(records), arm.runs, p, lines))
     return found
-
-
-def _arm(table: Table, name: str) -> Arm:
-    return next(arm for arm in table.arms if arm.name == name)
 
 
 def variance(arms: Sequence[Arm], units: Units, metric: Metric) -> dict[str, float]:

@@ -15,9 +15,9 @@ from harness.analysis.comparison.looks import Question
 from harness.analysis.comparison.model import Aggregate, Effect, Metric, Sensitivity, Table
 from harness.analysis.comparison.outcomes import shown_value
 from harness.analysis.stats import aggregate
-from harness.analysis.stats.effects import Contrast, interaction, main_effect
+from harness.analysis.stats.effects import interaction, main_effect
 from harness.analysis.stats.multiple import holm
-from harness.analysis.stats.paired import ALPHA, MIN_PAIRS, estimate
+from harness.analysis.stats.paired import ALPHA, MIN_PAIRS, Estimate, estimate
 from harness.analysis.stats.ranks import critical_difference
 from harness.analysis.stats.ranks import ranks as rank_arms
 from harness.registry.kinds import KINDS
@@ -60,7 +60,7 @@ def effects(
         settled: set[str] = set()
         for a, b in itertools.combinations(range(len(names)), 2):
             steps = itertools.product(range(1, len(levels[a])), range(1, len(levels[b])))
-            contrasts = {
+            contrasts: dict[tuple[str, ...], Callable[..., Estimate]] = {
                 (levels[a][i], levels[a][0], levels[b][k], levels[b][0]): partial(
                     interaction, cells, (a, b), (i, 0, k, 0)
                 )
@@ -74,8 +74,11 @@ def effects(
                 settled |= {names[a], names[b]}
         for a, name in enumerate(names):
             if name not in settled:
-                steps = {(levels[a][i], levels[a][0]): (i, 0) for i in range(1, len(levels[a]))}
-                found += decider.decide((name,), {t: partial(main_effect, cells, a, ij) for t, ij in steps.items()})
+                mains: dict[tuple[str, ...], Callable[..., Estimate]] = {
+                    (levels[a][i], levels[a][0]): partial(main_effect, cells, a, (i, 0))
+                    for i in range(1, len(levels[a]))
+                }
+                found += decider.decide((name,), mains)
     return found
 
 
@@ -87,14 +90,14 @@ class _Decider:
     planned: int | None
 
     def decide(
-        self, factors: tuple[str, ...], contrasts: Mapping[tuple[str, ...], Callable[..., Contrast]]
+        self, factors: tuple[str, ...], contrasts: Mapping[tuple[str, ...], Callable[..., Estimate]]
     ) -> list[Effect]:
         """Decide the contrasts of the same factors, which are functions of the coverage."""
         at95 = {levels: contrast() for levels, contrast in contrasts.items()}
         question = self.question(self.table, factors)
         question.plan(self.table.units, self.planned)
         pairs = {levels: ("|".join(levels), "") for levels in contrasts}
-        looks = {levels: question.look(pairs[levels], c.n, f"{c.estimate!r} {c.sd!r}") for levels, c in at95.items()}
+        looks = {levels: question.look(pairs[levels], c.n, f"{c.mean!r} {c.sd!r}") for levels, c in at95.items()}
         rejected, divisor = holm([c.p for c in at95.values()], [look.level for look in looks.values()])
         rows = []
         for i, (levels, contrast) in enumerate(contrasts.items()):
@@ -103,9 +106,9 @@ class _Decider:
             settled = bool(rejected[i]) or question.settled(pairs[levels]) is not None
             if rejected[i]:
                 question.keep(pairs[levels], winner="settled")
-            ends = [shown_value(x, self.metric) for x in (c.estimate, c.low, c.high)]
+            middle, low, high = (shown_value(x, self.metric) for x in (c.mean, c.low, c.high))
             word: Literal["settled", "not settled"] = "settled" if settled else "not settled"
-            rows.append(Effect(str(self.table.data), factors, levels, c.n, *ends, c.p, word))
+            rows.append(Effect(str(self.table.data), factors, levels, c.n, middle, low, high, c.p, word))
         return rows
 
 
@@ -159,26 +162,27 @@ def _sensitivity(key: str, data: str, arm: str, at: Mapping[float, Sequence[floa
         mean = float(np.mean(x))
         ends = (mean, mean) if e is None else (e.low, e.high)
         rows.append([shown_value(y, metric) for y in (mean, *ends)])
-    mean, low, high = (list(column) for column in zip(*rows, strict=True))
-    return Sensitivity(key, data, arm, values, mean, low, high)
+    means, lows, highs = (list(column) for column in zip(*rows, strict=True))
+    return Sensitivity(key, data, arm, values, means, lows, highs)
 
 
-def aggregates(tables: Sequence[Table], metric: Metric) -> tuple[list[Aggregate], float | None]:
-    """Return each arm over data sets, each with weight 1, and the critical difference of mean ranks.
+def aggregates(tables: Sequence[Table], metric: Metric) -> tuple[list[Aggregate], float | None, list[str]]:
+    """Return each arm over data sets, each with weight 1, the critical difference of mean ranks, and notes.
 
     Only arms that completed at least two units on every data set are taken.
     """
     if len(tables) < 2:
-        return [], None
+        return [], None, []
     common = [
         arm.name
         for arm in tables[0].arms
         if all(any(a.name == arm.name and len(a.values) > 1 for a in table.arms) for table in tables)
     ]
     if len(common) < 2:
-        return [], None
+        return [], None, []
     scores: dict[str, list[NDArray[np.float64]]] = {name: [] for name in common}
     means = np.empty((len(tables), len(common)))
+    notes: list[str] = []
     for row, table in enumerate(tables):
         arms = {arm.name: arm for arm in table.arms}
         raw = [np.array(list(arms[name].values.values())) for name in common]
@@ -188,11 +192,15 @@ def aggregates(tables: Sequence[Table], metric: Metric) -> tuple[list[Aggregate]
         zero = None if table.chance is None or metric.scale == "ratio" else table.chance.value
         try:
             normal = aggregate.normalise(raw, chance=zero, higher_is_better=metric.higher_is_better)
-        except ValueError:  # no arm differs, or none is better than chance
-            normal = [np.ones(len(x)) for x in raw]
+        except ValueError:
+            why = "no arm differs" if zero is None else "no arm is better than a constant prediction"
+            notes.append(f"{table.data} is left out of the normalised scores: {why}")
+            continue
         for name, x in zip(common, normal, strict=True):
             scores[name].append(x)
     ranks = rank_arms(means, higher_is_better=metric.higher_is_better).mean(0)
+    if len(scores[common[0]]) < 2:
+        return [], None, notes
     ends = np.concatenate([x for runs in scores.values() for x in runs])
     thresholds = np.linspace(min(0.0, float(ends.min())), max(1.0, float(ends.max())), THRESHOLDS)
     found = []
@@ -205,4 +213,4 @@ def aggregates(tables: Sequence[Table], metric: Metric) -> tuple[list[Aggregate]
         found.append(Aggregate(name, middle, low, high, float(rank), list(profile), improvement))
     ranked = sorted(found, key=lambda a: a.rank)
     critical = critical_difference(len(common), len(tables)) if len(tables) >= MIN_RANKED else None
-    return ranked, critical
+    return ranked, critical, notes

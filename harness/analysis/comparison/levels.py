@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from harness.config.settings import NOT_IDENTITY
 from harness.registry.kinds import KINDS
-from harness.results.record import Record, Records, flat
+from harness.results.factors import differing
+from harness.results.levels import MISSING, distinct, level
+from harness.results.record import Record, Records
+from harness.results.run_id import changes_result
 from harness.system.errors import HarnessError, shown, suggest
-
-_NOT_COMPARED = ("diagnostic", "logger", "metric", "executor", "trainer")  # kinds that do not change the trained model
-_SPLIT_SEED = "split.seed"
 
 
 @dataclass(frozen=True)
@@ -66,43 +65,35 @@ def layout(records: Sequence[Record], by: Sequence[str] | None = None, where: Se
     Raises:
         HarnessError: If a key is unknown, or no run meets the conditions.
     """
-    values = [_levels(record) for record in records]
     for condition in where:
-        keep = _matching(condition, values)
-        records = [record for record, kept in zip(records, keep, strict=True) if kept]
-        values = [level for level, kept in zip(values, keep, strict=True) if kept]
+        records = _matching(condition, records)
     found = Records(records).factors()
     seeds = [key for key in found if is_seed(key)]
     data = [key for key in found if _names_data(key, found[key])]
     factors = [key for key in found if key not in seeds and key not in data]
-    factors += _hidden(records, values, [*factors, *seeds, *data])
-    known = _varying(values)
+    different = differing(records)
     if by is not None:
-        for key in by:
-            if key == "data":
-                raise HarnessError("--by data: each data set is compared by itself, and data sets are no arms")
-            if is_seed(key):
-                raise HarnessError(f"--by {key}: seeds pair the runs of the arms, and are no factor")
-            if key not in known:
-                why = "has one value in this study" if any(key in level for level in values) else "is no factor"
-                raise HarnessError(f"--by {key}: it {why}.{suggest(key, factors or known)}")
-    arms = list(by) if by is not None else factors
+        _check_by(by, records, factors, different)
+    arms = factors if by is None else list(by)
     rest = [key for key in factors if key not in arms]
-    name = namer(arms, values)
-    data_name = _data_namer([key for key in data if key not in arms], values)
+    values = [
+        {key: x for key in (*arms, *rest, *data, *seeds, "data") if (x := level(record, key)) is not MISSING}
+        for record in records
+    ]
+    name, data_name = namer(arms, values), _data_namer(data, values)
     runs = [
         Run(
             record,
-            data_name(level),
-            name(level),
-            {key: level.get(key) for key in arms},
-            tuple(level.get(key) for key in rest),
-            {key: level.get(key) for key in seeds},
+            data_name(levels),
+            name(levels),
+            {key: levels[key] for key in arms if key in levels},
+            tuple(levels.get(key) for key in rest),
+            {key: levels.get(key) for key in seeds},
         )
-        for record, level in zip(records, values, strict=True)
+        for record, levels in zip(records, values, strict=True)
     ]
-    levels = {key: _ordered([level.get(key) for level in values]) for key in arms}
-    return Layout(runs, levels, seeds, _confounded(records, values, runs, [*arms, *rest]))
+    of_arms = {key: distinct(levels.get(key, MISSING) for levels in values) for key in arms}
+    return Layout(runs, of_arms, seeds, _confounded(runs, different, [*arms, *rest]))
 
 
 def is_seed(key: str) -> bool:
@@ -110,60 +101,35 @@ def is_seed(key: str) -> bool:
     return key.rpartition(".")[2] == "seed"
 
 
-def _levels(record: Record) -> dict[str, Any]:
-    """Return every choice and setting of a run that may be a factor; a list of components as "l2+dropout"."""
-    levels: dict[str, Any] = {}
-    for key, value in flat(record.config).items():
-        kind = key.partition(".")[0]
-        if key not in NOT_IDENTITY and kind not in _NOT_COMPARED:
-            levels[key] = value
-    for kind, choice in record.choices.items():
-        if kind not in _NOT_COMPARED:
-            levels[kind] = choice if isinstance(choice, str) else "+".join(choice) or "none"
-    return levels
-
-
-def _varying(values: Sequence[Mapping[str, Any]]) -> list[str]:
-    keys = dict.fromkeys(key for level in values for key in level)
-    return [key for key in keys if len({repr(level.get(key)) for level in values}) > 1]
-
-
-def _ordered(levels: Sequence[Any]) -> list[Any]:
-    distinct = {repr(level): level for level in levels}.values()
-    numbers = all(isinstance(level, int | float) for level in distinct)
-    return sorted(distinct) if numbers else list(distinct)
+def _check_by(
+    by: Sequence[str], records: Sequence[Record], factors: Sequence[str], different: Mapping[str, object]
+) -> None:
+    for key in by:
+        if key == "data":
+            raise HarnessError("--by data: each data set is compared by itself, and data sets are no arms")
+        if is_seed(key):
+            raise HarnessError(f"--by {key}: seeds pair the runs of the arms, and are no factor")
+        if key not in different and key not in factors:
+            known = any(level(record, key) is not MISSING for record in records)
+            why = "has one value in this study" if known else "is no factor"
+            raise HarnessError(f"--by {key}: it {why}.{suggest(key, factors or list(different))}")
 
 
 def _names_data(key: str, levels: Sequence[Any]) -> bool:
     """Return True if a key names the data set: the choice, or a text among its settings such as a path."""
     kind, _, setting = key.partition(".")
-    return kind == "data" and (not setting or any(isinstance(level, str) for level in levels))
+    return kind == "data" and (not setting or any(isinstance(x, str) for x in levels))
 
 
-def _hidden(records: Sequence[Record], values: Sequence[Mapping[str, Any]], known: Sequence[str]) -> list[str]:
-    """Return keys by which runs differ that are equal in every factor, as after two sweeps with different epochs."""
-    cells: dict[str, list[int]] = {}
-    for index, level in enumerate(values):
-        cells.setdefault(repr([level.get(key) for key in known]), []).append(index)
-    hidden: dict[str, None] = {}
-    for indices in cells.values():
-        if len(indices) > 1:
-            hidden |= dict.fromkeys(_varying([values[index] for index in indices]))
-    choices = [key for key in hidden if key in KINDS]
-    return [key for key in hidden if key in choices or key.partition(".")[0] not in choices]
-
-
-def _confounded(
-    records: Sequence[Record], values: Sequence[Mapping[str, Any]], runs: Sequence[Run], factors: Sequence[str]
-) -> list[str]:
+def _confounded(runs: Sequence[Run], different: Mapping[str, Sequence[Any]], factors: Sequence[str]) -> list[str]:
     """Return a note for each top-level setting that differs with the arms, without being a factor."""
     notes = []
-    for key in _varying(values):
-        if key in factors or is_seed(key) or (key.partition(".")[0] in KINDS):
+    for key, column in different.items():
+        if key in factors or is_seed(key) or key.partition(".")[0] in KINDS or not changes_result(key):
             continue
         of: dict[str, set[str]] = {}
-        for run, level in zip(runs, values, strict=True):
-            of.setdefault(run.arm, set()).add(shown(level.get(key)))
+        for run, x in zip(runs, column, strict=True):
+            of.setdefault(run.arm, set()).add(shown(x))
         if len({frozenset(levels) for levels in of.values()}) > 1:
             listed = ", ".join(f"{arm} {'/'.join(sorted(levels))}" for arm, levels in list(of.items())[:4])
             notes.append(f"the arms differ in {key}, too: {listed}")
@@ -180,14 +146,14 @@ def namer(factors: Sequence[str], values: Sequence[Mapping[str, Any]]) -> Callab
         values: The levels of all runs.
     """
     last = Counter(key.rpartition(".")[2] for key in factors)
-    words = Counter(word for key in factors for word in {str(level.get(key)) for level in values})
+    words = Counter(word for key in factors for word in {str(levels.get(key)) for levels in values})
 
-    def name(level: Mapping[str, Any]) -> str:
+    def name(levels: Mapping[str, Any]) -> str:
         parts = []
         for key in factors:
-            value, short = level.get(key), key.rpartition(".")[2]
-            if value is None and key not in level:
+            if key not in levels:
                 continue
+            value, short = levels[key], key.rpartition(".")[2]
             if key in KINDS and words[str(value)] == 1:
                 parts.append(str(value))
             else:
@@ -201,29 +167,32 @@ def namer(factors: Sequence[str], values: Sequence[Mapping[str, Any]]) -> Callab
 def _data_namer(keys: Sequence[str], values: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], str]:
     settings = [key for key in keys if key != "data"]
 
-    def name(level: Mapping[str, Any]) -> str:
-        texts = [PurePath(str(level[key])).stem for key in settings if level.get(key) is not None]
-        return ",".join(texts) if texts else str(level.get("data"))
+    def short(levels: Mapping[str, Any]) -> str:
+        texts = [PurePath(str(levels[key])).stem for key in settings if levels.get(key) is not None]
+        return ",".join(texts) if texts else str(levels.get("data"))
+
+    def whole(levels: Mapping[str, Any]) -> str:
+        return ",".join(str(levels[key]) for key in ("data", *settings) if levels.get(key) is not None)
 
     names: dict[str, set[str]] = {}
-    for level in values:
-        names.setdefault(name(level), set()).add(repr([level.get(key) for key in ("data", *settings)]))
-    if all(len(different) == 1 for different in names.values()):
-        return name
-    return lambda level: ",".join(str(level.get(key)) for key in ("data", *settings) if level.get(key) is not None)
+    for levels in values:
+        names.setdefault(short(levels), set()).add(whole(levels))
+    return short if all(len(different) == 1 for different in names.values()) else whole
 
 
-def _matching(condition: str, values: Sequence[Mapping[str, Any]]) -> list[bool]:
+def _matching(condition: str, records: Sequence[Record]) -> list[Record]:
     key, equals, text = condition.partition("=")
     if not equals:
         raise HarnessError(f"--where {condition}: write KEY=VALUE")
-    if not any(key in level for level in values):
-        raise HarnessError(f"--where {condition}: no run has {key!r}.{suggest(key, list(values[0]) if values else [])}")
-    keep = [_equal(level.get(key), text) for level in values]
-    if not any(keep):
-        levels = [str(level) for level in _ordered([level.get(key) for level in values])]
-        raise HarnessError(f"--where {condition}: no run has this value; {key} is {', '.join(levels[:8])}")
-    return keep
+    levels = [level(record, key) for record in records]
+    if all(x is MISSING for x in levels):
+        known = list(Records(records).factors())
+        raise HarnessError(f"--where {condition}: no run has {key!r}.{suggest(key, known)}")
+    kept = [record for record, x in zip(records, levels, strict=True) if x is not MISSING and _equal(x, text)]
+    if not kept:
+        listed = ", ".join(map(str, distinct(levels)[:8]))
+        raise HarnessError(f"--where {condition}: no run has this value; {key} is {listed}")
+    return kept
 
 
 def _equal(value: Any, text: str) -> bool:

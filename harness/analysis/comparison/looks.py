@@ -139,6 +139,8 @@ class Looks:
             self._read(self.path)
 
     def _read(self, path: Path) -> None:
+        if safe_files.is_link(path):
+            raise HarnessError(f"{path} keeps the looks at this study, and is a link: remove it")
         try:
             text = safe_files.read(path, MAX_BYTES)
         except FileNotFoundError:

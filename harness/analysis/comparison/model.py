@@ -220,7 +220,7 @@ class Failure:
         why: The reason in one line.
         runs: Number of runs.
         of: Number of runs of this arm on this data set.
-        p: p-value of Fisher's test of the completion of this arm against the reference, or None.
+        p: p-value of Fisher's test that the arm completes as often as the one that completes most often, or None.
         findings: What the doctor's findings say, one line each.
     """
 

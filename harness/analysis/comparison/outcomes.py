@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from harness.analysis.comparison.model import Chance, Metric
+from harness.analysis.comparison.model import Metric
 from harness.analysis.stats.paired import shares
 from harness.results.record import Record
 from harness.system.errors import HarnessError, suggest
@@ -116,18 +116,6 @@ def outcome(record: Record, metric: Metric) -> float | None:
 def shown_value(x: float, metric: Metric) -> float:
     """Return a value or a difference on the scale of the comparison as it is shown: a ratio as a ratio."""
     return float(np.exp(x)) if metric.scale == "ratio" else x
-
-
-def chance(record: Record, metric: Metric) -> Chance | None:
-    """Return the score of a constant prediction, where the record knows it."""
-    split, _, tail = metric.name.partition("/")
-    majority: Mapping[str, object] = record.data.get("majority") or {}
-    mean: Mapping[str, object] = record.data.get("mean") or {}
-    if tail == "accuracy" and isinstance(share := majority.get(split), float):
-        return Chance(share, f"answering {majority.get('class')!r} always scores {share:.4f}")
-    if tail == "mse" and isinstance(error := mean.get(split), float):
-        return Chance(error, f"predicting the training mean always scores {error:.4g}")
-    return None
 
 
 def refuse_mixed_paths(records: Sequence[Record], metric: Metric) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from harness.analysis.comparison.levels import Run
 from harness.analysis.comparison.model import Metric
 from harness.analysis.comparison.outcomes import FAILED, outcome
 from harness.analysis.stats.completion import wins
+from harness.analysis.stats.ranks import ranks
 from harness.system.errors import shown
 
 MIN_SPLITS = 5  # of splits crossed with seeds; fewer are averaged over, and the scope is "on these splits"
@@ -68,16 +70,17 @@ class Outcomes:
     completed: int = 0
     at: dict[Place, float | None] = field(default_factory=dict)
 
+    @property
+    def failed(self) -> bool:
+        """True if a run failed."""
+        return None in self.at.values()
+
     def means(self) -> dict[str, float]:
         """Return the mean of each unit in which every run completed, by its label."""
         of: dict[str, list[float | None]] = {}
         for (unit, _), x in self.at.items():
             of.setdefault(unit, []).append(x)
-        return {
-            unit: float(np.mean([x for x in values if x is not None]))
-            for unit, values in of.items()
-            if None not in values
-        }
+        return {unit: _mean([x for x in values if x is not None]) for unit, values in of.items() if None not in values}
 
 
 def outcomes(runs: Sequence[Run], units: Units, metric: Metric) -> dict[str, Outcomes]:
@@ -96,8 +99,24 @@ def outcomes(runs: Sequence[Run], units: Units, metric: Metric) -> dict[str, Out
         sums.setdefault((run.arm, (units.label(run.seeds), run.rest)), []).append(x)
     for (name, place), values in sums.items():  # several runs at a place: other seeds that are averaged over
         finite = [x for x in values if x is not None]
-        arms[name].at[place] = float(np.mean(finite)) if len(finite) == len(values) else None
+        arms[name].at[place] = _mean(finite) if len(finite) == len(values) else None
     return arms
+
+
+def mean_ranks(arms: Mapping[str, Outcomes], higher_is_better: bool) -> dict[str, float]:
+    """Return the mean rank of each arm over the places that all arms have; 1 is best, and a failed run is last."""
+    places = set.intersection(*(set(arm.at) for arm in arms.values()))
+    finite = [x for arm in arms.values() for x in arm.at.values() if x is not None] or [0.0]
+    worst = min(finite) - 1 if higher_is_better else max(finite) + 1
+    rows = [[worst if (x := arm.at[place]) is None else x for arm in arms.values()] for place in places]
+    if not rows:
+        return dict.fromkeys(arms, 0.0)
+    means = ranks(rows, higher_is_better=higher_is_better).mean(0)
+    return dict(zip(arms, map(float, means), strict=True))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)  # 50 times as fast as numpy's for a few values
 
 
 @dataclass(frozen=True)
@@ -141,7 +160,7 @@ def pair(arm: Outcomes, against: Outcomes, higher_is_better: bool) -> Pairs:
     for unit, couples in of.items():
         whole = [(x, y) for x, y in couples if x is not None and y is not None]
         if len(whole) == len(couples):
-            d[unit] = float(np.mean([x - y for x, y in whole]))
+            d[unit] = _mean([x - y for x, y in whole])
             better = (d[unit] > 0) - (d[unit] < 0) if higher_is_better else (d[unit] < 0) - (d[unit] > 0)
         else:
             w, lo, _ = wins([x for x, _ in couples], [y for _, y in couples], higher_is_better)

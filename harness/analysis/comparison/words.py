@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analysis.comparison.model import Comparison, Difference, Metric, Table
+from harness.analysis.report.numbers import count, interval
 
 MAX_NAMES = 4  # arms that a sentence names
 MAX_TABLES = 3  # data sets that have a sentence of their own
@@ -34,24 +35,26 @@ def _table(table: Table, comparison: Comparison, baseline: str | None) -> str:
     shown = [d for d in table.differences if d.against == reference]
     if not any(d.verdict != "too few" for d in table.differences):
         return _too_few(table, where, comparison.more)
-    count = f"with {table.units} {table.unit}{'s' if table.units != 1 else ''}"
+    seeds = f"with {count(table.units, table.unit)}"
     if len(table.arms) == 2:
-        return _two(shown[0], metric, where, count)
+        return _two(shown[0], metric, where, seeds)
     if baseline is not None:
-        return _against(reference, shown, where, count, metric)
+        return _against(reference, shown, where, seeds)
     worse = [d.arm for d in shown if d.verdict == "worse"]
     others = [d.arm for d in shown if d.verdict != "worse"]
-    best = "highest" if metric.higher_is_better else "lowest"
+    best = f"has the {'highest' if metric.higher_is_better else 'lowest'} mean"
+    if any(d.decided_by == "sign" for d in table.differences):
+        best = "has the best mean rank, in which a failed run is last,"
     if not worse:
         return (
-            f"{reference} has the {best} mean {where}, but 0 of {len(shown)} differences to it are settled {count}."
+            f"{reference} {best} {where}, but 0 of {len(shown)} differences to it are settled {seeds}."
             + _equal(shown)
             + _others(table)
         )
     if not others:
-        return f"{reference} is the best {where}: all {len(shown)} differences to it are settled {count}."
+        return f"{reference} is the best {where}: all {len(shown)} differences to it are settled {seeds}."
     near = f"not against {_names(others)}" + _equal(shown)
-    return f"{reference} is better than {_names(worse)} {where} (settled {count}), {near.rstrip('.')}."
+    return f"{reference} is better than {_names(worse)} {where} (settled {seeds}), {near.rstrip('.')}."
 
 
 def _too_few(table: Table, where: str, more: str) -> str:
@@ -60,32 +63,33 @@ def _too_few(table: Table, where: str, more: str) -> str:
         return f"{where}: too few data sets that arms have in common."
     if table.units > 2 and pairs < 3:
         return f"{where}: the arms have {pairs} {table.unit}s in common, and pairs need at least 3: use the same seeds."
-    seeds = f"{table.units} {table.unit}{'s' if table.units != 1 else ''}"
-    add = f" Add seeds: {more}" if more else " Add seeds with -m 'seed=range(10)'."
+    seeds = count(table.units, table.unit)
+    add = "" if more else " Add seeds with -m 'seed=range(10)'."
     return f"{where}: {seeds}, and no difference can be settled with fewer than 3.{add}"
 
 
-def _two(d: Difference, metric: Metric, where: str, count: str) -> str:
+def _two(d: Difference, metric: Metric, where: str, seeds: str) -> str:
     name = metric.name
-    size = f" ({name} {effect(d, metric)})" if d.estimate is not None else ""
+    size = f" ({name} {interval(d.estimate, d.low, d.high, metric)})" if d.estimate is not None else ""
     if d.decided_by == "sign" and d.won is not None:
         size = f" (it wins {d.won:.0%} of the pairs; a run that failed has lost)"
     if d.verdict in ("better", "worse"):
         at = f" at {d.settled_at}" if d.settled_at is not None and d.settled_at < d.n else ""
-        return f"{d.arm} is {d.verdict} than {d.against} {where}{size}: settled {count}{at}."
+        return f"{d.arm} is {d.verdict} than {d.against} {where}{size}: settled {seeds}{at}."
     if d.verdict == "equal":
-        return f"{d.arm} and {d.against} are equal within the margin {where}{size}: settled {count}."
-    return f"{d.arm} against {d.against} {where}{size}: not settled {count}."
+        return f"{d.arm} and {d.against} are equal within the margin {where}{size}: settled {seeds}."
+    return f"{d.arm} against {d.against} {where}{size}: not settled {seeds}."
 
 
-def _against(reference: str, shown: Sequence[Difference], where: str, count: str, metric: Metric) -> str:
+def _against(reference: str, shown: Sequence[Difference], where: str, seeds: str) -> str:
+    words = {"equal": "equal within the margin", "too few": "with too few pairs"}
     parts = []
     for verdict in ("better", "worse", "equal", "not settled", "too few"):
         names = [d.arm for d in shown if d.verdict == verdict]
         if names:
-            word = {"equal": "equal within the margin", "too few": "with too few pairs"}.get(verdict, verdict)
-            parts.append(f"{word} {_names(names)}")
-    return f"against {reference} {where} {count}: {'; '.join(parts)}."
+            is_are = "is" if len(names) == 1 else "are"
+            parts.append(f"{_names(names)} {is_are} {words.get(verdict, verdict)}")
+    return f"against {reference} {where}, {seeds}: {', and '.join(parts)}."
 
 
 def _equal(shown: Sequence[Difference]) -> str:
@@ -104,30 +108,12 @@ def _others(table: Table) -> str:
 
 
 def _names(names: Sequence[str]) -> str:
-    if len(names) <= MAX_NAMES:
-        return ", ".join(names)
-    return f"{', '.join(names[: MAX_NAMES - 1])} and {len(names) - MAX_NAMES + 1} more"
+    """Return names in a row; names of several levels have commas themselves.
 
-
-def effect(d: Difference, metric: Metric) -> str:
-    """Return a difference with its interval as text: "+.0125 [-.0031, +.0281]", or "x0.93 [0.89, 0.97]" for a ratio."""
-    if d.estimate is None:
-        return ""
-    numbers = [d.estimate] if d.low is None or d.high is None else [d.estimate, d.low, d.high]
-    texts = [number(x, metric) for x in numbers]
-    return texts[0] + (f" [{texts[1]}, {texts[2]}]" if len(texts) > 1 else "")
-
-
-def number(x: float, metric: Metric) -> str:
-    """Return a difference or a ratio as text.
-
-    >>> number(-0.00281, Metric("test/accuracy", True, "difference", True))
-    '-.0028'
-    >>> number(0.934, Metric("test/loss", False, "ratio"))
-    'x0.934'
+    >>> _names(["adam", "sgd"]), _names(["adam,relu", "sgd,relu"])
+    ('adam and sgd', 'adam,relu and sgd,relu')
     """
-    if metric.scale == "ratio":
-        return f"x{x:.3g}" if x < 10 else f"x{x:.4g}"
-    if metric.share or abs(x) < 1:
-        return f"{x:+.4f}".replace("0.", ".", 1) if abs(x) < 1 else f"{x:+.4f}"
-    return f"{x:+.4g}"
+    if len(names) > MAX_NAMES:
+        names = [*names[: MAX_NAMES - 1], f"{len(names) - MAX_NAMES + 1} more"]
+    comma = "; " if any("," in name for name in names) else ", "
+    return " and ".join(filter(None, [comma.join(names[:-1]), names[-1]])) if names else ""

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.analysis.comparison.chance import constant_scores
 from harness.analysis.report.failures import MAX_ROWS, failure_rows, shorten
 from harness.analysis.report.notes import run_notes, sweep_notes
+from harness.analysis.report.outcome import outcome
 from harness.analysis.report.table import aligned
-from harness.analysis.report.tally import Best, Tally
+from harness.analysis.report.tally import Tally
 from harness.execution.sweep.callbacks import over
 from harness.results.record import FILE, Record
 from harness.system.errors import short_path
@@ -57,16 +59,24 @@ def run_summary(record: Record) -> str:
 
 
 def _baseline(record: Record) -> list[str]:
-    """Return the score of a constant prediction, to compare the test metric with."""
-    if (majority := record.data.get("majority")) and "test/accuracy" in record.metrics:
-        return [f"  majority  {majority['test']:.0%}: the accuracy on test of answering {majority['class']!r} always"]
-    if (mean := record.data.get("mean")) and "test/mse" in record.metrics:
-        return [f"  mean      mse {mean['test']:.4g}: the error on test of predicting the training mean"]
-    return []
+    """Return the scores of constant predictions in the metrics on test, or on validation if there are none on test."""
+    split = next((s for s in ("test", "val") if any(name.startswith(f"{s}/") for name in record.metrics)), "test")
+    scores = {n: score for n, score in constant_scores(record.data, split).items() if f"{split}/{n}" in record.metrics}
+    lines = []
+    for constant in dict.fromkeys(score.constant for score in scores.values()):
+        values = {name: score.value for name, score in scores.items() if score.constant == constant}
+        if constant == "majority":
+            (name, value), *more = values.items()
+            line = f"{value:.0%}: the {name} on {split} of answering {record.data['majority']['class']!r} always"
+            lines.append("; ".join([f"  majority  {line}", *(f"{name} {value:.0%}" for name, value in more)]))
+        else:
+            errors = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+            lines.append(f"  {constant:<8}  {errors}: predicting the training {constant} on {split}")
+    return lines
 
 
 def sweep_summary(records: Sequence[Record], times: tuple[float, float] | None = None, width: int | None = None) -> str:
-    """Return the summary of a sweep: counts by status, failures, the best runs, and the paths they were trained by.
+    """Return the summary of a sweep: counts by status, failures, the verdict with the best arm, and paths.
 
     Args:
         records: The runs of the sweep.
@@ -82,7 +92,7 @@ def sweep_summary(records: Sequence[Record], times: tuple[float, float] | None =
     lines = [f"{len(records)} runs: " + ", ".join(f"{n} {status}" for status, n in tally.by_status())]
     lines += _failures(records, studies[0], width)
     lines += sweep_notes(records)
-    lines += [_best(best, width) for best in tally.best.values()]
+    lines += outcome(records, tally.best.values(), width)
     lines += _paths(tally)
     if times is not None:
         total, training = times
@@ -116,11 +126,6 @@ def _paths(tally: Tally) -> list[str]:
         for (path, executor), trained in tally.paths.items()
     ]
     return [f"  {'' if index else 'path':<8}  {text}" for index, text in enumerate(texts)]
-
-
-def _best(best: Best, width: int | None) -> str:
-    line = f"  best      {best.metric} {best.value:.4g}  "
-    return line + (best.name if width is None else shorten(best.name, max(20, width - len(line))))
 
 
 def _cut(line: str, width: int | None) -> str:

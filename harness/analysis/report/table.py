@@ -40,7 +40,7 @@ def run_rows(records: Sequence[Record], metrics: Sequence[str]) -> Iterable[list
     common = common_overrides([record.name for record in records])
     for record in records:
         numbers = [f"{record.metrics[name]:.4f}" if name in record.metrics else "" for name in metrics]
-        seconds = record.time.get("fit_s")
+        seconds = record.time.get("share_s")
         yield [
             drop_overrides(record.name, common),
             status(record),

@@ -19,6 +19,7 @@ class Best:
     metric: str
     value: float
     name: str
+    higher_is_better: bool = True
 
 
 @dataclass
@@ -76,4 +77,4 @@ class Tally:
             return
         best = self.best.get(metric)
         if best is None or (value > best.value if higher else value < best.value):
-            self.best[metric] = Best(metric, value, record.name)
+            self.best[metric] = Best(metric, value, record.name, higher)

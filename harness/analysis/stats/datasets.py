@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit
 
-from harness.analysis.stats.paired import ALPHA, Estimate, estimate
+from harness.analysis.stats.paired import ALPHA, Estimate, estimate, student
 
 MIN_DATA_SETS = 4
 
@@ -32,7 +31,7 @@ def over_data_sets(means: ArrayLike, alpha: float = ALPHA) -> Estimate:
     return estimate(values, alpha)
 
 
-def over_new_data(d: ArrayLike, train: int, test: int, alpha: float = ALPHA) -> Estimate:
+def over_new_data(d: ArrayLike, train: int, test: int, alpha: float = ALPHA, resolution: float = 0.0) -> Estimate:
     """Estimate a difference on new data of the same kind from random splits of one data set.
 
     Splits share training samples, so that differences of splits are correlated. The variance of their mean is taken
@@ -43,12 +42,10 @@ def over_new_data(d: ArrayLike, train: int, test: int, alpha: float = ALPHA) -> 
         train: Training samples of a split.
         test: Test samples of a split.
         alpha: Error rate.
+        resolution: As in `estimate`.
 
     Reference:
         Nadeau and Bengio, Inference for the generalization error, Machine Learning 52, 2003.
     """
-    e = estimate(d, alpha)
-    error = e.sd * math.sqrt(1 / e.n + test / train)
-    half = float(stdtrit(e.n - 1, 1 - alpha / 2)) * error
-    p = float(2 * stdtr(e.n - 1, -abs(e.mean) / error)) if error else e.p
-    return Estimate(e.n, e.mean, e.sd, e.mean - half, e.mean + half, p)
+    e = estimate(d, alpha, resolution)
+    return student(e.n, e.mean, e.sd, e.sd * math.sqrt(1 / e.n + test / train), alpha)

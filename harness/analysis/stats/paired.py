@@ -24,6 +24,7 @@ class Estimate:
         n: Number of pairs.
         mean: Mean difference.
         sd: Standard deviation of the differences.
+        error: Standard error of the mean.
         low: Lower end of the interval.
         high: Upper end.
         p: Two-sided p-value of a mean of 0.
@@ -32,6 +33,7 @@ class Estimate:
     n: int
     mean: float
     sd: float
+    error: float
     low: float
     high: float
     p: float
@@ -60,15 +62,24 @@ def estimate(d: ArrayLike, alpha: float = ALPHA, resolution: float = 0.0) -> Est
     sd = max(float(x.std(ddof=1)), resolution / math.sqrt(6))  # of the difference of two uniform rounding errors
     if sd <= 1e-12 * abs(mean):  # equal up to rounding
         sd = 0.0
-    error = sd / math.sqrt(x.size)
-    half = float(stdtrit(x.size - 1, 1 - alpha / 2)) * error if error else 0.0
-    return Estimate(x.size, mean, sd, mean - half, mean + half, _p(mean, error, x.size))
+    return student(x.size, mean, sd, sd / math.sqrt(x.size), alpha)
 
 
-def _p(mean: float, error: float, n: int) -> float:
+def student(n: int, mean: float, sd: float, error: float, alpha: float = ALPHA) -> Estimate:
+    """Return the estimate with Student's t interval from a mean and its standard error.
+
+    Args:
+        n: Number of pairs.
+        mean: Mean difference.
+        sd: Standard deviation of the differences.
+        error: Standard error of the mean.
+        alpha: Error rate.
+    """
     if error == 0:
-        return 1.0 if mean == 0 else 0.0
-    return float(2 * stdtr(n - 1, -abs(mean) / error))
+        return Estimate(n, mean, sd, error, mean, mean, 1.0 if mean == 0 else 0.0)
+    half = float(stdtrit(n - 1, 1 - alpha / 2)) * error
+    p = float(2 * stdtr(n - 1, -abs(mean) / error))
+    return Estimate(n, mean, sd, error, mean - half, mean + half, p)
 
 
 def _finite(d: ArrayLike) -> NDArray[np.float64]:
@@ -78,26 +89,23 @@ def _finite(d: ArrayLike) -> NDArray[np.float64]:
     return x
 
 
-def equivalence(d: ArrayLike, margin: float, resolution: float = 0.0) -> float:
+def equivalence(e: Estimate, margin: float) -> float:
     """Return the p-value of two one-sided t tests (TOST) that the mean lies inside of +-margin.
 
     Args:
-        d: Differences `[n]`, n >= 2.
+        e: The estimate, at any error rate.
         margin: Largest difference that counts as equal, > 0.
-        resolution: As in `estimate`.
 
     Reference:
         Schuirmann, A comparison of the two one-sided tests procedure and the power approach, J. Pharmacokinet.
         Biopharm. 15, 1987.
 
-    >>> round(equivalence([0.1, -0.2, 0.05, 0.0], margin=1.0), 4)
+    >>> round(equivalence(estimate([0.1, -0.2, 0.05, 0.0]), margin=1.0), 4)
     0.0003
     """
-    e = estimate(d, resolution=resolution)
-    error = e.sd / math.sqrt(e.n)
-    if error == 0:
+    if e.error == 0:
         return 0.0 if abs(e.mean) < margin else 1.0
-    return float(stdtr(e.n - 1, -(margin - abs(e.mean)) / error))
+    return float(stdtr(e.n - 1, -(margin - abs(e.mean)) / e.error))
 
 
 def sign_test(wins: int, losses: int) -> float:
@@ -115,18 +123,18 @@ def sign_test(wins: int, losses: int) -> float:
 def floor(e: Estimate, alpha: float = ALPHA, power: float = POWER) -> float:
     """Return the smallest mean difference that a design settles with the given power.
 
-    It is (t(1 - alpha/2) + t(power)) times the standard error.
+    It is (t(1 - alpha/2) + t(power)) times the standard error. This is below the exact value of the noncentral t
+    distribution: at alpha = .05 by 5% for 3 pairs and .2% for 10, at alpha = .01 by 10% and 2%.
 
     Args:
-        e: An estimate, with its interval at the error rate alpha.
+        e: The estimate, at any error rate.
         alpha: Error rate of the test.
         power: Share of studies that settle this difference.
 
     >>> round(floor(estimate([1.0, 2.0, 3.0])), 2)
     3.1
     """
-    error = (e.high - e.low) / 2 / float(stdtrit(e.n - 1, 1 - alpha / 2))
-    return _detectable(e.n, alpha, power) * error
+    return _detectable(e.n, alpha, power) * e.error
 
 
 def _detectable(n: int, alpha: float, power: float) -> float:

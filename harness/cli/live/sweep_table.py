@@ -77,7 +77,7 @@ class SweepTable:
         standing = self.standing
         for best in standing.tally.best.values():
             value = f"{best.metric} {best.value:.4g}  "
-            yield "best", value + shorten(standing.short_name(best.name), room - len(value)), "green"
+            yield "best run", value + shorten(standing.short_name(best.name), room - len(value)), "green"
         for index, text in enumerate(self._paths()):
             yield "" if index else "path", text, ""
         if standing.jobs is not None and standing.plan is None:

@@ -6,6 +6,7 @@ Every Hydra app in the environment loads this module, so the rest of harness is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hydra.core.object_type import ObjectType
@@ -19,20 +20,24 @@ from omegaconf import DictConfig, OmegaConf
 class HarnessSweeper(Sweeper):
     """Hydra's sweeper: the grid of all comma-separated values. All jobs are checked before files are written.
 
-    Args:
-        params: Swept values that a file declares, `{"seed": "0,1,2"}`. The command line takes precedence.
+    Attributes:
+        params: Swept values that a file declares, `{"seed": "0,1,2"}`. Those of the command line replace them.
+        zip: Keys that vary together, `["seed", "split.seed"]`, or a list of such groups.
+        variants: Lists of overrides, each combined with the whole grid.
     """
 
-    def __init__(self, params: dict[str, Any] | None = None) -> None:
+    def __init__(self, **declared: Any) -> None:
         self.launcher: Launcher | None = None
         self.context: HydraContext | None = None
-        self.params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Create the launcher."""
+        """Read what the sweep's files declare, and create the launcher."""
         from hydra.core.plugins import Plugins
 
         self.context, self.config = hydra_context, config
+        # not from the constructor's arguments: in those, Hydra has resolved ${seed}, which differs between jobs
+        declared: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
+        self.params, self.zip, self.variants = declared["params"], declared["zip"], declared["variants"]
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -41,12 +46,13 @@ class HarnessSweeper(Sweeper):
         """Expand the overrides to jobs and launch them."""
         from harness.config.declared_sweep import sweep_overrides
         from harness.config.override_text import as_typed
-        from harness.config.overrides import expand, parse
+        from harness.config.overrides import expand, parse, zip_groups
 
         assert self.launcher is not None
         assert self.context is not None
         assert self.config is not None
-        jobs = expand(sweep_overrides(self.params, arguments, self.config), self._options)
+        overrides = sweep_overrides(self.params, arguments, self.config)
+        jobs = expand(overrides, self._options, zip_groups(self.zip), self.variants)
         if self.config.hydra.runtime.choices["hydra/launcher"] != "harness":  # another launcher composes them by itself
             jobs = [as_typed(parse(job), self.config) for job in jobs]
         return self.launcher.launch(jobs, initial_job_idx=0)
@@ -75,6 +81,7 @@ class HarnessLauncher(Launcher):
         from harness.config.declared_sweep import refuse_another
         from harness.config.overrides import quote_choices
         from harness.execution.sweep.callbacks import active
+        from harness.execution.sweep.swept import current_command, varied_keys
 
         active().on_sweep_start(initial_job_idx + len(job_overrides))
         assert self.hydra_context is not None
@@ -86,7 +93,8 @@ class HarnessLauncher(Launcher):
             return full
 
         compositions = Compositions(compose)
-        jobs = [compositions.job(list(overrides)) for overrides in job_overrides]
+        swept, command = varied_keys(job_overrides), current_command()
+        jobs = [replace(compositions.job(list(job)), swept=swept, command=command) for job in job_overrides]
         # imported late, since they import torch: a job with a mistake in it is refused before
         from harness.execution.sweep.objective import for_search
         from harness.execution.sweep.scheduler import train_all

@@ -25,11 +25,12 @@ from typing import Annotated, Any
 from harness.registry.kinds import KINDS
 from harness.registry.scanning.dependencies import unchanged
 from harness.system import safe_files
+from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import HarnessError
 from harness.system.typed_json import Keys, OneOf, checker, refuse_depth
 
 TIMEOUT_S = 120.0  # a first import of torch from a slow disk takes long; HARNESS_SCAN_TIMEOUT overrides it
-OURS = ("", "harness")  # distributions that harness cannot work without; "" stands for Lightning
+OURS = ("", DISTRIBUTION)  # distributions that harness cannot work without; "" stands for Lightning
 PATIENCE_S = 15.0  # time until a message names the plugin that is still loading
 RETRY_S = 600.0  # time for which a time-out or a crash is cached: the machine may have caused it
 MAX_SCANS = 8  # cached scans of one plugin, since several environments share the folder

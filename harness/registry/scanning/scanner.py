@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from harness.registry import discovery
 from harness.registry.scanning.dependencies import FileAccessLog, file_states
+from harness.system.distribution import DISTRIBUTION
 
 
 def main(plugins: str, answer: str) -> None:
@@ -30,8 +33,27 @@ def scan(plugin: str, distribution: str) -> dict[str, Any]:
     """Return the contents of a plugin as plain data."""
     for point, owner, _ in discovery.entry_points():
         if (point.name, owner) == (plugin, distribution):
-            return discovery.load(point, owner, scanned=True).describe()
+            offer = discovery.load(point, owner, scanned=True).describe()
+            ours = (plugin, distribution) == (discovery.GROUP, DISTRIBUTION)
+            return offer | {"problems": offer["problems"] + same_module(distribution)} if ours else offer
     raise LookupError(f"no plugin {plugin!r} of {distribution}")
+
+
+def same_module(distribution: str) -> list[dict[str, str]]:
+    """Return a problem for each other distribution that has a module `harness`, whose files may have replaced ours."""
+    others = {*importlib.metadata.packages_distributions().get(discovery.GROUP, ())} - {distribution}
+    return [
+        asdict(
+            discovery.PluginProblem(
+                discovery.GROUP,
+                distribution,
+                discovery.SAME_MODULE,
+                f"the distribution {name} has a module 'harness' too, and may have replaced files of {distribution}: "
+                f"pip uninstall {name}, then pip install --force-reinstall --no-deps {distribution}",
+            )
+        )
+        for name in sorted(others)
+    ]
 
 
 def trainer() -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _task(case: Case) -> None:
     fits = _known("loss", str(declared.get("loss")), "loss")["traits"].get("tasks")
     serves = catalogue.current().serves
     expect(serves(fits, case.name), f"its loss {declared.get('loss')} is only for {', '.join(fits or ())}")
-    for name in declared.get("metrics") or ():
+    for name in (*(declared.get("metrics") or ()), *(declared.get("imbalance_metrics") or ())):
         fits = _known("metric", str(name), "metrics")["traits"].get("tasks")
         expect(serves(fits, case.name), f"its metric {name} is only for {', '.join(fits or ())}")
     wrong = set(declared.get("targets") or ()) - set(get_args(Target))

@@ -14,6 +14,7 @@ from harness.testing.check import check
 from harness.testing.component_case import Case, Inapplicable, drawn, expect
 from harness.testing.exercise_samples import make_metric, measured
 from harness.testing.fixtures import predictions, tasks_of
+from harness.training.metric_value import metric_value
 
 LARGE = 30.0  # factor that gives the logits of a very confident network
 MAX_ERRORS = 5.0  # standard errors that a moment may differ from the claimed one
@@ -111,7 +112,7 @@ def cases(case: Case) -> None:
         x, y = torch.tensor(prediction), torch.tensor(target)
         metric = make_metric(case, tasks_of(case)[0], x.shape[-1])
         metric.update(x, y)
-        result = float(metric.compute())
+        result = metric_value(metric)
         expect(
             math.isclose(result, value, rel_tol=1e-5, abs_tol=1e-6),
             f"for {prediction} against {target} it measures {result:.6g}, but {value:.6g} is declared",

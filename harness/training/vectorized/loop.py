@@ -267,7 +267,8 @@ class StackedPath:
             for first, count in self._evaluation_batches(split):
                 with BitwiseProducts(self.stack.rows) if self._realign["evaluation", count] else nullcontext():
                     losses, outputs = self._evaluate_batch(split, first, count, params)
-                total += sum(losses.values()) * count
+                for loss in losses.values():
+                    total += loss.double() * count
                 for metric in metrics.values():
                     metric.update(*outputs)
         mean = (total / self.data.size(split)).tolist()

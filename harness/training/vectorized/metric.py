@@ -14,6 +14,7 @@ from torch.func import vmap
 
 from harness._compat.torch import pytree
 from harness.system.errors import reraise_interrupt
+from harness.training.metric_value import metric_value, with_float64_states
 
 Make = Callable[[], torchmetrics.Metric]
 States = dict[str, Tensor]
@@ -70,7 +71,7 @@ class StackedMetric:
         if self.vectorized:
             values = self._compute_rows(self.states)
         else:
-            values = [float(metric.compute()) for metric in self.row_metrics]
+            values = [metric_value(metric) for metric in self.row_metrics]
         self._reset()
         return values
 
@@ -88,7 +89,7 @@ class StackedMetric:
         rows = (dict(zip(states, values, strict=True)) for values in zip(*states.values(), strict=True))
         values = []
         for row in rows:
-            metric = self._with_states(row)
+            metric = with_float64_states(self._with_states(row))
             values.append(float(type(metric).compute(metric)))
         return values
 
@@ -105,7 +106,7 @@ class StackedMetric:
                 values = self._compute_rows(self._update_states(self.states, prediction, target))
             ordinary = self.make().to(self.device)
             ordinary.update(*(pytree.tree_map(lambda t: t[0], tree) for tree in (prediction, target)))
-            expected = float(ordinary.compute())
+            expected = metric_value(ordinary)
         except Exception as error:
             reraise_interrupt(error)
             return False

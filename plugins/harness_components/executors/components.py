@@ -79,7 +79,7 @@ def submitit(
     continue when the launcher is killed, and the next launcher collects their results; Ctrl-C cancels them.
     """
     if find_spec("submitit") is None:
-        raise HarnessError("executor submitit needs the package submitit: pip install 'harness[slurm]'")
+        raise HarnessError("executor submitit needs the package submitit: pip install 'dl-harness[slurm]'")
     from submitit import AutoExecutor
 
     from harness_components.executors.submitit_slurm import Submitit, own_folder
@@ -122,7 +122,7 @@ def dask(
     (`allowed-failures`), and the start of the workers which GPU each gets.
     """
     if find_spec("distributed") is None:
-        raise HarnessError("executor dask needs the package distributed: pip install 'harness[dask]'")
+        raise HarnessError("executor dask needs the package distributed: pip install 'dl-harness[dask]'")
     from harness_components.executors.dask_cluster import connect, local
 
     return connect(address, jobs) if address else local(workers.environments(jobs, accelerator))

@@ -15,6 +15,7 @@ from torchmetrics.classification import (
     MultilabelExactMatch,
     MultilabelF1Score,
 )
+from torchmetrics.utilities.data import dim_zero_cat
 
 import harness
 from harness_components.metrics.standard import Average
@@ -49,6 +50,17 @@ class _AUROC(BinaryAUROC):
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add logits as probabilities in float64, whose sigmoid keeps the order of all logits below 36."""
         super().update(prediction.double().sigmoid(), target.long())
+
+    def compute(self) -> Tensor:  # type: ignore[override]  # as in torchmetrics
+        """Return the share of the pairs of a positive and a negative sample that are ranked correctly; ties are half.
+
+        Pairs are counted in integers: torchmetrics adds areas in float32.
+        """
+        scores, place = dim_zero_cat(self.preds).flatten().unique(return_inverse=True)
+        positive = dim_zero_cat(self.target).flatten() == 1
+        won, lost = (place[mask].bincount(minlength=len(scores)) for mask in (positive, ~positive))
+        halves = (won * (2 * lost.cumsum(0) - lost)).sum()  # of a pair; two for a pair in the right order
+        return halves / (2 * won.sum() * lost.sum()).double() + 0 * scores.sum()  # nan if a score is
 
 
 @harness.metric(
@@ -92,7 +104,7 @@ def binary_auroc() -> Metric:
 
     >>> import torch
     >>> binary_auroc()(torch.tensor([[1.0], [-1.0], [0.0]]), torch.tensor([[1.0], [0.0], [1.0]]))
-    tensor(1.)
+    tensor(1., dtype=torch.float64)
     """
     return _AUROC(validate_args=False)
 

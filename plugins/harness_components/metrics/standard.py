@@ -66,11 +66,13 @@ class ProbabilityError(MeanSquaredError):
 
     def __init__(self, classes: bool) -> None:
         super().__init__()
+        self.set_dtype(torch.float64)
         self.classes = classes  # True: softmax over classes; False: sigmoid of each label
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add logits [N, D], and classes [N] or labels [N, D]."""
-        p = prediction.softmax(-1) if self.classes else prediction.sigmoid()
+        z = prediction.double()
+        p = z.softmax(-1) if self.classes else z.sigmoid()
         super().update(p, probabilities(target, p.shape[-1], p.dtype))
 
 

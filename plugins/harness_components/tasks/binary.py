@@ -36,7 +36,13 @@ class Binary(Task):
         return prediction, (y[:, 1:] if y.ndim > 1 else y[:, None]).to(prediction.dtype)
 
 
-@harness.task(targets=("class",), classes=2, loss="bce", metrics=("binary_accuracy",))
+@harness.task(
+    targets=("class",),
+    classes=2,
+    loss="bce",
+    metrics=("binary_accuracy",),
+    imbalance_metrics=("balanced_accuracy",),
+)
 def binary_classification(loss: Callable[..., Any]) -> Task:
     """Classify into two classes by one logit, the log-odds of the second class.
 

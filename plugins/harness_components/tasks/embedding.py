@@ -192,7 +192,8 @@ class AnalogyAccuracy(Metric):
     def compute(self) -> Tensor:
         """Return the share of all analogies."""
         analogies = self.analogies.to(self.vectors.device)
-        return (answers(self.vectors, analogies[:, :3]) == analogies[:, 3]).double().mean()
+        right = answers(self.vectors, analogies[:, :3]) == analogies[:, 3]
+        return right.double().sum() / len(right)
 
 
 @harness.metric(

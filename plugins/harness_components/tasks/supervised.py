@@ -11,7 +11,13 @@ import harness
 from harness import Batch, Call, Dataset, Noise, Task, scaled
 
 
-@harness.task(targets=("class",), loss="cross_entropy", metrics=("accuracy",), auto=True)
+@harness.task(
+    targets=("class",),
+    loss="cross_entropy",
+    metrics=("accuracy",),
+    imbalance_metrics=("balanced_accuracy",),
+    auto=True,
+)
 def classification(loss: Callable[..., Any]) -> Task:
     """Classify by one logit for each class: logits `[N, C]` against class indices `[N]`."""
     return Classification(loss)

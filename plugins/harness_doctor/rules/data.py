@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from harness_doctor.engine import KEY
+from harness_doctor.engine import KEY, sure_ratio
 from harness_doctor.engine import quantities as q
 from harness_doctor.evidence import DataEvidence, RunEvidence
 from harness_doctor.finding import ACCUSES, Evidence, Finding, between
@@ -111,8 +111,7 @@ def imbalance(seen: RunEvidence) -> Finding | None:
         return None
     most, least = max(data.counts), min(data.counts)
     ratio = most / max(1, least)
-    # as it surely is: a few samples of many classes are uneven by chance
-    surely = (most - 1.64 * math.sqrt(most)) / (least + 1.64 * math.sqrt(least) + 1)
+    surely = sure_ratio(data.counts)
     if surely < 4:
         return None
     scores = seen.net.scores if seen.net is not None else None

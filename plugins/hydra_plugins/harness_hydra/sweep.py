@@ -25,6 +25,8 @@ class SweeperConf:
     _target_: str = "hydra_plugins.harness_hydra.sweep.HarnessSweeper"
     _recursive_: bool = False  # params are strings
     params: dict[str, Any] = field(default_factory=dict)
+    zip: list[Any] = field(default_factory=list)
+    variants: list[Any] = field(default_factory=list)
 
 
 @dataclass

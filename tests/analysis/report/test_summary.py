@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,16 @@ from harness.analysis.report.summary import _baseline as baseline_of
 from harness.analysis.report.summary import board_command, run_summary, sweep_summary
 from harness.results.record import Record
 from tests.cli.sweeps import RAISED, ended
+from tests.helpers.comparing import install
+from tests.helpers.comparisons import single_seed
+
+ALONE = "single runs, which says nothing about seeds"
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps of one seed: `test_outcome.py` has the others."""
+    install(monkeypatch, replace(single_seed(), more=""))
 
 
 def test_run_summary_names_model_data_metrics_and_folder(workdir: Path) -> None:
@@ -40,7 +51,8 @@ def test_sweep_summary_names_counts_best_run_and_path(workdir: Path) -> None:
     records = harness.sweep(["seed=0,1", "epochs=1"])
     text = sweep_summary([*records, harness.run(["seed=0", "epochs=1"])])
     assert text.startswith("3 runs: 2 completed, 1 already complete")
-    assert f"\n  best      val/accuracy {max(r.objective for r in records):.4g}  seed=" in text
+    best = re.escape(f"{max(r.objective for r in records):.4g}")
+    assert re.search(rf"\n  best      val/accuracy {best}  seed=\d,epochs=1  highest of 2 single runs, which ", text)
     assert re.search(r"\n  path      (alone|fused) 2 (in this process|over loky workers) \(", text)  # a trial chose
     assert "harness report outputs/scratch" in text
 
@@ -57,7 +69,7 @@ def test_sweep_summary_groups_incomplete_runs_by_reason() -> None:
         "  interrupted  regularizer=[l2,dropout],seed=9,epochs=2           fail_fast=true",
         "  diverged     6 runs of optimizer.lr=1e30                        the training loss became nan",
         "  trace     outputs/s/a/record.json",
-        "  best      val/accuracy 0.5  regularizer=[l2,dropout],seed=20,epochs=2",
+        f"  best      val/accuracy 0.5  regularizer=[l2,dropout],seed=20,epochs=2  highest of 2 {ALONE}",
         "  path      fused 10 over loky workers (a trial)",
     ]
     assert "\n  time      4.0 s; training 2.7 s, 270 ms a run\n" in text
@@ -88,10 +100,10 @@ def test_best_completed_run_follows_the_metrics_direction() -> None:
 
     records = [ended(0, value=0.2), ended(1, value=0.9), ended(2, value=float("nan"))]
     records += [loss(3, 0.5), loss(4, 0.1, "failed"), loss(5, 0.3), ended(6, value=1.0, best={})]
-    best = [line.split()[1:] for line in sweep_summary(records).splitlines() if line.startswith("  best")]
+    best = [line[12:] for line in sweep_summary(records).splitlines() if line.startswith("  best")]
     assert best == [
-        ["val/accuracy", "0.9", "regularizer=[l2,dropout],seed=1,epochs=2"],
-        ["val/loss", "0.3", "regularizer=[l2,dropout],seed=5,epochs=2"],
+        f"val/accuracy 0.9  regularizer=[l2,dropout],seed=1,epochs=2  highest of 3 {ALONE}",
+        f"val/loss 0.3  regularizer=[l2,dropout],seed=5,epochs=2  lowest of 2 {ALONE}",
     ]
 
 
@@ -117,11 +129,17 @@ def test_board_command_can_be_typed_as_shown(tmp_path: Path, monkeypatch: pytest
 def test_baseline_is_shown_with_its_metric() -> None:
     share = {"class": "mid", "train": 0.5, "val": 0.6, "test": 0.61}
     error = {"value": [3.0], "train": 2.0, "val": 2.5, "test": 2.25}
-    for key, statistics, metric, words in (
-        ("majority", share, "test/accuracy", "majority  61%: the accuracy on test of answering 'mid' always"),
-        ("mean", error, "test/mse", "mean      mse 2.25: the error on test of predicting the training mean"),
+    counts = {"classes": {"train": 4, "val": 4, "test": 4}}
+    always = "majority  61%: the accuracy on test of answering 'mid' always"
+    for key, statistics, metrics, words in (
+        ("majority", share, ["test/accuracy"], always),
+        ("majority", share | counts, ["test/accuracy", "test/balanced_accuracy"], f"{always}; balanced_accuracy 25%"),
+        ("majority", share, ["val/accuracy"], "majority  60%: the accuracy on val of answering 'mid' always"),
+        ("mean", error, ["test/mse"], "mean      mse 2.25: predicting the training mean on test"),
+        ("mean", error, ["test/mse", "test/r2"], "mean      mse 2.25, r2 0: predicting the training mean on test"),
+        ("median", error, ["test/mae"], "median    mae 2.25: predicting the training median on test"),
     ):
-        record = ended(1, "completed", metrics={metric: 0.5})
+        record = ended(1, "completed", metrics=dict.fromkeys(metrics, 0.5))
         record.data[key] = statistics
         assert baseline_of(record) == [f"  {words}"]
         record.metrics.clear()

@@ -80,7 +80,7 @@ def test_terminal_shows_a_table_that_is_erased_at_the_end(workdir: Path) -> None
     assert before.rindex("\x1b[?25h") > before.rindex("\x1b[?25l")  # the cursor is shown again
     plain = CONTROL.sub("", before)
     assert "0 of 3 runs  3 left" in plain
-    assert "best      val/accuracy" in plain
+    assert "best run  val/accuracy" in plain
     assert "2/3 " not in plain  # no lines beside the table
 
 

@@ -55,7 +55,7 @@ def test_table_during_a_sweep() -> None:
     assert more.startswith("━")
     assert more.endswith("43% 0:30 elapsed, 0:40 left")
     assert [bar, *rows] == [
-        "best      val/accuracy 0.19  seed=19",
+        "best run  val/accuracy 0.19  seed=19",
         "path      fused 21 of 64 over loky workers in 4 stacks (a trial)",
         "          alone 1 over loky workers (no)",
         "training  16 runs  epoch 7 of 20",
@@ -92,7 +92,7 @@ def test_unknown_job_count_shows_no_bar() -> None:
     assert lines(state) == [
         "1 runs  1 completed",
         "0:00 elapsed, - left",
-        "best      val/accuracy 0.5  regularizer=[l2,dropout],seed=0,epochs=2",
+        "best run  val/accuracy 0.5  regularizer=[l2,dropout],seed=0,epochs=2",
         "path      alone 1 in this process (one run at a time)",
     ]
 

@@ -56,9 +56,9 @@ def test_unusable_experiment_is_refused(refused: Refused, workdir: Path, case: s
 
 
 PRESETS = [
-    ("optimizer/adam.yaml", "lr: 1\n", "", "the name optimizer/adam is taken by harness; rename the file"),
-    ("trainer/auto.yaml", "x: 1\n", "", "the name trainer/auto is taken by harness; rename the file"),
-    ("config.yaml", "seed: 1\n", "", "the name config is taken by harness; rename the file"),
+    ("optimizer/adam.yaml", "lr: 1\n", "", "the name optimizer/adam is taken by dl-harness; rename the file"),
+    ("trainer/auto.yaml", "x: 1\n", "", "the name trainer/auto is taken by dl-harness; rename the file"),
+    ("config.yaml", "seed: 1\n", "", "the name config is taken by dl-harness; rename the file"),
     ("optimizer/mine.yaml", "lr: 1\n", "optimizer=mine", "optimizer is set but not chosen"),
     ("optimizer/mine.yaml", "_component_: mine\n", "optimizer=mine", "no optimizer 'mine'. Known: "),
     ("optimizer/mine.yaml", "defaults: [adm]\n", "optimizer=mine", "no optimizer 'adm'. Did you mean 'adam'"),

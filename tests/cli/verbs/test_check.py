@@ -68,7 +68,7 @@ def test_checks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["harnes"], "Did you mean 'harness'?"),
+        (["harnes"], "Did you mean 'harness' or 'dl-harness'?"),
         (["activation/rely"], "Did you mean"),
         (["activation/relu", "--only", "gradeint"], "Did you mean 'gradient'"),
         (["activation/relu", "--set", "slope=1"], "KIND/NAME.KEY=VALUE"),

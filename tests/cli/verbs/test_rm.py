@@ -285,6 +285,6 @@ try:
 except SystemExit as stop:
     print(stop.code or 0, *[name for name in ("torch", "pandas", "sklearn") if name in sys.modules])
 """
-    for words in (("rm", "first", "optimizer=sgd", "--yes"), ("report", "first")):
+    for words in (("rm", "first", "optimizer=sgd", "--yes"), ("report", "first", "--runs")):
         out = python(source, *words, cwd=study.parent.parent)
         assert out.splitlines()[-1] == "0"

@@ -95,7 +95,7 @@ def test_user_presets_can_be_swept(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "owner"), [("optimizer/adam", "harness"), ("trainer/cpu", "harness"), ("config", "harness")]
+    ("name", "owner"), [("optimizer/adam", "dl-harness"), ("trainer/cpu", "dl-harness"), ("config", "dl-harness")]
 )
 def test_user_file_cannot_take_a_known_name(name: str, owner: str, folder: Path) -> None:
     path = folder / f"{name}.yaml"

@@ -64,6 +64,9 @@ def test_help_lists_every_group_and_fits_a_screen(printed: Callable[..., str]) -
         ("epochs=0 --cfg job", "epochs must be >= 1, got 0"),
         ("trainer.precision=16-mixed --info config", "trainer.precision=16-mixed needs loss scaling"),
         ("data=csv +lr=3 --cfg job", "unknown key 'lr'."),
+        ("-m seed=0,1 --cfg job", "--cfg, --info and --help show one run, not a sweep: leave out -m, and give each"),
+        ("-m zip=[seed,epochs] --cfg job", "--cfg, --info and --help show one run, not a sweep: leave out -m"),
+        ("zip=[seed,epochs] --cfg job", "zip=[seed,epochs] only has an effect in a sweep: write harness -m"),
         ("task.standardise=false --cfg job", "unknown key 'task.standardise'. Did you mean 'standardize'?"),
     ],
 )

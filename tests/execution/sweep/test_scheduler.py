@@ -32,7 +32,7 @@ def test_repeated_grid_is_cached(workdir: Path, capsys: pytest.CaptureFixture[st
     assert [r.status for r in records] == ["completed"] * 8
     assert len({r.id for r in records}) == 8
     assert "8 runs: 8 completed" in capsys.readouterr().out
-    assert run_command("report", "outputs/scratch") == 0
+    assert run_command("report", "outputs/scratch", "--runs") == 0
     table = capsys.readouterr().out
     assert table.startswith("all runs: epochs=1\n")
     assert all(record.name.removesuffix(",epochs=1") in table for record in records)

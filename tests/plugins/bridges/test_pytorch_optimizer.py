@@ -229,7 +229,7 @@ def test_missing_package_is_reported_with_a_hint(monkeypatch):
     assert harness_pytorch_optimizer.harness_components() == []
     (line,) = harness_pytorch_optimizer.harness_left_out().items()
     assert line[0] == "optimizer/pytorch_optimizer_*"
-    assert "pip install 'harness[optimizers]'" in line[1]
+    assert "pip install 'dl-harness[optimizers]'" in line[1]
 
 
 def node(name):

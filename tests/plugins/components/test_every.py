@@ -9,7 +9,7 @@ from harness.testing import conformance
 NUMBERS = {  # numbers without a default
     f"{row['kind']}/{row['name']}": {p["name"]: 0.1 for p in row["parameters"] if p["required"]}
     for row in catalogue.current()
-    if row["origin"] == "harness" and any(p["required"] and "float" in str(p["type"]) for p in row["parameters"])
+    if row["origin"] == "dl-harness" and any(p["required"] and "float" in str(p["type"]) for p in row["parameters"])
 }
 
 test_conformance = conformance("harness", settings=NUMBERS)
@@ -17,4 +17,4 @@ test_conformance = conformance("harness", settings=NUMBERS)
 
 def test_catalogue_has_components_of_every_kind() -> None:
     assert not catalogue.current().problems
-    assert {row["kind"] for row in catalogue.current() if row["origin"] == "harness"} == set(KINDS)
+    assert {row["kind"] for row in catalogue.current() if row["origin"] == "dl-harness"} == set(KINDS)

@@ -121,7 +121,7 @@ def _loaded(path: str, config: str | None, revision: str | None, cache_dir: Path
     try:
         import datasets
     except ImportError as error:
-        raise HarnessError("hugging_face reads with `datasets`: pip install 'harness[hugging_face]'") from error
+        raise HarnessError("hugging_face reads with `datasets`: pip install 'dl-harness[hugging_face]'") from error
     if not path:
         raise HarnessError("data.path must name a set or a folder, got ''")
     folder = Path(path).expanduser()

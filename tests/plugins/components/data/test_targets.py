@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.model_selection import StratifiedShuffleSplit
 
 import harness
 from harness.config.settings import Split
+from harness.datasets.class_counts import split_counts
 from harness.datasets.dataset import SPLITS, Samples, divide, from_arrays
 from harness.datasets.remarks import TargetWarning, remarks
 from harness.datasets.stratify import shares
@@ -78,21 +81,19 @@ def test_odd_classes_get_a_remark_each(tmp_path) -> None:
     rare = PLACE % 2
     rare[5] = 7
     assert remarks(dataset_of(tmp_path, rare)) == ["there is only one sample of class '7'"]
-    whole = from_arrays(X, PLACE % 3, Split(), torch.Generator(), target="class", classes="abcd")
-    test = whole.test
-    assert isinstance(test, Samples)
-    lacking = replace(whole, test=Samples(test.x[test.y != 1], test.y[test.y != 1]))
-    assert remarks(lacking) == ["the test split lacks class 'b'", "there is no sample of class 'd'"]
-    assert remarks(replace(whole, classes=("a", "b", "c"))) == []
 
 
 def test_remarks_are_warnings_and_kept_in_the_record(tmp_path) -> None:
     y = PLACE % 2
     y[5] = 7
     np.savez(tmp_path / "a.npz", x=X, y=y)
-    with pytest.warns(TargetWarning, match=r"data npz: there is only one sample of class '7'"):
+    lines = ["there is only one sample of class '7'", "the val split lacks class '7'; the test split lacks class '7'"]
+    with pytest.warns(TargetWarning) as caught:
         record = harness.run([*LINE, "data=npz", f"data.path={tmp_path / 'a.npz'}"])
-    assert record.data["remarks"] == ["there is only one sample of class '7'"]
+    assert [str(warning.message) for warning in caught] == [f"data npz: {line}" for line in lines]
+    assert record.data["remarks"] == lines
+    assert record.warnings == lines[1:]
+    assert record.status == "completed"
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -117,11 +118,13 @@ def test_stratified_shares_are_scikit_learns_if_whole() -> None:
     assert torch.equal(y[shares(y, 20)].bincount(), y[theirs].bincount())
 
 
-def test_rare_classes_are_divided_at_random_unless_stratify_is_set() -> None:
+def test_rare_classes_are_one_stratum_and_refused_if_stratify_is_set() -> None:
+    rare = torch.tensor([0] * 500 + [1] * 400 + [2] * 2 + list(range(3, 51)) * 2 + [51, 52])[torch.randperm(1000)]
+    for seed in range(3):
+        parts = divide(1000, Split(), torch.Generator().manual_seed(seed), rare)
+        counts = {name: rare[index].clamp_max(2).bincount().tolist() for name, index in parts.items()}
+        assert counts == {"train": [320, 256, 64], "val": [80, 64, 16], "test": [100, 80, 20]}
     few = torch.tensor([0] * 50 + [1] * 2)
-    by_chance = divide(52, Split(stratify=False), torch.Generator().manual_seed(0), few)
-    stratified = divide(52, Split(), torch.Generator().manual_seed(0), few)
-    assert all(torch.equal(stratified[name], by_chance[name]) for name in SPLITS)
     with pytest.raises(HarnessError, match=r"3 samples of each class, and of class 1 \(from 0\) there are 2"):
         divide(52, Split(stratify=True), torch.Generator(), few)
     with pytest.raises(HarnessError, match=r"one of 4 has fewer than 5 classes"):
@@ -138,6 +141,49 @@ def test_stratified_files_are_divided_as_in_memory(tmp_path) -> None:
         targets = part.take(torch.arange(len(part)))[1]
         assert torch.equal(targets, held.part(name).y)
         assert int((targets == 0).sum()) == {"train": 6, "val": 1, "test": 2}[name]
+
+
+SORTED = torch.arange(3).repeat_interleave(torch.tensor([150, 30, 20]))  # of 200 samples, by class
+NOISE = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+COUNTS = {"train": [96, 19, 13], "val": [24, 5, 3], "test": [30, 6, 4]}  # the exact shares of validation: 24, 4.8, 3.2
+
+
+def from_frame(folder: Path, name: str, **settings: Any) -> harness.Dataset:
+    frame = pd.DataFrame({"a": NOISE[:, 0], "b": NOISE[:, 1], "kind": [f"k{c}" for c in SORTED.tolist()]})
+    frame.to_csv(folder / "t.csv", index=False)
+    frame.to_parquet(folder / "t.parquet")
+    datasets.Dataset.from_pandas(frame).save_to_disk(folder / "set")
+    files = {"csv": "t.csv", "parquet": "t.parquet", "hugging_face": "set"}
+    dataset: harness.Dataset = data(
+        name, {"path": str(folder / files[name]), "target": "kind", **settings}, cache_dir=folder
+    )
+    return dataset
+
+
+def torch_data(folder: Path, in_memory: bool) -> harness.Dataset:
+    whole = torch.utils.data.TensorDataset(NOISE, SORTED)
+    draw = torch.Generator().manual_seed(0)
+    return harness.from_torch(whole, split=Split(), generator=draw, cache_dir=folder, in_memory=in_memory)
+
+
+SOURCES = {
+    "arrays": lambda _: from_arrays(NOISE, SORTED, Split(), torch.Generator(), target="class"),
+    "csv": lambda folder: from_frame(folder, "csv"),
+    "parquet": lambda folder: from_frame(folder, "parquet"),
+    "csv in files": lambda folder: from_frame(folder, "csv", in_memory=False),
+    "hugging_face": lambda folder: from_frame(folder, "hugging_face", inputs=["a", "b"]),
+    "torch": lambda folder: torch_data(folder, True),
+    "torch in files": lambda folder: torch_data(folder, False),
+}
+
+
+@pytest.mark.parametrize("source", list(SOURCES))
+def test_data_from_every_source_is_stratified(tmp_path: Path, source: str) -> None:
+    counts = split_counts(SOURCES[source](tmp_path))
+    assert counts is not None
+    found = dict(zip(SPLITS, counts.tolist(), strict=True))
+    assert {name: sum(row) for name, row in found.items()} == {name: sum(row) for name, row in COUNTS.items()}
+    assert found == COUNTS
 
 
 def test_stratify_is_part_of_the_id() -> None:

@@ -103,7 +103,7 @@ def test_workers_ignore_interrupts_of_the_launcher(name, tmp_path):
 @pytest.mark.parametrize(("name", "extra"), [("submitit", "slurm"), ("dask", "dask")])
 def test_missing_extra_is_named(name, extra, monkeypatch):
     monkeypatch.setattr(components, "find_spec", lambda _: None)
-    with pytest.raises(HarnessError, match=rf"pip install 'harness\[{extra}\]'"):
+    with pytest.raises(HarnessError, match=rf"pip install 'dl-harness\[{extra}\]'"):
         make("executor", name, jobs=1)
 
 

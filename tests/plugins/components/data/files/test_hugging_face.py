@@ -176,7 +176,7 @@ def test_unusable_settings_are_refused(folder, monkeypatch):
         taken(folder.parent / "other")
     assert size(taken(folder.parent / "other", test=None).test) == 6
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(HarnessError, match=r"pip install 'harness\[hugging_face\]'"):
+    with pytest.raises(HarnessError, match=r"pip install 'dl-harness\[hugging_face\]'"):
         taken(folder)
 
 

@@ -407,7 +407,10 @@ def test_record_of_real_targets_has_the_error_of_their_mean(workdir):
     dataset = load(record.config).dataset
     y, mean = dataset.test.y.double(), dataset.train.y.double().mean()
     assert record.data["mean"]["test"] == pytest.approx(float(((y - mean) ** 2).mean()), rel=1e-6, abs=1e-9)
-    assert json.loads((record.folder / "record.json").read_text())["data"]["mean"] == record.data["mean"]
+    median = np.quantile(dataset.train.y, 0.5, method="lower")
+    assert record.data["median"]["test"] == pytest.approx(float(abs(y - median).mean()), rel=1e-6, abs=1e-9)
+    stored = json.loads((record.folder / "record.json").read_text())["data"]
+    assert all(stored[key] == record.data[key] for key in ("mean", "median"))
 
 
 def test_gzip_is_detected_by_its_content(tmp_path):
