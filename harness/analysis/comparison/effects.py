@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.analysis.comparison.levels import level_text
 from harness.analysis.comparison.looks import Question
 from harness.analysis.comparison.model import Aggregate, Effect, Metric, Sensitivity, Table
 from harness.analysis.comparison.outcomes import shown_value
@@ -21,7 +22,6 @@ from harness.analysis.stats.paired import ALPHA, MIN_PAIRS, Estimate, estimate
 from harness.analysis.stats.ranks import critical_difference
 from harness.analysis.stats.ranks import ranks as rank_arms
 from harness.registry.kinds import KINDS
-from harness.system.errors import shown
 
 MAX_CONTRASTS = 200  # of one interaction
 MIN_RANKED = 5  # data sets for a critical difference of mean ranks
@@ -126,11 +126,7 @@ def _cells(
             if unit in arm.values:
                 scores[(row, *place)] = np.log(arm.values[unit]) if metric.scale == "ratio" else arm.values[unit]
     whole = ~np.isnan(scores).reshape(len(units), -1).any(1) if units else np.zeros(0, bool)
-    return scores[whole], [[_text(level) for level in factors[name]] for name in names]
-
-
-def _text(level: Any) -> str:
-    return level if isinstance(level, str) else shown(level)
+    return scores[whole], [[level_text(level) for level in factors[name]] for name in names]
 
 
 def sensitivity(tables: Sequence[Table], factors: Mapping[str, Sequence[Any]], metric: Metric) -> list[Sensitivity]:
@@ -145,7 +141,7 @@ def sensitivity(tables: Sequence[Table], factors: Mapping[str, Sequence[Any]], m
             for arm in table.arms:
                 x = arm.levels.get(key)
                 if isinstance(x, int | float) and not isinstance(x, bool) and arm.values:
-                    other = ",".join(_text(level) for name, level in arm.levels.items() if name != key)
+                    other = ",".join(level_text(level) for name, level in arm.levels.items() if name != key)
                     groups.setdefault(other, {}).setdefault(float(x), []).extend(arm.values.values())
             for other, at in groups.items():
                 if len(at) > 1:

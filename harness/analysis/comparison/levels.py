@@ -157,11 +157,22 @@ def namer(factors: Sequence[str], values: Sequence[Mapping[str, Any]]) -> Callab
             if key in KINDS and words[str(value)] == 1:
                 parts.append(str(value))
             else:
-                text = value if isinstance(value, str) else shown(value)
+                text = level_text(value)
                 parts.append(f"{short if last[short] == 1 else key}={text}")
         return ",".join(parts) or "all runs"
 
     return name
+
+
+def level_text(value: Any) -> str:
+    """Return a level as text; a number in its shortest form.
+
+    >>> level_text(1e10), level_text(0.05), level_text(1e-7), level_text(3), level_text("l2"), level_text(None)
+    ('1e+10', '0.05', '1e-07', '3', 'l2', 'null')
+    """
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return value if isinstance(value, str) else shown(value)
 
 
 def _data_namer(keys: Sequence[str], values: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], str]:

@@ -97,7 +97,9 @@ def _failures(comparison: Comparison, width: int | None) -> list[str]:
     for failure, row in zip(comparison.failures[:MAX_ROWS], rows, strict=False):
         lines += [*_wrapped(row, width, 4), *(f"    doctor: {line}" for line in failure.findings)]
     if any(failure.p is not None for failure in comparison.failures):
-        lines += _labelled("p", "Fisher's test of the number of completed runs against the reference", width)
+        lines += _labelled(
+            "p", "Fisher's test that the arm completes as often as the one that completes most often", width
+        )
     return lines + _hidden(len(comparison.failures), MAX_ROWS)
 
 
