@@ -23,6 +23,7 @@ from harness.training.fit import Run, fit, make_trainer
 from harness.training.run_callback import RunCallback
 from harness.training.run_state import RunState
 
+PLAIN = "its steps are compared with recorded ones"
 ALONE = 1e-4  # largest relative deviation of the training loss after one epoch, in float32
 
 
@@ -106,7 +107,7 @@ def trained_again(
     nudge: bool = False,
     enough: Callable[[], bool] | None = None,
 ) -> RunState:
-    """Train a finished run again.
+    """Train a finished run again, with plain steps: recorded ones are verified, too.
 
     Args:
         record: The record of the run.
@@ -130,7 +131,7 @@ def trained_again(
     run = Run(parts, plan, dataset, make_member(values, parts))
     if enough is not None:
         run.state.callbacks.append(_EndWhen(run.state, enough))
-    fit(make_trainer(values["trainer"], plan, ""), [run], fused, until)
+    fit(make_trainer(values["trainer"], plan, ""), [run], fused, until, refuse_recording=PLAIN)
     if until is None:
         measure_at_end(run)
     return run.state

@@ -13,6 +13,7 @@ from harness.training.recorded.replay import CannotReplay, Program
 
 RECORDED = 3  # calls that are recorded at most; the first one may differ, since it fills caches
 LARGE = 1 << 29  # bytes of all tensors of a call, from which the kernels take nearly all of the time
+MOST_ITEMS = 64  # of a container that is compared before and after a call
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -124,9 +125,19 @@ def _numbers_of(owners: Iterable[object]) -> dict[str, Any]:
         objects = dict(owner.named_modules()) if isinstance(owner, nn.Module) else {"": owner}
         for path, part in objects.items():
             for name, value in getattr(part, "__dict__", {}).items():
-                if isinstance(value, _PLAIN):
-                    numbers[f"{type(part).__name__}.{name} {place} {path}"] = value
+                if _is_plain(value):
+                    numbers[f"{type(part).__name__}.{name} {place} {path}"] = (
+                        value if type(value) in _PLAIN else repr(value)
+                    )
     return numbers
+
+
+def _is_plain(value: Any) -> bool:
+    """Return True for a plain value, and for a container of few such values."""
+    if isinstance(value, (list, tuple, set, dict)):
+        items = [*value, *value.values()] if isinstance(value, dict) else value
+        return len(items) <= MOST_ITEMS and all(map(_is_plain, items))
+    return isinstance(value, _PLAIN)
 
 
 def refuse_device(device: torch.device) -> str:

@@ -72,6 +72,25 @@ def test_changes_outside_of_the_function_are_replayed() -> None:
     assert recorded.program is not None
 
 
+@pytest.mark.parametrize("state", [{"calls": 0}, {"deep": [{"calls": 0}]}])
+def test_counter_in_a_container_of_a_component_is_refused(state: dict[str, Any]) -> None:
+    class Counting:
+        def __init__(self) -> None:
+            self.state = state
+
+        def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor]:
+            counter = self.state if "calls" in self.state else self.state["deep"][0]
+            counter["calls"] += 1
+            return (x.sum() * (2 if counter["calls"] > RECORDED else 1),)
+
+    component = Counting()
+    recorded = RecordedFunction([component])
+    for call in range(CALLS):
+        (value,) = recorded(component, *inputs(call))
+        assert torch.equal(value, inputs(call)[0].sum() * (2 if call >= RECORDED else 1))
+    assert "it changes Counting.state" in recorded.refusal
+
+
 def test_tensors_share_memory_when_they_are_not_alive_together() -> None:
     def chain(x: Tensor) -> Tensor:
         for _ in range(20):
