@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("harness", deadline=None)  # no test depends on the speed of the machine
+settings.load_profile("harness")
 
 ROOT = Path(__file__).resolve().parent.parent
 

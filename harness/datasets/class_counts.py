@@ -14,10 +14,10 @@ MAX_NAMED = 3  # classes named in one line
 
 def split_counts(dataset: Dataset) -> Tensor | None:
     """Return the number of samples of each class in each split, `[3, C]`, or None if it is unknown."""
-    parts = [dataset.part(split) for split in SPLITS]
-    if dataset.target != "class" or not all(isinstance(part, Samples | DiskSamples) for part in parts):
+    parts = [part for split in SPLITS if isinstance(part := dataset.part(split), Samples | DiskSamples)]
+    if dataset.target != "class" or len(parts) < len(SPLITS):
         return None
-    return torch.stack([_counts(part, len(dataset.classes)) for part in parts])  # type: ignore[arg-type]
+    return torch.stack([_counts(part, len(dataset.classes)) for part in parts])
 
 
 def _counts(part: Samples | DiskSamples, classes: int) -> Tensor:

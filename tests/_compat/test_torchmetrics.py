@@ -8,12 +8,13 @@ import sys
 TEST = """
 import sys
 import harness
+import torch
 import torchmetrics
 assert "scipy.signal" not in sys.modules and "matplotlib" not in sys.modules
 import scipy.signal
 assert scipy.signal.windows.hamming(3).shape == (3,)
 from torchmetrics.classification import BinaryAccuracy
-figure, axes = BinaryAccuracy().plot(0.5)
+figure, axes = BinaryAccuracy().plot(torch.tensor(0.5))
 import matplotlib.axes
 assert isinstance(axes, matplotlib.axes.Axes)
 """

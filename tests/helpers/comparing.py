@@ -1,15 +1,16 @@
-"""Replace the comparison of records by a synthetic one."""
+"""Run `harness report` in this process, and replace the comparison of records by a synthetic one."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness.analysis.comparison.model import Comparison
+from harness.cli import main
 from harness.results.record import Record
 
 
@@ -25,3 +26,15 @@ def install(monkeypatch: pytest.MonkeyPatch, result: Comparison | Exception) -> 
 
     monkeypatch.setitem(sys.modules, "harness.analysis.comparison.compare", SimpleNamespace(compare=compare))
     return calls
+
+
+def reporter(study: str, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs `harness report STUDY WORDS`; it returns the status, the output and the messages."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(["report", study, *words])
+        output = capsys.readouterr()
+        return int(stop.value.code or 0), output.out, output.err
+
+    return run

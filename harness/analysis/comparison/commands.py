@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -22,8 +23,8 @@ def command(records: Sequence[Record]) -> str:
 def more_seeds(records: Sequence[Record], units: int, planned: int) -> str:
     """Return the command that trains the study with more seeds.
 
-    It is the empty string if no more are planned, if the command is not recorded, if there are several studies, or if
-    seeds of other keys vary by themselves.
+    It is the empty string if no more are planned, if the command is not recorded, if several commands or studies are
+    compared, or if seeds of other keys vary by themselves.
 
     Args:
         records: The records.
@@ -34,17 +35,29 @@ def more_seeds(records: Sequence[Record], units: int, planned: int) -> str:
     if target <= units or not typed.startswith("harness ") or len({record.study for record in records}) > 1:
         return ""
     others = sorted({key for record in records for key in record.swept if is_seed(key) and key != "seed"})
-    words = [text for text in shlex.split(typed)[1:] if text != "-m"]
+    words = _words(typed)
+    if any(_without_seeds(record.command) != _without_seeds(typed) for record in records):
+        return ""
     others += [key for text in words if is_seed(key := _key(text)) and "${seed}" in text and key not in others]
     if any(level(record, key) != record.config["seed"] for record in records for key in others):
         return ""
     seeds = sorted({int(record.config["seed"]) for record in records})
     first = seeds[0] if seeds == list(range(seeds[0], seeds[0] + len(seeds))) else 0
     numbers = f"seed=range({target})" if first == 0 else f"seed=range({first},{first + target})"
-    kept = [text for text in words if _key(text) not in ("study", "zip") and not is_seed(_key(text))]
-    kept += [text for text in words if _key(text) == "zip" and "seed" not in text]
+    kept = [*_without_seeds(typed), *(text for text in words if _key(text) == "zip" and "seed" not in text)]
     study = [f"study={records[0].study}"] if records[0].study != "scratch" else []
     return shlex.join(["harness", "-m", *kept, numbers, *(f"{key}=${{seed}}" for key in others), *study])
+
+
+@functools.lru_cache(1024)  # the runs of a sweep share their command
+def _words(command: str) -> tuple[str, ...]:
+    return tuple(text for text in shlex.split(command)[1:] if text != "-m")
+
+
+@functools.lru_cache(1024)
+def _without_seeds(command: str) -> tuple[str, ...]:
+    """Return the overrides of a command that say what is trained, without its seeds."""
+    return tuple(text for text in _words(command) if _key(text) not in ("study", "zip") and not is_seed(_key(text)))
 
 
 def _key(text: str) -> str:

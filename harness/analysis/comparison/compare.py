@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 from harness.analysis.comparison import commands, details, effects, words
 from harness.analysis.comparison.chance import chance
 from harness.analysis.comparison.decide import Rules, decide, family
-from harness.analysis.comparison.levels import Layout, Run, find_arm, layout
+from harness.analysis.comparison.levels import Layout, Run, find_arm, layout, level_text
 from harness.analysis.comparison.looks import Looks, Question
 from harness.analysis.comparison.model import Arm, Comparison, Difference, Look, Metric, Table
-from harness.analysis.comparison.outcomes import choose_metric, refuse_mixed_paths, shown_value, size
+from harness.analysis.comparison.outcomes import choose_metric, refuse_mixed_paths, shown_value, size, unusual
 from harness.analysis.comparison.pairing import Outcomes, Pairs, Units, mean_ranks, outcomes, pair, units_of
 from harness.analysis.stats.datasets import MIN_DATA_SETS, over_new_data
 from harness.analysis.stats.looks import planned_units
@@ -73,17 +74,23 @@ def compare(
     refuse_mixed_paths(records, chosen)
     base = None if baseline is None else find_arm(baseline, found.runs)
     asked = _Asked(chosen, found, where, base, margin, planned, scope, Looks(study if keep_looks else None))
-    notes = [*found.notes]
+    notes = [*found.notes, *unusual(records, chosen.name)]
     tables, by_data = [], {}
     for data in dict.fromkeys(run.data for run in found.runs):
-        table, by_data[data] = _table(data, [run for run in found.runs if run.data == data], asked, notes)
+        runs = [run for run in found.runs if run.data == data]
+        units = units_of(runs, found.varied)
+        question = asked.question(data, units.scope)
+        table, by_data[data] = _table(data, runs, units, question, asked, notes)
         tables.append(table)
+        if len(tables) == 1:
+            look = _look(table, question, base)
     overall = None
     if len(tables) >= MIN_DATA_SETS:
-        overall = _overall(tables, by_data, asked)
+        question = asked.question("", "data sets")
+        overall = _overall(tables, by_data, question, asked)
+        look = _look(overall, question, base, len(tables))
     elif len(tables) > 1:
         notes.append(f"a statement over data sets needs at least {MIN_DATA_SETS} of them, this study has {len(tables)}")
-    look = _look(overall or tables[0], tables, asked)
 
     def effect_question(table: Table, factors: Sequence[str]) -> Question:
         return asked.question(str(table.data), table.scope, factors)
@@ -144,27 +151,33 @@ class _Asked:
     scope: Scope
     looks: Looks
 
+    @cached_property
+    def ids(self) -> dict[str, str]:
+        """The levels of each arm by key, in a fixed order."""
+        return {
+            run.arm: ",".join(f"{k}={level_text(v)}" for k, v in sorted(run.levels.items())) for run in self.found.runs
+        }
+
     def question(self, data: str, units: str = "", effect: Sequence[str] = ()) -> Question:
         """Return the looks at a question. Whatever changes the numbers that are tested makes another question."""
         key = {
             "metric": self.metric.name,
-            "by": list(self.found.factors),
+            "by": sorted(self.found.factors),
             "where": sorted(self.where),
             "data": data,
-            "baseline": self.base,
+            "baseline": None if self.base is None else self.ids[self.base],
             "units": units,
             "scope": self.scope,
-            "effect": list(effect),
+            "effect": sorted(effect),
         }
         return self.looks.question(json.dumps(key, separators=(",", ":"), ensure_ascii=False))
 
 
 def _table(
-    data: str, runs: Sequence[Run], asked: _Asked, notes: list[str]
+    data: str, runs: Sequence[Run], units: Units, question: Question, asked: _Asked, notes: list[str]
 ) -> tuple[Table, dict[tuple[str, str], Pairs]]:
     """Return the comparison on one data set, and the paired runs of its arms."""
     metric, base = asked.metric, asked.base
-    units = units_of(runs, asked.found.varied)
     found = outcomes(runs, units, metric)
     of: dict[str, list[Run]] = {}
     for run in runs:
@@ -183,7 +196,7 @@ def _table(
     sizes = {size(run.record, metric.name) for run in runs}
     test_size = sizes.pop() if len(sizes) == 1 else None
     resolution = 1 / test_size if metric.share and test_size else 0.0
-    rules = Rules(metric, _margin(asked.margin, metric), asked.planned, resolution)
+    rules = Rules(metric, _margin(asked.margin, metric), asked.planned, asked.ids, resolution)
     scope_text = units.scope
     if asked.scope == "population":
         if "over splits" not in units.scope:
@@ -193,7 +206,7 @@ def _table(
         record = runs[0].record
         rules = replace(rules, estimate=_population(int(record.data["train"]), int(record.data["test"])))
         scope_text = "over new data of this kind"
-    differences = decide(paired, covered, asked.question(data, units.scope), rules)
+    differences = decide(paired, covered, question, rules)
     reference = base or names[0]
     return Table(
         data=data,
@@ -285,25 +298,27 @@ def _groups(names: Sequence[str], differences: Sequence[Difference], base: str |
     return [group for group in (better, near, worse) if group]
 
 
-def _overall(tables: Sequence[Table], by_data: dict[str, dict[tuple[str, str], Pairs]], asked: _Asked) -> Table:
+def _overall(
+    tables: Sequence[Table], by_data: dict[str, dict[tuple[str, str], Pairs]], question: Question, asked: _Asked
+) -> Table:
     """Return the comparison over data sets: each data set has weight 1, whatever its seeds."""
     metric, base = asked.metric, asked.base
     means: dict[str, list[Arm]] = {}
     for table in tables:
         for arm in table.arms:
             means.setdefault(arm.name, []).append(arm)
-    arms = sorted(
-        (_arm_over(name, found, tables, metric) for name, found in means.items()), key=lambda a: _order(a, metric)
-    )
+    arms = [_arm_over(name, found, tables, metric) for name, found in means.items()]
+    arms.sort(key=lambda arm: _order(arm, metric))
+    if any(pairs.failed for paired in by_data.values() for pairs in paired.values()):
+        places = {arm.name: [[a.name for a in table.arms].index(arm.name) for table in tables] for arm in arms}
+        arms.sort(key=lambda arm: (arm.mean is None, np.mean(places[arm.name])))
     names = [arm.name for arm in arms]
     pairs, covered = family(names, base)
     paired = {(a, b): _over(a, b, by_data, metric.higher_is_better) for a, b in pairs}
-    rules = Rules(metric, _margin(asked.margin, metric), None, least=MIN_DATA_SETS)
-    question, clock = _question_over(asked), sum(table.units for table in tables)
-    if question.planned is None:  # data sets that are added later are information too, as further seeds are
-        seeds = asked.planned or planned_units(min(table.units for table in tables))
-        question.plan(clock, max(clock, len(tables) * seeds))
-    differences = decide(paired, covered, question, rules, clock)
+    rules = Rules(metric, _margin(asked.margin, metric), None, asked.ids, least=MIN_DATA_SETS)
+    clock = sum(table.units for table in tables)  # data sets that are added later are information, as seeds are
+    plan = max(clock, len(tables) * (asked.planned or planned_units(min(table.units for table in tables))))
+    differences = decide(paired, covered, question, rules, clock, plan)
     return Table(
         data=None,
         scope="over data sets",
@@ -345,7 +360,7 @@ def _over(arm: str, against: str, by_data: dict[str, dict[tuple[str, str], Pairs
     d: dict[str, float] = {}
     won = lost = tied = 0
     failed = False
-    digests = []
+    outcomes: dict[str, str] = {}
     for data, paired in by_data.items():
         sign, pairs = 1, paired.get((arm, against))
         if pairs is None:
@@ -353,36 +368,26 @@ def _over(arm: str, against: str, by_data: dict[str, dict[tuple[str, str], Pairs
         if pairs is None or pairs.n == 0:
             continue
         failed |= pairs.failed
-        digests.append((data, pairs.digest))
-        lead = sign * (pairs.won - pairs.lost)
+        outcomes |= {f"{data} {place}": text for place, text in pairs.outcomes.items()}
+        lead: float = sign * (pairs.won - pairs.lost)
         if pairs.d:
             d[data] = sign * float(pairs.array().mean())
             if not pairs.failed:
-                lead = d[data] if higher else -d[data]  # type: ignore[assignment]
+                lead = d[data] if higher else -d[data]
         won, lost, tied = won + (lead > 0), lost + (lead < 0), tied + (lead == 0)
-    return Pairs(d, won, lost, tied, failed, repr(sorted(digests)))
+    return Pairs(d, won, lost, tied, failed, outcomes)
 
 
-def _question_over(asked: _Asked) -> Question:
-    return asked.question("", "data sets")
-
-
-def _look(table: Table, tables: Sequence[Table], asked: _Asked) -> Look:
-    """Return the look at a table, as numbers."""
-    units = table.scope if asked.scope == "default" else units_of(asked.found.runs, asked.found.varied).scope
-    question = _question_over(asked) if table.data is None else asked.question(str(table.data), units)
-    known = {pair: looks[-1] for pair, looks in question.looks.items()}
-    current = question.fresh or known
-    size = family([arm.name for arm in table.arms], asked.base)[1]
+def _look(table: Table, question: Question, base: str | None, data_sets: int = 1) -> Look:
+    """Return the look at a table, as numbers; the clock of several data sets counts the units of all of them."""
+    size = family([arm.name for arm in table.arms], base)[1]
+    current = question.fresh or {pair: looks[-1] for pair, looks in question.looks.items() if looks}
     if not current:
         return Look(1, table.units, question.planned or 0, 0.0, 0.0, size)
-    planned, n = question.planned or 0, max(look.n for look in current.values())
-    if table.data is None:  # the clock counts the units of all data sets
-        planned, n = planned // len(tables), n // len(tables)
     return Look(
         number=max(look.number for look in current.values()),
-        n=n,
-        planned=planned,
+        n=max(look.n for look in current.values()) // data_sets,
+        planned=(question.planned or 0) // data_sets,
         level=max(look.level for look in current.values()),
         spent=max(question.spent(pair) for pair in current),
         family=size,

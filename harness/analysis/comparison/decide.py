@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.comparison.looks import PairLook, Question, pair_key
+from harness.analysis.comparison.looks import Pair, PairLook, Question, pair_key
 from harness.analysis.comparison.model import Difference, Metric, Verdict
 from harness.analysis.comparison.outcomes import shown_value
 from harness.analysis.comparison.pairing import Pairs
@@ -38,6 +38,7 @@ class Rules:
         metric: The metric.
         margin: Largest difference that counts as equal, on the scale of the comparison, or None.
         planned: Planned number of units, or None for the default.
+        ids: The ID of each arm, which looks are kept by: it does not depend on the order in which factors were typed.
         resolution: Step of the values, 1/n for shares of n samples.
         least: Smallest number of pairs that can be decided.
         estimate: Estimates a mean difference: (differences, error rate, resolution) to an estimate.
@@ -46,9 +47,14 @@ class Rules:
     metric: Metric
     margin: float | None
     planned: int | None
+    ids: Mapping[str, str]
     resolution: float = 0.0
     least: int = MIN_PAIRS
     estimate: Callable[[NDArray[np.float64], float, float], Estimate] = estimate
+
+    def pair(self, arm: str, against: str) -> Pair:
+        """Return the key of two arms in the looks."""
+        return pair_key(self.ids[arm], self.ids[against])
 
 
 @dataclass
@@ -86,7 +92,12 @@ def family(arms: Sequence[str], baseline: str | None) -> tuple[list[tuple[str, s
 
 
 def decide(
-    paired: Mapping[tuple[str, str], Pairs], size: int, question: Question, rules: Rules, clock: int | None = None
+    paired: Mapping[tuple[str, str], Pairs],
+    size: int,
+    question: Question,
+    rules: Rules,
+    clock: int | None = None,
+    plan: int | None = None,
 ) -> list[Difference]:
     """Decide a family of comparisons.
 
@@ -96,13 +107,17 @@ def decide(
         question: The looks at this family so far; new looks are added.
         rules: How to decide.
         clock: Number of units that the looks count, if it is not the number of pairs.
+        plan: Number of units to plan at the first look, if it is not the default.
     """
     if not paired:
         return []
     tested = []
-    question.plan(max(p.n for p in paired.values()) if clock is None else clock, rules.planned)
+    question.recall({rules.pair(*pair): pairs.outcomes for pair, pairs in paired.items()})
+    if question.planned is None:
+        question.planned = plan
+    question.plan(max(p.n for p in paired.values()), rules.planned)
     for (arm, against), pairs in paired.items():
-        look = question.look(pair_key(arm, against), pairs.n if clock is None else clock, pairs.digest)
+        look = question.look(rules.pair(arm, against), pairs.n if clock is None else clock)
         tested.append(_Tested(arm, against, pairs, look, *_p_values(pairs, rules)))
     levels = np.array([t.look.level for t in tested])
     rejected, divisor = holm([t.p for t in tested], levels, size)
@@ -123,9 +138,10 @@ def _p_values(pairs: Pairs, rules: Rules) -> tuple[float, float]:
 
 
 def _difference(t: _Tested, rejected: bool, divisor: int, equal: bool, question: Question, rules: Rules) -> Difference:
-    pair, pairs, metric = pair_key(t.arm, t.against), t.pairs, rules.metric
+    pair, pairs, metric = rules.pair(t.arm, t.against), t.pairs, rules.metric
     estimated: Estimate | None = None
-    alpha = (t.look.level or question.looks[pair][-1].level if pair in question.looks else t.look.level) / divisor
+    last = next((look.level for look in reversed(question.looks[pair]) if look.level), 0.0)
+    alpha = (t.look.level or last) / divisor
     if len(pairs.d) >= 2 and alpha > 0:
         estimated = rules.estimate(pairs.array(), alpha, rules.resolution)
     verdict, settled_at = _verdict(t, rejected, equal, question, rules)
@@ -163,16 +179,16 @@ def _difference(t: _Tested, rejected: bool, divisor: int, equal: bool, question:
 
 def _verdict(t: _Tested, rejected: bool, equal: bool, question: Question, rules: Rules) -> tuple[Verdict, int | None]:
     """Return the verdict and the number of pairs that settled it. A verdict that was settled stays settled."""
-    pair = pair_key(t.arm, t.against)
+    pair = rules.pair(t.arm, t.against)
     if (earlier := question.settled(pair)) is not None:
-        return "better" if earlier.winner == t.arm else "worse", earlier.n
+        return "better" if earlier.winner == rules.ids[t.arm] else "worse", earlier.n
     if t.pairs.n < rules.least:
         return "too few", None
     if rejected:
         better = t.pairs.won > t.pairs.lost
         if not t.pairs.failed:
             better = (float(t.pairs.array().mean()) > 0) == rules.metric.higher_is_better
-        question.keep(pair, winner=t.arm if better else t.against)
+        question.keep(pair, winner=rules.ids[t.arm if better else t.against])
         return "better" if better else "worse", t.look.n
     if rules.margin is None:
         return "not settled", None

@@ -48,15 +48,16 @@ def effects(
         question: Returns the looks at the effects of some factors on a data set.
         planned: Number of units planned, or None for the default.
     """
-    names = [name for name, levels in factors.items() if len(levels) > 1]
+    names = sorted(name for name, levels in factors.items() if len(levels) > 1)  # however they were typed
     if len(names) < 2:
         return []
     found = []
     for table in tables:
-        cells, levels = _cells(table, factors, names, metric)
+        cells, units, levels = _cells(table, factors, names, metric)
         if len(cells) < MIN_PAIRS:
             continue
-        decider = _Decider(table, metric, question, planned)
+        outcomes = {unit: repr(row.ravel().tolist()) for unit, row in zip(units, cells, strict=True)}
+        decider = _Decider(table, metric, outcomes, question, planned)
         settled: set[str] = set()
         for a, b in itertools.combinations(range(len(names)), 2):
             steps = itertools.product(range(1, len(levels[a])), range(1, len(levels[b])))
@@ -86,6 +87,7 @@ def effects(
 class _Decider:
     table: Table
     metric: Metric
+    outcomes: Mapping[str, str]
     question: Callable[[Table, Sequence[str]], Question]
     planned: int | None
 
@@ -95,9 +97,10 @@ class _Decider:
         """Decide the contrasts of the same factors, which are functions of the coverage."""
         at95 = {levels: contrast() for levels, contrast in contrasts.items()}
         question = self.question(self.table, factors)
-        question.plan(self.table.units, self.planned)
         pairs = {levels: ("|".join(levels), "") for levels in contrasts}
-        looks = {levels: question.look(pairs[levels], c.n, f"{c.mean!r} {c.sd!r}") for levels, c in at95.items()}
+        question.recall(dict.fromkeys(pairs.values(), self.outcomes))
+        question.plan(self.table.units, self.planned)
+        looks = {levels: question.look(pairs[levels], c.n) for levels, c in at95.items()}
         rejected, divisor = holm([c.p for c in at95.values()], [look.level for look in looks.values()])
         rows = []
         for i, (levels, contrast) in enumerate(contrasts.items()):
@@ -114,8 +117,8 @@ class _Decider:
 
 def _cells(
     table: Table, factors: Mapping[str, Sequence[Any]], names: Sequence[str], metric: Metric
-) -> tuple[NDArray[np.float64], list[list[str]]]:
-    """Return the scores `[units, levels, ...]` of the units that have every arm, and the texts of the levels."""
+) -> tuple[NDArray[np.float64], list[str], list[list[str]]]:
+    """Return the scores `[units, levels, ...]` of the units that have every arm, the units, and texts of the levels."""
     levels = [[repr(level) for level in factors[name]] for name in names]
     at = {tuple(levels[i].index(repr(arm.levels.get(n))) for i, n in enumerate(names)): arm for arm in table.arms}
     shape = [len(level) for level in levels]
@@ -126,7 +129,8 @@ def _cells(
             if unit in arm.values:
                 scores[(row, *place)] = np.log(arm.values[unit]) if metric.scale == "ratio" else arm.values[unit]
     whole = ~np.isnan(scores).reshape(len(units), -1).any(1) if units else np.zeros(0, bool)
-    return scores[whole], [[level_text(level) for level in factors[name]] for name in names]
+    kept = [unit for unit, keep in zip(units, whole, strict=True) if keep]
+    return scores[whole], kept, [[level_text(level) for level in factors[name]] for name in names]
 
 
 def sensitivity(tables: Sequence[Table], factors: Mapping[str, Sequence[Any]], metric: Metric) -> list[Sensitivity]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.registry.kinds import KINDS
 from harness.results.factors import differing
+from harness.results.factors import factors as find_factors
 from harness.results.levels import MISSING, distinct, level
 from harness.results.record import Record, Records
 from harness.results.run_id import changes_result
@@ -67,11 +68,11 @@ def layout(records: Sequence[Record], by: Sequence[str] | None = None, where: Se
     """
     for condition in where:
         records = _matching(condition, records)
-    found = Records(records).factors()
+    different = differing(records)
+    found = find_factors(records, different)
     seeds = [key for key in found if is_seed(key)]
     data = [key for key in found if _names_data(key, found[key])]
     factors = [key for key in found if key not in seeds and key not in data]
-    different = differing(records)
     if by is not None:
         _check_by(by, records, factors, different)
     arms = factors if by is None else list(by)
@@ -92,8 +93,27 @@ def layout(records: Sequence[Record], by: Sequence[str] | None = None, where: Se
         )
         for record, levels in zip(records, values, strict=True)
     ]
+    notes = _confounded(runs, different, [*arms, *rest])
+    runs, repeated = _last_of_each(runs)
+    if repeated:
+        notes.append(f"{repeated} runs were trained again with other code, data or versions: the last of each counts")
     of_arms = {key: distinct(levels.get(key, MISSING) for levels in values) for key in arms}
-    return Layout(runs, of_arms, seeds, _confounded(runs, different, [*arms, *rest]))
+    return Layout(runs, of_arms, seeds, notes)
+
+
+def _last_of_each(runs: Sequence[Run]) -> tuple[list[Run], int]:
+    """Return the run that was started last among those of equal settings, and the number of the others.
+
+    Their IDs differ by code, data or versions. A run that did not end is taken only where no other did.
+    """
+    last: dict[str, Run] = {}
+    unended = ("interrupted", "running")
+    for run in sorted(
+        runs, key=lambda run: (run.record.status not in unended, str(run.record.time.get("started", "")))
+    ):
+        last[repr((run.data, run.levels, run.rest, run.seeds))] = run
+    kept = set(map(id, last.values()))
+    return [run for run in runs if id(run) in kept], len(runs) - len(last)
 
 
 def is_seed(key: str) -> bool:

@@ -1,14 +1,16 @@
 """Keep the looks at a study in `looks.jsonl`, so that its verdicts stay valid when seeds are added.
 
 A line is one look at new data: the question, the number of planned units, and each pair of arms with the number of its
-units, the digest of their outcomes, the error rate spent and the verdict. Lines are appended in one write; lines that
-are torn or of another format are skipped.
+units, the digest of their outcomes, the error rate spent and the verdict. A look counts as long as its outcomes are
+part of the present ones: other runs under the same names, such as those of a later sweep with more epochs, are another
+experiment. Lines are appended in one write; lines that are torn or of another format are skipped.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,27 +32,37 @@ class PairLook:
 
     Attributes:
         n: Number of paired units.
-        digest: Digest of their outcomes.
+        places: Where the paired outcomes are from: units, and levels that the comparison averages over.
+        digest: Digest of these outcomes.
         level: Error rate that the look spent.
+        planned: Number of units planned.
+        number: Number of the look, from 1.
         winner: Name of the arm that is settled to be better, or the empty string.
         margin: The margin within which the arms are settled to be equal, or None.
-        number: Number of the look, from 1.
     """
 
     n: int
+    places: tuple[str, ...]
     digest: str
     level: float
+    planned: int
+    number: int = 1
     winner: str = ""
     margin: float | None = None
-    number: int = 1
 
 
 Pair = tuple[str, str]
+Outcomes = Mapping[str, str]  # paired outcomes as text, by place
 
 
 def pair_key(arm: str, against: str) -> Pair:
     """Return the names of two arms in a fixed order."""
     return (arm, against) if arm <= against else (against, arm)
+
+
+def _digest(outcomes: Outcomes, places: Iterable[str]) -> str:
+    text = repr([(place, outcomes[place]) for place in places])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass
@@ -59,20 +71,34 @@ class Question:
 
     Attributes:
         key: The question as text.
-        planned: Number of units planned at the first look, or None before it.
-        looks: Earlier looks at each pair, the last one last.
-        number: Number of looks so far.
+        looks: Earlier looks at each pair, the last one last; after `recall` those that count.
+        outcomes: Present outcomes of each pair.
+        planned: Number of units planned, or None before the first look.
         fresh: Looks of this report at new data.
     """
 
     key: str
-    planned: int | None = None
     looks: dict[Pair, list[PairLook]] = field(default_factory=dict)
-    number: int = 0
+    outcomes: dict[Pair, Outcomes] = field(default_factory=dict)
+    planned: int | None = None
     fresh: dict[Pair, PairLook] = field(default_factory=dict)
 
-    def plan(self, n: int, wished: int | None) -> int:
-        """Return the number of planned units, and fix it at the first look.
+    def recall(self, outcomes: Mapping[Pair, Outcomes]) -> None:
+        """Set the present outcomes, and drop earlier looks whose outcomes are no part of them."""
+        self.outcomes = dict(outcomes)
+        self.looks = {
+            pair: [
+                look
+                for look in self.looks.get(pair, [])
+                if all(place in found for place in look.places) and _digest(found, look.places) == look.digest
+            ]
+            for pair, found in outcomes.items()
+        }
+        known = [look for looks in self.looks.values() for look in looks]
+        self.planned = known[-1].planned if known else None
+
+    def plan(self, n: int, wished: int | None) -> None:
+        """Fix the number of planned units at the first look.
 
         Raises:
             HarnessError: If another number is wished for after the first look.
@@ -84,17 +110,23 @@ class Question:
                 f"--planned {wished}: {self.planned} units were planned at the first look at this comparison, and "
                 "error rates were spent by that plan; start a new study to plan otherwise"
             )
-        return self.planned
 
-    def look(self, pair: Pair, n: int, digest: str) -> PairLook:
-        """Return the look at a pair: the earlier one at the same data, or a new one with the rate that it spends."""
-        earlier = self.looks.get(pair, [])
-        for known in reversed(earlier):
-            if known.digest == digest:
-                return known
+    def look(self, pair: Pair, n: int) -> PairLook:
+        """Return the look at a pair: the earlier one at the same data, or a new one with the rate that it spends.
+
+        Args:
+            pair: The pair.
+            n: Number of its units.
+        """
         assert self.planned is not None
+        found, earlier = self.outcomes[pair], self.looks[pair]
+        for known in reversed(earlier):
+            if len(known.places) == len(found):
+                return known
         before = max((known.n for known in earlier), default=0)
-        look = PairLook(n, digest, spend(n, before, self.planned), number=self.number + 1)
+        number = 1 + max((known.number for known in earlier), default=0)
+        places = tuple(sorted(found))
+        look = PairLook(n, places, _digest(found, places), spend(n, before, self.planned), self.planned, number)
         self.fresh[pair] = look
         return look
 
@@ -105,22 +137,32 @@ class Question:
 
     def settled(self, pair: Pair) -> PairLook | None:
         """Return the first earlier look that settled which arm is better, or None."""
-        return next((look for look in self.looks.get(pair, []) if look.winner), None)
+        return next((look for look in self.looks[pair] if look.winner), None)
 
     def equal(self, pair: Pair, margin: float) -> PairLook | None:
         """Return the first earlier look that settled that the arms are equal within a margin, or None."""
-        return next((x for x in self.looks.get(pair, []) if x.margin is not None and x.margin <= margin), None)
+        return next((look for look in self.looks[pair] if look.margin is not None and look.margin <= margin), None)
 
     def spent(self, pair: Pair) -> float:
         """Return the error rate spent on a pair by all looks."""
-        looks = [*self.looks.get(pair, []), *([self.fresh[pair]] if pair in self.fresh else [])]
-        return sum(look.level for look in looks)
+        fresh = self.fresh.get(pair)
+        return sum(look.level for look in self.looks[pair]) + (fresh.level if fresh is not None else 0.0)
 
     def line(self) -> str:
-        """Return the new looks as a line of the file."""
-        pairs = [[*pair, x.n, x.digest, x.level, x.winner, x.margin] for pair, x in self.fresh.items()]
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        row = {"format": FORMAT, "time": now, "question": self.key, "planned": self.planned, "pairs": pairs}
+        """Return the new looks as a line of the file. Places that several pairs share are written once."""
+        places = {places: i for i, places in enumerate(dict.fromkeys(look.places for look in self.fresh.values()))}
+        pairs = [
+            [*pair, x.n, places[x.places], x.digest, x.level, x.number, x.winner, x.margin]
+            for pair, x in self.fresh.items()
+        ]
+        row = {
+            "format": FORMAT,
+            "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "question": self.key,
+            "planned": self.planned,
+            "places": list(places),
+            "pairs": pairs,
+        }
         return json.dumps(row, separators=(",", ":")) + "\n"
 
 
@@ -152,24 +194,34 @@ class Looks:
             try:
                 refuse_depth(line)
                 self._add(json.loads(line))
-            except (ValueError, TypeError, KeyError, RecursionError):
+            except (ValueError, TypeError, KeyError, IndexError, RecursionError):
                 continue
 
     def _add(self, row: Mapping[str, Any]) -> None:
         if row["format"] != FORMAT:
             return
+        planned, places = int(row["planned"]), [tuple(map(str, names)) for names in row["places"]]
         looks = [
-            ((str(a), str(b)), (int(n), str(digest), float(level), str(winner), None if m is None else float(m)))
-            for a, b, n, digest, level, winner, m in row["pairs"]
+            (
+                (str(a), str(b)),
+                PairLook(
+                    int(n),
+                    places[at],
+                    str(digest),
+                    float(level),
+                    planned,
+                    int(number),
+                    str(winner),
+                    None if margin is None else float(margin),
+                ),
+            )
+            for a, b, n, at, digest, level, number, winner, margin in row["pairs"]
         ]
-        planned = int(row["planned"])
-        if planned < 1 or any(n < 0 or not 0 <= level <= 1 for _, (n, _, level, _, _) in looks):
+        if planned < 1 or any(look.n < 0 or look.number < 1 or not 0 <= look.level <= 1 for _, look in looks):
             raise ValueError("a number is out of range")
         question = self.question(str(row["question"]))
-        question.planned = question.planned or planned
-        question.number += 1
-        for pair, values in looks:
-            question.looks.setdefault(pair, []).append(PairLook(*values, number=question.number))
+        for pair, look in looks:
+            question.looks.setdefault(pair, []).append(look)
 
     def question(self, key: str) -> Question:
         """Return the looks at a question."""

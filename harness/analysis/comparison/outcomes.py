@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.analysis.comparison.model import Metric
+from harness.analysis.comparison.model import Metric, Scale
 from harness.analysis.stats.paired import shares
 from harness.results.record import Record
 from harness.system.errors import HarnessError, suggest
@@ -33,8 +33,8 @@ def choose_metric(records: Sequence[Record], name: str | None) -> Metric:
     if not values:
         raise HarnessError(f"no completed run has a finite {name}")
     share = higher and _are_shares(completed, name)
-    scale = "ratio" if not higher and min(values) > 0 else "difference"
-    return Metric(name, higher, scale, share)  # type: ignore[arg-type]
+    scale: Scale = "ratio" if not higher and min(values) > 0 else "difference"
+    return Metric(name, higher, scale, share)
 
 
 def _nothing(records: Sequence[Record]) -> str:
@@ -75,6 +75,19 @@ def _direction(completed: Sequence[Record], name: str) -> bool:
     raise HarnessError(f"it is not recorded whether a higher {name} is better: choose another metric with --metric")
 
 
+def unusual(runs: Sequence[Record], name: str) -> list[str]:
+    """Return notes on completed runs that lack a metric, and on those whose value is not finite."""
+    completed = [record for record in runs if record.status == "completed"]
+    lacking = sum(not is_measured(record, name) for record in completed)
+    infinite = sum(value(record, name) is None for record in completed) - lacking
+    notes = []
+    if lacking:
+        notes.append(f"left out: {lacking} completed runs have no {name}")
+    if infinite:
+        notes.append(f"{infinite} completed runs have no finite {name}, and count as lost")
+    return notes
+
+
 def size(record: Record, name: str) -> int | None:
     """Return the number of samples that a metric was measured on."""
     n = record.data.get(name.partition("/")[0])
@@ -89,6 +102,12 @@ def _are_shares(completed: Sequence[Record], name: str) -> bool:
         if x is not None and (not 0 <= x <= 1 or abs(x * n - round(x * n)) > 1e-6 * n):
             return False
     return True
+
+
+def is_measured(record: Record, name: str) -> bool:
+    """Return True if a run has a metric, finite or not."""
+    group, _, key = name.partition("/")
+    return record.time.get(key) is not None if group == "time" else name in record.metrics
 
 
 def value(record: Record, name: str) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.analysis.comparison.levels import Run
 from harness.analysis.comparison.model import Metric
-from harness.analysis.comparison.outcomes import FAILED, outcome
+from harness.analysis.comparison.outcomes import FAILED, is_measured, outcome
 from harness.analysis.stats.completion import wins
 from harness.analysis.stats.ranks import ranks
 from harness.system.errors import shown
@@ -84,19 +83,20 @@ class Outcomes:
 
 
 def outcomes(runs: Sequence[Run], units: Units, metric: Metric) -> dict[str, Outcomes]:
-    """Return the outcomes of each arm. Runs that are interrupted or still running are counted and left out."""
+    """Return the outcomes of each arm.
+
+    Runs that are interrupted or still running, and completed ones without the metric, are counted and left out. A
+    completed run whose metric is not finite has lost, as a failed one: it never reached the target, for example.
+    """
     arms: dict[str, Outcomes] = {}
     sums: dict[tuple[str, Place], list[float | None]] = {}
     for run in runs:
         arm = arms.setdefault(run.arm, Outcomes())
         arm.runs += 1
-        status = run.record.status
-        x = outcome(run.record, metric)
-        if status == "completed" and x is not None:
-            arm.completed += 1
-        elif status not in FAILED and status != "completed":
-            continue
-        sums.setdefault((run.arm, (units.label(run.seeds), run.rest)), []).append(x)
+        completed = run.record.status == "completed"
+        arm.completed += completed
+        if run.record.status in FAILED or (completed and is_measured(run.record, metric.name)):
+            sums.setdefault((run.arm, (units.label(run.seeds), run.rest)), []).append(outcome(run.record, metric))
     for (name, place), values in sums.items():  # several runs at a place: other seeds that are averaged over
         finite = [x for x in values if x is not None]
         arms[name].at[place] = _mean(finite) if len(finite) == len(values) else None
@@ -129,7 +129,7 @@ class Pairs:
         lost: Units that it lost, also by failing.
         tied: Units that are ties.
         failed: True if a run of a pair failed.
-        digest: Digest of the paired outcomes.
+        outcomes: The paired outcomes as text, by place; equal whichever arm is named first.
     """
 
     d: Mapping[str, float]
@@ -137,7 +137,7 @@ class Pairs:
     lost: int
     tied: int
     failed: bool
-    digest: str
+    outcomes: Mapping[str, str]
 
     @property
     def n(self) -> int:
@@ -152,9 +152,12 @@ class Pairs:
 def pair(arm: Outcomes, against: Outcomes, higher_is_better: bool) -> Pairs:
     """Pair two arms at the places that both have, and average the differences within each unit."""
     of: dict[str, list[tuple[float | None, float | None]]] = {}
+    found: dict[str, str] = {}
     for place, x in arm.at.items():
         if place in against.at:
-            of.setdefault(place[0], []).append((x, against.at[place]))
+            y = against.at[place]
+            of.setdefault(place[0], []).append((x, y))
+            found[f"{place[0]} {place[1]}"] = " ".join(sorted((repr(x), repr(y))))
     d: dict[str, float] = {}
     won = lost = tied = 0
     for unit, couples in of.items():
@@ -166,6 +169,4 @@ def pair(arm: Outcomes, against: Outcomes, higher_is_better: bool) -> Pairs:
             w, lo, _ = wins([x for x, _ in couples], [y for _, y in couples], higher_is_better)
             better = (w > lo) - (w < lo)
         won, lost, tied = won + (better > 0), lost + (better < 0), tied + (better == 0)
-    sides = ([[(unit, couple[side]) for couple in couples] for unit, couples in sorted(of.items())] for side in (0, 1))
-    text = repr(sorted(map(repr, sides)))  # equal whichever arm is named first
-    return Pairs(d, won, lost, tied, len(d) < len(of), hashlib.sha256(text.encode()).hexdigest()[:16])
+    return Pairs(d, won, lost, tied, len(d) < len(of), found)

@@ -6,7 +6,7 @@ import math
 
 from matplotlib.figure import Figure
 
-from harness.analysis.comparison.model import Aggregate, Comparison
+from harness.analysis.comparison.model import Comparison
 from harness.analysis.figures.numbers import fixed
 from harness.analysis.figures.style import (
     GRID,
@@ -20,6 +20,7 @@ from harness.analysis.figures.style import (
     rows_axis,
     value_axis,
 )
+from harness.analysis.stats.ranks import rank_groups
 
 ARMS = 8
 RANKED = 40
@@ -63,7 +64,8 @@ def critical_difference(comparison: Comparison) -> Figure | None:
     arms = sorted(comparison.aggregates, key=lambda arm: arm.rank)[:RANKED]
     if width is None or len(arms) < 2:
         return None
-    cliques = _cliques(arms, width)
+    groups = rank_groups([arm.rank for arm in arms], width)
+    cliques = [(arms[group[0]].rank, arms[group[-1]].rank) for group in groups]
     half = math.ceil(len(arms) / 2)
     top = 0.32 + 0.13 * len(cliques)  # inches from the axis to the first name
     below = top + ROW * half
@@ -93,13 +95,3 @@ def critical_difference(comparison: Comparison) -> Figure | None:
         pad = (worst - best) * 0.006
         axes.plot([first - pad, last + pad], [y, y], color=INK, linewidth=3, solid_capstyle="round", zorder=3)
     return figure
-
-
-def _cliques(arms: list[Aggregate], width: float) -> list[tuple[float, float]]:
-    """Return the ends of the longest runs of ranks that differ by less than the critical difference."""
-    found: list[tuple[int, int]] = []
-    for i in range(len(arms)):
-        j = max(k for k in range(i, len(arms)) if arms[k].rank - arms[i].rank < width)
-        if j > i and not any(a <= i and j <= b for a, b in found):
-            found.append((i, j))
-    return [(arms[i].rank, arms[j].rank) for i, j in found]

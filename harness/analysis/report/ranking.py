@@ -153,7 +153,9 @@ def look_text(comparison: Comparison) -> str:
         return numbers.count(look.n, comparison.tables[0].unit) if comparison.tables else ""
     unit = comparison.tables[0].unit if comparison.tables else "seed"
     details = [
-        f"level {numbers.probability(look.level)}" if look.level else f"no {unit}s are new, which settles nothing"
+        f"level {numbers.probability(look.level)}"
+        if look.level
+        else f"no more {unit}s than before, which settles nothing"
     ]
     if look.number > 1:
         details.append(f"{numbers.probability(look.spent)} spent")

@@ -66,8 +66,8 @@ def interaction(
     first, second = factors
     if first == second:
         raise ValueError(f"an interaction needs two factors, not factor {first} twice")
-    i, j, k, l = levels  # noqa: E741
-    return _over_units(_step(_step(x, first, (i, j)), second, (k, l)), x, coverage)
+    ours, others = levels[:2], levels[2:]
+    return _over_units(_step(_step(x, first, ours), second, others), x, coverage)
 
 
 def slope(scores: ArrayLike, values: ArrayLike, coverage: float = 0.95) -> Estimate:

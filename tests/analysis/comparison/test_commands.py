@@ -56,3 +56,12 @@ def test_no_command_when_splits_vary_by_themselves() -> None:
         for s in range(3)
     ]
     assert more_seeds(records, 3, 30) == ""
+
+
+def test_no_command_for_sweeps_that_differ() -> None:
+    records = study(TWO, lambda o, s: 0.9, seeds=3, split=False, command="harness -m optimizer=adam,sgd seed=0,1,2")
+    assert more_seeds(records, 3, 30) != ""
+    records[0].command = "harness -m optimizer=adam,sgd seed=0,1,2 epochs=9"
+    assert more_seeds(records, 3, 30) == ""
+    records[0].command = "harness -m optimizer=adam,sgd 'seed=range(9)'"
+    assert more_seeds(records, 3, 30) != ""

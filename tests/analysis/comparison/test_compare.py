@@ -175,6 +175,56 @@ def test_second_report_of_the_same_data_is_the_same(tmp_path: Path) -> None:
     assert first.look.level == second.look.level == second.look.spent
 
 
+def test_later_sweep_with_other_settings_gets_no_verdict_of_the_first(tmp_path: Path) -> None:
+    compare(study(TWO, _better_sgd), study=tmp_path)
+    later = compare(study(TWO, _equal_arms, config={"epochs": 20}), study=tmp_path)
+    assert [d.verdict for d in later.tables[0].differences] == ["not settled"]
+    assert (later.look.number, later.look.n) == (1, 10)
+    assert later.look.level == pytest.approx(0.05 * (1 / 3) ** 0.5, rel=1e-9, abs=1e-15)
+
+
+def test_runs_that_were_trained_again_count_once() -> None:
+    old = study(TWO, lambda o, s: 0.1)
+    for run in old:
+        run.time["started"] = "2025-01-01T00:00:00Z"
+    found = compare([*study(TWO, _better_sgd), *old], study=None)
+    assert found.tables[0].arms == compare(study(TWO, _better_sgd), study=None).tables[0].arms
+    assert any(note.startswith("20 runs were trained again") for note in found.notes)
+
+
+def test_completed_run_without_the_metric_is_left_out_and_has_not_lost() -> None:
+    records = study(TWO, _better_sgd)
+    records[3].metrics.clear()
+    found = compare(records, study=None)
+    d = found.tables[0].differences[0]
+    assert (d.n, d.decided_by, d.verdict) == (9, "t", "worse")
+    assert "left out: 1 completed runs have no test/accuracy" in found.notes
+
+
+def test_completed_run_that_never_reached_the_target_has_lost() -> None:
+    records = study(TWO, lambda o, s: float("inf") if o == "sgd" and s < 9 else 5.0 + s, metric="epochs", higher=False)
+    found = compare(records, study=None)
+    d = next(d for d in found.tables[0].differences if d.arm == "sgd")
+    assert (d.verdict, d.decided_by) == ("worse", "sign")
+    assert "9 completed runs have no finite test/epochs, and count as lost" in found.notes
+
+
+def test_order_of_factors_begins_no_new_looks(tmp_path: Path) -> None:
+    def value(optimizer: str, activation: str, seed: int) -> float:
+        return _better_sgd(optimizer, seed)
+
+    def turned(activation: str, optimizer: str, seed: int) -> float:
+        return _better_sgd(optimizer, seed)
+
+    levels = {"optimizer": ["adam", "sgd"], "activation": ["relu", "tanh"]}
+    first = compare(study(levels, value), study=tmp_path)
+    second = compare(study(dict(reversed(levels.items())), turned), study=tmp_path)
+    assert (first.look.new, second.look.new) == (True, False)
+    assert [e.verdict for e in first.effects] == [e.verdict for e in second.effects]
+    assert first.tables[0].arms[0].name != second.tables[0].arms[0].name
+    assert [d.verdict for d in first.tables[0].differences] == [d.verdict for d in second.tables[0].differences]
+
+
 def test_looks_add_up(tmp_path: Path) -> None:
     spent = [compare(study(TWO, _equal_arms, seeds=n), study=tmp_path).look.spent for n in (5, 10, 30)]
     assert spent[0] < spent[1] < spent[2]
@@ -280,7 +330,7 @@ def test_interaction_of_two_factors_is_settled() -> None:
         return _share(0.85 + both + noise("split", seed, sd=0.01) + noise(optimizer, activation, seed, sd=0.003))
 
     effects = compare(study(TWO | {"activation": ["relu", "tanh"]}, value), study=None).effects
-    assert [(e.factors, e.verdict) for e in effects] == [(("optimizer", "activation"), "settled")]
+    assert [(e.factors, e.verdict) for e in effects] == [(("activation", "optimizer"), "settled")]
     assert effects[0].estimate == pytest.approx(0.03, abs=0.01, rel=0)
 
 

@@ -45,7 +45,7 @@ EXPECTED = {
 
 
 def texts(figure: Figure) -> list[Text]:
-    return [t for t in figure.findobj(Text) if t.get_visible() and t.get_text()]  # type: ignore[attr-defined]
+    return [t for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
 
 
 def drawn(name: str, comparison: Comparison) -> Figure:
@@ -120,7 +120,7 @@ def test_forest_has_a_dot_for_each_pair() -> None:
     (axes,) = drawn("forest", comparison).axes
     dots = next(line for line in axes.lines if line.get_marker() == ".")
     pairs = [d.pairs for d in comparison.tables[0].differences if d.against == comparison.tables[0].reference]
-    assert sorted(dots.get_xdata()) == sorted(value for each in pairs for value in each.values())  # type: ignore[arg-type]
+    assert sorted(dots.get_xdata()) == sorted(value for each in pairs for value in each.values())
 
 
 def test_forest_shows_the_margin_as_a_band() -> None:
@@ -128,7 +128,7 @@ def test_forest_shows_the_margin_as_a_band() -> None:
     assert len(without.patches) == 0
     (band,) = with_margin.patches
     assert band.get_extents().width > 0
-    assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((-0.006, 0.006), rel=0, abs=1e-12)  # type: ignore[attr-defined]
+    assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((-0.006, 0.006), rel=0, abs=1e-12)
 
 
 def test_ratios_are_drawn_on_a_logarithmic_scale() -> None:
@@ -149,10 +149,7 @@ def test_pareto_front_is_bold() -> None:
     front = {
         arm.name
         for arm in comparison.tables[0].arms
-        if not any(
-            other.seconds < arm.seconds and other.mean >= arm.mean  # type: ignore[operator]
-            for other in comparison.tables[0].arms
-        )
+        if not any(other.seconds < arm.seconds and other.mean >= arm.mean for other in comparison.tables[0].arms)
     }
     assert bold == front
 

@@ -58,7 +58,7 @@ def test_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 def test_unknown_format_names_the_known() -> None:
     with pytest.raises(HarnessError, match=r"^--format=gif: expected pdf, svg or png$"):
-        save(one_data_set(), "never", "gif")  # type: ignore[arg-type]
+        save(one_data_set(), "never", "gif")
     assert not Path("never").exists()
 
 

@@ -74,7 +74,7 @@ def shot(tab: Page) -> np.ndarray:
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize(("scheme", "media"), [("light", "screen"), ("dark", "screen"), ("light", "print")])
 def test_page_opens(name: str, scheme: str, media: str, files: dict[str, Path], tab: Page) -> None:
-    tab.emulate_media(color_scheme=scheme, media=media)  # type: ignore[arg-type]
+    tab.emulate_media(color_scheme=scheme, media=media)
     assert min(load_ms(tab, files[name]) for _ in range(3)) < 2000
     pixels = shot(tab)
     assert (pixels.mean() < 80) == (scheme == "dark")

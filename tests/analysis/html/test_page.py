@@ -162,7 +162,7 @@ def test_facts_name_chance_margin_and_floor() -> None:
 
 @pytest.mark.parametrize("verdict", ["worse", "not settled", "equal"])
 def test_verdict_is_told_by_a_mark_and_words(verdict: str, pages: Pages) -> None:
-    mark, kind = MARKS[verdict]  # type: ignore[index]
+    mark, kind = MARKS[verdict]
     name = "one_data_set" if verdict == "not settled" else "with_margin"
     cell = f'<td class="text {kind}" data-v="[0-9]"><span class="mark" aria-hidden="true">{mark}</span>{verdict}</td>'
     assert re.search(cell, pages[name])

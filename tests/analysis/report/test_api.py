@@ -128,7 +128,7 @@ def test_mistakes_are_refused(workdir: Path) -> None:
     with pytest.raises(HarnessError, match="no runs to compare"):
         harness.report([])
     with pytest.raises(HarnessError, match="expected a folder, or the name of a study, got int"):
-        harness.report(3)  # type: ignore[arg-type]
+        harness.report(3)
 
 
 @pytest.mark.filterwarnings("ignore:left out")

@@ -28,14 +28,16 @@ AGAINST = {  # mean, ends of the interval, share of seeds won, floor, seeds for 
 
 GOLDEN = """\
 adam,relu has the highest mean on digits, but 0 of 3 differences to it are settled with 10 seeds.
-test/accuracy on 360 test samples, over splits of this data set; 10 of 30 planned seeds, first look (level .0289, Holm over 3)
+test/accuracy on 360 test samples, over splits of this data set; 10 of 30 planned seeds, \
+first look (level .0289, Holm over 3)
    arm         runs   mean  against adam,relu        won  verdict      seeds for .005  s/run
 1  adam,relu  10/10  .9731  baseline                                                    0.22
 2  adam,tanh  10/10  .9703  -.0028 [-.0067, +.0011]  20%  not settled              18   0.26
 3  sgd,relu   10/10  .9692  -.0039 [-.0099, +.0021]  30%  not settled              41   0.21
 4  sgd,tanh   10/10  .9689  -.0042 [-.0118, +.0034]  25%  not settled              64   0.25
 groups     {all four}    floor  .0052 to .0102    variance  split and seed 75%, arm 3%, rest 22%
-more seeds harness -m optimizer=adam,sgd activation=relu,tanh 'seed=range(30)' study=ab   (verdicts stay valid)"""  # noqa: E501
+more seeds harness -m optimizer=adam,sgd activation=relu,tanh \
+'seed=range(30)' study=ab   (verdicts stay valid)"""
 
 
 def study() -> Comparison:
@@ -115,7 +117,7 @@ def test_very_many_arms_are_cut_but_not_the_reference() -> None:
 
 def test_interaction_that_is_settled_hides_main_effects() -> None:
     def effect(factors: tuple[str, ...], levels: tuple[str, ...], verdict: str) -> Effect:
-        return Effect("digits", factors, levels, 10, 0.011, 0.0021, 0.0199, 0.004, verdict)  # type: ignore[arg-type]
+        return Effect("digits", factors, levels, 10, 0.011, 0.0021, 0.0199, 0.004, verdict)
 
     main = effect(("activation",), ("tanh", "relu"), "settled")
     both = effect(("activation", "initializer"), ("tanh", "relu", "orthogonal", "he_normal"), "settled")
@@ -133,7 +135,7 @@ def test_interaction_that_is_settled_hides_main_effects() -> None:
 def test_of_many_contrasts_the_settled_ones_are_shown(n: int, settled: int, rows: int) -> None:
     verdicts = ["settled"] * settled + ["not settled"] * (n - settled)
     effects = [
-        Effect("digits", ("lr",), (f"{i}", "0"), 10, 0.01, 0.0, 0.02, i / n, verdict)  # type: ignore[arg-type]
+        Effect("digits", ("lr",), (f"{i}", "0"), 10, 0.01, 0.0, 0.02, i / n, verdict)
         for i, verdict in enumerate(verdicts)
     ]
     lines = report_text(replace(study(), effects=effects[::-1])).splitlines()

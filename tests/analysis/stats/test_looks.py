@@ -23,7 +23,7 @@ def test_all_looks_together_spend_at_most_alpha(looks: list[int], planned: int, 
     assert min(spent) >= 0
     assert sum(spent) <= alpha * (1 + 1e-12)
     if looks[-1] >= planned:
-        np.testing.assert_allclose(sum(spent), alpha, rtol=1e-9, atol=0)
+        np.testing.assert_allclose(sum(spent), alpha, rtol=1e-9, atol=1e-12)
 
 
 @properties
@@ -41,7 +41,7 @@ def test_no_new_data_spend_nothing(n: int, fewer: int, planned: int) -> None:
 
 
 def test_spending_is_as_documented() -> None:
-    np.testing.assert_allclose(spend(10, 0, 30), 0.05 * math.sqrt(1 / 3), rtol=1e-12, atol=0)
+    np.testing.assert_allclose(spend(10, 0, 30), 0.05 * math.sqrt(1 / 3), rtol=1e-12, atol=1e-12)
     assert spend(30, 0, 30) == 0.05
     assert spend(40, 30, 30) == 0
 

@@ -98,13 +98,13 @@ def test_resolution_bounds_the_deviation_from_below(counts: list[int], n: int) -
     e, plain = estimate(d, resolution=1 / n), estimate(d)
     assert e.sd == max(plain.sd, 1 / n / math.sqrt(6))
     assert e.low <= plain.low <= plain.high <= e.high
-    assert e.p >= plain.p or math.isclose(e.p, plain.p, rel_tol=1e-9)
+    assert e.p >= plain.p or math.isclose(e.p, plain.p, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def test_equal_shares_are_no_certainty() -> None:
     assert estimate([1 / 36] * 3).p == 0
     e = estimate([1 / 36] * 3, resolution=1 / 36)
-    np.testing.assert_allclose(e.p, 2 * stats.t.sf(math.sqrt(18), 2), rtol=1e-9, atol=0)
+    np.testing.assert_allclose(e.p, 2 * stats.t.sf(math.sqrt(18), 2), rtol=1e-9, atol=1e-12)
     assert e.low < 0 < e.mean
 
 
@@ -168,7 +168,7 @@ def test_floor_is_near_the_exact_one_of_the_noncentral_t(n: int, alpha: float, e
     exact = TTestPower().solve_power(nobs=n, alpha=alpha, power=0.8)
     approximate = floor(with_deviation(1, n), alpha)
     assert approximate < exact * 1.001
-    np.testing.assert_allclose(approximate, exact, rtol=error, atol=0)
+    np.testing.assert_allclose(approximate, exact, rtol=error, atol=1e-12)
 
 
 @properties
@@ -176,7 +176,7 @@ def test_floor_is_near_the_exact_one_of_the_noncentral_t(n: int, alpha: float, e
 def test_floor_follows_the_deviation(n: int, alpha: float, sd: float) -> None:
     quantiles = stats.t.isf(alpha / 2, n - 1) + stats.t.ppf(0.8, n - 1)
     expected = quantiles * sd / math.sqrt(n)
-    np.testing.assert_allclose(floor(with_deviation(sd, n), alpha), expected, rtol=1e-7, atol=0)
+    np.testing.assert_allclose(floor(with_deviation(sd, n), alpha), expected, rtol=1e-7, atol=1e-12)
 
 
 @properties

@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 
 from harness.analysis.report.verdict import report_text
-from harness.cli import main
 from harness.results.record import Record, write
 from harness.system.errors import HarnessError
-from tests.helpers.comparing import install
+from tests.helpers.comparing import install, reporter
 from tests.helpers.comparisons import builders, one_data_set
 
 BUILDERS = builders()
@@ -37,13 +36,7 @@ def command(workdir: Path, capsys: pytest.CaptureFixture[str]) -> Command:
         )
         write(record, durable=False)
 
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(["report", "ab", *words])
-        output = capsys.readouterr()
-        return int(stop.value.code or 0), output.out, output.err
-
-    return run
+    return reporter("ab", capsys)
 
 
 @pytest.mark.parametrize("form", ["", "--json", "--csv", "--markdown", "--latex"])

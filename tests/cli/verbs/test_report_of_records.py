@@ -11,9 +11,9 @@ import pytest
 
 import harness
 from harness.analysis.report.summary import sweep_summary
-from harness.cli import main
 from harness.results.record import Record, write
 from tests.helpers.commands import python
+from tests.helpers.comparing import reporter
 from tests.helpers.studies import noise, study
 
 Command = Callable[..., tuple[int, str, str]]
@@ -41,13 +41,7 @@ def command(workdir: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run `harness report ab WORDS` on a study of 40 runs; return the status, the output and the messages."""
     save(workdir / "outputs" / "ab", study(LEVELS, accuracy, command=COMMAND))
 
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(["report", "ab", *words])
-        output = capsys.readouterr()
-        return int(stop.value.code or 0), output.out, output.err
-
-    return run
+    return reporter("ab", capsys)
 
 
 def test_report_answers_what_is_settled(command: Command) -> None:
