@@ -14,7 +14,7 @@ from torch import Tensor
 
 from harness._compat.torch import pytree
 from harness.datasets.dataset import Part, Samples, size
-from harness.modeling.builder import RunComponents
+from harness.modeling.builder import RunComponents, step_code
 from harness.modeling.calling import call_method, cast, dtype_of
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.regularizer import having
@@ -92,9 +92,7 @@ class SinglePath:
         self._order = torch.empty(0, dtype=torch.int64)
         self._step_batches: list[_StepBatch] = []  # kept for an optimizer that evaluates the loss again
         self.diagnostic_runner: DiagnosticRunner | None = None
-        loss = getattr(parts.task, "loss", None)
-        owners = [self.model, parts.task, loss, *parts.augmentations, *parts.regularizers]
-        self._recorded = RecordedFunctions(owners, refuse_recording or self._refuse_recording())
+        self._recorded = RecordedFunctions(step_code([parts]), refuse_recording or self._refuse_recording())
 
     def _refuse_recording(self) -> str:
         """Return why the steps are not recorded; empty if they may be."""
@@ -130,6 +128,7 @@ class SinglePath:
         order = epoch_order(self.parts.task, self.train_part, self.plan, epoch)
         self._order = order.to(self.device, non_blocking=True)
         self._set_mode(True)
+        self._recorded.check()
 
     def train(self, batches: range) -> Tensor:
         """Train on in-memory batches of this epoch; return the losses of the global batches `[batches, 1]`."""
@@ -249,18 +248,20 @@ class SinglePath:
         if self.world > 1:
             all_reduce_sum(list(grads.values()))
         for regularizer in self.gradient_hooks:
-            noise = Noise(key)
-            noise.place, noise.step = GRADIENT_PLACE, self.plan.step_of(self._number)
+            noise = Noise(key, place=GRADIENT_PLACE, count_steps=self._count_steps)
             grads = regularizer.gradient(grads, dict(group.params), noise)
         return grads
+
+    def _count_steps(self) -> int:
+        self._recorded.refuse("a regularizer reads the number of the step")
+        return self.plan.step_of(self._number)
 
     def _evaluate_closure(self, group: ParamGroup, grads: dict[str, dict[str, Tensor]]) -> Tensor:
         """Return a group's loss over the batches of this step and set its gradients; the noise is always the same."""
         total = torch.zeros((), device=self.device)
         with torch.set_grad_enabled(self.parts.gradient):
             for batch in self._step_batches:
-                noise = Noise(batch.key, batch.rows)
-                noise.place = batch.place
+                noise = Noise(batch.key, batch.rows, batch.place)
                 with self.redirect_noise(noise):
                     losses = self.parts.task.losses(self._call, (batch.x, batch.y), noise)
                 loss = self._weighted_loss(group, losses[group.name], batch.share)

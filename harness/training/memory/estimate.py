@@ -17,7 +17,7 @@ from harness._compat.torch import pytree, storage_id
 from harness.config import seeds
 from harness.datasets.dataset import SPLITS, Dataset, Samples, size
 from harness.datasets.sampling import first_samples
-from harness.modeling.builder import RunComponents
+from harness.modeling.builder import STEP_KINDS, RunComponents
 from harness.modeling.calling import calling, dtype_of
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.regularizer import having
@@ -41,7 +41,6 @@ FRAGMENTATION = 1.75
 ITEMS = 4  # samples or tuples of the first trace; the second one has twice as many
 STEPPED_ELEMENTS = 1 << 16  # approximate size of the parameters on which an optimizer is measured
 STEPS = 128  # the most steps of an optimizer whose state grows (a history of steps)
-KINDS = ("model", "activation", "normalization", "task", "loss", "regularizer", "augmentation", "optimizer")
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def estimate_memory(parts: RunComponents, dataset: Dataset, plan: Plan, device: 
 
 def _key(parts: RunComponents, dataset: Dataset, plan: Plan, device: str) -> str:
     """Return everything on which the estimate depends; of a float (a rate, a strength), only whether it is zero."""
-    settings = [_without_floats(parts.values[kind]) for kind in KINDS]
+    settings = [_without_floats(parts.values[kind]) for kind in (*STEP_KINDS, "optimizer")]
     shapes = [list(p.shape) for p in parts.model.parameters()]
     splits = [size(dataset.part(split)) for split in SPLITS]
     plan_key = [plan.batch_size, plan.accumulate > 1, plan.n, plan.each, min(plan.total_steps, STEPS)]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import random
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from harness.registry.code_state import COMPONENTS, OPAQUE, CodeState
 from harness.training.recorded.recording import Recorder, Recording
 from harness.training.recorded.replay import CannotReplay, Program
 
 RECORDED = 3  # calls that are recorded at most; the first one may differ, since it fills caches
 LARGE = 1 << 29  # bytes of all tensors of a call, from which the kernels take nearly all of the time
-MOST_ITEMS = 64  # of a container that is compared before and after a call
-_PLAIN = (bool, int, float, str, type(None))
 
 
 class RecordedFunction:
@@ -25,16 +26,16 @@ class RecordedFunction:
     `refusal` has the reason.
 
     A function can be replayed if it reads tensors, and not numbers from them; if the shapes of its arguments stay the
-    same, and tensors that are not arguments stay at their places in memory; and if its results depend on nothing else
-    that changes.
+    same, and tensors that are not arguments stay at their places in memory; and if the state of its Python code does
+    not change.
 
     Args:
-        owners: Objects whose code it calls. It is not replayed if it changes a number that they have as an attribute.
+        watch: Notes changes of the state of the Python code.
         refusal: The reason why the function is never recorded, if there is one.
     """
 
-    def __init__(self, owners: Iterable[object] = (), refusal: str = "") -> None:
-        self.owners, self.refusal = list(owners), refusal
+    def __init__(self, watch: StateWatch, refusal: str = "") -> None:
+        self.watch, self.refusal = watch, refusal
         self.program: Program | None = None
         self._inputs: tuple[Tensor, ...] = ()
         self._last: tuple[Recording, Any] | None = None
@@ -60,49 +61,95 @@ class RecordedFunction:
         return self._record(function) if self.program is None else self.program()
 
     def _record(self, function: Callable[..., Any]) -> Any:
-        before = _numbers_of(self.owners)
+        if self.watch.changed():  # since the last recording
+            self._last = None
         with Recorder() as recorder:
             results = function(*self._inputs)
         recording, refs = recorder.recording, recorder.refs(results)
-        if changed := [name for name, value in _numbers_of(self.owners).items() if before.get(name) != value]:
-            recording.refusal = recording.refusal or f"it changes {changed[0]}"
+        self._recorded += 1
+        changed = self.watch.changed()
+        difference = changed or self._difference(recording, refs)
+        if self._last is not None and not difference:
+            try:
+                self.program = Program(recording, refs)
+            except CannotReplay as error:
+                recording.refusal = str(error)
+        self._last = None if changed or self.program else (recording, refs)
+        if recording.refusal or (self._recorded == RECORDED and self.program is None):
+            self.refusal = recording.refusal or difference or self.watch.last or "its results differ between steps"
+        return results
+
+    def _difference(self, recording: Recording, refs: Any) -> str:
+        """Return why a recording, with references to its results, is not the same program as the last one."""
         if torch.is_autocast_enabled("cpu"):
             recording.refusal = "precision is mixed"
         if (size := sum(recording.sizes.values())) > LARGE:
             recording.refusal = f"its tensors take {size / 1e6:,.0f} MB: a replay would save little time"
-        difference = recording.refusal
-        if not difference and self._last is not None:
-            difference = self._last[0].difference(recording)
-            if not difference and self._last[1] == refs:
-                try:
-                    self.program = Program(recording, refs)
-                except CannotReplay as error:
-                    recording.refusal = difference = str(error)
-        self._last = None if self.program else (recording, refs)
-        self._recorded += 1
-        if recording.refusal or self._recorded == RECORDED:
-            self.refusal = difference or ("" if self.program else "its results differ between steps")
-        return results
+        recording.refusal = recording.refusal or self.watch.refusal
+        if recording.refusal or self._last is None:
+            return recording.refusal
+        return self._last[0].difference(recording) or ("" if self._last[1] == refs else "its results differ")
+
+
+class StateWatch:
+    """Notes changes of the state that Python code keeps outside of tensors: attributes, globals, closures, generators.
+
+    Args:
+        code: Functions and objects of the code.
+
+    Attributes:
+        refusal: The reason why no call may be replayed, whatever is recorded; set by the functions themselves.
+        last: The last change that was noted.
+    """
+
+    def __init__(self, code: Sequence[object]) -> None:
+        self.code = code
+        self.refusal = self.last = ""
+        self._state: CodeState | None = None
+        self._generators: tuple[Any, ...] = ()
+
+    def changed(self) -> str:
+        """Return what has changed since the last call; empty if nothing has, or in the first call."""
+        changed = [] if self._state is None else self._state.changed()
+        generators = random.getstate(), np.random.get_state()[1].tobytes()  # type: ignore[index, union-attr]
+        if self._state is not None and generators != self._generators:
+            changed.append("a global generator of random numbers")
+        if changed or self._state is None:
+            self._state = CodeState(*self.code, tensors=False, opaque=OPAQUE - COMPONENTS)
+        self._generators = generators
+        if not changed:
+            return ""
+        self.last = f"it changes {changed[0]}"
+        return self.last
 
 
 class RecordedFunctions:
     """The recorded functions of a training path, for each form of a batch.
 
     Args:
-        owners: Objects whose code they call.
+        code: The functions and objects whose code they call.
         refusal: The reason why they are never recorded, if there is one.
     """
 
-    def __init__(self, owners: Iterable[object], refusal: str = "") -> None:
-        self.owners, self.refusal = list(owners), refusal
+    def __init__(self, code: Sequence[object], refusal: str = "") -> None:
+        self.watch, self.refusal = StateWatch(code), refusal
         self._functions: dict[tuple[Any, ...], RecordedFunction] = {}
         self._replayed = False
 
     def of(self, *form: Any) -> RecordedFunction:
         """Return the function for batches of a form, such as their size."""
         if form not in self._functions:
-            self._functions[form] = RecordedFunction(self.owners, self.refusal)
+            self._functions[form] = RecordedFunction(self.watch, self.refusal)
         return self._functions[form]
+
+    def refuse(self, reason: str) -> None:
+        """Note that the call which is made now cannot be replayed."""
+        self.watch.refusal = reason
+
+    def check(self) -> None:
+        """Record anew if the state of the Python code has changed; call it where other code of theirs has run."""
+        if any(function.program is not None for function in self._functions.values()) and self.watch.changed():
+            self.reset()
 
     def reset(self) -> None:
         """Record anew: tensors that the function reads have another shape or place."""
@@ -116,28 +163,6 @@ class RecordedFunctions:
         if self._replayed or any(function.program is not None for function in functions):
             return ""
         return next((function.refusal for function in functions if function.refusal), "too few steps to record one")
-
-
-def _numbers_of(owners: Iterable[object]) -> dict[str, Any]:
-    """Return the attributes of objects, and of their modules, that are plain values."""
-    numbers: dict[str, Any] = {}
-    for place, owner in enumerate(owners):
-        objects = dict(owner.named_modules()) if isinstance(owner, nn.Module) else {"": owner}
-        for path, part in objects.items():
-            for name, value in getattr(part, "__dict__", {}).items():
-                if _is_plain(value):
-                    numbers[f"{type(part).__name__}.{name} {place} {path}"] = (
-                        value if type(value) in _PLAIN else repr(value)
-                    )
-    return numbers
-
-
-def _is_plain(value: Any) -> bool:
-    """Return True for a plain value, and for a container of few such values."""
-    if isinstance(value, (list, tuple, set, dict)):
-        items = [*value, *value.values()] if isinstance(value, dict) else value
-        return len(items) <= MOST_ITEMS and all(map(_is_plain, items))
-    return isinstance(value, _PLAIN)
 
 
 def refuse_device(device: torch.device) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.datasets.dataset import Dataset
-from harness.modeling.builder import RunComponents
+from harness.modeling.builder import RunComponents, step_code
 from harness.modeling.calling import dtype_of
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
@@ -86,9 +86,8 @@ class StackedPath:
         }
         self.plans = list(plans)
         self._loaded: set[int] = set()  # rows whose weights are final
-        members = [member for regularizer in self.regularizers for member in regularizer.members]
-        owners = [self.stack.base, self.task, self.task.loss, *self.augmentations, *members]
-        self._recorded = RecordedFunctions(owners, refuse_recording or refuse_device(device))
+        code = [self.stack.base, *step_code(parts)]
+        self._recorded = RecordedFunctions(code, refuse_recording or refuse_device(device))
         self.diagnostic_runner: DiagnosticRunner | None = None
 
     def with_padding(self, values: Sequence[Any]) -> list[Any]:
@@ -153,6 +152,7 @@ class StackedPath:
                 orders[key] = epoch_order(self.task, dataset.train, plan, epoch)
         self._order = torch.stack([orders[key] for key in self.with_padding(order_keys)]).to(self.device)
         self._set_mode(True)
+        self._recorded.check()
 
     def train(self, batches: range) -> Tensor:
         """Train on batches of this epoch; return their losses `[batches, K]`."""
@@ -227,10 +227,14 @@ class StackedPath:
     def _regularized(self, group: StackedGroup, grads: dict[str, Tensor], key: Tensor) -> dict[str, Tensor]:
         """Return the gradients of a step as regularizers change them."""
         for regularizer in self._with_hook("gradient"):
-            noise = DeferredArg(functools.partial(_gradient_noise, self._step_number), key)
+            noise = DeferredArg(functools.partial(_gradient_noise, self._count_steps), key)
             params = {name: p.detach() for name, p in group.params.items()}
             grads = regularizer.call("gradient", grads, params, noise)
         return grads
+
+    def _count_steps(self) -> int:
+        self._recorded.refuse("a regularizer reads the number of the step")
+        return self._step_number
 
     def _step(self, step: int, grads: dict[str, dict[str, Tensor]], measured: bool, fixed: bool) -> None:
         runner = self.diagnostic_runner if measured else None
@@ -366,7 +370,5 @@ class StackedPath:
             self.diagnostic_runner.keep(index)
 
 
-def _gradient_noise(step: int, key: Tensor) -> Noise:
-    noise = Noise(key)
-    noise.place, noise.step = GRADIENT_PLACE, step
-    return noise
+def _gradient_noise(count_steps: Callable[[], int], key: Tensor) -> Noise:
+    return Noise(key, place=GRADIENT_PLACE, count_steps=count_steps)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import vmap
 
-from harness.training.recorded.function import RECORDED, RecordedFunction, RecordedFunctions
+from harness.training.recorded.function import RECORDED, RecordedFunction, RecordedFunctions, StateWatch
 
 CALLS = RECORDED + 3
 WEIGHT = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
@@ -49,7 +49,7 @@ def differentiated(loss_of: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Ten
 )
 def test_replay_equals_the_function_to_the_bit(loss_of: Callable[[Tensor, Tensor], Tensor]) -> None:
     function = differentiated(loss_of)
-    recorded = RecordedFunction()
+    recorded = RecordedFunction(StateWatch([]))
     for call in range(CALLS):
         expected = clones(function(*inputs(call)))
         for value, other in zip(recorded(function, *inputs(call)), expected, strict=True):
@@ -63,7 +63,7 @@ def test_changes_outside_of_the_function_are_replayed() -> None:
         return running * 2
 
     running, expected = torch.zeros(5), torch.zeros(5)
-    recorded = RecordedFunction()
+    recorded = RecordedFunction(StateWatch([]))
     for call in range(CALLS):
         x, _ = inputs(call)
         expected.mul_(0.9).add_(x.mean(0), alpha=0.1)
@@ -84,7 +84,7 @@ def test_counter_in_a_container_of_a_component_is_refused(state: dict[str, Any])
             return (x.sum() * (2 if counter["calls"] > RECORDED else 1),)
 
     component = Counting()
-    recorded = RecordedFunction([component])
+    recorded = RecordedFunction(StateWatch([component]))
     for call in range(CALLS):
         (value,) = recorded(component, *inputs(call))
         assert torch.equal(value, inputs(call)[0].sum() * (2 if call >= RECORDED else 1))
@@ -97,7 +97,7 @@ def test_tensors_share_memory_when_they_are_not_alive_together() -> None:
             x = (x + 1).tanh()
         return x
 
-    recorded = RecordedFunction()
+    recorded = RecordedFunction(StateWatch([]))
     for _ in range(RECORDED):
         recorded(chain, torch.ones(16))
     assert recorded.program is not None
@@ -138,13 +138,13 @@ _COUNTING = _Counting()
         (_drawing, "rand draws from a generator of torch"),
         (_selecting, "the shape of index depends on numbers"),
         (_other_numbers, "it makes a tensor of other numbers in each step"),
-        (_COUNTING, "it changes _Counting.calls"),
+        (_COUNTING, "it changes _Counting"),
     ],
 )
 def test_functions_that_cannot_be_replayed_are_called_as_they_are(
     function: Callable[[Tensor], Tensor], reason: str
 ) -> None:
-    recorded = RecordedFunction([_COUNTING])
+    recorded = RecordedFunction(StateWatch([_COUNTING]))
     for call in range(CALLS):
         x = inputs(call)[0]
         torch.manual_seed(0)
@@ -157,7 +157,7 @@ def test_functions_that_cannot_be_replayed_are_called_as_they_are(
 
 def test_scalars_that_change_are_refused() -> None:
     steps = iter(range(CALLS))
-    recorded = RecordedFunction()
+    recorded = RecordedFunction(StateWatch([]))
     results = [recorded(lambda x: x * next(steps), torch.ones(2)).tolist() for _ in range(CALLS)]
     assert results == [[i, i] for i in range(CALLS)]
     assert recorded.refusal == "mul has other arguments in each step"
@@ -171,7 +171,7 @@ def test_first_call_may_differ_from_the_others() -> None:
             cache.append(torch.arange(5.0) * 2)
         return x * cache[0]
 
-    recorded = RecordedFunction()
+    recorded = RecordedFunction(StateWatch([]))
     for call in range(CALLS):
         x, _ = inputs(call)
         assert torch.equal(recorded(cached, x), x * torch.arange(5.0) * 2)
