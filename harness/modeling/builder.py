@@ -33,7 +33,6 @@ from harness.results.run_id import components
 from harness.system.errors import HarnessError
 from harness.system.process_state import drawing, kept
 
-
 # Kinds of which code runs in a training step before the optimizer
 STEP_KINDS = ("model", "activation", "normalization", "task", "loss", "regularizer", "augmentation")
 

@@ -26,9 +26,7 @@ from torch import Tensor, nn
 
 # Packages whose code is not a plugin's: their state does not influence a training step.
 OPAQUE = {"torch", "numpy", "scipy", "sklearn", "pandas", "torchmetrics", "pytorch_lightning", "lightning", "harness"}
-OPAQUE |= {"hydra", "omegaconf", "pluggy", "pytest", "_pytest", "builtins"} | {
-    *sys.stdlib_module_names
-}
+OPAQUE |= {"hydra", "omegaconf", "pluggy", "pytest", "_pytest", "builtins"} | {*sys.stdlib_module_names}
 COMPONENTS = {"harness_components"}  # built-in components
 OPAQUE |= COMPONENTS
 _INSTANCES = {

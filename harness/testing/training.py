@@ -56,7 +56,6 @@ def cohort(
     fused: bool = True,
     planned: Callable[[Plan], Plan] = lambda plan: plan,
     seen: list[Found] | None = None,
-    refuse_recording: str = "",
 ) -> list[Run]:
     """Train several runs as one cohort on the data of the first.
 
@@ -67,11 +66,11 @@ def cohort(
         fused: True to train them as a stack.
         planned: Changes the plan of each run.
         seen: List that gets the values of diagnostics of each run.
-        refuse_recording: The reason why steps are not recorded; empty records them.
     """
     jobs = [composed(tuple(line)) for line in lines]
-    dataset = data(LOADER.load(jobs[0].values).dataset)
-    return trained([job.values for job in jobs], dataset, change, fused, planned, seen, refuse_recording)
+    return trained(
+        [job.values for job in jobs], data(LOADER.load(jobs[0].values).dataset), change, fused, planned, seen
+    )
 
 
 def trained(
@@ -81,7 +80,6 @@ def trained(
     fused: bool = True,
     planned: Callable[[Plan], Plan] = lambda plan: plan,
     seen: list[Found] | None = None,
-    refuse_recording: str = "",
 ) -> list[Run]:
     """Train the runs of composed configs as one cohort on a data set; see `cohort` for the arguments."""
     runs: list[Run] = []
@@ -95,7 +93,7 @@ def trained(
         if seen is not None:
             seen.append({})
             runs[-1].state.callbacks.append(_KeepDiagnostics(seen[-1]))
-    fit(make_trainer(runs[0].parts.values["trainer"], runs[0].plan, ""), runs, fused, refuse_recording=refuse_recording)
+    fit(make_trainer(runs[0].parts.values["trainer"], runs[0].plan, ""), runs, fused)
     return runs
 
 

@@ -67,13 +67,7 @@ class ExceptionCapture(pl.Callback):
         self.error = exception
 
 
-def fit(
-    trainer: pl.Trainer,
-    cohort: Sequence[Run],
-    fused: bool = False,
-    until: int | None = None,
-    refuse_recording: str = "",
-) -> None:
+def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: int | None = None) -> None:
     """Train the runs of a cohort. The outcome is in the `state` of each run.
 
     Args:
@@ -81,7 +75,6 @@ def fit(
         cohort: The runs; exactly one unless `fused`.
         fused: Train the runs as one program.
         until: The number of epochs after which to stop; None trains all of them.
-        refuse_recording: The reason why steps are not recorded, whatever the runs are; empty records them.
 
     Raises:
         KeyboardInterrupt: If the user interrupts training.
@@ -103,15 +96,14 @@ def fit(
             splits, ranks = transformed_splits(first.dataset), (trainer.global_rank, world)
             if isinstance(first.parts.model, EstimatorModule):
                 return EstimatorPath(first.parts, first.plan, splits, device, ranks)
-            single = SinglePath(first.parts, first.plan, splits, device, ranks, refuse_recording)
+            single = SinglePath(first.parts, first.plan, splits, device, ranks)
             if trainer.global_rank == 0:
                 single.diagnostic_runner = make_diagnostic_runner(first, PathView(single, first.dataset))
             return single
         parts = [run.parts for run in cohort]
         for part in parts:
             trainer.precision_plugin.convert_module(part.model)
-        plans, datasets = [run.plan for run in cohort], [run.dataset for run in cohort]
-        stacked = StackedPath(parts, plans, datasets, device, refuse_recording)
+        stacked = StackedPath(parts, [run.plan for run in cohort], [run.dataset for run in cohort], device)
         stacked.diagnostic_runner = make_diagnostic_runner(first, StackView(stacked), stacked.stack.rows)
         return stacked
 

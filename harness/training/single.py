@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -26,13 +27,15 @@ from harness.training.distributed import all_reduce_sum
 from harness.training.metric_value import metric_value
 from harness.training.param_group import ParamGroup
 from harness.training.plan import Plan, epoch_order, evaluation_tuples, shard
-from harness.training.recorded.function import RecordedFunctions, refuse_device
+from harness.training.recorded.function import RecordedFunctions, has_own_hooks, least_calls, refuse_recording
 from harness.training.recorded.lifetimes import LINE
 
+WORTH = 40  # steps that are worth a recording: it takes the time that so many replayed ones save
 GATHER_BYTES = 1 << 20  # of inputs gathered at a time: they stay in the processor's cache
 EVALUATION = 1 << 40  # the first noise key of evaluation: no step has it
 GRADIENT_PLACE = 1 << 20  # the first place of the noise of a step's gradients: no forward pass has it
 EVALUATION_ELEMENTS = 1 << 18  # the most elements in the inputs of a batch of evaluation
+EVALUATION_BATCHES = 4  # of a split whose evaluation is recorded, at most; a larger one spends its time in kernels
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,6 @@ class SinglePath:
         data: The splits by name.
         device: The device of the model.
         ranks: This process's rank and the number of processes.
-        refuse_recording: The reason why steps are not recorded, whatever the run is; empty records them.
     """
 
     def __init__(
@@ -66,7 +68,6 @@ class SinglePath:
         data: dict[str, Part],
         device: torch.device,
         ranks: tuple[int, int],
-        refuse_recording: str = "",
     ):
         self.parts, self.plan, self.device = parts, plan, device
         self.rank, self.world = ranks
@@ -92,15 +93,17 @@ class SinglePath:
         self._order = torch.empty(0, dtype=torch.int64)
         self._step_batches: list[_StepBatch] = []  # kept for an optimizer that evaluates the loss again
         self.diagnostic_runner: DiagnosticRunner | None = None
-        self._recorded = RecordedFunctions(step_code([parts]), refuse_recording or self._refuse_recording())
-
-    def _refuse_recording(self) -> str:
-        """Return why the steps are not recorded; empty if they may be."""
-        if self.world > 1:
-            return "several processes share a step"
-        if self.parts.closure or not self.parts.gradient:
-            return "the optimizer evaluates the loss itself"
-        return refuse_device(self.device)
+        code, worth = step_code([parts]), least_calls(parts.values, WORTH)
+        refusal = refuse_recording(parts.values, device)
+        if isinstance(self.model, EstimatorModule):
+            refusal = "an estimator makes no steps"
+        elif self.world > 1:
+            refusal = "several processes share a step"
+        self._recorded_evaluation = RecordedFunctions(code, refusal, worth)
+        closure = parts.closure or not parts.gradient
+        self._recorded = RecordedFunctions(code, refusal or "the optimizer evaluates the loss itself" * closure, worth)
+        self._has_hooks = has_own_hooks(parts.regularizers)
+        self._batches = Counter((plan.size(batch), plan.share(batch)) for batch in range(plan.batches))
 
     @property
     def plain_because(self) -> str:
@@ -171,7 +174,8 @@ class SinglePath:
         runner, step = self.diagnostic_runner, self.plan.step_of(self._number)
         measured = runner is not None and step >= runner.next
         form = self.plan.size(batch), self.plan.share(batch), whole
-        recorded, compute = self._recorded.of(*form), functools.partial(self._compute_batch, *form)
+        calls = self.plan.epochs * self._batches[form[:2]]
+        recorded, compute = self._recorded.of(*form, calls=calls), functools.partial(self._compute_batch, *form)
         plain = measured or x.data_ptr() % LINE != 0  # a product has other bits with operands at another place
         fixed = recorded.program is not None and not plain and self.plan.accumulate == 1
         loss, grads = compute(x, y, key) if plain else recorded(compute, x, y, key)
@@ -240,6 +244,8 @@ class SinglePath:
             else:
                 group.step_with(grads[group.name], fixed)
         self._step_batches = []
+        if self._has_hooks:
+            self._recorded.check()
         if runner is not None and due is not None:
             runner.end(due, {name: g for named in grads.values() for name, g in named.items()}, lr)
 
@@ -301,16 +307,18 @@ class SinglePath:
         total = torch.zeros((), device=self.device, dtype=torch.float64)
         n, each = (size(part), 1) if tuples is None else tuples.shape
         step = evaluation_batch_size(self.plan, part.x if isinstance(part, Samples) else part[0][0][None], each)
+        recordable = split == "val" and isinstance(part, Samples) and n <= EVALUATION_BATCHES * step
+        self._recorded_evaluation.check()
         with torch.no_grad(), self._evaluation_weights():
             for first in range(0, n, step):
                 count = min(step, n - first)
                 local = shard(count, self.rank, self.world)
                 if not local.count:
                     continue
-                x, y = self.slice(part, first + local.start, local.count, tuples)
-                noise = Noise(self.key(EVALUATION + first), local if self.world > 1 else None)
-                with self.redirect_noise(noise):
-                    losses, outputs = self.parts.task.evaluate(self._call, (x, y), noise)
+                compute = functools.partial(self._evaluate_batch, split, first, local)
+                key = self.key(EVALUATION + first)
+                recorded = self._recorded_evaluation.of(first, calls=self.plan.epochs)
+                losses, outputs = recorded(compute, key()) if recordable else compute(key)
                 for loss in losses.values():
                     total += loss.double() * local.count
                 for metric in metrics.values():
@@ -322,6 +330,13 @@ class SinglePath:
             values[f"{split}/{name}"] = metric_value(metric)
             metric.reset()
         return [values]
+
+    def _evaluate_batch(self, split: str, first: int, local: GlobalBatch, key: Tensor | Callable[[], Tensor]) -> Any:
+        """Return the losses and outputs of this process's share of the items from `first` of a split."""
+        x, y = self.slice(self.data[split], first + local.start, local.count, self.tuples[split])
+        noise = Noise(key, local if self.world > 1 else None)
+        with self.redirect_noise(noise):
+            return self.parts.task.evaluate(self._call, (x, y), noise)
 
     def slice(self, part: Part, first: int, count: int, tuples: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return samples `first` to `first + count - 1` of a split on the device, or those of its tuples."""
@@ -403,6 +418,7 @@ class SinglePath:
             group.after_step = [(r, s) for (r, _), s in zip(group.after_step, after, strict=True)]
         torch.set_rng_state(state["drawn"].cpu())
         self._recorded.reset()
+        self._recorded_evaluation.reset()
 
     def keep(self, rows: Sequence[int]) -> None:
         """Do nothing: there is one row only."""
@@ -412,7 +428,6 @@ class EstimatorPath(SinglePath):
     """Train an estimator: its model is fitted as a whole in the first batch, and makes no steps."""
 
     _fitted = False
-    plain_because = "an estimator makes no steps"
 
     def _train_batch(self, batch: int, x: Tensor, y: Tensor, key: Tensor, whole: bool) -> Tensor:
         if not self._fitted:

@@ -23,7 +23,6 @@ from harness.training.fit import Run, fit, make_trainer
 from harness.training.run_callback import RunCallback
 from harness.training.run_state import RunState
 
-PLAIN = "its steps are compared with recorded ones"
 ALONE = 1e-4  # largest relative deviation of the training loss after one epoch, in float32
 
 
@@ -120,7 +119,7 @@ def trained_again(
     Returns:
         The state at the end of the training.
     """
-    values = record.config
+    values = record.config | {"recording": "never"}
     dataset = loader.load(values).dataset
     plan = make_plan(typed_settings(values), dataset, values)
     parts = build(values, dataset, plan.total_steps)
@@ -131,7 +130,7 @@ def trained_again(
     run = Run(parts, plan, dataset, make_member(values, parts))
     if enough is not None:
         run.state.callbacks.append(_EndWhen(run.state, enough))
-    fit(make_trainer(values["trainer"], plan, ""), [run], fused, until, refuse_recording=PLAIN)
+    fit(make_trainer(values["trainer"], plan, ""), [run], fused, until)
     if until is None:
         measure_at_end(run)
     return run.state

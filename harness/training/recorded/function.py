@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from harness.registry.code_state import COMPONENTS, OPAQUE, CodeState
+from harness.modeling.regularizer import Regularizer, having
+from harness.registry.code_state import COMPONENTS, OPAQUE, CodeState, is_plugin
+from harness.system.shared_state import GENERATORS
 from harness.training.recorded.recording import Recorder, Recording
 from harness.training.recorded.replay import CannotReplay, Program
 
 RECORDED = 3  # calls that are recorded at most; the first one may differ, since it fills caches
+_GENERATORS = [name for name in GENERATORS if not name.startswith("torch")]  # a recording sees draws of torch
+LASTING = 1 << 40  # calls of a function that is used to the end
+TOO_FEW = "too few steps to record one"
 LARGE = 1 << 29  # bytes of all tensors of a call, from which the kernels take nearly all of the time
 
 
@@ -106,14 +109,16 @@ class StateWatch:
         self.code = code
         self.refusal = self.last = ""
         self._state: CodeState | None = None
-        self._generators: tuple[Any, ...] = ()
+        self._generators: dict[str, Any] = {}
 
     def changed(self) -> str:
         """Return what has changed since the last call; empty if nothing has, or in the first call."""
-        changed = [] if self._state is None else self._state.changed()
-        generators = random.getstate(), np.random.get_state()[1].tobytes()  # type: ignore[index, union-attr]
-        if self._state is not None and generators != self._generators:
-            changed.append("a global generator of random numbers")
+        generators = {name: GENERATORS[name].read() for name in _GENERATORS}
+        changed = []
+        if self._state is not None:
+            changed = self._state.changed() + [
+                name for name in _GENERATORS if generators[name] != self._generators[name]
+            ]
         if changed or self._state is None:
             self._state = CodeState(*self.code, tensors=False, opaque=OPAQUE - COMPONENTS)
         self._generators = generators
@@ -129,17 +134,24 @@ class RecordedFunctions:
     Args:
         code: The functions and objects whose code they call.
         refusal: The reason why they are never recorded, if there is one.
+        worth: The least number of calls that are worth a recording.
     """
 
-    def __init__(self, code: Sequence[object], refusal: str = "") -> None:
-        self.watch, self.refusal = StateWatch(code), refusal
+    def __init__(self, code: Sequence[object], refusal: str = "", worth: int = 0) -> None:
+        self.watch, self.refusal, self.worth = StateWatch(code), refusal, worth
         self._functions: dict[tuple[Any, ...], RecordedFunction] = {}
         self._replayed = False
 
-    def of(self, *form: Any) -> RecordedFunction:
-        """Return the function for batches of a form, such as their size."""
+    def of(self, *form: Any, calls: int = LASTING) -> RecordedFunction:
+        """Return the function for batches of a form, such as their size.
+
+        Args:
+            *form: The form.
+            calls: About how often the function is called in all. Recording takes the time of some calls.
+        """
         if form not in self._functions:
-            self._functions[form] = RecordedFunction(self.watch, self.refusal)
+            refusal = self.refusal or ("" if calls >= self.worth else TOO_FEW)
+            self._functions[form] = RecordedFunction(self.watch, refusal)
         return self._functions[form]
 
     def refuse(self, reason: str) -> None:
@@ -162,9 +174,22 @@ class RecordedFunctions:
         functions = self._functions.values()
         if self._replayed or any(function.program is not None for function in functions):
             return ""
-        return next((function.refusal for function in functions if function.refusal), "too few steps to record one")
+        reasons = (function.refusal for function in functions if function.refusal)
+        return self.refusal or next(reasons, TOO_FEW)
 
 
-def refuse_device(device: torch.device) -> str:
-    """Return why functions are not recorded on a device; empty if they may be."""
+def refuse_recording(values: Mapping[str, Any], device: torch.device) -> str:
+    """Return why the functions of runs with a config are not recorded on a device; empty if they may be."""
+    if values["recording"] == "never":
+        return "recording=never"
     return "" if device.type == "cpu" else f"steps are recorded on the CPU only, not on {device.type}"
+
+
+def least_calls(values: Mapping[str, Any], worth: int) -> int:
+    """Return the least number of calls to record, where `worth` calls save the time of a recording."""
+    return worth if values["recording"] == "auto" else 0
+
+
+def has_own_hooks(regularizers: Sequence[Regularizer]) -> bool:
+    """Return True if plugins' code runs after steps, where it may change what the next step computes."""
+    return any(is_plugin(type(regularizer)) for regularizer in having(regularizers, "after_step"))

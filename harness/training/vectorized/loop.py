@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -18,8 +19,8 @@ from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.task import Call
 from harness.training.diagnostics.runner import DiagnosticRunner
 from harness.training.plan import Plan, epoch_order, evaluation_tuples
-from harness.training.recorded.function import RecordedFunctions, refuse_device
-from harness.training.single import EVALUATION, GRADIENT_PLACE, evaluation_batch_size
+from harness.training.recorded.function import TOO_FEW, RecordedFunctions, has_own_hooks, least_calls, refuse_recording
+from harness.training.single import EVALUATION, EVALUATION_BATCHES, GRADIENT_PLACE, evaluation_batch_size
 from harness.training.vectorized.bitwise import BitwiseProducts
 from harness.training.vectorized.data import StackedData
 from harness.training.vectorized.lifting import Lifted, with_attributes
@@ -28,6 +29,8 @@ from harness.training.vectorized.ops import STACKED
 from harness.training.vectorized.param_group import Failure, StackedGroup
 from harness.training.vectorized.regularizer import DeferredArg, StackedRegularizer
 from harness.training.vectorized.stack import Stack
+
+WORTH = 10  # steps that are worth a recording: it takes the time that so many replayed ones save
 
 
 class StackedPath:
@@ -38,7 +41,6 @@ class StackedPath:
         plans: The plan of each run; they differ in the seed only.
         data: The data set of each run, in memory and all of one shape.
         device: The device of the stack.
-        refuse_recording: The reason why steps are not recorded, whatever the runs are; empty records them.
 
     Raises:
         NotStackable: If the runs cannot be stacked.
@@ -50,7 +52,6 @@ class StackedPath:
         plans: Sequence[Plan],
         data: Sequence[Dataset],
         device: torch.device,
-        refuse_recording: str = "",
     ):
         self.plan, self.device, self.task = plans[0], device, parts[0].task
         self.augmentations = parts[0].augmentations
@@ -80,14 +81,21 @@ class StackedPath:
             StackedGroup(name, names, self.stack, parts, plans, self._with_hook("after_step"))
             for name, names in self.task.groups(models[0]).items()
         ]
+        code, refusal = [self.stack.base, *step_code(parts)], refuse_recording(parts[0].values, device)
+        worth = least_calls(parts[0].values, WORTH)
+        self._recorded, self._recorded_evaluation = (RecordedFunctions(code, refusal, worth) for _ in range(2))
+        self._has_hooks = has_own_hooks(parts[0].regularizers)
+        self._batches = Counter((self.plan.size(batch), self.plan.share(batch)) for batch in range(self.plan.batches))
+        calls = {"val": self.plan.epochs, "test": 1}
         self.metrics = {
-            split: {name: StackedMetric(make, self.stack.rows, device) for name, make in parts[0].metrics.items()}
-            for split in ("val", "test")
+            split: {
+                name: StackedMetric(make, self.stack.rows, device, refusal or TOO_FEW * (calls[split] < worth))
+                for name, make in parts[0].metrics.items()
+            }
+            for split in calls
         }
         self.plans = list(plans)
         self._loaded: set[int] = set()  # rows whose weights are final
-        code = [self.stack.base, *step_code(parts)]
-        self._recorded = RecordedFunctions(code, refuse_recording or refuse_device(device))
         self.diagnostic_runner: DiagnosticRunner | None = None
 
     def with_padding(self, values: Sequence[Any]) -> list[Any]:
@@ -135,7 +143,7 @@ class StackedPath:
             for first, count in self._evaluation_batches(split):
                 if ("evaluation", count) not in self._realign:
                     with torch.no_grad(), BitwiseProducts(self.stack.rows) as products:
-                        self._evaluate_batch(split, first, count, params)
+                        self._evaluate_batch(split, first, count, params, keys(self.seeds, EVALUATION + first))
                     self._realign["evaluation", count] = products.realigned
                     padding = max(padding, products.padding)
         for name, t in buffers.items():
@@ -167,7 +175,7 @@ class StackedPath:
         count, share = self.plan.size(batch), self.plan.share(batch)
         first = batch * self.plan.samples
         order = self._order[:, first : first + count * self.plan.each]
-        recorded = self._recorded.of(count, share)
+        recorded = self._recorded.of(count, share, calls=self.plan.epochs * self._batches[count, share])
         runner = self.diagnostic_runner
         measured = runner is not None and step >= runner.next
         fixed = recorded.program is not None and not measured and self.plan.accumulate == 1
@@ -242,6 +250,8 @@ class StackedPath:
         lr = None if due is None else self._lrs()
         for group in self.groups:
             group.step(grads[group.name], fixed)
+        if self._has_hooks:
+            self._recorded.check()
         if runner is not None and due is not None and lr is not None:
             runner.end(due, {name: g for named in grads.values() for name, g in named.items()}, lr)
 
@@ -268,9 +278,14 @@ class StackedPath:
         total = torch.zeros(self.stack.rows, device=self.device, dtype=torch.float64)
         with torch.no_grad():
             params = self._evaluation_params()
-            for first, count in self._evaluation_batches(split):
-                with BitwiseProducts(self.stack.rows) if self._realign["evaluation", count] else nullcontext():
-                    losses, outputs = self._evaluate_batch(split, first, count, params)
+            batches = list(self._evaluation_batches(split))
+            recordable = split == "val" and len(batches) <= EVALUATION_BATCHES
+            self._recorded_evaluation.check()
+            for first, count in batches:
+                compute = functools.partial(self._evaluate_aligned, split, first, count, params)
+                key = keys(self.seeds, EVALUATION + first)
+                recorded = self._recorded_evaluation.of(first, calls=self.plan.epochs)
+                losses, outputs = recorded(compute, key) if recordable else compute(key)
                 for loss in losses.values():
                     total += loss.double() * count
                 for metric in metrics.values():
@@ -288,13 +303,17 @@ class StackedPath:
         step = evaluation_batch_size(self.plan, self.data.parts[split][0][0], self.data.each(split))
         yield from ((first, min(step, n - first)) for first in range(0, n, step))
 
-    def _evaluate_batch(self, split: str, first: int, count: int, params: dict[str, Tensor]) -> Any:
+    def _evaluate_aligned(self, split: str, first: int, count: int, params: dict[str, Tensor], key: Tensor) -> Any:
+        with BitwiseProducts(self.stack.rows) if self._realign["evaluation", count] else nullcontext():
+            return self._evaluate_batch(split, first, count, params, key)
+
+    def _evaluate_batch(self, split: str, first: int, count: int, params: dict[str, Tensor], key: Tensor) -> Any:
         def evaluate_run(call: Call, noise: Noise, x: Tensor, y: Tensor) -> Any:
             with Redirect(noise, STACKED, stack=True):
                 return self.task.evaluate(call, (x, y), noise)
 
         x, y = self.data.slice(split, first, count)
-        return self.stack.map(evaluate_run, keys(self.seeds, EVALUATION + first), x, y, params=params)
+        return self.stack.map(evaluate_run, key, x, y, params=params)
 
     def _evaluation_params(self) -> dict[str, Tensor]:
         """Return the parameters that regularizers evaluate, such as averages, `[rows, ...]`."""
@@ -345,6 +364,7 @@ class StackedPath:
         for place, group in enumerate(self.groups):
             group.restore(self.stack, [state["groups"][place] for state in states])
         self._recorded.reset()
+        self._recorded_evaluation.reset()
 
     def keep(self, rows: Sequence[int]) -> None:
         """Continue with these runs only; they compute the same bits as if they had been stacked alone."""
@@ -359,6 +379,7 @@ class StackedPath:
         self.datasets = [self.datasets[row] for row in rows]
         self._loaded = set()  # the rows with loaded weights have been dropped
         self._recorded.reset()
+        self._recorded_evaluation.reset()
         for regularizer in self.regularizers:
             regularizer.keep(index)
         for group in self.groups:

@@ -12,7 +12,6 @@ from harness.execution.preparation import make_plan
 from harness.execution.resolve import resolve
 from harness.modeling.builder import build
 from harness.registry import catalogue
-from harness.testing.checks.recorded import OFF
 from harness.testing.training import LOADER, cohort, composed, same
 from harness.training.fit import Run, transformed_splits
 from harness.training.single import SinglePath
@@ -49,10 +48,10 @@ def lines(words: Sequence[str], members: Sequence[Sequence[str]]) -> list[list[s
 
 
 def assert_same_bits(words: Sequence[str], members: Sequence[Sequence[str]], fused: bool) -> list[Run]:
-    replayed = cohort(lines(words, members), fused=fused)
-    plain = cohort(lines(words, members), fused=fused, refuse_recording=OFF)
+    replayed = cohort(lines([*words, "recording=always"], members), fused=fused)
+    plain = cohort(lines([*words, "recording=never"], members), fused=fused)
     assert all(same(a, b) for a, b in zip(replayed, plain, strict=True))
-    assert {run.state.plain_because for run in plain} == {OFF}
+    assert {run.state.plain_because for run in plain} == {"recording=never"}
     assert {run.state.plain_because for run in replayed} == {""}
     return replayed
 
@@ -71,13 +70,13 @@ def test_steps_are_recorded_anew_when_members_leave() -> None:
     members = [["seed=1"], ["seed=2", "optimizer.lr=1e30"], ["seed=3"]]
     runs = assert_same_bits(["optimizer=sgd"], members, fused=True)
     assert [run.state.diverged is not None for run in runs] == [False, True, False]
-    beside = cohort(lines(["optimizer=sgd"], members[:1]), fused=True)
+    beside = cohort(lines(["optimizer=sgd", "recording=always"], members[:1]), fused=True)
     assert same(runs[0], beside[0])
 
 
-def path(members: Sequence[Sequence[str]], refuse: str = "") -> StackedPath | SinglePath:
+def path(members: Sequence[Sequence[str]], recording: str = "always") -> StackedPath | SinglePath:
     parts, plans, dataset = [], [], None
-    for line in lines(["normalization=batch_norm", "scheduler=cosine"], members):
+    for line in lines(["normalization=batch_norm", "scheduler=cosine", f"recording={recording}"], members):
         config = composed(tuple(line)).values
         dataset = dataset or LOADER.load(config).dataset
         values = resolve(config, dataset, catalogue.current())
@@ -85,8 +84,8 @@ def path(members: Sequence[Sequence[str]], refuse: str = "") -> StackedPath | Si
         parts.append(build(values, dataset, plans[-1].total_steps))
     assert dataset is not None
     if len(members) > 1:
-        return StackedPath(parts, plans, [dataset] * len(members), CPU, refuse)
-    return SinglePath(parts[0], plans[0], transformed_splits(dataset), CPU, (0, 1), refuse)
+        return StackedPath(parts, plans, [dataset] * len(members), CPU)
+    return SinglePath(parts[0], plans[0], transformed_splits(dataset), CPU, (0, 1))
 
 
 def train_epochs(path: StackedPath | SinglePath, epochs: range) -> list[torch.Tensor]:
@@ -99,7 +98,7 @@ def train_epochs(path: StackedPath | SinglePath, epochs: range) -> list[torch.Te
 
 @pytest.mark.parametrize("members", [SHARED, SHARED[:1]], ids=["stack", "single"])
 def test_resumed_runs_have_the_bits_of_uninterrupted_ones(members: list[list[str]]) -> None:
-    plain, first, second = path(members, OFF), path(members), path(members)
+    plain, first, second = path(members, "never"), path(members), path(members)
     expected = train_epochs(plain, range(8))
     losses = train_epochs(first, range(4))
     second.restore([first.state(row) for row in range(len(members))])
