@@ -32,6 +32,7 @@ from harness.training.memory.allocations import (
     trace_allocations,
 )
 from harness.training.plan import Plan, epoch_order, evaluation_tuples
+from harness.training.recorded.function import LARGE, refuse_recording
 from harness.training.resources import use_threads
 from harness.training.single import evaluation_batch_size
 
@@ -61,6 +62,7 @@ class MemoryEstimate:
         evaluation_size: Samples, or tuples, in the largest batch of evaluation.
         batch_size: Samples, or tuples, in a batch of the run.
         accumulated: True if a step has several batches.
+        recorded: True if steps and evaluation may be replayed, in memory of their own.
         heap_below: Freed blocks of fewer bytes stay with the process.
     """
 
@@ -77,6 +79,7 @@ class MemoryEstimate:
     evaluation_size: int
     batch_size: int
     accumulated: bool
+    recorded: bool
     heap_below: int
 
     def activations(self, batch_size: int) -> dict[str, int]:
@@ -105,7 +108,8 @@ class MemoryEstimate:
         evaluating, evaluation_heap = peak_bytes(self.evaluation, self.evaluation_size, self.heap_below)
         saving = self.parameters  # a copy of the weights
         heap = round(FRAGMENTATION * max(training_heap, evaluation_heap))
-        return lasting + max(training, stepping, evaluating, saving) + heap
+        replayed = sum(t for t in (training + training_heap, evaluating + evaluation_heap) if t <= LARGE)
+        return lasting + max(training, stepping, evaluating, saving) + heap + replayed * self.recorded
 
 
 class MemoryEstimates(dict[str, MemoryEstimate]):
@@ -139,7 +143,7 @@ def _key(parts: RunComponents, dataset: Dataset, plan: Plan, device: str) -> str
     splits = [size(dataset.part(split)) for split in SPLITS]
     plan_key = [plan.batch_size, plan.accumulate > 1, plan.n, plan.each, min(plan.total_steps, STEPS)]
     data_key = [list(dataset.inputs), splits, data_bytes(dataset)]
-    rest = [parts.values["save"], *data_key, plan_key, device, *_compared_weights(parts)]
+    rest = [parts.values["save"], parts.values["recording"], *data_key, plan_key, device, *_compared_weights(parts)]
     return json.dumps([settings, shapes, rest], default=str)
 
 
@@ -194,6 +198,7 @@ def _estimate(parts: RunComponents, dataset: Dataset, plan: Plan, device: str) -
         evaluation_size=min(evaluation_size, items),
         batch_size=plan.batch_size,
         accumulated=plan.accumulate > 1,
+        recorded=not fitted and not refuse_recording(parts.values, torch.device(device)),
         heap_below=HEAP_BELOW if glibc else 0,
     )
 

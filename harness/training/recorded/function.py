@@ -18,7 +18,7 @@ RECORDED = 3  # calls that are recorded at most; the first one may differ, since
 _GENERATORS = [name for name in GENERATORS if not name.startswith("torch")]  # a recording sees draws of torch
 LASTING = 1 << 40  # calls of a function that is used to the end
 TOO_FEW = "too few steps to record one"
-LARGE = 1 << 29  # bytes of all tensors of a call, from which the kernels take nearly all of the time
+LARGE = 1 << 28  # bytes of all tensors of a call, from which the kernels take nearly all of the time
 
 
 class RecordedFunction:
@@ -190,6 +190,6 @@ def least_calls(values: Mapping[str, Any], worth: int) -> int:
     return worth if values["recording"] == "auto" else 0
 
 
-def has_own_hooks(regularizers: Sequence[Regularizer]) -> bool:
+def has_own_hooks(regularizers: list[Regularizer]) -> bool:
     """Return True if plugins' code runs after steps, where it may change what the next step computes."""
     return any(is_plugin(type(regularizer)) for regularizer in having(regularizers, "after_step"))
