@@ -26,6 +26,7 @@ OPTIMIZER_S = 0.1e-3  # a step of an optimizer that several rows of a stack shar
 OPERATIONS_PER_S = 50e9  # of one thread in kernels
 MEMBERS = 64  # runs of the stack that is modelled, at most
 SURE = 0.7  # a stack is chosen without a trial if it promises at most this part of the time alone
+SHORT_S = 5.0  # the runs of a group take so long alone, at most, where a trial would take longer than it can save
 
 
 def predict(group: Sequence[RunSpec]) -> TimingTrial | None:
@@ -45,7 +46,8 @@ def predict(group: Sequence[RunSpec]) -> TimingTrial | None:
     alone = plan.batches * STEP_S + EVALUATION_S + kernels
     step = STACK_STEP_S + optimizers * OPTIMIZER_S
     fused = (plan.batches * step + STACK_EVALUATION_S) / members + kernels
-    return TimingTrial(alone, alone, fused) if fused <= SURE * alone else None
+    short = len(group) * plan.epochs * alone <= SHORT_S
+    return TimingTrial(alone, alone, fused) if short or fused <= SURE * alone else None
 
 
 def _is_known(spec: RunSpec) -> bool:
