@@ -17,6 +17,7 @@ from harness.modeling.calling import dtype_of
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.task import Call
+from harness.system.blas import one_thread
 from harness.training.diagnostics.runner import DiagnosticRunner
 from harness.training.plan import Plan, epoch_order, evaluation_tuples
 from harness.training.recorded.function import TOO_FEW, RecordedFunctions, has_own_hooks, least_calls, refuse_recording
@@ -167,7 +168,8 @@ class StackedPath:
         first = self.epoch * self.plan.batches
         numbers = torch.arange(first + batches.start, first + batches.stop, device=self.device)
         batch_keys = keys(self.seeds, numbers[:, None])  # [batches, rows]
-        losses = [self._train_batch(batch, key) for batch, key in zip(batches, batch_keys.unbind(), strict=True)]
+        with one_thread():
+            losses = [self._train_batch(batch, key) for batch, key in zip(batches, batch_keys.unbind(), strict=True)]
         return torch.stack(losses)[:, : self.size]
 
     def _train_batch(self, batch: int, key: Tensor) -> Tensor:
@@ -276,7 +278,7 @@ class StackedPath:
         self._set_mode(False)
         metrics = self.metrics[split]
         total = torch.zeros(self.stack.rows, device=self.device, dtype=torch.float64)
-        with torch.no_grad():
+        with torch.no_grad(), one_thread():
             params = self._evaluation_params()
             batches = list(self._evaluation_batches(split))
             recordable = split == "val" and len(batches) <= EVALUATION_BATCHES
