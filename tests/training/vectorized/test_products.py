@@ -1,4 +1,4 @@
-"""Tests of the products of a stack by numpy: equal to torch's, the same bits in any stack, recorded like other steps."""
+"""Tests of the products of a stack by numpy: equal to torch's, of the same bits in any stack, and recorded."""
 
 from __future__ import annotations
 
@@ -72,10 +72,7 @@ def test_member_is_bitwise_independent_of_the_others(variant: str) -> None:
         ("", True, "torch"),
     ],
 )
-def test_library_is_a_function_of_the_machine(
-    monkeypatch: pytest.MonkeyPatch, vendor: str, openblas: bool, library: str
-) -> None:
-    monkeypatch.undo()
+def test_library_is_a_function_of_the_machine(vendor: str, openblas: bool, library: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blas, "vendor", lambda: vendor)
         patch.setattr(blas, "_numpy_has_openblas", lambda: openblas)
