@@ -283,11 +283,12 @@ class StackedPath:
             batches = list(self._evaluation_batches(split))
             recordable = split == "val" and len(batches) <= EVALUATION_BATCHES
             self._recorded_evaluation.check()
+            others = list(params.values()) if self._with_hook("evaluate") else []  # not those of the stack
             for first, count in batches:
-                compute = functools.partial(self._evaluate_aligned, split, first, count, params)
+                compute = functools.partial(self._evaluate_aligned, split, first, count)
                 key = keys(self.seeds, EVALUATION + first)
                 recorded = self._recorded_evaluation.of(first, calls=self.plan.epochs)
-                losses, outputs = recorded(compute, key) if recordable else compute(key)
+                losses, outputs = recorded(compute, key, *others) if recordable else compute(key, *others)
                 for loss in losses.values():
                     total += loss.double() * count
                 for metric in metrics.values():
@@ -305,7 +306,9 @@ class StackedPath:
         step = evaluation_batch_size(self.plan, self.data.parts[split][0][0], self.data.each(split))
         yield from ((first, min(step, n - first)) for first in range(0, n, step))
 
-    def _evaluate_aligned(self, split: str, first: int, count: int, params: dict[str, Tensor], key: Tensor) -> Any:
+    def _evaluate_aligned(self, split: str, first: int, count: int, key: Tensor, *others: Tensor) -> Any:
+        """Evaluate a batch with the parameters of the stack, or with others in their order."""
+        params = dict(zip(self.stack.params, others, strict=True)) if others else self.stack.params
         with BitwiseProducts(self.stack.rows) if self._realign["evaluation", count] else nullcontext():
             return self._evaluate_batch(split, first, count, params, key)
 
