@@ -52,6 +52,10 @@ class Case:
         """So many runs of one epoch: what a start-up is measured with."""
         return replace(self, epochs=1, seeds=runs, lrs=self.lrs[-1:])
 
+    def one(self, epochs: int) -> Case:
+        """A single run."""
+        return replace(self, epochs=epochs, seeds=1, lrs=self.lrs[-1:])
+
 
 @dataclass(frozen=True)
 class Work:
@@ -61,17 +65,17 @@ class Work:
     arrays: Path
 
     def overrides(self, case: Case) -> list[str]:
-        """What a user would type behind `harness -m`; the processor for everyone, also where there is a GPU."""
+        """What a user would type behind `harness` or `harness -m`; a CPU for everyone, also where there is a GPU."""
         data = [f"data={case.data}"] if self.source is None else ["data=npz", f"data.path={self.source}"]
         sizes = [] if case.model == "cnn" else [f"model.width={case.width}", f"model.depth={case.depth}"]
-        rates = ",".join(map(str, case.lrs))
+        seeds, rates = f"range({case.seeds})" if case.seeds > 1 else "0", ",".join(map(str, case.lrs))
         return [
             *data,
             f"model={case.model}",
             *sizes,
             f"batch_size={case.batch_size}",
             f"epochs={case.epochs}",
-            f"seed=range({case.seeds})",
+            f"seed={seeds}",
             f"optimizer.lr={rates}",
             "trainer=cpu",
         ]
@@ -99,7 +103,7 @@ def written(case: Case) -> Iterator[Work]:
             write_synthetic(source, case)
         work = Work(source, folder / "arrays.npz")
         overrides = work.overrides(replace(case, seeds=1, lrs=case.lrs[:1]))
-        dataset = prepare(composition.compose([o for o in overrides if not o.startswith("seed=")])).dataset
+        dataset = prepare(composition.compose(overrides)).dataset
         arrays: dict[str, np.ndarray] = {}
         for split in SPLITS:
             part = dataset.part(split)
