@@ -52,14 +52,14 @@ NAMES = {
     "fit_cpu": "CPU time of a step",
     "first_cpu": "CPU time to the first epoch",
     "peak": "peak memory",
-    sweep.SHARE: "share of a core's peak while it trains",
+    "peak_wall": "share of a core's peak while it trains",
 }
 
 GOALS = (
     Goal("digits", sweep.OURS, "wall", 1.0, over=sweep.JAX),
     Goal("digits", sweep.STOCK, "wall", 30, over=sweep.OURS, at_least=True),
     Goal("digits", sweep.LOOP, "wall", 6, over=sweep.OURS, at_least=True),
-    Goal("digits", sweep.OURS, sweep.SHARE, 45, at_least=True, unit="%"),
+    Goal("digits", sweep.OURS, "peak_wall", 45, at_least=True, unit="%"),
     Goal("small", sweep.OURS, "wall", 0.7, over=sweep.JAX),
     Goal("small", sweep.STOCK, "wall", 250, over=sweep.OURS, at_least=True),
     Goal("cnn", sweep.STOCK, "wall", 8, over=sweep.OURS, at_least=True),

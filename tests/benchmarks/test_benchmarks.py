@@ -42,14 +42,11 @@ def test_table_is_plain_text():
     assert table("title", ["", "ms"], [["a", "1"]]).splitlines() == ["title", "   ms", "-  --", "a   1"]
 
 
-SOON = ("single_run",)  # the others start many processes, which takes minutes
-
-
-@pytest.mark.parametrize("name", [n if n in SOON else pytest.param(n, marks=pytest.mark.slow) for n in BENCHMARKS])
-def test_benchmark_runs_at_a_toy_size(name, capsys, monkeypatch, tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_benchmark_runs_at_a_toy_size(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert main(["--quick", name]) == 0
-    out = capsys.readouterr().out
+    out, times = BENCHMARKS[name].report(1, True)
     names = {
         "digits": (*sweep.ALL, "fastest float32 product"),
         "small": (sweep.OURS, sweep.LOOP, sweep.FUSED, sweep.JAX),
@@ -63,6 +60,11 @@ def test_benchmark_runs_at_a_toy_size(name, capsys, monkeypatch, tmp_path):
     }
     assert all(contestant in out for contestant in names[name])  # a contestant that cannot take part is named, too
     assert not list(tmp_path.iterdir())
+    for goal in goals.GOALS:
+        if goal.benchmark == name and {goal.contestant, goal.over} - {""} <= times.keys():
+            assert goal.measured(times, goal.figure) is not None, goal.title()
+        elif goal.benchmark == name:
+            assert name in ("small", "cnn", "overhead", "paths"), goal.title()  # fewer contestants at a toy size
 
 
 def test_every_goal_is_of_a_benchmark():
@@ -176,10 +178,29 @@ def test_peak_uses_the_size_of_the_digits_data():
     assert sweep.flops(cases.DIGITS) == 6 * (64 * 128 + 128 * 128 + 128 * 10) * len(x) * 20
 
 
-def test_product_names_the_fastest_library():
+@pytest.fixture
+def threads():
+    """Restore the number of threads, which peers set to one."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_product_names_the_fastest_library(threads):
     found = peers.product([32, 64])
     assert found["flops"] > 0
     assert found["way"].endswith((", 32", ", 64"))
+
+
+def test_single_run_and_loop_report_the_same_figures(threads, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    case = cases.DIGITS.toy().one(epochs=1)
+    with cases.written(case) as work:
+        run, loop = peers.harness_run(work.overrides(case)), peers.loop(**work.plain(case), fused=True)
+    assert run.keys() == loop.keys() == {"wall", "cpu", "fit_wall", "fit_cpu", "accuracy"}
+    assert 0 < run["fit_wall"] < run["wall"]
+    assert 0 < loop["fit_wall"] < loop["wall"]
+    assert list(tmp_path.glob("outputs/*")) == []
 
 
 def test_first_run_of_each_process_is_not_counted():
