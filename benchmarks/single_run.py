@@ -9,11 +9,10 @@ import statistics
 from benchmarks.cases import DIGITS, written
 from benchmarks.contest import PEERS, contest, ours, peer
 from benchmarks.measure import Times, interval, ratio, table
-from benchmarks.sweep import TRAINED
+from benchmarks.sweep import TRAINED, check_agreement
 
 OURS, UNWATCHED = "harness", "harness, diagnostic=[]"
 LOOP, FUSED = "loop, Adam", "loop, Adam(fused=True)"
-CLOSE = 0.03  # test accuracies of the contestants differ by no more
 EPOCHS = 100
 
 
@@ -29,9 +28,8 @@ def measured(epochs: int, rounds: int) -> Times:
         ]
         with contest(rows) as found:
             times = found.measure(rounds)
-    scores = {name: statistics.mean(figures["accuracy"]) for name, figures in times.items()}
     if epochs == EPOCHS:
-        assert max(scores.values()) - min(scores.values()) < CLOSE, f"unequal accuracies: {scores}"
+        check_agreement(times, case.close)
     return times
 
 

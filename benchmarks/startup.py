@@ -16,7 +16,7 @@ from benchmarks.measure import Figures, Times, interleave, interval, ratio, tabl
 from benchmarks.warm import cpu_seconds
 from harness.registry import catalogue
 
-BARE, RUN = "bare Hydra --help", "harness"
+BARE, RUN, TORCH = "bare Hydra --help", "harness", "import torch"
 HARNESS = (sys.executable, "-c", "from harness.cli import main; main()")
 OURS = {
     "harness --help": (*HARNESS, "--help"),
@@ -84,6 +84,7 @@ def measured(rounds: int) -> Times:
         runs = {BARE: functools.partial(process, (sys.executable, str(app), "--help"), folder, 0)}
         for line, command in OURS.items():
             runs[line] = functools.partial(process, command, folder, 2 if "=" in line else 0)
+        runs[TORCH] = functools.partial(process, (sys.executable, "-c", TORCH), folder, 0)  # how fast this machine is
         studies = itertools.count()  # a run that is cached would not train
         runs[RUN] = lambda: process((*HARNESS, f"study=startup-{next(studies)}"), folder, 0)
         return interleave(runs, rounds)
