@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`: measures what is named, or everything, and compares it with the goals."""
+"""`python -m benchmarks [NAME ...]` runs benchmarks and compares the figures with the goals."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BENCHMARKS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the environment, a table for each benchmark as it is measured, and the goals. 1 if a benchmark failed."""
+    """Print the environment, a table for each benchmark, and the goals. Return 1 if a benchmark failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (all)")
     parser.add_argument("--quick", action="store_true", help="at a toy size: shows that they work, measures nothing")

@@ -1,4 +1,4 @@
-"""What the benchmarks of sweeps train: named cases, as overrides for the harness and as plain arrays for its peers."""
+"""Workloads: named cases, as overrides for harness and as plain arrays for its peers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Work:
     arrays: Path
 
     def overrides(self, case: Case) -> list[str]:
-        """What a user would type behind `harness` or `harness -m`; a CPU for everyone, also where there is a GPU."""
+        """The overrides of a command `harness` or `harness -m`; all train on the CPU, also where there is a GPU."""
         data = [f"data={case.data}"] if self.source is None else ["data=npz", f"data.path={self.source}"]
         sizes = [] if case.model == "cnn" else [f"model.width={case.width}", f"model.depth={case.depth}"]
         seeds, rates = f"range({case.seeds})" if case.seeds > 1 else "0", ",".join(map(str, case.lrs))

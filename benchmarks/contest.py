@@ -1,4 +1,4 @@
-"""Who takes part in a benchmark of sweeps: contestants in warm processes, each asked for one sweep a round."""
+"""Contestants of a benchmark in warm processes, each asked for one sweep a round."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PEERS = "benchmarks.peers"
 
 @dataclass(frozen=True)
 class Contestant:
-    """What its process, which may serve many, is asked for: `tiny` once, to start it, then `given` each round."""
+    """A function with its arguments, and the process that calls it: once with `tiny`, then with `given` each round."""
 
     name: str
     process: str
@@ -32,14 +32,14 @@ class Contestant:
 
 @dataclass
 class Contest:
-    """Those that take part; the seconds until their process had done its first, tiny sweep; what is to be said."""
+    """The contestants that take part, the seconds until their process had done its first, tiny sweep, and notes."""
 
     folder: Path
     processes: dict[str, Warm] = field(default_factory=dict)
     asked: dict[str, Callable[[], Figures]] = field(default_factory=dict)
     runs: dict[str, int] = field(default_factory=dict)
     start: dict[str, float] = field(default_factory=dict)
-    ways: dict[str, str] = field(default_factory=dict)  # how it was done, the last time
+    ways: dict[str, str] = field(default_factory=dict)  # how each did it, the last time
     notes: list[str] = field(default_factory=list)
 
     def measure(self, rounds: int, warm_up: bool = True) -> Times:
@@ -55,7 +55,7 @@ class Contest:
             each[other] = each.pop(name)
 
     def remove(self, name: str) -> None:
-        """Ask a contestant no more."""
+        """Leave a contestant out of the rounds."""
         for each in (self.asked, self.runs, self.start):
             del each[name]
 

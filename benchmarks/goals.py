@@ -1,4 +1,4 @@
-"""The goals: a bound on each figure that matters, and whether what was measured meets it."""
+"""The goals: a bound on each figure that matters, and a table that compares them with measured figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.measure import Interval, Times, interval, ratio, table
 
 @dataclass(frozen=True)
 class Goal:
-    """At most (or at least) so much of a contestant's figure, or of its ratio to another's figure of the same round."""
+    """A bound on a contestant's figure, or on its ratio to another's figure of the same round."""
 
     benchmark: str
     contestant: str
@@ -22,7 +22,7 @@ class Goal:
     unit: str = ""
 
     def title(self) -> str:
-        """What is measured."""
+        """The measurement in words."""
         over = f" / {self.over}" if self.over else ""
         return f"{self.benchmark}: {self.contestant}{over}, {NAMES[self.figure]}"
 
@@ -30,7 +30,7 @@ class Goal:
         return f"{'>=' if self.at_least else '<='} {self.limit:g} {self.unit}".rstrip()
 
     def measured(self, times: Times, figure: str) -> Interval | None:
-        """The figure or the ratio; None if a contestant has none."""
+        """Return the figure or the ratio; None if it was not measured."""
         if any(figure not in times.get(name, {}) for name in filter(None, (self.contestant, self.over))):
             return None
         return (
@@ -38,7 +38,7 @@ class Goal:
         )
 
     def met(self, found: Interval) -> str:
-        """By the whole interval; "unsettled" if the bound lies in it."""
+        """Return yes or no if the whole interval lies on one side of the bound, else unsettled."""
         low, high = found.low <= self.limit, found.high <= self.limit
         if self.at_least:
             low, high = found.low >= self.limit, found.high >= self.limit
@@ -83,7 +83,7 @@ GOALS = (
 
 
 def summary(measured: Mapping[str, Times]) -> str:
-    """The table of goals whose benchmarks have been measured."""
+    """Return the table of goals whose benchmarks have run."""
     rows = []
     for goal in GOALS:
         if goal.benchmark not in measured:

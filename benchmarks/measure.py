@@ -1,4 +1,4 @@
-"""What every benchmark shares: interleaved rounds, medians with intervals, a plain table."""
+"""Shared by all benchmarks: interleaved rounds, medians with intervals, a plain table, the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run costs beside its training, from a hundred to ten thousand trivial ones, and whether the memory grows."""
+"""The cost of a run in addition to its training, and the memory of the launcher, for 100 to 10,000 trivial runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def shown_count(count: int) -> str:
 
 
 def ours(folder: Path, count: int) -> Figures:
-    """So many trivial runs in a new, warmed process: milliseconds a run, less the records' `share_s`."""
+    """A sweep of trivial runs in a new, warmed process: milliseconds a run, less the records' `share_s`."""
     data = ["data=csv", f"data.path={folder / 'table.csv'}", "data.target=y"]
     sizes = ["model=mlp", "model.width=8", "model.depth=1", "batch_size=16", "epochs=1", "trainer=cpu"]
     with Warm(folder) as process:
@@ -50,7 +50,7 @@ def bare(folder: Path, count: int) -> Figures:
 
 
 def measured(counts: tuple[int, ...], rounds: int) -> Times:
-    """Interleaved rounds of new processes, and one of the last number of runs, which takes minutes."""
+    """Interleaved rounds of new processes. The largest sweep takes minutes and is measured once."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         write_table(folder / "table.csv")
@@ -74,6 +74,6 @@ def report(rounds: int, quick: bool) -> tuple[str, Times]:
         ]
         for name, figures in times.items()
     ]
-    title = f"Overhead: trivial runs (32 samples, one epoch), and what of them is not share_s; {cores()} cores"
+    title = f"Overhead: trivial runs (32 samples, one epoch); beside training: without share_s; {cores()} cores"
     header = ["", "wall ms a run", "beside training", "CPU beside training", "launcher's MB", "rounds"]
     return table(title, header, rows), times

@@ -1,4 +1,4 @@
-"""What the harness chooses for a sweep against each of the plain ways to train it, on named workloads."""
+"""The choice of `path=auto` and `executor=auto` against each fixed choice, on named workloads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TOYS = ("cnn on 28 x 28", "two runs")  # enough to show that it works
 
 
 def way(workload: str, name: str) -> str:
-    """What the figures of a way are called."""
+    """The name of a way in the figures of all workloads."""
     return f"{workload}, {name}"
 
 

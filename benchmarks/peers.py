@@ -1,4 +1,4 @@
-"""What a contestant's process does when it is asked for runs; each function imports only what it needs."""
+"""Functions that contestants' processes call. Each imports only the packages that it needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def harness_sweep(overrides: list[str]) -> Figures:
-    """The harness as a user calls it, into a study of its own: composing, records, events and weights included."""
+    """A sweep by harness as a user calls it: composing, records, events and weights included."""
     import psutil
 
     import harness
@@ -45,7 +45,7 @@ def harness_sweep(overrides: list[str]) -> Figures:
 
 
 def harness_run(overrides: list[str]) -> Figures:
-    """A single run by the harness; `fit_wall` and `fit_cpu` are of its training."""
+    """A single run by harness; `fit_wall` and `fit_cpu` are the times of its training."""
     import harness
 
     with _study() as study, _fits() as fits:
@@ -67,7 +67,7 @@ def _study() -> Iterator[str]:
 
 @contextmanager
 def _fits() -> Iterator[list[Figures]]:
-    """Inside, each fit of Lightning's notes the time that it takes."""
+    """Record the time of each `Trainer.fit` within the block."""
     import pytorch_lightning as pl
 
     found: list[Figures] = []
@@ -139,7 +139,7 @@ def loop(
 
 
 def product(sizes: Sequence[int]) -> Figures:
-    """Operations a second of the fastest float32 product that a library here reaches on one thread, and whose it is."""
+    """The fastest float32 product of the libraries here on one thread: operations a second, library and size."""
     import numpy as np
     import torch
     from torch.nn import functional as F
@@ -183,7 +183,7 @@ def _resident(key: str) -> int:
 
 
 def bare(count: int) -> Figures:
-    """What a record cannot do without: a folder, 4 kB written beside, fsync, rename, fsync of the folder."""
+    """The least that a durable record costs: a folder, 4 kB in a new file, fsync, rename, fsync of the folder."""
     with tempfile.TemporaryDirectory(dir=".") as study:
         watch = Stopwatch()
         for index in range(count):

@@ -1,4 +1,4 @@
-"""A single run: ours, with its diagnostics and without, against a loop by hand on the same tensors, in one thread."""
+"""A single run by harness, with and without diagnostics, and by a hand-written loop, on the same tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole processes of the command line: from Enter to the first epoch, and against a bare Hydra application."""
+"""Commands as processes: time to the first epoch, time of a whole run, and help against a bare Hydra application."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def write_app(folder: Path, groups: Mapping[str, Iterable[str]]) -> Path:
 
 
 def process(command: tuple[str, ...], folder: Path, status: int) -> Figures:
-    """Wall and CPU seconds of a process, which ends with this status; `first_` where it prints an epoch, until then."""
+    """Wall and CPU seconds of a process, which ends with this status; `first_*` until its first line of an epoch."""
     # Bytecode is kept, as for any installed program, wherever this environment would put it.
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     env |= {"PYTHONPYCACHEPREFIX": str(folder / "bytecode")}

@@ -36,7 +36,7 @@ def part(case: Case, joblib: bool) -> Case:
 
 
 def check(case: Case, joblib: bool) -> int:
-    """How many runs will be trained. Raises LeftOut."""
+    """Return the number of runs that are trained. Raise LeftOut if the launcher is not installed."""
     if joblib and find_spec("hydra_plugins.hydra_joblib_launcher") is None:
         raise LeftOut("hydra-joblib-launcher is not installed")
     return part(case, joblib).runs

@@ -1,4 +1,4 @@
-"""Sweeps: ours against stock Hydra with Lightning, a loop by hand and JAX, on the same tensors."""
+"""Sweeps by harness, stock Hydra with Lightning, a loop by hand and JAX, on the same tensors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def contestants(names: tuple[str, ...], case: Case, work: Work, sizes: tuple[int
 
 
 def chunks(case: Case) -> list[int]:
-    """How many members JAX may train as one; the best is taken."""
+    """The numbers of runs that JAX tries to train as one; the fastest is taken."""
     share = -(-case.runs // cores())
     return sorted({share, 1} if case.model == "cnn" else {max(1, share // part) for part in (1, 2, 4, 8)})
 
@@ -49,7 +49,7 @@ def _jax(chunk: int) -> str:
 
 
 def choose_jax(found: Contest) -> None:
-    """Keeps the best of the ways in which JAX may stack its members."""
+    """Keep the fastest of the JAX contestants, which differ in the number of runs trained as one."""
     tried = {name: found.asked[name]()["wall"] for name in list(found.asked) if name.startswith(JAX)}
     if not tried:
         return

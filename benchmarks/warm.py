@@ -26,19 +26,19 @@ class LeftOut(Exception):
 
 
 class Stopwatch:
-    """Wall time, and the processor time of this process and all that it started."""
+    """Wall time, and CPU time of this process and its children."""
 
     def __init__(self) -> None:
         self.wall, self.cpu = time.perf_counter(), cpu_seconds()
 
     def per_run(self, runs: int) -> dict[str, float]:
-        """Milliseconds a run since the start."""
+        """Return the milliseconds a run since the start."""
         wall, cpu = time.perf_counter() - self.wall, cpu_seconds() - self.cpu
         return {"wall": wall / runs * 1e3, "cpu": cpu / runs * 1e3}
 
 
 def cpu_seconds(pid: int | None = None) -> float:
-    """Processor seconds of a process (this one) and of its children, also of those that have ended."""
+    """Return the CPU seconds of a process (by default this one) and its children, including those that have ended."""
     root = psutil.Process(pid)
     return sum(_cpu_seconds(process) for process in (root, *root.children(recursive=True)))
 
@@ -87,7 +87,7 @@ class Warm:
         self.process.stdout.close()
 
     def ask(self, call: str, /, **given: Any) -> dict[str, Any]:
-        """What the function returns. Raises LeftOut, or RuntimeError with what the process said."""
+        """Return the result of the function. Raises LeftOut, or RuntimeError with the output of the process."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
