@@ -51,6 +51,7 @@ NAMES = {
     "fit_wall": "time of a step",
     "fit_cpu": "CPU time of a step",
     "first_cpu": "CPU time to the first epoch",
+    "growth": "the launcher's memory / with a tenth of the runs",
     "peak": "peak memory",
     "peak_wall": "share of a core's peak while it trains",
 }
@@ -74,6 +75,7 @@ GOALS = (
         for count in overhead.COUNTS[1:]
         for figure, limit in (("cpu", 2.5), ("wall", 3.0))
     ),
+    Goal("overhead", overhead.shown_count(overhead.COUNTS[-1]), "growth", 1.1),
     *(
         Goal("paths", paths.way(name, paths.AUTO), "wall", 1.1, over=paths.way(name, paths.BETTER))
         for name in paths.WORKLOADS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import statistics
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -56,8 +57,11 @@ def measured(counts: tuple[int, ...], rounds: int) -> Times:
         write_table(folder / "table.csv")
         runs = {shown_count(count): functools.partial(ours, folder, count) for count in counts}
         last = {shown_count(counts[-1]): runs.pop(shown_count(counts[-1]))}
-        several = interleave(runs | {BARE: functools.partial(bare, folder, counts[0])}, rounds, warm_up=False)
-        return several | interleave(last, 1, warm_up=False)
+        times = interleave(runs | {BARE: functools.partial(bare, folder, counts[0])}, rounds, warm_up=False)
+        times |= interleave(last, 1, warm_up=False)
+    most, fewer = (times[shown_count(count)] for count in (counts[-1], counts[-2]))
+    most["growth"] = [most["resident"][0] / statistics.median(fewer["resident"])]
+    return times
 
 
 def report(rounds: int, quick: bool) -> tuple[str, Times]:
