@@ -129,7 +129,13 @@ def _keeps_memory(operation: Operation, function: Callable[..., Any], outs: tupl
         given = [_zeros(ref) for ref in refs]
         sizes = [t.untyped_storage().nbytes() for t in given]
         try:
-            named = {} if outs is None else dict(zip(outs, given, strict=True))
+            named = {}
+            if outs is not None:
+                named = {name: torch.empty(0, dtype=ref.dtype) for name, ref in zip(outs, refs, strict=True)}
+                function(*args, **kwargs, **named)  # torch warns if it resizes a tensor that is not empty
+                if [t.shape for t in named.values()] != [ref.shape for ref in refs]:
+                    return False
+                named = dict(zip(outs, given, strict=True))
             made = [t for t in pytree.tree_leaves(function(*args, **kwargs, **named)) if isinstance(t, Tensor)]
         except Exception as error:  # of an operation that refuses zeros, or needs autograd
             reraise_interrupt(error)
