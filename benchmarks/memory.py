@@ -23,11 +23,11 @@ def peak(function: str, tiny: Figures, given: Figures) -> Figures:
 
 
 def measured(case: Case, rounds: int) -> Times:
-    """Interleaved rounds of new processes; the loop reads splits that are standardised already."""
+    """Interleaved rounds of new processes; both read one file, split it and standardise it."""
     with written(case.toy().one(1)) as small, written(case) as work:
         both = {
             OURS: ("harness_run", {"overrides": small.overrides(case)}, {"overrides": work.overrides(case)}),
-            LOOP: ("loop", small.plain(case), work.plain(case)),
+            LOOP: ("loop", *(each.plain(case) | {"arrays": str(each.source)} for each in (small, work))),
         }
         return interleave({name: functools.partial(peak, *each) for name, each in both.items()}, rounds, warm_up=False)
 

@@ -100,7 +100,6 @@ def loop(
     fused: bool | None = None,
 ) -> Figures:
     """PyTorch by hand, one run after another in one thread; validated each epoch, tested at the end, nothing kept."""
-    import numpy as np
     import torch
     from torch import Tensor, nn
     from torch.nn import functional as F
@@ -129,13 +128,31 @@ def loop(
 
     torch.set_num_threads(1)
     whole = Stopwatch()
-    loaded = {name: torch.from_numpy(array) for name, array in np.load(arrays).items()}
+    loaded = _splits(arrays)
     (x, y), val, test = ((loaded[f"x_{split}"], loaded[f"y_{split}"]) for split in ("train", "val", "test"))
     classes = int(y.max()) + 1
     training = Stopwatch()
     scores = [train(seed, lr) for seed, lr in runs]
     figures = _training(training.per_run(len(runs))) | whole.per_run(len(runs))
     return figures | {"accuracy": sum(scores) / len(scores)}
+
+
+def _splits(path: str) -> Figures:
+    """The tensors of a file by name and split. A file of one array is split, and standardised in place."""
+    import numpy as np
+    import torch
+
+    arrays = {name: torch.from_numpy(array) for name, array in np.load(path).items()}
+    if "x" not in arrays:
+        return arrays
+    count = len(arrays["x"])
+    indices = torch.randperm(count).split([count - 2 * (count // 5), count // 5, count // 5])
+    parts = dict(zip(("train", "val", "test"), indices, strict=True))
+    found = {f"{name}_{split}": arrays[name][index] for name in "xy" for split, index in parts.items()}
+    std, mean = torch.std_mean(found["x_train"])
+    for split in parts:
+        found[f"x_{split}"].sub_(mean).div_(std)
+    return found
 
 
 def product(sizes: Sequence[int]) -> Figures:
