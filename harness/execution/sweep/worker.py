@@ -23,7 +23,7 @@ from harness.system.process_state import StateWarning, as_new
 # The records of an item, None for a run that another living process trains; or the exception that ended the item.
 Outcome = list[Record | None] | Exception
 
-CHECK_S = 1.0  # to stat the files of all components takes milliseconds, as long as a small run
+CHECK_S = 0.25  # to stat the files of all components takes milliseconds, as long as a small run
 
 _checked: dict[tuple[Any, ...], float] = {}  # when the sources and the data of runs were checked, by sweep and state
 _loader = Loader()  # a worker keeps its data from one item to the next
