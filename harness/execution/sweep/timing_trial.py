@@ -20,6 +20,7 @@ from harness.training.batches import Transformed
 from harness.training.fit import transformed_splits
 from harness.training.memory.estimate import estimate_memory
 from harness.training.plan import Plan
+from harness.training.recorded.function import RECORDED
 from harness.training.resources import choose_threads, free_bytes, use_threads
 from harness.training.single import SinglePath
 from harness.training.vectorized.loop import StackedPath
@@ -170,7 +171,8 @@ def _epoch(path: SinglePath | StackedPath) -> float:
     """Return the seconds of an epoch, estimated from some steps, with validation where the data is in memory."""
     batches = path.plan.batches
     path.start_epoch(0)
-    _step(path, 0)  # the first step of anything is slow
+    for _ in range(RECORDED + 1):  # the first step of anything is slow, and so are those that are recorded
+        _step(path, 0)
     done, started = 0, time.perf_counter()
     while done < batches and (done < 3 or time.perf_counter() - started < LONG_S):
         _step(path, done)
