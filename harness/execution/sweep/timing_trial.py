@@ -20,6 +20,7 @@ from harness.training.batches import Transformed
 from harness.training.fit import transformed_splits
 from harness.training.memory.estimate import estimate_memory
 from harness.training.plan import Plan
+from harness.training.recorded.function import RECORDED
 from harness.training.resources import choose_threads, free_bytes, use_threads
 from harness.training.single import SinglePath
 from harness.training.vectorized.loop import StackedPath
@@ -30,6 +31,7 @@ ANY = 1 << 20
 TRIED_S = 0.02  # what a step of all of them takes by themselves, at most: where steps are long, a stack saves little
 STACK_S, STACK_STEPS = 0.05, 25  # what trying a stack costs: a part of its own, and steps of all its members
 STEP_BYTES = 1 << 23  # of the tensors of a stack's step: with more of them, each run took longer
+WINDOWS = 2.5  # what a stack makes per number of a run alone, for the windows of convolutions and steps of sequences
 LEAST = 4  # runs of a stack, whatever their step takes
 TOO_LITTLE = "too short to try a stack"
 WORTH = 0.1  # of the time that the runs take by themselves, which is what trying a stack may cost
@@ -169,7 +171,8 @@ def _epoch(path: SinglePath | StackedPath) -> float:
     """Return the seconds of an epoch, estimated from some steps, with validation where the data is in memory."""
     batches = path.plan.batches
     path.start_epoch(0)
-    _step(path, 0)  # the first step of anything is slow
+    for _ in range(RECORDED + 1):  # the first step of anything is slow, and so are those that are recorded
+        _step(path, 0)
     done, started = 0, time.perf_counter()
     while done < batches and (done < 3 or time.perf_counter() - started < LONG_S):
         _step(path, done)
@@ -207,7 +210,8 @@ def room(members: Sequence[RunSpec], workers: int) -> int:
         reraise_interrupt(error)
         return ANY  # the run's own failure, which it will be told of
     each = own + found.total() - found.data
-    cached = max(LEAST, STEP_BYTES // max(1, found.step)) if member.device == "cpu" else ANY
+    step = found.step * (1.0 if parts.probe.dense else WINDOWS)
+    cached = max(LEAST, int(STEP_BYTES / max(1.0, step))) if member.device == "cpu" else ANY
     return max(1, min(cached, int(free_bytes(member.device) / 2 / workers / max(1, each))))
 
 
