@@ -16,6 +16,8 @@ from harness.execution import hydra_app
 from harness.registry import hydra_keys
 from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import CannotWrite, HarnessError, nearest_flag, suggest
+from harness.system.garbage import uncollected
+from harness.system.spinner import Spinner
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -120,9 +122,7 @@ def _run(overrides: list[str], config_dir: str | None) -> int:
 
     job = composition.compose(overrides, config_dir)
     check_data(job.values)  # before torch is imported
-    from harness.system.spinner import Spinner
-
-    with Spinner("loading torch and Lightning"):
+    with Spinner("loading torch and Lightning"), uncollected():
         from harness.analysis.report.summary import run_summary
         from harness.cli.live.progress import RunProgress
         from harness.execution.train import train

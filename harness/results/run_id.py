@@ -14,6 +14,7 @@ import os
 import re
 import stat
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from harness.registry.component import Mark, mark_of
 from harness.registry.kinds import KEY, KINDS, NONE
 from harness.registry.registry import REGISTRY
 from harness.registry.scanning.dependencies import installed
+from harness.registry.scanning.scan_cache import fingerprint
+from harness.results.index import SETTLED_NS
+from harness.results.source_cache import cached
 from harness.system.distribution import DISTRIBUTION
 
 # Kinds that observe or launch a run do not change its result.
@@ -166,15 +170,21 @@ def _add_file(path: str, states: dict[str, str]) -> None:
     states[name] = content
 
 
-@functools.cache
 def _version(package: str) -> str:
     """Return the versions of the distributions that an installed package comes from, read once in a process."""
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in sorted(set(_owners().get(package, []))))
+    return _installed_versions().get(package, "")
 
 
 @functools.cache
-def _owners() -> dict[str, list[str]]:
-    return dict(importlib.metadata.packages_distributions())
+def _installed_versions() -> dict[str, str]:
+    return cached(dict[str, str], fingerprint(()).installed, _read_versions)
+
+
+def _read_versions() -> dict[str, str]:
+    """Return {top-level package: versions of its distributions} of all installed packages."""
+    version = functools.cache(importlib.metadata.version)
+    owners = importlib.metadata.packages_distributions().items()
+    return {package: ", ".join(f"{n} {version(n)}" for n in sorted(set(names))) for package, names in owners}
 
 
 def _roots(package: str) -> list[str]:
@@ -274,11 +284,17 @@ def _stamp(roots: Iterable[str]) -> Stamp:
 
 
 @functools.lru_cache(64)
-def _read(roots: tuple[str, ...], stamp: Stamp) -> tuple[str, tuple[str, ...]]:
-    """Return a digest of all files, and the top-level packages that the Python files import.
+def _read(roots: tuple[str, ...], stamp: Stamp) -> list[Any]:
+    """Return a digest of all files, and the top-level packages that the Python files import, as [digest, names].
 
     The stamp is part of the cache key, so that a change is noticed.
     """
+    if max((max(times) for _, _, *times, _ in stamp), default=0) > time.time_ns() - SETTLED_NS:
+        return _digest(roots, stamp)  # a file that changes again within a tick may keep its times
+    return cached(list[str | list[str]], (roots, stamp), lambda: _digest(roots, stamp))
+
+
+def _digest(roots: tuple[str, ...], stamp: Stamp) -> list[Any]:
     h = hashlib.sha256()
     imports: set[str] = set()
     base = Path(roots[0])
@@ -288,7 +304,7 @@ def _read(roots: tuple[str, ...], stamp: Stamp) -> tuple[str, tuple[str, ...]]:
         h.update(f"{name}\0{len(content)}\0".encode() + content)
         if path.suffix == ".py":
             imports |= _imports(content)
-    return h.hexdigest()[:16], tuple(sorted(imports))
+    return [h.hexdigest()[:16], sorted(imports)]
 
 
 def _imports(source: bytes) -> set[str]:

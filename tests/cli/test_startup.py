@@ -77,3 +77,12 @@ def test_harness_decorators_import_nothing_heavy(workdir: Path) -> None:
 def test_report_detects_an_import_of_torch(workdir: Path) -> None:
     out = python("from harness import Dataset\n" + REPORT, "list", cwd=workdir)
     assert out.splitlines()[-1].split()[:2] == ["0", "torch"]
+
+
+def test_built_in_components_are_loaded_without_what_few_of_them_need(workdir: Path) -> None:
+    heavy = "('pandas', 'pyarrow', 'sklearn', 'scipy.stats', 'datasets', 'matplotlib', 'requests')"
+    source = (
+        "import sys\nfrom harness.registry.registry import REGISTRY\nREGISTRY.get('data', 'digits')\n"
+        f"print([n for n in {heavy} if n in sys.modules])"
+    )
+    assert python(source, cwd=workdir) == "[]\n"

@@ -82,6 +82,8 @@ class HarnessLauncher(Launcher):
         from harness.config.overrides import quote_choices
         from harness.execution.sweep.callbacks import active
         from harness.execution.sweep.swept import current_command, varied_keys
+        from harness.system.garbage import uncollected
+        from harness.system.spinner import Spinner
 
         active().on_sweep_start(initial_job_idx + len(job_overrides))
         assert self.hydra_context is not None
@@ -96,8 +98,9 @@ class HarnessLauncher(Launcher):
         swept, command = varied_keys(job_overrides), current_command()
         jobs = [replace(compositions.job(list(job)), swept=swept, command=command) for job in job_overrides]
         # imported late, since they import torch: a job with a mistake in it is refused before
-        from harness.execution.sweep.objective import for_search
-        from harness.execution.sweep.scheduler import train_all
+        with Spinner("loading torch and Lightning"), uncollected():
+            from harness.execution.sweep.objective import for_search
+            from harness.execution.sweep.scheduler import train_all
 
         returns = []
         records = train_all(jobs, initial_job_idx)
