@@ -10,10 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness._compat import torchmetrics
+from harness._compat import dynamo, torchmetrics
 from harness.system.distribution import DISTRIBUTION
 
 torchmetrics.defer_imports()
+dynamo.defer_import()
 __version__ = version(DISTRIBUTION)
 
 # {public name: the module that it is imported from}
