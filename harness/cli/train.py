@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from harness.cli.live.progress import SweepProgress
+    from harness.config.job import Job
+    from harness.results.record import Record
 
 
 REFUSED = ("--config-name", "--config-path", "--experimental-rerun")  # flags of Hydra
@@ -118,23 +120,32 @@ def _complete(args: Any) -> int:
 
 
 def _run(overrides: list[str], config_dir: str | None) -> int:
-    from harness.datasets.description import check_data
+    from harness.execution import known_runs
 
     job = composition.compose(overrides, config_dir)
-    check_data(job.values)  # before torch is imported
-    with Spinner("loading torch and Lightning"), uncollected():
-        from harness.analysis.report.summary import run_summary
-        from harness.cli.live.progress import RunProgress
-        from harness.execution.train import train
-        from harness.results.machine_faults import MachineFault, blames_machine, machine_line
+    question = known_runs.question([job], in_sweep=False)
+    (record,) = known_runs.recall(question, [job]) or [_train(job, question)]
 
-    with RunProgress(job.settings.epochs) as progress:
-        record = train(job, [progress])
+    from harness.analysis.report.summary import run_summary
+    from harness.results.machine_faults import MachineFault, blames_machine, machine_line
+
     print(run_summary(record))
     if blames_machine(record):
         raise MachineFault(machine_line(record))
     print_findings([record])
     return 1 if record.status == "failed" else 0
+
+
+def _train(job: Job, question: str | None) -> Record:
+    from harness.datasets.description import check_data
+
+    check_data(job.values)  # before torch is imported
+    with Spinner("loading torch and Lightning"), uncollected():
+        from harness.cli.live.progress import RunProgress
+        from harness.execution.train import train
+
+    with RunProgress(job.settings.epochs) as progress:
+        return train(job, [progress], question=question)
 
 
 def _sweep(overrides: list[str], config_dir: str | None) -> int:

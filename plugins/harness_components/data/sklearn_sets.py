@@ -30,7 +30,7 @@ def _table(name: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     return table[:, :-1], table[:, -1].astype(int), classes
 
 
-@harness.data(reference="Alpaydin, Kaynak, Optical recognition of handwritten digits, UCI 1998")
+@harness.data(reads=(), reference="Alpaydin, Kaynak, Optical recognition of handwritten digits, UCI 1998")
 def digits(split: Split, generator: Generator) -> Dataset:
     """Handwritten digits: 1,797 grey images of 8 x 8 pixels (values 0 .. 16) in 10 classes.
 
@@ -43,7 +43,7 @@ def digits(split: Split, generator: Generator) -> Dataset:
     return from_arrays(images, classes, split, generator, target="class", classes=range(10))
 
 
-@harness.data(reference="Fisher, The use of multiple measurements in taxonomic problems, 1936")
+@harness.data(reads=(), reference="Fisher, The use of multiple measurements in taxonomic problems, 1936")
 def iris(split: Split, generator: Generator) -> Dataset:
     """Iris flowers: 150 samples of 4 lengths in cm, 3 species.
 
@@ -55,7 +55,7 @@ def iris(split: Split, generator: Generator) -> Dataset:
     return from_arrays(x, y, split, generator, target="class", classes=classes)
 
 
-@harness.data(reference="Aeberhard, Forina, Wine, UCI Machine Learning Repository, 1992")
+@harness.data(reads=(), reference="Aeberhard, Forina, Wine, UCI Machine Learning Repository, 1992")
 def wine(split: Split, generator: Generator) -> Dataset:
     """Italian wines: 178 samples of 13 chemical measurements on very different scales, 3 cultivars.
 
@@ -68,7 +68,7 @@ def wine(split: Split, generator: Generator) -> Dataset:
 
 
 @harness.data(
-    reference="Street, Wolberg, Mangasarian, Nuclear feature extraction for breast tumor diagnosis, SPIE 1993"
+    reads=(), reference="Street, Wolberg, Mangasarian, Nuclear feature extraction for breast tumor diagnosis, SPIE 1993"
 )
 def breast_cancer(split: Split, generator: Generator) -> Dataset:
     """Breast tumours (Wisconsin): 569 samples of 30 measurements of cell nuclei, malignant or benign.
@@ -81,7 +81,9 @@ def breast_cancer(split: Split, generator: Generator) -> Dataset:
     return from_arrays(x, y, split, generator, target="class", classes=classes)
 
 
-@harness.data(reference="Efron, Hastie, Johnstone, Tibshirani, Least angle regression, Annals of Statistics 2004")
+@harness.data(
+    reads=(), reference="Efron, Hastie, Johnstone, Tibshirani, Least angle regression, Annals of Statistics 2004"
+)
 def diabetes(split: Split, generator: Generator) -> Dataset:
     """Diabetes patients: 442 samples of 10 measurements; the real target is the disease's progression in a year.
 
@@ -96,7 +98,7 @@ def diabetes(split: Split, generator: Generator) -> Dataset:
     return from_arrays(x, y, split, generator, target="real")
 
 
-@harness.data
+@harness.data(reads=())
 def moons(
     split: Split,
     generator: Generator,
@@ -118,7 +120,7 @@ def moons(
     return from_arrays(x, y, split, generator, target="class", classes=("upper", "lower"))
 
 
-@harness.data
+@harness.data(reads=())
 def circles(
     split: Split,
     generator: Generator,
@@ -143,7 +145,7 @@ def circles(
     return from_arrays(x, y, split, generator, target="class", classes=("outer", "inner"))
 
 
-@harness.data
+@harness.data(reads=())
 def blobs(
     split: Split,
     generator: Generator,

@@ -27,7 +27,7 @@ Held = Annotated[
 ]
 
 
-@harness.data
+@harness.data(reads=("path",))
 def npz(
     split: Split,
     cache_dir: Path,

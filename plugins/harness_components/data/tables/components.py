@@ -27,7 +27,7 @@ Group = Annotated[str | None, "column whose equal values stay in one split"]
 Order = Annotated[str | None, "column to split by: training gets its lowest values, test its highest"]
 
 
-@harness.data(describe=_DESCRIBED)
+@harness.data(reads=("path",), describe=_DESCRIBED)
 def csv(
     split: Split,
     cache_dir: Path,
@@ -64,7 +64,7 @@ def csv(
     return table_dataset.load(table, choice, in_memory, cache_dir, split, generator)
 
 
-@harness.data(describe=_DESCRIBED)
+@harness.data(reads=("path",), describe=_DESCRIBED)
 def parquet(
     split: Split,
     cache_dir: Path,
