@@ -12,6 +12,7 @@ from typing import Any
 
 from harness._compat import dynamo, torchmetrics
 from harness.system.distribution import DISTRIBUTION
+from harness.system.garbage import uncollected
 
 torchmetrics.defer_imports()
 dynamo.defer_import()
@@ -33,8 +34,9 @@ def __getattr__(name: str) -> Any:
     if name not in _SOURCES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     source = _SOURCES[name]
-    found = {} if source == __name__ else vars(import_module(source))
-    value = found[name] if name in found else import_module(f"{source}.{name}")
+    with uncollected():
+        found = {} if source == __name__ else vars(import_module(source))
+        value = found[name] if name in found else import_module(f"{source}.{name}")
     globals()[name] = value
     return value
 

@@ -89,7 +89,6 @@ class HarnessLauncher(Launcher):
         from harness.execution.sweep.callbacks import active
         from harness.execution.sweep.swept import current_command, varied_keys
         from harness.system.garbage import uncollected
-        from harness.system.spinner import Spinner
 
         active().on_sweep_start(initial_job_idx + len(job_overrides))
         assert self.hydra_context is not None
@@ -106,7 +105,7 @@ class HarnessLauncher(Launcher):
         records = _cached(jobs, initial_job_idx, question := known_runs.question(jobs, in_sweep=True))
         # imported late, since they import torch: a job with a mistake in it is refused before
         if records is None:
-            with Spinner("loading torch and Lightning"), uncollected():
+            with uncollected():
                 from harness.execution.sweep.scheduler import train_all
 
             records = train_all(jobs, initial_job_idx, question)
