@@ -85,6 +85,7 @@ class HarnessLauncher(Launcher):
         from harness.config.composition_cache import Compositions
         from harness.config.declared_sweep import refuse_another
         from harness.config.overrides import quote_choices
+        from harness.datasets.description import check_data
         from harness.execution import known_runs
         from harness.execution.sweep.callbacks import active
         from harness.execution.sweep.swept import current_command, varied_keys
@@ -105,6 +106,8 @@ class HarnessLauncher(Launcher):
         records = _cached(jobs, initial_job_idx, question := known_runs.question(jobs, in_sweep=True))
         # imported late, since they import torch: a job with a mistake in it is refused before
         if records is None:
+            for job in {str(job.values["data"]): job for job in jobs}.values():
+                check_data(job.values)
             with uncollected():
                 from harness.execution.sweep.scheduler import train_all
 
