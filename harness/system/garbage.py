@@ -18,16 +18,18 @@ def uncollected() -> Iterator[None]:
 
     In a process that `keep_all` was called in, the new objects are never walked.
     """
-    enabled, keeps_all = gc.isenabled(), gc.get_freeze_count() > 0
+    if not gc.isenabled():  # in another such block
+        yield
+        return
+    keeps_all = gc.get_freeze_count() > 0  # which counts them one by one
     gc.disable()
     try:
         yield
     finally:
-        if enabled:
-            gc.freeze()  # moves the new objects out of the youngest generation,
-            if not keeps_all:
-                gc.unfreeze()  # and into the oldest one
-            gc.enable()
+        gc.freeze()  # moves the new objects out of the youngest generation,
+        if not keeps_all:
+            gc.unfreeze()  # and into the oldest one
+        gc.enable()
 
 
 def keep_all() -> None:
