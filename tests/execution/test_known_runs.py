@@ -19,6 +19,7 @@ from harness.registry import catalogue
 from harness.results import answer_cache
 from harness.results.record import FILE, Record, read
 from tests.helpers.commands import harness, python
+from tests.helpers.strangers import install
 
 TINY = ["epochs=1", "logger=[]", "diagnostic=[]"]
 Launch = Callable[..., Record]
@@ -191,3 +192,38 @@ def test_second_command_answers_without_torch(line: list[str], workdir: Path) ->
     assert "already" in second
     shown = [text for text in first.stdout.splitlines() if "test " in text]
     assert shown == [text for text in second.splitlines() if "test " in text]
+
+
+def test_edit_of_a_plugin_or_its_helper_is_noticed(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site, checkout = workdir / "site", workdir / "checkout"
+    site.mkdir()
+    checkout.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(checkout))
+    (helper := checkout / "bent_helper.py").write_text("SLOPE = 0.1\n")
+    plugin = install(
+        site,
+        "bent",
+        """
+        import torch
+        from bent_helper import SLOPE
+
+        @harness.activation
+        def bent(x):
+            return torch.where(x > 0, x, SLOPE * x)
+        """,
+        offers="bent",
+    )
+    line = [*TINY, "activation=bent"]
+
+    def trained_now() -> bool:
+        return "already" not in harness(*line, cwd=workdir, site=site).stdout
+
+    assert trained_now()
+    assert not trained_now()
+    out = python(SECOND, *line, cwd=workdir, site=site).splitlines()
+    assert out[-1] == "0"  # without torch
+    helper.write_text("SLOPE = 0.2\n")
+    assert trained_now()
+    plugin.write_text(plugin.read_text().replace("x > 0", "x > 1"))
+    assert trained_now()
+    assert not trained_now()
