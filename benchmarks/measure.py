@@ -1,4 +1,4 @@
-"""What every benchmark shares: interleaved rounds, medians with intervals, a plain table."""
+"""Shared by all benchmarks: interleaved rounds, medians with intervals, a plain table, the machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
 
 Figures = dict[str, float]  # what one contestant measured in one round
 Times = dict[str, dict[str, list[float]]]  # contestant -> figure -> one value a round
@@ -88,7 +91,23 @@ def cores() -> int:
 
 
 def environment() -> str:
-    """The machine in general words, and the versions that matter."""
-    names = ("dl-harness", "torch", "pytorch-lightning", "hydra-core", "tensorboard")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    return f"{platform.machine()}, {cores()} cores; Python {platform.python_version()}, {versions}"
+    """The machine, its load before the first benchmark, and the versions that matter."""
+    names = ("dl-harness", "torch", "numpy", "jax", "pytorch-lightning", "hydra-core", "tensorboard")
+    versions = ", ".join(f"{name} {_version(name)}" for name in names)
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    instructions = torch.backends.cpu.get_cpu_capability()
+    machine = f"{_processor()} ({platform.machine()}, {instructions}), {cores()} cores{load}"
+    return f"{machine}\nPython {platform.python_version()}, {versions}"
+
+
+def _processor() -> str:
+    told = Path("/proc/cpuinfo")
+    names = [line for line in told.read_text().splitlines() if line.startswith("model name")] if told.exists() else []
+    return names[0].partition(": ")[2] if names else platform.processor()
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "not installed"

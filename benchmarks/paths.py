@@ -1,22 +1,19 @@
-"""What the harness chooses for a sweep against each of the plain ways to train it, on named workloads."""
+"""The choice of `path=auto` and `executor=auto` against each fixed choice, on named workloads."""
 
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
 
 from benchmarks.cases import LRS, Case, written
-from benchmarks.contest import contest, ours
-from benchmarks.measure import Interval, Times, cores, interval, ratio, table
+from benchmarks.contest import Contest, contest, ours
+from benchmarks.measure import Times, cores, ratio, table
 
-AUTO = "auto"
+AUTO, BETTER = "auto", "the better of the plain ways"
 PLAIN = {
     f"{path}, {executor}": (f"path={path}", f"executor={executor}")
     for path in ("alone", "fused")
     for executor in ("in_process", "loky")
 }
-ROUNDS = 5
-GOAL = 1.1
 
 WORKLOADS = {
     "small mlp, many": Case(
@@ -30,58 +27,37 @@ WORKLOADS = {
 TOYS = ("cnn on 28 x 28", "two runs")  # enough to show that it works
 
 
-@dataclass(frozen=True)
-class Found:
-    """What was measured on a workload."""
-
-    times: Times
-    way: str  # what the harness chose, the last time
-    notes: list[str]
-
-    @property
-    def better(self) -> str:
-        """The better of the plain ways, by its median."""
-        plain = [name for name in self.times if name != AUTO]
-        return min(plain, key=lambda name: statistics.median(self.times[name]["ms"]))
-
-    def against_better(self) -> Interval:
-        return ratio(self.times, "ms", AUTO, self.better)
+def way(workload: str, name: str) -> str:
+    """The name of a way in the figures of all workloads."""
+    return f"{workload}, {name}"
 
 
-def measured(case: Case, rounds: int, warm_up: bool) -> Found:
-    """Interleaved rounds of all ways, in one warm process."""
+def measured(case: Case, rounds: int, warm_up: bool) -> tuple[Contest, Times]:
+    """Interleaved rounds of all ways, in one warm process; BETTER repeats the plain one with the smaller median."""
     with written(case) as work:
         rows = [ours(AUTO, case, work), *(ours(name, case, work, *how) for name, how in PLAIN.items())]
         with contest(rows) as found:
             times = found.measure(rounds, warm_up)
-            return Found(times, found.ways[AUTO], found.notes)
+            times[BETTER] = times[better(times)]
+            return found, times
 
 
-def shown(found: dict[str, Found], cases: dict[str, Case], rounds: int) -> str:
-    """One row a workload: milliseconds a run by each way, the better of the plain ones, and the choice against it."""
-    rows, notes = [], []
-    for name, one in found.items():
-        ways = [one.times.get(way) for way in (*PLAIN, AUTO)]
-        known = len(one.times) > 1
-        rows.append(
-            [
-                f"{name}: {cases[name].title}, {cases[name].runs} runs",
-                *(f"{interval(way['ms']).median:.1f}" if way else "" for way in ways),
-                one.better if known else "",
-                one.against_better().show() if known else "",
-                one.way,
-            ]
-        )
-        notes += [note for note in one.notes if note not in notes]
-    ratios = [one.against_better().median for one in found.values() if len(one.times) > 1]
-    if ratios:
-        notes.append(f"auto / better: {max(ratios):.2f} at the most, by the medians; the goal is {GOAL}")
+def better(times: Times) -> str:
+    """The plain way with the smaller median."""
+    return min(PLAIN.keys() & times.keys(), key=lambda name: statistics.median(times[name]["wall"]))
+
+
+def report(rounds: int, quick: bool) -> tuple[str, Times]:
+    """One row a workload: milliseconds a run by each way, and the choice against the better of the plain ones."""
+    rows, figures = [], {}
+    for workload, case in WORKLOADS.items():
+        if quick and workload not in TOYS:
+            continue
+        case = case.toy() if quick else case
+        found, times = measured(case, rounds, warm_up=not quick)
+        figures |= {way(workload, name): each for name, each in times.items()}
+        medians = [f"{statistics.median(times[name]['wall']):.1f}" for name in (*PLAIN, AUTO)]
+        choice = [better(times), ratio(times, "wall", AUTO, BETTER).show(), found.ways[AUTO]]
+        rows.append([f"{workload}: {case.title}, {case.runs} runs", *medians, *choice])
     title = f"Paths: ms a run by each way, {rounds} rounds, {cores()} cores"
-    return "\n".join([table(title, ["", *PLAIN, AUTO, "better", "auto / better", "chosen"], rows).rstrip(), *notes, ""])
-
-
-def report(quick: bool = False) -> str:
-    """The table of this benchmark."""
-    cases = {name: WORKLOADS[name].toy() for name in TOYS} if quick else WORKLOADS
-    rounds = 1 if quick else ROUNDS
-    return shown({name: measured(case, rounds, not quick) for name, case in cases.items()}, cases, rounds)
+    return table(title, ["", *PLAIN, AUTO, "better", "auto / better", "chosen"], rows), figures

@@ -36,7 +36,7 @@ def part(case: Case, joblib: bool) -> Case:
 
 
 def check(case: Case, joblib: bool) -> int:
-    """How many runs will be trained. Raises LeftOut."""
+    """Return the number of runs that are trained. Raise LeftOut if the launcher is not installed."""
     if joblib and find_spec("hydra_plugins.hydra_joblib_launcher") is None:
         raise LeftOut("hydra-joblib-launcher is not installed")
     return part(case, joblib).runs
@@ -64,9 +64,10 @@ def run(case: Case, work: Work, folder: Path, joblib: bool) -> Figures:
     stamps = [json.loads(line) for line in (here / "stamps").read_text().splitlines()]
     shutil.rmtree(here)
     assert len(stamps) == some.runs, f"{len(stamps)} of {some.runs} runs"
-    seconds = warm_seconds([(stamp["worker"], stamp["end"]) for stamp in stamps])
+    wall, cpu = (warm_seconds([(stamp["worker"], stamp[clock]) for stamp in stamps]) for clock in ("wall", "cpu"))
+    cpu *= len({stamp["worker"] for stamp in stamps})  # of all processes, where their wall time is at once
     accuracy = sum(stamp["accuracy"] for stamp in stamps) / len(stamps)
-    return {"ms": seconds * 1e3, "accuracy": accuracy, "start": whole - some.runs * seconds}
+    return {"wall": wall * 1e3, "cpu": cpu * 1e3, "accuracy": accuracy, "start": whole - some.runs * wall}
 
 
 def warm_seconds(stamps: list[tuple[int, float]]) -> float:

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
+
 ROOT = Path(__file__).parent.parent
 CLOSING_S = 30
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -21,6 +23,34 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 class LeftOut(Exception):
     """A contestant that cannot take part here: it is not installed, or the harness does not know a setting."""
+
+
+class Stopwatch:
+    """Wall time, and CPU time of this process and its children."""
+
+    def __init__(self) -> None:
+        self.wall, self.cpu = time.perf_counter(), cpu_seconds()
+
+    def per_run(self, runs: int) -> dict[str, float]:
+        """Return the milliseconds a run since the start."""
+        wall, cpu = time.perf_counter() - self.wall, cpu_seconds() - self.cpu
+        return {"wall": wall / runs * 1e3, "cpu": cpu / runs * 1e3}
+
+
+def cpu_seconds(pid: int | None = None) -> float:
+    """Return the CPU seconds of a process (by default this one) and its children, including those that have ended."""
+    root = psutil.Process(pid)
+    return sum(_cpu_seconds(process) for process in (root, *root.children(recursive=True)))
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    if process.pid == os.getpid():  # the system counts others in hundredths of a second
+        return time.process_time() + times.children_user + times.children_system
+    return times.user + times.system + times.children_user + times.children_system
 
 
 class Warm:
@@ -57,7 +87,7 @@ class Warm:
         self.process.stdout.close()
 
     def ask(self, call: str, /, **given: Any) -> dict[str, Any]:
-        """What the function returns. Raises LeftOut, or RuntimeError with what the process said."""
+        """Return the result of the function. Raises LeftOut, or RuntimeError with the output of the process."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:

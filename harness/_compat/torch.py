@@ -6,26 +6,33 @@ take such trees, and export none of it. Without it, predictions and targets of s
 `TorchDispatchMode` (`torch.utils._python_dispatch`) sees each operation below autograd. torch's notes on extending it
 describe the class, in a private module. Without it, memory cannot be estimated, and a stack cannot be trained exactly.
 
+`StorageWeakRef` (`torch.multiprocessing.reductions`) is undocumented. While it lives, no other storage gets the number
+of its storage. Without it, recording a step keeps all tensors of the step.
+
 `BatchNormBase`, `NormBase` and `DropoutBase` (`_BatchNorm`, `_NormBase`, `_DropoutNd`) are the common base classes of
 torch's layers. Without them, name the layers one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch._C._functorch import _add_batch_dim, _unwrap_batched
 from torch._functorch.pyfunctorch import VmapInterpreter, retrieve_current_functorch_interpreter
+from torch._ops import OpOverload
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNormBase
 from torch.nn.modules.batchnorm import _NormBase as NormBase
 from torch.nn.modules.dropout import _DropoutNd as DropoutBase
+from torch.optim import optimizer as optimizers
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["BatchNormBase", "DropoutBase", "NormBase", "TorchDispatchMode", "pytree"]
+__all__ = ["BatchNormBase", "DropoutBase", "NormBase", "StorageWeakRef", "TorchDispatchMode", "pytree"]
 
 MODULE_STATE = frozenset({"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training"})
 """Attributes of any `torch.nn.Module` that say nothing of what it computes but by its tensors and its children.
@@ -68,13 +75,14 @@ class FixedPrecision(nn.Module):
         return self
 
 
-def storage_id(tensor: Tensor) -> int:
-    """Return a number that tensors with the same memory share, also on the meta device.
+def storage_id(tensor: Tensor | torch.UntypedStorage) -> int:
+    """Return the number of a storage, which tensors with the same memory share, also on the meta device.
 
     Uses `UntypedStorage._cdata`, seen on torch 2.13; the public `data_ptr` is 0 on the meta device. Without it, memory
     that two tensors share is counted twice.
     """
-    number: int = tensor.untyped_storage()._cdata
+    storage = tensor if isinstance(tensor, torch.UntypedStorage) else tensor.untyped_storage()
+    number: int = storage._cdata
     return number
 
 
@@ -85,6 +93,22 @@ def has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:
     must be watched while it trains a stack.
     """
     return bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
+
+
+def has_global_step_hooks() -> bool:
+    """Return True if hooks are registered to run before or after the step of any optimizer.
+
+    Uses `_global_optimizer_pre_hooks` and `_global_optimizer_post_hooks` of `torch.optim.optimizer`, seen on torch
+    2.13. Without them, optimizers must not be stepped by their kernels.
+    """
+    return bool(optimizers._global_optimizer_pre_hooks or optimizers._global_optimizer_post_hooks)
+
+
+fused_adam_, fused_adamw_, fused_sgd_ = torch._fused_adam_, torch._fused_adamw_, torch._fused_sgd_
+"""The kernels of torch's fused optimizers.
+
+Seen on torch 2.13. Without them, call `optimizer.step()`.
+"""
 
 
 def beneath_vmap(function: Callable[..., Tensor], *args: Any) -> Tensor:
@@ -109,3 +133,53 @@ def beneath_vmap(function: Callable[..., Tensor], *args: Any) -> Tensor:
 def _stacked(t: Tensor, dim: int | None, members: int) -> Tensor:
     """Put the members first; what they share is expanded."""
     return t.expand(members, *t.shape) if dim is None else t if dim == 0 else t.movedim(dim, 0)
+
+
+def is_operation(function: Any) -> bool:
+    """Return True if a function seen by a TorchDispatchMode is a plain operation, and no higher-order one.
+
+    Uses `torch._ops.OpOverload`, seen on torch 2.13. Without it, no training step can be recorded.
+    """
+    return isinstance(function, OpOverload)
+
+
+def written_arguments(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
+    """Return the tensors that an operation changes in place.
+
+    Uses the schema of an operation (`OpOverload._schema`), seen on torch 2.13. Without it, no training step can be
+    recorded.
+    """
+    if not operation._schema.is_mutable:
+        return []
+    written = []
+    for place, argument in enumerate(operation._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = args[place] if place < len(args) else kwargs.get(argument.name)
+            written += [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
+    return written
+
+
+@functools.lru_cache(None)
+def out_variant(operation: Any) -> tuple[Callable[..., Any], tuple[str, ...]] | None:
+    """Return the variant of an operation that writes into given tensors, and the names of these arguments.
+
+    Uses the schemas of an operation's overloads (`OpOverload._schema`), seen on torch 2.13. Without it, a replayed step
+    allocates all of its tensors.
+    """
+    own = [(a.name, str(a.type)) for a in operation._schema.arguments]
+    for overload in operation.overloadpacket.overloads():
+        variant = getattr(operation.overloadpacket, overload)
+        outs = tuple(a.name for a in variant._schema.arguments if a.is_out)
+        rest = [(a.name, str(a.type)) for a in variant._schema.arguments if not a.is_out]
+        if outs and len(outs) == len(operation._schema.returns) and rest == own:
+            return direct(variant), outs
+    return None
+
+
+def direct(operation: Any) -> Callable[..., Any]:
+    """Return the function behind an operation, which is called at less cost.
+
+    Uses `OpOverload._op`, seen on torch 2.13. Without it, call the operation itself.
+    """
+    function: Callable[..., Any] = operation._op
+    return function

@@ -53,6 +53,10 @@ class Settings:
     path: Annotated[
         Literal["auto", "alone", "fused"], "train runs one by one (alone), many as one program (fused), or the faster"
     ] = "auto"
+    recording: Annotated[
+        Literal["auto", "always", "never"],
+        "replay recorded steps: where that saves time (auto), always or never",
+    ] = "auto"
     resume: Annotated[bool, "continue from a run's last checkpoint"] = False
     checkpoint_every: Annotated[int, Ge(0), "epochs between two checkpoints; 0: none"] = 0
     save: Annotated[Literal["last", "best", "none"], "weights to keep"] = "last"
@@ -64,8 +68,8 @@ class Settings:
 
 # Settings that do not change a run's result: where it is written, how it is launched and observed.
 NOT_IDENTITY = (
-    "study", "objective", "rerun", "fail_fast", "path", "resume", "checkpoint_every", "save", "jobs", "cache_dir",
-    "diagnostic_budget",
+    "study", "objective", "rerun", "fail_fast", "path", "recording", "resume", "checkpoint_every", "save", "jobs",
+    "cache_dir", "diagnostic_budget",
 )  # fmt: skip
 
 

@@ -269,6 +269,9 @@ class RunRecorder(RunCallback):
         }
         summaries = self.summary.rows()
         record.diagnostics = {name: row | summaries.get(name, {}) for name, row in member.diagnostics.items()}
+        record.cohort["steps"] = "plain" if member.plain_because else "recorded"
+        if member.plain_because:
+            record.cohort["steps_why"] = member.plain_because
         samples = member.epochs * plan.n * plan.each
         record.time |= {
             "fit_s": round(member.fit_s, 6),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,8 +29,12 @@ from harness.registry.component import asks
 from harness.registry.instantiate import Node, component, is_unused, settings_of, trait
 from harness.registry.kinds import AT_END, KEY
 from harness.registry.registry import REGISTRY
+from harness.results.run_id import components
 from harness.system.errors import HarnessError
 from harness.system.process_state import drawing, kept
+
+# Kinds of which code runs in a training step before the optimizer
+STEP_KINDS = ("model", "activation", "normalization", "task", "loss", "regularizer", "augmentation")
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,14 @@ def _build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: P
         gradient=trait("optimizer", values["optimizer"], "gradient", True),
         uses=uses,
     )
+
+
+def step_code(runs: Sequence[RunComponents]) -> list[object]:
+    """Return the functions and objects whose code computes the losses and gradients of runs of one shape."""
+    first = runs[0]
+    functions = [REGISTRY.get(kind, name) for kind, name in components(first.values) if kind in STEP_KINDS]
+    regularizers = [regularizer for run in runs for regularizer in run.regularizers]
+    return [*functions, first.model, first.task, getattr(first.task, "loss", None), *first.augmentations, *regularizers]
 
 
 def make_optimizer(node: Node, **offers: Any) -> torch.optim.Optimizer:

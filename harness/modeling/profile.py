@@ -23,6 +23,7 @@ class Probe:
     noisy: bool  # the model draws random numbers, which must be redirected at some cost
     work: int | None  # multiplications and additions of one sample's forward pass; None if unknown
     activations: int | None = None  # numbers that one sample's forward pass computes
+    dense: bool = False  # each layer is used once for each sample
 
 
 def probe(model: nn.Module, sample: Tensor) -> Probe:
@@ -36,8 +37,10 @@ def probe(model: nn.Module, sample: Tensor) -> Probe:
     redirect = Redirect(Noise(keys(torch.tensor(0), 0)))
     work: list[int] = []
     sizes: list[int] = []
+    dense = True
 
     def count(module: nn.Module, _: Any, output: Any) -> None:
+        nonlocal dense
         weights = [p for p in module.parameters(recurse=False) if p.ndim > 1]
         out = next((t for t in (output if isinstance(output, tuple) else (output,)) if isinstance(t, Tensor)), None)
         if out is not None and not next(module.children(), None):
@@ -45,6 +48,7 @@ def probe(model: nn.Module, sample: Tensor) -> Probe:
         if weights and out is not None:
             positions = out.numel() // weights[0].shape[0]  # samples times the positions that share the layer
             work.append(2 * positions * sum(w.numel() for w in weights))
+            dense = dense and positions == len(sample)
 
     for module in copied.modules():
         module.register_forward_hook(count)
@@ -54,7 +58,7 @@ def probe(model: nn.Module, sample: Tensor) -> Probe:
     except Exception as error:
         reraise_interrupt(error)
         return Probe(noisy=True, work=None)
-    return Probe(redirect.drawn, sum(work) // len(sample), sum(sizes) // len(sample))
+    return Probe(redirect.drawn, sum(work) // len(sample), sum(sizes) // len(sample), dense)
 
 
 def draws(task: Task, model: nn.Module, batch: Batch) -> bool:

@@ -17,7 +17,7 @@ import pickle
 import random
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,9 @@ from torch import Tensor, nn
 
 # Packages whose code is not a plugin's: their state does not influence a training step.
 OPAQUE = {"torch", "numpy", "scipy", "sklearn", "pandas", "torchmetrics", "pytorch_lightning", "lightning", "harness"}
-OPAQUE |= {"harness_components", "hydra", "omegaconf", "pluggy", "pytest", "_pytest", "builtins"} | {
-    *sys.stdlib_module_names
-}
+OPAQUE |= {"hydra", "omegaconf", "pluggy", "pytest", "_pytest", "builtins"} | {*sys.stdlib_module_names}
+COMPONENTS = {"harness_components"}  # built-in components
+OPAQUE |= COMPONENTS
 _INSTANCES = {
     "collections",
     "weakref",
@@ -65,13 +65,16 @@ class CodeState:
 
     Args:
         roots: Functions, classes or objects to begin with.
+        tensors: Include the numbers of tensors.
+        opaque: Packages whose code is not followed.
     """
 
-    def __init__(self, *roots: Any) -> None:
+    def __init__(self, *roots: Any, tensors: bool = True, opaque: Set[str] = OPAQUE) -> None:
         self._states: list[_MutableState] = []
         self._visited: dict[tuple[int, frozenset[str]], Any] = {}
         self._named: set[tuple[int, str]] = set()
-        self._packages = {_package(root) for root in roots} - OPAQUE
+        self._tensors = tensors
+        self._packages = {_package(root) for root in roots} - opaque
         self._queue: collections.deque[tuple[str, Any, frozenset[str]]] = collections.deque()
         for root in roots:
             self._queue.append((getattr(root, "__name__", type(root).__name__), root, frozenset()))
@@ -198,7 +201,8 @@ class CodeState:
         elif isinstance(item, (tuple, frozenset)):
             self._follow({f"{path}[{i}]": value for i, value in enumerate(item)})
         elif isinstance(item, Tensor):
-            self._add(path, lambda: item.detach().clone(), item.data.copy_)
+            if self._tensors:
+                self._add(path, lambda: item.detach().clone(), item.data.copy_)
         elif isinstance(item, np.ndarray):
             self._add(path, item.copy, functools.partial(np.copyto, item))
         elif isinstance(item, torch.Generator):
@@ -217,6 +221,7 @@ class CodeState:
             self._add(path, functools.partial(_place, item), lambda _: None)
         elif isinstance(item, nn.Module):
             self._mapping(path, item.__dict__, ".")
+            self._follow({path: type(item)})
         elif (package := type(item).__module__.partition(".")[0]) in _INSTANCES or self._is_plugin_code(package):
             if isinstance(held := getattr(item, "__dict__", None), dict):
                 self._mapping(path, held, ".")

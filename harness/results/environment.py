@@ -15,6 +15,7 @@ import psutil
 import torch
 
 from harness.registry import catalogue
+from harness.system.blas import product_library
 from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import HarnessError
 
@@ -48,6 +49,7 @@ def describe(device: str) -> dict[str, Any]:
         "plugins": _plugins(),
         "device": _device(device),
         "cpu": _cpu(),
+        "products": product_library(),
         "git": _git(str(Path.cwd())),
     }
 

@@ -19,7 +19,18 @@ from harness.registry.registry import REGISTRY
 from harness.system.errors import HarnessError, one_line, suggest
 from harness.system.process_state import preserved
 from harness.testing.check import CHECKS, Check, checks_of
-from harness.testing.checks import common, company, devices, fused, gradients, samples, stepping, traits, values  # noqa: F401  # checks
+from harness.testing.checks import (  # noqa: F401  # checks
+    common,
+    company,
+    devices,
+    fused,
+    gradients,
+    recorded,
+    samples,
+    stepping,
+    traits,
+    values,
+)
 from harness.testing.component_case import Case, Fault, Inapplicable
 from harness.testing.selection import plugins_of
 

@@ -26,6 +26,11 @@ class TrainingPath(Protocol):
     `diagnostic_runner`.
     """
 
+    @property
+    def plain_because(self) -> str:
+        """The reason why no step was replayed from a recording; empty if one was."""
+        ...
+
     def start_epoch(self, epoch: int) -> None:
         """Draw the order of the samples of an epoch."""
 
@@ -237,6 +242,7 @@ class Learner(pl.LightningModule):
         for row in rows:
             state = self.states[row]
             state.diagnostics = dict(summary)
+            state.plain_because = self.path.plain_because
             state.finish(None if state.diverged or state.failed else self.path.weights(row))
         remaining = [row for row in range(len(self.states)) if row not in rows]
         self.states = [self.states[row] for row in remaining]

@@ -13,28 +13,24 @@ from harness.config.seeds import generator
 from harness.modeling.builder import RunComponents
 from harness.modeling.regularizer import having
 from harness.training.plan import Plan
+from harness.training.recorded.fused_optimizer import FusedOptimizer, has_kernel
 
 
 class GradientSum:
     """Accumulate the gradients of one step over its batches."""
 
     def __init__(self) -> None:
-        self.sums: list[Tensor | None] | None = None
+        self.sums: dict[str, Tensor] = {}
 
-    def add(self, grads: tuple[Tensor | None, ...]) -> None:
-        """Add a batch's gradients, one for each parameter; None for a parameter that the loss does not reach."""
-        if self.sums is None:
-            self.sums = list(grads)
-        else:
-            pairs = zip(self.sums, grads, strict=True)
-            self.sums = [b if a is None else a if b is None else a + b for a, b in pairs]
+    def add(self, grads: Mapping[str, Tensor]) -> None:
+        """Add a batch's gradients by name; those of parameters that the loss does not reach are left out."""
+        for name, g in grads.items():
+            self.sums[name] = self.sums[name] + g if name in self.sums else g.clone()
 
     def take(self, names: Sequence[str]) -> dict[str, Tensor]:
-        """Return the step's gradients by name and reset the sum; parameters without a gradient are left out."""
-        assert self.sums is not None
-        grads = {n: g for n, g in zip(names, self.sums, strict=True) if g is not None}
-        self.sums = None
-        return grads
+        """Return the step's gradients in the order of the names, and reset the sum."""
+        sums, self.sums = self.sums, {}
+        return {name: sums[name] for name in names if name in sums}
 
 
 class Schedule:
@@ -123,24 +119,60 @@ class ParamGroup:
             total_steps=plan.total_steps,
             generator=generator(plan.seed, "optimizer", name),
         )
+        self.fused = FusedOptimizer(self.optimizer) if has_kernel(self.optimizer) else None
         self.schedule = Schedule(self.optimizer, parts.scheduler, plan.total_steps, plan.warmup_steps)
         self.after_step = [(r, r.init(dict(params))) for r in having(parts.regularizers, "after_step")]
         self.gradients = GradientSum()
 
-    def differentiate(self, loss: Tensor, last: bool) -> None:
-        """Add the gradients of a loss to those of the step; free its graph if `last`."""
-        self.gradients.add(torch.autograd.grad(loss, self.leaves, allow_unused=True, retain_graph=not last))
+    def differentiate(self, loss: Tensor, last: bool) -> dict[str, Tensor]:
+        """Return the gradients of a loss by name; free its graph if `last`."""
+        grads = torch.autograd.grad(loss, self.leaves, allow_unused=True, retain_graph=not last)
+        return {name: g for name, g in zip(self.params, grads, strict=True) if g is not None}
 
-    def set_gradients(self, grads: dict[str, Tensor]) -> None:
+    def set_gradients(self, grads: Mapping[str, Tensor]) -> None:
         """Set the `grad` of each parameter."""
-        for name, p in self.params.items():
-            g = grads.get(name)
-            # a fused optimizer reads memory, not strides
-            p.grad = g if g is None or g.stride() == self.strides[name] else torch.empty_like(p).copy_(g)
+        laid_out, _ = self._lay_out(grads)
+        for p in self.leaves:
+            p.grad = laid_out.get(p)
 
-    def step(self, closure: Callable[[], Tensor] | None = None) -> None:
+    def _lay_out(self, grads: Mapping[str, Tensor]) -> tuple[dict[Tensor, Tensor], list[tuple[Tensor, Tensor]]]:
+        """Lay out gradients in memory as their parameters: a fused optimizer reads memory, not strides.
+
+        Returns:
+            The gradient of each parameter that has one, and pairs (target, source) of those that were copied.
+        """
+        laid_out: dict[Tensor, Tensor] = {}
+        copies = []
+        for name, p in self.params.items():
+            if (g := grads.get(name)) is None:
+                continue
+            laid_out[p] = g
+            if g.stride() != self.strides[name]:
+                laid_out[p] = torch.empty_like(p).copy_(g)
+                copies.append((laid_out[p], g))
+        return laid_out, copies
+
+    def step_with(self, grads: Mapping[str, Tensor], fixed: bool = False) -> None:
+        """Make one optimizer step with gradients by name, see `step`.
+
+        Args:
+            grads: The gradients.
+            fixed: The gradients are these very tensors in later steps, too, which overwrite their numbers.
+        """
+        if fixed and self.fused is not None:
+            self.step(functools.partial(self._step_fused, grads))
+            return
+        self.set_gradients({name: g.clone() for name, g in grads.items()} if fixed else grads)
+        self.step(self.optimizer.step)
+
+    def _step_fused(self, grads: Mapping[str, Tensor]) -> None:
+        assert self.fused is not None
+        if not self.fused.step(grads, self._lay_out):
+            self.set_gradients(grads)
+            self.optimizer.step()
+
+    def step(self, step: Callable[[], Any]) -> None:
         """Make one optimizer step, apply the regularizers that follow it, and step the schedule."""
-        step = self.optimizer.step if closure is None else functools.partial(self.optimizer.step, closure)
         if not self.after_step:
             step()
         else:

@@ -48,6 +48,7 @@ class RunState:
         share_s: This run's share of `fit_s`.
         weights: The final weights as they are evaluated, on the CPU; None if there are none.
         diagnostics: For each diagnostic its interval, number of measurements and cost, or why it failed.
+        plain_because: Why no step was replayed from a recording; empty if one was.
         save_checkpoint: Write a checkpoint; None if the run writes none.
     """
 
@@ -74,6 +75,7 @@ class RunState:
     share_s: float = 0.0
     weights: dict[str, Tensor] | None = None
     diagnostics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    plain_because: str = "it made no step"
     save_checkpoint: Callable[[dict[str, Any]], None] | None = None
 
     def __post_init__(self) -> None:

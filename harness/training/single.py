@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from harness._compat.torch import pytree
 from harness.datasets.dataset import Part, Samples, size
-from harness.modeling.builder import RunComponents
+from harness.modeling.builder import RunComponents, step_code
 from harness.modeling.calling import call_method, cast, dtype_of
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.regularizer import having
@@ -26,18 +27,22 @@ from harness.training.distributed import all_reduce_sum
 from harness.training.metric_value import metric_value
 from harness.training.param_group import ParamGroup
 from harness.training.plan import Plan, epoch_order, evaluation_tuples, shard
+from harness.training.recorded.function import RecordedFunctions, has_own_hooks, least_calls, refuse_recording
+from harness.training.recorded.lifetimes import LINE
 
+WORTH = 40  # steps that are worth a recording: it takes the time that so many replayed ones save
 GATHER_BYTES = 1 << 20  # of inputs gathered at a time: they stay in the processor's cache
 EVALUATION = 1 << 40  # the first noise key of evaluation: no step has it
 GRADIENT_PLACE = 1 << 20  # the first place of the noise of a step's gradients: no forward pass has it
 EVALUATION_ELEMENTS = 1 << 18  # the most elements in the inputs of a batch of evaluation
+EVALUATION_BATCHES = 4  # of a split whose evaluation is recorded, at most; a larger one spends its time in kernels
 
 
 @dataclass(frozen=True)
 class _StepBatch:
     """A batch of a step after augmentation, with the noise of its forward pass."""
 
-    number: int
+    key: Tensor
     x: Tensor
     y: Tensor
     rows: GlobalBatch | None
@@ -57,7 +62,12 @@ class SinglePath:
     """
 
     def __init__(
-        self, parts: RunComponents, plan: Plan, data: dict[str, Part], device: torch.device, ranks: tuple[int, int]
+        self,
+        parts: RunComponents,
+        plan: Plan,
+        data: dict[str, Part],
+        device: torch.device,
+        ranks: tuple[int, int],
     ):
         self.parts, self.plan, self.device = parts, plan, device
         self.rank, self.world = ranks
@@ -83,8 +93,22 @@ class SinglePath:
         self._order = torch.empty(0, dtype=torch.int64)
         self._step_batches: list[_StepBatch] = []  # kept for an optimizer that evaluates the loss again
         self.diagnostic_runner: DiagnosticRunner | None = None
-        self._keep_grads = False  # for the diagnostics of this step
-        self._grads: dict[str, Tensor] = {}  # the gradients kept: an optimizer frees its own
+        code, worth = step_code([parts]), least_calls(parts.values, WORTH)
+        refusal = refuse_recording(parts.values, device)
+        if isinstance(self.model, EstimatorModule):
+            refusal = "an estimator makes no steps"
+        elif self.world > 1:
+            refusal = "several processes share a step"
+        self._recorded_evaluation = RecordedFunctions(code, refusal, worth)
+        closure = parts.closure or not parts.gradient
+        self._recorded = RecordedFunctions(code, refusal or "the optimizer evaluates the loss itself" * closure, worth)
+        self._has_hooks = has_own_hooks(parts.regularizers)
+        self._batches = Counter((plan.size(batch), plan.share(batch)) for batch in range(plan.batches))
+
+    @property
+    def plain_because(self) -> str:
+        """The reason why no step was replayed from a recording; empty if one was."""
+        return self._recorded.plain_because
 
     def _to_device(self, part: Part) -> Part:
         """Move in-memory samples to the device if half of its memory stays free; others are moved batch by batch."""
@@ -107,11 +131,20 @@ class SinglePath:
         order = epoch_order(self.parts.task, self.train_part, self.plan, epoch)
         self._order = order.to(self.device, non_blocking=True)
         self._set_mode(True)
+        self._recorded.check()
 
     def train(self, batches: range) -> Tensor:
         """Train on in-memory batches of this epoch; return the losses of the global batches `[batches, 1]`."""
-        losses = [self._train_batch(batch, x, y, whole=True) for batch, x, y in self._gather(batches)]
+        batch_keys = self._keys(batches)
+        gathered = zip(self._gather(batches), batch_keys, strict=True)
+        losses = [self._train_batch(batch, x, y, key, whole=True) for (batch, x, y), key in gathered]
         return self._sum_over_processes(torch.stack(losses))
+
+    def _keys(self, batches: range) -> Sequence[Tensor]:
+        """Return the noise keys of batches of this epoch."""
+        first = self.epoch * self.plan.batches
+        numbers = torch.arange(first + batches.start, first + batches.stop, device=self.device)
+        return keys(torch.tensor(self.plan.seed, device=self.device), numbers).unbind()
 
     def _gather(self, batches: range) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Yield the samples of each batch; several small batches are gathered by one call."""
@@ -126,21 +159,51 @@ class SinglePath:
 
     def train_on(self, batch: int, x: Tensor, y: Tensor) -> Tensor:
         """Train on this process's samples of a batch from a loader; return the loss `[1, 1]`."""
-        loss = self._train_batch(
-            batch, self._cast(x).to(self.device), self._cast_target(y).to(self.device), whole=False
-        )
-        return self._sum_over_processes(loss[None])
+        x, y = self._cast(x).to(self.device), self._cast_target(y).to(self.device)
+        (key,) = self._keys(range(batch, batch + 1))
+        return self._sum_over_processes(self._train_batch(batch, x, y, key, whole=False)[None])
 
     def _sum_over_processes(self, losses: Tensor) -> Tensor:
         if self.world > 1:
             all_reduce_sum([losses])
         return losses[:, None]
 
-    def _train_batch(self, batch: int, x: Tensor, y: Tensor, whole: bool) -> Tensor:
+    def _train_batch(self, batch: int, x: Tensor, y: Tensor, key: Tensor, whole: bool) -> Tensor:
         """Train on a batch: the `whole` global batch, or this process's samples of it."""
-        number = self.epoch * self.plan.batches + batch
-        local = shard(self.plan.size(batch), self.rank, self.world)
-        noise = Noise(self.key(number), None if whole or self.world == 1 else local)
+        self._number = self.epoch * self.plan.batches + batch
+        runner, step = self.diagnostic_runner, self.plan.step_of(self._number)
+        measured = runner is not None and step >= runner.next
+        form = self.plan.size(batch), self.plan.share(batch), whole
+        calls = self.plan.epochs * self._batches[form[:2]]
+        recorded, compute = self._recorded.of(*form, calls=calls), functools.partial(self._compute_batch, *form)
+        plain = measured or x.data_ptr() % LINE != 0  # a product has other bits with operands at another place
+        fixed = recorded.program is not None and not plain and self.plan.accumulate == 1
+        loss, grads = compute(x, y, key) if plain else recorded(compute, x, y, key)
+        ends_step = self.plan.ends_step(batch)
+        if self.plan.accumulate > 1 and not self.parts.closure:
+            for group in self.groups:
+                group.gradients.add(grads[group.name])
+            if ends_step:
+                grads = {g.name: self._step_gradients(g, g.gradients.take(list(g.params)), key) for g in self.groups}
+        if ends_step:
+            self._step(step, grads, measured, fixed)
+        return loss.clone()
+
+    def _compute_batch(
+        self, count: int, share: float, whole: bool, x: Tensor, y: Tensor, key: Tensor
+    ) -> tuple[Tensor, dict[str, dict[str, Tensor]]]:
+        """Return the loss of a batch, and the gradients of each group unless the optimizer evaluates them itself.
+
+        Args:
+            count: Items in the global batch.
+            share: The share of the batch in its step.
+            whole: The samples are the global batch, and not this process's share of it.
+            x: Inputs.
+            y: Targets.
+            key: The key of the noise.
+        """
+        local = shard(count, self.rank, self.world)
+        noise = Noise(key, None if whole or self.world == 1 else local)
         for augment in self.parts.augmentations:
             x, y = augment(x, y, noise)
         for regularizer in self.target_hooks:
@@ -149,19 +212,20 @@ class SinglePath:
             samples = slice(local.start * self.plan.each, (local.start + local.count) * self.plan.each)
             x, y = x[samples], y[samples]
             noise.rows = local
-        share = self.plan.share(batch) * local.count / local.total
+        share = share * local.count / local.total
         if self.parts.closure:
-            self._step_batches.append(_StepBatch(number, x, y, noise.rows, noise.place, share))
+            self._step_batches.append(_StepBatch(key, x, y, noise.rows, noise.place, share))
         with self.redirect_noise(noise), torch.set_grad_enabled(self.parts.gradient):
             losses = self.parts.task.losses(self._call, (x, y), noise)
+        grads = {}
         for group in self.groups if not self.parts.closure else []:
             loss = self._weighted_loss(group, losses[group.name], share)
-            group.differentiate(loss, last=group is self.groups[-1])
-        if self.plan.ends_step(batch):
-            self._step(number)
+            grads[group.name] = group.differentiate(loss, last=group is self.groups[-1])
+            if self.plan.accumulate == 1:
+                grads[group.name] = self._step_gradients(group, grads[group.name], key)
         first, *more = (loss.detach() for loss in losses.values())
         total = sum(more, first)
-        return total if local.count == local.total else total * (local.count / local.total)
+        return total if local.count == local.total else total * (local.count / local.total), grads
 
     def _weighted_loss(self, group: ParamGroup, loss: Tensor, share: float) -> Tensor:
         """Add the penalties, and weight the sum by the batch's share of its step."""
@@ -169,50 +233,51 @@ class SinglePath:
             loss = loss + regularizer.penalty(dict(group.params))
         return loss if share == 1.0 else loss * share
 
-    def _step(self, number: int) -> None:
-        runner, step = self.diagnostic_runner, self.plan.step_of(number)
-        due = runner.begin(step) if runner is not None and step >= runner.next else None
-        self._keep_grads = due is not None
+    def _step(self, step: int, grads: dict[str, dict[str, Tensor]], measured: bool, fixed: bool) -> None:
+        runner = self.diagnostic_runner if measured else None
+        due = None if runner is None else runner.begin(step)
         lr = self.lr()
         for group in self.groups:
             if self.parts.closure:
-                group.step(functools.partial(self._evaluate_closure, group, number))
+                closure = functools.partial(self._evaluate_closure, group, grads)
+                group.step(functools.partial(group.optimizer.step, closure))
             else:
-                group.set_gradients(self._step_gradients(group, number))
-                group.step()
+                group.step_with(grads[group.name], fixed)
         self._step_batches = []
+        if self._has_hooks:
+            self._recorded.check()
         if runner is not None and due is not None:
-            runner.end(due, self._grads, lr)
-            self._grads = {}
+            runner.end(due, {name: g for named in grads.values() for name, g in named.items()}, lr)
 
-    def _step_gradients(self, group: ParamGroup, number: int) -> dict[str, Tensor]:
+    def _step_gradients(self, group: ParamGroup, grads: dict[str, Tensor], key: Tensor) -> dict[str, Tensor]:
         """Return the gradients of the step, summed over processes and changed by regularizers."""
-        grads = group.gradients.take(list(group.params))
         if self.world > 1:
             all_reduce_sum(list(grads.values()))
         for regularizer in self.gradient_hooks:
-            noise = Noise(self.key(number))
-            noise.place, noise.step = GRADIENT_PLACE, self.plan.step_of(number)
+            noise = Noise(key, place=GRADIENT_PLACE, count_steps=self._count_steps)
             grads = regularizer.gradient(grads, dict(group.params), noise)
-        if self._keep_grads:
-            self._grads |= grads
         return grads
 
-    def _evaluate_closure(self, group: ParamGroup, number: int) -> Tensor:
+    def _count_steps(self) -> int:
+        self._recorded.refuse("a regularizer reads the number of the step")
+        return self.plan.step_of(self._number)
+
+    def _evaluate_closure(self, group: ParamGroup, grads: dict[str, dict[str, Tensor]]) -> Tensor:
         """Return a group's loss over the batches of this step and set its gradients; the noise is always the same."""
         total = torch.zeros((), device=self.device)
         with torch.set_grad_enabled(self.parts.gradient):
             for batch in self._step_batches:
-                noise = Noise(self.key(batch.number), batch.rows)
-                noise.place = batch.place
+                noise = Noise(batch.key, batch.rows, batch.place)
                 with self.redirect_noise(noise):
                     losses = self.parts.task.losses(self._call, (batch.x, batch.y), noise)
                 loss = self._weighted_loss(group, losses[group.name], batch.share)
                 if self.parts.gradient:
-                    group.differentiate(loss, last=True)
+                    group.gradients.add(group.differentiate(loss, last=True))
                 total = total + loss.detach()
         if self.parts.gradient:
-            group.set_gradients(self._step_gradients(group, number))
+            sums = group.gradients.take(list(group.params))
+            grads[group.name] = self._step_gradients(group, sums, self._step_batches[-1].key)
+            group.set_gradients(grads[group.name])
         if self.world > 1:
             all_reduce_sum([total])
         return total
@@ -242,16 +307,18 @@ class SinglePath:
         total = torch.zeros((), device=self.device, dtype=torch.float64)
         n, each = (size(part), 1) if tuples is None else tuples.shape
         step = evaluation_batch_size(self.plan, part.x if isinstance(part, Samples) else part[0][0][None], each)
+        recordable = split == "val" and isinstance(part, Samples) and n <= EVALUATION_BATCHES * step
+        self._recorded_evaluation.check()
         with torch.no_grad(), self._evaluation_weights():
             for first in range(0, n, step):
                 count = min(step, n - first)
                 local = shard(count, self.rank, self.world)
                 if not local.count:
                     continue
-                x, y = self.slice(part, first + local.start, local.count, tuples)
-                noise = Noise(self.key(EVALUATION + first), local if self.world > 1 else None)
-                with self.redirect_noise(noise):
-                    losses, outputs = self.parts.task.evaluate(self._call, (x, y), noise)
+                compute = functools.partial(self._evaluate_batch, split, first, local)
+                key = self.key(EVALUATION + first)
+                recorded = self._recorded_evaluation.of(first, calls=self.plan.epochs)
+                losses, outputs = recorded(compute, key()) if recordable else compute(key)
                 for loss in losses.values():
                     total += loss.double() * local.count
                 for metric in metrics.values():
@@ -263,6 +330,13 @@ class SinglePath:
             values[f"{split}/{name}"] = metric_value(metric)
             metric.reset()
         return [values]
+
+    def _evaluate_batch(self, split: str, first: int, local: GlobalBatch, key: Tensor | Callable[[], Tensor]) -> Any:
+        """Return the losses and outputs of this process's share of the items from `first` of a split."""
+        x, y = self.slice(self.data[split], first + local.start, local.count, self.tuples[split])
+        noise = Noise(key, local if self.world > 1 else None)
+        with self.redirect_noise(noise):
+            return self.parts.task.evaluate(self._call, (x, y), noise)
 
     def slice(self, part: Part, first: int, count: int, tuples: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return samples `first` to `first + count - 1` of a split on the device, or those of its tuples."""
@@ -337,10 +411,14 @@ class SinglePath:
         self.model.load_state_dict(state["model"])
         for group, saved in zip(self.groups, state["groups"], strict=True):
             group.optimizer.load_state_dict(saved["optimizer"])
+            if group.fused is not None:
+                group.fused.reset()
             group.schedule.restore(saved["schedule"])
             after = [pytree.tree_map_only(Tensor, lambda t: t.to(self.device), s) for s in saved["after"]]
             group.after_step = [(r, s) for (r, _), s in zip(group.after_step, after, strict=True)]
         torch.set_rng_state(state["drawn"].cpu())
+        self._recorded.reset()
+        self._recorded_evaluation.reset()
 
     def keep(self, rows: Sequence[int]) -> None:
         """Do nothing: there is one row only."""
@@ -351,7 +429,7 @@ class EstimatorPath(SinglePath):
 
     _fitted = False
 
-    def _train_batch(self, batch: int, x: Tensor, y: Tensor, whole: bool) -> Tensor:
+    def _train_batch(self, batch: int, x: Tensor, y: Tensor, key: Tensor, whole: bool) -> Tensor:
         if not self._fitted:
             train = self.data["train"]
             assert isinstance(train, Samples)
@@ -359,7 +437,7 @@ class EstimatorPath(SinglePath):
             self.model.estimator.fit(Samples(train.x.cpu(), train.y.cpu()))
             self._fitted = True
         with torch.no_grad():
-            losses, _ = self.parts.task.evaluate(self._call, (x, y), Noise(self.key(batch)))
+            losses, _ = self.parts.task.evaluate(self._call, (x, y), Noise(key))
         return sum(losses.values(), torch.zeros((), device=self.device))
 
 

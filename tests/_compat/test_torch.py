@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from harness._compat import torch as compat
 from harness._compat.torch import pytree
@@ -124,3 +125,66 @@ def test_beneath_vmap_gives_the_tensors_of_all_members(dims: tuple[int, int | No
     assert seen == [((3, 2), (3,))], "a stack cannot be trained exactly"
     expected = x.movedim(dims[0], 0) * factor.expand(3)[:, None]
     torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
+
+
+def test_operations_have_variants_that_write_into_given_tensors() -> None:
+    seen: list[Any] = []
+
+    class Watch(compat.TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            seen.append((func, compat.written_arguments(func, args, kwargs or {})))
+            return func(*args, **(kwargs or {}))
+
+    x = torch.ones(2)
+    with Watch():
+        y = torch.add(x, 1.0)
+        y.mul_(2.0)
+    (add, nothing), (mul, written) = seen
+    assert compat.is_operation(add)
+    assert not compat.is_operation(torch.add)
+    assert nothing == []
+    assert written == [y]
+    out = torch.empty(2)
+    variant = compat.out_variant(add)
+    assert variant is not None, "a replayed step allocates all of its tensors"
+    variant[0](x, 1.0, **{variant[1][0]: out})
+    assert out.tolist() == [2, 2]
+    assert compat.out_variant(mul) is None
+    assert compat.direct(add)(x, 1.0).tolist() == [2, 2]
+
+
+def test_storage_ids_are_unique_while_a_weak_reference_lives() -> None:
+    references, ids = [], set()
+    for _ in range(100):
+        storage = torch.empty(3).untyped_storage()
+        references.append(compat.StorageWeakRef(storage))
+        ids.add(compat.storage_id(storage))
+        del storage
+    assert all(reference.expired() for reference in references), "recording a step keeps its tensors"
+    assert len(ids) == 100, "recorded tensors are mistaken for each other"
+
+
+def test_global_hooks_of_optimizers_are_seen() -> None:
+    assert not compat.has_global_step_hooks()
+    handle = register_optimizer_step_post_hook(lambda *_: None)
+    assert compat.has_global_step_hooks(), "hooks are not called for optimizers that are stepped by their kernel"
+    handle.remove()
+
+
+@pytest.mark.parametrize("kernel", ["adam", "adamw", "sgd"])
+def test_fused_kernels_make_the_step_of_their_optimizer(kernel: str) -> None:
+    p, g, zero = nn.Parameter(torch.ones(3)), torch.tensor([1.0, -2.0, 0.5]), torch.zeros(3)
+    cls = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[kernel]
+    optimizer = cls([p], lr=0.1, weight_decay=0.0, fused=True)
+    p.grad = g
+    optimizer.step()
+    q = [torch.ones(3)]
+    if kernel == "sgd":
+        rest = {"momentum": 0.0, "dampening": 0.0, "nesterov": False, "is_first_step": False}
+        compat.fused_sgd_(q, [g], [], lr=0.1, weight_decay=0.0, maximize=False, **rest)
+    else:
+        step = compat.fused_adam_ if kernel == "adam" else compat.fused_adamw_
+        rest = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False}
+        states = [[zero.clone()], [zero.clone()], [], [torch.tensor(1.0)]]
+        step(q, [g], *states, lr=0.1, weight_decay=0.0, maximize=False, **rest)
+    assert torch.equal(q[0], p.detach())

@@ -147,9 +147,9 @@ def test_base_exception_of_a_shared_optimizer_does_not_affect_the_others(
     shared: list[int] = []
     step = StackedGroup._step
 
-    def noted(self: StackedGroup, grads: dict[str, torch.Tensor]) -> None:
+    def noted(self: StackedGroup, *args: Any) -> None:
         shared.extend(section.stop - section.start for section in self.sections)
-        step(self, grads)
+        step(self, *args)
 
     monkeypatch.setattr(StackedGroup, "_step", noted)
     records = trained(4, forced=forced, own=False, line=[])

@@ -16,9 +16,11 @@ def test_probe_counts_work_and_activations() -> None:
     """The reference is twice the multiplications and the outputs of each layer, counted by hand."""
     assert probe(
         nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10)), torch.zeros(2, 1, 8, 8)
-    ) == Probe(noisy=False, work=2 * (64 * 128 + 128 * 10), activations=64 + 128 + 128 + 10)
+    ) == Probe(noisy=False, work=2 * (64 * 128 + 128 * 10), activations=64 + 128 + 128 + 10, dense=True)
     convolution = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16))
-    assert probe(convolution, torch.zeros(2, 3, 8, 8)).work == 2 * 8 * 8 * 16 * 3 * 9
+    profile = probe(convolution, torch.zeros(2, 3, 8, 8))
+    assert profile.work == 2 * 8 * 8 * 16 * 3 * 9
+    assert not profile.dense
 
 
 def test_probe_detects_noise_and_changes_nothing() -> None:

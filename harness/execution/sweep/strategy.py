@@ -12,6 +12,7 @@ from harness.execution.cohort import CohortPlan
 from harness.execution.preparation import RunSpec
 from harness.execution.sweep import trial_cache
 from harness.execution.sweep.callbacks import over
+from harness.execution.sweep.cost_model import predict
 from harness.execution.sweep.grouping import unfusable
 from harness.execution.sweep.timing_trial import ALONE_S, FUSED_S, TOO_LITTLE, TimingTrial, parts_of, room, tried, worth
 from harness.execution.workers import edited
@@ -176,10 +177,12 @@ def _strategies(group: Sequence[RunSpec], workers: int, executor: str) -> list[S
 
 
 def _trial(group: Sequence[RunSpec], workers: int) -> TimingTrial:
-    """Return the timing trial of a group: of this session, from the cache, or else measured now."""
+    """Return the timing trial of a group: predicted, of this session, from the cache, or else measured now."""
     key = trial_cache.key(group, workers)
     trials = session.state(TimingTrials)
     trial = trials.get(key) or trial_cache.recall(key)
+    if trial is None and not unfusable(group[0]) and (predicted := predict(group)) is not None:
+        return predicted
     if trial is None or (trial.why == TOO_LITTLE and worth(trial.single, group, workers)):
         executor = group[0].asked["executor"][KEY]
         # where every worker has a run to train, the threads of this process are no gain

@@ -107,7 +107,7 @@ def trained_again(
     nudge: bool = False,
     enough: Callable[[], bool] | None = None,
 ) -> RunState:
-    """Train a finished run again.
+    """Train a finished run again, with plain steps: recorded ones are verified, too.
 
     Args:
         record: The record of the run.
@@ -120,7 +120,7 @@ def trained_again(
     Returns:
         The state at the end of the training.
     """
-    values = record.config
+    values = record.config | {"recording": "never"}
     dataset = loader.load(values).dataset
     plan = make_plan(typed_settings(values), dataset, values)
     parts = build(values, dataset, plan.total_steps)

@@ -38,17 +38,17 @@ def mix(x: Tensor) -> Tensor:
     return x ^ ((x >> 31) & ((1 << 33) - 1))
 
 
-def keys(seeds: Tensor, step: int) -> Tensor:
+def keys(seeds: Tensor, step: int | Tensor) -> Tensor:
     """Return the keys of a step, one for each run of a stack.
 
     Args:
         seeds: The seeds of the runs, int64 `[K]`.
-        step: The index of the optimizer step, from 0.
+        step: The index of the optimizer step, from 0; int64 `[steps, 1]` for several steps at once.
 
     Returns:
-        Keys for `Noise`, int64 `[K]`.
+        Keys for `Noise`, int64 `[K]` or `[steps, K]`.
     """
-    return mix(mix(seeds * _GOLD + 1) + _signed((step + 1) * _STEP))
+    return mix(mix(seeds * _GOLD + 1) + (_signed((step + 1) * _STEP) if isinstance(step, int) else (step + 1) * _STEP))
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,23 @@ class Noise:
     Args:
         key: The key of the step, a scalar of `keys`, or a function that returns it.
         rows: The part of the batch that this process holds; None for the whole batch.
+        place: The number of draws before the first one.
+        count_steps: Returns the number of optimizer steps before this one.
     """
 
-    def __init__(self, key: Tensor | Callable[[], Tensor], rows: GlobalBatch | None = None) -> None:
-        self._key, self.rows, self.place = key, rows, 0
-        self.step = 0  # number of optimizer steps before this one, for noise on gradients
+    def __init__(
+        self,
+        key: Tensor | Callable[[], Tensor],
+        rows: GlobalBatch | None = None,
+        place: int = 0,
+        count_steps: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._key, self.rows, self.place, self._count_steps = key, rows, place, count_steps
+
+    @property
+    def step(self) -> int:
+        """The number of optimizer steps before this one, for noise on gradients."""
+        return self._count_steps()
 
     @property
     def key(self) -> Tensor:

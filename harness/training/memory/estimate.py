@@ -17,7 +17,7 @@ from harness._compat.torch import pytree, storage_id
 from harness.config import seeds
 from harness.datasets.dataset import SPLITS, Dataset, Samples, size
 from harness.datasets.sampling import first_samples
-from harness.modeling.builder import RunComponents
+from harness.modeling.builder import STEP_KINDS, RunComponents
 from harness.modeling.calling import calling, dtype_of
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.regularizer import having
@@ -32,6 +32,7 @@ from harness.training.memory.allocations import (
     trace_allocations,
 )
 from harness.training.plan import Plan, epoch_order, evaluation_tuples
+from harness.training.recorded.function import LARGE, refuse_recording
 from harness.training.resources import use_threads
 from harness.training.single import evaluation_batch_size
 
@@ -41,7 +42,6 @@ FRAGMENTATION = 1.75
 ITEMS = 4  # samples or tuples of the first trace; the second one has twice as many
 STEPPED_ELEMENTS = 1 << 16  # approximate size of the parameters on which an optimizer is measured
 STEPS = 128  # the most steps of an optimizer whose state grows (a history of steps)
-KINDS = ("model", "activation", "normalization", "task", "loss", "regularizer", "augmentation", "optimizer")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class MemoryEstimate:
         evaluation_size: Samples, or tuples, in the largest batch of evaluation.
         batch_size: Samples, or tuples, in a batch of the run.
         accumulated: True if a step has several batches.
+        recorded: True if steps and evaluation may be replayed, in memory of their own.
         heap_below: Freed blocks of fewer bytes stay with the process.
     """
 
@@ -78,6 +79,7 @@ class MemoryEstimate:
     evaluation_size: int
     batch_size: int
     accumulated: bool
+    recorded: bool
     heap_below: int
 
     def activations(self, batch_size: int) -> dict[str, int]:
@@ -106,7 +108,8 @@ class MemoryEstimate:
         evaluating, evaluation_heap = peak_bytes(self.evaluation, self.evaluation_size, self.heap_below)
         saving = self.parameters  # a copy of the weights
         heap = round(FRAGMENTATION * max(training_heap, evaluation_heap))
-        return lasting + max(training, stepping, evaluating, saving) + heap
+        replayed = sum(t for t in (training + training_heap, evaluating + evaluation_heap) if t <= LARGE)
+        return lasting + max(training, stepping, evaluating, saving) + heap + replayed * self.recorded
 
 
 class MemoryEstimates(dict[str, MemoryEstimate]):
@@ -135,12 +138,12 @@ def estimate_memory(parts: RunComponents, dataset: Dataset, plan: Plan, device: 
 
 def _key(parts: RunComponents, dataset: Dataset, plan: Plan, device: str) -> str:
     """Return everything on which the estimate depends; of a float (a rate, a strength), only whether it is zero."""
-    settings = [_without_floats(parts.values[kind]) for kind in KINDS]
+    settings = [_without_floats(parts.values[kind]) for kind in (*STEP_KINDS, "optimizer")]
     shapes = [list(p.shape) for p in parts.model.parameters()]
     splits = [size(dataset.part(split)) for split in SPLITS]
     plan_key = [plan.batch_size, plan.accumulate > 1, plan.n, plan.each, min(plan.total_steps, STEPS)]
     data_key = [list(dataset.inputs), splits, data_bytes(dataset)]
-    rest = [parts.values["save"], *data_key, plan_key, device, *_compared_weights(parts)]
+    rest = [parts.values["save"], parts.values["recording"], *data_key, plan_key, device, *_compared_weights(parts)]
     return json.dumps([settings, shapes, rest], default=str)
 
 
@@ -195,6 +198,7 @@ def _estimate(parts: RunComponents, dataset: Dataset, plan: Plan, device: str) -
         evaluation_size=min(evaluation_size, items),
         batch_size=plan.batch_size,
         accumulated=plan.accumulate > 1,
+        recorded=not fitted and not refuse_recording(parts.values, torch.device(device)),
         heap_below=HEAP_BELOW if glibc else 0,
     )
 

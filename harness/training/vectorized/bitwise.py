@@ -35,27 +35,27 @@ def _starts_cache_lines(t: Tensor) -> bool:
     return t.stride(0) * t.element_size() % LINE == 0 and t.data_ptr() % LINE == 0
 
 
-def _empty(rows: int, n: int, m: int, like: Tensor) -> Tensor:
+def empty_rows(rows: int, n: int, m: int, like: Tensor) -> Tensor:
     """Return uninitialized matrices `[rows, n, m]`, each of which starts a cache line."""
     per_line = LINE // like.element_size()
     each = -(-n * m // per_line) * per_line
     return like.new_empty(rows, each)[:, : n * m].view(rows, n, m)
 
 
-def _aligned(t: Tensor) -> Tensor:
+def aligned(t: Tensor) -> Tensor:
     """Return the matrices `[K, n, m]`, copied if needed so that each starts a cache line."""
     row_major = t.stride(2) == 1 and t.stride(1) >= t.shape[2]
     column_major = t.stride(1) == 1 and t.stride(2) >= t.shape[1]
     if (row_major or column_major) and _starts_cache_lines(t):
         return t
     rows, n, m = t.shape
-    copy = _empty(rows, m, n, t).mT if column_major and not row_major else _empty(rows, n, m, t)
+    copy = empty_rows(rows, m, n, t).mT if column_major and not row_major else empty_rows(rows, n, m, t)
     return copy.copy_(t)
 
 
 def aligned_bmm(a: Tensor, b: Tensor) -> Tensor:
     """Compute `torch.bmm(a, b)` with operands and result aligned to cache lines."""
-    return torch.bmm(_aligned(a), _aligned(b), out=_empty(a.shape[0], a.shape[1], b.shape[2], a))
+    return torch.bmm(aligned(a), aligned(b), out=empty_rows(a.shape[0], a.shape[1], b.shape[2], a))
 
 
 class BitwiseProducts(TorchDispatchMode):

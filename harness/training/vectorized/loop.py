@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,14 +12,16 @@ import torch
 from torch import Tensor
 
 from harness.datasets.dataset import Dataset
-from harness.modeling.builder import RunComponents
+from harness.modeling.builder import RunComponents, step_code
 from harness.modeling.calling import dtype_of
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.task import Call
+from harness.system.blas import one_thread
 from harness.training.diagnostics.runner import DiagnosticRunner
 from harness.training.plan import Plan, epoch_order, evaluation_tuples
-from harness.training.single import EVALUATION, GRADIENT_PLACE, evaluation_batch_size
+from harness.training.recorded.function import TOO_FEW, RecordedFunctions, has_own_hooks, least_calls, refuse_recording
+from harness.training.single import EVALUATION, EVALUATION_BATCHES, GRADIENT_PLACE, evaluation_batch_size
 from harness.training.vectorized.bitwise import BitwiseProducts
 from harness.training.vectorized.data import StackedData
 from harness.training.vectorized.lifting import Lifted, with_attributes
@@ -27,6 +30,8 @@ from harness.training.vectorized.ops import STACKED
 from harness.training.vectorized.param_group import Failure, StackedGroup
 from harness.training.vectorized.regularizer import DeferredArg, StackedRegularizer
 from harness.training.vectorized.stack import Stack
+
+WORTH = 10  # steps that are worth a recording: it takes the time that so many replayed ones save
 
 
 class StackedPath:
@@ -43,7 +48,11 @@ class StackedPath:
     """
 
     def __init__(
-        self, parts: Sequence[RunComponents], plans: Sequence[Plan], data: Sequence[Dataset], device: torch.device
+        self,
+        parts: Sequence[RunComponents],
+        plans: Sequence[Plan],
+        data: Sequence[Dataset],
+        device: torch.device,
     ):
         self.plan, self.device, self.task = plans[0], device, parts[0].task
         self.augmentations = parts[0].augmentations
@@ -73,9 +82,18 @@ class StackedPath:
             StackedGroup(name, names, self.stack, parts, plans, self._with_hook("after_step"))
             for name, names in self.task.groups(models[0]).items()
         ]
+        code, refusal = [self.stack.base, *step_code(parts)], refuse_recording(parts[0].values, device)
+        worth = least_calls(parts[0].values, WORTH)
+        self._recorded, self._recorded_evaluation = (RecordedFunctions(code, refusal, worth) for _ in range(2))
+        self._has_hooks = has_own_hooks(parts[0].regularizers)
+        self._batches = Counter((self.plan.size(batch), self.plan.share(batch)) for batch in range(self.plan.batches))
+        calls = {"val": self.plan.epochs, "test": 1}
         self.metrics = {
-            split: {name: StackedMetric(make, self.stack.rows, device) for name, make in parts[0].metrics.items()}
-            for split in ("val", "test")
+            split: {
+                name: StackedMetric(make, self.stack.rows, device, refusal or TOO_FEW * (calls[split] < worth))
+                for name, make in parts[0].metrics.items()
+            }
+            for split in calls
         }
         self.plans = list(plans)
         self._loaded: set[int] = set()  # rows whose weights are final
@@ -84,6 +102,11 @@ class StackedPath:
     def with_padding(self, values: Sequence[Any]) -> list[Any]:
         """Return one value for each row, given one for each run: padding rows have that of the first run."""
         return [*values, *[values[0]] * self.stack.padding]
+
+    @property
+    def plain_because(self) -> str:
+        """The reason why no step was replayed from a recording; empty if one was."""
+        return self._recorded.plain_because
 
     def _with_hook(self, hook: str) -> list[StackedRegularizer]:
         return [r for r in self.regularizers if hook in r.hooks]
@@ -109,7 +132,7 @@ class StackedPath:
             index = samples.expand(self.stack.rows, len(samples))
             with BitwiseProducts(self.stack.rows) as products:
                 x, y = self.data.gather(index)
-                losses = self._losses(x, y, batch)
+                losses = self._losses(x, y, keys(self.seeds, batch))
                 for loss in losses.values():
                     leaves = [p for p in self.stack.params.values() if p.requires_grad]
                     torch.autograd.grad(loss.sum(), leaves, allow_unused=True, retain_graph=True)
@@ -121,7 +144,7 @@ class StackedPath:
             for first, count in self._evaluation_batches(split):
                 if ("evaluation", count) not in self._realign:
                     with torch.no_grad(), BitwiseProducts(self.stack.rows) as products:
-                        self._evaluate_batch(split, first, count, params)
+                        self._evaluate_batch(split, first, count, params, keys(self.seeds, EVALUATION + first))
                     self._realign["evaluation", count] = products.realigned
                     padding = max(padding, products.padding)
         for name, t in buffers.items():
@@ -138,27 +161,53 @@ class StackedPath:
                 orders[key] = epoch_order(self.task, dataset.train, plan, epoch)
         self._order = torch.stack([orders[key] for key in self.with_padding(order_keys)]).to(self.device)
         self._set_mode(True)
+        self._recorded.check()
 
     def train(self, batches: range) -> Tensor:
         """Train on batches of this epoch; return their losses `[batches, K]`."""
-        return torch.stack([self._train_batch(batch) for batch in batches])[:, : self.size]
+        first = self.epoch * self.plan.batches
+        numbers = torch.arange(first + batches.start, first + batches.stop, device=self.device)
+        batch_keys = keys(self.seeds, numbers[:, None])  # [batches, rows]
+        with one_thread():
+            losses = [self._train_batch(batch, key) for batch, key in zip(batches, batch_keys.unbind(), strict=True)]
+        return torch.stack(losses)[:, : self.size]
 
-    def _train_batch(self, batch: int) -> Tensor:
-        number = self.epoch * self.plan.batches + batch
-        count = self.plan.size(batch)
-        first, last = batch * self.plan.samples, batch * self.plan.samples + count * self.plan.each
-        with BitwiseProducts(self.stack.rows) if self._realign["train", count] else nullcontext():
-            x, y = self.data.gather(self._order[:, first:last])
-            losses = self._losses(x, y, number)
-            share = self.plan.share(batch)
+    def _train_batch(self, batch: int, key: Tensor) -> Tensor:
+        self._step_number = step = self.plan.step_of(self.epoch * self.plan.batches + batch)
+        count, share = self.plan.size(batch), self.plan.share(batch)
+        first = batch * self.plan.samples
+        order = self._order[:, first : first + count * self.plan.each]
+        recorded = self._recorded.of(count, share, calls=self.plan.epochs * self._batches[count, share])
+        runner = self.diagnostic_runner
+        measured = runner is not None and step >= runner.next
+        fixed = recorded.program is not None and not measured and self.plan.accumulate == 1
+        compute = functools.partial(self._compute_batch, count, share)
+        loss, grads = compute(order, key) if measured else recorded(compute, order, key)
+        if self.plan.accumulate > 1:
             for group in self.groups:
-                self._differentiate(group, losses[group.name], share, last=group is self.groups[-1])
+                group.gradients.add(grads[group.name])
+            if self.plan.ends_step(batch):
+                grads = {g.name: self._regularized(g, g.gradients.take(g.names), key) for g in self.groups}
         if self.plan.ends_step(batch):
-            self._step(number)
-        first_loss, *more = (loss.detach() for loss in losses.values())
-        return sum(more, first_loss)
+            self._step(step, grads, measured, fixed)
+        return loss.clone()
 
-    def _losses(self, x: Tensor, y: Tensor, number: int) -> dict[str, Tensor]:
+    def _compute_batch(
+        self, count: int, share: float, index: Tensor, key: Tensor
+    ) -> tuple[Tensor, dict[str, dict[str, Tensor]]]:
+        """Return the losses of a batch, `[rows]`, and the gradients of each group, changed by regularizers."""
+        with BitwiseProducts(self.stack.rows) if self._realign["train", count] else nullcontext():
+            losses = self._losses(*self.data.gather(index), key)
+            grads = {
+                group.name: self._differentiate(group, losses[group.name], share, last=group is self.groups[-1])
+                for group in self.groups
+            }
+        if self.plan.accumulate == 1:
+            grads = {group.name: self._regularized(group, grads[group.name], key) for group in self.groups}
+        first_loss, *more = (loss.detach() for loss in losses.values())
+        return sum(more, first_loss), grads
+
+    def _losses(self, x: Tensor, y: Tensor, key: Tensor) -> dict[str, Tensor]:
         """Return the loss of each parameter group, `{group: [rows]}`."""
         target_hooks = self._with_hook("target")
 
@@ -171,34 +220,42 @@ class StackedPath:
                 return self.task.losses(call, (x, y), noise)
 
         lifted = [regularizer.lifted for regularizer in target_hooks]
-        losses: dict[str, Tensor] = self.stack.map(losses_of_run, keys(self.seeds, number), x, y, lifted)
+        losses: dict[str, Tensor] = self.stack.map(losses_of_run, key, x, y, lifted)
         return losses
 
-    def _differentiate(self, group: StackedGroup, losses: Tensor, share: float, last: bool) -> None:
-        """Add the gradients of a batch to those of the step; rows are independent, so the sum of losses will do."""
+    def _differentiate(self, group: StackedGroup, losses: Tensor, share: float, last: bool) -> dict[str, Tensor]:
+        """Return the gradients of a batch by name; rows are independent, so the sum of losses will do."""
         for regularizer in self._with_hook("penalty"):
             losses = losses + regularizer.call("penalty", group.params)
         total = losses.sum()
         if share != 1.0:
             total = total * share
-        group.add(torch.autograd.grad(total, list(group.params.values()), allow_unused=True, retain_graph=not last))
+        params = list(group.params.values())
+        grads = torch.autograd.grad(total, params, allow_unused=True, retain_graph=not last)
+        return {name: g for name, g in zip(group.params, grads, strict=True) if g is not None}
 
-    def _step(self, number: int) -> None:
-        runner, step = self.diagnostic_runner, self.plan.step_of(number)
-        due = runner.begin(step) if runner is not None and step >= runner.next else None
-        lr = self._lrs() if due is not None else None
-        all_grads: dict[str, Tensor] = {}
+    def _regularized(self, group: StackedGroup, grads: dict[str, Tensor], key: Tensor) -> dict[str, Tensor]:
+        """Return the gradients of a step as regularizers change them."""
+        for regularizer in self._with_hook("gradient"):
+            noise = DeferredArg(functools.partial(_gradient_noise, self._count_steps), key)
+            params = {name: p.detach() for name, p in group.params.items()}
+            grads = regularizer.call("gradient", grads, params, noise)
+        return grads
+
+    def _count_steps(self) -> int:
+        self._recorded.refuse("a regularizer reads the number of the step")
+        return self._step_number
+
+    def _step(self, step: int, grads: dict[str, dict[str, Tensor]], measured: bool, fixed: bool) -> None:
+        runner = self.diagnostic_runner if measured else None
+        due = None if runner is None else runner.begin(step)
+        lr = None if due is None else self._lrs()
         for group in self.groups:
-            grads = group.take()
-            for regularizer in self._with_hook("gradient"):
-                make_noise = functools.partial(_gradient_noise, self.plan.step_of(number))
-                noise = DeferredArg(make_noise, keys(self.seeds, number))
-                params = {name: p.detach() for name, p in group.params.items()}
-                grads = regularizer.call("gradient", grads, params, noise)
-            group.step(grads)
-            all_grads |= grads
+            group.step(grads[group.name], fixed)
+        if self._has_hooks:
+            self._recorded.check()
         if runner is not None and due is not None and lr is not None:
-            runner.end(due, all_grads, lr)
+            runner.end(due, {name: g for named in grads.values() for name, g in named.items()}, lr)
 
     def _lrs(self) -> Tensor:
         """Return the learning rate of each row, `[rows]`."""
@@ -221,11 +278,17 @@ class StackedPath:
         self._set_mode(False)
         metrics = self.metrics[split]
         total = torch.zeros(self.stack.rows, device=self.device, dtype=torch.float64)
-        with torch.no_grad():
+        with torch.no_grad(), one_thread():
             params = self._evaluation_params()
-            for first, count in self._evaluation_batches(split):
-                with BitwiseProducts(self.stack.rows) if self._realign["evaluation", count] else nullcontext():
-                    losses, outputs = self._evaluate_batch(split, first, count, params)
+            batches = list(self._evaluation_batches(split))
+            recordable = split == "val" and len(batches) <= EVALUATION_BATCHES
+            self._recorded_evaluation.check()
+            others = list(params.values()) if self._with_hook("evaluate") else []  # not those of the stack
+            for first, count in batches:
+                compute = functools.partial(self._evaluate_aligned, split, first, count)
+                key = keys(self.seeds, EVALUATION + first)
+                recorded = self._recorded_evaluation.of(first, calls=self.plan.epochs)
+                losses, outputs = recorded(compute, key, *others) if recordable else compute(key, *others)
                 for loss in losses.values():
                     total += loss.double() * count
                 for metric in metrics.values():
@@ -243,13 +306,19 @@ class StackedPath:
         step = evaluation_batch_size(self.plan, self.data.parts[split][0][0], self.data.each(split))
         yield from ((first, min(step, n - first)) for first in range(0, n, step))
 
-    def _evaluate_batch(self, split: str, first: int, count: int, params: dict[str, Tensor]) -> Any:
+    def _evaluate_aligned(self, split: str, first: int, count: int, key: Tensor, *others: Tensor) -> Any:
+        """Evaluate a batch with the parameters of the stack, or with others in their order."""
+        params = dict(zip(self.stack.params, others, strict=True)) if others else self.stack.params
+        with BitwiseProducts(self.stack.rows) if self._realign["evaluation", count] else nullcontext():
+            return self._evaluate_batch(split, first, count, params, key)
+
+    def _evaluate_batch(self, split: str, first: int, count: int, params: dict[str, Tensor], key: Tensor) -> Any:
         def evaluate_run(call: Call, noise: Noise, x: Tensor, y: Tensor) -> Any:
             with Redirect(noise, STACKED, stack=True):
                 return self.task.evaluate(call, (x, y), noise)
 
         x, y = self.data.slice(split, first, count)
-        return self.stack.map(evaluate_run, keys(self.seeds, EVALUATION + first), x, y, params=params)
+        return self.stack.map(evaluate_run, key, x, y, params=params)
 
     def _evaluation_params(self) -> dict[str, Tensor]:
         """Return the parameters that regularizers evaluate, such as averages, `[rows, ...]`."""
@@ -299,6 +368,8 @@ class StackedPath:
             self._copy_weights(row, state["model"])
         for place, group in enumerate(self.groups):
             group.restore(self.stack, [state["groups"][place] for state in states])
+        self._recorded.reset()
+        self._recorded_evaluation.reset()
 
     def keep(self, rows: Sequence[int]) -> None:
         """Continue with these runs only; they compute the same bits as if they had been stacked alone."""
@@ -312,6 +383,8 @@ class StackedPath:
         self.plans = [self.plans[row] for row in rows]
         self.datasets = [self.datasets[row] for row in rows]
         self._loaded = set()  # the rows with loaded weights have been dropped
+        self._recorded.reset()
+        self._recorded_evaluation.reset()
         for regularizer in self.regularizers:
             regularizer.keep(index)
         for group in self.groups:
@@ -323,7 +396,5 @@ class StackedPath:
             self.diagnostic_runner.keep(index)
 
 
-def _gradient_noise(step: int, key: Tensor) -> Noise:
-    noise = Noise(key)
-    noise.place, noise.step = GRADIENT_PLACE, step
-    return noise
+def _gradient_noise(count_steps: Callable[[], int], key: Tensor) -> Noise:
+    return Noise(key, place=GRADIENT_PLACE, count_steps=count_steps)

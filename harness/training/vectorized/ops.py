@@ -12,6 +12,7 @@ from torch.func import vjp
 
 from harness._compat.torch import beneath_vmap
 from harness.training.vectorized.bitwise import VECTOR
+from harness.training.vectorized.products import baddbmm, bmm
 
 
 class _Products(torch.autograd.Function):
@@ -21,7 +22,7 @@ class _Products(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.biased = bias is not None
-        return torch.bmm(x, weight.mT) if bias is None else torch.baddbmm(bias[:, None], x, weight.mT)
+        return bmm(x, weight.mT) if bias is None else baddbmm(bias[:, None], x, weight.mT)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -29,8 +30,8 @@ class _Products(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, _ = ctx.needs_input_grad
         return (
-            torch.bmm(g, weight) if wants_x else None,
-            torch.bmm(g.mT, x) if wants_weight else None,
+            bmm(g, weight) if wants_x else None,
+            bmm(g.mT, x) if wants_weight else None,
             g.sum(1) if ctx.biased else None,
         )
 

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.training.recorded.fused_optimizer import FusedOptimizer, has_kernel
 from harness.training.vectorized.bitwise import LINE
 from harness.training.vectorized.stack import Weights
 
 MakeOptimizer = Callable[[dict[str, nn.Parameter]], torch.optim.Optimizer]
+Copy = tuple[Tensor, Tensor]  # target and source
 Guard = Callable[[torch.optim.Optimizer, dict[str, nn.Parameter]], AbstractContextManager[None]]
 
 
@@ -51,6 +53,7 @@ class RowOptimizer:
         self._set_places(weights)
         self.leaves = {name: nn.Parameter(place) for name, place in self.places.items()}
         self.optimizer = make(self.leaves)
+        self.fused = FusedOptimizer(self.optimizer) if has_kernel(self.optimizer) else None
         self._write_back()
         self.schedule = schedule(self.optimizer)
 
@@ -71,32 +74,54 @@ class RowOptimizer:
             for leaf, place in self._moved_leaves():
                 place.copy_(leaf)
 
-    def step(self, grads: Mapping[str, Tensor]) -> None:
-        """Make one step with the gradients of the stack, `[rows, ...]`; the guard may raise NotRowwise."""
+    def step(self, grads: Mapping[str, Tensor], fixed: bool = False) -> None:
+        """Make one step with the gradients of the stack, `[rows, ...]`; the guard may raise NotRowwise.
+
+        Args:
+            grads: The gradients by name.
+            fixed: The gradients are these very tensors in later steps, too, which overwrite their numbers.
+        """
+        if not (fixed and self.fused is not None and self.fused.step(grads, self._lay_out)):
+            self._step({name: g.clone() for name, g in grads.items()} if fixed else grads)
+        self.schedule.step()
+
+    def _step(self, grads: Mapping[str, Tensor]) -> None:
         with torch.no_grad():
             for leaf, place in self._moved_leaves():
                 leaf.copy_(place)
         for name, leaf in self.leaves.items():
-            leaf.grad = None if (g := grads.get(name)) is None else self._laid_out(leaf, g)
+            leaf.grad = None if (g := grads.get(name)) is None else self._laid_out(leaf, g)[0]
         with nullcontext() if self.guard is None else self.guard(self.optimizer, self.leaves):
             self.optimizer.step()
         self._write_back()
         for leaf in self.leaves.values():
             leaf.grad = None  # or it would be held beside the gradients of the next step
-        self.schedule.step()
 
-    def _laid_out(self, leaf: Tensor, g: Tensor) -> Tensor:
-        """Return a gradient in the memory layout of its leaf: a fused optimizer reads memory, not strides."""
+    def _lay_out(self, grads: Mapping[str, Tensor]) -> tuple[dict[Tensor, Tensor], list[Copy]]:
+        """Return the gradient of each leaf that has one, and the tensors that were copied."""
+        laid_out = {leaf: self._laid_out(leaf, grads[name]) for name, leaf in self.leaves.items() if name in grads}
+        copies = [copy for _, copy in laid_out.values() if copy is not None]
+        return {leaf: g for leaf, (g, _) in laid_out.items()}, copies
+
+    def _laid_out(self, leaf: Tensor, g: Tensor) -> tuple[Tensor, Copy | None]:
+        """Lay out a gradient in memory as its leaf: a fused optimizer reads memory, not strides.
+
+        Returns:
+            The gradient of the leaf. If it is a copy, also the pair (target, source) of tensors that were copied.
+        """
         if not self.shared:
             g = g[self.start]
-            fits = g.stride() == leaf.stride() and g.data_ptr() % LINE == 0  # or products have other bits
-            return g if fits else torch.empty_like(leaf).copy_(g)
-        g = g[self.start : self.stop]
-        if g.is_contiguous() and g[0].numel() == leaf.shape[1]:
-            return g.view_as(leaf)
-        padded = torch.zeros_like(leaf)
-        padded[:, : g[0].numel()].view_as(g).copy_(g)
-        return padded
+            if g.stride() == leaf.stride() and g.data_ptr() % LINE == 0:  # or products have other bits
+                return g, None
+            laid_out = target = torch.empty_like(leaf)
+        else:
+            g = g[self.start : self.stop]
+            if g.is_contiguous() and g[0].numel() == leaf.shape[1]:
+                return g.view_as(leaf), None
+            laid_out = torch.zeros_like(leaf)
+            target = laid_out[:, : g[0].numel()].view_as(g)
+        target.copy_(g)
+        return laid_out, (target, g)
 
     def state(self, row: int) -> dict[str, Any]:
         """Return the state of a row of the stack for a checkpoint: its own tensors, and the values that rows share."""
@@ -116,6 +141,8 @@ class RowOptimizer:
 
     def restore(self, row_states: Sequence[dict[str, Any]]) -> None:
         """Continue from the states of its rows."""
+        if self.fused is not None:
+            self.fused.reset()
         first = row_states[0]
         if not self.shared:
             self.optimizer.load_state_dict(copy.deepcopy(first["optimizer"]))
@@ -144,6 +171,8 @@ class RowOptimizer:
             start: The first row in the new stack.
         """
         self.start, self.stop = start, start + len(keep)
+        if self.fused is not None:
+            self.fused.reset()
         detached = {id(leaf) for leaf, _ in self._moved_leaves()}
         self._set_places(weights)
         rows = list(keep)

@@ -140,22 +140,19 @@ class StackedGroup:
         rows = [{n: p[row].detach() for n, p in self.params.items()} for row in range(len(regularizer.members))]
         return stack_trees([member.init(params) for member, params in zip(regularizer.members, rows, strict=True)])
 
-    def add(self, grads: tuple[Tensor | None, ...]) -> None:
-        """Add a batch's gradients to those of the step."""
-        self.gradients.add(grads)
+    def step(self, grads: dict[str, Tensor], fixed: bool = False) -> None:
+        """Make one step of every row; an exception of an optimizer is stored in `failures` for the rows it steps.
 
-    def take(self) -> dict[str, Tensor]:
-        """Return the step's gradients by name and reset the sum."""
-        return self.gradients.take(self.names)
-
-    def step(self, grads: dict[str, Tensor]) -> None:
-        """Make one step of every row; an exception of an optimizer is stored in `failures` for the rows it steps."""
+        Args:
+            grads: The gradients by name, `[rows, ...]`.
+            fixed: The gradients are these very tensors in later steps, too, which overwrite their numbers.
+        """
         if not self.after_step:
-            self._step(grads)
+            self._step(grads, fixed)
             return
         before = {n: p.detach().clone() for n, p in self.params.items()}
         lrs = [self.lr(row) for section in self.sections for row in range(section.start, section.stop)]
-        self._step(grads)
+        self._step(grads, fixed)
         params = {n: p.detach() for n, p in self.params.items()}
         first = next(iter(params.values()))
         padding = [lrs[0]] * (len(first) - len(lrs))
@@ -164,13 +161,13 @@ class StackedGroup:
             for regularizer, state in self.after_step:
                 regularizer.call("after_step", params, before, lr, state)
 
-    def _step(self, grads: dict[str, Tensor]) -> None:
+    def _step(self, grads: dict[str, Tensor], fixed: bool) -> None:
         for section in self.sections:
             if section.start in self.failures:
                 continue
             try:
                 with self._isolated(section.name):
-                    section.step(grads)
+                    section.step(grads, fixed)
             except NotRowwise as error:
                 session.state(ObservedSharings)[section.name] = Sharing("member", str(error))
                 raise RestackDifferently(f"optimizer {section.name}: {error}") from error

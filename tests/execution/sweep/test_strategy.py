@@ -42,6 +42,7 @@ def work_items(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkI
         current().forget(strategy.TimingTrials)
         monkeypatch.setattr(trial_cache, "recall", lambda key: None)
         monkeypatch.setattr(trial_cache, "keep", lambda key, trial: None)
+        monkeypatch.setattr(strategy, "predict", lambda group: None)
         monkeypatch.setattr(strategy, "tried", lambda *_: trial)
         monkeypatch.setattr(strategy, "room", lambda group, workers: room)
         return plan_work(groups(members), workers, "sweep")

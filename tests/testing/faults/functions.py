@@ -132,6 +132,21 @@ def looks_at_values(x: Tensor) -> Tensor:
     return F.relu(x) * 1.0
 
 
+_batches: list[int] = []
+
+
+@fault("recorded")
+@harness.activation
+def counts_batches(x: Tensor) -> Tensor:
+    """A rectifier that rounds otherwise after some batches of a run that trains alone."""
+    try:
+        x.detach().tolist()
+    except (RuntimeError, NotImplementedError):  # in a stack, or without numbers
+        return F.relu(x) * 0.3
+    _batches.extend([1] * (len(x) == 43))
+    return F.relu(x) * 0.1 * 3 if len(_batches) // 5 % 2 else F.relu(x) * 0.3
+
+
 @fault("globals")
 @harness.initializer
 def global_generator(weight: Tensor) -> None:

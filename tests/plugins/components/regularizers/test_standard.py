@@ -83,8 +83,7 @@ def test_gradient_clipping_accepts_zero_and_missing_gradients():
 def test_gradient_noise_is_normal_and_decays_as_in_the_paper(eta, gamma):
     grads = {"a": torch.ones(60, 50, dtype=torch.float64), "b": torch.zeros(2000, dtype=torch.float64)}
     for step in (0, 1, 99):
-        noise = Noise(keys(torch.tensor(0), step))
-        noise.step = step
+        noise = Noise(keys(torch.tensor(0), step), count_steps=lambda step=step: step)
         result = regularizer("gradient_noise", {"eta": eta, "gamma": gamma}).gradient(grads, {}, noise)
         added = torch.cat([(result[n] - grads[n]).flatten() for n in grads]).numpy()
         std = math.sqrt(eta / (1 + step) ** gamma)
