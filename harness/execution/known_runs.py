@@ -2,8 +2,8 @@
 
 A launch that prepares its jobs keeps their run IDs in the user's cache folder, under a key of all that preparation
 depends on: the config of the jobs, the installed packages, the code of plugins, the files that the data is read from,
-and the accelerators of the machine. A later launch of the same jobs finds the IDs there, and the records in the study.
-If anything differs, it prepares its jobs as the first one did.
+and the processor and accelerators of the machine. A later launch of the same jobs finds the IDs there, and the
+records in the study. If anything differs, it prepares its jobs as the first one did.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from harness.results.record import Record, read
 from harness.results.run_dir import WEIGHTS
 from harness.results.run_id import sources, stamp
 from harness.results.study import OUTPUTS
+from harness.system.blas import vendor
 from harness.system.distribution import DISTRIBUTION
 from harness.system.safe_files import refuse_links
 from harness.system.typed_json import Keys
@@ -72,17 +73,17 @@ def question(jobs: Sequence[Job], in_sweep: bool) -> str | None:
     if any(max(times) > time.time_ns() - SETTLED_NS for _, _, *times, _ in stamps):
         return None  # a file that changes again within a tick may keep its times
     asked = json.dumps([[job.values, job.overrides] for job in jobs], default=str)
-    return answer_cache.key_of((known.key, asked, in_sweep, stamps, _accelerators()))
+    return answer_cache.key_of((known.key, asked, in_sweep, stamps, _machine()))
 
 
 def _data(job: Job) -> tuple[dict[str, Any], list[str]]:
     return job.values["data"], list(job.values["corruption"])
 
 
-def _accelerators() -> list[Any]:
-    """Return all that decides which accelerators torch sees, in this environment."""
+def _machine() -> list[Any]:
+    """Return what decides which accelerators torch sees and which library computes products, in this environment."""
     devices = sorted(path for pattern in _DEVICES for path in glob.glob(pattern))
-    return [devices, sorted(item for item in os.environ.items() if item[0].startswith(_VARIABLES))]
+    return [vendor(), devices, sorted(item for item in os.environ.items() if item[0].startswith(_VARIABLES))]
 
 
 def recall(key: str | None, jobs: Sequence[Job]) -> list[Record] | None:
