@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     traces = full_error == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let Hydra raise its errors, which are printed here
     warnings.showwarning = _warning
-    keep_all()
+    if argv is None:  # the process is the command, and not a caller of this function
+        keep_all()
     try:
         with terminable(), plain_errors(), safe_path():
             sys.exit(dispatch(line))

@@ -56,8 +56,8 @@ def test_disabled_collector_stays_disabled() -> None:
 
 def test_command_ends_without_a_search_for_garbage(workdir: Path) -> None:
     source = "import atexit, gc\nfrom harness.cli import main\n"
-    source += "atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\nmain(['--version'])"
-    assert python(source, cwd=workdir).split()[-1] == "True"
+    source += "atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\nmain()"
+    assert python(source, "--version", cwd=workdir).split()[-1] == "True"
 
 
 def test_inner_blocks_do_not_count_the_frozen_objects(monkeypatch: pytest.MonkeyPatch) -> None:
