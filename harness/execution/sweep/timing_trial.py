@@ -29,6 +29,8 @@ TRIED = 16  # members of the stack that is tried, at most
 ANY = 1 << 20
 TRIED_S = 0.02  # what a step of all of them takes by themselves, at most: where steps are long, a stack saves little
 STACK_S, STACK_STEPS = 0.05, 25  # what trying a stack costs: a part of its own, and steps of all its members
+STEP_BYTES = 1 << 23  # of the tensors of a stack's step: with more of them, each run took longer
+LEAST = 4  # runs of a stack, whatever their step takes
 TOO_LITTLE = "too short to try a stack"
 WORTH = 0.1  # of the time that the runs take by themselves, which is what trying a stack may cost
 ALONE_S, FUSED_S = 0.015, 0.004  # what a run costs beside its steps, by itself and in a stack
@@ -55,8 +57,9 @@ def tried(members: Sequence[RunSpec], unfusable: str = "", workers: int = 1, her
     if trait("model", members[0].values["model"], "estimator", False):
         return TimingTrial(0.0, 0.0, None, unfusable)  # it has no steps to measure
     most = torch.get_num_threads()
+    fitting = 1 if unfusable else room(members, workers)
     try:
-        found = call_forked(_tried, members, unfusable, workers, most, times=min(workers, len(members)))
+        found = call_forked(_tried, members, unfusable, workers, most, fitting, times=min(workers, len(members)))
     except ProcessDied as died:
         return TimingTrial(0.0, 0.0, None, f"the trial failed: {died}", deadly=True)
     first = found[0]
@@ -88,7 +91,7 @@ class _Timings:
     threads: int = 1
 
 
-def _tried(members: Sequence[RunSpec], unfusable: str, workers: int, most: int) -> _Timings:
+def _tried(members: Sequence[RunSpec], unfusable: str, workers: int, most: int, fitting: int) -> _Timings:
     first: BaseException | None = None
     with torch.random.fork_rng(devices=[]):
         for at in dict.fromkeys((0, len(members) - 1, len(members) // 2)):
@@ -107,7 +110,7 @@ def _tried(members: Sequence[RunSpec], unfusable: str, workers: int, most: int) 
             return _Timings(single, None, unfusable or "a single run", at, count)
         if not worth(single, members, workers):
             return _Timings(single, None, TOO_LITTLE, at, count)
-        for some in _stacks(members, _size(single, plan)):
+        for some in _stacks(members, max(2, min(fitting, _size(single, plan)))):
             try:
                 return _Timings(single, _stacked(some, probe), "", at, count)
             except BaseException as error:
@@ -189,7 +192,11 @@ def _step(path: SinglePath | StackedPath, batch: int) -> None:
 
 
 def room(members: Sequence[RunSpec], workers: int) -> int:
-    """Return how many of these runs a stack may have for the stacks of all workers to fit in memory."""
+    """Return how many of these runs a stack may have.
+
+    The stacks of all workers must fit in memory. The tensors of a step should fit in a core's cache, unless that leaves
+    fewer runs than a stack needs to save time.
+    """
     member = members[0]
     own = member.facts.bytes if len({m.record.data["digest"] for m in members}) > 1 else 0  # each brings its data
     try:
@@ -200,7 +207,8 @@ def room(members: Sequence[RunSpec], workers: int) -> int:
         reraise_interrupt(error)
         return ANY  # the run's own failure, which it will be told of
     each = own + found.total() - found.data
-    return max(1, int(free_bytes(member.device) / 2 / workers / max(1, each)))
+    cached = max(LEAST, STEP_BYTES // max(1, found.step)) if member.device == "cpu" else ANY
+    return max(1, min(cached, int(free_bytes(member.device) / 2 / workers / max(1, each))))
 
 
 def parts_of(count: int, workers: int, most: int) -> list[int]:

@@ -94,6 +94,11 @@ class MemoryEstimate:
                 saved[layer] = saved.get(layer, 0) + scaled.bytes(batch_size)
         return saved
 
+    @property
+    def step(self) -> int:
+        """The bytes of the tensors that a step of a run makes, at their peak."""
+        return sum(peak_bytes(self.forward, self.batch_size))
+
     def total(self, batch_size: int | None = None) -> int:
         """Return the peak in bytes, with the data.
 

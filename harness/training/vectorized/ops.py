@@ -12,6 +12,7 @@ from torch.func import vjp
 
 from harness._compat.torch import beneath_vmap
 from harness.training.vectorized.bitwise import VECTOR
+from harness.training.vectorized.convolution import WINDOWS, Windows, as_pair, output_size
 from harness.training.vectorized.products import baddbmm, bmm
 
 
@@ -55,6 +56,8 @@ def _row_by_row(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """
 
     def stacked(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor:
+        if function is F.conv2d and (result := _convolve(x, weight, bias, *settings)) is not None:
+            return result
         biases = [None] * len(x) if bias is None else bias.unbind()
         rows = zip(x.unbind(), weight.unbind(), biases, strict=True)
         return torch.stack([function(*row, *settings) for row in rows])
@@ -67,6 +70,22 @@ def _row_by_row(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return beneath_vmap(stacked, input, weight, bias, *settings)
 
     return call
+
+
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor | None:
+    """Compute a convolution of small images `[K, N, C, H, W]` by one product; None if it is another kind."""
+    stride, padding, dilation, groups = (*settings, *list(_SETTINGS[False].values())[len(settings) :])
+    pairs = [as_pair(setting) for setting in (stride, padding, dilation)]
+    if x.ndim != 5 or groups != 1 or None in pairs:
+        return None
+    kernel, (stride, padding, dilation) = tuple(weight.shape[-2:]), pairs
+    height, width = output_size(x.shape, kernel, stride, padding, dilation)
+    if x.shape[1] * height * width * weight[0, 0].numel() > WINDOWS or min(height, width) < 1:
+        return None
+    windows = Windows.apply(x, kernel, stride, padding, dilation)
+    product = _Products.apply(windows, weight.permute(0, 1, 3, 4, 2).flatten(2), bias)
+    result: Tensor = product.view(*x.shape[:2], height, width, -1).permute(0, 1, 4, 2, 3)
+    return result
 
 
 _SETTINGS: dict[bool, dict[str, Any]] = {
