@@ -20,6 +20,7 @@ from harness.system import safe_files
 from harness.system.errors import CannotWrite
 
 log = logging.getLogger("harness")
+WEIGHTS = "weights.pt"  # file of the weights
 
 
 def make_study(folder: Path) -> None:
