@@ -10,10 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness._compat import torchmetrics
+from harness._compat import dynamo, torchmetrics
 from harness.system.distribution import DISTRIBUTION
+from harness.system.garbage import uncollected
 
 torchmetrics.defer_imports()
+dynamo.defer_import()
 __version__ = version(DISTRIBUTION)
 
 # {public name: the module that it is imported from}
@@ -32,8 +34,9 @@ def __getattr__(name: str) -> Any:
     if name not in _SOURCES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     source = _SOURCES[name]
-    found = {} if source == __name__ else vars(import_module(source))
-    value = found[name] if name in found else import_module(f"{source}.{name}")
+    with uncollected():
+        found = {} if source == __name__ else vars(import_module(source))
+        value = found[name] if name in found else import_module(f"{source}.{name}")
     globals()[name] = value
     return value
 

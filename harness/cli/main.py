@@ -12,6 +12,7 @@ from harness.config.error_messages import plain_errors
 from harness.registry.command import built_in_names
 from harness.system.errors import HarnessError, suggest
 from harness.system.escape import lines, printable
+from harness.system.garbage import keep_all
 from harness.system.process_id import safe_path
 from harness.system.signals import Terminated, terminable
 
@@ -31,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     traces = full_error == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let Hydra raise its errors, which are printed here
     warnings.showwarning = _warning
+    if argv is None:  # the process is the command, and not a caller of this function
+        keep_all()
     try:
         with terminable(), plain_errors(), safe_path():
             sys.exit(dispatch(line))

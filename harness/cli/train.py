@@ -16,11 +16,15 @@ from harness.execution import hydra_app
 from harness.registry import hydra_keys
 from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import CannotWrite, HarnessError, nearest_flag, suggest
+from harness.system.garbage import uncollected
+from harness.system.spinner import Spinner
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from harness.cli.live.progress import SweepProgress
+    from harness.config.job import Job
+    from harness.results.record import Record
 
 
 REFUSED = ("--config-name", "--config-path", "--experimental-rerun")  # flags of Hydra
@@ -116,25 +120,32 @@ def _complete(args: Any) -> int:
 
 
 def _run(overrides: list[str], config_dir: str | None) -> int:
-    from harness.datasets.description import check_data
+    from harness.execution import known_runs
 
     job = composition.compose(overrides, config_dir)
-    check_data(job.values)  # before torch is imported
-    from harness.system.spinner import Spinner
+    question = known_runs.question([job], in_sweep=False)
+    (record,) = known_runs.recall(question, [job]) or [_train(job, question)]
 
-    with Spinner("loading torch and Lightning"):
-        from harness.analysis.report.summary import run_summary
-        from harness.cli.live.progress import RunProgress
-        from harness.execution.train import train
-        from harness.results.machine_faults import MachineFault, blames_machine, machine_line
+    from harness.analysis.report.summary import run_summary
+    from harness.results.machine_faults import MachineFault, blames_machine, machine_line
 
-    with RunProgress(job.settings.epochs) as progress:
-        record = train(job, [progress])
     print(run_summary(record))
     if blames_machine(record):
         raise MachineFault(machine_line(record))
     print_findings([record])
     return 1 if record.status == "failed" else 0
+
+
+def _train(job: Job, question: str | None) -> Record:
+    from harness.datasets.description import check_data
+
+    check_data(job.values)  # before torch is imported
+    with Spinner("loading torch and Lightning"), uncollected():
+        from harness.cli.live.progress import RunProgress
+        from harness.execution.train import train
+
+    with RunProgress(job.settings.epochs) as progress:
+        return train(job, [progress], question=question)
 
 
 def _sweep(overrides: list[str], config_dir: str | None) -> int:

@@ -39,8 +39,10 @@ def run(
     """
     from harness.config.composition import compose
     from harness.config.error_messages import plain_errors
-    from harness.execution.train import train
+    from harness.system.garbage import uncollected
 
+    with uncollected():
+        from harness.execution.train import train
     with plain_errors():
         return train(compose(_words(overrides, "run"), config_dir), callbacks)
 

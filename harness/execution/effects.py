@@ -223,13 +223,16 @@ RULES: dict[str, Rule | None] = dict.fromkeys((*KINDS, "experiment")) | {
 WARNED = ("seed", "loss")
 
 
-def check_effects(runs: Sequence[RunSpec], catalogue: Catalogue, in_sweep: bool) -> None:
+def check_effects(runs: Sequence[RunSpec], catalogue: Catalogue, in_sweep: bool) -> bool:
     """Check that every typed setting has an effect on one of its runs.
 
     Args:
         runs: The runs of a launch.
         catalogue: The catalogue of components.
         in_sweep: True if they are the runs of a sweep.
+
+    Returns:
+        False if it has warned.
 
     Raises:
         HarnessError: If a setting has no effect.
@@ -256,6 +259,7 @@ def check_effects(runs: Sequence[RunSpec], catalogue: Catalogue, in_sweep: bool)
         if key.partition(".")[0] not in WARNED and not interpolated:
             raise HarnessError(f"{line}. Leave it out")
         warnings.warn(line, NoEffectWarning, stacklevel=outside())
+    return not useless
 
 
 def _rule(key: str) -> Rule | None:

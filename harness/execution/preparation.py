@@ -15,14 +15,15 @@ from harness.config.overrides import folder_name, run_name
 from harness.config.settings import Settings, typed_settings
 from harness.datasets.dataset import SPLITS, Dataset, size
 from harness.datasets.loading import DatasetFacts, Loader
+from harness.execution import known_runs
 from harness.execution.dry_run import Rehearsal, rehearse
+from harness.execution.known_runs import sufficient
 from harness.execution.resolve import choices, resolve
 from harness.execution.sweep.swept import swept_values
 from harness.modeling.builder import make_task
 from harness.modeling.profile import Probe
 from harness.modeling.task import Task
 from harness.modeling.unused import Choice, drop_choices, key_of, refuse_chosen, unused_by_estimator
-from harness.modeling.weights import WEIGHTS
 from harness.registry import catalogue
 from harness.registry.catalogue import Catalogue
 from harness.registry.instantiate import trait
@@ -79,23 +80,6 @@ class RunSpec:
             return None
         self.orphan = old.status == "running"
         return None if self.values["rerun"] else sufficient(old, self.values)
-
-
-def sufficient(old: Record, values: dict[str, Any]) -> Record | None:
-    """Return a record with the ID of a run as cached, if it is complete and holds what the run asks for."""
-    if old.status not in ("completed", "diverged"):
-        return None
-    for kind in ("metric", "diagnostic"):
-        held = old.config.get(kind, {})
-        if any(held.get(name) != node for name, node in values[kind].items()):
-            return None
-    wants = values["save"]
-    if wants != "none" and (old.config.get("save") != wants or not (old.folder / WEIGHTS).exists()):
-        return None if old.status == "completed" else replace(old, cached=True)
-    if wants == "best" and old.config.get("objective") != values["objective"]:
-        return None  # the best by another measure
-    # what is optimised is asked anew at each launch, and decides nothing about the training
-    return replace(old, cached=True, config=old.config | {"objective": values["objective"]})
 
 
 @dataclass(frozen=True)
@@ -236,6 +220,10 @@ class Preparation:
             study=Path(OUTPUTS).absolute() / settings.study,  # a component may change the working folder
             identity=identity_by_seed(values, device, loaded.digest, self.known.trainer, self._sources_of(values)),
         )
+
+    def keep(self, question: str | None, specs: Sequence[RunSpec]) -> None:
+        """Keep the IDs of all jobs of a launch, for the next launch of the same jobs (`known_runs.py`)."""
+        known_runs.keep(question, specs, self._sources)
 
     def refuse_stale(self, spec: RunSpec) -> None:
         """Raise HarnessError if this process holds code of a run that was prepared here, and its files have changed."""

@@ -25,13 +25,16 @@ from harness.training.run_callback import RunCallback
 
 
 @as_new()
-def train(job: Job, callbacks: Sequence[RunCallback] = (), loader: Loader | None = None) -> Record:
+def train(
+    job: Job, callbacks: Sequence[RunCallback] = (), loader: Loader | None = None, question: str | None = None
+) -> Record:
     """Train a job in this process, unless it is cached: a completed run with the same ID is in its study.
 
     Args:
         job: The composed and validated job.
         callbacks: Callbacks of the run.
         loader: The data that is already loaded, if there is some.
+        question: The key of the launch from `known_runs.question`, under which the run's ID is kept.
 
     Returns:
         The record. An exception in training is a record with the status "failed".
@@ -42,7 +45,8 @@ def train(job: Job, callbacks: Sequence[RunCallback] = (), loader: Loader | None
     """
     preparation = Preparation(loader)
     spec = preparation.prepare(job)
-    check_effects([spec], preparation.known, in_sweep=False)
+    if check_effects([spec], preparation.known, in_sweep=False):
+        preparation.keep(question, [spec])
     if (record := spec.finished()) is not None:
         return record
     spec.trainer = make_trainer(spec.values["trainer"], spec.plan, payload(spec))

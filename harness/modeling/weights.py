@@ -14,13 +14,12 @@ from harness.modeling.target_scaling import scaled_for
 from harness.registry.instantiate import component, trait
 from harness.registry.kinds import KEY
 from harness.results.record import Record, Records
+from harness.results.run_dir import WEIGHTS
 from harness.results.study import load
 from harness.system import safe_files
 from harness.system.errors import HarnessError, one_line
 from harness.system.safe_files import write_file
 from harness.system.typed_json import Keys, checker
-
-WEIGHTS = "weights.pt"
 
 
 def save_weights(folder: Path, weights: dict[str, Tensor], shape: tuple[tuple[int, ...], int, int | None]) -> None:

@@ -6,12 +6,13 @@ It is merged from one cached scan per plugin (`scan_cache`), so that reading it 
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import importlib.metadata
 import os
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.registry import foreign_options
@@ -54,6 +55,7 @@ class Catalogue:
     absent: dict[str, tuple[str, str]] = field(default_factory=dict)
     commands: dict[str, dict[str, Any]] = field(default_factory=dict)  # {name: row}
     finders: list[tuple[str, str]] = field(default_factory=list)  # (plugin, distribution) with harness_findings
+    key: str = ""  # digest of the installed packages, and of the state of the files of harness and of the plugins
 
     def names(self, kind: str) -> list[str]:
         """Return the sorted names of the components of a kind."""
@@ -170,7 +172,8 @@ def read(again: bool = False) -> Catalogue:
             end_all()
             raise
     plugins = [Plugin(p.name, d, v, "blocked") for p, d, v in points if p.name in excluded or d in excluded]
-    return _merge([(p.name, d, v) for p, d, v in wanted], scans[1:], plugins, scans[0].get("trainer", {}))
+    merged = _merge([(p.name, d, v) for p, d, v in wanted], scans[1:], plugins, scans[0].get("trainer", {}))
+    return replace(merged, key=hashlib.sha256(" ".join(key for *_, key in jobs).encode()).hexdigest()[:16])
 
 
 def _merge(

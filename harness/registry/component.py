@@ -200,6 +200,7 @@ def describe(function: Callable[..., Any]) -> dict[str, Any]:
     return {
         "kind": mark.kind,
         "name": mark.name,
+        "package": function.__module__.partition(".")[0],
         "asks": asks(function),
         "parameters": rows,
         "reference": mark.reference,

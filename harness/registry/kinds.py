@@ -41,7 +41,7 @@ _ALL = (
         ("targets", "classes", "loss", "metrics", "imbalance_metrics", "model", "like", "auto", "words", "tuples"),
         "",
     ),
-    Kind("data", False, ("split", "cache_dir", "generator"), "a harness.Dataset", ("describe",)),
+    Kind("data", False, ("split", "cache_dir", "generator"), "a harness.Dataset", ("describe", "reads")),
     Kind(
         "model",
         False,

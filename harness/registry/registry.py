@@ -6,6 +6,7 @@ from harness.registry.command import Command
 from harness.registry.discovery import Component, PluginContents, entry_points, load
 from harness.system import session
 from harness.system.errors import HarnessError
+from harness.system.garbage import uncollected
 
 
 class ImportedPlugins(dict[tuple[str, str], PluginContents]):
@@ -57,7 +58,8 @@ class Registry:
         if key not in imported:
             for point, distribution, _ in entry_points():
                 if (point.name, distribution) == key:
-                    imported[key] = load(point, distribution)
+                    with uncollected():
+                        imported[key] = load(point, distribution)
         return imported.get(key)
 
 

@@ -12,7 +12,6 @@ of ten thousand runs takes some megabytes. Readers append whole lines in one wri
 from __future__ import annotations
 
 import contextlib
-import gc
 import hashlib
 import json
 import os
@@ -27,6 +26,7 @@ from harness.results.record import FILE, Record, from_row, has_words, read_recor
 from harness.results.study import OUTPUTS
 from harness.system import safe_files
 from harness.system.errors import one_line
+from harness.system.garbage import uncollected
 from harness.system.safe_files import write_file
 from harness.system.typed_json import refuse_depth
 
@@ -64,7 +64,7 @@ def read_all(root: Path, unreadable: list[str] | None = None) -> list[Record]:
                 problems.append(_error_line(root / name / FILE, error))
         return records
     fresh: dict[str, Row] = {}
-    with _gc_disabled():
+    with uncollected():  # parsed JSON holds no cycles
         index = _Index.read(root, len(names), problems)
         for name in names:
             record = index.record(name, stamps[name], root / name)
@@ -299,18 +299,3 @@ def _merged(row: Row, difference: list[Any]) -> Row:
     for key, all_values in whole.items():
         row[key] = dict(zip(row[key], all_values, strict=True))
     return row
-
-
-@contextlib.contextmanager
-def _gc_disabled() -> Iterator[None]:
-    """Disable garbage collection: parsed JSON holds no cycles, and the collector would walk it again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled and not gc.get_freeze_count():
-            gc.freeze()  # moves the new objects to the oldest generation,
-            gc.unfreeze()  # so that they are not walked as young ones
-        if enabled:
-            gc.enable()

@@ -21,6 +21,7 @@ from harness.system.errors import CannotWrite
 
 _PLAIN = re.compile(r"[a-z_][\w.]*=[\w.]+", re.ASCII)  # an override that YAML writes without quotes
 log = logging.getLogger("harness")
+WEIGHTS = "weights.pt"  # file of the weights
 
 
 def make_study(folder: Path) -> None:

@@ -14,16 +14,19 @@ import os
 import re
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from harness.config.settings import NOT_IDENTITY
 from harness.registry import catalogue
-from harness.registry.component import Mark, mark_of
 from harness.registry.kinds import KEY, KINDS, NONE
 from harness.registry.registry import REGISTRY
 from harness.registry.scanning.dependencies import installed
+from harness.registry.scanning.scan_cache import fingerprint
+from harness.results.answer_cache import cached
+from harness.results.index import SETTLED_NS
 from harness.system.distribution import DISTRIBUTION
 
 # Kinds that observe or launch a run do not change its result.
@@ -47,7 +50,7 @@ def identity(
         trainer_defaults: Defaults of Lightning's Trainer, which are left out.
         used: Sources of the components, from `sources`.
     """
-    return _digest(_content(values, device, data_digest, trainer_defaults, used))
+    return _short(_content(values, device, data_digest, trainer_defaults, used))
 
 
 def identity_by_seed(
@@ -61,13 +64,13 @@ def identity_by_seed(
     before, _, after = text.partition(json.dumps(_SEED))
     if _SEED in after:  # in another setting, which is unlikely
         return lambda seed: identity(values | {"seed": seed}, device, data_digest, trainer_defaults, used)
-    return lambda seed: _digest(f"{before}{json.dumps(seed)}{after}")
+    return lambda seed: _short(f"{before}{json.dumps(seed)}{after}")
 
 
 _SEED = "@seed@"  # stands for the seed in the text of a config
 
 
-def _digest(text: str) -> str:
+def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -131,9 +134,7 @@ def sources(used: Iterable[tuple[str, str]]) -> dict[str, str]:
     files: set[str] = set()
     known = catalogue.current()
     for kind, name in used:
-        function = REGISTRY.get(kind, name)
-        assert isinstance(mark_of(function), Mark)
-        packages.append(function.__module__.partition(".")[0])
+        packages.append(known.get(kind, name)["package"])
         files |= set(known.files_of(kind, name))
     for package in sorted(set(packages)):
         _add_package(package, states, by_content=True)
@@ -173,7 +174,7 @@ def _add_package(package: str, states: dict[str, str], by_content: bool = False)
     if not to_read:
         states[package] = _version(package)
         return
-    digest, imports = _read(tuple(to_read), _stamp(to_read))
+    digest, imports = _read(tuple(to_read), stamp(to_read))
     states[package] = digest if len(to_read) == len(roots) else f"{digest}, {_version(package)}"
     for name in imports:
         _add_package(name, states)
@@ -186,22 +187,28 @@ def _add_file(path: str, states: dict[str, str]) -> None:
     """
     if any(Path(path).is_relative_to(root) for name in states for root in _roots(name)):
         return  # it belongs to a package that was added
-    content = _read((path,), _stamp([path]))[0]
+    content = _read((path,), stamp([path]))[0]
     name = Path(path).name
     if name in states:
         content = hashlib.sha256(f"{states[name]}{content}".encode()).hexdigest()[:16]
     states[name] = content
 
 
-@functools.cache
 def _version(package: str) -> str:
     """Return the versions of the distributions that an installed package comes from, read once in a process."""
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in sorted(set(_owners().get(package, []))))
+    return _installed_versions().get(package, "")
 
 
 @functools.cache
-def _owners() -> dict[str, list[str]]:
-    return dict(importlib.metadata.packages_distributions())
+def _installed_versions() -> dict[str, str]:
+    return cached("sources", fingerprint(()).installed, dict[str, str], _read_versions)
+
+
+def _read_versions() -> dict[str, str]:
+    """Return {top-level package: versions of its distributions} of all installed packages."""
+    version = functools.cache(importlib.metadata.version)
+    owners = importlib.metadata.packages_distributions().items()
+    return {package: ", ".join(f"{n} {version(n)}" for n in sorted(set(names))) for package, names in owners}
 
 
 def _roots(package: str) -> list[str]:
@@ -289,7 +296,7 @@ def _file_name(node: ast.AST) -> str:
     return text if _FILE_NAME.fullmatch(text) and "**" not in text and text.strip("*./ ") else ""
 
 
-def _stamp(roots: Iterable[str]) -> Stamp:
+def stamp(roots: Iterable[str]) -> Stamp:
     """Return path, size, times and inode of files. Unlike mtime, ctime cannot be set back."""
     rows = []
     for path in _files(roots):
@@ -301,21 +308,27 @@ def _stamp(roots: Iterable[str]) -> Stamp:
 
 
 @functools.lru_cache(64)
-def _read(roots: tuple[str, ...], stamp: Stamp) -> tuple[str, tuple[str, ...]]:
-    """Return a digest of all files, and the top-level packages that the Python files import.
+def _read(roots: tuple[str, ...], state: Stamp) -> list[Any]:
+    """Return a digest of all files, and the top-level packages that the Python files import, as [digest, names].
 
-    The stamp is part of the cache key, so that a change is noticed.
+    The state is part of the cache key, so that a change is noticed.
     """
+    if max((max(times) for _, _, *times, _ in state), default=0) > time.time_ns() - SETTLED_NS:
+        return _digest(roots, state)  # a file that changes again within a tick may keep its times
+    return cached("sources", (roots, state), list[str | list[str]], lambda: _digest(roots, state))
+
+
+def _digest(roots: tuple[str, ...], state: Stamp) -> list[Any]:
     h = hashlib.sha256()
     imports: set[str] = set()
     base = Path(roots[0])
-    for path in map(Path, (name for name, *_ in stamp)):
+    for path in map(Path, (name for name, *_ in state)):
         content = path.read_bytes()
         name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
         h.update(f"{name}\0{len(content)}\0".encode() + content)
         if path.suffix == ".py":
             imports |= _imports(content)
-    return h.hexdigest()[:16], tuple(sorted(imports))
+    return [h.hexdigest()[:16], sorted(imports)]
 
 
 def _imports(source: bytes) -> set[str]:

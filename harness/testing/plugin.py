@@ -35,7 +35,8 @@ def conformance(
     """
     import pytest
 
-    from harness.testing.suite import CHECKS, Subject, problems, refuse_unknown, select, settings_for
+    from harness.testing.selection import select
+    from harness.testing.suite import CHECKS, Subject, problems, refuse_unknown, settings_for
 
     if not names:
         raise HarnessError("conformance needs the name of a plugin's distribution, or KIND/NAME")

@@ -32,6 +32,7 @@ from harness.testing.checks import (  # noqa: F401  # checks
     values,
 )
 from harness.testing.component_case import Case, Fault, Inapplicable
+from harness.testing.selection import plugins_of
 
 Status = Literal["passed", "failed", "skipped"]
 Settings = Mapping[str, Mapping[str, Any]]  # {kind/name: {setting: value}}
@@ -119,34 +120,6 @@ class Subject:
         return "passed", ""
 
 
-def select(names: Sequence[str]) -> list[Mapping[str, Any]]:
-    """Return the catalogue entries of components.
-
-    Args:
-        names: Plugins (by distribution or entry point), and single components as KIND/NAME.
-
-    Raises:
-        HarnessError: If a plugin or component is not installed, or if a plugin is blocked.
-    """
-    known = catalogue.current()
-    selected: dict[str, Mapping[str, Any]] = {}
-    for name in names:
-        if "/" in name:
-            kind, _, component = name.partition("/")
-            entries: Iterable[Mapping[str, Any]] = [known.get(kind, component)]
-        else:
-            plugins = plugins_of(name)
-            keys = {(p.distribution, p.name) for p in plugins}
-            entries = [e for e in known if (e["origin"], e["plugin"]) in keys]
-            if not plugins:
-                words = {name for p in known.plugins for name in (p.name, p.distribution)}
-                raise HarnessError(f"no plugin {name!r} is installed.{suggest(name, words)} A component is KIND/NAME.")
-            if blocked := [p for p in plugins if p.status == "blocked"]:
-                raise HarnessError(f"the plugin {blocked[0].distribution} is blocked (HARNESS_BLOCK)")
-        selected |= {f"{e['kind']}/{e['name']}": e for e in entries}
-    return list(selected.values())
-
-
 def problems(names: Sequence[str]) -> list[Result]:
     """Return the problems of plugins as failed results of the check `loads`, or a passed one if there is no problem."""
     results = []
@@ -158,18 +131,6 @@ def problems(names: Sequence[str]) -> list[Result]:
         if not mistakes:
             results.append(Result(plugin.name, "loads", "passed"))
     return results
-
-
-def plugins_of(name: str) -> list[catalogue.Plugin]:
-    """Return the plugin of an entry point, or else all plugins of a distribution."""
-    known = catalogue.current().plugins
-    return [p for p in known if _normalized(name) == _normalized(p.name)] or [
-        p for p in known if _normalized(name) == _normalized(p.distribution)
-    ]
-
-
-def _normalized(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")
 
 
 def refuse_unknown(entries: Iterable[Mapping[str, Any]], settings: Settings) -> None:

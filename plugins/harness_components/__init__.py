@@ -9,11 +9,14 @@ from typing import Any
 
 import harness
 
+_TABLES = f"{__name__}.data.tables."  # modules that import pandas, and of which `components` alone has components
+
 
 @harness.hookimpl
 def harness_components() -> list[Callable[..., Any]]:
     """Return the marked functions of all modules of this package."""
-    modules = (import_module(module.name) for module in walk_packages(__path__, f"{__name__}."))
+    names = [module.name for module in walk_packages(__path__, f"{__name__}.")]
+    modules = (import_module(name) for name in names if not name.startswith(_TABLES) or name.endswith(".components"))
     return [component for module in modules for component in harness.marked(module)]
 
 

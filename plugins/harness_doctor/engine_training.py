@@ -12,8 +12,9 @@ from harness.modeling.calling import calling
 from harness.modeling.diagnostic import Layer
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.unused import OF_STEPS, OF_TRAINING
-from harness.modeling.weights import WEIGHTS, load_model
+from harness.modeling.weights import load_model
 from harness.registry.instantiate import trait
+from harness.results.run_dir import WEIGHTS
 from harness.training.diagnostics.hooks import module_roles
 from harness.training.diagnostics.inputs import DiagnosticInputs, Step
 from harness.training.diagnostics.view import without_running_stats

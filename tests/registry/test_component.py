@@ -143,7 +143,7 @@ def refused():
         "the name 'auto' is reserved": mark(name="auto")(lambda x: x),
         "lower case letters": mark(Camel),
         r"has no trait 'cost' \(it has gain, width_factor\)": mark(name="f", cost=1)(lambda x: x),
-        r"has no trait 'cost' \(it has describe\)": harness.data(name="f", cost=1)(lambda split: None),
+        r"has no trait 'cost' \(it has describe, reads\)": harness.data(name="f", cost=1)(lambda split: None),
     }
 
 

@@ -91,14 +91,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def digests(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return the digests of sources for a run with a component of plug_main."""
-    import harness
-
-    @harness.activation
-    def fake(x: object) -> object:
-        return x
-
-    fake.__module__ = "plug_main"
-    monkeypatch.setattr("harness.results.run_id.REGISTRY.get", lambda kind, name: fake)
+    monkeypatch.setitem(catalogue.current().entries["activation"], "fake", {"package": "plug_main"})
     for name in list(sys.modules):
         if name.startswith("plug_"):
             del sys.modules[name]

@@ -32,3 +32,21 @@ def test_pipe_gets_no_spinner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     with spinner.Spinner("loading torch"):
         pass
     assert capsys.readouterr().err == ""
+
+
+RUN = """
+from harness.system import spinner
+from harness.cli import main
+spinner.SILENT_S = 0.0
+main(["data=iris", "epochs=2", "logger=[]", "diagnostic=[]"])
+"""
+
+
+def test_run_shows_that_it_is_loading_and_then_its_epochs(tmp_path: Path) -> None:
+    terminal = Terminal([sys.executable, "-c", RUN], tmp_path, environment(TERM="xterm"))
+    shown, _ = terminal.until("loading torch and Lightning")
+    assert "epoch" not in shown
+    rest, status = terminal.rest()
+    assert status == 0
+    assert "loading" not in rest[rest.index("epoch") :]
+    assert "completed" in rest

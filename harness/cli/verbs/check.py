@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.system.errors import HarnessError, one_line, suggest
 from harness.system.escape import printable
+from harness.system.garbage import uncollected
+from harness.system.spinner import Spinner
 
 if TYPE_CHECKING:
     from harness.execution.sweep.verify import Replayed
@@ -61,14 +63,17 @@ def _list_checks(as_json: bool) -> int:
 
 
 def _check_components(names: Sequence[str], only: str | None, texts: Sequence[str], as_json: bool) -> int:
-    from harness.testing.importing import imported
-    from harness.testing.suite import CHECKS, Subject, problems, refuse_unknown, select, settings_for
+    from harness.testing.selection import select
+
+    entries = select(names)
+    with Spinner("loading torch and Lightning"), uncollected():
+        from harness.testing.importing import imported
+        from harness.testing.suite import CHECKS, Subject, problems, refuse_unknown, settings_for
 
     selected = set(CHECKS) if only is None else set(only.split(","))
     for name in sorted(selected - set(CHECKS)):
         raise HarnessError(f"there is no check {name!r}.{suggest(name, CHECKS)}")
     settings = _parse_settings(texts)
-    entries = select(names)
     refuse_unknown(entries, settings)
     results: list[Result] = problems(names) if only is None else []
     if only is None:

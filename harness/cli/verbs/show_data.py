@@ -6,6 +6,9 @@ import argparse
 import json
 from typing import Any
 
+from harness.system.garbage import uncollected
+from harness.system.spinner import Spinner
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="for example data=csv data.path=people.csv")
@@ -34,10 +37,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _describe_splits(values: dict[str, Any]) -> dict[str, Any]:
     """Load data that is not a table, and describe its splits."""
-    from harness.datasets.dataset import SPLITS, Samples, size
-    from harness.datasets.loading import load
+    with Spinner("loading the data"), uncollected():
+        from harness.datasets.dataset import SPLITS, Samples, size
+        from harness.datasets.loading import load
 
-    dataset = load(values).dataset
+        dataset = load(values).dataset
     description: dict[str, Any] = {"data": values["data"]["_component_"], "inputs": list(dataset.inputs)}
     description["splits"] = {split: size(dataset.part(split)) for split in SPLITS}
     description["target"] = {"name": "", "kind": dataset.target}

@@ -5,9 +5,10 @@ Every Hydra app in the environment loads this module, so the rest of harness is 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.object_type import ObjectType
 from hydra.core.utils import JobReturn, JobStatus
@@ -15,6 +16,10 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+
+if TYPE_CHECKING:
+    from harness.config.job import Job
+    from harness.results.record import Record
 
 
 class HarnessSweeper(Sweeper):
@@ -80,8 +85,11 @@ class HarnessLauncher(Launcher):
         from harness.config.composition_cache import Compositions
         from harness.config.declared_sweep import refuse_another
         from harness.config.overrides import quote_choices
+        from harness.datasets.description import check_data
+        from harness.execution import known_runs
         from harness.execution.sweep.callbacks import active
         from harness.execution.sweep.swept import current_command, varied_keys
+        from harness.system.garbage import uncollected
 
         active().on_sweep_start(initial_job_idx + len(job_overrides))
         assert self.hydra_context is not None
@@ -95,14 +103,35 @@ class HarnessLauncher(Launcher):
         compositions = Compositions(compose)
         swept, command = varied_keys(job_overrides), current_command()
         jobs = [replace(compositions.job(list(job)), swept=swept, command=command) for job in job_overrides]
+        records = _cached(jobs, initial_job_idx, question := known_runs.question(jobs, in_sweep=True))
         # imported late, since they import torch: a job with a mistake in it is refused before
+        if records is None:
+            for job in {str(job.values["data"]): job for job in jobs}.values():
+                check_data(job.values)
+            with uncollected():
+                from harness.execution.sweep.scheduler import train_all
+
+            records = train_all(jobs, initial_job_idx, question)
         from harness.execution.sweep.objective import for_search
-        from harness.execution.sweep.scheduler import train_all
 
         returns = []
-        records = train_all(jobs, initial_job_idx)
         for job, record in zip(jobs, records, strict=False):  # fail_fast may have ended the sweep early
             done = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
             done.return_value = for_search(record)
             returns.append(done)
         return returns
+
+
+def _cached(jobs: Sequence[Job], first: int, question: str | None) -> list[Record] | None:
+    """Return the records of a sweep of which all runs are cached, as the scheduler would; None if it must prepare."""
+    from harness.execution import known_runs
+    from harness.execution.sweep.callbacks import SweepPlan, active
+
+    if "torch" in sys.modules:  # preparation takes no time, and components may have been registered in this process
+        return None
+    records = known_runs.recall(question, jobs)
+    for place, record in enumerate(records or ()):
+        active().on_run_end(first + place, first + len(jobs), record)
+    if records is not None:
+        active().on_sweep_planned(SweepPlan())
+    return records

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from harness.registry.component import asks
-from harness.registry.instantiate import component, trait
 from harness.registry.kinds import AT_END, KEY
 from harness.registry.registry import REGISTRY
 from harness.results.record import Record
@@ -31,6 +30,8 @@ def higher_is_better(record: Record) -> bool:
     node = record.config["metric"].get(objective.rpartition("/")[2])
     if node is None:
         return False  # a loss
+    from harness.registry.instantiate import component, trait  # imports torch
+
     if AT_END.intersection(asks(REGISTRY.get("metric", node[KEY]))):
         return bool(trait("metric", node, "higher_is_better", False))
     # the direction depends on neither the classes nor the words

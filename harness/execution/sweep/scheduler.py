@@ -37,7 +37,7 @@ from harness.training.fit import make_trainer
 
 
 @as_new()
-def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
+def train_all(jobs: Sequence[Job], first: int = 0, question: str | None = None) -> list[Record]:
     """Train the jobs of a sweep. Nothing is written before all of them have passed their checks.
 
     Jobs with the same run ID are trained once in each study. With `fail_fast` the sweep ends at the first failed run.
@@ -45,6 +45,7 @@ def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
     Args:
         jobs: The jobs.
         first: The index of the first job in the whole sweep, where a sweeper asks for one batch after another.
+        question: The key of the launch from `known_runs.question`, under which the IDs of the runs are kept.
 
     Returns:
         The records in the order of the jobs, without their diagnostics, which take most of their memory. There are
@@ -59,9 +60,11 @@ def train_all(jobs: Sequence[Job], first: int = 0) -> list[Record]:
     places: dict[tuple[str, str], list[int]] = defaultdict(list)  # indices of the jobs of each run
     for place, spec in enumerate(specs):
         places[_run(spec)].append(place)
-    check_effects(specs, preparation.known, in_sweep=True)
+    effective = check_effects(specs, preparation.known, in_sweep=True)
     for same in places.values():
         check_distinct([specs[place] for place in same])
+    if effective:
+        preparation.keep(question, specs)
     records: dict[int, Record] = {}
 
     def on_record(spec: RunSpec, record: Record) -> None:

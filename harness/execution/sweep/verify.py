@@ -15,9 +15,10 @@ from harness.execution.final_metrics import measure_at_end
 from harness.execution.preparation import Preparation, make_plan
 from harness.execution.run_recorder import make_member
 from harness.modeling.builder import build
-from harness.modeling.weights import WEIGHTS, read_weights
+from harness.modeling.weights import read_weights
 from harness.results.curves import read_curves
 from harness.results.record import Record
+from harness.results.run_dir import WEIGHTS
 from harness.system.errors import HarnessError, one_line
 from harness.training.fit import Run, fit, make_trainer
 from harness.training.run_callback import RunCallback

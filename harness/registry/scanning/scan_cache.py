@@ -44,7 +44,7 @@ _Component = Annotated[
     dict[str, Any],
     Keys(
         {"kind": Annotated[str, OneOf(tuple(KINDS))], "asks": list[str], "parameters": list[_Parameter]}
-        | {"name": str, "reference": str | None, "doc": str, "traits": dict[str, Any]},
+        | {"name": str, "package": str, "reference": str | None, "doc": str, "traits": dict[str, Any]},
         needed=True,
     ),
 ]

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
 
 from harness.datasets.dataset import Target
 from harness.registry import catalogue
+from harness.registry.scanning.dependencies import installed
 from harness.system.errors import HarnessError
 from harness.testing import fixtures as benches
 from harness.testing.check import check
 from harness.testing.component_case import Case, Fault, Inapplicable, drawn, expect, smooth_block
 from harness.testing.exercise import scheduled
 from harness.testing.fixtures import bench, tasks_of
+from harness.testing.opened_files import opened_files
 
 MAX_GAIN_RATIO = 2.0  # some gains are exact, others are a rule of thumb
 
@@ -125,7 +130,22 @@ def _corruption(case: Case) -> None:
     expect(not wrong, f"there are no {', '.join(sorted(map(str, wrong)))} targets: {', '.join(get_args(Target))}")
 
 
+def _data(case: Case) -> None:
+    if "reads" not in case.entry["traits"]:
+        return
+    unknown = set(case.list_trait("reads")) - {p.name for p in case.parameters}
+    expect(not unknown, f"its trait reads names {', '.join(sorted(unknown))}, which is no setting of it")
+    named = [Path(str(case.settings[name])).expanduser() for name in case.list_trait("reads")]
+    package = Path(str(sys.modules[case.function.__module__.partition(".")[0]].__file__)).parent
+    allowed = [path.resolve() for path in (*named, case.folder, package, *map(Path, installed()))]
+    with opened_files() as opened:
+        case.make()
+    read = {Path(path).resolve() for path in opened if os.path.isfile(path) and not path.endswith((".py", ".pyc"))}
+    other = sorted(str(path) for path in read if not any(path.is_relative_to(folder) for folder in allowed))
+    expect(not other, f"it reads {', '.join(other[:3])}, which its trait reads does not name")
+
+
 _CHECKS: dict[str, Callable[[Case], None]] = {
     "activation": _activation, "normalization": _normalization, "model": _model, "scheduler": _scheduler,
-    "task": _task, "optimizer": _optimizer, "corruption": _corruption,
+    "task": _task, "optimizer": _optimizer, "corruption": _corruption, "data": _data,
 }  # fmt: skip

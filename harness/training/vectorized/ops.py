@@ -74,11 +74,11 @@ def _row_by_row(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor | None:
     """Compute a convolution of small images `[K, N, C, H, W]` by one product; None if it is another kind."""
-    stride, padding, dilation, groups = (*settings, *list(_SETTINGS[False].values())[len(settings) :])
-    pairs = [as_pair(setting) for setting in (stride, padding, dilation)]
-    if x.ndim != 5 or groups != 1 or None in pairs:
+    *pairs, groups = (*settings, *list(_SETTINGS[False].values())[len(settings) :])
+    stride, padding, dilation = map(as_pair, pairs)
+    if x.ndim != 5 or groups != 1 or stride is None or padding is None or dilation is None:
         return None
-    kernel, (stride, padding, dilation) = tuple(weight.shape[-2:]), pairs
+    kernel = weight.shape[-2], weight.shape[-1]
     height, width = output_size(x.shape, kernel, stride, padding, dilation)
     if x.shape[1] * height * width * weight[0, 0].numel() > WINDOWS or min(height, width) < 1:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from typing import Annotated
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Generator
 import harness
 from harness import Dataset, Split, from_arrays
 from harness.space import Integers, Uniform
+from harness_components._compat import sklearn_file
 
 N = Annotated[int, Integers(100, 10_000, log=True), Ge(10), "number of samples"]
 
@@ -20,7 +22,15 @@ def _state(generator: Generator) -> np.random.RandomState:
     return np.random.RandomState(generator.initial_seed() % 2**32)
 
 
-@harness.data(reference="Alpaydin, Kaynak, Optical recognition of handwritten digits, UCI 1998")
+def _table(name: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Read inputs, classes and the names of the classes from a file that begins with a line of sizes and names."""
+    with sklearn_file(name).open(encoding="utf-8", newline="") as file:
+        (_, _, *classes), *rows = csv.reader(file)
+    table = np.array(rows, dtype=np.float64)
+    return table[:, :-1], table[:, -1].astype(int), classes
+
+
+@harness.data(reads=(), reference="Alpaydin, Kaynak, Optical recognition of handwritten digits, UCI 1998")
 def digits(split: Split, generator: Generator) -> Dataset:
     """Handwritten digits: 1,797 grey images of 8 x 8 pixels (values 0 .. 16) in 10 classes.
 
@@ -28,13 +38,12 @@ def digits(split: Split, generator: Generator) -> Dataset:
     >>> data.inputs, len(data.classes)
     ((1, 8, 8), 10)
     """
-    from sklearn.datasets import load_digits
+    table = np.loadtxt(sklearn_file("digits.csv.gz"), delimiter=",")
+    images, classes = table[:, :-1].reshape(-1, 1, 8, 8), table[:, -1].astype(int)
+    return from_arrays(images, classes, split, generator, target="class", classes=range(10))
 
-    loaded = load_digits()
-    return from_arrays(loaded.images[:, None], loaded.target, split, generator, target="class", classes=range(10))
 
-
-@harness.data(reference="Fisher, The use of multiple measurements in taxonomic problems, 1936")
+@harness.data(reads=(), reference="Fisher, The use of multiple measurements in taxonomic problems, 1936")
 def iris(split: Split, generator: Generator) -> Dataset:
     """Iris flowers: 150 samples of 4 lengths in cm, 3 species.
 
@@ -42,13 +51,11 @@ def iris(split: Split, generator: Generator) -> Dataset:
     >>> data.inputs, data.classes
     ((4,), ('setosa', 'versicolor', 'virginica'))
     """
-    from sklearn.datasets import load_iris
-
-    loaded = load_iris()
-    return from_arrays(loaded.data, loaded.target, split, generator, target="class", classes=list(loaded.target_names))
+    x, y, classes = _table("iris.csv")
+    return from_arrays(x, y, split, generator, target="class", classes=classes)
 
 
-@harness.data(reference="Aeberhard, Forina, Wine, UCI Machine Learning Repository, 1992")
+@harness.data(reads=(), reference="Aeberhard, Forina, Wine, UCI Machine Learning Repository, 1992")
 def wine(split: Split, generator: Generator) -> Dataset:
     """Italian wines: 178 samples of 13 chemical measurements on very different scales, 3 cultivars.
 
@@ -56,14 +63,12 @@ def wine(split: Split, generator: Generator) -> Dataset:
     >>> data.inputs, data.classes
     ((13,), ('class_0', 'class_1', 'class_2'))
     """
-    from sklearn.datasets import load_wine
-
-    loaded = load_wine()
-    return from_arrays(loaded.data, loaded.target, split, generator, target="class", classes=list(loaded.target_names))
+    x, y, classes = _table("wine_data.csv")
+    return from_arrays(x, y, split, generator, target="class", classes=classes)
 
 
 @harness.data(
-    reference="Street, Wolberg, Mangasarian, Nuclear feature extraction for breast tumor diagnosis, SPIE 1993"
+    reads=(), reference="Street, Wolberg, Mangasarian, Nuclear feature extraction for breast tumor diagnosis, SPIE 1993"
 )
 def breast_cancer(split: Split, generator: Generator) -> Dataset:
     """Breast tumours (Wisconsin): 569 samples of 30 measurements of cell nuclei, malignant or benign.
@@ -72,13 +77,13 @@ def breast_cancer(split: Split, generator: Generator) -> Dataset:
     >>> data.inputs, data.classes
     ((30,), ('malignant', 'benign'))
     """
-    from sklearn.datasets import load_breast_cancer
-
-    loaded = load_breast_cancer()
-    return from_arrays(loaded.data, loaded.target, split, generator, target="class", classes=list(loaded.target_names))
+    x, y, classes = _table("breast_cancer.csv")
+    return from_arrays(x, y, split, generator, target="class", classes=classes)
 
 
-@harness.data(reference="Efron, Hastie, Johnstone, Tibshirani, Least angle regression, Annals of Statistics 2004")
+@harness.data(
+    reads=(), reference="Efron, Hastie, Johnstone, Tibshirani, Least angle regression, Annals of Statistics 2004"
+)
 def diabetes(split: Split, generator: Generator) -> Dataset:
     """Diabetes patients: 442 samples of 10 measurements; the real target is the disease's progression in a year.
 
@@ -89,13 +94,11 @@ def diabetes(split: Split, generator: Generator) -> Dataset:
     >>> data.inputs, data.target
     ((10,), 'real')
     """
-    from sklearn.datasets import load_diabetes
-
-    loaded = load_diabetes(scaled=False)
-    return from_arrays(loaded.data, loaded.target, split, generator, target="real")
+    x, y = (np.loadtxt(sklearn_file(name)) for name in ("diabetes_data_raw.csv.gz", "diabetes_target.csv.gz"))
+    return from_arrays(x, y, split, generator, target="real")
 
 
-@harness.data
+@harness.data(reads=())
 def moons(
     split: Split,
     generator: Generator,
@@ -117,7 +120,7 @@ def moons(
     return from_arrays(x, y, split, generator, target="class", classes=("upper", "lower"))
 
 
-@harness.data
+@harness.data(reads=())
 def circles(
     split: Split,
     generator: Generator,
@@ -142,7 +145,7 @@ def circles(
     return from_arrays(x, y, split, generator, target="class", classes=("outer", "inner"))
 
 
-@harness.data
+@harness.data(reads=())
 def blobs(
     split: Split,
     generator: Generator,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -185,6 +187,16 @@ def tests_on_training(split: Any, generator: Any) -> Any:
     x, y = torch.randn(60, 3, generator=generator), torch.arange(60) % 2
     made = harness.from_arrays(x.numpy(), y.numpy(), split, generator, target="class", classes=range(2))
     return replace(made, test=Samples(made.train.x[:12], made.train.y[:12]))
+
+
+@fault("traits")
+@harness.data(reads=())
+def reads_what_it_does_not_name(split: Any, generator: Any) -> Any:
+    """Two clouds, whose size stands in a file that no setting names."""
+    file = Path(tempfile.gettempdir()) / "size-of-clouds.txt"
+    file.write_text("60")
+    x = torch.randn(int(file.read_text()), 3, generator=generator)
+    return harness.from_arrays(x.numpy(), torch.arange(60) % 2, split, generator, target="class", classes=range(2))
 
 
 @fault("fitted")

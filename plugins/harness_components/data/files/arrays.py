@@ -14,8 +14,8 @@ from torch import Generator
 import harness
 from harness import Dataset, HarnessError, Split, disk, from_arrays, suggest
 from harness_components.data.files.large import large_array, numbers, stored_shape
+from harness_components.data.files.readable import readable
 from harness_components.data.files.targets import column_of, rounded, rounding
-from harness_components.data.tables.reader import readable
 
 Kind = Annotated[
     Literal["auto", "class", "labels", "real"],
@@ -27,7 +27,7 @@ Held = Annotated[
 ]
 
 
-@harness.data
+@harness.data(reads=("path",))
 def npz(
     split: Split,
     cache_dir: Path,

@@ -16,7 +16,7 @@ ENDINGS = (".png", ".jpg", ".jpeg")
 Side = Annotated[int, Gt(0)]
 
 
-@harness.data
+@harness.data(reads=("path",))
 def image_folder(
     split: Split,
     generator: Generator,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.lib import format as npy
 from torch import Generator
 
@@ -101,6 +100,8 @@ def large_array(
 def _cached(
     file: Path, settings: tuple[Any, ...], make: Any, cache_dir: Path, split: Split, generator: Generator
 ) -> Dataset:
+    import pandas as pd
+
     readers = [path.read_bytes() for path in _READERS]
     name = disk.name_for(file, settings, readers, np.__version__, pd.__version__)
     folder = disk.keep(Path(cache_dir) / "files", name, make)

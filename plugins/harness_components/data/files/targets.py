@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from harness import HarnessError
 
@@ -32,6 +31,8 @@ class TargetColumn:
         """Return targets as a data set holds them: class indices, int64 [n], or numbers [n, D]."""
         if self.kind != "class":
             return y.astype(np.float64 if self.kind == "real" else np.float32).reshape(len(y), -1)
+        import pandas as pd  # most runs read no file
+
         return pd.Index(list(self.values)).get_indexer(_plain(_column(y))).astype(np.int64)
 
 

@@ -19,7 +19,7 @@ N = Annotated[int, Integers(100, 10_000, log=True), Ge(10), "number of samples"]
 Noise = Annotated[float, Uniform(0, 0.5), Ge(0), "standard deviation of the noise on the target"]
 
 
-@harness.data(reference="Telgarsky, Benefits of depth in neural networks, COLT 2016, arXiv:1602.04485")
+@harness.data(reads=(), reference="Telgarsky, Benefits of depth in neural networks, COLT 2016, arXiv:1602.04485")
 def tent(
     split: Split,
     generator: Generator,
@@ -49,7 +49,7 @@ def tent(
 
 
 @harness.data(
-    reference="Eldan, Shamir, The power of depth for feedforward neural networks, COLT 2016, arXiv:1512.03965"
+    reads=(), reference="Eldan, Shamir, The power of depth for feedforward neural networks, COLT 2016, arXiv:1512.03965"
 )
 def radial(
     split: Split,
@@ -82,8 +82,9 @@ def radial(
 
 
 @harness.data(
+    reads=(),
     reference="Poggio, Mhaskar, Rosasco, Miranda, Liao, Why and when can deep, but not shallow, networks avoid the "
-    "curse of dimensionality, 2017, arXiv:1611.00740"
+    "curse of dimensionality, 2017, arXiv:1611.00740",
 )
 def compositional(
     split: Split,
@@ -113,7 +114,9 @@ def compositional(
     return from_arrays(x, y + noise * rng.standard_normal((n, 1)), split, generator, target="real")
 
 
-@harness.data(reference="Huber, Robust estimation of a location parameter, Annals of Mathematical Statistics 1964")
+@harness.data(
+    reads=(), reference="Huber, Robust estimation of a location parameter, Annals of Mathematical Statistics 1964"
+)
 def line(
     split: Split,
     generator: Generator,
@@ -155,7 +158,7 @@ def line(
     return replace(dataset, train=with_outliers(dataset.train), val=with_outliers(dataset.val))
 
 
-@harness.data(reference="Tibshirani, Regression shrinkage and selection via the lasso, JRSS B 1996")
+@harness.data(reads=(), reference="Tibshirani, Regression shrinkage and selection via the lasso, JRSS B 1996")
 def sparse_regression(
     split: Split,
     generator: Generator,
@@ -186,7 +189,7 @@ def sparse_regression(
     return from_arrays(x, y, split, generator, target="real")
 
 
-@harness.data(reference="Stevens, On the theory of scales of measurement, Science 1946")
+@harness.data(reads=(), reference="Stevens, On the theory of scales of measurement, Science 1946")
 def categories(
     split: Split,
     generator: Generator,
@@ -220,7 +223,7 @@ def categories(
     return from_arrays(np.stack([c, z], axis=1), y, split, generator, target="real")
 
 
-@harness.data
+@harness.data(reads=())
 def manifold(
     split: Split,
     generator: Generator,
@@ -257,8 +260,9 @@ def manifold(
 
 
 @harness.data(
+    reads=(),
     reference="Tenenbaum, de Silva, Langford, A global geometric framework for nonlinear dimensionality reduction, "
-    "Science 2000"
+    "Science 2000",
 )
 def swiss_roll(
     split: Split,

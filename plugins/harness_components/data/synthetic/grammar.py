@@ -80,7 +80,8 @@ def sentences(n: int, features: tuple[str, ...], rng: np.random.Generator) -> li
 
 
 @harness.data(
-    reference="Mikolov, Yih, Zweig, Linguistic regularities in continuous space word representations, NAACL 2013"
+    reads=(),
+    reference="Mikolov, Yih, Zweig, Linguistic regularities in continuous space word representations, NAACL 2013",
 )
 def toy_grammar(
     split: Split,

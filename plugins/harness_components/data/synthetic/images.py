@@ -21,7 +21,7 @@ Size = Annotated[int, Integers(6, 24), Ge(3), "side of an image, in pixels"]
 CROSS = np.array([[1.0, -1.0, 1.0], [-1.0, 0.0, -1.0], [1.0, -1.0, 1.0]]) / np.sqrt(8)
 
 
-@harness.data(reference="MacKay, Information Theory, Inference, and Learning Algorithms, 2003, section 43.2")
+@harness.data(reads=(), reference="MacKay, Information Theory, Inference, and Learning Algorithms, 2003, section 43.2")
 def bars_and_stripes(
     split: Split,
     generator: Generator,
@@ -58,7 +58,8 @@ def _noise(n: int, size: int, generator: Generator) -> tuple[np.random.Generator
 
 
 @harness.data(
-    reference="Boureau, Ponce, LeCun, A theoretical analysis of feature pooling in visual recognition, ICML 2010"
+    reads=(),
+    reference="Boureau, Ponce, LeCun, A theoretical analysis of feature pooling in visual recognition, ICML 2010",
 )
 def spike(
     split: Split,
@@ -87,7 +88,8 @@ def spike(
 
 
 @harness.data(
-    reference="Boureau, Ponce, LeCun, A theoretical analysis of feature pooling in visual recognition, ICML 2010"
+    reads=(),
+    reference="Boureau, Ponce, LeCun, A theoretical analysis of feature pooling in visual recognition, ICML 2010",
 )
 def mean(
     split: Split,
@@ -114,7 +116,7 @@ def mean(
     return from_arrays(x, y, split, generator, target="class", classes=("dark", "bright"))
 
 
-@harness.data
+@harness.data(reads=())
 def planted_pattern(
     split: Split,
     generator: Generator,

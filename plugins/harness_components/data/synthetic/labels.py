@@ -13,7 +13,9 @@ from harness import Dataset, Split, from_arrays
 from harness.space import Integers
 
 
-@harness.data(reference="Tsoumakas, Katakis, Multi-label classification: an overview, 2007 (what such data is)")
+@harness.data(
+    reads=(), reference="Tsoumakas, Katakis, Multi-label classification: an overview, 2007 (what such data is)"
+)
 def topics(
     split: Split,
     generator: Generator,

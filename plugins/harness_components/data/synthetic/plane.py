@@ -17,7 +17,7 @@ N = Annotated[int, Integers(100, 10_000, log=True), Ge(10), "number of samples"]
 Noise = Annotated[float, Uniform(0, 0.5), Ge(0), "standard deviation of the noise on each coordinate"]
 
 
-@harness.data(reference="Minsky, Papert, Perceptrons, 1969")
+@harness.data(reads=(), reference="Minsky, Papert, Perceptrons, 1969")
 def xor(split: Split, generator: Generator, *, n: N = 1000, noise: Noise = 0.2) -> Dataset:
     """Exclusive or: four clusters at (±1, ±1), whose class is the product of the signs.
 
@@ -39,7 +39,9 @@ def xor(split: Split, generator: Generator, *, n: N = 1000, noise: Noise = 0.2) 
     return from_arrays(x, centre.prod(1) < 0, split, generator, target="class", classes=("same", "different"))
 
 
-@harness.data(reference="Lang, Witbrock, Learning to tell two spirals apart, Connectionist Models Summer School 1988")
+@harness.data(
+    reads=(), reference="Lang, Witbrock, Learning to tell two spirals apart, Connectionist Models Summer School 1988"
+)
 def spirals(
     split: Split,
     generator: Generator,
@@ -69,7 +71,7 @@ def spirals(
     return from_arrays(x, arm, split, generator, target="class", classes=range(arms))
 
 
-@harness.data(reference="Srivastava et al., VEEGAN, NeurIPS 2017, arXiv:1705.07761, section 4.1")
+@harness.data(reads=(), reference="Srivastava et al., VEEGAN, NeurIPS 2017, arXiv:1705.07761, section 4.1")
 def ring_mixture(
     split: Split,
     generator: Generator,

@@ -46,7 +46,9 @@ def _check_length(name: str, length: int, test_length: int, least: int, why: str
         raise HarnessError(f"data.{key}={shortest} is too short: {name} needs {least} steps or more, {why}")
 
 
-@harness.data(reference="Hochreiter, Schmidhuber, Long short-term memory, Neural Computation 1997, experiment 6")
+@harness.data(
+    reads=(), reference="Hochreiter, Schmidhuber, Long short-term memory, Neural Computation 1997, experiment 6"
+)
 def order(
     split: Split,
     generator: Generator,
@@ -79,7 +81,7 @@ def order(
     return _sequences(draw, n, length, test_length, ("first before second", "second before first"), split, generator)
 
 
-@harness.data(reference="Jaeger, Short term memory in echo state networks, GMD report 152, 2002")
+@harness.data(reads=(), reference="Jaeger, Short term memory in echo state networks, GMD report 152, 2002")
 def delay(
     split: Split,
     generator: Generator,
@@ -112,7 +114,7 @@ def delay(
     return _sequences(draw, n, length, test_length, range(vocabulary), split, generator)
 
 
-@harness.data(reference="Minsky, Papert, Perceptrons, 1969")
+@harness.data(reads=(), reference="Minsky, Papert, Perceptrons, 1969")
 def parity(
     split: Split,
     generator: Generator,
@@ -145,7 +147,7 @@ def parity(
     return _sequences(draw, n, length, test_length, ("even", "odd"), split, generator)
 
 
-@harness.data
+@harness.data(reads=())
 def majority(
     split: Split,
     generator: Generator,

@@ -129,7 +129,7 @@ class Quadratic:
         return 0.5 * ((w @ self.matrix.to(w.device, w.dtype)) * w).sum(-1)
 
 
-@harness.data(reference="Goh, Why momentum really works, Distill 2017, doi:10.23915/distill.00006")
+@harness.data(reads=(), reference="Goh, Why momentum really works, Distill 2017, doi:10.23915/distill.00006")
 def quadratic(
     *,
     condition: Annotated[float, Log(1, 1000), Ge(1), "condition number κ: largest over smallest curvature"] = 10.0,
@@ -164,8 +164,9 @@ def _saddle(w: Tensor) -> Tensor:
 
 
 @harness.data(
+    reads=(),
     reference="Dauphin et al., Identifying and attacking the saddle point problem in high-dimensional non-convex "
-    "optimization, NeurIPS 2014, arXiv:1406.2572"
+    "optimization, NeurIPS 2014, arXiv:1406.2572",
 )
 def saddle(*, start: Point = (1.0, 1e-4)) -> Dataset:
     """Saddle at the origin between two valleys: the gradient vanishes there, and one direction leads down.
@@ -186,7 +187,7 @@ def _double_well(w: Tensor) -> Tensor:
     return (x**2 - 1) ** 2 + 0.3 * x + y**2 / 2
 
 
-@harness.data
+@harness.data(reads=())
 def double_well(*, start: Point = (1.5, 1.0)) -> Dataset:
     """Two valleys of different depth: from the default start, descent ends in the shallower one.
 
@@ -212,7 +213,9 @@ def _rosenbrock(w: Tensor) -> Tensor:
     return ((1 - head) ** 2 + 100 * (tail - head**2) ** 2).sum(-1)
 
 
-@harness.data(reference="Rosenbrock, An automatic method for finding the greatest or least value of a function, 1960")
+@harness.data(
+    reads=(), reference="Rosenbrock, An automatic method for finding the greatest or least value of a function, 1960"
+)
 def rosenbrock(
     *,
     start: Annotated[tuple[float, ...], MinLen(2), "starting point, whose length is the number of dimensions"] = (
@@ -237,7 +240,9 @@ def _beale(w: Tensor) -> Tensor:
     return (1.5 - x + x * y) ** 2 + (2.25 - x + x * y**2) ** 2 + (2.625 - x + x * y**3) ** 2
 
 
-@harness.data(reference="Beale, On an iterative method for finding a local minimum, Princeton technical report 1958")
+@harness.data(
+    reads=(), reference="Beale, On an iterative method for finding a local minimum, Princeton technical report 1958"
+)
 def beale(*, start: Point = (1.0, 1.0)) -> Dataset:
     """Beale's function: flat plains with steep walls, and gradients of very different size.
 
@@ -255,7 +260,9 @@ def _rastrigin(w: Tensor) -> Tensor:
     return (w**2 - 10 * torch.cos(2 * math.pi * w) + 10).sum(-1)
 
 
-@harness.data(reference="Mühlenbein, Schomisch, Born, The parallel genetic algorithm as function optimizer, 1991")
+@harness.data(
+    reads=(), reference="Mühlenbein, Schomisch, Born, The parallel genetic algorithm as function optimizer, 1991"
+)
 def rastrigin(
     *,
     dimensions: Annotated[int, Integers(1, 100, log=True), Ge(1), "number of dimensions"] = 2,

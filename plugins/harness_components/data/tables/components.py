@@ -8,16 +8,13 @@ from typing import Annotated, Literal
 from torch import Generator
 
 import harness
-from harness import Dataset, HarnessError, Split, from_arrays
-from harness_components.data.files.arrays import Held, Kind, is_large
-from harness_components.data.tables.divide import dividing_values, division
-from harness_components.data.tables.encoder import Encoder
-from harness_components.data.tables.large_table import large_table
-from harness_components.data.tables.plan import MISSING, Choice, check_values, make_plan
-from harness_components.data.tables.reader import ParquetTable, Table, readable
-from harness_components.data.tables.target import infer_column, target_values
-from harness_components.data.tables.text import TextTable
+from harness import Dataset, Split
+from harness_components.data.files.arrays import Held, Kind
+from harness_components.data.files.readable import readable
 
+MISSING = (
+    "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "#NA", "1.#QNAN",
+)  # fmt: skip
 _DESCRIBED = "harness_components.data.tables.report"
 
 Names = tuple[str, ...]
@@ -30,7 +27,7 @@ Group = Annotated[str | None, "column whose equal values stay in one split"]
 Order = Annotated[str | None, "column to split by: training gets its lowest values, test its highest"]
 
 
-@harness.data(describe=_DESCRIBED)
+@harness.data(reads=("path",), describe=_DESCRIBED)
 def csv(
     split: Split,
     cache_dir: Path,
@@ -60,12 +57,14 @@ def csv(
 
     A file of more than a gigabyte is read some rows at a time, and its samples are kept under `cache_dir`.
     """
-    table = TextTable(readable(path), separator, encoding)
-    choice = Choice(target, inputs, drop, categories, ordinal, missing, decimal, group, order, kind)
-    return _dataset(table, choice, in_memory, cache_dir, split, generator)
+    from harness_components.data.tables import plan, table_dataset, text  # which import pandas
+
+    table = text.TextTable(readable(path), separator, encoding)
+    choice = plan.Choice(target, inputs, drop, categories, ordinal, missing, decimal, group, order, kind)
+    return table_dataset.load(table, choice, in_memory, cache_dir, split, generator)
 
 
-@harness.data(describe=_DESCRIBED)
+@harness.data(reads=("path",), describe=_DESCRIBED)
 def parquet(
     split: Split,
     cache_dir: Path,
@@ -88,40 +87,8 @@ def parquet(
     A named index that pandas stored is a column too. A file of more than a gigabyte is read some rows at a time, and
     its samples are kept under `cache_dir`.
     """
-    table = ParquetTable(readable(path))
-    choice = Choice(target, inputs, drop, categories, ordinal, missing, "auto", group, order, kind)
-    return _dataset(table, choice, in_memory, cache_dir, split, generator)
+    from harness_components.data.tables import plan, reader, table_dataset
 
-
-def _dataset(
-    table: Table, choice: Choice, in_memory: bool | str, cache_dir: Path, split: Split, generator: Generator
-) -> Dataset:
-    if not choice.target:
-        raise HarnessError("data.target must name a column, got ''")
-    if choice.group and choice.order:
-        raise HarnessError("data.group and data.order divide the rows in two ways: choose one")
-    if is_large(table.file, in_memory):
-        return large_table(table, choice, cache_dir, split, generator)
-    plan = make_plan(table, choice)
-    check_values(table, plan, choice)
-    target = infer_column(table, plan, choice)
-    (frame,) = table.frames()
-    y = target.encode(target_values(frame[choice.target], plan.column(choice.target), choice, plan))
-    classes = y if target.kind == "class" else None
-    parts = division(dividing_values(frame, plan, choice), len(frame), choice, split, generator, classes)
-    encoder = Encoder(plan, table)
-    columns = encoder.columns(frame)
-    encoder.fit(columns.iloc[parts["train"].numpy()])
-    return from_arrays(
-        encoder.transform(columns),
-        y,
-        split,
-        generator,
-        target=target.kind,
-        classes=target.classes,
-        parts=parts,
-        columns=encoder.names,
-        encode=encoder,
-        left_out=plan.left_out,
-        remarks=(*plan.remarks, *target.remarks),
-    )
+    table = reader.ParquetTable(readable(path))
+    choice = plan.Choice(target, inputs, drop, categories, ordinal, missing, "auto", group, order, kind)
+    return table_dataset.load(table, choice, in_memory, cache_dir, split, generator)

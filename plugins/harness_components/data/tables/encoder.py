@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from harness import HarnessError, suggest
+from harness_components.data.files.readable import readable
 from harness_components.data.tables.plan import Column, Plan
-from harness_components.data.tables.reader import Table, readable
+from harness_components.data.tables.reader import Table
 
 
 class Encoder:

@@ -16,9 +16,6 @@ from harness_components.data.tables.reader import FAULTS, UNNAMED, Fault, Table,
 from harness_components.data.tables.values import OR, dates, numbers, other_order, written_date
 
 Role = Literal["target", "input", "left out", "group", "order"]
-MISSING = (
-    "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "#NA", "1.#QNAN",
-)  # fmt: skip
 _ID = re.compile(
     r"(.*[_\W])?(id|uuid|guid|index|idx|key|no|nr|rownames?|row)\W?|.*[a-z](ID|Id)|.*(번호|순번|아이디|식별자)", re.I
 )

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness import HarnessError, check_plain, suggest
+from harness import HarnessError, suggest
 
 FAULTS = 10  # largest number of faults in one message
 _WHOLE = {
@@ -30,29 +30,6 @@ class Fault:
     column: str
     expected: str
     fix: str = ""
-
-
-def readable(path: str) -> Path:
-    """Return the file of a path.
-
-    Raises:
-        HarnessError: If it cannot be read.
-    """
-    if not path:
-        raise HarnessError("data.path must name a file, got ''")
-    file = Path(path).expanduser()
-    try:
-        if not file.is_dir():
-            check_plain(file)  # reading a pipe would wait, and a device has no end
-        with file.open("rb"):
-            return file
-    except IsADirectoryError as error:
-        raise HarnessError(f"{file} is a folder, expected a file") from error
-    except FileNotFoundError as error:
-        near = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
-        raise HarnessError(f"no file {file}.{suggest(file.name, near, listed=False)}") from error
-    except OSError as error:
-        raise HarnessError(f"cannot read {file}: {error.strerror}") from error
 
 
 class Table:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from harness_components.data.files.readable import readable
 from harness_components.data.tables.plan import Choice, check_columns, check_values, make_plan, named_columns, range_of
-from harness_components.data.tables.reader import ParquetTable, Table, readable
+from harness_components.data.tables.reader import ParquetTable, Table
 from harness_components.data.tables.target import all_targets, infer_column
 from harness_components.data.tables.text import TextTable
 

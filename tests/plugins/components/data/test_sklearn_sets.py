@@ -6,6 +6,7 @@ import torch
 from harness.datasets.dataset import SPLITS, digest, overlap
 from harness.datasets.validation import validate
 from harness.registry import catalogue
+from harness_components.data import sklearn_sets
 from tests.plugins.components.helpers import data
 
 
@@ -38,6 +39,18 @@ def test_scikit_learns_data_sets_are_complete(name, load, shape):
     assert dataset.inputs == shape
     assert dataset.classes == tuple(str(c) for c in bunch.target_names)
     assert dataset.target == "class"
+
+
+@pytest.mark.parametrize("name", ["digits", "iris", "wine", "breast_cancer", "diabetes"])
+def test_files_hold_the_arrays_of_scikit_learns_loader_to_the_bit(name, monkeypatch):
+    passed = []
+    monkeypatch.setattr(sklearn_sets, "from_arrays", lambda x, y, *_, **settings: passed.append((x, y)))
+    getattr(sklearn_sets, name)(None, None)
+    ((x, y),) = passed
+    bunch = getattr(sklearn.datasets, f"load_{name}")(**({"scaled": False} if name == "diabetes" else {}))
+    assert (x.dtype, y.dtype) == (bunch.data.dtype, bunch.target.dtype)
+    assert x.reshape(bunch.data.shape).tobytes() == bunch.data.tobytes()
+    assert y.tobytes() == bunch.target.tobytes()
 
 
 def test_pixels_of_a_digit_keep_their_places():
