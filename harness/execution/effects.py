@@ -193,6 +193,7 @@ RULES: dict[str, Rule | None] = dict.fromkeys((*KINDS, "experiment")) | {
     "rerun": None,
     "fail_fast": _fail_fast,
     "path": None,
+    "recording": None,
     "resume": None,
     "checkpoint_every": _checkpoint_every,
     "save": _save,

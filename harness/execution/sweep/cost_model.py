@@ -24,6 +24,7 @@ STEP_S, EVALUATION_S = 0.25e-3, 1.0e-3  # a step and an evaluation of one run be
 STACK_STEP_S, STACK_EVALUATION_S = 1.0e-3, 2.0e-3  # the same of a stack
 OPTIMIZER_S = 0.1e-3  # a step of an optimizer that several rows of a stack share
 OPERATIONS_PER_S = 50e9  # of one thread in kernels
+NOISE_S = 20e-9  # of the noise on one activation, as of dropout
 MEMBERS = 64  # runs of the stack that is modelled, at most
 SURE = 0.7  # a stack is chosen without a trial if it promises at most this part of the time alone
 SHORT_S = 5.0  # the runs of a group take so long alone, at most, where a trial would take longer than it can save
@@ -37,10 +38,12 @@ def predict(group: Sequence[RunSpec]) -> TimingTrial | None:
     """
     first = group[0]
     probe, plan = first.probe, first.plan
-    if probe is None or probe.noisy or not probe.dense or probe.work is None or len(group) < 2 or not _is_known(first):
+    if probe is None or not probe.dense or probe.work is None or len(group) < 2 or not _is_known(first):
         return None
     items = sum(first.record.data[split] for split in SPLITS)
     kernels = probe.work * (2 * plan.n + items) * plan.each / OPERATIONS_PER_S  # a step costs three forward passes
+    if probe.noisy:
+        kernels += (probe.activations or 0) * plan.n * plan.each * NOISE_S
     members = min(len(group), MEMBERS)
     optimizers = len({repr((spec.values["optimizer"], spec.values["scheduler"])) for spec in group[:members]})
     alone = plan.batches * STEP_S + EVALUATION_S + kernels

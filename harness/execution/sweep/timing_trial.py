@@ -31,7 +31,6 @@ ANY = 1 << 20
 TRIED_S = 0.02  # what a step of all of them takes by themselves, at most: where steps are long, a stack saves little
 STACK_S, STACK_STEPS = 0.05, 25  # what trying a stack costs: a part of its own, and steps of all its members
 STEP_BYTES = 1 << 23  # of the tensors of a stack's step: with more of them, each run took longer
-WINDOWS = 2.5  # what a stack makes per number of a run alone, for the windows of convolutions and steps of sequences
 LEAST = 4  # runs of a stack, whatever their step takes
 TOO_LITTLE = "too short to try a stack"
 WORTH = 0.1  # of the time that the runs take by themselves, which is what trying a stack may cost
@@ -210,8 +209,7 @@ def room(members: Sequence[RunSpec], workers: int) -> int:
         reraise_interrupt(error)
         return ANY  # the run's own failure, which it will be told of
     each = own + found.total() - found.data
-    step = found.step * (1.0 if parts.probe.dense else WINDOWS)
-    cached = max(LEAST, int(STEP_BYTES / max(1.0, step))) if member.device == "cpu" else ANY
+    cached = max(LEAST, STEP_BYTES // max(1, found.step)) if member.device == "cpu" else ANY
     return max(1, min(cached, int(free_bytes(member.device) / 2 / workers / max(1, each))))
 
 

@@ -12,7 +12,6 @@ from torch.func import vjp
 
 from harness._compat.torch import beneath_vmap
 from harness.training.vectorized.bitwise import VECTOR
-from harness.training.vectorized.convolution import WINDOWS, Windows, as_pair, output_size
 from harness.training.vectorized.products import baddbmm, bmm
 
 
@@ -56,8 +55,6 @@ def _row_by_row(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """
 
     def stacked(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor:
-        if function is F.conv2d and (result := _convolve(x, weight, bias, *settings)) is not None:
-            return result
         biases = [None] * len(x) if bias is None else bias.unbind()
         rows = zip(x.unbind(), weight.unbind(), biases, strict=True)
         return torch.stack([function(*row, *settings) for row in rows])
@@ -70,22 +67,6 @@ def _row_by_row(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return beneath_vmap(stacked, input, weight, bias, *settings)
 
     return call
-
-
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor | None:
-    """Compute a convolution of small images `[K, N, C, H, W]` by one product; None if it is another kind."""
-    *pairs, groups = (*settings, *list(_SETTINGS[False].values())[len(settings) :])
-    stride, padding, dilation = map(as_pair, pairs)
-    if x.ndim != 5 or groups != 1 or stride is None or padding is None or dilation is None:
-        return None
-    kernel = weight.shape[-2], weight.shape[-1]
-    height, width = output_size(x.shape, kernel, stride, padding, dilation)
-    if x.shape[1] * height * width * weight[0, 0].numel() > WINDOWS or min(height, width) < 1:
-        return None
-    windows = Windows.apply(x, kernel, stride, padding, dilation)
-    product = _Products.apply(windows, weight.permute(0, 1, 3, 4, 2).flatten(2), bias)
-    result: Tensor = product.view(*x.shape[:2], height, width, -1).permute(0, 1, 4, 2, 3)
-    return result
 
 
 _SETTINGS: dict[bool, dict[str, Any]] = {
@@ -142,6 +123,31 @@ def _batch_norm(
     return result[:, :features]
 
 
+def _max_pool(input: Tensor, *args: Any, return_indices: bool = False, **named: Any) -> Any:
+    if return_indices or input.ndim != 4 or input.device.type != "cpu":
+        function: Any = F.max_pool2d
+        return function(input, *args, return_indices=return_indices, **named)
+    return beneath_vmap(_pool_channels_last, input, args, named)
+
+
+def _pool_channels_last(x: Tensor, args: tuple[Any, ...], named: dict[str, Any]) -> Tensor:
+    """Pool images `[K, N, C, H, W]` in the layout for which torch's kernel is faster: channels in the last place."""
+    pooled: Tensor = F.max_pool2d(_ChannelsLast.apply(x.flatten(0, 1)), *args, **named)
+    return pooled.contiguous().unflatten(0, x.shape[:2])
+
+
+class _ChannelsLast(torch.autograd.Function):
+    """Lay images out with their channels in the last place of memory, and their gradients in the usual layout."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0].contiguous()
+
+
 class _CrossEntropy(torch.autograd.Function):
     """Compute the mean over N of -log softmax(x)[y] in each row, x `[K, N, C]`, y `[K, N]`.
 
@@ -180,6 +186,7 @@ RECURRENT: dict[Any, Callable[..., Any]] = {
 STACKED: dict[Any, Callable[..., Any]] = {
     F.linear: _linear,
     F.batch_norm: _batch_norm,
+    F.max_pool2d: _max_pool,
     F.cross_entropy: _cross_entropy,
     **{f: _row_by_row(f) for f in (F.conv1d, F.conv2d, F.conv3d)},
     **{f: _row_by_row(f) for f in (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)},

@@ -17,7 +17,9 @@ from tests.execution.sweep.test_strategy import paths, seeds
 SMALL = ["model.width=16"]
 
 
-@pytest.mark.parametrize("line", [SMALL, [*SMALL, "optimizer=sgd"], [*SMALL, "scheduler=cosine", "regularizer=[l2]"]])
+@pytest.mark.parametrize(
+    "line", [SMALL, [*SMALL, "optimizer=sgd"], [*SMALL, "scheduler=cosine", "regularizer=[dropout,l2]"]]
+)
 def test_stack_of_small_dense_networks_is_predicted(workdir: Path, line: list[str]) -> None:
     trial = predict(seeds(20, *line))
     assert trial is not None
@@ -38,7 +40,6 @@ def test_larger_stacks_promise_more(workdir: Path) -> None:
     [
         ["model.width=2000", "model.depth=3"],
         [*SMALL, "optimizer=lion"],
-        [*SMALL, "regularizer=[dropout]"],
         [*SMALL, "recording=never"],
         [*SMALL, "trainer=cpu", "trainer.precision=64-true"],
     ],

@@ -80,6 +80,7 @@ def test_next_sweep_of_a_computation_makes_no_trial(workdir: Path, monkeypatch: 
 
 def test_stack_is_tried_once_the_sweep_is_long_enough(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [replace(GOOD, fused=None, why=TOO_LITTLE), GOOD]
+    monkeypatch.setattr(strategy, "predict", lambda group: None)
     monkeypatch.setattr(strategy, "tried", lambda *_: answers.pop(0))
     few, many = (prepared(*([f"seed={seed}", f"epochs={n}"] for seed in range(2))) for n in (1, 1000))
     for members, path in ((few, "alone"), (few, "alone"), (many, "fused"), (many, "fused")):

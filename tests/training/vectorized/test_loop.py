@@ -231,3 +231,29 @@ def test_fused_convolutions_match_runs_alone(layer: str) -> None:
     for one, run in zip(lines, cohort(lines, change=change), strict=True):
         alone, _, _ = train(one, change=change)
         assert run.state.history == [pytest.approx(row, rel=1e-9) for row in alone.history]
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"stride": 1, "padding": 1}, {"ceil_mode": True, "return_indices": True}], ids=str
+)
+def test_fused_pooling_matches_runs_alone(settings: dict[str, Any]) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution, self.head = nn.Conv2d(1, 4, 3), nn.LazyLinear(10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            pooled = torch.nn.functional.max_pool2d(self.convolution(x.view(len(x), 1, 8, 8)), 3, **settings)
+            images = pooled[0] if isinstance(pooled, tuple) else pooled
+            return self.head(images.view(len(x), -1))
+
+    def change(parts: RunComponents) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(parts.values["seed"])
+            parts.model = Net()
+            parts.model(torch.zeros(1, 64))
+
+    lines = [[*ODD, *FLOAT64, f"seed={seed}"] for seed in (1, 2)]
+    for one, run in zip(lines, cohort(lines, change=change), strict=True):
+        alone, _, _ = train(one, change=change)
+        assert run.state.history == [pytest.approx(row, rel=1e-9) for row in alone.history]
