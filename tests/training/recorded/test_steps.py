@@ -114,3 +114,22 @@ def test_reason_for_plain_steps_is_kept() -> None:
     (run,) = cohort(lines(["optimizer=lbfgs"], [["seed=1"]]), fused=False)
     assert run.state.plain_because == "the optimizer evaluates the loss itself"
     assert all(torch.isfinite(t).all() for t in (run.state.weights or {}).values())
+
+
+def assert_bits_in_any_stack(variant: str) -> None:
+    words = [*VARIANTS[variant], "recording=always"]
+    stacks = [cohort(lines(words, [[f"seed={seed}"] for seed in range(size)]), fused=True) for size in (2, 3, 8, 32)]
+    for stack in stacks[1:]:
+        assert same(stack[0], stacks[0][0])
+        assert same(stack[1], stacks[0][1])
+    assert same(stacks[3][7], stacks[2][7])
+
+
+def test_member_has_the_same_bits_in_stacks_of_2_3_8_and_32() -> None:
+    assert_bits_in_any_stack("adam")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "adam"])
+def test_member_of_a_variant_has_the_same_bits_in_stacks_of_2_3_8_and_32(variant: str) -> None:
+    assert_bits_in_any_stack(variant)
