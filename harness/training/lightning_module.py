@@ -179,7 +179,8 @@ class Learner(pl.LightningModule):
         losses = torch.cat(self._losses)  # [batches, K]
         self._losses = []
         sizes = torch.tensor([self.plan.size(b) for b in range(self.plan.batches)], device=losses.device)
-        means = (losses.double() * sizes[:, None]).sum(0) / self.plan.n
+        # each run's losses side by side in memory: the rounding of a sum over [batches, K] depends on K
+        means = (losses.double().T.contiguous() * sizes).sum(1) / self.plan.n
         metrics: list[dict[str, float]] = [{} for _ in self.states]
         runner = self._diagnostic_runner
         if runner is not None and not runner.epoch_due(self.epoch - self.first_epoch):
