@@ -11,6 +11,7 @@ from torch import Tensor
 
 from harness._compat.torch import fused_adam_, fused_adamw_, fused_sgd_, has_global_step_hooks, has_step_hooks
 
+FORMS = 8  # gradients at other places in memory whose steps are kept, one for each size of a batch
 Group = dict[str, Any]
 LayOut = Callable[[Mapping[str, Tensor]], tuple[dict[Tensor, Tensor], list[tuple[Tensor, Tensor]]]]
 
@@ -49,6 +50,8 @@ class FusedOptimizer:
         if has_step_hooks(self.optimizer) or has_global_step_hooks():
             return False
         if id(grads) not in self._steps:
+            if len(self._steps) == FORMS:  # of functions that were recorded anew
+                self._steps = {}
             self._steps[id(grads)] = self._bind(grads, lay_out)
         step = self._steps[id(grads)]
         if step.groups is None:

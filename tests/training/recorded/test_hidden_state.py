@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 import harness
-from harness.execution.cohort import build_parts  # noqa: F401  # imported before components are planted
 from harness.modeling.builder import RunComponents
 from harness.modeling.regularizer import Regularizer
 from harness.testing.training import cohort, same
+from harness.training.recorded.fused_optimizer import FORMS, FusedOptimizer
 
 BASE = ["data=digits", "split.test=0.6", "split.val=0.2", "batch_size=43", "epochs=6", "model=mlp", "model.width=13"]
 CALLS = {"n": 0}
@@ -122,3 +122,21 @@ def test_hidden_state_changes_no_bits(state: str, fused: bool) -> None:
         return cohort(members, change=add, fused=fused)
 
     assert all(same(a, b) for a, b in zip(train("always"), train("never"), strict=True))
+
+
+def test_steps_of_functions_that_are_recorded_anew_are_not_kept() -> None:
+    def add(parts: RunComponents) -> None:
+        parts.regularizers.append(PerEpoch())
+
+    optimizers: list[FusedOptimizer] = []
+    initialize = FusedOptimizer.__init__
+
+    def noted(self: FusedOptimizer, optimizer: torch.optim.Optimizer) -> None:
+        optimizers.append(self)
+        initialize(self, optimizer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FusedOptimizer, "__init__", noted)
+        line = [*(word for word in BASE if not word.startswith("epochs")), "epochs=20", "recording=always"]
+        cohort([line], change=add, fused=False)
+    assert 0 < len(optimizers[-1]._steps) <= FORMS
