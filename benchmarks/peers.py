@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from benchmarks.warm import Stopwatch
 
@@ -78,11 +79,8 @@ def _fits() -> Iterator[list[Figures]]:
         real(self, *given, **named)
         found.append(watch.per_run(1))
 
-    pl.Trainer.fit = fit  # type: ignore[method-assign]
-    try:
+    with mock.patch.object(pl.Trainer, "fit", fit):
         yield found
-    finally:
-        pl.Trainer.fit = real  # type: ignore[method-assign]
 
 
 def _training(figures: Figures) -> Figures:

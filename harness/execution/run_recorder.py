@@ -15,8 +15,7 @@ from typing import Any
 
 from harness.datasets.dataset import Dataset
 from harness.execution.dry_run import directions
-from harness.execution.final_diagnostics import diagnose_at_end
-from harness.execution.final_metrics import measure_at_end
+from harness.execution.final_measures import diagnose_at_end, measure_at_end
 from harness.execution.logging.run_loggers import RunLoggers
 from harness.execution.preparation import RunSpec
 from harness.modeling.builder import RunComponents

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.datasets.sampling import sampled
-from harness.execution.final_metrics import INSIDE, trained
+from harness.execution.final_measures import INSIDE, trained
 from harness.execution.logging.images import enlarged, grid, heat, matrix
 from harness.modeling.calling import calling, cast, dtype_of
 from harness.modeling.rng.noise import Noise, keys

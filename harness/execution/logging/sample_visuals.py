@@ -9,7 +9,7 @@ from torch import Tensor
 
 from harness.datasets.dataset import Samples
 from harness.datasets.sampling import sampled_inputs
-from harness.execution.final_metrics import PICTURES, trained
+from harness.execution.final_measures import PICTURES, trained
 from harness.execution.logging.images import grid
 from harness.modeling.calling import calling, dtype_of
 from harness.modeling.rng.noise import Noise, keys

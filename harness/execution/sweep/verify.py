@@ -11,7 +11,7 @@ import torch
 
 from harness.config.settings import typed_settings
 from harness.datasets.loading import Loader, usable
-from harness.execution.final_metrics import measure_at_end
+from harness.execution.final_measures import measure_at_end
 from harness.execution.preparation import Preparation, make_plan
 from harness.execution.run_recorder import make_member
 from harness.modeling.builder import build

@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
 
-from harness.execution.final_metrics import trained
+from harness.execution.final_measures import trained
 from harness.execution.logging.images import matrix
 from harness.execution.logging.model_visuals import (
     NUMBERS,

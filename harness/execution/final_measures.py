@@ -1,13 +1,14 @@
-"""Diagnostics that are measured once, after training, on the trained model, on the CPU."""
+"""Metrics and diagnostics that are measured once, after training, of the history, the model and the data of a run."""
 
 from __future__ import annotations
 
+import copy
 import time
 from typing import Any
 
 import torch
+from torch import nn
 
-from harness.execution.final_metrics import trained
 from harness.modeling.diagnostic import Diagnostic
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
@@ -17,7 +18,38 @@ from harness.training.diagnostics.runner import probe_size, to_host
 from harness.training.diagnostics.views import ModuleView
 from harness.training.fit import Run
 
-DIAGNOSED = 1 << 45  # a stream of noise of its own
+# Streams of noise that no step and no evaluation draws from.
+PICTURES, METRICS, INSIDE, DIAGNOSED = 1 << 42, 1 << 43, 1 << 44, 1 << 45
+
+
+def trained(run: Run) -> nn.Module:
+    """Return a copy of a run's trained model, on the CPU, in evaluation mode."""
+    assert run.state.weights is not None
+    model = copy.deepcopy(run.parts.model).cpu()  # of a stack it still has its initial weights
+    model.load_state_dict(run.state.weights)
+    return model.eval()
+
+
+def measure_at_end(run: Run) -> None:
+    """Measure the metrics of a run that are measured once. One that diverged has no weights: only metrics of its
+    history are measured.
+
+    A value is a function of the history, the weights and the seed. It does not depend on the path of training, nor on
+    the other metrics.
+    """
+    member = run.state
+    offers = {
+        "history": member.history,
+        "directions": {name: member.higher_is_better(name) for name in run.parts.measured},
+        "dataset": run.dataset,
+    }
+    for name, metric in run.parts.at_end.items():
+        if "model" in metric.asks:
+            if member.weights is None:
+                continue
+            offers["model"] = trained(run)
+        with torch.no_grad(), Redirect(Noise(keys(torch.tensor(run.plan.seed), METRICS))):
+            member.record_final(name, float(metric.measure(**offers)))
 
 
 def diagnose_at_end(run: Run) -> dict[str, Any]:
