@@ -29,28 +29,46 @@ def study_folder(study: str | Path) -> Path:
     for folder in candidates if name_first else reversed(candidates):
         if folder.is_dir():
             return folder
+    if str(study).endswith(".zip") and Path(study).is_file():
+        raise HarnessError(f"{study} is a bundle, which is only read: unpack it below {OUTPUTS}/ to change it")
     from harness.system.errors import suggest
 
     known = [p.name for p in Path(OUTPUTS).iterdir() if p.is_dir()] if Path(OUTPUTS).is_dir() else []
     raise HarnessError(f"no study {str(study)!r}, neither as a folder nor under {OUTPUTS}/.{suggest(study, known)}")
 
 
+def open_study(study: str | Path) -> Path:
+    """Return the folder of a study, a run or a bundle, to read it.
+
+    Args:
+        study: As for `study_folder`, or a bundle, which is unpacked for as long as the process lives.
+
+    Raises:
+        HarnessError: If there is no such folder, or if the bundle cannot be read.
+    """
+    if isinstance(study, str | os.PathLike) and str(study).endswith(".zip") and Path(study).is_file():
+        from harness.results.bundle import open_bundle
+
+        return open_bundle(Path(study))
+    return study_folder(study)
+
+
 def load(folder: str | Path) -> Records:
-    """Load every record of a study, or the record of a run.
+    """Load every record of a study or a bundle, or the record of a run.
 
     They are sorted by their values of the swept keys, and then by name. Records that cannot be read are left out, and
     named in one warning.
 
     Args:
-        folder: A folder, or a name under outputs/.
+        folder: A folder, a name under outputs/, or the zip file of a bundle.
 
     Raises:
-        HarnessError: If there is no such folder.
+        HarnessError: If there is no such folder, or if a bundle is damaged or refused.
     """
     from harness.results.index import read_all  # which imports this module
 
     unreadable: list[str] = []
-    records = read_all(study_folder(folder), unreadable)
+    records = read_all(open_study(folder), unreadable)
     if unreadable:
         more = f"; and {len(unreadable) - 3} more records" if len(unreadable) > 3 else ""
         warnings.warn(f"left out: {'; '.join(unreadable[:3])}{more}", stacklevel=2)
