@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.results import curves, record
+from harness.results.tuning import FOLDER as TRIALS
 from harness.system import safe_files
 from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import HarnessError
@@ -32,7 +33,6 @@ from harness.system.safe_files import GB, MB
 SUFFIX = ".zip"
 MANIFEST = "bundle.json"
 FORMAT = 1
-TUNING = "tuning"  # folder of a study that holds the trials of its tuning
 LOOKS = "looks.jsonl"
 MAX_TOTAL = 16 * GB  # size of all files of a bundle
 MAX_RATIO, ANY_RATIO = 200, 256 * MB  # a bundle may unpack to so many times its size, or to any size below the second
@@ -44,7 +44,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFErr
             RuntimeError, OverflowError)  # fmt: skip
 
 
-def write_bundle(study: Path, path: Path) -> tuple[int, list[str]]:
+def write_bundle(study: Path, path: Path) -> tuple[int, int, list[str]]:
     """Write the records, curves and configs of a study, and those of its tuning, to one zip file.
 
     Links in the study are not followed.
@@ -54,7 +54,7 @@ def write_bundle(study: Path, path: Path) -> tuple[int, list[str]]:
         path: The file to write; its folder exists.
 
     Returns:
-        The number of runs, and a line for each file that was left out since it cannot be read.
+        The numbers of runs and of trials, and a line for each file that was left out since it cannot be read.
 
     Raises:
         HarnessError: If the path exists or cannot be written, or if there is no run.
@@ -62,10 +62,9 @@ def write_bundle(study: Path, path: Path) -> tuple[int, list[str]]:
     refuse_taken(path)
     name = study.resolve().name or "study"
     left_out: list[str] = []
-    runs = 0
+    counts = {"files": 0, "runs": 0, "trials": 0}
 
     def write(file: Any) -> None:
-        nonlocal runs
         commands: dict[str, None] = {}
         environments: dict[str, dict[str, Any]] = {}
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as bundle:
@@ -74,20 +73,21 @@ def write_bundle(study: Path, path: Path) -> tuple[int, list[str]]:
                     content = safe_files.read(source, _limit(inner))
                     if source.name == record.FILE:
                         run = record.from_json(content, source.parent)
-                        runs += 1
+                        counts["trials" if TRIALS in inner.split("/")[:-2] else "runs"] += 1
                         commands[run.command] = None
                         environments[json.dumps(run.environment, sort_keys=True)] = run.environment
                 except (OSError, ValueError, RecursionError) as error:
                     left_out.append(f"{source}: {_reason(error)}")
                     continue
                 _add(bundle, f"{name}/{inner}", content)
-            if not runs:
+                counts["files"] += 1
+            if not counts["runs"] + counts["trials"]:
                 raise HarnessError(f"no runs in {study}" + "".join(f"; left out: {line}" for line in left_out[:1]))
             about = {
                 "format": FORMAT,
                 "study": name,
                 "harness": version(DISTRIBUTION),
-                "runs": runs,
+                **counts,
                 "commands": [command for command in commands if command],
                 "environments": list(environments.values()),
             }
@@ -97,7 +97,7 @@ def write_bundle(study: Path, path: Path) -> tuple[int, list[str]]:
         safe_files.write_file(path, write)
     except (OSError, UnicodeError) as error:
         raise HarnessError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
-    return runs, left_out
+    return counts["runs"], counts["trials"], left_out
 
 
 def _reason(error: Exception) -> str:
@@ -153,7 +153,7 @@ def _belongs(name: str) -> bool:
         return last in ("config.yaml", "overrides.yaml")
     if any(folder.startswith(".") for folder in folders):
         return False
-    tuned = folders[-1:] == [TUNING] and last.endswith(".json")
+    tuned = folders[-1:] == [TRIALS] and last.endswith(".json")
     return tuned or last in (record.FILE, curves.FILE, LOOKS, MANIFEST)
 
 
@@ -162,17 +162,21 @@ def _limit(name: str) -> int:
     return curves.MAX_BYTES if name.endswith(".csv") else 16 * record.MAX_BYTES
 
 
-def open_bundle(path: Path) -> Path:
+def open_bundle(path: Path, configs: bool = False) -> Path:
     """Unpack a bundle, and return the folder of its study, which is removed when the process ends.
 
-    Nothing is written outside of a new folder for temporary files. Files that do not belong to a bundle are ignored.
+    Nothing is written outside of a new folder for temporary files. Only records, curves, looks and tuning are unpacked.
+
+    Args:
+        path: The zip file.
+        configs: True to unpack also the runs' `.hydra` folders, which nothing in harness reads.
 
     Raises:
         HarnessError: If it cannot be read, is damaged, or is refused: for a path that leads out of it, a link, a file
             that stands there twice, a size that no study has.
     """
     with _told(path), open(path, "rb") as file, zipfile.ZipFile(_Bounded(file)) as bundle:
-        files = _checked(path, bundle.infolist())
+        files = _checked(path, bundle.infolist(), configs)
         root = _temporary_folder(path, sum(info.file_size for info in files))
         try:
             for info in files:
@@ -182,7 +186,7 @@ def open_bundle(path: Path) -> Path:
                     shutil.copyfileobj(source, copy, MB)
             top = {info.filename.partition("/")[0] for info in files}
             study = root / top.pop() if len(top) == 1 else root
-            _check_manifest(path, study / MANIFEST)
+            _check_manifest(path, study / MANIFEST, bundle.namelist())
         except BaseException:
             shutil.rmtree(root, ignore_errors=True)
             raise
@@ -216,7 +220,7 @@ class _Bounded:
         return self._file.read(size)
 
 
-def _checked(path: Path, infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
+def _checked(path: Path, infos: list[zipfile.ZipInfo], configs: bool) -> list[zipfile.ZipInfo]:
     """Return the files of a bundle, each of which is safe to unpack.
 
     Raises:
@@ -238,6 +242,7 @@ def _checked(path: Path, infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
             raise HarnessError(f"{path} is refused: {info.filename[:200]!r} in it {error}") from error
         names.add(info.filename)
     files = [info for info in infos if not info.is_dir() and _belongs(_inside(info))]
+    files = [info for info in files if configs or "/.hydra/" not in info.filename]
     if not any(info.filename.endswith(f"/{record.FILE}") for info in files):
         raise HarnessError(f"{path} is no bundle: there is no FOLDER/{record.FILE} in it")
     total = sum(info.file_size for info in files)
@@ -281,10 +286,14 @@ def _remove(root: Path, process: int) -> None:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _check_manifest(path: Path, manifest: Path) -> None:
-    """Refuse a bundle of a later format; one that was zipped by hand has no manifest."""
-    if manifest.exists():
-        about = json.loads(safe_files.read(manifest, 16 * MB))
-        found = about.get("format") if isinstance(about, dict) else None
-        if found != FORMAT:
-            raise HarnessError(f"{path} has format {found!s:.20}, and this version of harness reads {FORMAT}")
+def _check_manifest(path: Path, manifest: Path, names: list[str]) -> None:
+    """Refuse a bundle of a later format, or without some of its files. One that was zipped by hand has no manifest."""
+    if not manifest.exists():
+        return
+    about = json.loads(safe_files.read(manifest, 16 * MB))
+    found = about.get("format") if isinstance(about, dict) else None
+    if found != FORMAT:
+        raise HarnessError(f"{path} has format {found!s:.20}, and this version of harness reads {FORMAT}")
+    files = sum(_belongs(name.partition("/")[2]) for name in names) - 1
+    if files != about.get("files"):
+        raise HarnessError(f"{path} is incomplete: it has {files} of {about.get('files')!s:.20} files: get it again")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from pathlib import Path
 
 from harness.results.levels import in_natural_order
-from harness.results.record import Records
+from harness.results.record import Record, Records
 from harness.system.errors import HarnessError
 
 OUTPUTS = "outputs"
@@ -37,11 +38,12 @@ def study_folder(study: str | Path) -> Path:
     raise HarnessError(f"no study {str(study)!r}, neither as a folder nor under {OUTPUTS}/.{suggest(study, known)}")
 
 
-def open_study(study: str | Path) -> Path:
+def open_study(study: str | Path, configs: bool = False) -> Path:
     """Return the folder of a study, a run or a bundle, to read it.
 
     Args:
         study: As for `study_folder`, or a bundle, which is unpacked for as long as the process lives.
+        configs: True to unpack also the `.hydra` folders of a bundle.
 
     Raises:
         HarnessError: If there is no such folder, or if the bundle cannot be read.
@@ -49,7 +51,7 @@ def open_study(study: str | Path) -> Path:
     if isinstance(study, str | os.PathLike) and str(study).endswith(".zip") and Path(study).is_file():
         from harness.results.bundle import open_bundle
 
-        return open_bundle(Path(study))
+        return open_bundle(Path(study), configs)
     return study_folder(study)
 
 
@@ -73,3 +75,28 @@ def load(folder: str | Path) -> Records:
         more = f"; and {len(unreadable) - 3} more records" if len(unreadable) > 3 else ""
         warnings.warn(f"left out: {'; '.join(unreadable[:3])}{more}", stacklevel=2)
     return Records(in_natural_order(records))
+
+
+def find_run(run: str) -> Record:
+    """Return the record of one run.
+
+    Args:
+        run: Its folder, or STUDY/ID with the first digits of its ID.
+
+    Raises:
+        HarnessError: If there is no such run, or more than one.
+    """
+    study, _, id = run.rstrip("/").rpartition("/")
+    try:
+        records = load(run)
+    except HarnessError:
+        if not study or not re.fullmatch("[0-9a-f]{2,12}", id):
+            raise
+        records = Records([record for record in load(study) if record.id.startswith(id)])
+        if len(records) != 1:
+            raise HarnessError(f"{len(records) or 'no'} runs in {study} have an ID that begins with {id}") from None
+    if len(records) > 1:
+        raise HarnessError(f"{run} has {len(records)} runs: name one by its ID, such as {run}/{records[0].id[:6]}")
+    if not len(records):
+        raise HarnessError(f"no runs in {run}")
+    return records[0]

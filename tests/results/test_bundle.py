@@ -42,7 +42,7 @@ def study(workdir: Path) -> Path:
 @pytest.fixture
 def sent(study: Path, workdir: Path) -> Path:
     path = workdir / "ab.zip"
-    assert write_bundle(study, path) == (6, [])
+    assert write_bundle(study, path) == (6, 0, [])
     return path
 
 
@@ -85,7 +85,9 @@ def test_same_study_gives_same_bytes(study: Path, sent: Path, workdir: Path) -> 
 def test_tuning_is_part_of_a_bundle(study: Path, workdir: Path) -> None:
     small(study / "tuning", first=100)
     (study / "tuning" / "0123456789ab.json").write_text("{}")
-    write_bundle(study, workdir / "tuned.zip")
+    judged = len(harness.load(study))
+    assert write_bundle(study, workdir / "tuned.zip") == (6, 6, [])
+    assert len(harness.load(workdir / "tuned.zip")) == judged == 6
     opened = open_bundle(workdir / "tuned.zip") / "tuning"
     assert (opened / "0123456789ab.json").read_text() == "{}"
     assert len(list(opened.glob("*/record.json"))) == len(list(opened.glob("*/curves.csv"))) == 6
@@ -99,8 +101,8 @@ def test_what_is_no_plain_file_or_no_record_is_left_out(study: Path, workdir: Pa
     (runs[0] / "curves.csv").symlink_to(secret)
     (runs[1] / "record.json").write_text('{"schema": 1, "id":')
     (study / "elsewhere").symlink_to(tmp_path)
-    runs_written, left_out = write_bundle(study, workdir / "some.zip")
-    assert runs_written == 5
+    runs_written, trials, left_out = write_bundle(study, workdir / "some.zip")
+    assert (runs_written, trials) == (5, 0)
     assert len(left_out) == 2
     assert left_out[0].endswith("curves.csv: it is not a plain file") != left_out[1].endswith("it is not a plain file")
     assert b"secret" not in (workdir / "some.zip").read_bytes()

@@ -34,11 +34,12 @@ def run(args: argparse.Namespace) -> int:
 def _bundle(study: str, path: Path) -> str:
     from harness.results.bundle import write_bundle
 
-    runs, left_out = write_bundle(study_folder(study), path)
+    runs, trials, left_out = write_bundle(study_folder(study), path)
     if left_out:
         more = f"; and {len(left_out) - 3} more files" if len(left_out) > 3 else ""
         warnings.warn(f"left out: {'; '.join(left_out[:3])}{more}", stacklevel=2)
-    return f"wrote {path}: {runs} runs, {path.stat().st_size / 1e6:.1f} MB"
+    tuned = f" and {trials} trials" if trials else ""
+    return f"wrote {path}: {runs} runs{tuned}, {path.stat().st_size / 1e6:.1f} MB"
 
 
 _FILES: dict[str, Callable[[str, Path], str]] = {".zip": _bundle}
