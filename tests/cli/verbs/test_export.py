@@ -36,6 +36,25 @@ def test_report_of_a_bundle_is_the_report_of_its_study(command: Command) -> None
     assert command("report", "sent.zip", "--runs") == command("report", "ab", "--runs")
 
 
+@pytest.mark.parametrize("name", ["ab.parquet", "ab.csv"])
+def test_table_has_a_row_for_each_run_of_a_study_or_a_bundle(command: Command, workdir: Path, name: str) -> None:
+    assert command("export", "ab", "--to", name) == (0, f"wrote {name}: 6 runs\n", "")
+    assert command("export", "ab", "--to", "ab.zip")[0] == 0
+    assert command("export", "ab.zip", "--to", f"again-{name}") == (0, f"wrote again-{name}: 6 runs\n", "")
+    assert (workdir / f"again-{name}").read_bytes() == (workdir / name).read_bytes()
+
+
+def test_bencheval_gets_its_results_frame(command: Command, workdir: Path) -> None:
+    line = "wrote ab.bencheval.csv: 6 runs, metric_error is 1 - test/accuracy\n"
+    assert command("export", "ab", "--to", "bencheval") == (0, line, "")
+    assert (
+        (workdir / "ab.bencheval.csv")
+        .read_text()
+        .startswith("method,task,seed,metric_error,time_train_s\nadam,digits,0,")
+    )
+    assert command("export", "outputs/ab", "--to", "bencheval")[2].startswith("harness: error: ab.bencheval.csv exists")
+
+
 @pytest.mark.filterwarnings("always:left out")
 def test_what_is_left_out_is_named(command: Command, workdir: Path) -> None:
     torn = next((workdir / "outputs" / "ab").glob("*/record.json"))
@@ -53,6 +72,7 @@ def test_what_is_left_out_is_named(command: Command, workdir: Path) -> None:
         (("ab", "--to", "taken.zip"), "taken.zip exists: remove it, or choose another name"),
         (("ab", "--to", "no/x.zip"), "cannot write no/x.zip: No such file or directory"),
         (("abc", "--to", "x.zip"), "no study 'abc', neither as a folder nor under outputs/. Did you mean 'ab'?"),
+        (("ab", "--to", "x.pdf"), "harness export: --to x.pdf: expected FILE.zip, FILE.parquet, FILE.csv or bencheval"),
         (("ab",), "harness export: the following arguments are required: --to."),
     ],
 )
