@@ -74,7 +74,8 @@ def test_what_is_left_out_is_named(command: Command, workdir: Path) -> None:
         (("abc", "--to", "x.zip"), "no study 'abc', neither as a folder nor under outputs/. Did you mean 'ab'?"),
         (
             ("ab", "--to", "x.pdf"),
-            "harness export: --to x.pdf: expected FILE.zip, FILE.parquet, FILE.csv, bencheval, mlflow, wandb or trackio",
+            "harness export: --to x.pdf: expected FILE.zip, FILE.parquet, FILE.csv, bencheval, mlflow, wandb or "
+            "trackio",
         ),
         (("ab",), "harness export: the following arguments are required: --to."),
     ],
