@@ -11,12 +11,12 @@ import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 from unittest import mock
 
 import harness
 from harness.cli.main import dispatch
-from harness.config.settings import NOT_IDENTITY, nested_settings, scalar_settings
+from harness.config.settings import NOT_IDENTITY, Tune, nested_settings, scalar_settings
 from harness.config.trainer_options import INSTEAD, allowed
 from harness.registry import catalogue
 from harness.registry.catalogue import entry_parameters
@@ -60,6 +60,9 @@ def settings() -> str:
     for name, inner in nested_settings().items():
         all_rows += [row(p, f"{name}.") for p in inner]
     body = [[name, default, valid, meaning] for name, default, valid, _, meaning in all_rows]
+    body.append(
+        ["`tune.space.KEY`", "none", "a search space", doc_of(get_type_hints(Tune, include_extras=True)["space"])]
+    )
     outside = ", ".join(f"`{name}`" for name in (*NOT_IDENTITY, "split.on_overlap"))
     trainer = catalogue.current().trainer
     passed = ", ".join(f"`{name}`" for name in allowed(trainer))

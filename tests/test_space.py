@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.space import SPACES, Choice, Integers, Log, Space, Uniform
+from harness.space import SPACES, Choice, Integers, Log, Space, Uniform, parse_space, space_text
 
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 N = 2000
@@ -95,3 +95,41 @@ def test_empty_or_unbounded_space_is_refused(make, message):
 def test_space_without_sample_raises():
     with pytest.raises(NotImplementedError):
         Space().sample(Random(0))
+
+
+TEXTS = [
+    "uniform(-1.0, 2.0)",
+    "log(0.0001, 0.1)",
+    "integers(1, 8)",
+    "integers(1, 512, log=True)",
+    "choice('a', 2, None)",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_space_is_read_as_it_is_written(text):
+    assert space_text(parse_space(text)) == text
+
+
+@quick
+@given(share=st.floats(0, 1, exclude_max=True), text=st.sampled_from(TEXTS[:2]))
+def test_share_of_a_number_is_the_inverse_of_at(share, text):
+    space = parse_space(text)
+    assert space.share(space.at(share)) == pytest.approx(share, rel=1e-9, abs=1e-9)
+
+
+@quick
+@given(share=st.floats(0, 1, exclude_max=True), text=st.sampled_from(TEXTS[2:]))
+def test_value_lies_at_its_own_share(share, text):
+    space = parse_space(text)
+    assert space.at(space.share(space.at(share))) == space.at(share)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "log", "log(", "log(1)", "log(0, 1)", "log(1, 0.1)", "log(a, b)", "uniform(1, inf)", "choice()", "eval('1')",
+     "__import__('os')", "integers(1.5, 'a')", "uniform(0, 1, 2)", "log(1, 2, base=3)", "uniform(nan, 1)", "a.b(1)"],
+)  # fmt: skip
+def test_text_that_is_no_space_is_refused(text):
+    with pytest.raises(ValueError, match=r"must be one of|is no search space"):
+        parse_space(text)

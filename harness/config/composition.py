@@ -97,6 +97,8 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Job:
     if folder not in cached or cached[folder][0] != stamp:
         cached[folder] = stamp, Compositions(functools.partial(_compose_with_hydra, config_dir=folder), MAX_CONFIGS)
     job = cached[folder][1].job(list(overrides))
+    if job.settings.tune.budget is not None:
+        raise HarnessError("tune.budget tunes the contestants of a sweep: write harness -m")
     return replace(job, values=copy.deepcopy(job.values), command=command)  # the caller may change the values
 
 

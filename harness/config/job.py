@@ -38,6 +38,7 @@ class Job:
     hydra: str = field(default="", repr=False)  # text of .hydra/hydra.yaml
     swept: Sequence[str] = ()  # keys that the sweep varies
     command: str = ""  # that launched the run
+    tuning: dict[str, Any] = field(default_factory=dict)  # the search that chose some of its settings
 
     @functools.cached_property
     def settings(self) -> Settings:

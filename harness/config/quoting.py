@@ -16,6 +16,7 @@ from harness.registry.kinds import KINDS
 from harness.registry.param_types import describe
 
 _KEY = re.compile(r"\+{0,2}(?P<key>[A-Za-z_][\w.]*)=(?P<value>.*)", re.S)
+SPACES = "tune.space."  # keys whose values are calls: log(1e-4,1e-1)
 _OPENING = {"[": "]", "(": ")", "{": "}"}
 
 
@@ -34,6 +35,8 @@ def quoted(overrides: Sequence[str], sweep: bool = False) -> list[str]:
 
 def _quoted(text: str, sweep: bool) -> str:
     match = _KEY.fullmatch(text)
+    if match is not None and match["key"].startswith(SPACES) and match["value"].strip()[:1] not in ("", "'", '"'):
+        return f"{text[: match.start('value')]}{_in_quotes(match['value'])}"  # choice(a,b) is a sweep to Hydra
     if match is None or not match["value"] or _parses(text) or not _takes_text(match["key"]):
         return text
     key, value = text[: match.start("value")], match["value"]
@@ -52,6 +55,10 @@ def _quoted_value(value: str) -> str:
         return f"[{','.join(_quoted_value(part) for part in _split(value[1:-1]))}]"
     if value[:1] in "'\"" or value[:1] == "[" or "${" in value:
         return value  # an unclosed quotation mark, list or interpolation is a mistake
+    return _in_quotes(value)
+
+
+def _in_quotes(value: str) -> str:
     escaped = re.sub(r"\\+(?='|$)", lambda match: 2 * match[0], value).replace("'", "\\'")
     return f"'{escaped}'"
 

@@ -55,7 +55,9 @@ def component_node(entry: dict[str, Any]) -> DictConfig:
 
 def settings_node() -> DictConfig:
     """Return the config node of the settings that belong to no component."""
-    return _node(scalar_settings(), {name: _node(inner, {}) for name, inner in nested_settings().items()})
+    nested = {name: _node(inner, {}) for name, inner in nested_settings().items()}
+    nested["tune"]._set_value({**nested["tune"], "space": OmegaConf.create({}, flags={"struct": False})})
+    return _node(scalar_settings(), nested)
 
 
 def trainer_node(defaults: dict[str, Any]) -> DictConfig:

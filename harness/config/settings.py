@@ -38,6 +38,31 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Tune:
+    """The settings `tune.*`: how a sweep searches settings for each of its contestants, before it compares them.
+
+    Attributes:
+        budget: Trials for each contestant; None: no tuning.
+        seeds: Seeds that each trial is trained with.
+        seed: The first of these seeds; the draws of the search depend on it too.
+        method: How settings are chosen.
+        over: Kinds whose declared spaces are searched; None: the swept ones.
+        per_seed: True to tune anew for each judged seed.
+        space: Spaces in place of, or beside, the declared ones, by key: {"optimizer.lr": "log(0.0001, 0.1)"}.
+    """
+
+    budget: Annotated[int | None, Ge(1), "trials for each contestant of a sweep; null: no tuning"] = None
+    seeds: Annotated[int, Ge(1), "seeds that each trial is trained with, other than the judged ones"] = 3
+    seed: Annotated[int, Ge(0), Le(2**62), "first of these seeds; the draws of the search depend on it too"] = 1_000_000
+    method: Annotated[Literal["random", "tpe", "grid"], "how the settings of trials are chosen"] = "random"
+    over: Annotated[tuple[str, ...] | None, "kinds whose declared spaces are searched; null: the swept kinds"] = None
+    per_seed: Annotated[bool, "tune anew for each judged seed, so that a report includes the chance in tuning"] = False
+    space: Annotated[dict[str, str], "spaces in place of the declared ones: tune.space.optimizer.lr=log(1e-4,1e-1)"] = (
+        field(default_factory=dict)
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """The top-level settings of the config, beside the choices of components."""
 
@@ -64,6 +89,7 @@ class Settings:
     jobs: Annotated[Annotated[int, Gt(0)] | Literal["auto"], "workers of the executor"] = "auto"
     cache_dir: Annotated[str, "folder of prepared data"] = "~/.cache/harness"
     split: Split = field(default_factory=Split)
+    tune: Tune = field(default_factory=Tune)
 
 
 # Settings that do not change a run's result: where it is written, how it is launched and observed.
@@ -75,7 +101,7 @@ NOT_IDENTITY = (
 
 @functools.cache
 def scalar_settings(settings: type = Settings) -> list[Parameter]:
-    """Return the scalar fields of the settings, as parameters."""
+    """Return the fields of the settings that hold one value, as parameters."""
     hints = typing.get_type_hints(settings, include_extras=True)
     return [Parameter(f.name, hints[f.name], f.default) for f in fields(settings) if f.default is not MISSING]
 
@@ -90,4 +116,6 @@ def nested_settings(settings: type = Settings) -> dict[str, list[Parameter]]:
 def typed_settings(values: dict[str, Any]) -> Settings:
     """Return typed settings from checked plain values."""
     names = {p.name for p in scalar_settings()}
-    return Settings(**{k: v for k, v in values.items() if k in names}, split=Split(**values["split"]))
+    return Settings(
+        **{k: v for k, v in values.items() if k in names}, split=Split(**values["split"]), tune=Tune(**values["tune"])
+    )

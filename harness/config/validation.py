@@ -17,14 +17,15 @@ from harness.config.error_messages import explain, unknown_key
 from harness.config.settings import nested_settings, scalar_settings
 from harness.registry.catalogue import Catalogue, entry_parameters
 from harness.registry.component import REQUIRED, Parameter
-from harness.registry.kinds import AUTO, KEY, KINDS, NONE, OPTIONAL_KINDS
+from harness.registry.kinds import AUTO, KEY, KINDS, NONE, OPTIONAL_KINDS, TUNED
 from harness.registry.param_types import convert
+from harness.space import parse_space, space_text
 from harness.system.errors import HarnessError, shown, suggest
 
 # Groups that are not kinds and leave a node in the config; `experiment` leaves none.
 OTHER = ("trainer",)
 
-
+TRIALS = "tuning"  # folder of a study that holds its trials
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 NodeCache = dict[tuple[str, str], dict[str, Any]]  # {(path, repr of the raw node): checked node}
 
@@ -92,8 +93,13 @@ def check_values(
     for name, inner in nested_settings().items():
         if name in same:
             checked[name] = same[name]
-        else:
-            checked[name] = _checked(inner, _mapping(values, name, f"{name}.{inner[0].name}=..."), f"{name}.")
+            continue
+        node = dict(_mapping(values, name, f"{name}.{inner[0].name}=..."))
+        spaces = {"space": _check_spaces(node.pop("space", {}))} if name == "tune" else {}
+        checked[name] = _checked(inner, node, f"{name}.") | spaces
+    for kind_name in checked["tune"]["over"] or ():
+        if kind_name not in TUNED:
+            raise HarnessError(f"tune.over: settings of {kind_name!r} cannot be tuned.{suggest(kind_name, TUNED)}")
     _check_study(checked["study"])
     if not checked["cache_dir"].strip():
         raise HarnessError("cache_dir must name a folder, got ''")
@@ -108,6 +114,24 @@ def check_values(
         else:
             checked[kind.name] = _check_kind(values, kind.name, kind.many, catalogue, {} if cache is None else cache)
     return checked
+
+
+def _check_spaces(node: Any, above: str = "") -> dict[str, str]:
+    """Return the search spaces of a config by the keys of the settings, each as `space_text` writes it."""
+    if not isinstance(node, dict):
+        raise HarnessError(
+            f"tune.space is a group of keys: write tune.space.optimizer.lr=log(1e-4,1e-1), got {shown(node)}"
+        )
+    spaces: dict[str, str] = {}
+    for key, value in node.items():
+        if isinstance(value, dict):
+            spaces |= _check_spaces(value, f"{above}{key}.")
+            continue
+        try:
+            spaces[f"{above}{key}"] = space_text(parse_space(str(value)))
+        except ValueError as error:
+            raise HarnessError(f"tune.space.{above}{key} {error}") from error
+    return spaces
 
 
 def _mapping(values: dict[str, Any], name: str, example: str) -> dict[str, Any]:
@@ -243,3 +267,5 @@ def _check_study(study: str) -> None:
         raise HarnessError(f"study must name a folder under outputs/, got {study!r}")
     if any(ord(c) < 32 for c in study) or len(study) > 200:
         raise HarnessError(f"study must be a short, printable name, got {study!r}")
+    if parts[0] == TRIALS:
+        raise HarnessError(f"study={study}: the name is kept for the trials of tuning in a study's own folder")

@@ -127,6 +127,10 @@ def _save(s: Situation) -> str:
     return f"model {s.model} is fitted at once: it has no epochs of which one is the best"
 
 
+def _tune(s: Situation) -> str:
+    return "" if s.values["tune"]["budget"] is not None else "tune.budget says how many trials are made, and it is null"
+
+
 def _diagnostic_budget(s: Situation) -> str:
     if s.estimator or all(_is_at_end(s, name) for name in s.values["diagnostic"]):
         return "no diagnostic is measured while this run trains"
@@ -208,6 +212,13 @@ RULES: dict[str, Rule | None] = dict.fromkeys((*KINDS, "experiment")) | {
     "split.test": _split("test"),
     "split.stratify": _split("stratify"),
     "split.on_overlap": _on_overlap,
+    "tune.budget": None,
+    "tune.seeds": _tune,
+    "tune.seed": _tune,
+    "tune.method": _tune,
+    "tune.over": _tune,
+    "tune.per_seed": _tune,
+    "tune.space": _tune,
     "trainer": None,
     "trainer.accelerator": None,
     "trainer.strategy": None,
@@ -264,7 +275,9 @@ def check_effects(runs: Sequence[RunSpec], catalogue: Catalogue, in_sweep: bool)
 
 
 def _rule(key: str) -> Rule | None:
-    return RULES[key] if key in RULES else RULES.get(key.partition(".")[0])
+    words = key.split(".")
+    prefixes = [".".join(words[:length]) for length in range(len(words), 0, -1)]
+    return next((RULES[prefix] for prefix in prefixes if prefix in RULES), None)
 
 
 def _keys(text: str) -> list[str]:

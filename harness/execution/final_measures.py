@@ -44,6 +44,8 @@ def measure_at_end(run: Run) -> None:
         "dataset": run.dataset,
     }
     for name, metric in run.parts.at_end.items():
+        if "dataset" in metric.asks and not run.plan.test:
+            continue
         if "model" in metric.asks:
             if member.weights is None:
                 continue

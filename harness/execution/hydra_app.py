@@ -93,6 +93,9 @@ def task(config: DictConfig) -> float:
     OmegaConf.set_struct(full, False)
     full.hydra = hydra
     job = job_from_hydra(full, list(hydra.overrides.task))
+    if job.settings.tune.budget is not None:
+        chosen = hydra.runtime.choices["hydra/launcher"]
+        raise HarnessError(f"tune.budget needs harness's own launcher: leave out hydra/launcher={chosen}")
     record = train(replace(job, command=current_command()))
     active().on_run_end(hydra.job.num, None, record)
     return for_search(record)

@@ -33,6 +33,7 @@ from harness.results.index import by_id
 from harness.results.record import Record, read
 from harness.results.run_id import changed, components, identity, identity_by_seed, sources
 from harness.results.study import OUTPUTS
+from harness.results.tuning import holds_trials
 from harness.system.errors import HarnessError, reraise_interrupt
 from harness.system.process_state import ignore, kept
 from harness.system.safe_files import refuse_links
@@ -149,6 +150,7 @@ class Preparation:
             command=job.command,
             swept=list(job.swept),
             swept_values=swept_values(job.swept, job.overrides, values, self.known),
+            tuning=job.tuning,
             data=dict(common.data),
             warnings=list(common.warnings),
             folder=self._existing(common.study, run_id) or common.study / folder_name(used, run_id),
@@ -282,7 +284,8 @@ def make_plan(s: Settings, dataset: Dataset, values: dict[str, Any]) -> Plan:
         raise HarnessError(f"batch_size={batch_size} is larger than the {n} training {what}")
     whole = trait("optimizer", values["optimizer"], "full_batch", False)
     accumulate = math.ceil(n / batch_size) if whole else s.accumulate
-    return Plan(s.seed, s.epochs, batch_size, accumulate, s.warmup, n, s.checkpoint_every, each)
+    test = not holds_trials(s.study)
+    return Plan(s.seed, s.epochs, batch_size, accumulate, s.warmup, n, s.checkpoint_every, each, test)
 
 
 def _drawn(values: dict[str, Any], dataset: Dataset) -> tuple[int, int] | None:

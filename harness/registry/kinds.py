@@ -122,3 +122,7 @@ _ALL = (
 )
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
+
+# Kinds whose settings may be tuned: not those that pose the problem, nor those that observe or launch a run.
+_GIVEN = ("task", "data", "corruption", "metric", "diagnostic", "logger", "executor")
+TUNED = tuple(name for name in KINDS if name not in _GIVEN)

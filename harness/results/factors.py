@@ -25,20 +25,21 @@ def factors(records: Sequence[Record], different: Mapping[str, list[Any]] | None
     - was typed, unless it is a setting of a component that is constant for each choice of the component; or
     - was not typed, but differs between runs that agree in all factors: a default of another version, a preset.
 
-    Keys that do not change the result, and keys that do not differ in these runs, are no factors. A run that does not
-    have a setting adds no level to it.
+    Keys that do not change the result, keys that do not differ in these runs, and settings that tuning chose are no
+    factors. A run that does not have a setting adds no level to it.
 
     Args:
         records: The records of the runs.
         different: The result of `differing`, if it is known: it takes a second for ten thousand runs.
     """
     swept = swept_keys(records)
+    tuned = {key for record in records for key in record.tuning.get("settings", ())}
     columns = {key: [level(record, key) for record in records] for key in dict.fromkeys([*swept, *SEEDS])}
     found = {key: values for key, values in columns.items() if changes_result(key) and _varies(values)}
     others = {
         key: values
         for key, values in (differing(records) if different is None else different).items()
-        if key not in columns and changes_result(key) and _varies(values)
+        if key not in columns and key not in tuned and changes_result(key) and _varies(values)
     }
     names = "\n".join(record.name for record in records)
     untyped = {}

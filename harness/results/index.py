@@ -24,6 +24,7 @@ from typing import Any
 
 from harness.results.record import FILE, Record, from_row, has_words, read_record, read_row
 from harness.results.study import OUTPUTS
+from harness.results.tuning import FOLDER as TRIALS
 from harness.system import safe_files
 from harness.system.errors import one_line
 from harness.system.garbage import uncollected
@@ -45,7 +46,7 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 def read_all(root: Path, unreadable: list[str] | None = None) -> list[Record]:
     """Read every record below a folder, in the order of the paths.
 
-    Hidden folders and folders inside of a run's folder are skipped.
+    Hidden folders, folders inside of a run's folder and the trials of tuning in a study are skipped.
 
     Args:
         root: A run, a study, or a folder of studies.
@@ -117,7 +118,7 @@ def _runs(root: Path) -> Iterator[tuple[str, Stamp]]:
         if stamp is not None:
             yield name, stamp
         else:
-            waiting += [f"{name}/{inner}" if name else inner for inner in _folders(path)]
+            waiting += [f"{name}/{inner}" if name else inner for inner in _folders(path) if inner != TRIALS]
 
 
 def _folders(path: str) -> list[str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 FILE = "record.json"
 STATUSES = ("completed", "diverged", "failed", "interrupted", "running")
-_NUMBERS = ("metrics", "best", "error", "time", "diagnostics")  # keys in which "nan" is a number
+_NUMBERS = ("metrics", "best", "error", "time", "diagnostics", "tuning")  # keys in which "nan" is a number
 _UNWRITTEN = ("folder", "cached")  # fields that are not written
 MAX_BYTES = 16 * safe_files.MB  # size of a record.json
 
@@ -30,6 +30,11 @@ _DATA = Keys({"name": str, "digest": str} | dict.fromkeys(("train", "val", "test
 _SECONDS = ("fit_s", "share_s", "total_s", "samples_per_s")
 _TIME = Keys({"started": str, "epochs": int, "steps": int} | dict.fromkeys(_SECONDS, _Number))
 _COHORT = Keys({"size": int} | dict.fromkeys(("path", "executor", "why", "sweep"), str))
+_TUNING = Keys(
+    {"id": str, "method": str, "objective": str, "settings": dict[str, Any], "seeds": list[int], "border": list[str]}
+    | dict.fromkeys(("budget", "trials", "failed", "steps", "trial"), int)
+    | {"score": _Number, "neighbours": list[dict[str, Any]]}
+)
 _ENVIRONMENT = Keys({"plugins": dict[str, str]})
 
 
@@ -50,6 +55,7 @@ class Record:
         command: The command that launched the run, quoted for a shell.
         swept: The keys that the sweep varied; empty for a single run.
         swept_values: The run's values of these keys.
+        tuning: The search that chose some of its settings (`tune.budget`); empty for a run that was not tuned.
         metrics: The metrics at the end of the run.
         directions: Whether higher is better, for each metric that declares its direction.
         best: The best validation value of each metric, with its epoch.
@@ -78,6 +84,7 @@ class Record:
     command: Annotated[str, Longest(100_000)] = ""
     swept: list[str] = field(default_factory=list)
     swept_values: dict[str, Any] = field(default_factory=dict)
+    tuning: Annotated[dict[str, Any], _TUNING] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     directions: dict[str, bool] = field(default_factory=dict)
     best: dict[str, Annotated[dict[str, Any], _BEST]] = field(default_factory=dict)

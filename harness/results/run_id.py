@@ -79,6 +79,8 @@ def _content(
 ) -> str:
     """Return everything that the result of a run depends on, as JSON."""
     config = {k: v for k, v in values.items() if k not in (*NOT_IDENTITY, *WATCHERS)}
+    if values["tune"]["budget"] is None:
+        del config["tune"]
     config["split"] = {k: v for k, v in values["split"].items() if k != "on_overlap"}
     config["trainer"] = {
         k: v for k, v in values["trainer"].items() if k not in PLACES and v is not None and v != trainer_defaults.get(k)

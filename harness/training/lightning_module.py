@@ -273,9 +273,10 @@ class Learner(pl.LightningModule):
             metrics = self.evaluate("val")
             for row in outdated:
                 self.states[row].metrics |= metrics[row]
-        metrics = self.evaluate("test")
-        for row in rows:
-            self.states[row].metrics |= metrics[row]
+        if self.plan.test:
+            metrics = self.evaluate("test")
+            for row in rows:
+                self.states[row].metrics |= metrics[row]
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch  # the path moves the batch itself

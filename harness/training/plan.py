@@ -30,6 +30,7 @@ class Plan:
         n: Items in the training split.
         checkpoint_every: Epochs between two checkpoints; 0 writes none.
         each: Samples in an item.
+        test: False for a trial of tuning, which is never evaluated on the test split.
     """
 
     seed: int
@@ -40,6 +41,7 @@ class Plan:
     n: int
     checkpoint_every: int = 0
     each: int = 1
+    test: bool = True
 
     @property
     def batches(self) -> int:

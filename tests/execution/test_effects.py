@@ -42,6 +42,12 @@ USELESS = [
     ("split={val: 0.1, test: 0.1} data=rosenbrock", "data rosenbrock does not use split.val"),
     ("split.on_overlap=error data=rosenbrock", "the samples of data rosenbrock are not checked for overlap"),
     ("trainer.max_time=00:00:01:00 data=iris model=random_forest", "fitted at once, and cannot be stopped in between"),
+    ("tune.seeds=2 data=iris", "tune.budget says how many trials are made, and it is null"),
+    ("tune.seed=2 data=iris", "tune.budget says how many trials"),
+    ("tune.method=tpe data=iris", "tune.budget says how many trials"),
+    ("tune.over=[optimizer] data=iris", "tune.budget says how many trials"),
+    ("tune.per_seed=true data=iris", "tune.budget says how many trials"),
+    ("tune.space.optimizer.lr='log(1e-4,1e-1)' data=iris", "tune.budget says how many trials"),
     ("trainer.benchmark=true data=iris", "it chooses algorithms on a GPU, and this run is on the CPU"),
 ]
 TOLD = [
@@ -90,17 +96,27 @@ def test_every_key_has_a_rule() -> None:
     """A new setting needs a rule that says where it has no effect."""
     inner = [f"{name}.{row.name}" for name, own in nested_settings().items() for row in own]
     trainer = [f"trainer.{name}" for name in allowed(catalogue.current().trainer)]
-    assert {*KINDS, *(row.name for row in scalar_settings()), *inner, *trainer, "trainer", "experiment"} == set(RULES)
+    assert {
+        *KINDS,
+        *(row.name for row in scalar_settings()),
+        *inner,
+        *trainer,
+        "trainer",
+        "experiment",
+        "tune.space",
+    } == set(RULES)
 
 
 def test_every_rule_is_tested_with_and_without_an_effect() -> None:
     def keys(lines: list[str]) -> set[str]:
         words = [word.partition("=")[0] for line in lines for word in line.split() if "=" in word]
-        return {*words, *(word.partition(".")[0] for word in words)}
+        return {*words, *(word.partition(".")[0] for word in words), *(".".join(word.split(".")[:2]) for word in words)}
 
     ruled = {key for key, rule in RULES.items() if rule is not None} - {"trainer.check_val_every_n_epoch"}
     assert ruled <= keys([line for line, _ in USELESS + TOLD])
-    assert ruled - {"trainer.benchmark"} <= keys(USEFUL)  # this one needs a GPU
+    # these need a GPU, or a sweep that is tuned (tests/execution/tuning)
+    elsewhere = {"trainer.benchmark", *(key for key in ruled if key.startswith("tune."))}
+    assert ruled - elsewhere <= keys(USEFUL)
 
 
 @pytest.mark.parametrize(("line", "why"), USELESS)

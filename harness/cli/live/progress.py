@@ -88,6 +88,7 @@ class SweepProgress(SweepCallback):
         self.records: list[Record] = []
         self.standing = SweepState()
         self.live: Live | None = None
+        self._trials = self._trials_ended = 0  # runs of trials of tuning
         self._printed = time.monotonic()
         self._ended = threading.Event()
         self._refresher = threading.Thread(
@@ -121,6 +122,15 @@ class SweepProgress(SweepCallback):
             counts = f"{self.standing.tally.counts[CACHED]} already complete, {len(plan.runs)} to train"
             plans = "; ".join(str(planned) for planned in plan.groups)
             self._print(f"{self.standing.jobs} runs: {counts}; {plans}")
+
+    def on_tuning_start(self, contestants: int, runs: int) -> None:
+        self._trials = runs
+        self._print(f"tuning: {contestants} contestants, {runs:,} runs of trials")
+
+    def on_trial_end(self, record: Record) -> None:
+        self._trials_ended += 1
+        if self._trials_ended == self._trials or time.monotonic() - self._printed > EVERY_S:
+            self._print(f"tuning: {self._trials_ended:,}/{self._trials:,} runs of trials have ended")
 
     def on_run_end(self, index: int, jobs: int | None, record: Record) -> None:
         self._start()

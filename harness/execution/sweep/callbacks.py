@@ -88,6 +88,21 @@ class SweepCallback:
     def on_sweep_planned(self, plan: SweepPlan) -> None:
         """Called when the cached runs have been reported, before the others are trained."""
 
+    def on_tuning_start(self, contestants: int, runs: int) -> None:
+        """Called before the contestants of a sweep are tuned.
+
+        Args:
+            contestants: The number of contestants that are searched.
+            runs: The number of runs of all of their trials.
+        """
+
+    def on_trial_end(self, record: Record) -> None:
+        """Called when a run of a trial has ended, or is cached. It is no run of the sweep.
+
+        Args:
+            record: The record of the run.
+        """
+
     def on_run_end(self, index: int, jobs: int | None, record: Record) -> None:
         """Called when a run of the sweep has ended, or is cached.
 
@@ -130,9 +145,38 @@ class _All(SweepCallback):
         for callback in self.callbacks:
             callback.on_sweep_planned(plan)
 
+    def on_tuning_start(self, contestants: int, runs: int) -> None:
+        for callback in self.callbacks:
+            callback.on_tuning_start(contestants, runs)
+
+    def on_trial_end(self, record: Record) -> None:
+        for callback in self.callbacks:
+            callback.on_trial_end(record)
+
     def on_run_end(self, index: int, jobs: int | None, record: Record) -> None:
         for callback in self.callbacks:
             callback.on_run_end(index, jobs, record)
+
+
+class _Trials(SweepCallback):
+    """Reports the runs of trials as such."""
+
+    def __init__(self, told: SweepCallback) -> None:
+        self.told = told
+
+    def on_run_end(self, index: int, jobs: int | None, record: Record) -> None:
+        self.told.on_trial_end(record)
+
+
+@contextmanager
+def of_trials() -> Iterator[None]:
+    """Report the runs that are trained in the block as trials of tuning, not as runs of the sweep."""
+    callbacks = session.state(ActiveCallbacks)
+    kept, callbacks[:] = list(callbacks), [_Trials(active())]
+    try:
+        yield
+    finally:
+        callbacks[:] = kept
 
 
 @contextmanager

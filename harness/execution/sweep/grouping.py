@@ -43,7 +43,7 @@ def shape(spec: RunSpec) -> str:
 def computation(spec: RunSpec) -> str:
     """Return a key that is equal for runs whose training steps do the same operations, on whatever numbers."""
     values = spec.values
-    fixed = {k: v for k, v in values.items() if k not in (*FREE, *NOT_IDENTITY, "split", "epochs")}
+    fixed = {k: v for k, v in values.items() if k not in (*FREE, *NOT_IDENTITY, "split", "tune", "epochs")}
     fixed["regularizer"] = {name: _fixed("regularizer", node) for name, node in values["regularizer"].items()}
     steps = spec.plan.accumulate, spec.plan.warmup_steps  # a full-batch optimizer has set `accumulate`
     return json.dumps([fixed, steps, _data(spec), spec.device], sort_keys=True, default=str)

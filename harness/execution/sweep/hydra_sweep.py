@@ -87,11 +87,9 @@ class HarnessLauncher(Launcher):
         from harness.config.composition_cache import Compositions
         from harness.config.declared_sweep import refuse_another
         from harness.config.overrides import quote_choices
-        from harness.datasets.description import check_data
-        from harness.execution import known_runs
-        from harness.execution.sweep.callbacks import active
+        from harness.execution.sweep.callbacks import active, of_trials
         from harness.execution.sweep.swept import current_command, varied_keys
-        from harness.system.garbage import uncollected
+        from harness.execution.tuning.tune import is_tuned, tuned
 
         active().on_sweep_start(initial_job_idx + len(job_overrides))
         assert self.hydra_context is not None
@@ -105,15 +103,14 @@ class HarnessLauncher(Launcher):
         compositions = Compositions(compose)
         swept, command = varied_keys(job_overrides), current_command()
         jobs = [replace(compositions.job(list(job)), swept=swept, command=command) for job in job_overrides]
-        records = _cached(jobs, initial_job_idx, question := known_runs.question(jobs, in_sweep=True))
-        # imported late, since they import torch: a job with a mistake in it is refused before
-        if records is None:
-            for job in {str(job.values["data"]): job for job in jobs}.values():
-                check_data(job.values)
-            with uncollected():
-                from harness.execution.sweep.scheduler import train_all
+        if is_tuned(jobs):
 
-            records = train_all(jobs, initial_job_idx, question)
+            def train(trials: Sequence[Job]) -> Sequence[Record]:
+                with of_trials():
+                    return _train(trials)
+
+            jobs = tuned(jobs, compositions.job, train, active().on_tuning_start)
+        records = _train(jobs, initial_job_idx)
         from harness.execution.sweep.objective import for_search
 
         returns = []
@@ -122,6 +119,24 @@ class HarnessLauncher(Launcher):
             done.return_value = for_search(record)
             returns.append(done)
         return returns
+
+
+def _train(jobs: Sequence[Job], first: int = 0) -> list[Record]:
+    """Return the records of jobs in their order; those that are not cached are trained."""
+    from harness.datasets.description import check_data
+    from harness.execution import known_runs
+    from harness.system.garbage import uncollected
+
+    records = _cached(jobs, first, question := known_runs.question(jobs, in_sweep=True))
+    if records is None:
+        for job in {str(job.values["data"]): job for job in jobs}.values():
+            check_data(job.values)
+        # imported late, since they import torch: a job with a mistake in it is refused before
+        with uncollected():
+            from harness.execution.sweep.scheduler import train_all
+
+        records = train_all(jobs, first, question)
+    return records
 
 
 def _cached(jobs: Sequence[Job], first: int, question: str | None) -> list[Record] | None:

@@ -30,13 +30,13 @@ def varied_keys(jobs: Sequence[Sequence[str]]) -> list[str]:
     texts: dict[str, set[str]] = {}
     set_by: Counter[str] = Counter()
     for job in jobs:
-        for key, text in _settings(job):
+        for key, text in keys_and_texts(job):
             texts.setdefault(key, set()).add(text)
             set_by[key] += 1
     return [key for key, different in texts.items() if len(different) > 1 or set_by[key] < len(jobs)]
 
 
-def _settings(overrides: Iterable[str]) -> Iterator[tuple[str, str]]:
+def keys_and_texts(overrides: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield each key that overrides set, with the text of its value; `optimizer={lr:0.1}` sets optimizer.lr."""
     for text in overrides:
         key, _, value = text.partition("=")

@@ -188,7 +188,7 @@ def test_short_run_is_measured_a_dozen_times_by_default(fused: bool) -> None:
     runs, result = looked([[*line, "seed=3"], [*line, "seed=5"]][: 1 + fused], fused)
     for run, values in zip(runs, result, strict=True):
         steps = sorted(step for tag, step in values if tag == "gradient_norm/all")
-        assert steps[0] == 1 and steps[-1] == 45
+        assert (steps[0], steps[-1]) == (1, 45)
         # a slow machine's spare time can pay for more measurements, but never leaves out those of the minimum
         assert max(later - earlier for earlier, later in itertools.pairwise(steps)) <= 4
         assert {step for tag, step in values if tag.startswith("hessian/")} >= {1, 45}
