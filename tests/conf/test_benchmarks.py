@@ -23,7 +23,7 @@ PUBLISHED = {
     "benchmark_activations_v1": "73d7ca298e2f1408",
     "benchmark_initializers_v1": "327da647e507fd39",
     "benchmark_optimizers_v1": "717c2c4fe515f18a",
-    "benchmark_regularizers_v1": "5c25d66e1490b78a",
+    "benchmark_regularizers_v1": "f1b2a2cb3823ce33",
 }
 
 
