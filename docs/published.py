@@ -4,7 +4,8 @@
     python docs/published.py check               train ten runs again, drawn at random, and compare
 
 A page holds comments that name a report, `<!-- over: benchmark_x_v1 --by x -->`, up to `<!-- end -->`. `write` puts the
-command and its table between them. The text around them is written by hand.
+command and its table between them. The text around them is written by hand. `<!-- winners: lr -->` asks for the values
+of a setting that tuning chose.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from harness.config.composition import conf_dir
 FOLDER = Path(__file__).resolve().parent / "benchmarks"
 MEASURED = ("test/accuracy", "test/loss")
 MARKS = {"better": " ▲", "worse": " ▼", "equal": " =", "not settled": "", "": ""}
-_BLOCK = re.compile(r"<!-- (?P<kind>over|each|cells): (?P<report>[^>]*?) -->\n.*?<!-- end -->", re.DOTALL)
+_BLOCK = re.compile(r"<!-- (?P<kind>over|each|cells|winners): (?P<report>[^>]*?) -->\n.*?<!-- end -->", re.DOTALL)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
 Row = dict[str, str]
@@ -144,10 +145,24 @@ def _cells(words: list[str]) -> str:
     return _table(["arm", *columns], [[arm, *(column[arm] for column in columns.values())] for arm in sorted(arms)])
 
 
-def _fill(match: re.Match[str]) -> str:
+def _winners(name: str, settings: list[str]) -> str:
+    """The values of settings that tuning chose for each arm on each data set."""
+    by = name.removesuffix("s")
+    chosen: dict[str, dict[str, str]] = {}
+    for run in runs(name):
+        pairs = (word.partition("=") for word in shlex.split(run["settings"]))
+        values = [value for key, _, value in pairs if key.rpartition(".")[2] in settings]
+        chosen.setdefault(run[by].strip("[]"), {})[run["data"]] = " ".join(values)
+    sets = list(next(iter(chosen.values())))
+    return _table(["arm", *sets], [[arm, *(cells[data] for data in sets)] for arm, cells in chosen.items() if arm])
+
+
+def _fill(match: re.Match[str], name: str) -> str:
     words = match["report"].split()
-    table = {"over": _over, "each": _each, "cells": _cells}[match["kind"]](words)
     head = match[0].partition("\n")[0]
+    if match["kind"] == "winners":
+        return f"{head}\n\n{_winners(name, words)}\n\n<!-- end -->"
+    table = {"over": _over, "each": _each, "cells": _cells}[match["kind"]](words)
     return f"{head}\n\n```bash\nharness report {' '.join(words)}\n```\n\n{table}\n\n<!-- end -->"
 
 
@@ -156,13 +171,13 @@ def write(name: str) -> None:
     _write_runs(name)
     page = FOLDER / f"{name}.md"
     text = page.read_text(encoding="utf-8")
-    words = next(m["report"].split() for m in _BLOCK.finditer(text) if m["kind"] != "cells")
+    words = next(m["report"].split() for m in _BLOCK.finditer(text) if m["kind"] in ("over", "each"))
     with tempfile.TemporaryDirectory() as folder:
         line = [sys.executable, "-m", "harness", "report", *words, "--figures", folder, "--format", "png"]
         subprocess.run(line, check=True, capture_output=True)
         for figure in re.findall(rf"\({name}-(\w+)\.png\)", text):
             shutil.copy(Path(folder) / f"{figure}.png", FOLDER / f"{name}-{figure}.png")
-    page.write_text(_BLOCK.sub(_fill, text), encoding="utf-8")
+    page.write_text(_BLOCK.sub(lambda match: _fill(match, name), text), encoding="utf-8")
 
 
 def repeated(number: int, seed: int) -> Iterator[tuple[str, Row, dict[str, float]]]:
