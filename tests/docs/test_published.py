@@ -88,7 +88,7 @@ def test_tables_are_those_of_the_runs(name: str) -> None:
                 (row,) = [row for row in rows if row[0] == arm]
                 assert float(row[header.index(at)].split()[0]) == pytest.approx(mean, abs=5.1e-5, rel=0)
                 compared += 1
-    assert compared >= 50
+    assert compared >= 40
 
 
 @pytest.mark.slow
