@@ -353,7 +353,7 @@ class Tuned:
         seeds: Number of tuning seeds of each trial.
         space: The searched space of each setting, as text.
         winners: The best trial; with `tune.per_seed` that of each search.
-        curve: Its tuning curve, or None if the trials are not known.
+        curve: Its tuning curve; None if the trials are not known, or are a part of those of another arm.
     """
 
     arm: str

@@ -25,11 +25,23 @@ METHODS = {"random": "random search", "tpe": "TPE", "grid": "grid search"}
 
 @dataclass
 class _Contestant:
-    """The searches of one arm on one data set; several with `tune.per_seed`."""
+    """The searches of one arm on one data set; several with `tune.per_seed`.
+
+    Arms of one `search_of` differ in nothing but their budget, and the shorter random search is a part of the longer.
+    """
 
     arm: str
     data: str
+    search_of: tuple[Any, ...] = ()
     searches: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # what records say of each, by its ID
+
+    @property
+    def method(self) -> str:
+        return str(next(iter(self.searches.values()))["method"])
+
+    @property
+    def budget(self) -> int:
+        return max(int(search["budget"]) for search in self.searches.values())
 
 
 def tuning(runs: Sequence[Run], study: Path | None, notes: list[str]) -> Answer:
@@ -53,8 +65,9 @@ def tuning(runs: Sequence[Run], study: Path | None, notes: list[str]) -> Answer:
     tuned = []
     for _, group in groupby(contestants, key=lambda c: c.data):
         of_data = list(group)
-        banded = sum(next(iter(c.searches.values()))["method"] == "random" for c in of_data)
-        tuned += [_tuned(c, files, metrics, 1 - (1 - COVERAGE) / max(1, banded)) for c in of_data]
+        banded = [c for c in of_data if c.method == "random" and c.budget == _longest(c, of_data)]
+        coverage = 1 - (1 - COVERAGE) / max(1, len(banded))
+        tuned += [_tuned(c, files, metrics, coverage, c in banded or c.method != "random") for c in of_data]
     notes += _scope(runs, tuned)
     return Answer(tuned, COVERAGE, [*leaders(tuned), *borders(tuned)])
 
@@ -67,9 +80,15 @@ def _contestants(runs: Sequence[Run]) -> list[_Contestant]:
         search = run.record.tuning
         if search:
             arm = ",".join([run.arm, *(level_text(x) for x in run.rest if x is not None)]) if averaged else run.arm
-            contestant = found.setdefault((run.data, arm), _Contestant(arm, run.data))
+            same = tuple((key, x) for key, x in run.levels.items() if key != "tune.budget")
+            contestant = found.setdefault((run.data, arm), _Contestant(arm, run.data, (same, run.rest)))
             contestant.searches.setdefault(str(search["id"]), search)
     return list(found.values())
+
+
+def _longest(of: _Contestant, others: Sequence[_Contestant]) -> int:
+    """Return the largest budget of the arms that differ from one in nothing else."""
+    return max(other.budget for other in others if other.search_of == of.search_of)
 
 
 def _metric(runs: Sequence[Run], name: str) -> Metric:
@@ -80,7 +99,9 @@ def _metric(runs: Sequence[Run], name: str) -> Metric:
         return Metric(name, higher_is_better=not name.endswith("loss"), scale="difference")
 
 
-def _tuned(of: _Contestant, files: Mapping[str, Tuning], metrics: Mapping[str, Metric], coverage: float) -> Tuned:
+def _tuned(
+    of: _Contestant, files: Mapping[str, Tuning], metrics: Mapping[str, Metric], coverage: float, curve: bool
+) -> Tuned:
     searches = list(of.searches.values())
     first = searches[0]
     metric = metrics[str(first["objective"])]
@@ -89,15 +110,15 @@ def _tuned(of: _Contestant, files: Mapping[str, Tuning], metrics: Mapping[str, M
         arm=of.arm,
         data=of.data,
         metric=metric,
-        method=str(first["method"]),
-        budget=max(int(search["budget"]) for search in searches),
+        method=of.method,
+        budget=of.budget,
         trials=sum(int(search["trials"]) for search in searches),
         failed=sum(int(search["failed"]) for search in searches),
         steps=sum(int(search["steps"]) for search in searches),
         seeds=len(first["seeds"]),
         space=known[0].space if known else {},
         winners=[_winner(search) for search in searches],
-        curve=_curve(known, metric, coverage) if len(known) == len(searches) else None,
+        curve=_curve(known, metric, coverage) if curve and len(known) == len(searches) else None,
     )
 
 

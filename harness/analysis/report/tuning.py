@@ -18,7 +18,7 @@ def tuning_title(comparison: Comparison) -> str:
     tuned = comparison.tuning.contestants
     parts = [METHODS[method] for method in dict.fromkeys(t.method for t in tuned)]
     budgets = sorted({t.budget for t in tuned})
-    parts.append(f"{' or '.join(count(budget, 'trial') for budget in budgets)} for each arm")
+    parts.append(f"{''.join(f'{budget} or ' for budget in budgets[:-1])}{count(budgets[-1], 'trial')} for each arm")
     parts.append(" or ".join(count(seeds, "seed") for seeds in sorted({t.seeds for t in tuned})) + " each")
     return f"tuning: {', '.join(parts)}, scored by {' and '.join(dict.fromkeys(t.metric.name for t in tuned))}"
 

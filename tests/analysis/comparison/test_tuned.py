@@ -105,6 +105,31 @@ def test_arms_of_different_budgets_are_compared_up_to_the_smaller() -> None:
     )
 
 
+def test_search_that_is_part_of_a_longer_one_has_no_curve_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir()
+    records = []
+    for budget in (4, 12):
+        for optimizer, score in (("adam", BROAD), ("sgd", SHARP)):
+            levels = {"optimizer": optimizer, "tune.budget": budget}
+            searched = search(levels, score, budget=budget)
+            write(searched, tmp_path)
+            made = study({"optimizer": [optimizer], "tune.budget": [budget]}, lambda *_: 0.9, seeds=3)
+            records += [replace(record, tuning=searched.summary()) for record in made]
+    comparison = compare(records, study=tmp_path, keep_looks=False)
+    assert {t.arm: t.curve is not None for t in comparison.tuning.contestants} == {
+        "adam,budget=4": False, "sgd,budget=4": False, "adam,budget=12": True, "sgd,budget=12": True,
+    }  # fmt: skip
+    curve = of(comparison, "adam,budget=12").curve
+    scores = [
+        t.score
+        for s in read_tunings(tmp_path)
+        if s.levels == {"optimizer": "adam", "tune.budget": 12}
+        for t in s.trials
+    ]
+    assert curve is not None
+    np.testing.assert_allclose(curve.low, tuning_curve(scores, coverage=0.975).low, rtol=1e-12, atol=0)
+
+
 def test_failed_trials_are_counted_and_are_the_worst(tmp_path: Path) -> None:
     comparison = found(tmp_path, {"adam": BROAD, "sgd": lambda s: math.nan if s["optimizer.lr"] > 1e-3 else 0.6})
     tuned = of(comparison, "sgd")
