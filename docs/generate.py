@@ -24,6 +24,7 @@ from harness.registry.command import built_in_names
 from harness.registry.component import Decorator, Parameter
 from harness.registry.kinds import KINDS, UNLISTED_TRAITS, Kind
 from harness.registry.param_types import describe, doc_of, space_of
+from harness.space import space_text
 from harness.testing.suite import CHECKS
 
 FOLDER = Path(__file__).resolve().parent / "reference"
@@ -51,7 +52,13 @@ def row(p: Parameter, prefix: str = "") -> list[str]:
     """Return name, default, valid values, search space and description of a setting."""
     default = "required" if p.required else f"`{value(p.default)}`"
     space = space_of(p.hint)
-    return [f"`{prefix}{p.name}`", default, describe(p.hint), f"`{space}`" if space else "", doc_of(p.hint) or ""]
+    return [
+        f"`{prefix}{p.name}`",
+        default,
+        describe(p.hint),
+        f"`{space_text(space)}`" if space else "",
+        doc_of(p.hint) or "",
+    ]
 
 
 def settings() -> str:

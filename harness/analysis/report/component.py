@@ -9,6 +9,7 @@ from harness.registry.catalogue import entry_parameters
 from harness.registry.kinds import KINDS, UNLISTED_TRAITS
 from harness.registry.param_types import describe as describe_type
 from harness.registry.param_types import doc_of, space_of
+from harness.space import space_text
 from harness.system.errors import shown
 
 
@@ -29,7 +30,7 @@ def describe(entry: dict[str, Any]) -> str:
         space = space_of(p.hint)
         more = [
             describe_type(p.hint),
-            *([f"search {space}"] if space else []),
+            *([f"search {space_text(space)}"] if space else []),
             *([doc_of(p.hint)] if doc_of(p.hint) else []),
         ]
         lines.append(f"  {prefix}.{p.name} {default}")
