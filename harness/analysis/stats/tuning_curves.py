@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
-from scipy.special import gammaln, xlogy
-from scipy.stats import beta
+from scipy.special import betaincinv, gammaln, xlogy
 
 from harness.analysis.stats.arrays import Array, share
 
@@ -113,11 +111,13 @@ def order_statistics_band(n: int, coverage: float = 0.95) -> tuple[Array, Array]
     >>> [round(float(x), 3) for x in (*low, *high)]
     [0.007, 0.115, 0.885, 0.993]
     """
+    from scipy.optimize import brentq  # which takes .1 s to import
+
     error = 1 - share(coverage, "coverage")
     places = np.arange(1, n + 1)
 
     def band(tails: float) -> tuple[Array, Array]:
-        low = beta.ppf(tails / 2, places, n + 1 - places)
+        low = betaincinv(places, n + 1 - places, tails / 2)
         return low, 1 - low[::-1]
 
     def excess(logarithm: float) -> float:

@@ -50,7 +50,7 @@ def test_curves_of_a_data_set_share_the_error_rate(tmp_path: Path) -> None:
     assert curve is not None
     assert list(curve.budgets) == list(range(1, 33))
     for line, values in ((curve.score, expected.median), (curve.low, expected.low), (curve.high, expected.high)):
-        np.testing.assert_allclose(line, values, rtol=1e-12, atol=0)
+        np.testing.assert_allclose(line, values, rtol=1e-12, atol=1e-12)
 
 
 def test_other_methods_have_the_best_score_so_far_and_no_band(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_search_that_is_part_of_a_longer_one_has_no_curve_of_its_own(tmp_path: P
         for t in s.trials
     ]
     assert curve is not None
-    np.testing.assert_allclose(curve.low, tuning_curve(scores, coverage=0.975).low, rtol=1e-12, atol=0)
+    np.testing.assert_allclose(curve.low, tuning_curve(scores, coverage=0.975).low, rtol=1e-12, atol=1e-12)
 
 
 def test_failed_trials_are_counted_and_are_the_worst(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_tuning_anew_for_each_seed_is_no_statement_about_winners(tmp_path: Path)
     assert list(tuned.curve.budgets) == list(range(1, 9))
     every = [t.score for s in read_tunings(tmp_path) if s.levels["optimizer"] == "adam" for t in s.trials]
     expected = tuning_curve(every, coverage=0.975).median[:8]
-    np.testing.assert_allclose(tuned.curve.score, expected, rtol=1e-12, atol=0)
+    np.testing.assert_allclose(tuned.curve.score, expected, rtol=1e-12, atol=1e-12)
     assert not any("settings that this search found" in note for note in comparison.notes)
 
 

@@ -69,16 +69,16 @@ def test_intervals_hold_together_with_their_coverage(n):
 def test_probability_inside_agrees_with_closed_forms():
     n = 6
     at_most = np.full(n, 1.0)
-    np.testing.assert_allclose(probability_inside(np.full(n, 0.4), at_most), 0.6**n, rtol=1e-10, atol=0)
+    np.testing.assert_allclose(probability_inside(np.full(n, 0.4), at_most), 0.6**n, rtol=1e-10, atol=1e-12)
     least = np.array([*np.zeros(n - 1), 0.7])  # the largest is above 0.7
-    np.testing.assert_allclose(probability_inside(least, at_most), 1 - 0.7**n, rtol=1e-10, atol=0)
+    np.testing.assert_allclose(probability_inside(least, at_most), 1 - 0.7**n, rtol=1e-10, atol=1e-12)
 
 
 def test_probability_inside_agrees_with_the_test_of_kolmogorov_and_smirnov():
     n, d = 15, 0.3
     places = np.arange(1, n + 1)
     low, high = np.clip(places / n - d, 0, 1), np.clip((places - 1) / n + d, 0, 1)
-    np.testing.assert_allclose(probability_inside(low, high), stats.kstwo(n).cdf(d), rtol=1e-9, atol=0)
+    np.testing.assert_allclose(probability_inside(low, high), stats.kstwo(n).cdf(d), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("higher_is_better", [True, False])
