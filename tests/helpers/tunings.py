@@ -149,4 +149,5 @@ def tuning_of(comparison: model.Comparison, setting: str = "optimizer.lr", text:
             curve=model.BudgetCurve(range(1, 21), *(x.tolist() for x in (curve.median, curve.low, curve.high))),
         )
         contestants.append(found)
-    return model.Tuning(contestants, 0.95, [f"digits: adam leads only from 3 trials on; at 2 trials {text} is ahead."])
+    leaders = [f"digits: adam leads only from 3 trials on; at 2 trials {text} is ahead."]
+    return model.Tuning(contestants, 0.95, leaders, [f"adam: {setting} lies at the border of {text}"])

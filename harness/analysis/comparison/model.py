@@ -377,12 +377,14 @@ class Tuning:
     Attributes:
         contestants: The arms that were tuned, on each data set.
         coverage: Probability that all bands of a data set hold together, at every budget.
-        remarks: Lines on it: which arm leads at which budget, winners at the border of their space.
+        leaders: A line for each data set: which arm leads at which budget.
+        warnings: Lines on winners at the border of their space.
     """
 
     contestants: Sequence[Tuned] = ()
     coverage: float = 0.95
-    remarks: Sequence[str] = ()
+    leaders: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

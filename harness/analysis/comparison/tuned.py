@@ -69,14 +69,15 @@ def tuning(runs: Sequence[Run], study: Path | None, notes: list[str]) -> Answer:
         coverage = 1 - (1 - COVERAGE) / max(1, len(banded))
         tuned += [_tuned(c, files, metrics, coverage, c in banded or c.method != "random") for c in of_data]
     notes += _scope(runs, tuned)
-    return Answer(tuned, COVERAGE, [*leaders(tuned), *borders(tuned)])
+    return Answer(tuned, COVERAGE, leaders(tuned), borders(tuned))
 
 
 def _contestants(runs: Sequence[Run]) -> list[_Contestant]:
     """Return the tuned arms on each data set, in the order of the data sets and of the runs."""
     averaged = len({run.rest for run in runs}) > 1
     found: dict[tuple[str, str], _Contestant] = {}
-    for run in sorted(runs, key=lambda run: list(dict.fromkeys(r.data for r in runs)).index(run.data)):
+    places = {data: place for place, data in enumerate(dict.fromkeys(run.data for run in runs))}
+    for run in sorted(runs, key=lambda run: places[run.data]):
         search = run.record.tuning
         if search:
             arm = ",".join([run.arm, *(level_text(x) for x in run.rest if x is not None)]) if averaged else run.arm
@@ -213,7 +214,7 @@ def _separation(leader: str, curves: Mapping[str, BudgetCurve], budget: int, sig
                 span = str(apart[0]) if len(apart) == 1 else f"{apart[0]} to {apart[-1]}"
                 parts.append(f"{place} that of {arm} at {span} {'trial' if apart[-1] == 1 else 'trials'}")
     if not parts:
-        return "No other band is apart from its band at any budget, so the trials do not settle this order"
+        return "Its band overlaps all others at every budget, so the trials do not settle this order"
     more = f", and {len(parts) - MAX_NAMED} more" if len(parts) > MAX_NAMED else ""
     return f"Its band is {', '.join(parts[:MAX_NAMED])}{more}; elsewhere the trials do not settle the order"
 

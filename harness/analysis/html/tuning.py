@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from harness.analysis.comparison.model import Comparison
 from harness.analysis.figures.numbers import typeset
-from harness.analysis.html.elements import Cell, Column, details, items, name, paragraph, table, text
+from harness.analysis.html.elements import Cell, Column, details, items, name, table, text
 from harness.analysis.html.tables import SHORT
 from harness.analysis.report.ranking import Columns
-from harness.analysis.report.tuning import curve_sections, tuning_columns, tuning_title
+from harness.analysis.report.tuning import curve_sections, tuning_columns, tuning_lines, tuning_title
 
 _NUMBERS = ("runs", "failed", "steps", "mean", "neighbours")
 
@@ -19,12 +19,12 @@ def tuning(comparison: Comparison, figure: str) -> str:
         comparison: The comparison.
         figure: The figure of the tuning curves as HTML, or "".
     """
-    tuned = comparison.tuning
-    if not tuned.contestants:
+    if not comparison.tuning.contestants:
         return ""
-    remarks = items(text(remark) for remark in tuned.remarks[:SHORT]) if tuned.remarks else ""
+    lines = tuning_lines(comparison)[:SHORT]
     title = tuning_title(comparison).partition(": ")[2]
-    parts = [_prose(remarks), _table(text(f"{_capital(title)}."), tuning_columns(comparison)), figure]
+    parts = [f'<div class="prose">{items(map(text, lines))}</div>' if lines else ""]
+    parts += [_table(text(f"{_capital(title)}."), tuning_columns(comparison)), figure]
     curves = [_table(text(_capital(title)), columns) for title, columns in curve_sections(comparison)]
     if curves:
         parts.append(details("Curves in numbers", "".join(curves)))
@@ -33,10 +33,6 @@ def tuning(comparison: Comparison, figure: str) -> str:
 
 def _capital(line: str) -> str:
     return f"{line[:1].upper()}{line[1:]}"
-
-
-def _prose(content: str) -> str:
-    return f'<div class="prose">{content}</div>' if content else paragraph()
 
 
 def _table(caption: str, columns: Columns) -> str:

@@ -21,7 +21,7 @@ from harness.analysis.report.ranking import (
     table_title,
     tables_of,
 )
-from harness.analysis.report.tuning import curve_sections, tuning_columns, tuning_title
+from harness.analysis.report.tuning import curve_sections, tuning_columns, tuning_lines, tuning_title
 from harness.system.escape import markdown, printable
 
 _LATEX = {
@@ -47,7 +47,7 @@ def to_markdown(comparison: Comparison) -> str:
         blocks.append(_markdown_list(facts(table, comparison.metric).items()))
     for title, columns in _sections(comparison):
         blocks += [f"### {markdown(title)}", _markdown_table(columns)]
-    blocks.append(_markdown_list(("tuning", remark) for remark in comparison.tuning.remarks))
+    blocks.append(_markdown_list(("tuning", line) for line in tuning_lines(comparison)))
     blocks.append(_markdown_list(("note", note) for note in comparison.notes))
     return "\n\n".join(block for block in blocks if block)
 
@@ -141,7 +141,7 @@ def to_notebook(comparison: Comparison) -> str:
         parts += [f"<p>{label}: {_html(text)}</p>" for label, text in facts(table, comparison.metric).items()]
     for title, columns in _sections(comparison):
         parts += [f"<h4>{_html(title)}</h4>", _html_table(columns)]
-    lines = [*comparison.tuning.remarks, *comparison.notes]
+    lines = [*tuning_lines(comparison), *comparison.notes]
     return "\n".join([*parts, *(f"<p>{_html(line)}</p>" for line in lines)])
 
 

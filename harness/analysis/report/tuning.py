@@ -23,6 +23,11 @@ def tuning_title(comparison: Comparison) -> str:
     return f"tuning: {', '.join(parts)}, scored by {' and '.join(dict.fromkeys(t.metric.name for t in tuned))}"
 
 
+def tuning_lines(comparison: Comparison) -> list[str]:
+    """Return which arm leads at which budget, and the warnings."""
+    return [*comparison.tuning.leaders, *comparison.tuning.warnings]
+
+
 def tuning_columns(comparison: Comparison) -> Columns:
     """Return the columns of the table of searches; a column that says nothing is left out."""
     tuned = comparison.tuning.contestants

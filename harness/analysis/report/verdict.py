@@ -28,7 +28,7 @@ from harness.analysis.report.ranking import (
     tables_of,
 )
 from harness.analysis.report.table import aligned
-from harness.analysis.report.tuning import curve_sections, tuning_columns, tuning_title
+from harness.analysis.report.tuning import curve_sections, tuning_columns, tuning_lines, tuning_title
 from harness.system.escape import printable
 
 LABEL = 11  # columns of a label and the space behind it
@@ -129,13 +129,20 @@ def _tuning(comparison: Comparison, width: int | None) -> list[str]:
     """Return the lines on how settings were found: the searches, their curves, and remarks."""
     if not comparison.tuning.contestants:
         return []
-    lines = ["", *_wrapped(tuning_title(comparison), width), *_fitted(tuning_columns(comparison), width, "arm")]
+    columns = tuning_columns(comparison)
+    below: list[str] = []
+    if width is not None and _width(columns) > width:
+        _, *found = columns.pop("settings")
+        places = [f"{t.arm} on {t.data}" if "data" in columns else t.arm for t in comparison.tuning.contestants]
+        pairs = zip(places, found, strict=True)
+        below = [part for place, text in pairs for part in _labelled("found", f"{place}: {text}", width)]
+    lines = ["", *_wrapped(tuning_title(comparison), width), *_fitted(columns, width, "arm"), *below]
     sections = list(zip(*(curve_sections(comparison, most) for most in (None, 4, 3, 2)), strict=True))
     for of_data in sections[:MAX_CURVES]:  # the same data set with fewer and fewer budgets
         title, columns = next((s for s in of_data if width is None or _width(s[1]) <= width), of_data[-1])
         lines += ["", *_wrapped(title, width), *_fitted(columns, width, "arm")]
     lines += _hidden(len(sections), MAX_CURVES)
-    return lines + [part for remark in comparison.tuning.remarks for part in _labelled("tuning", remark, width)]
+    return lines + [part for remark in tuning_lines(comparison) for part in _labelled("tuning", remark, width)]
 
 
 def _hidden(total: int, shown: int) -> list[str]:

@@ -60,12 +60,12 @@ def test_other_methods_have_the_best_score_so_far_and_no_band(tmp_path: Path) ->
     assert tuned.curve.score[-1] == tuned.winners[0].score
     assert list(tuned.curve.score) == sorted(tuned.curve.score)
     assert not len(tuned.curve.low)
-    assert comparison.tuning.remarks == []
+    assert comparison.tuning.leaders == []
 
 
 def test_arm_that_only_wins_with_more_tuning_is_named(tmp_path: Path) -> None:
     comparison = found(tmp_path, budget=50)
-    assert comparison.tuning.remarks[0] == (
+    assert comparison.tuning.leaders[0] == (
         "digits: sgd leads only from 35 trials on; at 34 trials adam is ahead. Its band is behind that of adam at 1 "
         "trial; elsewhere the trials do not settle the order."
     )
@@ -96,7 +96,7 @@ def test_leader_of_losses_has_the_lowest_and_ties_are_no_flip() -> None:
 
 def test_bands_that_overlap_everywhere_settle_nothing() -> None:
     (said,) = leaders([line("a", [0.5, 0.6], 0.3), line("b", [0.4, 0.5], 0.3)])
-    assert said.endswith("No other band is apart from its band at any budget, so the trials do not settle this order.")
+    assert said.endswith("Its band overlaps all others at every budget, so the trials do not settle this order.")
 
 
 def test_arms_of_different_budgets_are_compared_up_to_the_smaller() -> None:
@@ -145,12 +145,12 @@ def test_arm_of_which_no_trial_completed_has_no_score(tmp_path: Path) -> None:
     assert tuned.winners[0].score is None
     assert tuned.curve is not None
     assert set(tuned.curve.score) == {math.inf}
-    assert not any(remark.startswith("sgd: ") for remark in comparison.tuning.remarks)  # no winner is at a border
+    assert not any(line.startswith("sgd: ") for line in comparison.tuning.warnings)  # no winner is at a border
 
 
 def test_winner_at_the_border_of_its_space_is_warned_of(tmp_path: Path) -> None:
     comparison = found(tmp_path, {"adam": BROAD, "lion": bump(1e-4, width=0.8)}, data=("digits", "wine"))
-    (warning,) = [remark for remark in comparison.tuning.remarks if "border" in remark]
+    (warning,) = comparison.tuning.warnings
     assert warning.startswith("lion: optimizer.lr lies at the border of log(0.0001, 1.0) on digits (0.000")
     assert "wine (0.000" in warning
     assert warning.endswith("tune.space.optimizer.lr=... searches another space")

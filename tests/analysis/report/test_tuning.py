@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from harness.analysis.comparison.compare import compare
 from harness.analysis.html import page
 from harness.analysis.report.markup import to_latex, to_markdown
+from harness.analysis.report.outcome import compared
 from harness.analysis.report.verdict import report_text
 from tests.helpers.tunings import bump, tuned_study
 
@@ -27,7 +28,7 @@ arm   1 trial            2 trials            4 trials            8 trials       
 adam  .460 [.127, .923]  .795 [.147, 1.000]  .910 [.460, 1.000]  .923 [.525, 1.000]  .932 [.795, 1.000]
 sgd   .102 [.098, .825]  .102 [.100, 1.000]  .360 [.102, 1.000]  .825 [.102, 1.000]  .842 [.102, 1.000]
 lion  .195 [.103, .627]  .443 [.118, 1.000]  .578 [.195, 1.000]  .627 [.372, 1.000]  .760 [.443, 1.000]
-tuning     digits: adam leads at every budget up to 16 trials. No other band is apart"""
+tuning     digits: adam leads at every budget up to 16 trials. Its band overlaps all"""
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +85,23 @@ def test_failed_trials_have_a_column_where_there_are_any(tmp_path: Path) -> None
     assert rows[0][:4] == ["arm", "trials", "failed", "steps"]
     assert rows[1][:4] == ["adam", "4", "0", "1,200"]
     assert rows[2][:7] == ["sgd", "4", "4", "1,200", "none", "completed", "failed"]
+
+
+def test_settings_that_do_not_fit_stand_below_the_table(tmp_path: Path) -> None:
+    space = {f"optimizer.{name}": "log(0.0001, 1.0)" for name in ("lr", "weight_decay", "momentum", "dampening")}
+    records = tuned_study(SCORES, tmp_path, budget=4, space=space)
+    part = report_text(compare(records, study=tmp_path, keep_looks=False), 80).partition("tuning: ")[2]
+    table, _, curves = part.partition("tuning curves")
+    assert max(map(cell_len, table.splitlines())) <= 80
+    assert next(line for line in table.splitlines() if line.startswith("adam ")).split()[1] == "4"
+    assert "found      adam: lr=" in table
+    assert table.count("dampening=") == 3
+    assert "dampening" not in curves
+
+
+def test_summary_of_a_sweep_warns_of_winners_at_the_border(tmp_path: Path) -> None:
+    scores = {"adam": SCORES["adam"], "lion": bump(1e-4, 0.8)}
+    comparison = compare(tuned_study(scores, tmp_path), study=tmp_path, keep_looks=False)
+    said = [line for line in compared(comparison) if line.startswith("  tuning ")]
+    assert len(said) == 1
+    assert "lion: optimizer.lr lies at the border" in said[0]
