@@ -11,7 +11,7 @@ from harness._compat.hydra import arguments_parser, completed
 from harness.cli.train import REFUSED
 from harness.cli.verbs import built_in
 from harness.config import composition
-from harness.config.overrides import ZIP, expand, take_zip
+from harness.config.overrides import ZIP, expand, take_added, take_zip
 from harness.registry import catalogue
 from harness.registry.command import built_in_names, describe, words_of
 from harness.registry.kinds import KINDS
@@ -86,6 +86,8 @@ def complete(words: list[str]) -> list[str]:
         return _begin(word, argument["choices"])
     if word.startswith("-"):
         return _begin(word, (flag for flag in hydra["flags"] if flag.startswith("--") and flag not in REFUSED))
+    if "+=" in word:
+        return [found.replace("=", "+=", 1) for found in complete([*before, word.replace("+=", "=", 1)])]
     key, equals, value = word.partition("=")
     kind = key.lstrip("+")
     if equals and kind in KINDS and ("[" in value or "," in value):
@@ -119,7 +121,7 @@ def _read(flags: dict[str, Any], given: list[str]) -> tuple[list[str], dict[str,
 def _first_job(overrides: Sequence[str]) -> list[str]:
     """Return the overrides with the first of the values that a sweep gives a key, since Hydra completes one run."""
     try:
-        return [expand([text])[0][0] for text in take_zip(overrides)[0]]
+        return [expand([text])[0][0] for text in take_zip(take_added(overrides)[0])[0]]
     except HarnessError:
         return list(overrides)
 

@@ -63,13 +63,14 @@ def hydra_line(line: list[str]) -> int:
 
 def _answer(args: Any, parser: argparse.ArgumentParser) -> int:
     from harness.config.override_text import as_typed
-    from harness.config.overrides import parse, take_zip
+    from harness.config.overrides import parse, take_added, take_zip
     from harness.config.quoting import quoted
 
     args.overrides = quoted(args.overrides)
     if args.multirun:
-        words, zips = take_zip(args.overrides)
-        if zips or any(override.is_sweep_override() for override in parse(words, sweep=True)):
+        words, added = take_added(args.overrides)
+        words, zips = take_zip(words)
+        if zips or added or any(override.is_sweep_override() for override in parse(words, sweep=True)):
             shows = "--cfg, --info and --help show one run, not a sweep"
             raise HarnessError(f"{shows}: leave out -m, and give each key one value")
     hydra_keys.check_words(parse(args.overrides), sweep=True)

@@ -24,6 +24,7 @@ GROUPS = (*KINDS, "trainer", "experiment")
 _LISTS = (*(kind.name for kind in KINDS.values() if kind.many), "experiment")
 FOLDER_BYTES = 200  # length of the readable part of a folder's name; file systems allow 255 bytes for the whole
 ZIP = "zip"  # the word zip=[KEY,KEY] of a sweep; it is no key of the config
+_ADDED = re.compile(r"(?P<key>[\w.@/-]+)\+=(?P<values>.*)", re.S)  # KEY+=VALUES
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -83,6 +84,8 @@ def _parser() -> OverridesParser:
 
 def _syntax_mistake(text: str) -> str:
     """Return the likeliest mistake in an override that cannot be parsed; Hydra's own message is about tokens."""
+    if _ADDED.fullmatch(text):
+        return "+= adds to the values of a sweep that a file declares: write harness -m experiment=NAME KEY+=VALUE"
     key, _, value = text.partition("=")
     if not key.strip("+~ "):
         return "there is no key before the ="
@@ -210,11 +213,26 @@ def zip_groups(value: Any) -> list[list[str]]:
     return [[key.lstrip("+") for key in group] for group in groups]
 
 
+def take_added(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split the words `KEY+=VALUES` from the overrides of a sweep.
+
+    Returns:
+        The other overrides, and the added values, each as `KEY=VALUES`.
+
+    >>> take_added(["experiment=shapes", "optimizer+=mine"])
+    (['experiment=shapes'], ['optimizer=mine'])
+    """
+    matches = [_ADDED.fullmatch(text) for text in overrides]
+    others = [text for text, match in zip(overrides, matches, strict=True) if match is None]
+    return others, [f"{match['key']}={match['values']}" for match in matches if match is not None]
+
+
 def expand(
     overrides: Sequence[str],
     options: Callable[[str], list[str]] = lambda group: [],
     zips: Sequence[Sequence[str]] = (),
     variants: Sequence[Sequence[str]] = (),
+    added: Sequence[str] = (),
 ) -> list[list[str]]:
     """Expand the overrides of a sweep into the grid of its jobs, the last key varying fastest.
 
@@ -223,12 +241,14 @@ def expand(
         options: Returns the options of a group, of which `glob(...)` selects some.
         zips: Groups of keys that vary together. They are one axis of the grid, in the place of the first of them.
         variants: Lists of overrides, each combined with the whole grid. The variant varies slowest.
+        added: Values that follow those of a key of `overrides`, each as `KEY=VALUES`.
 
     Returns:
         One list of overrides for each job.
 
     Raises:
-        HarnessError: If an override is refused or holds no discrete values, or if keys cannot be zipped.
+        HarnessError: If an override is refused or holds no discrete values, or if keys cannot be zipped or values
+            cannot be added.
 
     >>> expand(["seed=0,1", "optimizer=sgd"])
     [['seed=0', 'optimizer=sgd'], ['seed=1', 'optimizer=sgd']]
@@ -236,6 +256,8 @@ def expand(
     [['seed=0', 'split.seed=2'], ['seed=1', 'split.seed=3']]
     >>> expand(["seed=0,1"], variants=[[], ["warmup=0.1"]])
     [['seed=0'], ['seed=1'], ['warmup=0.1', 'seed=0'], ['warmup=0.1', 'seed=1']]
+    >>> expand(["seed=0,1"], added=["seed=5"])
+    [['seed=0'], ['seed=1'], ['seed=5']]
     """
     axes = []
     parsed = parse(overrides, sweep=True)
@@ -252,11 +274,30 @@ def expand(
             axes.append(values)
         else:
             axes.append([override.input_line or ""])
+    _add(axes, parsed, added)
     leaders = _leaders(parsed, axes, zips)
     places = itertools.product(*(range(len(v)) if at == leaders[at] else (0,) for at, v in enumerate(axes)))
     grid = [[values[place[leader]] for values, leader in zip(axes, leaders, strict=True)] for place in places]
     checked = [_variant(number, variant, parsed) for number, variant in enumerate(variants, 1)]
     return [[*variant, *job] for variant in checked or [[]] for job in grid]
+
+
+def _add(axes: Sequence[list[str]], parsed: Sequence[Override], added: Sequence[str]) -> None:
+    """Append the added values of a key to its axis."""
+    axis_of = {override.get_key_element().lstrip("+"): axis for override, axis in zip(parsed, axes, strict=True)}
+    for override in itertools.chain.from_iterable(parse([text], sweep=True) for text in added):
+        key, word = override.get_key_element(), (override.input_line or "").replace("=", "+=", 1)
+        if key not in axis_of:
+            raise HarnessError(f"{word}: {key} is not swept, so no value can be added.{suggest(key, axis_of)}")
+        axis = axis_of[key]
+        prefix = axis[0].partition("=")[0]
+        values = swept_texts(override) if override.is_sweep_override() else [override.get_value_string().strip()]
+        for value in values:
+            text = f"{prefix}={value}"
+            if text in axis:
+                raise HarnessError(f"{word}: the sweep has {text} already")
+            parse([text])
+            axis.append(text)
 
 
 def _leaders(parsed: Sequence[Override], axes: Sequence[list[str]], zips: Iterable[Sequence[str]]) -> list[int]:

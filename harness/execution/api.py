@@ -58,7 +58,7 @@ def sweep(
 
     Args:
         overrides: Hydra overrides; values with commas are swept: `["optimizer=sgd,adam", "seed=0,1,2"]`. The word
-            `zip=[KEY,KEY]` lets swept keys vary together.
+            `zip=[KEY,KEY]` lets swept keys vary together; `optimizer+=mine` adds a value to those that a file declares.
         variants: Lists of overrides, each combined with the whole grid: `[[], ["optimizer=sgd", "optimizer.lr=0.1"]]`.
             They replace those that a file declares.
         config_dir: A folder with presets and experiments of your own, as `--config-dir`.

@@ -13,7 +13,7 @@ from harness._compat.hydra import no_callbacks
 from harness.config.composition import compose_unchecked, hydra_session, job_from_hydra, with_config_dir
 from harness.config.job import command_line
 from harness.config.override_text import as_typed, written
-from harness.config.overrides import parse, take_zip
+from harness.config.overrides import parse, take_added, take_zip
 from harness.config.quoting import quoted
 from harness.execution.sweep.swept import current_command, launched_by
 from harness.registry import hydra_keys
@@ -26,7 +26,8 @@ def multirun(
     """Run a sweep with the sweeper and the launcher that the config names. An exception of a job is raised again.
 
     Args:
-        overrides: Hydra overrides; values with commas are swept, and `zip=[a,b]` lets keys vary together.
+        overrides: Hydra overrides; values with commas are swept, `zip=[a,b]` lets keys vary together, and
+            `optimizer+=mine` adds a value to those that a file declares.
         config_dir: A folder with presets and experiments, as `--config-dir`.
         variants: Lists of overrides, each combined with the whole grid; None for those that a file declares.
 
@@ -43,6 +44,7 @@ def multirun(
         listed = [list(variant) if isinstance(variant, tuple) else variant for variant in variants]
         words.append(f"hydra.sweeper.variants={written(listed)}")
     command = command_line(words, config_dir, sweep=True)
+    overrides, added = take_added(overrides)
     overrides, zips = take_zip(quoted(overrides, sweep=True))
     hydra_keys.check_words(parse(overrides, sweep=True), sweep=True)
     with hydra_session() as hydra:
@@ -57,9 +59,10 @@ def multirun(
         if isinstance(sweeper, HarnessSweeper):
             sweeper.zip = sweeper.zip if zips is None else zips
             sweeper.variants = sweeper.variants if variants is None else variants
+            sweeper.added = quoted(added, sweep=True)
         else:  # other sweepers change the texts
-            if zips or variants:
-                word, chosen = "zip=" if zips else "variants=", config.hydra.runtime.choices["hydra/sweeper"]
+            if word := "zip=" if zips else "variants=" if variants else "+=" if added else "":
+                chosen = config.hydra.runtime.choices["hydra/sweeper"]
                 raise HarnessError(f"{word} needs harness's own sweeper: leave out hydra/sweeper={chosen}")
             task_words = as_typed(parse(task_words, sweep=True), config)
         with launched_by(command):

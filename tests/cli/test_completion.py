@@ -109,6 +109,11 @@ def test_completion_uses_the_words_before_the_cursor() -> None:
     assert complete(["+optimizer=sg"]) == ["+optimizer=sgd"]
     assert complete(["activation=tanh,tan"]) == []  # it is already chosen
     assert complete(["-m", "seed=0,1", "zi"]) == ["zip="]
+    assert complete(["-m", "seed=0,1", "seed+=5", "zi"]) == ["zip="]
+    assert complete(["-m", "experiment=benchmark_initializers", "initializer+=lecun_"]) == [
+        "initializer+=lecun_normal",
+        "initializer+=lecun_uniform",
+    ]
     assert complete(["zi"]) == []  # one run
     assert complete(["-m", "seed=0,1", "split.seed=0,1", "zip=[seed,spl"]) == [
         "zip=[seed,split.seed,",

@@ -9,7 +9,7 @@ import pytest
 import harness
 from harness.config.composition import conf_dir
 
-EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml") if "benchmark_" not in path.stem)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import shlex
 import sys
 import types
 from collections.abc import Iterator
@@ -144,6 +145,68 @@ def test_wrong_declared_sweep_is_refused(params: str, message: str, workdir: Pat
         harness.sweep(["experiment=mine", *QUICK], config_dir=folder)
     assert str(refused.value) == message
     assert not (workdir / "outputs").exists()
+
+
+DECLARED = "hydra: {sweeper: {params: {seed: 'range(2)', optimizer.lr: '0.1', regularizer: '[],[l2]'}}}"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["seed+=5"], {"seed": [0, 1, 5]}),
+        (["seed+=5,7", "optimizer.lr+=0.2"], {"seed": [0, 1, 5, 7], "lr": [0.1, 0.2]}),
+        (["seed+=5", "seed+=7"], {"seed": [0, 1, 5, 7]}),
+        (["seed=3", "seed+=range(8,10)"], {"seed": [3, 8, 9]}),
+        (["regularizer+=[l1,l2]", "seed=0"], {"seed": [0], "regularizer": [[], ["l2"], ["l1", "l2"]]}),
+        (["regularizer+=[l1],[dropout]", "seed=0"], {"seed": [0], "regularizer": [[], ["l2"], ["l1"], ["dropout"]]}),
+    ],
+)
+def test_added_values_follow_the_declared_ones(words: list[str], expected: dict[str, list[Any]], workdir: Path) -> None:
+    records = harness.sweep(["experiment=mine", *words, *QUICK], config_dir=write(workdir, DECLARED))
+    found = {
+        "seed": [r.config["seed"] for r in records],
+        "lr": [r.config["optimizer"]["lr"] for r in records],
+        "regularizer": [r.choices["regularizer"] for r in records],
+    }
+    for key, values in ({"lr": [0.1], "regularizer": [[], ["l2"]]} | expected).items():
+        assert [value for n, value in enumerate(found[key]) if value not in found[key][:n]] == values
+    assert words[0] in shlex.split(records[0].command)
+
+
+def test_added_values_of_zipped_keys_belong_together(workdir: Path) -> None:
+    folder = write(workdir, ZIPPED)
+    assert swept(["experiment=mine", "seed+=5", "optimizer.lr+=0.3"], folder) == [(0, 0.1), (1, 0.2), (5, 0.3)]
+    with pytest.raises(harness.HarnessError, match=r"equally many values; seed has 3, optimizer\.lr has 2$"):
+        harness.sweep(["experiment=mine", "seed+=5", *QUICK], config_dir=folder)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["seed+=1"], "seed+=1: the sweep has seed=1 already"),
+        (["regularizer+=[l2]"], "regularizer+=[l2]: the sweep has regularizer=[l2] already"),
+        (["seed+=5,5"], "seed+=5,5: the sweep has seed=5 already"),
+        (["optimizer+=sgd"], "optimizer+=sgd: optimizer is not swept, so no value can be added."),
+        (["regularzer+=[l1]"], "regularzer is not swept, so no value can be added. Did you mean 'regularizer'?"),
+        (["regularizer+=[l3]"], "no regularizer 'l3'. Known: activation_noise, "),
+        (["seed+="], "seed must be a whole number >= 0, <= 9223372036854775807, got ''"),
+        (["hydra/sweeper=basic", "seed+=5"], "+= needs harness's own sweeper: leave out hydra/sweeper=basic"),
+    ],
+)
+def test_wrong_added_value_is_refused(words: list[str], message: str, workdir: Path) -> None:
+    with pytest.raises(harness.HarnessError) as refused:
+        harness.sweep(["experiment=mine", *words, *QUICK], config_dir=write(workdir, DECLARED))
+    assert message in str(refused.value)
+    assert not (workdir / "outputs").exists()
+
+
+@pytest.mark.parametrize("words", [["seed+=5"], ["-m", "seed+=5", "--cfg", "job"]])
+def test_added_value_needs_a_sweep(words: list[str], workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["experiment=digits_mlp", *words])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "harness -m experiment=NAME KEY+=VALUE" in line or "show one run, not a sweep" in line
 
 
 @pytest.mark.parametrize("declared", ["params: {seed: '0,1'}", "variants: [[seed=1]]", "zip: [seed, epochs]"])

@@ -162,6 +162,20 @@ class Report:
 
         return _frame(failure_rows(self.comparison), FAILURE)
 
+    @property
+    def tuning(self) -> pandas.DataFrame:
+        """A row for each arm and data set with the settings that tuning found, and what the search spent."""
+        from harness.analysis.report.rows import TUNED, tuned_rows
+
+        return _frame(tuned_rows(self.comparison), TUNED)
+
+    @property
+    def tuning_curves(self) -> pandas.DataFrame:
+        """A row for each arm, data set and number of trials: the best score on validation, with its band."""
+        from harness.analysis.report.rows import BUDGET, budget_rows
+
+        return _frame(budget_rows(self.comparison), BUDGET)
+
     @cached_property
     def _full(self) -> Comparison:
         """The comparison with learning curves and findings, which are read when they are first needed."""

@@ -21,6 +21,7 @@ from harness.analysis.report.ranking import (
     table_title,
     tables_of,
 )
+from harness.analysis.report.tuning import curve_sections, tuning_columns, tuning_lines, tuning_title
 from harness.system.escape import markdown, printable
 
 _LATEX = {
@@ -49,6 +50,7 @@ def to_markdown(comparison: Comparison) -> str:
         blocks.append(_markdown_list(facts(table, comparison.metric).items()))
     for title, columns in _sections(comparison):
         blocks += [f"### {markdown(title)}", _markdown_table(columns)]
+    blocks.append(_markdown_list(("tuning", line) for line in tuning_lines(comparison)))
     blocks.append(_markdown_list(("note", note) for note in comparison.notes))
     return "\n\n".join(block for block in blocks if block)
 
@@ -60,7 +62,15 @@ def _sections(comparison: Comparison) -> Iterable[tuple[str, Columns]]:
     if comparison.failures:
         yield "Runs that did not complete", failure_columns(comparison)
     for title, effects in effect_sections(comparison):
-        yield f"{title[:1].upper()}{title[1:]}", effect_columns(effects, comparison.metric)
+        yield _capital(title), effect_columns(effects, comparison.metric)
+    if comparison.tuning.contestants:
+        yield _capital(tuning_title(comparison)), tuning_columns(comparison)
+    for title, columns in curve_sections(comparison):
+        yield _capital(title), columns
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _markdown_table(columns: Columns) -> str:
@@ -143,7 +153,8 @@ def to_notebook(comparison: Comparison) -> str:
         parts += [f"<p>{label}: {_html(text)}</p>" for label, text in facts(table, comparison.metric).items()]
     for title, columns in _sections(comparison):
         parts += [f"<h4>{_html(title)}</h4>", _html_table(columns)]
-    return "\n".join([*parts, *(f"<p>{_html(note)}</p>" for note in comparison.notes)])
+    lines = [*tuning_lines(comparison), *comparison.notes]
+    return "\n".join([*parts, *(f"<p>{_html(line)}</p>" for line in lines)])
 
 
 def _html(text: object) -> str:

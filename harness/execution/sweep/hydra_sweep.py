@@ -29,9 +29,11 @@ class HarnessSweeper(Sweeper):
         params: Swept values that a file declares, `{"seed": "0,1,2"}`. Those of the command line replace them.
         zip: Keys that vary together, `["seed", "split.seed"]`, or a list of such groups.
         variants: Lists of overrides, each combined with the whole grid.
+        added: Values of the command line that follow those of a swept key, `["optimizer=mine"]`.
     """
 
     def __init__(self, **declared: Any) -> None:
+        self.added: list[str] = []
         self.launcher: Launcher | None = None
         self.context: HydraContext | None = None
 
@@ -57,7 +59,7 @@ class HarnessSweeper(Sweeper):
         assert self.context is not None
         assert self.config is not None
         overrides = sweep_overrides(self.params, arguments, self.config)
-        jobs = expand(overrides, self._options, zip_groups(self.zip), self.variants)
+        jobs = expand(overrides, self._options, zip_groups(self.zip), self.variants, self.added)
         if self.config.hydra.runtime.choices["hydra/launcher"] != "harness":  # another launcher composes them by itself
             jobs = [as_typed(parse(job), self.config) for job in jobs]
         return self.launcher.launch(jobs, initial_job_idx=0)
