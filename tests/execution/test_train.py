@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -54,6 +56,8 @@ def test_run_folder_is_complete(workdir: Path) -> None:
     assert {"fit_s", "share_s", "total_s", "samples_per_s", "started"} <= set(row["time"])
     assert row["environment"]["torch"] == torch.__version__
     assert row["environment"]["plugins"]["dl-harness"] == harness.__version__
+    assert re.fullmatch("[0-9a-f]{16}", row["environment"]["sources"]["harness_components"])
+    assert row["environment"]["sources"]["numpy"] == f"numpy {np.__version__}"
     assert row["memory"]["peak"] > 10_000_000
     assert {p.name for p in record.folder.iterdir()} >= {".hydra", "curves.csv", "log.txt", "weights.pt"}
     assert {p.name for p in (record.folder / ".hydra").iterdir()} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
