@@ -70,6 +70,7 @@ def write_bundle(study: Path, path: Path) -> tuple[int, int, list[str]]:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as bundle:
             for inner, source in _content(study, left_out):
                 try:
+                    _refuse_name(f"{name}/{inner}")
                     content = safe_files.read(source, _limit(inner))
                     if source.name == record.FILE:
                         run = record.from_json(content, source.parent)
@@ -118,7 +119,6 @@ def refuse_taken(path: Path) -> None:
 
 
 def _add(bundle: zipfile.ZipFile, name: str, content: bytes) -> None:
-    _refuse_name(name)
     info = zipfile.ZipInfo(name, _DATE)
     info.external_attr = 0o100644 << 16
     bundle.writestr(info, content, zipfile.ZIP_DEFLATED)

@@ -110,6 +110,16 @@ def test_what_is_no_plain_file_or_no_record_is_left_out(study: Path, workdir: Pa
         assert len([name for name in file.namelist() if name.endswith("curves.csv")]) == 5
 
 
+@pytest.mark.parametrize("name", ["a\\..\\b", "a\x1b", "a\udcff"])
+def test_run_whose_name_no_bundle_may_hold_is_left_out(name: str, study: Path, workdir: Path) -> None:
+    run = next(study.glob("*/"))
+    run.rename(study / f"{name}-000000000009")
+    runs, _, left_out = write_bundle(study, workdir / "x.zip")
+    assert runs == 5
+    assert len(left_out) == 3  # record, curves, config
+    assert len(harness.load(workdir / "x.zip")) == 5
+
+
 def test_taken_path_is_refused(study: Path, workdir: Path) -> None:
     (workdir / "taken.zip").write_text("mine")
     (workdir / "link.zip").symlink_to(workdir / "nowhere")

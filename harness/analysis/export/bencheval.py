@@ -39,7 +39,7 @@ def frame(records: Sequence[Record]) -> tuple[pandas.DataFrame, Metric]:
             raise HarnessError(
                 f"bencheval takes errors, which are not negative and lower is better: {metric.name} is none"
             )
-        seed = run.seeds.get("seed", 0)
+        seed = run.seeds.get("seed", next(iter(run.seeds.values()), 0))
         place = (run.arm, run.data, (seed,))
         if numbers.setdefault(place, len(rows)) != len(rows):
             raise HarnessError(

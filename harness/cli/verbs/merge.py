@@ -1,4 +1,4 @@
-"""Merge studies: copy their runs into the first one, or into a new one. Bundles (FILE.zip) can be merged, too.
+"""Merge studies or bundles: copy their runs into the first one, or into a new one.
 
 Runs are matched by their IDs. A run that is there already is not copied; a completed run replaces one that failed or
 was interrupted. Two runs of one ID with different results are a conflict: the first is kept, a line names both, and the
