@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
+import harness
 from harness_claims.claim import Claim, Region
 
 ALPHA = 0.05  # error rate of one claim, divided by its conditions
@@ -134,9 +135,8 @@ def _settle(
     mean = float(np.mean(effects))
     if len(effects) < LEAST:
         return "not settled", mean, None, None, LEAST
-    error = float(np.std(effects, ddof=1)) / math.sqrt(len(effects))
-    half = float(stats.t.ppf(1 - alpha / 2, len(effects) - 1)) * error
-    low, high = mean - half, mean + half
+    estimated = harness.stats.estimate(effects, alpha)
+    low, high = estimated.low, estimated.high
     if region.low < low and high < region.high:
         return "holds", mean, low, high, None
     if high <= region.low or low >= region.high:

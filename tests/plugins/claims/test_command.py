@@ -16,7 +16,7 @@ statement: {{en: Training longer lowers the loss, ko: 오래 학습하면 손실
 source: ['001']
 topic: descent
 stable: true
-hold: [data=iris, model=logistic]
+hold: [data=wine, model=logistic]
 sides:
   long: [epochs=8]
   short: [epochs=1]
