@@ -323,7 +323,7 @@ def api() -> str:
     for name in harness.__all__:
         value = getattr(harness, name)
         if inspect.ismodule(value):
-            modules += [] if name in FACES else [[f"`harness.{name}`", _first(value)]]
+            modules += [] if name in FACES or name in COLLECTIONS else [[f"`harness.{name}`", _first(value)]]
         elif isinstance(value, Decorator):
             decorators.append(f"[`harness.{name}`](components/{name}.md)")
         else:
@@ -344,11 +344,17 @@ def api() -> str:
         lines += [line for name in names for line in ("", f"::: {name}")]
     for module, heading in FACES.items():
         lines += ["", f"## {heading}", "", f"::: harness.{module}"]
+    for module, heading in COLLECTIONS.items():
+        value = getattr(harness, module)
+        names = sorted(value.__all__, key=lambda name: name[0].isupper())
+        lines += ["", f"## {heading}", "", f"`harness.{module}`: {_first(value)}"]
+        lines += [line for name in names for line in ("", f"::: harness.{module}.{name}")]
     lines += ["", "## Modules", "", "Functions that the built-in plugins share.", ""]
     return "\n".join([*lines, table(["module", "content"], modules), ""])
 
 
 FACES = {"space": "Search spaces", "testing": "Testing"}  # public modules with a section of their own
+COLLECTIONS = {"stats": "Statistics"}  # attributes of harness that collect names of several modules
 
 
 def _first(value: Any) -> str:

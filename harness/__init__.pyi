@@ -3,6 +3,7 @@
 # Modules
 from . import space as space
 from . import testing as testing
+from .analysis import stats as stats
 from .analysis.report.api import Report as Report
 from .analysis.report.api import report as report
 from .config import seeds as seeds
@@ -59,6 +60,7 @@ from .registry import component as component
 from .registry import param_types as param_types
 from .registry.command import Command as Command
 from .registry.component import marked as marked
+from .registry.config_files import config_files as config_files
 from .registry.decorators import activation as activation
 from .registry.decorators import augmentation as augmentation
 from .registry.decorators import corruption as corruption
@@ -77,6 +79,7 @@ from .registry.decorators import scheduler as scheduler
 from .registry.decorators import task as task
 from .registry.decorators import transform as transform
 from .registry.hookspecs import hookimpl as hookimpl
+from .results.curves import read_curves as read_curves
 from .results.record import Record as Record
 from .results.record import Records as Records
 from .system.errors import HarnessError as HarnessError

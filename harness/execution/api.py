@@ -98,18 +98,19 @@ def load(folder: str | Path) -> Records:
     """Load the records below a folder.
 
     Args:
-        folder: The name of a study under `outputs/`, or the path of a study, a run, or a folder of studies.
+        folder: The name of a study under `outputs/`, or the path of a study, a run, a folder of studies, or a
+            bundle (a zip file, as `harness export` writes it).
 
     Returns:
         The records, with absolute folders. Those that cannot be read are left out and named in one warning.
 
     Raises:
-        HarnessError: If there is no such study.
+        HarnessError: If there is no such study, or if the bundle is damaged or refused.
     """
     from harness.results.study import load as load_records
-    from harness.results.study import study_folder
+    from harness.results.study import open_study
 
-    return load_records(study_folder(folder).absolute())
+    return load_records(open_study(folder).absolute())
 
 
 def load_model(run: str | Path | Record) -> torch.nn.Module:

@@ -108,6 +108,7 @@ class Common:
     data: dict[str, Any]
     warnings: list[str]
     study: Path
+    sources: dict[str, str]
     identity: Callable[[int], str]
 
     def refuse_chosen(self, overrides: Sequence[str], known: Catalogue) -> None:
@@ -152,6 +153,7 @@ class Preparation:
             swept_values=swept_values(job.swept, job.overrides, values, self.known),
             tuning=job.tuning,
             data=dict(common.data),
+            environment={"sources": common.sources},
             warnings=list(common.warnings),
             folder=self._existing(common.study, run_id) or common.study / folder_name(used, run_id),
         )
@@ -200,6 +202,7 @@ class Preparation:
         values = {k: self._shared(k, v) for k, v in drop_choices(reduced, rehearsal.unused).items()}
         lacking = () if trait("task", values["task"], "tuples", False) else loaded.lacking  # episodes have few classes
         remarks = [*loaded.remarks, *lacking]
+        code = self._sources_of(values)
         return Common(
             asked=job.values,
             resolved=resolved,
@@ -220,7 +223,8 @@ class Preparation:
             | ({"left_out": loaded.dataset.left_out} if loaded.dataset.left_out else {}),
             warnings=[*lacking, *loaded.changes],
             study=Path(OUTPUTS).absolute() / settings.study,  # a component may change the working folder
-            identity=identity_by_seed(values, device, loaded.digest, self.known.trainer, self._sources_of(values)),
+            sources=code,
+            identity=identity_by_seed(values, device, loaded.digest, self.known.trainer, code),
         )
 
     def keep(self, question: str | None, specs: Sequence[RunSpec]) -> None:

@@ -102,7 +102,7 @@ class RunRecorder(RunCallback):
             status="running",
             time={"started": now},
             cohort=dict(cohort),
-            environment=environment.describe(spec.device),
+            environment=environment.describe(spec.device) | spec.record.environment,
             memory={"base": _base(spec)},
         )
         self.ended = self.written = False

@@ -35,7 +35,7 @@ _TUNING = Keys(
     | dict.fromkeys(("budget", "trials", "failed", "steps", "trial"), int)
     | {"score": _Number, "neighbours": list[dict[str, Any]]}
 )
-_ENVIRONMENT = Keys({"plugins": dict[str, str]})
+_ENVIRONMENT = Keys({"plugins": dict[str, str], "sources": dict[str, str]})
 
 
 @dataclass(repr=False)
@@ -65,7 +65,7 @@ class Record:
         cohort: How the run was trained, and why.
         memory: The estimated and the measured memory in bytes.
         diagnostics: The diagnostics and their cost.
-        environment: Versions, device and processor.
+        environment: Versions, digests of the components' code, device and processor.
         steps: Optimizer steps planned and made.
         ended: Why training ended.
         warnings: Lines that a reader should know.

@@ -30,6 +30,7 @@ from harness.analysis.comparison.model import (
     Table,
     Verdict,
 )  # fmt: skip
+from tests.helpers.tunings import tuning_of
 
 ACCURACY = Metric("test/accuracy", higher_is_better=True, scale="difference", share=True)
 LOSS = Metric("test/loss", higher_is_better=False, scale="ratio")
@@ -150,10 +151,18 @@ def hostile_names() -> Comparison:
         Effect(data[0], (HOSTILE[0], HOSTILE[4]), tuple(names[:4]), 5, 0.03, 0.01, 0.05, 0.01, "settled"),
     ]
     text = " ".join(HOSTILE)
+    tuning = tuning_of(comparison, HOSTILE[0], text)
     return replace(
         comparison, tables=tables, failures=failures, sensitivity=sensitivity, effects=effects, notes=[text],
-        verdict=[text], command=f"harness -m study={text}", more=f"harness -m seed={text}", environment={text: text},
+        tuning=tuning, verdict=[text], environment={text: text},
+        command=f"harness -m study={text}", more=f"harness -m seed={text}",
     )  # fmt: skip
+
+
+def tuned_arms() -> Comparison:
+    """Five arms that were tuned on each of two data sets."""
+    comparison = many_data_sets(data_sets=2)
+    return replace(comparison, tuning=tuning_of(comparison))
 
 
 def builders() -> dict[str, Comparison]:
@@ -170,6 +179,7 @@ def builders() -> dict[str, Comparison]:
         "single_seed": single_seed(),
         "nothing_completed": nothing_completed(),
         "hostile_names": hostile_names(),
+        "tuned": tuned_arms(),
     }
 
 

@@ -11,6 +11,7 @@ from harness.analysis.comparison.levels import is_seed
 from harness.results.levels import level
 from harness.results.record import Record
 
+_GRIDS = ("hydra/sweeper=harness", "hydra/sweeper=basic")  # sweepers that train every value; others would search seeds
 _SEEDS = 10  # that a study without seeds is told to sweep
 
 
@@ -24,7 +25,7 @@ def more_seeds(records: Sequence[Record], units: int, planned: int) -> str:
     """Return the command that trains the study with more seeds.
 
     It is the empty string if no more are planned, if the command is not recorded, if several commands or studies are
-    compared, or if seeds of other keys vary by themselves.
+    compared, if another sweeper chose the runs, or if seeds of other keys vary by themselves.
 
     Args:
         records: The records.
@@ -36,6 +37,8 @@ def more_seeds(records: Sequence[Record], units: int, planned: int) -> str:
         return ""
     others = sorted({key for record in records for key in record.swept if is_seed(key) and key != "seed"})
     words = _words(typed)
+    if any(_key(text) == "hydra/sweeper" and text not in _GRIDS for text in words):
+        return ""
     if any(_without_seeds(record.command) != _without_seeds(typed) for record in records):
         return ""
     others += [key for text in words if is_seed(key := _key(text)) and "${seed}" in text and key not in others]

@@ -20,6 +20,7 @@ from harness.analysis.comparison.looks import Looks, Question
 from harness.analysis.comparison.model import Arm, Comparison, Difference, Look, Metric, Table
 from harness.analysis.comparison.outcomes import choose_metric, refuse_mixed_paths, shown_value, size, unusual
 from harness.analysis.comparison.pairing import Outcomes, Pairs, Units, mean_ranks, outcomes, pair, units_of
+from harness.analysis.comparison.tuned import tuning
 from harness.analysis.stats.datasets import MIN_DATA_SETS, over_new_data
 from harness.analysis.stats.looks import planned_units
 from harness.analysis.stats.multiple import groups
@@ -75,6 +76,7 @@ def compare(
     base = None if baseline is None else find_arm(baseline, found.runs)
     asked = _Asked(chosen, found, where, base, margin, planned, scope, Looks(study if keep_looks else None))
     notes = [*found.notes, *unusual(records, chosen.name)]
+    tuned = tuning(found.runs, study, notes)
     tables, by_data = [], {}
     for data in dict.fromkeys(run.data for run in found.runs):
         runs = [run for run in found.runs if run.data == data]
@@ -127,6 +129,7 @@ def compare(
         more=commands.more_seeds(records, min(table.units for table in tables), look.planned),
         runs=len(records),
         environment=records[0].environment,
+        tuning=tuned,
     )
     return replace(comparison, verdict=words.verdict(comparison, base))
 

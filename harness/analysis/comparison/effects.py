@@ -17,10 +17,10 @@ from harness.analysis.comparison.model import Aggregate, Effect, Metric, Sensiti
 from harness.analysis.comparison.outcomes import shown_value
 from harness.analysis.stats import aggregate
 from harness.analysis.stats.effects import interaction, main_effect
+from harness.analysis.stats.mean_ranks import critical_difference
+from harness.analysis.stats.mean_ranks import ranks as rank_arms
 from harness.analysis.stats.multiple import holm
 from harness.analysis.stats.paired import ALPHA, MIN_PAIRS, Estimate, estimate
-from harness.analysis.stats.ranks import critical_difference
-from harness.analysis.stats.ranks import ranks as rank_arms
 from harness.registry.kinds import KINDS
 
 MAX_CONTRASTS = 200  # of one interaction

@@ -304,6 +304,90 @@ class Aggregate:
 
 
 @dataclass(frozen=True)
+class Winner:
+    """The best trial of one search.
+
+    Attributes:
+        settings: The values that were searched, by key: {"optimizer.lr": 0.003}.
+        score: Its score on validation; None if no trial completed.
+        border: The settings that lie at the border of their space.
+        neighbours: The scores of the trials that are nearest to it in the space; None for one that did not complete.
+    """
+
+    settings: Mapping[str, Any]
+    score: float | None
+    border: Sequence[str]
+    neighbours: Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class BudgetCurve:
+    """The best score of a search against the number of its trials.
+
+    Attributes:
+        budgets: Numbers of trials, from 1.
+        score: The score at each: of random search the median of the best, of other methods the best one so far.
+        low: The lower edge of the band; empty without a band.
+        high: The upper edge.
+    """
+
+    budgets: Sequence[int]
+    score: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """How the settings of an arm were found on a data set.
+
+    Attributes:
+        arm: Name of the arm; with the levels that the comparison averages over, if there are several searches.
+        data: Name of the data set.
+        metric: The metric that trials are scored by, on validation.
+        method: "random", "tpe" or "grid".
+        budget: Trials that the search was allowed.
+        trials: Trials that it made, of all searches.
+        failed: Trials that did not complete.
+        steps: Optimizer steps of all trials.
+        seeds: Number of tuning seeds of each trial.
+        space: The searched space of each setting, as text.
+        winners: The best trial; with `tune.per_seed` that of each search.
+        curve: Its tuning curve; None if the trials are not known, or are a part of those of another arm.
+    """
+
+    arm: str
+    data: str
+    metric: Metric
+    method: str
+    budget: int
+    trials: int
+    failed: int
+    steps: int
+    seeds: int
+    space: Mapping[str, str]
+    winners: Sequence[Winner]
+    curve: BudgetCurve | None = None
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How the settings of all arms were found.
+
+    Attributes:
+        contestants: The arms that were tuned, on each data set.
+        coverage: Probability that all bands of a data set hold together, at every budget.
+        leaders: A line for each data set: which arm leads at which budget.
+        warnings: Lines on winners at the border of their space.
+    """
+
+    contestants: Sequence[Tuned] = ()
+    coverage: float = 0.95
+    leaders: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The answer of a study.
 
@@ -328,6 +412,7 @@ class Comparison:
         more: The command that adds seeds, or the empty string.
         runs: Number of runs.
         environment: Versions, device and processor, as recorded.
+        tuning: How the settings of the arms were found, if they were tuned.
     """
 
     study: str
@@ -350,3 +435,4 @@ class Comparison:
     more: str
     runs: int
     environment: Mapping[str, Any] = field(default_factory=dict)
+    tuning: Tuning = field(default_factory=Tuning)

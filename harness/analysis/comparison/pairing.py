@@ -13,7 +13,7 @@ from harness.analysis.comparison.levels import Run
 from harness.analysis.comparison.model import Metric
 from harness.analysis.comparison.outcomes import FAILED, is_measured, outcome
 from harness.analysis.stats.completion import wins
-from harness.analysis.stats.ranks import ranks
+from harness.analysis.stats.mean_ranks import ranks
 from harness.system.errors import shown
 
 MIN_SPLITS = 5  # of splits crossed with seeds; fewer are averaged over, and the scope is "on these splits"

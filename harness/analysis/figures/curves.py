@@ -40,7 +40,7 @@ def curves(comparison: Comparison) -> Figure | None:
     every = arm_styles(comparison)
     look = {name: every[name] for name in names}
     figure, panels = grid(
-        len(data), 2 if len(data) in (2, 4) else 3, 2.6 if len(data) == 1 else 2.1, extra=_legend_height(names)
+        len(data), 2 if len(data) in (2, 4) else 3, 2.6 if len(data) == 1 else 2.1, extra=legend_height(names)
     )
     for axes, name in zip(panels, data, strict=True):
         chosen = {curve.arm: curve for curve in drawable if curve.data == name}
@@ -53,7 +53,7 @@ def curves(comparison: Comparison) -> Figure | None:
         value_axis(axes.yaxis, not numbers(comparison).ratio, bins=5)
     figure.supxlabel("epoch", fontsize=8.5)
     figure.supylabel(label(drawable[0].metric, 40), fontsize=8.5)
-    _legend(figure, look)
+    legend(figure, look)
     return figure
 
 
@@ -66,7 +66,7 @@ def sensitivity(comparison: Comparison) -> Figure | None:
     if not panels:
         return None
     look = styles(names)
-    figure, axes_list = grid(len(panels), 3 if len(panels) > 2 else 2, 2.3, extra=_legend_height(names))
+    figure, axes_list = grid(len(panels), 3 if len(panels) > 2 else 2, 2.3, extra=legend_height(names))
     for axes, (key, data) in zip(axes_list, panels, strict=True):
         lines = [s for s in kinds if (s.key, s.data) == (key, data)]
         for line in lines:
@@ -82,7 +82,7 @@ def sensitivity(comparison: Comparison) -> Figure | None:
         value_axis(axes.yaxis, not numbers(comparison).ratio, bins=5)
     figure.supylabel(label(comparison.metric.name, 40), fontsize=8.5)
     if names != [""]:
-        _legend(figure, look)
+        legend(figure, look)
     return figure
 
 
@@ -106,7 +106,7 @@ def _show_the_end(axes: Axes, shown: Sequence[Curve]) -> None:
         axes.set_ylim(min(ends) - room, max(ends) + room)
 
 
-def _legend(figure: Figure, look: Mapping[str, ArmStyle]) -> None:
+def legend(figure: Figure, look: Mapping[str, ArmStyle]) -> None:
     """Give all panels one legend."""
     handles = [
         Line2D([], [], color=style.color, marker=style.marker, linestyle=style.line, label=label(name))
@@ -119,5 +119,6 @@ def _columns(names: Sequence[str]) -> int:
     return 4 if all(len(label(name)) <= 14 for name in names) else 2
 
 
-def _legend_height(names: Sequence[str]) -> float:
+def legend_height(names: Sequence[str]) -> float:
+    """Return the inches that a legend needs."""
     return 0.3 + 0.18 * -(-len(names) // _columns(names))

@@ -20,7 +20,7 @@ from harness.analysis.figures.style import (
     rows_axis,
     value_axis,
 )
-from harness.analysis.stats.ranks import rank_groups
+from harness.analysis.stats.mean_ranks import rank_groups
 
 ARMS = 8
 RANKED = 40

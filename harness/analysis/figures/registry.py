@@ -16,6 +16,7 @@ from harness.analysis.figures.heatmap import heatmap
 from harness.analysis.figures.ranks import critical_difference, profiles
 from harness.analysis.figures.runs import completion, variance
 from harness.analysis.figures.style import style
+from harness.analysis.figures.tuning import tuning
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,13 @@ FIGURES: dict[str, Plot] = {
         "Sensitivity to settings",
         "Mean at each value of a setting, averaged over everything else, with a 95% band of the mean.",
         sensitivity,
+    ),
+    "tuning": Plot(
+        "Tuning curves",
+        "Best score on validation after so many trials, of at most the eight best arms. Of random search it is the "
+        "median; its bands (areas, or lines beside each other) hold together, for all arms and budgets, with 95% "
+        "confidence. Of other methods it is the best score so far, without a band. A steep start may lie outside.",
+        tuning,
     ),
     "cost": Plot(
         "Cost against quality",

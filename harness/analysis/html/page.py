@@ -18,6 +18,7 @@ from harness.analysis.figures.registry import FIGURES, draw
 from harness.analysis.html import tables
 from harness.analysis.html.decided import how_decided
 from harness.analysis.html.elements import block, details, items, paragraph, section, text
+from harness.analysis.html.tuning import tuning
 from harness.analysis.report.numbers import ordinal
 
 LIMIT = 2_000_000  # bytes of the page
@@ -62,6 +63,7 @@ def _body(comparison: Comparison, drawings: Mapping[str, str], rows: int) -> str
         "over": ("Over all data sets", tables.aggregates(comparison) + shown("profiles", "critical_difference")),
         "factors": ("Factors", tables.effects(comparison) + shown("effects", "interactions")),
         "settings": ("Settings", shown("sensitivity")),
+        "tuning": ("Tuning", tuning(comparison, shown("tuning"))),
         "training": ("Training and cost", shown("curves", "cost")),
         "completion": ("Completion", _completion(comparison) + shown("completion")),
         "variance": ("Variance", _variance(comparison) + shown("variance")),

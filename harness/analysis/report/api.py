@@ -36,7 +36,7 @@ def report(
     """Compare the arms of a study, as `harness report STUDY` does.
 
     Args:
-        study: The name of a study under `outputs/`, its folder, or records.
+        study: The name of a study under `outputs/`, its folder, a bundle (a zip file), or records.
         by: Keys of the config that tell the arms apart; None for those that the sweep varied, without seeds.
         metric: The metric to compare; None for the objective, on test if it was measured there.
         baseline: The arm that the others are compared with; None to compare all pairs.
@@ -73,13 +73,13 @@ def report(
 
 def _records(study: str | Path | Sequence[Record]) -> tuple[Sequence[Record], Path | None]:
     """Return the records, and the folder of their study if they have one in common."""
-    from harness.results.study import load, study_folder
+    from harness.results.study import load, open_study
 
     if isinstance(study, Sequence) and not isinstance(study, str):
         if not len(study):
             raise HarnessError("no runs to compare: the sequence of records is empty")
         return study, common_study(study)
-    folder = study_folder(study).absolute()
+    folder = open_study(study).absolute()
     records = load(folder)
     if not len(records):
         raise HarnessError(f"no runs in {study}")
@@ -161,6 +161,20 @@ class Report:
         from harness.analysis.report.rows import FAILURE, failure_rows
 
         return _frame(failure_rows(self.comparison), FAILURE)
+
+    @property
+    def tuning(self) -> pandas.DataFrame:
+        """A row for each arm and data set with the settings that tuning found, and what the search spent."""
+        from harness.analysis.report.rows import TUNED, tuned_rows
+
+        return _frame(tuned_rows(self.comparison), TUNED)
+
+    @property
+    def tuning_curves(self) -> pandas.DataFrame:
+        """A row for each arm, data set and number of trials: the best score on validation, with its band."""
+        from harness.analysis.report.rows import BUDGET, budget_rows
+
+        return _frame(budget_rows(self.comparison), BUDGET)
 
     @cached_property
     def _full(self) -> Comparison:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape as html
 
 from harness.analysis.comparison.model import Comparison, Table
@@ -21,13 +21,17 @@ from harness.analysis.report.ranking import (
     table_title,
     tables_of,
 )
+from harness.analysis.report.tuning import curve_sections, tuning_columns, tuning_lines, tuning_title
 from harness.system.escape import markdown, printable
 
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "'": r"\textquotesingle{}",
+    "\0": "{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "'": r"\textquotesingle{}",
 }  # fmt: skip
+_LIGATURE = re.compile(r"(?<=-)(?=-)|(?<=,)(?=,)")  # between characters that LaTeX joins: -- is a dash, ,, a quote
+_READ_ON = ("[", "*")  # what LaTeX takes for an argument of the line break or the rule before it
+_LATIN = 0x17F  # the last character that pdfLaTeX has with the fonts of T1, but for a few
 _SIGNED = re.compile(r"(?<![\w.])[-+][\d.]+(?:e[-+]\d+)?")
 _TIMES = re.compile(r"^x(?=\d)")
 _NUMBERS = ("mean", "interval", "against", "iqm", "difference")  # keys of columns whose cells are numbers
@@ -46,6 +50,7 @@ def to_markdown(comparison: Comparison) -> str:
         blocks.append(_markdown_list(facts(table, comparison.metric).items()))
     for title, columns in _sections(comparison):
         blocks += [f"### {markdown(title)}", _markdown_table(columns)]
+    blocks.append(_markdown_list(("tuning", line) for line in tuning_lines(comparison)))
     blocks.append(_markdown_list(("note", note) for note in comparison.notes))
     return "\n\n".join(block for block in blocks if block)
 
@@ -57,7 +62,15 @@ def _sections(comparison: Comparison) -> Iterable[tuple[str, Columns]]:
     if comparison.failures:
         yield "Runs that did not complete", failure_columns(comparison)
     for title, effects in effect_sections(comparison):
-        yield f"{title[:1].upper()}{title[1:]}", effect_columns(effects, comparison.metric)
+        yield _capital(title), effect_columns(effects, comparison.metric)
+    if comparison.tuning.contestants:
+        yield _capital(tuning_title(comparison)), tuning_columns(comparison)
+    for title, columns in curve_sections(comparison):
+        yield _capital(title), columns
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _markdown_table(columns: Columns) -> str:
@@ -80,6 +93,8 @@ def to_latex(comparison: Comparison) -> str:
         caption = f"{verdict} {context}" if index == 0 else context
         texts.append(_latex_table(ranking(table, comparison.metric, comparison.margin), caption))
     texts += [_latex_table(columns, f"{title}.") for title, columns in _sections(comparison)]
+    if any(ord(character) > _LATIN for text in texts for character in text):
+        texts[0] += "\n% some characters need a font that has them, and LuaLaTeX or XeLaTeX"
     return "\n\n".join(texts)
 
 
@@ -91,7 +106,7 @@ def _caption(comparison: Comparison, table: Table) -> str:
 def _latex_table(columns: Columns, caption: str) -> str:
     columns = {key: column for key, column in columns.items() if key != "rank"}
     cells = {key: [latex(title), *(_latex_cell(key, cell) for cell in rest)] for key, (title, *rest) in columns.items()}
-    header, *rows = (" & ".join(row) + r" \\" for row in zip(*cells.values(), strict=True))
+    header, *rows = (_latex_row(row) for row in zip(*cells.values(), strict=True))
     alignment = "".join("r" if key in NUMERIC else "l" for key in columns)
     lines = [
         r"\begin{table}",
@@ -101,6 +116,11 @@ def _latex_table(columns: Columns, caption: str) -> str:
     ]
     lines += [f"    {line}" for line in (r"\toprule", header, r"\midrule", *rows, r"\bottomrule")]
     return "\n".join([*lines, r"  \end{tabular}", r"\end{table}"])
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    start = "{}" if cells[0].startswith(_READ_ON) else ""
+    return f"{start}{' & '.join(cells)} \\\\"
 
 
 def _latex_cell(key: str, cell: str) -> str:
@@ -114,8 +134,10 @@ def latex(text: object) -> str:
 
     >>> print(latex("he_normal, 5% of $x^2$, {x}"))
     he\_normal, 5\% of \$x\textasciicircum{}2\$, \{x\}
+    >>> print(latex("a--b"))
+    a-{}-b
     """
-    return "".join(_LATEX.get(character, character) for character in printable(text))
+    return "".join(_LATEX.get(character, character) for character in _LIGATURE.sub("\0", printable(text)))
 
 
 def to_notebook(comparison: Comparison) -> str:
@@ -131,7 +153,8 @@ def to_notebook(comparison: Comparison) -> str:
         parts += [f"<p>{label}: {_html(text)}</p>" for label, text in facts(table, comparison.metric).items()]
     for title, columns in _sections(comparison):
         parts += [f"<h4>{_html(title)}</h4>", _html_table(columns)]
-    return "\n".join([*parts, *(f"<p>{_html(note)}</p>" for note in comparison.notes)])
+    lines = [*tuning_lines(comparison), *comparison.notes]
+    return "\n".join([*parts, *(f"<p>{_html(line)}</p>" for line in lines)])
 
 
 def _html(text: object) -> str:

@@ -14,6 +14,7 @@ from harness.results.record import Record
 from harness.system.errors import HarnessError, one_line, reraise_interrupt
 
 MAX_VERDICT = 3  # lines of the verdict to show
+MAX_WARNINGS = 3  # on settings found by tuning to show
 MAX_DATA = 10  # data sets to name the best arm of
 NAME = 20  # columns that a shortened name keeps
 
@@ -57,6 +58,7 @@ def compared(comparison: Comparison, width: int | None = None) -> list[str]:
     lines = [f"  {'verdict' if not i else '':<8}  {line}" for i, line in enumerate(comparison.verdict[:MAX_VERDICT])]
     if not comparison.factors:
         lines = []
+    lines += [f"  tuning    {line}" for line in comparison.tuning.warnings[:MAX_WARNINGS]]
     lines += [_best_arm(comparison, table, width) for table in tables[:MAX_DATA]]
     if len(tables) > MAX_DATA:
         lines.append(f"  and {len(tables) - MAX_DATA} more data sets: see the report")

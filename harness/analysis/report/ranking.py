@@ -9,7 +9,16 @@ from harness.analysis.report import numbers
 
 Columns = dict[str, list[str]]  # {key: the title of a column and its cells}
 
-NUMERIC = ("rank", "runs", "mean", "won", "needed", "seconds")  # keys of columns that are aligned to the right
+NUMERIC = (
+    "rank",
+    "runs",
+    "failed",
+    "steps",
+    "mean",
+    "won",
+    "needed",
+    "seconds",
+)  # keys of columns that are aligned to the right
 MANY = 30  # arms; above, a table on the terminal shows the first ones
 SHOWN = 20
 _WORDS = ("", "one", "both", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

@@ -24,6 +24,8 @@ _DECISION = (
 )  # fmt: skip
 DIFFERENCE = ("data", "arm", "against", "metric", *_DECISION)  # the columns of each kind of row
 EFFECT = ("data", "factors", "levels", "n", "estimate", "low", "high", "p", "verdict")
+TUNED = ("data", "arm", "method", "budget", "trials", "failed", "steps", "seeds", "metric", "score", "settings")
+BUDGET = ("data", "arm", "metric", "budget", "score", "low", "high")
 FAILURE = ("data", "arm", "status", "why", "runs", "of", "p", "findings")
 _FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for the beginning of a formula
 
@@ -68,6 +70,28 @@ def failure_rows(comparison: Comparison) -> list[Row]:
     """Return a row for each arm, data set and reason for which runs did not complete."""
     rows = [{key: getattr(failure, key) for key in FAILURE} for failure in comparison.failures]
     return [row | {"findings": "\n".join(row["findings"])} for row in rows]
+
+
+def tuned_rows(comparison: Comparison) -> list[Row]:
+    """Return a row for each winner of a search; an arm has several with `tune.per_seed`."""
+    return [
+        {key: getattr(t, key) for key in TUNED[:-3]}
+        | {"metric": t.metric.name, "score": winner.score, "settings": dict(winner.settings)}
+        for t in comparison.tuning.contestants
+        for winner in t.winners
+    ]
+
+
+def budget_rows(comparison: Comparison) -> list[Row]:
+    """Return a row for each arm, data set and budget of the tuning curves."""
+    rows = []
+    for t in comparison.tuning.contestants:
+        for place, budget in enumerate(t.curve.budgets if t.curve is not None else ()):
+            assert t.curve is not None
+            edges = [edge[place] if len(edge) else None for edge in (t.curve.low, t.curve.high)]
+            values = (t.data, t.arm, t.metric.name, budget, t.curve.score[place], *edges)
+            rows.append(dict(zip(BUDGET, values, strict=True)))
+    return rows
 
 
 def to_json(comparison: Comparison) -> str:

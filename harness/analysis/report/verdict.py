@@ -28,16 +28,18 @@ from harness.analysis.report.ranking import (
     tables_of,
 )
 from harness.analysis.report.table import aligned
+from harness.analysis.report.tuning import curve_sections, tuning_columns, tuning_lines, tuning_title
 from harness.system.escape import printable
 
 LABEL = 11  # columns of a label and the space behind it
 LINE = 120  # columns of a line of facts, where nothing limits it
 NAME = 16  # columns that a shortened name keeps, as long as columns can be left out
 NARROW = 10  # columns that it keeps in any case
-OPTIONAL = ("seconds", "needed", "won")  # columns that are left out, in this order, where a table is too wide
+OPTIONAL = ("seconds", "needed", "won", "steps", "neighbours")  # columns left out, in this order, of too wide tables
 MAX_ROWS = 20  # of failures
 FEW = 6  # contrasts of a factor that are all shown
 MAX_EFFECTS = 10  # of more contrasts, the settled ones that are shown
+MAX_CURVES = 3  # data sets whose tuning curves are shown
 UNSETTLED = 3  # of more contrasts, those that are shown where none is settled
 
 
@@ -60,6 +62,7 @@ def report_text(comparison: Comparison, width: int | None = None) -> str:
     lines += _failures(comparison, width)
     for title, effects in effect_sections(comparison):
         lines += ["", *_effects(title, effects, comparison.metric, width)]
+    lines += _tuning(comparison, width)
     closing = [part for note in comparison.notes for part in _labelled("note", note, width)]
     if comparison.more:
         closing.append(f"{'more seeds':<{LABEL}}{comparison.more}   (verdicts stay valid)")
@@ -120,6 +123,26 @@ def _aggregates(comparison: Comparison, width: int | None) -> list[str]:
         text = f"a difference of mean ranks above {comparison.critical_difference:.2f} is settled (Nemenyi)"
         lines += _labelled("ranks", text, width)
     return lines
+
+
+def _tuning(comparison: Comparison, width: int | None) -> list[str]:
+    """Return the lines on how settings were found: the searches, their curves, and remarks."""
+    if not comparison.tuning.contestants:
+        return []
+    columns = tuning_columns(comparison)
+    below: list[str] = []
+    if width is not None and _width(columns) > width:
+        _, *found = columns.pop("settings")
+        places = [f"{t.arm} on {t.data}" if "data" in columns else t.arm for t in comparison.tuning.contestants]
+        pairs = zip(places, found, strict=True)
+        below = [part for place, text in pairs for part in _labelled("found", f"{place}: {text}", width)]
+    lines = ["", *_wrapped(tuning_title(comparison), width), *_fitted(columns, width, "arm"), *below]
+    sections = list(zip(*(curve_sections(comparison, most) for most in (None, 4, 3, 2)), strict=True))
+    for of_data in sections[:MAX_CURVES]:  # the same data set with fewer and fewer budgets
+        title, columns = next((s for s in of_data if width is None or _width(s[1]) <= width), of_data[-1])
+        lines += ["", *_wrapped(title, width), *_fitted(columns, width, "arm")]
+    lines += _hidden(len(sections), MAX_CURVES)
+    return lines + [part for remark in tuning_lines(comparison) for part in _labelled("tuning", remark, width)]
 
 
 def _hidden(total: int, shown: int) -> list[str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("study", metavar="STUDY", help="a folder, or a name under outputs/")
+    add("study", metavar="STUDY", help="a folder, a name under outputs/, or a bundle (FILE.zip)")
     add("--metric", metavar="METRIC", help="what to compare, for example test/loss (default: the objective, on test)")
     add("--by", metavar="KEY[,KEY]", help="what tells the arms apart (default: all that was varied, without seeds)")
     add("--baseline", metavar="ARM", help="compare every arm with this one (default: with each other)")

@@ -22,6 +22,11 @@ TWO = {"optimizer": ["adam", "sgd"]}
             "harness -m optimizer=adam,sgd seed=0,1,2 split.seed=0,1,2 'zip=[seed,split.seed]'",
             "harness -m optimizer=adam,sgd 'seed=range(30)' 'split.seed=${seed}' study=made",
         ),
+        (
+            "harness -m hydra/sweeper=basic optimizer=adam,sgd seed=0,1,2",
+            "harness -m hydra/sweeper=basic optimizer=adam,sgd 'seed=range(30)' study=made",
+        ),
+        ("harness -m hydra/sweeper=optuna optimizer=adam,sgd seed=0,1,2", ""),
         ("", ""),
     ],
 )

@@ -40,7 +40,8 @@ EXPECTED = {
     "losses": {*ONE, "effects", "interactions", "sensitivity"},
     "single_seed": ONE - {"variance"},
     "nothing_completed": {"completion", "variance"},
-    "hostile_names": {*ONE, "heatmap", "effects", "profiles", "sensitivity", "completion"},
+    "hostile_names": {*ONE, "heatmap", "effects", "profiles", "sensitivity", "completion", "tuning"},
+    "tuned": {*ONE, "heatmap", "profiles", "tuning"},
 }
 
 
@@ -79,7 +80,7 @@ def test_comparison_has_the_figures_that_it_has_data_for(name: str) -> None:
     ("comparison", "name"),
     [
         (c, name)
-        for c in ("twenty_arms", "twelve_data_sets", "with_failures", "hostile_names")
+        for c in ("twenty_arms", "twelve_data_sets", "with_failures", "hostile_names", "tuned")
         for name in sorted(EXPECTED[c])
     ],
 )

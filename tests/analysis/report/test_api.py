@@ -68,6 +68,8 @@ def test_report_is_text_and_frames(name: str, study: Path, monkeypatch: pytest.M
     assert list(result.arms["mean"].dropna()) == [a.mean for t in tables for a in t.arms if a.mean is not None]
     assert len(result.differences) == sum(len(table.differences) for table in tables)
     assert len(result.effects) == len(comparison.effects)
+    assert list(result.tuning["arm"]) == [t.arm for t in comparison.tuning.contestants]
+    assert len(result.tuning_curves) == sum(len(t.curve.budgets) for t in comparison.tuning.contestants if t.curve)
     assert list(result.failures["why"]) == [failure.why for failure in comparison.failures]
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from harness.analysis.report.markup import latex, to_latex, to_markdown, to_notebook
@@ -99,3 +102,77 @@ def test_hostile_names_are_literal_in_a_notebook() -> None:
     page = Tags(to_notebook(hostile_names()))
     for name in HOSTILE:
         assert name.replace("\x1b", "\\x1b").replace("\u202e", "\\u202e") in page.text
+
+
+COMMANDS = {  # that the tables use, with the number of their arguments
+    "begin": 1, "end": 1, "caption": 1, "centering": 0, "toprule": 0, "midrule": 0, "bottomrule": 0, "times": 0,
+    "textbackslash": 1, "textasciicircum": 1, "textasciitilde": 1, "textless": 1, "textgreater": 1, "textbar": 1,
+    "textquotedbl": 1, "textquotesingle": 1, "textasciigrave": 1,
+}  # fmt: skip
+TOKEN = re.compile(r"\\([A-Za-z]+)|\\(.)|([{}$&#^_~%\"'`<>|])|(--|,,)", re.DOTALL)
+
+
+def refuse_wrong_latex(text: str) -> None:
+    """Raise AssertionError if LaTeX would stop at a text, or print other characters than those of the comparison."""
+    head, *lines = text.splitlines()
+    assert head.startswith("% needs ")
+    text = "\n".join(line for line in lines if not line.startswith("% "))
+    assert not re.search(r"(\\\\|rule)\s*[\[*]", text), "taken for the argument of a line break or a rule"
+    braces, environments, math = 0, [], False
+    for match in TOKEN.finditer(text):
+        command, symbol, special, ligature = match.groups()
+        assert ligature is None or math, f"{ligature} is printed as another character"
+        if command is not None:
+            assert command in COMMANDS, f"unknown \\{command}"
+            assert text[match.end() :].startswith("{") == bool(COMMANDS[command]), f"\\{command} takes an argument"
+            name = re.match(r"\{(\w*)\}", text[match.end() :])
+            if command == "begin":
+                assert name is not None
+                environments.append(name[1])
+            elif command == "end":
+                assert name is not None
+                assert environments.pop() == name[1]
+        elif symbol is not None:
+            assert symbol in "\\{}$&#%_", f"unknown \\{symbol}"
+            assert symbol != "\\" or (environments[-1] == "tabular" and braces == 0 and not math)
+        elif special in "{}":
+            braces += 1 if special == "{" else -1
+            assert braces >= 0
+        elif special == "$":
+            math = not math
+        else:
+            assert special == "&", f"bare {special}"
+            assert (environments[-1], braces, math) == ("tabular", 0, False)
+    assert (braces, environments, math) == (0, [], False)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_latex_compiles(name: str) -> None:
+    refuse_wrong_latex(to_latex(BUILDERS[name]))
+
+
+def renamed(name: str) -> str:
+    """Return LaTeX with one arm of another name."""
+    comparison = one_data_set()
+    (table,) = comparison.tables
+    arms = [replace(table.arms[0], name=name), *table.arms[1:]]
+    return to_latex(replace(comparison, tables=[replace(table, arms=arms)], verdict=[f"{name} is best"]))
+
+
+@pytest.mark.parametrize(
+    "name", ["[l2]", "*", "a--b---c", "a,,b", "?`!`", "<<x>>", "''x``", r"\end{tabular}", "%", "\0"]
+)
+def test_name_that_latex_would_read_is_literal(name: str) -> None:
+    text = renamed(name)
+    refuse_wrong_latex(text)
+    assert f"{latex(name)} & 10/10" in text
+
+
+def test_characters_beyond_latin_are_noted() -> None:
+    assert "LuaLaTeX or XeLaTeX" in renamed("결과").splitlines()[1]
+    assert "LuaLaTeX" not in renamed("naïve")
+
+
+@given(st.text(max_size=30))
+def test_any_name_is_literal_in_latex(name: str) -> None:
+    refuse_wrong_latex(f"% needs \n\\begin{{tabular}}{{l}}\nx{latex(name)}x \\\\\n\\end{{tabular}}")

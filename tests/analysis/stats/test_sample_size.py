@@ -5,7 +5,7 @@ import pytest
 from scipy.special import stdtrit
 from statsmodels.stats.power import TTestPower
 
-from harness.analysis.stats.power import power, units_for_power
+from harness.analysis.stats.sample_size import power, units_for_power
 
 
 def test_power_agrees_with_statsmodels():

@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from harness.analysis.stats.ranks import critical_difference, friedman, rank_groups, ranks
+from harness.analysis.stats.mean_ranks import critical_difference, friedman, rank_groups, ranks
 
 properties = settings(max_examples=100, deadline=None, derandomize=True)
 SCORES = arrays(np.float64, st.tuples(st.integers(2, 8), st.integers(3, 5)), elements=st.integers(0, 4).map(float))

@@ -1,0 +1,1 @@
+"""Export the records of a study: as tables, and to other tools."""

@@ -1,0 +1,95 @@
+"""The result of a claim, as lines for the terminal and as data."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from harness_claims.claim import Claim
+from harness_claims.deciding import Decided
+from harness_claims.running import Result, study
+
+WIDTH = 100
+EFFECT = {
+    "level": "{measure} of {sides}",
+    "difference": "{measure}: {sides}",
+    "ratio": "{measure}: {sides}",
+    "slope": "slope of {measure} over {factor}",
+    "interaction": "slope of {measure} over {factor}: {sides}",
+    "spread": "largest minus smallest {measure} over {factor}",
+    "correlation": "rank correlation of {measure} with {factor}",
+    "pick": "{measure} is highest for {first}",
+}
+JOINED = {"ratio": " / ", "difference": " - ", "interaction": " - "}
+
+
+def quantity(claim: Claim) -> str:
+    """Return in words the number that decides a claim."""
+    names = list(claim.sides)
+    sides = JOINED.get(claim.effect, ", ").join(names)
+    factor = claim.factor[0] if claim.factor else ""
+    return EFFECT[claim.effect].format(measure=claim.measure, sides=sides, factor=factor, first=names[0])
+
+
+def lines(result: Result, language: str = "en") -> list[str]:
+    """Return the lines that answer whether a claim is true: verdict, numbers, conditions, and why."""
+    claim = result.claim
+    changed = f" (recorded: {claim.verdict})" if result.changed else ""
+    quick = ", quick" if result.quick else ""
+    found = [f"{claim.slug}  {result.verdict.upper()}{changed}"]
+    found += _wrapped(f'"{claim.statement[language]}"')
+    found += _wrapped(f"{quantity(claim)}; true if {rule(claim)}")
+    found += [_condition(one, claim, len(result.decided) > 1) for one in result.decided]
+    found += _wrapped(claim.because[language])
+    found.append(f"  {result.runs} runs{quick}; again: harness claims {claim.slug}{' --quick' * result.quick}")
+    return found
+
+
+def rule(claim: Claim) -> str:
+    """Return the rule that decides, in words."""
+    what = {"mean": "the mean is", "every": "every seed is", "share": "most seeds are"}[claim.of]
+    return f"{what} {claim.region}"
+
+
+def _condition(one: Decided, claim: Claim, several: bool) -> str:
+    seeds = f"{len(one.effects)} seeds"
+    number = "no measurement" if one.estimate is None else f"{one.estimate:.4g}"
+    if one.low is not None and one.high is not None:
+        number += f" [{one.low:.4g}, {one.high:.4g}]"
+    more = f"; {one.needed} seeds would settle it" if one.needed else ""
+    missing = f"; {one.missing} of them without a measurement" if one.missing else ""
+    surprise = ", not as expected" if {one.expect, one.outcome} == {"holds", "fails"} else ""
+    name = f"{one.condition}: " if several else ""
+    return f"  {name}{one.outcome}{surprise}: {number}, {seeds}{missing}{more}"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
+
+
+def summary(results: Sequence[Result]) -> str:
+    """Return how many claims have each verdict."""
+    counts: dict[str, int] = {}
+    for result in results:
+        counts[result.verdict] = counts.get(result.verdict, 0) + 1
+    return f"{len(results)} claims: " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+
+
+def row(result: Result) -> dict[str, Any]:
+    """Return a result as plain data."""
+    claim = result.claim
+    return {
+        "claim": claim.slug,
+        "verdict": result.verdict,
+        "recorded": claim.verdict,
+        "statement": dict(claim.statement),
+        "because": dict(claim.because),
+        "quantity": quantity(claim),
+        "rule": rule(claim),
+        "conditions": [asdict(one) for one in result.decided],
+        "runs": result.runs,
+        "quick": result.quick,
+        "study": study(claim),
+    }

@@ -1,0 +1,115 @@
+"""Tests of `harness claims`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from tests.helpers.planted import planted
+
+CLAIM = """
+statement: {{en: Training longer lowers the loss, ko: 오래 학습하면 손실이 줄어든다}}
+source: ['001']
+topic: descent
+stable: true
+hold: [data=wine, model=logistic]
+sides:
+  long: [epochs=8]
+  short: [epochs=1]
+seeds: 8
+quick: {{seeds: 3}}
+measure: {measure}
+effect: difference
+decide: {{below: 0}}
+because: {{en: It moves further., ko: 더 멀리 간다.}}
+verdict: {verdict}
+"""
+PLUGIN = """
+@harness.hookimpl
+def harness_config_dirs():
+    return ["pkg://claimant.claims"]
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A stranger's plugin with two claims, one of which records a wrong verdict."""
+    site = tmp_path_factory.mktemp("site")
+    folder = site / "claimant" / "claims" / "claim"
+    folder.mkdir(parents=True)
+    for package in (site / "claimant", site / "claimant" / "claims"):
+        (package / "__init__.py").write_text("")
+    last = "{curve: val/loss, at: last}"
+    (folder / "longer.yaml").write_text(CLAIM.format(measure=last, verdict="supported"))
+    (folder / "longer-wrong.yaml").write_text(CLAIM.format(measure="{metric: train/loss}", verdict="refuted"))
+    with planted(site, "claim-presets", PLUGIN):
+        yield
+
+
+def claims(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stop:
+        main(["claims", *words])
+    captured = capsys.readouterr()
+    return int(stop.value.code or 0), captured.out, captured.err
+
+
+def test_claim_of_a_plugin_runs_to_a_verdict_and_is_cached(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = claims(capsys, "longer")
+    assert out.startswith("longer  SUPPORTED\n")
+    assert status == 0
+    assert '"Training longer lowers the loss"' in out
+    assert "true if the mean is below 0" in out
+    assert "It moves further." in out
+    assert out.endswith("1 claims: 1 supported\n")
+    records = {path: path.stat().st_mtime_ns for path in Path("outputs/claims/longer").glob("*/record.json")}
+    assert len(records) == 16
+    again = claims(capsys, "longer")
+    assert again[:2] == (status, out)
+    assert {path: path.stat().st_mtime_ns for path in records} == records
+
+
+def test_verdict_in_korean_and_as_data(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "오래 학습하면 손실이 줄어든다" in claims(capsys, "longer", "--quick", "--language", "ko")[1]
+    row = json.loads(claims(capsys, "longer", "--quick", "--json")[1])["claims"][0]
+    assert (row["claim"], row["verdict"], row["quick"], row["runs"]) == ("longer", "supported", True, 6)
+    assert row["conditions"][0]["outcome"] == "holds"
+
+
+def test_other_seeds_give_other_runs(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claims(capsys, "longer", "--quick", "--seed", "100")
+    seeds = {json.loads(p.read_text())["config"]["seed"] for p in Path("outputs").rglob("record.json")}
+    assert seeds == {100, 101, 102}
+
+
+def test_changed_verdict_of_a_stable_claim_is_shown_and_fails(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = claims(capsys, "longer-wrong")
+    assert status == 1
+    assert out.startswith("longer-wrong  SUPPORTED (recorded: refuted)\n")
+
+
+def test_claims_are_listed_without_training(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = claims(capsys, "--list")
+    assert "sigmoid-vanish" in out
+    assert "longer-wrong" in out
+    assert not list(workdir.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["longr"], "harness: error: no claim 'longr'. Did you mean 'longer'?\n"),
+        (["longer", "--seed", "-1"], "harness: error: --seed must not be negative, got -1\n"),
+    ],
+)
+def test_wrong_words_are_refused(
+    words: list[str], message: str, workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = claims(capsys, *words)
+    assert status == 2
+    assert err.startswith(message)
