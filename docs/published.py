@@ -34,7 +34,7 @@ from harness.config.composition import conf_dir
 FOLDER = Path(__file__).resolve().parent / "benchmarks"
 MEASURED = ("test/accuracy", "test/loss")
 MARKS = {"better": " ▲", "worse": " ▼", "equal": " =", "not settled": "", "": ""}
-_BLOCK = re.compile(r"<!-- (?P<kind>over|each|cells|winners): (?P<report>[^>]*?) -->\n.*?<!-- end -->", re.DOTALL)
+BLOCK = re.compile(r"<!-- (?P<kind>over|each|cells|winners): (?P<report>[^>]*?) -->\n.*?<!-- end -->", re.DOTALL)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
 Row = dict[str, str]
@@ -132,17 +132,26 @@ def _each(words: list[str]) -> str:
     return _table(["arm", *sets], [[arm, *line] for arm, line in zip(arms, cells, strict=True)])
 
 
+def columns(words: list[str]) -> dict[str, list[str]]:
+    """Return the words of a report for each combination of the values in braces, `--where seed={0,1}`."""
+    options = [values.split(",") for values in _BRACES.findall(" ".join(words))]
+    found = {}
+    for chosen in itertools.product(*options):
+        text = " ".join(words)
+        for value in chosen:
+            text = _BRACES.sub(value, text, count=1)
+        found[" ".join(chosen)] = text.split()
+    return found
+
+
 def _cells(words: list[str]) -> str:
     """The arms over data sets, for each combination of the values in braces."""
-    options = [values.split(",") for values in _BRACES.findall(" ".join(words))]
-    columns: dict[str, dict[str, str]] = {}
-    for chosen in itertools.product(*options):
-        parts = iter(chosen)
-        filled = [_BRACES.sub(lambda _, parts=parts: next(parts), word) for word in words]  # type: ignore[misc]
-        rows = [row for row in _report(filled) if not row["data"]]
-        columns[" ".join(chosen)] = {row["arm"]: _number(row["mean"]) + MARKS[row["verdict"]] for row in rows}
-    arms = list(next(iter(columns.values())))
-    return _table(["arm", *columns], [[arm, *(column[arm] for column in columns.values())] for arm in sorted(arms)])
+    found: dict[str, dict[str, str]] = {}
+    for column, some in columns(words).items():
+        rows = [row for row in _report(some) if not row["data"]]
+        found[column] = {row["arm"]: _number(row["mean"]) + MARKS[row["verdict"]] for row in rows}
+    arms = sorted(next(iter(found.values())))
+    return _table(["arm", *found], [[arm, *(cells[arm] for cells in found.values())] for arm in arms])
 
 
 def _winners(name: str, settings: list[str]) -> str:
@@ -163,7 +172,14 @@ def _fill(match: re.Match[str], name: str) -> str:
     if match["kind"] == "winners":
         return f"{head}\n\n{_winners(name, words)}\n\n<!-- end -->"
     table = {"over": _over, "each": _each, "cells": _cells}[match["kind"]](words)
-    return f"{head}\n\n```bash\nharness report {' '.join(words)}\n```\n\n{table}\n\n<!-- end -->"
+    return f"{head}\n\n```bash\n{shown(words)}\n```\n\n{table}\n\n<!-- end -->"
+
+
+def shown(words: list[str]) -> str:
+    """Return the command that is shown above a table: of several columns, that of the first."""
+    column, some = next(iter(columns(words).items()))
+    line = f"harness report {' '.join(some)}"
+    return f"{line}  # column {column}" if column else line
 
 
 def write(name: str) -> None:
@@ -171,13 +187,13 @@ def write(name: str) -> None:
     _write_runs(name)
     page = FOLDER / f"{name}.md"
     text = page.read_text(encoding="utf-8")
-    words = next(m["report"].split() for m in _BLOCK.finditer(text) if m["kind"] in ("over", "each"))
+    words = next(m["report"].split() for m in BLOCK.finditer(text) if m["kind"] in ("over", "each"))
     with tempfile.TemporaryDirectory() as folder:
         line = [sys.executable, "-m", "harness", "report", *words, "--figures", folder, "--format", "png"]
         subprocess.run(line, check=True, capture_output=True)
         for figure in re.findall(rf"\({name}-(\w+)\.png\)", text):
             shutil.copy(Path(folder) / f"{figure}.png", FOLDER / f"{name}-{figure}.png")
-    page.write_text(_BLOCK.sub(lambda match: _fill(match, name), text), encoding="utf-8")
+    page.write_text(BLOCK.sub(lambda match: _fill(match, name), text), encoding="utf-8")
 
 
 def repeated(number: int, seed: int) -> Iterator[tuple[str, Row, dict[str, float]]]:

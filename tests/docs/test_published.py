@@ -42,18 +42,6 @@ def cells(block: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in (lines[0], *lines[2:])]
 
 
-def filled(words: list[str]) -> list[tuple[str, list[str]]]:
-    """Return the words of a report for each combination of the values in braces."""
-    options = [group.split(",") for group in published._BRACES.findall(" ".join(words))]
-    combinations = []
-    for chosen in itertools.product(*options):
-        text = " ".join(words)
-        for part in chosen:
-            text = published._BRACES.sub(part, text, count=1)
-        combinations.append((" ".join(chosen), text.split()))
-    return combinations
-
-
 def test_benchmarks_are_published() -> None:
     assert {"activations", "initializers", "optimizers"} <= set(NAMES)
 
@@ -71,15 +59,14 @@ def test_published_runs_are_those_of_the_experiment(name: str) -> None:
 def test_tables_are_those_of_the_runs(name: str) -> None:
     page = (published.FOLDER / f"{name}.md").read_text(encoding="utf-8")
     compared = 0
-    for match in published._BLOCK.finditer(page):
+    for match in published.BLOCK.finditer(page):
         if match["kind"] == "winners":
             continue
         words = match["report"].split()
-        assert f"harness report {' '.join(words)}\n" in match[0]
+        assert f"\n{published.shown(words)}\n" in match[0]
         assert words[0] == published.experiment(name)["study"]
         header, *rows = cells(match[0])
-        columns = filled(words) if match["kind"] == "cells" else [("", words)]
-        for column, some in columns:
+        for column, some in published.columns(words).items():
             expected = means(name, some)
             for (arm, data), mean in expected.items():
                 at = {"over": "mean accuracy", "each": data, "cells": column}[match["kind"]]
