@@ -91,6 +91,8 @@ class Program:
 
     def _call(self, operation: Operation) -> Callable[[], object] | None:
         """Return a function that computes an operation in place; None if there is nothing to compute."""
+        if torch.Tag.inplace_view in operation.function.tags:
+            return None  # it changes the shape of a tensor object, and later operations have objects of that shape
         leaves = [self._tensor(leaf) if isinstance(leaf, TensorRef) else leaf for leaf in operation.leaves]
         args, kwargs = pytree.tree_unflatten(leaves, operation.tree)
         if operation.written:

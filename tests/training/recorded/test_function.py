@@ -57,6 +57,31 @@ def test_replay_equals_the_function_to_the_bit(loss_of: Callable[[Tensor, Tensor
     assert recorded.program is not None
 
 
+@pytest.mark.parametrize("change", ["transpose_", "t_", "squeeze_", "unsqueeze_"])
+def test_shape_that_is_changed_in_place_is_made_anew_in_each_call(
+    change: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """torch's recurrent layers transpose their outputs in place. A tensor that keeps the shape is resized, with a
+    warning on the standard error."""
+    arguments = {"transpose_": (0, 1), "squeeze_": (0,), "unsqueeze_": (1,)}.get(change, ())
+
+    def compute(x: Tensor) -> tuple[Tensor, Tensor]:
+        y = torch.stack([x, 2 * x], 1)[:1] if change == "squeeze_" else torch.cat([x, 2 * x], 1)
+        y = y.mul(3)
+        total = y.sum(0)
+        getattr(y, change)(*arguments)
+        return y.exp(), total
+
+    recorded = RecordedFunction(StateWatch([]))
+    for call in range(CALLS):
+        x, _ = inputs(call)
+        expected = clones(compute(x))
+        for value, other in zip(recorded(compute, x), expected, strict=True):
+            assert torch.equal(value, other)
+    assert recorded.program is not None
+    assert capfd.readouterr().err == ""
+
+
 def test_changes_outside_of_the_function_are_replayed() -> None:
     def average(x: Tensor) -> Tensor:
         running.mul_(0.9).add_(x.mean(0), alpha=0.1)
