@@ -197,14 +197,16 @@ def write(name: str) -> None:
 
 
 def repeated(number: int, seed: int) -> Iterator[tuple[str, Row, dict[str, float]]]:
-    """Train published runs again, drawn at random from all benchmarks; yield command, published and new metrics."""
+    """Train published runs again, drawn at random; yield command, published metrics and new metrics."""
     drawn = random.Random(seed)
-    every = [(name, run) for name in names() for run in runs(name)]
+    published = {name: runs(name) for name in names()}
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
-            for name, run in drawn.sample(every, number):
+            for _ in range(number):
+                name = drawn.choice(list(published))
+                run = drawn.choice(published[name])
                 (record,) = harness.sweep([*overrides(name, run), "study=again", "executor=in_process"])
                 yield command(name, run), run, record.metrics
         finally:
