@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from harness import Command, HarnessError
 
@@ -24,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", action="store_true", help="open TensorBoard on the runs afterwards")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the first seed (0)")
     parser.add_argument("--language", choices=("en", "ko"), default="en", help="language of the answer (en)")
+    parser.add_argument("--book", metavar="FOLDER", help="write the answers as pages, en.md and ko.md")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -53,6 +55,11 @@ def claims(args: argparse.Namespace) -> int:
             print("\n".join(lines(result, args.language)), flush=True)
             print()
     print(json.dumps({"claims": [row(result) for result in results]}, indent=1) if args.json else summary(results))
+    if args.book:
+        from harness_claims.book import write_book
+
+        for path in write_book(results, Path(args.book)):
+            print(f"written to {path}")
     if args.show:
         _show(chosen)
     return int(any(result.changed and result.claim.stable and not result.quick for result in results))

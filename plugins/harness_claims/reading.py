@@ -43,10 +43,13 @@ class Reading:
         return first if self.source == "curve" and first not in _SPLITS else None
 
     def of(self, record: Record) -> float | None:
-        """Return the number; None if the run did not complete or did not measure it."""
+        """Return the number; None if the run did not complete or did not measure it.
+
+        A run that diverged has curves up to that step.
+        """
         if self.source == "completed":
             return float(record.status == "completed")
-        if record.status != "completed":
+        if record.status != "completed" and not (record.status == "diverged" and self.source == "curve"):
             return None
         value: Any = None
         if self.source == "metric":

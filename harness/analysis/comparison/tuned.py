@@ -20,6 +20,7 @@ from harness.system.errors import HarnessError
 
 COVERAGE = 0.95
 MAX_NAMED = 4  # arms that a sentence names
+_NEEDED = {"id", "method", "budget", "trials", "failed", "steps", "seeds", "objective", "settings", "score", "border"}
 METHODS = {"random": "random search", "tpe": "TPE", "grid": "grid search"}
 
 
@@ -79,7 +80,7 @@ def _contestants(runs: Sequence[Run]) -> list[_Contestant]:
     places = {data: place for place, data in enumerate(dict.fromkeys(run.data for run in runs))}
     for run in sorted(runs, key=lambda run: places[run.data]):
         search = run.record.tuning
-        if search:
+        if search.keys() >= _NEEDED:
             arm = ",".join([run.arm, *(level_text(x) for x in run.rest if x is not None)]) if averaged else run.arm
             same = tuple((key, x) for key, x in run.levels.items() if key != "tune.budget")
             contestant = found.setdefault((run.data, arm), _Contestant(arm, run.data, (same, run.rest)))
@@ -124,7 +125,7 @@ def _tuned(
 
 
 def _winner(search: Mapping[str, Any]) -> Winner:
-    scores = [_finite(neighbour.get("score")) for neighbour in search["neighbours"]]
+    scores = [_finite(neighbour.get("score")) for neighbour in search.get("neighbours", ())]
     return Winner(search["settings"], _finite(search["score"]), search["border"], scores)
 
 
@@ -233,7 +234,7 @@ def borders(tuned: Sequence[Tuned]) -> list[str]:
     for t in tuned:
         for key, times in Counter(key for w in t.winners if w.score is not None for key in w.border).items():
             many = f" ({times} of {len(t.winners)} searches)" if len(t.winners) > 1 else ""
-            value = "" if many else f" ({number_text(t.winners[0].settings[key])})"
+            value = "" if many else f" ({number_text(t.winners[0].settings.get(key))})"
             found.setdefault((t.arm, key, t.space.get(key, "its space")), []).append(f"{t.data}{value}{many}")
     return [
         f"{arm}: {key} lies at the border of {space} on {', '.join(places)}; a better value may lie outside: "

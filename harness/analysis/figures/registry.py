@@ -84,9 +84,9 @@ FIGURES: dict[str, Plot] = {
     ),
     "tuning": Plot(
         "Tuning curves",
-        "Best score on validation after so many trials, of at most the eight best arms. Of random search it is the "
-        "median; its bands (areas, or lines beside each other) hold together, for all arms and budgets, with 95% "
-        "confidence. Of other methods it is the best score so far, without a band. A steep start may lie outside.",
+        "Best score on validation after so many trials, of at most eight arms and twelve data sets. Of random search "
+        "it is the median; its bands (areas, or lines beside each other) hold together, for all arms and budgets, with "
+        "95% confidence. Of other methods it is the best score so far, without a band. A steep start may lie outside.",
         tuning,
     ),
     "cost": Plot(

@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.analysis.comparison.model import BudgetCurve, Comparison, Tuned
-from harness.analysis.figures.curves import ARMS, PANELS, legend, legend_height
+from harness.analysis.figures.curves import ARMS, legend, legend_height
 from harness.analysis.figures.style import ArmStyle, arm_styles, grid, label, log_axis, ranked, styles, value_axis
 from harness.analysis.report.tuning import budgets_of
 
+PANELS = 12
 FILLED = 2  # most arms whose bands are drawn as areas; the bands of more arms are lines side by side
 DODGE = 0.5  # of the distance of two budgets, the width that these lines share
 START = 2  # trials; values at fewer may lie outside of the range of values, which they would flatten
@@ -61,7 +62,7 @@ def _panel(axes: Axes, shown: Sequence[Tuned], look: dict[str, ArmStyle]) -> Non
             else:
                 shift = 2 ** (DODGE * (place - (len(curves) - 1) / 2) / len(curves))
                 x = [budget * shift for budget in shown_at]
-                axes.vlines(x, lower[marks], upper[marks], color=style.color, linewidth=0.9, alpha=0.7)
+                axes.vlines(x, lower[marks], upper[marks], color=style.color, linewidth=0.8, alpha=0.5)
         axes.plot(
             curve.budgets, curve.score, color=style.color, marker=style.marker, linestyle=style.line, markevery=marks
         )

@@ -10,13 +10,13 @@ from harness.analysis.comparison.model import Comparison, Metric, Tuned, Winner
 from harness.analysis.comparison.tuned import METHODS, number_text
 from harness.analysis.report.numbers import count, score, significant
 from harness.analysis.report.ranking import Columns
-from harness.results.levels import distinct
+from harness.results.levels import as_level, distinct
 
 
 def tuning_title(comparison: Comparison) -> str:
     """Return the heading of the table of searches, with what all of them have in common."""
     tuned = comparison.tuning.contestants
-    parts = [METHODS[method] for method in dict.fromkeys(t.method for t in tuned)]
+    parts = [METHODS.get(method, method) for method in dict.fromkeys(t.method for t in tuned)]
     budgets = sorted({t.budget for t in tuned})
     parts.append(f"{''.join(f'{budget} or ' for budget in budgets[:-1])}{count(budgets[-1], 'trial')} for each arm")
     parts.append(" or ".join(count(seeds, "seed") for seeds in sorted({t.seeds for t in tuned})) + " each")
@@ -78,7 +78,7 @@ def settings_text(winners: Sequence[Winner]) -> str:
 
 
 def _values(key: str, settings: Sequence[Mapping[str, Any]]) -> str:
-    values = distinct(tuple(row[key]) if isinstance(row[key], list) else row[key] for row in settings if key in row)
+    values = distinct(as_level(key, row[key]) for row in settings if key in row)
     if len(values) > 1 and all(isinstance(x, int | float) and not isinstance(x, bool) for x in values):
         return f"{number_text(values[0])}..{number_text(values[-1])}"
     return "|".join(map(number_text, values))
@@ -116,7 +116,7 @@ def curve_title(data: str, shown: Sequence[Tuned], coverage: float) -> str:
             f"median of the best {metric} of so many random trials, with bands that hold together with "
             f"{100 * coverage:.0f}% confidence"
         )
-    others = [METHODS[kind] for kind in kinds if kind != "random"]
+    others = [METHODS.get(kind, kind) for kind in kinds if kind != "random"]
     if others:
         parts.append(
             f"best {metric} so far of {' and '.join(others)}, without a band, since its trials depend on each other"

@@ -3,6 +3,9 @@
 A bundle (FILE.zip) holds the records, curves and configs, and those of the tuning. `harness report FILE.zip`, `harness
 merge` and `harness.load` read it as a study. A table (FILE.parquet, FILE.csv) has a row for each run. bencheval writes
 STUDY.bencheval.csv, the results frame of that package. An existing FILE is not replaced.
+
+mlflow, wandb and trackio get a run for each run, with its settings, curves and results; runs that are there already are
+skipped. They use their own settings: MLFLOW_TRACKING_URI, WANDB_MODE, WANDB_DIR, TRACKIO_DIR.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ import argparse
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from harness.results.record import Records
-from harness.results.study import load, open_study, study_folder
+from harness.results.study import OUTPUTS, load, open_study, study_folder
 from harness.system.errors import HarnessError
 from harness.system.escape import printable
 
@@ -21,8 +25,7 @@ from harness.system.escape import printable
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("study", metavar="STUDY", help="a folder, a name under outputs/, or a bundle (FILE.zip)")
-    targets = f"{', '.join(f'FILE{suffix}' for suffix in _FILES)}, or {' or '.join(_TOOLS)}"
-    add("--to", metavar="TARGET", required=True, help=targets)
+    add("--to", metavar="TARGET", required=True, help=_targets())
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,10 +35,14 @@ def run(args: argparse.Namespace) -> int:
     elif (write := _FILES.get(path.suffix.lower())) is not None:
         line = write(args.study, path)
     else:
-        files = ", ".join(f"FILE{suffix}" for suffix in _FILES)
-        raise HarnessError(f"harness export: --to {args.to}: expected {files} or {', '.join(_TOOLS)}")
+        raise HarnessError(f"harness export: --to {args.to}: expected {_targets()}")
     print(printable(line))
     return 0
+
+
+def _targets() -> str:
+    *others, last = (*(f"FILE{suffix}" for suffix in _FILES), *_TOOLS)
+    return f"{', '.join(others)} or {last}"
 
 
 def _bundle(study: str, path: Path) -> str:
@@ -69,6 +76,37 @@ def _bencheval(study: str) -> str:
     return f"wrote {path}: {len(frame)} runs, metric_error is {error}"
 
 
+def _mlflow(study: str) -> str:
+    from harness.analysis.export.to_mlflow import MLflow
+
+    return _to_tool(study, MLflow)
+
+
+def _wandb(study: str) -> str:
+    from harness.analysis.export.to_wandb import Wandb
+
+    return _to_tool(study, Wandb)
+
+
+def _trackio(study: str) -> str:
+    from harness.analysis.export.to_trackio import Trackio
+
+    return _to_tool(study, Trackio)
+
+
+def _to_tool(study: str, kind: Any) -> str:
+    from harness.analysis.export.runs import export
+
+    records = _records(study)
+    tool = kind(_name(study))
+    return f"{kind.__name__.lower()} ({tool.where}): {export(records, tool, kind.__name__)}"
+
+
+def _name(study: str) -> str:
+    """Return the name of a study from what was typed: `outputs/papers/first` is papers/first."""
+    return study.removesuffix(".zip").strip("/").removeprefix(f"{OUTPUTS}/")
+
+
 def _records(study: str) -> Records:
     records = load(open_study(study))
     if not len(records):
@@ -77,4 +115,9 @@ def _records(study: str) -> Records:
 
 
 _FILES: dict[str, Callable[[str, Path], str]] = {".zip": _bundle, ".parquet": _table, ".csv": _table}
-_TOOLS: dict[str, Callable[[str], str]] = {"bencheval": _bencheval}
+_TOOLS: dict[str, Callable[[str], str]] = {
+    "bencheval": _bencheval,
+    "mlflow": _mlflow,
+    "wandb": _wandb,
+    "trackio": _trackio,
+}

@@ -48,6 +48,7 @@ class Contestant:
         tune: Its settings of tuning.
         levels: The swept values that it consists of.
         seeds: The tuning seeds.
+        split: The split of its judged runs, on whose training and validation parts it is tuned.
         stream: Names the draws of its settings.
         space: The searched space.
         trials: The trials so far.
@@ -58,6 +59,7 @@ class Contestant:
     tune: Tune
     levels: dict[str, Any]
     seeds: list[int]
+    split: dict[str, Any]
     stream: str
     space: dict[str, Dimension]
     trials: list[Trial] = field(default_factory=list)
@@ -152,6 +154,10 @@ def _shared_overrides(job: Job) -> list[str]:
     return [text for text in job.overrides if keep_seed or _key(text) != "seed"]
 
 
+def _is_set_for_trials(key: str) -> bool:
+    return key in ("seed", "split.seed") or key.startswith("tune.")
+
+
 def _key(text: str) -> str:
     return text.lstrip("+~").partition("=")[0].strip()
 
@@ -164,17 +170,34 @@ def _contestant(jobs: Sequence[Job]) -> Contestant:
     swept = [key for key in job.swept if tune.per_seed or key != "seed"]
     kinds = swept_kinds(job.swept) if tune.over is None else list(tune.over)
     first = tune.seed + (job.settings.seed * tune.seeds if tune.per_seed else 0)
+    split = _split_of(jobs)
     levels = swept_values(swept, job.overrides, job.values, known)
     elsewhere = {key: value for key, value in levels.items() if key not in kinds and not key.startswith("tune.")}
     return Contestant(
         job=job,
-        overrides=[text for text in job.overrides if _key(text) != "seed" and not _key(text).startswith("tune.")],
+        overrides=[text for text in job.overrides if not _is_set_for_trials(_key(text))],
         tune=tune,
         levels=levels,
         seeds=list(range(first, first + tune.seeds)),
+        split=split,
         stream=json.dumps([tune.seed, elsewhere], sort_keys=True, default=str),
         space=search_space(job.values, job.overrides, kinds, known),
     )
+
+
+def _split_of(jobs: Sequence[Job]) -> dict[str, Any]:
+    """Return the settings of the one split of a contestant's judged runs.
+
+    Raises:
+        HarnessError: If the runs have several splits: tuning on any of them would see what is tested in another.
+    """
+    if len({job.settings.split.seed for job in jobs}) > 1:
+        raise HarnessError(
+            "split.seed follows the seed, so that tuning on one split would see samples that another one tests: fix it "
+            "(split.seed=0), or tune each seed on its own split with tune.per_seed=true"
+        )
+    split: dict[str, Any] = jobs[0].values["split"]
+    return split
 
 
 def _check(jobs: Sequence[Job], contestants: Sequence[Contestant]) -> None:
@@ -258,6 +281,7 @@ def _trial_jobs(contestant: Contestant, settings: Mapping[str, Any], compose: Co
         job = compose([*contestant.overrides, *values, f"seed={seed}"])
         changed = without | {
             "study": study,
+            "split": contestant.split,
             "save": "none",
             "tune": NO_TUNING,
             "checkpoint_every": 0,

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from harness.analysis.comparison.compare import compare
 from harness.analysis.comparison.model import BudgetCurve, Comparison, Metric, Tuned
 from harness.analysis.comparison.tuned import leaders
+from harness.analysis.html import page
+from harness.analysis.report.markup import to_markdown
+from harness.analysis.report.verdict import report_text
 from harness.analysis.stats.tuning_curves import tuning_curve
 from harness.results.tuning import FOLDER, read_tunings, write
 from tests.helpers.studies import study
@@ -201,6 +205,24 @@ def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     comparison = compare(records, study=tmp_path, keep_looks=False)
     assert sum(note.startswith("left out: ") and broken.name in note for note in comparison.notes) == 1
     assert sum(t.curve is None for t in comparison.tuning.contestants) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"id": "a"},
+        {"method": "\x1b[31m<b>"},
+        {"settings": {"optimizer.lr": {"a": [1]}, "b": [1, [2]]}, "border": ["c"], "neighbours": [{}], "score": None},
+        {"seeds": [], "trials": -1, "neighbours": [{"score": "nan"}], "objective": "val/nothing"},
+    ],
+)
+def test_records_of_a_stranger_are_data(said: dict[str, Any], tmp_path: Path) -> None:
+    records = tuned_study({"adam": BROAD, "sgd": SHARP}, None)
+    whole = records[0].tuning if len(said) > 1 or "method" in said else {}
+    records = [replace(record, tuning=whole | said) for record in records]
+    comparison = compare(records, study=None)
+    texts = [report_text(comparison), report_text(comparison, 60), to_markdown(comparison), page(comparison)]
+    assert not any("\x1b" in text for text in texts)
 
 
 def test_study_that_was_not_tuned_says_nothing(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+import harness
 from harness.analysis.comparison.compare import compare
 from harness.analysis.html import page
 from harness.analysis.report.markup import to_latex, to_markdown
@@ -105,3 +106,32 @@ def test_summary_of_a_sweep_warns_of_winners_at_the_border(tmp_path: Path) -> No
     said = [line for line in compared(comparison) if line.startswith("  tuning ")]
     assert len(said) == 1
     assert "lion: optimizer.lr lies at the border" in said[0]
+
+
+QUICK = ["data=moons", "data.n=60", "batch_size=16", "epochs=1", "logger=[]", "executor=in_process", "tune.seeds=1"]
+
+
+def test_tuned_sweep_is_reported_by_the_public_commands(workdir: Path) -> None:
+    runs = harness.sweep(["optimizer=sgd,adam", "seed=0,1,2", "tune.budget=3", "study=tuned", *QUICK])
+    report = harness.report("tuned")
+    assert sorted(report.arms["arm"]) == ["adam", "sgd"]  # settings that were found are no factors
+    found = {row.arm: row for row in report.tuning.itertuples()}
+    for run in runs:
+        assert found[run.choices["optimizer"]].settings == run.tuning["settings"]
+    trials = harness.load("tuned/tuning")
+    assert sum(row.trials for row in found.values()) == len(trials) == 6
+    last = report.tuning_curves.query("budget == 3").set_index("arm")["score"]
+    for arm in found:
+        assert last[arm] == max(t.metrics["val/accuracy"] for t in trials if t.choices["optimizer"] == arm)
+    assert "tuning.svg" in [path.name for path in report.save_figures("figures", "svg")]
+    assert 'id="figure-tuning"' in str(report.to_html())
+
+
+def test_budgets_are_a_factor(workdir: Path) -> None:
+    for budget in (1, 2):
+        harness.sweep(["optimizer=sgd,adam", "seed=0,1", f"tune.budget={budget}", "study=budgets", *QUICK])
+    report = harness.report("budgets")
+    assert report.comparison.factors["tune.budget"] == [1, 2]
+    assert {t.arm: t.budget for t in report.comparison.tuning.contestants} == {
+        "adam,budget=1": 1, "adam,budget=2": 2, "sgd,budget=1": 1, "sgd,budget=2": 2,
+    }  # fmt: skip

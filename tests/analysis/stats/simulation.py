@@ -19,13 +19,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import betaincinv, ndtr, ndtri
 
 from harness.analysis.stats.completion import wins
 from harness.analysis.stats.datasets import over_data_sets, over_new_data
 from harness.analysis.stats.looks import spend
 from harness.analysis.stats.multiple import holm
 from harness.analysis.stats.paired import ALPHA, equivalence, estimate, sign_test, units_needed
+from harness.analysis.stats.tuning_curves import tuning_curve
 
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int, int], Floats]  # (generator, studies, pairs) to differences
@@ -442,6 +443,57 @@ def failures() -> Iterator[Result]:
     yield Result("equal arms called different", design, float(np.mean(hits)), high=0.055)
 
 
+# Tuning curves
+
+
+def trials(rng: np.random.Generator, studies: int, n: int) -> Floats:
+    """Draw the scores of random trials: most settings are fair, few are very good."""
+    return rng.beta(5, 2, (studies, n))
+
+
+def median_of_best(n: int) -> Floats:
+    """Return the true median of the best of 1 to n trials."""
+    return betaincinv(5, 2, 0.5 ** (1 / np.arange(1, n + 1)))
+
+
+def rounded(scores: Floats) -> Floats:
+    """Return scores as accuracies on 20 samples."""
+    return np.ceil(20 * scores) / 20
+
+
+def tuning_curves() -> Iterator[Result]:
+    """Hold the median of the best of 1 to n trials in the band, at every budget at once."""
+    designs: dict[str, Callable[[Floats], Floats]] = {
+        "random search": np.asarray,
+        "random search, accuracies on 20 samples": rounded,
+    }
+    for (design, measured), n in itertools.product(designs.items(), (8, 32)):
+        truth = measured(median_of_best(n))
+        curves = [tuning_curve(x, support=(0, 1)) for x in measured(trials(generator(n), 2_000, n))]
+        inside = [np.all((curve.low <= truth) & (truth <= curve.high)) for curve in curves]
+        yield Result("tuning curve in its band at every budget", design, float(np.mean(inside)), low=0.95, n=n)
+    for n in (8, 32):
+        bands = [bootstrap_band(x, generator(n)) for x in trials(generator(n), 500, n)]
+        inside = [np.all((low <= median_of_best(n)) & (median_of_best(n) <= high)) for low, high in bands]
+        share = float(np.mean(inside))
+        yield Result("tuning curve in a bootstrap band (control)", "random search", share, high=0.8, n=n)
+    for n in (8, 32):
+        arms = zip(trials(generator(n), 2_000, n), trials(generator(n + 1), 2_000, n), strict=True)
+        pairs = [[tuning_curve(x, coverage=1 - ALPHA / 2, support=(0, 1)) for x in pair] for pair in arms]
+        apart = [np.any((a.low > b.high) | (b.low > a.high)) for a, b in pairs]
+        share = float(np.mean(apart))
+        yield Result("bands of two equal arms apart at any budget", "random search", share, high=0.05, n=n)
+
+
+def bootstrap_band(scores: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Return the percentile bootstrap interval of the median of the best, at each budget."""
+    n = len(scores)
+    resamples = np.sort(rng.choice(scores, (1_000, n)), axis=1)
+    places = np.ceil(n * 0.5 ** (1 / np.arange(1, n + 1)) - 1e-12).astype(int) - 1
+    low, high = np.quantile(resamples[:, places], (ALPHA / 2, 1 - ALPHA / 2), axis=0)
+    return low, high
+
+
 EXPERIMENTS = (
     coverage,
     bootstrap,
@@ -455,6 +507,7 @@ EXPERIMENTS = (
     several_data_sets,
     new_data,
     failures,
+    tuning_curves,
 )
 
 

@@ -11,6 +11,7 @@ from scipy import stats
 
 from harness.analysis.stats.tuning_curves import (
     best_so_far,
+    inequality_band,
     order_statistics_band,
     probability_inside,
     tuning_curve,
@@ -120,6 +121,14 @@ def test_trial_that_did_not_complete_is_the_worst():
     failed = tuning_curve([np.nan, np.nan, 0.4, 0.6], support=(0, 1))
     assert failed.median.tolist() == tuning_curve([0, 0, 0.4, 0.6], support=(0, 1)).median.tolist()
     assert tuning_curve([np.nan, np.nan, 0.6], False).median[0] == np.inf
+
+
+def test_inequality_holds_and_is_close_to_the_exact_band_of_many_trials():
+    n = 300
+    low, high = inequality_band(n)
+    assert 0.95 < probability_inside(low, high) < 0.96
+    scores = np.linspace(0, 1, 2000)
+    np.testing.assert_allclose(tuning_curve(scores).low[0], 0.5 - 0.0304, rtol=0, atol=1e-3)  # 1.358 / sqrt(2000)
 
 
 def test_scores_are_checked():

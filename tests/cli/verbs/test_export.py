@@ -72,7 +72,11 @@ def test_what_is_left_out_is_named(command: Command, workdir: Path) -> None:
         (("ab", "--to", "taken.zip"), "taken.zip exists: remove it, or choose another name"),
         (("ab", "--to", "no/x.zip"), "cannot write no/x.zip: No such file or directory"),
         (("abc", "--to", "x.zip"), "no study 'abc', neither as a folder nor under outputs/. Did you mean 'ab'?"),
-        (("ab", "--to", "x.pdf"), "harness export: --to x.pdf: expected FILE.zip, FILE.parquet, FILE.csv or bencheval"),
+        (
+            ("ab", "--to", "x.pdf"),
+            "harness export: --to x.pdf: expected FILE.zip, FILE.parquet, FILE.csv, bencheval, mlflow, wandb or "
+            "trackio",
+        ),
         (("ab",), "harness export: the following arguments are required: --to."),
     ],
 )

@@ -249,6 +249,14 @@ def test_tuning_for_each_seed_draws_anew(workdir: Path) -> None:
     assert len(records) == 2
 
 
+def test_each_seed_is_tuned_on_its_own_split(workdir: Path) -> None:
+    line = [*[text for text in SMALL if text != "data=sealed"], "data=wine", "optimizer=twin", "study=s"]
+    records = harness.sweep([*line, "tune.over=[optimizer]", "tune.per_seed=true", "seed=3,4", "split.seed=${seed}"])
+    assert [r.config["split"]["seed"] for r in records] == [3, 4]
+    splits = {r.config["seed"]: r.config["split"]["seed"] for r in trials("s")}
+    assert splits == {1_000_006: 3, 1_000_007: 3, 1_000_008: 4, 1_000_009: 4}
+
+
 def test_budgets_can_be_compared_in_one_sweep(workdir: Path) -> None:
     records = harness.sweep([*QUICK, "optimizer=twin,adam", "tune.budget=1,4", "tune.seeds=1", "seed=0,1", "study=s"])
     assert harness.load("s").factors() == {"optimizer": ["adam", "twin"], "tune.budget": [1, 4], "seed": [0, 1]}
@@ -300,6 +308,7 @@ WRONG = [
     ("optimizer=twin,adam tune.budget=2 tune.method=luck", "tune.method must be one of random, tpe, grid"),
     ("optimizer=twin,adam tune.budget=2 study=tuning", "the name is kept for the trials"),
     ("optimizer=twin,adam tune.budget=2 hydra/launcher=basic", "tune.budget needs harness's own launcher"),
+    ("optimizer=twin,adam tune.budget=2 seed=0,1 split.seed=${seed}", "split.seed follows the seed"),
     ("optimizer=twin,adam tune.seeds=2", "tune.seeds=2 has no effect: tune.budget says how many trials"),
 ]  # fmt: skip
 

@@ -79,6 +79,17 @@ def test_verdict_in_korean_and_as_data(workdir: Path, capsys: pytest.CaptureFixt
     assert row["conditions"][0]["outcome"] == "holds"
 
 
+def test_book_has_a_page_for_each_language(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claims(capsys, "longer", "--quick", "--book", "book")
+    english, korean = ((workdir / "book" / f"{name}.md").read_text(encoding="utf-8") for name in ("en", "ko"))
+    assert "### Training longer lowers the loss { #longer }" in english
+    assert "**supported.** It moves further." in english
+    assert "| always | holds |" in english
+    assert "**지지됨.** 더 멀리 간다." in korean
+    assert "`harness claims longer`" in korean
+    assert sorted(path.name for path in (workdir / "book").iterdir()) == ["en.md", "ko.md"]
+
+
 def test_other_seeds_give_other_runs(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     claims(capsys, "longer", "--quick", "--seed", "100")
     seeds = {json.loads(p.read_text())["config"]["seed"] for p in Path("outputs").rglob("record.json")}
