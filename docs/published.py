@@ -19,6 +19,7 @@ import random
 import re
 import shlex
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -155,15 +156,16 @@ def _cells(words: list[str]) -> str:
 
 
 def _winners(name: str, settings: list[str]) -> str:
-    """The values of settings that tuning chose for each arm on each data set."""
+    """The median over the seeds of settings that tuning chose for each arm on each data set."""
     by = name.removesuffix("s")
-    chosen: dict[str, dict[str, str]] = {}
+    chosen: dict[str, dict[str, list[float]]] = {}
     for run in runs(name):
         pairs = (word.partition("=") for word in shlex.split(run["settings"]))
-        values = [value for key, _, value in pairs if key.rpartition(".")[2] in settings]
-        chosen.setdefault(run[by].strip("[]"), {})[run["data"]] = " ".join(values)
+        values = [float(value) for key, _, value in pairs if key.rpartition(".")[2] in settings]
+        chosen.setdefault(run[by].strip("[]"), {}).setdefault(run["data"], []).extend(values)
     sets = list(next(iter(chosen.values())))
-    return _table(["arm", *sets], [[arm, *(cells[data] for data in sets)] for arm, cells in chosen.items() if arm])
+    lines = [[arm, *(f"{statistics.median(cells[data]):.2g}" for data in sets)] for arm, cells in chosen.items() if arm]
+    return _table(["arm", *sets], lines)
 
 
 def _fill(match: re.Match[str], name: str) -> str:

@@ -23,7 +23,7 @@ PUBLISHED = {
     "benchmark_activations_v1": "73d7ca298e2f1408",
     "benchmark_initializers_v1": "327da647e507fd39",
     "benchmark_optimizers_v1": "7e700bd13e56afe8",
-    "benchmark_regularizers_v1": "9919f064033af2b0",
+    "benchmark_regularizers_v1": "347d0abed1ba5bc8",
 }
 
 
