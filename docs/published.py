@@ -19,6 +19,7 @@ import random
 import re
 import shlex
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -155,15 +156,16 @@ def _cells(words: list[str]) -> str:
 
 
 def _winners(name: str, settings: list[str]) -> str:
-    """The values of settings that tuning chose for each arm on each data set."""
+    """The median over the seeds of settings that tuning chose for each arm on each data set."""
     by = name.removesuffix("s")
-    chosen: dict[str, dict[str, str]] = {}
+    chosen: dict[str, dict[str, list[float]]] = {}
     for run in runs(name):
         pairs = (word.partition("=") for word in shlex.split(run["settings"]))
-        values = [value for key, _, value in pairs if key.rpartition(".")[2] in settings]
-        chosen.setdefault(run[by].strip("[]"), {})[run["data"]] = " ".join(values)
+        values = [float(value) for key, _, value in pairs if key.rpartition(".")[2] in settings]
+        chosen.setdefault(run[by].strip("[]"), {}).setdefault(run["data"], []).extend(values)
     sets = list(next(iter(chosen.values())))
-    return _table(["arm", *sets], [[arm, *(cells[data] for data in sets)] for arm, cells in chosen.items() if arm])
+    lines = [[arm, *(f"{statistics.median(cells[data]):.2g}" for data in sets)] for arm, cells in chosen.items() if arm]
+    return _table(["arm", *sets], lines)
 
 
 def _fill(match: re.Match[str], name: str) -> str:
@@ -197,14 +199,16 @@ def write(name: str) -> None:
 
 
 def repeated(number: int, seed: int) -> Iterator[tuple[str, Row, dict[str, float]]]:
-    """Train published runs again, drawn at random from all benchmarks; yield command, published and new metrics."""
+    """Train published runs again, drawn at random; yield command, published metrics and new metrics."""
     drawn = random.Random(seed)
-    every = [(name, run) for name in names() for run in runs(name)]
+    published = {name: runs(name) for name in names()}
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
-            for name, run in drawn.sample(every, number):
+            for _ in range(number):
+                name = drawn.choice(list(published))
+                run = drawn.choice(published[name])
                 (record,) = harness.sweep([*overrides(name, run), "study=again", "executor=in_process"])
                 yield command(name, run), run, record.metrics
         finally:

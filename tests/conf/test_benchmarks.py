@@ -22,8 +22,8 @@ FILES = {path.stem: path for path in sorted((conf_dir() / "experiment").glob("be
 PUBLISHED = {
     "benchmark_activations_v1": "73d7ca298e2f1408",
     "benchmark_initializers_v1": "327da647e507fd39",
-    "benchmark_optimizers_v1": "717c2c4fe515f18a",
-    "benchmark_regularizers_v1": "f1b2a2cb3823ce33",
+    "benchmark_optimizers_v1": "7e700bd13e56afe8",
+    "benchmark_regularizers_v1": "347d0abed1ba5bc8",
 }
 
 

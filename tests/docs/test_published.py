@@ -43,7 +43,7 @@ def cells(block: str) -> list[list[str]]:
 
 
 def test_benchmarks_are_published() -> None:
-    assert {"activations", "initializers", "optimizers"} <= set(NAMES)
+    assert {"activations", "initializers", "optimizers", "regularizers"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
