@@ -461,3 +461,28 @@ def test_changed_environment_variable_of_a_default_is_noticed(
     assert default(again(scanned)) == 2.5
     assert default(again(scanned)) == 2.5
     assert scanned == []
+
+
+SCAN = """
+import json, sys
+from harness.registry.scanning import scanner
+scanner.main(json.dumps([[name, name] for name in sys.argv[2:]]), sys.argv[1])
+"""
+
+
+def test_plugins_that_are_scanned_together_have_the_files_that_each_has_alone(site: Path, tmp_path: Path) -> None:
+    """The ID of a run depends on these files: it must not depend on which plugins had to be scanned again."""
+
+    def files(*names: str) -> dict[str, list[str]]:
+        answer = tmp_path / "answer.json"
+        command = [sys.executable, "-c", SCAN, str(answer), *names]
+        subprocess.run(command, env=environment(site), cwd=tmp_path, check=True)
+        scans = zip(names, json.loads(answer.read_text()), strict=True)
+        return {name: sorted(Path(path).name for path in scan["files"]) for name, scan in scans}
+
+    for name in ("alpha", "beta"):
+        (site / f"{name}.txt").write_text(name)
+        install(site, name, f"from pathlib import Path\nPath(__file__).with_name('{name}.txt').read_text()")
+    alone = files("alpha") | files("beta")
+    assert alone == {"alpha": ["alpha.py", "alpha.txt"], "beta": ["beta.py", "beta.txt"]}
+    assert files("alpha", "beta") == files("beta", "alpha") == alone

@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any
 
 LARGE = 1 << 26  # bytes; larger files are compared by size and time instead of content
-_CODE = (".py", ".pyc", ".so", ".pyd")
+CODE = (".py", ".pyc", ".so", ".pyd")
 _WITHOUT_FILES = ("/proc/", "/sys/", "/dev/")
 _PYTHON = tuple(f.__code__.co_filename for f in (os.getenv, Mapping.get))  # read the environment for their callers
 _MAX_FRAMES = 16  # callers to look through for one outside of the libraries
@@ -73,7 +73,7 @@ class FileAccessLog:
             return
         if path.startswith((*_WITHOUT_FILES, *self._library)):
             return
-        if path.endswith(_CODE) or self._called_by_plugin(sys._getframe(1)):
+        if path.endswith(CODE) or self._called_by_plugin(sys._getframe(1)):
             self._files[path] = None
 
     def _called_by_plugin(self, frame: FrameType | None, skipped: tuple[str, ...] | None = None) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import importlib.util
 import inspect
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from harness.registry import discovery
-from harness.registry.scanning.dependencies import FileAccessLog, file_states
+from harness.registry.scanning.dependencies import CODE, FileAccessLog, file_states
 from harness.system.distribution import DISTRIBUTION
 
 
@@ -23,10 +26,31 @@ def main(plugins: str, answer: str) -> None:
     """
     log = FileAccessLog()
     scans = []
+    roots = _roots()
     for plugin, distribution in json.loads(plugins):
+        before = set(log.files())
         offer = scan(plugin, distribution) if distribution else trainer()
-        scans.append(offer | {"files": file_states(log.files()), "environment": log.variables()})
+        # Those of plugins that this process happened to load before are not files of this one. A module that both
+        # import is loaded once, so it counts for both.
+        others = tuple(root for owner, root in roots if owner != (plugin, distribution))
+        read = [path for path in log.files() if path not in before or path.endswith(CODE)]
+        files = [path for path in read if not path.startswith(others)]
+        scans.append(offer | {"files": file_states(files), "environment": log.variables()})
     Path(answer).write_text(json.dumps(scans))
+
+
+def _roots() -> list[tuple[tuple[str, str], str]]:
+    """Return ((plugin, distribution), path) of the package or module of each plugin, if no two plugins share it."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for point, owner, _ in discovery.entry_points():
+        with contextlib.suppress(ImportError, ValueError):
+            spec = importlib.util.find_spec(point.value.partition(":")[0].partition(".")[0])
+            folders = () if spec is None else spec.submodule_search_locations
+            paths = [f"{os.path.realpath(folder)}{os.sep}" for folder in folders or ()]
+            paths += [os.path.realpath(spec.origin)] if spec is not None and not paths and spec.origin else []
+            for path in paths:
+                found.setdefault(path, []).append((point.name, owner))
+    return [(owners[0], path) for path, owners in found.items() if len(owners) == 1]
 
 
 def scan(plugin: str, distribution: str) -> dict[str, Any]:
