@@ -120,7 +120,7 @@ def test_show_describes_a_component_in_full(printed: Print) -> None:
         (["report", "stdy"], "no study 'stdy'"),
         (["report"], "harness report: "),
         (["board", "stdy"], "no study 'stdy'"),
-        (["lits"], "no command 'lits'. Did you mean 'list'?"),
+        (["lits"], "no command 'lits'. Did you mean 'list' or 'claims'?"),
     ],
 )
 def test_wrong_word_is_refused_with_a_suggestion(words: list[str], line: str, refused: Print, workdir: Path) -> None:
