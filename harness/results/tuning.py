@@ -5,8 +5,10 @@ Trials are runs of the study NAME/tuning. They are never evaluated on the test s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
@@ -22,6 +24,7 @@ SCHEMA = 1
 METHODS = ("random", "tpe", "grid")
 BORDER = 0.05  # share of a space, at either end, within which a winner lies at its border
 NEIGHBOURS = 3
+WRITING_S = 60.0  # after which a file that was not put in place is left over
 MAX_BYTES = 64 * safe_files.MB
 
 _Numbers = list[float | str]  # "nan", "inf" and "-inf" are numbers
@@ -193,6 +196,10 @@ def write(tuning: Tuning, study: Path) -> None:
         trial |= {name: [_word(value) for value in trial[name]] for name in ("values", "losses")}
     text = json.dumps(row, indent=1, default=str)
     safe_files.make_folder(study / FOLDER)
+    for left in (study / FOLDER).glob(".*.json.*.tmp"):  # by a process that was killed while it wrote
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > WRITING_S:
+                left.unlink()
     safe_files.write_file(study / FOLDER / f"{tuning.id}.json", text.encode())
 
 

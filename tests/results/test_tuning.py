@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,6 +98,17 @@ def test_wrong_file_is_named_and_left_out(change: dict[str, object], mistake: st
     assert unreadable[0].startswith(str(path))
     path.write_text(path.read_text()[:40])
     assert read_tunings(tmp_path) == []
+
+
+def test_file_that_a_killed_process_left_is_removed_later(tmp_path: Path) -> None:
+    write(tuning(trial(0.5, 0.5)), tmp_path)
+    old, new = (tmp_path / "tuning" / f".{name}.json.01234567.tmp" for name in ("old", "new"))
+    for path in (old, new):
+        path.write_text("{")
+    os.utime(old, (1e9, 1e9))
+    write(tuning(trial(0.5, 0.5)), tmp_path)
+    assert not old.exists()
+    assert new.exists()  # another process may be writing it
 
 
 def test_study_of_trials_is_known_by_its_name() -> None:
