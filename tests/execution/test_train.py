@@ -25,7 +25,7 @@ from harness.training.single import SinglePath
 KEYS = {
     "schema", "id", "name", "study", "status", "error", "config", "choices", "metrics", "best", "model", "data",
     "time", "cohort", "memory", "diagnostics", "environment", "steps", "ended", "warnings", "command", "swept",
-    "swept_values", "directions",
+    "swept_values", "directions", "tuning",
 }  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def test_components_are_listed_with_their_origin(site: Path, workdir: Path) -> N
     }
     assert listing["problems"] == []
     shown = harness("show", "optimizer/signum", cwd=workdir, site=site).stdout
-    for part in ("(harness-example)", "optimizer.momentum = 0.9", "Uniform(low=0.5, high=0.99)", "arXiv:1802.04434"):
+    for part in ("(harness-example)", "optimizer.momentum = 0.9", "uniform(0.5, 0.99)", "arXiv:1802.04434"):
         assert part in shown
     shown = harness("show", "regularizer/weight_box", cwd=workdir, site=site).stdout
     assert "regularizer.weight_box.limit = 0.1" in shown

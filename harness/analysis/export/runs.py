@@ -144,5 +144,5 @@ def load_tool(module: str, package: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        missing = error.name if isinstance(error, ModuleNotFoundError) else package
+        missing = str(error.name).partition(".")[0] if isinstance(error, ModuleNotFoundError) else package
         raise HarnessError(f"--to {extra} needs {missing}: pip install 'dl-harness[{extra}]'") from error

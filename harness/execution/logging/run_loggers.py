@@ -140,8 +140,8 @@ def hyperparameters(record: Record) -> dict[str, bool | int | float | str]:
     "regularizer.l2.strength": 0.1}`.
     """
     kept = {key: value for key, value in record.config.items() if key not in (*NOT_IDENTITY, *WATCHERS)}
-    if kept["tune"]["budget"] is None:
-        del kept["tune"]
+    if kept.get("tune", {}).get("budget") is None:  # a record of an older version has no such key
+        kept.pop("tune", None)
     defaults = catalogue.current().trainer
     kept["trainer"] = {k: v for k, v in kept["trainer"].items() if k not in PLACES and v != defaults.get(k)}
     names_by_kind = {kind: record.choices[kind] for kind in kept if kind in KINDS and KINDS[kind].many}

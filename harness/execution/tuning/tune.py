@@ -68,7 +68,14 @@ class Contestant:
 
     @property
     def name(self) -> str:
+        """Its levels in words."""
         return ", ".join(f"{key}={value}" for key, value in self.levels.items()) or "the run"
+
+    @property
+    def component(self) -> str:
+        """The swept components that are tuned, in words."""
+        tuned = swept_kinds(self.levels) if self.tune.over is None else self.tune.over
+        return ", ".join(f"{key}={self.levels[key]}" for key in tuned if key in self.levels) or self.name
 
     def next_settings(self) -> list[dict[str, Any]]:
         """Return the settings of the trials to train next; none if the search has ended."""
@@ -124,9 +131,8 @@ def tuned(jobs: Sequence[Job], compose: Compose, train: Train, on_search: Callab
     _check(jobs, contestants)
     _check_bounds(contestants, compose)
     searched = [contestant for contestant in contestants if contestant.space]
-    for contestant in contestants:
-        if not contestant.space:
-            _warn(f"{contestant.name}: no setting to search, so it is judged with its defaults")
+    if without := list(dict.fromkeys(contestant.component for contestant in contestants if not contestant.space)):
+        _warn(f"{'; '.join(without)}: no setting to search, so judged with the defaults")
     on_search(len(searched), sum((c.tune.budget or 0) * len(c.seeds) for c in searched))
     searching = {id(c): c for c in searched}
     while searching:

@@ -9,7 +9,7 @@ from .conftest import Refused
 UNKNOWN = [
     # verbs and their arguments
     ("lisst", "no command 'lisst'. Did you mean 'list'?"),
-    ("reprot scratch", "no command 'reprot'. Did you mean 'report'?"),
+    ("reprot scratch", "no command 'reprot'. Did you mean 'report' or 'export'?"),
     ("list optimizr", "no kind 'optimizr'. Did you mean 'optimizer'?"),
     ("list optimizer adam", "harness list: unrecognized arguments: adam"),
     ("list --jsno", "--jsno. Did you mean '--json'?"),
