@@ -49,10 +49,10 @@ def fused(case: Case) -> None:
     data = suited(case.entry)(LOADER.load(config).dataset)
     if case.kind == "model" and not case.list_trait("input_ndim") and data.target != "surface":
         data = reshaped(data, accepted_shape(case, tuple(data.inputs)))
-    members = [_with(config, *member) for member in TRIED]
+    members = [varied(config, *member) for member in TRIED]
     if case.kind != "diagnostic":  # a diagnostic is not part of a step: only its values are compared
         _check_independence(members, data)
-    precise = [_with(config, precision="64-true") for config in members[:2]]
+    precise = [varied(config, precision="64-true") for config in members[:2]]
     stacked_values: list[Found] = []
     alone_values: list[Found] = []
     stacked = trained(precise, data, seen=stacked_values)
@@ -74,7 +74,7 @@ def _check_independence(members: list[dict[str, Any]], data: Dataset) -> None:
     expect(same(padded, stacked[-1]), "a run differs in some bits when other runs train beside it")
 
 
-def _with(
+def varied(
     config: dict[str, Any], seed: int | None = None, lr: float | None = None, precision: str | None = None
 ) -> dict[str, Any]:
     """Return a config with another seed, learning rate or precision."""
