@@ -13,6 +13,7 @@ from harness.testing.suite import Subject, settings_for
 from harness.testing.training import LOADER, composed, same, trained
 
 SIZES = (2, 3, 8, 32)
+GIVEN = {"activation/torch_threshold": {"threshold": 0.3, "value": -2.0}}  # settings without a default
 ENTRIES = {
     f"{entry['kind']}/{entry['name']}": entry
     for entry in catalogue.current()
@@ -24,7 +25,7 @@ ENTRIES = {
 @pytest.mark.parametrize("label", ENTRIES)
 def test_run_has_the_same_bits_in_stacks_of_any_size(label: str) -> None:
     entry = ENTRIES[label]
-    case = Subject(entry, settings_for(entry, {})).case
+    case = Subject(entry, GIVEN.get(label, settings_for(entry, {}))).case
     config: dict[str, Any] = composed(tuple(line(entry, case.given))).values
     data = suited(entry)(LOADER.load(config).dataset)
     if case.kind == "model" and not case.list_trait("input_ndim") and data.target != "surface":
