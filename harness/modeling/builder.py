@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -86,8 +87,23 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
 
 def build_kept(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None) -> RunComponents:
     """Build the objects of a run for a caller that keeps the state of the process (`kept`)."""
-    with drawing(values["seed"]):  # for components that draw from global generators
+    with _one_thread(), drawing(values["seed"]):  # for components that draw from global generators
         return _build(values, dataset, total_steps, probed)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Context in which torch computes with one thread, as in a worker: decompositions have other bits with several.
+
+    A component that changes the number of threads is left to `kept`, which puts it back and reports it.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() == 1:
+            torch.set_num_threads(before)
 
 
 def _build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None) -> RunComponents:
