@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import harness
+from harness.modeling.builder import make_diagnostic
+from harness.registry.kinds import KEY
 from harness_claims.claim import Claim
 from harness_claims.deciding import Cell, Decided, decide, verdict
 
@@ -60,7 +62,8 @@ def cells(claim: Claim, quick: bool) -> Iterator[tuple[Cell, list[str]]]:
 def common(claim: Claim) -> list[str]:
     """Return the overrides of every run that the claim does not state itself."""
     diagnostics = sorted({r.diagnostic for r in claim.measure.readings if r.diagnostic is not None})
-    watching = [f"diagnostic=[{','.join(diagnostics)}]", *(["diagnostic_budget=1000"] if diagnostics else [])]
+    timed = any(make_diagnostic(name, {KEY: name}).when != "end" for name in diagnostics)  # others have no budget
+    watching = [f"diagnostic=[{','.join(diagnostics)}]", *(["diagnostic_budget=1000"] if timed else [])]
     return [*MATCH[claim.match], *watching, f"study={study(claim)}", "save=none"]
 
 
