@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import harness
+from harness.modeling.builder import make_diagnostic
+from harness.registry.kinds import KEY
 from harness_claims.claim import OF_RANKS, Claim
 from harness_claims.deciding import Cell, Decided, decide, verdict
 
@@ -52,6 +54,15 @@ def cells(claim: Claim, quick: bool) -> Iterator[tuple[Cell, list[str]]]:
                 yield (condition.name, side, place), [*claim.hold, *condition.words, *words, *of_level]
 
 
+def common(claim: Claim) -> list[str]:
+    """Return the overrides of every run that the claim does not state itself."""
+    diagnostics = sorted({r.diagnostic for r in claim.measure.readings if r.diagnostic is not None})
+    timed = any(make_diagnostic(name, {KEY: name}).when != "end" for name in diagnostics)  # others have no budget
+    watching = [f"diagnostic=[{','.join(diagnostics)}]", *(["diagnostic_budget=1000"] if timed else [])]
+    tuned = claim.tune.words if claim.tune is not None else []
+    return [*tuned, *watching, f"study={study(claim)}", "save=none"]
+
+
 def run(claim: Claim, quick: bool = False, first_seed: int = 0) -> Result:
     """Train the runs of a claim that are not cached, and decide it.
 
@@ -78,10 +89,6 @@ def measurements(
         seeds: The seeds of each cell.
         split_seeds: The seeds of the splits; None for those of the runs.
     """
-    diagnostics = sorted({r.diagnostic for r in claim.measure.readings if r.diagnostic is not None})
-    watching = [f"diagnostic=[{','.join(diagnostics)}]", *(["diagnostic_budget=1000"] if diagnostics else [])]
-    tuned = claim.tune.words if claim.tune is not None else []
-    common = [*tuned, *watching, f"study={study(claim)}", "save=none"]
 
     def split(place: int) -> list[str]:
         if claim.splits == "fixed":
@@ -93,7 +100,7 @@ def measurements(
         for (_, words), of_cell in zip(named, seeds, strict=True)
         for place, seed in enumerate(of_cell)
     ]
-    records = iter(harness.sweep(common, variants=variants))
+    records = iter(harness.sweep(common(claim), variants=variants))
     return {
         cell: [_measured(claim, next(records)) for _ in of_cell]
         for (cell, _), of_cell in zip(named, seeds, strict=True)
