@@ -39,11 +39,13 @@ class Condition:
         name: Its name.
         words: The overrides of its runs.
         expect: "holds", "fails" or "open", as expected before looking.
+        sides: The overrides of sides that are other ones under this condition.
     """
 
     name: str
     words: tuple[str, ...]
     expect: str
+    sides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,10 @@ def parse(slug: str, row: Any) -> Claim:
     factor = _factor(row.get("factor"))
     conditions = _conditions(row.get("conditions", {"always": {"set": [], "expect": "holds"}}))
     hold = _words(row.get("hold", []), "hold")
-    _check_shape(effect, sides, factor)
+    for condition in conditions:
+        if unknown := condition.sides.keys() - sides.keys():
+            raise ValueError(f"conditions.{condition.name}.sides has no side {min(unknown)!r}")
+        _check_shape(effect, sides | dict(condition.sides), factor)
     _check_keys(hold, sides, factor, conditions)
     seeds = _count(row["seeds"], "seeds")
     quick = row.get("quick", {})
@@ -235,9 +240,11 @@ def _conditions(row: Any) -> tuple[Condition, ...]:
         raise ValueError("conditions is a mapping of names to {set: [overrides], expect: holds}")
     found = []
     for name, inner in row.items():
-        _only(inner, ("set", "expect"), f"conditions.{name}")
-        words = _words(inner.get("set", []), f"conditions.{name}.set")
-        found.append(Condition(str(name), words, _one_of(inner.get("expect"), EXPECTED, f"conditions.{name}.expect")))
+        where = f"conditions.{name}"
+        _only(inner, ("set", "expect", "sides"), where)
+        words = _words(inner.get("set", []), f"{where}.set")
+        sides = _sides(inner["sides"]) if "sides" in inner else {}
+        found.append(Condition(str(name), words, _one_of(inner.get("expect"), EXPECTED, f"{where}.expect"), sides))
     return tuple(found)
 
 
@@ -264,7 +271,8 @@ def _check_keys(
     conditions: Sequence[Condition],
 ) -> None:
     """Refuse a key that stands in two places: one would silently replace the other."""
-    of_sides = {key_of(word) for words in sides.values() for word in words}
+    declared = [sides, *(condition.sides for condition in conditions)]
+    of_sides = {key_of(word) for each in declared for words in each.values() for word in words}
     of_conditions = {key_of(word) for condition in conditions for word in condition.words}
     places = {
         "hold": {key_of(word) for word in hold},

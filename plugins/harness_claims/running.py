@@ -54,7 +54,8 @@ def cells(claim: Claim, quick: bool) -> Iterator[tuple[Cell, list[str]]]:
         for side, words in claim.sides.items():
             for place, level in enumerate(levels):
                 of_level = [] if claim.factor is None else [f"{claim.factor[0]}={level}"]
-                yield (condition.name, side, place), [*claim.hold, *condition.words, *words, *of_level]
+                of_side = condition.sides.get(side, words)
+                yield (condition.name, side, place), [*claim.hold, *condition.words, *of_side, *of_level]
 
 
 def run(claim: Claim, quick: bool = False, first_seed: int = 0) -> Result:

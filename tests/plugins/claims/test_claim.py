@@ -54,7 +54,17 @@ def test_row_is_a_claim() -> None:
     assert len(words) == 2
 
 
+def test_condition_replaces_the_overrides_of_a_side() -> None:
+    claim = parse("wide", changed("conditions.adam.sides", {"wide": ["model.width=128"]}))
+    words = dict(cells(claim, quick=False))
+    assert words["adam", "wide", 0][-1] == "model.width=128"
+    assert words["adam", "narrow", 0][-1] == "model.width=2"
+
+
 MISTAKES = [
+    (changed("conditions.adam.sides", {"tall": ["model.width=9"]}), "conditions.adam.sides has no side 'tall'"),
+    (changed("conditions.adam.sides", {"wide": ["model.width=2"]}), "two sides are the same setting"),
+    (changed("conditions.adam.sides", {"wide": ["data=wine"]}), "data stands in both hold and sides"),
     (changed("statment", "x"), "has no key 'statment'"),
     (changed("measure", ...), "it has no 'measure'"),
     (changed("statement.ko", ""), "statement has no text in 'ko'"),
