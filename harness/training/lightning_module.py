@@ -27,6 +27,11 @@ class TrainingPath(Protocol):
     """
 
     @property
+    def evaluates_train(self) -> bool:
+        """True if the training split is evaluated after each epoch."""
+        ...
+
+    @property
     def plain_because(self) -> str:
         """The reason why no step was replayed from a recording; empty if one was."""
         ...
@@ -193,7 +198,7 @@ class Learner(pl.LightningModule):
             cost = time.perf_counter() - start
         every = self.trainer.check_val_every_n_epoch or 1
         if (self.epoch + 1) % every == 0 or self.epoch + 1 == self.plan.epochs:
-            metrics = self.evaluate("val")
+            metrics = self._evaluate_epoch()
         for row, (state, mean, values) in enumerate(zip(self.states, means.tolist(), metrics, strict=True)):
             step = (self.epoch + 1) * self.plan.steps
             trained = {"train/loss": mean, "train/lr": self.path.lr(row)}
@@ -212,6 +217,15 @@ class Learner(pl.LightningModule):
                 if row not in done and self.epoch + 1 < self.plan.epochs:
                     state.checkpoint(functools.partial(self.path.state, row))
         self._finish(done)
+
+    def _evaluate_epoch(self) -> list[dict[str, float]]:
+        """Return each run's metrics on the splits that are evaluated after each epoch."""
+        metrics = self.evaluate("val")
+        if self.path.evaluates_train:
+            for row, values in zip(metrics, self.evaluate("train"), strict=True):
+                row["train/eval_loss"] = values.pop("train/loss")  # `train/loss` is measured while the weights change
+                row |= values
+        return metrics
 
     def evaluate(self, split: str) -> list[dict[str, float]]:
         """Return each run's metrics on a split, in the run's precision."""
@@ -270,7 +284,7 @@ class Learner(pl.LightningModule):
             elif within_epoch or not any(name.startswith("val/") for name in state.metrics):
                 outdated.append(row)
         if outdated:
-            metrics = self.evaluate("val")
+            metrics = self._evaluate_epoch()
             for row in outdated:
                 self.states[row].metrics |= metrics[row]
         if self.plan.test:

@@ -76,7 +76,9 @@ class SinglePath:
         self.data = {split: self._to_device(part) for split, part in data.items()}
         self.train_part = data["train"]  # not moved to the device: tuples are drawn on the CPU
         seed = parts.values["split"]["seed"]
-        self.tuples = {split: evaluation_tuples(parts.task, data[split], split, seed) for split in ("val", "test")}
+        self.evaluates_train = parts.evaluates_train
+        evaluated = ("train", "val", "test") if self.evaluates_train else ("val", "test")
+        self.tuples = {split: evaluation_tuples(parts.task, data[split], split, seed) for split in evaluated}
         named = dict(self.model.named_parameters())
         self.groups = [
             ParamGroup(group, {name: named[name] for name in names}, parts, plan)
@@ -87,9 +89,7 @@ class SinglePath:
         self.target_hooks = having(parts.regularizers, "target")
         self.gradient_hooks = having(parts.regularizers, "gradient")
         self.averages = having(parts.regularizers, "evaluate")
-        self.metrics = {
-            split: {name: make().to(device) for name, make in parts.metrics.items()} for split in ("val", "test")
-        }
+        self.metrics = {split: {name: make().to(device) for name, make in parts.metrics.items()} for split in evaluated}
         self._order = torch.empty(0, dtype=torch.int64)
         self._step_batches: list[_StepBatch] = []  # kept for an optimizer that evaluates the loss again
         self.diagnostic_runner: DiagnosticRunner | None = None
@@ -307,7 +307,7 @@ class SinglePath:
         total = torch.zeros((), device=self.device, dtype=torch.float64)
         n, each = (size(part), 1) if tuples is None else tuples.shape
         step = evaluation_batch_size(self.plan, part.x if isinstance(part, Samples) else part[0][0][None], each)
-        recordable = split == "val" and isinstance(part, Samples) and n <= EVALUATION_BATCHES * step
+        recordable = split != "test" and isinstance(part, Samples) and n <= EVALUATION_BATCHES * step
         self._recorded_evaluation.check()
         with torch.no_grad(), self._evaluation_weights():
             for first in range(0, n, step):
@@ -317,7 +317,7 @@ class SinglePath:
                     continue
                 compute = functools.partial(self._evaluate_batch, split, first, local)
                 key = self.key(EVALUATION + first)
-                recorded = self._recorded_evaluation.of(first, calls=self.plan.epochs)
+                recorded = self._recorded_evaluation.of(split, first, calls=self.plan.epochs)
                 losses, outputs = recorded(compute, key()) if recordable else compute(key)
                 for loss in losses.values():
                     total += loss.double() * local.count

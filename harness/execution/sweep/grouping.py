@@ -36,7 +36,7 @@ def shape(spec: RunSpec) -> str:
     """Return a key that is equal for runs that can be one stack: of one computation, study and path."""
     values = spec.values
     launch = [values["study"], values["path"], values["save"], values["resume"], values["checkpoint_every"]]
-    launch.append(values["diagnostic_budget"])
+    launch += [values["diagnostic_budget"], values["evaluate_train"]]
     return json.dumps([computation(spec), values["epochs"], launch])
 
 
