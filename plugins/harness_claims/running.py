@@ -58,6 +58,13 @@ def cells(claim: Claim, quick: bool) -> Iterator[tuple[Cell, list[str]]]:
                 yield (condition.name, side, place), [*claim.hold, *condition.words, *of_side, *of_level]
 
 
+def common(claim: Claim) -> list[str]:
+    """Return the overrides of every run that the claim does not state itself."""
+    diagnostics = sorted({r.diagnostic for r in claim.measure.readings if r.diagnostic is not None})
+    watching = [f"diagnostic=[{','.join(diagnostics)}]", *(["diagnostic_budget=1000"] if diagnostics else [])]
+    return [*MATCH[claim.match], *watching, f"study={study(claim)}", "save=none"]
+
+
 def run(claim: Claim, quick: bool = False, first_seed: int = 0) -> Result:
     """Train the runs of a claim that are not cached, and decide it.
 
@@ -68,12 +75,9 @@ def run(claim: Claim, quick: bool = False, first_seed: int = 0) -> Result:
     """
     seeds = range(first_seed, first_seed + (claim.quick_seeds if quick else claim.seeds))
     named = list(cells(claim, quick))
-    diagnostics = sorted({r.diagnostic for r in claim.measure.readings if r.diagnostic is not None})
-    watching = [f"diagnostic=[{','.join(diagnostics)}]", *(["diagnostic_budget=1000"] if diagnostics else [])]
-    common = [*MATCH[claim.match], *watching, f"study={study(claim)}", "save=none"]
     split = ["split.seed=${seed}"] if claim.splits == "drawn" else []
     variants = [[*words, f"seed={seed}", *split] for _, words in named for seed in seeds]
-    records = iter(harness.sweep(common, variants=variants))
+    records = iter(harness.sweep(common(claim), variants=variants))
     values = {cell: [claim.measure.of(next(records)) for _ in seeds] for cell, _ in named}
     decided = decide(claim, values)
     return Result(claim, verdict(decided), tuple(decided), len(variants), quick)

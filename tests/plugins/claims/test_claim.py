@@ -10,7 +10,7 @@ import pytest
 
 import harness
 from harness_claims.claim import key_of, parse, read
-from harness_claims.running import cells
+from harness_claims.running import cells, common
 
 FILES = harness.config_files("claim")
 ROW: dict[str, Any] = {
@@ -125,6 +125,6 @@ def test_shipped_claim_composes(slug: str) -> None:
     claim = read(FILES[slug])
     for _, words in cells(claim, quick=False):
         parse_overrides(words)
-        compose([word for word in words if not key_of(word).startswith("tune.")])
+        compose([*common(claim), *(word for word in words if not key_of(word).startswith("tune."))])
     assert claim.source
     assert {condition.name for condition in claim.conditions} >= set(claim.quick_conditions)
