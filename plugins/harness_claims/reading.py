@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import Record, read_curves
 
-SOURCES = ("metric", "best", "record", "curve", "completed")
+SOURCES = ("metric", "best", "record", "curve", "diagnostic", "completed")
 MOMENTS = ("first", "last", "max", "min")
 ACROSS = ("first", "last", "mean", "first/last", "slope")
 SCALES = {"log": math.log, "log10": math.log10}
@@ -25,7 +25,8 @@ class Reading:
 
     Attributes:
         source: "metric" at the end of the run, "best" over its epochs, "record" by a key with dots, "curve" of the
-            values during training, or "completed": 1 if the run completed and 0 if not.
+            values during training, "diagnostic" for one that is measured after training, or "completed": 1 if the run
+            completed and 0 if not.
         name: The metric, the key of the record, or the pattern of the curves' names.
         at: The moment of a curve: "first", "last", "max", "min", {"epoch": n} or {"when": "train/loss <= 0.1"}.
         over: How the curves of several layers become one number, in the order of the layers.
@@ -40,7 +41,7 @@ class Reading:
     def diagnostic(self) -> str | None:
         """The diagnostic that measures the curve, or None."""
         first = self.name.partition("/")[0]
-        return first if self.source == "curve" and first not in _SPLITS else None
+        return first if self.source in ("curve", "diagnostic") and first not in _SPLITS else None
 
     def of(self, record: Record) -> float | None:
         """Return the number; None if the run did not complete or did not measure it.

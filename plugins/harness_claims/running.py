@@ -68,8 +68,10 @@ def run(claim: Claim, quick: bool = False, first_seed: int = 0) -> Result:
     """
     seeds = range(first_seed, first_seed + (claim.quick_seeds if quick else claim.seeds))
     named = list(cells(claim, quick))
-    diagnostics = sorted({r.diagnostic for r in claim.measure.readings if r.diagnostic is not None})
-    watching = [f"diagnostic=[{','.join(diagnostics)}]", *(["diagnostic_budget=1000"] if diagnostics else [])]
+    readings = [reading for reading in claim.measure.readings if reading.diagnostic is not None]
+    diagnostics = sorted({str(reading.diagnostic) for reading in readings})
+    in_training = any(reading.source == "curve" for reading in readings)
+    watching = [f"diagnostic=[{','.join(diagnostics)}]", *(["diagnostic_budget=1000"] if in_training else [])]
     common = [*MATCH[claim.match], *watching, f"study={study(claim)}", "save=none"]
     split = ["split.seed=${seed}"] if claim.splits == "drawn" else []
     variants = [[*words, f"seed={seed}", *split] for _, words in named for seed in seeds]

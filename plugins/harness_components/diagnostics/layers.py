@@ -86,6 +86,23 @@ def dead_units(*, every: Every = 0) -> Diagnostic:
     return Diagnostic(_dead, every)
 
 
+def _dropped(layers: Layers) -> dict[str, Tensor]:
+    return {
+        name: (layer.gradient == 0).to(layer.gradient.dtype).mean()
+        for name, layer in layers.items()
+        if layer.role == "activation"
+    }
+
+
+@harness.diagnostic
+def dropped_units(*, every: Every = 0) -> Diagnostic:
+    """Share of each activation's outputs on which the loss does not depend: those that dropout drops.
+
+    Over the units of each probe sample, in training mode, ∂L/∂h = 0 exactly.
+    """
+    return Diagnostic(_dropped, every)
+
+
 def _saturated(slopes: Mapping[str, Tensor], *, below: float) -> dict[str, Tensor]:
     shares = {}
     for name, slope in slopes.items():

@@ -61,7 +61,16 @@ def test_condition_replaces_the_overrides_of_a_side() -> None:
     assert words["adam", "narrow", 0][-1] == "model.width=2"
 
 
+def test_diagnostic_after_training_is_chosen_without_a_budget() -> None:
+    claim = parse("wide", changed("measure", {"diagnostic": "noise_ensemble/recovered"}))
+    assert [reading.diagnostic for reading in claim.measure.readings] == ["noise_ensemble"]
+
+
 MISTAKES = [
+    (
+        changed("measure", {"diagnostic": "noise_ensemble/mean", "at": "last"}),
+        "diagnostic has no key 'at'",
+    ),
     (changed("conditions.adam.sides", {"tall": ["model.width=9"]}), "conditions.adam.sides has no side 'tall'"),
     (changed("conditions.adam.sides", {"wide": ["model.width=2"]}), "two sides are the same setting"),
     (changed("conditions.adam.sides", {"wide": ["data=wine"]}), "data stands in both hold and sides"),

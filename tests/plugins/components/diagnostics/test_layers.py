@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import harness
 from harness.modeling.diagnostic import Layer
 from tests.plugins.components.helpers import measured
 
@@ -74,3 +75,21 @@ def test_mean_and_deviation_of_activations_and_inputs():
     assert values == {"mean": pytest.approx(x.mean()), "std": pytest.approx(x.std()),
                      "largest": pytest.approx(np.abs(x).max()), "widest": pytest.approx(x.std(0).max())}  # fmt: skip
     assert measured("inputs", x=torch.arange(5)) == {}  # word indices
+
+
+def test_dropped_units_are_those_without_a_gradient():
+    gradient = [[0.0, 2.0, 0.0], [1.0, 0.5, 0.0]]
+    layers = {"a": layer(np.ones((2, 3)), gradient=gradient), "w": layer(np.ones((2, 3)), "weights", gradient)}
+    assert measured("dropped_units", layers=layers) == {"a": pytest.approx(3 / 6)}
+
+
+def test_dropout_drops_its_share_and_batch_norm_nothing(workdir):
+    line = ["data=digits", "model=mlp", "model.width=64", "activation=tanh", "epochs=1", "diagnostic=[dropped_units]"]
+    runs = {
+        "dropout": [*line, "regularizer=[dropout]", "regularizer.dropout.p=0.3"],
+        "batch_norm": [*line, "normalization=batch_norm"],
+    }
+    last = {name: harness.run(words).diagnostics["dropped_units"]["last"] for name, words in runs.items()}
+    assert set(last["batch_norm"].values()) == {0.0}
+    for share in last["dropout"].values():
+        assert share == pytest.approx(0.3, abs=0.05)
