@@ -63,6 +63,7 @@ from .registry.component import marked as marked
 from .registry.config_files import config_files as config_files
 from .registry.decorators import activation as activation
 from .registry.decorators import augmentation as augmentation
+from .registry.decorators import callback as callback
 from .registry.decorators import corruption as corruption
 from .registry.decorators import data as data
 from .registry.decorators import diagnostic as diagnostic

@@ -16,7 +16,7 @@ INSTEAD = {
     "gradient_clip_algorithm": "'regularizer=[gradient_clipping]'",
     "accumulate_grad_batches": "accumulate=",
     "logger": "'logger=[tensorboard,csv]'",
-    "callbacks": "a component of a fitting kind (a regularizer, for example, may stop a run)",
+    "callbacks": "'callback=[NAME]': a callback is a component (harness list callback)",
     "enable_checkpointing": "save=",
     "default_root_dir": "study=",
     "enable_progress_bar": "a pipe or a file for the output: the bar is drawn on terminals only",

@@ -27,7 +27,10 @@ from harness.system import session
 from harness.system.errors import HarnessError, reraise_interrupt, suggest
 from harness.training.plan import Plan
 
-_PARTS = ("model", "optimizer", "scheduler", "regularizer", "augmentation", "metric", "diagnostic", "task", "loss")
+_PARTS = (
+    "model", "optimizer", "scheduler", "regularizer", "augmentation", "metric", "diagnostic", "callback", "task",
+    "loss",
+)  # fmt: skip
 _BLOCKS = ("activation", "normalization", "initializer")
 
 
@@ -81,12 +84,13 @@ def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
 
 def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
     parts = build(values, dataset, plan.total_steps)
-    measured = [name for name in parts.measured if name.startswith("val/")]
     for name, regularizer in zip(values["regularizer"], parts.regularizers, strict=True):
-        watches = does(regularizer, "should_stop") or regularizer.keep == "best"
-        if watches and regularizer.watch not in measured:
+        keeps = regularizer.keep == "best"  # of epochs by validation
+        measured = [name for name in parts.measured if name.startswith("val/" if keeps else ("val/", "train/"))]
+        if (keeps or does(regularizer, "should_stop")) and regularizer.watch not in measured:
             near = suggest(regularizer.watch, measured)
             raise HarnessError(f"regularizer {name} watches {regularizer.watch!r}, which is not measured.{near}")
+    _refuse_unknown_monitor(parts)
     higher = directions(parts)
     if plan.each > 1:
         _refuse_target_changes(values, parts, dataset)
@@ -110,6 +114,15 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
     refuse_single(values, parts, dataset, plan)
     without_place = [] if isinstance(parts.model, EstimatorModule) else unused(values, parts.uses.taken)
     return Rehearsal(without_place, parts.probe, higher)
+
+
+def _refuse_unknown_monitor(parts: RunComponents) -> None:
+    """Refuse a callback that monitors what is not measured, unless another callback may log it."""
+    for name, callback in parts.callbacks.items() if len(parts.callbacks) == 1 else ():
+        monitor = getattr(callback, "monitor", None)
+        if isinstance(monitor, str) and monitor not in parts.measured:
+            near = suggest(monitor, parts.measured)
+            raise HarnessError(f"callback {name} monitors {monitor!r}, which is not measured.{near}")
 
 
 def directions(parts: RunComponents) -> dict[str, bool]:

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 import torchmetrics
+from pytorch_lightning import Callback
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
 from harness.config import seeds
@@ -22,7 +24,7 @@ from harness.modeling.estimator import EstimatorModule
 from harness.modeling.initialization import initialize, weights
 from harness.modeling.lightning_models import refuse_ignored
 from harness.modeling.profile import Probe, draws, probe
-from harness.modeling.regularizer import Regularizer, does
+from harness.modeling.regularizer import Regularizer, does, having
 from harness.modeling.task import Task
 from harness.modeling.unused import ComponentUse, default_choice
 from harness.registry.code_state import first_state
@@ -31,7 +33,7 @@ from harness.registry.instantiate import Node, component, is_unused, settings_of
 from harness.registry.kinds import AT_END, KEY
 from harness.registry.registry import REGISTRY
 from harness.results.run_id import components
-from harness.system.errors import HarnessError
+from harness.system.errors import HarnessError, one_line
 from harness.system.process_state import drawing, kept
 
 # Kinds of which code runs in a training step before the optimizer
@@ -60,6 +62,7 @@ class RunComponents:
     metrics: dict[str, Callable[[], torchmetrics.Metric]]
     at_end: dict[str, FinalMetric]
     diagnostics: dict[str, Diagnostic]
+    callbacks: dict[str, Callback]
     optimizer: Callable[..., torch.optim.Optimizer] = field(repr=False)
     scheduler: Callable[..., Any] = field(repr=False)
     closure: bool = False  # the optimizer's step evaluates the loss itself, as often as it needs
@@ -69,7 +72,15 @@ class RunComponents:
     @property
     def measured(self) -> list[str]:
         """The names of the values that each epoch adds to the history."""
-        return ["train/loss", "train/lr", "val/loss", *(f"val/{name}" for name in self.metrics)]
+        of_train = ["train/eval_loss", *(f"train/{name}" for name in self.metrics)] if self.evaluates_train else []
+        return ["train/loss", "train/lr", *of_train, "val/loss", *(f"val/{name}" for name in self.metrics)]
+
+    @property
+    def evaluates_train(self) -> bool:
+        """True if the training split is evaluated after each epoch: by setting, or since a regularizer watches it."""
+        watched = {regularizer.watch for regularizer in having(self.regularizers, "should_stop")}
+        by_regularizer = any(name.startswith("train/") for name in watched - {"train/loss", "train/lr"})
+        return bool(self.values["evaluate_train"]) or by_regularizer
 
 
 @kept()
@@ -137,6 +148,7 @@ def _build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: P
         metrics={n: functools.partial(component, "metric", node, **offers) for n, node in each_epoch.items()},
         at_end={n: _final_metric(node, offers) for n, node in values["metric"].items() if n not in each_epoch},
         diagnostics={n: make_diagnostic(n, node) for n, node in values["diagnostic"].items()},
+        callbacks={n: make_callback(n, node) for n, node in values["callback"].items()},
         optimizer=functools.partial(make_optimizer, values["optimizer"]),
         scheduler=functools.partial(component, "scheduler", values["scheduler"]),
         closure=needs_closure(values["optimizer"]),
@@ -213,6 +225,22 @@ def make_diagnostic(name: str, node: Node) -> Diagnostic:
         raise TypeError(f"diagnostic {name} returned {type(diagnostic).__name__}, not a harness.Diagnostic")
     assert diagnostic.asks is not None
     return diagnostic
+
+
+def make_callback(name: str, node: Node) -> Callback:
+    """Create a callback of Lightning.
+
+    Raises:
+        HarnessError: If Lightning refuses a setting.
+        TypeError: If the component returns something else.
+    """
+    try:
+        callback = component("callback", node)
+    except MisconfigurationException as error:
+        raise HarnessError(f"callback {name}: {one_line(error)}") from error
+    if not isinstance(callback, Callback):
+        raise TypeError(f"callback {name} returned {type(callback).__name__}, not a pytorch_lightning.Callback")
+    return callback
 
 
 def needs_closure(optimizer: Node) -> bool:

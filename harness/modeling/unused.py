@@ -19,7 +19,9 @@ from harness.system.errors import HarnessError, shown
 Choice = tuple[str, str]  # (kind, name), or (setting, "")
 
 # An estimator is fitted at once: it uses none of these kinds, and has no steps.
-OF_TRAINING = ("activation", "normalization", "initializer", "optimizer", "scheduler", "regularizer", "augmentation")
+OF_TRAINING = (
+    "activation", "normalization", "initializer", "optimizer", "scheduler", "regularizer", "augmentation", "callback",
+)  # fmt: skip
 OF_STEPS = {"epochs": 1, "batch_size": 64, "accumulate": 1, "warmup": 0.0}  # values in the record of an estimator
 IN_NETWORKS = ("activation", "normalization", "initializer", "regularizer")
 

@@ -183,7 +183,8 @@ def _estimate(parts: RunComponents, dataset: Dataset, plan: Plan, device: str) -
     x = first_samples(dataset, 1)[0]
     tuples = evaluation_tuples(parts.task, dataset.part("val"), "val", parts.values["split"]["seed"])
     evaluation_size = evaluation_batch_size(plan, x, 1 if tuples is None else tuples.shape[1])
-    items = max(size(dataset.part(split)) for split in ("val", "test")) if tuples is None else len(tuples)
+    evaluated = ("train", "val", "test") if parts.evaluates_train else ("val", "test")
+    items = max(size(dataset.part(split)) for split in evaluated) if tuples is None else len(tuples)
     glibc = device == "cpu" and sys.platform.startswith("linux")
     weights = [] if fitted else list(parts.model.parameters())
     first_weights, previous_weights = _compared_weights(parts)

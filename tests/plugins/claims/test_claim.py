@@ -10,7 +10,7 @@ import pytest
 
 import harness
 from harness_claims.claim import key_of, parse, read
-from harness_claims.running import cells
+from harness_claims.running import cells, common
 
 FILES = harness.config_files("claim")
 ROW: dict[str, Any] = {
@@ -61,11 +61,6 @@ def test_condition_replaces_the_overrides_of_a_side() -> None:
     assert words["adam", "narrow", 0][-1] == "model.width=2"
 
 
-def test_diagnostic_after_training_is_chosen_without_a_budget() -> None:
-    claim = parse("wide", changed("measure", {"diagnostic": "noise_ensemble/recovered"}))
-    assert [reading.diagnostic for reading in claim.measure.readings] == ["noise_ensemble"]
-
-
 MISTAKES = [
     (
         changed("measure", {"diagnostic": "noise_ensemble/mean", "at": "last"}),
@@ -105,6 +100,14 @@ MISTAKES = [
     (changed("seeds", True), "seeds must be a whole number"),
     (changed("quick.conditions", ["sgd"]), "quick.conditions must be one of adam"),
     (changed("match", "time"), "match must be one of epochs, best_validation"),
+    (changed("match", {"accuracy": 0.9}), "match must be one of epochs, best_validation"),
+    (changed("match", {"train/accuracy": "much"}), "match.train/accuracy takes a number, got 'much'"),
+    (changed("match", {"model.parameters": 0}), "match.model.parameters takes a number, got 0"),
+    (changed("measure", {"epochs": "val/accuracy"}), "epochs compares a curve with a number"),
+    (changed("measure", {"epochs": "val/accuracy >= 0.9"}), "decide.of takes share or rank"),
+    (changed("tune", {"over": {"optimizer.lr": [0.1]}}), "tune.over.optimizer.lr needs at least two different levels"),
+    (changed("tune", {"over": {"optimizer.lr": [0.1, 1]}, "by": "test/loss"}), "tune.by names a metric of validation"),
+    (changed("tune", {"over": {}}), "tune.over is a mapping of keys to levels"),
     (changed("verdict", "true"), "verdict must be one of supported"),
     ([], "a claim is a mapping"),
 ]
@@ -134,6 +137,6 @@ def test_shipped_claim_composes(slug: str) -> None:
     claim = read(FILES[slug])
     for _, words in cells(claim, quick=False):
         parse_overrides(words)
-        compose([word for word in words if not key_of(word).startswith("tune.")])
+        compose([*common(claim), *(word for word in words if not key_of(word).startswith("tune."))])
     assert claim.source
     assert {condition.name for condition in claim.conditions} >= set(claim.quick_conditions)

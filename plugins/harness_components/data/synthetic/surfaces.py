@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, MinLen
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torchmetrics import Metric
 
 import harness
@@ -19,25 +19,31 @@ Point = Annotated[tuple[float, float], "starting point"]
 
 
 @harness.model(tasks=("optimise",))
-def point(inputs: tuple[int, ...]) -> nn.Module:
+def point(
+    inputs: tuple[int, ...],
+    generator: Generator,
+    *,
+    spread: Annotated[float, Uniform(0, 5), Ge(0), "standard deviation of the first displacement, σ"] = 0.0,
+) -> nn.Module:
     """The coordinates of a point: the model of surfaces.
 
         w = x + δ
 
-    x is the starting point and δ, `[D]`, are the parameters, zero at first.
+    x is the starting point and δ, `[D]`, are the parameters, at first N(0, σ²) with σ = `spread`: zero by default, and
+    another start for each seed otherwise.
 
-    >>> point((2,))(torch.tensor([[1.0, -1.0]])).detach()
+    >>> point((2,), Generator())(torch.tensor([[1.0, -1.0]])).detach()
     tensor([[ 1., -1.]])
     """
-    return Moving(inputs[0])
+    return Moving(spread * torch.randn(inputs[0], generator=generator))
 
 
 class Moving(nn.Module):
     """A starting point plus a learned displacement."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, moved: Tensor) -> None:
         super().__init__()
-        self.moved = nn.Parameter(torch.zeros(size))
+        self.moved = nn.Parameter(moved)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map starting points [N, D] to points [N, D]."""

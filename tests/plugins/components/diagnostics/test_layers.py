@@ -28,6 +28,26 @@ def test_dead_units_and_zeros_are_counted():
     assert values == {"a/dead": pytest.approx(2 / 4), "a/zeros": pytest.approx(1 - 10 / 72)}
 
 
+def test_revived_and_died_units_are_counted_since_the_start():
+    start = torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0]])  # units 0 and 1 are dead
+    now = [[0.0, 0.0, 0.0, 1.0], [3.0, 0.0, 0.0, 1.0]]  # 0 is alive, 2 has died
+    values = measured("revived_units", layers={"a": layer(now), "w": layer(now, "weights")}, start_layers={"a": start})
+    assert values == {"a/revived": 1 / 4, "a/died": 1 / 4}
+
+
+def test_exact_zeros_of_gradients_are_counted():
+    gradient = [[0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]
+    values = measured("gradient_zeros", layers={"w": layer(np.ones((2, 3)), "weights", gradient),
+                                                "n": layer(np.ones((2, 3)), "normalization", gradient)})  # fmt: skip
+    assert values == {"w/zeros": pytest.approx(4 / 6), "w/units": pytest.approx(1 / 3)}
+
+
+def test_smallest_and_largest_slope_of_an_activation():
+    slopes = {"a": torch.tensor([[-0.5, 0.25], [0.0, 2.0]]), "b": torch.tensor([[1.0]])}
+    values = measured("activation_slope", slopes=slopes)
+    assert values == {"a/smallest": -0.5, "a/largest": 2.0, "b/smallest": 1.0, "b/largest": 1.0}
+
+
 def test_saturation_is_the_share_of_flat_slopes():
     x = torch.linspace(-10, 10, 2001, dtype=torch.float64)
     s = torch.sigmoid(x)
@@ -77,19 +97,13 @@ def test_mean_and_deviation_of_activations_and_inputs():
     assert measured("inputs", x=torch.arange(5)) == {}  # word indices
 
 
-def test_dropped_units_are_those_without_a_gradient():
-    gradient = [[0.0, 2.0, 0.0], [1.0, 0.5, 0.0]]
-    layers = {"a": layer(np.ones((2, 3)), gradient=gradient), "w": layer(np.ones((2, 3)), "weights", gradient)}
-    assert measured("dropped_units", layers=layers) == {"a": pytest.approx(3 / 6)}
-
-
 def test_dropout_drops_its_share_and_batch_norm_nothing(workdir):
-    line = ["data=digits", "model=mlp", "model.width=64", "activation=tanh", "epochs=1", "diagnostic=[dropped_units]"]
+    line = ["data=digits", "model=mlp", "model.width=64", "activation=tanh", "epochs=1", "diagnostic=[gradient_zeros]"]
     runs = {
         "dropout": [*line, "regularizer=[dropout]", "regularizer.dropout.p=0.3"],
         "batch_norm": [*line, "normalization=batch_norm"],
     }
-    last = {name: harness.run(words).diagnostics["dropped_units"]["last"] for name, words in runs.items()}
+    last = {name: harness.run(words).diagnostics["gradient_zeros"]["last"] for name, words in runs.items()}
     assert set(last["batch_norm"].values()) == {0.0}
-    for share in last["dropout"].values():
-        assert share == pytest.approx(0.3, abs=0.05)
+    shares = [share for name, share in last["dropout"].items() if name.endswith("activation/zeros")]
+    assert shares == pytest.approx([0.3, 0.3], abs=0.05)
