@@ -14,7 +14,7 @@ SOURCES = ("metric", "best", "record", "curve", "completed")
 MOMENTS = ("first", "last", "max", "min")
 ACROSS = ("first", "last", "mean", "first/last", "slope")
 SCALES = {"log": math.log, "log10": math.log10}
-COMBINED = ("ratio", "difference", "product")
+COMBINED = ("ratio", "difference", "product", "sum")
 _WHEN = re.compile(r"\s*([\w./-]+)\s*(<=|>=)\s*([-+.\deE]+)\s*")
 _SPLITS = ("train", "val", "test")
 
@@ -38,7 +38,9 @@ class Reading:
 
     @property
     def diagnostic(self) -> str | None:
-        """The diagnostic that measures the curve, or None."""
+        """The diagnostic that measures the number, or None."""
+        if self.source == "record" and self.name.startswith("diagnostics."):
+            return self.name.split(".")[1]
         first = self.name.partition("/")[0]
         return first if self.source == "curve" and first not in _SPLITS else None
 
@@ -89,11 +91,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Measure:
-    """A number made of one or two readings.
+    """A number made of one or more readings.
 
     Attributes:
         readings: The readings.
-        combined: "ratio", "difference" or "product" of two readings; "" for one.
+        combined: "ratio", "difference" or "product" of two readings, "sum" of two or more; "" for one.
         scale: "log" or "log10" of the reading; "" for the reading itself.
     """
 
@@ -107,6 +109,8 @@ class Measure:
         known = [value for value in values if value is not None]
         if len(known) < len(values):
             return None
+        if self.combined == "sum":
+            return math.fsum(known)
         if self.combined:
             a, b = known
             if self.combined == "ratio" and not b:
@@ -119,7 +123,7 @@ class Measure:
     def __str__(self) -> str:
         names = [reading.name or reading.source for reading in self.readings]
         if self.combined:
-            return f"{self.combined} of {' and '.join(names)}"
+            return f"{self.combined} of {', '.join(names[:-1])} and {names[-1]}"
         return f"{self.scale} {names[0]}".strip()
 
 
@@ -134,8 +138,9 @@ def measure(row: Any) -> Measure:
         if key in SCALES:
             return Measure((_reading(inner),), scale=key)
         if key in COMBINED:
-            if not isinstance(inner, list) or len(inner) != 2:
-                raise ValueError(f"measure.{key} takes two readings, got {inner!r}")
+            if not isinstance(inner, list) or len(inner) < 2 or (len(inner) > 2 and key != "sum"):
+                many = "two readings or more" if key == "sum" else "two readings"
+                raise ValueError(f"measure.{key} takes {many}, got {inner!r}")
             return Measure(tuple(_reading(one) for one in inner), combined=key)
     return Measure((_reading(row),))
 

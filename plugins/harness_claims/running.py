@@ -60,8 +60,10 @@ def cells(claim: Claim, quick: bool) -> Iterator[tuple[Cell, list[str]]]:
 
 def common(claim: Claim) -> list[str]:
     """Return the overrides of every run that the claim does not state itself."""
-    diagnostics = sorted({r.diagnostic for r in claim.measure.readings if r.diagnostic is not None})
-    watching = [f"diagnostic=[{','.join(diagnostics)}]", *(["diagnostic_budget=1000"] if diagnostics else [])]
+    readings = [reading for reading in claim.measure.readings if reading.diagnostic is not None]
+    watching = [f"diagnostic=[{','.join(sorted({str(reading.diagnostic) for reading in readings}))}]"]
+    if any(reading.source == "curve" for reading in readings):
+        watching.append("diagnostic_budget=1000")
     return [*MATCH[claim.match], *watching, f"study={study(claim)}", "save=none"]
 
 
