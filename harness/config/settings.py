@@ -71,6 +71,8 @@ class Settings:
     batch_size: Annotated[int, Ge(1), "samples per batch, over all devices together"] = 64
     accumulate: Annotated[int, Ge(1), "batches whose gradients are averaged into one step"] = 1
     warmup: Annotated[float, Interval(ge=0, lt=1), "share of the steps with a linearly growing learning rate"] = 0.0
+    init_from: Annotated[str | None, "weights to start from: a run (STUDY/ID or its folder) or a file"] = None
+    train: Annotated[bool, "train; false: evaluate the weights of init_from as they are"] = True
     study: Annotated[str, "folder under outputs/ that gathers runs to compare"] = "scratch"
     objective: Annotated[str | None, "metric that a sweep optimises; null: the task's metric on validation"] = None
     rerun: Annotated[bool, "train completed runs again"] = False

@@ -192,6 +192,8 @@ RULES: dict[str, Rule | None] = dict.fromkeys((*KINDS, "experiment")) | {
     "batch_size": _batch_size,
     "accumulate": _accumulate,
     "warmup": _warmup,
+    "init_from": None,
+    "train": None,
     "study": None,
     "objective": None,
     "rerun": None,

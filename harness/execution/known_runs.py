@@ -25,7 +25,7 @@ from harness.results.index import SETTLED_NS, by_id
 from harness.results.record import Record, read
 from harness.results.run_dir import WEIGHTS
 from harness.results.run_id import sources, stamp
-from harness.results.study import OUTPUTS
+from harness.results.study import OUTPUTS, find_weights
 from harness.system.blas import vendor
 from harness.system.distribution import DISTRIBUTION
 from harness.system.safe_files import refuse_links
@@ -69,6 +69,8 @@ def question(jobs: Sequence[Job], in_sweep: bool) -> str | None:
         if reads is None or any(known.get("corruption", name)["origin"] != DISTRIBUTION for name in corruptions):
             return None
         files |= {os.path.abspath(os.path.expanduser(str(data[setting]))) for setting in reads}
+    sources_of_weights = {job.values["init_from"] for job in jobs} - {None}
+    files |= {os.path.abspath(find_weights(source)) for source in sources_of_weights}
     stamps = stamp(sorted(files))
     if any(max(times) > time.time_ns() - SETTLED_NS for _, _, *times, _ in stamps):
         return None  # a file that changes again within a tick may keep its times

@@ -120,6 +120,8 @@ def refuse_chosen(
     fit = [n for n in others if catalogue.serves(catalogue.get("model", n)["traits"].get("tasks"), task)]
     instead = f", or choose a model that asks for block ({', '.join(fit)})" if fit else ""
     if {kind for kind, _ in explicit} == {"initializer"}:
+        if values["init_from"] is not None:
+            raise HarnessError(f"{words} has no effect: init_from replaces all weights. Leave it out")
         raise HarnessError(f"model {model} has no weights for {words} to fill. Leave this out")
     if "block" in row["asks"]:
         raise HarnessError(

@@ -16,7 +16,7 @@ from harness.registry.kinds import KEY
 from harness.registry.registry import REGISTRY
 
 # Runs of one stack may differ in their weights, optimizers, loggers and executors.
-FREE = ("seed", "optimizer", "scheduler", "initializer", "logger", "executor")
+FREE = ("seed", "init_from", "optimizer", "scheduler", "initializer", "logger", "executor")
 SHARED_BYTES = 1 << 26  # larger data sets are stacked only where they are the same
 
 
@@ -81,6 +81,8 @@ def unfusable(spec: RunSpec) -> str:
     values = spec.values
     if values["path"] == "alone":
         return "path=alone"
+    if not values["train"]:
+        return "train=false trains nothing"
     if reason := followed(values):
         return reason
     if not spec.facts.in_memory:

@@ -1,0 +1,31 @@
+"""Evaluate a trained run without training, on its own or on other data.
+
+RUN is a folder, or STUDY/ID with the first digits of its ID. Inputs are transformed as the run's training data was. The
+result is a record of its own, in the study `evaluations`:
+
+  harness eval digits/3f2a9c 'corruption=[label_noise]' 'metric=[f1]'
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+
+from harness.results.study import find_run
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("run", metavar="RUN", help="the trained run, for example digits/3f2a9c")
+    add("overrides", nargs="*", metavar="OVERRIDE", help="data, corruption, split, metric, batch_size, trainer, study")
+    add("--json", action="store_true", help="print the record as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from harness.analysis.report.summary import run_summary
+    from harness.execution.prediction import evaluate
+
+    command = shlex.join(["harness", "eval", args.run, *args.overrides])
+    record = evaluate(find_run(args.run), args.overrides, command)
+    print(record.to_json() if args.json else run_summary(record))
+    return 1 if record.status == "failed" else 0
