@@ -74,6 +74,7 @@ class Settings:
     init_from: Annotated[str | None, "weights to start from: a run (STUDY/ID or its folder) or a file"] = None
     train: Annotated[bool, "train; false: evaluate the weights of init_from as they are"] = True
     study: Annotated[str, "folder under outputs/ that gathers runs to compare"] = "scratch"
+    output_root: Annotated[str, "folder of the studies, for example on another disk"] = "outputs"
     objective: Annotated[str | None, "metric that a sweep optimises; null: the task's metric on validation"] = None
     rerun: Annotated[bool, "train completed runs again"] = False
     fail_fast: Annotated[bool, "end a sweep at its first failed run"] = False
@@ -96,8 +97,8 @@ class Settings:
 
 # Settings that do not change a run's result: where it is written, how it is launched and observed.
 NOT_IDENTITY = (
-    "study", "objective", "rerun", "fail_fast", "path", "recording", "resume", "checkpoint_every", "save", "jobs",
-    "cache_dir", "diagnostic_budget",
+    "study", "output_root", "objective", "rerun", "fail_fast", "path", "recording", "resume", "checkpoint_every",
+    "save", "jobs", "cache_dir", "diagnostic_budget",
 )  # fmt: skip
 
 

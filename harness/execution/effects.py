@@ -195,6 +195,7 @@ RULES: dict[str, Rule | None] = dict.fromkeys((*KINDS, "experiment")) | {
     "init_from": None,
     "train": None,
     "study": None,
+    "output_root": None,
     "objective": None,
     "rerun": None,
     "fail_fast": _fail_fast,

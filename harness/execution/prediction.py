@@ -35,11 +35,13 @@ from harness.training.single import EVALUATION_ELEMENTS
 EVALUATIONS = "evaluations"  # that records are written into, unless study= names another
 # What an evaluation may change in the config of the run.
 KEYS = (
-    "data", "corruption", "split", "metric", "diagnostic", "logger", "batch_size", "trainer", "study", "objective",
-    "rerun", "cache_dir",
+    "data", "corruption", "split", "metric", "diagnostic", "logger", "batch_size", "trainer", "study", "output_root",
+    "objective", "rerun", "cache_dir",
 )  # fmt: skip
 # How the run was launched and saved, which its evaluation does not take over.
-_OWN = ("resume", "checkpoint_every", "save", "path", "recording", "rerun", "fail_fast", "jobs", "objective", "tune")
+_OWN = (
+    "output_root", "resume", "checkpoint_every", "save", "path", "recording", "rerun", "fail_fast", "jobs", "objective",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ def evaluate(run: str | Path | Record, overrides: Sequence[str] = (), command: s
     """
     record, known, defaults = record_of(run), catalogue.current(), Settings()
     words = [f"init_from={record.study}/{record.id}", *overrides]
-    values = usable(record.config) | {name: getattr(defaults, name) for name in _OWN if name != "tune"}
+    values = usable(record.config) | {name: getattr(defaults, name) for name in _OWN}
     values |= {"init_from": str(find_weights(str(record.folder))), "train": False, "study": EVALUATIONS, "save": "none"}
     values |= {"callback": {}, "diagnostic": {}, "tune": values["tune"] | {"budget": None}}
     for override in parse(list(overrides)):

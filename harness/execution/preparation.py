@@ -32,7 +32,7 @@ from harness.results import environment
 from harness.results.index import by_id
 from harness.results.record import Record, read
 from harness.results.run_id import changed, components, identity, identity_by_seed, sources
-from harness.results.study import OUTPUTS, find_weights
+from harness.results.study import find_weights, output_root
 from harness.results.tuning import holds_trials
 from harness.system.errors import HarnessError, reraise_interrupt
 from harness.system.process_state import ignore, kept
@@ -157,7 +157,7 @@ class Preparation:
             warnings=list(common.warnings),
             folder=self._existing(common.study, run_id) or common.study / folder_name(used, run_id),
         )
-        refuse_links(Path(OUTPUTS), Path(record.study) / record.folder.name)
+        refuse_links(output_root(values), Path(record.study) / record.folder.name)
         return RunSpec(
             values,
             job.values,
@@ -225,7 +225,7 @@ class Preparation:
             | (loaded.baseline if self._predicts_targets(values) else {})
             | ({"left_out": loaded.dataset.left_out} if loaded.dataset.left_out else {}),
             warnings=[*lacking, *loaded.changes],
-            study=Path(OUTPUTS).absolute() / settings.study,  # a component may change the working folder
+            study=output_root(values) / settings.study,  # a component may change the working folder
             sources=code,
             identity=identity_by_seed(values, device, loaded.digest, self.known.trainer, code),
         )

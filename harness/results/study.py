@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.results.levels import in_natural_order
 from harness.results.record import Record, Records, read
@@ -13,6 +15,11 @@ from harness.results.run_dir import WEIGHTS
 from harness.system.errors import HarnessError
 
 OUTPUTS = "outputs"
+
+
+def output_root(values: Mapping[str, Any]) -> Path:
+    """Return the folder of the studies of a config, absolute."""
+    return Path(values["output_root"]).expanduser().absolute()
 
 
 def study_folder(study: str | Path) -> Path:

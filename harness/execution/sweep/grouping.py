@@ -35,8 +35,8 @@ def _optimizer(spec: RunSpec) -> str:
 def shape(spec: RunSpec) -> str:
     """Return a key that is equal for runs that can be one stack: of one computation, study and path."""
     values = spec.values
-    launch = [values["study"], values["path"], values["save"], values["resume"], values["checkpoint_every"]]
-    launch.append(values["diagnostic_budget"])
+    names = ("output_root", "study", "path", "save", "resume", "checkpoint_every", "diagnostic_budget")
+    launch = [values[name] for name in names]
     return json.dumps([computation(spec), values["epochs"], launch])
 
 
