@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from pathlib import Path
 
 from harness.results.study import find_run
+from harness.system.errors import HarnessError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +24,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if "=" in args.run and not Path(args.run).exists():
+        raise HarnessError(
+            f"harness eval takes a run before any override: harness eval RUN {args.run} "
+            "(for a file of weights: harness train=false init_from=FILE)"
+        )
     from harness.analysis.report.summary import run_summary
     from harness.execution.prediction import evaluate
 
