@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -26,13 +28,13 @@ def read_state(path: Path) -> State:
     """
     try:
         safe_files.check_plain(path)
-        content: Any = torch.load(path, weights_only=True, map_location="cpu")
+        content = _load(path)
     except OSError as error:
         raise HarnessError(f"init_from: cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # torch raises many kinds of errors for a torn file or one that holds objects
         raise HarnessError(
-            f"init_from: {path} cannot be read: it is torn, or holds more than tensors and plain data; "
-            "torch.save(model.state_dict(), FILE) writes a file that can"
+            f"init_from: {path} cannot be read: it is torn, or no file of torch.save; "
+            "torch.save(model.state_dict(), FILE) writes one"
         ) from error
     nested = content.get("state", content.get("state_dict", content)) if isinstance(content, dict) else None
     state = nested.get("model", nested) if isinstance(nested, dict) else None  # the state of a checkpoint of harness
@@ -40,6 +42,46 @@ def read_state(path: Path) -> State:
     if not state or not named:
         raise HarnessError(f"init_from: {path} holds no weights by name")
     return dict(state)
+
+
+def _load(path: Path) -> Any:
+    """Load a file of torch.save; objects that are neither tensors nor plain data become inert."""
+    try:
+        return torch.load(path, weights_only=True, map_location="cpu")
+    except pickle.UnpicklingError:  # a checkpoint of Lightning also holds hyperparameters, which may be objects
+        reader = SimpleNamespace(__name__="tensors", Unpickler=_TensorUnpickler)
+        return torch.load(path, weights_only=False, map_location="cpu", pickle_module=reader)
+
+
+class _Inert:
+    """Stands for an object that is not built: whatever is done to it while a file is read has no effect."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> _Inert:
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __setstate__(self, state: Any) -> None: ...
+    def __setitem__(self, key: Any, value: Any) -> None: ...
+    def append(self, item: Any) -> None: ...
+    def extend(self, items: Any) -> None: ...
+
+
+class _TensorUnpickler(pickle.Unpickler):
+    """Reads tensors and containers; any other class or function is replaced by one that does nothing."""
+
+    ALLOWED = frozenset({
+        ("collections", "OrderedDict"),
+        ("torch", "Size"),
+        ("torch._utils", "_rebuild_parameter"),
+        ("torch._utils", "_rebuild_tensor_v2"),
+    })  # fmt: skip
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return a class or function that builds tensors, or an inert class."""
+        if (module, name) in self.ALLOWED:
+            return super().find_class(module, name)
+        found = getattr(torch, name, None) if module == "torch" else None
+        return found if isinstance(found, torch.dtype) else _Inert
 
 
 def start_from(model: nn.Module, path: Path) -> None:

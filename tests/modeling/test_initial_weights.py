@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -146,6 +148,28 @@ def test_files_of_every_kind_are_read(tmp_path: Path) -> None:
         nn.init.zeros_(module[0].weight)
         start_from(module, path)
         assert module[0].weight.tolist() == [[1.0, 1.0]]
+
+
+class Hostile:
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("hostile",)
+
+
+def test_objects_in_a_checkpoint_are_not_built(workdir: Path) -> None:
+    """Lightning saves hyperparameters, such as the optimizer as a partial; a stranger may save anything."""
+    module = nn.Sequential(nn.Linear(2, 1))
+    hyperparameters = {"optimizer": functools.partial(torch.optim.Adam, lr=0.1), "more": [Hostile()]}
+    content = {"hyper_parameters": hyperparameters, "state_dict": module.state_dict()}
+    torch.save(content, "begun.ckpt")
+    torch.manual_seed(1)
+    other = nn.Sequential(nn.Linear(2, 1))
+    start_from(other, Path("begun.ckpt"))
+    assert torch.equal(other[0].weight, module[0].weight)
+    assert not Path("hostile").exists()
+    torch.save({"state_dict": {"0.weight": Hostile()}}, "begun.ckpt")
+    with pytest.raises(HarnessError, match="holds no weights by name"):
+        start_from(other, Path("begun.ckpt"))
+    assert not Path("hostile").exists()
 
 
 @pytest.mark.parametrize(
