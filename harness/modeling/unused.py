@@ -131,8 +131,11 @@ def refuse_chosen(
 
 
 def _differs(values: dict[str, Any], kind: str, name: str, catalogue: Catalogue) -> bool:
-    """Return True if a component differs from the default choice; settings only count if they are typed."""
-    if not name:
+    """Return True if a component differs from the default choice; settings only count if they are typed.
+
+    Beside `init_from` an initializer only counts if it is typed: a model may have brought its own.
+    """
+    if not name or (kind == "initializer" and values["init_from"] is not None):
         return False
     if KINDS[kind].many:
         return True
