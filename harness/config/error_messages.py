@@ -159,6 +159,9 @@ def unknown_key(full: str, known: Iterable[str], component: str | None = None) -
         return f"unknown key {full!r}.{near}"
     entries = catalogue.current().entries.get(group, {})
     owners = [n for n in sorted(entries) if any(p.name == key for p in entry_parameters(entries[n]))]
+    instead = foreign_words.suggest_key(key) or foreign_words.suggest_key(full)
+    if not owners and instead is not None:
+        return f"unknown key {full!r}. {instead}"
     if component == AUTO:
         first = owners[0] if owners else KINDS[group].auto or "NAME"
         return f"{full}: {group}=auto has no settings; choose a {group} first, for example {group}={first}"

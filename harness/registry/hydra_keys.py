@@ -111,7 +111,7 @@ def _fixed() -> dict[str, Any]:
     silent = _file("hydra_logging/none.yaml")
     return {
         "run.dir": ".",
-        "sweep.dir": "outputs/${study}",
+        "sweep.dir": "${output_root}/${study}",
         "sweep.subdir": ".",
         "output_subdir": None,
         "job.name": "harness",
