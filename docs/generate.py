@@ -234,7 +234,7 @@ def bridges() -> str:
         HEADER,
         "Components that are derived from other libraries, in the versions of `constraints.txt`. "
         "`harness show KIND/NAME` prints valid values and descriptions of settings. "
-        "[Use components of torch and scikit-learn](../how-to/plugins/bridges.md) explains the names.",
+        "[Use components of torch, Lightning and scikit-learn](../how-to/plugins/bridges.md) explains the names.",
     ]
     entries = [e for e in catalogue.current() if e["origin"] == "dl-harness" and e["plugin"] != "harness"]
     for plugin, kind in sorted({(e["plugin"], e["kind"]) for e in entries}):

@@ -26,6 +26,7 @@ from .datasets.dataset import size as size
 from .datasets.dataset import surface as surface
 from .datasets.torch_adapter import from_torch as from_torch
 from .execution import workers as workers
+from .execution.api import evaluate as evaluate
 from .execution.api import load as load
 from .execution.api import load_data as load_data
 from .execution.api import load_model as load_model
@@ -63,6 +64,7 @@ from .registry.component import marked as marked
 from .registry.config_files import config_files as config_files
 from .registry.decorators import activation as activation
 from .registry.decorators import augmentation as augmentation
+from .registry.decorators import callback as callback
 from .registry.decorators import corruption as corruption
 from .registry.decorators import data as data
 from .registry.decorators import diagnostic as diagnostic

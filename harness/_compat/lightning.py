@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
+from pytorch_lightning import Trainer
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
@@ -52,3 +53,28 @@ class CommandLauncher(_SubprocessScriptLauncher):
             subprocess.Popen(self.command, env=os.environ | {"LOCAL_RANK": str(rank)}, stdout=subprocess.DEVNULL)
             for rank in range(1, self.num_processes)
         ]
+
+
+def start_at(trainer: Trainer, epoch: int, batches: int) -> None:
+    """Begin training with a later epoch: `trainer.current_epoch` and `trainer.global_step` count from there.
+
+    Sets the progress of Lightning's loops, seen on pytorch-lightning 2.6. Without it, the callbacks of a resumed run
+    count from 0.
+
+    Args:
+        trainer: The trainer, before its fit.
+        epoch: The epoch to begin with.
+        batches: Batches in an epoch.
+    """
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    progress.ready = progress.started = progress.processed = progress.completed = epoch
+    trainer.fit_loop.epoch_loop._batches_that_stepped = epoch * batches
+
+
+def count_steps(trainer: Trainer, steps: int) -> None:
+    """Set `trainer.global_step`, which Lightning leaves at 0 where a module steps its optimizers itself.
+
+    Sets the progress of Lightning's loop of manual optimization, seen on pytorch-lightning 2.6.
+    """
+    total = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.total
+    total.ready = total.completed = steps

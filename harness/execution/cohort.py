@@ -105,7 +105,7 @@ class CohortRunner:
             with kept(functools.partial(_warn_all, [recorder])):
                 run = recorder.begin(build_parts(spec, dataset), dataset)
             trainer, spec.trainer = spec.trainer, None
-            trainer = trainer or make_trainer(spec.values["trainer"], spec.plan, payload(spec))
+            trainer = trainer or make_trainer(spec.values["trainer"], spec.plan, payload(spec), spec.record.folder)
             recorder.record.cohort["processes"] = trainer.world_size
             self._fit(trainer, [recorder], [run])
         recorder.forget()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.config.job import Job
 from harness.datasets.loading import Loader, outside, warn_of_data
@@ -17,10 +18,11 @@ from harness.execution.effects import check_effects
 from harness.execution.preparation import Preparation
 from harness.execution.resuming import note_fresh
 from harness.execution.run_recorder import make_member
+from harness.execution.sweep.grouping import followed
 from harness.results.record import Record
 from harness.system.errors import HarnessError, short_path
 from harness.system.process_state import as_new, ignore, kept
-from harness.training.fit import Run, fit, make_trainer
+from harness.training.fit import Run, fit, make_trainer, refuse_processes
 from harness.training.run_callback import RunCallback
 
 
@@ -49,13 +51,16 @@ def train(
         preparation.keep(question, [spec])
     if (record := spec.finished()) is not None:
         return record
-    spec.trainer = make_trainer(spec.values["trainer"], spec.plan, payload(spec))
+    spec.trainer = make_trainer(spec.values["trainer"], spec.plan, payload(spec), spec.record.folder)
+    refuse_processes(spec.trainer, spec.values["callback"])
     preparation.refuse_stale(spec)
     warn_of_data(spec.record.data, spec.values)
     if line := note_fresh([spec], preparation):
         warnings.warn(line, stacklevel=outside())
     fused = job.settings.path == "fused"
     plan = CohortPlan("fused", "path=fused", forced=True) if fused else CohortPlan()
+    if reason := followed(spec.values):
+        plan = replace(plan, why=reason)
     (record,) = train_cohort([spec], plan, callbacks)
     if record is None:
         raise HarnessError(f"another process trains this run now: {short_path(spec.record.folder)}")

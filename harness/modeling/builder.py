@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 import torchmetrics
+from pytorch_lightning import Callback
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
 from harness.config import seeds
@@ -19,6 +21,7 @@ from harness.datasets.sampling import first_samples, sampled_inputs
 from harness.modeling.block import Block, Elementwise
 from harness.modeling.diagnostic import Diagnostic
 from harness.modeling.estimator import EstimatorModule
+from harness.modeling.initial_weights import start_from
 from harness.modeling.initialization import initialize, weights
 from harness.modeling.lightning_models import refuse_ignored
 from harness.modeling.profile import Probe, draws, probe
@@ -31,7 +34,8 @@ from harness.registry.instantiate import Node, component, is_unused, settings_of
 from harness.registry.kinds import AT_END, KEY
 from harness.registry.registry import REGISTRY
 from harness.results.run_id import components
-from harness.system.errors import HarnessError
+from harness.results.study import find_weights
+from harness.system.errors import HarnessError, one_line
 from harness.system.process_state import drawing, kept
 
 # Kinds of which code runs in a training step before the optimizer
@@ -60,6 +64,7 @@ class RunComponents:
     metrics: dict[str, Callable[[], torchmetrics.Metric]]
     at_end: dict[str, FinalMetric]
     diagnostics: dict[str, Diagnostic]
+    callbacks: dict[str, Callback]
     optimizer: Callable[..., torch.optim.Optimizer] = field(repr=False)
     scheduler: Callable[..., Any] = field(repr=False)
     closure: bool = False  # the optimizer's step evaluates the loss itself, as often as it needs
@@ -125,6 +130,9 @@ def _build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: P
     shape = dataset.inputs, task.outputs(dataset), dataset.words
     uses = ComponentUse()
     model = task.prepare(make_model(values, *shape, regularizers, first, uses), dataset)
+    if values["init_from"] is not None:
+        start_from(model, find_weights(values["init_from"]))
+        uses.taken = {choice for choice in uses.taken if choice[0] != "initializer"}
     if probed is None:
         probed = probe(model, first(2))
         if not probed.noisy and draws(task, model, first_samples(dataset, 2)):
@@ -145,6 +153,7 @@ def _build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: P
         metrics={n: functools.partial(component, "metric", node, **offers) for n, node in each_epoch.items()},
         at_end={n: _final_metric(node, offers) for n, node in values["metric"].items() if n not in each_epoch},
         diagnostics={n: make_diagnostic(n, node) for n, node in values["diagnostic"].items()},
+        callbacks={n: make_callback(n, node) for n, node in values["callback"].items()},
         optimizer=functools.partial(make_optimizer, values["optimizer"]),
         scheduler=functools.partial(component, "scheduler", values["scheduler"]),
         closure=needs_closure(values["optimizer"]),
@@ -221,6 +230,22 @@ def make_diagnostic(name: str, node: Node) -> Diagnostic:
         raise TypeError(f"diagnostic {name} returned {type(diagnostic).__name__}, not a harness.Diagnostic")
     assert diagnostic.asks is not None
     return diagnostic
+
+
+def make_callback(name: str, node: Node) -> Callback:
+    """Create a callback of Lightning.
+
+    Raises:
+        HarnessError: If Lightning refuses a setting.
+        TypeError: If the component returns something else.
+    """
+    try:
+        callback = component("callback", node)
+    except MisconfigurationException as error:
+        raise HarnessError(f"callback {name}: {one_line(error)}") from error
+    if not isinstance(callback, Callback):
+        raise TypeError(f"callback {name} returned {type(callback).__name__}, not a pytorch_lightning.Callback")
+    return callback
 
 
 def needs_closure(optimizer: Node) -> bool:

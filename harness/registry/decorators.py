@@ -6,6 +6,7 @@ from harness.registry.component import Decorator
 
 activation = Decorator("activation")
 augmentation = Decorator("augmentation")
+callback = Decorator("callback")
 corruption = Decorator("corruption")
 data = Decorator("data")
 diagnostic = Decorator("diagnostic")

@@ -117,6 +117,7 @@ _ALL = (
         ("tasks", "targets", "input_ndim", "higher_is_better", "cases"),
     ),
     Kind("diagnostic", True, (), "a harness.Diagnostic: a pure measurement, and how often it is made", ("tells",)),
+    Kind("callback", True, (), "a pytorch_lightning.Callback, which follows the training of one run"),
     Kind("logger", True, ("run_dir", "name", "in_sweep"), "a Lightning logger"),
     Kind("executor", False, ("jobs",), "a concurrent.futures.Executor", ("task_minutes",), "loky"),
 )
@@ -124,5 +125,5 @@ _ALL = (
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 
 # Kinds whose settings may be tuned: not those that pose the problem, nor those that observe or launch a run.
-_GIVEN = ("task", "data", "corruption", "metric", "diagnostic", "logger", "executor")
+_GIVEN = ("task", "data", "corruption", "metric", "diagnostic", "callback", "logger", "executor")
 TUNED = tuple(name for name in KINDS if name not in _GIVEN)

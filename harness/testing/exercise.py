@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from pytorch_lightning import Callback
 from torch import Tensor, nn
 
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.regularizer import Regularizer, does
 from harness.modeling.task import Task
-from harness.testing import exercise_diagnostic
+from harness.system.errors import one_line
+from harness.testing import exercise_diagnostic, training
 from harness.testing import exercise_samples as of_samples
-from harness.testing.component_case import Case, Inapplicable, drawn, expect, linear, noise, redirected
+from harness.testing.component_case import Case, Fault, Inapplicable, drawn, expect, linear, noise, redirected
 from harness.testing.fixtures import bench, numbers, predictions, tasks_of
 from harness.testing.least_squares import LeastSquares
 
@@ -222,10 +225,26 @@ def executor(case: Case) -> Any:
     return []
 
 
+def callback(case: Case) -> Any:
+    result = case.make()
+    expect(isinstance(result, Callback), f"it returns {type(result).__name__}, not a pytorch_lightning.Callback")
+    hooks = [name for name in vars(Callback) if getattr(type(result), name) is not getattr(Callback, name)]
+    expect([name for name in hooks if name.startswith("on_") or name == "setup"], "it overrides no hook of Lightning")
+    with inside(Path(tempfile.mkdtemp(dir=case.folder))):
+        (run,) = training.cohort(
+            [["data=iris", "model=mlp", "model.width=8", "epochs=2"]],
+            change=lambda parts: parts.callbacks.update({case.name: result}),
+            fused=False,
+        )
+    if (error := run.state.failed) is not None:
+        raise Fault(f"a run with it fails: {one_line(error)}")
+    return [run.state.weights, run.state.history]
+
+
 _ALL: tuple[Callable[[Case], Any], ...] = (
     task, of_samples.data, model, activation, normalization, initializer, loss, optimizer, scheduler, regularizer,
     of_samples.augmentation, of_samples.corruption, of_samples.transform, of_samples.metric,
-    exercise_diagnostic.diagnostic, logger, executor,
+    exercise_diagnostic.diagnostic, callback, logger, executor,
 )  # fmt: skip
 EXERCISES = {function.__name__: function for function in _ALL}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,6 +16,7 @@ import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
 
+from harness._compat.lightning import start_at
 from harness.datasets.dataset import SPLITS, Dataset, Part, Samples
 from harness.modeling.builder import RunComponents
 from harness.modeling.estimator import EstimatorModule
@@ -25,7 +27,8 @@ from harness.registry.registry import REGISTRY
 from harness.system.errors import HarnessError
 from harness.system.process_state import drawing
 from harness.system.signals import Terminated
-from harness.training.batches import Transformed, make_loader
+from harness.training.batches import Chunks, Transformed, make_loader
+from harness.training.callbacks import CallbackLearner, FollowedPath, follow
 from harness.training.diagnostics.runner import DiagnosticRunner
 from harness.training.diagnostics.system import Machine
 from harness.training.diagnostics.view import ModelView
@@ -82,6 +85,9 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
         RuntimeError: If Lightning ended training before the first step.
         Exception: If a component raises it.
     """
+    if not cohort[0].plan.epochs:
+        evaluate(trainer, cohort[0])
+        return
     for run in cohort:  # reset a plugin's globals, as if no run had been trained before in this process
         node = run.parts.values["optimizer"]
         if not is_unused("optimizer", node) and (code := first_state(REGISTRY.get("optimizer", node[KEY]))) is not None:
@@ -96,7 +102,11 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
             splits, ranks = transformed_splits(first.dataset), (trainer.global_rank, world)
             if isinstance(first.parts.model, EstimatorModule):
                 return EstimatorPath(first.parts, first.plan, splits, device, ranks)
-            single = SinglePath(first.parts, first.plan, splits, device, ranks)
+            single = (
+                FollowedPath(first.parts, first.plan, splits, device, trainer)
+                if first.parts.callbacks
+                else SinglePath(first.parts, first.plan, splits, device, ranks)
+            )
             if trainer.global_rank == 0:
                 single.diagnostic_runner = make_diagnostic_runner(first, PathView(single, first.dataset))
             return single
@@ -117,13 +127,19 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
     first_epoch, path_states = first.state.epochs, [checkpoint["state"] for checkpoint in checkpoints] or None
     batches = make_loader(first.dataset, first.plan, rank, world, first_epoch)
     states = [run.state for run in cohort]
-    learner = Learner(model, states, first.plan, make_path, Machine(batches), first_epoch, path_states)
-    trainer.fit_loop.max_epochs = (until or first.plan.epochs) - first_epoch
+    kind = Learner
+    if first.parts.callbacks:
+        kind = CallbackLearner
+        follow(trainer, first.parts.callbacks, first.state, first.plan)
+    learner = kind(model, states, first.plan, make_path, Machine(batches), first_epoch, path_states)
+    trainer.fit_loop.max_epochs = until or first.plan.epochs
+    start_at(trainer, first_epoch, first.plan.batches)
     samples = first.plan.samples // world
     threads = 1 if fused else choose_threads(first.parts.probe.work, samples, torch.get_num_threads())
     with quiet_lightning(), rank_environment(), restored_signals(), use_threads(threads), drawing(first.plan.seed):
         try:
-            trainer.fit(learner, batches)
+            # callbacks see batches, and not chunks of them: the learner then has a loader of its own
+            trainer.fit(learner, None if kind is CallbackLearner and isinstance(batches, Chunks) else batches)
         except SystemExit:
             # Lightning exits at Ctrl-C and SIGTERM, and for an exception of a component, which is a failure
             if isinstance(captured.error, Terminated):
@@ -133,6 +149,23 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
             raise captured.error or RuntimeError("Lightning ended the process") from None
         if not learner.started:
             raise RuntimeError("the run was ended before its first step (trainer.max_time?)")
+
+
+def evaluate(trainer: pl.Trainer, run: Run) -> None:
+    """Measure the metrics of a run that trains nothing, `train=false`. The outcome is in its `state`.
+
+    Args:
+        trainer: The trainer, for its device and precision.
+        run: The run.
+    """
+    device = trainer.strategy.root_device
+    model = trainer.precision_plugin.convert_module(run.parts.model).to(device)
+    run.parts.model = model
+    path = SinglePath(run.parts, run.plan, transformed_splits(run.dataset), device, (0, 1))
+    with trainer.precision_plugin.val_step_context(), drawing(run.plan.seed):
+        run.state.metrics = path.evaluate("val")[0] | path.evaluate("test")[0]
+    run.state.plain_because = "it made no step"
+    run.state.finish(path.weights())
 
 
 def make_diagnostic_runner(run: Run, view: ModelView, rows: int | None = None) -> DiagnosticRunner | None:
@@ -156,20 +189,23 @@ def transformed_splits(dataset: Dataset) -> dict[str, Part]:
     }
 
 
-def make_trainer(options: dict[str, Any], plan: Plan, payload: str) -> pl.Trainer:
+def make_trainer(options: dict[str, Any], plan: Plan, payload: str, folder: Path | None = None) -> pl.Trainer:
     """Return Lightning's Trainer without the features that the learner provides itself.
 
     Args:
         options: The arguments of the Trainer, from the config; None leaves Lightning's default.
         plan: The plan of the run.
         payload: The run, as other processes of a distributed run read it.
+        folder: The folder of the run, for callbacks that write files.
 
     Raises:
         HarnessError: If Lightning refuses the options, or a batch has fewer samples than there are processes.
     """
     settings = {k: v for k, v in options.items() if v is not None}
     settings |= {
-        "max_epochs": plan.epochs,
+        "max_epochs": plan.epochs or 1,
+        "default_root_dir": folder,
+        "inference_mode": False,  # or metrics that are updated in Lightning's validation loop could not be used later
         "logger": False,
         "callbacks": [ExceptionCapture()],
         "enable_checkpointing": False,
@@ -195,6 +231,15 @@ def make_trainer(options: dict[str, Any], plan: Plan, payload: str) -> pl.Traine
     return trainer
 
 
+def refuse_processes(trainer: pl.Trainer, callbacks: Collection[str]) -> None:
+    """Raise HarnessError if several processes were to train a run that callbacks follow."""
+    if callbacks and trainer.world_size > 1:
+        raise HarnessError(
+            f"callback {next(iter(callbacks))} follows a run in one process, and this run has {trainer.world_size}: "
+            "set trainer.devices=1"
+        )
+
+
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Context without Lightning's log messages, and without its advice on features that the learner replaces."""
@@ -212,6 +257,7 @@ def quiet_lightning() -> Iterator[None]:
             ".*isinstance.treespec, LeafSpec.*",  # torch's deprecation, in Lightning's code
             ".*Starting from v1.9.0.*",
             ".*You defined a `validation_step`.*",
+            ".*exists and is not empty.*",  # checkpoints of a callback, of a run that is resumed
         ):
             warnings.filterwarnings("ignore", message=message)
         try:

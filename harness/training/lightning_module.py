@@ -110,19 +110,23 @@ class Learner(pl.LightningModule):
     def configure_optimizers(self) -> None:
         """Configure none: the path has its own."""
 
-    @convert_stop_iteration
-    def on_train_start(self) -> None:
+    def open_path(self) -> None:
+        """Build the path, once the model is on its device, and restore the checkpoint."""
         self.path = self.make_path(self.trainer)
         if self.path_states is not None:
             self.path.restore(self.path_states)
-            self.path_states = None
+
+    @convert_stop_iteration
+    def on_train_start(self) -> None:
+        self.open_path()
+        self.path_states = None
         self._clock = time.perf_counter()
         self.started = True
 
     @property
     def epoch(self) -> int:
         """The epoch of the run, counted from 0."""
-        return self.first_epoch + int(self.current_epoch)
+        return int(self.current_epoch)
 
     @property
     def _diagnostic_runner(self) -> DiagnosticRunner | None:
@@ -151,6 +155,12 @@ class Learner(pl.LightningModule):
         else:
             first, last = batch_index, batch_index + 1
             losses = self.path.train_on(batch_index, *batch)  # type: ignore[attr-defined]  # a single model only
+        self.record_batches(first, last, losses)
+        if self.states and last == self.plan.batches:
+            self.end_epoch()
+
+    def record_batches(self, first: int, last: int, losses: Tensor) -> None:
+        """Record the losses `[batches, K]` of batches of this epoch; continue without the runs that have ended."""
         self._losses.append(losses)
 
         def step_of(index: int) -> int:
@@ -165,8 +175,6 @@ class Learner(pl.LightningModule):
             if not state.diverged:
                 state.failed, state.failed_optimizer_runs = error, stepped_runs
         self._finish([row for row, state in enumerate(self.states) if state.diverged or state.failed])
-        if self.states and last == self.plan.batches:
-            self._end_epoch()
 
     def _record_diagnostics(self) -> None:
         """Record what diagnostics measured in the last steps, for the runs that had not diverged before."""
@@ -180,7 +188,8 @@ class Learner(pl.LightningModule):
                     state.record_diagnostics(values, observation.step + 1, self.epoch)
             runner.add_write_cost(observation, time.perf_counter() - start)
 
-    def _end_epoch(self) -> None:
+    def end_epoch(self) -> None:
+        """Record the metrics of an epoch whose batches were all trained, and continue without the runs that stop."""
         losses = torch.cat(self._losses)  # [batches, K]
         self._losses = []
         sizes = torch.tensor([self.plan.size(b) for b in range(self.plan.batches)], device=losses.device)
@@ -198,7 +207,7 @@ class Learner(pl.LightningModule):
             cost = time.perf_counter() - start
         every = self.trainer.check_val_every_n_epoch or 1
         if (self.epoch + 1) % every == 0 or self.epoch + 1 == self.plan.epochs:
-            metrics = self._evaluate_epoch()
+            metrics = self._with_train(self.validate())
         for row, (state, mean, values) in enumerate(zip(self.states, means.tolist(), metrics, strict=True)):
             step = (self.epoch + 1) * self.plan.steps
             trained = {"train/loss": mean, "train/lr": self.path.lr(row)}
@@ -218,14 +227,17 @@ class Learner(pl.LightningModule):
                     state.checkpoint(functools.partial(self.path.state, row))
         self._finish(done)
 
-    def _evaluate_epoch(self) -> list[dict[str, float]]:
-        """Return each run's metrics on the splits that are evaluated after each epoch."""
-        metrics = self.evaluate("val")
+    def _with_train(self, metrics: list[dict[str, float]]) -> list[dict[str, float]]:
+        """Return each run's metrics with those of the training split, if it is evaluated."""
         if self.path.evaluates_train:
             for row, values in zip(metrics, self.evaluate("train"), strict=True):
                 row["train/eval_loss"] = values.pop("train/loss")  # `train/loss` is measured while the weights change
                 row |= values
         return metrics
+
+    def validate(self) -> list[dict[str, float]]:
+        """Return each run's metrics of validation after this epoch."""
+        return self.evaluate("val")
 
     def evaluate(self, split: str) -> list[dict[str, float]]:
         """Return each run's metrics on a split, in the run's precision."""
@@ -237,13 +249,17 @@ class Learner(pl.LightningModule):
         """Finish the runs that are left."""
         if not (self.started and self.states):
             return
-        timer = ended_by_timer(self.trainer)
-        planned = (self.first_epoch + (self.trainer.fit_loop.max_epochs or 0)) * self.plan.steps
+        stopped_by = self.stopped_by()
+        planned = (self.trainer.fit_loop.max_epochs or 0) * self.plan.steps
         for state in self.states:
-            if timer and state.steps_made < planned:
-                state.stopped_by = timer
+            if stopped_by and state.steps_made < planned:
+                state.stopped_by = stopped_by
             fail_short_training(state, planned)
         self._finish(range(len(self.states)))
+
+    def stopped_by(self) -> str | None:
+        """Return the setting that ended training before its plan, if any."""
+        return ended_by_timer(self.trainer)
 
     def _finish(self, rows: Iterable[int]) -> None:
         """Measure the final metrics of some runs and continue without them."""
@@ -284,7 +300,7 @@ class Learner(pl.LightningModule):
             elif within_epoch or not any(name.startswith("val/") for name in state.metrics):
                 outdated.append(row)
         if outdated:
-            metrics = self._evaluate_epoch()
+            metrics = self._with_train(self.evaluate("val"))
             for row in outdated:
                 self.states[row].metrics |= metrics[row]
         if self.plan.test:

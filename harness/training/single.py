@@ -59,6 +59,7 @@ class SinglePath:
         data: The splits by name.
         device: The device of the model.
         ranks: This process's rank and the number of processes.
+        make_group: Makes the group of the parameters that one loss trains.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class SinglePath:
         data: dict[str, Part],
         device: torch.device,
         ranks: tuple[int, int],
+        make_group: Callable[..., ParamGroup] = ParamGroup,
     ):
         self.parts, self.plan, self.device = parts, plan, device
         self.rank, self.world = ranks
@@ -81,7 +83,7 @@ class SinglePath:
         self.tuples = {split: evaluation_tuples(parts.task, data[split], split, seed) for split in evaluated}
         named = dict(self.model.named_parameters())
         self.groups = [
-            ParamGroup(group, {name: named[name] for name in names}, parts, plan)
+            make_group(group, {name: named[name] for name in names}, parts, plan)
             for group, names in parts.task.groups(self.model).items()
             if names
         ]
@@ -99,6 +101,8 @@ class SinglePath:
             refusal = "an estimator makes no steps"
         elif self.world > 1:
             refusal = "several processes share a step"
+        elif parts.callbacks:
+            refusal = "callbacks follow each step"
         self._recorded_evaluation = RecordedFunctions(code, refusal, worth)
         closure = parts.closure or not parts.gradient
         self._recorded = RecordedFunctions(code, refusal or "the optimizer evaluates the loss itself" * closure, worth)
@@ -136,7 +140,7 @@ class SinglePath:
     def train(self, batches: range) -> Tensor:
         """Train on in-memory batches of this epoch; return the losses of the global batches `[batches, 1]`."""
         batch_keys = self._keys(batches)
-        gathered = zip(self._gather(batches), batch_keys, strict=True)
+        gathered = zip(self.gather(batches), batch_keys, strict=True)
         losses = [self._train_batch(batch, x, y, key, whole=True) for (batch, x, y), key in gathered]
         return self._sum_over_processes(torch.stack(losses))
 
@@ -146,7 +150,7 @@ class SinglePath:
         numbers = torch.arange(first + batches.start, first + batches.stop, device=self.device)
         return keys(torch.tensor(self.plan.seed, device=self.device), numbers).unbind()
 
-    def _gather(self, batches: range) -> Iterator[tuple[int, Tensor, Tensor]]:
+    def gather(self, batches: range) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Yield the samples of each batch; several small batches are gathered by one call."""
         part, size = self.data["train"], self.plan.samples
         assert isinstance(part, Samples)
@@ -302,38 +306,63 @@ class SinglePath:
 
     def evaluate(self, split: str) -> list[dict[str, float]]:
         """Return loss and metrics on a split, as `[{"val/loss": ...}]`; each process evaluates its share."""
-        self._set_mode(False)
-        part, metrics, tuples = self.data[split], self.metrics[split], self.tuples[split]
-        total = torch.zeros((), device=self.device, dtype=torch.float64)
-        n, each = (size(part), 1) if tuples is None else tuples.shape
-        step = evaluation_batch_size(self.plan, part.x if isinstance(part, Samples) else part[0][0][None], each)
-        recordable = split != "test" and isinstance(part, Samples) and n <= EVALUATION_BATCHES * step
+        bounds = self.evaluation_bounds(split)
+        recordable = split != "test" and isinstance(self.data[split], Samples) and len(bounds) <= EVALUATION_BATCHES
         self._recorded_evaluation.check()
-        with torch.no_grad(), self._evaluation_weights():
-            for first in range(0, n, step):
-                count = min(step, n - first)
+        total = torch.zeros((), device=self.device, dtype=torch.float64)
+        with self.evaluating():
+            for first, count in bounds:
                 local = shard(count, self.rank, self.world)
                 if not local.count:
                     continue
-                compute = functools.partial(self._evaluate_batch, split, first, local)
+                compute = functools.partial(self._evaluate_slice, split, first, local)
                 key = self.key(EVALUATION + first)
                 recorded = self._recorded_evaluation.of(split, first, calls=self.plan.epochs)
                 losses, outputs = recorded(compute, key()) if recordable else compute(key)
-                for loss in losses.values():
-                    total += loss.double() * local.count
-                for metric in metrics.values():
-                    metric.update(*outputs)
+                self.add_evaluated(split, total, losses, outputs, local.count)
+        return [self.evaluated(split, total)]
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Context in which the model is evaluated."""
+        self._set_mode(False)
+        with torch.no_grad(), self._evaluation_weights():
+            yield
+
+    def evaluation_bounds(self, split: str) -> list[tuple[int, int]]:
+        """Return the first item and the number of items of each batch in which a split is evaluated."""
+        part, tuples = self.data[split], self.tuples[split]
+        n, each = (size(part), 1) if tuples is None else tuples.shape
+        step = evaluation_batch_size(self.plan, part.x if isinstance(part, Samples) else part[0][0][None], each)
+        return [(first, min(step, n - first)) for first in range(0, n, step)]
+
+    def add_evaluated(
+        self, split: str, total: Tensor, losses: dict[str, Tensor], outputs: tuple[Tensor, ...], count: int
+    ) -> None:
+        """Add the losses of `count` items to `total`, float64 `[]`, and update the metrics of their split."""
+        for loss in losses.values():
+            total += loss.double() * count
+        for metric in self.metrics[split].values():
+            metric.update(*outputs)
+
+    def evaluated(self, split: str, total: Tensor) -> dict[str, float]:
+        """Return the mean of the summed losses of a split and its metrics, which are reset."""
         if self.world > 1:
             all_reduce_sum([total])
-        values = {f"{split}/loss": float(total) / n}
-        for name, metric in metrics.items():
+        tuples = self.tuples[split]
+        values = {f"{split}/loss": float(total) / (size(self.data[split]) if tuples is None else len(tuples))}
+        for name, metric in self.metrics[split].items():
             values[f"{split}/{name}"] = metric_value(metric)
             metric.reset()
-        return [values]
+        return values
 
-    def _evaluate_batch(self, split: str, first: int, local: GlobalBatch, key: Tensor | Callable[[], Tensor]) -> Any:
+    def _evaluate_slice(self, split: str, first: int, local: GlobalBatch, key: Tensor | Callable[[], Tensor]) -> Any:
         """Return the losses and outputs of this process's share of the items from `first` of a split."""
         x, y = self.slice(self.data[split], first + local.start, local.count, self.tuples[split])
+        return self.evaluate_batch(x, y, local, key)
+
+    def evaluate_batch(self, x: Tensor, y: Tensor, local: GlobalBatch, key: Tensor | Callable[[], Tensor]) -> Any:
+        """Return the losses and outputs of this process's share of a batch."""
         noise = Noise(key, local if self.world > 1 else None)
         with self.redirect_noise(noise):
             return self.parts.task.evaluate(self._call, (x, y), noise)

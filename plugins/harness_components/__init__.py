@@ -22,7 +22,7 @@ def harness_components() -> list[Callable[..., Any]]:
 
 @harness.hookimpl
 def harness_left_out() -> dict[str, str]:
-    """Return the classes of torch that cannot be components, with the reasons."""
-    from harness_components.bridges import torch_bridge
+    """Return the classes of torch and Lightning that cannot be components, with the reasons."""
+    from harness_components.bridges import lightning_bridge, torch_bridge
 
-    return torch_bridge.left_out()
+    return torch_bridge.left_out() | lightning_bridge.left_out()

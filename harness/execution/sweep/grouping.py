@@ -16,7 +16,7 @@ from harness.registry.kinds import KEY
 from harness.registry.registry import REGISTRY
 
 # Runs of one stack may differ in their weights, optimizers, loggers and executors.
-FREE = ("seed", "optimizer", "scheduler", "initializer", "logger", "executor")
+FREE = ("seed", "init_from", "optimizer", "scheduler", "initializer", "logger", "executor")
 SHARED_BYTES = 1 << 26  # larger data sets are stacked only where they are the same
 
 
@@ -35,8 +35,17 @@ def _optimizer(spec: RunSpec) -> str:
 def shape(spec: RunSpec) -> str:
     """Return a key that is equal for runs that can be one stack: of one computation, study and path."""
     values = spec.values
-    launch = [values["study"], values["path"], values["save"], values["resume"], values["checkpoint_every"]]
-    launch += [values["diagnostic_budget"], values["evaluate_train"]]
+    names = (
+        "output_root",
+        "study",
+        "path",
+        "save",
+        "resume",
+        "checkpoint_every",
+        "diagnostic_budget",
+        "evaluate_train",
+    )
+    launch = [values[name] for name in names]
     return json.dumps([computation(spec), values["epochs"], launch])
 
 
@@ -63,11 +72,28 @@ def _data(spec: RunSpec) -> list[Any]:
     return [facts.inputs, facts.width, facts.target, facts.classes, class_counts, sizes, digest]
 
 
+def followed(values: dict[str, Any]) -> str:
+    """Return why callbacks of Lightning keep a run out of a stack; empty if it has none.
+
+    >>> followed({"callback": {"timing": {}, "early_stopping": {}}})
+    'callbacks timing, early_stopping follow each step of one run'
+    """
+    names = list(values["callback"])
+    if not names:
+        return ""
+    several = len(names) > 1
+    return f"callback{'s' * several} {', '.join(names)} follow{'s' * (not several)} each step of one run"
+
+
 def unfusable(spec: RunSpec) -> str:
     """Return the reason why a run cannot be part of a stack, as its config tells it; empty if there is none."""
     values = spec.values
     if values["path"] == "alone":
         return "path=alone"
+    if not values["train"]:
+        return "train=false trains nothing"
+    if reason := followed(values):
+        return reason
     if not spec.facts.in_memory:
         return "the data is not in memory"
     if values["trainer"].get("devices") not in (None, "auto", 1, "1") or values["trainer"].get("num_nodes", 1) != 1:

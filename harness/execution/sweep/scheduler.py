@@ -33,7 +33,7 @@ from harness.results.record import Record
 from harness.results.run_dir import make_study
 from harness.system.errors import HarnessError
 from harness.system.process_state import as_new, ignore, kept
-from harness.training.fit import make_trainer
+from harness.training.fit import make_trainer, refuse_processes
 
 
 @as_new()
@@ -103,9 +103,10 @@ def _run(spec: RunSpec) -> tuple[str, str]:
 
 
 def _train(wanted: list[RunSpec], on_record: OnRecord, fail_fast: bool) -> None:
-    for spec in {str(spec.values["trainer"]): spec for spec in wanted}.values():
+    for spec in {str([s.values["trainer"], [*s.values["callback"]]]): s for s in wanted}.values():
         with kept(ignore):
-            make_trainer(spec.values["trainer"], spec.plan, "")  # refuses what Lightning refuses
+            trainer = make_trainer(spec.values["trainer"], spec.plan, "")  # refuses what Lightning refuses
+        refuse_processes(trainer, spec.values["callback"])
     for spec in {spec.record.data["digest"]: spec for spec in wanted}.values():
         warn_of_data(spec.record.data, spec.values)
     sweep = secrets.token_hex(4)

@@ -22,8 +22,9 @@ from harness.testing.fixtures import accepted_shape
 from harness.testing.training import LOADER, Found, composed, same, trained
 from harness.training.run_state import RunState
 
-# Kinds that are not part of a training step: data is prepared once, and loggers and executors only observe and launch.
-NOT_COMPUTING = {"data", "corruption", "transform", "task", "logger", "executor"}
+# Kinds that are not part of the steps of a stack: data is prepared once, loggers and executors only observe and launch,
+# and a run with callbacks trains alone.
+NOT_COMPUTING = {"data", "corruption", "transform", "task", "callback", "logger", "executor"}
 COMPUTING = tuple(kind for kind in KINDS if kind not in NOT_COMPUTING)
 # Sizes that fill neither a cache line nor a vector, so that a dependence on the position in the stack would show.
 ODD = ["batch_size=43", "split.test=0.6", "split.val=0.2", "epochs=1"]

@@ -7,11 +7,12 @@ Real targets `[N, D]` are predicted as they are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from annotated_types import Ge, Gt
+from scipy.spatial.distance import cdist
 from torch import Generator, Tensor
 
 import harness
@@ -250,6 +251,28 @@ class Centres:
         return torch.as_tensor(self.model.transform(_rows(x))).square()
 
 
+class NearestSamples:
+    """Centres that move to the nearest sample, with the interface of scikit-learn."""
+
+    def __init__(self, n_clusters: int, starts: int, seed: int) -> None:
+        self.n_clusters, self.starts, self.seed = n_clusters, starts, seed
+
+    def fit(self, x: np.ndarray) -> None:
+        """Keep the centres of the start with the smallest sum of squared distances."""
+        rng = np.random.default_rng(self.seed)
+        low, high = x.min(0), x.max(0)
+        found = []
+        for _ in range(self.starts):
+            centres = rng.uniform(low, high, (self.n_clusters, x.shape[1]))
+            centres = x[cdist(centres, x).argmin(1)]  # a sample is nearest to itself: another step moves nothing
+            found.append((np.square(cdist(x, centres)).min(1).sum(), centres))
+        self.centres = min(found, key=lambda pair: pair[0])[1]
+
+    def transform(self, x: np.ndarray) -> np.ndarray:
+        """Return the distances [N, K] to the centres."""
+        return cdist(x, self.centres)
+
+
 @harness.model(
     tasks=("clustering",),
     estimator=True,
@@ -261,11 +284,17 @@ def kmeans(
     *,
     k: Annotated[int | None, Ge(1), "clusters; null: the number of classes"] = None,
     starts: Annotated[int, Gt(0), "random starts, the best of which is kept"] = 10,
+    update: Annotated[
+        Literal["mean", "nearest"], "move a centre to the mean of its samples, or to the nearest sample"
+    ] = "mean",
 ) -> Centres:
     """K-means by Lloyd's algorithm from k-means++ starts.
 
     Repeats until nothing changes: assign each sample to its nearest centre, move each centre to the mean of its
     samples. Finds a local optimum: raise `starts` where results vary.
+
+    update=nearest is a wrong version for demonstrations, whose centres start at random places of the data's range and
+    move to the sample nearest to them: nothing moves after the first step.
 
     >>> x = torch.tensor([[0.0], [1.0], [8.0], [9.0]])
     >>> model = kmeans(2, torch.Generator())
@@ -276,4 +305,6 @@ def kmeans(
     from sklearn.cluster import KMeans
 
     seed = generator.initial_seed() % 2**32
+    if update == "nearest":
+        return Centres(lambda: NearestSamples(k or outputs, starts, seed))
     return Centres(lambda: KMeans(k or outputs, n_init=starts, random_state=seed))

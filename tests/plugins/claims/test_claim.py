@@ -62,6 +62,10 @@ def test_condition_replaces_the_overrides_of_a_side() -> None:
 
 
 MISTAKES = [
+    (
+        changed("measure", {"diagnostic": "noise_ensemble/mean", "at": "last"}),
+        "diagnostic has no key 'at'",
+    ),
     (changed("conditions.adam.sides", {"tall": ["model.width=9"]}), "conditions.adam.sides has no side 'tall'"),
     (changed("conditions.adam.sides", {"wide": ["model.width=2"]}), "two sides are the same setting"),
     (changed("conditions.adam.sides", {"wide": ["data=wine"]}), "data stands in both hold and sides"),
@@ -96,6 +100,14 @@ MISTAKES = [
     (changed("seeds", True), "seeds must be a whole number"),
     (changed("quick.conditions", ["sgd"]), "quick.conditions must be one of adam"),
     (changed("match", "time"), "match must be one of epochs, best_validation"),
+    (changed("match", {"accuracy": 0.9}), "match must be one of epochs, best_validation"),
+    (changed("match", {"train/accuracy": "much"}), "match.train/accuracy takes a number, got 'much'"),
+    (changed("match", {"model.parameters": 0}), "match.model.parameters takes a number, got 0"),
+    (changed("measure", {"epochs": "val/accuracy"}), "epochs compares a curve with a number"),
+    (changed("measure", {"epochs": "val/accuracy >= 0.9"}), "decide.of takes share or rank"),
+    (changed("tune", {"over": {"optimizer.lr": [0.1]}}), "tune.over.optimizer.lr needs at least two different levels"),
+    (changed("tune", {"over": {"optimizer.lr": [0.1, 1]}, "by": "test/loss"}), "tune.by names a metric of validation"),
+    (changed("tune", {"over": {}}), "tune.over is a mapping of keys to levels"),
     (changed("verdict", "true"), "verdict must be one of supported"),
     ([], "a claim is a mapping"),
 ]

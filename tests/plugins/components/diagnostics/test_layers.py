@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import harness
 from harness.modeling.diagnostic import Layer
 from tests.plugins.components.helpers import measured
 
@@ -94,3 +95,15 @@ def test_mean_and_deviation_of_activations_and_inputs():
     assert values == {"mean": pytest.approx(x.mean()), "std": pytest.approx(x.std()),
                      "largest": pytest.approx(np.abs(x).max()), "widest": pytest.approx(x.std(0).max())}  # fmt: skip
     assert measured("inputs", x=torch.arange(5)) == {}  # word indices
+
+
+def test_dropout_drops_its_share_and_batch_norm_nothing(workdir):
+    line = ["data=digits", "model=mlp", "model.width=64", "activation=tanh", "epochs=1", "diagnostic=[gradient_zeros]"]
+    runs = {
+        "dropout": [*line, "regularizer=[dropout]", "regularizer.dropout.p=0.3"],
+        "batch_norm": [*line, "normalization=batch_norm"],
+    }
+    last = {name: harness.run(words).diagnostics["gradient_zeros"]["last"] for name, words in runs.items()}
+    assert set(last["batch_norm"].values()) == {0.0}
+    shares = [share for name, share in last["dropout"].items() if name.endswith("activation/zeros")]
+    assert shares == pytest.approx([0.3, 0.3], abs=0.05)

@@ -159,6 +159,20 @@ def test_run_matches_scikit_learn_on_the_same_splits(workdir, case):
     assert record.metrics[metric] == pytest.approx(expected, rel=1e-4)
 
 
+def test_centres_that_move_to_the_nearest_sample_are_samples():
+    dataset = data("iris")
+    x, _ = arrays(dataset, "train")
+    made = fitted("kmeans", dataset.train, 3, update="nearest", starts=4)
+    centres = made.model.centres
+    assert centres.shape == (3, x.shape[1])
+    assert (cdist(centres, x).min(1) == 0).all()
+    at = arrays(dataset, "test")[0]
+    expected = cdist(at, centres, "sqeuclidean")
+    np.testing.assert_allclose(made.predict(dataset.test.x).numpy(), expected, rtol=1e-9, atol=1e-9)
+    mean = fitted("kmeans", dataset.train, 3).predict(dataset.train.x).amin(1).mean()
+    assert made.predict(dataset.train.x).amin(1).mean() > 1.1 * mean
+
+
 def test_numpy_mlp_takes_the_step_of_automatic_differentiation():
     wine = data("wine")
     x, y = arrays(wine, "train")
