@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,9 @@ from harness_claims.running import common
 from tests.plugins.claims.test_claim import changed
 
 RECORD: Any = SimpleNamespace(
-    status="completed", metrics={"test/loss": 0.5}, memory={"parts": {"parameters": 100, "optimizer": 200}}
+    status="completed",
+    metrics={"test/loss": 0.5, "epochs_to_target": math.inf},
+    memory={"parts": {"parameters": 100, "optimizer": 200}},
 )
 PARTS = [{"record": "memory.parts.parameters"}, {"record": "memory.parts.optimizer"}]
 
@@ -27,6 +30,7 @@ PARTS = [{"record": "memory.parts.parameters"}, {"record": "memory.parts.optimiz
         ({"ratio": PARTS}, 0.5),
         ({"product": PARTS}, 20000),
         ({"sum": [*PARTS, {"metric": "test/accuracy"}]}, None),
+        ({"sum": [*PARTS, {"metric": "epochs_to_target"}]}, None),
     ],
 )
 def test_combined_readings(row: Any, expected: float | None) -> None:
