@@ -26,6 +26,7 @@ from .datasets.dataset import size as size
 from .datasets.dataset import surface as surface
 from .datasets.torch_adapter import from_torch as from_torch
 from .execution import workers as workers
+from .execution.api import evaluate as evaluate
 from .execution.api import load as load
 from .execution.api import load_data as load_data
 from .execution.api import load_model as load_model

@@ -112,7 +112,9 @@ def _command(line: list[str]) -> int:
 _TRAIN = ("fit", "launch", "multirun", "run", "start", "sweep", "train", "tune")  # verbs of other tools
 _INSTEAD = {"components": "harness list", "config": "harness --cfg job", "help": "harness --help",
             "rerun": "harness rerun=true", "resume": "harness resume=true", "tensorboard": "harness board",
-            "test": "harness check", "version": "harness --version"}  # fmt: skip
+            "predict": "harness.predict(RUN, x) in Python", "validate": "harness eval RUN",
+            "test": "harness check for components, harness eval RUN for a run",
+            "version": "harness --version"}  # fmt: skip
 
 
 def _suggestion(line: list[str]) -> str:
@@ -125,6 +127,8 @@ def _suggestion(line: list[str]) -> str:
     if word in _TRAIN:
         words = [*(["-m"] if word in ("multirun", "sweep", "tune") else []), *rest]
         return f" A run needs no command: {' '.join(['harness', *(words or ['[KEY=VALUE ...]'])])}"
+    if word.endswith(".py"):  # src/train.py, src/eval.py
+        return f" There is no script: {' '.join(['harness', *(['eval RUN'] if 'eval' in word else []), *rest])}"
     if word in _INSTEAD:
         return f" Write {_INSTEAD[word]}."
     if word in KINDS:

@@ -24,38 +24,46 @@ _SYNONYMS = {
     "network": "model",
     "num_epochs": "epochs",
     "optim": "optimizer",
+    "seed_everything": "seed",
     "wd": "weight_decay",
 }
 _STUDY = "study=NAME gathers runs under outputs/NAME, and each run is named after its overrides"
 _GPU = "trainer=gpu uses a GPU (trainer.devices=2: two); trainer=auto, the default, uses what the machine has"
+_RESUME = "resume=true continues from a run's last checkpoint, which checkpoint_every=N writes"
+_WANDB = "harness export STUDY --to wandb writes the runs of a study there, each once"
 # Words that have no key in harness, and what to type instead.
 _INSTEAD = {
-    "callbacks": "harness has no callbacks: 'regularizer=[early_stopping]' stops a run, save=best keeps the best "
-    "weights, 'diagnostic=[...]' measures while it trains",
-    "ckpt_path": "resume=true continues from a run's last checkpoint, which checkpoint_every=N writes",
-    "debug": "a quick run: epochs=1",
+    "callbacks": "'callback=[lightning_early_stopping]' (harness list callback); save=best keeps the best weights",
+    "ckpt_path": f"init_from=FILE starts from weights; {_RESUME}",
+    "compile": "nothing: recording=auto replays recorded steps, and a sweep trains many runs as one program",
+    "data_dir": "cache_dir= is the folder of prepared data",
+    "debug": "a quick run: epochs=1 'corruption=[fraction]'; harness doctor RUN finds the cause of a problem",
     "device": _GPU,
     "early_stopping": "'regularizer=[early_stopping]'",
+    "drop_last": "nothing: the last batch is smaller",
     "exp_name": _STUDY,
     "experiment_name": _STUDY,
     "extras": "harness has no extras; harness --cfg job prints the config",
     "gpus": _GPU,
+    "hparams_search": "tune.budget=N searches settings; an experiment may declare a sweep (hydra.sweeper.params)",
+    "local": "--config-dir FOLDER reads presets of your own",
     "model_checkpoint": "save=best keeps the best weights, checkpoint_every=N writes checkpoints to resume from",
     "monitor": "objective=val/accuracy is what a sweep optimises",
     "name": _STUDY,
     "num_workers": "nothing: data in memory needs no loading processes; jobs= is the number of workers of a sweep",
+    "optimized_metric": "objective=val/accuracy is what a sweep optimises",
     "output_dir": _STUDY,
     "paths": "study=NAME gathers runs under outputs/NAME; cache_dir= is the folder of prepared data",
+    "pin_memory": "nothing: harness moves the batches",
     "print_config": "harness [overrides] --cfg job",
     "project": _STUDY,
-    "resume_from_checkpoint": "resume=true continues from a run's last checkpoint, which checkpoint_every=N writes",
+    "resume_from_checkpoint": f"{_RESUME}; init_from=FILE starts from weights",
     "run_name": _STUDY,
     "tags": _STUDY,
     "task_name": _STUDY,
     "test": "nothing: every run is tested at its end; split.test= is the share of test samples",
-    "train": "nothing: a run always trains; epochs= sets how long",
-    "wandb": "harness writes TensorBoard events and a record for each run; see harness list logger",
-    "use_wandb": "harness writes TensorBoard events and a record for each run; see harness list logger",
+    "wandb": _WANDB,
+    "use_wandb": _WANDB,
 }
 
 

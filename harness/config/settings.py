@@ -71,7 +71,10 @@ class Settings:
     batch_size: Annotated[int, Ge(1), "samples per batch, over all devices together"] = 64
     accumulate: Annotated[int, Ge(1), "batches whose gradients are averaged into one step"] = 1
     warmup: Annotated[float, Interval(ge=0, lt=1), "share of the steps with a linearly growing learning rate"] = 0.0
+    init_from: Annotated[str | None, "weights to start from: a run (STUDY/ID or its folder) or a file"] = None
+    train: Annotated[bool, "train; false: evaluate the weights of init_from as they are"] = True
     study: Annotated[str, "folder under outputs/ that gathers runs to compare"] = "scratch"
+    output_root: Annotated[str, "folder of the studies, for example on another disk"] = "outputs"
     objective: Annotated[str | None, "metric that a sweep optimises; null: the task's metric on validation"] = None
     rerun: Annotated[bool, "train completed runs again"] = False
     fail_fast: Annotated[bool, "end a sweep at its first failed run"] = False
@@ -97,8 +100,8 @@ class Settings:
 
 # Settings that do not change a run's result: where it is written, how it is launched and observed.
 NOT_IDENTITY = (
-    "study", "objective", "rerun", "fail_fast", "path", "recording", "resume", "checkpoint_every", "save", "jobs",
-    "cache_dir", "diagnostic_budget", "evaluate_train",
+    "study", "output_root", "objective", "rerun", "fail_fast", "path", "recording", "resume", "checkpoint_every",
+    "save", "jobs", "cache_dir", "diagnostic_budget", "evaluate_train",
 )  # fmt: skip
 
 

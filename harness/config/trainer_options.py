@@ -16,7 +16,7 @@ INSTEAD = {
     "gradient_clip_algorithm": "'regularizer=[gradient_clipping]'",
     "accumulate_grad_batches": "accumulate=",
     "logger": "'logger=[tensorboard,csv]'",
-    "callbacks": "'callback=[NAME]': a callback is a component (harness list callback)",
+    "callbacks": "'callback=[NAME]' (harness list callback)",
     "enable_checkpointing": "save=",
     "default_root_dir": "study=",
     "enable_progress_bar": "a pipe or a file for the output: the bar is drawn on terminals only",
@@ -38,13 +38,13 @@ INSTEAD = {
     "barebones": "'logger=[]'",
     "enable_autolog_hparams": "nothing: the whole config is in the record",
     "plugins": "trainer.precision= and trainer.strategy=: a config names no Python objects",
-    "profiler": "nothing yet: harness records the time of a run",
+    "profiler": "torch.profiler around harness.run: the record only holds the time of a run",
 }
 REMOVED = {  # parameters of older versions of Lightning
     "auto_lr_find": "a sweep over optimizer.lr: harness -m optimizer.lr=0.001,0.01,0.1",
     "gpus": "trainer.accelerator=gpu trainer.devices=N",
     "num_processes": "trainer.devices=N",
-    "resume_from_checkpoint": "resume=true",
+    "resume_from_checkpoint": "resume=true, or init_from=FILE for its weights",
     "tpu_cores": "trainer.accelerator=tpu trainer.devices=N",
 }
 

@@ -101,8 +101,9 @@ def check_values(
         if kind_name not in TUNED:
             raise HarnessError(f"tune.over: settings of {kind_name!r} cannot be tuned.{suggest(kind_name, TUNED)}")
     _check_study(checked["study"])
-    if not checked["cache_dir"].strip():
-        raise HarnessError("cache_dir must name a folder, got ''")
+    for name in ("cache_dir", "output_root"):
+        if not checked[name].strip():
+            raise HarnessError(f"{name} must name a folder, got ''")
     shares = checked["split"]["val"] + checked["split"]["test"]
     if shares >= 1:
         raise HarnessError(f"split.val + split.test must leave something to train on, got {shares:g}")

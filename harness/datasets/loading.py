@@ -33,6 +33,8 @@ from harness.registry.component import asks
 from harness.registry.instantiate import component
 from harness.registry.kinds import AUTO, KEY, KINDS
 from harness.registry.registry import REGISTRY
+from harness.results.record import Record
+from harness.results.study import find_weights, run_of
 from harness.system import session
 from harness.system.errors import HarnessError, one_line
 from harness.system.process_state import drawing, kept, watched_generators
@@ -130,6 +132,7 @@ class Loader:
             HarnessError: If the data cannot be loaded or used.
         """
         settings = [values[k] for k in ("data", "corruption", "transform", "split", "cache_dir")]
+        settings.append(None if values["train"] else values["init_from"])
         bounds = _bounds(values) if AUTO in values["transform"] else None
         key = json.dumps([*settings, bounds, str(of_run(values["trainer"]))], default=str)
         if key in self._cache:
@@ -161,10 +164,39 @@ def load(values: dict[str, Any]) -> Loaded:
     changes: list[str] = []
     with kept(changes.append):
         loaded = load_untransformed(values)
+        run = None if values["train"] or values["init_from"] is None else run_of(find_weights(values["init_from"]))
+        if run is not None:
+            return replace(loaded, dataset=_as_trained(loaded.dataset, run), transform=run.config["transform"])
         model = values.get("model", {}).get(KEY)
         nodes = transforms(values["transform"], loaded.dataset, catalogue.current(), model)
         dataset = _transformed(loaded.dataset, nodes, of_run(values["trainer"]))
     return replace(loaded, dataset=dataset, transform=nodes, changes=tuple(dict.fromkeys(changes)))
+
+
+def _as_trained(dataset: Dataset, run: Record) -> Dataset:
+    """Return a data set that a trained run is evaluated on, after the transforms that were fitted on the run's data.
+
+    Raises:
+        HarnessError: If the data of the run has changed, or has other inputs or classes.
+    """
+    config = usable(run.config)
+    trained, name = load(config), config["data"][KEY]
+    if trained.digest != run.data.get("digest"):
+        raise HarnessError(f"data {name} has changed since {run.folder} was trained on it")
+    for what, theirs, ours in (
+        ("inputs of the shape", trained.dataset.given, dataset.inputs),
+        ("targets of the type", trained.dataset.target, dataset.target),
+        ("the classes", trained.dataset.classes, dataset.classes),
+    ):
+        if theirs != ours:
+            raise HarnessError(f"the run was trained on {what} {_shown(theirs)}, and this data has {_shown(ours)}")
+    for function in trained.dataset.applied:
+        dataset = dataset.mapped(function)
+    return dataset
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def load_untransformed(values: dict[str, Any]) -> Loaded:

@@ -94,6 +94,26 @@ def _words(overrides: Sequence[str], function: str) -> list[str]:
     return words
 
 
+def evaluate(run: str | Path | Record, overrides: Sequence[str] = ()) -> Record:
+    """Evaluate a trained run without training, as `harness eval RUN OVERRIDES` does.
+
+    Args:
+        run: A record, or the folder of a run.
+        overrides: Overrides of the run's data and metrics: `["data=iris", "metric=[f1]"]`.
+
+    Returns:
+        The record of the evaluation, which is a run of its own with `train=false`.
+
+    Raises:
+        HarnessError: If the command line would refuse the overrides, or if the run has no weights.
+    """
+    from harness.config.error_messages import plain_errors
+    from harness.execution.prediction import evaluate as evaluate_run
+
+    with plain_errors():
+        return evaluate_run(run, _words(overrides, "evaluate"))
+
+
 def load(folder: str | Path) -> Records:
     """Load the records below a folder.
 

@@ -23,6 +23,8 @@ from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.unused import Choice, unused
 from harness.registry.kinds import AT_END, KEY
+from harness.results.run_id import content_digest
+from harness.results.study import find_weights
 from harness.system import session
 from harness.system.errors import HarnessError, reraise_interrupt, suggest
 from harness.training.plan import Plan
@@ -63,11 +65,10 @@ def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
     Raises:
         HarnessError: If a component refuses a setting, or a metric is watched and not measured.
     """
+    weights = None if values["init_from"] is None else content_digest(find_weights(values["init_from"]))
     shape = [list(dataset.inputs), dataset.width, dataset.target, dataset.words, bool(dataset.analogies)]
-    key = json.dumps(
-        [[values[kind] for kind in (*_PARTS, *_BLOCKS)], shape, plan.total_steps, plan.epochs, has_single(plan)],
-        default=str,
-    )
+    chosen = [values[kind] for kind in (*_PARTS, *_BLOCKS)]
+    key = json.dumps([chosen, shape, plan.total_steps, plan.epochs, has_single(plan), weights], default=str)
     passed = session.state(Rehearsals)
     if key in passed:
         return passed[key]
@@ -106,11 +107,11 @@ def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
         optimizer = parts.optimizer(
             params=list(chosen.values()),
             named_params=list(chosen.items()),
-            total_steps=plan.total_steps,
+            total_steps=max(1, plan.total_steps),
             generator=seeds.generator(plan.seed, "optimizer", group),
         )
         check_closure(values["optimizer"][KEY], optimizer, parts.closure)
-        parts.scheduler(optimizer=optimizer, total_steps=plan.total_steps)
+        parts.scheduler(optimizer=optimizer, total_steps=max(1, plan.total_steps))
     refuse_single(values, parts, dataset, plan)
     without_place = [] if isinstance(parts.model, EstimatorModule) else unused(values, parts.uses.taken)
     return Rehearsal(without_place, parts.probe, higher)

@@ -25,7 +25,7 @@ from harness.results.index import SETTLED_NS, by_id
 from harness.results.record import Record, read
 from harness.results.run_dir import WEIGHTS
 from harness.results.run_id import sources, stamp
-from harness.results.study import OUTPUTS
+from harness.results.study import find_weights, output_root
 from harness.system.blas import vendor
 from harness.system.distribution import DISTRIBUTION
 from harness.system.safe_files import refuse_links
@@ -72,6 +72,8 @@ def question(jobs: Sequence[Job], in_sweep: bool) -> str | None:
         if reads is None or any(known.get("corruption", name)["origin"] != DISTRIBUTION for name in corruptions):
             return None
         files |= {os.path.abspath(os.path.expanduser(str(data[setting]))) for setting in reads}
+    sources_of_weights = {job.values["init_from"] for job in jobs} - {None}
+    files |= {os.path.abspath(find_weights(source)) for source in sources_of_weights}
     stamps = stamp(sorted(files))
     if any(max(times) > time.time_ns() - SETTLED_NS for _, _, *times, _ in stamps):
         return None  # a file that changes again within a tick may keep its times
@@ -97,17 +99,16 @@ def recall(key: str | None, jobs: Sequence[Job]) -> list[Record] | None:
     if sources((kind, name) for kind, name in answer["components"]) != answer["sources"]:
         return None
     wanted = set(answer["ids"])
-    folders = {
-        study: by_id(Path(OUTPUTS).absolute() / study, wanted)
-        for study in dict.fromkeys(job.values["study"] for job in jobs)
-    }
-    records: dict[tuple[str, str], Record | None] = {}
+    studies = dict.fromkeys((output_root(job.values), job.values["study"]) for job in jobs)
+    folders = {(root, study): by_id(root / study, wanted) for root, study in studies}
+    records: dict[tuple[Path, str, str], Record | None] = {}
     found = []
     for job, run_id, place in zip(jobs, answer["ids"], answer["watches"], strict=True):
-        run = job.values["study"], run_id
+        root = output_root(job.values)
+        run = root, job.values["study"], run_id
         if run not in records:
-            folder = folders[run[0]].get(run_id)
-            records[run] = None if folder is None else _cached(folder, run_id, answer["watched"][place])
+            folder = folders[run[:2]].get(run_id)
+            records[run] = None if folder is None else _cached(root, folder, run_id, answer["watched"][place])
         record = records[run]
         if record is None:
             return None
@@ -115,8 +116,8 @@ def recall(key: str | None, jobs: Sequence[Job]) -> list[Record] | None:
     return found
 
 
-def _cached(folder: Path, run_id: str, values: dict[str, Any]) -> Record | None:
-    refuse_links(Path(OUTPUTS), folder.relative_to(Path(OUTPUTS).absolute()))
+def _cached(root: Path, folder: Path, run_id: str, values: dict[str, Any]) -> Record | None:
+    refuse_links(root, folder.relative_to(root))
     old = read(folder)
     return None if old is None or old.id != run_id else sufficient(old, values)
 

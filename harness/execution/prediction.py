@@ -1,8 +1,9 @@
-"""Load the data of a finished run, and predict new samples with its model."""
+"""Use a finished run: load its data, predict new samples with its model, evaluate it on other data."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,36 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harness.config.job import Job
+from harness.config.overrides import parse
+from harness.config.settings import Settings
+from harness.config.validation import check_values
 from harness.datasets.dataset import Dataset, Samples
-from harness.datasets.loading import load, load_untransformed
+from harness.datasets.loading import load, load_untransformed, usable
 from harness.datasets.precision import exact
 from harness.modeling.builder import make_model, make_task
 from harness.modeling.calling import calling, cast, dtype_of
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.task import Call, Task
 from harness.modeling.weights import load_model, record_of
+from harness.registry import catalogue
 from harness.registry.instantiate import trait
-from harness.registry.kinds import KEY
+from harness.registry.kinds import KEY, KINDS
 from harness.results.record import Record
-from harness.system.errors import HarnessError
+from harness.results.study import find_weights
+from harness.system.errors import HarnessError, suggest
 from harness.training.single import EVALUATION_ELEMENTS
+
+EVALUATIONS = "evaluations"  # that records are written into, unless study= names another
+# What an evaluation may change in the config of the run.
+KEYS = (
+    "data", "corruption", "split", "metric", "diagnostic", "logger", "batch_size", "trainer", "study", "output_root",
+    "objective", "rerun", "cache_dir",
+)  # fmt: skip
+# How the run was launched and saved, which its evaluation does not take over.
+_OWN = (
+    "output_root", "resume", "checkpoint_every", "save", "path", "recording", "rerun", "fail_fast", "jobs", "objective",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -163,3 +181,54 @@ def _fitted(record: Record, task: Task, dataset: Dataset) -> nn.Module:
         model = task.prepare(module, dataset)
         module.estimator.fit(dataset.train)
     return model
+
+
+def evaluate(run: str | Path | Record, overrides: Sequence[str] = (), command: str = "") -> Record:
+    """Evaluate a trained run: its weights, after the transforms that were fitted on its training data.
+
+    Args:
+        run: A record, or the folder of a run.
+        overrides: Overrides of the run's config, of data, metrics and places.
+        command: The command line, for the record.
+
+    Returns:
+        The record of the evaluation, a run with `train=false`. An evaluation that is cached is not repeated.
+
+    Raises:
+        HarnessError: If an override is refused, or if the run has no weights or does not fit the data.
+    """
+    record, known, defaults = record_of(run), catalogue.current(), Settings()
+    words = [f"init_from={record.study}/{record.id}", *overrides]
+    values = usable(record.config) | {name: getattr(defaults, name) for name in _OWN}
+    values |= {"init_from": str(find_weights(str(record.folder))), "train": False, "study": EVALUATIONS, "save": "none"}
+    values |= {"callback": {}, "diagnostic": {}, "tune": values["tune"] | {"budget": None}}
+    for override in parse(list(overrides)):
+        if override.is_delete() or override.is_add():
+            raise HarnessError(f"harness eval takes KEY=VALUE, got {override.input_line}")
+        _set(values, override.key_or_group, override.value())
+    checked = check_values(values, known)
+    from harness.execution.train import train  # which imports Lightning, and `predict` needs none of it
+
+    return train(Job(checked, words, command=command))
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a choice or a setting in a config."""
+    first, *rest = key.split(".")
+    if first not in KEYS:
+        raise HarnessError(
+            f"harness eval trains nothing, so that {first} is that of the run.{suggest(first, KEYS)} "
+            f"It takes {', '.join(KEYS)}"
+        )
+    if first in KINDS and not rest:
+        names = value if isinstance(value, list) else [value]
+        nodes = {str(name): {KEY: str(name)} for name in names}
+        values[first] = nodes if KINDS[first].many else nodes[str(value)]
+        return
+    node = values
+    for word in (first, *rest)[:-1]:
+        node[word] = dict(node.get(word) or {})
+        node = node[word]
+    if first in KINDS and KEY not in node:
+        raise HarnessError(f"{key} is set but not chosen: choose it with '{first}=[{rest[0]}]'")
+    node[(first, *rest)[-1]] = value

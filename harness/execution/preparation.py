@@ -32,7 +32,7 @@ from harness.results import environment
 from harness.results.index import by_id
 from harness.results.record import Record, read
 from harness.results.run_id import changed, components, identity, identity_by_seed, sources
-from harness.results.study import OUTPUTS
+from harness.results.study import find_weights, output_root
 from harness.results.tuning import holds_trials
 from harness.system.errors import HarnessError, reraise_interrupt
 from harness.system.process_state import ignore, kept
@@ -157,7 +157,7 @@ class Preparation:
             warnings=list(common.warnings),
             folder=self._existing(common.study, run_id) or common.study / folder_name(used, run_id),
         )
-        refuse_links(Path(OUTPUTS), Path(record.study) / record.folder.name)
+        refuse_links(output_root(values), Path(record.study) / record.folder.name)
         return RunSpec(
             values,
             job.values,
@@ -189,8 +189,11 @@ class Preparation:
     def _first(self, job: Job) -> Common:
         loaded = self.loader.load(job.values)
         asked, dataset = job.values | {"transform": loaded.transform}, loaded.dataset
+        if (source := asked["init_from"]) is not None:
+            asked["init_from"] = str(find_weights(source))
         resolved = resolve(asked, dataset, self.known)
         estimator = trait("model", resolved["model"], "estimator", False)
+        refuse_initial_weights(resolved, estimator)
         of_steps = unused_by_estimator(resolved) if estimator else []
         if not self.over_models:
             refuse_chosen(resolved, of_steps, job.overrides, self.known)
@@ -222,7 +225,7 @@ class Preparation:
             | (loaded.baseline if self._predicts_targets(values) else {})
             | ({"left_out": loaded.dataset.left_out} if loaded.dataset.left_out else {}),
             warnings=[*lacking, *loaded.changes],
-            study=Path(OUTPUTS).absolute() / settings.study,  # a component may change the working folder
+            study=output_root(values) / settings.study,  # a component may change the working folder
             sources=code,
             identity=identity_by_seed(values, device, loaded.digest, self.known.trainer, code),
         )
@@ -272,6 +275,15 @@ class Preparation:
         return self._sources[used]
 
 
+def refuse_initial_weights(values: dict[str, Any], estimator: bool) -> None:
+    """Raise HarnessError for an estimator, which starts from no weights, and for `train=false` without weights."""
+    if values["init_from"] is None and not values["train"]:
+        raise HarnessError("train=false evaluates weights: name them, init_from=RUN (or: harness eval RUN)")
+    if values["init_from"] is not None and estimator:
+        model = values["model"][KEY]
+        raise HarnessError(f"model {model} is fitted at once: it starts from no weights. Leave init_from out")
+
+
 def make_plan(s: Settings, dataset: Dataset, values: dict[str, Any]) -> Plan:
     """Return the numbers of batches and steps of a run. A full-batch optimizer accumulates the gradients of all
     batches; an estimator has one epoch.
@@ -281,7 +293,7 @@ def make_plan(s: Settings, dataset: Dataset, values: dict[str, Any]) -> Plan:
     """
     n, each = _drawn(values, dataset) or (size(dataset.train), 1)
     batch_size = 1 if dataset.target == "surface" else s.batch_size
-    if trait("model", values["model"], "estimator", False):
+    if trait("model", values["model"], "estimator", False) or not s.train:
         batch_size = min(batch_size, n)  # of evaluation alone
     if batch_size > n:
         what = "samples" if each == 1 else f"tuples of {each} samples"
@@ -289,7 +301,8 @@ def make_plan(s: Settings, dataset: Dataset, values: dict[str, Any]) -> Plan:
     whole = trait("optimizer", values["optimizer"], "full_batch", False)
     accumulate = math.ceil(n / batch_size) if whole else s.accumulate
     test = not holds_trials(s.study)
-    return Plan(s.seed, s.epochs, batch_size, accumulate, s.warmup, n, s.checkpoint_every, each, test)
+    epochs = s.epochs if s.train else 0
+    return Plan(s.seed, epochs, batch_size, accumulate, s.warmup, n, s.checkpoint_every, each, test)
 
 
 def _drawn(values: dict[str, Any], dataset: Dataset) -> tuple[int, int] | None:

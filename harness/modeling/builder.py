@@ -21,6 +21,7 @@ from harness.datasets.sampling import first_samples, sampled_inputs
 from harness.modeling.block import Block, Elementwise
 from harness.modeling.diagnostic import Diagnostic
 from harness.modeling.estimator import EstimatorModule
+from harness.modeling.initial_weights import start_from
 from harness.modeling.initialization import initialize, weights
 from harness.modeling.lightning_models import refuse_ignored
 from harness.modeling.profile import Probe, draws, probe
@@ -33,6 +34,7 @@ from harness.registry.instantiate import Node, component, is_unused, settings_of
 from harness.registry.kinds import AT_END, KEY
 from harness.registry.registry import REGISTRY
 from harness.results.run_id import components
+from harness.results.study import find_weights
 from harness.system.errors import HarnessError, one_line
 from harness.system.process_state import drawing, kept
 
@@ -128,6 +130,9 @@ def _build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: P
     shape = dataset.inputs, task.outputs(dataset), dataset.words
     uses = ComponentUse()
     model = task.prepare(make_model(values, *shape, regularizers, first, uses), dataset)
+    if values["init_from"] is not None:
+        start_from(model, find_weights(values["init_from"]))
+        uses.taken = {choice for choice in uses.taken if choice[0] != "initializer"}
     if probed is None:
         probed = probe(model, first(2))
         if not probed.noisy and draws(task, model, first_samples(dataset, 2)):

@@ -120,6 +120,8 @@ def refuse_chosen(
     fit = [n for n in others if catalogue.serves(catalogue.get("model", n)["traits"].get("tasks"), task)]
     instead = f", or choose a model that asks for block ({', '.join(fit)})" if fit else ""
     if {kind for kind, _ in explicit} == {"initializer"}:
+        if values["init_from"] is not None:
+            raise HarnessError(f"{words} has no effect: init_from replaces all weights. Leave it out")
         raise HarnessError(f"model {model} has no weights for {words} to fill. Leave this out")
     if "block" in row["asks"]:
         raise HarnessError(
@@ -129,8 +131,11 @@ def refuse_chosen(
 
 
 def _differs(values: dict[str, Any], kind: str, name: str, catalogue: Catalogue) -> bool:
-    """Return True if a component differs from the default choice; settings only count if they are typed."""
-    if not name:
+    """Return True if a component differs from the default choice; settings only count if they are typed.
+
+    Beside `init_from` an initializer only counts if it is typed: a model may have brought its own.
+    """
+    if not name or (kind == "initializer" and values["init_from"] is not None):
         return False
     if KINDS[kind].many:
         return True

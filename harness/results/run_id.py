@@ -27,6 +27,7 @@ from harness.registry.scanning.dependencies import installed
 from harness.registry.scanning.scan_cache import fingerprint
 from harness.results.answer_cache import cached
 from harness.results.index import SETTLED_NS
+from harness.results.study import find_weights
 from harness.system.distribution import DISTRIBUTION
 
 # Kinds that observe or launch a run do not change its result.
@@ -81,6 +82,7 @@ def _content(
     config = {k: v for k, v in values.items() if k not in (*NOT_IDENTITY, *WATCHERS)}
     if values["tune"]["budget"] is None:
         del config["tune"]
+    config["init_from"] = None if values["init_from"] is None else content_digest(find_weights(values["init_from"]))
     config["split"] = {k: v for k, v in values["split"].items() if k != "on_overlap"}
     config["trainer"] = {
         k: v for k, v in values["trainer"].items() if k not in PLACES and v is not None and v != trainer_defaults.get(k)
@@ -238,6 +240,18 @@ def _first_party(root: str) -> bool:
 def _holds_distributions(folder: Path) -> bool:
     """Return True if packages were installed into a folder: of another environment, or by `pip install --target`."""
     return next(folder.glob("*.dist-info"), None) is not None
+
+
+def content_digest(path: Path) -> str:
+    """Return a digest of a file's content, cached until the file changes."""
+
+    def compute() -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+    state = stamp([str(path.absolute())])
+    recent = max((max(times) for _, _, *times, _ in state), default=0) > time.time_ns() - SETTLED_NS
+    return compute() if recent else cached("sources", ("content", state), str, compute)
 
 
 Stamp = tuple[tuple[str, int, int, int, int], ...]

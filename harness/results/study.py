@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.results.levels import in_natural_order
-from harness.results.record import Record, Records
+from harness.results.record import Record, Records, read
+from harness.results.run_dir import WEIGHTS
 from harness.system.errors import HarnessError
 
 OUTPUTS = "outputs"
+
+
+def output_root(values: Mapping[str, Any]) -> Path:
+    """Return the folder of the studies of a config, absolute."""
+    return Path(values["output_root"]).expanduser().absolute()
 
 
 def study_folder(study: str | Path) -> Path:
@@ -75,6 +83,33 @@ def load(folder: str | Path) -> Records:
         more = f"; and {len(unreadable) - 3} more records" if len(unreadable) > 3 else ""
         warnings.warn(f"left out: {'; '.join(unreadable[:3])}{more}", stacklevel=2)
     return Records(in_natural_order(records))
+
+
+def find_weights(source: str) -> Path:
+    """Return the file of the weights that `init_from` names.
+
+    Args:
+        source: A file, or a run as for `find_run`.
+
+    Raises:
+        HarnessError: If there is no such file or run, or if the run has kept no weights.
+    """
+    path = Path(source).expanduser()
+    if path.is_file() and not source.endswith(".zip"):
+        return path
+    try:
+        record = find_run(source)
+    except HarnessError as error:
+        raise HarnessError(f"init_from={source}: no such file, and {error}") from error
+    file = record.folder / WEIGHTS
+    if not file.exists():
+        raise HarnessError(f"init_from={source}: the run has no weights (save=none, not completed, or an estimator)")
+    return file
+
+
+def run_of(weights: Path) -> Record | None:
+    """Return the record of the run that a file of weights belongs to; None for a file of its own."""
+    return read(weights.parent) if weights.name == WEIGHTS else None
 
 
 def find_run(run: str) -> Record:

@@ -85,6 +85,9 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
         RuntimeError: If Lightning ended training before the first step.
         Exception: If a component raises it.
     """
+    if not cohort[0].plan.epochs:
+        evaluate(trainer, cohort[0])
+        return
     for run in cohort:  # reset a plugin's globals, as if no run had been trained before in this process
         node = run.parts.values["optimizer"]
         if not is_unused("optimizer", node) and (code := first_state(REGISTRY.get("optimizer", node[KEY]))) is not None:
@@ -148,6 +151,23 @@ def fit(trainer: pl.Trainer, cohort: Sequence[Run], fused: bool = False, until: 
             raise RuntimeError("the run was ended before its first step (trainer.max_time?)")
 
 
+def evaluate(trainer: pl.Trainer, run: Run) -> None:
+    """Measure the metrics of a run that trains nothing, `train=false`. The outcome is in its `state`.
+
+    Args:
+        trainer: The trainer, for its device and precision.
+        run: The run.
+    """
+    device = trainer.strategy.root_device
+    model = trainer.precision_plugin.convert_module(run.parts.model).to(device)
+    run.parts.model = model
+    path = SinglePath(run.parts, run.plan, transformed_splits(run.dataset), device, (0, 1))
+    with trainer.precision_plugin.val_step_context(), drawing(run.plan.seed):
+        run.state.metrics = path.evaluate("val")[0] | path.evaluate("test")[0]
+    run.state.plain_because = "it made no step"
+    run.state.finish(path.weights())
+
+
 def make_diagnostic_runner(run: Run, view: ModelView, rows: int | None = None) -> DiagnosticRunner | None:
     """Return the runner of a cohort's diagnostics, or None if it has none that are measured while it trains.
 
@@ -183,7 +203,7 @@ def make_trainer(options: dict[str, Any], plan: Plan, payload: str, folder: Path
     """
     settings = {k: v for k, v in options.items() if v is not None}
     settings |= {
-        "max_epochs": plan.epochs,
+        "max_epochs": plan.epochs or 1,
         "default_root_dir": folder,
         "inference_mode": False,  # or metrics that are updated in Lightning's validation loop could not be used later
         "logger": False,

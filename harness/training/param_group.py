@@ -116,7 +116,7 @@ class ParamGroup:
         self.optimizer = parts.optimizer(
             params=self.leaves,
             named_params=list(params.items()),
-            total_steps=plan.total_steps,
+            total_steps=max(1, plan.total_steps),
             generator=generator(plan.seed, "optimizer", name),
         )
         self.fused = FusedOptimizer(self.optimizer) if has_kernel(self.optimizer) else None

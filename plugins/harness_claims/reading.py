@@ -14,7 +14,7 @@ SOURCES = ("metric", "best", "record", "curve", "epochs", "completed")
 MOMENTS = ("first", "last", "max", "min")
 ACROSS = ("first", "last", "mean", "first/last", "slope")
 SCALES = {"log": math.log, "log10": math.log10}
-SIGNS = {"ratio": "/", "difference": "-", "product": "*"}
+SIGNS = {"ratio": "/", "difference": "-", "product": "*", "sum": "+"}
 COMBINED = tuple(SIGNS)
 _WHEN = re.compile(r"\s*([\w./-]+)\s*(<=|>=)\s*([-+.\deE]+)\s*")
 _SPLITS = ("train", "val", "test")
@@ -46,7 +46,9 @@ class Reading:
 
     @property
     def diagnostic(self) -> str | None:
-        """The diagnostic that measures the curve, or None."""
+        """The diagnostic that measures the number, or None."""
+        if self.source == "record" and self.name.startswith("diagnostics."):
+            return self.name.split(".")[1]
         first = self.name.partition("/")[0]
         return first if self.source == "curve" and first not in _SPLITS else None
 
@@ -109,11 +111,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Measure:
-    """A number made of one or two readings.
+    """A number made of one or more readings.
 
     Attributes:
         readings: The readings.
-        combined: "ratio", "difference" or "product" of two readings; "" for one.
+        combined: "ratio", "difference" or "product" of two readings, "sum" of two or more; "" for one.
         scale: "log" or "log10" of the reading; "" for the reading itself.
     """
 
@@ -132,6 +134,8 @@ class Measure:
         known = [value for value in values if value is not None]
         if len(known) < len(values):
             return None
+        if self.combined == "sum":
+            return math.fsum(known)
         if self.combined:
             a, b = known
             if math.isinf(a) or math.isinf(b):
@@ -162,8 +166,9 @@ def measure(row: Any) -> Measure:
         if key in SCALES:
             return Measure((_reading(inner),), scale=key)
         if key in COMBINED:
-            if not isinstance(inner, list) or len(inner) != 2:
-                raise ValueError(f"measure.{key} takes two readings, got {inner!r}")
+            if not isinstance(inner, list) or len(inner) < 2 or (len(inner) > 2 and key != "sum"):
+                many = "two readings or more" if key == "sum" else "two readings"
+                raise ValueError(f"measure.{key} takes {many}, got {inner!r}")
             return Measure(tuple(_reading(one) for one in inner), combined=key)
     return Measure((_reading(row),))
 

@@ -29,9 +29,10 @@ def run_summary(record: Record) -> str:
     )
     size = f"{record.model['parameters']:,} parameters, " if record.model else ""  # unknown if the run ended early
     model = f"{c['model']} ({size}{c['activation']})"
+    did = "trained" if record.config.get("train", True) else "evaluated"
     lines = [
         f"{_headline(record)}  {record.name}",
-        f"  trained   {model} on {d['name']} ({d['train']}/{d['val']}/{d['test']}) with {c['optimizer']}{lists}",
+        f"  {did:<9} {model} on {d['name']} ({d['train']}/{d['val']}/{d['test']}) with {c['optimizer']}{lists}",
     ]
     for split in ("train", "val", "test"):
         metrics = {n.partition("/")[2]: v for n, v in record.metrics.items() if n.startswith(f"{split}/")}

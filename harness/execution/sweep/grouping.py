@@ -16,7 +16,7 @@ from harness.registry.kinds import KEY
 from harness.registry.registry import REGISTRY
 
 # Runs of one stack may differ in their weights, optimizers, loggers and executors.
-FREE = ("seed", "optimizer", "scheduler", "initializer", "logger", "executor")
+FREE = ("seed", "init_from", "optimizer", "scheduler", "initializer", "logger", "executor")
 SHARED_BYTES = 1 << 26  # larger data sets are stacked only where they are the same
 
 
@@ -35,8 +35,17 @@ def _optimizer(spec: RunSpec) -> str:
 def shape(spec: RunSpec) -> str:
     """Return a key that is equal for runs that can be one stack: of one computation, study and path."""
     values = spec.values
-    launch = [values["study"], values["path"], values["save"], values["resume"], values["checkpoint_every"]]
-    launch += [values["diagnostic_budget"], values["evaluate_train"]]
+    names = (
+        "output_root",
+        "study",
+        "path",
+        "save",
+        "resume",
+        "checkpoint_every",
+        "diagnostic_budget",
+        "evaluate_train",
+    )
+    launch = [values[name] for name in names]
     return json.dumps([computation(spec), values["epochs"], launch])
 
 
@@ -81,6 +90,8 @@ def unfusable(spec: RunSpec) -> str:
     values = spec.values
     if values["path"] == "alone":
         return "path=alone"
+    if not values["train"]:
+        return "train=false trains nothing"
     if reason := followed(values):
         return reason
     if not spec.facts.in_memory:

@@ -13,7 +13,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from harness.config.job import Job
@@ -27,7 +26,7 @@ from harness.registry import catalogue
 from harness.registry.catalogue import Catalogue
 from harness.registry.kinds import KEY
 from harness.results.record import Record
-from harness.results.study import OUTPUTS
+from harness.results.study import output_root
 from harness.results.tuning import Trial, Tuning, trials_study, write
 from harness.space import Choice, space_text
 from harness.system.errors import HarnessError
@@ -302,7 +301,7 @@ def _judged(jobs: Sequence[Job], contestant: Contestant, compose: Compose) -> It
         yield from jobs
         return
     result = contestant.result()
-    write(result, Path(OUTPUTS).absolute() / contestant.job.settings.study)
+    write(result, output_root(contestant.job.values) / contestant.job.settings.study)
     summary = result.summary()
     if summary["failed"] == summary["trials"]:
         _warn(f"{contestant.name}: none of its {summary['trials']} trials completed; it is judged with the first")

@@ -94,6 +94,19 @@ class MemoryEstimate:
                 saved[layer] = saved.get(layer, 0) + scaled.bytes(batch_size)
         return saved
 
+    def parts(self) -> dict[str, int]:
+        """Return the bytes of the parts of the run's memory, in plain data.
+
+        `activations` are what autograd saves for the backward pass of a batch.
+        """
+        return {
+            "parameters": self.parameters,
+            "gradients": self.gradients,
+            "optimizer": self.optimizer,
+            "activations": sum(self.activations(self.batch_size).values()),
+            "data": self.data,
+        }
+
     @property
     def step(self) -> int:
         """The bytes of the tensors that a step of a run makes, at their peak."""

@@ -19,9 +19,15 @@ FILES = harness.config_files("claim")
 CLAIMS = {slug: read(path) for slug, path in FILES.items()}
 
 
-def planted(claim: Claim, effect: Callable[[str], float], noise: float = 1e-4) -> dict[Cell, list[float | None]]:
-    """Return measurements in which each condition has an effect: a number, or +1 / -1 for ranks."""
+def planted(claim: Claim, effect: Callable[[str], float], noise: float | None = None) -> dict[Cell, list[float | None]]:
+    """Return measurements in which each condition has an effect: a number, or +1 / -1 for ranks.
+
+    By default the noise is small against the region, whose width may be that of rounding.
+    """
     draw = random.Random(0)
+    if noise is None:
+        ends = [end for end in (claim.region.low, claim.region.high) if math.isfinite(end)]
+        noise = min(1e-4, 0.01 * min(abs(inside(claim.region) - end) for end in ends))
     values: dict[Cell, list[float | None]] = {}
     levels = claim.factor[1] if claim.factor is not None else (0,)
     numbers = all(isinstance(level, (int, float)) for level in levels)

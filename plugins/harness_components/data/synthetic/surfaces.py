@@ -284,3 +284,28 @@ def rastrigin(
     tensor([1., 0.])
     """
     return harness.surface(_rastrigin, [start] * dimensions, [0.0] * dimensions)
+
+
+def _ackley(w: Tensor) -> Tensor:
+    bowl = -20 * torch.exp(-0.2 * w.square().mean(-1).sqrt())
+    return bowl - torch.exp(torch.cos(2 * math.pi * w).mean(-1)) + 20 + math.e
+
+
+@harness.data(reads=(), reference="Ackley, A connectionist machine for genetic hillclimbing, 1987")
+def ackley(
+    *,
+    start: Annotated[tuple[float, ...], MinLen(2), "starting point, whose length is the number of dimensions"] = (
+        3.0,
+        2.0,
+    ),
+) -> Dataset:
+    """Ackley's function: a funnel with ripples, whose slope falls with the distance from the minimum.
+
+        f(w) = -20 exp(-0.2 sqrt(mean_i w_i²)) - exp(mean_i cos(2π w_i)) + 20 + e
+
+    Minimum at 0, where the funnel has a cusp. Local minima near all points with integer coordinates.
+
+    >>> ackley().surface(torch.tensor([[1.0, 0.0]]))
+    tensor([2.6375])
+    """
+    return harness.surface(_ackley, start, [0.0] * len(start))

@@ -14,7 +14,7 @@ import harness
 from harness.datasets.dataset import Dataset, Samples
 from tests.plugins.components.helpers import data
 
-SURFACES = ["quadratic", "saddle", "double_well", "rosenbrock", "beale", "rastrigin"]
+SURFACES = ["quadratic", "saddle", "double_well", "rosenbrock", "beale", "rastrigin", "ackley"]
 
 
 def parts(dataset: Dataset) -> tuple[Any, np.ndarray, np.ndarray]:
