@@ -45,6 +45,11 @@ class Reading:
         return self.name or self.source
 
     @property
+    def timed(self) -> bool:
+        """True if the number is a time or depends on the load of the machine."""
+        return self.diagnostic == "systems" or (self.source == "record" and self.name.startswith("time."))
+
+    @property
     def diagnostic(self) -> str | None:
         """The diagnostic that measures the number, or None."""
         if self.source == "record" and self.name.startswith("diagnostics."):
@@ -122,6 +127,11 @@ class Measure:
     readings: tuple[Reading, ...]
     combined: str = ""
     scale: str = ""
+
+    @property
+    def timed(self) -> bool:
+        """True if a reading is a time or depends on the load of the machine."""
+        return any(reading.timed for reading in self.readings)
 
     @property
     def may_be_infinite(self) -> bool:

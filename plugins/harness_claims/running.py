@@ -84,6 +84,8 @@ def measurements(
 ) -> dict[Cell, list[float | None]]:
     """Train the runs of some cells that are not cached, as one sweep, and measure them.
 
+    Where times are measured, each seed is a sweep.
+
     Args:
         claim: The claim.
         named: The cells, each with the overrides of its runs.
@@ -96,16 +98,20 @@ def measurements(
             return []
         return ["split.seed=${seed}" if split_seeds is None else f"split.seed={split_seeds[place]}"]
 
-    variants = [
-        [*claim.match.words(words), f"seed={seed}", *split(place)]
-        for (_, words), of_cell in zip(named, seeds, strict=True)
-        for place, seed in enumerate(of_cell)
-    ]
-    records = iter(harness.sweep(common(claim), variants=variants))
-    return {
-        cell: [_measured(claim, next(records)) for _ in of_cell]
-        for (cell, _), of_cell in zip(named, seeds, strict=True)
-    }
+    runs = [(index, place) for index, of_cell in enumerate(seeds) for place in range(len(of_cell))]
+    launches = [runs]
+    if claim.measure.timed:  # seed by seed, so that what else the machine does meets all cells alike
+        places = range(max(map(len, seeds)))
+        launches = [[run for run in runs if run[1] == place] for place in places]
+    values: dict[Cell, list[float | None]] = {cell: [] for cell, _ in named}
+    for launch in launches:
+        variants = [
+            [*claim.match.words(named[index][1]), f"seed={seeds[index][place]}", *split(place)]
+            for index, place in launch
+        ]
+        for (index, _), record in zip(launch, harness.sweep(common(claim), variants=variants), strict=True):
+            values[named[index][0]].append(_measured(claim, record))
+    return values
 
 
 def _measured(claim: Claim, record: harness.Record) -> float | None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 import harness
 from harness.cli import main
+from harness_claims.claim import read
+from harness_claims.reading import measure
+from harness_claims.running import run
 from tests.helpers.planted import planted
 
 CLAIM = """
@@ -169,3 +174,20 @@ def test_wrong_words_are_refused(
     status, _, err = claims(capsys, *words)
     assert status == 2
     assert err.startswith(message)
+
+
+def test_timed_claim_trains_each_seed_as_a_sweep(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = read(harness.config_files("claim")["longer"])
+    timed = replace(claim, slug="timed", measure=measure({"record": "time.fit_s"}))
+    launched: list[int] = []
+    sweep = harness.sweep
+
+    def counted(*words: Any, variants: list[list[str]]) -> Any:
+        launched.append(len(variants))
+        return sweep(*words, variants=variants)
+
+    monkeypatch.setattr(harness, "sweep", counted)
+    run(claim, quick=True)
+    result = run(timed, quick=True)
+    assert launched == [6, 2, 2, 2]
+    assert result.decided[0].missing == 0
