@@ -14,6 +14,7 @@ from typing import Any
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from harness._compat.hydra import initialized
 from harness.config.composition_cache import Compositions
 from harness.config.job import Job, command_line
 from harness.config.override_text import put_texts
@@ -29,7 +30,6 @@ from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import HarnessError
 
 CONFIG = "config"
-VERSION_BASE = "1.3"
 MAX_CONFIGS = 64  # cached configs, 0.4 MB each
 
 
@@ -44,10 +44,9 @@ class SweepDeclared(HarnessError):
 @contextmanager
 def hydra_session() -> Iterator[Any]:
     """Initialize Hydra on harness's config folder; yield Hydra's own object."""
-    from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    with initialize_config_dir(str(conf_dir()), job_name="harness", version_base=VERSION_BASE):
+    with initialized(str(conf_dir()), "harness"):
         yield GlobalHydra.instance().hydra
 
 

@@ -30,9 +30,13 @@ _TEXTS = (  # (pattern of Hydra's message, replacement)
     ),
     (r"Error parsing override '(?P<key>.*?)'", "cannot read {key!r}: an override is KEY=VALUE"),
     (
-        r"Cannot merge DictConfig with ListConfig",
+        r"Cannot merge (DictConfig with ListConfig|incompatible container types)",
         "the body of a file holds a list in place of settings; choose components in its defaults list: "
         "- override /KIND: [...]",
+    ),
+    (
+        r"'hydra.sweeper' must be configured before the sweep starts",
+        "a file declares a sweep of its own (hydra.sweeper): run it by itself, not as a value of a sweep",
     ),
     (r"Override (?P<key>\S+) looks like a config group override", "there is no group for {key}"),
 )
@@ -62,7 +66,9 @@ def explain(error: BaseException) -> str | None:
         if isinstance(link, (oc.ValidationError, oc.ConfigTypeError)) and link.full_key:
             return _wrong_value(link)
         if isinstance(link, yaml.MarkedYAMLError) and link.problem_mark is not None:
-            mark, problem = link.problem_mark, (link.problem or "").replace("found duplicate key", "there are two keys")
+            mark, problem = link.problem_mark, (link.problem or "")
+            for found, said in (("found duplicate key", "there are two keys"), ("did not find expected", "expected")):
+                problem = problem.replace(found, said)
             return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {problem}"
     if isinstance(error, (HydraException, oc.OmegaConfBaseException, yaml.YAMLError)) or _from_hydra(error):
         return _reword(" ".join(str(error).split()))
@@ -82,7 +88,8 @@ def _reword(text: str) -> str:
     for pattern, replacement in _TEXTS:
         if match := re.search(pattern, text):
             return replacement.format(**match.groupdict())
-    if match := re.search(r"(?:In '(.+?)': )?Could not override '(.+?)'\.", text):
+    refused = r"(?:In '(.+?)': )?(?:Could not override|Invalid Defaults List override) '/?([^':]+).*?'\."
+    if match := re.search(refused, text):
         place, key = match.groups()
         where = f"{place}.yaml: " if place else ""
         if instead := foreign_words.suggest_key(key):

@@ -88,6 +88,9 @@ class Settings:
     resume: Annotated[bool, "continue from a run's last checkpoint"] = False
     checkpoint_every: Annotated[int, Ge(0), "epochs between two checkpoints; 0: none"] = 0
     save: Annotated[Literal["last", "best", "none"], "weights to keep"] = "last"
+    evaluate_train: Annotated[
+        bool, "evaluate the training split after each epoch too: train/eval_loss and metrics such as train/accuracy"
+    ] = False
     diagnostic_budget: Annotated[float, Ge(0), "largest share of the training time that diagnostics may take"] = 0.05
     jobs: Annotated[Annotated[int, Gt(0)] | Literal["auto"], "workers of the executor"] = "auto"
     cache_dir: Annotated[str, "folder of prepared data"] = "~/.cache/harness"
@@ -98,7 +101,7 @@ class Settings:
 # Settings that do not change a run's result: where it is written, how it is launched and observed.
 NOT_IDENTITY = (
     "study", "output_root", "objective", "rerun", "fail_fast", "path", "recording", "resume", "checkpoint_every",
-    "save", "jobs", "cache_dir", "diagnostic_budget",
+    "save", "jobs", "cache_dir", "diagnostic_budget", "evaluate_train",
 )  # fmt: skip
 
 

@@ -85,10 +85,10 @@ def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
 
 def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
     parts = build(values, dataset, plan.total_steps)
-    measured = [name for name in parts.measured if name.startswith("val/")]
     for name, regularizer in zip(values["regularizer"], parts.regularizers, strict=True):
-        watches = does(regularizer, "should_stop") or regularizer.keep == "best"
-        if watches and regularizer.watch not in measured:
+        keeps = regularizer.keep == "best"  # of epochs by validation
+        measured = [name for name in parts.measured if name.startswith("val/" if keeps else ("val/", "train/"))]
+        if (keeps or does(regularizer, "should_stop")) and regularizer.watch not in measured:
             near = suggest(regularizer.watch, measured)
             raise HarnessError(f"regularizer {name} watches {regularizer.watch!r}, which is not measured.{near}")
     _refuse_unknown_monitor(parts)

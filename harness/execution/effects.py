@@ -131,6 +131,10 @@ def _tune(s: Situation) -> str:
     return "" if s.values["tune"]["budget"] is not None else "tune.budget says how many trials are made, and it is null"
 
 
+def _evaluate_train(s: Situation) -> str:
+    return "" if s.run.facts.target != "surface" else f"data {s.values['data'][KEY]} is a surface: it has no samples"
+
+
 def _diagnostic_budget(s: Situation) -> str:
     if s.estimator or all(_is_at_end(s, name) for name in s.values["diagnostic"]):
         return "no diagnostic is measured while this run trains"
@@ -204,6 +208,7 @@ RULES: dict[str, Rule | None] = dict.fromkeys((*KINDS, "experiment")) | {
     "resume": None,
     "checkpoint_every": _checkpoint_every,
     "save": _save,
+    "evaluate_train": _evaluate_train,
     "diagnostic_budget": _diagnostic_budget,
     "jobs": _jobs,
     "cache_dir": None,

@@ -39,10 +39,13 @@ FOLDER = "runs"
 _DEVICES = ("/dev/nvidia*", "/dev/kfd", "/dev/dri/render*", "/dev/accel*")
 _VARIABLES = ("CUDA_", "NVIDIA_", "HIP_", "ROCR_", "GPU_", "PYTORCH_", "XPU_", "ONEAPI_", "ZE_")
 # what `sufficient` reads of the resolved config
-_WATCHED = ("metric", "diagnostic", "save", "objective")
+_WATCHED = ("metric", "diagnostic", "evaluate_train", "save", "objective")
 _Watched = Annotated[
     dict[str, Any],
-    Keys({"metric": dict[str, Any], "diagnostic": dict[str, Any], "save": str, "objective": str}, needed=True),
+    Keys(
+        {"metric": dict[str, Any], "diagnostic": dict[str, Any], "evaluate_train": bool, "save": str, "objective": str},
+        needed=True,
+    ),
 ]
 _Answer = Annotated[
     dict[str, Any],
@@ -151,6 +154,8 @@ def sufficient(old: Record, values: dict[str, Any]) -> Record | None:
         held = old.config.get(kind, {})
         if any(held.get(name) != node for name, node in values[kind].items()):
             return None
+    if values["evaluate_train"] and not old.config.get("evaluate_train"):
+        return None
     wants = values["save"]
     if wants != "none" and (old.config.get("save") != wants or not (old.folder / WEIGHTS).exists()):
         return None if old.status == "completed" else replace(old, cached=True)

@@ -145,7 +145,7 @@ class RunRecorder(RunCallback):
             "parameters": sum(p.numel() for p in parameters),
             "trainable": sum(p.numel() for p in parameters if p.requires_grad),
         }
-        record.memory |= {"estimate": self._estimate(parts, dataset), "peak": None}
+        record.memory |= self._estimate(parts, dataset) | {"peak": None}
         where = {"run_dir": str(record.folder), "name": record.name, "in_sweep": bool(record.cohort["sweep"])}
         self.loggers = RunLoggers([component("logger", node, **where) for node in values["logger"].values()], record)
         member = make_member(values, parts, self.spec.directions)
@@ -171,12 +171,13 @@ class RunRecorder(RunCallback):
         for callback in self.callbacks:
             callback.on_diagnostics(values, step, epoch)
 
-    def _estimate(self, parts: RunComponents, dataset: Dataset) -> int | None:
+    def _estimate(self, parts: RunComponents, dataset: Dataset) -> dict[str, Any]:
         try:
-            return estimate_memory(parts, dataset, self.spec.plan, self.spec.device).total()
+            estimate = estimate_memory(parts, dataset, self.spec.plan, self.spec.device)
         except BaseException as error:  # the failure of the run, which its first step meets too
             reraise_interrupt(error)
-            return None
+            return {"estimate": None}
+        return {"estimate": estimate.total(), "parts": estimate.parts()}
 
     def on_training_end(self, member: RunState) -> None:
         """Measure what is measured once, and write the record.

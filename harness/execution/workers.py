@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import signal
 import sys
 import sysconfig
 import traceback
@@ -19,6 +18,7 @@ from harness.system.errors import HarnessError, one_line
 from harness.system.forking import can_fork as can_fork
 from harness.system.forking import forking as forking
 from harness.system.forking import settle as settle
+from harness.system.platforms import interrupts_blocked
 from harness.system.process_id import SAFE_PATH as SAFE_PATH
 from harness.system.process_id import safe_path as safe_path
 from harness.system.signals import restore_default_handlers as restore_default_handlers
@@ -109,14 +109,8 @@ def environments(jobs: int, accelerator: Literal["auto", "cpu", "gpu"]) -> list[
 @contextmanager
 def no_interrupts() -> Iterator[None]:
     """Keep the terminal's Ctrl-C from processes and threads that are started in the block; the launcher handles it."""
-    if not hasattr(signal, "pthread_sigmask"):
+    with interrupts_blocked():
         yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def pack(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:

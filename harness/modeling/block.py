@@ -60,6 +60,10 @@ class Block:
         self._factor, self._branches = factor, branches or []
         self.bias = bias  # False if the normalization cancels the bias of the layer before
 
+    def without_normalization(self) -> Block:
+        """Return this factory without the normalization of layer outputs."""
+        return Block(self._activation, lambda features, ndim: None, self._layers, True, self._factor, self._branches)
+
     def inputs(self, width: int) -> int:
         """Return the output width of the layer before the block.
 

@@ -25,7 +25,7 @@ from harness.modeling.initial_weights import start_from
 from harness.modeling.initialization import initialize, weights
 from harness.modeling.lightning_models import refuse_ignored
 from harness.modeling.profile import Probe, draws, probe
-from harness.modeling.regularizer import Regularizer, does
+from harness.modeling.regularizer import Regularizer, does, having
 from harness.modeling.task import Task
 from harness.modeling.unused import ComponentUse, default_choice
 from harness.registry.code_state import first_state
@@ -74,7 +74,15 @@ class RunComponents:
     @property
     def measured(self) -> list[str]:
         """The names of the values that each epoch adds to the history."""
-        return ["train/loss", "train/lr", "val/loss", *(f"val/{name}" for name in self.metrics)]
+        of_train = ["train/eval_loss", *(f"train/{name}" for name in self.metrics)] if self.evaluates_train else []
+        return ["train/loss", "train/lr", *of_train, "val/loss", *(f"val/{name}" for name in self.metrics)]
+
+    @property
+    def evaluates_train(self) -> bool:
+        """True if the training split is evaluated after each epoch: by setting, or since a regularizer watches it."""
+        watched = {regularizer.watch for regularizer in having(self.regularizers, "should_stop")}
+        by_regularizer = any(name.startswith("train/") for name in watched - {"train/loss", "train/lr"})
+        return bool(self.values["evaluate_train"]) or by_regularizer
 
 
 @kept()

@@ -106,6 +106,8 @@ def check_node(full: DictConfig) -> None:
 @cache
 def _fixed() -> dict[str, Any]:
     """Return the keys of the hydra node that a file must not change, with their values in harness's own config."""
+    from hydra.conf import HydraConf
+
     silent = _file("hydra_logging/none.yaml")
     return {
         "run.dir": ".",
@@ -113,7 +115,7 @@ def _fixed() -> dict[str, Any]:
         "sweep.subdir": ".",
         "output_subdir": None,
         "job.name": "harness",
-        "job.chdir": None,
+        "job.chdir": HydraConf().job.chdir,  # null in 1.3, false in 1.4
         "job.env_set": {},
         "job.env_copy": [],
         "job.config": {"override_dirname": {"kv_sep": "=", "item_sep": ",", "exclude_keys": []}},

@@ -6,9 +6,7 @@ import functools
 import importlib.metadata
 import os
 import platform
-import resource
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import psutil
 import torch
 
 from harness.registry import catalogue
+from harness.system import platforms
 from harness.system.blas import product_library
 from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import HarnessError
@@ -118,8 +117,7 @@ def peak_memory(device: str) -> int:
     """Return the peak of the device's allocated memory, or of the process's resident memory, in bytes."""
     if device == "cuda":
         return int(torch.cuda.max_memory_allocated())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return platforms.peak_memory()
 
 
 def held_memory(device: str) -> int:

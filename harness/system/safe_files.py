@@ -13,11 +13,13 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.system.errors import HarnessError
+from harness.system.platforms import NO_LINK, NO_WAIT, PLAIN, TO_SYNC, can_sync
 
 KB, MB, GB = 1 << 10, 1 << 20, 1 << 30
 TOGETHER = 16  # files; so many are synced by one call for their whole file system
@@ -25,7 +27,6 @@ _KINDS = {
     stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device", stat.S_IFLNK: "a link",
 }  # fmt: skip
-_NO_WAIT = os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOCTTY", 0)  # do not wait for the writer of a pipe
 
 
 Content = bytes | Callable[[Any], None]
@@ -48,7 +49,7 @@ def read(path: str | Path, limit: int) -> bytes:
         OSError: If it cannot be read.
     """
     _refuse_special(path, os.stat(path))  # before opening, since opening a device may have an effect
-    handle = os.open(path, os.O_RDONLY | _NO_WAIT)
+    handle = os.open(path, os.O_RDONLY | NO_WAIT | PLAIN)
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(handle)
         _refuse_special(path, status)
@@ -84,7 +85,7 @@ def append(path: str | Path, content: bytes) -> None:
         UnsafeFile: If it is a link, has another name too (a hard link), or is not a plain file.
     """
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | _NO_WAIT, 0o644)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_LINK | NO_WAIT | PLAIN, 0o644)
     except OSError:
         _refuse_link(path)
         raise
@@ -104,7 +105,7 @@ def create(path: str | Path, content: bytes) -> None:
     Raises:
         FileExistsError: If the name exists.
     """
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | PLAIN, 0o644)
     with os.fdopen(handle, "wb") as file:
         file.write(content)
 
@@ -221,7 +222,7 @@ def write_files(contents: Mapping[Path, Content], durable: bool = True, also: Se
     try:
         for path, content in contents.items():
             temporary = f"{path.parent}/.{path.name}.{secrets.token_hex(4)}.tmp"
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | PLAIN, 0o644)
             beside[temporary] = path
             with os.fdopen(handle, "wb") as file:
                 if isinstance(content, bytes):
@@ -254,8 +255,8 @@ def sync(paths: Collection[str | Path]) -> None:
     """
     if len(paths) >= TOGETHER and _sync_file_system(next(iter(paths))):
         return
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    for path in filter(can_sync, paths):
+        handle = os.open(path, TO_SYNC)
         try:
             os.fsync(handle)
         finally:
@@ -267,7 +268,7 @@ def _sync_file_system(path: str | Path) -> bool:
     syncfs = _syncfs()
     if syncfs is None:
         return False
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = os.open(path, TO_SYNC)
     try:
         return bool(syncfs(handle) == 0)
     finally:
@@ -277,6 +278,8 @@ def _sync_file_system(path: str | Path) -> bool:
 @functools.cache
 def _syncfs() -> Callable[[int], int] | None:
     """Return syncfs(2) of the C library, which Python does not offer; None where there is none."""
+    if sys.platform != "linux":
+        return None
     import ctypes
 
     function: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "syncfs", None)

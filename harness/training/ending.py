@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -92,7 +93,7 @@ def warn_never_finite(state: RunState, objective: str | None) -> list[str]:
         monitored.append(("save=best", objective))
     for setting, metric in monitored:
         values = [row[metric] for row in state.history if metric in row]
-        if values and metric not in state.best:
+        if values and not any(map(math.isfinite, values)):
             kind = "nan" if all(value != value for value in values) else "not finite"
             lines.append(
                 f"{setting} watched {metric}, which was {kind} in every epoch: it could not tell a better epoch"

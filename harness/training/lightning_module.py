@@ -27,6 +27,11 @@ class TrainingPath(Protocol):
     """
 
     @property
+    def evaluates_train(self) -> bool:
+        """True if the training split is evaluated after each epoch."""
+        ...
+
+    @property
     def plain_because(self) -> str:
         """The reason why no step was replayed from a recording; empty if one was."""
         ...
@@ -202,7 +207,7 @@ class Learner(pl.LightningModule):
             cost = time.perf_counter() - start
         every = self.trainer.check_val_every_n_epoch or 1
         if (self.epoch + 1) % every == 0 or self.epoch + 1 == self.plan.epochs:
-            metrics = self.validate()
+            metrics = self._with_train(self.validate())
         for row, (state, mean, values) in enumerate(zip(self.states, means.tolist(), metrics, strict=True)):
             step = (self.epoch + 1) * self.plan.steps
             trained = {"train/loss": mean, "train/lr": self.path.lr(row)}
@@ -221,6 +226,14 @@ class Learner(pl.LightningModule):
                 if row not in done and self.epoch + 1 < self.plan.epochs:
                     state.checkpoint(functools.partial(self.path.state, row))
         self._finish(done)
+
+    def _with_train(self, metrics: list[dict[str, float]]) -> list[dict[str, float]]:
+        """Return each run's metrics with those of the training split, if it is evaluated."""
+        if self.path.evaluates_train:
+            for row, values in zip(metrics, self.evaluate("train"), strict=True):
+                row["train/eval_loss"] = values.pop("train/loss")  # `train/loss` is measured while the weights change
+                row |= values
+        return metrics
 
     def validate(self) -> list[dict[str, float]]:
         """Return each run's metrics of validation after this epoch."""
@@ -287,7 +300,7 @@ class Learner(pl.LightningModule):
             elif within_epoch or not any(name.startswith("val/") for name in state.metrics):
                 outdated.append(row)
         if outdated:
-            metrics = self.evaluate("val")
+            metrics = self._with_train(self.evaluate("val"))
             for row in outdated:
                 self.states[row].metrics |= metrics[row]
         if self.plan.test:

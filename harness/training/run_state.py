@@ -236,4 +236,4 @@ class RunState:
     def direction(self, name: str) -> bool | None:
         """Return True if a higher value of a metric is better, False if a lower one is, None if it declares neither."""
         metric = name.rpartition("/")[2]
-        return False if metric == "loss" else self.directions.get(metric)
+        return False if metric in ("loss", "eval_loss") else self.directions.get(metric)

@@ -78,7 +78,9 @@ class SinglePath:
         self.data = {split: self._to_device(part) for split, part in data.items()}
         self.train_part = data["train"]  # not moved to the device: tuples are drawn on the CPU
         seed = parts.values["split"]["seed"]
-        self.tuples = {split: evaluation_tuples(parts.task, data[split], split, seed) for split in ("val", "test")}
+        self.evaluates_train = parts.evaluates_train
+        evaluated = ("train", "val", "test") if self.evaluates_train else ("val", "test")
+        self.tuples = {split: evaluation_tuples(parts.task, data[split], split, seed) for split in evaluated}
         named = dict(self.model.named_parameters())
         self.groups = [
             make_group(group, {name: named[name] for name in names}, parts, plan)
@@ -89,9 +91,7 @@ class SinglePath:
         self.target_hooks = having(parts.regularizers, "target")
         self.gradient_hooks = having(parts.regularizers, "gradient")
         self.averages = having(parts.regularizers, "evaluate")
-        self.metrics = {
-            split: {name: make().to(device) for name, make in parts.metrics.items()} for split in ("val", "test")
-        }
+        self.metrics = {split: {name: make().to(device) for name, make in parts.metrics.items()} for split in evaluated}
         self._order = torch.empty(0, dtype=torch.int64)
         self._step_batches: list[_StepBatch] = []  # kept for an optimizer that evaluates the loss again
         self.diagnostic_runner: DiagnosticRunner | None = None
@@ -307,7 +307,7 @@ class SinglePath:
     def evaluate(self, split: str) -> list[dict[str, float]]:
         """Return loss and metrics on a split, as `[{"val/loss": ...}]`; each process evaluates its share."""
         bounds = self.evaluation_bounds(split)
-        recordable = split == "val" and isinstance(self.data[split], Samples) and len(bounds) <= EVALUATION_BATCHES
+        recordable = split != "test" and isinstance(self.data[split], Samples) and len(bounds) <= EVALUATION_BATCHES
         self._recorded_evaluation.check()
         total = torch.zeros((), device=self.device, dtype=torch.float64)
         with self.evaluating():
@@ -317,7 +317,7 @@ class SinglePath:
                     continue
                 compute = functools.partial(self._evaluate_slice, split, first, local)
                 key = self.key(EVALUATION + first)
-                recorded = self._recorded_evaluation.of(first, calls=self.plan.epochs)
+                recorded = self._recorded_evaluation.of(split, first, calls=self.plan.epochs)
                 losses, outputs = recorded(compute, key()) if recordable else compute(key)
                 self.add_evaluated(split, total, losses, outputs, local.count)
         return [self.evaluated(split, total)]

@@ -12,20 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from harness import HarnessError
+from harness_claims.matching import Match, key_of, parse_match
 from harness_claims.reading import Measure, measure
 
 LANGUAGES = ("en", "ko")
 EFFECTS = ("level", "difference", "ratio", "slope", "interaction", "spread", "correlation", "pick")
 NEEDS_FACTOR = ("slope", "interaction", "spread", "correlation")
 SIDES = {"level": 1, "slope": 1, "spread": 1, "correlation": 1, "difference": 2, "ratio": 2, "interaction": 2}
-DECIDED_OF = ("mean", "every", "share")
+DECIDED_OF = ("mean", "every", "share", "rank")
+OF_RANKS = ("share", "rank")  # that can be decided if runs diverge or do not reach a value
 EXPECTED = ("holds", "fails", "open")
-MATCHES = ("epochs", "best_validation")
 VERDICTS = ("supported", "refuted", "conditional", "not settled")
 SPLITS = ("drawn", "fixed")
 KEYS = (
-    "statement", "source", "topic", "stable", "hold", "sides", "factor", "conditions", "match", "splits", "seeds",
-    "quick", "measure", "effect", "decide", "because", "references", "verdict",
+    "statement", "source", "topic", "stable", "hold", "sides", "factor", "conditions", "match", "tune", "splits",
+    "seeds", "quick", "measure", "effect", "decide", "because", "references", "verdict",
 )  # fmt: skip
 NEEDED = ("statement", "source", "topic", "sides", "seeds", "measure", "effect", "decide", "because")
 MAX_SEEDS = 1000
@@ -39,11 +40,13 @@ class Condition:
         name: Its name.
         words: The overrides of its runs.
         expect: "holds", "fails" or "open", as expected before looking.
+        sides: The overrides of sides that are other ones under this condition.
     """
 
     name: str
     words: tuple[str, ...]
     expect: str
+    sides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,37 @@ class Region:
     def __contains__(self, value: float) -> bool:
         return self.low < value < self.high
 
-    def __str__(self) -> str:
+    def text(self, language: str) -> str:
+        """Return the region in words."""
+        low, high = f"{self.low:g}", f"{self.high:g}"
         if math.isinf(self.low):
-            return f"below {self.high:g}"
-        return f"above {self.low:g}" if math.isinf(self.high) else f"between {self.low:g} and {self.high:g}"
+            return {"en": f"below {high}", "ko": f"{high}보다 작다"}[language]
+        if math.isinf(self.high):
+            return {"en": f"above {low}", "ko": f"{low}보다 크다"}[language]
+        return {"en": f"between {low} and {high}", "ko": f"{low} 초과 {high} 미만이다"}[language]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How settings of each cell of a claim are chosen, on seeds that are not judged.
+
+    Attributes:
+        over: The levels of each key, all combinations of which are tried.
+        by: The metric of validation that chooses.
+        seeds: Seeds of each trial.
+    """
+
+    over: Mapping[str, tuple[Any, ...]]
+    by: str
+    seeds: int
+
+    @property
+    def words(self) -> list[str]:
+        """The overrides of a tuned run."""
+        budget = math.prod(len(levels) for levels in self.over.values())
+        spaces = [f"tune.space.{key}=choice({','.join(map(str, levels))})" for key, levels in self.over.items()]
+        words = [f"tune.budget={budget}", "tune.method=grid", "tune.over=[]", f"tune.seeds={self.seeds}"]
+        return [*words, "tune.per_seed=true", f"objective={self.by}", *spaces]
 
 
 @dataclass(frozen=True)
@@ -76,7 +106,8 @@ class Claim:
         sides: What is compared: the overrides of each side.
         factor: The key that is varied in order, and its levels; None without one.
         conditions: The conditions under which it is tested.
-        match: What makes the sides comparable: "epochs" or "best_validation".
+        match: What makes the sides comparable.
+        tune: How settings are chosen before; None: they are not.
         splits: "drawn" with the seed, or "fixed".
         seeds: The number of seeds.
         quick_seeds: Their number with --quick.
@@ -84,10 +115,11 @@ class Claim:
         measure: What is measured of a run.
         effect: How the measurements of a seed become one number.
         region: The effects of which the claim is true.
-        of: "mean" over the seeds, "every" seed, or the "share" of the seeds.
+        of: "mean" over the seeds, "every" seed, the "share" of the seeds, or the "rank" of their effects.
         because: Why, in each language.
         references: What to read.
         verdict: The recorded verdict, or None.
+        typed: How it was named on the command line.
     """
 
     slug: str
@@ -99,7 +131,8 @@ class Claim:
     sides: Mapping[str, tuple[str, ...]]
     factor: tuple[str, tuple[Any, ...]] | None
     conditions: tuple[Condition, ...]
-    match: str
+    match: Match
+    tune: Tuning | None
     splits: str
     seeds: int
     quick_seeds: int
@@ -111,6 +144,7 @@ class Claim:
     because: Mapping[str, str]
     references: tuple[str, ...] = field(default=())
     verdict: str | None = None
+    typed: str = ""
 
 
 def read(path: Path) -> Claim:
@@ -126,6 +160,8 @@ def read(path: Path) -> Claim:
     try:
         row = OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf-8")), resolve=False)
         return parse(path.stem, row)
+    except OSError as error:
+        raise HarnessError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, TypeError, OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
         raise HarnessError(f"{path}: {' '.join(str(error).split())}") from error
 
@@ -147,7 +183,11 @@ def parse(slug: str, row: Any) -> Claim:
     factor = _factor(row.get("factor"))
     conditions = _conditions(row.get("conditions", {"always": {"set": [], "expect": "holds"}}))
     hold = _words(row.get("hold", []), "hold")
-    _check_shape(effect, sides, factor)
+    match = parse_match(row.get("match", "epochs"))
+    for condition in conditions:
+        if unknown := condition.sides.keys() - sides.keys():
+            raise ValueError(f"conditions.{condition.name}.sides has no side {min(unknown)!r}")
+        _check_shape(effect, sides | dict(condition.sides), factor)
     _check_keys(hold, sides, factor, conditions)
     seeds = _count(row["seeds"], "seeds")
     quick = row.get("quick", {})
@@ -157,6 +197,11 @@ def parse(slug: str, row: Any) -> Claim:
     for name in chosen:
         _one_of(name, names, "quick.conditions")
     region, of = _decide(row["decide"])
+    measured = measure(row["measure"])
+    if measured.may_be_infinite and effect in ("slope", "interaction", "spread"):
+        raise ValueError(f"a run that never reaches the value has no epoch, so no {effect}: compare by another effect")
+    if measured.may_be_infinite and of not in OF_RANKS:
+        raise ValueError(f"a run that never reaches the value has no epoch: decide.of takes {' or '.join(OF_RANKS)}")
     verdict = row.get("verdict")
     return Claim(
         slug=slug,
@@ -168,12 +213,13 @@ def parse(slug: str, row: Any) -> Claim:
         sides=sides,
         factor=factor,
         conditions=conditions,
-        match=_one_of(row.get("match", "epochs"), MATCHES, "match"),
+        match=match,
+        tune=_tuning(row.get("tune")),
         splits=_one_of(row.get("splits", "drawn"), SPLITS, "splits"),
         seeds=seeds,
         quick_seeds=min(seeds, _count(quick.get("seeds", seeds), "quick.seeds")),
         quick_conditions=chosen,
-        measure=measure(row["measure"]),
+        measure=measured,
         effect=effect,
         region=region,
         of=of,
@@ -235,10 +281,29 @@ def _conditions(row: Any) -> tuple[Condition, ...]:
         raise ValueError("conditions is a mapping of names to {set: [overrides], expect: holds}")
     found = []
     for name, inner in row.items():
-        _only(inner, ("set", "expect"), f"conditions.{name}")
-        words = _words(inner.get("set", []), f"conditions.{name}.set")
-        found.append(Condition(str(name), words, _one_of(inner.get("expect"), EXPECTED, f"conditions.{name}.expect")))
+        where = f"conditions.{name}"
+        _only(inner, ("set", "expect", "sides"), where)
+        words = _words(inner.get("set", []), f"{where}.set")
+        sides = _sides(inner["sides"]) if "sides" in inner else {}
+        found.append(Condition(str(name), words, _one_of(inner.get("expect"), EXPECTED, f"{where}.expect"), sides))
     return tuple(found)
+
+
+def _tuning(row: Any) -> Tuning | None:
+    if row is None:
+        return None
+    _only(row, ("over", "by", "seeds"), "tune")
+    over = row.get("over")
+    if not isinstance(over, dict) or not over:
+        raise ValueError("tune.over is a mapping of keys to levels, {optimizer.lr: [0.01, 0.1]}")
+    levels = {str(key): values for key, values in over.items()}
+    for key, values in levels.items():
+        if not isinstance(values, list) or len(set(map(str, values))) < 2:
+            raise ValueError(f"tune.over.{key} needs at least two different levels, got {values!r}")
+    by = str(row.get("by", "val/loss"))
+    if not by.startswith("val/"):
+        raise ValueError(f"tune.by names a metric of validation, val/..., got {by!r}")
+    return Tuning({key: tuple(values) for key, values in levels.items()}, by, _count(row.get("seeds", 1), "tune.seeds"))
 
 
 def _check_shape(effect: str, sides: Mapping[str, Any], factor: object) -> None:
@@ -252,11 +317,6 @@ def _check_shape(effect: str, sides: Mapping[str, Any], factor: object) -> None:
         raise ValueError("two sides are the same setting, which nothing can tell apart")
 
 
-def key_of(word: str) -> str:
-    """Return the key that an override sets."""
-    return word.partition("=")[0].lstrip("+~").strip()
-
-
 def _check_keys(
     hold: Sequence[str],
     sides: Mapping[str, Sequence[str]],
@@ -264,7 +324,8 @@ def _check_keys(
     conditions: Sequence[Condition],
 ) -> None:
     """Refuse a key that stands in two places: one would silently replace the other."""
-    of_sides = {key_of(word) for words in sides.values() for word in words}
+    declared = [sides, *(condition.sides for condition in conditions)]
+    of_sides = {key_of(word) for each in declared for words in each.values() for word in words}
     of_conditions = {key_of(word) for condition in conditions for word in condition.words}
     places = {
         "hold": {key_of(word) for word in hold},

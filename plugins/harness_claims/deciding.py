@@ -15,6 +15,7 @@ from harness_claims.claim import Claim, Region
 
 ALPHA = 0.05  # error rate of one claim, divided by its conditions
 LEAST = 3  # seeds of a mean
+LEAST_RANKED = 6  # of ranks: with fewer no p-value is below .05 / 2
 MOST_SEEDS = 10_000  # that are said to be needed
 
 Outcome = Literal["holds", "fails", "not settled"]
@@ -31,7 +32,7 @@ class Decided:
         expect: What was expected.
         outcome: "holds", "fails" or "not settled".
         effects: The effect of each seed; None where a measurement is missing.
-        estimate: The mean of the effects, or the share of the seeds with an effect in the region.
+        estimate: The mean of the effects, the median for ranks, or the share of the seeds with an effect in the region.
         low: Lower end of its interval.
         high: Upper end.
         needed: Seeds needed to settle it, or None.
@@ -50,17 +51,22 @@ class Decided:
 
 
 def decide(claim: Claim, values: Values) -> list[Decided]:
-    """Return the outcome of each condition that was measured.
+    """Return the outcome of each condition that was measured."""
+    names = dict.fromkeys(condition for condition, _, _ in values)
+    of_condition = {name: {key[1:]: row for key, row in values.items() if key[0] == name} for name in names}
+    return decide_effects(claim, {name: seed_effects(claim, cells) for name, cells in of_condition.items()})
+
+
+def decide_effects(claim: Claim, effects_of: Mapping[str, Sequence[float | None]]) -> list[Decided]:
+    """Return the outcome of each condition from the effect of each seed.
 
     The error rate of .05 is divided among the conditions, so that a claim of which none is true is called so, or the
     opposite, in at most 5% of repetitions.
     """
-    names = list(dict.fromkeys(condition for condition, _, _ in values))
-    alpha = ALPHA / len(names)
+    alpha = ALPHA / len(effects_of)
     expected = {condition.name: condition.expect for condition in claim.conditions}
     decided = []
-    for name in names:
-        effects = seed_effects(claim, {key[1:]: row for key, row in values.items() if key[0] == name})
+    for name, effects in effects_of.items():
         outcome, estimate, low, high, needed = _settle([e for e in effects if e is not None], claim, alpha)
         missing = sum(effect is None for effect in effects)
         if missing:  # which seeds are missing is no accident
@@ -82,7 +88,8 @@ def verdict(decided: Sequence[Decided]) -> str:
 def seed_effects(claim: Claim, values: Mapping[tuple[str, int], Sequence[float | None]]) -> list[float | None]:
     """Return the effect of each seed in one condition."""
     seeds = max(len(row) for row in values.values())
-    return [_effect(claim, {cell: row[seed] for cell, row in values.items()}) for seed in range(seeds)]
+    effects = [_effect(claim, {cell: row[seed] for cell, row in values.items()}) for seed in range(seeds)]
+    return [None if effect is None or math.isnan(effect) else effect for effect in effects]
 
 
 def _effect(claim: Claim, of_seed: Mapping[tuple[str, int], float | None]) -> float | None:
@@ -101,8 +108,10 @@ def _effect(claim: Claim, of_seed: Mapping[tuple[str, int], float | None]) -> fl
     if claim.effect == "level":
         return first[0]
     if claim.effect == "difference":
-        return first[0] - others[0][0]
+        return _difference(first[0], others[0][0])
     if claim.effect == "ratio":
+        if math.isinf(first[0]) or math.isinf(others[0][0]):
+            return math.exp(_difference(first[0], others[0][0]))
         return first[0] / others[0][0] if others[0][0] else None
     if claim.effect == "spread":
         return max(first) - min(first)
@@ -111,6 +120,11 @@ def _effect(claim: Claim, of_seed: Mapping[tuple[str, int], float | None]) -> fl
         return float(stats.spearmanr(scale, first).statistic) if len(set(first)) > 1 else 0.0
     slope = float(stats.linregress(scale, first).slope)
     return slope if claim.effect == "slope" else slope - float(stats.linregress(scale, others[0]).slope)
+
+
+def _difference(a: float, b: float) -> float:
+    """Return a - b; 0 for two values that are both infinite, which are equally good or bad."""
+    return 0.0 if a == b else a - b
 
 
 def _scale(levels: Sequence[Any]) -> list[float]:
@@ -132,6 +146,8 @@ def _settle(
         return outcome, float(np.mean(effects)), min(effects), max(effects), None
     if claim.of == "share":
         return _share(effects, region, alpha)
+    if claim.of == "rank":
+        return _rank(effects, region, alpha)
     mean = float(np.mean(effects))
     if len(effects) < LEAST:
         return "not settled", mean, None, None, LEAST
@@ -155,6 +171,36 @@ def _share(
     if low > 0.5:
         return "holds", share, low, high, None
     return ("fails" if high < 0.5 else "not settled"), share, low, high, None
+
+
+def _rank(
+    effects: Sequence[float], region: Region, alpha: float
+) -> tuple[Outcome, float | None, float | None, float | None, int | None]:
+    """Decide where the median is by the ranks of the effects (Wilcoxon), of which some may be infinite."""
+    median = float(np.median(effects))
+    if len(effects) < LEAST_RANKED:
+        return "not settled", median, None, None, LEAST_RANKED
+    above_low, _ = _one_sided(effects, region.low)
+    _, below_high = _one_sided(effects, region.high)
+    if max(above_low, below_high) < alpha / 2:
+        return "holds", median, None, None, None
+    _, below_low = _one_sided(effects, region.low)
+    above_high, _ = _one_sided(effects, region.high)
+    return ("fails" if min(below_low, above_high) < alpha / 2 else "not settled"), median, None, None, None
+
+
+def _one_sided(effects: Sequence[float], border: float) -> tuple[float, float]:
+    """Return the p-values of a median above a border, and of one below it."""
+    if math.isinf(border):
+        return (0.0, 1.0) if border < 0 else (1.0, 0.0)
+    distances = np.asarray(effects, float) - border
+    finite = np.abs(distances[np.isfinite(distances)])
+    largest = finite.max(initial=0.0) + 1.0  # an infinite effect ranks above all finite ones
+    distances = np.clip(distances, -largest, largest)
+    if not distances.any():
+        return 1.0, 1.0
+    above, below = (stats.wilcoxon(distances, alternative=side).pvalue for side in ("greater", "less"))
+    return float(above), float(below)
 
 
 def _needed(effects: Sequence[float], region: Region, alpha: float) -> int | None:

@@ -10,11 +10,12 @@ from typing import Any
 
 from harness import Record, read_curves
 
-SOURCES = ("metric", "best", "record", "curve", "completed")
+SOURCES = ("metric", "best", "record", "curve", "epochs", "completed")
 MOMENTS = ("first", "last", "max", "min")
 ACROSS = ("first", "last", "mean", "first/last", "slope")
 SCALES = {"log": math.log, "log10": math.log10}
-COMBINED = ("ratio", "difference", "product")
+SIGNS = {"ratio": "/", "difference": "-", "product": "*", "sum": "+"}
+COMBINED = tuple(SIGNS)
 _WHEN = re.compile(r"\s*([\w./-]+)\s*(<=|>=)\s*([-+.\deE]+)\s*")
 _SPLITS = ("train", "val", "test")
 
@@ -25,8 +26,9 @@ class Reading:
 
     Attributes:
         source: "metric" at the end of the run, "best" over its epochs, "record" by a key with dots, "curve" of the
-            values during training, or "completed": 1 if the run completed and 0 if not.
-        name: The metric, the key of the record, or the pattern of the curves' names.
+            values during training, "epochs" until a value is reached (infinite if it never is), or "completed": 1 if
+            the run completed and 0 if not.
+        name: The metric, the key of the record, the pattern of the curves' names, or the value that is reached.
         at: The moment of a curve: "first", "last", "max", "min", {"epoch": n} or {"when": "train/loss <= 0.1"}.
         over: How the curves of several layers become one number, in the order of the layers.
     """
@@ -36,19 +38,35 @@ class Reading:
     at: Any = "last"
     over: str = "first"
 
+    def text(self, language: str) -> str:
+        """Return in words what is read."""
+        if self.source == "epochs":
+            return {"en": f"epochs until {self.name}", "ko": f"{self.name}까지의 에폭"}[language]
+        return self.name or self.source
+
     @property
     def diagnostic(self) -> str | None:
-        """The diagnostic that measures the curve, or None."""
+        """The diagnostic that measures the number, or None."""
+        if self.source == "record" and self.name.startswith("diagnostics."):
+            return self.name.split(".")[1]
         first = self.name.partition("/")[0]
         return first if self.source == "curve" and first not in _SPLITS else None
 
-    def of(self, record: Record) -> float | None:
+    def of(self, record: Record, by_rank: bool = False) -> float | None:
         """Return the number; None if the run did not complete or did not measure it.
 
         A run that diverged has curves up to that step.
+
+        Args:
+            record: The record of the run.
+            by_rank: True to return the worst value, an infinite one, of a metric of a run that diverged.
         """
         if self.source == "completed":
             return float(record.status == "completed")
+        if self.source == "epochs":
+            return self._epochs(record) if record.status in ("completed", "diverged") else None
+        if by_rank and record.status == "diverged" and self.source in ("metric", "best"):
+            return -math.inf if _higher_is_better(record, self.name) else math.inf
         if record.status != "completed" and not (record.status == "diverged" and self.source == "curve"):
             return None
         value: Any = None
@@ -61,6 +79,11 @@ class Reading:
         else:
             value = self._of_curves(_curves(record))
         return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+    def _epochs(self, record: Record) -> float:
+        match = _WHEN.fullmatch(self.name)
+        assert match is not None  # `_reading` has checked it
+        return min(_reached(_curves(record), match), default=math.inf)
 
     def _of_curves(self, curves: dict[str, list[tuple[int, float]]]) -> float | None:
         names = [name for name in curves if fnmatch.fnmatchcase(name, self.name)]
@@ -82,18 +105,17 @@ class Reading:
             return next((value for epoch, value in curve if epoch == self.at["epoch"]), None)
         match = _WHEN.fullmatch(self.at["when"])
         assert match is not None  # `_reading` has checked it
-        name, sign, bound = match[1], match[2], float(match[3])
-        reached = [e for e, v in curves.get(name, ()) if (v <= bound if sign == "<=" else v >= bound)]
+        reached = _reached(curves, match)
         return next((value for epoch, value in curve if reached and epoch >= reached[0]), None)
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number made of one or two readings.
+    """A number made of one or more readings.
 
     Attributes:
         readings: The readings.
-        combined: "ratio", "difference" or "product" of two readings; "" for one.
+        combined: "ratio", "difference" or "product" of two readings, "sum" of two or more; "" for one.
         scale: "log" or "log10" of the reading; "" for the reading itself.
     """
 
@@ -101,14 +123,23 @@ class Measure:
     combined: str = ""
     scale: str = ""
 
-    def of(self, record: Record) -> float | None:
-        """Return the number; None if a reading is missing."""
-        values = [reading.of(record) for reading in self.readings]
+    @property
+    def may_be_infinite(self) -> bool:
+        """True if a run that never reaches a value has no finite number."""
+        return any(reading.source == "epochs" for reading in self.readings)
+
+    def of(self, record: Record, by_rank: bool = False) -> float | None:
+        """Return the number; None if a reading is missing. See `Reading.of` for the arguments."""
+        values = [reading.of(record, by_rank) for reading in self.readings]
         known = [value for value in values if value is not None]
         if len(known) < len(values):
             return None
+        if self.combined == "sum":
+            return math.fsum(known)
         if self.combined:
             a, b = known
+            if math.isinf(a) or math.isinf(b):
+                return None
             if self.combined == "ratio" and not b:
                 return None
             return {"ratio": lambda: a / b, "difference": lambda: a - b, "product": lambda: a * b}[self.combined]()
@@ -116,10 +147,11 @@ class Measure:
             return SCALES[self.scale](known[0]) if known[0] > 0 else None
         return known[0]
 
-    def __str__(self) -> str:
-        names = [reading.name or reading.source for reading in self.readings]
+    def text(self, language: str) -> str:
+        """Return in words what is measured."""
+        names = [reading.text(language) for reading in self.readings]
         if self.combined:
-            return f"{self.combined} of {' and '.join(names)}"
+            return f" {SIGNS[self.combined]} ".join(names)
         return f"{self.scale} {names[0]}".strip()
 
 
@@ -134,8 +166,9 @@ def measure(row: Any) -> Measure:
         if key in SCALES:
             return Measure((_reading(inner),), scale=key)
         if key in COMBINED:
-            if not isinstance(inner, list) or len(inner) != 2:
-                raise ValueError(f"measure.{key} takes two readings, got {inner!r}")
+            if not isinstance(inner, list) or len(inner) < 2 or (len(inner) > 2 and key != "sum"):
+                many = "two readings or more" if key == "sum" else "two readings"
+                raise ValueError(f"measure.{key} takes {many}, got {inner!r}")
             return Measure(tuple(_reading(one) for one in inner), combined=key)
     return Measure((_reading(row),))
 
@@ -147,6 +180,8 @@ def _reading(row: Any) -> Reading:
     if len(sources) != 1:
         raise ValueError(f"a reading names one of {', '.join(SOURCES)}, got {row!r}")
     source = sources[0]
+    if source == "epochs" and not _WHEN.fullmatch(str(row["epochs"])):
+        raise ValueError(f"epochs compares a curve with a number, 'val/accuracy >= 0.9', got {row['epochs']!r}")
     known = {source, "at", "over"} if source == "curve" else {source}
     if unknown := row.keys() - known:
         raise ValueError(f"a reading of {source} has no key {sorted(unknown)[0]!r}")
@@ -179,6 +214,18 @@ def _curves(record: Record) -> dict[str, list[tuple[int, float]]]:
         if math.isfinite(value):
             curves.setdefault(name, []).append((epoch + 1, value))
     return curves
+
+
+def _higher_is_better(record: Record, name: str) -> bool:
+    """Return the direction of a metric, which a run that diverged may have measured on another split only."""
+    metric = name.rpartition("/")[2]
+    return any(higher for other, higher in record.directions.items() if other.rpartition("/")[2] == metric)
+
+
+def _reached(curves: dict[str, list[tuple[int, float]]], match: re.Match[str]) -> list[int]:
+    """Return the epochs in which a curve is beyond a number, `NAME <= number`."""
+    name, sign, bound = match[1], match[2], float(match[3])
+    return [epoch for epoch, value in curves.get(name, ()) if (value <= bound if sign == "<=" else value >= bound)]
 
 
 def _slope(x: list[int], y: list[float]) -> float:

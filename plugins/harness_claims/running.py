@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import harness
-from harness_claims.claim import Claim
+from harness.modeling.builder import make_diagnostic
+from harness.registry.kinds import KEY
+from harness_claims.claim import OF_RANKS, Claim
 from harness_claims.deciding import Cell, Decided, decide, verdict
-
-MATCH = {  # the overrides behind a matching rule
-    "epochs": [],
-    "best_validation": ["regularizer=[early_stopping]", "regularizer.early_stopping.patience=1000"],
-}
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,17 @@ def cells(claim: Claim, quick: bool) -> Iterator[tuple[Cell, list[str]]]:
         for side, words in claim.sides.items():
             for place, level in enumerate(levels):
                 of_level = [] if claim.factor is None else [f"{claim.factor[0]}={level}"]
-                yield (condition.name, side, place), [*claim.hold, *condition.words, *words, *of_level]
+                of_side = condition.sides.get(side, words)
+                yield (condition.name, side, place), [*claim.hold, *condition.words, *of_side, *of_level]
+
+
+def common(claim: Claim) -> list[str]:
+    """Return the overrides of every run that the claim does not state itself."""
+    diagnostics = sorted({r.diagnostic for r in claim.measure.readings if r.diagnostic is not None})
+    timed = any(make_diagnostic(name, {KEY: name}).when != "end" for name in diagnostics)  # others have no budget
+    watching = [f"diagnostic=[{','.join(diagnostics)}]", *(["diagnostic_budget=1000"] if timed else [])]
+    tuned = claim.tune.words if claim.tune is not None else []
+    return [*tuned, *watching, f"study={study(claim)}", "save=none"]
 
 
 def run(claim: Claim, quick: bool = False, first_seed: int = 0) -> Result:
@@ -65,14 +72,43 @@ def run(claim: Claim, quick: bool = False, first_seed: int = 0) -> Result:
         quick: True for a part of its seeds and conditions.
         first_seed: The first of its seeds.
     """
-    seeds = range(first_seed, first_seed + (claim.quick_seeds if quick else claim.seeds))
+    count = claim.quick_seeds if quick else claim.seeds
     named = list(cells(claim, quick))
-    diagnostics = sorted({r.diagnostic for r in claim.measure.readings if r.diagnostic is not None})
-    watching = [f"diagnostic=[{','.join(diagnostics)}]", *(["diagnostic_budget=1000"] if diagnostics else [])]
-    common = [*MATCH[claim.match], *watching, f"study={study(claim)}", "save=none"]
-    split = ["split.seed=${seed}"] if claim.splits == "drawn" else []
-    variants = [[*words, f"seed={seed}", *split] for _, words in named for seed in seeds]
-    records = iter(harness.sweep(common, variants=variants))
-    values = {cell: [claim.measure.of(next(records)) for _ in seeds] for cell, _ in named}
+    values = measurements(claim, named, [range(first_seed, first_seed + count)] * len(named))
     decided = decide(claim, values)
-    return Result(claim, verdict(decided), tuple(decided), len(variants), quick)
+    return Result(claim, verdict(decided), tuple(decided), len(named) * count, quick)
+
+
+def measurements(
+    claim: Claim, named: Sequence[tuple[Cell, list[str]]], seeds: Sequence[range], split_seeds: range | None = None
+) -> dict[Cell, list[float | None]]:
+    """Train the runs of some cells that are not cached, as one sweep, and measure them.
+
+    Args:
+        claim: The claim.
+        named: The cells, each with the overrides of its runs.
+        seeds: The seeds of each cell.
+        split_seeds: The seeds of the splits; None for those of the runs.
+    """
+
+    def split(place: int) -> list[str]:
+        if claim.splits == "fixed":
+            return []
+        return ["split.seed=${seed}" if split_seeds is None else f"split.seed={split_seeds[place]}"]
+
+    variants = [
+        [*claim.match.words(words), f"seed={seed}", *split(place)]
+        for (_, words), of_cell in zip(named, seeds, strict=True)
+        for place, seed in enumerate(of_cell)
+    ]
+    records = iter(harness.sweep(common(claim), variants=variants))
+    return {
+        cell: [_measured(claim, next(records)) for _ in of_cell]
+        for (cell, _), of_cell in zip(named, seeds, strict=True)
+    }
+
+
+def _measured(claim: Claim, record: harness.Record) -> float | None:
+    """Return the measurement of a run; None if it has none, or if it did not reach what the sides are matched by."""
+    value = claim.measure.of(record, claim.of in OF_RANKS)
+    return value if record.status == "diverged" or claim.match.reached(record) else None

@@ -13,24 +13,48 @@ from harness_claims.running import Result, study
 
 WIDTH = 100
 EFFECT = {
-    "level": "{measure} of {sides}",
-    "difference": "{measure}: {sides}",
-    "ratio": "{measure}: {sides}",
-    "slope": "slope of {measure} over {factor}",
-    "interaction": "slope of {measure} over {factor}: {sides}",
-    "spread": "largest minus smallest {measure} over {factor}",
-    "correlation": "rank correlation of {measure} with {factor}",
-    "pick": "{measure} is highest for {first}",
+    "en": {
+        "level": "{measure} of {sides}",
+        "difference": "{measure}: {sides}",
+        "ratio": "{measure}: {sides}",
+        "slope": "slope of {measure} over {factor}",
+        "interaction": "slope of {measure} over {factor}: {sides}",
+        "spread": "largest minus smallest {measure} over {factor}",
+        "correlation": "rank correlation of {measure} with {factor}",
+        "pick": "{measure} is highest for {first}",
+    },
+    "ko": {
+        "level": "{sides}의 {measure}",
+        "difference": "{measure}: {sides}",
+        "ratio": "{measure}: {sides}",
+        "slope": "{factor}에 대한 {measure}의 기울기",
+        "interaction": "{factor}에 대한 {measure}의 기울기: {sides}",
+        "spread": "{factor}에 따른 {measure}의 최댓값 - 최솟값",
+        "correlation": "{factor}에 대한 {measure}의 순위 상관",
+        "pick": "{measure}의 최댓값은 {first}의 것",
+    },
 }
+DECIDED = {
+    "en": {
+        "mean": "the mean is {}",
+        "every": "every seed is {}",
+        "share": "most seeds are {}",
+        "rank": "by rank it is {}",
+    },
+    "ko": {"mean": "평균이 {}", "every": "모든 시드에서 {}", "share": "과반의 시드에서 {}", "rank": "순위로 보아 {}"},
+}
+TRUE_IF = {"en": "; true if ", "ko": "; 참인 조건: "}
 JOINED = {"ratio": " / ", "difference": " - ", "interaction": " - "}
 
 
-def quantity(claim: Claim) -> str:
-    """Return in words the number that decides a claim."""
+def quantity(claim: Claim, language: str = "en") -> str:
+    """Return in words the number that decides a claim, and how its sides are matched."""
     names = list(claim.sides)
     sides = JOINED.get(claim.effect, ", ").join(names)
     factor = claim.factor[0] if claim.factor else ""
-    return EFFECT[claim.effect].format(measure=claim.measure, sides=sides, factor=factor, first=names[0])
+    form = EFFECT[language][claim.effect]
+    text = form.format(measure=claim.measure.text(language), sides=sides, factor=factor, first=names[0])
+    return text if claim.match.rule == "epochs" else f"{text}, {claim.match.text(language)}"
 
 
 def lines(result: Result, language: str = "en") -> list[str]:
@@ -40,22 +64,24 @@ def lines(result: Result, language: str = "en") -> list[str]:
     quick = ", quick" if result.quick else ""
     found = [f"{claim.slug}  {result.verdict.upper()}{changed}"]
     found += _wrapped(f'"{claim.statement[language]}"')
-    found += _wrapped(f"{quantity(claim)}; true if {rule(claim)}")
+    found += _wrapped(f"{quantity(claim, language)}{TRUE_IF[language]}{rule(claim, language)}")
     found += [_condition(one, claim, len(result.decided) > 1) for one in result.decided]
     found += _wrapped(claim.because[language])
-    found.append(f"  {result.runs} runs{quick}; again: harness claims {claim.slug}{' --quick' * result.quick}")
+    found.append(
+        f"  {result.runs} runs{quick}; again: harness claims {claim.typed or claim.slug}{' --quick' * result.quick}"
+    )
     return found
 
 
-def rule(claim: Claim) -> str:
+def rule(claim: Claim, language: str = "en") -> str:
     """Return the rule that decides, in words."""
-    what = {"mean": "the mean is", "every": "every seed is", "share": "most seeds are"}[claim.of]
-    return f"{what} {claim.region}"
+    return DECIDED[language][claim.of].format(claim.region.text(language))
 
 
 def _condition(one: Decided, claim: Claim, several: bool) -> str:
     seeds = f"{len(one.effects)} seeds"
     number = "no measurement" if one.estimate is None else f"{one.estimate:.4g}"
+    number += " (median)" * (claim.of == "rank")
     if one.low is not None and one.high is not None:
         number += f" [{one.low:.4g}, {one.high:.4g}]"
     more = f"; {one.needed} seeds would settle it" if one.needed else ""

@@ -89,8 +89,9 @@ def test_experiment_trains_and_a_changed_helper_makes_another_run(tmp_path: Path
 COMPOSE = """
 import sys
 import harness.config.composition
-from hydra import compose, initialize_config_dir
-with initialize_config_dir(str(harness.config.composition.conf_dir()), version_base="1.3"):
+from harness._compat.hydra import initialized
+from hydra import compose
+with initialized(str(harness.config.composition.conf_dir()), "app"):
     config = compose("config", sys.argv[1:])
 print(config.optimizer.lr, config.optimizer._component_, config.activation.frequency, list(config.regularizer))
 print("torch" in sys.modules)

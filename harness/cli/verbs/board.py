@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from harness.results.study import OUTPUTS, study_folder
+from harness.system.platforms import replace_process
 from harness.system.safe_files import refuse_special
 
 
@@ -18,6 +18,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     folder = study_folder(args.study)
     refuse_special(folder)
-    sys.stdout.flush()
     options = ["--logdir", str(folder), "--window_title", f"harness {args.study}", *args.unknown_words]
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "harness.cli.tensorboard", *options])
+    replace_process([sys.executable, "-P", "-m", "harness.cli.tensorboard", *options])

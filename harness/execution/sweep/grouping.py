@@ -35,7 +35,16 @@ def _optimizer(spec: RunSpec) -> str:
 def shape(spec: RunSpec) -> str:
     """Return a key that is equal for runs that can be one stack: of one computation, study and path."""
     values = spec.values
-    names = ("output_root", "study", "path", "save", "resume", "checkpoint_every", "diagnostic_budget")
+    names = (
+        "output_root",
+        "study",
+        "path",
+        "save",
+        "resume",
+        "checkpoint_every",
+        "diagnostic_budget",
+        "evaluate_train",
+    )
     launch = [values[name] for name in names]
     return json.dumps([computation(spec), values["epochs"], launch])
 

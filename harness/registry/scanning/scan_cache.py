@@ -12,7 +12,6 @@ import importlib.util
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from harness.registry.scanning.dependencies import unchanged
 from harness.system import safe_files
 from harness.system.distribution import DISTRIBUTION
 from harness.system.errors import HarnessError
+from harness.system.platforms import kill_group
 from harness.system.typed_json import Keys, OneOf, checker, refuse_depth
 
 TIMEOUT_S = 120.0  # a first import of torch from a slow disk takes long; HARNESS_SCAN_TIMEOUT overrides it
@@ -240,7 +240,7 @@ def _run_child(
             try:
                 status = _wait(child, limit, stranger)
             finally:
-                _end(child)
+                kill_group(child)
                 _children.discard(child)
         try:
             scans: list[dict[str, Any]] | None = json.loads(answer.read_text())
@@ -256,13 +256,7 @@ _children: set[subprocess.Popen[bytes]] = set()  # scans in progress
 def end_all() -> None:
     """Kill the scans in progress, after an interrupt."""
     for child in list(_children):
-        _end(child)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+        kill_group(child)
 
 
 def _wait(child: subprocess.Popen[bytes], limit: float, stranger: str) -> int | None:

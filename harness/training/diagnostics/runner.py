@@ -107,14 +107,14 @@ class DiagnosticRunner:
 
     def begin(self, step: int) -> _DueDiagnostics | None:
         """Prepare the measurement of a step before it is made; return None if no diagnostic is due."""
-        names = self.budget.due(step, self._elapsed())
-        if not names:
+        names, params = self.budget.due(step, self._elapsed()), self.view.params()
+        if not names or not params:  # a model without parameters takes no steps
             return None
-        if (device := next(iter(self.view.params().values())).device).type == "cuda":
+        if (device := next(iter(params.values())).device).type == "cuda":
             torch.cuda.synchronize(device)  # pending work of training is no cost of diagnostics
         start = time.perf_counter()
         copy_previous = any("previous" in self.diagnostics[name].asks for name in names)
-        previous = clone(self.view.params()) if copy_previous else {}
+        previous = clone(params) if copy_previous else {}
         return _DueDiagnostics(step, names, previous, time.perf_counter() - start)
 
     def end(self, due: _DueDiagnostics, grads: Named, lr: Tensor | float) -> None:

@@ -94,6 +94,19 @@ class MemoryEstimate:
                 saved[layer] = saved.get(layer, 0) + scaled.bytes(batch_size)
         return saved
 
+    def parts(self) -> dict[str, int]:
+        """Return the bytes of the parts of the run's memory, in plain data.
+
+        `activations` are what autograd saves for the backward pass of a batch.
+        """
+        return {
+            "parameters": self.parameters,
+            "gradients": self.gradients,
+            "optimizer": self.optimizer,
+            "activations": sum(self.activations(self.batch_size).values()),
+            "data": self.data,
+        }
+
     @property
     def step(self) -> int:
         """The bytes of the tensors that a step of a run makes, at their peak."""
@@ -183,7 +196,8 @@ def _estimate(parts: RunComponents, dataset: Dataset, plan: Plan, device: str) -
     x = first_samples(dataset, 1)[0]
     tuples = evaluation_tuples(parts.task, dataset.part("val"), "val", parts.values["split"]["seed"])
     evaluation_size = evaluation_batch_size(plan, x, 1 if tuples is None else tuples.shape[1])
-    items = max(size(dataset.part(split)) for split in ("val", "test")) if tuples is None else len(tuples)
+    evaluated = ("train", "val", "test") if parts.evaluates_train else ("val", "test")
+    items = max(size(dataset.part(split)) for split in evaluated) if tuples is None else len(tuples)
     glibc = device == "cpu" and sys.platform.startswith("linux")
     weights = [] if fitted else list(parts.model.parameters())
     first_weights, previous_weights = _compared_weights(parts)

@@ -23,6 +23,7 @@ class StackedData:
         tuples: Return the samples of a run's split that are evaluated together, `[T, S]`, or None; called with the
             place of the run and the split.
         exact: Keep the precision of the targets.
+        evaluated: The splits that are evaluated.
 
     Raises:
         NotStackable: If the data sets differ in shape or are not in memory.
@@ -35,6 +36,7 @@ class StackedData:
         device: torch.device,
         tuples: Callable[[int, str], Tensor | None],
         exact: bool = False,
+        evaluated: Sequence[str] = ("val", "test"),
     ) -> None:
         sets = list({id(dataset): dataset for dataset in data}.values())
         places = {id(dataset): place for place, dataset in enumerate(sets)}
@@ -49,7 +51,7 @@ class StackedData:
             self.parts[split] = _stack(pairs, dtype, device, exact)
         first_runs = [next(run for run, dataset in enumerate(data) if dataset is distinct) for distinct in sets]
         self.tuples: dict[str, Tensor] = {}  # [sets, T, S]
-        for split in ("val", "test"):
+        for split in evaluated:
             drawn = [index for run in first_runs if (index := tuples(run, split)) is not None]
             if drawn:
                 self.tuples[split] = torch.stack(drawn).to(device)

@@ -63,7 +63,10 @@ class StackedPath:
         def tuples(row: int, split: str) -> Tensor | None:
             return evaluation_tuples(self.task, data[row].part(split), split, parts[row].values["split"]["seed"])
 
-        self.data = StackedData(data, self.dtype, device, tuples, self.task.exact_targets)
+        self.evaluates_train = parts[0].evaluates_train
+        evaluations = {"train": self.plan.epochs, "val": self.plan.epochs, "test": 1}
+        self._evaluations = {s: n for s, n in evaluations.items() if s != "train" or self.evaluates_train}  # by split
+        self.data = StackedData(data, self.dtype, device, tuples, self.task.exact_targets, list(self._evaluations))
         self._realign: dict[tuple[str, int], bool] = {}  # (mode, batch size): whether products must be realigned
         padding = 1 if len(parts) == 1 else 0
         while True:
@@ -87,13 +90,12 @@ class StackedPath:
         self._recorded, self._recorded_evaluation = (RecordedFunctions(code, refusal, worth) for _ in range(2))
         self._has_hooks = has_own_hooks(parts[0].regularizers)
         self._batches = Counter((self.plan.size(batch), self.plan.share(batch)) for batch in range(self.plan.batches))
-        calls = {"val": self.plan.epochs, "test": 1}
         self.metrics = {
             split: {
-                name: StackedMetric(make, self.stack.rows, device, refusal or TOO_FEW * (calls[split] < worth))
+                name: StackedMetric(make, self.stack.rows, device, refusal or TOO_FEW * (calls < worth))
                 for name, make in parts[0].metrics.items()
             }
-            for split in calls
+            for split, calls in self._evaluations.items()
         }
         self.plans = list(plans)
         self._loaded: set[int] = set()  # rows whose weights are final
@@ -140,7 +142,7 @@ class StackedPath:
             padding = max(padding, products.padding)
         self.stack.base.eval()
         params = {name: p.detach() for name, p in self.stack.params.items()}
-        for split in ("val", "test"):
+        for split in self._evaluations:
             for first, count in self._evaluation_batches(split):
                 if ("evaluation", count) not in self._realign:
                     with torch.no_grad(), BitwiseProducts(self.stack.rows) as products:
@@ -281,13 +283,13 @@ class StackedPath:
         with torch.no_grad(), one_thread():
             params = self._evaluation_params()
             batches = list(self._evaluation_batches(split))
-            recordable = split == "val" and len(batches) <= EVALUATION_BATCHES
+            recordable = split != "test" and len(batches) <= EVALUATION_BATCHES
             self._recorded_evaluation.check()
             others = list(params.values()) if self._with_hook("evaluate") else []  # not those of the stack
             for first, count in batches:
                 compute = functools.partial(self._evaluate_aligned, split, first, count)
                 key = keys(self.seeds, EVALUATION + first)
-                recorded = self._recorded_evaluation.of(first, calls=self.plan.epochs)
+                recorded = self._recorded_evaluation.of(split, first, calls=self.plan.epochs)
                 losses, outputs = recorded(compute, key, *others) if recordable else compute(key, *others)
                 for loss in losses.values():
                     total += loss.double() * count

@@ -75,6 +75,21 @@ def identity(x: Tensor) -> Tensor:
     return x
 
 
+@harness.activation(gain=1.0, skips={"gradient": "the graph is cut by design"})
+def detached(x: Tensor) -> Tensor:
+    """Identity that is cut off from the graph: no gradient reaches the layers before it, which stay as they were.
+
+        f(x) = x, and ∂f/∂x is not there
+
+    The mistake of a forgotten `detach()`, to see how it shows: diagnostic=[unreached,unmoved]. Only the layers after
+    the last one learn, from random features.
+
+    >>> detached(torch.tensor([2.0], requires_grad=True)).requires_grad
+    False
+    """
+    return x.detach()
+
+
 @harness.activation(
     reference="McCulloch, Pitts, A logical calculus of the ideas immanent in nervous activity, 1943", gain=math.sqrt(2)
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge
 from torch import Tensor, nn
@@ -35,19 +35,41 @@ def prelu(features: int, *, init: Annotated[float, Uniform(0, 0.5), "initial slo
     return nn.PReLU(features, init)
 
 
+class NaiveSoftmax(nn.Module):
+    """Softmax as its formula is written."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, C, ...] to the same shape."""
+        powers = x.exp()
+        return powers / powers.sum(self.axis, keepdim=True)
+
+
 @harness.activation(reference="Bridle, Probabilistic interpretation of feedforward classification networks, 1990")
-def softmax(axis: int) -> nn.Module:
+def softmax(
+    axis: int,
+    *,
+    form: Annotated[
+        Literal["stable", "naive"], "stable, or as the formula is written, which overflows for x > 88 in float32"
+    ] = "stable",
+) -> nn.Module:
     """Softmax over the channels: the units of a layer compete, and its output sums to 1.
 
         f(x)_c = exp(x_c) / Σ_k exp(x_k)
 
-    An activation of hidden layers; losses such as `cross_entropy` apply their own softmax to the logits.
+    The stable form subtracts the largest x first, which changes nothing in exact arithmetic. An activation of hidden
+    layers; losses such as `cross_entropy` apply their own softmax to the logits.
 
     >>> import torch
     >>> softmax(axis=1)(torch.tensor([[-1.0, 0.0, 2.0]]))
     tensor([[0.0420, 0.1142, 0.8438]])
+    >>> softmax(axis=1, form="naive")(torch.tensor([[100.0, 0.0]]))
+    tensor([[nan, 0.]])
     """
-    return nn.Softmax(axis)
+    return nn.Softmax(axis) if form == "stable" else NaiveSoftmax(axis)
 
 
 class Swiglu(nn.Module):

@@ -62,6 +62,26 @@ def input_noise(
     return add
 
 
+@harness.augmentation(
+    reference="Srivastava et al., Dropout, JMLR 2014, section 4; deletion at the test: Globerson, Roweis, Nightmare at "
+    "test time: robust learning by feature deletion, ICML 2006"
+)
+def input_dropout(
+    *, p: Annotated[float, Uniform(0.05, 0.5), Interval(ge=0, lt=1), "probability that an input is dropped"] = 0.2
+) -> Augmentation:
+    """Dropout of the inputs: set each number to zero at random, and scale the others.
+
+        x' = x · m / (1 - p),  m ~ Bernoulli(1 - p) for each element
+
+    Zero is the mean of standardized inputs. Inputs are real, `[N, ...]`.
+    """
+
+    def drop(x: Tensor, y: Tensor, noise: Any) -> tuple[Tensor, Tensor]:
+        return x.masked_fill(noise.bernoulli(x.shape, p), 0) / (1 - p), y
+
+    return drop
+
+
 @harness.augmentation(input_ndim=(3,), reference="Krizhevsky, Sutskever, Hinton, ImageNet classification, NeurIPS 2012")
 def flip(
     *,

@@ -12,9 +12,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from pytorch_lightning import Callback, callbacks
-from pytorch_lightning.callbacks import Checkpoint, ProgressBar
-from pytorch_lightning.callbacks.model_summary import ModelSummary
-from pytorch_lightning.callbacks.spike import SpikeDetection
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from harness import HarnessError, one_line
@@ -25,20 +23,21 @@ Component = Callable[..., Any]
 REFERENCE = "Falcon et al., PyTorch Lightning, 2019: pytorch_lightning.callbacks."
 MONITOR = "val/loss"  # the metric that every run has
 NOT_SETTINGS = {"self", "verbose", "log_rank_zero_only"}  # what is printed is no setting of a run
-# Callbacks that do a part of training which harness does itself, and what to choose for them.
-INSTEAD: dict[type, str] = {
-    ProgressBar: "harness draws the progress of runs itself",
-    ModelSummary: "harness show prints the layers of the model",
-    callbacks.BatchSizeFinder: "it replaces the batches that harness makes: sweep over batch_size",
-    callbacks.GradientAccumulationScheduler: "it changes steps that harness makes: set accumulate=",
-    callbacks.LearningRateFinder: "it trains by itself: sweep over optimizer.lr",
-    callbacks.StochasticWeightAveraging: "it replaces the schedule of harness: set regularizer=[weight_averaging]",
-    callbacks.WeightAveraging: "it copies the training loop of harness: set regularizer=[weight_averaging]",
-    callbacks.Timer: "set trainer.max_time",
-    callbacks.BaseFinetuning: "its methods name layers of one model: a plugin subclasses it",
-    callbacks.BasePredictionWriter: "harness makes no predictions while it trains: see harness.load_model",
-    callbacks.LambdaCallback: "its settings are functions",
-    SpikeDetection: "it writes into the working folder",
+# Callbacks, and bases of callbacks, that do a part of training which harness does itself; by name, since a version may
+# lack some.
+INSTEAD: dict[str, str] = {
+    "ProgressBar": "harness draws the progress of runs itself",
+    "ModelSummary": "harness show prints the layers of the model",
+    "BatchSizeFinder": "it replaces the batches that harness makes: sweep over batch_size",
+    "GradientAccumulationScheduler": "it changes steps that harness makes: set accumulate=",
+    "LearningRateFinder": "it trains by itself: sweep over optimizer.lr",
+    "StochasticWeightAveraging": "it replaces the schedule of harness: set regularizer=[weight_averaging]",
+    "WeightAveraging": "it copies the training loop of harness: set regularizer=[weight_averaging]",
+    "Timer": "set trainer.max_time",
+    "BaseFinetuning": "its methods name layers of one model: a plugin subclasses it",
+    "BasePredictionWriter": "harness makes no predictions while it trains: see harness.load_model",
+    "LambdaCallback": "its settings are functions",
+    "SpikeDetection": "it writes into the working folder",
 }
 
 
@@ -64,7 +63,7 @@ def left_out() -> dict[str, str]:
 
 
 def _component(name: str, cls: type[Callback]) -> Component:
-    if (why := next((text for base, text in INSTEAD.items() if issubclass(cls, base)), None)) is not None:
+    if (why := next((INSTEAD[base.__name__] for base in cls.__mro__ if base.__name__ in INSTEAD), None)) is not None:
         raise LeftOut(why)
     settings = _settings(cls)
 

@@ -15,7 +15,7 @@ from harness import SPLITS, Dataset, HarnessError, Samples
 from harness.space import Log, Uniform
 
 
-def _parts(dataset: Dataset, name: str) -> list[Samples]:
+def splits_in_memory(dataset: Dataset, name: str) -> list[Samples]:
     """Return the three splits.
 
     Raises:
@@ -62,7 +62,7 @@ def label_noise(
     >>> len(data.train), int((noisy.train.y != data.train.y).sum())
     (64, 16)
     """
-    part, _, _ = _parts(dataset, "label_noise")
+    part, _, _ = splits_in_memory(dataset, "label_noise")
     count, classes = round(p * len(part)), len(dataset.classes)
     chosen = torch.randperm(len(part), generator=generator)[:count]
     offset = torch.randint(1, classes, (count,), generator=generator)
@@ -111,7 +111,7 @@ def shifted(
     Each image is translated by its own (dy, dx), uniform in -pixels .. pixels; new pixels get the image's smallest
     value. Targets are unchanged.
     """
-    parts = _parts(dataset, "shifted")
+    parts = splits_in_memory(dataset, "shifted")
     train, _, test = parts
     if pixels and train.x.ndim != 4:
         raise HarnessError(f"corruption.shifted.pixels moves images, and samples here have shape {dataset.inputs}")
@@ -164,7 +164,7 @@ def imbalance(
     >>> imbalance(data, Generator(), ratio=0.25).train.y.bincount() / data.train.y.bincount()
     tensor([1.0000, 0.5000, 0.2500])
     """
-    part, _, _ = _parts(dataset, "imbalance")
+    part, _, _ = splits_in_memory(dataset, "imbalance")
     last = max(1, len(dataset.classes) - 1)
     kept = []
     for c in range(len(dataset.classes)):
@@ -188,7 +188,7 @@ def leak(
 
     round(p · N_test) samples are appended; the test split is unchanged. `split.on_overlap` reports them.
     """
-    train, _, test = _parts(dataset, "leak")
+    train, _, test = splits_in_memory(dataset, "leak")
     chosen = _subset(test, torch.randperm(len(test), generator=generator)[: round(share * len(test))])
     return replace(dataset, train=Samples(torch.cat([train.x, chosen.x]), torch.cat([train.y, chosen.y])))
 
@@ -210,7 +210,7 @@ def biased_split(
 
     The last N_test are the test split; N_val random ones of the others are validation.
     """
-    train, val, test = _parts(dataset, "biased_split")
+    train, val, test = splits_in_memory(dataset, "biased_split")
     if any(part.x.shape[1:] != train.x.shape[1:] for part in (val, test)):
         raise HarnessError("corruption biased_split requires samples of one shape in all splits")
     x = torch.cat([part.x for part in (train, val, test)])
@@ -250,7 +250,7 @@ def unseen_classes(
     Classes are assigned at random, all samples of a class to one split. By share, a split gets round(C · N_split / N)
     of the C classes, the test at least one. With val=0, validation is a share of the samples of the training classes.
     """
-    parts = _parts(dataset, "unseen_classes")
+    parts = splits_in_memory(dataset, "unseen_classes")
     if any(part.x.shape[1:] != parts[0].x.shape[1:] for part in parts):
         raise HarnessError("corruption unseen_classes requires samples of one shape in all splits")
     x, y = torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts])
@@ -287,7 +287,7 @@ def fraction(
 
     With one `split.seed`, a smaller fraction is a subset of every larger one. Validation and test are unchanged.
     """
-    part, _, _ = _parts(dataset, "fraction")
+    part, _, _ = splits_in_memory(dataset, "fraction")
     if n > len(part):
         raise HarnessError(f"corruption.fraction.n={n}, and there are {len(part)} training samples")
     count = n or max(1, round(share * len(part)))

@@ -63,13 +63,18 @@ def activations(*, every: Every = 0) -> Diagnostic:
     return Diagnostic(_activations, every)
 
 
+def _share_of_samples(true: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return for each unit, the second axis, the share of samples and places at which it is True."""
+    numbers = true.to(dtype)
+    return numbers.movedim(1, -1).flatten(0, -2).mean(0) if numbers.ndim > 1 else numbers.mean(0, keepdim=True)
+
+
 def _dead(layers: Layers) -> dict[str, Tensor]:
     shares: dict[str, Tensor] = {}
     for name, layer in layers.items():
         if layer.role == "activation":
-            zero = (layer.output == 0).to(layer.output.dtype)
-            share = zero.movedim(1, -1).flatten(0, -2).mean(0) if zero.ndim > 1 else zero.mean(0, keepdim=True)
-            shares[f"{name}/dead"] = (share == 1).to(zero.dtype).mean()
+            share = _share_of_samples(layer.output == 0, layer.output.dtype)
+            shares[f"{name}/dead"] = (share == 1).to(share.dtype).mean()
             shares[f"{name}/zeros"] = share.mean()
     return shares
 
@@ -84,6 +89,71 @@ def dead_units(*, every: Every = 0) -> Diagnostic:
     Units are the second axis.
     """
     return Diagnostic(_dead, every)
+
+
+def _revived(layers: Layers, start_layers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    shares: dict[str, Tensor] = {}
+    for name, layer in layers.items():
+        if layer.role == "activation" and name in start_layers:
+            dtype = layer.output.dtype
+            before, now = (_share_of_samples(t == 0, dtype) == 1 for t in (start_layers[name], layer.output))
+            shares[f"{name}/revived"] = (before & ~now).to(dtype).mean()
+            shares[f"{name}/died"] = (now & ~before).to(dtype).mean()
+    return shares
+
+
+@harness.diagnostic(reference="Lu et al., Dying ReLU and Initialization, 2020, arXiv:1903.06733")
+def revived_units(*, every: Every = 0) -> Diagnostic:
+    """Share of each activation's units that were dead with the initial weights and are not now, and the opposite.
+
+    A unit is dead if it is zero on all probe samples.
+
+        revived = share of units that are dead at the start and not now
+        died = share of units that are dead now and not at the start
+
+    Units are the second axis. A dead unit gets no gradient, and revives only if its inputs change, or by momentum and
+    weight decay.
+    """
+    return Diagnostic(_revived, every)
+
+
+def _gradient_zeros(layers: Layers) -> dict[str, Tensor]:
+    shares: dict[str, Tensor] = {}
+    for name, layer in layers.items():
+        if layer.role in ("weights", "activation"):
+            share = _share_of_samples(layer.gradient == 0, layer.gradient.dtype)
+            shares[f"{name}/zeros"] = share.mean()
+            shares[f"{name}/units"] = (share == 1).to(share.dtype).mean()
+    return shares
+
+
+@harness.diagnostic(reference="Goodfellow, Warde-Farley, Mirza, Courville, Bengio, Maxout networks, ICML 2013")
+def gradient_zeros(*, every: Every = 0) -> Diagnostic:
+    """Share of exact zeros in the gradient of the loss with respect to each layer's outputs.
+
+        zeros = share over samples and units
+        units = share of units, the second axis, whose gradient is zero for all probe samples
+
+    The weights of such a unit do not learn. Of a linear layer before `relu` these are the units that are negative, of
+    one before `maxout` the pieces that are not the largest.
+    """
+    return Diagnostic(_gradient_zeros, every)
+
+
+def _activation_slope(slopes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    ends = {}
+    for name, slope in slopes.items():
+        ends[f"{name}/smallest"], ends[f"{name}/largest"] = slope.amin(), slope.amax()
+    return ends
+
+
+@harness.diagnostic(reference="Glorot, Bengio, Understanding the difficulty of training deep networks, AISTATS 2010")
+def activation_slope(*, every: Every = 0) -> Diagnostic:
+    """Smallest and largest slope f'(x) of each activation on the probe samples.
+
+    For element-wise activations. Back-propagation multiplies gradients by these slopes.
+    """
+    return Diagnostic(_activation_slope, every)
 
 
 def _saturated(slopes: Mapping[str, Tensor], *, below: float) -> dict[str, Tensor]:

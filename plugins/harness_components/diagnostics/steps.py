@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 import harness
-from harness import Diagnostic, Every, quantities
+from harness import Diagnostic, Every, HarnessError, quantities
 
 Named = Mapping[str, Tensor]
 
@@ -111,6 +113,74 @@ def unit_asymmetry(*, every: Every = 0) -> Diagnostic:
     W is [units, inputs]. Units with equal weights get equal gradients, and stay equal.
     """
     return Diagnostic(_asymmetry, every)
+
+
+def _zeros(params: Named, grads: Named, previous: Named) -> dict[str, Tensor]:
+    before = matrices(previous)
+    kinds = {
+        "weights": {layer: w == 0 for layer, w in matrices(params).items()},
+        "gradients": {layer: g == 0 for layer, g in matrices(grads).items()},
+        "unchanged": {layer: w == before[layer] for layer, w in matrices(params).items()},
+    }
+    shares: dict[str, Tensor] = {}
+    for kind, layers in kinds.items():
+        if layers:
+            shares[kind] = torch.cat([zero.flatten() for zero in layers.values()]).to(torch.float32).mean()
+        shares |= {f"{layer}/{kind}": zero.to(torch.float32).mean() for layer, zero in layers.items()}
+    return shares
+
+
+@harness.diagnostic
+def zeros(*, every: Every = 0) -> Diagnostic:
+    """Shares of the weights that are exactly zero, have a gradient of exactly zero, or do not change in the step.
+
+    `weights`, `gradients` and `unchanged` over all matrices and kernels, and for each layer. With `sgd` a weight
+    without a gradient is unchanged; momentum and `adam` move it on.
+    """
+    return Diagnostic(_zeros, every)
+
+
+def _filter_match(params: Named, *, pattern: Sequence[float]) -> dict[str, Tensor]:
+    for weight in matrices(params).values():
+        kernels = weight.flatten(1)
+        if kernels.shape[1] != len(pattern):
+            raise HarnessError(
+                f"diagnostic.filter_match.pattern has {len(pattern)} numbers, and a unit of the first layer has "
+                f"{kernels.shape[1]} weights"
+            )
+        target = torch.tensor(pattern, dtype=kernels.dtype, device=kernels.device)
+        cosines = (kernels @ target) / (torch.linalg.vector_norm(kernels, dim=1) * torch.linalg.vector_norm(target))
+        return {"": cosines.abs().amax()}
+    return {}
+
+
+@harness.diagnostic(
+    reference="the matched filter: North, An analysis of the factors which determine signal/noise "
+    "discrimination in pulsed-carrier systems, Proceedings of the IEEE 51, 1963"
+)
+def filter_match(
+    *,
+    every: Every = 0,
+    pattern: Annotated[tuple[float, ...], "the pattern, row by row, as many numbers as a unit has weights"] = (
+        1,
+        -1,
+        1,
+        -1,
+        0,
+        -1,
+        1,
+        -1,
+        1,
+    ),
+) -> Diagnostic:
+    """Largest similarity between a unit of the first layer and a given pattern, |cos(w_u, pattern)|.
+
+        max_u |w_u · p| / (|w_u| |p|)
+
+    1 if a unit is a matched filter of the pattern. The default is the cross of data=planted_pattern, for kernels of
+    3 x 3 pixels and one channel.
+    """
+    return Diagnostic(functools.partial(_filter_match, pattern=pattern), every)
 
 
 def _unreached(params: Named, grads: Named) -> dict[str, float]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import signal
 import threading
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from harness import HarnessError, one_line
 from harness import workers as shared
@@ -42,8 +42,8 @@ class Dask(Threaded):
         for nanny in list(self._cluster.workers.values()) if self._cluster is not None else ():
             nanny.auto_restart = False
             if nanny.pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(nanny.pid, signal.SIGKILL)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    psutil.Process(nanny.pid).kill()
         self._client.close()  # fails the futures that are waited for
 
     def _run(self, task: bytes) -> Any:

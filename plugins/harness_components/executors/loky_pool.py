@@ -13,7 +13,6 @@ import logging
 import multiprocessing
 import os
 import queue
-import signal
 import sys
 import threading
 import time
@@ -22,6 +21,8 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from harness import workers
 from harness_components._compat import keep_growing_workers
@@ -113,8 +114,8 @@ def _kill(workers: list[BaseProcess]) -> None:
     """
     for worker in workers:
         if worker.is_alive() and worker.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(worker.pid, signal.SIGKILL)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                psutil.Process(worker.pid).kill()
 
 
 class WorkerPool:

@@ -172,7 +172,7 @@ def own_folder(folder: str) -> Path:
 def _work(path: list[str], task: bytes) -> tuple[Any, Exception | None]:
     """Run a task; return its exception, of which submitit would send only the text."""
     sys.path.extend(entry for entry in path if entry not in sys.path)
-    for number in (signal.SIGUSR1, signal.SIGUSR2):
+    for number in (signal.SIGUSR1, signal.SIGUSR2):  # of POSIX, as Slurm is
         if callable(handler := signal.getsignal(number)):
             signal.signal(number, functools.partial(_end_job, handler))
     try:

@@ -6,13 +6,13 @@ import math
 from typing import Annotated
 
 import torch
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 import harness
 from harness import Dataset, HarnessError, Samples, suggest
-from harness.space import Integers
+from harness.space import Integers, Log
 
 SMALLEST = 1e-12  # standard deviation of modes that are points
 
@@ -85,6 +85,41 @@ def _sample_modes(model: nn.Module, dataset: Dataset, samples: int) -> tuple[Ten
     centres, deviation = modes(dataset)
     mode, distance = nearest(drawn.flatten(1).double(), centres, deviation)
     return mode, distance, len(centres)
+
+
+def _mean_distance(x: Tensor, known: Tensor) -> float:
+    """Return the mean distance of samples [N, ...] to the nearest of [M, ...]."""
+    return float(torch.cdist(x.flatten(1).double(), known.flatten(1).double()).amin(1).mean())
+
+
+@harness.metric(
+    tasks=("reconstruction", "generation"),
+    higher_is_better=False,
+    reference="the space between codes: Berthelot, Raffel, Roy, Goodfellow, Understanding and improving interpolation "
+    "in autoencoders via an adversarial regularizer, ICLR 2019, arXiv:1807.07543",
+)
+def decoded_distance(
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    radius: Annotated[float, Log(0.05, 3), Ge(0), "distance from a code, in standard deviations of the codes"] = 0.5,
+) -> float:
+    """Distance to the data of what a model decodes near the codes of test samples; 1 where it is as near as they are.
+
+    With the codes z of the test samples, their standard deviation s in each dimension, ε ~ N(0, 1), the decoder g, and
+    d(x) the distance of x to the nearest training sample:
+
+        mean_n d(g(z_n + radius · s ε_n)) / mean_n d(x_n)
+
+    For models with `encode(x)` and `decode(z)`.
+    """
+    train, test = dataset.train, dataset.test
+    if not isinstance(train, Samples) or not isinstance(test, Samples):
+        raise HarnessError("metric decoded_distance requires data in memory: set data.in_memory=true")
+    codes: Tensor = model.encode(test.x)  # type: ignore[operator]
+    near = codes + radius * codes.std(0, correction=0) * torch.randn_like(codes)
+    decoded: Tensor = model.decode(near)  # type: ignore[operator]
+    return _mean_distance(decoded, train.x) / max(_mean_distance(test.x, train.x), SMALLEST)
 
 
 @harness.metric(

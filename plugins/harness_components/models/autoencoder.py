@@ -89,16 +89,26 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.encoder, self.decoder, self.denoising = encoder, decoder, denoising
 
+    def encode(self, x: Tensor) -> Tensor:
+        """Map [N, ...] to codes [N, code]."""
+        code: Tensor = self.encoder(x)
+        return code
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Map codes [N, code] to [N, ...]."""
+        decoded: Tensor = self.decoder(z)
+        return decoded
+
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, ...] to the same shape."""
         if self.training and self.denoising:
             x = x + self.denoising * torch.randn_like(x)
-        decoded: Tensor = self.decoder(self.encoder(x))
-        return decoded
+        return self.decode(self.encode(x))
 
 
 @harness.model(
     tasks=("reconstruction",),
+    metrics=("decoded_distance",),
     training="denoising",
     reference="Hinton, Salakhutdinov, Reducing the dimensionality of data with neural networks, Science 2006; "
     "denoising: Vincent, Larochelle, Bengio, Manzagol, Extracting and composing robust features, ICML 2008; "
@@ -150,6 +160,15 @@ class Vae(nn.Module):
         super().__init__()
         self.encoder, self.decoder, self.latent = encoder, decoder, latent
 
+    def encode(self, x: Tensor) -> Tensor:
+        """Map [N, ...] to the means of their codes, [N, latent]."""
+        return self.encoder(x).chunk(2, dim=1)[0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Map codes [N, latent] to [N, ...]."""
+        decoded: Tensor = self.decoder(z)
+        return decoded
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map [N, ...] to (decoded code of the same shape, μ [N, latent], log σ² [N, latent])."""
         mu, log_variance = self.encoder(x).chunk(2, dim=1)
@@ -165,6 +184,7 @@ class Vae(nn.Module):
 @harness.model(
     tasks=("generation",),
     losses=("elbo",),
+    metrics=("decoded_distance",),
     training=True,
     reference="Kingma, Welling, Auto-encoding variational Bayes, ICLR 2014, arXiv:1312.6114",
 )

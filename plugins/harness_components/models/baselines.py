@@ -7,11 +7,12 @@ Real targets `[N, D]` are predicted as they are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from annotated_types import Ge, Gt
+from scipy.spatial.distance import cdist
 from torch import Generator, Tensor
 
 import harness
@@ -165,6 +166,67 @@ def logistic_regression(
     return Fitted(lambda classes: LogisticRegression(C=strength, max_iter=iterations), outputs)
 
 
+class NumpyMlp:
+    """A network of one hidden layer whose gradient is written out."""
+
+    def __init__(self, outputs: int, seed: int, width: int, lr: float, epochs: int, batch: int) -> None:
+        self.outputs, self.rng = outputs, np.random.default_rng(seed)
+        self.width, self.lr, self.epochs, self.batch = width, lr, epochs, batch
+
+    def fit(self, train: Samples) -> None:
+        """Train on inputs [N, ...] and classes [N]."""
+        x, y = _rows(train.x), np.eye(self.outputs)[train.y.numpy()]
+        v = self.rng.normal(size=(x.shape[1], self.width)) * np.sqrt(2 / x.shape[1])
+        w = self.rng.normal(size=(self.width, self.outputs)) * np.sqrt(2 / self.width)
+        a, b = np.zeros(self.width), np.zeros(self.outputs)
+        for _ in range(self.epochs):
+            for rows in np.array_split(self.rng.permutation(len(x)), -(-len(x) // self.batch)):
+                h = np.maximum(x[rows] @ v + a, 0)
+                z = np.exp(h @ w + b - (h @ w + b).max(1, keepdims=True))
+                error = (z / z.sum(1, keepdims=True) - y[rows]) / len(rows)  # dL / dz of softmax and cross-entropy
+                back = (error @ w.T) * (h > 0)
+                w -= self.lr * h.T @ error
+                b -= self.lr * error.sum(0)
+                v -= self.lr * x[rows].T @ back
+                a -= self.lr * back.sum(0)
+        self.weights = v, a, w, b
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Return logits [N, C]."""
+        v, a, w, b = self.weights
+        return torch.as_tensor(np.maximum(_rows(x) @ v + a, 0) @ w + b)
+
+
+@harness.model(
+    tasks=("classification",),
+    estimator=True,
+    reference="Rumelhart, Hinton, Williams, Learning representations by back-propagating errors, Nature 1986",
+)
+def numpy_mlp(
+    outputs: int,
+    generator: Generator,
+    *,
+    width: Annotated[int, Integers(8, 1024, log=True), Gt(0), "hidden units"] = 32,
+    lr: Annotated[float, Log(1e-3, 1), Gt(0), "learning rate"] = 0.1,
+    epochs: Annotated[int, Gt(0), "passes over the training samples"] = 20,
+    batch: Annotated[int, Integers(8, 256, log=True), Gt(0), "samples in a step"] = 64,
+) -> NumpyMlp:
+    """A network of one hidden layer in NumPy, with back-propagation written by hand.
+
+        h = max(0, V x + a), z = W h + b
+        L = - mean_n log softmax(z_n)[y_n]
+
+    Trained by mini-batch gradient descent from He's initial weights. The run's `epochs`, `optimizer` and `batch_size`
+    have no effect on it.
+
+    >>> model = numpy_mlp(2, torch.Generator(), width=8, epochs=50, batch=2)
+    >>> model.fit(Samples(torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])))
+    >>> model.predict(torch.tensor([[-2.0], [2.0]])).argmax(1)
+    tensor([0, 1])
+    """
+    return NumpyMlp(outputs, generator.initial_seed(), width, lr, epochs, batch)
+
+
 class Centres:
     """K-means centres; targets are ignored."""
 
@@ -189,6 +251,28 @@ class Centres:
         return torch.as_tensor(self.model.transform(_rows(x))).square()
 
 
+class NearestSamples:
+    """Centres that move to the nearest sample, with the interface of scikit-learn."""
+
+    def __init__(self, n_clusters: int, starts: int, seed: int) -> None:
+        self.n_clusters, self.starts, self.seed = n_clusters, starts, seed
+
+    def fit(self, x: np.ndarray) -> None:
+        """Keep the centres of the start with the smallest sum of squared distances."""
+        rng = np.random.default_rng(self.seed)
+        low, high = x.min(0), x.max(0)
+        found = []
+        for _ in range(self.starts):
+            centres = rng.uniform(low, high, (self.n_clusters, x.shape[1]))
+            centres = x[cdist(centres, x).argmin(1)]  # a sample is nearest to itself: another step moves nothing
+            found.append((np.square(cdist(x, centres)).min(1).sum(), centres))
+        self.centres = min(found, key=lambda pair: pair[0])[1]
+
+    def transform(self, x: np.ndarray) -> np.ndarray:
+        """Return the distances [N, K] to the centres."""
+        return cdist(x, self.centres)
+
+
 @harness.model(
     tasks=("clustering",),
     estimator=True,
@@ -200,11 +284,17 @@ def kmeans(
     *,
     k: Annotated[int | None, Ge(1), "clusters; null: the number of classes"] = None,
     starts: Annotated[int, Gt(0), "random starts, the best of which is kept"] = 10,
+    update: Annotated[
+        Literal["mean", "nearest"], "move a centre to the mean of its samples, or to the nearest sample"
+    ] = "mean",
 ) -> Centres:
     """K-means by Lloyd's algorithm from k-means++ starts.
 
     Repeats until nothing changes: assign each sample to its nearest centre, move each centre to the mean of its
     samples. Finds a local optimum: raise `starts` where results vary.
+
+    update=nearest is a wrong version for demonstrations, whose centres start at random places of the data's range and
+    move to the sample nearest to them: nothing moves after the first step.
 
     >>> x = torch.tensor([[0.0], [1.0], [8.0], [9.0]])
     >>> model = kmeans(2, torch.Generator())
@@ -215,4 +305,6 @@ def kmeans(
     from sklearn.cluster import KMeans
 
     seed = generator.initial_seed() % 2**32
+    if update == "nearest":
+        return Centres(lambda: NearestSamples(k or outputs, starts, seed))
     return Centres(lambda: KMeans(k or outputs, n_init=starts, random_state=seed))

@@ -107,11 +107,13 @@ def cnn(
     channels: Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1), "channels of each stage"] = (16, 32),
     kernel: Annotated[int, Choice(1, 3, 5, 7), Gt(0), "side of the kernels, in pixels; odd"] = 3,
     pooling: Annotated[Literal["max", "average"], Choice("max", "average"), "pooling of 2 x 2 pixels"] = "max",
+    global_pooling: Annotated[bool, "average each channel over all pixels before the linear layer"] = False,
 ) -> nn.Module:
     """Convolutional network: stages of convolution, block and pooling, then one linear layer.
 
     A convolution keeps the size of the image; pooling halves it while it is larger than 3 pixels. Maps images
-    `[N, C, H, W]` to `[N, outputs]`.
+    `[N, C, H, W]` to `[N, outputs]`. With `global_pooling` the number of parameters does not depend on the size of the
+    images, and the linear layer is a kernel of 1 x 1.
 
     >>> import torch
     >>> cnn((3, 32, 32), 10, relu_block)(torch.zeros(2, 3, 32, 32)).shape
@@ -129,4 +131,7 @@ def cnn(
             height, width = height // 2, width // 2
         stages.add_module(f"stage{index}", stage)
         features = out
+    if global_pooling:
+        stages.append(nn.AvgPool2d((height, width)))
+        height = width = 1
     return Cnn(stages, nn.Linear(features * height * width, outputs))

@@ -48,6 +48,9 @@ def gan(
     *,
     form: Annotated[Literal["dense", "convolutional"], "architecture of D and G"] = "dense",
     latent: Annotated[int, Integers(1, 64, log=True), Gt(0), "size of the generator's input z"] = 16,
+    normalized: Annotated[
+        Literal["both", "generator", "discriminator"], "networks that have the normalization"
+    ] = "both",
     width: Width = 128,
     depth: Depth = 2,
     channels: Channels = (16, 32),
@@ -66,8 +69,15 @@ def gan(
     >>> real.shape, fake.shape
     (torch.Size([3]), torch.Size([3]))
     """
-    if form == "dense":
-        discriminator, generator = dense(inputs, 1, latent, block, width, depth)
-    else:
-        discriminator, generator = convolutional(inputs, 1, latent, block, channels)
+
+    def networks(block: Block) -> tuple[nn.Sequential, nn.Sequential]:
+        if form == "dense":
+            return dense(inputs, 1, latent, block, width, depth)
+        return convolutional(inputs, 1, latent, block, channels)
+
+    discriminator, generator = networks(block)
+    if normalized == "generator":
+        discriminator, _ = networks(block.without_normalization())
+    if normalized == "discriminator":
+        _, generator = networks(block.without_normalization())
     return Gan(generator, discriminator, latent)

@@ -13,7 +13,9 @@ from harness import Block, HarnessError
 from harness.space import Choice, Integers
 from harness_components.models.feedforward import cnn, mlp
 
-Encoder = Annotated[Literal["mlp", "cnn"], "encoder f; cnn for images"]
+Encoder = Annotated[
+    Literal["mlp", "cnn", "identity"], Choice("mlp", "cnn"), "encoder f; cnn for images; identity: raw distances"
+]
 Code = Annotated[int, Integers(2, 256, log=True), Gt(0), "size of an embedding"]
 Width = Annotated[int, Integers(8, 1024, log=True), Gt(0), "mlp: units of each hidden layer"]
 Depth = Annotated[int, Integers(0, 4), Ge(0), "mlp: hidden layers"]
@@ -24,13 +26,15 @@ NEAR = 1e-12  # smallest squared distance: the derivative of the root is infinit
 def embedding(
     inputs: tuple[int, ...], code: int, block: Block, encoder: str, width: int, depth: int, channels: tuple[int, ...]
 ) -> nn.Module:
-    """Build an encoder [N, *inputs] to [N, code], an `mlp` or a `cnn`.
+    """Build an encoder [N, *inputs] to [N, code], an `mlp` or a `cnn`; the identity returns the flattened inputs.
 
     Raises:
         HarnessError: If a cnn is requested for inputs that are not images.
     """
     if encoder == "mlp":
         return mlp(inputs, code, block, width=width, depth=depth)
+    if encoder == "identity":
+        return nn.Flatten()
     if len(inputs) != 3:
         raise HarnessError(
             f"model.encoder=cnn requires images [C, H, W], and samples have shape {inputs}: choose model.encoder=mlp"

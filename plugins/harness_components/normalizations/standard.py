@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Gt, Interval
@@ -24,6 +24,21 @@ def none(features: int, ndim: int) -> None:
     """No normalization."""
 
 
+class BatchStatistics(nn.Module):
+    """Batch normalization that evaluates groups of samples with their own statistics."""
+
+    def __init__(self, norm: nn.Module, group: int | None) -> None:
+        super().__init__()
+        self.norm, self.group = norm, group
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize [N, C, ...]; the last group of a batch takes what is left, up to twice its size."""
+        groups = 1 if self.training or self.group is None else max(1, len(x) // self.group)
+        size = len(x) // groups
+        parts = [x[i * size : (i + 1) * size] for i in range(groups - 1)] + [x[(groups - 1) * size :]]
+        return torch.cat([self.norm(part) for part in parts])
+
+
 @harness.normalization(reference="Ioffe, Szegedy, Batch normalization, ICML 2015, arXiv:1502.03167", cancels_bias=True)
 def batch_norm(
     features: int,
@@ -31,6 +46,10 @@ def batch_norm(
     *,
     momentum: Annotated[float, Uniform(0.01, 0.5), Interval(gt=0, le=1), "update rate of the running averages"] = 0.1,
     eps: Eps = 1e-5,
+    evaluation: Annotated[
+        Literal["running", "batch"], "statistics of evaluation: running averages, or those of its own batches"
+    ] = "running",
+    group: Annotated[int | None, Ge(2), "evaluation=batch: samples that share statistics; null: all of a batch"] = None,
 ) -> nn.Module:
     """Batch normalization.
 
@@ -38,15 +57,17 @@ def batch_norm(
 
         y = γ (x - μ) / sqrt(σ² + ε) + β
 
-    Evaluation uses running averages of μ and σ². Small batches make it noisy, and batches of one fail: see
-    `group_norm`.
+    Evaluation uses running averages of μ and σ², or with evaluation=batch those of each `group` of its own samples, as
+    in test-time adaptation. Small batches make it noisy, and batches of one fail: see `group_norm`.
 
     >>> norm = batch_norm(1, 0)
     >>> norm(torch.tensor([[1.0], [3.0]])).detach().round(decimals=3)
     tensor([[-1.],
             [ 1.]])
     """
-    return _BATCH[ndim](features, eps=eps, momentum=momentum)
+    running = evaluation == "running"
+    norm = _BATCH[ndim](features, eps=eps, momentum=momentum, track_running_stats=running)
+    return norm if running else BatchStatistics(norm, group)
 
 
 class ChannelLayerNorm(nn.Module):

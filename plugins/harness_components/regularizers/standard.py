@@ -257,6 +257,37 @@ class EarlyStopping(Regularizer):
         return epochs_since_best >= self.patience
 
 
+class StopAt(Regularizer):
+    """Stop when the watched metric has reached a value."""
+
+    def __init__(self, value: float, watch: str) -> None:
+        self.value, self.watch = value, watch
+
+    def should_stop(self, history: list[dict[str, float]]) -> bool:
+        """Return True if the last epoch reached the value."""
+        reached = history[-1].get(self.watch, math.nan)  # not every epoch is evaluated
+        return reached >= self.value if self.higher_is_better else reached <= self.value
+
+
+@harness.regularizer
+def stop_at(
+    *,
+    value: Annotated[float, "value at which the run ends"] = 0.95,
+    watch: Annotated[str, "metric, better up or down as it declares"] = "train/accuracy",
+) -> Regularizer:
+    """Stop at a value of a metric: end the run after the first epoch that reaches it.
+
+    Runs that are compared after they have fitted their training samples equally well differ in what they generalize.
+    A metric of the training split, such as `train/accuracy` or `train/eval_loss`, is evaluated after each epoch with
+    the weights of that moment, in evaluation mode.
+
+    >>> stopping = stop_at(value=0.5, watch="val/loss")
+    >>> [stopping.should_stop([{"val/loss": loss}]) for loss in (0.7, 0.5)]
+    [False, True]
+    """
+    return StopAt(value, watch)
+
+
 @harness.regularizer(reference="Prechelt, Early stopping - but when?, 1998")
 def early_stopping(
     *,

@@ -12,9 +12,10 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 
 import harness
-from harness import Batch, Call, Dataset, HarnessError, Noise, Samples, Task
+from harness import Batch, Call, Dataset, HarnessError, Noise, Samples, Task, suggest
 from harness.space import Integers, Uniform
 
+Word = Annotated[str, "a word of the vocabulary"]
 CHUNK = 1024  # analogies whose similarities to all words are in memory at a time
 
 
@@ -157,6 +158,32 @@ def negative_sampling(
     words = torch.cat([target[:, None], drawn_words(frequency, power, (len(target), negatives))], dim=1)
     scores = (F.embedding(words, contexts) * centre[:, None]).sum(-1)  # [N, 1 + k], the true context first
     return (F.softplus(-scores[:, 0]) + F.softplus(scores[:, 1:]).sum(1)).mean()
+
+
+@harness.metric(
+    tasks=("embedding",),
+    higher_is_better=True,
+    reference="Schultz, Joachims, Learning a distance metric from relative comparisons, NIPS 2003",
+)
+def similarity(
+    model: nn.Module, dataset: Dataset, *, word: Word = "man", near: Word = "woman", far: Word = "car"
+) -> float:
+    """Relative similarity: how much nearer a word is to a second word than to a third one, from -2 to 2.
+
+    With the word vectors v:
+
+        cos(v_word, v_near) - cos(v_word, v_far)
+    """
+    vectors = F.normalize(model.embeddings().double(), dim=1)  # type: ignore[operator]  # of any module
+    places = []
+    for key, chosen in (("word", word), ("near", near), ("far", far)):
+        if chosen not in dataset.vocabulary:
+            raise HarnessError(
+                f"metric.similarity.{key}={chosen} is not in the vocabulary.{suggest(chosen, dataset.vocabulary)}"
+            )
+        places.append(dataset.vocabulary.index(chosen))
+    of_word, of_near, of_far = vectors[places]
+    return float(of_word @ (of_near - of_far))
 
 
 def answers(vectors: Tensor, questions: Tensor) -> Tensor:

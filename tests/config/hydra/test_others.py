@@ -111,7 +111,9 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-@hydra.main(config_path="conf", config_name="app", version_base="1.3")
+version = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
+
+@hydra.main(config_path="conf", config_name="app", **version)
 def app(config: DictConfig) -> None:
     print("x", config.x, "torch" in sys.modules)
 

@@ -10,7 +10,7 @@ import pytest
 
 import harness
 from harness_claims.claim import key_of, parse, read
-from harness_claims.running import cells
+from harness_claims.running import cells, common
 
 FILES = harness.config_files("claim")
 ROW: dict[str, Any] = {
@@ -54,7 +54,21 @@ def test_row_is_a_claim() -> None:
     assert len(words) == 2
 
 
+def test_condition_replaces_the_overrides_of_a_side() -> None:
+    claim = parse("wide", changed("conditions.adam.sides", {"wide": ["model.width=128"]}))
+    words = dict(cells(claim, quick=False))
+    assert words["adam", "wide", 0][-1] == "model.width=128"
+    assert words["adam", "narrow", 0][-1] == "model.width=2"
+
+
 MISTAKES = [
+    (
+        changed("measure", {"diagnostic": "noise_ensemble/mean", "at": "last"}),
+        "diagnostic has no key 'at'",
+    ),
+    (changed("conditions.adam.sides", {"tall": ["model.width=9"]}), "conditions.adam.sides has no side 'tall'"),
+    (changed("conditions.adam.sides", {"wide": ["model.width=2"]}), "two sides are the same setting"),
+    (changed("conditions.adam.sides", {"wide": ["data=wine"]}), "data stands in both hold and sides"),
     (changed("statment", "x"), "has no key 'statment'"),
     (changed("measure", ...), "it has no 'measure'"),
     (changed("statement.ko", ""), "statement has no text in 'ko'"),
@@ -86,6 +100,14 @@ MISTAKES = [
     (changed("seeds", True), "seeds must be a whole number"),
     (changed("quick.conditions", ["sgd"]), "quick.conditions must be one of adam"),
     (changed("match", "time"), "match must be one of epochs, best_validation"),
+    (changed("match", {"accuracy": 0.9}), "match must be one of epochs, best_validation"),
+    (changed("match", {"train/accuracy": "much"}), "match.train/accuracy takes a number, got 'much'"),
+    (changed("match", {"model.parameters": 0}), "match.model.parameters takes a number, got 0"),
+    (changed("measure", {"epochs": "val/accuracy"}), "epochs compares a curve with a number"),
+    (changed("measure", {"epochs": "val/accuracy >= 0.9"}), "decide.of takes share or rank"),
+    (changed("tune", {"over": {"optimizer.lr": [0.1]}}), "tune.over.optimizer.lr needs at least two different levels"),
+    (changed("tune", {"over": {"optimizer.lr": [0.1, 1]}, "by": "test/loss"}), "tune.by names a metric of validation"),
+    (changed("tune", {"over": {}}), "tune.over is a mapping of keys to levels"),
     (changed("verdict", "true"), "verdict must be one of supported"),
     ([], "a claim is a mapping"),
 ]
@@ -115,6 +137,6 @@ def test_shipped_claim_composes(slug: str) -> None:
     claim = read(FILES[slug])
     for _, words in cells(claim, quick=False):
         parse_overrides(words)
-        compose([word for word in words if not key_of(word).startswith("tune.")])
+        compose([*common(claim), *(word for word in words if not key_of(word).startswith("tune."))])
     assert claim.source
     assert {condition.name for condition in claim.conditions} >= set(claim.quick_conditions)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
+import harness
 from harness.cli import main
 from tests.helpers.planted import planted
 
@@ -87,7 +90,46 @@ def test_book_has_a_page_for_each_language(workdir: Path, capsys: pytest.Capture
     assert "| always | holds |" in english
     assert "**지지됨.** 더 멀리 간다." in korean
     assert "`harness claims longer`" in korean
-    assert sorted(path.name for path in (workdir / "book").iterdir()) == ["en.md", "ko.md"]
+    assert "long - short; 평균이 0보다 작다" in korean
+    assert "![val/loss: long - short](figures/longer.svg)" in english
+    files = sorted(str(path.relative_to("book")) for path in Path("book").rglob("*.*"))
+    assert files == ["claims.html", "en.md", "figures/longer.svg", "ko.md"]
+
+
+def test_book_is_one_html_page_with_figures(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claims(capsys, "longer", "longer-wrong", "--quick", "--book", "book")
+    html = Path("book/claims.html").read_text(encoding="utf-8")
+    assert html.count("<svg") == 4
+    ids = re.findall(r'id="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    assert {*re.findall(r'href="#([^"]+)"', html)} <= set(ids)
+    ElementTree.fromstring(Path("book/figures/longer.svg").read_text(encoding="utf-8"))
+    claims(capsys, "longer-wrong", "--quick", "--book", "book")
+    assert not Path("book/figures/longer.svg").exists()
+
+
+def test_new_claim_runs_and_passes_its_check(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert claims(capsys, "--new", "wide.yaml")[0] == 0
+    status, out, _ = claims(capsys, "wide.yaml", "--quick")
+    assert status == 0
+    assert out.startswith("wide  SUPPORTED\n")
+    assert "again: harness claims wide.yaml --quick" in out
+    status, out, _ = claims(capsys, "--check", "wide.yaml", "--quick")
+    assert status == 0
+    assert out.startswith("wide  supported    turned refuted; equal sides ")
+    assert "equal sides supported" not in out
+    row = json.loads(claims(capsys, "--check", "wide.yaml", "--quick", "--json")[1])["claims"][0]
+    assert (row["verdict"], row["turned"], row["expected"]) == ("supported", "refuted", "refuted")
+
+
+def test_equal_sides_differ_in_their_seeds_and_share_their_splits(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claims(capsys, "--check", "longer", "--quick")
+    records = [record for record in harness.load("outputs/claims/longer") if record.config["seed"] > 1000]
+    assert {record.config["epochs"] for record in records} == {8}
+    assert len({record.config["seed"] for record in records}) == 6
+    assert sorted(record.config["split"]["seed"] for record in records) == [0, 0, 1, 1, 2, 2]
 
 
 def test_other_seeds_give_other_runs(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,6 +157,9 @@ def test_claims_are_listed_without_training(workdir: Path, capsys: pytest.Captur
     ("words", "message"),
     [
         (["longr"], "harness: error: no claim 'longr'. Did you mean 'longer'?\n"),
+        (["--new", "wide"], "harness: error: --new takes the name of a file, wide-nets.yaml, got 'wide'\n"),
+        (["--new", "no/wide.yaml"], "harness: error: cannot write no/wide.yaml: No such file or directory\n"),
+        (["no.yaml"], "harness: error: cannot read no.yaml: No such file or directory\n"),
         (["longer", "--seed", "-1"], "harness: error: --seed must not be negative, got -1\n"),
     ],
 )

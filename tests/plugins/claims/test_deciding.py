@@ -19,9 +19,15 @@ FILES = harness.config_files("claim")
 CLAIMS = {slug: read(path) for slug, path in FILES.items()}
 
 
-def planted(claim: Claim, effect: Callable[[str], float], noise: float = 1e-4) -> dict[Cell, list[float | None]]:
-    """Return measurements in which each condition has an effect: a number, or +1 / -1 for ranks."""
+def planted(claim: Claim, effect: Callable[[str], float], noise: float | None = None) -> dict[Cell, list[float | None]]:
+    """Return measurements in which each condition has an effect: a number, or +1 / -1 for ranks.
+
+    By default the noise is small against the region, whose width may be that of rounding.
+    """
     draw = random.Random(0)
+    if noise is None:
+        ends = [end for end in (claim.region.low, claim.region.high) if math.isfinite(end)]
+        noise = min(1e-4, 0.01 * min(abs(inside(claim.region) - end) for end in ends))
     values: dict[Cell, list[float | None]] = {}
     levels = claim.factor[1] if claim.factor is not None else (0,)
     numbers = all(isinstance(level, (int, float)) for level in levels)
@@ -123,3 +129,29 @@ def test_every_and_share_count_seeds() -> None:
     (share,) = decide(claim_of(of="share"), effects)
     assert (share.outcome, share.estimate) == ("holds", 0.9375)
     assert decide(claim_of(of="share"), values_of(1.0, 1.0, 0.0, 0.0))[0].outcome == "not settled"
+
+
+def test_ranks_decide_with_runs_that_never_reach_the_value() -> None:
+    never = math.inf
+    effects = values_of(3.0, 5.0, never, never, 4.0, 2.0, never, 6.0)
+    (one,) = decide(claim_of(of="rank"), effects)
+    assert (one.outcome, one.estimate) == ("holds", 5.5)
+    opposite = values_of(*[-value for value in effects["adam", "wide", 0] if value is not None])
+    assert decide(claim_of(of="rank"), opposite)[0].outcome == "fails"
+    assert decide(claim_of(of="rank"), values_of(1.0, 1.0, 1.0, 1.0, 1.0))[0].needed == 6
+    mixed = values_of(3.0, -5.0, never, -never, 4.0, -2.0)
+    assert decide(claim_of(of="rank"), mixed)[0].outcome == "not settled"
+
+
+def test_ranks_decide_an_equivalence() -> None:
+    claim = claim_of(of="rank", region=Region(-1.0, 1.0))
+    assert decide(claim, values_of(*[0.1, -0.1, 0.2, 0.05, -0.2, 0.3, 0.0, 0.1]))[0].outcome == "holds"
+    assert decide(claim, values_of(*[2.1, 2.0, 3.0, 2.5, 1.5, 2.2, 9.0, 4.0]))[0].outcome == "fails"
+
+
+def test_two_runs_that_never_reach_the_value_are_equally_bad() -> None:
+    values: dict[Cell, list[float | None]] = {
+        ("adam", "wide", 0): [math.inf, 3.0],
+        ("adam", "narrow", 0): [math.inf, math.inf],
+    }
+    assert decide(claim_of(of="rank"), values)[0].effects == (0.0, -math.inf)

@@ -90,6 +90,19 @@ def test_record_has_estimate_base_and_peak(workdir: Path) -> None:
     assert 50e6 < memory["base"] <= memory["peak"]
 
 
+def test_record_has_the_parts_of_the_memory(workdir: Path) -> None:
+    """Adam keeps two numbers beside each weight, and the saved activations grow with the batch."""
+    words = ["epochs=1", "logger=[]", "model=mlp", "model.width=32"]
+    adam, sgd, large = (
+        harness.run([*words, *more]).memory["parts"]
+        for more in (["optimizer=adam"], ["optimizer=sgd"], ["optimizer=sgd", "batch_size=128"])
+    )
+    assert adam["parameters"] == adam["gradients"] == 4 * (64 * 32 + 32 + 32 * 32 + 32 + 32 * 10 + 10)
+    assert adam["optimizer"] == pytest.approx(2 * adam["parameters"], rel=0.01, abs=0)
+    assert sgd["optimizer"] == 0
+    assert large["activations"] == pytest.approx(2 * sgd["activations"], rel=0.1, abs=0)
+
+
 CHILD = """
 import json, os, sys
 import harness

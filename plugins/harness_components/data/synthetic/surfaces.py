@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, MinLen
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torchmetrics import Metric
 
 import harness
@@ -19,25 +19,31 @@ Point = Annotated[tuple[float, float], "starting point"]
 
 
 @harness.model(tasks=("optimise",))
-def point(inputs: tuple[int, ...]) -> nn.Module:
+def point(
+    inputs: tuple[int, ...],
+    generator: Generator,
+    *,
+    spread: Annotated[float, Uniform(0, 5), Ge(0), "standard deviation of the first displacement, σ"] = 0.0,
+) -> nn.Module:
     """The coordinates of a point: the model of surfaces.
 
         w = x + δ
 
-    x is the starting point and δ, `[D]`, are the parameters, zero at first.
+    x is the starting point and δ, `[D]`, are the parameters, at first N(0, σ²) with σ = `spread`: zero by default, and
+    another start for each seed otherwise.
 
-    >>> point((2,))(torch.tensor([[1.0, -1.0]])).detach()
+    >>> point((2,), Generator())(torch.tensor([[1.0, -1.0]])).detach()
     tensor([[ 1., -1.]])
     """
-    return Moving(inputs[0])
+    return Moving(spread * torch.randn(inputs[0], generator=generator))
 
 
 class Moving(nn.Module):
     """A starting point plus a learned displacement."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, moved: Tensor) -> None:
         super().__init__()
-        self.moved = nn.Parameter(torch.zeros(size))
+        self.moved = nn.Parameter(moved)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map starting points [N, D] to points [N, D]."""
@@ -278,3 +284,28 @@ def rastrigin(
     tensor([1., 0.])
     """
     return harness.surface(_rastrigin, [start] * dimensions, [0.0] * dimensions)
+
+
+def _ackley(w: Tensor) -> Tensor:
+    bowl = -20 * torch.exp(-0.2 * w.square().mean(-1).sqrt())
+    return bowl - torch.exp(torch.cos(2 * math.pi * w).mean(-1)) + 20 + math.e
+
+
+@harness.data(reads=(), reference="Ackley, A connectionist machine for genetic hillclimbing, 1987")
+def ackley(
+    *,
+    start: Annotated[tuple[float, ...], MinLen(2), "starting point, whose length is the number of dimensions"] = (
+        3.0,
+        2.0,
+    ),
+) -> Dataset:
+    """Ackley's function: a funnel with ripples, whose slope falls with the distance from the minimum.
+
+        f(w) = -20 exp(-0.2 sqrt(mean_i w_i²)) - exp(mean_i cos(2π w_i)) + 20 + e
+
+    Minimum at 0, where the funnel has a cusp. Local minima near all points with integer coordinates.
+
+    >>> ackley().surface(torch.tensor([[1.0, 0.0]]))
+    tensor([2.6375])
+    """
+    return harness.surface(_ackley, start, [0.0] * len(start))

@@ -30,10 +30,19 @@ def test_prelu_has_a_slope_for_each_channel(shape):
     assert module(x).detach().numpy() == pytest.approx(np.where(x > 0, x, slopes * x.numpy()))
 
 
+@pytest.mark.parametrize("form", ["stable", "naive"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_softmax_is_over_the_channels(shape):
+def test_softmax_is_over_the_channels(shape, form):
     x = inputs(shape)
-    assert make("activation", "softmax", features=6, axis=1)(x).numpy() == pytest.approx(scipy.special.softmax(x, 1))
+    outputs = make("activation", "softmax", {"form": form}, features=6, axis=1)(x)
+    np.testing.assert_allclose(outputs.numpy(), scipy.special.softmax(x, 1), rtol=1e-12, atol=1e-14)
+
+
+def test_naive_softmax_overflows_and_the_stable_one_does_not():
+    x = torch.tensor([[89.0, 0.0]])
+    assert make("activation", "softmax", {"form": "naive"}, features=2, axis=1)(x).isnan().any()
+    stable = make("activation", "softmax", features=2, axis=1)(x)
+    np.testing.assert_allclose(stable.numpy(), [[1.0, 0.0]], rtol=1e-6, atol=1e-30)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -205,3 +205,12 @@ def test_augmentations_of_processes_join_to_those_of_one(name):
     parts = [shard(6, rank, 4) for rank in range(4)]
     split = [augmented(name, X[c], Y[c], 5, p)[0] for p in parts for c in [slice(p.start, p.start + p.count)]]
     torch.testing.assert_close(torch.cat(split), whole)
+
+
+def test_input_dropout_drops_its_share_and_keeps_the_mean():
+    x = torch.ones(500, 40)
+    dropped, y = make("augmentation", "input_dropout", {"p": 0.25}, classes=6)(x, Y, noise())
+    assert y is Y
+    assert dropped.unique().tolist() == pytest.approx([0.0, 1 / 0.75], rel=1e-6)
+    assert float((dropped == 0).double().mean()) == pytest.approx(0.25, abs=0.01)
+    assert torch.equal(make("augmentation", "input_dropout", {"p": 0.0}, classes=6)(x, Y, noise())[0], x)

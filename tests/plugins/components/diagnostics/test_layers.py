@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import harness
 from harness.modeling.diagnostic import Layer
 from tests.plugins.components.helpers import measured
 
@@ -25,6 +26,26 @@ def test_dead_units_and_zeros_are_counted():
     channels[0, 1, 2, 2] = channels[1, 3] = 1.0
     values = measured("dead_units", layers={"a": layer(channels)})
     assert values == {"a/dead": pytest.approx(2 / 4), "a/zeros": pytest.approx(1 - 10 / 72)}
+
+
+def test_revived_and_died_units_are_counted_since_the_start():
+    start = torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0]])  # units 0 and 1 are dead
+    now = [[0.0, 0.0, 0.0, 1.0], [3.0, 0.0, 0.0, 1.0]]  # 0 is alive, 2 has died
+    values = measured("revived_units", layers={"a": layer(now), "w": layer(now, "weights")}, start_layers={"a": start})
+    assert values == {"a/revived": 1 / 4, "a/died": 1 / 4}
+
+
+def test_exact_zeros_of_gradients_are_counted():
+    gradient = [[0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]
+    values = measured("gradient_zeros", layers={"w": layer(np.ones((2, 3)), "weights", gradient),
+                                                "n": layer(np.ones((2, 3)), "normalization", gradient)})  # fmt: skip
+    assert values == {"w/zeros": pytest.approx(4 / 6), "w/units": pytest.approx(1 / 3)}
+
+
+def test_smallest_and_largest_slope_of_an_activation():
+    slopes = {"a": torch.tensor([[-0.5, 0.25], [0.0, 2.0]]), "b": torch.tensor([[1.0]])}
+    values = measured("activation_slope", slopes=slopes)
+    assert values == {"a/smallest": -0.5, "a/largest": 2.0, "b/smallest": 1.0, "b/largest": 1.0}
 
 
 def test_saturation_is_the_share_of_flat_slopes():
@@ -74,3 +95,15 @@ def test_mean_and_deviation_of_activations_and_inputs():
     assert values == {"mean": pytest.approx(x.mean()), "std": pytest.approx(x.std()),
                      "largest": pytest.approx(np.abs(x).max()), "widest": pytest.approx(x.std(0).max())}  # fmt: skip
     assert measured("inputs", x=torch.arange(5)) == {}  # word indices
+
+
+def test_dropout_drops_its_share_and_batch_norm_nothing(workdir):
+    line = ["data=digits", "model=mlp", "model.width=64", "activation=tanh", "epochs=1", "diagnostic=[gradient_zeros]"]
+    runs = {
+        "dropout": [*line, "regularizer=[dropout]", "regularizer.dropout.p=0.3"],
+        "batch_norm": [*line, "normalization=batch_norm"],
+    }
+    last = {name: harness.run(words).diagnostics["gradient_zeros"]["last"] for name, words in runs.items()}
+    assert set(last["batch_norm"].values()) == {0.0}
+    shares = [share for name, share in last["dropout"].items() if name.endswith("activation/zeros")]
+    assert shares == pytest.approx([0.3, 0.3], abs=0.05)

@@ -9,7 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cosine
 
+from harness.system.errors import HarnessError
 from tests.plugins.components.helpers import measured
 
 
@@ -63,3 +65,30 @@ def test_train_val_gap_is_that_of_the_last_epoch():
     assert measured("train_val_gap", history=rows) == {"": 0.5}
     assert measured("train_val_gap", history=[{"train/loss": 1.0}]) == {}
     assert math.isnan(measured("train_val_gap", history=[{"train/loss": math.nan, "val/loss": 1.0}])[""])
+
+
+def test_zeros_counts_weights_gradients_and_what_a_step_leaves():
+    weights = {"a.weight": torch.tensor([[0.0, 1.0], [2.0, 0.0]]), "b.weight": torch.ones(1, 4)}
+    weights["a.bias"] = torch.zeros(2)
+    before = {name: t.clone() for name, t in weights.items()}
+    before["b.weight"][0, 0] = 9.0
+    grads = {"a.weight": torch.tensor([[0.0, 0.0], [0.0, 1.0]]), "b.weight": torch.ones(1, 4)}
+    assert measured("zeros", params=weights, previous=before, grads=grads) == {
+        "weights": pytest.approx(2 / 8), "a/weights": 0.5, "b/weights": 0.0,
+        "gradients": pytest.approx(3 / 8), "a/gradients": 0.75, "b/gradients": 0.0,
+        "unchanged": pytest.approx(7 / 8), "a/unchanged": 1.0, "b/unchanged": 0.75,
+    }  # fmt: skip
+    assert "gradients" not in measured("zeros", params=weights, previous=before, grads={})
+
+
+def test_filter_match_is_the_largest_cosine_of_the_first_layer():
+    rng = np.random.default_rng(0)
+    kernels, pattern = rng.normal(size=(5, 2, 3, 3)), rng.normal(size=18)
+    params = {"first.weight": torch.tensor(kernels), "second.weight": torch.tensor(rng.normal(size=(4, 5)))}
+    expected = max(abs(1 - cosine(kernel.ravel(), pattern)) for kernel in kernels)
+    value = measured("filter_match", {"pattern": tuple(pattern.tolist())}, params=params)[""]
+    assert value == pytest.approx(expected, rel=1e-9)
+    params["first.weight"][3] = torch.tensor(-2 * pattern.reshape(2, 3, 3))
+    assert measured("filter_match", {"pattern": tuple(pattern.tolist())}, params=params)[""] == pytest.approx(1)
+    with pytest.raises(HarnessError, match="pattern has 9 numbers, and a unit of the first layer has 18 weights"):
+        measured("filter_match", params=params)

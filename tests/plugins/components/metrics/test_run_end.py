@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 from torch import nn
 
 import harness
@@ -199,3 +200,30 @@ def test_mse_of_a_classifier_is_that_of_its_probabilities():
     labels = rng.integers(0, 2, (50, 4)).astype(float)
     metric.update(inputs[0], torch.tensor(labels))
     assert float(metric.compute()) == pytest.approx(np.mean((1 / (1 + np.exp(-z)) - labels) ** 2), rel=1e-6)
+
+
+class Shift(nn.Module):
+    """Encode as the first two features, and decode by adding a shift."""
+
+    def __init__(self, by):
+        super().__init__()
+        self.by = by
+
+    def encode(self, x):
+        return x
+
+    def decode(self, z):
+        return z + self.by
+
+
+def test_decoded_distance_is_relative_to_that_of_the_test_samples():
+    dataset = data("moons")
+    train, test = dataset.train.x.double().numpy(), dataset.test.x.double().numpy()
+    apart = cdist(test, train).min(1).mean()
+    for by in (0.0, 3.0):
+        value = make("metric", "decoded_distance", {"radius": 0.0}, model=Shift(by), dataset=dataset)
+        assert value == pytest.approx(cdist(test + by, train).min(1).mean() / apart, rel=1e-4)
+    near, far = (
+        make("metric", "decoded_distance", {"radius": radius}, model=Shift(0.0), dataset=dataset) for radius in (0.5, 3)
+    )
+    assert 1 < near < far

@@ -110,3 +110,14 @@ def test_linear_autoencoder_reaches_the_error_of_pca(workdir):
     for x, result in ((train, record.metrics["train/loss"]), (test, record.metrics["test/mse"])):
         error = np.mean((components.inverse_transform(components.transform(x)) - x) ** 2)
         assert result == pytest.approx(error, rel=0.01)
+
+
+def test_codes_are_encoded_and_decoded():
+    x = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    net = model("autoencoder", (6,), code=2).eval()
+    assert net.encode(x).shape == (4, 2)
+    torch.testing.assert_close(net.decode(net.encode(x)), net(x))
+    net = model("vae", (6,), latent=3).eval()
+    decoded, mu, _ = net(x)
+    torch.testing.assert_close(net.encode(x), mu)
+    torch.testing.assert_close(net.decode(mu), decoded)

@@ -157,3 +157,40 @@ def test_run_matches_scikit_learn_on_the_same_splits(workdir, case):
     reference.fit(scaler.transform(x).astype(np.float32), y)
     expected = score(wanted, reference.predict(scaler.transform(at).astype(np.float32)))
     assert record.metrics[metric] == pytest.approx(expected, rel=1e-4)
+
+
+def test_centres_that_move_to_the_nearest_sample_are_samples():
+    dataset = data("iris")
+    x, _ = arrays(dataset, "train")
+    made = fitted("kmeans", dataset.train, 3, update="nearest", starts=4)
+    centres = made.model.centres
+    assert centres.shape == (3, x.shape[1])
+    assert (cdist(centres, x).min(1) == 0).all()
+    at = arrays(dataset, "test")[0]
+    expected = cdist(at, centres, "sqeuclidean")
+    np.testing.assert_allclose(made.predict(dataset.test.x).numpy(), expected, rtol=1e-9, atol=1e-9)
+    mean = fitted("kmeans", dataset.train, 3).predict(dataset.train.x).amin(1).mean()
+    assert made.predict(dataset.train.x).amin(1).mean() > 1.1 * mean
+
+
+def test_numpy_mlp_takes_the_step_of_automatic_differentiation():
+    wine = data("wine")
+    x, y = arrays(wine, "train")
+    x = x / x.max(0)
+    made = fitted("numpy_mlp", Samples(torch.tensor(x), torch.tensor(y)), 3, width=8, epochs=1, batch=1000, lr=0.5)
+    rng = np.random.default_rng(DRAWN.initial_seed())
+    v, w = rng.normal(size=(13, 8)) * np.sqrt(2 / 13), rng.normal(size=(8, 3)) * np.sqrt(2 / 8)
+    start = [torch.tensor(t, requires_grad=True) for t in (v, np.zeros(8), w, np.zeros(3))]
+    logits = torch.relu(torch.tensor(x) @ start[0] + start[1]) @ start[2] + start[3]
+    slopes = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, torch.tensor(y)), start)
+    for weights, before, slope in zip(made.weights, start, slopes, strict=True):
+        expected = (before - 0.5 * slope).detach().numpy()
+        np.testing.assert_allclose(weights, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_numpy_mlp_is_short():
+    import inspect
+
+    from harness_components.models.baselines import NumpyMlp
+
+    assert len(inspect.getsource(NumpyMlp.fit).splitlines()) <= 20

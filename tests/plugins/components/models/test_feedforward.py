@@ -153,3 +153,15 @@ def test_samples_of_another_shape_are_refused_at_composition(row):
                 HarnessError, match=f"^model {row['name']} wants samples of .* dimensions, and data .*$"
             ):
                 resolve(job.values, dataset, catalogue.current())
+
+
+def test_global_pooling_averages_the_maps_whatever_their_size():
+    counts = set()
+    for size in (8, 11):
+        net = model("cnn", (1, size, size), 3, {"channels": (4, 5), "global_pooling": True}).double()
+        x = torch.randn(2, 1, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        maps = net.stages[:-1](x).detach().numpy()
+        expected = maps.mean((2, 3)) @ net.head.weight.detach().numpy().T + net.head.bias.detach().numpy()
+        np.testing.assert_allclose(net(x).detach().numpy(), expected, rtol=1e-12, atol=1e-12)
+        counts.add(sum(p.numel() for p in net.parameters()))
+    assert counts == {(9 + 1) * 4 + (9 * 4 + 1) * 5 + (5 + 1) * 3}

@@ -92,3 +92,17 @@ def test_losses_decrease_as_their_player_wins(form):
     assert losses(1, 0)["discriminator"] < losses(0, 0)["discriminator"] < losses(0, 1)["discriminator"]
     assert losses(0, 1)["generator"] < losses(0, 0)["generator"] < losses(0, -1)["generator"]
     assert losses(-3, 1)["generator"] == losses(2, 1)["generator"]
+
+
+@pytest.mark.parametrize("settings", [{}, {"form": "convolutional"}])
+@pytest.mark.parametrize(("where", "has"), [("both", (1, 1)), ("generator", (1, 0)), ("discriminator", (0, 1))])
+def test_normalization_may_be_in_one_network_alone(where, has, settings):
+    norms = {0: nn.BatchNorm1d, 2: nn.BatchNorm2d}
+    block = Block(lambda features: nn.Tanh(), lambda features, ndim: norms[ndim](features), [], False)
+    shape = (1, 8, 8) if settings else (5,)
+    net = make("model", "gan", {"normalized": where, **settings}, inputs=shape, block=block)
+    for network, normalized in zip((net.generator, net.discriminator), has, strict=True):
+        layers = list(network.modules())
+        assert any(isinstance(m, tuple(norms.values())) for m in layers) == bool(normalized)
+        hidden = next(m for m in layers if isinstance(m, nn.Linear | nn.Conv2d))
+        assert (hidden.bias is None) == bool(normalized)  # a layer without normalization keeps its bias

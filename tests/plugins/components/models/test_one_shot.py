@@ -5,6 +5,7 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestCentroid
 from torch import nn
 
+import harness
 from harness.system.errors import HarnessError
 from harness_components.models.one_shot import Prototypical, Siamese
 from tests.plugins.components.models.helpers import WideBlock, count, model
@@ -76,3 +77,14 @@ def test_cnn_encoder_needs_images():
         HarnessError, match=r"model.encoder=cnn requires images \[C, H, W\], and samples have shape \(6,\)"
     ):
         model("prototypical", (6,), settings={"encoder": "cnn"})
+
+
+def test_identity_encoder_has_no_parameters_and_classifies_by_raw_distances(workdir):
+    net = model("prototypical", (2, 3), None, {"encoder": "identity"})
+    x = torch.arange(12.0).reshape(2, 2, 3)
+    assert torch.equal(net(x), x.flatten(1))
+    assert not list(net.parameters())
+    line = ["data=iris", "task=one_shot", "task.way=3", "model=prototypical", "model.encoder=identity", "epochs=1"]
+    record = harness.run([*line, "split.on_overlap=ignore"])
+    assert record.status == "completed", record.error
+    assert record.metrics["test/episode_accuracy"] > 0.5

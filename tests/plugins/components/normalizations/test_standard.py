@@ -134,3 +134,18 @@ def test_parametrized_weights_are_saved_and_loaded(name, workdir):
     assert sum("parametrizations" in key for key in model.state_dict()) >= 3
     again = harness.run([f"normalization={name}", "epochs=1", "model=mlp", "model.width=8", "rerun=true"])
     assert again.metrics == record.metrics
+
+
+@pytest.mark.parametrize("ndim", SHAPES)
+def test_batch_norm_may_evaluate_groups_by_their_own_statistics(ndim):
+    module = make("normalization", "batch_norm", {"evaluation": "batch", "group": 3}, features=5, ndim=ndim).double()
+    x = torch.cat([inputs(ndim, seed) for seed in range(2)])[:8]
+    plain = normalization("batch_norm", ndim)
+    with torch.no_grad():
+        module.norm.weight.copy_(plain.weight)
+        module.norm.bias.copy_(plain.bias)
+    theirs = torch.cat([plain(part) for part in (x[:4], x[4:])])  # 8 samples are two groups of 3, the rest joins them
+    torch.testing.assert_close(module.eval()(x), theirs, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(module.train()(x), plain(x), rtol=1e-9, atol=1e-12)
+    whole = make("normalization", "batch_norm", {"evaluation": "batch"}, features=5, ndim=ndim).double().eval()
+    torch.testing.assert_close(whole(x), whole.train()(x), rtol=1e-9, atol=1e-12)

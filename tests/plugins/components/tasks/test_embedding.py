@@ -204,3 +204,24 @@ def test_trained_skip_gram_solves_king_minus_man_plus_woman(workdir):
     point = unit["king"] - unit["man"] + unit["woman"]
     others = [word for word in WORDS if word not in ("king", "man", "woman")]
     assert min(others, key=lambda word: cosine(unit[word], point)) == "queen"
+
+
+class Vectors(torch.nn.Module):
+    def __init__(self, vectors):
+        super().__init__()
+        self.vectors = torch.as_tensor(vectors)
+
+    def embeddings(self):
+        return self.vectors
+
+
+def test_similarity_compares_two_cosines():
+    dataset, rng = data("toy_grammar"), np.random.default_rng(0)
+    vectors = rng.normal(size=(len(WORDS), 5))
+    at = [WORDS.index(word) for word in ("king", "queen", "road")]
+    words = {"word": "king", "near": "queen", "far": "road"}
+    value = make("metric", "similarity", words, model=Vectors(vectors), dataset=dataset)
+    king, queen, road = vectors[at]
+    assert value == pytest.approx(cosine(king, road) - cosine(king, queen), rel=1e-6)
+    with pytest.raises(HarnessError, match=r"metric.similarity.far=queem is not in the vocabulary.*queen"):
+        make("metric", "similarity", words | {"far": "queem"}, model=Vectors(vectors), dataset=dataset)

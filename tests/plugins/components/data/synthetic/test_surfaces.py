@@ -14,7 +14,7 @@ import harness
 from harness.datasets.dataset import Dataset, Samples
 from tests.plugins.components.helpers import data
 
-SURFACES = ["quadratic", "saddle", "double_well", "rosenbrock", "beale", "rastrigin"]
+SURFACES = ["quadratic", "saddle", "double_well", "rosenbrock", "beale", "rastrigin", "ackley"]
 
 
 def parts(dataset: Dataset) -> tuple[Any, np.ndarray, np.ndarray]:
@@ -103,3 +103,12 @@ def test_incompatible_components_are_refused(line: list[str], message: str, work
 def test_start_and_minimum_must_have_the_same_length() -> None:
     with pytest.raises(harness.HarnessError, match="the start has 2 coordinates, but the minimum has 1"):
         harness.surface(torch.sum, (1, 2), (0,))
+
+
+def test_spread_draws_another_start_for_each_seed(workdir: Path) -> None:
+    common = ["data=quadratic", "model=point", "optimizer=gd", "optimizer.lr=0.0001", "epochs=1", "metric=[distance]"]
+    spread = [harness.run([*common, "model.spread=2", f"seed={seed}"]).metrics["test/distance"] for seed in (0, 1, 0)]
+    assert spread[0] == spread[2]
+    assert abs(spread[0] - spread[1]) > 0.01
+    still = [harness.run([*common, f"seed={seed}"]).metrics["test/distance"] for seed in (0, 1)]
+    assert still == pytest.approx([2**0.5, 2**0.5], rel=1e-3, abs=0)
