@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import math
 import os
@@ -20,7 +21,7 @@ from typing import Any
 
 from harness.results.record import FILE, STATUSES, Record, flat, read
 from harness.results.study import OUTPUTS, load, study_folder
-from harness.system.errors import HarnessError, suggest
+from harness.system.errors import HarnessError, owner_of, suggest
 from harness.system.escape import printable
 
 MAX_LISTED = 20
@@ -211,7 +212,9 @@ def _remove(record: Record, filters: Filters) -> bool:
     except FileNotFoundError:  # another rm has removed it
         return False
     except OSError as error:
-        raise HarnessError(f"cannot remove {record.folder}: {error.strerror}") from error
+        sticky = error.errno == errno.EPERM  # of a study with the sticky bit, in which each removes their own runs
+        why = f"it belongs to {owner_of(record.folder)}, who alone may remove it" if sticky else ""
+        raise HarnessError(f"cannot remove {record.folder}: {why or error.strerror}") from error
     _delete(hidden)
     return True
 
