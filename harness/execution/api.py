@@ -73,10 +73,12 @@ def sweep(
     from harness.config.error_messages import plain_errors
     from harness.execution.hydra_app import multirun
     from harness.execution.sweep.callbacks import Collector, using
+    from harness.execution.sweep.notebook import NotebookProgress, in_notebook
     from harness.results.record import Records
 
     collector = Collector()
-    with plain_errors(), using([collector, *callbacks]):
+    progress = [NotebookProgress()] if in_notebook() else []
+    with plain_errors(), using([collector, *progress, *callbacks]):
         multirun(_words(overrides, "sweep"), config_dir, None if variants is None else list(variants))
     return Records([collector.records[index] for index in sorted(collector.records)])
 

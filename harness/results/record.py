@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 from collections.abc import Container, Iterator, Sequence
@@ -21,6 +22,7 @@ FILE = "record.json"
 STATUSES = ("completed", "diverged", "failed", "interrupted", "running")
 _NUMBERS = ("metrics", "best", "error", "time", "diagnostics", "tuning")  # keys in which "nan" is a number
 _UNWRITTEN = ("folder", "cached")  # fields that are not written
+ROWS = 20  # runs in the table of a notebook
 MAX_BYTES = 16 * safe_files.MB  # size of a record.json
 
 _Number = float | None
@@ -106,6 +108,12 @@ class Record:
         metrics = ", ".join(f"{name}={value:.4g}" for name, value in self.metrics.items())
         status = f"{self.status}, cached" if self.cached else self.status
         return f"Record({self.name!r}, {status}, {metrics}, folder={str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        """Return a table of the metrics, for notebooks."""
+        facts = [["status", f"{self.status}, cached" if self.cached else self.status]]
+        facts += [[name, _cell(value)] for name, value in self.metrics.items()]
+        return _table(["run", self.name], [*facts, ["folder", str(self.folder)]])
 
     @property
     def objective(self) -> float:
@@ -288,6 +296,14 @@ class Records(Sequence[Record]):
         done = sum(r.status == "completed" for r in self)
         return f"Records({len(self)} runs, {done} completed)"
 
+    def _repr_html_(self) -> str:
+        """Return a table of the first runs, for notebooks."""
+        names = list(dict.fromkeys(name for record in self for name in record.metrics))
+        shown = [name for name in names if name.startswith("test/")] or names
+        rows = [[r.name, r.status, *(_cell(r.metrics.get(name)) for name in shown)] for r in self[:ROWS]]
+        more = f"<p>and {len(self) - ROWS} more runs</p>" if len(self) > ROWS else ""
+        return _table(["run", "status", *shown], rows) + more
+
     def factors(self) -> dict[str, list[Any]]:
         """Return the factors of these runs: the keys that were varied, seeds included, with their levels.
 
@@ -324,6 +340,17 @@ class Records(Sequence[Record]):
         from harness.results.frame import to_frame  # imports pandas
 
         return to_frame(self, factors_only)
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return an HTML table; every cell is escaped, since anyone may have written a record."""
+    lines = [("th", header), *(("td", row) for row in rows)]
+    cells = ["".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) for tag, row in lines]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in cells)}</table>"
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

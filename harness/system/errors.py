@@ -65,12 +65,17 @@ def _advice(path: object, error: OSError) -> str:
         if folder == folder.parent:
             return ""
         folder = folder.parent
-    try:
-        owner = folder.owner()
-    except (KeyError, NotImplementedError):  # a user without a name, a system without owners
-        owner = "another user"
-    share = f"or let {owner} share it: chmod -R g+rwXs {folder}"
+    owner = owner_of(folder)
+    share = f"or let {owner} share it: chmod -R g+rwXs {folder}, and umask 002 before a run"
     return f". {folder} belongs to {owner}: write elsewhere with study=NAME or in another working folder, {share}"
+
+
+def owner_of(path: Path) -> str:
+    """Return the name of the user that a file belongs to, or "another user"."""
+    try:
+        return path.owner()
+    except (OSError, KeyError, NotImplementedError):  # a user without a name, a system without owners
+        return "another user"
 
 
 def reraise_interrupt(error: BaseException) -> None:

@@ -144,12 +144,12 @@ class Measure:
         known = [value for value in values if value is not None]
         if len(known) < len(values):
             return None
+        if self.combined and any(math.isinf(value) for value in known):
+            return None
         if self.combined == "sum":
             return math.fsum(known)
         if self.combined:
             a, b = known
-            if math.isinf(a) or math.isinf(b):
-                return None
             if self.combined == "ratio" and not b:
                 return None
             return {"ratio": lambda: a / b, "difference": lambda: a - b, "product": lambda: a * b}[self.combined]()

@@ -9,7 +9,9 @@ import pytest
 import harness
 from harness.config.composition import conf_dir
 
-EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml") if "benchmark_" not in path.stem)
+SWEEPS = ("benchmark_", "lesson_")  # prefixes of those that declare a sweep: test_benchmarks.py, test_lessons.py
+FILES = (conf_dir() / "experiment").glob("*.yaml")
+EXPERIMENTS = sorted(path.stem for path in FILES if not path.stem.startswith(SWEEPS))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

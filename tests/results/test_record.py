@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
-from harness.results.record import FILE, STATUSES, Record, flat, from_json, read, write, write_together
+from harness.results.record import FILE, STATUSES, Record, Records, flat, from_json, read, write, write_together
 from harness.results.study import study_folder
 from harness.system import safe_files
 from harness.system.safe_files import TOGETHER, write_file
@@ -174,3 +175,14 @@ def test_unknown_study_is_refused_with_a_suggestion(workdir: Path) -> None:
     (workdir / "outputs" / "scratch").mkdir(parents=True)
     with pytest.raises(harness.HarnessError, match=r"no study 'scrach'.*'scratch'"):
         harness.load("scrach")
+
+
+def test_table_of_a_notebook_escapes_what_a_record_holds() -> None:
+    record = Record("0" * 12, "<b>name</b>", "s", "completed", metrics={"test/<i>": 0.123456, "val/loss": 1.0})
+    many = Records([record] * 21)
+    for text in (record._repr_html_(), many._repr_html_()):
+        assert "&lt;b&gt;name&lt;/b&gt;" in text
+        assert "<td>0.1235</td>" in text
+        assert not {"<b>", "<i>"} & set(re.findall("<[a-z]+>", text))
+    assert many._repr_html_().endswith("<p>and 1 more runs</p>")
+    assert "val/loss" not in many._repr_html_()

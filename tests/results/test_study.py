@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,19 @@ def test_links_below_the_root_are_not_followed(workdir: Path) -> None:
 def test_an_empty_root_is_refused(workdir: Path) -> None:
     with pytest.raises(HarnessError, match="output_root must name a folder, got ''"):
         harness.run([*LINE, "output_root=''"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are those of POSIX")
+def test_a_group_may_write_all_folders_of_a_shared_root(workdir: Path) -> None:
+    root = workdir / "class"
+    root.mkdir()
+    root.chmod(0o2775)
+    before = os.umask(0o002)
+    try:
+        harness.sweep([*LINE, "seed=0,1", "callback=[lightning_model_checkpoint]", f"output_root={root}"])
+    finally:
+        os.umask(before)
+    folders = [path for path in root.rglob("*") if path.is_dir()]
+    assert len(folders) > 4
+    closed = [path for path in folders if stat.S_IMODE(path.stat().st_mode) & 0o2070 != 0o2070]
+    assert closed == []

@@ -11,8 +11,10 @@ skipped. They use their own settings: MLFLOW_TRACKING_URI, WANDB_MODE, WANDB_DIR
 from __future__ import annotations
 
 import argparse
+import json
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +23,25 @@ from harness.results.study import OUTPUTS, load, open_study, study_folder
 from harness.system.errors import HarnessError
 from harness.system.escape import printable
 
+Written = tuple[str, dict[str, Any]]  # what was written, as a line and as data
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("study", metavar="STUDY", help="a folder, a name under outputs/, or a bundle (FILE.zip)")
     add("--to", metavar="TARGET", required=True, help=_targets())
+    add("--json", action="store_true", help="print what was written as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     path = Path(args.to)
     if args.to in _TOOLS:
-        line = _TOOLS[args.to](args.study)
+        line, row = _TOOLS[args.to](args.study)
     elif (write := _FILES.get(path.suffix.lower())) is not None:
-        line = write(args.study, path)
+        line, row = write(args.study, path)
     else:
         raise HarnessError(f"harness export: --to {args.to}: expected {_targets()}")
-    print(printable(line))
+    print(json.dumps({"to": args.to, **row}, indent=1) if args.json else printable(line))
     return 0
 
 
@@ -45,7 +50,7 @@ def _targets() -> str:
     return f"{', '.join(others)} or {last}"
 
 
-def _bundle(study: str, path: Path) -> str:
+def _bundle(study: str, path: Path) -> Written:
     from harness.results.bundle import write_bundle
 
     runs, trials, left_out = write_bundle(study_folder(study), path)
@@ -53,18 +58,19 @@ def _bundle(study: str, path: Path) -> str:
         more = f"; and {len(left_out) - 3} more files" if len(left_out) > 3 else ""
         warnings.warn(f"left out: {'; '.join(left_out[:3])}{more}", stacklevel=2)
     tuned = f" and {trials} trials" if trials else ""
-    return f"wrote {path}: {runs} runs{tuned}, {path.stat().st_size / 1e6:.1f} MB"
+    row = {"file": str(path), "runs": runs, "trials": trials, "left_out": left_out}
+    return f"wrote {path}: {runs} runs{tuned}, {path.stat().st_size / 1e6:.1f} MB", row
 
 
-def _table(study: str, path: Path) -> str:
+def _table(study: str, path: Path) -> Written:
     from harness.analysis.export.tables import write_table
 
     records = _records(study)
     write_table(records, path)
-    return f"wrote {path}: {len(records)} runs"
+    return f"wrote {path}: {len(records)} runs", {"file": str(path), "runs": len(records)}
 
 
-def _bencheval(study: str) -> str:
+def _bencheval(study: str) -> Written:
     from harness.analysis.export import bencheval, tables
     from harness.results.bundle import refuse_taken
 
@@ -73,33 +79,35 @@ def _bencheval(study: str) -> str:
     frame, metric = bencheval.frame(_records(study))
     tables.write(frame, path)
     error = f"1 - {metric.name}" if metric.share else metric.name
-    return f"wrote {path}: {len(frame)} runs, metric_error is {error}"
+    row = {"file": str(path), "runs": len(frame), "metric_error": error}
+    return f"wrote {path}: {len(frame)} runs, metric_error is {error}", row
 
 
-def _mlflow(study: str) -> str:
+def _mlflow(study: str) -> Written:
     from harness.analysis.export.to_mlflow import MLflow
 
     return _to_tool(study, MLflow)
 
 
-def _wandb(study: str) -> str:
+def _wandb(study: str) -> Written:
     from harness.analysis.export.to_wandb import Wandb
 
     return _to_tool(study, Wandb)
 
 
-def _trackio(study: str) -> str:
+def _trackio(study: str) -> Written:
     from harness.analysis.export.to_trackio import Trackio
 
     return _to_tool(study, Trackio)
 
 
-def _to_tool(study: str, kind: Any) -> str:
+def _to_tool(study: str, kind: Any) -> Written:
     from harness.analysis.export.runs import export
 
     records = _records(study)
     tool = kind(_name(study))
-    return f"{kind.__name__.lower()} ({tool.where}): {export(records, tool, kind.__name__)}"
+    counts = export(records, tool, kind.__name__)
+    return f"{kind.__name__.lower()} ({tool.where}): {counts}", {"where": tool.where, **asdict(counts)}
 
 
 def _name(study: str) -> str:
@@ -114,8 +122,8 @@ def _records(study: str) -> Records:
     return records
 
 
-_FILES: dict[str, Callable[[str, Path], str]] = {".zip": _bundle, ".parquet": _table, ".csv": _table}
-_TOOLS: dict[str, Callable[[str], str]] = {
+_FILES: dict[str, Callable[[str, Path], Written]] = {".zip": _bundle, ".parquet": _table, ".csv": _table}
+_TOOLS: dict[str, Callable[[str], Written]] = {
     "bencheval": _bencheval,
     "mlflow": _mlflow,
     "wandb": _wandb,

@@ -7,6 +7,8 @@ import json
 
 from harness.system.errors import HarnessError, suggest
 
+PUBLIC = ("kind", "name", "origin", "parameters", "reference", "doc")  # what --json prints of a component
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", nargs="?", metavar="KIND", help="list only this kind")
@@ -22,8 +24,7 @@ def run(args: argparse.Namespace) -> int:
         raise HarnessError(f"no kind {args.kind!r}.{suggest(args.kind, KINDS)}")
     found = [entry for entry in catalogue.current() if args.kind in (None, entry["kind"])]
     if args.json:
-        keys = ("kind", "name", "origin", "parameters", "reference", "doc")
-        print(json.dumps([{key: entry[key] for key in keys} for entry in found], indent=1))
+        print(json.dumps([{key: entry[key] for key in PUBLIC} for entry in found], indent=1))
         return 0
     rows = [[e["kind"], e["name"], _first_line(e["doc"]), e["origin"]] for e in found]
     render(["kind", "name", "", "origin"], rows)

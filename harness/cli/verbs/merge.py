@@ -8,7 +8,9 @@ exit status is 1. Trials of tuning and the looks of reports are merged, too. Rep
 from __future__ import annotations
 
 import argparse
+import json
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 
 from harness.results.study import OUTPUTS, open_study, study_folder
@@ -22,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("studies", metavar="STUDY", nargs="+", help="folders, names under outputs/, or bundles (FILE.zip)")
     add("--into", metavar="NAME", help="a new study, as a folder or a name under outputs/ (default: the first STUDY)")
+    add("--json", action="store_true", help="print everything as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,6 +40,9 @@ def run(args: argparse.Namespace) -> int:
     if result.left_out:
         more = f"; and {len(result.left_out) - 3} more" if len(result.left_out) > 3 else ""
         warnings.warn(f"left out: {'; '.join(result.left_out[:3])}{more}", stacklevel=1)
+    if args.json:
+        print(json.dumps({"into": str(into), **asdict(result)}, indent=1))
+        return 1 if result.conflicts else 0
     counts = [
         f"{result.added} runs added",
         *([f"{result.trials} trials added"] if result.trials else []),

@@ -7,6 +7,7 @@ as it is; put your own formulas into it.
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from harness.cli.scaffold import LICENCES, Plugin, refuse_name, refuse_taken, refuse_target, render, use, write
@@ -20,6 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--kind", action="append", default=[], metavar="KIND", help="kind of a component; repeat for more (activation)"
     )
     parser.add_argument("--licence", default=LICENCES[0], metavar="L", help=f"{', '.join(LICENCES)} ({LICENCES[0]})")
+    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
     parser.add_argument("--dir", default=".", metavar="D", help="folder to create NAME/ in (the working folder)")
 
 
@@ -38,14 +40,18 @@ def run(args: argparse.Namespace) -> int:
     refuse_taken(plugin, catalogue.current())
     files = render(plugin)
     write(files, target)
-    print(f"wrote {target}/")
-    print("\n".join(f"  {name}" for name in files))
-    print("\nNext steps:")
     path = str(target) if target.is_absolute() else f"./{target}"
-    for command in (
+    steps = [
         f"pip install --editable {path}",
         f"harness check {plugin.distribution}",
         use(plugin, plugin.kinds[0]),
-    ):
+    ]
+    if args.json:
+        print(json.dumps({"folder": str(target), "files": list(files), "next": steps}, indent=1))
+        return 0
+    print(f"wrote {target}/")
+    print("\n".join(f"  {name}" for name in files))
+    print("\nNext steps:")
+    for command in steps:
         print(f"  {command}")
     return 0

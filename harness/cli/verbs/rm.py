@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
+import json
 import math
 import os
 import re
@@ -19,7 +21,7 @@ from typing import Any
 
 from harness.results.record import FILE, STATUSES, Record, flat, read
 from harness.results.study import OUTPUTS, load, study_folder
-from harness.system.errors import HarnessError, suggest
+from harness.system.errors import HarnessError, owner_of, suggest
 from harness.system.escape import printable
 
 MAX_LISTED = 20
@@ -34,6 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("filter", nargs="*", metavar="FILTER", help=forms)
     parser.add_argument("--all", action="store_true", help="remove every run of the study")
     parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--json", action="store_true", help="print the removed runs as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,16 +55,22 @@ def run(args: argparse.Namespace) -> int:
     passing = [record for record in records if passes(record, filters)]
     chosen = [record for record in passing if not _alive(record)]
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
-    if chosen and not args.yes and not interactive:
-        raise HarnessError(f"harness rm would remove {len(chosen)} runs: add --yes, there is no terminal to ask on")
-    if len(passing) > len(chosen):
-        print(f"{len(passing) - len(chosen)} runs are kept: a process is training them")
-    print("".join(f"{printable(line)}\n" for line in listing(chosen)), end="")
+    if chosen and not args.yes and (args.json or not interactive):
+        raise HarnessError(f"harness rm would remove {len(chosen)} runs: add --yes, nobody can be asked")
+    kept = len(passing) - len(chosen)
+    if not args.json:
+        if kept:
+            print(f"{kept} runs are kept: a process is training them")
+        print("".join(f"{printable(line)}\n" for line in listing(chosen)), end="")
     if chosen and not args.yes and not _confirm(f"remove {len(chosen)} runs? [y/N] "):
         chosen = []
     for study in sorted({root, *(record.folder.parent for record in records)}):
         _delete_leftovers(study)
-    print(f"removed {sum(_remove_all(study, filters, chosen) for study in {r.folder.parent for r in chosen})} runs")
+    removed = [run for study in {r.folder.parent for r in chosen} for run in _remove_all(study, filters, chosen)]
+    if args.json:
+        print(json.dumps({"removed": [{"id": run.id, "name": run.name} for run in removed], "kept": kept}, indent=1))
+    else:
+        print(f"removed {len(removed)} runs")
     return 0
 
 
@@ -179,14 +188,14 @@ def _alive(record: Record) -> bool:
     return alive(record.folder.parent, record.id)
 
 
-def _remove_all(study: Path, filters: Filters, records: Sequence[Record]) -> int:
-    """Remove runs of a study while holding their locks, so that nobody can train them; return their number."""
+def _remove_all(study: Path, filters: Filters, records: Sequence[Record]) -> list[Record]:
+    """Remove runs of a study while holding their locks, so that nobody can train them; return those removed."""
     from harness.execution.locks.run_lock import RunLocks
 
     runs = [record for record in records if record.folder.parent == study]
     with RunLocks(study) as locks:
         locked = set(locks.claim(record.id for record in runs))
-        return sum(_remove(record, filters) for record in runs if record.id in locked)
+        return [record for record in runs if record.id in locked and _remove(record, filters)]
 
 
 def _remove(record: Record, filters: Filters) -> bool:
@@ -203,7 +212,9 @@ def _remove(record: Record, filters: Filters) -> bool:
     except FileNotFoundError:  # another rm has removed it
         return False
     except OSError as error:
-        raise HarnessError(f"cannot remove {record.folder}: {error.strerror}") from error
+        sticky = error.errno == errno.EPERM  # of a study with the sticky bit, in which each removes their own runs
+        why = f"it belongs to {owner_of(record.folder)}, who alone may remove it" if sticky else ""
+        raise HarnessError(f"cannot remove {record.folder}: {why or error.strerror}") from error
     _delete(hidden)
     return True
 

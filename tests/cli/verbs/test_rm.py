@@ -140,7 +140,7 @@ def test_runs_that_pass_every_filter_are_removed(filters: str, gone: list[int], 
         ("first seed=0 --yess", "harness rm: unrecognized arguments: --yess. Did you mean '--yes'"),
         ("frist seed=0 --yes", "no study 'frist'"),
         ("empty seed=0 --yes", "no runs in empty"),
-        ("first seed=0", "harness rm would remove 2 runs: add --yes, there is no terminal to ask on"),
+        ("first seed=0", "harness rm would remove 2 runs: add --yes, nobody can be asked"),
         (
             "first/optimizer=sgd,seed=0-000000000000 --all --yes",
             "outputs/first/optimizer=sgd,seed=0-000000000000 is a run",
