@@ -10,7 +10,7 @@ from harness_claims.book_text import WORDS, by_topic, by_verdict, columns, decid
 from harness_claims.claim import LANGUAGES
 from harness_claims.figure import figure
 from harness_claims.running import Result
-from harness_claims.text import quantity
+from harness_claims.text import REVISED, quantity
 
 FIGURES = "figures"
 
@@ -58,6 +58,8 @@ def _entry(result: Result, language: str, words: Mapping[str, str]) -> list[str]
     header = columns(words)
     rows = [header, ["---"] * len(header), *(row(one, words) for one in result.decided)]
     found += [*(f"| {' | '.join(cells)} |" for cells in rows), ""]
+    if claim.revised:
+        found += [f"{REVISED[language]}: {claim.revised[language]}", ""]
     if claim.references:
         found += [f"{words['references']}: {'; '.join(claim.references)}.", ""]
     found += [f"{words['again']} ({result.runs} {words['runs']}): `harness claims {claim.slug}`", ""]

@@ -9,6 +9,7 @@ from harness_claims.book_text import WORDS, by_topic, by_verdict, columns, decid
 from harness_claims.claim import LANGUAGES
 from harness_claims.figure import figure
 from harness_claims.running import Result
+from harness_claims.text import REVISED
 
 NAMES = {"en": "English", "ko": "한국어"}
 STYLE = """
@@ -84,6 +85,8 @@ def _entry(result: Result, language: str, words: Mapping[str, str]) -> str:
         figure(claim, result.decided, language),
         f"<table><tr>{header}</tr>{''.join(f'<tr>{cells}</tr>' for cells in rows)}</table>",
     ]
+    if claim.revised:
+        found.append(f'<p class="small">{escape(REVISED[language])}: {escape(claim.revised[language])}</p>')
     if claim.references:
         found.append(f'<p class="small">{escape(words["references"])}: {escape("; ".join(claim.references))}.</p>')
     again = f"{escape(words['again'])} ({result.runs} {escape(words['runs'])})"

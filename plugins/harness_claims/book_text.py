@@ -15,8 +15,9 @@ WORDS: dict[str, dict[str, str]] = {
         "title": "The book of claims",
         "intro": (
             "What textbooks and courses state, tested by experiments that could refute it. The number that decides, "
-            "the rule and the seeds of a claim were fixed before looking. Each claim keeps an error rate of 5%: of "
-            "{n} claims about {wrong} may have a wrong verdict by chance."
+            "the rule and the seeds of a claim were fixed before looking; where something was changed afterwards, the "
+            "entry says so. Each claim keeps an error rate of 5%: of {n} claims about {wrong} may have a wrong verdict "
+            "by chance."
         ),
         "verdicts": "By verdict",
         "decides": "What decides",
@@ -33,7 +34,7 @@ WORDS: dict[str, dict[str, str]] = {
         "title": "주장의 책",
         "intro": (
             "교재와 강의가 말하는 것을 반박할 수 있는 실험으로 시험한 결과이다. "
-            "판정에 쓰는 수와 규칙과 시드의 수는 결과를 보기 전에 정했다. "
+            "판정에 쓰는 수와 규칙과 시드의 수는 결과를 보기 전에 정했고, 나중에 바꾼 것이 있으면 그 항목에 적었다. "
             "주장 하나의 오류율은 5%이므로 {n}개 가운데 {wrong}개쯤은 우연히 잘못 판정될 수 있다."
         ),
         "verdicts": "판정별",

@@ -26,7 +26,7 @@ VERDICTS = ("supported", "refuted", "conditional", "not settled")
 SPLITS = ("drawn", "fixed")
 KEYS = (
     "statement", "source", "topic", "stable", "hold", "sides", "factor", "conditions", "match", "tune", "splits",
-    "seeds", "quick", "measure", "effect", "decide", "because", "references", "verdict",
+    "seeds", "quick", "measure", "effect", "decide", "because", "revised", "references", "verdict",
 )  # fmt: skip
 NEEDED = ("statement", "source", "topic", "sides", "seeds", "measure", "effect", "decide", "because")
 MAX_SEEDS = 1000
@@ -117,6 +117,7 @@ class Claim:
         region: The effects of which the claim is true.
         of: "mean" over the seeds, "every" seed, the "share" of the seeds, or the "rank" of their effects.
         because: Why, in each language.
+        revised: What was changed after a first look at results, in each language; empty if nothing was.
         references: What to read.
         verdict: The recorded verdict, or None.
         typed: How it was named on the command line.
@@ -142,6 +143,7 @@ class Claim:
     region: Region
     of: str
     because: Mapping[str, str]
+    revised: Mapping[str, str]
     references: tuple[str, ...] = field(default=())
     verdict: str | None = None
     typed: str = ""
@@ -224,6 +226,7 @@ def parse(slug: str, row: Any) -> Claim:
         region=region,
         of=of,
         because=_text(row["because"], "because"),
+        revised=_text(row["revised"], "revised") if "revised" in row else {},
         references=tuple(str(text) for text in row.get("references", ())),
         verdict=None if verdict is None else _one_of(verdict, VERDICTS, "verdict"),
     )

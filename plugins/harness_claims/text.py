@@ -43,6 +43,7 @@ DECIDED = {
     },
     "ko": {"mean": "평균이 {}", "every": "모든 시드에서 {}", "share": "과반의 시드에서 {}", "rank": "순위로 보아 {}"},
 }
+REVISED = {"en": "Changed after a first look", "ko": "결과를 처음 본 뒤 바꾼 것"}
 TRUE_IF = {"en": "; true if ", "ko": "; 참인 조건: "}
 JOINED = {"ratio": " / ", "difference": " - ", "interaction": " - "}
 
@@ -67,6 +68,8 @@ def lines(result: Result, language: str = "en") -> list[str]:
     found += _wrapped(f"{quantity(claim, language)}{TRUE_IF[language]}{rule(claim, language)}")
     found += [_condition(one, claim, len(result.decided) > 1) for one in result.decided]
     found += _wrapped(claim.because[language])
+    if claim.revised:
+        found += _wrapped(f"{REVISED[language]}: {claim.revised[language]}")
     found.append(
         f"  {result.runs} runs{quick}; again: harness claims {claim.typed or claim.slug}{' --quick' * result.quick}"
     )
@@ -112,6 +115,7 @@ def row(result: Result) -> dict[str, Any]:
         "recorded": claim.verdict,
         "statement": dict(claim.statement),
         "because": dict(claim.because),
+        "revised": dict(claim.revised) or None,
         "quantity": quantity(claim),
         "rule": rule(claim),
         "conditions": [asdict(one) for one in result.decided],

@@ -99,6 +99,7 @@ MISTAKES = [
     (changed("seeds", 0), "seeds must be a whole number in 1 .. 1000"),
     (changed("seeds", True), "seeds must be a whole number"),
     (changed("quick.conditions", ["sgd"]), "quick.conditions must be one of adam"),
+    (changed("revised", {"en": "The seeds."}), "revised has no text in 'ko'"),
     (changed("match", "time"), "match must be one of epochs, best_validation"),
     (changed("match", {"accuracy": 0.9}), "match must be one of epochs, best_validation"),
     (changed("match", {"train/accuracy": "much"}), "match.train/accuracy takes a number, got 'much'"),

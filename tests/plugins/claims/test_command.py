@@ -34,6 +34,7 @@ measure: {measure}
 effect: difference
 decide: {{below: 0}}
 because: {{en: It moves further., ko: 더 멀리 간다.}}
+revised: {{en: It had 4 seeds., ko: 시드가 4개였다.}}
 verdict: {verdict}
 """
 PLUGIN = """
@@ -72,6 +73,7 @@ def test_claim_of_a_plugin_runs_to_a_verdict_and_is_cached(workdir: Path, capsys
     assert '"Training longer lowers the loss"' in out
     assert "true if the mean is below 0" in out
     assert "It moves further." in out
+    assert "Changed after a first look: It had 4 seeds." in out
     assert out.endswith("1 claims: 1 supported\n")
     records = {path: path.stat().st_mtime_ns for path in Path("outputs/claims/longer").glob("*/record.json")}
     assert len(records) == 16
@@ -94,6 +96,7 @@ def test_book_has_a_page_for_each_language(workdir: Path, capsys: pytest.Capture
     assert "**supported.** It moves further." in english
     assert "| always | holds |" in english
     assert "**지지됨.** 더 멀리 간다." in korean
+    assert "결과를 처음 본 뒤 바꾼 것: 시드가 4개였다." in korean
     assert "`harness claims longer`" in korean
     assert "long - short; 평균이 0보다 작다" in korean
     assert "![val/loss: long - short](figures/longer.svg)" in english
