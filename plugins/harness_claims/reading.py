@@ -11,7 +11,7 @@ from typing import Any
 from harness import Record, read_curves
 
 SOURCES = ("metric", "best", "record", "curve", "epochs", "completed")
-MOMENTS = ("first", "last", "max", "min")
+MOMENTS = ("first", "last", "max", "min", "end")
 ACROSS = ("first", "last", "mean", "first/last", "slope")
 SCALES = {"log": math.log, "log10": math.log10}
 SIGNS = {"ratio": "/", "difference": "-", "product": "*", "sum": "+"}
@@ -29,7 +29,8 @@ class Reading:
             values during training, "epochs" until a value is reached (infinite if it never is), or "completed": 1 if
             the run completed and 0 if not.
         name: The metric, the key of the record, the pattern of the curves' names, or the value that is reached.
-        at: The moment of a curve: "first", "last", "max", "min", {"epoch": n} or {"when": "train/loss <= 0.1"}.
+        at: The moment of a curve: "first", "last", "max", "min", "end" for a diagnostic that is measured once, after
+            training, {"epoch": n} or {"when": "train/loss <= 0.1"}.
         over: How the curves of several layers become one number, in the order of the layers.
     """
 
@@ -105,7 +106,8 @@ class Reading:
     def _at(self, curves: dict[str, list[tuple[int, float]]], curve: list[tuple[int, float]]) -> float | None:
         values = [value for _, value in curve]
         if isinstance(self.at, str):
-            return {"first": values[0], "last": values[-1], "max": max(values), "min": min(values)}[self.at]
+            moments = {"first": values[0], "last": values[-1], "max": max(values), "min": min(values)}
+            return moments["last" if self.at == "end" else self.at]
         if "epoch" in self.at:
             return next((value for epoch, value in curve if epoch == self.at["epoch"]), None)
         match = _WHEN.fullmatch(self.at["when"])

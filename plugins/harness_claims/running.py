@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import harness
-from harness.modeling.builder import make_diagnostic
-from harness.registry.kinds import KEY
 from harness_claims.claim import OF_RANKS, Claim
 from harness_claims.deciding import Cell, Decided, decide, verdict
 
@@ -57,9 +55,10 @@ def cells(claim: Claim, quick: bool) -> Iterator[tuple[Cell, list[str]]]:
 
 def common(claim: Claim) -> list[str]:
     """Return the overrides of every run that the claim does not state itself."""
-    diagnostics = sorted({r.diagnostic for r in claim.measure.readings if r.diagnostic is not None})
-    timed = any(make_diagnostic(name, {KEY: name}).when != "end" for name in diagnostics)  # others have no budget
-    watching = [f"diagnostic=[{','.join(diagnostics)}]", *(["diagnostic_budget=1000"] if timed else [])]
+    readings = [reading for reading in claim.measure.readings if reading.diagnostic is not None]
+    watching = [f"diagnostic=[{','.join(sorted({str(reading.diagnostic) for reading in readings}))}]"]
+    if any(reading.source == "curve" and reading.at != "end" for reading in readings):
+        watching.append("diagnostic_budget=1000")  # measure each look; what is measured after training has no budget
     tuned = claim.tune.words if claim.tune is not None else []
     return [*tuned, *watching, f"study={study(claim)}", "save=none"]
 

@@ -62,10 +62,6 @@ def test_condition_replaces_the_overrides_of_a_side() -> None:
 
 
 MISTAKES = [
-    (
-        changed("measure", {"diagnostic": "noise_ensemble/mean", "at": "last"}),
-        "diagnostic has no key 'at'",
-    ),
     (changed("conditions.adam.sides", {"tall": ["model.width=9"]}), "conditions.adam.sides has no side 'tall'"),
     (changed("conditions.adam.sides", {"wide": ["model.width=2"]}), "two sides are the same setting"),
     (changed("conditions.adam.sides", {"wide": ["data=wine"]}), "data stands in both hold and sides"),
