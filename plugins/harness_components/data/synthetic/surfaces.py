@@ -19,21 +19,34 @@ Point = Annotated[tuple[float, float], "starting point"]
 
 
 @harness.model(tasks=("optimise",))
-def point(
-    inputs: tuple[int, ...],
-    generator: Generator,
-    *,
-    spread: Annotated[float, Uniform(0, 5), Ge(0), "standard deviation of the first displacement, σ"] = 0.0,
-) -> nn.Module:
+def point(inputs: tuple[int, ...]) -> nn.Module:
     """The coordinates of a point: the model of surfaces.
 
         w = x + δ
 
-    x is the starting point and δ, `[D]`, are the parameters, at first N(0, σ²) with σ = `spread`: zero by default, and
-    another start for each seed otherwise.
+    x is the starting point and δ, `[D]`, are the parameters, zero at first.
 
-    >>> point((2,), Generator())(torch.tensor([[1.0, -1.0]])).detach()
+    >>> point((2,))(torch.tensor([[1.0, -1.0]])).detach()
     tensor([[ 1., -1.]])
+    """
+    return Moving(torch.zeros(inputs[0]))
+
+
+@harness.model(tasks=("optimise",))
+def random_point(
+    inputs: tuple[int, ...],
+    generator: Generator,
+    *,
+    spread: Annotated[float, Uniform(0, 5), Ge(0), "standard deviation of the first displacement, σ"] = 1.0,
+) -> nn.Module:
+    """The coordinates of a point with another start for each seed.
+
+        w = x + δ
+
+    x is the starting point of the surface and δ, `[D]`, are the parameters, at first N(0, σ²) with σ = `spread`.
+
+    >>> random_point((2,), Generator().manual_seed(0), spread=0.1)(torch.zeros(1, 2)).detach()
+    tensor([[ 0.1541, -0.0293]])
     """
     return Moving(spread * torch.randn(inputs[0], generator=generator))
 
