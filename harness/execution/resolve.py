@@ -76,7 +76,11 @@ def resolve(values: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> d
         raise HarnessError(f"task {task} wants {classes} classes, and data {name_of('data')} has {count}")
     decide("initializer", _initializer(catalogue.get("model", name_of("model")), catalogue))
     decide("loss", next(iter(model.get("losses", ())), traits("task", task).get("loss", "")))
-    metrics = [*traits("task", task).get("metrics", ()), *model.get("metrics", ())]
+    of_model = [n for n in model.get("metrics", ()) if not AT_END.intersection(catalogue.get("metric", n)["asks"])]
+    metrics = [
+        *traits("task", task).get("metrics", ()),
+        *of_model,
+    ]  # those measured once, at the end, are chosen by name
     more = traits("task", task).get("imbalance_metrics", ()) if has_imbalanced_classes(dataset) else ()
     added = {n: default_node(catalogue, "metric", n) for n in (*metrics, *more) if n not in out["metric"]}
     out["metric"] = added | out["metric"]

@@ -26,10 +26,10 @@ def _corrupted(dataset: Dataset, name: str, splits: str, function: Callable[[Ten
     return replace(dataset, **mapped)
 
 
-def _statistics(dataset: Dataset) -> tuple[Tensor, Tensor]:
+def _statistics(dataset: Dataset, name: str) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation in training: of each feature of vectors, else of all values."""
-    assert isinstance(dataset.train, Samples)
-    x = dataset.train.x.double()
+    train, _, _ = splits_in_memory(dataset, name)
+    x = train.x.double()
     over = list(range(x.ndim)) if x.ndim > 2 else [0]
     return x.mean(over, keepdim=True)[0], x.std(over, correction=0, keepdim=True)[0]
 
@@ -52,7 +52,7 @@ def noisy_inputs(
 
         x' = x + std · σ ε
     """
-    _, deviation = _statistics(dataset)
+    _, deviation = _statistics(dataset, "noisy_inputs")
 
     def add(x: Tensor) -> Tensor:
         drawn = torch.randn(x.shape, generator=generator, dtype=torch.float64)
@@ -77,8 +77,8 @@ def missing_inputs(
     Each value of each sample is missing with probability `share`, and gets the mean of its feature in the training
     split; a missing pixel is missing in all channels.
     """
-    assert isinstance(dataset.train, Samples)
-    mean = dataset.train.x.double().mean(0)
+    train, _, _ = splits_in_memory(dataset, "missing_inputs")
+    mean = train.x.double().mean(0)
 
     def delete(x: Tensor) -> Tensor:
         shape = (len(x), 1, *x.shape[2:]) if x.ndim == 4 else x.shape

@@ -35,7 +35,8 @@ def test_reflected_effects_turn_the_verdict_of_a_shipped_claim(slug: str) -> Non
     claim = CLAIMS[slug]
     low, high = claim.region.low, claim.region.high
     inside = (low + high) / 2 if math.isfinite(high - low) else low + 1 if math.isfinite(low) else high - 1
-    effects = {one.name: [inside + 1e-6 * place for place in range(12)] for one in claim.conditions}
+    step = 1e-3 * min(1.0, high - low)
+    effects = {one.name: [inside + step * place for place in range(12)] for one in claim.conditions}
     assert verdict(decide_effects(claim, effects)) == "supported"
     turned = {name: reflect(claim, row) for name, row in effects.items()}
     assert verdict(decide_effects(claim, turned)) == "refuted"
