@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
@@ -212,7 +213,8 @@ def test_added_value_needs_a_sweep(words: list[str], workdir: Path, capsys: pyte
 @pytest.mark.parametrize("declared", ["params: {seed: '0,1'}", "variants: [[seed=1]]", "zip: [seed, epochs]"])
 def test_declared_sweep_in_one_of_several_experiments_is_refused(declared: str, workdir: Path) -> None:
     folder = write(workdir, f"hydra: {{sweeper: {{{declared}}}}}")
-    expected = r"^(experiment=mine|a file) declares a sweep of its own"  # Hydra 1.4 names no file
+    where = "experiment=mine" if hydra.__version__.startswith("1.3.") else "a file"  # 1.4 names no file
+    expected = rf"^{where} declares a sweep of its own"
     with pytest.raises(harness.HarnessError, match=expected):
         harness.sweep(["experiment=digits_mlp,mine", *QUICK], config_dir=folder)
 

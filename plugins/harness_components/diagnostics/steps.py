@@ -141,7 +141,7 @@ def zeros(*, every: Every = 0) -> Diagnostic:
 
 
 def _filter_match(params: Named, *, pattern: Sequence[float]) -> dict[str, Tensor]:
-    for weight in matrices(params).values():
+    for weight in matrices(params).values() if pattern else ():
         kernels = weight.flatten(1)
         if kernels.shape[1] != len(pattern):
             raise HarnessError(
@@ -156,30 +156,19 @@ def _filter_match(params: Named, *, pattern: Sequence[float]) -> dict[str, Tenso
 
 @harness.diagnostic(
     reference="the matched filter: North, An analysis of the factors which determine signal/noise "
-    "discrimination in pulsed-carrier systems, Proceedings of the IEEE 51, 1963",
-    skips={"builds": "the pattern must have as many numbers as a unit of the first layer has weights"},
+    "discrimination in pulsed-carrier systems, Proceedings of the IEEE 51, 1963"
 )
 def filter_match(
     *,
     every: Every = 0,
-    pattern: Annotated[tuple[float, ...], "the pattern, row by row, as many numbers as a unit has weights"] = (
-        1,
-        -1,
-        1,
-        -1,
-        0,
-        -1,
-        1,
-        -1,
-        1,
-    ),
+    pattern: Annotated[tuple[float, ...], "the pattern, row by row, as many numbers as a unit has weights"] = (),
 ) -> Diagnostic:
     """Largest similarity between a unit of the first layer and a given pattern, |cos(w_u, pattern)|.
 
         max_u |w_u · p| / (|w_u| |p|)
 
-    1 if a unit is a matched filter of the pattern. The default is the cross of data=planted_pattern, for kernels of
-    3 x 3 pixels and one channel.
+    1 if a unit is a matched filter of the pattern; nothing is measured without one. The cross of data=planted_pattern
+    is `[1,-1,1,-1,0,-1,1,-1,1]`, for kernels of 3 x 3 pixels and one channel.
     """
     return Diagnostic(functools.partial(_filter_match, pattern=pattern), every)
 

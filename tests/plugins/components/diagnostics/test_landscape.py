@@ -27,8 +27,7 @@ def preset(name):
 
 def test_presets_name_every_diagnostic_of_harness():
     known = {e["name"] for e in catalogue.current() if e["kind"] == "diagnostic" and e["plugin"] == "harness"}
-    own = {"filter_match", "layer_matrix", "noise_ensemble"}  # of one kind of network, and chosen by name
-    assert {*preset("full"), *preset("landscape"), *own} == known
+    assert {*preset("full"), *preset("landscape")} == known
     assert set(preset("standard")) < set(preset("full"))
     assert not set(preset("full")) & set(preset("landscape"))
     page = (conf_dir().parent / "docs" / "how-to" / "diagnostics.md").read_text()

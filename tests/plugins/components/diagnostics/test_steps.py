@@ -91,4 +91,5 @@ def test_filter_match_is_the_largest_cosine_of_the_first_layer():
     params["first.weight"][3] = torch.tensor(-2 * pattern.reshape(2, 3, 3))
     assert measured("filter_match", {"pattern": tuple(pattern.tolist())}, params=params)[""] == pytest.approx(1)
     with pytest.raises(HarnessError, match="pattern has 9 numbers, and a unit of the first layer has 18 weights"):
-        measured("filter_match", params=params)
+        measured("filter_match", {"pattern": (1.0,) * 9}, params=params)
+    assert measured("filter_match", params=params) == {}
