@@ -33,12 +33,12 @@ def trap(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_board_imports_nothing_from_the_working_folder(trap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.cli.verbs.board import run
+    from harness.cli.verbs import board
 
     (trap.parent / "outputs").mkdir()
     started: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda program, line: started.append(line))
-    run(argparse.Namespace(study="outputs", unknown_words=[]))
+    monkeypatch.setattr(board, "replace_process", started.append)
+    board.run(argparse.Namespace(study="outputs", unknown_words=[]))
     command = [*started[0][: started[0].index("harness.cli.tensorboard") + 1], "--helpshort"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=200)
     assert done.returncode in (0, 1, 2)
