@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from types import TracebackType
 from typing import Any
 
 SILENT_S = 0.5  # time before the spinner appears
+
+
+def in_cell() -> bool:
+    """Return True in a command of a notebook's cell (`!harness`): the cell keeps what is drawn on its terminal."""
+    return "JPY_PARENT_PID" in os.environ
 
 
 class Spinner:
@@ -25,7 +31,7 @@ class Spinner:
         self._left = False
 
     def __enter__(self) -> Spinner:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not in_cell():
             self._timer = threading.Timer(SILENT_S, self._show)
             self._timer.daemon = True
             self._timer.start()

@@ -23,6 +23,7 @@ class Display:
 
     def __init__(self) -> None:
         self.shown: list[str] = []
+        self.value: Any = None
         self.display = SimpleNamespace(display=self.show)
 
     def get_ipython(self) -> Any:
@@ -30,6 +31,7 @@ class Display:
 
     def show(self, value: Any, display_id: bool) -> Any:
         self.shown.append(value._repr_html_())
+        self.value = value
         return SimpleNamespace(update=lambda again: self.shown.append(again._repr_html_()))
 
 
@@ -59,6 +61,7 @@ def test_cells_run_and_show_a_bar_and_tables(workdir: Path, monkeypatch: pytest.
     assert any("<th>status</th>" in text and text.count("completed") == 6 for text in html)
     assert '<progress value="0" max="6">' in display.shown[0]
     assert "6 of 6 runs: 6 completed" in display.shown[-1]
+    assert repr(display.value) == "6 of 6 runs: 6 completed"  # shown where there is no HTML
 
 
 def test_no_bar_is_shown_outside_of_a_notebook(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

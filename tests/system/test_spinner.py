@@ -34,6 +34,12 @@ def test_pipe_gets_no_spinner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert capsys.readouterr().err == ""
 
 
+def test_cell_of_a_notebook_gets_no_spinner(tmp_path: Path) -> None:
+    where = environment(TERM="xterm", JPY_PARENT_PID="1")
+    shown, _ = Terminal([sys.executable, "-c", SLOW], tmp_path, where).rest()
+    assert shown.strip() == "done"
+
+
 RUN = """
 from harness.system import spinner
 from harness.cli import main

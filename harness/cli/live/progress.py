@@ -22,6 +22,7 @@ from harness.cli.live.sweep_table import SweepTable
 from harness.execution.sweep.callbacks import SweepCallback, SweepPlan, using
 from harness.results.record import Record
 from harness.system.escape import printable
+from harness.system.spinner import in_cell
 from harness.training.run_callback import RunCallback
 
 EVERY_S = 5.0  # time between two plain lines about a run's epochs or a large sweep
@@ -34,7 +35,7 @@ PER_SECOND = 2  # refreshes of the table; each takes milliseconds from a run tha
 
 def can_redraw(console: Console) -> bool:
     """Return True if the console is a terminal on which lines can be drawn again."""
-    return console.is_terminal and not console.is_dumb_terminal
+    return console.is_terminal and not console.is_dumb_terminal and not in_cell()
 
 
 def _brief(metrics: Mapping[str, float]) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness.system.errors import HarnessError, one_line, suggest
 from harness.system.escape import printable
 from harness.system.garbage import uncollected
-from harness.system.spinner import Spinner
+from harness.system.spinner import Spinner, in_cell
 
 if TYPE_CHECKING:
     from harness.execution.sweep.verify import Replayed
@@ -113,7 +113,7 @@ def _parse_settings(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def _show_progress(label: str) -> None:
     """Show on a terminal which component is being checked."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not in_cell():
         print(f"\r\x1b[K{label}", end="", file=sys.stderr, flush=True)
 
 

@@ -34,11 +34,13 @@ class NotebookProgress(SweepCallback):
         self.counts["already complete" if record.cached else record.status] += 1
         self._show()
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
+        return f"{self.counts.total()} of {self.jobs} runs" + (f": {counts}" if counts else "")
+
     def _repr_html_(self) -> str:
-        ended = self.counts.total()
-        counts = ", ".join(f"{count} {html.escape(status)}" for status, count in self.counts.items())
-        text = f"{ended} of {self.jobs} runs" + (f": {counts}" if counts else "")
-        return f'<progress value="{ended}" max="{max(self.jobs, 1)}"></progress> {text}'
+        bar = f'<progress value="{self.counts.total()}" max="{max(self.jobs, 1)}"></progress>'
+        return f"{bar} {html.escape(repr(self))}"
 
     def _show(self) -> None:
         if self._shown is None:

@@ -101,8 +101,9 @@ def test_ctrl_c_leaves_a_clean_terminal() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "progress"]
 
 
-def test_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "dumb")
+@pytest.mark.parametrize(("name", "value"), [("TERM", "dumb"), ("JPY_PARENT_PID", "1")])
+def test_terminal_that_cannot_erase_gets_lines(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
     console = terminal()
     with SweepProgress(console):
         active().on_run_end(0, 1, ended(0))
