@@ -49,22 +49,46 @@ class Program:
         self._tensors: dict[TensorRef, Tensor] = {}
         self._fitting: dict[Any, bool] = {}
         self.results = pytree.tree_map_only(TensorRef, self._tensor, results)
-        calls: list[Callable[[], object]] = []
-        for operation in (recording.operations[place] for place in needed):
+        self.calls: list[functools.partial[Any]] = []
+        self._called: dict[int, int] = {}  # the place in `calls` of an operation
+        for place in needed:
+            operation = recording.operations[place]
             call = self._call(operation)
             if call is None:
                 continue
             if operation.made and operation.made <= constant:
                 call()
             else:
-                calls.append(call)
-        self.calls = tuple(calls)
+                self._called[place] = len(self.calls)
+                self.calls.append(call)
 
     def __call__(self) -> Any:
         with torch.inference_mode():  # without the bookkeeping of autograd
             for call in self.calls:
                 call()
         return self.results
+
+    def set_number(self, place: int, leaf: int, value: float) -> None:
+        """Give an operation another number as its argument.
+
+        Args:
+            place: The place of the operation in the recording.
+            leaf: The place of the number in its leaves.
+            value: The number.
+
+        Raises:
+            CannotReplay: If the number is within a list, or in an operation that is not called directly.
+        """
+        if place not in self._called:  # nothing depends on it
+            return
+        operation, called = self._recording.operations[place], self._called[place]
+        call = self.calls[called]
+        args, kwargs = pytree.tree_unflatten(list(range(len(operation.leaves))), operation.tree)
+        if call.func is _compute_and_copy or leaf not in (*args, *kwargs.values()):
+            raise CannotReplay(f"a number of {operation.name} changes")
+        values = [value if index == leaf else old for index, old in zip(args, call.args, strict=True)]
+        named = {name: value for name, index in kwargs.items() if index == leaf}
+        self.calls[called] = functools.partial(call.func, *values, **call.keywords | named)
 
     @property
     def nbytes(self) -> int:
@@ -89,7 +113,7 @@ class Program:
             self._fitting[form] = _keeps_memory(operation, function, outs)
         return self._fitting[form]
 
-    def _call(self, operation: Operation) -> Callable[[], object] | None:
+    def _call(self, operation: Operation) -> functools.partial[Any] | None:
         """Return a function that computes an operation in place; None if there is nothing to compute."""
         if torch.Tag.inplace_view in operation.function.tags:
             return None  # it changes the shape of a tensor object, and later operations have objects of that shape

@@ -89,7 +89,9 @@ class StackedGroup:
             make = functools.partial(self._make, parts[start], plans[start])
             schedule = functools.partial(_schedule, parts[start], plans[start])
             guard = functools.partial(Rowwise, strict=True) if shared and sharings[start].guarded else None
-            section = RowOptimizer(stack.weights, self.names, start, stop, shared, make, schedule, guard)
+            function = REGISTRY.get("optimizer", _optimizer_name(parts[start]))
+            plugin = function if is_plugin(function) else None
+            section = RowOptimizer(stack.weights, self.names, start, stop, shared, make, schedule, guard, plugin)
             section.name = _optimizer_name(parts[start])
             self.sections.append(section)
             start = stop
