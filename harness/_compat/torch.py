@@ -153,7 +153,8 @@ def written_arguments(operation: Any, args: Sequence[Any], kwargs: Mapping[str, 
     written = []
     for place, name in _written(operation):
         value = args[place] if place < len(args) else kwargs.get(name)
-        written += [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
+        leaves = (value,) if isinstance(value, Tensor) else pytree.tree_leaves(value)
+        written += [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     return written
 
 

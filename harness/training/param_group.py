@@ -16,6 +16,7 @@ from harness.registry.code_state import is_plugin
 from harness.registry.kinds import KEY
 from harness.registry.registry import REGISTRY
 from harness.training.plan import Plan
+from harness.training.recorded.function import LASTING
 from harness.training.recorded.fused_optimizer import FusedOptimizer, has_kernel
 from harness.training.recorded.recorded_optimizer import RecordedOptimizer
 
@@ -103,6 +104,15 @@ class Schedule:
         return float(self.optimizer.param_groups[0]["lr"])
 
 
+def recorded_optimizer(
+    parts: RunComponents, plan: Plan, optimizer: torch.optim.Optimizer, refused: set[type] | None = None
+) -> RecordedOptimizer:
+    """Return the object that records and replays the steps of a run's optimizer."""
+    function = REGISTRY.get("optimizer", str(parts.values["optimizer"][KEY]))
+    steps = plan.total_steps if parts.values["recording"] == "auto" else LASTING
+    return RecordedOptimizer(optimizer, function if is_plugin(function) else None, steps, refused)
+
+
 class ParamGroup:
     """The parameters that one loss trains, with their optimizer and schedule.
 
@@ -124,8 +134,7 @@ class ParamGroup:
             generator=generator(plan.seed, "optimizer", name),
         )
         self.fused = FusedOptimizer(self.optimizer) if has_kernel(self.optimizer) else None
-        function = REGISTRY.get("optimizer", str(parts.values["optimizer"][KEY]))
-        self.recorded = RecordedOptimizer(self.optimizer, function if is_plugin(function) else None)
+        self.recorded = recorded_optimizer(parts, plan, self.optimizer)
         self.schedule = Schedule(self.optimizer, parts.scheduler, plan.total_steps, plan.warmup_steps)
         self.after_step = [(r, r.init(dict(params))) for r in having(parts.regularizers, "after_step")]
         self.gradients = GradientSum()

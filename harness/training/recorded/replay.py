@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -68,27 +69,32 @@ class Program:
                 call()
         return self.results
 
-    def set_number(self, place: int, leaf: int, value: float) -> None:
-        """Give an operation another number as its argument.
+    def number_setter(self, place: int, leaf: int) -> Callable[[float], None]:
+        """Return a function that gives an operation another number as its argument.
 
         Args:
             place: The place of the operation in the recording.
             leaf: The place of the number in its leaves.
-            value: The number.
 
         Raises:
             CannotReplay: If the number is within a list, or in an operation that is not called directly.
         """
         if place not in self._called:  # nothing depends on it
-            return
+            return lambda value: None
         operation, called = self._recording.operations[place], self._called[place]
-        call = self.calls[called]
         args, kwargs = pytree.tree_unflatten(list(range(len(operation.leaves))), operation.tree)
-        if call.func is _compute_and_copy or leaf not in (*args, *kwargs.values()):
+        if self.calls[called].func is _compute_and_copy or leaf not in (*args, *kwargs.values()):
             raise CannotReplay(f"a number of {operation.name} changes")
-        values = [value if index == leaf else old for index, old in zip(args, call.args, strict=True)]
-        named = {name: value for name, index in kwargs.items() if index == leaf}
-        self.calls[called] = functools.partial(call.func, *values, **call.keywords | named)
+        if leaf in kwargs.values():
+            name = next(name for name, index in kwargs.items() if index == leaf)
+            return functools.partial(operator.setitem, self.calls[called].keywords, name)
+
+        def set_argument(value: float) -> None:
+            call = self.calls[called]
+            args = [*call.args[:leaf], value, *call.args[leaf + 1 :]]
+            self.calls[called] = functools.partial(call.func, *args, **call.keywords)
+
+        return set_argument
 
     @property
     def nbytes(self) -> int:

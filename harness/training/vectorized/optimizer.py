@@ -35,7 +35,7 @@ class RowOptimizer:
         make: Make the optimizer from its parameters by name.
         schedule: Make the schedule of the optimizer.
         guard: Make a context for each step from the optimizer and its parameters, see `rowwise.py`.
-        plugin: The optimizer's component, if it is a plugin's.
+        record: Make the recorder of its steps from the optimizer; None if they are never recorded.
     """
 
     name = ""  # of the optimizer's component
@@ -50,14 +50,14 @@ class RowOptimizer:
         make: MakeOptimizer,
         schedule: Callable[[torch.optim.Optimizer], Any],
         guard: Guard | None = None,
-        plugin: Callable[..., Any] | None = None,
+        record: Callable[[torch.optim.Optimizer], RecordedOptimizer] | None = None,
     ) -> None:
         self.names, self.start, self.stop, self.shared, self.guard = names, start, stop, shared, guard
         self._set_places(weights)
         self.leaves = {name: nn.Parameter(place) for name, place in self.places.items()}
         self.optimizer = make(self.leaves)
         self.fused = FusedOptimizer(self.optimizer) if has_kernel(self.optimizer) else None
-        self.recorded = RecordedOptimizer(self.optimizer, plugin)
+        self.recorded = None if record is None else record(self.optimizer)
         self._write_back()
         self.schedule = schedule(self.optimizer)
 
@@ -92,7 +92,9 @@ class RowOptimizer:
     def _step_fixed(self, grads: Mapping[str, Tensor]) -> bool:
         if self.fused is not None:
             return self.fused.step(grads, self._lay_out)
-        return not self._moved_leaves() and self.recorded.step(grads, self._lay_out, self._step)
+        if self.recorded is None or self._moved_leaves():
+            return False
+        return self.recorded.step(grads, self._lay_out, self._step)
 
     def _step(self, grads: Mapping[Tensor, Tensor]) -> None:
         """Make one step with the gradients of leaves, which may change their numbers."""
@@ -157,11 +159,14 @@ class RowOptimizer:
         groups = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
         return {"states": states, "groups": copy.deepcopy(groups), "schedule": self.schedule.state()}
 
+    def _forget_memory(self) -> None:
+        for steps in (self.fused, self.recorded):
+            if steps is not None:
+                steps.reset()
+
     def restore(self, row_states: Sequence[dict[str, Any]]) -> None:
         """Continue from the states of its rows."""
-        if self.fused is not None:
-            self.fused.reset()
-        self.recorded.reset()
+        self._forget_memory()
         first = row_states[0]
         if not self.shared:
             self.optimizer.load_state_dict(copy.deepcopy(first["optimizer"]))
@@ -190,9 +195,7 @@ class RowOptimizer:
             start: The first row in the new stack.
         """
         self.start, self.stop = start, start + len(keep)
-        if self.fused is not None:
-            self.fused.reset()
-        self.recorded.reset()
+        self._forget_memory()
         detached = {id(leaf) for leaf, _ in self._moved_leaves()}
         self._set_places(weights)
         rows = list(keep)
