@@ -32,6 +32,19 @@ def uncollected() -> Iterator[None]:
         gc.enable()
 
 
+@contextmanager
+def frozen() -> Iterator[None]:
+    """Exempt the objects that exist before a block from garbage collection until it ends."""
+    if gc.get_freeze_count() > 0:  # by `keep_all`, or by the caller
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def keep_all() -> None:
     """Exempt all objects from garbage collection: those of this moment, of blocks that are `uncollected`, and at exit.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.system.garbage import uncollected
+from harness.system.garbage import frozen, uncollected
 from tests.helpers.commands import python
 
 COUNT = """
@@ -68,3 +68,20 @@ def test_inner_blocks_do_not_count_the_frozen_objects(monkeypatch: pytest.Monkey
             with uncollected():
                 pass
     assert len(counted) == 1
+
+
+def test_frozen_keeps_older_objects_from_the_collector() -> None:
+    older = Node()
+    gone = weakref.ref(older)
+    with frozen():
+        del older
+        newer = weakref.ref(Node())
+        gc.collect()
+        assert gone() is not None
+        assert newer() is None
+        with frozen():
+            pass
+        assert gc.get_freeze_count() > 0  # the inner block did not end the outer one
+    assert gc.get_freeze_count() == 0
+    gc.collect()
+    assert gone() is None

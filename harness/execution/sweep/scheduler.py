@@ -33,6 +33,7 @@ from harness.registry.kinds import AUTO, KEY
 from harness.results.record import Record
 from harness.results.run_dir import make_study
 from harness.system.errors import HarnessError
+from harness.system.garbage import frozen
 from harness.system.process_state import as_new, ignore, kept
 from harness.training.fit import make_trainer, refuse_processes
 
@@ -96,7 +97,8 @@ def train_all(jobs: Sequence[Job], first: int = 0, question: str | None = None) 
         warnings.warn(fresh, stacklevel=outside())
     began = time.perf_counter()
     try:
-        _train(wanted, on_record, any(job.settings.fail_fast for job in jobs))
+        with frozen():  # to walk all objects of torch and Lightning takes as long as to train a stack of small runs
+            _train(wanted, on_record, any(job.settings.fail_fast for job in jobs))
     finally:
         for study in {spec.record.folder.parent for spec in specs}:
             tidy(study)
