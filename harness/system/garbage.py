@@ -10,24 +10,26 @@ import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
+
+_keeps_all = Event()  # for the whole process, as the collector is; Python 3.12 starts with some frozen objects
 
 
 @contextmanager
 def uncollected() -> Iterator[None]:
     """Disable garbage collection in a block that makes many objects which stay, and little garbage in cycles.
 
-    In a process that `keep_all` was called in, the new objects are never walked.
+    In a process that `keep_all` was called in, and in a block that is `frozen`, the new objects are never walked.
     """
     if not gc.isenabled():  # in another such block
         yield
         return
-    keeps_all = gc.get_freeze_count() > 0  # which counts them one by one
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()  # moves the new objects out of the youngest generation,
-        if not keeps_all:
+        if not _keeps_all.is_set():
             gc.unfreeze()  # and into the oldest one
         gc.enable()
 
@@ -35,13 +37,15 @@ def uncollected() -> Iterator[None]:
 @contextmanager
 def frozen() -> Iterator[None]:
     """Exempt the objects that exist before a block from garbage collection until it ends."""
-    if gc.get_freeze_count() > 0:  # by `keep_all`, or by the caller
+    if _keeps_all.is_set():
         yield
         return
+    _keeps_all.set()
     gc.freeze()
     try:
         yield
     finally:
+        _keeps_all.clear()
         gc.unfreeze()
 
 
@@ -50,6 +54,7 @@ def keep_all() -> None:
 
     To be called in a process of harness alone, which ends before the garbage among them matters.
     """
+    _keeps_all.set()
     gc.freeze()
     atexit.unregister(gc.freeze)
     atexit.register(gc.freeze)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness_claims.book_html import html_page
-from harness_claims.book_text import WORDS, by_topic, by_verdict, columns, decides, introduction, row
+from harness_claims.book_text import WORDS, by_topic, by_verdict, columns, decides, introduction, is_stable, row
 from harness_claims.claim import LANGUAGES
 from harness_claims.figure import figure
 from harness_claims.running import Result
@@ -52,7 +52,8 @@ def page(results: Sequence[Result], language: str) -> str:
 def _entry(result: Result, language: str, words: Mapping[str, str]) -> list[str]:
     claim = result.claim
     found = [f"### {claim.statement[language]} {{ #{claim.slug} }}", ""]
-    found += [f"**{words.get(result.verdict, result.verdict)}.** {claim.because[language]}", ""]
+    stable = f" ({words['stable']})" if is_stable(result) else ""
+    found += [f"**{words.get(result.verdict, result.verdict)}**{stable}. {claim.because[language]}", ""]
     found += [f"{words['decides']}: {decides(claim, language)}.", ""]
     found += [f"![{quantity(claim, language)}]({FIGURES}/{claim.slug}.svg)", ""]
     header = columns(words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from harness_claims.book_text import WORDS, by_topic, by_verdict, columns, decides, introduction, row
+from harness_claims.book_text import WORDS, by_topic, by_verdict, columns, decides, introduction, is_stable, row
 from harness_claims.claim import LANGUAGES
 from harness_claims.figure import figure
 from harness_claims.running import Result
@@ -78,9 +78,11 @@ def _entry(result: Result, language: str, words: Mapping[str, str]) -> str:
     claim = result.claim
     header = "".join(f"<th>{escape(cell)}</th>" for cell in columns(words))
     rows = ["".join(f"<td>{escape(cell)}</td>" for cell in row(one, words)) for one in result.decided]
+    stable = f' <span class="small">{escape(words["stable"])}</span>' if is_stable(result) else ""
     found = [
         f'<h3 id="{language}-{escape(claim.slug)}">{escape(claim.statement[language])}</h3>',
-        f"<p>{_badge(result.verdict, words)} {escape(claim.because[language])}</p>",
+        f"<p>{_badge(result.verdict, words)}{stable}</p>",
+        f"<p>{escape(claim.because[language])}</p>",
         f'<p class="small">{escape(words["decides"])}: {escape(decides(claim, language))}.</p>',
         figure(claim, result.decided, language),
         f"<table><tr>{header}</tr>{''.join(f'<tr>{cells}</tr>' for cells in rows)}</table>",

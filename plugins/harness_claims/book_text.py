@@ -17,8 +17,9 @@ WORDS: dict[str, dict[str, str]] = {
             "What textbooks and courses state, tested by experiments that could refute it. The number that decides, "
             "the rule and the seeds of a claim were fixed before looking; where something was changed afterwards, the "
             "entry says so. Each claim keeps an error rate of 5%: of {n} claims about {wrong} may have a wrong verdict "
-            "by chance."
+            "by chance. A verdict is stable if three disjoint sets of seeds gave it: {stable} verdicts are."
         ),
+        "stable": "stable",
         "verdicts": "By verdict",
         "decides": "What decides",
         "condition": "condition",
@@ -35,8 +36,10 @@ WORDS: dict[str, dict[str, str]] = {
         "intro": (
             "교재와 강의가 말하는 것을 반박할 수 있는 실험으로 시험한 결과이다. "
             "판정에 쓰는 수와 규칙과 시드의 수는 결과를 보기 전에 정했고, 나중에 바꾼 것이 있으면 그 항목에 적었다. "
-            "주장 하나의 오류율은 5%이므로 {n}개 가운데 {wrong}개쯤은 우연히 잘못 판정될 수 있다."
+            "주장 하나의 오류율은 5%이므로 {n}개 가운데 {wrong}개쯤은 우연히 잘못 판정될 수 있다. "
+            "겹치지 않는 세 벌의 시드에서 판정이 모두 같으면 안정된 판정이라고 한다. 그런 판정은 {stable}개이다."
         ),
+        "stable": "안정됨",
         "verdicts": "판정별",
         "decides": "판정하는 수",
         "condition": "조건",
@@ -72,7 +75,13 @@ WORDS: dict[str, dict[str, str]] = {
 
 def introduction(results: Sequence[Result], words: Mapping[str, str]) -> str:
     """Return what a reader of the book must know."""
-    return words["intro"].format(n=len(results), wrong=math.ceil(len(results) * ALPHA))
+    stable = sum(is_stable(result) for result in results)
+    return words["intro"].format(n=len(results), wrong=math.ceil(len(results) * ALPHA), stable=stable)
+
+
+def is_stable(result: Result) -> bool:
+    """Return True if other seeds gave the same verdict."""
+    return result.claim.stable and result.verdict == result.claim.verdict
 
 
 def by_verdict(results: Sequence[Result]) -> dict[str, list[Result]]:

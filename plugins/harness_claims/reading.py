@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ ACROSS = ("first", "last", "mean", "first/last", "slope")
 SCALES = {"log": math.log, "log10": math.log10}
 SIGNS = {"ratio": "/", "difference": "-", "product": "*", "sum": "+"}
 COMBINED = tuple(SIGNS)
+Directions = Mapping[str, bool]
+NO_DIRECTIONS: Directions = {}
 _WHEN = re.compile(r"\s*([\w./-]+)\s*(<=|>=)\s*([-+.\deE]+)\s*")
 _SPLITS = ("train", "val", "test")
 
@@ -58,21 +61,22 @@ class Reading:
         first = self.name.partition("/")[0]
         return first if self.source == "curve" and first not in _SPLITS else None
 
-    def of(self, record: Record, by_rank: bool = False) -> float | None:
+    def of(self, record: Record, directions: Directions = NO_DIRECTIONS) -> float | None:
         """Return the number; None if the run did not complete or did not measure it.
 
         A run that diverged has curves up to that step.
 
         Args:
             record: The record of the run.
-            by_rank: True to return the worst value, an infinite one, of a metric of a run that diverged.
+            directions: Whether higher is better, by the name of a metric. If a run diverged, such a metric has its
+                worst value, an infinite one.
         """
         if self.source == "completed":
             return float(record.status == "completed")
         if self.source == "epochs":
             return self._epochs(record) if record.status in ("completed", "diverged") else None
-        if by_rank and record.status == "diverged" and self.source in ("metric", "best"):
-            return -math.inf if _higher_is_better(record, self.name) else math.inf
+        if record.status == "diverged" and self.source in ("metric", "best") and self.name in directions:
+            return -math.inf if directions[self.name] else math.inf
         if record.status != "completed" and not (record.status == "diverged" and self.source == "curve"):
             return None
         value: Any = None
@@ -140,9 +144,9 @@ class Measure:
         """True if a run that never reaches a value has no finite number."""
         return any(reading.source == "epochs" for reading in self.readings)
 
-    def of(self, record: Record, by_rank: bool = False) -> float | None:
+    def of(self, record: Record, directions: Directions = NO_DIRECTIONS) -> float | None:
         """Return the number; None if a reading is missing. See `Reading.of` for the arguments."""
-        values = [reading.of(record, by_rank) for reading in self.readings]
+        values = [reading.of(record, directions) for reading in self.readings]
         known = [value for value in values if value is not None]
         if len(known) < len(values):
             return None
@@ -226,12 +230,6 @@ def _curves(record: Record) -> dict[str, list[tuple[int, float]]]:
         if math.isfinite(value):
             curves.setdefault(name, []).append((epoch + 1, value))
     return curves
-
-
-def _higher_is_better(record: Record, name: str) -> bool:
-    """Return the direction of a metric, which a run that diverged may have measured on another split only."""
-    metric = name.rpartition("/")[2]
-    return any(higher for other, higher in record.directions.items() if other.rpartition("/")[2] == metric)
 
 
 def _reached(curves: dict[str, list[tuple[int, float]]], match: re.Match[str]) -> list[int]:

@@ -9,6 +9,7 @@ from typing import Any
 import harness
 from harness_claims.claim import OF_RANKS, Claim
 from harness_claims.deciding import Cell, Decided, decide, verdict
+from harness_claims.reading import Directions
 
 
 @dataclass(frozen=True)
@@ -102,18 +103,25 @@ def measurements(
     if claim.measure.timed:  # seed by seed, so that what else the machine does meets all cells alike
         places = range(max(map(len, seeds)))
         launches = [[run for run in runs if run[1] == place] for place in places]
-    values: dict[Cell, list[float | None]] = {cell: [] for cell, _ in named}
+    trained: list[tuple[Cell, harness.Record]] = []
     for launch in launches:
         variants = [
             [*claim.match.words(named[index][1]), f"seed={seeds[index][place]}", *split(place)]
             for index, place in launch
         ]
-        for (index, _), record in zip(launch, harness.sweep(common(claim), variants=variants), strict=True):
-            values[named[index][0]].append(_measured(claim, record))
+        records = harness.sweep(common(claim), variants=variants)
+        trained += [(named[index][0], record) for (index, _), record in zip(launch, records, strict=True)]
+    directions: dict[str, bool] = {}
+    if claim.of in OF_RANKS and claim.effect != "pick":  # where a run that diverged is the worst one
+        for _, record in trained:  # a run that diverges early has not measured all metrics
+            directions |= record.directions
+    values: dict[Cell, list[float | None]] = {cell: [] for cell, _ in named}
+    for cell, record in trained:
+        values[cell].append(_measured(claim, record, directions))
     return values
 
 
-def _measured(claim: Claim, record: harness.Record) -> float | None:
+def _measured(claim: Claim, record: harness.Record, directions: Directions) -> float | None:
     """Return the measurement of a run; None if it has none, or if it did not reach what the sides are matched by."""
-    value = claim.measure.of(record, claim.of in OF_RANKS)
+    value = claim.measure.of(record, directions)
     return value if record.status == "diverged" or claim.match.reached(record) else None

@@ -93,9 +93,9 @@ def test_book_has_a_page_for_each_language(workdir: Path, capsys: pytest.Capture
     claims(capsys, "longer", "--quick", "--book", "book")
     english, korean = ((workdir / "book" / f"{name}.md").read_text(encoding="utf-8") for name in ("en", "ko"))
     assert "### Training longer lowers the loss { #longer }" in english
-    assert "**supported.** It moves further." in english
+    assert "**supported** (stable). It moves further." in english
     assert "| always | holds |" in english
-    assert "**지지됨.** 더 멀리 간다." in korean
+    assert "**지지됨** (안정됨). 더 멀리 간다." in korean
     assert "결과를 처음 본 뒤 바꾼 것: 시드가 4개였다." in korean
     assert "`harness claims longer`" in korean
     assert "long - short; 평균이 0보다 작다" in korean
@@ -108,6 +108,7 @@ def test_book_is_one_html_page_with_figures(workdir: Path, capsys: pytest.Captur
     claims(capsys, "longer", "longer-wrong", "--quick", "--book", "book")
     html = Path("book/claims.html").read_text(encoding="utf-8")
     assert html.count("<svg") == 4
+    assert html.count('<span class="small">stable</span>') == 1  # the verdict on the other one has changed
     ids = re.findall(r'id="([^"]+)"', html)
     assert len(ids) == len(set(ids))
     assert {*re.findall(r'href="#([^"]+)"', html)} <= set(ids)

@@ -81,13 +81,41 @@ def test_settings_are_chosen_on_seeds_that_are_not_judged(workdir: Path) -> None
     assert {record.config["seed"] for record in judged} == {0, 1}
 
 
-def test_diverged_run_has_the_worst_value_by_rank(workdir: Path) -> None:
-    diverging = harness.run(["data=diabetes", "model=mlp", "optimizer=sgd", "optimizer.lr=1e6", "epochs=3"])
+DIVERGING = ["optimizer=sgd", "optimizer.lr=1e6"]
+
+
+def test_diverged_run_has_the_worst_value_of_a_metric_with_a_direction(workdir: Path) -> None:
+    diverging = harness.run(["data=diabetes", "model=mlp", *DIVERGING, "epochs=3"])
     assert diverging.status == "diverged"
-    for name in ("test/loss", "test/mse"):
-        reading = measure({"metric": name})
-        assert reading.of(diverging) is None
-        assert reading.of(diverging, by_rank=True) == math.inf
+    reading = measure({"metric": "test/mse"})
+    assert reading.of(diverging) is None
+    assert reading.of(diverging, {"test/loss": False}) is None
+    assert reading.of(diverging, {"test/mse": False}) == math.inf
+    assert reading.of(diverging, {"test/mse": True}) == -math.inf
+
+
+@pytest.mark.parametrize(
+    ("effect", "decide", "sides"),
+    [
+        ("difference", {"above": 0.0, "of": "rank"}, {"good": ["optimizer.lr=0.01"], "bad": DIVERGING}),
+        ("pick", {"above": 0.5, "of": "share"}, {"good": ["optimizer.lr=0.01"], "bad": DIVERGING}),
+    ],
+)
+def test_run_that_diverged_before_it_was_evaluated_is_worse(
+    effect: str, decide: Any, sides: Any, workdir: Path
+) -> None:
+    """The direction of the metric comes from the runs that measured it."""
+    compared = claim(
+        hold=["data=wine", "model=mlp", "epochs=2", "regularizer=[]", "activation=relu"],
+        sides=sides,
+        seeds=6,
+        effect=effect,
+        decide=decide,
+        measure={"metric": "test/accuracy"},
+    )
+    result = run(compared)
+    assert {record.status for record in records(compared)} == {"completed", "diverged"}
+    assert result.verdict == "supported"
 
 
 @pytest.mark.parametrize(
