@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
 
+from harness._compat.hydra import with_number
 from harness.config import foreign_words
 from harness.config.override_text import swept_texts
 from harness.config.quoting import quoted
@@ -25,6 +26,7 @@ _LISTS = (*(kind.name for kind in KINDS.values() if kind.many), "experiment")
 FOLDER_BYTES = 200  # length of the readable part of a folder's name; file systems allow 255 bytes for the whole
 ZIP = "zip"  # the word zip=[KEY,KEY] of a sweep; it is no key of the config
 _ADDED = re.compile(r"(?P<key>[\w.@/-]+)\+=(?P<values>.*)", re.S)  # KEY+=VALUES
+_NUMBER = re.compile(r"([a-z_][a-z0-9_.]*)=((?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:e-?[0-9]+)?)")  # KEY=NUMBER
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -71,10 +73,16 @@ def _read(text: str) -> Override:
     if "=" not in text and not text.startswith("~"):
         example = f", for example {text}=NAME" if text in GROUPS else ""
         raise HarnessError(f"{text!r} is not an override: write KEY=VALUE{example}")
+    number = _NUMBER.fullmatch(text)  # of a sweep over thousands of seeds or rates
     try:
-        return _parser().parse_override(text)
+        return _parser().parse_override(text) if number is None else with_number(_zero(number[1]), number[2], text)
     except HydraException as error:
         raise HarnessError(f"cannot read {text!r}: {_syntax_mistake(text)}") from error
+
+
+@functools.lru_cache(1024)
+def _zero(key: str) -> Override:
+    return _parser().parse_override(f"{key}=0")
 
 
 @functools.cache

@@ -34,6 +34,7 @@ _PARTS = (
     "loss",
 )  # fmt: skip
 _BLOCKS = ("activation", "normalization", "initializer")
+_PROBED = ("model", "regularizer", "task", "loss", *_BLOCKS)  # kinds that the probe of a model depends on
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,10 @@ class Rehearsal:
 
 class Rehearsals(dict[str, Rehearsal]):
     """Rehearsals that passed, by the settings that they depend on."""
+
+
+class Probes(dict[str, Probe]):
+    """Probes of models, by the settings that they depend on: runs with other optimizers share one."""
 
 
 def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
@@ -69,22 +74,25 @@ def rehearse(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
     shape = [list(dataset.inputs), dataset.width, dataset.target, dataset.words, bool(dataset.analogies)]
     chosen = [values[kind] for kind in (*_PARTS, *_BLOCKS)]
     key = json.dumps([chosen, shape, plan.total_steps, plan.epochs, has_single(plan), weights], default=str)
-    passed = session.state(Rehearsals)
+    passed, probes = session.state(Rehearsals), session.state(Probes)
     if key in passed:
         return passed[key]
+    probed = json.dumps([[values[kind] for kind in _PROBED], shape, plan.total_steps, weights], default=str)
     try:
-        rehearsal = _build(values, dataset, plan)
+        rehearsal = _build(values, dataset, plan, probes.get(probed))
     except HarnessError:
         raise
     except BaseException as error:
         reraise_interrupt(error)
         return Rehearsal([], None)
     passed[key] = rehearsal
+    if rehearsal.probe is not None:
+        probes[probed] = rehearsal.probe
     return rehearsal
 
 
-def _build(values: dict[str, Any], dataset: Dataset, plan: Plan) -> Rehearsal:
-    parts = build(values, dataset, plan.total_steps)
+def _build(values: dict[str, Any], dataset: Dataset, plan: Plan, probed: Probe | None) -> Rehearsal:
+    parts = build(values, dataset, plan.total_steps, probed)
     for name, regularizer in zip(values["regularizer"], parts.regularizers, strict=True):
         keeps = regularizer.keep == "best"  # of epochs by validation
         measured = [name for name in parts.measured if name.startswith("val/" if keeps else ("val/", "train/"))]

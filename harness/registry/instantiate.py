@@ -20,7 +20,10 @@ Node = Mapping[str, Any]
 
 def settings_of(kind: str, node: Node) -> dict[str, Any]:
     """Return the settings in a config node, converted to the types that the component declares."""
-    function = REGISTRY.get(kind, node[KEY])
+    return _settings(REGISTRY.get(kind, node[KEY]), node)
+
+
+def _settings(function: Component, node: Node) -> dict[str, Any]:
     settings = tuple((name, type(value), value) for name, value in node.items())
     try:
         converted = _converted(function, settings)
@@ -50,9 +53,9 @@ def component(kind: str, node: Node, **offers: Any) -> Any:
     function = REGISTRY.get(kind, node[KEY])
     injected = [offers[name] for name in asks(function)]
     if not is_plugin(function):  # tests show that built-in components leave the state of the process unchanged
-        return function(*injected, **settings_of(kind, node))
+        return function(*injected, **_settings(function, node))
     with kept(by=f"{kind} {node[KEY]}", package=function.__module__.partition(".")[0]):
-        return function(*injected, **settings_of(kind, node))
+        return function(*injected, **_settings(function, node))
 
 
 def trait(kind: str, node: Node, name: str, default: Any) -> Any:
@@ -68,12 +71,13 @@ def trait(kind: str, node: Node, name: str, default: Any) -> Any:
     """
     if is_unused(kind, node):
         return default
-    mark = mark_of(REGISTRY.get(kind, node[KEY]))
+    function = REGISTRY.get(kind, node[KEY])
+    mark = mark_of(function)
     assert isinstance(mark, Mark)
     value = mark.traits.get(name, default)
     if callable(value):
-        return value(**settings_of(kind, node))
-    return settings_of(kind, node).get(value, value) if isinstance(value, str) else value
+        return value(**_settings(function, node))
+    return _settings(function, node).get(value, value) if isinstance(value, str) else value
 
 
 def is_unused(kind: str, node: Node) -> bool:

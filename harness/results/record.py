@@ -44,7 +44,7 @@ _ENVIRONMENT = Keys({"plugins": dict[str, str], "sources": dict[str, str]})
 class Record:
     """The record of a run.
 
-    Records of one sweep share equal parts of their `config`: copy it before you change it.
+    Records of one sweep share equal parts, such as of their `config`: copy a part before you change it.
 
     Attributes:
         id: The run ID, 12 hexadecimal digits.

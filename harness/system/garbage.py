@@ -19,7 +19,7 @@ _keeps_all = Event()  # for the whole process, as the collector is; Python 3.12 
 def uncollected() -> Iterator[None]:
     """Disable garbage collection in a block that makes many objects which stay, and little garbage in cycles.
 
-    In a process that `keep_all` was called in, the new objects are never walked.
+    In a process that `keep_all` was called in, and in a block that is `frozen`, the new objects are never walked.
     """
     if not gc.isenabled():  # in another such block
         yield
@@ -32,6 +32,21 @@ def uncollected() -> Iterator[None]:
         if not _keeps_all.is_set():
             gc.unfreeze()  # and into the oldest one
         gc.enable()
+
+
+@contextmanager
+def frozen() -> Iterator[None]:
+    """Exempt the objects that exist before a block from garbage collection until it ends."""
+    if _keeps_all.is_set():
+        yield
+        return
+    _keeps_all.set()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        _keeps_all.clear()
+        gc.unfreeze()
 
 
 def keep_all() -> None:

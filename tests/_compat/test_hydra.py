@@ -42,6 +42,18 @@ def test_overrides_are_put_into_a_config() -> None:
         hydra.put_overrides(PARSER.parse_overrides(["depth=2"]), config)
 
 
+@pytest.mark.parametrize("number", ["0", "7", "120", "0.001", "1.50", "1e5", "1e-05", "2.5e-3"])
+def test_override_with_another_number_is_as_parsed(number: str) -> None:
+    text = f"optimizer.lr={number}"
+    override, parsed = (
+        hydra.with_number(PARSER.parse_override("optimizer.lr=0"), number, text),
+        PARSER.parse_override(text),
+    )
+    assert override == parsed, "each value of a swept key must be parsed"
+    assert type(override.value()) is type(parsed.value())
+    assert override.get_value_string() == parsed.get_value_string()
+
+
 def test_swept_values_keep_the_types_of_the_configs() -> None:
     override = PARSER.parse_override("name=1e5,[2,'a'],null")
     assert hydra.swept_values(override) == [1e5, [2, "a"], None], "a swept text turns into a number"

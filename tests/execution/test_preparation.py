@@ -7,13 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from torch import Tensor, nn
 
 from harness.config.composition import _compose_with_hydra, compose
 from harness.config.composition_cache import Compositions
 from harness.config.job import Job
 from harness.execution import preparation
 from harness.execution.preparation import Preparation, prepare
+from harness.modeling import builder
+from harness.modeling.profile import Probe
 from harness.system.errors import HarnessError
+from harness.system.session import Session
 
 SEEDS = [["data=iris", "optimizer.lr=0.1", f"seed={seed}"] for seed in range(4)]
 OTHERS = [["data=iris", "optimizer.lr=0.2", "seed=1"], ["data=iris", "split.seed=${seed}", "seed=5"]]
@@ -38,6 +42,23 @@ def test_jobs_that_differ_in_their_seed_are_resolved_once(workdir: Any, monkeypa
     for job in jobs(SEEDS + OTHERS):
         shared.prepare(job)
     assert resolved == [0, 1, 5]
+
+
+def test_model_is_probed_once_for_all_optimizers(workdir: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    widths: list[int] = []
+    whole = builder.probe
+
+    def probe(model: nn.Module, sample: Tensor) -> Probe:
+        widths.append(next(model.parameters()).shape[0])
+        return whole(model, sample)
+
+    monkeypatch.setattr(builder, "probe", probe)
+    model = ["data=iris", "model=mlp"]
+    lines = [[*model, f"model.width={width}", f"optimizer.lr={lr}"] for width in (3, 5) for lr in (0.1, 0.2)]
+    with Session():
+        specs = [Preparation().prepare(job) for job in jobs(lines)]
+    assert widths == [3, 5]
+    assert specs[0].probe == specs[1].probe != specs[2].probe == specs[3].probe
 
 
 def test_job_is_prepared_the_same_in_company(workdir: Any) -> None:

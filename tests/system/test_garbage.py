@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.system.garbage import uncollected
+from harness.system.garbage import frozen, uncollected
 from tests.helpers.commands import python
 
 COUNT = """
@@ -58,3 +58,21 @@ def test_command_ends_without_a_search_for_garbage(workdir: Path) -> None:
     source = "import atexit, gc\nfrom harness.cli import main\n"
     source += "atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\nmain()"
     assert python(source, "--version", cwd=workdir).split()[-1] == "True"
+
+
+def test_frozen_keeps_older_objects_from_the_collector() -> None:
+    older = Node()
+    gone = weakref.ref(older)
+    with frozen():
+        del older
+        newer = weakref.ref(Node())
+        gc.collect()
+        assert gone() is not None
+        assert newer() is None
+        for block in (frozen, uncollected):
+            with block():
+                pass
+        assert gc.get_freeze_count() > 0  # the inner blocks did not end the outer one
+    assert gc.get_freeze_count() == 0
+    gc.collect()
+    assert gone() is None

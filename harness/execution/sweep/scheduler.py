@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from typing import Any
 
 from harness.config.job import Job
 from harness.config.schema import default_node
@@ -32,8 +33,11 @@ from harness.registry.kinds import AUTO, KEY
 from harness.results.record import Record
 from harness.results.run_dir import make_study
 from harness.system.errors import HarnessError
+from harness.system.garbage import frozen
 from harness.system.process_state import as_new, ignore, kept
 from harness.training.fit import make_trainer, refuse_processes
+
+SHARED = ("choices", "data", "directions", "ended", "environment", "model", "steps", "swept")  # equal in most records
 
 
 @as_new()
@@ -66,10 +70,15 @@ def train_all(jobs: Sequence[Job], first: int = 0, question: str | None = None) 
     if effective:
         preparation.keep(question, specs)
     records: dict[int, Record] = {}
+    shared: dict[str, Any] = {}  # parts of the last record
 
     def on_record(spec: RunSpec, record: Record) -> None:
         if record.config == spec.values:
             record.config = spec.values  # thousands are held, and a worker's answer brings a copy of each
+        for name, part in shared.items():
+            if getattr(record, name) == part:
+                setattr(record, name, part)
+        shared.update((name, getattr(record, name)) for name in SHARED)
         light = replace(record, diagnostics={})
         for place in places[_run(spec)]:
             records[place] = light
@@ -88,7 +97,8 @@ def train_all(jobs: Sequence[Job], first: int = 0, question: str | None = None) 
         warnings.warn(fresh, stacklevel=outside())
     began = time.perf_counter()
     try:
-        _train(wanted, on_record, any(job.settings.fail_fast for job in jobs))
+        with frozen():  # to walk all objects of torch and Lightning takes as long as to train a stack of small runs
+            _train(wanted, on_record, any(job.settings.fail_fast for job in jobs))
     finally:
         for study in {spec.record.folder.parent for spec in specs}:
             tidy(study)

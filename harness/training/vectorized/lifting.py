@@ -123,8 +123,9 @@ def lift_dropout_rates(models: Sequence[nn.Module], dtype: torch.dtype, device: 
         NotStackable: If the models differ in anything but weights and dropout rates.
     """
     first = models[0]
+    compared = _compared(first)
     for other in models[1:]:
-        _refuse_differences(first, other)
+        _refuse_differences(compared, other)
     return {
         name: torch.tensor([m.get_submodule(name).p for m in models], dtype=dtype, device=device)
         for name, module in first.named_modules()
@@ -132,21 +133,36 @@ def lift_dropout_rates(models: Sequence[nn.Module], dtype: torch.dtype, device: 
     }
 
 
-def _refuse_differences(a: nn.Module, b: nn.Module) -> None:
-    modules, others = dict(a.named_modules()), dict(b.named_modules())
-    if modules.keys() != others.keys():
+_Compared = dict[str, tuple[type, dict[str, Any], list[dict[str, Any]]]]  # class, attributes and shapes by module
+
+
+def _compared(model: nn.Module) -> _Compared:
+    """Return what the modules of another model must have in common with those of a model, by their names."""
+    compared = {}
+    for name, module in model.named_modules():
+        left_out = {"p"} if isinstance(module, DropoutBase) else set()
+        attributes = {
+            key: value
+            for key, value in vars(module).items()
+            if not (key in MODULE_STATE or key in left_out or "state_dict" in key)
+        }
+        compared[name] = _class(module), attributes, _shapes(module)
+    return compared
+
+
+def _refuse_differences(compared: _Compared, model: nn.Module) -> None:
+    others = dict(model.named_modules())
+    if compared.keys() != others.keys():
         raise NotStackable("the models have other modules")
-    for name, module in modules.items():
+    for name, (expected, attributes, shapes) in compared.items():
         other = others[name]
-        where = name or type(module).__name__
-        if _class(module) is not _class(other):
+        where = name or expected.__name__
+        if _class(other) is not expected:
             raise NotStackable(f"{where} is another module")
-        for key, value in vars(module).items():
-            if key in MODULE_STATE or "state_dict" in key or (key == "p" and isinstance(module, DropoutBase)):
-                continue
+        for key, value in attributes.items():
             if not is_equivalent(value, vars(other).get(key)):
                 raise NotStackable(f"{where}.{key} differs")
-        if _shapes(module) != _shapes(other):
+        if _shapes(other) != shapes:
             raise NotStackable(f"the parameters of {where} differ in shape")
 
 

@@ -146,7 +146,8 @@ class StackedMetric:
                 warnings.simplefilter("error")  # torch warns of a slow batching rule: row by row is as fast then
                 states = self._update_states(self.states, prediction, target)
                 before = self._attributes()
-                self._compute_rows(self._update_states(states, prediction, target))
+                again = self._update_states(states, prediction, target)
+                self._compute_rows({name: state[:1] for name, state in again.items()})
                 if self._attributes() != before:
                     return False  # it counts its updates: those of all rows
                 values = self._compute_rows(states)
@@ -159,7 +160,7 @@ class StackedMetric:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                self.in_chunks = self._compute_chunks(states) == self._compute_rows(states)
+                self.in_chunks = self._compute_chunks(states) == values
         except Exception as error:
             reraise_interrupt(error)
         self._recorded.reset()
