@@ -104,7 +104,8 @@ def has_global_step_hooks() -> bool:
     return bool(optimizers._global_optimizer_pre_hooks or optimizers._global_optimizer_post_hooks)
 
 
-fused_adam_, fused_adamw_, fused_sgd_ = torch._fused_adam_, torch._fused_adamw_, torch._fused_sgd_
+fused_adam_, fused_adamw_ = torch._fused_adam_, torch._fused_adamw_
+fused_sgd_, fused_adagrad_ = torch._fused_sgd_, torch._fused_adagrad_
 """The kernels of torch's fused optimizers.
 
 Seen on torch 2.13. Without them, call `optimizer.step()`.
@@ -149,14 +150,19 @@ def written_arguments(operation: Any, args: Sequence[Any], kwargs: Mapping[str, 
     Uses the schema of an operation (`OpOverload._schema`), seen on torch 2.13. Without it, no training step can be
     recorded.
     """
-    if not operation._schema.is_mutable:
-        return []
     written = []
-    for place, argument in enumerate(operation._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            value = args[place] if place < len(args) else kwargs.get(argument.name)
-            written += [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
+    for place, name in _written(operation):
+        value = args[place] if place < len(args) else kwargs.get(name)
+        leaves = (value,) if isinstance(value, Tensor) else pytree.tree_leaves(value)
+        written += [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     return written
+
+
+@functools.lru_cache(None)
+def _written(operation: Any) -> tuple[tuple[int, str], ...]:
+    """Return the places and names of the arguments that an operation changes."""
+    arguments = enumerate(operation._schema.arguments if operation._schema.is_mutable else ())
+    return tuple((place, a.name) for place, a in arguments if a.alias_info is not None and a.alias_info.is_write)
 
 
 @functools.lru_cache(None)

@@ -148,8 +148,8 @@ def unknown_key(full: str, known: Iterable[str], component: str | None = None) -
     names = [name for name in known if name not in _HIDDEN]
     if group == "trainer" and key in trainer_options.INSTEAD:
         return trainer_options.refusal(key)
-    if group == "trainer" and key in trainer_options.REMOVED:
-        return f"unknown key 'trainer.{key}'. Instead: {trainer_options.REMOVED[key]}"
+    if group == "trainer" and (instead := trainer_options.other(key)):
+        return f"unknown key {full!r}.{instead}"
     if "." not in full and (instead := foreign_words.suggest_key(full)):
         return f"unknown key {full!r}. {instead}"
     near = suggest(key, names)

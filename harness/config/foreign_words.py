@@ -35,7 +35,7 @@ _WANDB = "harness export STUDY --to wandb writes the runs of a study there, each
 _INSTEAD = {
     "callbacks": "'callback=[lightning_early_stopping]' (harness list callback); save=best keeps the best weights",
     "ckpt_path": f"init_from=FILE starts from weights; {_RESUME}",
-    "compile": "nothing: recording=auto replays recorded steps, and a sweep trains many runs as one program",
+    "compile": trainer_options.NO_COMPILE,
     "data_dir": "cache_dir= is the folder of prepared data",
     "debug": "a quick run: epochs=1 'corruption=[fraction]'; harness doctor RUN finds the cause of a problem",
     "device": _GPU,

@@ -7,6 +7,10 @@ from typing import Any
 
 from harness.system.errors import HarnessError, shown, suggest
 
+NO_COMPILE = (
+    "nothing: torch.compile takes seconds for each shape and changes bits; recorded steps are replayed "
+    "(recording=auto), and a sweep trains many runs as one program"
+)
 INSTEAD = {
     "max_epochs": "epochs=",
     "min_epochs": "epochs=",
@@ -40,8 +44,9 @@ INSTEAD = {
     "plugins": "trainer.precision= and trainer.strategy=: a config names no Python objects",
     "profiler": "torch.profiler around harness.run: the record only holds the time of a run",
 }
-REMOVED = {  # parameters of older versions of Lightning
+UNKNOWN = {  # parameters of older versions of Lightning, and of other tools' trainers
     "auto_lr_find": "a sweep over optimizer.lr: harness -m optimizer.lr=0.001,0.01,0.1",
+    "compile": NO_COMPILE,
     "gpus": "trainer.accelerator=gpu trainer.devices=N",
     "num_processes": "trainer.devices=N",
     "resume_from_checkpoint": "resume=true, or init_from=FILE for its weights",
@@ -90,6 +95,11 @@ def refusal(key: str) -> str:
     return f"trainer.{key} is managed by harness; use {INSTEAD[key]}"
 
 
+def other(key: str) -> str | None:
+    """Return what to type instead of a parameter that the Trainer does not have, or None if nothing is known."""
+    return f" Instead: {UNKNOWN[key]}" if key in UNKNOWN else None
+
+
 def check_trainer(options: dict[str, Any], parameters: Iterable[str], epochs: int) -> None:
     """Check the `trainer` node of a config.
 
@@ -106,7 +116,7 @@ def check_trainer(options: dict[str, Any], parameters: Iterable[str], epochs: in
         if key in INSTEAD:
             raise HarnessError(refusal(key))
         if key not in known:
-            raise HarnessError(f"unknown key 'trainer.{key}'.{suggest(key, known)}")
+            raise HarnessError(f"unknown key 'trainer.{key}'.{other(key) or suggest(key, known)}")
         if key == "precision" and str(value) in _NEEDS_SCALING:
             raise HarnessError(
                 f"trainer.precision={value} needs loss scaling, which harness does not do; use bf16-mixed"

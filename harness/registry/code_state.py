@@ -239,8 +239,9 @@ class CodeState:
 
     def _mapping(self, path: str, item: dict[Any, Any], join: str = "") -> None:
         self._add(path, lambda: dict(item), functools.partial(_refill, item))
-        shown = (lambda key: f"{path}.{key}") if join else (lambda key: f"{path}[{key!r}]")
-        self._follow({shown(key): value for key, value in item.items()})
+        names = (place if isinstance(key, Tensor) else key for place, key in enumerate(item))  # its numbers are long
+        shown = (lambda name: f"{path}.{name}") if join else (lambda name: f"{path}[{name!r}]")
+        self._follow({shown(name): value for name, value in zip(names, item.values(), strict=True)})
 
 
 def _package(root: Any) -> str:

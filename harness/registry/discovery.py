@@ -79,9 +79,10 @@ def entry_points() -> Iterator[tuple[importlib.metadata.EntryPoint, str, str]]:
 def _distribution(point: importlib.metadata.EntryPoint) -> tuple[str, str]:
     """Return name and version of the distribution of an entry point; "?" if its METADATA is missing."""
     try:
-        return (point.dist and point.dist.name) or "?", (point.dist and point.dist.version) or ""
+        fields = set(point.dist.metadata) if point.dist else set()
     except FileNotFoundError:  # raised by newer versions of importlib.metadata, and by its backport
-        return "?", ""
+        fields = set()
+    return (point.dist.name, point.dist.version) if point.dist and "Name" in fields else ("?", "")
 
 
 def blocked() -> set[str]:

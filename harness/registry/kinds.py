@@ -119,7 +119,7 @@ _ALL = (
     Kind("diagnostic", True, (), "a harness.Diagnostic: a pure measurement, and how often it is made", ("tells",)),
     Kind("callback", True, (), "a pytorch_lightning.Callback, which follows the training of one run"),
     Kind("logger", True, ("run_dir", "name", "in_sweep"), "a Lightning logger"),
-    Kind("executor", False, ("jobs",), "a concurrent.futures.Executor", ("task_minutes",), "loky"),
+    Kind("executor", False, ("jobs",), "a concurrent.futures.Executor", ("task_minutes", "task_start"), "loky"),
 )
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}

@@ -10,6 +10,9 @@ import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
+
+_keeps_all = Event()  # for the whole process, as the collector is; Python 3.12 starts with some frozen objects
 
 
 @contextmanager
@@ -21,13 +24,12 @@ def uncollected() -> Iterator[None]:
     if not gc.isenabled():  # in another such block
         yield
         return
-    keeps_all = gc.get_freeze_count() > 0  # which counts them one by one
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()  # moves the new objects out of the youngest generation,
-        if not keeps_all:
+        if not _keeps_all.is_set():
             gc.unfreeze()  # and into the oldest one
         gc.enable()
 
@@ -37,6 +39,7 @@ def keep_all() -> None:
 
     To be called in a process of harness alone, which ends before the garbage among them matters.
     """
+    _keeps_all.set()
     gc.freeze()
     atexit.unregister(gc.freeze)
     atexit.register(gc.freeze)

@@ -12,8 +12,13 @@ from torch import Tensor, nn
 from harness.config.seeds import generator
 from harness.modeling.builder import RunComponents
 from harness.modeling.regularizer import having
+from harness.registry.code_state import is_plugin
+from harness.registry.kinds import KEY
+from harness.registry.registry import REGISTRY
 from harness.training.plan import Plan
+from harness.training.recorded.function import LASTING
 from harness.training.recorded.fused_optimizer import FusedOptimizer, has_kernel
+from harness.training.recorded.recorded_optimizer import RecordedOptimizer
 
 
 class GradientSum:
@@ -99,6 +104,15 @@ class Schedule:
         return float(self.optimizer.param_groups[0]["lr"])
 
 
+def recorded_optimizer(
+    parts: RunComponents, plan: Plan, optimizer: torch.optim.Optimizer, refused: set[type] | None = None
+) -> RecordedOptimizer:
+    """Return the object that records and replays the steps of a run's optimizer."""
+    function = REGISTRY.get("optimizer", str(parts.values["optimizer"][KEY]))
+    steps = plan.total_steps if parts.values["recording"] == "auto" else LASTING
+    return RecordedOptimizer(optimizer, function if is_plugin(function) else None, steps, refused)
+
+
 class ParamGroup:
     """The parameters that one loss trains, with their optimizer and schedule.
 
@@ -120,6 +134,7 @@ class ParamGroup:
             generator=generator(plan.seed, "optimizer", name),
         )
         self.fused = FusedOptimizer(self.optimizer) if has_kernel(self.optimizer) else None
+        self.recorded = recorded_optimizer(parts, plan, self.optimizer)
         self.schedule = Schedule(self.optimizer, parts.scheduler, plan.total_steps, plan.warmup_steps)
         self.after_step = [(r, r.init(dict(params))) for r in having(parts.regularizers, "after_step")]
         self.gradients = GradientSum()
@@ -131,9 +146,11 @@ class ParamGroup:
 
     def set_gradients(self, grads: Mapping[str, Tensor]) -> None:
         """Set the `grad` of each parameter."""
-        laid_out, _ = self._lay_out(grads)
+        self._set_laid_out(self._lay_out(grads)[0])
+
+    def _set_laid_out(self, grads: Mapping[Tensor, Tensor]) -> None:
         for p in self.leaves:
-            p.grad = laid_out.get(p)
+            p.grad = grads.get(p)
 
     def _lay_out(self, grads: Mapping[str, Tensor]) -> tuple[dict[Tensor, Tensor], list[tuple[Tensor, Tensor]]]:
         """Lay out gradients in memory as their parameters: a fused optimizer reads memory, not strides.
@@ -152,6 +169,12 @@ class ParamGroup:
                 copies.append((laid_out[p], g))
         return laid_out, copies
 
+    def forget_memory(self) -> None:
+        """Note that the optimizer has other states, or its parameters other memory."""
+        if self.fused is not None:
+            self.fused.reset()
+        self.recorded.reset()
+
     def step_with(self, grads: Mapping[str, Tensor], fixed: bool = False) -> None:
         """Make one optimizer step with gradients by name, see `step`.
 
@@ -159,17 +182,21 @@ class ParamGroup:
             grads: The gradients.
             fixed: The gradients are these very tensors in later steps, too, which overwrite their numbers.
         """
-        if fixed and self.fused is not None:
-            self.step(functools.partial(self._step_fused, grads))
-            return
-        self.set_gradients({name: g.clone() for name, g in grads.items()} if fixed else grads)
-        self.step(self.optimizer.step)
+        self.step(functools.partial(self._step_fixed if fixed else self._step_plain, grads))
 
-    def _step_fused(self, grads: Mapping[str, Tensor]) -> None:
-        assert self.fused is not None
-        if not self.fused.step(grads, self._lay_out):
-            self.set_gradients(grads)
-            self.optimizer.step()
+    def _step_fixed(self, grads: Mapping[str, Tensor]) -> None:
+        if self.fused is not None:
+            if not self.fused.step(grads, self._lay_out):
+                self._step_plain(grads)
+        elif not self.recorded.step(grads, self._lay_out, self._step_laid_out):
+            self._step_plain({name: g.clone() for name, g in grads.items()})  # it may change their numbers
+
+    def _step_plain(self, grads: Mapping[str, Tensor]) -> None:
+        self._step_laid_out(self._lay_out(grads)[0])
+
+    def _step_laid_out(self, grads: Mapping[Tensor, Tensor]) -> None:
+        self._set_laid_out(grads)
+        self.optimizer.step()
 
     def step(self, step: Callable[[], Any]) -> None:
         """Make one optimizer step, apply the regularizers that follow it, and step the schedule."""

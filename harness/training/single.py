@@ -440,8 +440,7 @@ class SinglePath:
         self.model.load_state_dict(state["model"])
         for group, saved in zip(self.groups, state["groups"], strict=True):
             group.optimizer.load_state_dict(saved["optimizer"])
-            if group.fused is not None:
-                group.fused.reset()
+            group.forget_memory()
             group.schedule.restore(saved["schedule"])
             after = [pytree.tree_map_only(Tensor, lambda t: t.to(self.device), s) for s in saved["after"]]
             group.after_step = [(r, s) for (r, _), s in zip(group.after_step, after, strict=True)]

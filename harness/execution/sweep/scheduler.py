@@ -24,7 +24,7 @@ from harness.execution.sweep.callbacks import PlannedRuns, SweepPlan, active
 from harness.execution.sweep.grouping import groups
 from harness.execution.sweep.launcher import OnRecord, Task, TaskQueue
 from harness.execution.sweep.sampled import compare_one
-from harness.execution.sweep.strategy import WorkItem, note_started, pack, plan_work, task_seconds
+from harness.execution.sweep.strategy import WorkItem, note_started, pack, plan_work, start_seconds, task_seconds
 from harness.execution.workers import worker_count
 from harness.registry import catalogue
 from harness.registry.instantiate import component
@@ -139,8 +139,9 @@ def _train(wanted: list[RunSpec], on_record: OnRecord, fail_fast: bool) -> None:
 def _tasks(items: Sequence[WorkItem]) -> list[Task]:
     """Return the tasks of one executor: one item each, or several where tasks are costly to start."""
     first = items[0].specs[0]
-    limit = task_seconds(first.asked["executor"])
-    return [(item,) for item in items] if limit is None else pack(items, worker_count(first.values["jobs"]), limit)
+    node, workers = first.asked["executor"], worker_count(first.values["jobs"])
+    limit = task_seconds(node)
+    return [(item,) for item in items] if limit is None else pack(items, workers, limit, start_seconds(node))
 
 
 def _sweep_plan(tasks: Sequence[Task]) -> SweepPlan:

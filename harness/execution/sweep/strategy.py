@@ -98,28 +98,48 @@ def plan_work(groups: Sequence[Sequence[RunSpec]], workers: int, sweep: str) -> 
     All groups whose executor is `auto` get the same one: workers if these finish all of them sooner.
 
     Args:
-        groups: Groups of runs of one shape each.
+        groups: Groups of runs of one shape each, which have the same settings of the executor.
         workers: The number of workers.
         sweep: The ID of this launch, for the records.
     """
     undecided = [group for group in groups if group[0].asked["executor"][KEY] == AUTO]
     auto = _choose_executor(undecided, workers) if undecided else ""
-    items = []
+    planned, total = [], 0.0
     for group in groups:
-        name = group[0].asked["executor"][KEY]
-        executor = auto if name == AUTO else name
-        plan = _plan(group, workers, executor, sweep)
-        items += _divide(group, plan, 1 if executor == IN_PROCESS else workers)
+        node = group[0].asked["executor"]
+        plan = _plan(group, workers, auto if node[KEY] == AUTO else node[KEY], sweep)
+        planned.append((group, plan, _seconds(group, plan, workers)))
+        total += len(group) * planned[-1][2]
+    items = []
+    for group, plan, seconds in planned:
+        tasks = worth_starting(total, workers, start_seconds(group[0].asked["executor"]))
+        items += _divide(group, plan, 1 if plan.executor == IN_PROCESS else tasks, seconds)
     return items
 
 
-def pack(items: Sequence[WorkItem], workers: int, limit_s: float) -> list[tuple[WorkItem, ...]]:
+def worth_starting(seconds: float, workers: int, start_s: float) -> int:
+    """Return how many workers to start, so that each trains at least as long as it takes to start.
+
+    Args:
+        seconds: Seconds of training in all.
+        workers: The largest number.
+        start_s: Seconds that the start of a worker takes; 0 where it costs nothing.
+
+    >>> [worth_starting(seconds, 8, 30.0) for seconds in (5.0, 100.0, 3600.0)]
+    [1, 3, 8]
+    """
+    return workers if start_s == 0 else max(1, min(workers, int(seconds / start_s)))
+
+
+def pack(items: Sequence[WorkItem], workers: int, limit_s: float, start_s: float = 0.0) -> list[tuple[WorkItem, ...]]:
     """Pack work items into tasks of about equal time, for an executor whose tasks are costly to start.
 
     Args:
         items: The items, with the seconds that each is expected to take.
-        workers: The number of tasks, unless there are fewer items or these take longer than the limit allows.
+        workers: The number of tasks, unless fewer are worth their start, there are fewer items, or these take longer
+            than the limit allows.
         limit_s: Seconds that the executor gives a task. Half of it is planned for.
+        start_s: Seconds that a task takes to start.
 
     Returns:
         The items of each task, in the order in which it trains them.
@@ -129,8 +149,11 @@ def pack(items: Sequence[WorkItem], workers: int, limit_s: float) -> list[tuple[
     [[60.0], [30.0, 30.0], [30.0, 30.0]]
     >>> [[item.seconds for item in task] for task in pack(items, 1, 240.0)]
     [[60.0, 30.0], [30.0, 30.0, 30.0]]
+    >>> [[item.seconds for item in task] for task in pack(items, 3, math.inf, start_s=90.0)]
+    [[60.0, 30.0], [30.0, 30.0, 30.0]]
     """
-    wanted = max(workers, math.ceil(sum(item.seconds for item in items) / (TASK_FILL * limit_s)))
+    total = sum(item.seconds for item in items)
+    wanted = max(worth_starting(total, workers, start_s), math.ceil(total / (TASK_FILL * limit_s)))
     tasks: list[list[int]] = [[] for _ in range(min(wanted, len(items)))]
     shortest = [(0.0, 0, index) for index in range(len(tasks))]  # seconds, runs and index of each task
     for place in sorted(range(len(items)), key=lambda place: -items[place].seconds):
@@ -145,6 +168,11 @@ def task_seconds(node: Node) -> float | None:
     """Return the seconds that an executor gives a task whose start is costly; None where tasks start at once."""
     minutes = None if node[KEY] == AUTO else trait("executor", node, "task_minutes", None)
     return None if minutes is None else 60.0 * float(minutes)
+
+
+def start_seconds(node: Node) -> float:
+    """Return the seconds that a task of an executor takes to start; 0 where tasks start at once."""
+    return 0.0 if task_seconds(node) is None else float(trait("executor", node, "task_start", IMPORT_S))
 
 
 def note_started(executor: str) -> None:
@@ -171,7 +199,7 @@ def _fastest(group: Sequence[RunSpec], workers: int, executor: str) -> Strategy:
 
 def _strategies(group: Sequence[RunSpec], workers: int, executor: str) -> list[Strategy]:
     first = group[0]
-    start = 0.0 if task_seconds(first.asked["executor"]) is None else IMPORT_S
+    start = start_seconds(first.asked["executor"])
     options = strategies(_trial(group, workers), first.plan.epochs, len(group), workers, executor)
     return [replace(option, seconds=option.seconds + start) for option in options]
 
@@ -205,10 +233,9 @@ def _plan(group: Sequence[RunSpec], workers: int, executor: str, sweep: str) -> 
     return CohortPlan(best.path, why, executor, sweep=sweep)
 
 
-def _divide(group: Sequence[RunSpec], plan: CohortPlan, workers: int) -> list[WorkItem]:
-    """Divide a group into stacks as large as memory allows, or into single runs."""
+def _divide(group: Sequence[RunSpec], plan: CohortPlan, workers: int, seconds: float) -> list[WorkItem]:
+    """Divide a group into stacks as large as memory allows, or into single runs, which take some seconds each."""
     most = min(MAX_STACK, room(group, workers)) if plan.path == "fused" else 1
-    seconds = _seconds(group, plan, workers)
     items, start = [], 0
     for size in parts_of(len(group), workers, most):
         items.append(WorkItem(tuple(group[start : start + size]), plan, size * seconds))
@@ -217,9 +244,8 @@ def _divide(group: Sequence[RunSpec], plan: CohortPlan, workers: int) -> list[Wo
 
 
 def _seconds(group: Sequence[RunSpec], plan: CohortPlan, workers: int) -> float:
-    """Return the seconds that a run of a group is expected to take, where a time limit depends on them; otherwise 0."""
-    limit = task_seconds(group[0].asked["executor"])
-    if limit is None or math.isinf(limit):
+    """Return the seconds that a run of a group is expected to take, where tasks are costly to start; otherwise 0."""
+    if task_seconds(group[0].asked["executor"]) is None:
         return 0.0
     options = strategies(_trial(group, workers), group[0].plan.epochs, 1, 1, plan.executor)
     return next((option.seconds for option in options if option.path == plan.path), options[0].seconds)

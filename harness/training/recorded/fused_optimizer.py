@@ -9,7 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness._compat.torch import fused_adam_, fused_adamw_, fused_sgd_, has_global_step_hooks, has_step_hooks
+from harness._compat.torch import (
+    fused_adagrad_,
+    fused_adam_,
+    fused_adamw_,
+    fused_sgd_,
+    has_global_step_hooks,
+    has_step_hooks,
+)
 
 FORMS = 8  # gradients at other places in memory whose steps are kept, one for each size of a batch
 Group = dict[str, Any]
@@ -94,9 +101,12 @@ class FusedOptimizer:
         states = [self.optimizer.state[p] for p in params]
         if type(self.optimizer) is torch.optim.SGD:
             return [[state["momentum_buffer"] for state in states] if group["momentum"] else []]
+        counts = [state["step"] for state in states]
+        if type(self.optimizer) is torch.optim.Adagrad:
+            return [[state["sum"] for state in states], counts]
         most = [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else []
         averages = [[state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")]
-        return [*averages, most, [state["step"] for state in states]]
+        return [*averages, most, counts]
 
 
 @dataclass(frozen=True)
@@ -119,4 +129,14 @@ def _step_sgd(group: Group, tensors: list[list[Tensor]]) -> None:
     fused_sgd_(*tensors, is_first_step=False, **{name: group[name] for name in names})
 
 
-_KERNELS = {torch.optim.Adam: _step_adam, torch.optim.AdamW: _step_adam, torch.optim.SGD: _step_sgd}
+def _step_adagrad(group: Group, tensors: list[list[Tensor]]) -> None:
+    names = ("lr", "lr_decay", "weight_decay", "eps", "maximize")
+    fused_adagrad_(*tensors, **{name: group[name] for name in names})
+
+
+_KERNELS = {
+    torch.optim.Adagrad: _step_adagrad,
+    torch.optim.Adam: _step_adam,
+    torch.optim.AdamW: _step_adam,
+    torch.optim.SGD: _step_sgd,
+}

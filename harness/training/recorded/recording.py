@@ -124,19 +124,20 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func.namespace == "profiler":  # marks of a profiler, which compute nothing
+            return func(*args, **kwargs)
         recording = self.recording
         recording.refusal = recording.refusal or _refusal(func, args, kwargs)
         if recording.refusal:
             return func(*args, **kwargs)
-        leaves, tree = pytree.tree_flatten((args, kwargs))
+        leaves, tree = _flatten(args, kwargs)
         arguments = tuple(self._ref(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves)
         if func is torch.ops.aten.lift_fresh.default and arguments[0].storage < 0:  # a tensor of numbers of Python
             recording.constants.setdefault(arguments[0].storage, args[0].detach().clone())
         result = func(*args, **kwargs)
         given = {ref.storage for ref in arguments if isinstance(ref, TensorRef)}
-        results = tuple(
-            self._result(leaf, given) if isinstance(leaf, Tensor) else leaf for leaf in pytree.tree_leaves(result)
-        )
+        made = (result,) if isinstance(result, Tensor) else pytree.tree_leaves(result)
+        results = tuple(self._result(leaf, given) if isinstance(leaf, Tensor) else leaf for leaf in made)
         written = frozenset(self._ref(t).storage for t in written_arguments(func, args, kwargs))
         if written & recording.constants.keys():
             recording.refusal = "it changes a tensor that it made from numbers"
@@ -164,6 +165,21 @@ class Recorder(TorchDispatchMode):
         elif number not in given:
             self.recording.refusal = "an operation returns a tensor that it was not given"
         return self._ref(t)
+
+
+_CONTAINERS = (tuple, list, dict)
+_trees: dict[tuple[int, tuple[str, ...]], Any] = {}  # of flat arguments
+
+
+def _flatten(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any]:
+    """Flatten `(args, kwargs)`; most operations have no lists as arguments."""
+    leaves = [*args, *kwargs.values()]
+    if any(isinstance(leaf, _CONTAINERS) for leaf in leaves):
+        return pytree.tree_flatten((args, kwargs))
+    form = len(args), tuple(kwargs)
+    if form not in _trees:
+        _trees[form] = pytree.tree_flatten((args, kwargs))[1]
+    return leaves, _trees[form]
 
 
 def _refusal(function: Any, args: Any, kwargs: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -49,22 +50,51 @@ class Program:
         self._tensors: dict[TensorRef, Tensor] = {}
         self._fitting: dict[Any, bool] = {}
         self.results = pytree.tree_map_only(TensorRef, self._tensor, results)
-        calls: list[Callable[[], object]] = []
-        for operation in (recording.operations[place] for place in needed):
+        self.calls: list[functools.partial[Any]] = []
+        self._called: dict[int, int] = {}  # the place in `calls` of an operation
+        for place in needed:
+            operation = recording.operations[place]
             call = self._call(operation)
             if call is None:
                 continue
             if operation.made and operation.made <= constant:
                 call()
             else:
-                calls.append(call)
-        self.calls = tuple(calls)
+                self._called[place] = len(self.calls)
+                self.calls.append(call)
 
     def __call__(self) -> Any:
         with torch.inference_mode():  # without the bookkeeping of autograd
             for call in self.calls:
                 call()
         return self.results
+
+    def number_setter(self, place: int, leaf: int) -> Callable[[float], None]:
+        """Return a function that gives an operation another number as its argument.
+
+        Args:
+            place: The place of the operation in the recording.
+            leaf: The place of the number in its leaves.
+
+        Raises:
+            CannotReplay: If the number is within a list, or in an operation that is not called directly.
+        """
+        if place not in self._called:  # nothing depends on it
+            return lambda value: None
+        operation, called = self._recording.operations[place], self._called[place]
+        args, kwargs = pytree.tree_unflatten(list(range(len(operation.leaves))), operation.tree)
+        if self.calls[called].func is _compute_and_copy or leaf not in (*args, *kwargs.values()):
+            raise CannotReplay(f"a number of {operation.name} changes")
+        if leaf in kwargs.values():
+            name = next(name for name, index in kwargs.items() if index == leaf)
+            return functools.partial(operator.setitem, self.calls[called].keywords, name)
+
+        def set_argument(value: float) -> None:
+            call = self.calls[called]
+            args = [*call.args[:leaf], value, *call.args[leaf + 1 :]]
+            self.calls[called] = functools.partial(call.func, *args, **call.keywords)
+
+        return set_argument
 
     @property
     def nbytes(self) -> int:
@@ -89,7 +119,7 @@ class Program:
             self._fitting[form] = _keeps_memory(operation, function, outs)
         return self._fitting[form]
 
-    def _call(self, operation: Operation) -> Callable[[], object] | None:
+    def _call(self, operation: Operation) -> functools.partial[Any] | None:
         """Return a function that computes an operation in place; None if there is nothing to compute."""
         if torch.Tag.inplace_view in operation.function.tags:
             return None  # it changes the shape of a tensor object, and later operations have objects of that shape

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.training.recorded.fused_optimizer import FusedOptimizer, has_kernel
+from harness.training.recorded.recorded_optimizer import RecordedOptimizer
 from harness.training.vectorized.bitwise import LINE
 from harness.training.vectorized.stack import Weights
 
@@ -34,6 +35,7 @@ class RowOptimizer:
         make: Make the optimizer from its parameters by name.
         schedule: Make the schedule of the optimizer.
         guard: Make a context for each step from the optimizer and its parameters, see `rowwise.py`.
+        record: Make the recorder of its steps from the optimizer; None if they are never recorded.
     """
 
     name = ""  # of the optimizer's component
@@ -48,12 +50,14 @@ class RowOptimizer:
         make: MakeOptimizer,
         schedule: Callable[[torch.optim.Optimizer], Any],
         guard: Guard | None = None,
+        record: Callable[[torch.optim.Optimizer], RecordedOptimizer] | None = None,
     ) -> None:
         self.names, self.start, self.stop, self.shared, self.guard = names, start, stop, shared, guard
         self._set_places(weights)
         self.leaves = {name: nn.Parameter(place) for name, place in self.places.items()}
         self.optimizer = make(self.leaves)
         self.fused = FusedOptimizer(self.optimizer) if has_kernel(self.optimizer) else None
+        self.recorded = None if record is None else record(self.optimizer)
         self._write_back()
         self.schedule = schedule(self.optimizer)
 
@@ -81,42 +85,58 @@ class RowOptimizer:
             grads: The gradients by name.
             fixed: The gradients are these very tensors in later steps, too, which overwrite their numbers.
         """
-        if not (fixed and self.fused is not None and self.fused.step(grads, self._lay_out)):
-            self._step({name: g.clone() for name, g in grads.items()} if fixed else grads)
+        if not (fixed and self._step_fixed(grads)):
+            self._step({leaf: self._laid_out(leaf, g, fixed)[0] for leaf, g in self._of_leaves(grads)})
         self.schedule.step()
 
-    def _step(self, grads: Mapping[str, Tensor]) -> None:
+    def _step_fixed(self, grads: Mapping[str, Tensor]) -> bool:
+        if self.fused is not None:
+            return self.fused.step(grads, self._lay_out)
+        if self.recorded is None or self._moved_leaves():
+            return False
+        return self.recorded.step(grads, self._lay_out, self._step)
+
+    def _step(self, grads: Mapping[Tensor, Tensor]) -> None:
+        """Make one step with the gradients of leaves, which may change their numbers."""
         with torch.no_grad():
             for leaf, place in self._moved_leaves():
                 leaf.copy_(place)
-        for name, leaf in self.leaves.items():
-            leaf.grad = None if (g := grads.get(name)) is None else self._laid_out(leaf, g)[0]
+        for leaf in self.leaves.values():
+            leaf.grad = grads.get(leaf)
         with nullcontext() if self.guard is None else self.guard(self.optimizer, self.leaves):
             self.optimizer.step()
         self._write_back()
         for leaf in self.leaves.values():
             leaf.grad = None  # or it would be held beside the gradients of the next step
 
+    def _of_leaves(self, grads: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        return [(leaf, grads[name]) for name, leaf in self.leaves.items() if name in grads]
+
     def _lay_out(self, grads: Mapping[str, Tensor]) -> tuple[dict[Tensor, Tensor], list[Copy]]:
         """Return the gradient of each leaf that has one, and the tensors that were copied."""
-        laid_out = {leaf: self._laid_out(leaf, grads[name]) for name, leaf in self.leaves.items() if name in grads}
+        laid_out = {leaf: self._laid_out(leaf, g) for leaf, g in self._of_leaves(grads)}
         copies = [copy for _, copy in laid_out.values() if copy is not None]
         return {leaf: g for leaf, (g, _) in laid_out.items()}, copies
 
-    def _laid_out(self, leaf: Tensor, g: Tensor) -> tuple[Tensor, Copy | None]:
+    def _laid_out(self, leaf: Tensor, g: Tensor, copy: bool = False) -> tuple[Tensor, Copy | None]:
         """Lay out a gradient in memory as its leaf: a fused optimizer reads memory, not strides.
+
+        Args:
+            leaf: The leaf.
+            g: The gradient, `[rows, ...]`.
+            copy: Copy the gradient in any case.
 
         Returns:
             The gradient of the leaf. If it is a copy, also the pair (target, source) of tensors that were copied.
         """
         if not self.shared:
             g = g[self.start]
-            if g.stride() == leaf.stride() and g.data_ptr() % LINE == 0:  # or products have other bits
+            if not copy and g.stride() == leaf.stride() and g.data_ptr() % LINE == 0:  # or products have other bits
                 return g, None
             laid_out = target = torch.empty_like(leaf)
         else:
             g = g[self.start : self.stop]
-            if g.is_contiguous() and g[0].numel() == leaf.shape[1]:
+            if not copy and g.is_contiguous() and g[0].numel() == leaf.shape[1]:
                 return g.view_as(leaf), None
             laid_out = torch.zeros_like(leaf)
             target = laid_out[:, : g[0].numel()].view_as(g)
@@ -139,10 +159,14 @@ class RowOptimizer:
         groups = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
         return {"states": states, "groups": copy.deepcopy(groups), "schedule": self.schedule.state()}
 
+    def _forget_memory(self) -> None:
+        for steps in (self.fused, self.recorded):
+            if steps is not None:
+                steps.reset()
+
     def restore(self, row_states: Sequence[dict[str, Any]]) -> None:
         """Continue from the states of its rows."""
-        if self.fused is not None:
-            self.fused.reset()
+        self._forget_memory()
         first = row_states[0]
         if not self.shared:
             self.optimizer.load_state_dict(copy.deepcopy(first["optimizer"]))
@@ -171,8 +195,7 @@ class RowOptimizer:
             start: The first row in the new stack.
         """
         self.start, self.stop = start, start + len(keep)
-        if self.fused is not None:
-            self.fused.reset()
+        self._forget_memory()
         detached = {id(leaf) for leaf, _ in self._moved_leaves()}
         self._set_places(weights)
         rows = list(keep)

@@ -21,7 +21,7 @@ from harness.registry.registry import REGISTRY
 from harness.system import session
 from harness.system.errors import reraise_interrupt
 from harness.system.process_state import kept
-from harness.training.param_group import GradientSum, Schedule
+from harness.training.param_group import GradientSum, Schedule, recorded_optimizer
 from harness.training.plan import Plan
 from harness.training.resources import is_out_of_memory
 from harness.training.vectorized.lifting import RestackDifferently, TrainSeparately
@@ -80,6 +80,7 @@ class StackedGroup:
         if separate := [row for row, sharing in enumerate(sharings) if sharing.by == "run"]:
             name, reason = _optimizer_name(parts[separate[0]]), sharings[separate[0]].why
             raise TrainSeparately(f"optimizer {name}: {reason}", separate)
+        refused: set[type] = set()
         start = 0
         while start < stack.size:
             stop = start + 1
@@ -89,7 +90,8 @@ class StackedGroup:
             make = functools.partial(self._make, parts[start], plans[start])
             schedule = functools.partial(_schedule, parts[start], plans[start])
             guard = functools.partial(Rowwise, strict=True) if shared and sharings[start].guarded else None
-            section = RowOptimizer(stack.weights, self.names, start, stop, shared, make, schedule, guard)
+            record = functools.partial(recorded_optimizer, parts[start], plans[start], refused=refused)
+            section = RowOptimizer(stack.weights, self.names, start, stop, shared, make, schedule, guard, record)
             section.name = _optimizer_name(parts[start])
             self.sections.append(section)
             start = stop

@@ -53,7 +53,7 @@ def loky(jobs: int, *, accelerator: Accelerator = "auto") -> Executor:
     return Loky(workers.environments(jobs, accelerator))
 
 
-@harness.executor(task_minutes="timeout_min")
+@harness.executor(task_minutes="timeout_min", task_start="start_s")
 def submitit(
     jobs: int,
     *,
@@ -66,6 +66,11 @@ def submitit(
     timeout_min: Annotated[
         int, Ge(1), "time limit of a job in minutes; runs are packed to fill at most half of it"
     ] = 240,
+    start_s: Annotated[
+        float,
+        Ge(0),
+        "seconds until a job trains; no job is started for less training than that, and 0 always fills `jobs`",
+    ] = 30.0,
     cpus_per_task: Annotated[int, Ge(1), "cores, and threads, of a job"] = 1,
     gpus_per_node: Annotated[int, Ge(0), "GPUs of a job"] = 0,
     mem_gb: Annotated[float, Ge(0), "memory of a job in GB; 0: the cluster's default"] = 0.0,
@@ -74,7 +79,8 @@ def submitit(
 ) -> Executor:
     """Train in jobs of a SLURM cluster, at most `jobs` at once.
 
-    The runs of a sweep are packed into `jobs` jobs, or into more if these would take longer than half of `timeout_min`.
+    The runs of a sweep are packed into `jobs` jobs: into fewer if these would train for less than `start_s` seconds
+    each, and into more if they would take longer than half of `timeout_min`.
     If a job ends early, as at its time limit, the run in training and those not started are submitted again. Jobs
     continue when the launcher is killed, and the next launcher collects their results; Ctrl-C cancels them.
     """

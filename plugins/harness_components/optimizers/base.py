@@ -44,8 +44,17 @@ class PerParameter(Optimizer):
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    self.update(p, p.grad, self.state[p], group)
+                    state = self.state[p]
+                    self.update(p, p.grad, state, group | self.numbers(state, group))
         return loss
+
+    def numbers(self, state: State, group: State) -> dict[str, float]:
+        """Return numbers that are others in each step, such as corrections of a bias; count the step in the state.
+
+        They become entries of `group` in `update`. While recorded steps are replayed, this method is called, and
+        `update` is not.
+        """
+        return {}
 
     def update(self, p: Tensor, g: Tensor, state: State, group: State) -> None:
         """Update the parameter `p` in place by its gradient `g`, which must not be changed."""

@@ -72,16 +72,20 @@ def ema_momentum(
 class NAdam(PerParameter):
     """NAdam that resumes exactly: torch's keeps the product of momenta in float32, and resumes from that."""
 
+    def numbers(self, state: State, group: State) -> dict[str, float]:
+        """Return the factors of m and g in m̂, and that of v̂."""
+        t, (first, second) = next_step(state), group["betas"]
+        now, after = (first * (1 - 0.5 * 0.96 ** (i * group["momentum_decay"])) for i in (t, t + 1))
+        product = state["product"] = state.get("product", 1.0) * now
+        return {"m": after / (1 - product * after), "g": (1 - now) / (1 - product), "v": 1 - second**t}
+
     def update(self, p: Tensor, g: Tensor, state: State, group: State) -> None:
         """w ← w - lr · m̂ / (sqrt(v̂) + ε)."""
         if group["weight_decay"]:
             g = g.add(p, alpha=group["weight_decay"])
-        t, (first, second) = next_step(state), group["betas"]
-        now, after = (first * (1 - 0.5 * 0.96 ** (i * group["momentum_decay"])) for i in (t, t + 1))
-        product = state["product"] = state.get("product", 1.0) * now
         m, v = update_moments(g, state, group["betas"])
-        ahead = (m * (after / (1 - product * after))).add_(g, alpha=(1 - now) / (1 - product))
-        p.addcdiv_(ahead, (v / (1 - second**t)).sqrt_().add_(group["eps"]), value=-group["lr"])
+        ahead = (m * group["m"]).add_(g, alpha=group["g"])
+        p.addcdiv_(ahead, (v / group["v"]).sqrt_().add_(group["eps"]), value=-group["lr"])
 
 
 @harness.optimizer(

@@ -53,6 +53,13 @@ def orthogonalize(matrix: Tensor, steps: int) -> Tensor:
 class Muon(PerParameter):
     """Muon for the group of matrices, AdamW for the other group."""
 
+    def numbers(self, state: State, group: State) -> dict[str, float]:
+        """Return the corrections of AdamW's averages."""
+        if group["matrices"]:
+            return {}
+        t, (first, second) = next_step(state), group["betas"]
+        return {"m": 1 - first**t, "v": 1 - second**t}
+
     def update(self, p: Tensor, g: Tensor, state: State, group: State) -> None:
         """w ← w - lr (direction + weight_decay · w)."""
         direction = self._muon(g, state, group) if group["matrices"] else self._adam(g, state, group)
@@ -68,10 +75,8 @@ class Muon(PerParameter):
         return (orthogonalize(rows, group["steps"]) * math.sqrt(max(1, rows.shape[0] / rows.shape[1]))).view(g.shape)
 
     def _adam(self, g: Tensor, state: State, group: State) -> Tensor:
-        first, second = group["betas"]
-        t = next_step(state)
         m, v = update_moments(g, state, group["betas"])
-        return (m / (1 - first**t)).div_((v / (1 - second**t)).sqrt_().add_(group["eps"]))
+        return (m / group["m"]).div_((v / group["v"]).sqrt_().add_(group["eps"]))
 
 
 @harness.optimizer(

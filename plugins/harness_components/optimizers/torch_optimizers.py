@@ -257,7 +257,7 @@ def adagrad(
     >>> iterates(adagrad, lr=0.1)
     [1.0, 0.9, 0.8331, 0.7805]
     """
-    return torch.optim.Adagrad(params, lr, lr_decay=lr_decay, eps=eps, weight_decay=weight_decay, foreach=True)
+    return torch.optim.Adagrad(params, lr, lr_decay=lr_decay, eps=eps, weight_decay=weight_decay, fused=_fused(params))
 
 
 @harness.optimizer(reference="Zeiler, ADADELTA: an adaptive learning rate method, 2012, arXiv:1212.5701")

@@ -21,7 +21,7 @@ STUDY = Path("outputs/killed")
 EXECUTORS = {
     "in_process": ["executor=in_process"],
     "loky": ["executor=loky", "jobs=2"],
-    "submitit": ["executor=submitit", "executor.cluster=local", "jobs=2"],
+    "submitit": ["executor=submitit", "executor.cluster=local", "executor.start_s=0", "jobs=2"],
     "dask": ["executor=dask", "jobs=2"],
 }
 

@@ -71,7 +71,7 @@ def queue(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
     return result
 
 
-QUEUED = ["model=mlp", "epochs=1", "executor=submitit", "executor.cluster=local"]
+QUEUED = ["model=mlp", "epochs=1", "executor=submitit", "executor.cluster=local", "executor.start_s=0"]
 
 
 def test_refused_work_item_does_not_affect_the_others(

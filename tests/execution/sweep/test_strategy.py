@@ -20,6 +20,7 @@ from harness.execution.sweep.strategy import (
     WorkItem,
     pack,
     plan_work,
+    start_seconds,
     strategies,
     task_seconds,
 )
@@ -215,7 +216,22 @@ def test_queued_job_is_expected_to_start_slowly(work_items: WorkItems) -> None:
     for executor in ("loky", "submitit"):
         item = work_items(seeds(4, f"executor={executor}"), UNFUSABLE)[0]
         seconds[executor] = float(item.plan.why.partition(" workers ")[2].partition(" s")[0])
-    assert seconds["submitit"] == pytest.approx(seconds["loky"] + strategy.IMPORT_S, rel=0, abs=0.2)
+    assert seconds["submitit"] == pytest.approx(seconds["loky"] + 30.0, rel=0, abs=0.2)
+
+
+@pytest.mark.parametrize(("trial", "start", "stacks"), [
+    (TimingTrial(0.5, 0.5, 0.05), "30", [67, 67, 66]),  # 200 runs of 0.05 s and 10 epochs: 100 s, and a little more
+    (TimingTrial(0.5, 0.5, 0.05), "0", [50] * 4),
+    (TimingTrial(0.01, 0.01, 0.001), "30", [200]),
+])  # fmt: skip
+def test_jobs_train_at_least_as_long_as_they_take_to_start(
+    work_items: WorkItems, trial: TimingTrial, start: str, stacks: list[int]
+) -> None:
+    line = ["executor=submitit", f"executor.start_s={start}", "path=fused", "epochs=10"]
+    items = work_items(seeds(200, *line), trial, workers=4)
+    assert sizes(items) == stacks
+    node = items[0].specs[0].asked["executor"]
+    assert [len(task) for task in pack(items, 4, 1e9, start_seconds(node))] == [1] * len(stacks)
 
 
 def test_shape_is_tried_once(work_items: WorkItems, monkeypatch: pytest.MonkeyPatch) -> None:

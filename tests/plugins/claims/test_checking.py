@@ -22,6 +22,7 @@ CLAIMS = {slug: read(path) for slug, path in harness.config_files("claim").items
         (Region(0.1, math.inf), [0.3, None], [-0.1, None]),
         (Region(-math.inf, -1.0), [-3.0, math.inf], [1.0, -math.inf]),
         (Region(-1.0, 1.0), [0.5, -0.5], [6.5, 5.5]),
+        (Region(-1.0, 1.0), [-5.0, None, -7.0], [-11.0, None, -13.0]),
     ],
 )
 def test_effects_are_reflected_about_the_border(
@@ -56,6 +57,21 @@ def test_too_many_claims_supported_by_equal_sides_fail() -> None:
     assert not failed(fair[: 100 - limit] + wrong * limit)
     assert failed([*fair[: 99 - limit], *wrong * (limit + 1)])
     assert lines(fair)[-1] == f"0 of 95 claims are supported by equal sides; by chance at most {most_supported(95)}"
+
+
+@pytest.mark.parametrize(
+    ("region", "before", "turned", "fails"),
+    [
+        (Region(0.0, math.inf), "conditional", "conditional", False),
+        (Region(0.0, math.inf), "conditional", "refuted", True),
+        (Region(-1.0, 1.0), "conditional", "refuted", False),
+        (Region(-1.0, 1.0), "refuted", "refuted", False),
+        (Region(-1.0, 1.0), "supported", "conditional", True),
+        (Region(-1.0, 1.0), "not settled", "refuted", False),
+    ],
+)
+def test_verdict_on_an_equivalence_turns_into_refuted(region: Region, before: str, turned: str, fails: bool) -> None:
+    assert failed([Checked(Result(claim_of(region=region), before, (), 0, False), turned, None)]) == fails
 
 
 def test_verdict_that_does_not_turn_fails() -> None:
