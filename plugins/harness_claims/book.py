@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,14 +19,20 @@ FIGURES = "figures"
 def write_book(results: Sequence[Result], folder: Path) -> list[Path]:
     """Write the pages and figures of the book into a folder, and return the paths of the pages."""
     (folder / FIGURES).mkdir(parents=True, exist_ok=True)
+    for slug in _figures(folder) - {result.claim.slug for result in results}:
+        (folder / FIGURES / f"{slug}.svg").unlink(missing_ok=True)
     for result in results:
         _write(folder / FIGURES / f"{result.claim.slug}.svg", figure(result.claim, result.decided))
-    for old in (folder / FIGURES).glob("*.svg"):
-        if old.stem not in {result.claim.slug for result in results}:
-            old.unlink()
     texts = {f"{language}.md": page(results, language) for language in LANGUAGES}
     texts["claims.html"] = html_page(results)
     return [_write(folder / name, text) for name, text in texts.items()]
+
+
+def _figures(folder: Path) -> set[str]:
+    """Return the claims of which the book that is in a folder shows a figure: other files there are not its own."""
+    page = folder / f"{LANGUAGES[0]}.md"
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    return set(re.findall(rf"\]\({FIGURES}/([^/)]+)\.svg\)", text))
 
 
 def _write(path: Path, text: str) -> Path:
@@ -57,7 +64,7 @@ def _entry(result: Result, language: str, words: Mapping[str, str]) -> list[str]
     found += [f"{words['decides']}: {decides(claim, language)}.", ""]
     found += [f"![{quantity(claim, language)}]({FIGURES}/{claim.slug}.svg)", ""]
     header = columns(words)
-    rows = [header, ["---"] * len(header), *(row(one, words) for one in result.decided)]
+    rows = [header, ["---"] * len(header), *(_cells(row(one, words)) for one in result.decided)]
     found += [*(f"| {' | '.join(cells)} |" for cells in rows), ""]
     if claim.revised:
         found += [f"{REVISED[language]}: {claim.revised[language]}", ""]
@@ -65,3 +72,8 @@ def _entry(result: Result, language: str, words: Mapping[str, str]) -> list[str]
         found += [f"{words['references']}: {'; '.join(claim.references)}.", ""]
     found += [f"{words['again']} ({result.runs} {words['runs']}): `harness claims {claim.slug}`", ""]
     return found
+
+
+def _cells(texts: Sequence[str]) -> list[str]:
+    """Return the cells of a row of a table in Markdown."""
+    return [text.replace("|", "\\|") for text in texts]

@@ -20,6 +20,7 @@ EFFECTS = ("level", "difference", "ratio", "slope", "interaction", "spread", "co
 NEEDS_FACTOR = ("slope", "interaction", "spread", "correlation")
 SIDES = {"level": 1, "slope": 1, "spread": 1, "correlation": 1, "difference": 2, "ratio": 2, "interaction": 2}
 DECIDED_OF = ("mean", "every", "share", "rank")
+RANGES = {"pick": (0.0, 1.0), "correlation": (-1.0, 1.0)}  # of effects that are bounded
 OF_RANKS = ("share", "rank")  # that can be decided if runs diverge or do not reach a value
 EXPECTED = ("holds", "fails", "open")
 VERDICTS = ("supported", "refuted", "conditional", "not settled")
@@ -51,13 +52,15 @@ class Condition:
 
 @dataclass(frozen=True)
 class Region:
-    """The effects of which the claim is true: low < effect < high."""
+    """The effects of which the claim is true: low < effect < high. An end that is infinite belongs to it."""
 
     low: float
     high: float
 
     def __contains__(self, value: float) -> bool:
-        return self.low < value < self.high
+        return (self.low < value or value == self.low == -math.inf) and (
+            value < self.high or value == self.high == math.inf
+        )
 
     def text(self, language: str) -> str:
         """Return the region in words."""
@@ -195,7 +198,7 @@ def parse(slug: str, row: Any) -> Claim:
     quick = row.get("quick", {})
     _only(quick, ("seeds", "conditions"), "quick")
     names = tuple(condition.name for condition in conditions)
-    chosen = tuple(quick.get("conditions", names))
+    chosen = _texts(quick.get("conditions", list(names)), "quick.conditions")
     for name in chosen:
         _one_of(name, names, "quick.conditions")
     region, of = _decide(row["decide"])
@@ -204,11 +207,12 @@ def parse(slug: str, row: Any) -> Claim:
         raise ValueError(f"a run that never reaches the value has no epoch, so no {effect}: compare by another effect")
     if measured.may_be_infinite and of not in OF_RANKS:
         raise ValueError(f"a run that never reaches the value has no epoch: decide.of takes {' or '.join(OF_RANKS)}")
+    _check_rule(effect, region, of)
     verdict = row.get("verdict")
     return Claim(
         slug=slug,
         statement=_text(row["statement"], "statement"),
-        source=tuple(str(text) for text in row["source"]),
+        source=_texts(row["source"], "source"),
         topic=str(row["topic"]),
         stable=bool(row.get("stable", False)),
         hold=hold,
@@ -227,7 +231,7 @@ def parse(slug: str, row: Any) -> Claim:
         of=of,
         because=_text(row["because"], "because"),
         revised=_text(row["revised"], "revised") if "revised" in row else {},
-        references=tuple(str(text) for text in row.get("references", ())),
+        references=_texts(row["references"], "references") if "references" in row else (),
         verdict=None if verdict is None else _one_of(verdict, VERDICTS, "verdict"),
     )
 
@@ -254,6 +258,12 @@ def _text(row: Any, where: str) -> Mapping[str, str]:
     if not any("가" <= char <= "힣" for char in row["ko"]):
         raise ValueError(f"{where}: the text in 'ko' is not Korean")
     return {language: " ".join(str(row[language]).split()) for language in LANGUAGES}
+
+
+def _texts(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"{where} is a list with at least one entry, got {value!r}")
+    return tuple(map(str, value))
 
 
 def _words(value: Any, where: str) -> tuple[str, ...]:
@@ -318,6 +328,16 @@ def _check_shape(effect: str, sides: Mapping[str, Any], factor: object) -> None:
     texts = [tuple(sorted(words)) for words in sides.values()]
     if len(set(texts)) < len(texts):
         raise ValueError("two sides are the same setting, which nothing can tell apart")
+
+
+def _check_rule(effect: str, region: Region, of: str) -> None:
+    """Refuse a rule of which the outcome is known before."""
+    if effect == "pick" and of not in ("share", "every"):  # 0 or 1, of which a t interval may have no width
+        raise ValueError(f"effect pick is decided by the share of seeds or by every seed, not by {of}")
+    if effect in RANGES:
+        low, high = RANGES[effect]
+        if (low in region and high in region) or region.high <= low or region.low >= high:
+            raise ValueError(f"decide has one outcome only: effect {effect} is between {low:g} and {high:g}")
 
 
 def _check_keys(

@@ -96,6 +96,8 @@ def _effect(claim: Claim, of_seed: Mapping[tuple[str, int], float | None]) -> fl
     levels = range(len(claim.factor[1])) if claim.factor is not None else range(1)
     if claim.effect == "pick":  # a side whose run did not complete is not the best one
         best, *rest = (of_seed[side, 0] for side in claim.sides)
+        if best is None and all(other is None for other in rest):
+            return None
         return float(best is not None and all(other is None or best > other for other in rest))
     rows: list[list[float]] = []
     for side in claim.sides:
@@ -113,6 +115,8 @@ def _effect(claim: Claim, of_seed: Mapping[tuple[str, int], float | None]) -> fl
         if math.isinf(first[0]) or math.isinf(others[0][0]):
             return math.exp(_difference(first[0], others[0][0]))
         return first[0] / others[0][0] if others[0][0] else None
+    if claim.effect in ("spread", "slope", "interaction") and any(math.isinf(value) for row in rows for value in row):
+        return None
     if claim.effect == "spread":
         return max(first) - min(first)
     scale = _scale(claim.factor[1] if claim.factor else ())
@@ -176,17 +180,21 @@ def _share(
 def _rank(
     effects: Sequence[float], region: Region, alpha: float
 ) -> tuple[Outcome, float | None, float | None, float | None, int | None]:
-    """Decide where the median is by the ranks of the effects (Wilcoxon), of which some may be infinite."""
+    """Decide where the median is by the ranks of the effects (Wilcoxon), of which some may be infinite.
+
+    Effects on the border have no rank, so that the rest of them decides nothing against the median of all.
+    """
     median = float(np.median(effects))
     if len(effects) < LEAST_RANKED:
         return "not settled", median, None, None, LEAST_RANKED
     above_low, _ = _one_sided(effects, region.low)
     _, below_high = _one_sided(effects, region.high)
-    if max(above_low, below_high) < alpha / 2:
+    if max(above_low, below_high) < alpha / 2 and median in region:
         return "holds", median, None, None, None
     _, below_low = _one_sided(effects, region.low)
     above_high, _ = _one_sided(effects, region.high)
-    return ("fails" if min(below_low, above_high) < alpha / 2 else "not settled"), median, None, None, None
+    fails = min(below_low, above_high) < alpha / 2 and median not in region
+    return ("fails" if fails else "not settled"), median, None, None, None
 
 
 def _one_sided(effects: Sequence[float], border: float) -> tuple[float, float]:

@@ -19,7 +19,7 @@ SIGNS = {"ratio": "/", "difference": "-", "product": "*", "sum": "+"}
 COMBINED = tuple(SIGNS)
 Directions = Mapping[str, bool]
 NO_DIRECTIONS: Directions = {}
-_WHEN = re.compile(r"\s*([\w./-]+)\s*(<=|>=)\s*([-+.\deE]+)\s*")
+_WHEN = re.compile(r"\s*([\w./-]+)\s*(<=|>=)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
 _SPLITS = ("train", "val", "test")
 
 
@@ -64,20 +64,20 @@ class Reading:
     def of(self, record: Record, directions: Directions = NO_DIRECTIONS) -> float | None:
         """Return the number; None if the run did not complete or did not measure it.
 
-        A run that diverged has curves up to that step.
+        A run that diverged has the curves of diagnostics up to that step, and metrics of the epochs before.
 
         Args:
             record: The record of the run.
             directions: Whether higher is better, by the name of a metric. If a run diverged, such a metric has its
-                worst value, an infinite one.
+                worst value, an infinite one, unless it is read at an epoch before.
         """
         if self.source == "completed":
             return float(record.status == "completed")
         if self.source == "epochs":
             return self._epochs(record) if record.status in ("completed", "diverged") else None
-        if record.status == "diverged" and self.source in ("metric", "best") and self.name in directions:
-            return -math.inf if directions[self.name] else math.inf
-        if record.status != "completed" and not (record.status == "diverged" and self.source == "curve"):
+        if record.status == "diverged":
+            return self._of_diverged(record, directions)
+        if record.status != "completed":
             return None
         value: Any = None
         if self.source == "metric":
@@ -89,6 +89,13 @@ class Reading:
         else:
             value = self._of_curves(_curves(record))
         return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+    def _of_diverged(self, record: Record, directions: Directions) -> float | None:
+        before = self.diagnostic is not None or self.at == "first" or (isinstance(self.at, dict) and "epoch" in self.at)
+        value = self._of_curves(_curves(record)) if self.source == "curve" and before else None
+        if value is None and self.source in ("metric", "best", "curve") and self.name in directions:
+            return -math.inf if directions[self.name] else math.inf
+        return value
 
     def _epochs(self, record: Record) -> float:
         match = _WHEN.fullmatch(self.name)

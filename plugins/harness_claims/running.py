@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -122,6 +123,10 @@ def measurements(
 
 
 def _measured(claim: Claim, record: harness.Record, directions: Directions) -> float | None:
-    """Return the measurement of a run; None if it has none, or if it did not reach what the sides are matched by."""
+    """Return the measurement of a run; None if it has none, or if it did not reach what the sides are matched by.
+
+    The worst value needs no match.
+    """
     value = claim.measure.of(record, directions)
-    return value if record.status == "diverged" or claim.match.reached(record) else None
+    worst = value is not None and math.isinf(value)
+    return value if worst or claim.match.reached(record) else None

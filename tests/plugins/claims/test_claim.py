@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,18 @@ def test_row_is_a_claim() -> None:
     assert len(words) == 2
 
 
+def test_infinite_effects_belong_to_a_region_without_an_end_on_their_side() -> None:
+    above = parse("wide", changed("decide", {"above": 0.1})).region
+    below = parse("wide", changed("decide", {"below": 0.1})).region
+    within = parse("wide", changed("decide", {"within": [0, 1]})).region
+    ends = [-math.inf, math.inf]
+    assert [[end in region for end in ends] for region in (above, below, within)] == [
+        [False, True],
+        [True, False],
+        [False, False],
+    ]
+
+
 def test_condition_replaces_the_overrides_of_a_side() -> None:
     claim = parse("wide", changed("conditions.adam.sides", {"wide": ["model.width=128"]}))
     words = dict(cells(claim, quick=False))
@@ -94,6 +107,12 @@ MISTAKES = [
     (changed("decide", {"above": 0, "of": "median"}), "decide.of must be one of mean, every, share"),
     (changed("seeds", 0), "seeds must be a whole number in 1 .. 1000"),
     (changed("seeds", True), "seeds must be a whole number"),
+    (changed("source", "001"), "source is a list with at least one entry, got '001'"),
+    (changed("quick.conditions", []), "quick.conditions is a list with at least one entry"),
+    (changed("measure", {"epochs": "val/accuracy >= e"}), "epochs compares a curve with a number"),
+    (changed("effect", "pick"), "effect pick is decided by the share of seeds or by every seed, not by mean"),
+    ({**changed("effect", "pick"), "decide": {"above": -1, "of": "share"}}, "decide has one outcome only: effect pick"),
+    ({**changed("effect", "pick"), "decide": {"below": 0, "of": "every"}}, "decide has one outcome only"),
     (changed("quick.conditions", ["sgd"]), "quick.conditions must be one of adam"),
     (changed("revised", {"en": "The seeds."}), "revised has no text in 'ko'"),
     (changed("match", "time"), "match must be one of epochs, best_validation"),

@@ -113,8 +113,10 @@ def test_book_is_one_html_page_with_figures(workdir: Path, capsys: pytest.Captur
     assert len(ids) == len(set(ids))
     assert {*re.findall(r'href="#([^"]+)"', html)} <= set(ids)
     ElementTree.fromstring(Path("book/figures/longer.svg").read_text(encoding="utf-8"))
+    Path("book/figures/mine.svg").touch()
     claims(capsys, "longer-wrong", "--quick", "--book", "book")
     assert not Path("book/figures/longer.svg").exists()
+    assert Path("book/figures/mine.svg").exists()  # no figure of the book
 
 
 def test_new_claim_runs_and_passes_its_check(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,6 +143,34 @@ def test_ranks_decide_with_runs_that_never_reach_the_value() -> None:
     assert decide(claim_of(of="rank"), mixed)[0].outcome == "not settled"
 
 
+def test_most_seeds_may_have_an_infinite_effect() -> None:
+    effects = values_of(*[math.inf] * 10)
+    assert [decide(claim_of(of=of), effects)[0].outcome for of in ("every", "share", "rank")] == ["holds"] * 3
+    assert decide(claim_of(of="share"), values_of(*[-math.inf] * 10))[0].outcome == "fails"
+
+
+def test_ranks_decide_nothing_against_a_median_on_the_border() -> None:
+    """Effects on the border have no rank: without them six effects would outvote fourteen."""
+    above = claim_of(of="rank", region=Region(0.0, math.inf))
+    (one,) = decide(above, values_of(*[0.0] * 14, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0))
+    assert (one.outcome, one.estimate) == ("not settled", 0.0)
+
+
+def test_pick_without_any_measurement_is_missing() -> None:
+    picked = claim_of(effect="pick", of="share", region=Region(0.5, math.inf))
+    (one,) = decide(picked, {("adam", side, 0): [None] * 6 for side in ("wide", "narrow")})
+    assert (one.outcome, one.missing) == ("not settled", 6)
+    values: dict[Cell, list[float | None]] = {("adam", "wide", 0): [None] * 6, ("adam", "narrow", 0): [0.1] * 6}
+    assert decide(picked, values)[0].outcome == "fails"
+
+
+@pytest.mark.parametrize("effect", ["slope", "spread", "interaction"])
+def test_infinite_values_have_no_slope(effect: str) -> None:
+    varied = claim_of(effect=effect, factor=("model.depth", (1, 2, 3)), of="rank")
+    values = {("adam", side, place): [math.inf, 1.0] for side in ("wide", "narrow") for place in range(3)}
+    assert decide(varied, values)[0].effects == (None, 0.0)
+
+
 def test_ranks_decide_an_equivalence() -> None:
     claim = claim_of(of="rank", region=Region(-1.0, 1.0))
     assert decide(claim, values_of(*[0.1, -0.1, 0.2, 0.05, -0.2, 0.3, 0.0, 0.1]))[0].outcome == "holds"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -92,6 +93,28 @@ def test_diverged_run_has_the_worst_value_of_a_metric_with_a_direction(workdir: 
     assert reading.of(diverging, {"test/loss": False}) is None
     assert reading.of(diverging, {"test/mse": False}) == math.inf
     assert reading.of(diverging, {"test/mse": True}) == -math.inf
+
+
+def test_curve_of_a_diverged_run_is_read_before_it_diverged_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(1, 0, "val/loss", 2.0), (1, 0, "dead_units/all", 0.5), (2, 1, "val/loss", 1.0)]
+    monkeypatch.setattr("harness_claims.reading.read_curves", lambda record: rows)
+    diverged: Any = SimpleNamespace(status="diverged", metrics={}, best={})
+    lower = {"val/loss": False}
+    read = {
+        moment: measure({"curve": "val/loss", "at": at}).of(diverged, lower)
+        for moment, at in {"first": "first", "2": {"epoch": 2}, "3": {"epoch": 3}, "last": "last", "min": "min"}.items()
+    }
+    assert read == {"first": 2.0, "2": 1.0, "3": math.inf, "last": math.inf, "min": math.inf}
+    assert measure({"curve": "val/loss"}).of(diverged) is None
+    assert measure({"curve": "dead_units/*"}).of(diverged) == 0.5
+
+
+def test_diverged_run_that_did_not_reach_the_value_has_no_measurement(workdir: Path) -> None:
+    hold = ["data=diabetes", "model=mlp", *DIVERGING, "epochs=3"]
+    matched = claim(hold=hold, match={"train/loss": 1e-6}, measure={"curve": "train/loss", "at": "first"})
+    (one,) = run(matched).decided
+    assert {record.status for record in records(matched)} == {"diverged"}
+    assert (one.outcome, one.missing) == ("not settled", 2)
 
 
 @pytest.mark.parametrize(
