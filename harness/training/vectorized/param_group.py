@@ -106,13 +106,17 @@ class StackedGroup:
         )
 
     def _sharing(self, stack: Stack, parts: RunComponents, plan: Plan) -> Sharing:
-        """Return how the row of a run is stepped: a function of its settings and shapes, not of the other runs."""
+        """Return how the row of a run is stepped: a function of its settings and shapes, not of the other runs.
+
+        Built-in optimizers and those of torch step alike at any learning rate, which schedules change at each step.
+        """
         function = REGISTRY.get("optimizer", _optimizer_name(parts))
         if is_plugin(function) and _optimizer_name(parts) not in self._code_states:
             self._code_states[_optimizer_name(parts)] = CodeState(function)
         first = next(iter(self.params.values()))
         shapes = [tuple(p.shape[1:]) for p in self.params.values()]
-        key = json.dumps([parts.values["optimizer"], shapes, str(first.dtype), str(first.device)], default=str)
+        settings = {k: v for k, v in parts.values["optimizer"].items() if k != "lr" or is_plugin(function)}
+        key = json.dumps([settings, shapes, str(first.dtype), str(first.device)], default=str)
         sharings = session.state(ProbedSharings)
         if key not in sharings:
             make = functools.partial(self._make, parts, plan)
