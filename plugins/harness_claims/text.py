@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -106,6 +107,15 @@ def summary(results: Sequence[Result]) -> str:
     return f"{len(results)} claims: " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
 
 
+def _as_json(value: Any) -> Any:
+    """Return plain data with words for numbers that JSON does not have, as records have them: "inf"."""
+    if isinstance(value, dict):
+        return {key: _as_json(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def row(result: Result) -> dict[str, Any]:
     """Return a result as plain data."""
     claim = result.claim
@@ -118,7 +128,7 @@ def row(result: Result) -> dict[str, Any]:
         "revised": dict(claim.revised) or None,
         "quantity": quantity(claim),
         "rule": rule(claim),
-        "conditions": [asdict(one) for one in result.decided],
+        "conditions": [_as_json(asdict(one)) for one in result.decided],
         "runs": result.runs,
         "quick": result.quick,
         "study": study(claim),
