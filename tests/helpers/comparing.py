@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness.analysis.comparison.model import Comparison
-from harness.cli import main
 from harness.results.record import Record
+from tests.helpers.in_process import Command, runner
 
 
 def install(monkeypatch: pytest.MonkeyPatch, result: Comparison | Exception) -> list[dict[str, Any]]:
@@ -28,13 +28,6 @@ def install(monkeypatch: pytest.MonkeyPatch, result: Comparison | Exception) -> 
     return calls
 
 
-def reporter(study: str, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def reporter(study: str, capsys: pytest.CaptureFixture[str]) -> Command:
     """Return a function that runs `harness report STUDY WORDS`; it returns the status, the output and the messages."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(["report", study, *words])
-        output = capsys.readouterr()
-        return int(stop.value.code or 0), output.out, output.err
-
-    return run
+    return runner(capsys, "report", study)

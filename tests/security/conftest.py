@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.cli import main
 from harness.results.record import Record, write
+from tests.helpers.in_process import Command, runner
 
 SECRET = "mine\n"
-Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -38,14 +36,7 @@ def untouched(mine: Path) -> Any:
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
     """Run a command; return its status, its output and its messages."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(list(words))
-        errors = capsys.readouterr()
-        return int(stop.value.code or 0), errors.out, errors.err
-
-    return run
+    return runner(capsys)
 
 
 @pytest.fixture

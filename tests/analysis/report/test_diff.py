@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ import harness
 from harness.analysis.report.diff import Diff, diff, diff_text
 from harness.cli import main
 from harness.results.record import Record
+from tests.helpers.in_process import Command, runner
 from tests.helpers.saved import save, small
 from tests.helpers.studies import record
 
-Command = Callable[..., tuple[int, str, str]]
 SOURCES = {"harness": "0123456789abcdef", "torch": "torch 2.8"}
 
 
@@ -128,14 +127,7 @@ def test_names_are_escaped() -> None:
 def command(workdir: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run `harness diff` beside a study of six runs; return the status, the output and the messages."""
     small(workdir / "outputs" / "ab", first=0xABC000000000)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(["diff", *words])
-        output = capsys.readouterr()
-        return int(stop.value.code or 0), output.out, output.err
-
-    return call
+    return runner(capsys, "diff")
 
 
 def test_runs_are_named_by_id_or_folder(command: Command, workdir: Path) -> None:

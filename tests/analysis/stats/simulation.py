@@ -13,13 +13,9 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-from scipy.special import betaincinv, ndtr, ndtri
+from scipy.special import ndtr, ndtri
 
 from harness.analysis.stats.completion import wins
 from harness.analysis.stats.datasets import over_data_sets, over_new_data
@@ -27,9 +23,22 @@ from harness.analysis.stats.looks import spend
 from harness.analysis.stats.multiple import holm
 from harness.analysis.stats.paired import ALPHA, equivalence, estimate, sign_test, units_needed
 from harness.analysis.stats.tuning_curves import tuning_curve
+from tests.analysis.stats.draws import (
+    Floats,
+    again,
+    arms_drawn,
+    exchanged,
+    generator,
+    median_of_best,
+    normal,
+    recorded,
+    resampled,
+    rounded,
+    skewed,
+    tied,
+    trials,
+)
 
-Floats = NDArray[np.float64]
-Draw = Callable[[np.random.Generator, int, int], Floats]  # (generator, studies, pairs) to differences
 Level = Callable[[int, int], float]  # (units at this look, units at the last one) to the error rate of the look
 
 SIZES = (5, 10, 30)
@@ -37,8 +46,6 @@ LOOKS = (5, 10, 15, 20, 30)
 EACH_SEED = tuple(range(3, 31))
 PLANNED = 30
 ARMS = 6
-TEST_SIZES = {"digits": 360, "wine": 36}
-RECORDED = Path(__file__).parent / "recorded.csv"
 
 
 @dataclass(frozen=True)
@@ -76,53 +83,6 @@ class Result:
         if np.isfinite(self.high):
             return f"at most {self.high:g}"
         return f"at least {self.low:g}" if np.isfinite(self.low) else ""
-
-
-def generator(seed: int) -> np.random.Generator:
-    """Return the random generator of an experiment."""
-    return np.random.default_rng([16, seed])
-
-
-# Distributions of differences
-
-
-def normal(rng: np.random.Generator, studies: int, n: int) -> Floats:
-    """Draw standard normal differences, mean 0."""
-    return rng.standard_normal((studies, n))
-
-
-def skewed(rng: np.random.Generator, studies: int, n: int) -> Floats:
-    """Draw log-normal differences, mean 0 and skewness 6.2."""
-    return rng.lognormal(0, 1, (studies, n)) - np.exp(0.5)
-
-
-def exchanged(rng: np.random.Generator, studies: int, n: int) -> Floats:
-    """Draw differences of two equal log-normal arms."""
-    return rng.lognormal(0, 1, (studies, n)) - rng.lognormal(0, 1, (studies, n))
-
-
-def tied(rng: np.random.Generator, studies: int, n: int) -> Floats:
-    """Draw differences of 36 test samples of which 80% are ties, mean 0."""
-    return np.asarray(rng.choice([-1 / 36, 0, 1 / 36], (studies, n), p=[0.1, 0.8, 0.1]))
-
-
-@cache
-def recorded() -> pd.DataFrame:
-    """Return the recorded test accuracies, a column for each arm, a row for each seed."""
-    counts = pd.read_csv(RECORDED, comment="#", index_col="seed")
-    return counts / [TEST_SIZES[name.split()[0]] for name in counts]
-
-
-def resampled(arm: str, against: str) -> tuple[Draw, float]:
-    """Return a draw from the recorded differences of two arms, with replacement, and its mean."""
-    d = (recorded()[arm] - recorded()[against]).to_numpy()
-    return lambda rng, studies, n: rng.choice(d, (studies, n)), float(d.mean())
-
-
-def again(rng: np.random.Generator, studies: int, n: int) -> Floats:
-    """Draw recorded differences of an arm and the same arm with other seeds, on the same splits."""
-    d = resampled("digits relu adam", "digits relu adam again")[0](rng, studies, n)
-    return d * rng.choice([-1, 1], (studies, n))  # either could be named first
 
 
 # One comparison
@@ -301,12 +261,6 @@ def equal_within_margin() -> Iterator[Result]:
 # Several arms
 
 
-def arms_drawn(rng: np.random.Generator, studies: int, n: int, deviations: Sequence[float]) -> Floats:
-    """Draw equal arms `[studies, arms, n]` with these deviations, and an effect of the seed that they share."""
-    noise = rng.standard_normal((studies, len(deviations), n)) * np.array(deviations)[:, None]
-    return noise + rng.standard_normal((studies, 1, n))
-
-
 def p_values(x: Floats) -> Floats:
     """Return the p-value of each pair of arms `[arms, arms]`."""
     p = np.ones((len(x), len(x)))
@@ -444,21 +398,6 @@ def failures() -> Iterator[Result]:
 
 
 # Tuning curves
-
-
-def trials(rng: np.random.Generator, studies: int, n: int) -> Floats:
-    """Draw the scores of random trials: most settings are fair, few are very good."""
-    return rng.beta(5, 2, (studies, n))
-
-
-def median_of_best(n: int) -> Floats:
-    """Return the true median of the best of 1 to n trials."""
-    return betaincinv(5, 2, 0.5 ** (1 / np.arange(1, n + 1)))
-
-
-def rounded(scores: Floats) -> Floats:
-    """Return scores as accuracies on 20 samples."""
-    return np.ceil(20 * scores) / 20
 
 
 def tuning_curves() -> Iterator[Result]:

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from harness.cli import main
+from tests.helpers.in_process import Command, runner
 from tests.helpers.saved import small
-
-Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def command(workdir: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run a command beside a study of six runs; return the status, the output and the messages."""
     small(workdir / "outputs" / "ab")
-
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(list(words))
-        output = capsys.readouterr()
-        return int(stop.value.code or 0), output.out, output.err
-
-    return run
+    return runner(capsys)
 
 
 def test_report_of_a_bundle_is_the_report_of_its_study(command: Command) -> None:

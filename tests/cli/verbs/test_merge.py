@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import harness
-from harness.cli import main
 from harness.execution import merge
 from harness.execution.locks.run_lock import RunLocks
 from harness.results.record import Record, write
 from harness.results.study import load
+from tests.helpers.in_process import Command, runner
 from tests.helpers.saved import small
-
-Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -31,14 +28,7 @@ def command(workdir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     for id in range(3, 6):  # the same runs as in a
         shutil.rmtree(folder("b", id))
         shutil.copytree(folder("a", id), workdir / "outputs" / "b" / folder("a", id).name)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(list(words))
-        output = capsys.readouterr()
-        return int(stop.value.code or 0), output.out, output.err
-
-    return run
+    return runner(capsys)
 
 
 def folder(study: str, id: int) -> Path:

