@@ -54,7 +54,8 @@ class RecordedOptimizer:
         self._numbers = getattr(optimizer, "numbers", None) if self.follows else None
         self._refused = set[type]() if refused is None else refused
         switches = any(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
-        if switches or not _is_simple(optimizer) or steps < WORTH:
+        replaced = "step" in vars(optimizer)  # by a function of the object, whose state is not watched
+        if switches or replaced or not _is_simple(optimizer) or steps < WORTH:
             self._refuse()
         self.reset()
 

@@ -282,3 +282,21 @@ def test_hooks_run_in_each_step() -> None:
     steps.step(1)
     everywhere.remove()
     assert len(called) == 2 + 2  # the last one after the step of the second optimizer, too
+
+
+def test_step_that_an_object_replaces_runs_each_time() -> None:
+    called: list[int] = []
+
+    def make(params: list[nn.Parameter]) -> Optimizer:
+        optimizer = torch.optim.RMSprop(params, 0.01)
+        own = optimizer.step
+
+        def step(*args: Any) -> Any:
+            called.append(1)
+            return own(*args)
+
+        optimizer.step = step  # type: ignore[method-assign]
+        return optimizer
+
+    Steps(make).step(9)
+    assert len(called) == 9 + 9
