@@ -37,7 +37,7 @@ from harness.results.record import Record
 from harness.results.study import find_weights, run_of
 from harness.system import session
 from harness.system.errors import HarnessError, one_line
-from harness.system.process_state import drawing, kept, watched_generators
+from harness.system.process_state import drawing, kept, torch_on_one_thread, watched_generators
 
 KEPT_BYTES = 1 << 26  # size of the data sets that a loader keeps
 
@@ -155,6 +155,7 @@ def usable(config: dict[str, Any]) -> dict[str, Any]:
     return check_values(config, catalogue.current()) | {"cache_dir": Settings().cache_dir}
 
 
+@torch_on_one_thread()
 def load(values: dict[str, Any]) -> Loaded:
     """Load the data set of a checked config.
 
@@ -199,6 +200,7 @@ def _shown(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+@torch_on_one_thread()
 def load_untransformed(values: dict[str, Any]) -> Loaded:
     """Load the data set of a checked config with its corruptions, without its transforms.
 

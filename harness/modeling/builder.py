@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,7 +35,7 @@ from harness.registry.registry import REGISTRY
 from harness.results.run_id import components
 from harness.results.study import find_weights
 from harness.system.errors import HarnessError, one_line
-from harness.system.process_state import drawing, kept
+from harness.system.process_state import drawing, kept, torch_on_one_thread
 
 # Kinds of which code runs in a training step before the optimizer
 STEP_KINDS = ("model", "activation", "normalization", "task", "loss", "regularizer", "augmentation")
@@ -100,23 +99,8 @@ def build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Pr
 
 def build_kept(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None) -> RunComponents:
     """Build the objects of a run for a caller that keeps the state of the process (`kept`)."""
-    with _one_thread(), drawing(values["seed"]):  # for components that draw from global generators
+    with torch_on_one_thread(), drawing(values["seed"]):  # for components that draw from global generators
         return _build(values, dataset, total_steps, probed)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Context in which torch computes with one thread, as in a worker: decompositions have other bits with several.
-
-    A component that changes the number of threads is left to `kept`, which puts it back and reports it.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        if torch.get_num_threads() == 1:
-            torch.set_num_threads(before)
 
 
 def _build(values: dict[str, Any], dataset: Dataset, total_steps: int, probed: Probe | None) -> RunComponents:

@@ -162,3 +162,20 @@ def _library_imported(modules: int, package: str) -> bool:
     """Return True if a library was imported since there were so many modules; new modules come last."""
     names = {name.partition(".")[0] for name in list(sys.modules)[modules:]}
     return bool(names - sys.stdlib_module_names - {package, "harness"})
+
+
+@contextmanager
+def torch_on_one_thread() -> Iterator[None]:
+    """Context in which torch computes with one thread, as in a worker: several change the last bits of sums.
+
+    A component that changes the number of threads is left to `kept`, which puts it back and reports it.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() == 1:
+            torch.set_num_threads(before)
