@@ -11,7 +11,6 @@ import pytest
 
 from harness.analysis.comparison.model import Comparison
 from harness.results.record import Record
-from tests.helpers.in_process import Command, runner
 
 
 def install(monkeypatch: pytest.MonkeyPatch, result: Comparison | Exception) -> list[dict[str, Any]]:
@@ -26,8 +25,3 @@ def install(monkeypatch: pytest.MonkeyPatch, result: Comparison | Exception) -> 
 
     monkeypatch.setitem(sys.modules, "harness.analysis.comparison.compare", SimpleNamespace(compare=compare))
     return calls
-
-
-def reporter(study: str, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Return a function that runs `harness report STUDY WORDS`; it returns the status, the output and the messages."""
-    return runner(capsys, "report", study)

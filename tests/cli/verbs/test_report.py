@@ -8,7 +8,6 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,11 +17,11 @@ import pytest
 from harness.analysis.report.verdict import report_text
 from harness.results.record import Record, write
 from harness.system.errors import HarnessError
-from tests.helpers.comparing import install, reporter
+from tests.helpers.comparing import install
 from tests.helpers.comparisons import builders, one_data_set
+from tests.helpers.in_process import Command, runner
 
 BUILDERS = builders()
-Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def command(workdir: Path, capsys: pytest.CaptureFixture[str]) -> Command:
         )
         write(record, durable=False)
 
-    return reporter("ab", capsys)
+    return runner(capsys, "report", "ab")
 
 
 @pytest.mark.parametrize("form", ["", "--json", "--csv", "--markdown", "--latex"])

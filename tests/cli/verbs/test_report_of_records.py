@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +12,9 @@ import harness
 from harness.analysis.report.summary import sweep_summary
 from harness.results.record import Record, write
 from tests.helpers.commands import python
-from tests.helpers.comparing import reporter
+from tests.helpers.in_process import Command, runner
 from tests.helpers.studies import noise, study
 
-Command = Callable[..., tuple[int, str, str]]
 LEVELS = {"optimizer": ["adam", "sgd"], "activation": ["relu", "tanh"]}
 COMMAND = "harness -m optimizer=adam,sgd activation=relu,tanh 'seed=range(10)' 'split.seed=${seed}' study=ab"
 
@@ -41,7 +39,7 @@ def command(workdir: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run `harness report ab WORDS` on a study of 40 runs; return the status, the output and the messages."""
     save(workdir / "outputs" / "ab", study(LEVELS, accuracy, command=COMMAND))
 
-    return reporter("ab", capsys)
+    return runner(capsys, "report", "ab")
 
 
 def test_report_answers_what_is_settled(command: Command) -> None:
