@@ -172,14 +172,52 @@ def out_variant(operation: Any) -> tuple[Callable[..., Any], tuple[str, ...]] | 
     Uses the schemas of an operation's overloads (`OpOverload._schema`), seen on torch 2.13. Without it, a replayed step
     allocates all of its tensors.
     """
+    variant = _out_overload(operation)
+    return None if variant is None else (direct(variant), _outs(variant))
+
+
+def _out_overload(operation: Any) -> Any:
     own = [(a.name, str(a.type)) for a in operation._schema.arguments]
     for overload in operation.overloadpacket.overloads():
         variant = getattr(operation.overloadpacket, overload)
-        outs = tuple(a.name for a in variant._schema.arguments if a.is_out)
         rest = [(a.name, str(a.type)) for a in variant._schema.arguments if not a.is_out]
-        if outs and len(outs) == len(operation._schema.returns) and rest == own:
-            return direct(variant), outs
+        if _outs(variant) and len(_outs(variant)) == len(operation._schema.returns) and rest == own:
+            return variant
     return None
+
+
+def _outs(variant: Any) -> tuple[str, ...]:
+    """Return the names of the arguments into which an overload writes its results."""
+    return tuple(a.name for a in variant._schema.arguments if a.is_out)
+
+
+@functools.lru_cache(None)
+def in_place_variant(operation: Any) -> Callable[..., Any] | None:
+    """Return the variant of an operation that changes its first argument, such as `relu_` of `relu`.
+
+    Uses `torch.ops` and the schemas of overloads (`OpOverload._schema`), seen on torch 2.13. Without it, a replayed
+    step moves more memory.
+    """
+    namespace, _, name = operation._schema.name.partition("::")
+    packet = getattr(getattr(torch.ops, namespace), f"{name}_", None)
+    variant = getattr(packet, operation._overloadname, None)
+    if variant is None:
+        return None
+    own, changed = ([(a.name, str(a.type)) for a in op._schema.arguments] for op in (operation, variant))
+    writes = [place for place, _ in _written(variant)]
+    return direct(variant) if own == changed and writes == [0] and len(variant._schema.returns) == 1 else None
+
+
+@functools.lru_cache(None)
+def writes_results(operation: Any) -> bool:
+    """Return True if the variant of `out_variant` computes in the tensors that it is given, on a CPU.
+
+    torch generates the variants of some operations: those compute in a new tensor, which they copy.
+
+    Uses `torch._C._dispatch_has_kernel_for_dispatch_key`, seen on torch 2.13. Without it, return True.
+    """
+    variant = _out_overload(operation)
+    return variant is not None and torch._C._dispatch_has_kernel_for_dispatch_key(variant.name(), "CPU")
 
 
 def direct(operation: Any) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ class _Composed:
             overrides: The overrides of the job.
             known: The installed components.
             nodes: Checked nodes.
-            new: True if the config was composed from these overrides.
+            new: True if the config was composed from these overrides, so that they are set.
 
         Raises:
             HydraException: If a value is refused.
@@ -54,7 +55,7 @@ class _Composed:
         put_texts(changed, self.config)
         keys = {o.key_or_group.partition(".")[0] for o in changed}
         self._referring |= {o.key_or_group.partition(".")[0] for o in changed if "${" in (o.input_line or "")}
-        keys = {str(key) for key in self.config} if new else keys | self._referring
+        keys = {str(key) for key in self.config} if not self._put else keys | self._referring
         self._raw = self._raw | plain(self.config, keys)
         same = {key: value for key, value in self._checked.items() if key not in keys}
         self._checked = check_values(self._raw, known, nodes, same)
@@ -68,10 +69,16 @@ class Compositions:
     Args:
         compose: Composes a config from overrides with Hydra.
         max_configs: Number of configs to cache; None for no limit.
+        sweep: The config of the sweep to which the jobs belong. A job that only sets values in it is not composed.
     """
 
-    def __init__(self, compose: Callable[[list[str]], DictConfig], max_configs: int | None = None) -> None:
-        self._compose, self._max_configs = compose, max_configs
+    def __init__(
+        self,
+        compose: Callable[[list[str]], DictConfig],
+        max_configs: int | None = None,
+        sweep: DictConfig | None = None,
+    ) -> None:
+        self._compose, self._max_configs, self._sweep = compose, max_configs, sweep
         self._configs: dict[tuple[str, ...], _Composed] = {}
         self._catalogue = catalogue.current()
         self._nodes: NodeCache = {}
@@ -80,18 +87,14 @@ class Compositions:
         """Return a checked job. Errors are the same as without a cache."""
         parsed = parse(overrides)
         options = tuple(o.get_key_element() if _is_value(o) else str(o.input_line) for o in parsed)
-        composed = self._configs.pop(options, None)  # put back below, unless the job is refused
-        values = None
+        composed, values = self._configs.pop(options, None), None  # put back below, unless the job is refused
+        if composed is None and self._sweep is not None and _only_sets_values(parsed, self._sweep):
+            composed = _composed(copy.deepcopy(self._sweep), in_sweep=True)
         if composed is not None:
             with contextlib.suppress(HydraException):  # composed anew, Hydra reports the mistake as for a single run
                 values = composed.values(parsed, self._catalogue, self._nodes, new=False)
         if composed is None or values is None:
-            config = self._compose(list(overrides))
-            check_node(config)
-            hydra = _template(config)
-            with open_dict(config):
-                del config["hydra"]  # in place, since a masked copy would lose the types
-            composed = _Composed(config, hydra)
+            composed = _composed(self._compose(list(overrides)))
             values = composed.values(parsed, self._catalogue, self._nodes, new=True)
         if len(self._configs) == self._max_configs:
             self._configs.clear()
@@ -105,6 +108,24 @@ def _is_value(override: Override) -> bool:
     if override.is_delete() or override.is_add() or override.is_force_add() or override.package is not None:
         return False
     return key not in GROUPS and not key.startswith("hydra") and not isinstance(override.value(), dict)
+
+
+def _only_sets_values(job: Sequence[Override], sweep: DictConfig) -> bool:
+    """Return True if the config of a job is that of its sweep with other values."""
+    words: Any = OmegaConf.to_container(sweep.hydra.overrides.task, resolve=False)
+    chosen = {str(o.input_line) for o in parse(words, sweep=True) if not o.is_sweep_override() and not _is_value(o)}
+    return chosen == {str(o.input_line) for o in job if not _is_value(o)}
+
+
+def _composed(full: DictConfig, in_sweep: bool = False) -> _Composed:
+    """Return a config that Hydra composed without its own node, and that node's text."""
+    if in_sweep:
+        full.hydra.mode = None  # as in the config of a job
+    check_node(full)
+    hydra = _template(full)
+    with open_dict(full):
+        del full["hydra"]  # in place, since a masked copy would lose the types
+    return _Composed(full, hydra)
 
 
 def _template(full: DictConfig) -> str:

@@ -45,15 +45,24 @@ _MISSING = object()
 
 
 class _MutableState:
-    """One piece of mutable state, with its first content."""
+    """One piece of mutable state, with its first content.
 
-    def __init__(self, path: str, read: Callable[[], Any], write: Callable[[Any], object]) -> None:
-        self.path, self.read, self.write = path, read, write
+    Args:
+        path: Its name.
+        read: Return a copy of the content.
+        write: Replace the content.
+        now: Return the content itself, which is compared at less cost; None to compare copies.
+    """
+
+    def __init__(
+        self, path: str, read: Callable[[], Any], write: Callable[[Any], object], now: Callable[[], Any] | None = None
+    ) -> None:
+        self.path, self.write, self.now = path, write, now or read
         self.before = read()
 
     @property
     def changed(self) -> bool:
-        return not _same(self.read(), self.before)
+        return not _same(self.now(), self.before)
 
     def restore(self) -> None:
         if self.changed:
@@ -122,8 +131,8 @@ class CodeState:
     def _is_plugin_code(self, module: str) -> bool:
         return module.partition(".")[0] in self._packages
 
-    def _add(self, path: str, read: Callable[[], Any], write: Callable[[Any], object]) -> None:
-        self._states.append(_MutableState(path, read, write))
+    def _add(self, *state: Any) -> None:
+        self._states.append(_MutableState(*state))
 
     def _follow(self, items: Mapping[str, Any], names: frozenset[str] = frozenset()) -> None:
         self._queue.extend((path, item, names) for path, item in items.items())
@@ -238,7 +247,7 @@ class CodeState:
                     self._follow({f"{path}.{name}": take()})
 
     def _mapping(self, path: str, item: dict[Any, Any], join: str = "") -> None:
-        self._add(path, lambda: dict(item), functools.partial(_refill, item))
+        self._add(path, lambda: dict(item), functools.partial(_refill, item), lambda: item)
         names = (place if isinstance(key, Tensor) else key for place, key in enumerate(item))  # its numbers are long
         shown = (lambda name: f"{path}.{name}") if join else (lambda name: f"{path}[{name!r}]")
         self._follow({shown(name): value for name, value in zip(names, item.values(), strict=True)})
@@ -317,7 +326,13 @@ def _same(a: Any, b: Any) -> bool:
     Those objects are states of their own.
     """
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_alike(value, b[key]) for key, value in a.items())
+        if len(a) != len(b):
+            return False
+        for key, value in a.items():
+            other = b.get(key, _MISSING)
+            if other is not value and not _alike(other, value):
+                return False
+        return True
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(_alike, a, b))
     if isinstance(a, Tensor) and isinstance(b, Tensor):

@@ -308,9 +308,9 @@ class SinglePath:
         """Return loss and metrics on a split, as `[{"val/loss": ...}]`; each process evaluates its share."""
         bounds = self.evaluation_bounds(split)
         recordable = split != "test" and isinstance(self.data[split], Samples) and len(bounds) <= EVALUATION_BATCHES
-        self._recorded_evaluation.check()
         total = torch.zeros((), device=self.device, dtype=torch.float64)
         with self.evaluating():
+            self._recorded_evaluation.check()  # in the mode in which it was recorded
             for first, count in bounds:
                 local = shard(count, self.rank, self.world)
                 if not local.count:

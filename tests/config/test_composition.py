@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
 import harness
 from harness.config import composition
 from harness.config.composition import compose
+from harness.config.composition_cache import Compositions
+from harness.config.overrides import expand
 from harness.registry import catalogue
 from harness.system.errors import HarnessError
 from harness.system.session import Session
@@ -144,3 +148,40 @@ def test_composition_cache_is_bounded(
 def test_overrides_other_than_a_list_of_strings_are_refused(overrides: object, message: str) -> None:
     with pytest.raises(harness.HarnessError, match=message):
         harness.run(overrides)  # type: ignore[arg-type]  # what is refused
+
+
+SWEEPS = {
+    "values": (["optimizer=sgd", "optimizer.lr=0.1,0.2", "seed=range(2)"], 0),
+    "reference": (["split.seed=${seed}", "seed=3,4", "regularizer=[l2]"], 0),
+    "texts": (["data=csv", "data.path=a.csv", "data.target=1e5,2e5"], 0),
+    "choices": (["optimizer=sgd,adam", "seed=3,4"], 2),
+    "choice and its setting": (["model=mlp,cnn", "data=digits", "seed=1"], 2),
+    "experiment": (["experiment=digits_mlp", "seed=1,2"], 0),
+    "refused value": (["optimizer.lr=0.1,-1"], 0),
+}
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_job_of_a_sweep_is_composed_the_same_from_the_config_of_the_sweep(sweep: str) -> None:
+    words, expected = SWEEPS[sweep]
+    with composition.hydra_session() as hydra:
+        config = composition.compose_unchecked(hydra, words, RunMode.MULTIRUN)
+        config.hydra.mode = RunMode.MULTIRUN
+        composed: list[list[str]] = []
+
+        def compose_job(overrides: list[str]) -> DictConfig:
+            composed.append(overrides)
+            return hydra.config_loader.load_sweep_config(config, overrides)
+
+        def outcome(compositions: Compositions, overrides: list[str]) -> object:
+            try:
+                job = compositions.job(overrides)
+            except HarnessError as error:
+                return str(error)
+            return job.values, job.overrides, job.hydra
+
+        jobs = expand(words, lambda group: [])
+        of_sweep = Compositions(compose_job, sweep=config)
+        found = [outcome(of_sweep, job) for job in jobs]
+        assert len(composed) == expected
+        assert found == [outcome(Compositions(compose_job), job) for job in jobs]

@@ -100,7 +100,7 @@ class HarnessLauncher(Launcher):
             refuse_another(full, self.config)
             return full
 
-        compositions = Compositions(compose)
+        compositions = Compositions(compose, sweep=self.config)
         swept, command = varied_keys(job_overrides), current_command()
         jobs = [replace(compositions.job(list(job)), swept=swept, command=command) for job in job_overrides]
         if is_tuned(jobs):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Mapping
 
-from harness.training.recorded.recording import Recording
+from harness.training.recorded.recording import Recording, TensorRef
 
 LINE = 64  # bytes of a cache line, on which each storage begins, as those that torch allocates do
 Lifetime = tuple[int, int]  # places of the operations that make a storage and that use it last
@@ -27,6 +27,37 @@ def lifetimes(recording: Recording, needed: list[int], lasting: set[int]) -> dic
                 alive[storage] = (alive.get(storage, (place,))[0], place)
     whole = (-1, len(recording.operations))
     return {storage: whole if storage in lasting else lifetime for storage, lifetime in alive.items()}
+
+
+def share_storages(recording: Recording, needed: list[int], alive: dict[int, Lifetime]) -> dict[int, int]:
+    """Let results take the memory of an argument that is not needed any more, where an operation has such a variant.
+
+    Args:
+        recording: The recorded function.
+        needed: The places of the operations that are replayed.
+        alive: The lifetime of each storage. Those that take the memory of another one are removed, and the lifetime of
+            the other one is prolonged.
+
+    Returns:
+        The storage whose memory a removed one has, by the number of the removed one.
+    """
+    owners: dict[int, int] = {}
+    for place in needed:
+        operation = recording.operations[place]
+        if operation.replaceable is None:
+            continue
+        argument, result = operation.replaceable
+        if argument.storage < 0 or alive[result.storage][0] != place:
+            continue
+        owner = owners.get(argument.storage, argument.storage)
+        ends = alive[owner][1] == place
+        views = {leaf for leaf in operation.leaves if isinstance(leaf, TensorRef) and leaf.storage == argument.storage}
+        same_size = recording.sizes[argument.storage] == recording.sizes[result.storage]
+        same_layout = (argument.offset, argument.stride) == (result.offset, result.stride)
+        if views == {argument} and same_size and same_layout and ends:
+            alive[owner] = alive[owner][0], alive.pop(result.storage)[1]
+            owners[result.storage] = owner
+    return owners
 
 
 def assign_offsets(sizes: Mapping[int, int], alive: Mapping[int, Lifetime]) -> tuple[dict[int, int], int]:

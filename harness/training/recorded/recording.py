@@ -11,6 +11,7 @@ from torch import Tensor
 from harness._compat.torch import (
     StorageWeakRef,
     TorchDispatchMode,
+    in_place_variant,
     is_operation,
     pytree,
     storage_id,
@@ -58,6 +59,17 @@ class Operation:
     def name(self) -> str:
         """The name without the overload, such as `mul`."""
         return str(self.function.overloadpacket.__name__)
+
+    @property
+    def replaceable(self) -> tuple[TensorRef, TensorRef] | None:
+        """The first argument and the only result, if the result could be computed in the argument's place."""
+        if self.written or len(self.results) != 1 or not self.leaves:
+            return None
+        argument, result = self.leaves[0], self.results[0]
+        if not isinstance(argument, TensorRef) or not isinstance(result, TensorRef) or result.storage not in self.made:
+            return None
+        same = (argument.shape, argument.dtype) == (result.shape, result.dtype)
+        return (argument, result) if same and in_place_variant(self.function) is not None else None
 
     @property
     def read(self) -> set[int]:

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness._compat.torch import direct, out_variant, pytree
+from harness._compat.torch import direct, in_place_variant, out_variant, pytree, writes_results
 from harness.system.errors import reraise_interrupt
-from harness.training.recorded.lifetimes import assign_offsets, lifetimes
+from harness.training.recorded.lifetimes import assign_offsets, lifetimes, share_storages
 from harness.training.recorded.recording import Operation, Recording, TensorRef
 
 _ALLOCATING = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
@@ -45,6 +45,7 @@ class Program:
         needed = needed_operations(recording, kept)
         constant = constant_storages(recording)
         alive = lifetimes(recording, needed, kept | constant)
+        self._shared = share_storages(recording, needed, alive)
         self._offsets, size = assign_offsets(recording.sizes, alive)
         self._memory = torch.empty(size, dtype=torch.uint8).untyped_storage()
         self._tensors: dict[TensorRef, Tensor] = {}
@@ -54,14 +55,13 @@ class Program:
         self._called: dict[int, int] = {}  # the place in `calls` of an operation
         for place in needed:
             operation = recording.operations[place]
-            call = self._call(operation)
-            if call is None:
-                continue
+            calls = self._calls(operation)
             if operation.made and operation.made <= constant:
-                call()
-            else:
-                self._called[place] = len(self.calls)
-                self.calls.append(call)
+                for call in calls:
+                    call()
+            elif calls:
+                self.calls += calls
+                self._called[place] = len(self.calls) - 1
 
     def __call__(self) -> Any:
         with torch.inference_mode():  # without the bookkeeping of autograd
@@ -106,43 +106,53 @@ class Program:
             if ref.storage < 0:
                 storage, first = self._recording.outside[-1 - ref.storage], 0
             else:
-                storage, first = self._memory, self._offsets[ref.storage] // ref.dtype.itemsize
+                owner = self._shared.get(ref.storage, ref.storage)
+                storage, first = self._memory, self._offsets[owner] // ref.dtype.itemsize
             t = torch.empty(0, dtype=ref.dtype)
             self._tensors[ref] = t.set_(storage, first + ref.offset, ref.shape, ref.stride)
         return self._tensors[ref]
 
     def _fits(self, operation: Operation, function: Callable[..., object], outs: tuple[str, ...] | None) -> bool:
-        """Return the value of `_keeps_memory`; equal operations are tried once."""
+        """Return the value of `_keeps_memory`; equal operations are tried once, and those of known shape never."""
+        if outs is not None and torch.Tag.pointwise in operation.function.tags and writes_results(operation.function):
+            return True
         leaves = (replace(x, storage=0, offset=0) if isinstance(x, TensorRef) else x for x in operation.leaves)
         form = operation.function, outs, tuple(leaves)
         if form not in self._fitting:
             self._fitting[form] = _keeps_memory(operation, function, outs)
         return self._fitting[form]
 
-    def _call(self, operation: Operation) -> functools.partial[Any] | None:
-        """Return a function that computes an operation in place; None if there is nothing to compute."""
+    def _calls(self, operation: Operation) -> list[functools.partial[Any]]:
+        """Return the functions that compute an operation in place; none if there is nothing to compute."""
         if torch.Tag.inplace_view in operation.function.tags:
-            return None  # it changes the shape of a tensor object, and later operations have objects of that shape
+            return []  # it changes the shape of a tensor object, and later operations have objects of that shape
         leaves = [self._tensor(leaf) if isinstance(leaf, TensorRef) else leaf for leaf in operation.leaves]
         args, kwargs = pytree.tree_unflatten(leaves, operation.tree)
         if operation.written:
-            return functools.partial(direct(operation.function), *args, **kwargs)
+            return [functools.partial(direct(operation.function), *args, **kwargs)]
         results = [self._tensor(ref) for ref in operation.results if isinstance(ref, TensorRef)]
         if not operation.made or operation.name in _ALLOCATING:
-            return None
+            return []
         if operation.name in _COPYING:
-            return functools.partial(results[0].copy_, args[0])
+            return [functools.partial(results[0].copy_, args[0])]
         if operation.name in _FILLING:
-            return functools.partial(results[0].fill_, _FILLING[operation.name])
+            return [functools.partial(results[0].fill_, _FILLING[operation.name])]
+        changing = in_place_variant(operation.function)
+        if operation.replaceable is not None and changing is not None:
+            change = functools.partial(changing, results[0], *args[1:], **kwargs)
+            if operation.results[0].storage in self._shared:
+                return [change]
+            if not writes_results(operation.function):
+                return [functools.partial(results[0].copy_, args[0]), change]
         variant = out_variant(operation.function)
         if operation.name.endswith(("_loss", "cross_entropy")) and not results[0].ndim:
             variant = None  # some compute all elements in the tensor of their mean, which they resize
         if variant is not None and len(variant[1]) == len(results) and self._fits(operation, *variant):
-            return functools.partial(variant[0], *args, **kwargs, **dict(zip(variant[1], results, strict=True)))
+            return [functools.partial(variant[0], *args, **kwargs, **dict(zip(variant[1], results, strict=True)))]
         function = direct(operation.function)
         if not self._fits(operation, function, None):
             raise CannotReplay(f"{operation.name} cannot be replayed")
-        return functools.partial(_compute_and_copy, function, args, kwargs, results)
+        return [functools.partial(_compute_and_copy, function, args, kwargs, results)]
 
 
 def _keeps_memory(operation: Operation, function: Callable[..., Any], outs: tuple[str, ...] | None) -> bool:

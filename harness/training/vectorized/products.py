@@ -43,7 +43,8 @@ def _compute(a: Tensor, b: Tensor) -> Tensor:
 def _compute_into(a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
     if not out.numel():
         out.resize_(a.shape[0], a.shape[1], b.shape[2])
-    np.matmul(_array(a), _array(b), out=out.detach().numpy())
+    with np.errstate(all="ignore"):  # torch does not warn of numbers that are not finite
+        np.matmul(_array(a), _array(b), out=out.detach().numpy())
     return out
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.func import vmap
 
@@ -126,7 +128,35 @@ def test_tensors_share_memory_when_they_are_not_alive_together() -> None:
     for _ in range(RECORDED):
         recorded(chain, torch.ones(16))
     assert recorded.program is not None
-    assert recorded.program.nbytes == 3 * 64  # the result, and two tensors in turn
+    assert recorded.program.nbytes == 2 * 64  # the result, and a tensor that all other operations change in place
+
+
+UNARY = [torch.relu, torch.tanh, torch.neg, torch.exp, lambda t: t.masked_fill(t > 0, 0.5), lambda t: t.mT.clone().mT]
+BINARY = [torch.add, torch.mul, torch.maximum, lambda a, b: a - b[:1], lambda a, b: a * b.sum(), torch.where]
+STEPS = st.tuples(st.integers(0, len(UNARY) + len(BINARY) - 1), st.integers(0, 9), st.integers(0, 9))
+
+
+@given(steps=st.lists(STEPS, min_size=1, max_size=9), kept=st.integers(0, 9))
+def test_memory_is_taken_over_only_from_tensors_that_are_not_needed(
+    steps: list[tuple[int, int, int]], kept: int
+) -> None:
+    def compute(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        tensors = [x @ WEIGHT.detach(), y]
+        for operation, first, second in steps:
+            a, b = tensors[first % len(tensors)], tensors[second % len(tensors)]
+            if operation < len(UNARY):
+                tensors.append(UNARY[operation](a))
+            else:
+                binary = BINARY[operation - len(UNARY)]
+                tensors.append(binary(a > 0, a, b) if binary is torch.where else binary(a, b))
+        return tensors[-1], tensors[kept % len(tensors)] + 0
+
+    recorded = RecordedFunction(StateWatch([]))
+    for call in range(CALLS):
+        expected = clones(compute(*inputs(call)))
+        for value, other in zip(recorded(compute, *inputs(call)), expected, strict=True):
+            assert torch.equal(value.nan_to_num(), other.nan_to_num())
+    assert recorded.program is not None
 
 
 def _branching(x: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from harness.modeling.builder import build
 from harness.registry import catalogue
 from harness.testing.training import LOADER, cohort, composed, same
 from harness.training.fit import Run, transformed_splits
+from harness.training.recorded.function import RecordedFunction
 from harness.training.single import SinglePath
 from harness.training.vectorized.loop import StackedPath
 
@@ -133,3 +135,24 @@ def test_member_has_the_same_bits_in_stacks_of_2_3_8_and_32() -> None:
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "adam"])
 def test_member_of_a_variant_has_the_same_bits_in_stacks_of_2_3_8_and_32(variant: str) -> None:
     assert_bits_in_any_stack(variant)
+
+
+@pytest.mark.parametrize("members", [SHARED[:1], SHARED], ids=["single run", "stack"])
+def test_number_of_recordings_does_not_grow_with_epochs(
+    members: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings: list[RecordedFunction] = []
+    record = RecordedFunction._record
+
+    def counted(self: RecordedFunction, function: Callable[..., Any]) -> Any:
+        recordings.append(self)
+        return record(self, function)
+
+    monkeypatch.setattr(RecordedFunction, "_record", counted)
+    words = [*LINE[:-1], *MLP, "recording=always", "diagnostic=[gradient_norm]"]
+    counts = []
+    for epochs in (6, 12):
+        recordings.clear()
+        cohort([[*words, f"epochs={epochs}", *own] for own in members], fused=len(members) > 1)
+        counts.append(len(recordings))
+    assert counts[0] == counts[1]

@@ -38,6 +38,13 @@ def test_products_equal_those_of_torch(k: int, n: int, m: int, o: int, turned: b
     torch.testing.assert_close(baddbmm(bias, a, b), torch.baddbmm(bias, a, b), **tolerance)
 
 
+def test_products_that_overflow_are_infinite_without_a_warning() -> None:
+    large = torch.full((2, 3, 3), 3e38)
+    assert bmm(large, large).isinf().all()
+    assert bmm(large, -large).isinf().all()
+    assert bmm(torch.full((2, 3, 3), torch.inf), torch.zeros(2, 3, 3)).isnan().all()
+
+
 @given(SIDES, SIDES, SIDES, st.booleans())
 def test_products_are_independent_of_the_stack(n: int, m: int, o: int, turned: bool) -> None:
     draw = torch.Generator().manual_seed(n * m * o)
