@@ -113,8 +113,14 @@ def _is_value(override: Override) -> bool:
 def _only_sets_values(job: Sequence[Override], sweep: DictConfig) -> bool:
     """Return True if the config of a job is that of its sweep with other values."""
     words: Any = OmegaConf.to_container(sweep.hydra.overrides.task, resolve=False)
-    chosen = {str(o.input_line) for o in parse(words, sweep=True) if not o.is_sweep_override() and not _is_value(o)}
-    return chosen == {str(o.input_line) for o in job if not _is_value(o)}
+    of_all = [o for o in parse(words, sweep=True) if not o.is_sweep_override()]
+    same_choices = _choices(of_all) == _choices(job)
+    return same_choices and {o.get_key_element() for o in of_all} <= {o.get_key_element() for o in job}
+
+
+def _choices(overrides: Sequence[Override]) -> set[str]:
+    """Return the overrides that do not only set a value."""
+    return {str(o.input_line) for o in overrides if not _is_value(o)}
 
 
 def _composed(full: DictConfig, in_sweep: bool = False) -> _Composed:

@@ -55,23 +55,21 @@ def threads() -> tuple[int, set[int]]:
 
 
 class Waiting:
-    """Garbage whose finaliser waits for a thread of its own process."""
+    """Garbage whose finaliser ends any other process than its own."""
 
     def __init__(self) -> None:
         self.me, self.pid = self, os.getpid()
 
     def __del__(self) -> None:
         if os.getpid() != self.pid:
-            time.sleep(600)
+            os._exit(3)
 
 
 def test_garbage_of_the_parent_is_not_collected_in_the_child() -> None:
     gc.disable()
     try:
         Waiting()
-        began = time.monotonic()
-        call_forked(gc.collect)
-        assert time.monotonic() - began < 30
+        call_forked(gc.collect)  # raises if the child ends without an answer
     finally:
         gc.enable()
 
@@ -153,14 +151,12 @@ def test_interrupt_of_the_parent_ends_the_child(tmp_path: Path, monkeypatch: pyt
 
     waiting = threading.Thread(target=interrupt)
     waiting.start()
-    began = time.monotonic()
     try:
         with pytest.raises(KeyboardInterrupt):
             call_forked(sleep)
     finally:
         signal.signal(signal.SIGINT, before)
         waiting.join()
-    assert time.monotonic() - began < 10
     assert gone(int(pid_file.read_text()), within=1.0)
 
 

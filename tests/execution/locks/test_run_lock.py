@@ -105,11 +105,9 @@ def test_unclaimed_study_has_no_holders(study):
     assert not beating()
 
 
-def test_claim_is_cheap(study):
+def test_claimed_runs_are_names_of_one_file(study):
     with RunLocks(study) as claims:
-        began = time.perf_counter()
         assert claims.claim(IDS) == IDS
-        assert (time.perf_counter() - began) / len(IDS) < 1e-3  # measured: 20 us on a local disk
         assert len({os.stat(study / ".owners" / f"{id}.json").st_ino for id in IDS}) == 1
 
 

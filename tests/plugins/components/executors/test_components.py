@@ -72,13 +72,11 @@ def test_queued_tasks_can_be_cancelled_and_running_ones_killed(executor):
     running = [executor.submit(time.sleep, 60) for _ in range(2)]
     queued = [executor.submit(time.sleep, 60) for _ in range(3)]
     assert queued[0].cancel()
-    began = time.monotonic()
     executor.kill()
     assert not wait(running + queued, timeout=30).not_done
     assert all(future.cancelled() for future in queued)
     assert all(future.cancelled() or future.exception() for future in running)
     executor.shutdown()
-    assert time.monotonic() - began < 30
     with pytest.raises(RuntimeError, match="after shutdown"):
         executor.submit(pow, 2, 3)
 

@@ -125,10 +125,8 @@ def test_loky_ends_the_worker_of_an_interrupted_task(tmp_path):
             seen(tmp_path / "began")
             raise KeyboardInterrupt
 
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         sweep()
-    assert time.monotonic() - began < 10
     assert running.exception() is not None
     assert gone(pid)
     with make("executor", "loky", jobs=1) as after:
