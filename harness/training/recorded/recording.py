@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -62,13 +62,16 @@ class Operation:
 
     @property
     def replaceable(self) -> tuple[TensorRef, TensorRef] | None:
-        """The first argument and the only result, if the result could be computed in the argument's place."""
+        """The first argument and the only result, if the result could be computed in the argument's place.
+
+        Both have one layout: in another, an element-wise kernel ends its vectors at other elements, by another formula.
+        """
         if self.written or len(self.results) != 1 or not self.leaves:
             return None
         argument, result = self.leaves[0], self.results[0]
         if not isinstance(argument, TensorRef) or not isinstance(result, TensorRef) or result.storage not in self.made:
             return None
-        same = (argument.shape, argument.dtype) == (result.shape, result.dtype)
+        same = replace(argument, storage=0, offset=0) == replace(result, storage=0, offset=0)
         return (argument, result) if same and in_place_variant(self.function) is not None else None
 
     @property
