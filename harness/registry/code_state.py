@@ -131,8 +131,10 @@ class CodeState:
     def _is_plugin_code(self, module: str) -> bool:
         return module.partition(".")[0] in self._packages
 
-    def _add(self, *state: Any) -> None:
-        self._states.append(_MutableState(*state))
+    def _add(
+        self, path: str, read: Callable[[], Any], write: Callable[[Any], object], now: Callable[[], Any] | None = None
+    ) -> None:
+        self._states.append(_MutableState(path, read, write, now))
 
     def _follow(self, items: Mapping[str, Any], names: frozenset[str] = frozenset()) -> None:
         self._queue.extend((path, item, names) for path, item in items.items())

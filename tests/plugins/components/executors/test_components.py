@@ -69,8 +69,8 @@ def test_task_that_raises_exits_or_is_killed_fails_alone(executor):
 
 @over(*OVER_PROCESSES)
 def test_queued_tasks_can_be_cancelled_and_running_ones_killed(executor):
-    running = [executor.submit(time.sleep, 60) for _ in range(2)]
-    queued = [executor.submit(time.sleep, 60) for _ in range(3)]
+    running = [executor.submit(time.sleep, 3600) for _ in range(2)]  # longer than a test may take
+    queued = [executor.submit(time.sleep, 3600) for _ in range(3)]
     assert queued[0].cancel()
     executor.kill()
     assert not wait(running + queued, timeout=30).not_done
