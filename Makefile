@@ -14,6 +14,9 @@ ONEDNN_avx2 := AVX2
 ONEDNN_avx512 := AVX512_CORE
 CPU_ENV := $(if $(CPU),ATEN_CPU_CAPABILITY=$(CPU) MKL_ENABLE_INSTRUCTIONS=$(MKL_$(CPU)) ONEDNN_MAX_CPU_ISA=$(ONEDNN_$(CPU)))
 
+# tests start hundreds of commands: each would compile every module if bytecode were not cached
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test test-slow lint docs bench clean
 
 run: $(READY)

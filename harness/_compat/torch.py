@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch._C._functorch import _add_batch_dim, _unwrap_batched
+from torch._C._functorch import _add_batch_dim, _unwrap_batched, is_functorch_wrapped_tensor
 from torch._functorch.pyfunctorch import VmapInterpreter, retrieve_current_functorch_interpreter
 from torch._ops import OpOverload
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -129,6 +129,15 @@ def beneath_vmap(function: Callable[..., Tensor], *args: Any) -> Tensor:
         result = function(*stacked)
     wrapped: Tensor = _add_batch_dim(result, 0, level)
     return wrapped
+
+
+def is_transformed(tensor: Tensor) -> bool:
+    """Return True if a transformation of `torch.func` wraps a tensor, as inside of vmap.
+
+    Uses `is_functorch_wrapped_tensor` of `torch._C._functorch`, seen on torch 2.13. Without it, a model that uses
+    `torch.func` fails where it pools.
+    """
+    return bool(is_functorch_wrapped_tensor(tensor))
 
 
 def _stacked(t: Tensor, dim: int | None, members: int) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.modeling.calling import calling
+from harness.modeling.channels_last import POOLS
 from harness.modeling.rng.noise import Noise, keys
 from harness.modeling.rng.torch_functions import Redirect
 from harness.modeling.task import Batch, Task
@@ -24,6 +25,7 @@ class Probe:
     work: int | None  # multiplications and additions of one sample's forward pass; None if unknown
     activations: int | None = None  # numbers that one sample's forward pass computes
     dense: bool = False  # each layer is used once for each sample
+    pools: bool = False  # the model calls functions of `POOLS`, which must be redirected, too
 
 
 def probe(model: nn.Module, sample: Tensor) -> Probe:
@@ -34,7 +36,7 @@ def probe(model: nn.Module, sample: Tensor) -> Probe:
         sample: Inputs, shape `[n, ...]`.
     """
     copied = copy.deepcopy(model).train()
-    redirect = Redirect(Noise(keys(torch.tensor(0), 0)))
+    redirect = Redirect(Noise(keys(torch.tensor(0), 0)), POOLS)
     work: list[int] = []
     sizes: list[int] = []
     dense = True
@@ -58,7 +60,7 @@ def probe(model: nn.Module, sample: Tensor) -> Probe:
     except Exception as error:
         reraise_interrupt(error)
         return Probe(noisy=True, work=None)
-    return Probe(redirect.drawn, sum(work) // len(sample), sum(sizes) // len(sample), dense)
+    return Probe(redirect.drawn, sum(work) // len(sample), sum(sizes) // len(sample), dense, redirect.replaced)
 
 
 def draws(task: Task, model: nn.Module, batch: Batch) -> bool:

@@ -17,6 +17,7 @@ from harness._compat.torch import pytree
 from harness.datasets.dataset import Part, Samples, size
 from harness.modeling.builder import RunComponents, step_code
 from harness.modeling.calling import call_method, cast, dtype_of
+from harness.modeling.channels_last import POOLS
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.regularizer import having
 from harness.modeling.rng.noise import GlobalBatch, Noise, keys
@@ -287,8 +288,9 @@ class SinglePath:
         return total
 
     def redirect_noise(self, noise: Noise) -> AbstractContextManager[Any]:
-        """Context in which the model's random functions draw from `noise`."""
-        return Redirect(noise) if self.parts.probe.noisy else nullcontext()
+        """Context in which the model's random functions draw from `noise`, and pooling is fast."""
+        probe = self.parts.probe
+        return Redirect(noise, POOLS) if probe.noisy or probe.pools else nullcontext()
 
     def key(self, number: int) -> Callable[[], Tensor]:
         """Return a function that makes the noise key of a batch, int64 `[]`; many batches draw nothing."""

@@ -160,17 +160,24 @@ SEEDED = {
 
 
 class Redirect(TorchFunctionMode):
-    """Inside, torch's own random functions draw from `noise`. `drawn` tells whether any did.
+    """Context in which torch's random functions draw from the noise, and other functions of torch are replaced.
 
-    `instead` are further functions to stand in for torch's own, {function: stand-in}. In a `stack` of members a draw
-    that is not in the table is left to torch, which refuses it.
+    Args:
+        noise: The noise.
+        instead: The replacements of other functions of torch.
+        stack: The functions are called for a stack: a draw that is not in the table is left to torch, which refuses it.
+
+    Attributes:
+        drawn: Whether any function drew.
+        replaced: Whether any replacement was called.
     """
 
     def __init__(
         self, noise: Noise, instead: Mapping[Any, Callable[..., Any]] | None = None, stack: bool = False
     ) -> None:
         super().__init__()
-        self.noise, self.drawn, self.instead, self.stack = noise, False, instead or {}, stack
+        self.noise, self.instead, self.stack = noise, instead or {}, stack
+        self.drawn = self.replaced = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -178,6 +185,7 @@ class Redirect(TorchFunctionMode):
             with self:
                 return OPENED[func](*args, **kwargs)
         if func in self.instead:
+            self.replaced = True
             return self.instead[func](*args, **kwargs)
         if func in SEEDED and not self.stack:
             return self._seeded(func, args, kwargs)

@@ -19,6 +19,7 @@ from harness.datasets.dataset import SPLITS, Dataset, Samples, size
 from harness.datasets.sampling import first_samples
 from harness.modeling.builder import STEP_KINDS, RunComponents
 from harness.modeling.calling import calling, dtype_of
+from harness.modeling.channels_last import POOLS
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.regularizer import having
 from harness.modeling.rng.noise import Noise, keys
@@ -254,7 +255,7 @@ def _trace_items(
     x, y = _batch(parts, dataset, plan, count)
     dtype = dtype_of(model)
     noise = Noise(keys(torch.tensor(plan.seed), 0))
-    with trace_allocations(model, [x, y]) as trace, Redirect(noise):
+    with trace_allocations(model, [x, y]) as trace, Redirect(noise, POOLS):
         x, y = (t.to(dtype, copy=True) if t.is_floating_point() else t.clone() for t in (x, y))
         result = run_pass(parts, model, x, y, noise)
     del result  # the gradients live until the trace is closed

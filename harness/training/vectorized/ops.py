@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.func import vjp
 
 from harness._compat.torch import beneath_vmap
+from harness.modeling.channels_last import POOLS
 from harness.training.vectorized.bitwise import VECTOR
 from harness.training.vectorized.products import baddbmm, bmm
 
@@ -123,29 +124,20 @@ def _batch_norm(
     return result[:, :features]
 
 
-def _max_pool(input: Tensor, *args: Any, return_indices: bool = False, **named: Any) -> Any:
-    if return_indices or input.ndim != 4 or input.device.type != "cpu":
-        function: Any = F.max_pool2d
-        return function(input, *args, return_indices=return_indices, **named)
-    return beneath_vmap(_pool_channels_last, input, args, named)
+def _pool(function: Any) -> Callable[..., Any]:
+    """Pool the images of all rows as one batch."""
 
+    def stacked(x: Tensor, args: tuple[Any, ...], named: dict[str, Any]) -> Tensor:
+        pooled: Tensor = POOLS[function](x.flatten(0, 1), *args, **named)
+        return pooled.unflatten(0, x.shape[:2])
 
-def _pool_channels_last(x: Tensor, args: tuple[Any, ...], named: dict[str, Any]) -> Tensor:
-    """Pool images `[K, N, C, H, W]` in the layout for which torch's kernel is faster: channels in the last place."""
-    pooled: Tensor = F.max_pool2d(_ChannelsLast.apply(x.flatten(0, 1)), *args, **named)
-    return pooled.contiguous().unflatten(0, x.shape[:2])
+    def call(input: Tensor, *args: Any, **named: Any) -> Any:
+        returns_indices = named.get("return_indices") or True in args[5:]
+        if input.ndim != 4 or returns_indices:
+            return function(input, *args, **named)
+        return beneath_vmap(stacked, input, args, named)
 
-
-class _ChannelsLast(torch.autograd.Function):
-    """Lay images out with their channels in the last place of memory, and their gradients in the usual layout."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.contiguous(memory_format=torch.channels_last)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        return grads[0].contiguous()
+    return call
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -186,7 +178,7 @@ RECURRENT: dict[Any, Callable[..., Any]] = {
 STACKED: dict[Any, Callable[..., Any]] = {
     F.linear: _linear,
     F.batch_norm: _batch_norm,
-    F.max_pool2d: _max_pool,
+    **{f: _pool(f) for f in POOLS},
     F.cross_entropy: _cross_entropy,
     **{f: _row_by_row(f) for f in (F.conv1d, F.conv2d, F.conv3d)},
     **{f: _row_by_row(f) for f in (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)},

@@ -233,16 +233,24 @@ def test_fused_convolutions_match_runs_alone(layer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"stride": 1, "padding": 1}, {"ceil_mode": True, "return_indices": True}], ids=str
+    ("function", "settings"),
+    [
+        ("max_pool2d", {}),
+        ("max_pool2d", {"stride": 1, "padding": 1}),
+        ("max_pool2d", {"ceil_mode": True, "return_indices": True}),
+        ("avg_pool2d", {}),
+        ("avg_pool2d", {"stride": 1, "padding": 1, "divisor_override": 2}),
+    ],
+    ids=str,
 )
-def test_fused_pooling_matches_runs_alone(settings: dict[str, Any]) -> None:
+def test_fused_pooling_matches_runs_alone(function: str, settings: dict[str, Any]) -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.convolution, self.head = nn.Conv2d(1, 4, 3), nn.LazyLinear(10)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            pooled = torch.nn.functional.max_pool2d(self.convolution(x.view(len(x), 1, 8, 8)), 3, **settings)
+            pooled = getattr(torch.nn.functional, function)(self.convolution(x.view(len(x), 1, 8, 8)), 3, **settings)
             images = pooled[0] if isinstance(pooled, tuple) else pooled
             return self.head(images.view(len(x), -1))
 
