@@ -152,9 +152,10 @@ def unknown_key(full: str, known: Iterable[str], component: str | None = None) -
         return f"unknown key {full!r}.{instead}"
     if "." not in full and (instead := foreign_words.suggest_key(full)):
         return f"unknown key {full!r}. {instead}"
-    near = suggest(key, names)
+    parent = full.removesuffix(key)
+    near = suggest(key, names, path=parent)
     if component is not None and (instead := foreign_words.synonym(key)) in names:
-        near = f" Did you mean {instead!r}?"
+        near = f" Did you mean {parent + str(instead)!r}?"
     if component is None or "Did you mean" in near:
         return f"unknown key {full!r}.{near}"
     entries = catalogue.current().entries.get(group, {})
@@ -163,7 +164,8 @@ def unknown_key(full: str, known: Iterable[str], component: str | None = None) -
     if not owners and instead is not None:
         return f"unknown key {full!r}. {instead}"
     if component == AUTO:
-        first = owners[0] if owners else KINDS[group].auto or "NAME"
+        usual = KINDS[group].auto or "NAME"
+        first = usual if usual in owners or not owners else owners[0]
         return f"{full}: {group}=auto has no settings; choose a {group} first, for example {group}={first}"
     has = f"{component} has {', '.join(names) if names else 'no settings'}"
     tail = f"; {key} is a setting of {' and '.join(owners)}" if owners else ""

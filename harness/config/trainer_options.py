@@ -116,7 +116,7 @@ def check_trainer(options: dict[str, Any], parameters: Iterable[str], epochs: in
         if key in INSTEAD:
             raise HarnessError(refusal(key))
         if key not in known:
-            raise HarnessError(f"unknown key 'trainer.{key}'.{other(key) or suggest(key, known)}")
+            raise HarnessError(f"unknown key 'trainer.{key}'.{other(key) or suggest(key, known, path='trainer.')}")
         if key == "precision" and str(value) in _NEEDS_SCALING:
             raise HarnessError(
                 f"trainer.precision={value} needs loss scaling, which harness does not do; use bf16-mixed"

@@ -43,6 +43,8 @@ def run(
 
     with uncollected():
         from harness.execution.train import train
+        from harness.training.run_callback import RunCallback
+    _check_callbacks(callbacks, RunCallback, "run")
     with plain_errors():
         return train(compose(_words(overrides, "run"), config_dir), callbacks)
 
@@ -72,10 +74,11 @@ def sweep(
     """
     from harness.config.error_messages import plain_errors
     from harness.execution.hydra_app import multirun
-    from harness.execution.sweep.callbacks import Collector, using
+    from harness.execution.sweep.callbacks import Collector, SweepCallback, using
     from harness.execution.sweep.notebook import NotebookProgress, in_notebook
     from harness.results.record import Records
 
+    _check_callbacks(callbacks, SweepCallback, "sweep")
     collector = Collector()
     progress = [NotebookProgress()] if in_notebook() else []
     with plain_errors(), using([collector, *progress, *callbacks]):
@@ -94,6 +97,14 @@ def _words(overrides: Sequence[str], function: str) -> list[str]:
     if not all(isinstance(word, str) for word in words):
         raise HarnessError(f"overrides must be a list of texts, each KEY=VALUE, got {words}")
     return words
+
+
+def _check_callbacks(callbacks: object, base: type, function: str) -> None:
+    listed = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    for callback in listed:
+        if not isinstance(callback, base):
+            expected = f"callbacks of harness.{function} must be objects of harness.{base.__name__}"
+            raise HarnessError(f"{expected}, got {callback!r}")
 
 
 def evaluate(run: str | Path | Record, overrides: Sequence[str] = ()) -> Record:

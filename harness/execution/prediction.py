@@ -23,12 +23,12 @@ from harness.modeling.builder import make_model, make_task
 from harness.modeling.calling import calling, cast, dtype_of
 from harness.modeling.estimator import EstimatorModule
 from harness.modeling.task import Call, Task
-from harness.modeling.weights import load_model, record_of
+from harness.modeling.weights import load_model
 from harness.registry import catalogue
 from harness.registry.instantiate import trait
 from harness.registry.kinds import KEY, KINDS
 from harness.results.record import Record
-from harness.results.study import find_weights
+from harness.results.study import find_weights, record_of
 from harness.system.errors import HarnessError, suggest
 from harness.training.single import EVALUATION_ELEMENTS
 

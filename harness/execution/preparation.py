@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from harness.config.job import Job
 from harness.config.overrides import folder_name, run_name
 from harness.config.settings import Settings, typed_settings
 from harness.datasets.dataset import SPLITS, Dataset, size
-from harness.datasets.loading import DatasetFacts, Loader
+from harness.datasets.loading import DatasetFacts, Loaded, Loader
 from harness.execution import known_runs
 from harness.execution.dry_run import Rehearsal, rehearse
 from harness.execution.known_runs import sufficient
@@ -32,7 +32,7 @@ from harness.results import environment
 from harness.results.index import by_id
 from harness.results.record import Record, read
 from harness.results.run_id import changed, components, identity, identity_by_seed, sources
-from harness.results.study import find_weights, output_root
+from harness.results.study import find_weights, output_root, run_of
 from harness.results.tuning import holds_trials
 from harness.system.errors import HarnessError, reraise_interrupt
 from harness.system.process_state import ignore, kept
@@ -189,8 +189,11 @@ class Preparation:
     def _first(self, job: Job) -> Common:
         loaded = self.loader.load(job.values)
         asked, dataset = job.values | {"transform": loaded.transform}, loaded.dataset
+        leaks = []
         if (source := asked["init_from"]) is not None:
-            asked["init_from"] = str(find_weights(source))
+            weights = find_weights(source)
+            asked["init_from"] = str(weights)
+            leaks = trained_samples(asked, loaded, run_of(weights))
         resolved = resolve(asked, dataset, self.known)
         estimator = trait("model", resolved["model"], "estimator", False)
         refuse_initial_weights(resolved, estimator)
@@ -224,7 +227,7 @@ class Preparation:
             | ({"remarks": remarks} if remarks else {})
             | (loaded.baseline if self._predicts_targets(values) else {})
             | ({"left_out": loaded.dataset.left_out} if loaded.dataset.left_out else {}),
-            warnings=[*lacking, *loaded.changes],
+            warnings=[*lacking, *loaded.changes, *leaks],
             study=output_root(values) / settings.study,  # a component may change the working folder
             sources=code,
             identity=identity_by_seed(values, device, loaded.digest, self.known.trainer, code),
@@ -335,6 +338,27 @@ def refuse_stale(members: Sequence[RunSpec]) -> None:
     """Raise HarnessError if this process holds code of some runs, and its files have changed since."""
     for used in {tuple(components(member.values)) for member in members}:
         _refuse_changed(sources(used))
+
+
+def trained_samples(values: Mapping[str, Any], loaded: Loaded, run: Record | None) -> list[str]:
+    """Return a warning if samples that are evaluated may be among those that the initial weights were trained on.
+
+    Args:
+        values: The config.
+        loaded: Its data.
+        run: The run that trained the initial weights; None if that is unknown.
+    """
+    if run is None or run.data.get("digest") == loaded.digest or run.config.get("data") != values["data"]:
+        return []
+    theirs, ours = run.config.get("split", {}), values["split"]
+    differing = [name for name in sorted(loaded.divided_by or ()) if theirs.get(name) != ours[name]]
+    if not differing:
+        return []
+    settings = ", ".join(f"split.{name}={theirs.get(name)}" for name in differing)
+    return [
+        f"init_from: its run had another division of this data ({settings}), so that samples of this test split may be "
+        "among those that it was trained on"
+    ]
 
 
 def _refuse_changed(sources: dict[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +12,9 @@ from harness.modeling.builder import make_model
 from harness.modeling.target_scaling import scaled_for
 from harness.registry.instantiate import component, trait
 from harness.registry.kinds import KEY
-from harness.results.record import Record, Records
+from harness.results.record import Record
 from harness.results.run_dir import WEIGHTS
-from harness.results.study import load
+from harness.results.study import record_of
 from harness.system import safe_files
 from harness.system.errors import HarnessError, one_line
 from harness.system.safe_files import write_file
@@ -33,28 +32,6 @@ def save_weights(folder: Path, weights: dict[str, Tensor], shape: tuple[tuple[in
     inputs, outputs, vocabulary = shape
     content = {"state": weights, "inputs": list(inputs), "outputs": outputs, "vocabulary": vocabulary}
     write_file(folder / WEIGHTS, lambda file: torch.save(content, file), durable=False)
-
-
-def record_of(run: str | Path | Record) -> Record:
-    """Return the record of a run.
-
-    Args:
-        run: The record itself, or the run's folder.
-
-    Raises:
-        HarnessError: If there is no record, or if there are several.
-    """
-    if isinstance(run, Record):
-        return run
-    if isinstance(run, Records):
-        raise HarnessError(f"expected one run, got {run!r}: take one of them, records[0] for example")
-    if not isinstance(run, str | os.PathLike):
-        raise HarnessError(f"expected a run (its record or its folder), got {type(run).__name__}")
-    records = load(run)
-    if len(records) != 1:
-        content = f"the records of {len(records)} runs: name the folder of one" if records else "no record of a run"
-        raise HarnessError(f"{run} has {content}")
-    return records[0]
 
 
 def read_weights(folder: Path) -> dict[str, Any]:

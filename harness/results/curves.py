@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.results.record import Record
+from harness.results.study import record_of
 from harness.system import safe_files
 
 FILE = "curves.csv"
@@ -50,13 +51,20 @@ class Curves:
         self._written = time.monotonic()
 
 
-def read_curves(record: Record) -> list[tuple[int, int, str, float]]:
+def read_curves(run: str | Path | Record) -> list[tuple[int, int, str, float]]:
     """Read the rows (step, epoch, metric, value) of a run's curves.csv.
 
-    Torn rows are skipped. The list is empty if the file is missing, too large or not a regular file.
+    Args:
+        run: A record, or the folder of a run.
+
+    Returns:
+        The rows without torn ones; none if the file is missing, too large or not a regular file.
+
+    Raises:
+        HarnessError: If the folder has no record of a run.
     """
     try:
-        text = safe_files.read(record.folder / FILE, MAX_BYTES).decode(errors="replace")
+        text = safe_files.read(record_of(run).folder / FILE, MAX_BYTES).decode(errors="replace")
     except OSError:
         return []
     lines = csv.reader(text.replace("\0", "").splitlines())

@@ -135,3 +135,25 @@ def find_run(run: str) -> Record:
     if not len(records):
         raise HarnessError(f"no runs in {run}")
     return records[0]
+
+
+def record_of(run: str | Path | Record) -> Record:
+    """Return the record of a run.
+
+    Args:
+        run: The record itself, or the run's folder.
+
+    Raises:
+        HarnessError: If there is no record, or if there are several.
+    """
+    if isinstance(run, Record):
+        return run
+    if isinstance(run, Records):
+        raise HarnessError(f"expected one run, got {run!r}: take one of them, records[0] for example")
+    if not isinstance(run, str | os.PathLike):
+        raise HarnessError(f"expected a run (its record or its folder), got {type(run).__name__}")
+    records = load(run)
+    if len(records) != 1:
+        content = f"the records of {len(records)} runs: name the folder of one" if records else "no record of a run"
+        raise HarnessError(f"{run} has {content}")
+    return records[0]

@@ -100,13 +100,14 @@ def says_out_of_memory(text: str) -> bool:
     return any(word in text.lower() for word in ("out of memory", "outofmemory", "memoryerror", *_MEMORY))
 
 
-def suggest(word: object, known: Iterable[object], listed: bool = True) -> str:
+def suggest(word: object, known: Iterable[object], listed: bool = True, path: str = "") -> str:
     """Suggest known words for a wrong one, as the end of an error message.
 
     Args:
         word: The wrong word.
         known: The known words.
         listed: True to list known words if none is similar.
+        path: What a similar word is shown with, such as "optimizer.".
 
     Returns:
         A sentence that starts with a space, or an empty text.
@@ -123,7 +124,7 @@ def suggest(word: object, known: Iterable[object], listed: bool = True) -> str:
     near = near or difflib.get_close_matches(str(word).casefold(), names, n=3, cutoff=0.6)
     near = near or difflib.get_close_matches(str(word), names, n=3, cutoff=0.6)
     if near:
-        return f" Did you mean {' or '.join(repr(name) for name in near)}?"
+        return f" Did you mean {' or '.join(repr(path + name) for name in near)}?"
     if not names or not listed:
         return ""
     shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")

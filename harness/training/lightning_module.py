@@ -267,7 +267,10 @@ class Learner(pl.LightningModule):
         if not rows:
             return
         self._count_time()
-        self._final_metrics([row for row in rows if not self.states[row].diverged and not self.states[row].failed])
+        finishing = [row for row in rows if not self.states[row].diverged and not self.states[row].failed]
+        self._final_metrics(finishing)
+        for row in finishing:
+            self.states[row].check_final_losses()
         runner = self._diagnostic_runner
         summary = {} if runner is None else runner.summary()
         for row in rows:

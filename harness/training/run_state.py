@@ -34,7 +34,7 @@ class RunState:
         metrics: The latest metrics; the final ones when the run has ended.
         best: The best value and its epoch (from 0) of each metric of validation, and of metrics measured once.
         best_weights: The weights of the best epoch of `keep_best`.
-        diverged: The record's error if the training loss became not finite, else None.
+        diverged: The record's error if the training loss, or a loss of the final evaluation, is not finite, else None.
         epochs: Completed epochs.
         steps: Optimizer steps up to the latest metrics.
         steps_made: Optimizer steps, with those of an epoch that did not end.
@@ -99,17 +99,28 @@ class RunState:
         for index, loss in enumerate(losses):
             if not math.isfinite(loss):
                 self.steps = step_of(index)
-                self.diverged = {
-                    "type": "Diverged",
-                    "message": f"the training loss became {loss} at step {self.steps}",
-                    "traceback": None,
-                    "step": self.steps,
-                    "last_finite_loss": self.last_finite_loss,
-                }
+                self._diverge(f"the training loss became {loss} at step {self.steps}")
                 self.metrics = (self.history[-1] if self.history else {}) | {"train/loss": loss}
                 return False
             self.last_finite_loss = loss
         return True
+
+    def check_final_losses(self) -> None:
+        """Note that the run has diverged if a loss of its final evaluation is not finite."""
+        for split in ("val", "test"):
+            loss = self.metrics.get(f"{split}/loss", 0.0)
+            if not math.isfinite(loss):
+                self._diverge(f"the {split} loss became {loss} at step {self.steps}")
+                return
+
+    def _diverge(self, message: str) -> None:
+        self.diverged = {
+            "type": "Diverged",
+            "message": message,
+            "traceback": None,
+            "step": self.steps,
+            "last_finite_loss": self.last_finite_loss,
+        }
 
     def end_epoch(self, metrics: dict[str, float], step: int, weights: Callable[[], dict[str, Tensor]]) -> None:
         """Record the metrics of an epoch, keep the best weights, and decide whether to stop.

@@ -158,10 +158,3 @@ def test_several_runs_are_refused_in_one_line(function, workdir) -> None:
         getattr(harness, function)(records, *more)
     with pytest.raises(HarnessError, match="t has the records of 2 runs: name the folder of one"):
         getattr(harness, function)("t", *more)
-
-
-@pytest.mark.parametrize("wrong", [None, 3, [1]])
-@pytest.mark.parametrize("function", [harness.run, harness.sweep])
-def test_overrides_of_a_wrong_type_are_refused(function, wrong) -> None:
-    with pytest.raises(HarnessError, match="overrides must be a list of texts, each KEY=VALUE"):
-        function(wrong)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from torch import Tensor, nn
 
+import harness
 from harness.config.composition import _compose_with_hydra, compose
 from harness.config.composition_cache import Compositions
 from harness.config.job import Job
@@ -78,3 +80,26 @@ def test_choice_without_use_is_refused_for_a_later_job_too(workdir: Any) -> None
     shared.prepare(first)
     with pytest.raises(HarnessError, match=r"optimizer"):
         shared.prepare(replace(second, overrides=[*second.overrides, "optimizer=sgd"]))
+
+
+@pytest.mark.parametrize(
+    ("words", "warned"),
+    [(["split.seed=3"], True), (["split.test=0.3"], True), ([], False), (["corruption=[noisy_inputs]"], False)],
+    ids=str,
+)
+def test_weights_of_another_division_of_the_data_are_warned_of(words: list[str], warned: bool, workdir: Path) -> None:
+    run = harness.run(["data=iris", "epochs=1", "study=first"])
+    continued = harness.run(["data=iris", "epochs=1", f"init_from={run.folder}", *words])
+    for record in (continued, harness.evaluate(run, words)):
+        assert any("had another division of this data" in line for line in record.warnings) is warned
+
+
+def test_weights_of_other_data_are_not_warned_of(workdir: Path) -> None:
+    for name in ("a", "b"):
+        rows = [f"{n},{n * n},{n % 2}" for n in range(40)]
+        (workdir / f"{name}.csv").write_text("\n".join([f"x,{name},y", *rows, ""]))
+    words = ["data=csv", "data.target=y", "epochs=1", "batch_size=8"]
+    run = harness.run([*words, "data.path=a.csv", "study=first"])
+    other = harness.run([*words, "data.path=b.csv", "split.seed=3", f"init_from={run.folder}"])
+    assert other.status == "completed"
+    assert not other.warnings

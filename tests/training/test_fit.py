@@ -112,6 +112,14 @@ def test_nonfinite_loss_ends_the_run() -> None:
     assert not any(name.startswith("test/") for name in member.metrics)
 
 
+def test_nonfinite_loss_of_the_final_evaluation_is_a_divergence() -> None:
+    member, _, _ = train(["optimizer=sgd", "optimizer.lr=1e30", "epochs=1", "batch_size=1149"])
+    assert member.diverged is not None
+    assert member.diverged["message"] == "the val loss became nan at step 1"
+    assert member.diverged["step"] == member.steps == 1
+    assert member.weights is None
+
+
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16-mixed", torch.float32), ("64-true", torch.float64)])
 def test_precision_sets_the_dtype_of_weights(precision: str, dtype: torch.dtype) -> None:
     member, weights, _ = train(["epochs=3", f"trainer.precision={precision}", "normalization=layer_norm"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.analysis.comparison.model import Chance
+from harness.analysis.comparison.model import Arm, Chance, Metric
 
 _SHARES = ("accuracy", "binary_accuracy")
+TOLERANCE = 1e-9  # of the rounding of a mean
 
 
 @dataclass(frozen=True)
@@ -73,3 +74,31 @@ def chance(data: Mapping[str, Any], metric: str) -> Chance | None:
         share = f"{score.value:.4f}".removeprefix("0")
         return Chance(score.value, f"answering {data['majority'].get('class')!r} always scores {share}")
     return Chance(score.value, f"predicting the training {score.constant} always scores {score.value:.4g}")
+
+
+def is_at_chance(arm: Arm, level: Chance | None, metric: Metric) -> bool:
+    """Return True if the mean of an arm is no better than the score of a constant prediction."""
+    if level is None or arm.mean is None:
+        return False
+    return (arm.mean - level.value) * (1 if metric.higher_is_better else -1) <= TOLERANCE
+
+
+def chance_notes(arms: Sequence[Arm], level: Chance | None, metric: Metric, measured: Mapping[str, float]) -> list[str]:
+    """Return a note on the arms that are no better than a constant prediction, if there are any.
+
+    Args:
+        arms: The arms of one data set.
+        level: The score of a constant prediction, or None.
+        metric: The metric compared.
+        measured: The metrics of one of the runs: where the balanced accuracy is among them, the note names it.
+    """
+    names = [arm.name for arm in arms if is_at_chance(arm, level, metric)]
+    if level is None or not names:
+        return []
+    listed = " and ".join(names) if len(names) <= 2 else f"{len(names)} of {len(arms)} arms"
+    note = f"{listed} {'is' if len(names) == 1 else 'are'} no better than a constant: {level.text}"
+    split, _, name = metric.name.partition("/")
+    balanced = f"{split}/balanced_accuracy"
+    if name in _SHARES and balanced in measured:
+        note += f"; --metric {balanced} counts each class alike"
+    return [note]

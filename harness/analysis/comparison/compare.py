@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.comparison import commands, details, effects, words
-from harness.analysis.comparison.chance import chance
+from harness.analysis.comparison.chance import chance, chance_notes
 from harness.analysis.comparison.decide import Rules, decide, family
 from harness.analysis.comparison.levels import Layout, Run, find_arm, layout, level_text
 from harness.analysis.comparison.looks import Looks, Question
@@ -211,6 +211,8 @@ def _table(
         scope_text = "over new data of this kind"
     differences = decide(paired, covered, question, rules)
     reference = base or names[0]
+    level = chance(runs[0].record.data, metric.name)
+    notes += [f"{data}: {note}" for note in chance_notes(arms, level, metric, runs[0].record.metrics)]
     return Table(
         data=data,
         scope=scope_text,
@@ -222,7 +224,7 @@ def _table(
         differences=differences,
         groups=_groups(names, differences, base),
         variance=details.variance(arms, units, metric),
-        chance=chance(runs[0].record.data, metric.name),
+        chance=level,
     ), paired
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from harness.analysis.comparison.chance import is_at_chance
 from harness.analysis.comparison.model import Comparison, Table
 from harness.analysis.report import numbers
 from harness.analysis.report.api import common_study
@@ -70,6 +71,8 @@ def _best_arm(comparison: Comparison, table: Table, width: int | None) -> str:
     where = f" on {table.data}" if table.data is not None and len(comparison.tables) > 1 else ""
     line = f"  {'best' if comparison.factors else 'mean':<8}  {metric.name} {numbers.score(arm.mean, metric)}{where}"
     details = f"mean of {numbers.count(arm.completed, table.unit)}"
+    if is_at_chance(arm, table.chance, metric):
+        details += ", no better than a constant prediction"
     if not comparison.factors:
         return f"{line}  {details}, {numbers.mean_interval(arm.low, arm.high, metric)}".removesuffix(", ")
     room = None if width is None else max(NAME, width - len(line) - len(details) - 4)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.analysis.comparison.model import Comparison
+from harness.analysis.comparison.model import Chance, Comparison
 from harness.analysis.report.outcome import outcome
 from harness.analysis.report.summary import sweep_summary
 from harness.analysis.report.tally import Tally
@@ -44,6 +44,13 @@ def test_best_is_the_best_arm_by_its_mean(monkeypatch: pytest.MonkeyPatch) -> No
         f"  best      test/accuracy {f'{arm.mean:.4f}'.lstrip('0')}  adam,relu  mean of 10 splits",
     ]
     assert calls == [{"records": RUNS, "study": None}]  # a look is spent, as in any report
+
+
+def test_best_arm_that_is_no_better_than_a_constant_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = one_data_set()
+    tables = [replace(comparison.tables[0], chance=Chance(0.999, "answering 'no' always scores .9990"))]
+    install(monkeypatch, replace(comparison, tables=tables))
+    assert lines_of(RUNS)[1].endswith("adam,relu  mean of 10 splits, no better than a constant prediction")
 
 
 def test_comparison_knows_the_study_of_the_sweep(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,10 @@ EXPERIMENTS = {
     "Python": ("a: !!python/object/apply:os.system ['ls']\n", "e.yaml, line 1, column 4: could not determine"),
     "a wrong type": (HEAD + "seed: fast\n", "seed must be a whole number >= 0"),
     "an unknown key": (HEAD + "sed: 1\n", "unknown key 'sed'. Did you mean 'seed'?"),
-    "an unknown setting": (HEAD + "optimizer:\n  lrr: 1\n", "unknown key 'optimizer.lrr'. Did you mean 'lr'?"),
+    "an unknown setting": (
+        HEAD + "optimizer:\n  lrr: 1\n",
+        "unknown key 'optimizer.lrr'. Did you mean 'optimizer.lr'?",
+    ),
     "an unknown option": (
         HEAD + "defaults:\n  - override /optimizer: adm\n",
         "no optimizer 'adm'. Did you mean 'adam'",

@@ -67,7 +67,7 @@ def test_help_lists_every_group_and_fits_a_screen(printed: Callable[..., str]) -
         ("-m seed=0,1 --cfg job", "--cfg, --info and --help show one run, not a sweep: leave out -m, and give each"),
         ("-m zip=[seed,epochs] --cfg job", "--cfg, --info and --help show one run, not a sweep: leave out -m"),
         ("zip=[seed,epochs] --cfg job", "zip=[seed,epochs] only has an effect in a sweep: write harness -m"),
-        ("task.standardise=false --cfg job", "unknown key 'task.standardise'. Did you mean 'standardize'?"),
+        ("task.standardise=false --cfg job", "unknown key 'task.standardise'. Did you mean 'task.standardize'?"),
     ],
 )
 def test_cfg_refuses_wrong_overrides_as_a_run_does(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
