@@ -160,9 +160,14 @@ def make_optimizer(node: Node, **offers: Any) -> torch.optim.Optimizer:
     Args:
         node: Config node of the optimizer.
         offers: Values that can be injected, by name.
+
+    Raises:
+        TypeError: If the component returns something else.
     """
     first_state(REGISTRY.get("optimizer", node[KEY]))
-    optimizer: torch.optim.Optimizer = component("optimizer", node, **offers)
+    optimizer = component("optimizer", node, **offers)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"optimizer {node[KEY]} returned {type(optimizer).__name__}, not a torch.optim.Optimizer")
     return optimizer
 
 

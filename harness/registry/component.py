@@ -158,7 +158,7 @@ def validate(function: Any) -> Mark:
     for name in asks(function):
         if name not in kind.offers:
             raise ComponentError(
-                f"{label} asks for {name!r}; a {mark.kind} may ask for {', '.join(kind.offers)}. "
+                f"{label} asks for {name!r}; a {mark.kind} may ask for {', '.join(kind.offers) or 'nothing'}. "
                 "Write parameters that the config sets after a bare '*'."
             )
     for trait in mark.traits:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from harness.config.composition import compose
+from harness.modeling import builder
 from harness.modeling.builder import build
 from harness.training.resources import use_threads
 
@@ -23,3 +24,9 @@ def test_initial_weights_do_not_depend_on_the_number_of_threads(initializer: str
             assert torch.get_num_threads() == threads
         weights.append(torch.nn.utils.parameters_to_vector(parts.model.parameters()))
     assert torch.equal(*weights)
+
+
+def test_optimizer_of_a_wrong_type_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builder, "component", lambda kind, node, **offers: [])
+    with pytest.raises(TypeError, match=r"optimizer sgd returned list, not a torch\.optim\.Optimizer"):
+        builder.make_optimizer({"_component_": "sgd"})

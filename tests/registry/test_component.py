@@ -136,6 +136,7 @@ def refused():
         r"\*values hides its parameters": mark(several),
         r"\*settings hides its parameters": mark(hidden),
         "asks for 'learning_rate'; a activation may ask for x.*after a bare": mark(unknown),
+        "asks for 'model'; a diagnostic may ask for nothing": harness.diagnostic(name="d")(lambda model: None),
         "parameter 'slope' has no type": mark(typeless),
         "parameter 'slope'.*not plain data": mark(dictionary),
         "parameter 'slope': must be > 0, got 0.0": mark(wrong),

@@ -38,7 +38,10 @@ def documented(case: Case) -> None:
     lines = inspect.cleandoc(case.entry["doc"]).splitlines()
     expect(lines and lines[0], "it has no docstring: its first line is what lists and help show")
     first, rest = lines[0], lines[1:]
-    expect(re.match(r"[A-Z0-9].{10,}[.:)]$", first), f"its docstring's first line is not a sentence: {first!r}")
+    expect(
+        re.match(r"[A-Z0-9].{10,}[.:)]$", first),
+        f"its docstring's first line is not a sentence (a capital, 12 characters or more, a full stop): {first!r}",
+    )
     expect(len(first) <= 120, f"its docstring's first line has {len(first)} characters, but at most 120 fit in a list")
     expect(not rest or not rest[0], "its docstring's second line is not empty")
     expect(
