@@ -105,9 +105,9 @@ class Record:
     cached: bool = field(default=False, compare=False)
 
     def __repr__(self) -> str:
-        metrics = ", ".join(f"{name}={value:.4g}" for name, value in self.metrics.items())
         status = f"{self.status}, cached" if self.cached else self.status
-        return f"Record({self.name!r}, {status}, {metrics}, folder={str(self.folder)!r})"
+        metrics = [f"{name}={value:.4g}" for name, value in self.metrics.items()]
+        return f"Record({', '.join([repr(self.name), status, *metrics, f'folder={str(self.folder)!r}'])})"
 
     def _repr_html_(self) -> str:
         """Return a table of the metrics, for notebooks."""

