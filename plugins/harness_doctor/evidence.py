@@ -33,6 +33,8 @@ class DataEvidence:
     target_mean: float = 0.0  # of one real target
     target_std: float = 1.0  # of one real target; 0 where all are the same
     telling: int = -1  # index of the one input that determines the target
+    telling_name: str = ""  # its column
+    copied: bool = False  # True if its values correspond to the targets one to one
     telling_score: float = math.nan  # score of that input alone, in cross-validation
     others_score: float = math.nan  # score of all other inputs
     overlap: int | None = None  # samples that occur in several splits
@@ -86,6 +88,16 @@ class ShortTraining:
     factor: float
     steps: int
     loss: float
+    start: float = math.nan  # loss before the first step, if every step is on the same batch
+
+
+@dataclass(frozen=True)
+class Block:
+    """A module that takes what depends on the parameters and returns what does not."""
+
+    layer: str
+    kind: str = ""  # of the component that made it; "" if the model did
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,8 @@ class NetworkEvidence:
 
     scores: Scores | None = None  # None: no trained weights, or targets that cannot be scored
     trials: tuple[ShortTraining, ...] = ()  # with other learning rates, and with the run's (factor 1)
+    repeated: tuple[ShortTraining, ...] = ()  # the same rates, on one batch; only where no trial lowers the loss
+    moved: float = math.nan  # |w - w₀| / |w₀| of all trained weights
     loss_start: float = math.nan  # loss with the initial weights
     loss_right: float = math.nan  # loss of correct predictions
     loss_made: float = math.nan  # loss of the trained network on the same samples
@@ -106,6 +120,7 @@ class NetworkEvidence:
     batch_numbers: int = 0  # smallest number of values that they average over
     company: float = 0.0  # relative effect of the other samples in the batch on a prediction in evaluation mode
     unreached: tuple[str, ...] = ()  # trainable parameters without a gradient
+    block: Block | None = None  # the first module that passes no gradient back, if parameters are unreached
     weighted: tuple[str, ...] = ()  # modules with weights, in the order of computation
     step_s: float = math.nan  # seconds of a forward and backward pass of a batch
     step4_s: float = math.nan  # seconds of one with four times as many samples

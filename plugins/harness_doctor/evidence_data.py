@@ -20,6 +20,8 @@ HELD = 1000  # largest number of validation samples examined
 NEAR = 1e-4  # distance relative to the median one below which samples are duplicates
 FEATURES = 4096  # largest number of features for the baseline estimators
 SURELY = 0.98  # smallest score of an input that determines the target
+EQUAL = 1e-6  # how far a correlation of one may be from it by rounding
+BY_CHANCE = 1e-6  # probability that an input corresponds to the classes by chance
 KERNEL = 256  # largest number of features for a kernel machine
 FEW = 30  # largest number of different integer targets that may be class names
 Array = NDArray[Any]
@@ -62,6 +64,10 @@ def look(dataset: Dataset, overlap: int | None, batch_size: int) -> DataEvidence
         facts |= {"target_mean": float(targets.mean()), "target_std": float(targets.astype(float).std())}
     if dataset.target in ("class", "real", "labels") and inputs.shape[1] <= FEATURES and len(held) and len(inputs) > 9:
         facts |= _reference(dataset.target, inputs, targets, held, held_targets)
+        if x.ndim == 2 and (place := copy_of(dataset.target, inputs, targets)) is not None:  # not a step of a sequence
+            facts |= {"telling": place, "copied": True}
+        if "telling" in facts and len(dataset.columns) == inputs.shape[1]:
+            facts["telling_name"] = dataset.columns[facts["telling"]]
         if dataset.real_inputs and not dataset.repeats:
             facts["near"] = near_duplicates(inputs, held)
     return DataEvidence(**facts)
@@ -126,6 +132,38 @@ def telling(target: str, x: Array, y: Array, reached: float) -> dict[str, Any]:
     others = np.delete(x, place, axis=1)
     rest = max(attained(target, one.model, others, y) for one in _baselines(target, others, y, others[:1], y[:1]))
     return {"telling": place, "telling_score": alone, "others_score": rest}
+
+
+def copy_of(target: str, x: Array, y: Array) -> int | None:
+    """Return the first input whose values correspond to the targets one to one, beyond chance; None if there is none.
+
+    Of real targets, the correlation is one. The names of classes may also be spread over several inputs of 0 and 1.
+    """
+    if target not in ("class", "real") or x.shape[1] < 2 or (y.ndim == 2 and y.shape[1] > 1):
+        return None
+    y = y.ravel()
+    if target == "real":
+        x, y = x - x.mean(0), y.astype(float) - y.mean()
+        scale = np.linalg.norm(x, axis=0) * np.linalg.norm(y)
+        certain = np.abs(y @ x) >= (1 - EQUAL) * np.where(scale > 0, scale, np.inf)
+        return int(certain.argmax()) if certain.any() and len(np.unique(y)) > FEW else None
+    classes, first, index, counts = np.unique(y, return_index=True, return_inverse=True, return_counts=True)
+    if _arrangements(counts) < math.log(x.shape[1] / BY_CHANCE):
+        return None
+    values = x[first]  # one row for each class
+    told: dict[int, int] = {}  # {class: the first input that tells it from all others}
+    for place in np.flatnonzero((values[index] == x).all(0)):
+        kinds, which, sizes = np.unique(values[:, place], return_inverse=True, return_counts=True)
+        if len(kinds) == len(classes):
+            return int(place)
+        if len(kinds) == 2 and 1 in sizes:
+            told.setdefault(int((sizes[which] == 1).argmax()), int(place))
+    return min(told.values()) if len(told) >= len(classes) - 1 else None
+
+
+def _arrangements(counts: Array) -> float:
+    """Return the logarithm of the number of ways to assign classes of these sizes to samples."""
+    return math.lgamma(counts.sum() + 1) - sum(math.lgamma(count + 1) for count in counts)
 
 
 def _baselines(target: str, x: Array, y: Array, vx: Array, vy: Array) -> list[_Baseline]:

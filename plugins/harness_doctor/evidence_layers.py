@@ -7,11 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from harness import Dataset, Diagnostic
+from harness import Dataset, Diagnostic, Noise
 from harness_doctor.engine import quantities as q
-from harness_doctor.engine_training import DiagnosticInputs, Layer, PathView, SinglePath, Step, module_roles
+from harness_doctor.engine_training import (
+    DiagnosticInputs,
+    Layer,
+    PathView,
+    SinglePath,
+    Step,
+    module_roles,
+    without_running_stats,
+)
+from harness_doctor.evidence import Block
 
 Named = Mapping[str, Tensor]
 Found = dict[str, dict[str, float]]  # {quantity: {layer: value}}
@@ -31,12 +40,39 @@ def glance(path: SinglePath, dataset: Dataset) -> Found:
         known = module_roles(path.model)
         layers = {name: Layer(out, gradient, known[name]) for name, (out, gradient) in given["layers"].items()}
         found |= of_layers(layers, given.get("slopes", {}))
-    if not troubles:
+    if not troubles.keys() & {"loss", "params"}:
         found |= {
             quantity: {layer: float(value) for layer, value in seeing.measure(Diagnostic(measure), given).items()}
             for quantity, measure in ((q.WEIGHT_GRADIENT, _weight_gradient), (q.UNREACHED, _unreached))
         }
     return found
+
+
+def blocking(path: SinglePath) -> Block | None:
+    """Return the first module that takes what depends on parameters and returns what does not."""
+    found: list[nn.Module] = []
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        given = [*inputs, *module.parameters()]
+        if not _differentiable([output]) and _differentiable(given):
+            found.append(module)
+
+    names = {module: name for name, module in path.model.named_modules()}
+    handles = [module.register_forward_hook(note) for module in names]
+    x, _ = path.slice(path.data["train"], 0, 2, None)
+    try:
+        with torch.enable_grad(), path.redirect_noise(Noise(path.key(0))), without_running_stats(path.model):
+            path.model(x)
+    except (RuntimeError, TypeError, ValueError):  # such a batch cannot be computed
+        found = []
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Block(names[found[0]], *(path.parts.uses.maker(found[0]) or ())) if found else None
+
+
+def _differentiable(values: Sequence[Any]) -> bool:
+    return any(isinstance(value, Tensor) and value.requires_grad for value in values)
 
 
 def of_layers(layers: Mapping[str, Layer], slopes: Named) -> Found:

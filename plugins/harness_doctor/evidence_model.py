@@ -26,13 +26,16 @@ from harness_doctor.engine_training import (
     transformed_splits,
 )
 from harness_doctor.evidence import NetworkEvidence, Series, ShortTraining
-from harness_doctor.evidence_layers import Found, curvature, glance
+from harness_doctor.evidence_layers import Found, blocking, curvature, glance
 from harness_doctor.evidence_predictions import company, losses, scores
 
 TRIED = 120  # largest number of steps of a trial
 WORK = 1 << 36  # largest number of multiply-adds of a trial
 FACTORS = (0.1, 10.0)  # factors of the learning rate, applied again as long as the loss falls
-FURTHER = {0.1: 5, 10.0: 2}  # {factor: largest number of repetitions}
+FURTHER = {0.1: 5, 10.0: 9}  # {factor: largest number of repetitions}
+FLAT = 1e-3  # relative change of a loss below which a higher rate is no worse
+UNMOVED = 0.9  # share of the loss at the start above which no trial has lowered it
+REPEATS = 20  # steps on one batch
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def look(
         facts |= _plain(path) | _times(path, dataset)
         if weights is not None:
             trained = make(values, dataset, plan)
+            facts["moved"] = _moved(trained.model, weights)
             trained.model.load_state_dict(weights)
             trained.averages = []
             _note(measured, glance(trained, dataset), max(1, steps) - 1)
@@ -106,7 +110,11 @@ def look(
         made = facts.get("scores")
         poor = made is None or not made.train >= enough
         if poor and dataset.in_memory and count:
-            facts["trials"] = _trials(values, dataset, plan, count, path, measured)
+            trials = facts["trials"] = _trials(values, dataset, plan, count, path, measured)
+            if all(trial.loss > UNMOVED * facts["loss_start"] for trial in trials):
+                facts["repeated"] = tuple(
+                    _repeated(trial.factor, make(values, dataset, plan, trial.factor)) for trial in trials
+                )
     for layers in measured.values():
         for series in layers.values():
             series.sort()
@@ -126,6 +134,7 @@ def _facts(path: SinglePath, first: Found) -> dict[str, Any]:
         "batch_statistics": tuple(normalizing),
         "batch_numbers": _numbers(path, normalizing),
         "unreached": tuple(first.get(q.UNREACHED, {})),
+        "block": blocking(path) if first.get(q.UNREACHED) else None,
         "weighted": tuple(weights),
     }
 
@@ -185,6 +194,26 @@ def train(path: SinglePath, count: int) -> tuple[int, float]:
     return len(losses), sum(last) / len(last)
 
 
+def _moved(model: nn.Module, weights: dict[str, Tensor]) -> float:
+    """Return |w - w₀| / |w₀| of all parameters."""
+    start = {name: p.detach() for name, p in model.named_parameters()}
+    size, change = (
+        math.hypot(*(float(t.double().norm()) for t in tensors))
+        for tensors in (start.values(), (weights[name] - p for name, p in start.items()))
+    )
+    return change / max(size, 1e-30)
+
+
+def _repeated(factor: float, path: SinglePath) -> ShortTraining:
+    """Train on the first batch again and again."""
+    losses: list[float] = []
+    batches = range(min(path.plan.accumulate, path.plan.batches))
+    while len(losses) <= REPEATS and (not losses or math.isfinite(losses[-1])):
+        losses.append(float(path.train(batches).mean()))
+    last = losses[-1] if math.isfinite(losses[-1]) else math.inf
+    return ShortTraining(factor, len(losses) - 1, last, losses[0])
+
+
 def _trials(
     values: dict[str, Any],
     dataset: Dataset,
@@ -204,9 +233,10 @@ def _trials(
         for _ in range(1 + FURTHER[step]):
             tried = ShortTraining(factor, *train(make(values, dataset, plan, factor), count))
             found.append(tried)
-            if not (tried.loss < best or (math.isinf(tried.loss) and step < 1)):
+            flat = FLAT * abs(best) if step > 1 else 0.0  # far too low a rate shows only further up
+            if not (tried.loss < best + flat or (math.isinf(tried.loss) and step < 1)):
                 break
-            best, factor = tried.loss, factor * step
+            best, factor = min(best, tried.loss) if step > 1 else tried.loss, factor * step
     return tuple(found)
 
 

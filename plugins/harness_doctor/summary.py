@@ -121,7 +121,7 @@ def _of_run(one: ExaminedRun) -> list[str]:
 
 def _advice(finding: Finding) -> list[str]:
     tries = [f"  try   {' '.join(finding.tries)}"] if finding.tries else []
-    outcome = [f"        tried: {finding.outcome}"] if finding.outcome else []
+    outcome = [f"        tried: {line}" for line in finding.outcome.splitlines()]
     return [f"  cause {finding.cause}", *tries, *outcome]
 
 
@@ -135,7 +135,9 @@ def at_end(records: list[Record]) -> list[str]:
 def certain_lines(record: Record) -> list[str]:
     """Return a line for each finding of high confidence, from a run's files alone, in milliseconds."""
     return [
-        f"{f.trouble}: {f.evidence[0] if f.evidence else f.cause}" + (f"; try {' '.join(f.tries)}" if f.tries else "")
+        "; ".join(
+            [f.trouble + f": {f.evidence[0]}" * bool(f.evidence), f"try {' '.join(f.tries)}" if f.tries else f.cause]
+        )
         for f in certain(diagnose(evidence_files.seen(record)))
         if f.confidence >= SURE
     ]

@@ -48,6 +48,7 @@ CLEAR = 0.05  # gain that needs no further seeds, if it is also three standard e
 LOSS = 0.005  # largest loss of a score that does not count
 SURELY = 1.64  # standard errors of a gain: 5% by chance
 LOSS_GAIN = 0.85  # ratio of validation losses that counts as better at an equal score
+OVERRIDES = ".hydra/overrides.yaml"  # in the folder of a run
 ASIDE = frozenset(
     {
         "study",
@@ -90,25 +91,25 @@ def _tried(record: Record, seen: RunEvidence, found: Finding, loader: Loader) ->
     silent = replace(found, tries=(), others=())
     if found.trouble in UNTRIED:
         return replace(found, others=())
-    choices = [tries for tries in dict.fromkeys((found.tries, *found.others)) if tries and fits(record, tries)]
+    asked = [tries for tries in dict.fromkeys((found.tries, *found.others)) if tries and fits(record, tries)]
+    choices = [tries for tries in asked if changes(record, tries, loader)]
     if not choices:
         return silent
     needed = found.trouble in GAINS or found.confidence < ACCUSES
-    last, proven = "", False
-    if seen.data is not None and (record.folder / ".hydra" / "overrides.yaml").exists():
+    said: list[str] = []  # the outcome of each advice that was tried
+    if seen.data is not None and (record.folder / OVERRIDES).exists():
         trial = _Trial(record, seen, loader)
         for tries in choices:
             result = trial.of(found, tries, needed)
             if result is None:
                 break  # no time is left, or it cannot be trained here
             if result.helps:
-                return replace(found, tries=tries, others=(), outcome=result.told)
-            last, proven = f"{' '.join(tries)}: {result.told}", proven or result.proves
-    if last:
+                return replace(found, tries=tries, others=(), outcome="\n".join([result.told, *said]))
+            said.append(f"{' '.join(tries)}: {result.told}")
+    if said:
         cause = f"{found.cause}; what usually mends it did not help here beyond chance"
-        doubtful = found.trouble in PROVEN and not proven
-        confidence = min(found.confidence, 0.8 * ACCUSES) if doubtful else found.confidence
-        return replace(silent, cause=cause, outcome=last, confidence=confidence)
+        confidence = min(found.confidence, 0.8 * ACCUSES) if found.trouble in PROVEN else found.confidence
+        return replace(silent, cause=cause, outcome="\n".join(said), confidence=confidence)
     if needed:
         return replace(silent, cause=f"{found.cause}; what usually mends it could not be tried here")
     return replace(found, tries=choices[0], others=())
@@ -122,12 +123,30 @@ def fits(record: Record, tries: Sequence[str]) -> bool:
     return not any(word.partition("=")[0].partition(".")[0] in useless for word in tries)
 
 
+def changes(record: Record, tries: Sequence[str], loader: Loader) -> bool:
+    """Return False if the run has the values of some overrides already, be it by `auto`."""
+    if not (record.folder / OVERRIDES).exists():
+        return True
+    try:
+        asked = compose(with_tries(_words(record), tries)).values
+        values = resolve(asked, loader.load(asked).dataset, current())
+    except (HarnessError, HydraException, OmegaConfBaseException):
+        return True  # a trial says why
+    keys = {word.partition("=")[0].partition(".")[0] for word in tries}
+    return any(values.get(key) != record.config.get(key) for key in keys)
+
+
+def _words(record: Record) -> list[str]:
+    """Return the overrides of a run that bear upon its training."""
+    words = [str(word) for word in yaml.safe_load((record.folder / OVERRIDES).read_text()) or []]
+    return [word for word in words if word.lstrip("+~").partition("=")[0].partition(".")[0] not in ASIDE]
+
+
 class Outcome(NamedTuple):
-    """Result of a trial: if the overrides help beyond chance, a description, and if they prove the trouble."""
+    """Result of a trial: if the overrides help beyond chance, and a description."""
 
     helps: bool
     told: str
-    proves: bool = False
 
 
 class TrialScores(NamedTuple):
@@ -207,9 +226,7 @@ class _Trial:
         self.record, self.seen, self.loader = record, seen, loader
         seconds = float(seen.time.get("share_s") or seen.time.get("fit_s") or 0.0)
         self.ends = time.process_time() + max(LEAST_S, TIMES * seconds)
-        path = record.folder / ".hydra" / "overrides.yaml"
-        words = [str(word) for word in yaml.safe_load(path.read_text()) or []]
-        self.words = [word for word in words if word.lstrip("+~").partition("=")[0].partition(".")[0] not in ASIDE]
+        self.words = _words(record)
         losses = [value for value in seen.curve("val/loss") if math.isfinite(value)]
         found = seen.net.scores if seen.net is not None else None
         self._before = {0: TrialScores(found, losses[-1] if losses else math.nan)}
@@ -314,15 +331,13 @@ class _Trial:
         told = f"{what} {np.mean(gains.after):.3g}, {np.mean(gains.before):.3g} without"
         seeds = len(gains.after)
         told += f" (means of {seeds} seeds)" if seeds > 1 else ""
-        error = 0.0 if self.seen.data is None else self.seen.data.error
-        under = finding.trouble == UNDERFITTING
-        proves = gains.mean >= (max(SURE_GAIN, error) if under else max(GAIN, 0.5 * error))
-        if gains.mean >= max(SURE_GAIN if under else GAIN, SURELY * gains.error):
-            return Outcome(True, told, proves)
+        least = SURE_GAIN if finding.trouble == UNDERFITTING else GAIN
+        if gains.mean >= max(least, SURELY * gains.error):
+            return Outcome(True, told)
         if self._softer(gains, finding, same):
             before, after = np.mean(gains.losses, 0)
-            return Outcome(True, f"{told}; loss on validation {after:.3g}, {before:.3g} without", proves)
-        return Outcome(not needed and gains.mean >= -LOSS, told, proves)
+            return Outcome(True, f"{told}; loss on validation {after:.3g}, {before:.3g} without")
+        return Outcome(not needed and gains.mean >= -LOSS, told)
 
 
 def balanced(scores: Scores) -> float:

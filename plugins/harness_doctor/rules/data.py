@@ -172,17 +172,19 @@ def constant(seen: RunEvidence) -> Finding | None:
 
 
 def told(seen: RunEvidence) -> Finding | None:
-    """Find one input that determines the target, while all others together do not."""
+    """Find one input that corresponds to the target one to one, or determines it while all others together do not."""
     data = seen.data
     if data is None or data.telling < 0:
         return None
+    which = data.telling_name or f"input {data.telling} (counted from 0)"
+    cause = f"{which} is the target under another name, or follows from it: leave it out, unless it is known when "
+    cause += "predictions are made"
+    if data.copied:
+        one = Evidence(f"training samples in which {which} and the target correspond one to one", float(data.looked))
+        return Finding(TOLD, 0.95, (one,), cause)
     evidence = (
-        Evidence(f"score of input {data.telling} by itself", data.telling_score),
+        Evidence(f"score of {which} by itself", data.telling_score),
         Evidence("and of all the others together", data.others_score),
-    )
-    cause = (
-        f"input {data.telling} (counted from 0) is the target under another name, or follows from it: leave it out, "
-        "unless it is known when predictions are made"
     )
     return Finding(TOLD, 0.85 * between(data.telling_score - data.others_score, 0.02, 0.05), evidence, cause)
 

@@ -199,11 +199,19 @@ def _why(seen: RunEvidence, losses: list[float]) -> tuple[str, tuple[str, ...], 
     larger = _larger(seen.config.get("model", {}))
     if seen.config.get("regularizer"):
         return "what is regularized so strongly cannot fit", ("regularizer=[]",), (longer, larger)
+    if _unmoved(seen.net):
+        cause = "weights and loss have hardly moved since the start: steps are too small, or too few"
+        return cause, (longer if math.isnan(seen.lr) else (f"optimizer.lr={100 * seen.lr:.3g}",)), (longer,)
     late = losses[-max(2, len(losses) // 5) :]
     if len(late) >= 2 and late[0] > 0 and late[-1] < 0.9 * late[0]:
         return "it is still learning when it ends", longer, (larger,)
     cause = "the network is too small for this data" if len(larger) > 1 else "the model is too simple for this data"
     return cause, larger, (longer,)
+
+
+def _unmoved(net: NetworkEvidence | None) -> bool:
+    """Return True if training changed neither weights nor loss, which tells nothing about the size of the network."""
+    return net is not None and net.moved < 0.01 and not net.loss_made < 0.97 * net.loss_start
 
 
 def _larger(model: Any) -> tuple[str, ...]:

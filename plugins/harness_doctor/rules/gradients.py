@@ -12,6 +12,8 @@ from harness_doctor.rules.learning_rate import overshoots
 VANISHING, EXPLODING, DYING = "vanishing gradients", "exploding gradients", "dying ReLU"
 SATURATION, SYMMETRIC, DISCONNECTED = "saturation", "symmetric units", "disconnected parameters"
 
+WITHOUT = {"activation": "activation=relu", "normalization": "normalization=none", "regularizer": "regularizer=[]"}
+
 
 def _bad(seen: RunEvidence, least: float, score: str = "both") -> float:
     """Return 1 for a run that learns badly, `least` for one that learns well, and a value between if unknown."""
@@ -114,13 +116,18 @@ def symmetric(seen: RunEvidence) -> Finding | None:
 
 def disconnected(seen: RunEvidence) -> Finding | None:
     """Find trainable parameters that the loss does not depend on."""
-    if seen.net is not None:
-        evidence = tuple(Evidence("no gradient reaches it", 0.0, name) for name in seen.net.unreached)
-    else:
-        evidence = tuple(Evidence("parameters without a gradient", v, "", s) for s, v in seen.last(q.UNREACHED).values()
-                         if v > 0)  # fmt: skip
+    net, counted = seen.net, seen.last(q.UNREACHED).values()
+    evidence = tuple(Evidence("no gradient reaches it", 0.0, name) for name in (net.unreached if net else ()))
+    evidence = evidence or tuple(Evidence("parameters without a gradient", v, "", s) for s, v in counted if v > 0)
     if not evidence:
         return None
+    if net is None:
+        cause = "the model does not use these parameters, or a component detaches what is computed from them"
+        return Finding(DISCONNECTED, 0.95, evidence, cause)
+    if net.block is not None and net.block.kind in WITHOUT:
+        kind, name, layer = net.block.kind, net.block.name, net.block.layer
+        cause = f"{kind} {name} at {layer} passes no gradient back: it detaches its input, or computes outside of torch"
+        return Finding(DISCONNECTED, 0.95, evidence, cause, (WITHOUT[kind],))
     cause = "the model makes these parameters and does not use them, or detaches what it makes of them"
     return Finding(DISCONNECTED, 0.95, evidence, cause, ("model=auto",))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
+from harness_doctor.engine import KEY, current, says_out_of_memory
 from harness_doctor.engine import quantities as q
-from harness_doctor.engine import says_out_of_memory
 from harness_doctor.evidence import RunEvidence
 from harness_doctor.finding import Evidence, Finding, between
 
@@ -87,15 +89,36 @@ def memory(seen: RunEvidence) -> Finding | None:
     error = seen.error or {}
     if not says_out_of_memory(f"{error.get('type', '')} {error.get('message', '')}"):
         return None
+    estimated = Evidence("bytes that were estimated before the run", float(seen.memory.get("estimate") or math.nan))
+    if _parameters_do_not_fit(seen):
+        node, smaller = seen.config["model"], _smaller(seen.config["model"])
+        made = tuple(Evidence(f"model.{key}", float(node[key])) for key in smaller)
+        cause = "parameters, gradients and optimizer state of a model of this size do not fit, whatever the batch"
+        settings = tuple(f"model.{key}={value}" for key, value in smaller.items())
+        return Finding(MEMORY, 0.97, (*made, estimated), cause, (f"model={node[KEY]}", *settings) if settings else ())
     size = int(seen.config["batch_size"])
-    evidence = (
-        Evidence("samples in a batch", float(size)),
-        Evidence("bytes that were estimated before the run", float(seen.memory.get("estimate") or math.nan)),
-    )
+    evidence = (Evidence("samples in a batch", float(size)), estimated)
     cause = "activations of a batch, parameters, gradients and optimizer state do not fit together"
     less = max(1, size // 4)
     tries = (f"batch_size={less}", f"accumulate={max(1, size // less) * int(seen.config['accumulate'])}")
     return Finding(MEMORY, 0.97, evidence, cause, tries)
+
+
+def _parameters_do_not_fit(seen: RunEvidence) -> bool:
+    """Return True if the model could not be built, or if its parameters need more memory than a batch."""
+    parts = seen.memory.get("parts", {})
+    of_model = sum(parts.get(part, 0) for part in ("parameters", "gradients", "optimizer"))
+    unbuilt = "train" in seen.counts and "parameters" not in seen.counts
+    return unbuilt or of_model > parts.get("activations", math.inf)
+
+
+def _smaller(model: Mapping[str, Any]) -> dict[str, int]:
+    """Return the defaults of the sizes that exceed them; if none does, a quarter of the largest size."""
+    known = current().entries["model"].get(model[KEY], {})
+    defaults = {row["name"]: row.get("default") for row in known.get("parameters", ())}
+    sizes = {key: value for key, value in model.items() if type(value) is int and value > 1}
+    above = {key: least for key, value in sizes.items() if type(least := defaults.get(key)) is int and value > least}
+    return above or {key: value // 4 for key, value in sizes.items() if value > 4 and value == max(sizes.values())}
 
 
 RULES = (loader, small, memory)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+from harness_doctor.engine import KEY
 from harness_doctor.engine import quantities as q
 from harness_doctor.evidence import LEAP, RunEvidence, ShortTraining
 from harness_doctor.finding import Evidence, Finding, between
 
-HIGH, LOW = "learning rate too high", "learning rate too low"
+HIGH, LOW, ASCENT = "learning rate too high", "learning rate too low", "loss rises at every learning rate"
+FLAT = 1e-4  # relative fall of that loss that rounding explains
+RISE = 5e-3  # relative rise of the loss of a batch in a few steps on it that rounding does not explain
 
 
 def _own(seen: RunEvidence) -> ShortTraining | None:
@@ -66,8 +69,7 @@ def too_high(seen: RunEvidence) -> Finding | None:
         lr = seen.lr * best.factor
     elif seen.status == "diverged" and math.isfinite(seen.lr):
         confidence, lr = 0.8, seen.lr / 10
-        at = int((seen.error or {}).get("step", 0))
-        evidence = [Evidence("the loss is no number from this step on", math.nan, "", at)]
+        evidence = [Evidence("step from which on the loss is no number", float((seen.error or {}).get("step", 0)))]
         if seen.leap > LEAP:
             confidence = 0.9
             evidence.append(Evidence("the first step that was measured changed a layer's weights by", seen.leap))
@@ -98,4 +100,24 @@ def too_low(seen: RunEvidence) -> Finding | None:
     return Finding(LOW, confidence, evidence, cause, (f"optimizer.lr={seen.lr * best.factor:.3g}",))
 
 
-RULES = (too_high, too_low)
+def ascent(seen: RunEvidence) -> Finding | None:
+    """Find steps on one batch that raise its loss at every learning rate, the smaller the rate the less."""
+    trials = seen.net.repeated if seen.net is not None else ()
+    rises = [(trial.loss - trial.start) / max(abs(trial.start), 1e-12) for trial in trials]
+    gentle = [trial for trial, rise in zip(trials, rises, strict=True) if RISE < rise < 1]
+    if len(trials) < 2 or not gentle or min(rises) < -FLAT:
+        return None
+    evidence = [Evidence("loss of a batch before steps on it", trials[0].start)]
+    evidence += [
+        Evidence(f"and after them with the learning rate {seen.lr * t.factor:g}", t.loss, "", t.steps) for t in gentle
+    ]
+    name = seen.config["optimizer"][KEY]
+    cause = (
+        f"steps raise the loss whatever their size: check the sign of the step in optimizer {name} "
+        f"(`harness check optimizer/{name}` tests that it descends), and of gradients that the model, an activation or "
+        "the loss defines"
+    )
+    return Finding(ASCENT, 0.95, tuple(evidence), cause)
+
+
+RULES = (too_high, too_low, ascent)

@@ -159,9 +159,21 @@ def doubled(split: Split, generator: torch.Generator, *, name: str = "wine", noi
     return from_arrays(x.numpy(), y.numpy(), split, generator, target="class", classes=range(int(y.max()) + 1))
 
 
+@harness.activation
+def outside(x: Tensor) -> Tensor:
+    """Computes in numpy: no gradient passes."""
+    return torch.from_numpy(abs(x.detach().numpy()))
+
+
+@harness.optimizer
+def ascent(params: Any, *, lr: float = 0.001) -> torch.optim.Optimizer:
+    """Adds the gradient."""
+    return torch.optim.SGD(params, lr=lr, maximize=True)
+
+
 @harness.hookimpl
 def harness_components() -> list[Any]:
     return [
         softmax_out, relu_out, detached, unused, greedy, stuck_batch_norm, training_batch_norm, slow, coded, noisy,
-        doubled, rows, amounts, drawn,
+        doubled, rows, amounts, drawn, outside, ascent,
     ]  # fmt: skip
