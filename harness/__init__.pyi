@@ -2,8 +2,8 @@
 
 # Modules
 from . import space as space
-from . import stats as stats
 from . import testing as testing
+from .analysis import stats as stats
 from .analysis.report.api import Report as Report
 from .analysis.report.api import report as report
 from .config import seeds as seeds

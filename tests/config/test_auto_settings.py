@@ -45,7 +45,7 @@ def test_auto_with_settings_equals_the_named_component(auto: list[str], named: l
         (["data=iris", "loss.delta=2"], r"delta is a setting of huber and .* \(loss=auto is cross_entropy here\)"),
         (["data=iris", "loss.weights=balance"], "loss.weights must be one of none, balanced, got 'balance'"),
         (["data=diabetes", "task.standardize=3"], "task.standardize must be true or false, got 3"),
-        (["task.standardise=false"], r"unknown key 'task\.standardise'. Did you mean 'standardize'"),
+        (["task.standardise=false"], r"unknown key 'task\.standardise'. Did you mean 'task\.standardize'"),
     ],
 )
 def test_setting_unknown_to_the_component_is_refused(words: list[str], message: str) -> None:

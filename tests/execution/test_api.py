@@ -34,12 +34,3 @@ def test_callbacks_of_a_wrong_type_are_refused_before_anything_is_written(
     with pytest.raises(HarnessError, match=rf"must be objects of harness\.{base}, got "):
         function(["epochs=1"], callbacks=wrong)
     assert not (workdir / "outputs").exists()
-
-
-def test_statistics_are_a_module_to_import_from() -> None:
-    import harness.stats
-    from harness.analysis import stats
-
-    assert [getattr(harness.stats, name) for name in harness.stats.__all__] == [
-        getattr(stats, name) for name in stats.__all__
-    ]
