@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.system.errors import HarnessError
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from harness.execution.sweep.callbacks import SweepCallback
     from harness.results.record import Record, Records
     from harness.training.run_callback import RunCallback
+
+T = TypeVar("T")
 
 
 def run(
@@ -44,9 +46,9 @@ def run(
     with uncollected():
         from harness.execution.train import train
         from harness.training.run_callback import RunCallback
-    _check_callbacks(callbacks, RunCallback, "run")
+    checked = _callbacks(callbacks, RunCallback, "run")
     with plain_errors():
-        return train(compose(_words(overrides, "run"), config_dir), callbacks)
+        return train(compose(_words(overrides, "run"), config_dir), checked)
 
 
 def sweep(
@@ -78,10 +80,10 @@ def sweep(
     from harness.execution.sweep.notebook import NotebookProgress, in_notebook
     from harness.results.record import Records
 
-    _check_callbacks(callbacks, SweepCallback, "sweep")
+    checked = _callbacks(callbacks, SweepCallback, "sweep")
     collector = Collector()
     progress = [NotebookProgress()] if in_notebook() else []
-    with plain_errors(), using([collector, *progress, *callbacks]):
+    with plain_errors(), using([collector, *progress, *checked]):
         multirun(_words(overrides, "sweep"), config_dir, None if variants is None else list(variants))
     return Records([collector.records[index] for index in sorted(collector.records)])
 
@@ -99,12 +101,13 @@ def _words(overrides: Sequence[str], function: str) -> list[str]:
     return words
 
 
-def _check_callbacks(callbacks: object, base: type, function: str) -> None:
-    listed = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
-    for callback in listed:
-        if not isinstance(callback, base):
-            expected = f"callbacks of harness.{function} must be objects of harness.{base.__name__}"
-            raise HarnessError(f"{expected}, got {callback!r}")
+def _callbacks(callbacks: Iterable[T], base: type[T], function: str) -> list[T]:
+    """Return the callbacks as a list. Refuse what is no list of objects of the base class."""
+    listed = list(callbacks) if isinstance(callbacks, Iterable) else None
+    if listed is None or not all(isinstance(callback, base) for callback in listed):
+        expected = f"callbacks of harness.{function} must be a list of objects of harness.{base.__name__}"
+        raise HarnessError(f"{expected}, got {callbacks if listed is None else listed}")
+    return listed
 
 
 def evaluate(run: str | Path | Record, overrides: Sequence[str] = ()) -> Record:

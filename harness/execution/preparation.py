@@ -189,11 +189,8 @@ class Preparation:
     def _first(self, job: Job) -> Common:
         loaded = self.loader.load(job.values)
         asked, dataset = job.values | {"transform": loaded.transform}, loaded.dataset
-        leaks = []
         if (source := asked["init_from"]) is not None:
-            weights = find_weights(source)
-            asked["init_from"] = str(weights)
-            leaks = trained_samples(asked, loaded, run_of(weights))
+            asked["init_from"] = str(find_weights(source))
         resolved = resolve(asked, dataset, self.known)
         estimator = trait("model", resolved["model"], "estimator", False)
         refuse_initial_weights(resolved, estimator)
@@ -227,7 +224,7 @@ class Preparation:
             | ({"remarks": remarks} if remarks else {})
             | (loaded.baseline if self._predicts_targets(values) else {})
             | ({"left_out": loaded.dataset.left_out} if loaded.dataset.left_out else {}),
-            warnings=[*lacking, *loaded.changes, *leaks],
+            warnings=[*lacking, *loaded.changes, *trained_samples(resolved, loaded)],
             study=output_root(values) / settings.study,  # a component may change the working folder
             sources=code,
             identity=identity_by_seed(values, device, loaded.digest, self.known.trainer, code),
@@ -340,14 +337,14 @@ def refuse_stale(members: Sequence[RunSpec]) -> None:
         _refuse_changed(sources(used))
 
 
-def trained_samples(values: Mapping[str, Any], loaded: Loaded, run: Record | None) -> list[str]:
+def trained_samples(values: Mapping[str, Any], loaded: Loaded) -> list[str]:
     """Return a warning if samples that are evaluated may be among those that the initial weights were trained on.
 
     Args:
-        values: The config.
+        values: The resolved config.
         loaded: Its data.
-        run: The run that trained the initial weights; None if that is unknown.
     """
+    run = None if values["init_from"] is None else run_of(Path(values["init_from"]))
     if run is None or run.data.get("digest") == loaded.digest or run.config.get("data") != values["data"]:
         return []
     theirs, ours = run.config.get("split", {}), values["split"]

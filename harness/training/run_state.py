@@ -106,12 +106,12 @@ class RunState:
         return True
 
     def check_final_losses(self) -> None:
-        """Note that the run has diverged if a loss of its final evaluation is not finite."""
+        """Note that the run has diverged if a final loss is not finite, and drop its test metrics."""
         for split in ("val", "test"):
             loss = self.metrics.get(f"{split}/loss", 0.0)
             if not math.isfinite(loss):
                 self._diverge(f"the {split} loss became {loss} at step {self.steps}")
-                return
+                self.metrics = {name: value for name, value in self.metrics.items() if not name.startswith("test/")}
 
     def _diverge(self, message: str) -> None:
         self.diverged = {

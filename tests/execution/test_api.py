@@ -26,11 +26,23 @@ def test_overrides_of_a_wrong_type_are_refused(function, wrong) -> None:
         (harness.run, harness.SweepCallback(), "RunCallback"),
         (harness.sweep, [harness.RunCallback()], "SweepCallback"),
         (harness.sweep, 3, "SweepCallback"),
+        (harness.sweep, harness.SweepCallback(), "SweepCallback"),
     ],
 )
 def test_callbacks_of_a_wrong_type_are_refused_before_anything_is_written(
     function: Any, wrong: object, base: str, workdir: Path
 ) -> None:
-    with pytest.raises(HarnessError, match=rf"must be objects of harness\.{base}, got "):
+    with pytest.raises(HarnessError, match=rf"must be a list of objects of harness\.{base}, got "):
         function(["epochs=1"], callbacks=wrong)
     assert not (workdir / "outputs").exists()
+
+
+def test_callbacks_of_an_iterator_are_called(workdir: Path) -> None:
+    jobs: list[int] = []
+
+    class Counting(harness.SweepCallback):
+        def on_sweep_start(self, count: int) -> None:
+            jobs.append(count)
+
+    harness.sweep(["data=iris", "epochs=1", "seed=0,1"], callbacks=iter([Counting()]))
+    assert jobs == [2]

@@ -118,6 +118,8 @@ def test_nonfinite_loss_of_the_final_evaluation_is_a_divergence() -> None:
     assert member.diverged["message"] == "the val loss became nan at step 1"
     assert member.diverged["step"] == member.steps == 1
     assert member.weights is None
+    assert "val/accuracy" in member.metrics
+    assert not any(name.startswith("test/") for name in member.metrics)
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16-mixed", torch.float32), ("64-true", torch.float64)])
